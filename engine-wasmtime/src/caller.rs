@@ -1,0 +1,62 @@
+use portcullis_core::{Caller, Limits, Trap, VmState};
+use wasmtime::{Memory, ResourceLimiter, TypedFunc};
+
+use crate::error::trap;
+
+/// What a store holds: the VM's state, and handles looked up once. The handles are empty while the
+/// start section runs.
+pub(crate) struct Data {
+    pub(crate) vm: VmState,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) malloc: Option<TypedFunc<i32, i32>>,
+    pub(crate) budget: Budget,
+}
+
+/// The guest that is calling in.
+pub(crate) struct CallerCx<'a>(pub(crate) wasmtime::Caller<'a, Data>);
+
+impl Caller for CallerCx<'_> {
+    #[inline]
+    fn state(&mut self) -> &mut VmState {
+        &mut self.0.data_mut().vm
+    }
+
+    #[inline]
+    fn split(&mut self) -> (&mut [u8], &mut VmState) {
+        let Some(memory) = self.0.data().memory else { return (&mut [], self.state()) };
+        let (bytes, data) = memory.data_and_store_mut(&mut self.0);
+        (bytes, &mut data.vm)
+    }
+
+    /// The deadline of the outer call goes on.
+    fn call_allocator(&mut self, len: u32) -> Result<u32, Trap> {
+        let Some(malloc) = self.0.data().malloc.clone() else { return Ok(0) };
+        malloc.call(&mut self.0, len.cast_signed()).map(i32::cast_unsigned).map_err(trap)
+    }
+}
+
+/// What memory and tables may still take.
+pub(crate) struct Budget {
+    memory: usize,
+    table_elements: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { memory: limits.memory, table_elements: limits.table_elements }
+    }
+}
+
+impl ResourceLimiter for Budget {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= self.memory)
+    }
+
+    /// All tables draw from one budget; what a table's own maximum refuses costs nothing.
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let rest = self.table_elements.checked_sub(desired.saturating_sub(current));
+        let rest = rest.filter(|_| maximum.is_none_or(|maximum| desired <= maximum));
+        self.table_elements = rest.unwrap_or(self.table_elements);
+        Ok(rest.is_some())
+    }
+}

@@ -1,0 +1,107 @@
+//! What guests asked for, carried out once their callback has returned.
+
+use portcullis_core::{Action, CallId, ContextId, Direction, HttpCall, StreamType};
+
+use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
+use crate::worker::Worker;
+
+impl Worker {
+    /// After any call into a VM: takes what the guest asked for, and notes a failure.
+    pub(crate) fn after_call(&mut self, vm: usize, failed: bool) {
+        self.collect(vm);
+        if failed {
+            self.vm_failed(vm);
+        }
+    }
+
+    /// Takes what the guests of a VM asked for.
+    pub(crate) fn collect(&mut self, vm: usize) {
+        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
+            while let Some(action) = sandbox.vm.next_action() {
+                self.actions.push_back((vm, action));
+            }
+        }
+    }
+
+    /// Takes what the guests of all VMs asked for.
+    pub(crate) fn collect_all(&mut self) {
+        let vms: Vec<_> = self.sandboxes.vms.iter().map(|(vm, _)| vm).collect();
+        vms.into_iter().for_each(|vm| self.collect(vm));
+    }
+
+    /// Deletes a root.
+    pub(crate) fn delete_root(&mut self, vm: usize, root: ContextId) {
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        let result = sandbox.vm.delete(root);
+        self.after_call(vm, result.is_err());
+        if let Some(plugin) = self.sandboxes.by_root(vm, root) {
+            (plugin.ended, plugin.next_tick) = (true, None);
+        }
+    }
+
+    pub(crate) fn act(&mut self, vm: usize, action: Action) {
+        match action {
+            Action::Continue { context, stream } => {
+                let direction = if stream == StreamType::Request { Direction::Request } else { Direction::Response };
+                if let Some((stream, index)) = self.stream_of(vm, context) {
+                    self.resume(stream, index, direction);
+                }
+            }
+            Action::Close { context, .. } => {
+                if let Some((stream, _)) = self.stream_of(vm, context) {
+                    self.cut(stream, "wasm_close_stream");
+                }
+            }
+            Action::LocalResponse { context, response } => {
+                if let Some((stream, _)) = self.stream_of(vm, context) {
+                    self.local_reply(stream, response);
+                }
+            }
+            Action::HttpCall { call, request, .. } => self.start_callout(vm, call, request),
+            Action::SetTick { root } => self.set_tick(vm, root),
+            Action::ClearRouteCache { context } => {
+                if let Some((stream, _)) = self.stream_of(vm, context) {
+                    self.emit(stream, StreamEffect::RouteCleared);
+                }
+            }
+            Action::RootDone { root } => self.delete_root(vm, root),
+            _ => {}
+        }
+    }
+
+    fn stream_of(&self, vm: usize, context: ContextId) -> Option<(StreamId, usize)> {
+        self.sandboxes.vms.get(vm)?.contexts.get(&context).copied()
+    }
+
+    fn start_callout(&mut self, vm: usize, call: CallId, request: HttpCall) {
+        self.last_callout += 1;
+        let id = CalloutId(self.last_callout);
+        self.callouts.insert(id, (vm, call));
+        self.effects.push_back(Effect::Callout { id, request });
+    }
+
+    fn set_tick(&mut self, vm: usize, root: ContextId) {
+        let now = self.sandboxes.now(vm);
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        let period = sandbox.vm.tick_period(root);
+        if let Some(plugin) = self.sandboxes.by_root(vm, root) {
+            plugin.next_tick = period.map(|period| now + period);
+        }
+    }
+
+    /// A VM has failed: nobody in it waits for anything any more, and streams that wait for it must
+    /// not wait for ever.
+    fn vm_failed(&mut self, vm: usize) {
+        if !self.sandboxes.failed(vm) {
+            return;
+        }
+        let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
+        for id in calls {
+            self.callouts.remove(&id);
+            self.effects.push_back(Effect::CancelCallout { id });
+        }
+        if let Some(sandbox) = self.sandboxes.vms.get(vm) {
+            self.orphans.extend(sandbox.contexts.values());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a chain is made of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis_core::{
+    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, EngineError, Limits, Plugin, SandboxKey, SandboxSpec,
+    StartError,
+};
+
+/// A compiled module, shared by all workers.
+#[derive(Debug)]
+pub struct Module {
+    engine: &'static str,
+    code: Bytes,
+    abi: AbiVersion,
+    compiled: Box<dyn AnyModule>,
+}
+
+/// A plugin to be loaded, and the VM it asks for.
+#[derive(Clone, Debug)]
+pub struct PluginSpec {
+    /// The plugin.
+    pub plugin: Plugin,
+    /// Its code.
+    pub module: Arc<Module>,
+    /// What plugins read as the VM's configuration.
+    pub vm_configuration: Bytes,
+    /// What WASI shows as the environment, `(key, value)`.
+    pub environment: Vec<(String, String)>,
+    /// What its VM may use.
+    pub limits: Limits,
+}
+
+/// A chain of plugins that a worker has started, in the order in which requests pass them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain(pub(crate) Arc<[usize]>);
+
+/// Why a plugin cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The module is not one that this host runs.
+    #[error(transparent)]
+    Bytecode(#[from] BytecodeError),
+    /// The engine cannot compile it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+impl Module {
+    /// Judges and compiles a module.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, or the engine cannot compile it.
+    pub fn load(engine: &dyn AnyEngine, code: Bytes) -> Result<Self, LoadError> {
+        let bytecode = Bytecode::judge(&code)?;
+        let (compiled, abi) = (engine.load(&bytecode)?, bytecode.abi);
+        Ok(Self { engine: engine.name(), code, abi, compiled })
+    }
+
+    /// A module that an engine made without bytecode, for tests.
+    pub fn from_compiled(engine: &'static str, abi: AbiVersion, compiled: Box<dyn AnyModule>) -> Self {
+        Self { engine, code: Bytes::new(), abi, compiled }
+    }
+
+    /// The ABI that it declares.
+    pub fn abi(&self) -> AbiVersion {
+        self.abi
+    }
+
+    /// The engine that compiled it.
+    pub fn engine(&self) -> &'static str {
+        self.engine
+    }
+
+    pub(crate) fn compiled(&self) -> &dyn AnyModule {
+        &*self.compiled
+    }
+}
+
+impl PluginSpec {
+    /// A plugin alone with its code: no VM configuration, no environment, default limits.
+    pub fn new(plugin: Plugin, module: Arc<Module>) -> Self {
+        Self { plugin, module, vm_configuration: Bytes::new(), environment: Vec::new(), limits: Limits::default() }
+    }
+
+    /// The identity of the VM that it runs in.
+    pub fn sandbox(&self) -> SandboxKey {
+        SandboxSpec {
+            vm_id: &self.plugin.vm_id,
+            code: &self.module.code,
+            configuration: &self.vm_configuration,
+            engine: self.module.engine,
+            limits: &self.limits,
+            environment: &self.environment,
+            capabilities: self.plugin.capabilities,
+        }
+        .key()
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ABI {} on {}", self.abi, self.engine)
+    }
+}

@@ -1,0 +1,82 @@
+//! What a worker asks its driver to do.
+
+use portcullis_core::{Body, HttpCall};
+
+/// The id of a stream in its worker, from [`Worker::open`](crate::Worker::open) to
+/// [`Worker::finish`](crate::Worker::finish).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub(crate) usize);
+
+/// The id of a callout in its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CalloutId(pub(crate) u64);
+
+/// Something to be done for one stream.
+///
+/// Headers and trailers that leave the chain stand in the stream's
+/// [`StreamInfo`](portcullis_core::StreamInfo), where plugins read them as properties and in
+/// their logs; so none is copied for an effect.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StreamEffect {
+    /// Send the request's headers upstream.
+    RequestHeaders {
+        /// Whether nothing follows.
+        end: bool,
+    },
+    /// Send request body upstream.
+    RequestBody {
+        /// The bytes.
+        body: Body,
+        /// Whether nothing follows.
+        end: bool,
+    },
+    /// Send the request's trailers upstream; nothing follows.
+    RequestTrailers,
+    /// The request is answered without its upstream: stop sending it, ignore what answers.
+    RequestDone,
+    /// Send the response's headers to the client.
+    ResponseHeaders {
+        /// Whether nothing follows.
+        end: bool,
+    },
+    /// Send response body to the client.
+    ResponseBody {
+        /// The bytes.
+        body: Body,
+        /// Whether nothing follows.
+        end: bool,
+    },
+    /// Send the response's trailers to the client; nothing follows.
+    ResponseTrailers,
+    /// Choose the route anew.
+    RouteCleared,
+    /// Cut the stream: its response cannot be completed.
+    Reset {
+        /// Why, for logs.
+        reason: &'static str,
+    },
+}
+
+/// Something to be done for a worker.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Make an HTTP callout; tell [`Worker::callout_done`](crate::Worker::callout_done) its end.
+    Callout {
+        /// Its id.
+        id: CalloutId,
+        /// What to send.
+        request: HttpCall,
+    },
+    /// Nobody waits for this callout any more.
+    CancelCallout {
+        /// Its id.
+        id: CalloutId,
+    },
+    /// Another stream than the one that was fed may have effects now.
+    Wake {
+        /// That stream.
+        stream: StreamId,
+    },
+}

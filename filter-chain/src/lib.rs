@@ -1,0 +1,29 @@
+//! A chain of Proxy-Wasm plugins over HTTP streams: events in, effects out, no IO.
+//!
+//! A [`Worker`] owns the VMs of one thread and the streams that pass through them. Whoever drives
+//! it (a proxy, a test) feeds it what arrives and carries out what it answers:
+//!
+//! 1. [`Worker::load`] starts the VMs of a chain; [`Worker::open`] begins a stream over it.
+//! 2. Feed each direction in order: [`Worker::headers`], [`Worker::body`] (while
+//!    [`Worker::wants_body`]), [`Worker::trailers`].
+//! 3. After each event take [`Worker::stream_effect`] until there is none, then [`Worker::effect`]
+//!    until there is none: callouts to make, and other streams that have effects now.
+//! 4. Tell [`Worker::callout_done`] how a callout ended, and call [`Worker::tick`] at
+//!    [`Worker::next_tick`].
+//! 5. When a stream is over, in whatever way, call [`Worker::finish`] once; plugins log then.
+
+mod actions;
+mod chain;
+mod effect;
+mod flow;
+mod reply;
+mod sandboxes;
+mod stage;
+mod stream;
+mod worker;
+
+pub use chain::{Chain, LoadError, Module, PluginSpec};
+pub use effect::{CalloutId, Effect, StreamEffect, StreamId};
+pub use portcullis_core as core;
+pub use reply::local_response;
+pub use worker::Worker;

@@ -1,0 +1,145 @@
+//! Responses that no upstream made (abi: `proxy_send_local_response`).
+
+use portcullis_core::{Body, Direction, Headers, LocalResponse, lock};
+
+use crate::effect::{StreamEffect, StreamId};
+use crate::flow::Work;
+use crate::stage::Item;
+use crate::worker::Worker;
+
+/// A response with a plain text body, for [`Worker::reply`].
+pub fn local_response(status: u16, details: &str, body: &str) -> LocalResponse {
+    LocalResponse {
+        status,
+        details: details.to_owned(),
+        body: bytes::Bytes::copy_from_slice(body.as_bytes()),
+        ..LocalResponse::default()
+    }
+}
+
+impl Worker {
+    /// Answers a stream.
+    ///
+    /// Before a response has begun the answer passes the response side of the chain. When one has
+    /// begun but its headers have not left, the answer takes its place and passes no plugin again.
+    /// When headers have left, the stream is cut.
+    pub(crate) fn local_reply(&mut self, stream: StreamId, response: LocalResponse) {
+        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        if state.response.done {
+            return;
+        }
+        if state.response.headers_out {
+            return self.cut(stream, "local_response_after_headers");
+        }
+        lock(&state.info).response_details = Some(response.details.clone());
+        let (headers, body) = render(response, state.grpc_request, state.head_request);
+        let through_chain = !std::mem::replace(&mut state.response.begun, true);
+        self.end_request(stream);
+        if through_chain {
+            let direction = Direction::Response;
+            let work = |item| Work { stream, direction, position: 0, item };
+            self.work.push_back(work(Item::Headers { headers, end: body.is_empty() }));
+            if !body.is_empty() {
+                self.work.push_back(work(Item::Data { body, end: true }));
+            }
+            return;
+        }
+        self.drop_held(stream, Direction::Response);
+        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        (state.response.headers_out, state.response.done) = (true, true);
+        let mut info = lock(&state.info);
+        info.response_code = headers.get_str(":status").and_then(|code| code.parse().ok());
+        info.response_headers = Some(headers);
+        info.response_trailers = None;
+        drop(info);
+        self.emit(stream, StreamEffect::ResponseHeaders { end: body.is_empty() });
+        if !body.is_empty() {
+            self.emit(stream, StreamEffect::ResponseBody { body, end: true });
+        }
+    }
+
+    /// Cuts a stream: its response cannot be completed.
+    pub(crate) fn cut(&mut self, stream: StreamId, reason: &'static str) {
+        self.end_request(stream);
+        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        if !std::mem::replace(&mut state.response.done, true) {
+            lock(&state.info).response_details = Some(reason.to_owned());
+            self.emit(stream, StreamEffect::Reset { reason });
+        }
+    }
+
+    /// Nothing more of the request matters.
+    fn end_request(&mut self, stream: StreamId) {
+        self.drop_held(stream, Direction::Request);
+        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        state.request.done = true;
+        self.emit(stream, StreamEffect::RequestDone);
+    }
+
+    /// Takes back what plugins hold of a direction; its headers stay known to the log.
+    fn drop_held(&mut self, stream: StreamId, direction: Direction) {
+        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let mut info = lock(&state.info);
+        for plugin in &mut state.plugins {
+            let held = std::mem::take(plugin.stage(direction));
+            let Some(sandbox) = self.sandboxes.vms.get_mut(plugin.vm) else { continue };
+            let Some(lent) = plugin.context.and_then(|context| sandbox.vm.stream(context)) else { continue };
+            lent.take_body(direction);
+            lent.take_trailers(direction);
+            let headers = lent.take_headers(direction);
+            if direction == Direction::Request && held.held_headers.is_some() {
+                info.request_headers = headers;
+            }
+        }
+    }
+}
+
+/// Headers and body of a local response, as the client gets them.
+fn render(response: LocalResponse, grpc: bool, head: bool) -> (Headers, Body) {
+    let mut headers = Headers::with_capacity(response.headers.len() + 3, 128);
+    if grpc {
+        let status = response.grpc_status.unwrap_or_else(|| grpc_status(response.status));
+        headers.add(b":status", b"200");
+        headers.add(b"content-type", b"application/grpc");
+        headers.add(b"grpc-status", status.to_string().as_bytes());
+        headers.add(b"grpc-message", percent_encode(&response.body).as_bytes());
+        add_fields(&mut headers, &response.headers);
+        return (headers, Body::new());
+    }
+    headers.add(b":status", response.status.to_string().as_bytes());
+    add_fields(&mut headers, &response.headers);
+    if !response.body.is_empty() {
+        headers.replace(b"content-length", response.body.len().to_string().as_bytes());
+        if headers.get(b"content-type").is_none() {
+            headers.add(b"content-type", b"text/plain");
+        }
+    }
+    (headers, if head { Body::new() } else { response.body.into() })
+}
+
+fn add_fields(headers: &mut Headers, fields: &Headers) {
+    for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(b":")) {
+        headers.add(name, value);
+    }
+}
+
+/// The gRPC status that stands for an HTTP status (gRPC: "HTTP to gRPC Status Code Mapping").
+fn grpc_status(http: u16) -> u8 {
+    match http {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+/// A `grpc-message`: bytes outside printable ASCII, and `%`, percent-encoded.
+fn percent_encode(message: &[u8]) -> String {
+    let encode = |byte: &u8| match byte {
+        b' '..=b'~' if *byte != b'%' => char::from(*byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    message.iter().map(encode).collect()
+}

@@ -1,0 +1,163 @@
+//! The VMs of a worker and the plugins in them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{ContextId, FailurePolicy, Host, Plugin, SandboxKey, StartError, Vm, VmConfig};
+use slab::Slab;
+
+use crate::chain::PluginSpec;
+use crate::effect::StreamId;
+
+/// How long a failed VM rests before it is started again.
+const RELOAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// All VMs of a worker, one for each sandbox, and all plugins.
+pub(crate) struct Sandboxes {
+    host: Box<dyn Fn() -> Box<dyn Host>>,
+    pub(crate) vms: Slab<Sandbox>,
+    pub(crate) plugins: Vec<Loaded>,
+}
+
+/// One VM.
+pub(crate) struct Sandbox {
+    key: SandboxKey,
+    spec: PluginSpec,
+    pub(crate) vm: Vm,
+    /// Which stream and plugin of it a context belongs to.
+    pub(crate) contexts: HashMap<ContextId, (StreamId, usize)>,
+    /// A newer VM has taken its place; it goes when its last stream does.
+    replaced: bool,
+    /// When it failed, or last failed to start again.
+    failed_at: Option<Duration>,
+}
+
+/// One plugin of a worker.
+pub(crate) struct Loaded {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) vm: usize,
+    pub(crate) root: ContextId,
+    pub(crate) next_tick: Option<Duration>,
+    /// Its root has been deleted.
+    pub(crate) ended: bool,
+}
+
+impl Sandboxes {
+    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
+        Self { host, vms: Slab::new(), plugins: Vec::new() }
+    }
+
+    /// The index of a plugin: started, or the same one that runs already.
+    pub(crate) fn load(&mut self, spec: &PluginSpec) -> Result<usize, StartError> {
+        let key = spec.sandbox();
+        let existing = self.vms.iter().find(|(_, vm)| vm.key == key && !vm.replaced).map(|(index, _)| index);
+        if let Some(vm) = existing {
+            let same = |loaded: &Loaded| loaded.vm == vm && *loaded.plugin == spec.plugin;
+            if let Some(index) = self.plugins.iter().position(same) {
+                return Ok(index);
+            }
+        }
+        let vm = match existing {
+            Some(vm) => vm,
+            None => {
+                let vm = self.start(spec)?;
+                self.vms.insert(Sandbox {
+                    key,
+                    spec: spec.clone(),
+                    vm,
+                    contexts: HashMap::new(),
+                    replaced: false,
+                    failed_at: None,
+                })
+            }
+        };
+        let plugin = Arc::new(spec.plugin.clone());
+        let Some(sandbox) = self.vms.get_mut(vm) else { return Ok(0) };
+        let root = match sandbox.vm.add_plugin(Arc::clone(&plugin)) {
+            Ok(root) => root,
+            Err(error) => {
+                if existing.is_none() {
+                    self.vms.remove(vm);
+                }
+                return Err(error);
+            }
+        };
+        self.plugins.push(Loaded { plugin, vm, root, next_tick: None, ended: false });
+        Ok(self.plugins.len() - 1)
+    }
+
+    /// Starts the VM of a plugin again if it has failed, its policy says so, and it has rested; says
+    /// which VM took its place.
+    pub(crate) fn revive(&mut self, plugin: usize) -> Option<usize> {
+        let reloads = |loaded: &&Loaded| loaded.plugin.failure_policy == FailurePolicy::Reload;
+        let old = self.plugins.get(plugin).filter(reloads)?.vm;
+        if self.vms.get(old)?.vm.failure().is_none() {
+            return None;
+        }
+        let now = self.now(old);
+        let sandbox = self.vms.get_mut(old)?;
+        if sandbox.failed_at.is_some_and(|at| now.saturating_sub(at) < RELOAD_PAUSE) {
+            return None;
+        }
+        sandbox.failed_at = Some(now);
+        let (key, spec) = (sandbox.key, sandbox.spec.clone());
+        // Why it does not start again is in the log; streams go on meeting the failed one.
+        let mut vm = self.start(&spec).ok()?;
+        let members: Vec<_> =
+            self.plugins.iter().enumerate().filter(|(_, loaded)| loaded.vm == old).map(|(i, _)| i).collect();
+        let mut roots = Vec::with_capacity(members.len());
+        for member in &members {
+            roots.push(vm.add_plugin(Arc::clone(&self.plugins.get(*member)?.plugin)).ok()?);
+        }
+        let new =
+            self.vms.insert(Sandbox { key, spec, vm, contexts: HashMap::new(), replaced: false, failed_at: None });
+        for (member, root) in members.into_iter().zip(roots) {
+            let loaded = self.plugins.get_mut(member)?;
+            (loaded.vm, loaded.root, loaded.next_tick) = (new, root, None);
+        }
+        self.vms.get_mut(old)?.replaced = true;
+        self.drop_if_unused(old);
+        Some(new)
+    }
+
+    /// Notes that a VM has failed; says whether that is news. Its ticks end.
+    pub(crate) fn failed(&mut self, vm: usize) -> bool {
+        let now = self.now(vm);
+        let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.failed_at.is_none()) else { return false };
+        sandbox.failed_at = Some(now);
+        for plugin in self.plugins.iter_mut().filter(|plugin| plugin.vm == vm) {
+            plugin.next_tick = None;
+        }
+        true
+    }
+
+    /// Frees a VM that was replaced and has no stream left.
+    pub(crate) fn drop_if_unused(&mut self, vm: usize) {
+        if self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && sandbox.contexts.is_empty()) {
+            self.vms.remove(vm);
+        }
+    }
+
+    /// The plugin with this root.
+    pub(crate) fn by_root(&mut self, vm: usize, root: ContextId) -> Option<&mut Loaded> {
+        self.plugins.iter_mut().find(|plugin| plugin.vm == vm && plugin.root == root)
+    }
+
+    /// The time of the host's monotonic clock.
+    pub(crate) fn now(&mut self, vm: usize) -> Duration {
+        let sandbox = self.vms.get_mut(vm);
+        sandbox.map_or(Duration::ZERO, |sandbox| Duration::from_nanos(sandbox.vm.state().host().monotonic_clock()))
+    }
+
+    fn start(&self, spec: &PluginSpec) -> Result<Vm, StartError> {
+        let config = VmConfig {
+            abi: spec.module.abi(),
+            configuration: spec.vm_configuration.clone(),
+            environment: spec.environment.clone(),
+            capabilities: spec.plugin.capabilities,
+            limits: spec.limits.clone(),
+        };
+        Vm::start(spec.module.compiled(), config, (self.host)())
+    }
+}

@@ -1,0 +1,292 @@
+//! The worker: what a driver calls.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use portcullis_core::{
+    Access, Action, Body, CallId, CallOutcome, Direction, Headers, Host, LocalResponse, SharedStreamInfo, lock,
+};
+use slab::Slab;
+
+use crate::chain::{Chain, LoadError, PluginSpec};
+use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
+use crate::flow::Work;
+use crate::sandboxes::Sandboxes;
+use crate::stage::{Item, Overflow};
+use crate::stream::{HttpStream, Progress, StreamPlugin};
+
+/// The VMs of one thread and the streams that pass through them. See the crate's documentation for
+/// how to drive it.
+pub struct Worker {
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) streams: Slab<HttpStream>,
+    /// What is on its way between stages.
+    pub(crate) work: VecDeque<Work>,
+    /// What guests asked for, by VM, and is not done yet.
+    pub(crate) actions: VecDeque<(usize, Action)>,
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) callouts: HashMap<CalloutId, (usize, CallId)>,
+    pub(crate) last_callout: u64,
+    /// Streams, and plugins of them, whose VM has just failed.
+    pub(crate) orphans: VecDeque<(StreamId, usize)>,
+    /// Streams that have effects since the last run.
+    pub(crate) touched: Vec<StreamId>,
+}
+
+/// Setting up and taking down.
+impl Worker {
+    /// A worker without plugins. Each VM gets a host of its own from `host`.
+    pub fn new(host: impl Fn() -> Box<dyn Host> + 'static) -> Self {
+        Self {
+            sandboxes: Sandboxes::new(Box::new(host)),
+            streams: Slab::new(),
+            work: VecDeque::new(),
+            actions: VecDeque::new(),
+            effects: VecDeque::new(),
+            callouts: HashMap::new(),
+            last_callout: 0,
+            orphans: VecDeque::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Starts a chain: each plugin in the VM of its sandbox. A plugin that runs already, in another
+    /// chain, is used again.
+    ///
+    /// # Errors
+    /// A plugin did not start, with its index in `specs`; those before it run.
+    pub fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
+        let load = |(index, spec)| self.sandboxes.load(spec).map_err(|error| (index, error.into()));
+        let plugins: Result<_, _> = specs.iter().enumerate().map(load).collect();
+        self.collect_all();
+        self.run(None);
+        Ok(Chain(plugins?))
+    }
+
+    /// Asks all plugins to end. Those that need time go on; see [`Worker::pending_roots`].
+    pub fn shut_down(&mut self) {
+        for index in 0..self.sandboxes.plugins.len() {
+            let Some(plugin) = self.sandboxes.plugins.get(index) else { continue };
+            let (vm, root) = (plugin.vm, plugin.root);
+            let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
+            if sandbox.vm.end_root(root) == Ok(true) {
+                self.delete_root(vm, root);
+            }
+            self.collect(vm);
+        }
+        self.run(None);
+    }
+
+    /// How many plugins have not ended yet.
+    pub fn pending_roots(&self) -> usize {
+        let failed = |vm: usize| self.sandboxes.vms.get(vm).is_none_or(|sandbox| sandbox.vm.failure().is_some());
+        self.sandboxes.plugins.iter().filter(|plugin| !plugin.ended && !failed(plugin.vm)).count()
+    }
+
+    /// Bytes of linear memory of all VMs.
+    pub fn memory_size(&mut self) -> usize {
+        self.sandboxes.vms.iter_mut().map(|(_, sandbox)| sandbox.vm.memory_size()).sum()
+    }
+
+    /// How many VMs run, and how many have failed.
+    pub fn vm_counts(&self) -> (usize, usize) {
+        let failed = self.sandboxes.vms.iter().filter(|(_, sandbox)| sandbox.vm.failure().is_some()).count();
+        (self.sandboxes.vms.len() - failed, failed)
+    }
+}
+
+/// Streams.
+impl Worker {
+    /// Begins a stream over a chain. `limit` is how many bytes each direction may hold.
+    pub fn open(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> StreamId {
+        for plugin in chain.0.iter() {
+            if let Some(vm) = self.sandboxes.revive(*plugin) {
+                self.collect(vm);
+                self.run(None);
+            }
+        }
+        let plugin = |plugin: &usize| {
+            let vm = self.sandboxes.plugins.get(*plugin)?.vm;
+            Some(StreamPlugin { plugin: *plugin, vm, context: None, stages: Default::default() })
+        };
+        StreamId(self.streams.insert(HttpStream {
+            info,
+            plugins: chain.0.iter().filter_map(plugin).collect(),
+            effects: VecDeque::new(),
+            limit,
+            request: Progress::default(),
+            response: Progress::default(),
+            head_request: false,
+            grpc_request: false,
+        }))
+    }
+
+    /// Headers have come; `end` says that nothing follows. A second response is ignored.
+    pub fn headers(&mut self, stream: StreamId, direction: Direction, headers: Headers, end: bool) {
+        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        if std::mem::replace(&mut state.progress(direction).begun, true) {
+            return;
+        }
+        if direction == Direction::Request {
+            state.head_request = headers.get(b":method") == Some(b"HEAD");
+            state.grpc_request = headers.get(b"content-type").is_some_and(|t| t.starts_with(b"application/grpc"));
+        }
+        self.feed(stream, direction, Item::Headers { headers, end });
+    }
+
+    /// Body bytes have come; `end` says that nothing follows.
+    pub fn body(&mut self, stream: StreamId, direction: Direction, body: Body, end: bool) {
+        if let Some(state) = self.streams.get(stream.0) {
+            let mut info = lock(&state.info);
+            match direction {
+                Direction::Request => info.request_size += body.len() as u64,
+                Direction::Response => info.response_size += body.len() as u64,
+            }
+        }
+        self.feed(stream, direction, Item::Data { body, end });
+    }
+
+    /// Trailers have come; nothing follows.
+    pub fn trailers(&mut self, stream: StreamId, direction: Direction, trailers: Headers) {
+        self.feed(stream, direction, Item::Trailers(trailers));
+    }
+
+    /// Whether body bytes of a direction should be read now. When not, plugins hold as much as they
+    /// may; that changes with the stream's effects.
+    pub fn wants_body(&mut self, stream: StreamId, direction: Direction) -> bool {
+        let Some(state) = self.streams.get(stream.0) else { return false };
+        let fails = state.plugins.iter().any(|plugin| plugin.stage_ref(direction).overflow == Overflow::Fail);
+        let limit = state.limit;
+        fails || self.held(stream, direction) < limit
+    }
+
+    /// Answers a stream in the proxy's own name, as plugins do with a local response: through the
+    /// response side of the chain if no response has begun.
+    pub fn reply(&mut self, stream: StreamId, response: LocalResponse) {
+        self.local_reply(stream, response);
+        self.run(Some(stream));
+    }
+
+    /// The next thing to do for a stream.
+    pub fn stream_effect(&mut self, stream: StreamId) -> Option<StreamEffect> {
+        self.streams.get_mut(stream.0)?.effects.pop_front()
+    }
+
+    /// Ends a stream: every plugin logs it and forgets it. Plugins that the stream never reached get
+    /// a context for their log, as in deployed hosts.
+    pub fn finish(&mut self, stream: StreamId) {
+        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        state.request.done = true;
+        state.response.done = true;
+        self.reclaim(stream);
+        let count = self.streams.get(stream.0).map_or(0, |state| state.plugins.len());
+        for index in 0..count {
+            if self.ensure_context(stream, index) {
+                self.log(stream, index);
+            }
+        }
+        for index in 0..count {
+            self.delete_stream(stream, index);
+        }
+        self.run(Some(stream));
+        self.streams.try_remove(stream.0);
+    }
+
+    fn feed(&mut self, stream: StreamId, direction: Direction, item: Item) {
+        self.work.push_back(Work { stream, direction, position: 0, item });
+        self.run(Some(stream));
+    }
+
+    fn log(&mut self, stream: StreamId, index: usize) {
+        let Some(state) = self.streams.get(stream.0) else { return };
+        let Some((plugin, info)) = state.plugins.get(index).map(|plugin| (plugin, &state.info)) else { return };
+        let (Some(context), vm_index) = (plugin.context, plugin.vm) else { return };
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm_index) else { return };
+        let mut maps = lock(info);
+        if let Some(lent) = sandbox.vm.stream(context) {
+            for (direction, headers, trailers) in [
+                (Direction::Request, maps.request_headers.take(), maps.request_trailers.take()),
+                (Direction::Response, maps.response_headers.take(), maps.response_trailers.take()),
+            ] {
+                if let Some(headers) = headers {
+                    lent.lend_headers(direction, headers, Access::Read);
+                }
+                if trailers.is_some() {
+                    lent.lend_trailers(direction, trailers, Access::Read);
+                }
+            }
+        }
+        drop(maps);
+        let result = sandbox.vm.on_log(context);
+        if let Some(lent) = sandbox.vm.stream(context) {
+            let mut maps = lock(info);
+            maps.request_headers = lent.take_headers(Direction::Request);
+            maps.request_trailers = lent.take_trailers(Direction::Request);
+            maps.response_headers = lent.take_headers(Direction::Response);
+            maps.response_trailers = lent.take_trailers(Direction::Response);
+        }
+        self.after_call(vm_index, result.is_err());
+    }
+
+    fn delete_stream(&mut self, stream: StreamId, index: usize) {
+        let plugin = self.streams.get_mut(stream.0).and_then(|state| state.plugins.get_mut(index));
+        let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context.take()?, plugin.vm))) else { return };
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        sandbox.contexts.remove(&context);
+        let done = sandbox.vm.on_done(context);
+        let deleted = sandbox.vm.delete(context);
+        self.after_call(vm, done.and(deleted).is_err());
+        self.sandboxes.drop_if_unused(vm);
+    }
+}
+
+/// Callouts and ticks.
+impl Worker {
+    /// The next thing to do for the worker.
+    pub fn effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// A callout has ended. One that was cancelled is ignored.
+    pub fn callout_done(&mut self, id: CalloutId, outcome: CallOutcome) {
+        let Some((vm, call)) = self.callouts.remove(&id) else { return };
+        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
+            let result = sandbox.vm.on_http_call_response(call, outcome);
+            self.after_call(vm, result.is_err());
+            self.run(None);
+        }
+    }
+
+    /// When [`Worker::tick`] is due next, on the host's monotonic clock.
+    pub fn next_tick(&self) -> Option<Duration> {
+        self.sandboxes.plugins.iter().filter_map(|plugin| plugin.next_tick).min()
+    }
+
+    /// Ticks every plugin whose time has come. The next period begins when the plugin has returned.
+    pub fn tick(&mut self) {
+        for index in 0..self.sandboxes.plugins.len() {
+            let Some(plugin) = self.sandboxes.plugins.get(index) else { continue };
+            let (vm, root, due) = (plugin.vm, plugin.root, plugin.next_tick);
+            let now = self.sandboxes.now(vm);
+            if due.is_none_or(|due| due > now) {
+                continue;
+            }
+            let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
+            let result = sandbox.vm.on_tick(root);
+            let period = sandbox.vm.tick_period(root);
+            let now = self.sandboxes.now(vm);
+            if let Some(plugin) = self.sandboxes.plugins.get_mut(index) {
+                plugin.next_tick = period.map(|period| now + period);
+            }
+            self.after_call(vm, result.is_err());
+            self.run(None);
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("streams", &self.streams.len()).finish_non_exhaustive()
+    }
+}

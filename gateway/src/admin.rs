@@ -1,0 +1,78 @@
+//! The admin interface: `/ready`, `/metrics`, `/config`.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::watch;
+
+use crate::metrics::Metrics;
+use crate::net::listen::Listener;
+
+/// What the admin interface shows.
+pub(crate) struct Admin {
+    pub(crate) config: serde_json::Value,
+    pub(crate) metrics: Metrics,
+}
+
+/// Serves until told to stop, on a thread of its own: a busy worker does not silence it.
+pub(crate) fn run(admin: Admin, socket: TcpListener, mut stop: watch::Receiver<bool>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "no admin interface"),
+    };
+    let admin = Arc::new(admin);
+    runtime.block_on(async {
+        let socket = match Listener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(%error, "no admin interface"),
+        };
+        loop {
+            let tcp = tokio::select! {
+                (tcp, _) = socket.accept() => tcp,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let admin = Arc::clone(&admin);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let response = admin.answer(request.method(), request.uri().path());
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(tcp), service);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "admin connection ended");
+                }
+            });
+        }
+    });
+}
+
+impl Admin {
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
+        }
+        match path {
+            "/ready" => respond(StatusCode::OK, "text/plain", "ready\n".to_owned()),
+            "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render()),
+            "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
+            _ => respond(StatusCode::NOT_FOUND, "text/plain", "there is /ready, /metrics, /config\n".to_owned()),
+        }
+    }
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,161 @@
+//! Clusters: where requests go.
+
+use std::time::Duration;
+
+use super::address::{self, Endpoint};
+use super::document::Read;
+use super::duration;
+use super::error::Origin;
+use super::mapping::{Mapping, Refused};
+use super::nearest;
+use super::unique::Unique;
+use super::value::Value;
+
+/// A named upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// The name that routes and callouts use.
+    pub name: String,
+    /// What answers.
+    pub kind: ClusterKind,
+    /// Where the cluster is defined.
+    pub origin: Origin,
+}
+
+/// What answers the requests to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterKind {
+    /// The gateway itself: it answers each request with the request's own headers and body.
+    Echo,
+    /// Servers.
+    Endpoints(Endpoints),
+}
+
+/// Servers, and how to talk to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// The servers, to be used in turn; never empty.
+    pub endpoints: Vec<Endpoint>,
+    /// The protocol that they speak.
+    pub protocol: Protocol,
+    /// How long a connection may take to open; never zero.
+    pub connect_timeout: Duration,
+    /// How long a whole request may take, for routes and callouts that set no limit; zero for no limit.
+    pub request_timeout: Duration,
+    /// How many idle connections are kept for each endpoint and worker.
+    pub max_idle: usize,
+}
+
+/// The protocol of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, without TLS and without an upgrade ("prior knowledge").
+    Http2,
+}
+
+impl Protocol {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
+/// The names of the clusters in the file, also of those that could not be read.
+pub(super) struct ClusterNames(Vec<String>);
+
+impl ClusterNames {
+    /// Collects the names.
+    pub(super) fn read(root: &Mapping<'_>) -> Self {
+        let nodes = root.get("clusters").map(Value::items).unwrap_or_default();
+        let names = nodes.iter().filter_map(|node| node.data.as_mapping_get("name")?.data.as_str());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.dedup();
+        Self(names)
+    }
+
+    /// Reads the name of a cluster that is in the file.
+    pub(super) fn reference(&self, value: &Value<'_>) -> Read<String> {
+        let name = value.name()?;
+        if self.0.contains(&name) {
+            return Ok(name);
+        }
+        let help = nearest::suggest(&name, &self.0).unwrap_or_else(|| match self.0.as_slice() {
+            [] => "define it under clusters".to_owned(),
+            names => format!("the clusters are {}", names.join(", ")),
+        });
+        Err(value.fail(format!("no cluster is called {name:?}"), help))
+    }
+}
+
+/// Reads the top-level `clusters`.
+pub(super) fn read_all(value: &Value<'_>) -> Read<Vec<Cluster>> {
+    let mut names = Unique::new("cluster name");
+    value.list(|_, value| read(value, &mut names))
+}
+
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const DEFAULT_MAX_IDLE: u64 = 128;
+
+/// The keys of a cluster with endpoints, behind its name and the endpoints.
+const ENDPOINT_KEYS: &[&str] = &["protocol", "connect_timeout", "request_timeout", "max_idle"];
+const KEYS: &[&str] = &["name", "endpoints", "echo", "protocol", "connect_timeout", "request_timeout", "max_idle"];
+
+const REFUSED: &[Refused] = &[
+    ("tls", "TLS to upstreams is not supported yet", "remove the key, and reach the upstream through plain HTTP"),
+    ("load_assignment", "this is Envoy's form of a cluster", "list the servers as `endpoints: [127.0.0.1:9000]`"),
+];
+
+fn read(value: &Value<'_>, names: &mut Unique) -> Read<Cluster> {
+    let mapping = value.mapping_without(KEYS, REFUSED)?;
+    let name = mapping.required("name", "add a name for the routes to refer to", |place| {
+        let name = place.name()?;
+        names.check(place, &name)?;
+        Ok(name)
+    });
+    let kind = match mapping.entry("echo") {
+        Some(echo) => read_echo(&mapping, echo),
+        None => endpoints(&mapping).map(ClusterKind::Endpoints),
+    };
+    Ok(Cluster { name: name?, kind: kind?, origin: value.origin() })
+}
+
+fn read_echo(mapping: &Mapping<'_>, echo: &Value<'_>) -> Read<ClusterKind> {
+    if !echo.is_null() {
+        echo.mapping(&[])?;
+    }
+    for key in ["endpoints"].iter().chain(ENDPOINT_KEYS) {
+        if let Some(other) = mapping.get(key) {
+            let message = "this has no effect on an echo cluster";
+            return Err(other.fail(message, "remove it, or remove echo"));
+        }
+    }
+    Ok(ClusterKind::Echo)
+}
+
+fn endpoints(mapping: &Mapping<'_>) -> Read<Endpoints> {
+    let help = "add `endpoints: [127.0.0.1:9000]`, or `echo: {}`";
+    let endpoints =
+        mapping.required("endpoints", help, |list| match list.list(|_, endpoint| address::endpoint(endpoint))? {
+            endpoints if endpoints.is_empty() => Err(list.fail("a cluster needs at least one endpoint", help)),
+            endpoints => Ok(endpoints),
+        });
+    let protocols = [Protocol::Http1, Protocol::Http2].map(|protocol| (protocol.name(), protocol));
+    let protocol = mapping.or("protocol", Protocol::default(), |name| name.one_of(&protocols));
+    let connect_timeout = mapping.or("connect_timeout", DEFAULT_CONNECT_TIMEOUT, duration::positive);
+    let request_timeout = mapping.or("request_timeout", DEFAULT_REQUEST_TIMEOUT, duration::read);
+    let max_idle = mapping.or("max_idle", DEFAULT_MAX_IDLE, |number| number.integer(0..=65536));
+    Ok(Endpoints {
+        endpoints: endpoints?,
+        protocol: protocol?,
+        connect_timeout: connect_timeout?,
+        request_timeout: request_timeout?,
+        max_idle: max_idle? as usize,
+    })
+}

@@ -1,0 +1,125 @@
+//! A file while it is being read: its tree, and the findings so far.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use saphyr::ScanError;
+
+use super::error::{self, ConfigError, Diagnostic, Origin};
+use super::value::Value;
+use super::yaml::{Node, Tree};
+
+/// The result of reading a part of the file.
+pub(super) type Read<T> = Result<T, Reported>;
+
+/// Stands for a finding that the document has noted already: there is nothing more to say about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reported(());
+
+/// The tree of one file, and what was found while reading it.
+pub(super) struct Document<'d> {
+    pub(super) tree: Tree,
+    pub(super) text: &'d str,
+    file: Arc<str>,
+    errors: RefCell<Vec<Diagnostic>>,
+    notices: RefCell<Vec<Diagnostic>>,
+}
+
+impl<'d> Document<'d> {
+    /// Reads the text of the file called `name`.
+    pub(super) fn parse(name: &str, text: &'d str) -> Result<Self, ConfigError> {
+        let file: Arc<str> = name.into();
+        let origin = |line, column| Origin { file: file.clone(), line, column, path: String::new() };
+        let tree = Tree::parse(text).map_err(|error| {
+            let (message, help) = (format!("not valid YAML: {}", error.info()), syntax_help(&error, text));
+            origin(error.marker().line(), error.marker().col() + 1).diagnostic(message, help)
+        })?;
+        match tree.documents.as_slice() {
+            [] => {
+                let found = origin(0, 0).diagnostic("the file is empty", "start from examples/quickstart.yaml");
+                return Err(found.into());
+            }
+            [_] => {}
+            [_, second, ..] => {
+                let place = origin(second.span.start.line(), second.span.start.col() + 1);
+                let help = "keep one, and remove the line `---` that starts the second";
+                return Err(place.diagnostic("the file holds several YAML documents", help).into());
+            }
+        }
+        Ok(Self { tree, text, file, errors: RefCell::default(), notices: RefCell::default() })
+    }
+
+    /// The value at the top of the file.
+    pub(super) fn root(&self) -> Value<'_> {
+        Value::new(self, &self.tree.documents[0], String::new())
+    }
+
+    /// Where a node stands.
+    pub(super) fn origin(&self, node: &Node, path: &str) -> Origin {
+        Origin {
+            file: self.file.clone(),
+            line: node.span.start.line(),
+            column: node.span.start.col() + 1,
+            path: path.to_owned(),
+        }
+    }
+
+    /// Notes an error.
+    pub(super) fn fail(&self, diagnostic: Diagnostic) -> Reported {
+        note(&self.errors, diagnostic);
+        Reported(())
+    }
+
+    /// Notes something that the operator should know, and that is no error.
+    pub(super) fn notice(&self, diagnostic: Diagnostic) {
+        note(&self.notices, diagnostic);
+    }
+
+    /// The file that a path in the configuration means: the one in the working directory or, failing that, the one
+    /// beside the configuration.
+    pub(super) fn find(&self, path: &str) -> Option<PathBuf> {
+        let beside = Path::new(&*self.file).parent().map(|folder| folder.join(path));
+        let candidates = [Some(PathBuf::from(path)), beside];
+        candidates.into_iter().flatten().find(|path| path.is_file())
+    }
+
+    /// Ends the reading with what was read and the notices, or with the errors.
+    pub(super) fn finish<T>(self, result: Read<T>) -> Result<(T, Vec<Diagnostic>), ConfigError> {
+        match result {
+            Ok(value) if self.errors.borrow().is_empty() => Ok((value, error::sorted(self.notices.into_inner()))),
+            _ => Err(ConfigError::new(self.errors.into_inner())),
+        }
+    }
+}
+
+/// Aliases show one place several times: it is reported once.
+fn note(list: &RefCell<Vec<Diagnostic>>, diagnostic: Diagnostic) {
+    let mut list = list.borrow_mut();
+    let same = |old: &Diagnostic| {
+        (old.line, old.column, &old.message) == (diagnostic.line, diagnostic.column, &diagnostic.message)
+    };
+    if !list.iter().any(same) {
+        list.push(diagnostic);
+    }
+}
+
+fn syntax_help(error: &ScanError, text: &str) -> &'static str {
+    let info = error.info();
+    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+    if line.contains("::") && line.contains("]:") {
+        "put an IPv6 address in quotes: \"[::1]:8080\""
+    } else if info.contains("tab") {
+        "indent with spaces"
+    } else if info.contains("mapping values are not allowed") {
+        "check the indentation, and put text that contains \": \" in quotes"
+    } else if info.contains("bracket") || info.contains("flow") {
+        "check the brackets, and put text that contains brackets in quotes"
+    } else if info.contains("duplicated key") {
+        "write each key once"
+    } else if info.contains("unknown anchor") {
+        "define the anchor with `&name` before it is used"
+    } else {
+        "check the indentation and the quotes in this line and the ones above"
+    }
+}

@@ -1,0 +1,191 @@
+//! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
+
+use serde_json::{Map, Value, json};
+
+use super::cluster::{Cluster, ClusterKind};
+use super::duration;
+use super::listener::Listener;
+use super::plugin::Plugin;
+use super::route::Route;
+use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
+use super::vm::{Code, VmConfig};
+use super::{Config, Diagnostic};
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "<redacted>";
+
+impl Config {
+    /// The configuration with all defaults filled in, under the names of the file.
+    ///
+    /// The values of environment variables are replaced, and so are those members of plugin configurations that are
+    /// called like a secret (`password`, `api_key`, ...). Inline code is replaced by its size.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "workers": self.workers,
+            "admin": self.admin.map(|address| address.to_string()),
+            "shutdown_timeout": duration::format(self.shutdown_timeout),
+            "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
+            "clusters": self.clusters.iter().map(cluster).collect::<Vec<_>>(),
+            "notices": self.notices.iter().map(Diagnostic::to_string).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn listener(listener: &Listener) -> Value {
+    json!({
+        "name": listener.name,
+        "address": listener.address.to_string(),
+        "tls": listener.tls.as_ref().map(|tls| json!({
+            "certificate": tls.certificate.to_string_lossy(),
+            "private_key": tls.private_key.to_string_lossy(),
+        })),
+        "buffer_limit": listener.buffer_limit,
+        "plugins": listener.plugins.iter().map(plugin).collect::<Vec<_>>(),
+        "routes": listener.routes.iter().map(route).collect::<Vec<_>>(),
+    })
+}
+
+fn route(route: &Route) -> Value {
+    let chain = |plugins: &Vec<Plugin>| plugins.iter().map(plugin).collect::<Vec<_>>();
+    json!({
+        "name": route.name,
+        "match": route_match(&route.matcher),
+        "cluster": route.cluster,
+        "timeout": route.timeout.map(duration::format),
+        "prefix_rewrite": route.prefix_rewrite,
+        "plugins": route.plugins.as_ref().map(chain),
+    })
+}
+
+fn route_match(matcher: &RouteMatch) -> Value {
+    let mut object = Map::new();
+    match &matcher.host {
+        None => {}
+        Some(HostMatch::Exact(host)) => set(&mut object, "host", host.as_str()),
+        Some(HostMatch::Suffix(suffix)) => set(&mut object, "host", format!("*{suffix}")),
+    }
+    match &matcher.path {
+        PathMatch::Prefix(prefix) => set(&mut object, "prefix", prefix.as_str()),
+        PathMatch::Exact(path) => set(&mut object, "path", path.as_str()),
+    }
+    let headers: Vec<Value> = matcher.headers.iter().map(header).collect();
+    set(&mut object, "headers", headers);
+    object.into()
+}
+
+fn header(header: &HeaderMatch) -> Value {
+    let (key, value) = match &header.rule {
+        HeaderRule::Exact(text) => ("exact", Value::from(text.as_str())),
+        HeaderRule::Prefix(text) => ("prefix", Value::from(text.as_str())),
+        HeaderRule::Present(flag) => ("present", Value::from(*flag)),
+    };
+    json!({ "name": header.name, key: value, "invert": header.invert })
+}
+
+fn cluster(cluster: &Cluster) -> Value {
+    let mut object = Map::new();
+    set(&mut object, "name", cluster.name.as_str());
+    match &cluster.kind {
+        ClusterKind::Echo => set(&mut object, "echo", json!({})),
+        ClusterKind::Endpoints(servers) => {
+            let endpoints: Vec<String> = servers.endpoints.iter().map(ToString::to_string).collect();
+            set(&mut object, "endpoints", endpoints);
+            set(&mut object, "protocol", servers.protocol.name());
+            set(&mut object, "connect_timeout", duration::format(servers.connect_timeout));
+            set(&mut object, "request_timeout", duration::format(servers.request_timeout));
+            set(&mut object, "max_idle", servers.max_idle);
+        }
+    }
+    object.into()
+}
+
+fn plugin(plugin: &Plugin) -> Value {
+    let capabilities = plugin.capabilities.as_ref().map(|names| {
+        let names = names.iter().map(|name| (name.value.clone(), json!({})));
+        json!({ "allowed_capabilities": Map::from_iter(names) })
+    });
+    json!({
+        "name": plugin.name,
+        "root_id": plugin.root_id,
+        "vm_config": vm(&plugin.vm),
+        "configuration": configuration(&plugin.configuration),
+        "failure_policy": plugin.failure_policy.name(),
+        "reload_config": { "backoff": {
+            "base_interval": duration::format(plugin.reload_backoff.base_interval),
+            "max_interval": duration::format(plugin.reload_backoff.max_interval),
+        }},
+        "capability_restriction_config": capabilities,
+        "allow_on_headers_stop_iteration": plugin.allow_on_headers_stop_iteration,
+    })
+}
+
+fn vm(vm: &VmConfig) -> Value {
+    let code = match &vm.code {
+        Code::File(path) => json!({ "filename": path.to_string_lossy() }),
+        Code::Bytes(bytes) => json!({ "inline_bytes": format!("<{} bytes>", bytes.len()) }),
+        Code::Text(text) => json!({ "inline_string": format!("<{} bytes>", text.len()) }),
+    };
+    let variables = vm.environment.iter().map(|(name, _)| (name.to_owned(), REDACTED.into()));
+    json!({
+        "vm_id": vm.vm_id,
+        "runtime": vm.runtime.as_ref().map(|runtime| runtime.value.as_str()),
+        "code": { "local": code },
+        "configuration": configuration(&vm.configuration),
+        "environment_variables": { "key_values": Map::from_iter(variables) },
+    })
+}
+
+fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
+    object.insert(key.to_owned(), value.into());
+}
+
+/// A plugin's configuration as what it is: JSON, text or so many bytes.
+fn configuration(bytes: &[u8]) -> Value {
+    if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_slice(bytes) {
+        return redact(value);
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => format!("<{} bytes>", bytes.len()).into(),
+    }
+}
+
+fn redact(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(redact).collect(),
+        Value::Object(members) => {
+            let members = members.into_iter().map(|(name, value)| match is_secret(&name) {
+                true => (name, REDACTED.into()),
+                false => (name, redact(value)),
+            });
+            Value::Object(members.collect())
+        }
+        other => other,
+    }
+}
+
+/// Whether a member is called like a secret.
+fn is_secret(name: &str) -> bool {
+    let name: String = name.to_lowercase().replace(['_', '-', '.'], "");
+    let words = ["password", "passwd", "secret", "token", "credential", "privatekey", "apikey", "authorization"];
+    words.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_a_configuration_are_replaced() {
+        let shown = configuration(br#"{"users":[{"name":"a","Password":"b"}],"api-key":{"x":1},"limit":3}"#);
+        assert_eq!(shown, json!({"users": [{"name": "a", "Password": REDACTED}], "api-key": REDACTED, "limit": 3}));
+    }
+
+    #[test]
+    fn a_configuration_that_is_no_json_is_text_or_a_size() {
+        assert_eq!(configuration(b"hello"), json!("hello"));
+        assert_eq!(configuration(b"42"), json!("42"));
+        assert_eq!(configuration(b""), json!(""));
+        assert_eq!(configuration(&[0xff, 0xfe]), json!("<2 bytes>"));
+    }
+}

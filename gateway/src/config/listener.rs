@@ -1,0 +1,116 @@
+//! Listeners: where requests come in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::address;
+use super::document::Read;
+use super::error::Origin;
+use super::files;
+use super::mapping::Refused;
+use super::plugin::Plugin;
+use super::route::{self, Route, Scope};
+use super::size;
+use super::unique::Unique;
+use super::value::Value;
+
+/// An address that takes requests, and what happens to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The name for logs and metrics; no other listener has it.
+    pub name: String,
+    /// Where it listens; port 0 is any free one.
+    pub address: SocketAddr,
+    /// The certificate, if it speaks TLS.
+    pub tls: Option<Tls>,
+    /// How many bytes of one direction of a stream the plugins may make the host hold.
+    pub buffer_limit: usize,
+    /// The chain of plugins.
+    pub plugins: Vec<Plugin>,
+    /// The routes; the first that matches takes the request.
+    pub routes: Vec<Route>,
+    /// Where the listener is defined.
+    pub origin: Origin,
+}
+
+/// The identity of a listener that speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The file with the certificate chain (PEM).
+    pub certificate: PathBuf,
+    /// The file with the private key (PEM).
+    pub private_key: PathBuf,
+    /// Where this stands.
+    pub origin: Origin,
+}
+
+/// Reads the top-level `listeners`. `addresses` holds those that are taken.
+pub(super) fn read_all(value: &Value<'_>, scope: &Scope, addresses: &mut Unique) -> Read<Vec<Listener>> {
+    let mut names = Unique::new("listener name");
+    match value.list(|index, value| read(index, value, scope, &mut names, addresses))? {
+        listeners if listeners.is_empty() => Err(value.fail("there is no listener", NO_LISTENER)),
+        listeners => Ok(listeners),
+    }
+}
+
+/// The remedy for a file without listeners.
+pub(super) const NO_LISTENER: &str = "add one, as `listeners: [{address: 127.0.0.1:8080}]`";
+
+/// Reads an address that nothing else in the file listens on.
+pub(super) fn unique_address(value: &Value<'_>, addresses: &mut Unique) -> Read<SocketAddr> {
+    let address = address::listening(value)?;
+    if address.port() != 0 {
+        addresses.check(value, &address.to_string())?;
+    }
+    Ok(address)
+}
+
+const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
+
+const KEYS: &[&str] = &["name", "address", "tls", "buffer_limit", "plugins", "routes"];
+
+const REFUSED: &[Refused] = &[
+    (
+        "filter_chains",
+        "this is Envoy's form of a listener",
+        "move the Wasm filters to plugins, and the routes to routes",
+    ),
+    ("http_filters", "this is Envoy's name for the chain of plugins", "rename it to plugins"),
+];
+
+fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addresses: &mut Unique) -> Read<Listener> {
+    let mapping = value.mapping_without(KEYS, REFUSED)?;
+    let place = mapping.get("name").unwrap_or(value);
+    let name = mapping.or("name", format!("listener_{index}"), Value::name).and_then(|name| {
+        names.check(place, &name)?;
+        Ok(name)
+    });
+    let address = mapping.required("address", "add one, such as `address: 127.0.0.1:8080`", |address| {
+        unique_address(address, addresses)
+    });
+    let tls = mapping.optional("tls", tls);
+    let buffer_limit = mapping.or("buffer_limit", DEFAULT_BUFFER_LIMIT, size::read);
+    let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain));
+    let routes = mapping.or("routes", Vec::new(), |routes| route::read_all(routes, scope));
+    if routes.as_ref().is_ok_and(Vec::is_empty) {
+        let message = "the listener has no routes: it answers 404 unless a plugin answers";
+        value.notice(message, "add one, such as `routes: [{cluster: backend}]`");
+    }
+    Ok(Listener {
+        name: name?,
+        address: address?,
+        tls: tls?,
+        buffer_limit: buffer_limit?,
+        plugins: plugins?,
+        routes: routes?,
+        origin: value.origin(),
+    })
+}
+
+fn tls(value: &Value<'_>) -> Read<Tls> {
+    let mapping = value.mapping(&["certificate", "private_key"])?;
+    let file = |key: &str, help: &str| mapping.required(key, help, |path| files::existing(path, "correct the path"));
+    let certificate = file("certificate", "add the path of the certificate chain, a PEM file");
+    let private_key = file("private_key", "add the path of the private key, a PEM file");
+    Ok(Tls { certificate: certificate?, private_key: private_key?, origin: value.origin() })
+}

@@ -1,0 +1,147 @@
+//! The entries of a mapping: known keys, unknown keys, keys that stand twice.
+
+use saphyr::YamlData;
+
+use super::document::{Read, Reported};
+use super::error::Origin;
+use super::nearest;
+use super::value::{Kind, Value};
+
+/// A mapping that is being read.
+pub(super) struct Mapping<'d> {
+    value: Value<'d>,
+    entries: Vec<Entry<'d>>,
+    /// Known keys for which the operator was told to have written something else: they are not reported as missing.
+    misspelt: Vec<(String, Reported)>,
+}
+
+/// One key and its value.
+pub(super) struct Entry<'d> {
+    pub(super) key: String,
+    /// Where the key stands; its path is the mapping's.
+    pub(super) origin: Origin,
+    pub(super) value: Value<'d>,
+}
+
+/// A key that an operator may well try: its name, why it is refused and the remedy.
+pub(super) type Refused = (&'static str, &'static str, &'static str);
+
+impl<'d> Mapping<'d> {
+    /// Takes a mapping apart, and reports keys that stand twice.
+    pub(super) fn open(value: &Value<'d>) -> Read<Self> {
+        let YamlData::Mapping(nodes) = &value.node.data else {
+            return Err(value.expected("a mapping", mapping_help(value)));
+        };
+        let document = value.document;
+        let mut entries: Vec<Entry<'d>> = Vec::with_capacity(nodes.len());
+        for (key_node, node) in nodes {
+            let origin = document.origin(key_node, &value.path);
+            let Some(key) = document.tree.key(key_node, document.text) else {
+                document.fail(origin.diagnostic("a key cannot be a list or a mapping", "write a single word"));
+                continue;
+            };
+            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
+                let message = format!("duplicate key {key:?}, first written in line {}", first.origin.line);
+                document.fail(origin.diagnostic(message, "keep one of the two"));
+                continue;
+            }
+            let value = Value::new(document, node, join(&value.path, &key));
+            entries.push(Entry { key, origin, value });
+        }
+        Ok(Self { value: value.clone(), entries, misspelt: Vec::new() })
+    }
+
+    /// Reports each key that is not known. An error if there is one of the `refused`.
+    pub(super) fn check_keys(&mut self, known: &[&str], refused: &[Refused]) -> Read<()> {
+        let document = self.value.document;
+        let mut result = Ok(());
+        for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            let key = entry.key.as_str();
+            if let Some((_, why, remedy)) = refused.iter().find(|(name, ..)| *name == key) {
+                result = Err(document.fail(entry.origin.diagnostic(*why, *remedy)));
+            } else if key == "<<" {
+                let help = "write the keys out, or name a plugin at the top of the file and refer to it";
+                result = Err(document.fail(entry.origin.diagnostic("merge keys (<<) are not supported", help)));
+            } else {
+                let help = match nearest::suggest(key, known) {
+                    Some(help) => help,
+                    None if known.is_empty() => "no keys are expected here: write {}".to_owned(),
+                    None => format!("the keys here are {}", known.join(", ")),
+                };
+                let reported = document.fail(entry.origin.diagnostic(format!("unknown key {key:?}"), help));
+                let meant = nearest::find(key, known).map(|meant| (meant.to_owned(), reported));
+                self.misspelt.extend(meant);
+            }
+        }
+        result
+    }
+
+    pub(super) fn entries(&self) -> &[Entry<'d>] {
+        &self.entries
+    }
+
+    /// The value of a key; a key without a value counts as absent.
+    pub(super) fn get(&self, key: &str) -> Option<&Value<'d>> {
+        self.entry(key).filter(|value| !value.is_null())
+    }
+
+    /// The value of a key, also if it is empty.
+    pub(super) fn entry(&self, key: &str) -> Option<&Value<'d>> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    pub(super) fn required<T>(&self, key: &str, help: &str, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<T> {
+        match self.get(key) {
+            Some(value) => read(value),
+            None => Err(self.missing(key, help)),
+        }
+    }
+
+    pub(super) fn optional<T>(&self, key: &str, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<Option<T>> {
+        self.get(key).map(read).transpose()
+    }
+
+    pub(super) fn or<T>(&self, key: &str, default: T, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<T> {
+        self.get(key).map_or(Ok(default), read)
+    }
+
+    /// The one key of several that is there; an error if there are more, None if there is none.
+    pub(super) fn at_most_one<'k>(&self, keys: &[&'k str]) -> Read<Option<(&'k str, &Value<'d>)>> {
+        let mut found = keys.iter().filter_map(|key| Some((*key, self.get(key)?)));
+        let first = found.next();
+        match (first, found.next()) {
+            (Some((one, _)), Some((other, value))) => {
+                Err(value.fail(format!("both {one:?} and {other:?} are given"), "keep one of them"))
+            }
+            _ => Ok(first),
+        }
+    }
+
+    fn missing(&self, key: &str, help: &str) -> Reported {
+        if let Some((_, reported)) = self.misspelt.iter().find(|(meant, _)| meant == key) {
+            return *reported;
+        }
+        match self.entry(key) {
+            Some(empty) => empty.fail("there is nothing behind this key", help),
+            None => self.value.fail(format!("missing key {key:?}"), help),
+        }
+    }
+}
+
+fn mapping_help(value: &Value<'_>) -> &'static str {
+    match value.kind() {
+        Kind::Null => "write its keys below, indented, or remove it",
+        Kind::List(_) => "remove the \"- \" before the keys",
+        _ => "write `key: value` lines below, indented",
+    }
+}
+
+/// Adds a key to a path.
+pub(super) fn join(path: &str, key: &str) -> String {
+    let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    match (plain, path) {
+        (true, "") => key.to_owned(),
+        (true, path) => format!("{path}.{key}"),
+        (false, path) => format!("{path}[{key:?}]"),
+    }
+}

@@ -1,0 +1,164 @@
+//! The gateway's configuration: a YAML file read into plain data.
+//!
+//! The names are those that Envoy users know, and a Wasm plugin from an Envoy file can be pasted as it is. Everything that
+//! is wrong with a file is found in one go, and each finding names the file, the line, the key, and what to do:
+//!
+//! ```text
+//! gateway.yaml:12:7: listeners[0].plugins[0].vm_config: unknown key "cod"; did you mean "code"?
+//! ```
+//!
+//! From the text up: `yaml` is the tree with places, `document` collects findings, `value` and `mapping` read typed data,
+//! and one file for each block of the configuration says which keys it has. Names of engines and of capabilities are not
+//! judged here but where they are known; they carry their [`Origin`] for it.
+
+mod address;
+mod any;
+mod base64;
+mod cluster;
+mod document;
+mod duration;
+mod environment;
+mod error;
+mod files;
+mod filter_entry;
+mod json;
+mod library;
+mod listener;
+mod mapping;
+mod nearest;
+mod plugin;
+mod route;
+mod route_match;
+mod size;
+#[cfg(test)]
+mod tests;
+mod unique;
+mod value;
+mod vm;
+mod yaml;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use document::{Document, Read};
+use mapping::Refused;
+use route::Scope;
+use unique::Unique;
+use value::Value;
+
+pub use address::Endpoint;
+pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol};
+pub use environment::Environment;
+pub use error::{ConfigError, Diagnostic, Located, Origin};
+pub use listener::{Listener, Tls};
+pub use plugin::{Backoff, FailurePolicy, Plugin};
+pub use route::Route;
+pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
+pub use vm::{Code, VmConfig};
+
+/// All that a gateway needs to know to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many threads serve requests, from 1 to 1024.
+    pub workers: usize,
+    /// Where the admin interface listens, if there is one.
+    pub admin: Option<SocketAddr>,
+    /// How long a graceful stop may take.
+    pub shutdown_timeout: Duration,
+    /// Where requests come in; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where requests go.
+    pub clusters: Vec<Cluster>,
+    /// What the operator should know, and that is no error: to be logged as warnings.
+    pub notices: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, and everything that [`Self::parse`] finds.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let whole_file = |message: String, help: &str| Diagnostic {
+            file: name.clone(),
+            line: 0,
+            column: 0,
+            path: String::new(),
+            message,
+            help: help.to_owned(),
+        };
+        let bytes = std::fs::read(path).map_err(|error| {
+            let help = "correct the path, or start from examples/quickstart.yaml";
+            whole_file(format!("cannot read the configuration: {error}"), help)
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| whole_file("the file is not valid UTF-8".to_owned(), "save it as UTF-8"))?;
+        Self::parse(&name, &text)
+    }
+
+    /// Reads a configuration from its text. `name` is the file's path: messages begin with it, and files that are not in
+    /// the working directory are looked for beside it.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no YAML or breaks the rules of the configuration; with all that is wrong, not only the first.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let document = Document::parse(name, text)?;
+        let config = read(&document.root());
+        let (config, notices) = document.finish(config)?;
+        Ok(Self { notices, ..config })
+    }
+
+    /// The cluster of a name.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.iter().find(|cluster| cluster.name == name)
+    }
+}
+
+const KEYS: &[&str] = &["workers", "admin", "shutdown_timeout", "plugins", "listeners", "clusters"];
+
+const ENVOY_FILE: Refused = (
+    "static_resources",
+    "this is a configuration for Envoy",
+    "copy its Wasm filters to the plugins of a listener; see examples/gateway.yaml",
+);
+
+const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn read(root: &Value<'_>) -> Read<Config> {
+    let mapping = root.mapping_without(KEYS, &[ENVOY_FILE])?;
+    let scope = Scope { library: library::Library::read(&mapping), clusters: cluster::ClusterNames::read(&mapping) };
+    let mut addresses = Unique::new("address");
+    let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));
+    let admin = mapping.optional("admin", |address| admin(address, &mut addresses));
+    let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
+    let listeners = mapping.required("listeners", listener::NO_LISTENER, |listeners| {
+        listener::read_all(listeners, &scope, &mut addresses)
+    });
+    let clusters = mapping.or("clusters", Vec::new(), cluster::read_all);
+    Ok(Config {
+        workers: workers? as usize,
+        admin: admin?,
+        shutdown_timeout: shutdown_timeout?,
+        listeners: listeners?,
+        clusters: clusters?,
+        notices: Vec::new(),
+    })
+}
+
+fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(1024) as u64)
+}
+
+fn admin(value: &Value<'_>, addresses: &mut Unique) -> Read<SocketAddr> {
+    let address = listener::unique_address(value, addresses)?;
+    if !address.ip().is_loopback() {
+        let message = "the admin interface has no access control, and other machines can reach it";
+        value.notice(message, format!("use 127.0.0.1:{}, or keep the port private", address.port()));
+    }
+    Ok(address)
+}

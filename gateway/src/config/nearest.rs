@@ -1,0 +1,71 @@
+//! "Did you mean": the known word that a wrong one resembles.
+
+/// The remedy for a wrong word, if a known one resembles it.
+pub(super) fn suggest<S: AsRef<str>>(wrong: &str, known: &[S]) -> Option<String> {
+    find(wrong, known).map(|word| format!("did you mean {word:?}?"))
+}
+
+/// The known word that a wrong one resembles.
+pub(super) fn find<'k, S: AsRef<str>>(wrong: &str, known: &'k [S]) -> Option<&'k str> {
+    /// Below this two words have too little in common; found by trying out typing errors.
+    const ALIKE: f64 = 0.8;
+    let wrong = normal(wrong);
+    let scored = known.iter().map(|word| (likeness(&wrong, &normal(word.as_ref())), word.as_ref()));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 >= ALIKE).then_some(best.1)
+}
+
+/// The words as a sentence has them: `a`, `a or b`, `a, b or c`.
+pub(super) fn either(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+/// From 0 to 1. One slip of the finger is close also where the words are short: `tsl` is `tls`.
+fn likeness(wrong: &str, right: &str) -> f64 {
+    let slip = wrong.len() >= 3 && strsim::damerau_levenshtein(wrong, right) == 1;
+    strsim::jaro_winkler(wrong, right).max(if slip { 0.9 } else { 0.0 })
+}
+
+/// Case and separators do not count: `vmConfig` is `vm_config`.
+fn normal(word: &str) -> String {
+    word.chars().filter(|c| !"_-".contains(*c)).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: &[&str] = &["name", "address", "tls", "buffer_limit", "plugins", "routes", "vm_config"];
+
+    #[test]
+    fn typing_errors_are_recognised() {
+        for (wrong, right) in [
+            ("adress", "address"),
+            ("route", "routes"),
+            ("pluggins", "plugins"),
+            ("bufferLimit", "buffer_limit"),
+            ("vmConfig", "vm_config"),
+            ("tsl", "tls"),
+            ("Name", "name"),
+        ] {
+            assert_eq!(find(wrong, KEYS), Some(right), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_different_word_is_not_taken_for_a_typing_error() {
+        for wrong in ["filters", "x", "timeout", "", "match"] {
+            assert_eq!(find(wrong, KEYS), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn words_make_a_sentence() {
+        assert_eq!(either(&["a"]), "a");
+        assert_eq!(either(&["a", "b", "c"]), "a, b or c");
+    }
+}

@@ -1,0 +1,204 @@
+//! One value of the file and the typed ways to read it.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use saphyr::{Scalar, YamlData};
+
+use super::document::{Document, Read, Reported};
+use super::error::Origin;
+use super::mapping::{self, Mapping, Refused};
+use super::nearest;
+use super::yaml::{self, Node};
+
+/// A value, and the keys that lead to it.
+#[derive(Clone)]
+pub(super) struct Value<'d> {
+    pub(super) document: &'d Document<'d>,
+    pub(super) node: &'d Node,
+    pub(super) path: String,
+}
+
+/// What a value holds.
+pub(super) enum Kind<'d> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    String(&'d str),
+    List(&'d [Node]),
+    Mapping,
+    /// With a tag that means nothing here.
+    Tagged(String),
+    /// A scalar that contradicts its tag, such as `!!int x`.
+    Bad,
+}
+
+impl<'d> Value<'d> {
+    pub(super) fn new(document: &'d Document<'d>, node: &'d Node, path: String) -> Self {
+        Self { document, node, path }
+    }
+
+    pub(super) fn kind(&self) -> Kind<'d> {
+        match &self.node.data {
+            YamlData::Value(Scalar::Null) => Kind::Null,
+            YamlData::Value(Scalar::Boolean(value)) => Kind::Bool(*value),
+            YamlData::Value(Scalar::Integer(value)) => Kind::Integer(*value),
+            YamlData::Value(Scalar::FloatingPoint(value)) => Kind::Float(**value),
+            YamlData::Value(Scalar::String(value)) => Kind::String(value),
+            YamlData::Representation(value, ..) => Kind::String(value),
+            YamlData::Sequence(items) => Kind::List(items),
+            YamlData::Mapping(_) => Kind::Mapping,
+            YamlData::Tagged(tag, _) => Kind::Tagged(tag.to_string()),
+            YamlData::Alias(_) | YamlData::BadValue => Kind::Bad,
+        }
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self.kind(), Kind::Null)
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        self.document.origin(self.node, &self.path)
+    }
+
+    /// Notes an error about this value.
+    pub(super) fn fail(&self, message: impl Into<String>, help: impl Into<String>) -> Reported {
+        self.document.fail(self.origin().diagnostic(message, help))
+    }
+
+    /// Notes that this value is not what it should be.
+    pub(super) fn expected(&self, what: impl Display, help: impl Into<String>) -> Reported {
+        self.fail(format!("expected {what}, found {}", self.describe()), help)
+    }
+
+    /// Notes something about this value that the operator should know.
+    pub(super) fn notice(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.document.notice(self.origin().diagnostic(message, help));
+    }
+
+    /// The value's own characters, of a scalar without quotes.
+    pub(super) fn source(&self) -> String {
+        yaml::source(self.node, self.document.text)
+    }
+
+    pub(super) fn string(&self) -> Read<&'d str> {
+        match self.kind() {
+            Kind::String(text) => Ok(text),
+            Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_) => {
+                Err(self.expected("text", format!("put it in quotes: \"{}\"", self.source())))
+            }
+            Kind::Null => Err(self.expected("text", "write a value, or remove the key")),
+            _ => Err(self.expected("text", "write a single value here")),
+        }
+    }
+
+    /// A string that says something.
+    pub(super) fn name(&self) -> Read<String> {
+        match self.string()? {
+            "" => Err(self.expected("a name", "write one, or remove the key")),
+            name => Ok(name.to_owned()),
+        }
+    }
+
+    pub(super) fn boolean(&self) -> Read<bool> {
+        match self.kind() {
+            Kind::Bool(value) => Ok(value),
+            _ => Err(self.expected("true or false", "write true or false, without quotes")),
+        }
+    }
+
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Read<u64> {
+        let what = format!("a whole number from {} to {}", range.start(), range.end());
+        match self.kind() {
+            Kind::Integer(value) => u64::try_from(value)
+                .ok()
+                .filter(|value| range.contains(value))
+                .ok_or_else(|| self.expected(what, "choose one in this range")),
+            Kind::String(text) if text.parse::<u64>().is_ok() => Err(self.expected(what, "remove the quotes")),
+            _ => Err(self.expected(what, format!("write a number such as {}", range.start().max(&1)))),
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Read<T> {
+        let text = match self.kind() {
+            Kind::String(text) => text,
+            _ => "",
+        };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Ok(*choice);
+        }
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let help = nearest::suggest(text, &words).unwrap_or_else(|| "write one of these words".to_owned());
+        Err(self.expected(nearest::either(&words), help))
+    }
+
+    /// Reads each item of a list; all of them, so that all their errors are found.
+    pub(super) fn list<T>(&self, mut read: impl FnMut(usize, &Self) -> Read<T>) -> Read<Vec<T>> {
+        let Kind::List(nodes) = self.kind() else {
+            return Err(self.expected("a list", "start each item with \"- \", or write [] for none"));
+        };
+        let items = nodes.iter().enumerate().map(|(index, node)| {
+            let item = Value::new(self.document, node, format!("{}[{index}]", self.path));
+            read(index, &item)
+        });
+        let results: Vec<Read<T>> = items.collect();
+        results.into_iter().collect()
+    }
+
+    /// The entries of a mapping that may have any key.
+    pub(super) fn entries(&self) -> Read<Mapping<'d>> {
+        Mapping::open(self)
+    }
+
+    /// A mapping with these keys and no others.
+    pub(super) fn mapping(&self, known: &[&str]) -> Read<Mapping<'d>> {
+        self.mapping_without(known, &[])
+    }
+
+    /// A mapping with these keys, and reasons against some others.
+    pub(super) fn mapping_without(&self, known: &[&str], refused: &[Refused]) -> Read<Mapping<'d>> {
+        let mut mapping = Mapping::open(self)?;
+        mapping.check_keys(known, refused)?;
+        Ok(mapping)
+    }
+
+    /// The value of a key, if this is a mapping that has it. Never a finding.
+    pub(super) fn member(&self, key: &str) -> Option<Self> {
+        let node = self.node.data.as_mapping_get(key)?;
+        Some(Value::new(self.document, node, mapping::join(&self.path, key)))
+    }
+
+    /// The items, if this is a list. Never a finding.
+    pub(super) fn items(&self) -> &'d [Node] {
+        match self.kind() {
+            Kind::List(nodes) => nodes,
+            _ => &[],
+        }
+    }
+
+    /// The value in words, for "found …".
+    fn describe(&self) -> String {
+        match self.kind() {
+            Kind::Null => "nothing".to_owned(),
+            Kind::Bool(value) => value.to_string(),
+            Kind::Integer(_) | Kind::Float(_) => format!("the number {}", self.source()),
+            Kind::String("") => "empty text".to_owned(),
+            Kind::String(text) => quote(text),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Mapping => "a mapping".to_owned(),
+            Kind::Tagged(tag) => format!("the tag {tag}, which has no meaning here"),
+            Kind::Bad => "a value that contradicts its tag".to_owned(),
+        }
+    }
+}
+
+/// Text in quotes, cut if it is long.
+pub(super) fn quote(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+    }
+}

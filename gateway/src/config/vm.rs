@@ -1,0 +1,118 @@
+//! `vm_config`: the code of a plugin and the VM it runs in.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::any;
+use super::base64;
+use super::document::Read;
+use super::environment::{self, Environment};
+use super::error::Located;
+use super::files;
+use super::mapping::Refused;
+use super::value::Value;
+
+/// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VmConfig {
+    /// Plugins with the same id, code and configuration share a VM; may be empty.
+    pub vm_id: String,
+    /// The engine, as it was written: it is judged where the engines are known.
+    pub runtime: Option<Located>,
+    /// Where the module's bytes are.
+    pub code: Code,
+    /// What `proxy_on_vm_start` is given.
+    pub configuration: Vec<u8>,
+    /// What the code sees as its environment.
+    pub environment: Environment,
+}
+
+/// Where the bytes of a module are.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// In a file, which was there when the configuration was read.
+    File(PathBuf),
+    /// In the configuration (`inline_bytes`).
+    Bytes(Vec<u8>),
+    /// In the configuration, as text (`inline_string`).
+    Text(String),
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+        }
+    }
+}
+
+/// Reads a `vm_config`.
+pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
+    let mapping = value.mapping(KEYS)?;
+    let vm_id = mapping.or("vm_id", String::new(), |id| id.string().map(str::to_owned));
+    let runtime = mapping.optional("runtime", |runtime| {
+        let (value, origin) = (runtime.name()?, runtime.origin());
+        Ok(Located { value, origin })
+    });
+    let code = mapping.required("code", "add `code: {local: {filename: plugin.wasm}}`", code);
+    let configuration = mapping.or("configuration", Vec::new(), any::read);
+    let environment = mapping.or("environment_variables", Environment::default(), environment::read);
+    for (key, why) in IGNORED {
+        let ignored = mapping.get(key).map(|flag| (flag, flag.boolean()));
+        if let Some((flag, Ok(true))) = ignored {
+            flag.notice(format!("{key} is ignored: {why}"), "remove the key");
+        }
+    }
+    Ok(VmConfig {
+        vm_id: vm_id?,
+        runtime: runtime?,
+        code: code?,
+        configuration: configuration?,
+        environment: environment?,
+    })
+}
+
+const KEYS: &[&str] = &[
+    "vm_id",
+    "runtime",
+    "code",
+    "configuration",
+    "environment_variables",
+    "allow_precompiled",
+    "nack_on_code_cache_miss",
+];
+
+/// Keys that Envoy has and that change nothing here.
+const IGNORED: &[(&str, &str)] = &[
+    ("allow_precompiled", "code is always compiled from the module itself"),
+    ("nack_on_code_cache_miss", "code is never fetched"),
+];
+
+/// The ways to give code.
+const FORMS: &[&str] = &["filename", "inline_bytes", "inline_string"];
+
+const REMOTE: Refused =
+    ("remote", "remote code is not fetched", "download the file and name it in code.local.filename");
+
+const VARIABLE: Refused = (
+    "environment_variable",
+    "code is not taken from an environment variable",
+    "use filename, inline_bytes or inline_string",
+);
+
+fn code(value: &Value<'_>) -> Read<Code> {
+    let mapping = value.mapping_without(&["local"], &[REMOTE])?;
+    mapping.required("local", "add `local: {filename: plugin.wasm}`", local)
+}
+
+fn local(value: &Value<'_>) -> Read<Code> {
+    let mapping = value.mapping_without(FORMS, &[VARIABLE])?;
+    match mapping.at_most_one(FORMS)? {
+        Some(("filename", path)) => files::existing(path, "build the plugin, or correct the path").map(Code::File),
+        Some(("inline_bytes", bytes)) => base64::read(bytes).map(Code::Bytes),
+        Some((_, text)) => text.string().map(|text| Code::Text(text.to_owned())),
+        None => Err(value.fail("no code is given", "add `filename: plugin.wasm`, inline_bytes or inline_string")),
+    }
+}

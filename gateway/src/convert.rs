@@ -1,0 +1,142 @@
+//! Between HTTP messages and the header maps that plugins see, where `:method` and its like are
+//! ordinary entries.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Uri, request, response};
+use portcullis::core::Headers;
+
+use crate::net::headers::strip_hop_by_hop;
+
+/// A plugin left something in a header map that HTTP cannot carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unsendable {
+    /// A header's name or value.
+    #[error("a plugin made the header {0:?} invalid")]
+    Header(String),
+    /// A pseudo-header that is missing or wrong.
+    #[error("a plugin made {0} invalid")]
+    Pseudo(&'static str),
+}
+
+/// A request's head as plugins see it. `secure` says whether the client used TLS.
+pub(crate) fn request_headers(parts: &request::Parts, secure: bool) -> Headers {
+    let mut headers = with_room(&parts.headers);
+    let uri = &parts.uri;
+    let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes()).or(host).unwrap_or_default();
+    headers.add(b":authority", authority);
+    headers.add(b":path", uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    headers.add(b":method", parts.method.as_str().as_bytes());
+    headers.add(b":scheme", if secure { b"https" } else { b"http" });
+    // `:authority` stands for it.
+    add_fields(&mut headers, parts.headers.iter().filter(|(name, _)| *name != http::header::HOST));
+    headers
+}
+
+/// A response's head as plugins see it.
+pub(crate) fn response_headers(parts: &response::Parts) -> Headers {
+    let mut headers = with_room(&parts.headers);
+    headers.add(b":status", parts.status.as_str().as_bytes());
+    add_fields(&mut headers, parts.headers.iter());
+    headers
+}
+
+/// Trailers as plugins see them.
+pub(crate) fn trailers(fields: &HeaderMap) -> Headers {
+    let mut headers = with_room(fields);
+    add_fields(&mut headers, fields.iter());
+    headers
+}
+
+/// A request's head as an upstream gets it, its target in absolute form.
+///
+/// # Errors
+/// What a plugin made of it cannot be sent.
+pub(crate) fn to_request(headers: &Headers) -> Result<request::Parts, Unsendable> {
+    let required = |name: &'static str| headers.get(name.as_bytes()).ok_or(Unsendable::Pseudo(name));
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = Method::from_bytes(required(":method")?).map_err(|_| Unsendable::Pseudo(":method"))?;
+    let path = required(":path")?;
+    let uri = Uri::builder().path_and_query(path);
+    let authority = headers.get(b":authority").or_else(|| headers.get(b"host")).unwrap_or_default();
+    parts.uri = if authority.is_empty() {
+        uri.build().map_err(|_| Unsendable::Pseudo(":path"))?
+    } else {
+        uri.scheme(required(":scheme").unwrap_or(b"http"))
+            .authority(authority)
+            .build()
+            .map_err(|_| Unsendable::Pseudo(":path or :authority"))?
+    };
+    parts.headers = fields(headers)?;
+    parts.headers.remove(http::header::HOST);
+    strip_hop_by_hop(&mut parts.headers);
+    Ok(parts)
+}
+
+/// A response's head as a client gets it.
+///
+/// # Errors
+/// What a plugin made of it cannot be sent.
+pub(crate) fn to_response(headers: &Headers) -> Result<(StatusCode, HeaderMap), Unsendable> {
+    let status = headers.get(b":status").and_then(|status| StatusCode::from_bytes(status).ok());
+    let mut fields = fields(headers)?;
+    strip_hop_by_hop(&mut fields);
+    Ok((status.ok_or(Unsendable::Pseudo(":status"))?, fields))
+}
+
+/// The fields of a map that are not pseudo-headers.
+///
+/// # Errors
+/// A plugin made one that cannot be sent.
+pub(crate) fn fields(headers: &Headers) -> Result<HeaderMap, Unsendable> {
+    let mut fields = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(b":")) {
+        let bad = || Unsendable::Header(String::from_utf8_lossy(name).into_owned());
+        let name = HeaderName::from_bytes(name).map_err(|_| bad())?;
+        let value = HeaderValue::from_bytes(value).map_err(|_| bad())?;
+        fields.try_append(name, value).map_err(|_| bad())?;
+    }
+    Ok(fields)
+}
+
+fn with_room(fields: &HeaderMap) -> Headers {
+    let bytes: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    Headers::with_capacity(fields.len() + 4, bytes + 96)
+}
+
+fn add_fields<'a>(headers: &mut Headers, fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) {
+    for (name, value) in fields {
+        headers.add(name.as_str().as_bytes(), value.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_comes_back_as_it_went() {
+        let request = http::Request::post("http://a.example/x?y").header("x-one", "1").header("x-one", "2").body(());
+        let (parts, ()) = request.unwrap_or_default().into_parts();
+        let headers = request_headers(&parts, false);
+        assert_eq!(headers.get_str(":authority"), Some("a.example"));
+        let back = to_request(&headers);
+        assert!(
+            back.is_ok_and(|back| back.uri == parts.uri
+                && back.method == parts.method
+                && back.headers == parts.headers)
+        );
+    }
+
+    #[test]
+    fn what_http_cannot_carry_is_named() {
+        let headers: Headers = [(":status", "200"), ("x-bad", "a\r\nb")].into_iter().collect();
+        let error = to_response(&headers).map(drop).map_err(|error| error.to_string());
+        assert_eq!(error, Err("a plugin made the header \"x-bad\" invalid".to_owned()));
+        let headers: Headers = [(":status", "abc")].into_iter().collect();
+        assert_eq!(to_response(&headers).map(drop), Err(Unsendable::Pseudo(":status")));
+        let headers: Headers =
+            [(":method", "GET"), (":path", "/ x"), (":authority", "a"), (":scheme", "http")].into_iter().collect();
+        assert_eq!(to_request(&headers).map(drop), Err(Unsendable::Pseudo(":path or :authority")));
+    }
+}

@@ -1,0 +1,23 @@
+//! A reverse proxy that puts real traffic through Proxy-Wasm plugins, and the portcullis command line.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`config`] | the YAML file, read into plain data |
+//! | [`server`] | the whole gateway: prepare, serve, stop |
+//! | `worker` | one thread: accepting, exchanges, callouts, ticks |
+//! | [`net`] | sockets, TLS, upstream connections, the echo |
+//! | `plugins`, `host` | compiling plugins, and what they are given |
+//! | `convert` | between HTTP messages and header maps |
+//! | `metrics`, `admin` | Prometheus, and the admin interface |
+//! | [`abi`] | the tables of the ABI as text |
+
+pub mod abi;
+mod admin;
+pub mod config;
+mod convert;
+mod host;
+mod metrics;
+pub mod net;
+mod plugins;
+pub mod server;
+mod worker;

@@ -1,0 +1,130 @@
+//! Metrics: the gateway's own and the plugins', for Prometheus.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::{Counter, Gauge, Histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use portcullis::core::{Metric, MetricType, Plugin};
+
+/// Bounds of every histogram: from 1 to 10 million in steps of about 2.5, for sizes and for times in
+/// any unit.
+const BUCKETS: &[f64] = &[
+    1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 1e7,
+];
+
+/// Names that plugins may not define: the gateway's own begin so.
+const OWN_PREFIX: &str = "portcullis_";
+
+/// All metrics of the process. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    prometheus: PrometheusHandle,
+    plugins: Arc<Mutex<Defined>>,
+}
+
+#[derive(Debug, Default)]
+struct Defined {
+    /// By plugin and name: workers share a metric.
+    metrics: HashMap<(String, String), Arc<PluginMetric>>,
+    /// A name has one type for all plugins, as Prometheus wants it.
+    types: HashMap<String, MetricType>,
+}
+
+impl Metrics {
+    /// Installs the recorder. The first call of a process counts; later ones get a recorder of
+    /// their own for what plugins define, and share the gateway's.
+    pub(crate) fn install() -> Self {
+        let builder = PrometheusBuilder::new();
+        let recorder = builder.set_buckets(BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new()).build_recorder();
+        let prometheus = recorder.handle();
+        static FIRST: Mutex<Option<Metrics>> = Mutex::new(None);
+        let mut first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = &*first {
+            return first.clone();
+        }
+        let metrics = Self { prometheus, plugins: Arc::default() };
+        if metrics::set_global_recorder(recorder).is_ok() {
+            *first = Some(metrics.clone());
+        }
+        metrics
+    }
+
+    /// The text that Prometheus scrapes.
+    pub(crate) fn render(&self) -> String {
+        self.prometheus.run_upkeep();
+        self.prometheus.render()
+    }
+
+    /// Defines a metric of a plugin, or finds it. `None` for a name that is the gateway's or that
+    /// another plugin uses for another type.
+    pub(crate) fn define(&self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
+        if name.starts_with(OWN_PREFIX) {
+            return None;
+        }
+        let mut defined = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        if *defined.types.entry(name.to_owned()).or_insert(metric_type) != metric_type {
+            return None;
+        }
+        let make = || Arc::new(PluginMetric::new(&plugin.name, metric_type, name));
+        let metric = defined.metrics.entry((plugin.name.clone(), name.to_owned())).or_insert_with(make);
+        let metric: Arc<PluginMetric> = Arc::clone(metric);
+        Some(metric)
+    }
+}
+
+/// One metric of one plugin, summed over all workers.
+struct PluginMetric {
+    value: AtomicU64,
+    sink: Sink,
+}
+
+enum Sink {
+    Counter(Counter),
+    Gauge(Gauge),
+    Histogram(Histogram),
+}
+
+impl PluginMetric {
+    fn new(plugin: &str, metric_type: MetricType, name: &str) -> Self {
+        let (name, plugin) = (name.to_owned(), plugin.to_owned());
+        let sink = match metric_type {
+            MetricType::Counter => Sink::Counter(metrics::counter!(name, "plugin" => plugin)),
+            MetricType::Gauge => Sink::Gauge(metrics::gauge!(name, "plugin" => plugin)),
+            MetricType::Histogram => Sink::Histogram(metrics::histogram!(name, "plugin" => plugin)),
+        };
+        Self { value: AtomicU64::new(0), sink }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has only floating-point numbers")]
+impl Metric for PluginMetric {
+    fn add(&self, delta: i64) {
+        self.value.fetch_add(delta.cast_unsigned(), Ordering::Relaxed);
+        match &self.sink {
+            Sink::Counter(counter) => counter.increment(delta.cast_unsigned()),
+            Sink::Gauge(gauge) => gauge.increment(delta as f64),
+            Sink::Histogram(_) => {}
+        }
+    }
+
+    fn record(&self, value: u64) {
+        self.value.store(value, Ordering::Relaxed);
+        match &self.sink {
+            Sink::Counter(_) => {}
+            Sink::Gauge(gauge) => gauge.set(value as f64),
+            Sink::Histogram(histogram) => histogram.record(value as f64),
+        }
+    }
+
+    fn value(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for PluginMetric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PluginMetric({})", self.value())
+    }
+}

@@ -1,0 +1,123 @@
+//! Fields that belong to one connection and must not be forwarded (RFC 9110, section 7.6.1).
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Removes the hop-by-hop fields from a message that is about to be forwarded, and whatever its `connection` field
+/// names.
+///
+/// `te: trailers` survives, because it is how a client tells the origin that it wants trailers (gRPC insists on it).
+/// Fields that a later hop relies on survive being named in `connection`: otherwise a client could make the gateway
+/// drop the address that an earlier proxy recorded.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let wants_trailers = headers.get_all(TE).iter().any(lists_trailers);
+    strip_nominated(headers);
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Never removed on a client's word.
+const END_TO_END: [HeaderName; 6] = [
+    HOST,
+    CONTENT_LENGTH,
+    FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+];
+
+fn strip_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| !END_TO_END.contains(name))
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+}
+
+fn lists_trailers(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn stripped(pairs: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        left.sort();
+        left
+    }
+
+    #[test]
+    fn removes_the_fixed_list() {
+        let left = stripped(&[
+            ("connection", "keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("trailer", "x-sum"),
+            ("accept", "*/*"),
+        ]);
+        assert_eq!(left, ["accept: */*", "trailer: x-sum"]);
+    }
+
+    #[test]
+    fn removes_what_any_connection_field_names() {
+        let left = stripped(&[
+            ("connection", "close, X-One"),
+            ("connection", ",x-two ,, not a token"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-two", "again"),
+            ("x-three", "3"),
+        ]);
+        assert_eq!(left, ["x-three: 3"]);
+    }
+
+    #[test]
+    fn keeps_te_trailers_only() {
+        assert_eq!(stripped(&[("te", "gzip;q=0.5, Trailers"), ("connection", "te")]), ["te: trailers"]);
+        assert!(stripped(&[("te", "gzip")]).is_empty());
+    }
+
+    #[test]
+    fn a_client_cannot_name_what_others_rely_on() {
+        let left = stripped(&[
+            ("connection", "host, x-forwarded-for, content-length"),
+            ("host", "a"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("content-length", "3"),
+        ]);
+        assert_eq!(left, ["content-length: 3", "host: a", "x-forwarded-for: 10.0.0.1"]);
+    }
+}

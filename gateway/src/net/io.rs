@@ -1,0 +1,152 @@
+//! One accepted connection.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::{ProtocolVersion, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// A client that has not finished its TLS handshake by then is turned away, or idle sockets could exhaust the
+/// descriptors.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection from a client.
+#[derive(Debug)]
+pub enum Stream {
+    /// Bytes as they are.
+    Plain(TcpStream),
+    /// Under TLS. Boxed, because the state is far larger than a socket.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What is known about a connection once it stands; plugins see it as properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address that the client connected to.
+    pub local: SocketAddr,
+    /// What TLS settled, if it was used.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What a TLS handshake settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version as Envoy writes it: `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The application protocol: `h2`, `http/1.1`, or none when the client offered none.
+    pub alpn: Option<String>,
+    /// The server name that the client asked for.
+    pub sni: Option<String>,
+}
+
+impl Stream {
+    /// Performs the server's side of the TLS handshake, within [`HANDSHAKE_TIMEOUT`].
+    pub async fn accept_tls(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let handshake = TlsAcceptor::from(config).accept(tcp);
+        match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            Ok(done) => Ok(Self::Tls(Box::new(done?))),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not finish the TLS handshake in time"))
+            }
+        }
+    }
+
+    /// Collects what is known. Fails when the client has already gone.
+    pub fn facts(&self) -> io::Result<Facts> {
+        let tcp = self.tcp();
+        Ok(Facts {
+            peer: tcp.peer_addr()?,
+            local: tcp.local_addr()?,
+            tls: match self {
+                Self::Plain(_) => None,
+                Self::Tls(stream) => Some(tls_facts(stream)),
+            },
+        })
+    }
+
+    /// Wraps it for hyper.
+    pub fn into_hyper(self) -> TokioIo<Self> {
+        TokioIo::new(self)
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, data),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, data),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, data),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
+fn tls_facts(stream: &TlsStream<TcpStream>) -> TlsFacts {
+    let (_, session) = stream.get_ref();
+    TlsFacts {
+        version: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "unknown",
+        },
+        alpn: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
+        sni: session.server_name().map(str::to_owned),
+    }
+}

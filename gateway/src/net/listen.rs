@@ -1,0 +1,165 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections that the kernel holds for a worker that is busy.
+const BACKLOG: i32 = 1024;
+
+/// How long to wait when the process is out of descriptors or memory: accepting again at once would only spin.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens a listening socket that other workers can open too (`SO_REUSEPORT`): the kernel spreads connections over them.
+///
+/// Needs no runtime, so that the main thread can bind every socket and report an error before it starts the workers.
+/// For port 0, bind once and give the others [`StdListener::local_addr`]: each call with port 0 would get a port of its
+/// own.
+///
+/// The kernel lets another process *of the same user* share the port too, so "in use" is reported for other users'
+/// processes and for sockets opened without `SO_REUSEPORT` only.
+pub fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
+    open(address, true).map_err(|source| BindError { address, remedy: remedy(source.kind()), source })
+}
+
+/// Opens a listening socket that nobody shares: fails where [`bind`] would join a socket that is open already.
+pub fn bind_alone(address: SocketAddr) -> Result<StdListener, BindError> {
+    open(address, false).map_err(|source| BindError { address, remedy: remedy(source.kind()), source })
+}
+
+/// A listening socket could not be opened.
+#[derive(Debug, Error)]
+#[error("cannot listen on {address}: {remedy}")]
+pub struct BindError {
+    address: SocketAddr,
+    remedy: &'static str,
+    source: io::Error,
+}
+
+impl BindError {
+    /// The address that was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// A listening socket that belongs to one worker.
+#[derive(Debug)]
+pub struct Listener {
+    inner: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Registers a socket from [`bind`] with this thread's runtime.
+    pub fn from_std(listener: StdListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let inner = TcpListener::from_std(listener)?;
+        Ok(Self { inner, address })
+    }
+
+    /// The address it listens on, with the port that the kernel chose for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the next connection. Never fails: a connection that died in the queue is skipped, and when the process
+    /// is out of descriptors it waits for some to come back.
+    pub async fn accept(&self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.inner.accept().await {
+                Ok((stream, peer)) => {
+                    // Proxied messages are written whole; Nagle's algorithm would only hold back their tails.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%peer, %error, "connection died while it was accepted");
+                        continue;
+                    }
+                    return (stream, peer);
+                }
+                Err(error) if died_in_queue(error.kind()) => {
+                    tracing::debug!(address = %self.address, %error, "connection died before it was accepted");
+                }
+                Err(error) => {
+                    tracing::warn!(address = %self.address, %error, "cannot accept connections; trying again");
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; stop the process that holds it (`ss -ltnp` names it) or choose another port"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address; choose one that `ip address` lists, or 0.0.0.0 for all"
+        }
+        _ => "the operating system refused it",
+    }
+}
+
+fn died_in_queue(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    #[test]
+    fn two_workers_share_a_port() {
+        let first = bind(ANY).unwrap();
+        bind(first.local_addr().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_its_remedy() {
+        let holder = StdListener::bind(ANY).unwrap();
+        let address = holder.local_addr().unwrap();
+        let error = bind(address).unwrap_err();
+        assert_eq!(error.address(), address);
+        let text = error.to_string();
+        assert!(text.contains(&address.to_string()), "{text}");
+        assert!(text.contains("another port"), "{text}");
+        assert!(error.source().is_some());
+    }
+
+    #[tokio::test]
+    async fn accepted_sockets_do_not_delay() {
+        let listener = Listener::from_std(bind(ANY).unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr()).await.unwrap();
+        let (accepted, peer) = listener.accept().await;
+        assert!(accepted.nodelay().unwrap());
+        assert_eq!(peer, client.local_addr().unwrap());
+    }
+}

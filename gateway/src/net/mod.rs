@@ -1,0 +1,24 @@
+//! Sockets and HTTP transport for one worker thread: everything between the operating system and the filter chain.
+//!
+//! A worker is one OS thread with a current-thread runtime and a `LocalSet`. Nothing here is `Send`, because nothing
+//! ever leaves its thread, and so nothing on the request path takes a lock of ours.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`exec`] | the hyper executor that spawns onto the worker's own thread |
+//! | [`listen`] | listening sockets shared between workers, and accepting |
+//! | [`tls`] | the server's certificate and protocol settings |
+//! | [`io`] | one accepted connection, plain or TLS, and the facts known about it |
+//! | [`queue`] | a body that one side pushes and hyper pulls |
+//! | [`pool`] | connections to upstream clusters |
+//! | [`headers`] | what a proxy must not forward |
+//! | [`echo`] | a built-in upstream that answers with what it was sent |
+
+pub mod echo;
+pub mod exec;
+pub mod headers;
+pub mod io;
+pub mod listen;
+pub mod pool;
+pub mod queue;
+pub mod tls;

@@ -1,0 +1,101 @@
+//! One endpoint of a cluster.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::body::UpstreamBody;
+use super::error::{Failed, UpstreamError};
+use super::{ClusterConfig, UpstreamProtocol, h1, h2};
+use crate::net::queue::QueueBody;
+
+/// An endpoint and the connections to it.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// `host:port`, as configured. `Arc`, because errors carry it and must be `Send`.
+    name: Arc<str>,
+    connect_timeout: Duration,
+    link: Link,
+}
+
+#[derive(Debug)]
+enum Link {
+    Http1(h1::Pool),
+    Http2(h2::Shared),
+}
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+}
+
+impl Endpoint {
+    pub(super) fn new(name: &str, config: &ClusterConfig) -> Self {
+        Self {
+            name: name.into(),
+            connect_timeout: config.connect_timeout,
+            link: match config.protocol {
+                UpstreamProtocol::Http1 => Link::Http1(h1::Pool::new(config.max_idle, config.idle_timeout)),
+                UpstreamProtocol::Http2 => Link::Http2(h2::Shared::default()),
+            },
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) async fn exchange(
+        self: &Rc<Self>,
+        request: Request<QueueBody>,
+    ) -> Result<Response<UpstreamBody>, Failed> {
+        match &self.link {
+            Link::Http1(pool) => h1::exchange(self, pool, request).await,
+            Link::Http2(shared) => h2::exchange(self, shared, request).await,
+        }
+    }
+
+    /// Takes back an HTTP/1.1 connection whose response is complete.
+    pub(super) fn put_back(&self, connection: h1::Connection) {
+        if let Link::Http1(pool) = &self.link {
+            pool.put(connection);
+        }
+    }
+
+    pub(super) async fn connect(&self) -> Result<(TokioIo<TcpStream>, Addresses), UpstreamError> {
+        match timeout(self.connect_timeout, open(&self.name)).await {
+            Ok(Ok((tcp, addresses))) => Ok((TokioIo::new(tcp), addresses)),
+            Ok(Err(source)) => Err(UpstreamError::connect(&self.name, source)),
+            Err(_) => {
+                Err(UpstreamError::ConnectTimeout { endpoint: Arc::clone(&self.name), limit: self.connect_timeout })
+            }
+        }
+    }
+
+    pub(super) fn response(
+        self: &Rc<Self>,
+        response: Response<Incoming>,
+        addresses: Addresses,
+        lease: Option<h1::Connection>,
+    ) -> Response<UpstreamBody> {
+        response.map(|incoming| UpstreamBody::new(incoming, Rc::clone(self), addresses, lease))
+    }
+}
+
+/// Tries each address that the name stands for.
+async fn open(name: &str) -> io::Result<(TcpStream, Addresses)> {
+    let tcp = TcpStream::connect(name).await?;
+    tcp.set_nodelay(true)?;
+    let addresses = Addresses { local: tcp.local_addr()?, remote: tcp.peer_addr()? };
+    Ok((tcp, addresses))
+}

@@ -1,0 +1,132 @@
+//! Why an upstream gave no response, or not all of it.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::client::conn::TrySendError;
+
+use crate::net::queue::{BodyError, QueueBody};
+
+/// An upstream gave no response, or not all of it. Cheap to clone: one failed connection may fail many requests.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// The cluster is empty.
+    #[error("cluster {cluster} has no endpoints")]
+    NoEndpoints {
+        /// The cluster's name.
+        cluster: Arc<str>,
+    },
+    /// The endpoint's name cannot be looked up, or it refused the connection.
+    #[error("cannot connect to upstream {endpoint}")]
+    Connect {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+    /// The endpoint did not answer the connection attempt.
+    #[error("upstream {endpoint} did not accept a connection within {limit:?}")]
+    ConnectTimeout {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// The connection was lost, or the stream reset, before the response was complete.
+    #[error("upstream {endpoint} ended the connection or stream before the response was complete")]
+    Reset {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+        /// What hyper said.
+        source: Arc<hyper::Error>,
+    },
+    /// What it sent is not HTTP, or more than the limits allow.
+    #[error("upstream {endpoint} sent an invalid response")]
+    Protocol {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+        /// What hyper said.
+        source: Arc<hyper::Error>,
+    },
+    /// Our own side aborted the request's body; not the upstream's fault.
+    #[error("the request to upstream {endpoint} was aborted")]
+    RequestAborted {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+        /// What hyper said.
+        source: Arc<hyper::Error>,
+    },
+}
+
+impl UpstreamError {
+    /// One word for access logs, as Envoy's response flags are.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoEndpoints { .. } => "no_endpoints",
+            Self::Connect { .. } => "connect_failure",
+            Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::Reset { .. } => "upstream_reset",
+            Self::Protocol { .. } => "upstream_protocol_error",
+            Self::RequestAborted { .. } => "request_aborted",
+        }
+    }
+
+    pub(super) fn connect(endpoint: &Arc<str>, source: io::Error) -> Self {
+        Self::Connect { endpoint: Arc::clone(endpoint), source: Arc::new(source) }
+    }
+
+    pub(super) fn http(endpoint: &Arc<str>, error: hyper::Error) -> Self {
+        let ours = caused_by::<BodyError>(&error);
+        let invalid = error.is_parse();
+        let endpoint = Arc::clone(endpoint);
+        let source = Arc::new(error);
+        if ours {
+            Self::RequestAborted { endpoint, source }
+        } else if invalid {
+            Self::Protocol { endpoint, source }
+        } else {
+            Self::Reset { endpoint, source }
+        }
+    }
+}
+
+/// A failed attempt at one endpoint.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: UpstreamError,
+    /// The request, when none of it was sent, so that another endpoint can have it.
+    pub(super) unsent: Option<Box<Request<QueueBody>>>,
+}
+
+impl Failed {
+    /// Nothing of the request was sent.
+    pub(super) fn before(error: UpstreamError, request: Request<QueueBody>) -> Self {
+        Self { error, unsent: Some(Box::new(request)) }
+    }
+
+    /// A connection took the request, or says that it did not.
+    pub(super) fn sending(endpoint: &Arc<str>, mut error: TrySendError<Request<QueueBody>>) -> Self {
+        let unsent = error.take_message().map(Box::new);
+        Self { error: UpstreamError::http(endpoint, error.into_error()), unsent }
+    }
+}
+
+/// Whether the connection was lost, as opposed to what the peer said on it.
+pub(super) fn is_lost(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || caused_by::<io::Error>(error)
+}
+
+fn caused_by<E: Error + 'static>(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<E>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

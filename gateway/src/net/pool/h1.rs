@@ -1,0 +1,160 @@
+//! HTTP/1.1: idle connections are kept on a stack.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::client::conn::http1::{self, SendRequest};
+use tokio::time::Instant;
+
+use super::body::UpstreamBody;
+use super::endpoint::{Addresses, Endpoint};
+use super::error::{Failed, UpstreamError, is_lost};
+use crate::net::queue::QueueBody;
+
+/// After so long without use, the operating system is asked for news of a connection before a request is put on it.
+const CHECK_AFTER: Duration = Duration::from_millis(10);
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: SendRequest<QueueBody>,
+    addresses: Addresses,
+}
+
+/// Connections whose last response is complete. The most recently used is taken first, so that the surplus of a busy
+/// time grows old and is let go.
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// Oldest first.
+    idle: RefCell<VecDeque<Idle>>,
+    max_idle: usize,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// Sends a request on an idle connection, or on a fresh one when there is none or when it turns out to be closed.
+pub(super) async fn exchange(
+    endpoint: &Rc<Endpoint>,
+    pool: &Pool,
+    mut request: Request<QueueBody>,
+) -> Result<Response<UpstreamBody>, Failed> {
+    if let Some(mut connection) = pool.take().await {
+        let copy = replayable(&request);
+        match connection.sender.try_send_request(request).await {
+            Ok(response) => {
+                let addresses = connection.addresses;
+                return Ok(endpoint.response(response, addresses, Some(connection)));
+            }
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => request = unsent,
+                None => match copy.filter(|_| is_lost(error.error())) {
+                    Some(copy) => request = copy,
+                    None => return Err(Failed::sending(endpoint.name(), error)),
+                },
+            },
+        }
+    }
+    let mut connection = match open(endpoint).await {
+        Ok(connection) => connection,
+        Err(error) => return Err(Failed::before(error, request)),
+    };
+    match connection.sender.try_send_request(request).await {
+        Ok(response) => {
+            let addresses = connection.addresses;
+            Ok(endpoint.response(response, addresses, Some(connection)))
+        }
+        Err(error) => Err(Failed::sending(endpoint.name(), error)),
+    }
+}
+
+impl Pool {
+    pub(super) fn new(max_idle: usize, timeout: Duration) -> Self {
+        Self { idle: RefCell::default(), max_idle, timeout }
+    }
+
+    /// A connection may be put here a moment before its task is done with it; it is taken only when it is ready.
+    pub(super) fn put(&self, connection: Connection) {
+        if self.max_idle == 0 || connection.sender.is_closed() {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= self.max_idle {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { connection, since: Instant::now() });
+    }
+
+    async fn take(&self) -> Option<Connection> {
+        let mut found = self.pop_ready();
+        let stale = match &found {
+            Some(idle) => idle.since.elapsed() >= CHECK_AFTER,
+            None if self.idle.borrow().is_empty() => return None,
+            None => true,
+        };
+        if stale {
+            // Lets the runtime ask the operating system for news and the connections' tasks act on it: one that the
+            // upstream has closed then says so, and one that was just put back becomes ready.
+            tokio::task::yield_now().await;
+            found = found.filter(|idle| !idle.connection.sender.is_closed()).or_else(|| self.pop_ready());
+        }
+        found.map(|idle| idle.connection)
+    }
+
+    fn pop_ready(&self) -> Option<Idle> {
+        let mut idle = self.idle.borrow_mut();
+        let now = Instant::now();
+        while idle.front().is_some_and(|oldest| self.is_spent(oldest, now)) {
+            idle.pop_front();
+        }
+        for index in (0..idle.len()).rev() {
+            let sender = &idle.get(index)?.connection.sender;
+            if sender.is_closed() {
+                idle.remove(index);
+            } else if sender.is_ready() {
+                return idle.remove(index);
+            }
+        }
+        None
+    }
+
+    fn is_spent(&self, idle: &Idle, now: Instant) -> bool {
+        idle.connection.sender.is_closed() || now.duration_since(idle.since) >= self.timeout
+    }
+}
+
+async fn open(endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
+    let (io, addresses) = endpoint.connect().await?;
+    let (sender, driver) = http1::handshake(io).await.map_err(|error| UpstreamError::http(endpoint.name(), error))?;
+    let name = endpoint.name().clone();
+    tokio::task::spawn_local(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(endpoint = %name, %error, "upstream connection failed");
+        }
+    });
+    Ok(Connection { sender, addresses })
+}
+
+/// A copy to send again if the upstream closes the connection just while the request is on its way, which no client can
+/// rule out.
+///
+/// For requests without a body that may be repeated (RFC 9110, section 9.2.2: a proxy must not repeat others).
+fn replayable(request: &Request<QueueBody>) -> Option<Request<QueueBody>> {
+    if !request.method().is_idempotent() || !http_body::Body::is_end_stream(request.body()) {
+        return None;
+    }
+    let mut copy = Request::new(QueueBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
+}

@@ -1,0 +1,97 @@
+//! HTTP/2 with prior knowledge: one connection carries every request.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use tokio::sync::OnceCell;
+
+use super::body::UpstreamBody;
+use super::endpoint::{Addresses, Endpoint};
+use super::error::{Failed, UpstreamError};
+use crate::net::exec::LocalExec;
+use crate::net::queue::QueueBody;
+
+/// hyper's default of 16 KiB is less than many upstreams send; Envoy allows 60 KiB.
+const MAX_HEADER_LIST: u32 = 64 * 1024;
+
+/// The connection that all requests share, or the attempt at one.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Replaced when the connection has closed or the attempt has failed; requests that wait on the old cell still get
+    /// its outcome.
+    cell: RefCell<Rc<Attempt>>,
+}
+
+/// Requests that come while one is connecting wait for its outcome, and all get it.
+type Attempt = OnceCell<Result<Connection, UpstreamError>>;
+
+#[derive(Debug, Clone)]
+struct Connection {
+    sender: SendRequest<QueueBody>,
+    addresses: Addresses,
+}
+
+/// Sends a request on the shared connection, and again on a fresh one if that turns out to be closed.
+pub(super) async fn exchange(
+    endpoint: &Rc<Endpoint>,
+    shared: &Shared,
+    mut request: Request<QueueBody>,
+) -> Result<Response<UpstreamBody>, Failed> {
+    let mut first = true;
+    loop {
+        let (connection, reused) = shared.connection(endpoint).await;
+        let mut connection = match connection {
+            Ok(connection) => connection,
+            Err(error) => return Err(Failed::before(error, request)),
+        };
+        match connection.sender.try_send_request(request).await {
+            Ok(response) => return Ok(endpoint.response(response, connection.addresses, None)),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) if first && reused => request = unsent,
+                Some(unsent) => {
+                    let error = UpstreamError::http(endpoint.name(), error.into_error());
+                    return Err(Failed::before(error, unsent));
+                }
+                None => return Err(Failed::sending(endpoint.name(), error)),
+            },
+        }
+        first = false;
+    }
+}
+
+impl Shared {
+    /// The connection and whether it stood before.
+    async fn connection(&self, endpoint: &Endpoint) -> (Result<Connection, UpstreamError>, bool) {
+        let mut attempt = Rc::clone(&self.cell.borrow());
+        match attempt.get() {
+            Some(Ok(connection)) if !connection.sender.is_closed() => {
+                return (Ok(connection.clone()), true);
+            }
+            Some(_) => {
+                attempt = Rc::default();
+                self.cell.replace(Rc::clone(&attempt));
+            }
+            None => {}
+        }
+        let outcome = attempt.get_or_init(|| open(endpoint)).await;
+        (outcome.clone(), false)
+    }
+}
+
+async fn open(endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
+    let (io, addresses) = endpoint.connect().await?;
+    let (sender, driver) = Builder::new(LocalExec)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .handshake(io)
+        .await
+        .map_err(|error| UpstreamError::http(endpoint.name(), error))?;
+    let name = endpoint.name().clone();
+    tokio::task::spawn_local(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(endpoint = %name, %error, "upstream connection failed");
+        }
+    });
+    Ok(Connection { sender, addresses })
+}

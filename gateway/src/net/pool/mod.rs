@@ -1,0 +1,134 @@
+//! Connections to upstream clusters, one pool for each worker.
+//!
+//! Built directly on hyper's connections and not on hyper-util's client, because a proxy sends the authority that the
+//! *client* asked for while it connects to the *endpoint* that the configuration names; the client would pick its
+//! connection by the authority.
+
+mod body;
+mod endpoint;
+mod error;
+mod h1;
+mod h2;
+mod request;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Request, Response};
+
+pub use self::body::UpstreamBody;
+pub use self::error::UpstreamError;
+
+use self::endpoint::Endpoint;
+use super::queue::QueueBody;
+
+/// What a cluster speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1: one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2 with prior knowledge, without TLS: one connection to each endpoint.
+    Http2,
+}
+
+/// How a cluster is reached.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// For messages.
+    pub name: String,
+    /// `host:port` each; a name is looked up whenever a connection is opened.
+    pub endpoints: Vec<String>,
+    /// What the endpoints speak.
+    pub protocol: UpstreamProtocol,
+    /// For looking up the name and connecting, together, for each endpoint.
+    pub connect_timeout: Duration,
+    /// HTTP/1.1 connections kept for later, for each endpoint and worker.
+    pub max_idle: usize,
+    /// An HTTP/1.1 connection unused for so long is not used again.
+    pub idle_timeout: Duration,
+}
+
+impl ClusterConfig {
+    /// Five seconds to connect, up to 64 idle connections, kept for a minute.
+    pub fn new(name: impl Into<String>, endpoints: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            endpoints,
+            protocol: UpstreamProtocol::Http1,
+            connect_timeout: Duration::from_secs(5),
+            max_idle: 64,
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A cluster of upstream endpoints and this worker's connections to them. Clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Cluster(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: ClusterConfig,
+    endpoints: Vec<Rc<Endpoint>>,
+    /// Where round robin goes next.
+    next: Cell<usize>,
+}
+
+impl Cluster {
+    /// Opens no connection yet.
+    pub fn new(config: ClusterConfig) -> Self {
+        let endpoints = config.endpoints.iter().map(|name| Rc::new(Endpoint::new(name, &config))).collect();
+        Self(Rc::new(Inner { config, endpoints, next: Cell::new(0) }))
+    }
+
+    /// The cluster's name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.0.config.name
+    }
+
+    /// Sends a request to the next endpoint in turn, and gives the response as soon as its headers are there.
+    ///
+    /// The target and the `host` field say what the upstream is asked for, not where the connection goes: over HTTP/1.1
+    /// the target is sent in origin form with the `host` field as given, over HTTP/2 the target's authority is
+    /// `:authority`. Each is filled in from the other when missing. The body need not be complete, but a request
+    /// without one should have its (empty) body finished before, or it goes out as a chunked one.
+    ///
+    /// An endpoint that cannot be connected to is passed over for the next one, each tried once. A request that a
+    /// reused connection did not take, because the upstream had closed it meanwhile, is sent again on a fresh one;
+    /// nothing else is sent twice.
+    ///
+    /// The future owns what it needs. Dropping it, or the response's body before its end, gives up the request: the
+    /// HTTP/1.1 connection is closed, the HTTP/2 stream reset.
+    pub fn send(
+        &self,
+        mut request: Request<QueueBody>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<> {
+        let inner = Rc::clone(&self.0);
+        async move {
+            request::prepare(inner.config.protocol, &mut request);
+            let count = inner.endpoints.len();
+            let first = inner.next.get();
+            inner.next.set(first.wrapping_add(1));
+            let mut last = UpstreamError::NoEndpoints { cluster: inner.config.name.as_str().into() };
+            for turn in 0..count {
+                let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else {
+                    break;
+                };
+                match endpoint.exchange(request).await {
+                    Ok(response) => return Ok(response),
+                    Err(failed) => {
+                        tracing::debug!(cluster = inner.config.name, error = %failed.error, "upstream request failed");
+                        last = failed.error;
+                        match failed.unsent {
+                            Some(unsent) => request = *unsent,
+                            None => break,
+                        }
+                    }
+                }
+            }
+            Err(last)
+        }
+    }
+}

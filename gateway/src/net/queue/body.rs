@@ -1,0 +1,91 @@
+//! The end that hyper pulls.
+
+use std::cell::RefCell;
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{BodyError, End, HIGH_WATER, Shared, body_queue, register, wake};
+
+/// The receiving end: an [`http_body::Body`] for hyper to pull.
+///
+/// A body that is complete when hyper takes it has an exact size, so it is sent with `content-length` and not chunked;
+/// with trailers it has none, because HTTP/1.1 can send trailers in a chunked body only.
+#[derive(Debug)]
+pub struct QueueBody {
+    pub(super) shared: Rc<RefCell<Shared>>,
+}
+
+impl QueueBody {
+    /// A complete body without data.
+    pub fn empty() -> Self {
+        Self::full(Bytes::new())
+    }
+
+    /// A complete body.
+    pub fn full(data: Bytes) -> Self {
+        let (sender, body) = body_queue();
+        sender.push(data);
+        sender.finish(None);
+        body
+    }
+}
+
+impl Body for QueueBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(data) = shared.chunks.pop_front() {
+            let was_full = shared.queued >= HIGH_WATER;
+            shared.queued -= data.len();
+            let relieved = was_full && shared.queued < HIGH_WATER;
+            let writer = if relieved { shared.writer.take() } else { None };
+            drop(shared);
+            wake(writer);
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match mem::replace(&mut shared.end, End::Delivered) {
+            End::Open => {
+                shared.end = End::Open;
+                register(&mut shared.reader, cx);
+                Poll::Pending
+            }
+            End::Finished(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            End::Aborted(error) => Poll::Ready(Some(Err(error))),
+            End::Finished(None) | End::Delivered => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let shared = self.shared.borrow();
+        shared.chunks.is_empty() && matches!(shared.end, End::Finished(None) | End::Delivered)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let shared = self.shared.borrow();
+        let queued = shared.queued as u64;
+        if matches!(shared.end, End::Finished(None) | End::Delivered) {
+            return SizeHint::with_exact(queued);
+        }
+        let mut hint = SizeHint::new();
+        hint.set_lower(queued);
+        hint
+    }
+}
+
+impl Drop for QueueBody {
+    fn drop(&mut self) {
+        let mut shared = self.shared.borrow_mut();
+        shared.closed = true;
+        shared.discard();
+        let writer = shared.writer.take();
+        drop(shared);
+        wake(writer);
+    }
+}

@@ -1,0 +1,108 @@
+//! The end that pushes.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{BodyError, Closed, End, HIGH_WATER, Shared, register, wake};
+
+/// Fills a [`QueueBody`](super::QueueBody). Dropping it before [`finish`](Self::finish) aborts the body: half a message
+/// must not look like a whole one.
+#[derive(Debug)]
+pub struct BodySender {
+    pub(super) shared: Rc<RefCell<Shared>>,
+}
+
+impl BodySender {
+    /// Appends data. Nothing is kept once the body has ended or nobody reads it.
+    pub fn push(&self, data: Bytes) {
+        let mut shared = self.shared.borrow_mut();
+        // An empty chunk at the end would hide from `is_end_stream` that the body is complete.
+        if data.is_empty() || shared.closed || !matches!(shared.end, End::Open) {
+            return;
+        }
+        shared.queued += data.len();
+        shared.chunks.push_back(data);
+        let reader = shared.reader.take();
+        drop(shared);
+        wake(reader);
+    }
+
+    /// Ends the body once what is queued has been pulled, with trailers if there are any.
+    pub fn finish(&self, trailers: Option<HeaderMap>) {
+        let trailers = trailers.filter(|trailers| !trailers.is_empty());
+        self.end(End::Finished(trailers));
+    }
+
+    /// Ends the body with an error, at once: what is queued is dropped. Over HTTP/1.1 the connection is closed, over
+    /// HTTP/2 the stream is reset.
+    pub fn abort(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        self.end(End::Aborted(BodyError { source: error.into() }));
+    }
+
+    /// Bytes pushed that have not been pulled yet.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.borrow().queued
+    }
+
+    /// Whether the receiving body was dropped, so that pushing is pointless.
+    pub fn is_closed(&self) -> bool {
+        self.shared.borrow().closed
+    }
+
+    /// Ready when fewer than [`HIGH_WATER`] bytes are queued, or with [`Closed`] when nobody reads the body any more.
+    ///
+    /// One task at a time: only the waker of the latest of `poll_capacity` and `poll_closed` is kept.
+    pub fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        let mut shared = self.shared.borrow_mut();
+        if shared.closed {
+            Poll::Ready(Err(Closed))
+        } else if shared.queued < HIGH_WATER {
+            Poll::Ready(Ok(()))
+        } else {
+            register(&mut shared.writer, cx);
+            Poll::Pending
+        }
+    }
+
+    /// Ready when the receiving body was dropped. Tells a task that waits for something else that it waits in vain.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = self.shared.borrow_mut();
+        if shared.closed {
+            return Poll::Ready(());
+        }
+        register(&mut shared.writer, cx);
+        Poll::Pending
+    }
+
+    /// [`poll_capacity`](Self::poll_capacity) as a future.
+    pub async fn capacity(&self) -> Result<(), Closed> {
+        poll_fn(|cx| self.poll_capacity(cx)).await
+    }
+
+    /// The first ending counts; what comes after a body has ended is ignored.
+    fn end(&self, end: End) {
+        let mut shared = self.shared.borrow_mut();
+        if !matches!(shared.end, End::Open) {
+            return;
+        }
+        if matches!(end, End::Aborted(_)) {
+            shared.discard();
+        }
+        shared.end = end;
+        let reader = shared.reader.take();
+        drop(shared);
+        wake(reader);
+    }
+}
+
+impl Drop for BodySender {
+    fn drop(&mut self) {
+        self.abort("its sender was dropped before the end");
+    }
+}

@@ -1,0 +1,246 @@
+//! The whole gateway: workers, admin interface, signals.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use portcullis::SystemClock;
+use tokio::sync::watch;
+
+use crate::admin::{self, Admin};
+use crate::config::{self, Config, ConfigError, Diagnostic};
+use crate::host::GatewayHost;
+use crate::metrics::Metrics;
+use crate::net::{listen, tls};
+use crate::plugins::Compiler;
+use crate::worker::{self, Plan, PlannedListener, PluginFailed};
+
+/// A configuration with its plugins compiled, ready to be served.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    plan: Plan,
+    metrics: Metrics,
+}
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where its listeners listen, in the order of the configuration.
+    pub addresses: Vec<SocketAddr>,
+    /// Where its admin interface listens.
+    pub admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    admin_task: Option<JoinHandle<()>>,
+}
+
+/// Why a gateway cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The configuration, or a plugin that it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A socket.
+    #[error(transparent)]
+    Bind(#[from] listen::BindError),
+    /// A thread or runtime.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Gateway {
+    /// Compiles the plugins of a configuration and reads its certificates.
+    ///
+    /// # Errors
+    /// What is wrong, where it stands in the configuration.
+    pub fn prepare(config: Config) -> Result<Self, ServeError> {
+        for notice in &config.notices {
+            tracing::warn!("{notice}");
+        }
+        let metrics = Metrics::install();
+        let mut compiler = Compiler::new();
+        let listeners: Result<Vec<_>, _> =
+            config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
+        let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        let host = GatewayHost { clock: SystemClock::new(), metrics: metrics.clone(), clusters: Arc::new(clusters) };
+        let plan = Plan {
+            host,
+            listeners: listeners?.into(),
+            clusters: config.clusters.clone().into(),
+            shutdown_timeout: config.shutdown_timeout,
+        };
+        Ok(Self { config, plan, metrics })
+    }
+
+    /// Starts every plugin once, away from traffic.
+    ///
+    /// # Errors
+    /// The first plugin that does not start.
+    pub fn rehearse(&self) -> Result<(), ServeError> {
+        worker::rehearse(&self.plan).map_err(|failed| self.explain(&failed).into())
+    }
+
+    /// Opens the sockets and starts the workers.
+    ///
+    /// # Errors
+    /// A socket cannot be had, or a plugin does not start.
+    pub fn serve(self) -> Result<Running, ServeError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut sockets = self.open_sockets()?;
+        let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
+        let addresses = addresses?;
+        let (report, reports) = mpsc::channel();
+        let mut workers = Vec::with_capacity(sockets.len());
+        for (index, sockets) in sockets.drain(..).enumerate() {
+            let (plan, stopped, report) = (self.plan.clone(), stopped.clone(), report.clone());
+            let run = move || {
+                let started = report.clone();
+                let ended = worker::run(&plan, sockets, stopped, |result| drop(started.send(Ok(result))));
+                if let Err(error) = ended {
+                    let _ = report.send(Err(error));
+                }
+            };
+            workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+        }
+        let mut running = Running { addresses, admin: None, stop, workers, admin_task: None };
+        drop(report);
+        for _ in 0..running.workers.len() {
+            match reports.recv() {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(failed))) => {
+                    running.stop();
+                    return Err(self.explain(&failed).into());
+                }
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => break,
+            }
+        }
+        if let Some(address) = self.config.admin {
+            let socket = listen::bind(address)?;
+            running.admin = Some(socket.local_addr()?);
+            let admin = Admin { config: self.config.to_json(), metrics: self.metrics.clone() };
+            let stopped = running.stop.subscribe();
+            let serve = move || admin::run(admin, socket, stopped);
+            running.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
+        }
+        for (listener, address) in self.config.listeners.iter().zip(&running.addresses) {
+            tracing::info!(listener = listener.name, %address, workers = self.config.workers, "listening");
+        }
+        if let Some(address) = running.admin {
+            tracing::info!(%address, "admin interface");
+        }
+        Ok(running)
+    }
+
+    /// For each worker, a socket for each listener.
+    fn open_sockets(&self) -> Result<Vec<Vec<TcpListener>>, ServeError> {
+        let mut all: Vec<Vec<TcpListener>> = Vec::with_capacity(self.config.workers);
+        for worker in 0..self.config.workers {
+            let first = if worker == 0 { None } else { all.first() };
+            let mut own = Vec::with_capacity(self.config.listeners.len());
+            for (index, listener) in self.config.listeners.iter().enumerate() {
+                // Port 0 is one port for all workers.
+                let address = match first.and_then(|first| first.get(index)) {
+                    Some(socket) => socket.local_addr()?,
+                    None => listener.address,
+                };
+                if first.is_none() {
+                    refuse_shared(address)?;
+                }
+                own.push(listen::bind(address)?);
+            }
+            all.push(own);
+        }
+        Ok(all)
+    }
+
+    fn explain(&self, failed: &PluginFailed) -> ConfigError {
+        let listener = self.config.listeners.get(failed.listener);
+        let plugins = listener.and_then(|listener| match failed.route {
+            None => Some(&listener.plugins),
+            Some(route) => listener.routes.get(route)?.plugins.as_ref(),
+        });
+        let help = if failed.is_refusal() {
+            "correct the plugin's configuration; its own log lines above say what it misses"
+        } else {
+            "see the plugin's log lines above"
+        };
+        let message = failed.error.to_string();
+        let diagnostic = match plugins.and_then(|plugins| plugins.get(failed.index)) {
+            Some(plugin) => plugin.origin.diagnostic(message, help),
+            None => Diagnostic {
+                file: String::new(),
+                line: 0,
+                column: 0,
+                path: String::new(),
+                message,
+                help: help.to_owned(),
+            },
+        };
+        diagnostic.into()
+    }
+}
+
+impl Running {
+    /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end.
+    pub fn stop(&mut self) {
+        let _ = self.stop.send(true);
+        for thread in self.workers.drain(..).chain(self.admin_task.take()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread ended by a panic");
+            }
+        }
+    }
+
+    /// Serves until `signal` is ready, then stops gracefully.
+    ///
+    /// # Errors
+    /// No runtime can be had to wait in.
+    pub fn until(mut self, signal: impl Future<Output = ()>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(signal);
+        tracing::info!("stopping; requests in flight finish");
+        self.stop();
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A gateway that already runs shares its port with this one's sockets, and half the traffic with it:
+/// that is never meant.
+fn refuse_shared(address: SocketAddr) -> Result<(), ServeError> {
+    if address.port() != 0 {
+        drop(listen::bind_alone(address)?);
+    }
+    Ok(())
+}
+
+fn plan(listener: &config::Listener, compiler: &mut Compiler) -> Result<PlannedListener, ConfigError> {
+    let tls = listener.tls.as_ref().map(|tls| {
+        let help = "give PEM files of a certificate chain and its key";
+        tls::server_config(&tls.certificate, &tls.private_key)
+            .map_err(|error| tls.origin.diagnostic(error.to_string(), help))
+    });
+    let compile = |plugins: &Option<Vec<config::Plugin>>, compiler: &mut Compiler| {
+        plugins.as_ref().map(|plugins| compiler.compile(plugins)).transpose()
+    };
+    Ok(PlannedListener {
+        tls: tls.transpose()?,
+        plugins: compiler.compile(&listener.plugins)?,
+        route_plugins: listener
+            .routes
+            .iter()
+            .map(|route| compile(&route.plugins, compiler))
+            .collect::<Result<_, _>>()?,
+        config: listener.clone(),
+    })
+}

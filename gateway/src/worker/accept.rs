@@ -1,0 +1,91 @@
+//! Accepting connections and handing their requests to exchanges.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::net::exec::LocalExec;
+use crate::net::io::{Facts, Stream};
+use crate::net::listen::Listener;
+use crate::worker::Context;
+use crate::worker::exchange::{Arrival, Exchange};
+
+/// A client that has begun a head has so long to finish it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Accepts on one socket until told to stop, then lets what is in flight finish.
+pub(super) async fn run(
+    context: Rc<Context>,
+    listener: usize,
+    socket: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let socket = match Listener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => return tracing::error!(%error, "cannot use a listening socket"),
+    };
+    let connections = Connections { context, listener, tls, graceful: GracefulShutdown::new() };
+    loop {
+        tokio::select! {
+            (tcp, _) = socket.accept() => connections.spawn(tcp),
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    // Clients whose connection the kernel has taken already must not be turned away.
+    while let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept()).await {
+        connections.spawn(tcp);
+    }
+    drop(socket);
+    let limit = connections.context.shutdown_timeout;
+    if tokio::time::timeout(limit, connections.graceful.shutdown()).await.is_err() {
+        tracing::warn!(?limit, "connections did not finish in time");
+    }
+}
+
+struct Connections {
+    context: Rc<Context>,
+    listener: usize,
+    tls: Option<Arc<ServerConfig>>,
+    graceful: GracefulShutdown,
+}
+
+impl Connections {
+    fn spawn(&self, tcp: TcpStream) {
+        let (context, listener, tls) = (Rc::clone(&self.context), self.listener, self.tls.clone());
+        let id = context.connections.get() + 1;
+        context.connections.set(id);
+        let watcher = self.graceful.watcher();
+        tokio::task::spawn_local(async move {
+            let stream = match tls {
+                None => Stream::Plain(tcp),
+                Some(tls) => match Stream::accept_tls(tcp, tls).await {
+                    Ok(stream) => stream,
+                    Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
+                },
+            };
+            let Ok(facts) = stream.facts() else { return };
+            let facts: Rc<Facts> = Rc::new(facts);
+            let service = service_fn(move |request| {
+                let arrival = Arrival { facts: Rc::clone(&facts), connection: id, listener };
+                Exchange::start(Rc::clone(&context), arrival, request)
+            });
+            let mut builder = auto::Builder::new(LocalExec);
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+            let connection = builder.serve_connection(stream.into_hyper(), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+    }
+}

@@ -1,0 +1,96 @@
+//! HTTP callouts of plugins.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http_body_util::BodyExt;
+use portcullis::CalloutId;
+use portcullis::core::{Body, CallOutcome, CallResponse, Headers, HttpCall};
+
+use crate::convert;
+use crate::net::pool::UpstreamError;
+use crate::net::queue::body_queue;
+use crate::worker::Context;
+
+/// The most bytes of an answer that a plugin gets.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// Makes a callout and tells the plugin its end. Failures look as on Envoy: a response with status
+/// 504 or 503; only an answer that breaks off is a reset.
+pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall) {
+    let timeout = call.timeout;
+    let exchange = exchange(&context, call);
+    let outcome = match timeout {
+        None => exchange.await,
+        Some(limit) => match tokio::time::timeout(limit, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => failed(504, "upstream request timeout"),
+        },
+    };
+    context.callouts.borrow_mut().remove(&id);
+    context.worker.borrow_mut().callout_done(id, outcome);
+    context.pump();
+}
+
+async fn exchange(context: &Context, call: HttpCall) -> CallOutcome {
+    let Some(upstream) = context.clusters.get(&call.upstream) else {
+        return failed(503, "unknown cluster");
+    };
+    let request = match request(call) {
+        Ok(request) => request,
+        Err(unsendable) => return failed(503, &unsendable.to_string()),
+    };
+    let response = match upstream.send(request).await {
+        Ok(response) => response,
+        Err(error) => return failed(503, &before_headers(&error)),
+    };
+    let (parts, mut body) = response.into_parts();
+    let mut answer = CallResponse { headers: convert::response_headers(&parts), ..CallResponse::default() };
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(data)) if bytes.len() + data.len() > MAX_ANSWER => return CallOutcome::Reset("too large".to_owned()),
+            Ok(Ok(data)) => bytes.extend_from_slice(&data),
+            Ok(Err(frame)) => {
+                answer.trailers = frame.into_trailers().map(|t| convert::trailers(&t)).unwrap_or_default()
+            }
+            Err(_) => return CallOutcome::Reset("reset".to_owned()),
+        }
+    }
+    answer.body = Body::from(bytes.freeze());
+    CallOutcome::Response(answer)
+}
+
+fn request(call: HttpCall) -> Result<Request<crate::net::queue::QueueBody>, convert::Unsendable> {
+    let parts = convert::to_request(&call.headers)?;
+    let (sender, body) = body_queue();
+    let has_body = !call.body.is_empty();
+    sender.push(call.body.clone());
+    sender.finish(Some(convert::fields(&call.trailers)?).filter(|trailers| !trailers.is_empty()));
+    let mut request = Request::from_parts(parts, body);
+    if has_body && call.trailers.is_empty() {
+        request.headers_mut().insert(http::header::CONTENT_LENGTH, call.body.len().into());
+    }
+    Ok(request)
+}
+
+/// What a client or plugin reads when an upstream gave no answer.
+pub(super) fn before_headers(error: &UpstreamError) -> String {
+    let reason = match error {
+        UpstreamError::Connect { .. } | UpstreamError::NoEndpoints { .. } => "connection failure",
+        UpstreamError::ConnectTimeout { .. } => "connection timeout",
+        UpstreamError::Protocol { .. } => "protocol error",
+        _ => "connection termination",
+    };
+    format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}")
+}
+
+fn failed(status: u16, body: &str) -> CallOutcome {
+    let (status, length) = (status.to_string(), body.len().to_string());
+    let headers: Headers = [(":status", status.as_str()), ("content-length", &length), ("content-type", "text/plain")]
+        .into_iter()
+        .collect();
+    let body = Body::from(Bytes::copy_from_slice(body.as_bytes()));
+    CallOutcome::Response(CallResponse { headers, body, trailers: Headers::new() })
+}

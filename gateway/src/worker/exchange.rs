@@ -1,0 +1,493 @@
+//! One request and its response: feeds the filter chain what arrives from both sides and carries
+//! out its effects.
+//!
+//! An exchange is no task. hyper polls it for the response's head, then as the response's body;
+//! each poll moves everything that can move, in both directions.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::{Request, Response, StatusCode};
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use portcullis::core::{Body, Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
+use portcullis::{StreamEffect, StreamId, local_response};
+use tokio::time::Sleep;
+
+use crate::convert;
+use crate::net::headers::strip_hop_by_hop;
+use crate::net::io::Facts;
+use crate::net::pool::UpstreamError;
+use crate::net::queue::{BodySender, QueueBody, body_queue};
+use crate::worker::body::{Cut, ResponseBody};
+use crate::worker::route::rewrite;
+use crate::worker::upstream::{Answer, AnswerBody};
+use crate::worker::{Context, callout};
+
+/// Where a request arrived.
+pub(super) struct Arrival {
+    pub(super) facts: Rc<Facts>,
+    pub(super) connection: u64,
+    pub(super) listener: usize,
+}
+
+/// One request and its response.
+pub(crate) struct Exchange {
+    context: Rc<Context>,
+    listener: usize,
+    stream: StreamId,
+    info: SharedStreamInfo,
+    /// The rest of the client's request, while it is wanted.
+    incoming: Option<Incoming>,
+    /// Where request body goes once the request has been sent.
+    upload: Option<BodySender>,
+    upstream: UpstreamState,
+    timeout: Option<Pin<Box<Sleep>>>,
+    started: std::time::Instant,
+    head_request: bool,
+    out: Outgoing,
+}
+
+#[derive(Default)]
+enum UpstreamState {
+    #[default]
+    Idle,
+    Waiting(Answer),
+    Answering(AnswerBody),
+}
+
+/// What is ready for the client.
+#[derive(Default)]
+struct Outgoing {
+    head: Option<(StatusCode, HeaderMap)>,
+    frames: VecDeque<Frame<Bytes>>,
+    bytes: usize,
+    ended: bool,
+    cut: Option<&'static str>,
+}
+
+impl Exchange {
+    /// Begins an exchange and waits for the response's head.
+    ///
+    /// # Errors
+    /// A response that was cut before its head: the connection ends without one.
+    pub(super) async fn start(
+        context: Rc<Context>,
+        arrival: Arrival,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Cut> {
+        let mut exchange = Box::new(Self::begin(context, &arrival, request));
+        let (status, mut headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
+        exchange.fit_length(status, &mut headers);
+        let mut response = Response::new(ResponseBody::new(exchange));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    fn begin(context: Rc<Context>, arrival: &Arrival, request: Request<Incoming>) -> Self {
+        let (mut parts, incoming) = request.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        let tls = arrival.facts.tls.as_ref();
+        let headers = convert::request_headers(&parts, tls.is_some());
+        let listener = context.listeners.get(arrival.listener);
+        let route = listener.and_then(|listener| listener.route(&headers));
+        let chain = route.map(|(_, chain)| chain.clone()).or_else(|| listener.map(|listener| listener.chain.clone()));
+        let info = StreamInfo {
+            source: Some(arrival.facts.peer),
+            destination: Some(arrival.facts.local),
+            connection_id: arrival.connection,
+            tls_version: tls.map(|tls| tls.version.to_owned()),
+            server_name: tls.and_then(|tls| tls.sni.clone()),
+            protocol: if parts.version == http::Version::HTTP_2 {
+                "HTTP/2"
+            } else if parts.version == http::Version::HTTP_10 {
+                "HTTP/1.0"
+            } else {
+                "HTTP/1.1"
+            },
+            start_time: context.host.clock.wall(),
+            cluster_name: route.map(|(route, _)| route.cluster.clone()),
+            route_name: route.map(|(route, _)| route.name.clone()),
+            ..StreamInfo::default()
+        }
+        .into_shared();
+        let limit = listener.map_or(0, |listener| listener.buffer_limit);
+        let end = incoming.is_end_stream();
+        let mut worker = context.worker.borrow_mut();
+        let stream = worker.open(&chain.unwrap_or_default(), info.clone(), limit);
+        worker.headers(stream, Direction::Request, headers, end);
+        drop(worker);
+        Self {
+            listener: arrival.listener,
+            stream,
+            info,
+            incoming: Some(incoming).filter(|_| !end),
+            upload: None,
+            upstream: UpstreamState::Idle,
+            timeout: None,
+            started: std::time::Instant::now(),
+            head_request: parts.method == http::Method::HEAD,
+            out: Outgoing::default(),
+            context,
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
+        self.advance(cx);
+        match (self.out.head.take(), self.out.cut) {
+            (Some(head), _) => Poll::Ready(Ok(head)),
+            (None, Some(reason)) => Poll::Ready(Err(Cut(reason))),
+            (None, None) => Poll::Pending,
+        }
+    }
+
+    pub(super) fn poll_frame(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.out.frames.is_empty() && !self.out.ended && self.out.cut.is_none() {
+            self.advance(cx);
+        }
+        if let Some(frame) = self.out.frames.pop_front() {
+            self.out.bytes -= frame.data_ref().map_or(0, Bytes::len);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match self.out.cut {
+            Some(reason) => Poll::Ready(Some(Err(Cut(reason)))),
+            None if self.out.ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Whether the whole response has been handed to hyper.
+    pub(super) fn is_sent(&self) -> bool {
+        self.out.ended && self.out.frames.is_empty() && self.out.cut.is_none()
+    }
+
+    /// A plugin that changed a body may have left a length that is no longer true. The length of what a
+    /// HEAD or a 304 does not carry stays.
+    fn fit_length(&self, status: StatusCode, headers: &mut HeaderMap) {
+        if self.head_request || status == StatusCode::NOT_MODIFIED || !headers.contains_key(CONTENT_LENGTH) {
+            return;
+        }
+        if let Some(length) = self.remaining() {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+    }
+
+    /// How many body bytes are left, once that is known.
+    pub(super) fn remaining(&self) -> Option<u64> {
+        let plain = self.out.ended && self.out.cut.is_none() && self.out.frames.iter().all(Frame::is_data);
+        plain.then_some(self.out.bytes as u64)
+    }
+
+    /// Moves everything that can move.
+    fn advance(&mut self, cx: &mut std::task::Context<'_>) {
+        self.register(cx);
+        loop {
+            let mut moved = false;
+            loop {
+                let effect = self.context.worker.borrow_mut().stream_effect(self.stream);
+                let Some(effect) = effect else { break };
+                self.apply(effect);
+                moved = true;
+            }
+            self.context.pump();
+            moved |= self.poll_timeout(cx).is_ready();
+            moved |= self.poll_answer(cx).is_ready();
+            moved |= self.poll_request_body(cx).is_ready();
+            moved |= self.poll_response_body(cx).is_ready();
+            if !moved {
+                break;
+            }
+        }
+    }
+
+    fn register(&self, cx: &std::task::Context<'_>) {
+        let mut wakers = self.context.wakers.borrow_mut();
+        match wakers.get_mut(&self.stream) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => drop(wakers.insert(self.stream, cx.waker().clone())),
+        }
+    }
+
+    fn apply(&mut self, effect: StreamEffect) {
+        match effect {
+            StreamEffect::RequestHeaders { end } => self.send_request(end),
+            StreamEffect::RequestBody { body, end } => {
+                if let Some(upload) = &self.upload {
+                    each_chunk(body, |chunk| upload.push(chunk));
+                    if end {
+                        upload.finish(None);
+                        self.upload = None;
+                    }
+                }
+            }
+            StreamEffect::RequestTrailers => {
+                let trailers = lock(&self.info).request_trailers.as_ref().map(convert::fields).transpose();
+                match (trailers, self.upload.take()) {
+                    (Ok(trailers), Some(upload)) => upload.finish(trailers),
+                    (Err(unsendable), _) => self.fail_unsendable(&unsendable),
+                    (Ok(_), None) => {}
+                }
+            }
+            StreamEffect::RequestDone => {
+                self.incoming = None;
+                self.upload = None;
+                self.upstream = UpstreamState::Idle;
+                self.timeout = None;
+            }
+            StreamEffect::ResponseHeaders { end } => self.send_head(end),
+            StreamEffect::ResponseBody { body, end } => {
+                self.out.bytes += body.len();
+                each_chunk(body, |chunk| self.out.frames.push_back(Frame::data(chunk)));
+                self.out.ended |= end;
+            }
+            StreamEffect::ResponseTrailers => {
+                let trailers = lock(&self.info).response_trailers.as_ref().map(convert::fields).transpose();
+                match trailers {
+                    Ok(trailers) => self.out.frames.extend(trailers.map(Frame::trailers)),
+                    Err(_) => self.out.cut = Some("unsendable_trailers"),
+                }
+                self.out.ended = true;
+            }
+            StreamEffect::Reset { reason } => self.out.cut = Some(reason),
+            // The route is chosen when the request is sent, whatever it was before.
+            _ => {}
+        }
+    }
+
+    /// Sends the request's head. The route is chosen by what the plugins made of it.
+    fn send_request(&mut self, end: bool) {
+        let context = Rc::clone(&self.context);
+        let info = lock(&self.info);
+        let Some(headers) = &info.request_headers else { return };
+        let route =
+            context.listeners.get(self.listener).and_then(|listener| listener.route(headers)).map(|(route, _)| route);
+        let upstream = route.and_then(|route| context.clusters.get(&route.cluster));
+        let parts = convert::to_request(headers);
+        drop(info);
+        let (Some(route), Some(upstream)) = (route, upstream) else {
+            return self.reply(local_response(404, "route_not_found", ""));
+        };
+        let mut parts = match parts {
+            Ok(parts) if parts.method == http::Method::CONNECT => {
+                return self.reply(local_response(405, "connect_not_supported", "CONNECT is not supported"));
+            }
+            Ok(parts) => parts,
+            Err(unsendable) => return self.fail_unsendable(&unsendable),
+        };
+        if let Some(uri) = rewrite(route, &parts.uri) {
+            parts.uri = uri;
+        }
+        {
+            let mut info = lock(&self.info);
+            info.cluster_name = Some(route.cluster.clone());
+            info.route_name = Some(route.name.clone());
+        }
+        let body = if end {
+            QueueBody::empty()
+        } else {
+            let (upload, body) = body_queue();
+            self.upload = Some(upload);
+            body
+        };
+        self.upstream = UpstreamState::Waiting(upstream.send(Request::from_parts(parts, body)));
+        let limit =
+            route.timeout.map_or_else(|| upstream.timeout(), |limit| Some(limit).filter(|limit| !limit.is_zero()));
+        self.timeout = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
+    }
+
+    fn send_head(&mut self, end: bool) {
+        let head = lock(&self.info).response_headers.as_ref().map(convert::to_response);
+        match head {
+            Some(Ok(head)) => self.out.head = Some(head),
+            Some(Err(unsendable)) => {
+                tracing::warn!(%unsendable, "response replaced by 500");
+                self.incoming = None;
+                self.upstream = UpstreamState::Idle;
+                self.out.head = Some((StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()));
+                // Nothing of the plugins' response follows a head that is not theirs.
+                self.out.cut = None;
+                self.out.ended = true;
+            }
+            None => {}
+        }
+        self.out.ended |= end;
+        if let Some(code) = lock(&self.info).response_code {
+            self.count(code);
+        }
+    }
+
+    fn count(&self, code: u16) {
+        let counters = self.context.listeners.get(self.listener).map(|listener| &listener.requests);
+        if let Some(counter) = counters.and_then(|counters| counters.get(usize::from(code / 100).wrapping_sub(1))) {
+            counter.increment(1);
+        }
+    }
+
+    fn fail_unsendable(&mut self, unsendable: &convert::Unsendable) {
+        tracing::warn!(%unsendable, "request refused");
+        self.reply(local_response(500, "unsendable_request", &unsendable.to_string()));
+    }
+
+    fn reply(&self, response: LocalResponse) {
+        self.context.worker.borrow_mut().reply(self.stream, response);
+    }
+
+    fn poll_timeout(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let Some(timeout) = &mut self.timeout else { return Poll::Pending };
+        ready!(timeout.as_mut().poll(cx));
+        self.timeout = None;
+        self.reply(local_response(504, "response_timeout", "upstream request timeout"));
+        Poll::Ready(())
+    }
+
+    fn poll_answer(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let UpstreamState::Waiting(answer) = &mut self.upstream else { return Poll::Pending };
+        let answer = ready!(answer.as_mut().poll(cx));
+        self.upstream = UpstreamState::Idle;
+        match answer {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                strip_hop_by_hop(&mut parts.headers);
+                {
+                    let mut info = lock(&self.info);
+                    info.upstream = body.address();
+                    info.response_details = Some("via_upstream".to_owned());
+                }
+                let end = body.is_end_stream();
+                if end {
+                    self.timeout = None;
+                } else {
+                    self.upstream = UpstreamState::Answering(body);
+                }
+                let headers = convert::response_headers(&parts);
+                self.context.worker.borrow_mut().headers(self.stream, Direction::Response, headers, end);
+            }
+            Err(error) => self.upstream_failed(&error),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_request_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Pending };
+        let mut worker = self.context.worker.borrow_mut();
+        if !worker.wants_body(self.stream, Direction::Request) {
+            return Poll::Pending;
+        }
+        if let Some(upload) = &self.upload
+            && ready!(upload.poll_capacity(cx)).is_err()
+        {
+            // The upstream has stopped reading; what it answers decides.
+            self.incoming = None;
+            return Poll::Ready(());
+        }
+        match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let end = incoming.is_end_stream();
+                match frame.into_data() {
+                    Ok(data) => worker.body(self.stream, Direction::Request, Body::from(data), end),
+                    Err(frame) => {
+                        if let Ok(fields) = frame.into_trailers() {
+                            self.incoming = None;
+                            worker.trailers(self.stream, Direction::Request, convert::trailers(&fields));
+                        }
+                        return Poll::Ready(());
+                    }
+                }
+                if end {
+                    self.incoming = None;
+                }
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "request body ended early");
+                self.incoming = None;
+                self.upload = None;
+                drop(worker);
+                self.upstream = UpstreamState::Idle;
+                self.out.cut = Some("request_body_broken");
+            }
+            None => {
+                self.incoming = None;
+                worker.body(self.stream, Direction::Request, Body::new(), true);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_response_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        /// Enough to keep a client busy while more is read.
+        const AHEAD: usize = 64 << 10;
+        let UpstreamState::Answering(body) = &mut self.upstream else { return Poll::Pending };
+        let mut worker = self.context.worker.borrow_mut();
+        if self.out.bytes >= AHEAD || !worker.wants_body(self.stream, Direction::Response) {
+            return Poll::Pending;
+        }
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let end = body.is_end_stream();
+                match frame.into_data() {
+                    Ok(data) => worker.body(self.stream, Direction::Response, Body::from(data), end),
+                    Err(frame) => {
+                        if let Ok(fields) = frame.into_trailers() {
+                            (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                            worker.trailers(self.stream, Direction::Response, convert::trailers(&fields));
+                        }
+                        return Poll::Ready(());
+                    }
+                }
+                if end {
+                    (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                }
+            }
+            Some(Err(error)) => {
+                drop(worker);
+                self.upstream = UpstreamState::Idle;
+                self.upstream_failed(&error);
+            }
+            None => {
+                (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                worker.body(self.stream, Direction::Response, Body::new(), true);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn upstream_failed(&self, error: &UpstreamError) {
+        tracing::debug!(%error, reason = error.reason(), "upstream failed");
+        let response = local_response(503, error.reason(), &callout::before_headers(error));
+        self.reply(response);
+    }
+}
+
+impl Drop for Exchange {
+    /// The exchange is over, in whatever way: plugins log it.
+    fn drop(&mut self) {
+        {
+            let mut info = lock(&self.info);
+            info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
+            if !self.is_sent() && self.out.cut.is_none() {
+                info.response_details = Some("downstream_remote_disconnect".to_owned());
+            }
+        }
+        self.context.wakers.borrow_mut().remove(&self.stream);
+        self.context.worker.borrow_mut().finish(self.stream);
+        self.context.pump();
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+fn each_chunk(mut body: Body, mut take: impl FnMut(Bytes)) {
+    while let Some(chunk) = body.pop() {
+        take(chunk);
+    }
+}

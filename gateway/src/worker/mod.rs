@@ -1,0 +1,203 @@
+//! One worker: a thread with its own runtime, sockets, upstream connections and VMs.
+//!
+//! A request goes: `accept` → hyper → `exchange`, which feeds the filter chain what arrives and
+//! carries out its effects → `upstream`. `pump` carries out what a chain asks for besides: callouts
+//! and ticks.
+
+mod accept;
+mod body;
+mod callout;
+mod exchange;
+mod pump;
+mod route;
+mod upstream;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use portcullis::core::{Host, StartError};
+use portcullis::{CalloutId, Chain, LoadError, PluginSpec, StreamId, Worker};
+use rustls::ServerConfig;
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, LocalSet};
+
+use crate::config::{Cluster, Listener, Route};
+use crate::host::GatewayHost;
+use crate::worker::upstream::Upstream;
+
+/// What a worker is made of; the same for all.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) host: GatewayHost,
+    pub(crate) listeners: Arc<[PlannedListener]>,
+    pub(crate) clusters: Arc<[Cluster]>,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+/// A listener with its plugins compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedListener {
+    pub(crate) config: Listener,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) plugins: Vec<PluginSpec>,
+    /// For each route, its own plugins if it has some.
+    pub(crate) route_plugins: Vec<Option<Vec<PluginSpec>>>,
+}
+
+/// Why a worker did not start: a plugin of a chain.
+#[derive(Debug)]
+pub(crate) struct PluginFailed {
+    pub(crate) listener: usize,
+    pub(crate) route: Option<usize>,
+    pub(crate) index: usize,
+    pub(crate) error: LoadError,
+}
+
+/// A worker's own state, which its tasks share.
+pub(crate) struct Context {
+    pub(crate) worker: RefCell<Worker>,
+    pub(crate) clusters: HashMap<String, Upstream>,
+    pub(crate) listeners: Vec<ListenerState>,
+    pub(crate) host: GatewayHost,
+    /// Who waits for effects of a stream.
+    pub(crate) wakers: RefCell<HashMap<StreamId, Waker>>,
+    pub(crate) callouts: RefCell<HashMap<CalloutId, AbortHandle>>,
+    /// The next tick has changed.
+    pub(crate) ticks_changed: Notify,
+    pub(crate) armed_tick: Cell<Option<Duration>>,
+    pub(crate) connections: Cell<u64>,
+    shutdown_timeout: Duration,
+}
+
+/// A listener as requests meet it.
+pub(crate) struct ListenerState {
+    pub(crate) buffer_limit: usize,
+    pub(crate) chain: Chain,
+    pub(crate) routes: Vec<(Route, Option<Chain>)>,
+    pub(crate) requests: [metrics::Counter; 5],
+}
+
+/// Starts the plugins of a plan in a worker that serves nothing: what `check` does.
+///
+/// # Errors
+/// The first plugin that does not start.
+pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
+    let mut worker = new_worker(plan);
+    load(plan, &mut worker).map(drop)
+}
+
+/// Runs a worker until it is told to stop. `started` hears once whether its plugins did.
+pub(crate) fn run(
+    plan: &Plan,
+    sockets: Vec<TcpListener>,
+    stop: watch::Receiver<bool>,
+    started: impl FnOnce(Result<(), PluginFailed>),
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        match Context::new(plan) {
+            Err(failed) => started(Err(failed)),
+            Ok(context) => {
+                started(Ok(()));
+                serve(Rc::new(context), plan, sockets, stop).await;
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn serve(context: Rc<Context>, plan: &Plan, sockets: Vec<TcpListener>, stop: watch::Receiver<bool>) {
+    let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
+    context.pump();
+    let listeners: Vec<_> = sockets
+        .into_iter()
+        .zip(plan.listeners.iter())
+        .enumerate()
+        .map(|(index, (socket, listener))| {
+            tokio::task::spawn_local(accept::run(
+                Rc::clone(&context),
+                index,
+                socket,
+                listener.tls.clone(),
+                stop.clone(),
+            ))
+        })
+        .collect();
+    for listener in listeners {
+        if let Err(error) = listener.await {
+            tracing::error!(%error, "a listener ended");
+        }
+    }
+    context.end_plugins().await;
+    ticking.abort();
+}
+
+impl Context {
+    fn new(plan: &Plan) -> Result<Self, PluginFailed> {
+        let mut worker = new_worker(plan);
+        let listeners = load(plan, &mut worker)?;
+        let clusters = plan.clusters.iter().map(|cluster| (cluster.name.clone(), Upstream::new(cluster))).collect();
+        Ok(Self {
+            worker: RefCell::new(worker),
+            clusters,
+            listeners,
+            host: plan.host.clone(),
+            wakers: RefCell::default(),
+            callouts: RefCell::default(),
+            ticks_changed: Notify::new(),
+            armed_tick: Cell::new(None),
+            connections: Cell::new(0),
+            shutdown_timeout: plan.shutdown_timeout,
+        })
+    }
+
+    /// Gives plugins time to end, as much as a graceful stop has.
+    async fn end_plugins(self: &Rc<Self>) {
+        self.worker.borrow_mut().shut_down();
+        self.pump();
+        let pending = async {
+            while self.worker.borrow().pending_roots() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(self.shutdown_timeout, pending).await.is_err() {
+            tracing::warn!("plugins did not end in time");
+        }
+    }
+}
+
+fn new_worker(plan: &Plan) -> Worker {
+    let host = plan.host.clone();
+    Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
+}
+
+fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFailed> {
+    let mut states = Vec::with_capacity(plan.listeners.len());
+    for (listener, planned) in plan.listeners.iter().enumerate() {
+        let failed = |route| move |(index, error)| PluginFailed { listener, route, index, error };
+        let chain = worker.load(&planned.plugins).map_err(failed(None))?;
+        let mut routes = Vec::with_capacity(planned.config.routes.len());
+        for (index, (route, plugins)) in planned.config.routes.iter().zip(&planned.route_plugins).enumerate() {
+            let own = plugins.as_ref().map(|plugins| worker.load(plugins)).transpose().map_err(failed(Some(index)))?;
+            routes.push((route.clone(), own));
+        }
+        let name = &planned.config.name;
+        let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"]
+            .map(|class| metrics::counter!("portcullis_requests_total", "listener" => name.clone(), "class" => class));
+        states.push(ListenerState { buffer_limit: planned.config.buffer_limit, chain, routes, requests });
+    }
+    Ok(states)
+}
+
+impl PluginFailed {
+    /// Whether the plugin itself refused, and not its module.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.error, LoadError::Start(StartError::VmStart { .. } | StartError::Configure { .. }))
+    }
+}

@@ -1,0 +1,56 @@
+//! Carrying out what plugins ask for besides the streams: callouts, wake-ups, ticks.
+
+use std::rc::Rc;
+
+use portcullis::Effect;
+
+use crate::worker::{Context, callout};
+
+impl Context {
+    /// Carries out all effects of the worker. To be called after every call into it.
+    pub(super) fn pump(self: &Rc<Self>) {
+        loop {
+            let effect = self.worker.borrow_mut().effect();
+            match effect {
+                None => break,
+                Some(Effect::Wake { stream }) => {
+                    if let Some(waker) = self.wakers.borrow().get(&stream) {
+                        waker.wake_by_ref();
+                    }
+                }
+                Some(Effect::Callout { id, request }) => {
+                    let task = tokio::task::spawn_local(callout::run(Rc::clone(self), id, request));
+                    self.callouts.borrow_mut().insert(id, task.abort_handle());
+                }
+                Some(Effect::CancelCallout { id }) => {
+                    if let Some(task) = self.callouts.borrow_mut().remove(&id) {
+                        task.abort();
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        if self.worker.borrow().next_tick() != self.armed_tick.get() {
+            self.ticks_changed.notify_one();
+        }
+    }
+}
+
+/// Ticks plugins at their times, for ever.
+pub(super) async fn tick(context: Rc<Context>) {
+    loop {
+        let next = context.worker.borrow().next_tick();
+        context.armed_tick.set(next);
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(context.host.clock.instant(at).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => context.worker.borrow_mut().tick(),
+            () = context.ticks_changed.notified() => continue,
+        }
+        context.pump();
+    }
+}

@@ -1,0 +1,49 @@
+//! Choosing a route.
+
+use http::Uri;
+use portcullis::Chain;
+use portcullis::core::Headers;
+
+use crate::config::{PathMatch, Route};
+use crate::worker::ListenerState;
+
+impl ListenerState {
+    /// The first route that takes a request.
+    pub(super) fn route(&self, headers: &Headers) -> Option<(&Route, &Chain)> {
+        let host = headers.get_str(":authority").unwrap_or_default();
+        let path = headers.get_str(":path").unwrap_or_default();
+        let found =
+            self.routes.iter().find(|(route, _)| route.matcher.matches(host, path, |name| headers.get_str(name)));
+        found.map(|(route, chain)| (route, chain.as_ref().unwrap_or(&self.chain)))
+    }
+}
+
+/// The target with the part of its path that the route matched replaced, if the route says so.
+pub(super) fn rewrite(route: &Route, target: &Uri) -> Option<Uri> {
+    let replacement = route.prefix_rewrite.as_deref()?;
+    let matched = match &route.matcher.path {
+        PathMatch::Prefix(matched) | PathMatch::Exact(matched) => matched,
+    };
+    let rest = target.path_and_query()?.as_str().strip_prefix(matched.as_str())?;
+    let mut parts = target.clone().into_parts();
+    parts.path_and_query = Some(format!("{replacement}{rest}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_matched_prefix_is_replaced_and_the_query_kept() {
+        let text = "listeners:\n- address: 127.0.0.1:1\n  routes:\n  - match: { prefix: /api/ }\n    prefix_rewrite: /\n    cluster: e\nclusters:\n- name: e\n  echo: {}\n";
+        let config = Config::parse("t.yaml", text);
+        let config = config.map_err(|error| error.to_string());
+        let route = config.as_ref().ok().and_then(|config| config.listeners.first()?.routes.first());
+        let rewritten =
+            |target: &str| route.and_then(|route| rewrite(route, &target.parse().ok()?)).map(|uri| uri.to_string());
+        assert_eq!(rewritten("http://h/api/a?b"), Some("http://h/a?b".to_owned()), "{config:?}");
+        assert_eq!(rewritten("http://h/other"), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! What a route or a callout sends a request to.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::Full;
+
+use crate::config::{Cluster, ClusterKind, Protocol};
+use crate::net::echo::echo;
+use crate::net::pool::{self, UpstreamBody, UpstreamError, UpstreamProtocol};
+use crate::net::queue::QueueBody;
+
+/// An upstream of this worker.
+#[derive(Clone, Debug)]
+pub(crate) enum Upstream {
+    /// The built-in echo.
+    Echo,
+    /// Servers, and how long a request to them may take.
+    Pool(pool::Cluster, Duration),
+}
+
+/// A response on its way.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>>>>;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum AnswerBody {
+    Echo(Full<Bytes>),
+    Pool(UpstreamBody),
+}
+
+impl Upstream {
+    pub(super) fn new(cluster: &Cluster) -> Self {
+        let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self::Echo };
+        let endpoints = servers.endpoints.iter().map(ToString::to_string).collect();
+        let config = pool::ClusterConfig {
+            protocol: match servers.protocol {
+                Protocol::Http1 => UpstreamProtocol::Http1,
+                Protocol::Http2 => UpstreamProtocol::Http2,
+            },
+            connect_timeout: servers.connect_timeout,
+            max_idle: servers.max_idle,
+            ..pool::ClusterConfig::new(cluster.name.clone(), endpoints)
+        };
+        Self::Pool(pool::Cluster::new(config), servers.request_timeout)
+    }
+
+    /// Sends a request; nothing happens before the answer is polled.
+    pub(super) fn send(&self, request: Request<QueueBody>) -> Answer {
+        match self {
+            Self::Echo => Box::pin(async { Ok(echo(request).await.map(AnswerBody::Echo)) }),
+            Self::Pool(cluster, _) => {
+                let answer = cluster.send(request);
+                Box::pin(async { Ok(answer.await?.map(AnswerBody::Pool)) })
+            }
+        }
+    }
+
+    /// How long a request may take that sets no limit of its own.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Echo => None,
+            Self::Pool(_, limit) => Some(*limit).filter(|limit| !limit.is_zero()),
+        }
+    }
+}
+
+impl AnswerBody {
+    /// The address of the server that answered.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Echo(_) => None,
+            Self::Pool(body) => Some(body.remote_addr()),
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        match self.get_mut() {
+            Self::Echo(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Pool(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Echo(body) => body.is_end_stream(),
+            Self::Pool(body) => body.is_end_stream(),
+        }
+    }
+}

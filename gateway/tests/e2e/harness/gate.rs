@@ -1,0 +1,152 @@
+//! The gateway, in this process.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use portcullis_gateway::config::Config;
+use portcullis_gateway::server::{Gateway, Running};
+
+use super::{Client, Upstream, get};
+
+/// A gateway that serves.
+pub(crate) struct Gate {
+    pub(crate) running: Running,
+}
+
+/// A configuration with one listener; `backend` is the upstream of the last route, which takes all.
+#[derive(Clone, Default)]
+pub(crate) struct Setup {
+    workers: usize,
+    listener: String,
+    plugins: String,
+    routes: String,
+    backend: String,
+    clusters: String,
+}
+
+/// The path of a built guest.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../guests/wasm/{name}.wasm"))
+}
+
+impl Setup {
+    /// In front of the built-in echo.
+    pub(crate) fn echo() -> Self {
+        Self { workers: 1, backend: "echo: {}".to_owned(), ..Self::default() }
+    }
+
+    /// In front of an upstream.
+    pub(crate) fn to(upstream: &Upstream) -> Self {
+        Self::to_address(upstream.address)
+    }
+
+    /// In front of whatever is there.
+    pub(crate) fn to_address(address: SocketAddr) -> Self {
+        Self { backend: format!("endpoints: [{address}]"), ..Self::echo() }
+    }
+
+    pub(crate) fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Adds a plugin to the listener's chain.
+    pub(crate) fn plugin(mut self, name: &str, code: &Path, more: &str) -> Self {
+        writeln!(self.plugins, "      - {}", Self::plugin_entry(name, code, more)).unwrap();
+        self
+    }
+
+    /// A plugin as it stands in a chain.
+    pub(crate) fn plugin_entry(name: &str, code: &Path, more: &str) -> String {
+        format!("{{name: {name}, vm_config: {{code: {{local: {{filename: {:?}}}}}}}, {more}}}", code.display().to_string())
+    }
+
+    /// Adds a key to the listener.
+    pub(crate) fn listener(mut self, key: &str) -> Self {
+        writeln!(self.listener, "    {key}").unwrap();
+        self
+    }
+
+    /// Adds a route before the last one.
+    pub(crate) fn route(mut self, route: &str) -> Self {
+        writeln!(self.routes, "      - {{{route}}}").unwrap();
+        self
+    }
+
+    /// Adds a key to the upstream.
+    pub(crate) fn backend(mut self, key: &str) -> Self {
+        write!(self.backend, ", {key}").unwrap();
+        self
+    }
+
+    /// Adds a cluster.
+    pub(crate) fn cluster(mut self, name: &str, keys: &str) -> Self {
+        writeln!(self.clusters, "  - {{name: {name}, {keys}}}").unwrap();
+        self
+    }
+
+    /// The file.
+    pub(crate) fn text(&self) -> String {
+        let Self { workers, listener, plugins, routes, backend, clusters } = self;
+        let plugins = if plugins.is_empty() { String::new() } else { format!("    plugins:\n{plugins}") };
+        format!(
+            "workers: {workers}\nadmin: 127.0.0.1:0\nshutdown_timeout: 5s\n\
+             listeners:\n  - address: 127.0.0.1:0\n{listener}{plugins}    routes:\n{routes}      - {{cluster: backend}}\n\
+             clusters:\n  - {{name: backend, {backend}}}\n{clusters}"
+        )
+    }
+
+    pub(crate) fn start(&self) -> Gate {
+        Gate::start(&self.text())
+    }
+
+    /// Why it does not start.
+    pub(crate) fn refusal(&self) -> String {
+        match Gate::try_start(&self.text()) {
+            Ok(_) => panic!("it started"),
+            Err(error) => error,
+        }
+    }
+}
+
+impl Gate {
+    pub(crate) fn start(text: &str) -> Self {
+        Self::try_start(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    pub(crate) fn try_start(text: &str) -> Result<Self, String> {
+        let config = Config::parse("gateway.yaml", text).map_err(|error| error.to_string())?;
+        let gateway = Gateway::prepare(config).map_err(|error| error.to_string())?;
+        Ok(Self { running: gateway.serve().map_err(|error| error.to_string())? })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.addresses[0]
+    }
+
+    pub(crate) async fn h1(&self) -> Client {
+        Client::h1(self.address()).await
+    }
+
+    pub(crate) async fn h2(&self) -> Client {
+        Client::h2(self.address()).await
+    }
+
+    /// What the admin interface says.
+    pub(crate) async fn admin(&self, path: &str) -> super::Answer {
+        Client::h1(self.running.admin.unwrap()).await.ask(get(path)).await
+    }
+
+    /// A metric, 0 if it is not there. `line` is its name and labels.
+    pub(crate) async fn metric(&self, line: &str) -> f64 {
+        let metrics = self.admin("/metrics").await;
+        let value = metrics.text().lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok());
+        value.unwrap_or(0.0)
+    }
+
+    /// Stops it from another thread, so that the test can go on meanwhile.
+    pub(crate) fn stop(mut self) -> std::thread::JoinHandle<()> {
+        std::thread::spawn(move || self.running.stop())
+    }
+}

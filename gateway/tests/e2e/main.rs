@@ -1,0 +1,30 @@
+//! The gateway from end to end: real sockets, clients, upstreams and plugins.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod admin;
+mod admission;
+mod bodies;
+mod callouts;
+mod chains;
+mod cli;
+mod counter;
+mod disconnects;
+mod failures;
+mod harness;
+mod http1;
+mod http2;
+mod lifecycle;
+mod local_responses;
+mod policies;
+mod protocols;
+mod quickstart;
+mod rewrite;
+mod routing;
+mod timeouts;
+mod trailers;

@@ -1,0 +1,13 @@
+//! The numbers and bytes of the Proxy-Wasm ABI: versions, statuses, enums and wire formats.
+
+mod errno;
+pub(crate) mod pairs;
+mod status;
+mod types;
+mod version;
+
+pub use errno::Errno;
+pub use pairs::PairsError;
+pub use status::Status;
+pub use types::{BufferType, LogLevel, MapType, MetricType, PeerType, StreamType};
+pub use version::AbiVersion;

@@ -1,0 +1,95 @@
+//! What guests ask for. Hostcalls record actions; the embedder carries them out when the outermost
+//! guest call has returned.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::abi::StreamType;
+use crate::context::ContextId;
+use crate::headers::Headers;
+
+/// Something that a guest asked for.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Let a paused half of a stream go on.
+    Continue {
+        /// The stream.
+        context: ContextId,
+        /// Which half.
+        stream: StreamType,
+    },
+    /// Cut a stream.
+    Close {
+        /// The stream.
+        context: ContextId,
+        /// Which half.
+        stream: StreamType,
+    },
+    /// Answer a request in the upstream's place.
+    LocalResponse {
+        /// The stream.
+        context: ContextId,
+        /// The answer.
+        response: LocalResponse,
+    },
+    /// Make an HTTP callout; its outcome goes to [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
+    HttpCall {
+        /// The root that it belongs to.
+        root: ContextId,
+        /// Its id.
+        call: CallId,
+        /// What to send.
+        request: HttpCall,
+    },
+    /// The tick period of a root has changed; see [`Vm::tick_period`](crate::Vm::tick_period).
+    SetTick {
+        /// The root.
+        root: ContextId,
+    },
+    /// Choose the route of a stream anew.
+    ClearRouteCache {
+        /// The stream.
+        context: ContextId,
+    },
+    /// A root that was asked to end, and asked for time, has finished.
+    RootDone {
+        /// The root.
+        root: ContextId,
+    },
+}
+
+/// The id of a callout, unique among the callouts in flight of its VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u32);
+
+/// A response that a plugin makes (spec: `proxy_send_local_response`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalResponse {
+    /// HTTP status, 200 to 599.
+    pub status: u16,
+    /// Why, for logs.
+    pub details: String,
+    /// Headers besides `:status`.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
+    /// gRPC status, for gRPC requests, 0 to 16.
+    pub grpc_status: Option<u8>,
+}
+
+/// An HTTP callout (spec: `proxy_http_call`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCall {
+    /// The upstream's name.
+    pub upstream: String,
+    /// Headers, with `:method`, `:path` and `:authority`.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
+    /// The trailers.
+    pub trailers: Headers,
+    /// How long it may take; none is no limit.
+    pub timeout: Option<Duration>,
+}

@@ -1,0 +1,102 @@
+use crate::abi::AbiVersion;
+
+/// Why a file is no plugin that this host can run. Its author can mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BytecodeError {
+    /// Something else than WebAssembly's binary format.
+    #[error("not a WebAssembly module: {0}")]
+    NotWasm(String),
+    /// A component, which has another binary format.
+    #[error("a WebAssembly component, but plugins are modules; build it for wasm32-wasip1 rather than wasm32-wasip2")]
+    Component,
+    /// The module breaks WebAssembly's own rules, or needs a proposal that some engine lacks.
+    #[error("not valid WebAssembly 2.0: {message} (at byte {offset:#x})")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// Where.
+        offset: usize,
+    },
+    /// No export says which ABI the module was built for.
+    #[error("the module has no ABI marker: it exports none of {}; is it a Proxy-Wasm plugin?", markers())]
+    NoMarker,
+    /// The module was built for an ABI that this host does not run.
+    #[error("the module exports the ABI marker {marker}, but this host runs none but {}", markers())]
+    UnknownMarker {
+        /// The marker.
+        marker: String,
+    },
+    /// An import that is no function.
+    #[error("imports the {kind} {import}, but a plugin may import functions alone")]
+    ImportKind {
+        /// The import, as `module.name`.
+        import: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// An import that is no hostcall.
+    #[error("imports {import}, which no ABI version has{}", .nearest.as_ref().map(|n| format!("; did you mean {n}?")).unwrap_or_default())]
+    UnknownImport {
+        /// The import, as `module.name`.
+        import: String,
+        /// The hostcall nearest to it, if one is near.
+        nearest: Option<String>,
+    },
+    /// A hostcall of another ABI version.
+    #[error("imports {import}, which ABI {abi} does not have ({})", versions(*.since, *.until))]
+    ImportNotInAbi {
+        /// The import, as `module.name`.
+        import: String,
+        /// The module's ABI version.
+        abi: AbiVersion,
+        /// The first version that has it.
+        since: AbiVersion,
+        /// The last version that has it.
+        until: AbiVersion,
+    },
+    /// A hostcall imported with a wrong type.
+    #[error("imports {import} as {found}, but it is {expected}")]
+    ImportType {
+        /// The import, as `module.name`.
+        import: String,
+        /// The import's type.
+        found: String,
+        /// The hostcall's type.
+        expected: String,
+    },
+    /// A callback or the allocator, exported with a wrong type.
+    #[error("exports {export} as {found}, but it is {expected}")]
+    ExportType {
+        /// The export.
+        export: &'static str,
+        /// The export's type.
+        found: String,
+        /// The type or types it may have.
+        expected: String,
+    },
+    /// Nothing for the host to read and write.
+    #[error("exports no memory; the host must reach the plugin's memory, usually as the export \"memory\"")]
+    NoMemory,
+    /// More than one memory, exported or not.
+    #[error("has more than one memory, but plugins have one")]
+    ManyMemories,
+    /// A memory of the threads proposal.
+    #[error("has a shared memory; build the plugin without threads")]
+    SharedMemory,
+    /// A memory of the memory64 proposal.
+    #[error("has a 64-bit memory; build the plugin for wasm32")]
+    Memory64,
+    /// No way for the host to hand bytes to the guest.
+    #[error("exports no allocator: neither malloc nor proxy_on_memory_allocate, both (i32) -> i32")]
+    NoAllocator,
+}
+
+fn markers() -> String {
+    let [first, second, third] = AbiVersion::ALL.map(AbiVersion::marker);
+    format!("{first}, {second} and {third}")
+}
+
+fn versions(since: AbiVersion, until: AbiVersion) -> String {
+    if since == until { format!("{since} does") } else { format!("{since} to {until} do") }
+}

@@ -1,0 +1,54 @@
+//! A plugin's bytecode, judged once, before any engine sees it: the same verdict in the same words
+//! for every engine.
+
+mod error;
+mod outline;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use error::BytecodeError;
+
+use crate::abi::AbiVersion;
+use crate::callback::CallbackId;
+use crate::hostcall::HostcallId;
+
+/// A module that every engine can run, and what it says about itself.
+#[derive(Clone, Debug)]
+pub struct Bytecode<'a> {
+    /// The module, in WebAssembly's binary format.
+    pub wasm: &'a [u8],
+    /// The ABI version that its first marker names.
+    pub abi: AbiVersion,
+    /// The export name of the memory that hostcalls read and write.
+    pub memory: String,
+    /// The export name of the guest's allocator, of type `(i32) -> i32`.
+    pub allocator: &'static str,
+    /// What to call before any plugin exists.
+    pub start: StartStyle,
+    /// The hostcalls that it imports, each once.
+    pub imports: Vec<HostcallId>,
+    /// The callbacks that it exports, in the shapes in which it exports them.
+    pub callbacks: Vec<CallbackId>,
+}
+
+/// What a module wants called before any plugin exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartStyle {
+    /// `_initialize`, then `main` or else `__main_void` if exported (a reactor).
+    Initialize,
+    /// `_start` (a command).
+    Start,
+    /// Nothing.
+    Neither,
+}
+
+impl<'a> Bytecode<'a> {
+    /// Validates the bytes and checks them against the ABI.
+    ///
+    /// # Errors
+    /// The first thing that keeps the module from running as a plugin.
+    pub fn judge(wasm: &'a [u8]) -> Result<Self, BytecodeError> {
+        verdict::judge(wasm)
+    }
+}

@@ -1,0 +1,336 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use proptest::prelude::*;
+
+use super::{Bytecode, StartStyle};
+use crate::abi::AbiVersion;
+use crate::callback::{CALLBACKS, CallbackId};
+use crate::hostcall::{HOSTCALLS, HostcallId};
+
+const MEMORY: &str = r#"(memory (export "memory") 1)"#;
+const MALLOC: &str = r#"(func (export "malloc") (param i32) (result i32) (local.get 0))"#;
+
+/// A plugin of an ABI version, with these fields before the usual ones.
+fn plugin(abi: AbiVersion, fields: &str) -> Vec<u8> {
+    let marker = abi.marker();
+    wat::parse_str(format!(r#"(module {fields} {MEMORY} (func (export "{marker}")) {MALLOC})"#)).unwrap()
+}
+
+fn refusal(wasm: &[u8]) -> String {
+    Bytecode::judge(wasm).unwrap_err().to_string()
+}
+
+fn refusal_of(fields: &str) -> String {
+    refusal(&plugin(AbiVersion::V0_2_1, fields))
+}
+
+fn refusal_of_module(fields: &str) -> String {
+    refusal(&wat::parse_str(format!("(module {fields})")).unwrap())
+}
+
+#[test]
+fn a_plugin_is_accepted() {
+    let wasm = plugin(
+        AbiVersion::V0_2_1,
+        r#"(import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
+           (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+           (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+           (import "Date" "now" (func (result f64)))
+           (func (export "_initialize"))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+           (func (export "proxy_on_log") (param i32))
+           (func (export "something_else") (param f32))"#,
+    );
+    let bytecode = Bytecode::judge(&wasm).unwrap();
+    assert_eq!((bytecode.wasm, bytecode.abi, bytecode.start), (&*wasm, AbiVersion::V0_2_1, StartStyle::Initialize));
+    assert_eq!((&*bytecode.memory, bytecode.allocator), ("memory", "malloc"));
+    assert_eq!(bytecode.imports, [HostcallId::proxy_log, HostcallId::fd_write, HostcallId::now]);
+    let callbacks = [CallbackId::initialize, CallbackId::on_request_headers, CallbackId::on_log];
+    assert_eq!(bytecode.callbacks, callbacks);
+}
+
+#[test]
+fn every_hostcall_and_callback_of_the_tables_is_accepted() {
+    let types = |types: &[crate::ValType]| types.iter().map(|t| format!(" {t}")).collect::<String>();
+    for abi in AbiVersion::ALL {
+        let mut fields = String::new();
+        let mut imports = 0;
+        for decl in HOSTCALLS {
+            for module in decl.id.linked_modules(abi) {
+                let (name, params, results) = (decl.name, types(decl.params), types(decl.results));
+                fields += &format!(r#"(import "{module}" "{name}" (func (param{params}) (result{results})))"#);
+            }
+            imports += usize::from(!decl.id.linked_modules(abi).is_empty());
+        }
+        let mut callbacks = Vec::new();
+        for decl in
+            CALLBACKS.iter().filter(|decl| decl.id.is_start_function() || (decl.since..=decl.until).contains(&abi))
+        {
+            if matches!(decl.id, CallbackId::start | CallbackId::main_void) {
+                continue; // never called beside the others
+            }
+            let (name, params, results) = (decl.export, types(decl.params), types(decl.results));
+            fields += &format!(r#"(func (export "{name}") (param{params}) (result{results}) unreachable)"#);
+            callbacks.push(decl.id);
+        }
+        let wasm = plugin(abi, &fields);
+        let bytecode = Bytecode::judge(&wasm).unwrap();
+        assert_eq!((bytecode.abi, bytecode.imports.len(), bytecode.callbacks), (abi, imports, callbacks));
+    }
+}
+
+#[test]
+fn the_first_marker_that_is_a_function_decides() {
+    let wasm = plugin(
+        AbiVersion::V0_2_1,
+        r#"(global (export "proxy_abi_version_0_2_0") i32 (i32.const 0))
+           (func (export "proxy_abi_version_0_1_0") (param i64))"#,
+    );
+    assert_eq!(Bytecode::judge(&wasm).unwrap().abi, AbiVersion::V0_1_0);
+}
+
+#[test]
+fn header_callbacks_have_the_shape_that_they_are_exported_in() {
+    for abi in AbiVersion::ALL {
+        for (params, id) in
+            [("i32 i32", CallbackId::on_request_headers_0_1_0), ("i32 i32 i32", CallbackId::on_request_headers)]
+        {
+            let callback =
+                format!(r#"(func (export "proxy_on_request_headers") (param {params}) (result i32) (i32.const 0))"#);
+            assert_eq!(Bytecode::judge(&plugin(abi, &callback)).unwrap().callbacks, [id]);
+        }
+    }
+}
+
+#[test]
+fn memory_is_the_export_of_that_name_or_else_the_first() {
+    let other = wat::parse_str(format!(
+        r#"(module (memory (export "other") (export "third") 2)
+             (func (export "memory")) (func (export "proxy_abi_version_0_2_0")) {MALLOC})"#
+    ));
+    let other = other.unwrap();
+    assert_eq!(Bytecode::judge(&other).unwrap().memory, "other");
+    let both = plugin(AbiVersion::V0_2_1, r#"(export "another" (memory 0))"#);
+    assert_eq!(Bytecode::judge(&both).unwrap().memory, "memory");
+}
+
+#[test]
+fn start_functions_that_are_never_called_may_have_any_type() {
+    let start = r#"(func (export "_start")) (func (export "main") (param i64))"#;
+    let wasm = plugin(AbiVersion::V0_2_1, start);
+    let bytecode = Bytecode::judge(&wasm).unwrap();
+    assert_eq!((bytecode.start, bytecode.callbacks), (StartStyle::Start, vec![CallbackId::start]));
+    let initialize = format!(r#"{start} (func (export "_initialize"))"#);
+    assert_eq!(refusal_of(&initialize), "exports main as (i64) -> (), but it is (i32, i32) -> i32");
+    assert_eq!(Bytecode::judge(&plugin(AbiVersion::V0_2_1, "")).unwrap().start, StartStyle::Neither);
+}
+
+#[test]
+fn what_is_no_module_is_named() {
+    let cases: [(&[u8], &str); 7] = [
+        (b"", "it is empty"),
+        (b"\0asm", "it ends after 4 bytes"),
+        (b" (module)", "it is WebAssembly text; translate it with wat2wasm or wasm-tools parse"),
+        (b"\x1f\x8b\x08\0", "it is compressed with gzip"),
+        (b"<!DOCTYPE html>\n<html>", r#"it starts with "<!DOCTYPE html>\n" instead of "\x00asm\x01\x00\x00\x00""#),
+        (b"\0asm\x02\0\0\0", r#"it starts with "\x00asm\x02\x00\x00\x00" instead of "\x00asm\x01\x00\x00\x00""#),
+        (b"\x7fELF", r#"it starts with "\x7fELF" instead of "\x00asm\x01\x00\x00\x00""#),
+    ];
+    for (bytes, reason) in cases {
+        assert_eq!(refusal(bytes), format!("not a WebAssembly module: {reason}"));
+    }
+    assert_eq!(
+        refusal(b"\0asm\x0d\0\x01\0"),
+        "a WebAssembly component, but plugins are modules; build it for wasm32-wasip1 rather than wasm32-wasip2"
+    );
+}
+
+#[test]
+fn missing_parts_are_named() {
+    assert_eq!(
+        refusal_of_module(&format!("{MEMORY} {MALLOC}")),
+        "the module has no ABI marker: it exports none of proxy_abi_version_0_1_0, proxy_abi_version_0_2_0 and \
+         proxy_abi_version_0_2_1; is it a Proxy-Wasm plugin?"
+    );
+    assert_eq!(
+        refusal_of_module(r#"(func (export "proxy_abi_version_0_3_0"))"#),
+        "the module exports the ABI marker proxy_abi_version_0_3_0, but this host runs none but \
+         proxy_abi_version_0_1_0, proxy_abi_version_0_2_0 and proxy_abi_version_0_2_1"
+    );
+    assert_eq!(
+        refusal_of_module(&format!(r#"(memory 1) (func (export "proxy_abi_version_0_2_1")) {MALLOC}"#)),
+        "exports no memory; the host must reach the plugin's memory, usually as the export \"memory\""
+    );
+    assert_eq!(
+        refusal_of_module(&format!(r#"{MEMORY} (func (export "proxy_abi_version_0_2_1"))"#)),
+        "exports no allocator: neither malloc nor proxy_on_memory_allocate, both (i32) -> i32"
+    );
+}
+
+#[test]
+fn the_allocator_is_malloc_first() {
+    let both = r#"(func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0))"#;
+    assert_eq!(Bytecode::judge(&plugin(AbiVersion::V0_2_1, both)).unwrap().allocator, "malloc");
+    let module = |fields: &str| {
+        wat::parse_str(format!(r#"(module {MEMORY} (func (export "proxy_abi_version_0_2_1")) {fields})"#)).unwrap()
+    };
+    assert_eq!(Bytecode::judge(&module(both)).unwrap().allocator, "proxy_on_memory_allocate");
+    assert_eq!(
+        refusal(&module(&format!(r#"(func (export "malloc") (param i64) (result i32) (i32.const 0)) {both}"#))),
+        "exports malloc as (i64) -> i32, but it is (i32) -> i32"
+    );
+}
+
+#[test]
+fn imports_must_be_hostcalls_of_the_abi() {
+    let cases = [
+        (
+            r#""env" "proxy_logg" (func)"#,
+            "imports env.proxy_logg, which no ABI version has; did you mean env.proxy_log?",
+        ),
+        (
+            r#""env" "fd_write" (func)"#,
+            "imports env.fd_write, which no ABI version has; did you mean wasi_snapshot_preview1.fd_write?",
+        ),
+        (r#""wbg" "__wbindgen_throw" (func)"#, "imports wbg.__wbindgen_throw, which no ABI version has"),
+        (r#""env" "bad\n\1bname" (func)"#, r"imports env.bad\n\u{1b}name, which no ABI version has"),
+        (
+            r#""env" "proxy_log" (func (param i32) (result i32))"#,
+            "imports env.proxy_log as (i32) -> i32, but it is (i32, i32, i32) -> i32",
+        ),
+        (
+            r#""env" "proxy_increment_metric" (func (param i32 f32) (result i32 v128))"#,
+            "imports env.proxy_increment_metric as (i32, f32) -> (i32, v128), but it is (i32, i64) -> i32",
+        ),
+        (
+            r#""env" "proxy_get_configuration" (func)"#,
+            "imports env.proxy_get_configuration, which ABI 0.2.1 does not have (0.1.0 does)",
+        ),
+        (r#""env" "g" (global i32)"#, "imports the global env.g, but a plugin may import functions alone"),
+        (r#""env" "m" (memory 1)"#, "imports the memory env.m, but a plugin may import functions alone"),
+        (r#""env" "m" (memory 1 1 shared)"#, "imports the memory env.m, but a plugin may import functions alone"),
+        (r#""env" "t" (table 1 funcref)"#, "imports the table env.t, but a plugin may import functions alone"),
+        (r#""env" "e" (tag)"#, "imports the tag env.e, but a plugin may import functions alone"),
+    ];
+    for (import, message) in cases {
+        assert_eq!(refusal_of(&format!("(import {import})")), message);
+    }
+    let wasm = plugin(AbiVersion::V0_1_0, r#"(import "env" "proxy_continue_stream" (func (param i32) (result i32)))"#);
+    assert_eq!(refusal(&wasm), "imports env.proxy_continue_stream, which ABI 0.1.0 does not have (0.2.0 to 0.2.1 do)");
+}
+
+#[test]
+fn callbacks_must_have_a_type_of_the_abi() {
+    assert_eq!(
+        refusal_of(r#"(func (export "proxy_on_request_headers") (param i32))"#),
+        "exports proxy_on_request_headers as (i32) -> (), but it is (i32, i32, i32) -> i32 or (i32, i32) -> i32"
+    );
+    assert_eq!(
+        refusal_of(r#"(func (export "proxy_on_tick"))"#),
+        "exports proxy_on_tick as () -> (), but it is (i32) -> ()"
+    );
+    let global = plugin(AbiVersion::V0_2_1, r#"(global (export "proxy_on_tick") i32 (i32.const 0))"#);
+    assert!(Bytecode::judge(&global).unwrap().callbacks.is_empty());
+}
+
+#[test]
+fn what_some_engine_lacks_is_refused() {
+    assert_eq!(refusal_of_module(r#"(memory 1 1 shared)"#), "has a shared memory; build the plugin without threads");
+    assert_eq!(refusal_of_module(r#"(memory i64 1)"#), "has a 64-bit memory; build the plugin for wasm32");
+    assert_eq!(refusal_of("(memory 1)"), "has more than one memory, but plugins have one");
+    for fields in [
+        "(func $f (return_call $f))",
+        "(tag)",
+        "(func (param externref))",
+        "(type (struct))",
+        "(func (result i32) (i32.atomic.rmw.add (i32.const 0) (i32.const 0)))",
+        "(func (param v128) (result v128) (i32x4.relaxed_trunc_f32x4_s (local.get 0)))",
+    ] {
+        let message = refusal_of(fields);
+        assert!(message.starts_with("not valid WebAssembly 2.0: "), "{fields}: {message}");
+    }
+}
+
+#[test]
+fn what_all_engines_have_is_accepted() {
+    for fields in [
+        "(func (result i32 i64) (i32.const 0) (i64.const 0))",
+        "(func (result i32) (i32.extend8_s (i32.trunc_sat_f32_s (f32.const 1))))",
+        "(func (memory.fill (i32.const 0) (i32.const 0) (i32.const 1)))",
+        "(table 1 funcref) (elem declare func 0) (func (table.set (i32.const 0) (ref.func 0)))",
+        r#"(global (mut i32) (i32.add (i32.const 1) (i32.const 2))) (export "g" (global 0))"#,
+        "(start 0)",
+    ] {
+        assert!(Bytecode::judge(&plugin(AbiVersion::V0_2_1, fields)).is_ok(), "{fields}");
+    }
+}
+
+#[test]
+fn invalid_code_is_refused_with_its_place() {
+    assert_eq!(
+        refusal_of("(func (result i32))"),
+        "not valid WebAssembly 2.0: type mismatch: expected i32 but nothing on stack (at byte 0x56)"
+    );
+}
+
+#[test]
+fn names_in_messages_are_short() {
+    let long = "x".repeat(90_000);
+    assert!(refusal_of(&format!(r#"(import "env" "{long}" (func))"#)).len() < 300);
+    let params = "i32 ".repeat(900);
+    assert!(refusal_of(&format!(r#"(func (export "proxy_on_tick") (param {params}))"#)).len() < 300);
+}
+
+/// A module with a section of nearly every kind.
+fn sample() -> Vec<u8> {
+    plugin(
+        AbiVersion::V0_2_0,
+        r#"(import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
+           (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+           (table 2 funcref) (elem (i32.const 0) 0)
+           (global (mut i32) (i32.const 4)) (data (i32.const 8) "hello") (start 2)
+           (func (drop (call 0 (i32.const 2) (i32.const 8) (i32.const 5))))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (local i64)
+             (block (br_if 0 (local.get 0)) (loop (br_if 0 (i32.const 0)))) (i32.const 0))"#,
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Bytecode::judge(&bytes);
+        let module = [b"\0asm\x01\0\0\0", &*bytes].concat();
+        let _ = Bytecode::judge(&module);
+    }
+
+    #[test]
+    fn no_damage_to_a_plugin_makes_it_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        is_cut: bool,
+    ) {
+        let mut wasm = sample();
+        for (at, byte) in damage {
+            let at = at.index(wasm.len());
+            wasm[at] ^= byte;
+        }
+        if is_cut {
+            wasm.truncate(cut.index(wasm.len()));
+        }
+        let _ = Bytecode::judge(&wasm);
+    }
+}
+
+#[test]
+fn a_plugin_cut_short_or_with_one_bit_turned_is_judged() {
+    let wasm = sample();
+    assert!(Bytecode::judge(&wasm).is_ok());
+    for len in 0..wasm.len() {
+        let _ = Bytecode::judge(&wasm[..len]);
+        for bit in 0..8 {
+            let mut turned = wasm.clone();
+            turned[len] ^= 1 << bit;
+            let _ = Bytecode::judge(&turned);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The ABI's rules for modules.
+
+use std::fmt;
+
+use wasmparser::{ExternalKind, FuncType, Import};
+
+use super::error::BytecodeError;
+use super::outline::Outline;
+use super::{Bytecode, StartStyle};
+use crate::abi::AbiVersion;
+use crate::callback::{CALLBACKS, CallbackId};
+use crate::hostcall::{HOSTCALLS, HostcallDecl, HostcallId};
+use crate::wasm_type::ValType;
+
+/// In this order: a module may export both.
+const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
+
+pub(super) fn judge(wasm: &[u8]) -> Result<Bytecode<'_>, BytecodeError> {
+    let outline = Outline::read(wasm)?;
+    let abi = outline.abi()?;
+    let imports = outline.hostcalls(abi)?;
+    let callbacks = outline.callbacks()?;
+    Ok(Bytecode {
+        wasm,
+        abi,
+        memory: outline.memory()?,
+        allocator: outline.allocator()?,
+        start: outline.start(),
+        imports,
+        callbacks,
+    })
+}
+
+impl Outline<'_> {
+    /// The first marker decides, in the order of exports; its type does not matter.
+    fn abi(&self) -> Result<AbiVersion, BytecodeError> {
+        let mut functions = self.exports.iter().filter(|export| self.export_type(export).is_some());
+        if let Some(abi) = functions.clone().find_map(|export| AbiVersion::from_marker(export.name)) {
+            return Ok(abi);
+        }
+        let other = functions.find(|export| export.name.starts_with("proxy_abi_version_"));
+        Err(other.map_or(BytecodeError::NoMarker, |export| BytecodeError::UnknownMarker { marker: shown(export.name) }))
+    }
+
+    /// Duplicate imports are legal: Go emits `fd_write` twice.
+    fn hostcalls(&self, abi: AbiVersion) -> Result<Vec<HostcallId>, BytecodeError> {
+        let mut ids = Vec::new();
+        for import in &self.imports {
+            let id = self.hostcall(import, abi)?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    fn hostcall(&self, import: &Import<'_>, abi: AbiVersion) -> Result<HostcallId, BytecodeError> {
+        let shown = shown(&format!("{}.{}", import.module, import.name));
+        let named = |decl: &&HostcallDecl| decl.name == import.name && decl.modules.contains(&import.module);
+        let Some(decl) = HOSTCALLS.iter().find(named) else {
+            return Err(BytecodeError::UnknownImport { import: shown, nearest: nearest(import) });
+        };
+        if decl.id.linked_modules(abi).is_empty() {
+            let HostcallDecl { since, until, .. } = *decl;
+            return Err(BytecodeError::ImportNotInAbi { import: shown, abi, since, until });
+        }
+        match self.import_type(import) {
+            Some(found) if !is_type(found, decl.params, decl.results) => Err(BytecodeError::ImportType {
+                import: shown,
+                found: signature(found.params(), found.results()),
+                expected: signature(decl.params, decl.results),
+            }),
+            _ => Ok(decl.id),
+        }
+    }
+
+    /// A callback's own type chooses among the rows of its name; the ABI version does not, because
+    /// modules with the marker of 0.1.0 and header callbacks of 0.2.0 exist.
+    fn callbacks(&self) -> Result<Vec<CallbackId>, BytecodeError> {
+        let mut ids = Vec::new();
+        for export in &self.exports {
+            let Some(found) = self.export_type(export) else { continue };
+            let rows = || CALLBACKS.iter().filter(|decl| decl.export == export.name && self.is_called(decl.id));
+            match rows().find(|decl| is_type(found, decl.params, decl.results)) {
+                Some(decl) => ids.push(decl.id),
+                None => match rows().next() {
+                    Some(decl) => {
+                        return Err(wrong_export(
+                            decl.export,
+                            found,
+                            rows().map(|decl| signature(decl.params, decl.results)),
+                        ));
+                    }
+                    None => continue,
+                },
+            }
+        }
+        Ok(ids)
+    }
+
+    /// A start function that is never called may have any type.
+    fn is_called(&self, id: CallbackId) -> bool {
+        match id {
+            CallbackId::start => self.start() == StartStyle::Start,
+            CallbackId::main => self.start() == StartStyle::Initialize,
+            CallbackId::main_void => self.start() == StartStyle::Initialize && self.function("main").is_none(),
+            _ => true,
+        }
+    }
+
+    fn start(&self) -> StartStyle {
+        if self.function("_initialize").is_some() {
+            StartStyle::Initialize
+        } else if self.function("_start").is_some() {
+            StartStyle::Start
+        } else {
+            StartStyle::Neither
+        }
+    }
+
+    fn memory(&self) -> Result<String, BytecodeError> {
+        let mut memories = self.exports.iter().filter(|export| export.kind == ExternalKind::Memory);
+        let named = memories.clone().find(|export| export.name == "memory");
+        named.or_else(|| memories.next()).map(|export| export.name.to_owned()).ok_or(BytecodeError::NoMemory)
+    }
+
+    fn allocator(&self) -> Result<&'static str, BytecodeError> {
+        let found = ALLOCATORS.into_iter().find_map(|name| Some((name, self.function(name)?)));
+        let (name, found) = found.ok_or(BytecodeError::NoAllocator)?;
+        if is_type(found, &[ValType::I32], &[ValType::I32]) {
+            return Ok(name);
+        }
+        Err(wrong_export(name, found, [signature(&[ValType::I32], &[ValType::I32])]))
+    }
+
+    fn function(&self, name: &str) -> Option<&FuncType> {
+        self.exports.iter().find(|export| export.name == name).and_then(|export| self.export_type(export))
+    }
+}
+
+fn is_type(found: &FuncType, params: &[ValType], results: &[ValType]) -> bool {
+    let is = |found: &[wasmparser::ValType], expected: &[ValType]| {
+        found.len() == expected.len()
+            && found.iter().zip(expected).all(|(found, expected)| is_value_type(*found, *expected))
+    };
+    is(found.params(), params) && is(found.results(), results)
+}
+
+fn is_value_type(found: wasmparser::ValType, expected: ValType) -> bool {
+    found
+        == match expected {
+            ValType::I32 => wasmparser::ValType::I32,
+            ValType::I64 => wasmparser::ValType::I64,
+            ValType::F64 => wasmparser::ValType::F64,
+        }
+}
+
+fn wrong_export(export: &'static str, found: &FuncType, expected: impl IntoIterator<Item = String>) -> BytecodeError {
+    let expected = expected.into_iter().collect::<Vec<_>>().join(" or ");
+    BytecodeError::ExportType { export, found: signature(found.params(), found.results()), expected }
+}
+
+/// A function type in words, such as `(i32, i64) -> i32`.
+fn signature(params: &[impl fmt::Display], results: &[impl fmt::Display]) -> String {
+    match results {
+        [result] => format!("({}) -> {result}", list(params)),
+        _ => format!("({}) -> ({})", list(params), list(results)),
+    }
+}
+
+/// No function of the ABI takes more values than are listed here.
+fn list(types: &[impl fmt::Display]) -> String {
+    const SHOWN: usize = 16;
+    let mut list = types.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>();
+    if types.len() > SHOWN {
+        list.push("...".to_owned());
+    }
+    list.join(", ")
+}
+
+/// The hostcall that an author who wrote `import` may have meant: the same name in another module,
+/// or a name that differs little.
+fn nearest(import: &Import<'_>) -> Option<String> {
+    const LONGEST: usize = 64;
+    if import.name.len() > LONGEST {
+        return None;
+    }
+    let distances = HOSTCALLS.iter().map(|decl| (strsim::damerau_levenshtein(decl.name, import.name), decl));
+    let (distance, decl) = distances.min_by_key(|(distance, _)| *distance)?;
+    let module = decl.modules.iter().find(|module| **module == import.module).or_else(|| decl.modules.last())?;
+    (distance <= decl.name.len() / 5).then(|| format!("{module}.{}", decl.name))
+}
+
+/// A name that the module chose, fit for a log line: printable, and not too long.
+pub(super) fn shown(name: &str) -> String {
+    const SHOWN: usize = 200;
+    let mut shown = String::new();
+    for (i, c) in name.chars().enumerate() {
+        match c {
+            _ if i == SHOWN => {
+                shown.push_str("...");
+                break;
+            }
+            ' '..='~' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}

@@ -1,0 +1,5 @@
+//! What a plugin may do.
+
+mod set;
+
+pub use set::{Capabilities, UnknownCapability};

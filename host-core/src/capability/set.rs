@@ -1,0 +1,208 @@
+use std::fmt;
+
+use crate::callback::{CALLBACKS, CallbackId};
+use crate::hostcall::{HOSTCALLS, HostcallId};
+
+/// A set of rights: one bit for each hostcall and each callback.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Capabilities {
+    hostcalls: u128,
+    callbacks: u64,
+}
+
+/// A name that no hostcall, callback or WASI function has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown capability {name:?}{}", .nearest.map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+pub struct UnknownCapability {
+    /// The name.
+    pub name: String,
+    /// The known name nearest to it, if one is near.
+    pub nearest: Option<&'static str>,
+}
+
+impl Capabilities {
+    /// Every right.
+    pub const ALL: Self = Self { hostcalls: u128::MAX, callbacks: u64::MAX };
+
+    /// No right; start functions may still run.
+    pub const NONE: Self = Self { hostcalls: UNRESTRICTED_HOSTCALLS, callbacks: START_FUNCTIONS };
+
+    /// What a guest may call while the host runs its allocator. Emscripten's growth notice is among
+    /// them, because an allocator that grows memory calls it.
+    pub(crate) const IN_ALLOCATOR: Self = Self {
+        hostcalls: UNRESTRICTED_HOSTCALLS
+            | bit(HostcallId::proxy_log)
+            | bit(HostcallId::fd_write)
+            | bit(HostcallId::clock_time_get)
+            | bit(HostcallId::poll_oneoff),
+        callbacks: 0,
+    };
+
+    /// What a guest may call in its start section and start functions, before any plugin exists.
+    pub(crate) const IN_START: Self = Self { hostcalls: start_hostcalls(), callbacks: START_FUNCTIONS };
+
+    /// The rights of these names.
+    ///
+    /// # Errors
+    /// The first name that is no capability.
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, UnknownCapability> {
+        names.into_iter().try_fold(Self::NONE, |set, name| {
+            let named = Self::named(name);
+            if named == Self::NONE && !Self::names().any(|known| known == name) {
+                return Err(UnknownCapability { name: name.to_owned(), nearest: nearest(name) });
+            }
+            Ok(set.or(named))
+        })
+    }
+
+    /// Every capability's name: hostcalls, then callbacks; each once.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let callbacks = CALLBACKS.iter().filter(|decl| !decl.id.is_start_function());
+        let callbacks = callbacks.filter(|decl| !decl.id.decl().export.is_empty() && is_first(decl.id));
+        HOSTCALLS.iter().map(|decl| decl.name).chain(callbacks.map(|decl| decl.export))
+    }
+
+    /// Whether the set holds this hostcall.
+    #[inline]
+    pub const fn allows(self, hostcall: HostcallId) -> bool {
+        self.hostcalls >> (hostcall as u8) & 1 == 1
+    }
+
+    /// Whether the set holds this callback.
+    #[inline]
+    pub const fn allows_callback(self, callback: CallbackId) -> bool {
+        self.callbacks >> (callback as u8) & 1 == 1
+    }
+
+    /// What both sets hold.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { hostcalls: self.hostcalls & other.hostcalls, callbacks: self.callbacks & other.callbacks }
+    }
+
+    /// What either set holds.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { hostcalls: self.hostcalls | other.hostcalls, callbacks: self.callbacks | other.callbacks }
+    }
+
+    /// The set without this hostcall.
+    #[must_use]
+    pub const fn without(self, hostcall: HostcallId) -> Self {
+        Self { hostcalls: self.hostcalls & !bit(hostcall) | UNRESTRICTED_HOSTCALLS, ..self }
+    }
+
+    /// The set as bytes, for a key.
+    pub(crate) fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let (hostcalls, callbacks) = bytes.split_at_mut(16);
+        hostcalls.copy_from_slice(&self.hostcalls.to_le_bytes());
+        callbacks.copy_from_slice(&self.callbacks.to_le_bytes());
+        bytes
+    }
+
+    fn named(name: &str) -> Self {
+        let hostcalls = HOSTCALLS.iter().filter(|decl| decl.name == name).fold(0, |bits, decl| bits | bit(decl.id));
+        let callbacks =
+            CALLBACKS.iter().filter(|decl| decl.export == name).fold(0, |bits, decl| bits | 1 << (decl.id as u8));
+        Self { hostcalls: hostcalls | UNRESTRICTED_HOSTCALLS, callbacks: callbacks | START_FUNCTIONS }
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::ALL {
+            return f.write_str("all");
+        }
+        let hostcalls = HOSTCALLS.iter().filter(|decl| self.allows(decl.id)).map(|decl| decl.name);
+        let callbacks = CALLBACKS.iter().filter(|decl| self.allows_callback(decl.id)).map(|decl| decl.export);
+        f.debug_set().entries(hostcalls.chain(callbacks)).finish()
+    }
+}
+
+/// Hostcalls without effect, which the reference host never restricts either.
+const UNRESTRICTED_HOSTCALLS: u128 = bit(HostcallId::pthread_equal) | bit(HostcallId::emscripten_notify_memory_growth);
+
+const START_FUNCTIONS: u64 = 1 << CallbackId::initialize as u8
+    | 1 << CallbackId::start as u8
+    | 1 << CallbackId::main as u8
+    | 1 << CallbackId::main_void as u8;
+
+const fn bit(hostcall: HostcallId) -> u128 {
+    1 << (hostcall as u8)
+}
+
+/// `proxy_log`, what AssemblyScript's start section calls, and WASI but for what could wait or
+/// has no meaning before a plugin exists.
+///
+/// differs: from cpp-host in allowing `proc_exit`, which here ends the VM in any case.
+const fn start_hostcalls() -> u128 {
+    let first = HostcallId::args_get as u8;
+    let last = HostcallId::sock_shutdown as u8;
+    let wasi = (u128::MAX >> (127 - last)) & (u128::MAX << first);
+    let not_yet = bit(HostcallId::fd_read)
+        | bit(HostcallId::fd_seek)
+        | bit(HostcallId::fd_close)
+        | bit(HostcallId::path_open)
+        | bit(HostcallId::sched_yield);
+    (wasi & !not_yet)
+        | UNRESTRICTED_HOSTCALLS
+        | bit(HostcallId::proxy_log)
+        | bit(HostcallId::abort)
+        | bit(HostcallId::seed)
+        | bit(HostcallId::trace)
+        | bit(HostcallId::now)
+}
+
+/// Whether no earlier row has the same export.
+fn is_first(id: CallbackId) -> bool {
+    CALLBACKS.iter().find(|decl| decl.export == id.decl().export).is_some_and(|decl| decl.id == id)
+}
+
+fn nearest(name: &str) -> Option<&'static str> {
+    let scored = Capabilities::names().map(|known| (strsim::jaro_winkler(name, known), known));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    (best.0 > 0.8).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_grant_exactly_what_they_name() {
+        let set = Capabilities::from_names(["proxy_log", "proxy_on_request_headers", "fd_write"]);
+        let set = set.unwrap_or(Capabilities::ALL);
+        assert!(set.allows(HostcallId::proxy_log) && set.allows(HostcallId::fd_write));
+        assert!(!set.allows(HostcallId::proxy_http_call));
+        assert!(set.allows_callback(CallbackId::on_request_headers));
+        assert!(set.allows_callback(CallbackId::on_request_headers_0_1_0), "both shapes of one export");
+        assert!(!set.allows_callback(CallbackId::on_request_body));
+        assert!(set.allows_callback(CallbackId::initialize), "start functions are never restricted");
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_nearest() {
+        let error = Capabilities::from_names(["proxy_http_cal"]).map_err(|e| e.to_string());
+        assert_eq!(error, Err("unknown capability \"proxy_http_cal\"; did you mean \"proxy_http_call\"?".to_owned()));
+    }
+
+    #[test]
+    fn every_name_is_listed_once_and_parses() {
+        let names: Vec<_> = Capabilities::names().collect();
+        let unique: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(unique.len(), names.len());
+        let all = Capabilities::from_names(names.iter().copied());
+        assert!(all.is_ok_and(|set| HOSTCALLS.iter().all(|decl| set.allows(decl.id))));
+    }
+
+    #[test]
+    fn start_and_allocator_sets_are_those_of_the_reference_host() {
+        assert!(Capabilities::IN_START.allows(HostcallId::random_get));
+        assert!(Capabilities::IN_START.allows(HostcallId::sock_shutdown));
+        assert!(!Capabilities::IN_START.allows(HostcallId::path_open));
+        assert!(!Capabilities::IN_START.allows(HostcallId::proxy_get_current_time_nanoseconds));
+        assert!(!Capabilities::IN_ALLOCATOR.allows(HostcallId::proxy_done));
+        assert!(Capabilities::IN_ALLOCATOR.allows(HostcallId::emscripten_notify_memory_growth));
+    }
+}

@@ -1,0 +1,331 @@
+//! Contexts: what a guest knows by an id.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::abi::MapType;
+use crate::body::Body;
+use crate::headers::Headers;
+use crate::plugin::Plugin;
+use crate::stream_info::SharedStreamInfo;
+
+/// The id of a context, unique among the live contexts of its VM. 0 is the VM itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContextId(pub(crate) u32);
+
+impl ContextId {
+    /// The VM context: start functions and the allocator run in it.
+    pub const VM: Self = Self(0);
+
+    pub(crate) const fn as_arg(self) -> i32 {
+        self.0.cast_signed()
+    }
+}
+
+impl fmt::Display for ContextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The context of a plugin in its VM.
+#[derive(Debug)]
+pub(crate) struct RootContext {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) tick: Option<Duration>,
+    pub(crate) tick_changed: bool,
+    pub(crate) call_response: Option<CallResponse>,
+    pub(crate) status: (u32, Vec<u8>),
+    pub(crate) ending: Ending,
+}
+
+/// How far a root is on its way out (spec: `proxy_on_done`, `proxy_done`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Live,
+    Pending,
+    Done,
+}
+
+/// What answered an HTTP callout; readable while its callback runs.
+#[derive(Clone, Debug, Default)]
+pub struct CallResponse {
+    /// Headers with `:status`; none if the callout failed.
+    pub headers: Headers,
+    /// The body.
+    pub body: Body,
+    /// The trailers.
+    pub trailers: Headers,
+}
+
+/// One direction of an HTTP stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the upstream.
+    Request,
+    /// From the upstream to the client.
+    Response,
+}
+
+impl Direction {
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Request => 0,
+            Self::Response => 1,
+        }
+    }
+}
+
+/// The context of a plugin for one stream. What the plugin may see is lent to it by the embedder,
+/// by callback, and taken back when it has passed on.
+#[derive(Debug)]
+pub struct StreamContext {
+    pub(crate) root: ContextId,
+    pub(crate) info: SharedStreamInfo,
+    pub(crate) halves: [Half; 2],
+    pub(crate) local_response: bool,
+    pub(crate) closed: bool,
+}
+
+/// What is lent of one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Half {
+    pub(crate) headers: Slot,
+    pub(crate) trailers: Slot,
+    pub(crate) body: Option<Body>,
+    /// The guest has continued this direction; it no longer sees what is lent of it.
+    pub(crate) continued: bool,
+    /// An [`Action::Continue`](crate::Action::Continue) waits to be drained.
+    pub(crate) continue_queued: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) map: Option<Headers>,
+    pub(crate) access: Access,
+}
+
+/// What a guest may do with a map now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Neither read nor write.
+    #[default]
+    None,
+    /// Read it.
+    Read,
+    /// Read and write it; if it does not exist, a write creates it.
+    Write,
+}
+
+impl StreamContext {
+    pub(crate) fn new(root: ContextId, info: SharedStreamInfo) -> Self {
+        Self { root, info, halves: Default::default(), local_response: false, closed: false }
+    }
+
+    /// Lends headers.
+    pub fn lend_headers(&mut self, direction: Direction, headers: Headers, access: Access) {
+        self.half(direction).headers = Slot { map: Some(headers), access };
+    }
+
+    /// Takes headers back.
+    pub fn take_headers(&mut self, direction: Direction) -> Option<Headers> {
+        std::mem::take(&mut self.half(direction).headers).map
+    }
+
+    /// Lends trailers; none with [`Access::Write`] are trailers that a write creates.
+    pub fn lend_trailers(&mut self, direction: Direction, trailers: Option<Headers>, access: Access) {
+        self.half(direction).trailers = Slot { map: trailers, access };
+    }
+
+    /// Takes trailers back.
+    pub fn take_trailers(&mut self, direction: Direction) -> Option<Headers> {
+        std::mem::take(&mut self.half(direction).trailers).map
+    }
+
+    /// Lends body bytes, behind those that are lent already.
+    pub fn lend_body(&mut self, direction: Direction, body: Body) {
+        match &mut self.half(direction).body {
+            Some(lent) => lent.append(body),
+            slot @ None => *slot = Some(body),
+        }
+    }
+
+    /// Takes the body bytes back.
+    pub fn take_body(&mut self, direction: Direction) -> Option<Body> {
+        self.half(direction).body.take()
+    }
+
+    /// How many values the lent headers have.
+    pub fn headers_len(&self, direction: Direction) -> usize {
+        self.half_ref(direction).headers.map.as_ref().map_or(0, Headers::len)
+    }
+
+    /// How many values the lent trailers have.
+    pub fn trailers_len(&self, direction: Direction) -> usize {
+        self.half_ref(direction).trailers.map.as_ref().map_or(0, Headers::len)
+    }
+
+    /// How many body bytes are lent.
+    pub fn body_len(&self, direction: Direction) -> usize {
+        self.half_ref(direction).body.as_ref().map_or(0, Body::len)
+    }
+
+    /// Makes what is lent of a direction visible, for a new callback.
+    pub(crate) fn show(&mut self, direction: Direction) {
+        self.half(direction).continued = false;
+    }
+
+    /// The slot of one of the four maps of a stream, if the guest may see it.
+    pub(crate) fn slot(&self, map: MapType) -> Option<&Slot> {
+        let half = self.half_ref(direction_of(map)?);
+        if half.continued {
+            return None;
+        }
+        Some(if is_trailers(map) { &half.trailers } else { &half.headers })
+    }
+
+    pub(crate) fn slot_mut(&mut self, map: MapType) -> Option<&mut Slot> {
+        let half = self.half(direction_of(map)?);
+        if half.continued {
+            return None;
+        }
+        Some(if is_trailers(map) { &mut half.trailers } else { &mut half.headers })
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "an index of two, into two")]
+    pub(crate) fn half(&mut self, direction: Direction) -> &mut Half {
+        &mut self.halves[direction.index()]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "an index of two, into two")]
+    pub(crate) fn half_ref(&self, direction: Direction) -> &Half {
+        &self.halves[direction.index()]
+    }
+}
+
+const fn direction_of(map: MapType) -> Option<Direction> {
+    match map {
+        MapType::RequestHeaders | MapType::RequestTrailers => Some(Direction::Request),
+        MapType::ResponseHeaders | MapType::ResponseTrailers => Some(Direction::Response),
+        _ => None,
+    }
+}
+
+const fn is_trailers(map: MapType) -> bool {
+    matches!(map, MapType::RequestTrailers | MapType::ResponseTrailers)
+}
+
+/// All contexts of a VM. Roots and streams share one counter.
+#[derive(Debug, Default)]
+pub(crate) struct Contexts {
+    next: u32,
+    live: HashMap<u32, Context, BuildHasherDefault<IdHasher>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Context {
+    Root(RootContext),
+    Stream(StreamContext),
+}
+
+impl Contexts {
+    /// Adds a context under an id that no live context has.
+    pub(crate) fn insert(&mut self, context: Context) -> ContextId {
+        loop {
+            self.next = self.next.wrapping_add(1);
+            if self.next != 0 && !self.live.contains_key(&self.next) {
+                self.live.insert(self.next, context);
+                return ContextId(self.next);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: ContextId) -> Option<Context> {
+        self.live.remove(&id.0)
+    }
+
+    pub(crate) fn contains(&self, id: ContextId) -> bool {
+        self.live.contains_key(&id.0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    #[inline]
+    pub(crate) fn stream(&self, id: ContextId) -> Option<&StreamContext> {
+        match self.live.get(&id.0) {
+            Some(Context::Stream(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn stream_mut(&mut self, id: ContextId) -> Option<&mut StreamContext> {
+        match self.live.get_mut(&id.0) {
+            Some(Context::Stream(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The root that a context is or belongs to.
+    #[inline]
+    pub(crate) fn root_of(&self, id: ContextId) -> Option<ContextId> {
+        match self.live.get(&id.0)? {
+            Context::Root(_) => Some(id),
+            Context::Stream(stream) => Some(stream.root),
+        }
+    }
+
+    pub(crate) fn root(&self, id: ContextId) -> Option<&RootContext> {
+        match self.live.get(&id.0) {
+            Some(Context::Root(root)) => Some(root),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn root_mut(&mut self, id: ContextId) -> Option<&mut RootContext> {
+        match self.live.get_mut(&id.0) {
+            Some(Context::Root(root)) => Some(root),
+            _ => None,
+        }
+    }
+}
+
+/// Ids are ours and consecutive; they need spreading, not protection.
+#[derive(Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream_info::StreamInfo;
+
+    #[test]
+    fn ids_start_at_one_and_skip_zero_and_live_ones() {
+        let stream = || Context::Stream(StreamContext::new(ContextId(1), StreamInfo::default().into_shared()));
+        let mut contexts = Contexts::default();
+        assert_eq!(contexts.insert(stream()), ContextId(1));
+        contexts.next = u32::MAX;
+        assert_eq!(contexts.insert(stream()), ContextId(2), "0 is the VM's and 1 is live");
+    }
+}

@@ -1,0 +1,72 @@
+//! What the core asks of its embedder. Nothing here may block.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::abi::{LogLevel, MetricType};
+use crate::context::ContextId;
+use crate::plugin::Plugin;
+
+/// The world around a VM: log, clocks, randomness, upstream names, metrics.
+///
+/// Time and randomness are inputs, so that a run can be repeated. It is `Send` because some engines
+/// want all their data to be.
+pub trait Host: Send {
+    /// Takes a log line. Called only for levels that [`Host::log_level`] lets through.
+    fn log(&mut self, record: &LogRecord<'_>);
+    /// The lowest level that is logged.
+    fn log_level(&self) -> LogLevel;
+    /// Nanoseconds since the Unix epoch.
+    fn wall_clock(&self) -> u64;
+    /// Nanoseconds since any fixed point.
+    fn monotonic_clock(&self) -> u64;
+    /// Fills the buffer with random bytes fit for keys.
+    fn random(&mut self, buffer: &mut [u8]);
+    /// Whether a callout to this upstream can be tried.
+    fn has_upstream(&self, name: &str) -> bool;
+    /// Defines a metric of a plugin, or finds it again by its name. `None` refuses it.
+    fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>>;
+}
+
+/// A metric that a plugin defined.
+pub trait Metric: Send + Sync {
+    /// Adds to a counter or gauge. A counter is only given positive numbers.
+    fn add(&self, delta: i64);
+    /// Sets a gauge, or notes a value in a histogram.
+    fn record(&self, value: u64);
+    /// The value of a counter or gauge.
+    fn value(&self) -> u64;
+}
+
+/// A line that a plugin logs, or that the host logs about it.
+#[derive(Clone, Copy)]
+pub struct LogRecord<'a> {
+    /// Its level.
+    pub level: LogLevel,
+    /// Its bytes; any bytes.
+    pub message: &'a [u8],
+    /// The plugin that runs; none before a plugin exists.
+    pub plugin: Option<&'a Plugin>,
+    /// The context that runs.
+    pub context: ContextId,
+    /// Whether the host says it, and not the guest.
+    pub from_host: bool,
+}
+
+impl fmt::Debug for LogRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {} {:?}", self.level, self.context, String::from_utf8_lossy(self.message))
+    }
+}
+
+impl fmt::Debug for dyn Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Host")
+    }
+}
+
+impl fmt::Debug for dyn Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Metric({})", self.value())
+    }
+}

@@ -1,0 +1,140 @@
+//! Header maps (spec: "HTTP fields"). The order of checks is that of deployed hosts: map type,
+//! memory, availability of the map.
+
+use crate::abi::{AbiVersion, MapType, Status, pairs};
+use crate::callback::CallbackId;
+use crate::headers::Headers;
+use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
+
+/// The first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`,
+/// and in ABI 0.1.0 an empty value. A map that is not there is `BadArgument`, while logging as an
+/// absent name.
+#[inline]
+pub(in crate::hostcall) fn get_header_map_value(
+    call: Hostcall<'_>,
+    map: i32,
+    key: i32,
+    key_len: i32,
+    ret_ptr: i32,
+    ret_len: i32,
+) -> HostcallResult {
+    let map = MapType::try_from(map)?;
+    let key = call.memory.slice(key, key_len)?;
+    let mut reply = std::mem::take(&mut call.vm.reply);
+    reply.clear();
+    let found = match call.vm.map(map) {
+        Some(headers) => Ok(headers.get(key).map(|value| reply.extend_from_slice(value)).is_some()),
+        None if call.vm.callback() == Some(CallbackId::on_log) => Ok(false),
+        None => Err(Status::BadArgument),
+    };
+    call.vm.reply = reply;
+    if !found? && call.vm.config.abi > AbiVersion::V0_1_0 {
+        Err(Status::NotFound)?;
+    }
+    Ok(Reply::Return { source: Source::Reply, ret_ptr, ret_len })
+}
+
+/// Adds a value (spec: `proxy_add_header_map_value`).
+pub(in crate::hostcall) fn add_header_map_value(
+    call: Hostcall<'_>,
+    map: i32,
+    key: i32,
+    key_len: i32,
+    value: i32,
+    value_len: i32,
+) -> HostcallResult {
+    let map = MapType::try_from(map)?;
+    let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
+    let slot = call.vm.writable_slot(map)?;
+    check_growth(slot.map.as_ref(), key, value, false)?;
+    slot.map.get_or_insert_default().add(key, value);
+    Ok(Reply::Done)
+}
+
+/// Leaves one value (spec: `proxy_replace_header_map_value`).
+pub(in crate::hostcall) fn replace_header_map_value(
+    call: Hostcall<'_>,
+    map: i32,
+    key: i32,
+    key_len: i32,
+    value: i32,
+    value_len: i32,
+) -> HostcallResult {
+    let map = MapType::try_from(map)?;
+    let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
+    let slot = call.vm.writable_slot(map)?;
+    check_growth(slot.map.as_ref(), key, value, true)?;
+    slot.map.get_or_insert_default().replace(key, value);
+    Ok(Reply::Done)
+}
+
+/// Removes all values of a name; an absent name is no error (spec: `proxy_remove_header_map_value`).
+pub(in crate::hostcall) fn remove_header_map_value(
+    call: Hostcall<'_>,
+    map: i32,
+    key: i32,
+    key_len: i32,
+) -> HostcallResult {
+    let map = MapType::try_from(map)?;
+    let key = call.memory.slice(key, key_len)?;
+    if let Some(headers) = &mut call.vm.writable_slot(map)?.map {
+        headers.remove(key);
+    }
+    Ok(Reply::Done)
+}
+
+/// All entries, as pairs (spec: `proxy_get_header_map_pairs`).
+///
+/// differs: the spec has `BadArgument` for a map that is not there; deployed hosts answer an empty
+/// map, and SDKs rely on it.
+#[inline]
+pub(in crate::hostcall) fn get_header_map_pairs(
+    _: Hostcall<'_>,
+    map: i32,
+    ret_ptr: i32,
+    ret_len: i32,
+) -> HostcallResult {
+    let map = MapType::try_from(map)?;
+    Ok(Reply::Return { source: Source::Pairs(map), ret_ptr, ret_len })
+}
+
+/// Replaces all entries (spec: `proxy_set_header_map_pairs`).
+pub(in crate::hostcall) fn set_header_map_pairs(
+    call: Hostcall<'_>,
+    map: i32,
+    pairs: i32,
+    pairs_len: i32,
+) -> HostcallResult {
+    let map = MapType::try_from(map)?;
+    let bytes = call.memory.slice(pairs, pairs_len)?;
+    let slot = call.vm.writable_slot(map)?;
+    slot.map = Some(pairs::decode(bytes).map_err(Status::from)?);
+    Ok(Reply::Done)
+}
+
+/// The size of the map as pairs (spec: `proxy_get_header_map_size`).
+///
+/// differs: Envoy answers the sum of all lengths, and only for a map that can be written.
+pub(in crate::hostcall) fn get_header_map_size(mut call: Hostcall<'_>, map: i32, ret_size: i32) -> HostcallResult {
+    let map = MapType::try_from(map)?;
+    call.memory.check_u32(ret_size)?;
+    let size = call.vm.map(map).ok_or(Status::BadArgument)?.serialized_len();
+    call.memory.write_u32(ret_size, u32::try_from(size).unwrap_or(u32::MAX))?;
+    Ok(Reply::Done)
+}
+
+/// A plugin may not collect more in a map than it could hand over at once.
+fn check_growth(map: Option<&Headers>, key: &[u8], value: &[u8], replaces: bool) -> Result<(), Status> {
+    let (mut count, mut size) = map.map_or((0, 0), |map| (map.len(), map.serialized_len()));
+    for old in map.iter().filter(|_| replaces).flat_map(|map| map.get_all(key)) {
+        count -= 1;
+        size -= entry_len(key, old);
+    }
+    let fits = count < pairs::MAX_COUNT && size + entry_len(key, value) <= pairs::MAX_BYTES;
+    if fits { Ok(()) } else { Err(Status::BadArgument) }
+}
+
+/// Bytes of an entry in the pairs format.
+const fn entry_len(key: &[u8], value: &[u8]) -> usize {
+    8 + key.len() + 1 + value.len() + 1
+}

@@ -1,0 +1,51 @@
+use crate::abi::{MapType, Status};
+use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
+use crate::property::{self, Scope, Stream};
+use crate::stream_info;
+use crate::vm_state::VmState;
+
+/// The value of a property (spec: `proxy_get_property`).
+pub(in crate::hostcall) fn get_property(
+    call: Hostcall<'_>,
+    path: i32,
+    path_len: i32,
+    ret_ptr: i32,
+    ret_len: i32,
+) -> HostcallResult {
+    let path = call.memory.slice(path, path_len)?;
+    let mut reply = std::mem::take(&mut call.vm.reply);
+    let result = read(call.vm, path, &mut reply);
+    call.vm.reply = reply;
+    result?;
+    Ok(Reply::Return { source: Source::Reply, ret_ptr, ret_len })
+}
+
+/// Sets a property of the stream (spec: `proxy_set_property`).
+pub(in crate::hostcall) fn set_property(
+    call: Hostcall<'_>,
+    path: i32,
+    path_len: i32,
+    value: i32,
+    value_len: i32,
+) -> HostcallResult {
+    let (path, value) = (call.memory.slice(path, path_len)?, call.memory.slice(value, value_len)?);
+    let stream = call.vm.acting_stream().ok_or(Status::NotFound)?;
+    property::write(&mut stream_info::lock(&stream.info), path, value)?;
+    Ok(Reply::Done)
+}
+
+fn read(vm: &VmState, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
+    let plugin = vm.plugin().ok_or(Status::NotFound)?;
+    let Some(stream) = vm.acting_stream() else {
+        return property::read(&Scope { plugin, stream: None }, path, out);
+    };
+    let info = stream_info::lock(&stream.info);
+    let held = |map| stream.slot(map).and_then(|slot| slot.map.as_ref());
+    let stream = Stream {
+        info: &info,
+        request_headers: held(MapType::RequestHeaders).or(info.request_headers.as_ref()),
+        response_headers: held(MapType::ResponseHeaders).or(info.response_headers.as_ref()),
+        response_trailers: held(MapType::ResponseTrailers).or(info.response_trailers.as_ref()),
+    };
+    property::read(&Scope { plugin, stream: Some(stream) }, path, out)
+}

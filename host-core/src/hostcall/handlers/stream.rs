@@ -1,0 +1,103 @@
+//! Streams: continue, close, answer (spec: "HTTP streams").
+
+use bytes::Bytes;
+
+use crate::abi::{Status, StreamType, pairs};
+use crate::action::{Action, LocalResponse};
+use crate::callback::CallbackId;
+use crate::context::Direction;
+use crate::hostcall::{Hostcall, HostcallResult, Reply};
+
+/// Lets a paused half of the stream go on once the callback has returned
+/// (spec: `proxy_continue_stream`). Nothing paused is no error. The plugin loses sight of what it
+/// held of that half.
+pub(in crate::hostcall) fn continue_stream(call: Hostcall<'_>, stream: i32) -> HostcallResult {
+    let stream = StreamType::try_from(stream)?;
+    let direction = match stream {
+        StreamType::Request => Direction::Request,
+        StreamType::Response => Direction::Response,
+        StreamType::Downstream => return Ok(Reply::Done),
+        StreamType::Upstream => Err(Status::Unimplemented)?,
+    };
+    let context = call.vm.acting();
+    if let Some(held) = call.vm.contexts.stream_mut(context) {
+        let half = held.half(direction);
+        half.continued = true;
+        // A second call in the same callback has nothing to add.
+        if !std::mem::replace(&mut half.continue_queued, true) {
+            call.vm.actions.push_back(Action::Continue { context, stream });
+        }
+    }
+    Ok(Reply::Done)
+}
+
+/// As `continue_stream(0)` (spec 0.1.0).
+pub(in crate::hostcall) fn continue_request(call: Hostcall<'_>) -> HostcallResult {
+    continue_stream(call, StreamType::Request as i32)
+}
+
+/// As `continue_stream(1)` (spec 0.1.0).
+pub(in crate::hostcall) fn continue_response(call: Hostcall<'_>) -> HostcallResult {
+    continue_stream(call, StreamType::Response as i32)
+}
+
+/// Cuts the stream once the callback has returned (spec: `proxy_close_stream`). A stream that is
+/// not there is no error.
+pub(in crate::hostcall) fn close_stream(call: Hostcall<'_>, stream: i32) -> HostcallResult {
+    let stream = StreamType::try_from(stream)?;
+    let context = call.vm.acting();
+    if let (Some(held), StreamType::Request | StreamType::Response) = (call.vm.contexts.stream_mut(context), stream)
+        && !std::mem::replace(&mut held.closed, true)
+    {
+        call.vm.actions.push_back(Action::Close { context, stream });
+    }
+    Ok(Reply::Done)
+}
+
+/// Has the route chosen anew (spec 0.1.0).
+pub(in crate::hostcall) fn clear_route_cache(call: Hostcall<'_>) -> HostcallResult {
+    let context = call.vm.acting();
+    let action = Action::ClearRouteCache { context };
+    if call.vm.acting_stream().is_some() && call.vm.actions.back() != Some(&action) {
+        call.vm.actions.push_back(action);
+    }
+    Ok(Reply::Done)
+}
+
+/// Answers the request in the upstream's place (spec: `proxy_send_local_response`). The first
+/// answer of a stream that can be sent wins; one that cannot is accepted and dropped.
+///
+/// differs: a status outside 200 to 599 and malformed headers are `BadArgument`; Envoy sends what
+/// it is given, and reads malformed headers as none.
+#[expect(clippy::too_many_arguments, reason = "the ABI's own")]
+pub(in crate::hostcall) fn send_local_response(
+    call: Hostcall<'_>,
+    code: i32,
+    details: i32,
+    details_len: i32,
+    body: i32,
+    body_len: i32,
+    headers: i32,
+    headers_len: i32,
+    grpc_status: i32,
+) -> HostcallResult {
+    let details = call.memory.slice(details, details_len)?;
+    let body = call.memory.slice(body, body_len)?;
+    let headers = call.memory.slice(headers, headers_len)?;
+    let status = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)).ok_or(Status::BadArgument)?;
+    let headers = pairs::decode(headers).map_err(Status::from)?;
+    let ended = matches!(call.vm.callback(), Some(CallbackId::on_log | CallbackId::on_done | CallbackId::on_delete));
+    let context = call.vm.acting();
+    let Some(stream) = call.vm.contexts.stream_mut(context).filter(|_| !ended) else { return Ok(Reply::Done) };
+    if !std::mem::replace(&mut stream.local_response, true) {
+        let response = LocalResponse {
+            status,
+            details: String::from_utf8_lossy(details).replace(char::is_whitespace, "_"),
+            headers,
+            body: Bytes::copy_from_slice(body),
+            grpc_status: u8::try_from(grpc_status).ok().filter(|status| *status <= 16),
+        };
+        call.vm.actions.push_back(Action::LocalResponse { context, response });
+    }
+    Ok(Reply::Done)
+}

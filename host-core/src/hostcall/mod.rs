@@ -1,0 +1,116 @@
+//! Guest calls host: the table, the one door, the handlers.
+//!
+//! The table ([`for_each_hostcall!`](crate::for_each_hostcall)) is expanded here to
+//! [`HostcallId`], [`HOSTCALLS`] and [`entry`]. Handlers are private, so an engine reaches them
+//! through [`entry`] alone and cannot forget the capability check.
+
+mod dispatch;
+mod handlers;
+mod outcome;
+mod table;
+
+use std::fmt;
+
+pub use handlers::UNIMPLEMENTED;
+pub use outcome::{Failure, Float, HostcallResult, Outcome, Reply, Source, Word};
+
+use crate::abi::AbiVersion;
+use crate::memory::GuestMemory;
+use crate::vm_state::VmState;
+use crate::wasm_type::{ValType, WasmType};
+
+/// All that a handler sees: guest memory and the VM's state; no engine, no way back into the guest.
+#[derive(Debug)]
+pub struct Hostcall<'a> {
+    /// The memory of the guest that calls.
+    pub memory: GuestMemory<'a>,
+    /// The state of its VM.
+    pub vm: &'a mut VmState,
+}
+
+/// One row of the hostcall table, as data.
+#[derive(Debug)]
+pub struct HostcallDecl {
+    /// Which row.
+    pub id: HostcallId,
+    /// The import modules under which guests ask for it.
+    pub modules: &'static [&'static str],
+    /// Its import name, which is also the capability's name.
+    pub name: &'static str,
+    /// Parameter types.
+    pub params: &'static [ValType],
+    /// Result types: none or one.
+    pub results: &'static [ValType],
+    /// The first ABI version that has it.
+    pub since: AbiVersion,
+    /// The last ABI version that has it.
+    pub until: AbiVersion,
+}
+
+macro_rules! expand {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+        /// A hostcall; the number of its row in the table.
+        #[expect(non_camel_case_types, reason = "the ABI's own names, so that a search finds them")]
+        #[expect(missing_docs, reason = "the ABI's specification documents each row")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum HostcallId { $($name),* }
+
+        /// Every hostcall, in the order of [`HostcallId`].
+        pub static HOSTCALLS: &[HostcallDecl] = &[$(HostcallDecl {
+            id: HostcallId::$name,
+            modules: &[$($module),*],
+            name: stringify!($name),
+            params: &[$(<$ty as WasmType>::TYPE),*],
+            results: <<$ret as Outcome>::Raw as crate::wasm_type::WasmResult>::TYPES,
+            since: AbiVersion::$since,
+            until: AbiVersion::$until,
+        }),*];
+
+        /// The only door an engine has into the host: one checked entry a row of the table.
+        #[expect(clippy::too_many_arguments, reason = "the ABI has hostcalls of 12 parameters")]
+        pub mod entry {
+            use super::{HostcallId, Outcome, dispatch, handlers};
+            use crate::engine::Caller;
+            use crate::error::Trap;
+            $(
+                #[doc = concat!("Runs `", stringify!($name), "` for the guest that is calling.")]
+                #[doc = ""]
+                #[doc = "# Errors"]
+                #[doc = "A trap that the engine must raise in the guest."]
+                #[inline]
+                pub fn $name<C: Caller + ?Sized>(caller: &mut C, $($arg: $ty),*) -> Result<<$ret as Outcome>::Raw, Trap> {
+                    dispatch::dispatch::<C, $ret>(HostcallId::$name, caller, |call| handlers::$handler(call, $($arg),*))
+                }
+            )*
+        }
+    };
+}
+crate::for_each_hostcall!(expand);
+
+const _: () = assert!(HOSTCALLS.len() <= 128, "a capability set has 128 bits for hostcalls");
+
+impl HostcallId {
+    /// The row as data.
+    #[expect(clippy::indexing_slicing, reason = "the table has one row for each id")]
+    pub fn decl(self) -> &'static HostcallDecl {
+        &HOSTCALLS[self as usize]
+    }
+
+    /// The import modules under which this is linked for `abi`; none when that version lacks it.
+    pub fn linked_modules(self, abi: AbiVersion) -> &'static [&'static str] {
+        let decl = self.decl();
+        if (decl.since..=decl.until).contains(&abi) { decl.modules } else { &[] }
+    }
+
+    /// Whether this host does what the hostcall asks for; if not, see [`UNIMPLEMENTED`].
+    pub fn is_implemented(self) -> bool {
+        !UNIMPLEMENTED.contains(&self)
+    }
+}
+
+impl fmt::Display for HostcallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.decl().name)
+    }
+}

@@ -1,0 +1,49 @@
+#![doc = include_str!("lib.md")]
+#![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may panic"))]
+
+mod abi;
+mod action;
+mod any;
+mod body;
+mod bytecode;
+mod callback;
+mod capability;
+mod context;
+mod engine;
+mod error;
+mod headers;
+mod host;
+pub mod hostcall;
+mod memory;
+mod metric;
+mod plugin;
+mod property;
+mod sandbox;
+mod stream_info;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod vm;
+mod vm_state;
+mod wasm_type;
+
+pub use abi::{AbiVersion, BufferType, Errno, LogLevel, MapType, MetricType, PairsError, PeerType, Status, StreamType};
+pub use action::{Action, CallId, HttpCall, LocalResponse};
+pub use any::{AnyEngine, AnyModule};
+pub use body::Body;
+pub use bytecode::{Bytecode, BytecodeError, StartStyle};
+pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
+pub use capability::{Capabilities, UnknownCapability};
+pub use context::{Access, CallResponse, ContextId, Direction, StreamContext};
+pub use engine::{Caller, EngineFeatures, Guest, Limits, WasmEngine};
+pub use error::{EngineError, StartError, Trap};
+pub use headers::Headers;
+pub use host::{Host, LogRecord, Metric};
+pub use hostcall::{HOSTCALLS, HostcallDecl, HostcallId, entry};
+pub use memory::{GuestMemory, OutOfBounds};
+pub use plugin::{FailurePolicy, Plugin};
+pub use sandbox::{SandboxKey, SandboxSpec};
+pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock};
+pub use vm::{CallOutcome, DataStatus, HeadersStatus, TrailersStatus, Vm, VmFailed};
+pub use vm_state::{VmConfig, VmState};
+pub use wasm_type::ValType;

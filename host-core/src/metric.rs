@@ -1,0 +1,77 @@
+//! The metrics of a VM: ids and what each kind allows.
+
+use std::sync::Arc;
+
+use crate::abi::{MetricType, Status};
+use crate::host::Metric;
+
+/// Ids as deployed hosts give them: the low two bits say the type, counters start at 4, gauges at
+/// 5, histograms at 6.
+#[derive(Debug)]
+pub(crate) struct MetricTable {
+    by_type: [Vec<Entry>; 3],
+    max: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    plugin: String,
+    name: String,
+    metric: Arc<dyn Metric>,
+}
+
+impl MetricTable {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { by_type: Default::default(), max }
+    }
+
+    /// The id of a metric that is defined already.
+    ///
+    /// differs: Envoy gives a new id to the same metric each time.
+    pub(crate) fn find(&self, metric_type: MetricType, plugin: &str, name: &str) -> Option<u32> {
+        let entries = self.by_type.get(metric_type as usize)?;
+        let index = entries.iter().position(|entry| entry.name == name && entry.plugin == plugin)?;
+        id(metric_type, index)
+    }
+
+    /// Whether one more can be defined.
+    pub(crate) fn has_room(&self) -> bool {
+        self.by_type.iter().map(Vec::len).sum::<usize>() < self.max
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        metric_type: MetricType,
+        plugin: &str,
+        name: &str,
+        metric: Arc<dyn Metric>,
+    ) -> Option<u32> {
+        let entries = self.by_type.get_mut(metric_type as usize)?;
+        entries.push(Entry { plugin: plugin.to_owned(), name: name.to_owned(), metric });
+        id(metric_type, entries.len() - 1)
+    }
+
+    /// The metric of an id, for the plugin that owns it; other plugins' metrics are not found.
+    pub(crate) fn get(&self, id: u32, plugin: &str) -> Result<(MetricType, &Arc<dyn Metric>), Status> {
+        let metric_type = type_of(id)?;
+        let index = usize::try_from(id / 4).ok().and_then(|n| n.checked_sub(1)).ok_or(Status::NotFound)?;
+        let entry = self.by_type.get(metric_type as usize).and_then(|entries| entries.get(index));
+        let entry = entry.filter(|entry| entry.plugin == plugin).ok_or(Status::NotFound)?;
+        Ok((metric_type, &entry.metric))
+    }
+}
+
+/// The type that an id's low bits say.
+pub(crate) fn type_of(id: u32) -> Result<MetricType, Status> {
+    match id & 3 {
+        0 => Ok(MetricType::Counter),
+        1 => Ok(MetricType::Gauge),
+        2 => Ok(MetricType::Histogram),
+        _ => Err(Status::BadArgument),
+    }
+}
+
+fn id(metric_type: MetricType, index: usize) -> Option<u32> {
+    let index = u32::try_from(index).ok()?;
+    index.checked_add(1)?.checked_mul(4)?.checked_add(metric_type as u32)
+}

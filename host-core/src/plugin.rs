@@ -1,0 +1,53 @@
+//! A plugin: one configured use of a module.
+
+use bytes::Bytes;
+
+use crate::capability::Capabilities;
+
+/// One configured use of a module. It has a root context in its VM and a stream context for each
+/// stream that it filters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Plugin {
+    /// The operator's name for it; in logs and metrics, and the property `plugin_name`.
+    pub name: String,
+    /// Chooses among the roots that a module registers; the property `plugin_root_id`.
+    pub root_id: String,
+    /// The id of the VM it asks for; the property `plugin_vm_id`.
+    pub vm_id: String,
+    /// What it reads in `proxy_on_configure`.
+    pub configuration: Bytes,
+    /// What it may do.
+    pub capabilities: Capabilities,
+    /// Whether `StopIteration` from a headers callback holds the headers alone, so that body
+    /// callbacks still come. If not, it stops the whole direction.
+    pub allow_on_headers_stop_iteration: bool,
+    /// What becomes of streams when its VM has failed.
+    pub failure_policy: FailurePolicy,
+}
+
+impl Plugin {
+    /// A plugin with every right and no configuration, which fails closed.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            root_id: String::new(),
+            vm_id: String::new(),
+            configuration: Bytes::new(),
+            capabilities: Capabilities::ALL,
+            allow_on_headers_stop_iteration: false,
+            failure_policy: FailurePolicy::Closed,
+        }
+    }
+}
+
+/// What becomes of streams when the VM of a plugin has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FailurePolicy {
+    /// They get a 503 response, or are cut when a response has begun.
+    #[default]
+    Closed,
+    /// They go on without the plugin.
+    Open,
+    /// As `Closed`, but a new VM is started for later streams.
+    Reload,
+}

@@ -1,0 +1,238 @@
+//! Properties (spec: `proxy_get_property`): attributes of a stream by path, in Envoy's encodings.
+
+use crate::abi::{Status, pairs};
+use crate::headers::Headers;
+use crate::plugin::Plugin;
+use crate::stream_info::StreamInfo;
+
+/// Where a property is looked up.
+pub(crate) struct Scope<'a> {
+    pub(crate) plugin: &'a Plugin,
+    pub(crate) stream: Option<Stream<'a>>,
+}
+
+/// The stream of a scope, with the maps that the plugin holds now.
+pub(crate) struct Stream<'a> {
+    pub(crate) info: &'a StreamInfo,
+    pub(crate) request_headers: Option<&'a Headers>,
+    pub(crate) response_headers: Option<&'a Headers>,
+    pub(crate) response_trailers: Option<&'a Headers>,
+}
+
+/// Writes the value of a property to `out`.
+///
+/// # Errors
+/// `NotFound` for what is unknown, or not to be had now; `SerializationFailure` for an empty path
+/// and for objects that have no value of their own.
+pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
+    out.clear();
+    let path = path.strip_suffix(&[0]).unwrap_or(path);
+    if path.is_empty() {
+        return Err(Status::SerializationFailure);
+    }
+    let mut segments = path.split(|byte| *byte == 0);
+    let first = segments.next().unwrap_or_default();
+    let second = segments.next();
+    let third = segments.next();
+    if segments.next().is_none() && third.is_none_or(|_| matches!(second, Some(b"headers" | b"trailers"))) {
+        let value = match (first, second, &scope.stream) {
+            (b"plugin_name", None, _) => Some(Value::Text(&scope.plugin.name)),
+            (b"plugin_root_id", None, _) => Some(Value::Text(&scope.plugin.root_id)),
+            (b"plugin_vm_id", None, _) => Some(Value::Text(&scope.plugin.vm_id)),
+            (
+                b"request" | b"response" | b"source" | b"destination" | b"connection" | b"upstream" | b"xds",
+                None,
+                Some(_),
+            ) => {
+                return Err(Status::SerializationFailure);
+            }
+            (first, Some(second), Some(stream)) => stream.attribute(first, second, third),
+            (b"connection_id", None, Some(stream)) => Some(Value::Uint(stream.info.connection_id)),
+            _ => None,
+        };
+        if let Some(value) = value {
+            value.encode(out);
+            return Ok(());
+        }
+    }
+    let state = scope.stream.as_ref().and_then(|stream| stream.info.filter_state.get(path));
+    out.extend_from_slice(state.ok_or(Status::NotFound)?);
+    Ok(())
+}
+
+/// Sets a property of a stream, which all plugins of the stream can read back by the same path;
+/// built-in names shadow it.
+///
+/// # Errors
+/// `BadArgument` when there is no room.
+pub(crate) fn write(info: &mut StreamInfo, path: &[u8], value: &[u8]) -> Result<(), Status> {
+    let path = path.strip_suffix(&[0]).unwrap_or(path);
+    if info.filter_state.set(path, value) { Ok(()) } else { Err(Status::BadArgument) }
+}
+
+enum Value<'a> {
+    Bytes(&'a [u8]),
+    Text(&'a str),
+    Owned(String),
+    Uint(u64),
+    Int(i64),
+    Bool(bool),
+    Map(&'a Headers),
+}
+
+impl Value<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Bytes(bytes) => out.extend_from_slice(bytes),
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Owned(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Uint(value) => out.extend_from_slice(&value.to_le_bytes()),
+            Self::Int(value) => out.extend_from_slice(&value.to_le_bytes()),
+            Self::Bool(value) => out.push(u8::from(*value)),
+            Self::Map(headers) => pairs::encode(headers, out),
+        }
+    }
+}
+
+impl<'a> Stream<'a> {
+    fn attribute(&'a self, object: &[u8], name: &[u8], key: Option<&[u8]>) -> Option<Value<'a>> {
+        match object {
+            b"request" => self.request(name, key),
+            b"response" => self.response(name, key),
+            b"source" => address(self.info.source, name),
+            b"destination" => address(self.info.destination, name),
+            b"upstream" => address(self.info.upstream, name),
+            b"connection" => self.connection(name),
+            b"xds" => match name {
+                b"cluster_name" => self.info.cluster_name.as_deref().map(Value::Text),
+                b"route_name" => self.info.route_name.as_deref().map(Value::Text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn request(&'a self, name: &[u8], key: Option<&[u8]>) -> Option<Value<'a>> {
+        let headers = self.request_headers;
+        let header = |name: &[u8]| headers.and_then(|headers| headers.get(name)).map(Value::Bytes);
+        match name {
+            b"headers" => map(headers, key),
+            b"path" => header(b":path"),
+            b"url_path" => self.split_path().map(|(path, _)| Value::Bytes(path)),
+            b"query" => self.split_path().and_then(|(_, query)| query).map(Value::Bytes),
+            b"host" => header(b":authority").or_else(|| header(b"host")),
+            b"scheme" => header(b":scheme"),
+            b"method" => header(b":method"),
+            b"referer" => header(b"referer"),
+            b"useragent" => header(b"user-agent"),
+            b"id" => header(b"x-request-id"),
+            b"protocol" => Some(Value::Text(self.info.protocol)),
+            b"time" => i64::try_from(self.info.start_time).ok().map(Value::Int),
+            b"duration" => self.info.duration.and_then(|ns| i64::try_from(ns).ok()).map(Value::Int),
+            b"size" => i64::try_from(self.info.request_size).ok().map(Value::Int),
+            b"total_size" => total_size(self.info.request_size, headers),
+            _ => None,
+        }
+    }
+
+    fn response(&'a self, name: &[u8], key: Option<&[u8]>) -> Option<Value<'a>> {
+        let size = self.info.response_size;
+        match name {
+            b"headers" => map(self.response_headers, key),
+            b"trailers" => map(self.response_trailers, key),
+            b"code" => self.info.response_code.map(|code| Value::Int(code.into())),
+            b"code_details" => self.info.response_details.as_deref().map(Value::Text),
+            b"size" => self.info.response_code.and_then(|_| i64::try_from(size).ok()).map(Value::Int),
+            b"total_size" => self.info.response_code.and_then(|_| total_size(size, self.response_headers)),
+            b"grpc_status" => {
+                let maps = [self.response_trailers, self.response_headers];
+                let text = maps.into_iter().flatten().find_map(|map| map.get_str("grpc-status"));
+                text.and_then(|text| text.parse().ok()).map(Value::Int)
+            }
+            _ => None,
+        }
+    }
+
+    fn connection(&'a self, name: &[u8]) -> Option<Value<'a>> {
+        match name {
+            b"id" => Some(Value::Uint(self.info.connection_id)),
+            b"mtls" => Some(Value::Bool(false)),
+            b"requested_server_name" => self.info.server_name.as_deref().map(Value::Text),
+            b"tls_version" => self.info.tls_version.as_deref().map(Value::Text),
+            _ => None,
+        }
+    }
+
+    /// Path and query of the request.
+    fn split_path(&'a self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+        let path = self.request_headers?.get(b":path")?;
+        match path.iter().position(|byte| *byte == b'?') {
+            None => Some((path, None)),
+            Some(at) => Some((path.get(..at)?, path.get(at + 1..))),
+        }
+    }
+}
+
+fn map<'a>(headers: Option<&'a Headers>, key: Option<&[u8]>) -> Option<Value<'a>> {
+    let headers = headers?;
+    match key {
+        None => Some(Value::Map(headers)),
+        Some(key) => headers.get(key).map(Value::Bytes),
+    }
+}
+
+fn address(address: Option<std::net::SocketAddr>, name: &[u8]) -> Option<Value<'static>> {
+    match name {
+        b"address" => address.map(|address| Value::Owned(address.to_string())),
+        b"port" => address.map(|address| Value::Int(address.port().into())),
+        _ => None,
+    }
+}
+
+fn total_size(body: u64, headers: Option<&Headers>) -> Option<Value<'static>> {
+    let headers: usize = headers?.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let total = body.checked_add(u64::try_from(headers).ok()?)?;
+    i64::try_from(total).ok().map(Value::Int)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(info: &StreamInfo, path: &str) -> Result<Vec<u8>, Status> {
+        let plugin = Plugin { root_id: "r".into(), ..Plugin::new("p") };
+        let headers: Headers = [(":path", "/a?b=c"), ("x-id", "7")].into_iter().collect();
+        let stream = Stream { info, request_headers: Some(&headers), response_headers: None, response_trailers: None };
+        let mut out = Vec::new();
+        read(&Scope { plugin: &plugin, stream: Some(stream) }, path.replace('.', "\0").as_bytes(), &mut out)
+            .map(|()| out)
+    }
+
+    #[test]
+    fn attributes_have_envoys_encodings() {
+        let info = StreamInfo { source: "127.0.0.1:80".parse().ok(), connection_id: 9, ..StreamInfo::default() };
+        assert_eq!(get(&info, "plugin_root_id"), Ok(b"r".to_vec()));
+        assert_eq!(get(&info, "plugin_root_id."), Ok(b"r".to_vec()), "a trailing NUL is accepted");
+        assert_eq!(get(&info, "request.url_path"), Ok(b"/a".to_vec()));
+        assert_eq!(get(&info, "request.query"), Ok(b"b=c".to_vec()));
+        assert_eq!(get(&info, "request.headers.X-Id"), Ok(b"7".to_vec()));
+        assert_eq!(get(&info, "source.address"), Ok(b"127.0.0.1:80".to_vec()));
+        assert_eq!(get(&info, "source.port"), Ok(80i64.to_le_bytes().to_vec()));
+        assert_eq!(get(&info, "connection.id"), Ok(9u64.to_le_bytes().to_vec()));
+        assert_eq!(get(&info, "connection.mtls"), Ok(vec![0]));
+        assert_eq!(get(&info, "response.code"), Err(Status::NotFound), "not to be had yet");
+        assert_eq!(get(&info, "request.nothing"), Err(Status::NotFound));
+        assert_eq!(get(&info, "request"), Err(Status::SerializationFailure));
+        assert_eq!(get(&info, ""), Err(Status::SerializationFailure));
+    }
+
+    #[test]
+    fn what_is_set_is_read_back_by_any_path_and_bounded() {
+        let mut info = StreamInfo::default();
+        assert_eq!(write(&mut info, b"a\0b", b"1"), Ok(()));
+        assert_eq!(get(&info, "a.b"), Ok(b"1".to_vec()));
+        assert_eq!(write(&mut info, b"plugin_name", b"mine"), Ok(()));
+        assert_eq!(get(&info, "plugin_name"), Ok(b"p".to_vec()), "built-in names shadow it");
+        assert_eq!(write(&mut info, b"big", &vec![0; 256 << 10]), Err(Status::BadArgument));
+    }
+}

@@ -1,0 +1,102 @@
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::capability::Capabilities;
+use crate::engine::Limits;
+
+/// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SandboxKey([u8; 32]);
+
+/// All that a VM's identity is made of: whatever changes what guest code sees or may do.
+#[derive(Clone, Copy, Debug)]
+pub struct SandboxSpec<'a> {
+    /// The id that the plugin asks for.
+    pub vm_id: &'a str,
+    /// The module's bytes.
+    pub code: &'a [u8],
+    /// The VM's configuration.
+    pub configuration: &'a [u8],
+    /// The engine's name.
+    pub engine: &'a str,
+    /// What the VM may use.
+    pub limits: &'a Limits,
+    /// What WASI shows as the environment.
+    pub environment: &'a [(String, String)],
+    /// What the plugin may do: plugins that share memory share rights.
+    pub capabilities: Capabilities,
+}
+
+impl SandboxSpec<'_> {
+    /// The key: a SHA-256 over all parts, each with its length before it, so that no two different
+    /// specs read alike.
+    pub fn key(&self) -> SandboxKey {
+        let mut hash = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(self.vm_id.as_bytes());
+        part(&Sha256::digest(self.code));
+        part(self.configuration);
+        part(self.engine.as_bytes());
+        part(format!("{:?}", self.limits).as_bytes());
+        part(&self.capabilities.to_bytes());
+        part(&(self.environment.len() as u64).to_le_bytes());
+        for (key, value) in self.environment {
+            part(key.as_bytes());
+            part(value.as_bytes());
+        }
+        SandboxKey(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for SandboxKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for SandboxKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SandboxKey({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hostcall::HostcallId;
+
+    #[test]
+    fn every_part_counts_and_parts_do_not_run_together() {
+        let limits = Limits::default();
+        let smaller = Limits { memory: 1, ..Limits::default() };
+        let environment = [("K".to_owned(), "v".to_owned())];
+        let shifted = [("".to_owned(), "Kv".to_owned())];
+        let base = SandboxSpec {
+            vm_id: "a",
+            code: b"c",
+            configuration: b"",
+            engine: "null",
+            limits: &limits,
+            environment: &[],
+            capabilities: Capabilities::ALL,
+        };
+        let variants = [
+            base,
+            SandboxSpec { vm_id: "", configuration: b"a", ..base },
+            SandboxSpec { vm_id: "b", ..base },
+            SandboxSpec { code: b"d", ..base },
+            SandboxSpec { engine: "other", ..base },
+            SandboxSpec { limits: &smaller, ..base },
+            SandboxSpec { environment: &environment, ..base },
+            SandboxSpec { environment: &shifted, ..base },
+            SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
+        ];
+        let keys: std::collections::HashSet<_> = variants.iter().map(SandboxSpec::key).collect();
+        assert_eq!(keys.len(), variants.len());
+        assert_eq!(base.key(), variants[0].key());
+    }
+}

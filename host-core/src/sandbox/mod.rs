@@ -1,0 +1,5 @@
+//! Who shares a VM.
+
+mod key;
+
+pub use key::{SandboxKey, SandboxSpec};

@@ -1,0 +1,98 @@
+//! What is known of a stream besides its bytes; where properties come from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::headers::Headers;
+
+/// What is known of a stream: connection, route, sizes, and the maps that no plugin holds now.
+///
+/// All plugins of a stream share one; properties are read from it and written to it.
+#[derive(Clone, Debug, Default)]
+pub struct StreamInfo {
+    /// The client's address.
+    pub source: Option<SocketAddr>,
+    /// The address that the client connected to.
+    pub destination: Option<SocketAddr>,
+    /// An id of the client's connection.
+    pub connection_id: u64,
+    /// TLS version of the client's connection, such as `TLSv1.3`.
+    pub tls_version: Option<String>,
+    /// The name that the client asked for in TLS.
+    pub server_name: Option<String>,
+    /// The request's protocol, such as `HTTP/1.1`.
+    pub protocol: &'static str,
+    /// When the request began, in nanoseconds since the Unix epoch.
+    pub start_time: u64,
+    /// How long the stream took in nanoseconds, once it is complete.
+    pub duration: Option<u64>,
+    /// Body bytes of the request so far.
+    pub request_size: u64,
+    /// Body bytes of the response so far.
+    pub response_size: u64,
+    /// The response's status, once there is one.
+    pub response_code: Option<u16>,
+    /// Why the response is what it is, such as `via_upstream`.
+    pub response_details: Option<String>,
+    /// The address of the upstream that was chosen.
+    pub upstream: Option<SocketAddr>,
+    /// The cluster that the route names.
+    pub cluster_name: Option<String>,
+    /// The route that was chosen.
+    pub route_name: Option<String>,
+    /// The request's headers, when no plugin holds them.
+    pub request_headers: Option<Headers>,
+    /// The request's trailers, when no plugin holds them.
+    pub request_trailers: Option<Headers>,
+    /// The response's headers, when no plugin holds them.
+    pub response_headers: Option<Headers>,
+    /// The response's trailers, when no plugin holds them.
+    pub response_trailers: Option<Headers>,
+    /// What plugins have set.
+    pub filter_state: FilterState,
+}
+
+/// What plugins set with `proxy_set_property`, by raw path; bounded.
+#[derive(Clone, Debug, Default)]
+pub struct FilterState {
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: usize,
+}
+
+/// A [`StreamInfo`] that the plugins of a stream share. All of them run on one thread, so its lock
+/// is never contended.
+pub type SharedStreamInfo = Arc<Mutex<StreamInfo>>;
+
+impl StreamInfo {
+    /// Makes it shareable.
+    pub fn into_shared(self) -> SharedStreamInfo {
+        Arc::new(Mutex::new(self))
+    }
+}
+
+/// Locks a shared info; a panic elsewhere does not make it unreadable.
+pub fn lock(info: &SharedStreamInfo) -> MutexGuard<'_, StreamInfo> {
+    info.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FilterState {
+    /// The most bytes that the plugins of one stream may set, names included.
+    pub(crate) const MAX_BYTES: usize = 256 << 10;
+
+    pub(crate) fn get(&self, path: &[u8]) -> Option<&[u8]> {
+        self.values.get(path).map(Vec::as_slice)
+    }
+
+    /// Sets a value; says whether there was room for it.
+    pub(crate) fn set(&mut self, path: &[u8], value: &[u8]) -> bool {
+        let old = self.values.get(path).map_or(0, |value| path.len() + value.len());
+        let bytes = self.bytes - old + path.len() + value.len();
+        if bytes > Self::MAX_BYTES {
+            return false;
+        }
+        self.values.insert(path.to_vec(), value.to_vec());
+        self.bytes = bytes;
+        true
+    }
+}

@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::abi::{LogLevel, MetricType};
+use crate::host::{Host, LogRecord, Metric};
+use crate::plugin::Plugin;
+
+/// A host that remembers. Clones share what they remember, so a test keeps one and gives one away.
+#[derive(Clone, Debug, Default)]
+pub struct FakeHost(Arc<Mutex<Memory>>);
+
+/// A log line that [`FakeHost`] remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedLine {
+    /// Its level.
+    pub level: LogLevel,
+    /// Its text.
+    pub message: String,
+    /// The plugin's name; empty before a plugin exists.
+    pub plugin: String,
+    /// Whether the host said it.
+    pub from_host: bool,
+}
+
+/// A metric that [`FakeHost`] remembers: the sum of what was added, or the last that was recorded.
+#[derive(Debug, Default)]
+pub struct FakeMetric(AtomicU64);
+
+#[derive(Debug, Default)]
+struct Memory {
+    lines: Vec<LoggedLine>,
+    metrics: BTreeMap<String, Arc<FakeMetric>>,
+    upstreams: Vec<String>,
+    time: u64,
+    random: u8,
+    quiet_below: Option<LogLevel>,
+}
+
+impl FakeHost {
+    /// A host at time 0 that knows no upstream and logs every level.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets callouts to this upstream through.
+    #[must_use]
+    pub fn with_upstream(self, name: &str) -> Self {
+        self.memory().upstreams.push(name.to_owned());
+        self
+    }
+
+    /// Sets both clocks, in nanoseconds.
+    pub fn set_time(&self, nanoseconds: u64) {
+        self.memory().time = nanoseconds;
+    }
+
+    /// Sets the lowest level that is logged.
+    pub fn set_log_level(&self, level: LogLevel) {
+        self.memory().quiet_below = Some(level);
+    }
+
+    /// What was logged so far, as text.
+    pub fn messages(&self) -> Vec<String> {
+        self.memory().lines.iter().map(|line| line.message.clone()).collect()
+    }
+
+    /// What was logged so far.
+    pub fn lines(&self) -> Vec<LoggedLine> {
+        self.memory().lines.clone()
+    }
+
+    /// The value of a metric, by name.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        self.memory().metrics.get(name).map(|metric| metric.value())
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Host for FakeHost {
+    fn log(&mut self, record: &LogRecord<'_>) {
+        self.memory().lines.push(LoggedLine {
+            level: record.level,
+            message: String::from_utf8_lossy(record.message).into_owned(),
+            plugin: record.plugin.map(|plugin| plugin.name.clone()).unwrap_or_default(),
+            from_host: record.from_host,
+        });
+    }
+
+    fn log_level(&self) -> LogLevel {
+        self.memory().quiet_below.unwrap_or(LogLevel::Trace)
+    }
+
+    fn wall_clock(&self) -> u64 {
+        self.memory().time
+    }
+
+    fn monotonic_clock(&self) -> u64 {
+        self.memory().time
+    }
+
+    fn random(&mut self, buffer: &mut [u8]) {
+        let mut memory = self.memory();
+        for byte in buffer {
+            memory.random = memory.random.wrapping_add(1);
+            *byte = memory.random;
+        }
+    }
+
+    fn has_upstream(&self, name: &str) -> bool {
+        self.memory().upstreams.iter().any(|known| known == name)
+    }
+
+    fn define_metric(&mut self, _: &Plugin, _: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
+        let metric = Arc::clone(self.memory().metrics.entry(name.to_owned()).or_default());
+        Some(metric)
+    }
+}
+
+impl Metric for FakeMetric {
+    fn add(&self, delta: i64) {
+        self.0.fetch_add(delta.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    fn record(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

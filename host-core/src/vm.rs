@@ -1,0 +1,465 @@
+//! One VM: the only way into a guest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::abi::LogLevel;
+use crate::action::{Action, CallId};
+use crate::any::AnyModule;
+use crate::callback::{CallbackId, checked};
+use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext};
+use crate::engine::Guest;
+use crate::error::{StartError, Trap};
+use crate::host::Host;
+use crate::plugin::Plugin;
+use crate::stream_info::SharedStreamInfo;
+use crate::vm_state::{VmConfig, VmState};
+
+/// One running VM with the plugins that share it. It stays on the thread that made it.
+///
+/// Every callback goes: enter the context, check the capability, call, leave. What the guest asked
+/// for meanwhile waits in [`Vm::next_action`]; nothing is delivered to a guest while it runs. When
+/// a guest traps, its VM has failed: nothing is called in it any more, and every method that would
+/// says [`VmFailed`].
+pub struct Vm {
+    guest: Box<dyn Guest>,
+    failure: Option<String>,
+}
+
+/// The VM has failed; [`Vm::failure`] says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the plugin's VM has failed")]
+pub struct VmFailed;
+
+/// What a headers callback wants (abi: FilterHeadersStatus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadersStatus {
+    /// Pass the headers on.
+    Continue,
+    /// Hold the headers; body callbacks come.
+    StopIteration,
+    /// Hold everything; buffer the body up to the limit, then fail.
+    StopAllAndBuffer,
+    /// Hold everything; stop reading at the limit.
+    StopAllAndWatermark,
+}
+
+impl HeadersStatus {
+    /// Reads the number that a guest returned. `allow_stop` says whether 1 holds the headers alone.
+    pub const fn from_guest(value: i32, allow_stop: bool) -> Self {
+        match value {
+            // Deployed hosts treat ContinueAndEndStream (2) as Continue.
+            0 | 2 => Self::Continue,
+            1 if allow_stop => Self::StopIteration,
+            3 => Self::StopAllAndBuffer,
+            _ => Self::StopAllAndWatermark,
+        }
+    }
+}
+
+/// What a body callback wants (abi: FilterDataStatus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataStatus {
+    /// Pass on what is held.
+    Continue,
+    /// Hold it; beyond the limit, fail.
+    StopAndBuffer,
+    /// Hold it; stop reading at the limit.
+    StopAndWatermark,
+    /// Drop it; the plugin has it.
+    StopNoBuffer,
+}
+
+impl DataStatus {
+    /// Reads the number that a guest returned.
+    pub const fn from_guest(value: i32) -> Self {
+        match value {
+            0 => Self::Continue,
+            1 => Self::StopAndBuffer,
+            2 => Self::StopAndWatermark,
+            _ => Self::StopNoBuffer,
+        }
+    }
+}
+
+/// What a trailers callback wants (abi: FilterTrailersStatus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrailersStatus {
+    /// Pass on what is held, and the trailers.
+    Continue,
+    /// Hold them.
+    StopIteration,
+}
+
+impl TrailersStatus {
+    /// Reads the number that a guest returned.
+    pub const fn from_guest(value: i32) -> Self {
+        if value == 0 { Self::Continue } else { Self::StopIteration }
+    }
+}
+
+/// How an HTTP callout ended.
+#[derive(Clone, Debug)]
+pub enum CallOutcome {
+    /// It was answered, maybe by the proxy (504, 503).
+    Response(CallResponse),
+    /// The connection broke; the guest sees no headers, and this by `proxy_get_status`.
+    Reset(String),
+}
+
+/// Starting and stopping.
+impl Vm {
+    /// Makes a VM and runs its start functions: `_initialize`, then `main` or `__main_void`; or,
+    /// without `_initialize`, `_start`.
+    ///
+    /// # Errors
+    /// The engine could not make it, or a start function trapped.
+    pub fn start(module: &dyn AnyModule, config: VmConfig, host: Box<dyn Host>) -> Result<Self, StartError> {
+        let limits = config.limits.clone();
+        let guest = module.instantiate(VmState::new(config, host), &limits)?;
+        let mut vm = Self { guest, failure: None };
+        vm.guest.set_deadline(limits.start_deadline);
+        if vm.call_start(CallbackId::initialize, |guest| checked::initialize(guest))?.is_some() {
+            if vm.call_start(CallbackId::main, |guest| checked::main(guest, 0, 0))?.is_none() {
+                vm.call_start(CallbackId::main_void, |guest| checked::main_void(guest))?;
+            }
+        } else {
+            vm.call_start(CallbackId::start, |guest| checked::start(guest))?;
+        }
+        vm.guest.set_deadline(limits.deadline);
+        Ok(vm)
+    }
+
+    /// Starts a plugin: creates its root, then `proxy_on_vm_start` and `proxy_on_configure`.
+    ///
+    /// # Errors
+    /// The plugin trapped or refused; the VM is of no use to it then.
+    pub fn add_plugin(&mut self, plugin: Arc<Plugin>) -> Result<ContextId, StartError> {
+        let name = plugin.name.clone();
+        let lengths = (self.state().config.configuration.len(), plugin.configuration.len());
+        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+        let context = RootContext {
+            plugin,
+            tick: None,
+            tick_changed: false,
+            call_response: None,
+            status: (0, Vec::new()),
+            ending: Ending::Live,
+        };
+        let root = self.state().contexts.insert(Context::Root(context));
+        let limits = self.state().config.limits.clone();
+        self.guest.set_deadline(limits.start_deadline);
+        self.call_root(root, CallbackId::on_context_create, |guest| {
+            checked::on_context_create(guest, root.as_arg(), 0)
+        })?;
+        let started = self.call_root(root, CallbackId::on_vm_start, |guest| {
+            checked::on_vm_start(guest, root.as_arg(), as_arg(lengths.0))
+        })?;
+        if started == Some(0) {
+            return Err(StartError::VmStart { plugin: name });
+        }
+        let configured = self.call_root(root, CallbackId::on_configure, |guest| {
+            checked::on_configure(guest, root.as_arg(), as_arg(lengths.1))
+        })?;
+        if configured == Some(0) {
+            return Err(StartError::Configure { plugin: name });
+        }
+        self.guest.set_deadline(limits.deadline);
+        Ok(root)
+    }
+
+    /// Asks a root to end (`proxy_on_done`); says whether it may be deleted now. If not, it goes on
+    /// until [`Action::RootDone`].
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn end_root(&mut self, root: ContextId) -> Result<bool, VmFailed> {
+        let done = self.call(root, CallbackId::on_done, |guest| checked::on_done(guest, root.as_arg()))? != Some(0);
+        if let Some(context) = self.state().contexts.root_mut(root) {
+            context.ending = if done { Ending::Done } else { Ending::Pending };
+        }
+        Ok(done)
+    }
+
+    /// Deletes a root or a stream (`proxy_on_delete`).
+    ///
+    /// # Errors
+    /// The VM has failed. The context is gone in any case.
+    pub fn delete(&mut self, context: ContextId) -> Result<(), VmFailed> {
+        let result = self.call(context, CallbackId::on_delete, |guest| checked::on_delete(guest, context.as_arg()));
+        self.state().contexts.remove(context);
+        result.map(drop)
+    }
+
+    /// Why the VM has failed, if it has.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// The next thing that a guest of this VM asked for.
+    pub fn next_action(&mut self) -> Option<Action> {
+        let state = self.state();
+        let action = state.actions.pop_front()?;
+        match &action {
+            Action::SetTick { root } => {
+                if let Some(root) = state.contexts.root_mut(*root) {
+                    root.tick_changed = false;
+                }
+            }
+            Action::Continue { context, stream } => {
+                let direction =
+                    if *stream == crate::StreamType::Request { Direction::Request } else { Direction::Response };
+                if let Some(stream) = state.contexts.stream_mut(*context) {
+                    stream.half(direction).continue_queued = false;
+                }
+            }
+            Action::LocalResponse { context, .. } => {
+                if let Some(stream) = state.contexts.stream_mut(*context) {
+                    stream.local_response = false;
+                }
+            }
+            _ => {}
+        }
+        Some(action)
+    }
+
+    /// The state of the VM.
+    pub fn state(&mut self) -> &mut VmState {
+        self.guest.state()
+    }
+
+    /// Bytes of linear memory that the guest has now.
+    pub fn memory_size(&mut self) -> usize {
+        self.guest.memory_size()
+    }
+
+    /// How many contexts are live, roots included.
+    pub fn context_count(&mut self) -> usize {
+        self.state().contexts.len()
+    }
+}
+
+/// Roots.
+impl Vm {
+    /// How often a root wants [`Vm::on_tick`], if it does.
+    pub fn tick_period(&mut self, root: ContextId) -> Option<Duration> {
+        self.state().contexts.root(root)?.tick
+    }
+
+    /// A tick period has passed.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_tick(&mut self, root: ContextId) -> Result<(), VmFailed> {
+        self.call(root, CallbackId::on_tick, |guest| checked::on_tick(guest, root.as_arg())).map(drop)
+    }
+
+    /// A callout has ended. Of each callout that [`Action::HttpCall`] started, the end is told
+    /// once; an id that is not in flight is ignored.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_http_call_response(&mut self, call: CallId, outcome: CallOutcome) -> Result<(), VmFailed> {
+        let state = self.state();
+        let Some(root) = state.calls.close(call) else { return Ok(()) };
+        let Some(context) = state.contexts.root_mut(root) else { return Ok(()) };
+        let response = match outcome {
+            CallOutcome::Response(response) => response,
+            CallOutcome::Reset(reason) => {
+                context.status = (crate::Status::BrokenConnection as u32, reason.into_bytes());
+                CallResponse::default()
+            }
+        };
+        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+        let sizes = (as_arg(response.headers.len()), as_arg(response.body.len()), as_arg(response.trailers.len()));
+        context.call_response = Some(response);
+        let result = self.call(root, CallbackId::on_http_call_response, |guest| {
+            checked::on_http_call_response(guest, root.as_arg(), call.0.cast_signed(), sizes.0, sizes.1, sizes.2)
+        });
+        if let Some(context) = self.state().contexts.root_mut(root) {
+            context.call_response = None;
+            // Deployed hosts forget the message and keep the code.
+            context.status.1.clear();
+        }
+        result.map(drop)
+    }
+
+    /// Forgets a callout that will have no end, because its VM or root is going.
+    pub fn forget_call(&mut self, call: CallId) {
+        self.state().calls.close(call);
+    }
+}
+
+/// Streams.
+impl Vm {
+    /// Creates the context of a stream.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn create_stream(&mut self, root: ContextId, info: SharedStreamInfo) -> Result<ContextId, VmFailed> {
+        if self.failure.is_some() {
+            return Err(VmFailed);
+        }
+        let stream = self.state().contexts.insert(Context::Stream(StreamContext::new(root, info)));
+        let create = |guest: &mut dyn Guest| checked::on_context_create(guest, stream.as_arg(), root.as_arg());
+        match self.call(stream, CallbackId::on_context_create, create) {
+            Ok(_) => Ok(stream),
+            Err(failed) => {
+                self.state().contexts.remove(stream);
+                Err(failed)
+            }
+        }
+    }
+
+    /// What is lent to a stream's plugin, to lend more or to take it back. It outlives a failure.
+    pub fn stream(&mut self, stream: ContextId) -> Option<&mut StreamContext> {
+        self.state().contexts.stream_mut(stream)
+    }
+
+    /// Headers have come; they are lent.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_headers(
+        &mut self,
+        stream: ContextId,
+        direction: Direction,
+        end: bool,
+    ) -> Result<HeadersStatus, VmFailed> {
+        let (count, id, end) = (self.show(stream, direction).0, stream.as_arg(), i32::from(end));
+        let returned = match direction {
+            Direction::Request => self.call(stream, CallbackId::on_request_headers, |guest| {
+                match checked::on_request_headers(guest, id, count, end)? {
+                    None => checked::on_request_headers_0_1_0(guest, id, count),
+                    some => Ok(some),
+                }
+            }),
+            Direction::Response => self.call(stream, CallbackId::on_response_headers, |guest| {
+                match checked::on_response_headers(guest, id, count, end)? {
+                    None => checked::on_response_headers_0_1_0(guest, id, count),
+                    some => Ok(some),
+                }
+            }),
+        }?;
+        let contexts = &self.state().contexts;
+        let root = contexts.root_of(stream).and_then(|root| contexts.root(root));
+        let allow_stop = root.is_some_and(|root| root.plugin.allow_on_headers_stop_iteration);
+        Ok(HeadersStatus::from_guest(returned.unwrap_or(0), allow_stop))
+    }
+
+    /// Body bytes have come; all that the plugin may see are lent.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_body(&mut self, stream: ContextId, direction: Direction, end: bool) -> Result<DataStatus, VmFailed> {
+        let (len, id, end) = (self.show(stream, direction).1, stream.as_arg(), i32::from(end));
+        let returned =
+            match direction {
+                Direction::Request => self
+                    .call(stream, CallbackId::on_request_body, |guest| checked::on_request_body(guest, id, len, end)),
+                Direction::Response => self
+                    .call(stream, CallbackId::on_response_body, |guest| checked::on_response_body(guest, id, len, end)),
+            }?;
+        Ok(DataStatus::from_guest(returned.unwrap_or(0)))
+    }
+
+    /// Trailers have come; they are lent.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_trailers(&mut self, stream: ContextId, direction: Direction) -> Result<TrailersStatus, VmFailed> {
+        let (count, id) = (self.show(stream, direction).2, stream.as_arg());
+        let returned = match direction {
+            Direction::Request => self
+                .call(stream, CallbackId::on_request_trailers, |guest| checked::on_request_trailers(guest, id, count)),
+            Direction::Response => self.call(stream, CallbackId::on_response_trailers, |guest| {
+                checked::on_response_trailers(guest, id, count)
+            }),
+        }?;
+        Ok(TrailersStatus::from_guest(returned.unwrap_or(0)))
+    }
+
+    /// The stream is complete, in whatever way.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_log(&mut self, stream: ContextId) -> Result<(), VmFailed> {
+        for direction in [Direction::Request, Direction::Response] {
+            self.show(stream, direction);
+        }
+        self.call(stream, CallbackId::on_log, |guest| checked::on_log(guest, stream.as_arg())).map(drop)
+    }
+
+    /// The stream is over. What the plugin answers is ignored, as in deployed hosts.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_done(&mut self, stream: ContextId) -> Result<(), VmFailed> {
+        self.call(stream, CallbackId::on_done, |guest| checked::on_done(guest, stream.as_arg())).map(drop)
+    }
+
+    /// Makes what is lent visible; says how much it is: headers, body bytes, trailers.
+    fn show(&mut self, stream: ContextId, direction: Direction) -> (i32, i32, i32) {
+        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+        let Some(context) = self.stream(stream) else { return (0, 0, 0) };
+        context.show(direction);
+        (
+            as_arg(context.headers_len(direction)),
+            as_arg(context.body_len(direction)),
+            as_arg(context.trailers_len(direction)),
+        )
+    }
+}
+
+impl Vm {
+    fn call<R>(
+        &mut self,
+        context: ContextId,
+        callback: CallbackId,
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<R>, VmFailed> {
+        if self.failure.is_some() {
+            return Err(VmFailed);
+        }
+        let saved = self.guest.state().enter(context, callback);
+        let result = call(&mut *self.guest);
+        if let Err(trap) = &result {
+            self.fail(callback, trap);
+        }
+        self.guest.state().leave(saved);
+        result.map_err(|_| VmFailed)
+    }
+
+    fn call_start<R>(
+        &mut self,
+        callback: CallbackId,
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<R>, StartError> {
+        self.call_root(ContextId::VM, callback, call)
+    }
+
+    fn call_root<R>(
+        &mut self,
+        root: ContextId,
+        callback: CallbackId,
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<R>, StartError> {
+        self.call(root, callback, call).map_err(|VmFailed| StartError::Trap {
+            during: callback.decl().export,
+            reason: self.failure.clone().unwrap_or_default(),
+        })
+    }
+
+    #[cold]
+    fn fail(&mut self, callback: CallbackId, trap: &Trap) {
+        let reason = trap.to_string();
+        self.guest.state().note(LogLevel::Error, &format!("{callback} failed: {reason}"));
+        self.failure = Some(reason);
+    }
+}
+
+impl std::fmt::Debug for Vm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vm").field("failure", &self.failure).finish_non_exhaustive()
+    }
+}

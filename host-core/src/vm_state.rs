@@ -1,0 +1,392 @@
+//! The state of one VM: what hostcalls read and write. It knows no engine.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status, pairs};
+use crate::action::{Action, CallId};
+use crate::body::Body;
+use crate::callback::CallbackId;
+use crate::capability::Capabilities;
+use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext};
+use crate::engine::Limits;
+use crate::headers::Headers;
+use crate::host::{Host, LogRecord};
+use crate::hostcall::{HostcallId, Source};
+use crate::metric::MetricTable;
+use crate::plugin::Plugin;
+
+/// What a VM is made with.
+#[derive(Debug)]
+pub struct VmConfig {
+    /// The ABI that its module declares.
+    pub abi: AbiVersion,
+    /// What plugins read as the VM's configuration.
+    pub configuration: Bytes,
+    /// What WASI shows as the environment, `(key, value)`.
+    pub environment: Vec<(String, String)>,
+    /// What start functions may call, besides what start functions may call in any case.
+    pub capabilities: Capabilities,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+impl VmConfig {
+    /// No configuration, every right, default limits.
+    pub fn new(abi: AbiVersion) -> Self {
+        Self {
+            abi,
+            configuration: Bytes::new(),
+            environment: Vec::new(),
+            capabilities: Capabilities::ALL,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The state of one VM.
+#[derive(Debug)]
+pub struct VmState {
+    pub(crate) host: Box<dyn Host>,
+    pub(crate) config: VmConfig,
+    pub(crate) contexts: Contexts,
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) metrics: MetricTable,
+    pub(crate) calls: Callouts,
+    /// Bytes on their way to the guest; reused.
+    pub(crate) reply: Vec<u8>,
+    pub(crate) denials: u64,
+    pub(crate) unimplemented_calls: u64,
+    frame: Frame,
+}
+
+/// Who runs now, and with which rights.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    /// The context whose callback runs.
+    current: ContextId,
+    /// The context that the guest chose to act on, if any.
+    effective: Option<ContextId>,
+    callback: Option<CallbackId>,
+    plugin: Option<Arc<Plugin>>,
+    granted: Capabilities,
+    /// `granted`, narrowed by what the guest is doing.
+    in_force: Capabilities,
+    restriction: Option<&'static str>,
+}
+
+/// HTTP callouts in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Callouts {
+    next: u32,
+    live: HashMap<CallId, (ContextId, usize)>,
+    bytes: usize,
+}
+
+impl VmState {
+    /// The state of a VM that has not started.
+    pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
+        let frame = Frame {
+            current: ContextId::VM,
+            effective: None,
+            callback: None,
+            plugin: None,
+            granted: config.capabilities,
+            in_force: config.capabilities.and(Capabilities::IN_START),
+            restriction: Some("before the VM has started"),
+        };
+        let metrics = MetricTable::new(config.limits.metrics);
+        Self {
+            host,
+            config,
+            contexts: Contexts::default(),
+            actions: VecDeque::new(),
+            metrics,
+            calls: Callouts::default(),
+            reply: Vec::new(),
+            denials: 0,
+            unimplemented_calls: 0,
+            frame,
+        }
+    }
+
+    /// The rights in force now.
+    #[inline]
+    pub fn capabilities(&self) -> Capabilities {
+        self.frame.in_force
+    }
+
+    /// The embedder's side.
+    pub fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    /// How many hostcalls were denied.
+    pub fn denials(&self) -> u64 {
+        self.denials
+    }
+
+    /// How many hostcalls found nothing behind them (see [`UNIMPLEMENTED`](crate::hostcall::UNIMPLEMENTED)).
+    pub fn unimplemented_calls(&self) -> u64 {
+        self.unimplemented_calls
+    }
+
+    /// Logs in the host's own name, about the plugin that runs.
+    pub(crate) fn note(&mut self, level: LogLevel, message: &str) {
+        self.log_as(level, message.as_bytes(), true);
+    }
+
+    /// Logs what the guest says.
+    #[inline]
+    pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) {
+        self.log_as(level, message, false);
+    }
+
+    fn log_as(&mut self, level: LogLevel, message: &[u8], from_host: bool) {
+        if level < self.host.log_level() {
+            return;
+        }
+        let plugin = self.frame.plugin.as_deref();
+        self.host.log(&LogRecord { level, message, plugin, context: self.frame.current, from_host });
+    }
+
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.config.environment
+    }
+}
+
+/// Who runs.
+impl VmState {
+    /// Enters the guest in a context; `leave` undoes it.
+    pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Frame {
+        let root = self.contexts.root_of(context).and_then(|root| self.contexts.root(root));
+        let plugin = root.map(|root| Arc::clone(&root.plugin));
+        let frame = match plugin {
+            Some(plugin) => Frame {
+                current: context,
+                effective: None,
+                callback: Some(callback),
+                granted: plugin.capabilities,
+                in_force: plugin.capabilities,
+                restriction: None,
+                plugin: Some(plugin),
+            },
+            None => Frame {
+                current: context,
+                effective: None,
+                callback: Some(callback),
+                granted: self.config.capabilities,
+                in_force: self.config.capabilities.and(Capabilities::IN_START).or(Capabilities::NONE),
+                restriction: Some("before the VM has started"),
+                plugin: None,
+            },
+        };
+        std::mem::replace(&mut self.frame, frame)
+    }
+
+    pub(crate) fn leave(&mut self, saved: Frame) {
+        self.frame = saved;
+    }
+
+    /// Narrows the rights for the time in which the host runs the guest's allocator.
+    pub(crate) fn enter_allocator(&mut self) -> Frame {
+        let saved = self.frame.clone();
+        self.frame.current = ContextId::VM;
+        self.frame.effective = None;
+        self.frame.in_force = saved.in_force.and(Capabilities::IN_ALLOCATOR);
+        self.frame.restriction = Some("while the host runs the plugin's allocator");
+        saved
+    }
+
+    /// Whether the plugin has the right but may not use it now; says what the guest is doing.
+    pub(crate) fn restriction(&self, id: HostcallId) -> Option<&'static str> {
+        self.frame.restriction.filter(|_| self.frame.granted.allows(id))
+    }
+
+    pub(crate) fn plugin(&self) -> Option<&Arc<Plugin>> {
+        self.frame.plugin.as_ref()
+    }
+
+    pub(crate) fn callback(&self) -> Option<CallbackId> {
+        self.frame.callback
+    }
+
+    /// The context that hostcalls act on.
+    #[inline]
+    pub(crate) fn acting(&self) -> ContextId {
+        self.frame.effective.filter(|id| self.contexts.contains(*id)).unwrap_or(self.frame.current)
+    }
+
+    /// The root of the context that hostcalls act on.
+    pub(crate) fn acting_root(&self) -> Option<ContextId> {
+        self.contexts.root_of(self.acting())
+    }
+
+    pub(crate) fn acting_stream(&self) -> Option<&StreamContext> {
+        self.contexts.stream(self.acting())
+    }
+
+    pub(crate) fn acting_stream_mut(&mut self) -> Option<&mut StreamContext> {
+        self.contexts.stream_mut(self.acting())
+    }
+
+    /// Chooses the context that hostcalls act on until the callback returns; `None` resets it.
+    ///
+    /// differs: cpp-host allows any context of the VM, other plugins' too; here it must belong to
+    /// the plugin that calls.
+    pub(crate) fn set_effective(&mut self, context: Option<ContextId>) -> Result<(), Status> {
+        if let Some(id) = context {
+            let own = self.contexts.root_of(self.frame.current);
+            if own.is_none() || self.contexts.root_of(id) != own {
+                return Err(Status::BadArgument);
+            }
+        }
+        self.frame.effective = context;
+        Ok(())
+    }
+}
+
+/// What hostcalls may see.
+impl VmState {
+    /// A map that the guest may read now.
+    #[inline]
+    pub(crate) fn map(&self, map: MapType) -> Option<&Headers> {
+        match map {
+            MapType::HttpCallResponseHeaders => self.call_response().map(|response| &response.headers),
+            MapType::HttpCallResponseTrailers => self.call_response().map(|response| &response.trailers),
+            MapType::GrpcReceiveInitialMetadata | MapType::GrpcReceiveTrailingMetadata => None,
+            _ => {
+                let slot = self.acting_stream()?.slot(map)?;
+                slot.map.as_ref().filter(|_| slot.access != Access::None)
+            }
+        }
+    }
+
+    /// The slot of a map that the guest may write now.
+    pub(crate) fn writable_slot(&mut self, map: MapType) -> Result<&mut Slot, Status> {
+        let slot = self.acting_stream_mut().and_then(|stream| stream.slot_mut(map));
+        slot.filter(|slot| slot.access == Access::Write).ok_or(Status::BadArgument)
+    }
+
+    /// A buffer that the guest may read now.
+    pub(crate) fn buffer(&self, buffer: BufferType) -> Buffer<'_> {
+        match buffer {
+            BufferType::HttpRequestBody => self.stream_body(Direction::Request),
+            BufferType::HttpResponseBody => self.stream_body(Direction::Response),
+            BufferType::DownstreamData | BufferType::UpstreamData | BufferType::GrpcReceiveBuffer => Buffer::Empty,
+            BufferType::HttpCallResponseBody => {
+                self.call_response().map_or(Buffer::Unavailable, |response| Buffer::Body(&response.body))
+            }
+            BufferType::VmConfiguration => Buffer::Bytes(&self.config.configuration),
+            BufferType::PluginConfiguration => match (self.callback(), self.plugin()) {
+                (Some(CallbackId::on_configure | CallbackId::on_context_create), Some(plugin))
+                    if self.contexts.root(self.acting()).is_some() =>
+                {
+                    Buffer::Bytes(&plugin.configuration)
+                }
+                _ => Buffer::Unavailable,
+            },
+            BufferType::CallData => Buffer::Unavailable,
+        }
+    }
+
+    /// How many bytes a source has.
+    pub(crate) fn source_len(&self, source: Source) -> usize {
+        match source {
+            Source::Reply => self.reply.len(),
+            Source::Pairs(map) => self.map(map).map_or(0, Headers::serialized_len),
+            Source::Buffer { len, .. } => len,
+        }
+    }
+
+    /// Copies a source into guest memory of its size; says whether it fitted.
+    pub(crate) fn copy_source(&self, source: Source, out: &mut [u8]) -> bool {
+        match source {
+            Source::Reply if self.reply.len() == out.len() => {
+                out.copy_from_slice(&self.reply);
+                true
+            }
+            Source::Reply => false,
+            Source::Pairs(map) => self.map(map).is_some_and(|headers| pairs::encode_into(headers, out)),
+            Source::Buffer { buffer, start, .. } => self.buffer(buffer).copy_to(start, out),
+        }
+    }
+
+    fn call_response(&self) -> Option<&crate::context::CallResponse> {
+        self.contexts.root(self.acting_root()?)?.call_response.as_ref()
+    }
+
+    fn stream_body(&self, direction: Direction) -> Buffer<'_> {
+        let half = self.acting_stream().map(|stream| stream.half_ref(direction));
+        let body = half.filter(|half| !half.continued).and_then(|half| half.body.as_ref());
+        body.map_or(Buffer::Empty, Buffer::Body)
+    }
+
+    pub(crate) fn root_mut(&mut self) -> Option<(ContextId, &mut RootContext)> {
+        let id = self.acting_root()?;
+        Some((id, self.contexts.root_mut(id)?))
+    }
+}
+
+/// A view of a buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Buffer<'a> {
+    Body(&'a Body),
+    Bytes(&'a Bytes),
+    /// Known, and without bytes now.
+    Empty,
+    /// Not to be had in this callback.
+    Unavailable,
+}
+
+impl Buffer<'_> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Body(body) => body.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Empty | Self::Unavailable => 0,
+        }
+    }
+
+    fn copy_to(&self, start: usize, out: &mut [u8]) -> bool {
+        match self {
+            Self::Body(body) => body.copy_to(start, out),
+            Self::Bytes(bytes) => match bytes.get(start..start.saturating_add(out.len())) {
+                Some(from) => {
+                    out.copy_from_slice(from);
+                    true
+                }
+                None => false,
+            },
+            Self::Empty | Self::Unavailable => out.is_empty(),
+        }
+    }
+}
+
+impl Callouts {
+    /// Notes a callout of so many bytes; `None` when there are too many or they are too large.
+    pub(crate) fn open(&mut self, root: ContextId, bytes: usize, limits: &Limits) -> Option<CallId> {
+        if self.live.len() >= limits.callouts || self.bytes.saturating_add(bytes) > limits.buffer {
+            return None;
+        }
+        loop {
+            // Ids of HTTP callouts are multiples of 4, as in deployed hosts; 0 is never one.
+            self.next = self.next.wrapping_add(4);
+            let id = CallId(self.next);
+            if self.next != 0 && !self.live.contains_key(&id) {
+                self.live.insert(id, (root, bytes));
+                self.bytes += bytes;
+                return Some(id);
+            }
+        }
+    }
+
+    /// Ends a callout; says whose it was.
+    pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
+        let (root, bytes) = self.live.remove(&id)?;
+        self.bytes -= bytes;
+        Some(root)
+    }
+}

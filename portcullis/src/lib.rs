@@ -1,0 +1,17 @@
+//! Proxy-Wasm plugins for Rust proxies.
+//!
+//! The [`Worker`] runs chains of plugins over HTTP streams without doing any IO: feed it what
+//! arrives, carry out what it answers. [`SystemHost`] gives plugins clocks, randomness and a log;
+//! engines are chosen by cargo feature ([`DefaultEngine`]) or by name ([`engine`]).
+//!
+//! See `examples/embed.rs` for a host in fewer than 60 lines.
+
+mod engines;
+mod system_host;
+
+pub use engines::{DefaultEngine, EngineChoiceError, engine, engine_names};
+pub use portcullis_chain::{
+    CalloutId, Chain, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId, Worker, local_response,
+};
+pub use portcullis_core as core;
+pub use system_host::{Log, SystemClock, SystemHost};

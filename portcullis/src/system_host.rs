@@ -1,0 +1,152 @@
+//! A host with the system's clocks and randomness.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use portcullis_core::{Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+
+/// The system's clocks and randomness, for hosts.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A monotonic clock that begins now.
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub fn wall(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Nanoseconds since this clock began.
+    pub fn monotonic(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant of a monotonic time.
+    pub fn instant(&self, monotonic: std::time::Duration) -> Instant {
+        self.start + monotonic
+    }
+
+    /// Random bytes fit for keys. If the system has none, which Linux never says after boot, they
+    /// are zeros.
+    pub fn random(buffer: &mut [u8]) {
+        if getrandom::fill(buffer).is_err() {
+            buffer.fill(0);
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Takes log lines.
+pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
+
+/// A host for embedders: it logs to a closure, keeps metrics in memory and knows upstreams by name.
+/// Clones share the metrics.
+#[derive(Clone)]
+pub struct SystemHost {
+    clock: SystemClock,
+    log: Log,
+    level: LogLevel,
+    upstreams: Arc<[String]>,
+    metrics: Arc<Mutex<HashMap<(String, String), Arc<Number>>>>,
+}
+
+impl SystemHost {
+    /// A host that hands log lines at info and above to `log`, and knows no upstream.
+    pub fn new(log: impl Fn(&LogRecord<'_>) + Send + Sync + 'static) -> Self {
+        Self {
+            clock: SystemClock::new(),
+            log: Arc::new(log),
+            level: LogLevel::Info,
+            upstreams: Arc::new([]),
+            metrics: Arc::default(),
+        }
+    }
+
+    /// Sets the lowest level that is logged.
+    #[must_use]
+    pub fn with_level(self, level: LogLevel) -> Self {
+        Self { level, ..self }
+    }
+
+    /// Lets callouts to these upstreams be tried.
+    #[must_use]
+    pub fn with_upstreams(self, names: impl IntoIterator<Item = String>) -> Self {
+        Self { upstreams: names.into_iter().collect(), ..self }
+    }
+
+    /// The value of a plugin's metric.
+    pub fn metric(&self, plugin: &str, name: &str) -> Option<u64> {
+        let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.get(&(plugin.to_owned(), name.to_owned())).map(|metric| metric.value())
+    }
+}
+
+impl Host for SystemHost {
+    fn log(&mut self, record: &LogRecord<'_>) {
+        (self.log)(record);
+    }
+
+    fn log_level(&self) -> LogLevel {
+        self.level
+    }
+
+    fn wall_clock(&self) -> u64 {
+        self.clock.wall()
+    }
+
+    fn monotonic_clock(&self) -> u64 {
+        self.clock.monotonic()
+    }
+
+    fn random(&mut self, buffer: &mut [u8]) {
+        SystemClock::random(buffer);
+    }
+
+    fn has_upstream(&self, name: &str) -> bool {
+        self.upstreams.iter().any(|known| known == name)
+    }
+
+    fn define_metric(&mut self, plugin: &Plugin, _: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let metric: Arc<Number> = Arc::clone(metrics.entry((plugin.name.clone(), name.to_owned())).or_default());
+        Some(metric)
+    }
+}
+
+impl fmt::Debug for SystemHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemHost").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Number(AtomicU64);
+
+impl Metric for Number {
+    fn add(&self, delta: i64) {
+        self.0.fetch_add(delta.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    fn record(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -23,10 +23,10 @@ impl Worker {
         }
     }
 
-    /// Takes what the guests of all VMs asked for.
-    pub(crate) fn collect_all(&mut self) {
-        let vms: Vec<_> = self.sandboxes.vms.iter().map(|(vm, _)| vm).collect();
-        vms.into_iter().for_each(|vm| self.collect(vm));
+    /// After calls into any VMs.
+    pub(crate) fn after_calls(&mut self) {
+        let vms: Vec<_> = self.sandboxes.vms.iter().map(|(vm, sandbox)| (vm, sandbox.vm.failure().is_some())).collect();
+        vms.into_iter().for_each(|(vm, failed)| self.after_call(vm, failed));
     }
 
     /// Deletes a root.
@@ -89,12 +89,13 @@ impl Worker {
         }
     }
 
-    /// A VM has failed: nobody in it waits for anything any more, and streams that wait for it must
-    /// not wait for ever.
+    /// A VM has failed: what it asked for in its last call is void, nobody in it waits for anything
+    /// any more, and streams that wait for it must not wait for ever.
     fn vm_failed(&mut self, vm: usize) {
         if !self.sandboxes.failed(vm) {
             return;
         }
+        self.actions.retain(|(of, _)| *of != vm);
         let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
         for id in calls {
             self.callouts.remove(&id);

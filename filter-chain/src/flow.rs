@@ -32,12 +32,13 @@ impl Worker {
     /// Does all that is due. Streams other than the one that was fed are woken.
     pub(crate) fn run(&mut self, fed: Option<StreamId>) {
         loop {
-            if let Some(work) = self.work.pop_front() {
-                self.step(work);
+            // What a callback asked for is done before the next callback: a later one must not see it.
+            if let Some((vm, action)) = self.actions.pop_front() {
+                self.act(vm, action);
             } else if let Some((stream, index)) = self.orphans.pop_front() {
                 self.release(stream, index);
-            } else if let Some((vm, action)) = self.actions.pop_front() {
-                self.act(vm, action);
+            } else if let Some(work) = self.work.pop_front() {
+                self.step(work);
             } else {
                 break;
             }
@@ -81,8 +82,22 @@ impl Worker {
             }
             due.extend(unseen_trailers.map(|trailers| (position, Item::Trailers(trailers))));
         }
-        for (position, item) in due {
-            self.work.push_back(Work { stream, direction, position, item });
+        self.send(stream, direction, position, due);
+    }
+
+    /// Puts items, each with the position that it goes to, on their way from a position: before all
+    /// that is behind them, after all that is ahead. An item is at its end before the next begins.
+    fn send(
+        &mut self,
+        stream: StreamId,
+        direction: Direction,
+        from: usize,
+        items: impl IntoIterator<Item = (usize, Item)>,
+    ) {
+        let is_ahead = |work: &Work| work.stream == stream && work.direction == direction && work.position > from;
+        let first = self.work.iter().rposition(is_ahead).map_or(0, |last| last + 1);
+        for (offset, (position, item)) in items.into_iter().enumerate() {
+            self.work.insert(first + offset, Work { stream, direction, position, item });
         }
     }
 
@@ -151,7 +166,7 @@ impl Worker {
         let Work { stream, direction, position, item } = work;
         let Some(state) = self.streams.get_mut(stream.0) else { return };
         if state.progress(direction).done {
-            return;
+            return state.note_dropped(direction, item);
         }
         let Some(index) = state.index(direction, position) else { return self.leave(stream, direction, item) };
         let Some(stage) = state.stage(direction, index) else { return };
@@ -167,7 +182,7 @@ impl Worker {
         }
         let Some(place) = self.place(stream, direction, index) else {
             // A response passes by plugins that its request never reached.
-            return self.work.push_back(Work { stream, direction, position: position + 1, item });
+            return self.work.push_front(Work { stream, direction, position: position + 1, item });
         };
         match item {
             Item::Headers { headers, end } => self.headers_at(place, headers, end),
@@ -276,11 +291,11 @@ impl Worker {
         index: usize,
         items: impl IntoIterator<Item = Item>,
     ) {
-        if self.fails_open(stream, index) {
-            self.pass(stream, direction, index, items)
-        } else {
-            self.fail_stream(stream)
+        if !self.fails_open(stream, index) {
+            self.fail_stream(stream);
         }
+        // What belongs to a stream that has failed is dropped on its way.
+        self.pass(stream, direction, index, items);
     }
 
     /// What a stream does whose plugin's VM has failed elsewhere: only one that waits for it must act.
@@ -319,8 +334,8 @@ impl Worker {
 
     fn pass(&mut self, stream: StreamId, direction: Direction, index: usize, items: impl IntoIterator<Item = Item>) {
         let Some(state) = self.streams.get(stream.0) else { return };
-        let position = state.position(direction, index) + 1;
-        self.work.extend(items.into_iter().map(|item| Work { stream, direction, position, item }));
+        let position = state.position(direction, index);
+        self.send(stream, direction, position, items.into_iter().map(|item| (position + 1, item)));
     }
 
     /// Fails a stream that holds more than it may.

@@ -26,7 +26,8 @@ impl Worker {
     pub(crate) fn local_reply(&mut self, stream: StreamId, response: LocalResponse) {
         let Some(state) = self.streams.get_mut(stream.0) else { return };
         if state.response.done {
-            return;
+            // Nothing is left to answer, and nobody waits for the rest of the request.
+            return self.end_request(stream);
         }
         if state.response.headers_out {
             return self.cut(stream, "local_response_after_headers");
@@ -70,9 +71,12 @@ impl Worker {
 
     /// Nothing more of the request matters.
     fn end_request(&mut self, stream: StreamId) {
-        self.drop_held(stream, Direction::Request);
         let Some(state) = self.streams.get_mut(stream.0) else { return };
-        state.request.done = true;
+        if state.request_dropped || (state.request.done && state.response.done) {
+            return;
+        }
+        (state.request_dropped, state.request.done) = (true, true);
+        self.drop_held(stream, Direction::Request);
         self.emit(stream, StreamEffect::RequestDone);
     }
 
@@ -102,14 +106,16 @@ fn render(response: LocalResponse, grpc: bool, head: bool) -> (Headers, Body) {
         headers.add(b":status", b"200");
         headers.add(b"content-type", b"application/grpc");
         headers.add(b"grpc-status", status.to_string().as_bytes());
-        headers.add(b"grpc-message", percent_encode(&response.body).as_bytes());
+        if !response.body.is_empty() {
+            headers.add(b"grpc-message", percent_encode(&response.body).as_bytes());
+        }
         add_fields(&mut headers, &response.headers);
         return (headers, Body::new());
     }
     headers.add(b":status", response.status.to_string().as_bytes());
     add_fields(&mut headers, &response.headers);
     if !response.body.is_empty() {
-        headers.replace(b"content-length", response.body.len().to_string().as_bytes());
+        headers.add(b"content-length", response.body.len().to_string().as_bytes());
         if headers.get(b"content-type").is_none() {
             headers.add(b"content-type", b"text/plain");
         }
@@ -118,9 +124,18 @@ fn render(response: LocalResponse, grpc: bool, head: bool) -> (Headers, Body) {
 }
 
 fn add_fields(headers: &mut Headers, fields: &Headers) {
-    for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(b":")) {
+    // The length is for the host to say: a wrong one leaves the client waiting.
+    let sent = |name: &[u8]| !name.starts_with(b":") && name != b"content-length";
+    for (name, value) in fields.iter().filter(|(name, _)| sent(name)) {
         headers.add(name, value);
     }
+}
+
+/// Whether a content type is gRPC's: `application/grpc` alone, with `+` and a format, or with
+/// parameters. gRPC-Web (`application/grpc-web`) wants plain answers.
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+    let rest = content_type.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// The gRPC status that stands for an HTTP status (gRPC: "HTTP to gRPC Status Code Mapping").

@@ -92,9 +92,7 @@ impl Sandboxes {
     pub(crate) fn revive(&mut self, plugin: usize) -> Option<usize> {
         let reloads = |loaded: &&Loaded| loaded.plugin.failure_policy == FailurePolicy::Reload;
         let old = self.plugins.get(plugin).filter(reloads)?.vm;
-        if self.vms.get(old)?.vm.failure().is_none() {
-            return None;
-        }
+        self.vms.get(old)?.vm.failure()?;
         let now = self.now(old);
         let sandbox = self.vms.get_mut(old)?;
         if sandbox.failed_at.is_some_and(|at| now.saturating_sub(at) < RELOAD_PAUSE) {

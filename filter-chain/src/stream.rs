@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use portcullis_core::{ContextId, Direction, SharedStreamInfo};
+use portcullis_core::{ContextId, Direction, SharedStreamInfo, lock};
 
 use crate::effect::StreamEffect;
-use crate::stage::Stage;
+use crate::stage::{Item, Mode, Overflow, Stage};
 
 /// One HTTP stream. Plugins stand in the order of the chain; a *position* is a place in the order
 /// of a direction, which for responses is the reverse.
@@ -20,6 +20,8 @@ pub(crate) struct HttpStream {
     pub(crate) response: Progress,
     pub(crate) head_request: bool,
     pub(crate) grpc_request: bool,
+    /// The driver has been told that the request no longer matters.
+    pub(crate) request_dropped: bool,
 }
 
 /// One plugin in a stream.
@@ -70,6 +72,22 @@ impl HttpStream {
 
     pub(crate) fn stage(&mut self, direction: Direction, index: usize) -> Option<&mut Stage> {
         Some(self.plugins.get_mut(index)?.stage(direction))
+    }
+
+    /// Whether bytes are read without regard to the limit: they pass, or fail the stream if they
+    /// are too many.
+    pub(crate) fn reads_on(&self, direction: Direction) -> bool {
+        // They come to the first plugin that holds anything back, and no further.
+        let plugins = (0..self.plugins.len()).filter_map(|position| self.plugins.get(self.index(direction, position)?));
+        let mut stages = plugins.map(|plugin| plugin.stage_ref(direction));
+        stages.find(|stage| stage.mode != Mode::Open).is_none_or(|stage| stage.overflow == Overflow::Fail)
+    }
+
+    /// An item is dropped; the log still shows the headers of a request that got no further.
+    pub(crate) fn note_dropped(&self, direction: Direction, item: Item) {
+        if let (Direction::Request, Item::Headers { headers, .. }) = (direction, item) {
+            lock(&self.info).request_headers.get_or_insert(headers);
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use slab::Slab;
 use crate::chain::{Chain, LoadError, PluginSpec};
 use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
 use crate::flow::Work;
+use crate::reply::is_grpc;
 use crate::sandboxes::Sandboxes;
-use crate::stage::{Item, Overflow};
+use crate::stage::Item;
 use crate::stream::{HttpStream, Progress, StreamPlugin};
 
 /// The VMs of one thread and the streams that pass through them. See the crate's documentation for
@@ -59,7 +60,7 @@ impl Worker {
     pub fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
         let load = |(index, spec)| self.sandboxes.load(spec).map_err(|error| (index, error.into()));
         let plugins: Result<_, _> = specs.iter().enumerate().map(load).collect();
-        self.collect_all();
+        self.after_calls();
         self.run(None);
         Ok(Chain(plugins?))
     }
@@ -68,12 +69,13 @@ impl Worker {
     pub fn shut_down(&mut self) {
         for index in 0..self.sandboxes.plugins.len() {
             let Some(plugin) = self.sandboxes.plugins.get(index) else { continue };
-            let (vm, root) = (plugin.vm, plugin.root);
-            let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
-            if sandbox.vm.end_root(root) == Ok(true) {
+            let (vm, root, ended) = (plugin.vm, plugin.root, plugin.ended);
+            let Some(sandbox) = self.sandboxes.vms.get_mut(vm).filter(|_| !ended) else { continue };
+            let result = sandbox.vm.end_root(root);
+            self.after_call(vm, result.is_err());
+            if result == Ok(true) {
                 self.delete_root(vm, root);
             }
-            self.collect(vm);
         }
         self.run(None);
     }
@@ -119,6 +121,7 @@ impl Worker {
             response: Progress::default(),
             head_request: false,
             grpc_request: false,
+            request_dropped: false,
         }))
     }
 
@@ -130,7 +133,7 @@ impl Worker {
         }
         if direction == Direction::Request {
             state.head_request = headers.get(b":method") == Some(b"HEAD");
-            state.grpc_request = headers.get(b"content-type").is_some_and(|t| t.starts_with(b"application/grpc"));
+            state.grpc_request = headers.get(b"content-type").is_some_and(is_grpc);
         }
         self.feed(stream, direction, Item::Headers { headers, end });
     }
@@ -156,9 +159,8 @@ impl Worker {
     /// may; that changes with the stream's effects.
     pub fn wants_body(&mut self, stream: StreamId, direction: Direction) -> bool {
         let Some(state) = self.streams.get(stream.0) else { return false };
-        let fails = state.plugins.iter().any(|plugin| plugin.stage_ref(direction).overflow == Overflow::Fail);
         let limit = state.limit;
-        fails || self.held(stream, direction) < limit
+        state.reads_on(direction) || self.held(stream, direction) < limit
     }
 
     /// Answers a stream in the proxy's own name, as plugins do with a local response: through the

@@ -30,9 +30,9 @@ impl Host for GatewayHost {
             _ => (record.message, ""),
         };
         let text = String::from_utf8_lossy(message);
-        let plugin = record.plugin.map_or("", |plugin| &plugin.name);
-        let root = record.plugin.map_or("", |plugin| &plugin.root_id);
-        let vm = record.plugin.map_or("", |plugin| &plugin.vm_id);
+        // Fields that are empty are left out.
+        let field = |of: fn(&Plugin) -> &str| record.plugin.map(of).filter(|text| !text.is_empty());
+        let (plugin, root, vm) = (field(|p| &p.name), field(|p| &p.root_id), field(|p| &p.vm_id));
         let context = record.context;
         macro_rules! line {
             ($level:ident, $target:literal) => {

@@ -120,7 +120,8 @@ impl Gateway {
             }
         }
         if let Some(address) = self.config.admin {
-            let socket = listen::bind(address)?;
+            // One thread serves it: a gateway that already runs must not get half of its scrapes.
+            let socket = listen::bind_alone(address)?;
             running.admin = Some(socket.local_addr()?);
             let admin = Admin { config: self.config.to_json(), metrics: self.metrics.clone() };
             let stopped = running.stop.subscribe();

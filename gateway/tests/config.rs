@@ -1,12 +1,11 @@
 //! The configuration as its users meet it: the examples, and what the gateway says of mistakes.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use portcullis_gateway::config::{
-    Backoff, ClusterKind, Code, Config, FailurePolicy, HeaderRule, HostMatch, PathMatch, Protocol,
-};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use portcullis_gateway::config::{ClusterKind, Config, FailurePolicy, Plugin};
 
 /// The smallest block of a plugin.
 const VM: &str = "vm_config: {code: {local: {inline_string: (module)}}}";
@@ -31,7 +30,7 @@ fn with_plugins(plugins: &str) -> String {
 }
 
 /// The one plugin of a file with these keys below its `vm_config`.
-fn plugin(keys: &str) -> (portcullis_gateway::config::Plugin, Vec<String>) {
+fn plugin(keys: &str) -> (Plugin, Vec<String>) {
     let config = parse(&with_plugins(&format!("      - {VM}\n{keys}")));
     let notices = config.notices.iter().map(ToString::to_string).collect();
     (config.listeners[0].plugins[0].clone(), notices)
@@ -64,9 +63,7 @@ mod examples {
         let config = example("gateway.yaml");
         assert_eq!(config.notices, []);
         let listener = &config.listeners[0];
-        let names = |plugins: &[portcullis_gateway::config::Plugin]| -> Vec<String> {
-            plugins.iter().map(|plugin| plugin.name.clone()).collect()
-        };
+        let names = |plugins: &[Plugin]| -> Vec<String> { plugins.iter().map(|plugin| plugin.name.clone()).collect() };
         assert_eq!(names(&listener.plugins), ["header_tour", "counter"]);
         assert_eq!(listener.plugins[1].configuration, b"1000");
         assert_eq!(listener.buffer_limit, 256 << 10);

@@ -137,7 +137,6 @@ impl Vm {
     pub fn add_plugin(&mut self, plugin: Arc<Plugin>) -> Result<ContextId, StartError> {
         let name = plugin.name.clone();
         let lengths = (self.state().config.configuration.len(), plugin.configuration.len());
-        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
         let context = RootContext {
             plugin,
             tick: None,
@@ -149,23 +148,12 @@ impl Vm {
         let root = self.state().contexts.insert(Context::Root(context));
         let limits = self.state().config.limits.clone();
         self.guest.set_deadline(limits.start_deadline);
-        self.call_root(root, CallbackId::on_context_create, |guest| {
-            checked::on_context_create(guest, root.as_arg(), 0)
-        })?;
-        let started = self.call_root(root, CallbackId::on_vm_start, |guest| {
-            checked::on_vm_start(guest, root.as_arg(), as_arg(lengths.0))
-        })?;
-        if started == Some(0) {
-            return Err(StartError::VmStart { plugin: name });
-        }
-        let configured = self.call_root(root, CallbackId::on_configure, |guest| {
-            checked::on_configure(guest, root.as_arg(), as_arg(lengths.1))
-        })?;
-        if configured == Some(0) {
-            return Err(StartError::Configure { plugin: name });
-        }
+        let started = self.start_root(root, &name, lengths);
         self.guest.set_deadline(limits.deadline);
-        Ok(root)
+        if started.is_err() {
+            self.state().contexts.remove(root);
+        }
+        started.map(|()| root)
     }
 
     /// Asks a root to end (`proxy_on_done`); says whether it may be deleted now. If not, it goes on
@@ -316,7 +304,9 @@ impl Vm {
         self.state().contexts.stream_mut(stream)
     }
 
-    /// Headers have come; they are lent.
+    /// Headers have come; they are lent. If the guest answered or closed the stream meanwhile (an
+    /// action says so), the status has no meaning: the direction stops. The same holds for bodies and
+    /// trailers.
     ///
     /// # Errors
     /// The VM has failed.
@@ -421,6 +411,10 @@ impl Vm {
         if self.failure.is_some() {
             return Err(VmFailed);
         }
+        // A context that is gone gets no callback, and must not run with the VM's own rights.
+        if context != ContextId::VM && !self.guest.state().contexts.contains(context) {
+            return Ok(None);
+        }
         let saved = self.guest.state().enter(context, callback);
         let result = call(&mut *self.guest);
         if let Err(trap) = &result {
@@ -428,6 +422,21 @@ impl Vm {
         }
         self.guest.state().leave(saved);
         result.map_err(|_| VmFailed)
+    }
+
+    fn start_root(&mut self, root: ContextId, plugin: &str, lengths: (usize, usize)) -> Result<(), StartError> {
+        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+        let id = root.as_arg();
+        self.call_root(root, CallbackId::on_context_create, |guest| checked::on_context_create(guest, id, 0))?;
+        let start = |guest: &mut dyn Guest| checked::on_vm_start(guest, id, as_arg(lengths.0));
+        if self.call_root(root, CallbackId::on_vm_start, start)? == Some(0) {
+            return Err(StartError::VmStart { plugin: plugin.to_owned() });
+        }
+        let configure = |guest: &mut dyn Guest| checked::on_configure(guest, id, as_arg(lengths.1));
+        if self.call_root(root, CallbackId::on_configure, configure)? == Some(0) {
+            return Err(StartError::Configure { plugin: plugin.to_owned() });
+        }
+        Ok(())
     }
 
     fn call_start<R>(

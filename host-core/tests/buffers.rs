@@ -87,8 +87,7 @@ fn the_plugins_configuration_is_not_to_be_had_while_a_stream_is_created() {
 
 #[test]
 fn in_abi_0_1_0_one_hostcall_reads_whichever_configuration_is_meant() {
-    let configuration =
-        |caller: &mut NullCaller<'_>| caller.bytes(|caller, p, l| entry::proxy_get_configuration(caller, p, l));
+    let configuration = |caller: &mut NullCaller<'_>| caller.bytes(entry::proxy_get_configuration);
     let mut setup = setup();
     setup.config = VmConfig { configuration: setup.config.configuration, ..VmConfig::new(AbiVersion::V0_1_0) };
     let mut started = setup

@@ -114,6 +114,7 @@ fn float(value: &Value<'_>, number: f64) -> Read<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::super::document::Document;
     use super::*;

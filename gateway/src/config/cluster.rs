@@ -25,7 +25,7 @@ pub struct Cluster {
 /// What answers the requests to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterKind {
-    /// The gateway itself: it answers each request with the request's own headers and body.
+    /// The gateway itself: it answers each request with a description of the request.
     Echo,
     /// Servers.
     Endpoints(Endpoints),

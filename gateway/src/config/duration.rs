@@ -80,6 +80,7 @@ fn nanoseconds(number: &str, scale: u128) -> Option<Duration> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

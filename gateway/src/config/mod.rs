@@ -31,6 +31,7 @@ mod route;
 mod route_match;
 mod size;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 mod unique;
 mod value;

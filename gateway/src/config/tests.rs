@@ -1,6 +1,6 @@
 //! What a file is read into.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
@@ -49,12 +49,12 @@ fn routes_and_matches() {
         "
 listeners:
   - address: '[::1]:8080'
-routes:
-  - match: {host: API.example.com, path: /x, headers: [{name: X-Env, prefix: pr}]}
-    cluster: a
-    timeout: 0s
-    prefix_rewrite: /y
-  - {match: {host: '*'}, cluster: a}
+    routes:
+      - match: {host: API.example.com, path: /x, headers: [{name: X-Env, prefix: pr}]}
+        cluster: a
+        timeout: 0s
+        prefix_rewrite: /y
+      - {match: {host: '*'}, cluster: a}
 clusters:
   - {name: a, endpoints: ['[::1]:80'], protocol: http2, max_idle: 0, request_timeout: 1m}
 ",
@@ -72,16 +72,16 @@ clusters:
 #[test]
 fn a_plugin_as_envoy_has_it() {
     let keys = r#"
-    name: full
-    root_id: root
-    configuration: {"@type": type.googleapis.com/google.protobuf.Struct, value: {limit: 3}}
-    failure_policy: FAIL_RELOAD
-    reload_config: {backoff: {base_interval: 0.25s}}
-    allow_on_headers_stop_iteration: {value: true}
-    capability_restriction_config:
-      allowed_capabilities:
-        proxy_log: {}
-        fd_write:
+        name: full
+        root_id: root
+        configuration: {"@type": type.googleapis.com/google.protobuf.Struct, value: {limit: 3}}
+        failure_policy: FAIL_RELOAD
+        reload_config: {backoff: {base_interval: 0.25s}}
+        allow_on_headers_stop_iteration: {value: true}
+        capability_restriction_config:
+          allowed_capabilities:
+            proxy_log: {}
+            fd_write:
 "#;
     let (plugin, notices) = plugin(keys);
     assert_eq!(notices, Vec::<String>::new());
@@ -126,10 +126,10 @@ fn inline_bytes_are_decoded() {
 fn the_environment_is_resolved_and_never_shown() {
     let text = with_plugins(
         "      - vm_config:
-      code: {local: {inline_string: x}}
-      environment_variables:
-        host_env_keys: [CARGO_PKG_NAME, PORTCULLIS_TEST_IS_NOT_SET]
-        key_values: {API: hunter2}",
+          code: {local: {inline_string: x}}
+          environment_variables:
+            host_env_keys: [CARGO_PKG_NAME, PORTCULLIS_TEST_IS_NOT_SET]
+            key_values: {API: hunter2}",
     );
     let config = parse(&text);
     let variables: Vec<_> = config.listeners[0].plugins[0].vm.environment.iter().collect();
@@ -155,7 +155,7 @@ fn a_byte_order_mark_and_line_ends_of_windows_do_no_harm() {
 
 #[test]
 fn files_are_found_beside_the_configuration() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("config-beside");
+    let folder = std::env::temp_dir().join(format!("portcullis-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("beside.wasm"), b"\0asm").unwrap();
     let file = folder.join("gateway.yaml");

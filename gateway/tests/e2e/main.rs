@@ -22,7 +22,6 @@ mod http2;
 mod lifecycle;
 mod local_responses;
 mod policies;
-mod protocols;
 mod quickstart;
 mod rewrite;
 mod routing;

@@ -120,7 +120,9 @@ impl fmt::Debug for Capabilities {
     }
 }
 
-/// Hostcalls without effect, which the reference host never restricts either.
+/// Hostcalls without effect, which no capability restricts.
+///
+/// differs: cpp-host forbids `pthread_equal` in start functions and in the allocator.
 const UNRESTRICTED_HOSTCALLS: u128 = bit(HostcallId::pthread_equal) | bit(HostcallId::emscripten_notify_memory_growth);
 
 const START_FUNCTIONS: u64 = 1 << CallbackId::initialize as u8

@@ -2,13 +2,18 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod sample;
+
 use std::sync::{Arc, Mutex};
 
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::{
-    AbiVersion, Access, Action, Body, CallId, CallOutcome, CallResponse, CallbackId, Capabilities, ContextId,
-    Direction, Headers, Plugin, StartError, StreamInfo, Trap, Vm, VmConfig, entry,
+    AbiVersion, Access, Action, CallId, CallOutcome, CallbackId, Capabilities, ContextId, Direction, Headers, Plugin,
+    StartError, StreamInfo, Trap, Vm, VmConfig, entry,
 };
+
+#[allow(unused_imports, reason = "each test file uses its part")]
+pub(crate) use sample::{body, call_response, get, ok, pairs, trailers};
 
 type Run = Box<dyn FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap> + Send>;
 type Calls = Arc<Mutex<Vec<(CallbackId, Vec<i32>)>>>;
@@ -215,42 +220,4 @@ pub(crate) fn http_call(
 
 pub(crate) fn call_id(action: &Action) -> Option<CallId> {
     if let Action::HttpCall { call, .. } = action { Some(*call) } else { None }
-}
-
-/// The pairs format, written independently of the crate.
-pub(crate) fn pairs(headers: &Headers) -> Vec<u8> {
-    let word = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
-    let mut bytes = word(headers.len()).to_vec();
-    for (name, value) in headers.iter() {
-        bytes.extend([word(name.len()), word(value.len())].concat());
-    }
-    for (name, value) in headers.iter() {
-        bytes.extend([name, b"\0", value, b"\0"].concat());
-    }
-    bytes
-}
-
-pub(crate) fn get(path: &str) -> Headers {
-    [(":method", "GET"), (":path", path), (":authority", "a.test"), ("x-id", "7"), ("x-id", "8"), ("empty", "")]
-        .into_iter()
-        .collect()
-}
-
-pub(crate) fn ok() -> Headers {
-    [(":status", "200"), ("server", "s")].into_iter().collect()
-}
-
-pub(crate) fn trailers() -> Headers {
-    [("t", "1")].into_iter().collect()
-}
-
-/// `hello`, in two chunks.
-pub(crate) fn body() -> Body {
-    let mut body = Body::from(bytes::Bytes::from_static(b"hel"));
-    body.push(bytes::Bytes::from_static(b"lo"));
-    body
-}
-
-pub(crate) fn call_response() -> CallResponse {
-    CallResponse { headers: ok(), body: body(), trailers: trailers() }
 }

@@ -26,15 +26,13 @@ pub(in crate::hostcall) fn fd_write(
         STDERR => LogLevel::Error,
         _ => Err(Errno::Badf)?,
     };
-    let mut line = std::mem::take(&mut call.vm.reply);
-    let gathered = gather(&call.memory, iovs, iovs_len, &mut line);
+    // Not the VM's reply buffer: an allocator may write while that holds what it allocates for.
+    let line = gather(&call.memory, iovs, iovs_len)?;
     let text = line.strip_suffix(b"\n").unwrap_or(&line);
-    if gathered.is_ok() && !text.is_empty() {
+    if !text.is_empty() {
         call.vm.log(level, text);
     }
     let written = u32::try_from(line.len()).unwrap_or(0);
-    call.vm.reply = line;
-    gathered?;
     call.memory.write_u32(ret_len, written)?;
     Ok(Reply::Done)
 }
@@ -169,8 +167,8 @@ fn open(fd: i32) -> Result<(), Errno> {
 }
 
 /// Collects the bytes of `iovs_len` vectors, which may overlap: up to the most that a write takes.
-fn gather(memory: &GuestMemory<'_>, iovs: i32, iovs_len: i32, line: &mut Vec<u8>) -> Result<(), Errno> {
-    line.clear();
+fn gather(memory: &GuestMemory<'_>, iovs: i32, iovs_len: i32) -> Result<Vec<u8>, Errno> {
+    let mut line = Vec::new();
     let size = iovs_len.cast_unsigned().checked_mul(8).ok_or(Errno::Fault)?;
     for vector in memory.slice(iovs, size.cast_signed())?.as_chunks::<8>().0.iter().take(MAX_VECTORS) {
         let [p0, p1, p2, p3, l0, l1, l2, l3] = *vector;
@@ -181,5 +179,5 @@ fn gather(memory: &GuestMemory<'_>, iovs: i32, iovs_len: i32, line: &mut Vec<u8>
             break;
         }
     }
-    Ok(())
+    Ok(line)
 }

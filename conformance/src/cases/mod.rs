@@ -1,0 +1,51 @@
+//! The cases, by topic.
+
+#![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
+
+mod allocator;
+mod assemblyscript;
+mod bodies;
+mod callouts;
+mod capabilities;
+mod contexts;
+mod headers;
+mod lifecycle;
+mod limits;
+mod linking;
+mod memory;
+mod metrics;
+mod properties;
+mod start;
+mod streams;
+mod traps;
+mod wasi;
+mod wasi_files;
+
+use portcullis::core::HostcallId;
+
+use crate::case::Topic;
+
+/// All cases.
+pub const TOPICS: &[Topic] = &[
+    Topic { name: "allocator", cases: allocator::CASES },
+    Topic { name: "assemblyscript", cases: assemblyscript::CASES },
+    Topic { name: "bodies", cases: bodies::CASES },
+    Topic { name: "callouts", cases: callouts::CASES },
+    Topic { name: "capabilities", cases: capabilities::CASES },
+    Topic { name: "contexts", cases: contexts::CASES },
+    Topic { name: "headers", cases: headers::CASES },
+    Topic { name: "lifecycle", cases: lifecycle::CASES },
+    Topic { name: "limits", cases: limits::CASES },
+    Topic { name: "linking", cases: linking::CASES },
+    Topic { name: "memory", cases: memory::CASES },
+    Topic { name: "metrics", cases: metrics::CASES },
+    Topic { name: "properties", cases: properties::CASES },
+    Topic { name: "start", cases: start::CASES },
+    Topic { name: "streams", cases: streams::CASES },
+    Topic { name: "traps", cases: traps::CASES },
+    Topic { name: "wasi", cases: wasi::CASES },
+    Topic { name: "wasi_files", cases: wasi_files::CASES },
+];
+
+/// Hostcalls that are implemented and that no case names. The list may only shrink.
+pub const NOT_YET_COVERED: &[HostcallId] = &[];

@@ -1,0 +1,15 @@
+//! The only list of what is known not to work.
+
+/// A case that an engine is known to fail. When it passes, the suite fails until the row is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// The engine's name.
+    pub engine: &'static str,
+    /// The case, as `topic::name`.
+    pub case: &'static str,
+    /// Why it fails, and what would have to change.
+    pub reason: &'static str,
+}
+
+/// The known gaps.
+pub const GAPS: &[Gap] = &[];

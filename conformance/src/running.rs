@@ -1,0 +1,172 @@
+#![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis::core::{
+    Access, Action, AnyEngine, Body, Bytecode, ContextId, Direction, Headers, HeadersStatus, Limits, Plugin,
+    StartError, StreamInfo, Vm, VmConfig, VmFailed,
+};
+
+use crate::case::Case;
+use crate::recorder::{Line, Recorder};
+
+/// What a guest is started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Its plugin, `test` with every right by default.
+    pub plugin: Plugin,
+    /// The VM's configuration.
+    pub configuration: Bytes,
+    /// WASI's environment.
+    pub environment: Vec<(String, String)>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            plugin: Plugin::new("test"),
+            configuration: Bytes::new(),
+            environment: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A guest that runs, with one plugin.
+#[derive(Debug)]
+pub struct Running {
+    /// Its VM.
+    pub vm: Vm,
+    /// The plugin's root.
+    pub root: ContextId,
+    recorder: Recorder,
+}
+
+/// Starting a guest.
+impl Case {
+    /// Starts the guest.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start(&self, engine: &dyn AnyEngine) -> Running {
+        self.start_with(engine, Setup::default())
+    }
+
+    /// Starts the guest with something particular.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_with(&self, engine: &dyn AnyEngine, setup: Setup) -> Running {
+        self.try_start(engine, setup).unwrap()
+    }
+
+    /// Starts the guest, which may not succeed.
+    ///
+    /// # Errors
+    /// The VM or the plugin does not start.
+    ///
+    /// # Panics
+    /// The module cannot be loaded.
+    pub fn try_start(&self, engine: &dyn AnyEngine, setup: Setup) -> Result<Running, StartError> {
+        let wasm = wat::parse_str(self.wat()).unwrap();
+        let bytecode = Bytecode::judge(&wasm).unwrap();
+        let Setup { plugin, configuration, environment, limits } = setup;
+        let config = VmConfig { configuration, environment, limits, ..VmConfig::new(bytecode.abi) };
+        let recorder = Recorder::default();
+        let mut vm = Vm::start(&*engine.load(&bytecode).unwrap(), config, Box::new(recorder.clone()))?;
+        let root = vm.add_plugin(Arc::new(plugin))?;
+        Ok(Running { vm, root, recorder })
+    }
+
+    /// What is seen when the guest has started and ticked once.
+    ///
+    /// # Panics
+    /// It does not start, or traps.
+    pub fn tick(&self, engine: &dyn AnyEngine) -> Vec<String> {
+        let mut guest = self.start(engine);
+        guest.tick().unwrap();
+        guest.seen()
+    }
+
+    /// What is seen when the guest has started and got the headers of one request.
+    ///
+    /// # Panics
+    /// It does not start, or traps.
+    pub fn request(&self, engine: &dyn AnyEngine, headers: &[(&str, &str)]) -> Vec<String> {
+        let mut guest = self.start(engine);
+        let stream = guest.open(headers);
+        guest.headers(stream).unwrap();
+        guest.seen()
+    }
+}
+
+impl Running {
+    /// What the guest logged and reported since the last time.
+    pub fn seen(&self) -> Vec<String> {
+        self.lines().into_iter().filter(|line| !line.from_host).map(|line| line.text).collect()
+    }
+
+    /// All lines since the last time, the host's too.
+    pub fn lines(&self) -> Vec<Line> {
+        self.recorder.take()
+    }
+
+    /// A tick.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn tick(&mut self) -> Result<(), VmFailed> {
+        self.vm.on_tick(self.root)
+    }
+
+    /// A stream with these request headers, lent to be written.
+    ///
+    /// # Panics
+    /// The guest traps.
+    pub fn open(&mut self, headers: &[(&str, &str)]) -> ContextId {
+        let stream = self.vm.create_stream(self.root, StreamInfo::default().into_shared()).unwrap();
+        self.lend(stream, Direction::Request, headers);
+        stream
+    }
+
+    /// Lends headers to be written.
+    ///
+    /// # Panics
+    /// There is no such stream.
+    pub fn lend(&mut self, stream: ContextId, direction: Direction, headers: &[(&str, &str)]) {
+        let headers: Headers = headers.iter().copied().collect();
+        self.vm.stream(stream).unwrap().lend_headers(direction, headers, Access::Write);
+    }
+
+    /// Lends a chunk of a body.
+    ///
+    /// # Panics
+    /// There is no such stream.
+    pub fn lend_body(&mut self, stream: ContextId, direction: Direction, chunk: &'static str) {
+        self.vm.stream(stream).unwrap().lend_body(direction, Body::from(Bytes::from_static(chunk.as_bytes())));
+    }
+
+    /// The callback for request headers, which end the request.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn headers(&mut self, stream: ContextId) -> Result<HeadersStatus, VmFailed> {
+        self.vm.on_headers(stream, Direction::Request, true)
+    }
+
+    /// Why the VM has failed.
+    ///
+    /// # Panics
+    /// It has not.
+    pub fn failure(&self) -> &str {
+        self.vm.failure().unwrap()
+    }
+
+    /// What the guest asked for since the last time.
+    pub fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.vm.next_action()).collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! Runs every case on every engine that is built in, as `engine::topic::case`.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use portcullis::core::{AnyEngine, HOSTCALLS, HostcallId};
+use portcullis_conformance::{Case, GAPS, NOT_YET_COVERED, TOPICS};
+
+type Check = fn() -> Result<(), String>;
+
+/// What must hold of the suite itself.
+const META: &[(&str, Check)] = &[
+    ("names_are_unique_and_say_where_the_rule_stands", names_are_unique_and_say_where_the_rule_stands),
+    ("a_case_calls_the_hostcalls_that_it_names", a_case_calls_the_hostcalls_that_it_names),
+    ("not_yet_covered_is_exact", not_yet_covered_is_exact),
+    ("gaps_name_cases_and_reasons", gaps_name_cases_and_reasons),
+];
+
+fn main() -> ExitCode {
+    let mut trials: Vec<_> = META
+        .iter()
+        .map(|(name, check)| Trial::test(format!("meta::{name}"), || check().map_err(Failed::from)))
+        .collect();
+    for name in portcullis::engine_names() {
+        match portcullis::engine(name) {
+            Ok(engine) => {
+                // Trials outlive this function's borrows, and the process outlives the engine.
+                let engine: &'static dyn AnyEngine = Box::leak(engine);
+                trials.extend(cases().map(|(path, case)| trial(engine, path, case)));
+            }
+            Err(error) => trials.push(Trial::test(format!("{name}::starts"), move || Err(error.into()))),
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn cases() -> impl Iterator<Item = (String, &'static Case)> {
+    TOPICS.iter().flat_map(|topic| topic.cases.iter().map(|case| (format!("{}::{}", topic.name, case.name), case)))
+}
+
+fn trial(engine: &'static dyn AnyEngine, path: String, case: &'static Case) -> Trial {
+    let gap = GAPS.iter().find(|gap| gap.engine == engine.name() && gap.case == path);
+    Trial::test(format!("{}::{path}", engine.name()), move || {
+        let Some(gap) = gap else {
+            (case.run)(case, engine);
+            return Ok(());
+        };
+        match catch_unwind(AssertUnwindSafe(|| (case.run)(case, engine))) {
+            Ok(()) => Err(format!("passes, but is a known gap ({}): take it out of GAPS", gap.reason).into()),
+            Err(_) => Ok(()),
+        }
+    })
+}
+
+fn names_are_unique_and_say_where_the_rule_stands() -> Result<(), String> {
+    const SOURCES: [&str; 6] = ["v0.1.0", "v0.2.0", "v0.2.1", "wasi", "host", "portcullis"];
+    let mut seen = HashSet::new();
+    for (path, case) in cases() {
+        let source = case.spec.split_once('#').filter(|(source, rule)| SOURCES.contains(source) && !rule.is_empty());
+        if source.is_none() {
+            return Err(format!("{path}: its spec {:?} is not SOURCE#RULE, with one of {SOURCES:?}", case.spec));
+        }
+        if !seen.insert(path.clone()) {
+            return Err(format!("{path} is there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn a_case_calls_the_hostcalls_that_it_names() -> Result<(), String> {
+    for (path, case) in cases() {
+        let calls: HashSet<&str> = case.guest.split(|c: char| c.is_whitespace() || c == '(' || c == ')').collect();
+        for id in case.hostcalls {
+            if !calls.contains(format!("${id}").as_str()) {
+                return Err(format!("{path} names {id}, but its guest does not call ${id}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn not_yet_covered_is_exact() -> Result<(), String> {
+    let covered: HashSet<HostcallId> = cases().flat_map(|(_, case)| case.hostcalls.iter().copied()).collect();
+    for decl in HOSTCALLS {
+        let (is_covered, is_listed) = (covered.contains(&decl.id), NOT_YET_COVERED.contains(&decl.id));
+        let message = match (decl.id.is_implemented(), is_covered, is_listed) {
+            (true, false, false) => "is implemented, but no case names it and NOT_YET_COVERED does not list it",
+            (_, true, true) => "is named by a case: take it out of NOT_YET_COVERED",
+            (false, _, true) => "is not implemented: it has no place in NOT_YET_COVERED",
+            _ => continue,
+        };
+        return Err(format!("{} {message}", decl.name));
+    }
+    Ok(())
+}
+
+fn gaps_name_cases_and_reasons() -> Result<(), String> {
+    for gap in GAPS {
+        if !cases().any(|(path, _)| path == gap.case) {
+            return Err(format!("{gap:?}: there is no such case"));
+        }
+        if gap.reason.is_empty() {
+            return Err(format!("{gap:?}: why?"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The `portcullis` command.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::harness::{Client, Setup, Upstream, get, guest, plugin, reply, run, until};
+
+fn portcullis(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).output().unwrap()
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn check_says_ok() {
+    let good = file("good.yaml", &Setup::echo().plugin("checked", &guest("header_tour"), "").text());
+    let output = portcullis(&["check", good.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), format!("{}: ok: 1 listener(s), 1 cluster(s)\n", good.display()));
+}
+
+#[test]
+fn check_says_what_is_wrong() {
+    let refused = plugin(&[("configure", r#"(call $say $"never") (i32.const 0)"#)]);
+    for (name, config, message) in [
+        ("key.yaml", Setup::echo().text().replace("workers: 1", "worker: 1"), ":1:1: unknown key \"worker\""),
+        ("yaml.yaml", "listeners: [".to_owned(), "yaml.yaml:"),
+        ("plugin.yaml", Setup::echo().plugin("p", &refused, "").text(), ":7:9: listeners[0].plugins[0]"),
+    ] {
+        let path = file(name, &config);
+        let output = portcullis(&["check", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+    let output = portcullis(&["check", "/nowhere/gateway.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nowhere/gateway.yaml: cannot read the configuration"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn abi_prints_the_tables() {
+    let output = portcullis(&["abi"]);
+    assert_eq!(output.status.code(), Some(0));
+    for name in ["proxy_log", "proxy_http_call", "fd_write", "proxy_on_request_headers"] {
+        assert!(text(&output.stdout).contains(name), "{name}");
+    }
+}
+
+#[test]
+fn help_is_worth_reading() {
+    let output = portcullis(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    for word in ["serve", "check", "abi", "quickstart.yaml", "--log"] {
+        assert!(text(&output.stdout).contains(word), "{word}");
+    }
+    assert_eq!(portcullis(&["--version"]).status.code(), Some(0));
+    assert_eq!(portcullis(&["frobnicate"]).status.code(), Some(2));
+}
+
+/// A gateway in a process of its own.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: std::thread::JoinHandle<String>,
+}
+
+/// Starts one and reads from its log where it listens.
+fn serve(config: &Path, arguments: &[&str]) -> Server {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.arg("serve").arg(config).args(arguments).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    let mut child = command.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let (told, address) = std::sync::mpsc::channel();
+    let log = std::thread::spawn(move || {
+        let (mut line, mut all) = (String::new(), String::new());
+        while log.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if line.contains("listening") {
+                let _ = told.send(line.clone());
+            }
+            all += &std::mem::take(&mut line);
+        }
+        all
+    });
+    let line = address.recv_timeout(crate::harness::LIMIT).expect("it does not listen");
+    let start = line.find("127.0.0.1:").unwrap();
+    let end = line[start..].find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').map_or(line.len(), |end| start + end);
+    Server { child, address: line[start..end].parse().unwrap(), log }
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight() {
+    run(async {
+        let go = Arc::new(Notify::new());
+        let waits = Arc::clone(&go);
+        let upstream = Upstream::new(move |_| {
+            let waits = Arc::clone(&waits);
+            async move {
+                waits.notified().await;
+                reply(200, "whole")
+            }
+        });
+        let config = file("sigterm.yaml", &Setup::to(&upstream).workers(2).plugin("tour", &guest("header_tour"), "root_id: r").text().replace("vm_config: {", "vm_config: {vm_id: v, "));
+        let mut server = serve(&config, &["--log-json"]);
+        let mut client = Client::h1(server.address).await;
+        let stopping = async {
+            until(|| upstream.requests() == 1).await;
+            let killed = Command::new("kill").arg("-TERM").arg(server.child.id().to_string()).status().unwrap();
+            assert!(killed.success());
+            until(|| std::net::TcpStream::connect(server.address).is_err()).await;
+            assert!(server.child.try_wait().unwrap().is_none());
+            go.notify_one();
+        };
+        let (answer, ()) = tokio::join!(client.ask(get("/x")), stopping);
+        assert_eq!((answer.status, answer.text(), answer.header("x-plugin").as_str()), (200, "whole", "header_tour"));
+        until(|| server.child.try_wait().unwrap().is_some()).await;
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+        let log = server.log.join().unwrap();
+        let line = log.lines().find(|line| line.contains("-> :path: /x")).expect("the plugin's line");
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["target"], &line["level"]), (&"plugin".into(), &"INFO".into()));
+        assert_eq!(line["fields"]["plugin"], "tour");
+        assert_eq!((&line["fields"]["root"], &line["fields"]["vm"]), (&"r".into(), &"v".into()));
+        assert!(line["fields"].get("context").is_some(), "{line}");
+    });
+}
+
+#[test]
+fn a_port_in_use_ends_it() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap();
+    let config = Setup::echo().text().replace("address: 127.0.0.1:0", &format!("address: {address}"));
+    let output = portcullis(&["serve", file("in_use.yaml", &config).to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("cannot listen on {address}")), "{}", text(&output.stderr));
+}

@@ -21,6 +21,10 @@ fn sources_and_binaries_have_the_digests_of_the_manifest() {
             assert_eq!(digest(path), *expected, "{name}: {path} has changed; run guests/build.sh");
         }
         let binary = plugin["binary"].as_str().unwrap();
-        assert_eq!(digest(binary), plugin["sha256"], "{name}: {binary} is not the one that was built; run guests/build.sh");
+        assert_eq!(
+            digest(binary),
+            plugin["sha256"],
+            "{name}: {binary} is not the one that was built; run guests/build.sh"
+        );
     }
 }

@@ -62,7 +62,7 @@ pub struct SystemHost {
     log: Log,
     level: LogLevel,
     upstreams: Arc<[String]>,
-    metrics: Arc<Mutex<HashMap<(String, String), Arc<Number>>>>,
+    metrics: Arc<Mutex<Numbers>>,
 }
 
 impl SystemHost {
@@ -133,6 +133,9 @@ impl fmt::Debug for SystemHost {
         f.debug_struct("SystemHost").field("level", &self.level).finish_non_exhaustive()
     }
 }
+
+/// Metrics by plugin and name.
+type Numbers = HashMap<(String, String), Arc<Number>>;
 
 #[derive(Debug, Default)]
 struct Number(AtomicU64);

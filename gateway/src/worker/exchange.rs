@@ -241,6 +241,8 @@ impl Exchange {
                 self.timeout = None;
             }
             StreamEffect::ResponseHeaders { end } => self.send_head(end),
+            // The head was replaced by one without a body.
+            StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers if self.out.ended => {}
             StreamEffect::ResponseBody { body, end } => {
                 self.out.bytes += body.len();
                 each_chunk(body, |chunk| self.out.frames.push_back(Frame::data(chunk)));
@@ -307,9 +309,11 @@ impl Exchange {
             Some(Ok(head)) => self.out.head = Some(head),
             Some(Err(unsendable)) => {
                 tracing::warn!(%unsendable, "response replaced by 500");
-                self.incoming = None;
+                (self.incoming, self.upload, self.timeout) = (None, None, None);
                 self.upstream = UpstreamState::Idle;
-                self.out.head = Some((StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new()));
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                lock(&self.info).response_code = Some(status.as_u16());
+                self.out.head = Some((status, HeaderMap::new()));
                 // Nothing of the plugins' response follows a head that is not theirs.
                 self.out.cut = None;
                 self.out.ended = true;

@@ -17,8 +17,13 @@ fn it_is_ready_and_knows_its_pages() {
 #[test]
 fn the_configuration_is_shown_without_secrets() {
     run(async {
-        let text = Setup::echo().plugin("secretive", &guest("header_tour"), "configuration: {password: HUSH-1, mode: shown}").text();
-        let text = text.replace("vm_config: {", "vm_config: {configuration: {api_key: HUSH-2}, environment_variables: {key_values: {TOKEN: HUSH-3}}, ");
+        let text = Setup::echo()
+            .plugin("secretive", &guest("header_tour"), "configuration: {password: HUSH-1, mode: shown}")
+            .text();
+        let text = text.replace(
+            "vm_config: {",
+            "vm_config: {configuration: {api_key: HUSH-2}, environment_variables: {key_values: {TOKEN: HUSH-3}}, ",
+        );
         let gate = Gate::start(&text);
         let config = gate.admin("/config").await;
         assert_eq!(config.header("content-type"), "application/json");

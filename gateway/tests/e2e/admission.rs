@@ -42,7 +42,10 @@ fn modules_that_are_no_plugins() {
 fn imports_that_nobody_has() {
     let importing = |import: &str| module(&format!("(import {import}) {MARKER} {ALLOCATOR}"));
     for (import, parts) in [
-        (r#""env" "proxy_logg" (func (param i32 i32 i32) (result i32))"#, &["env.proxy_logg", "did you mean", "proxy_log"][..]),
+        (
+            r#""env" "proxy_logg" (func (param i32 i32 i32) (result i32))"#,
+            &["env.proxy_logg", "did you mean", "proxy_log"][..],
+        ),
         (r#""env" "proxy_log" (func (param i32 i32) (result i32))"#, &["proxy_log", "(i32, i32, i32)"]),
         (r#""env" "table" (table 1 funcref)"#, &["env.table", "may import functions alone"]),
         (r#""wasi_snapshot_preview1" "fd_wrote" (func)"#, &["fd_wrote", "did you mean", "fd_write"]),
@@ -108,10 +111,14 @@ fn capabilities_and_engines_that_do_not_exist() {
 fn what_is_not_allowed_is_denied() {
     run(async {
         let wat = plugin(&[
-            ("request_headers", r#"(call $header (i32.const 0) $"x-denied" $"1") (call $say $"still here") (i32.const 0)"#),
+            (
+                "request_headers",
+                r#"(call $header (i32.const 0) $"x-denied" $"1") (call $say $"still here") (i32.const 0)"#,
+            ),
             ("response_headers", "(unreachable)"),
         ]);
-        let allowed = ["proxy_log", "proxy_on_context_create", "proxy_on_request_headers"].map(|name| format!("{name}: {{}}"));
+        let allowed =
+            ["proxy_log", "proxy_on_context_create", "proxy_on_request_headers"].map(|name| format!("{name}: {{}}"));
         let more = format!("capability_restriction_config: {{allowed_capabilities: {{{}}}}}", allowed.join(", "));
         let gate = Setup::echo().plugin("restricted", &wat, &more).start();
         let answer = gate.h1().await.ask(get("/")).await;
@@ -127,7 +134,8 @@ fn code_may_stand_in_the_configuration() {
         let wat = plugin(&[("request_headers", r#"(call $header (i32.const 0) $"x-inline" $"1") (i32.const 0)"#)]);
         let base64 = base64(&std::fs::read(&wat).unwrap());
         let text = Setup::echo().plugin("inline", &wat, "").text();
-        let text = text.replace(&format!("filename: {:?}", wat.display().to_string()), &format!("inline_bytes: {base64}"));
+        let text =
+            text.replace(&format!("filename: {:?}", wat.display().to_string()), &format!("inline_bytes: {base64}"));
         assert!(text.contains("inline_bytes"), "{text}");
         let gate = Gate::start(&text);
         assert_eq!(gate.h1().await.ask(get("/")).await.json()["headers"]["x-inline"], "1");

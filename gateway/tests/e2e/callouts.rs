@@ -105,7 +105,10 @@ fn many_wait_at_once() {
             let mut client = crate::harness::Client::H2(sender.clone());
             requests.spawn(async move {
                 let echoed = client.ask(get(&format!("/{index}"))).await.json();
-                assert_eq!((&echoed["path"], &echoed["headers"]["x-auth"]), (&format!("/{index}").into(), &"ok".into()));
+                assert_eq!(
+                    (&echoed["path"], &echoed["headers"]["x-auth"]),
+                    (&format!("/{index}").into(), &"ok".into())
+                );
             });
         }
         while let Some(result) = requests.join_next().await {

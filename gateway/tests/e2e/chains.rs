@@ -6,9 +6,12 @@ use crate::harness::{Setup, Upstream, get, guest, plugin, post, run};
 fn letter(letter: &str) -> std::path::PathBuf {
     let header = |map: u8| format!(r#"(call $header (i32.const {map}) $"x-order" $"{letter}") (i32.const 0)"#);
     let body = |buffer: u8| {
-        format!(r#"(if (local.get $end) (then (drop (call $buffer (i32.const {buffer}) (i32.const 0x7fffffff) (i32.const 0) $"{letter}")))) (i32.const 0)"#)
+        format!(
+            r#"(if (local.get $end) (then (drop (call $buffer (i32.const {buffer}) (i32.const 0x7fffffff) (i32.const 0) $"{letter}")))) (i32.const 0)"#
+        )
     };
-    let shorten = |map: u8, then: String| format!(r#"(drop (call $remove (i32.const {map}) $"content-length")) {then}"#);
+    let shorten =
+        |map: u8, then: String| format!(r#"(drop (call $remove (i32.const {map}) $"content-length")) {then}"#);
     plugin(&[
         ("request_headers", &shorten(0, header(0))),
         ("request_body", &body(0)),
@@ -22,7 +25,8 @@ fn requests_pass_in_order_and_responses_in_reverse() {
     run(async {
         let upstream = Upstream::new(|request| async move {
             use http_body_util::BodyExt;
-            let order: Vec<_> = request.headers().get_all("x-order").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+            let order: Vec<_> =
+                request.headers().get_all("x-order").iter().map(|v| v.to_str().unwrap().to_owned()).collect();
             let body = request.into_body().collect().await.unwrap().to_bytes();
             let mut response = crate::harness::reply(200, "response-");
             let seen = format!("{} {}", order.join(""), std::str::from_utf8(&body).unwrap());
@@ -30,7 +34,8 @@ fn requests_pass_in_order_and_responses_in_reverse() {
             response
         });
         for protocol in ["protocol: http1", "protocol: http2"] {
-            let setup = Setup::to(&upstream).backend(protocol).plugin("a", &letter("A"), "").plugin("b", &letter("B"), "");
+            let setup =
+                Setup::to(&upstream).backend(protocol).plugin("a", &letter("A"), "").plugin("b", &letter("B"), "");
             let gate = setup.plugin("c", &letter("C"), "").start();
             for mut client in [gate.h1().await, gate.h2().await] {
                 let answer = client.ask(post("/", "request-")).await;
@@ -86,7 +91,10 @@ fn real_plugins_stand_behind_each_other() {
                 let body = answer.text().strip_suffix("[rewritten]").unwrap();
                 let echoed: serde_json::Value = serde_json::from_str(body).unwrap();
                 assert_eq!(echoed["body"], "body[rewritten]");
-                assert_eq!((&echoed["headers"]["x-auth"], &echoed["headers"]["x-plugin"]), (&"ok".into(), &"header_tour".into()));
+                assert_eq!(
+                    (&echoed["headers"]["x-auth"], &echoed["headers"]["x-plugin"]),
+                    (&"ok".into(), &"header_tour".into())
+                );
             }
         }
         let requests = "counter_requests{plugin=\"real_count\"}";

@@ -48,7 +48,11 @@ fn check_says_what_is_wrong() {
     }
     let output = portcullis(&["check", "/nowhere/gateway.yaml"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("/nowhere/gateway.yaml: cannot read the configuration"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("/nowhere/gateway.yaml: cannot read the configuration"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -97,7 +101,8 @@ fn serve(config: &Path, arguments: &[&str]) -> Server {
     });
     let line = address.recv_timeout(crate::harness::LIMIT).expect("it does not listen");
     let start = line.find("127.0.0.1:").unwrap();
-    let end = line[start..].find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').map_or(line.len(), |end| start + end);
+    let end =
+        line[start..].find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').map_or(line.len(), |end| start + end);
     Server { child, address: line[start..end].parse().unwrap(), log }
 }
 
@@ -113,7 +118,14 @@ fn sigterm_finishes_what_is_in_flight() {
                 reply(200, "whole")
             }
         });
-        let config = file("sigterm.yaml", &Setup::to(&upstream).workers(2).plugin("tour", &guest("header_tour"), "root_id: r").text().replace("vm_config: {", "vm_config: {vm_id: v, "));
+        let config = file(
+            "sigterm.yaml",
+            &Setup::to(&upstream)
+                .workers(2)
+                .plugin("tour", &guest("header_tour"), "root_id: r")
+                .text()
+                .replace("vm_config: {", "vm_config: {vm_id: v, "),
+        );
         let mut server = serve(&config, &["--log-json"]);
         let mut client = Client::h1(server.address).await;
         let stopping = async {

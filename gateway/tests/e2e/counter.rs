@@ -18,7 +18,12 @@ fn metrics_add_up_over_workers() {
             assert_eq!(status.unwrap(), 200);
         }
         let plugin = "{plugin=\"counted\"}";
-        let wanted = [("counter_requests", 20.0), ("counter_active", 0.0), ("counter_request_bytes_count", 20.0), ("counter_request_bytes_sum", 100.0)];
+        let wanted = [
+            ("counter_requests", 20.0),
+            ("counter_active", 0.0),
+            ("counter_request_bytes_count", 20.0),
+            ("counter_request_bytes_sum", 100.0),
+        ];
         for (name, value) in wanted {
             crate::harness::within(async {
                 while gate.metric(&format!("{name}{plugin}")).await != value {
@@ -29,7 +34,9 @@ fn metrics_add_up_over_workers() {
         }
         let metrics = gate.admin("/metrics").await;
         assert!(metrics.header("content-type").starts_with("text/plain"));
-        for line in ["# TYPE counter_requests counter", "# TYPE counter_active gauge", "# TYPE counter_request_bytes histogram"] {
+        for line in
+            ["# TYPE counter_requests counter", "# TYPE counter_active gauge", "# TYPE counter_request_bytes histogram"]
+        {
             assert!(metrics.text().contains(line), "{line}\n{}", metrics.text());
         }
     });

@@ -97,7 +97,10 @@ fn an_upstream_that_breaks_off_is_no_complete_response() {
                 for mut client in [gate.h1().await, gate.h2().await] {
                     let answer = client.try_ask(get(path)).await;
                     // Whether the head came before the break is a race; a whole 200 must not come.
-                    assert!(answer.as_ref().is_ok_and(|answer| answer.status == 503) || answer.is_err(), "{path} {answer:?}");
+                    assert!(
+                        answer.as_ref().is_ok_and(|answer| answer.status == 503) || answer.is_err(),
+                        "{path} {answer:?}"
+                    );
                     ended += 1;
                     until(|| logs::count(name, "completed") == ended).await;
                 }

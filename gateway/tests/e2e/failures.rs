@@ -65,7 +65,9 @@ fn a_trap_in_any_phase_fails_its_requests_alone() {
 fn a_trap_in_the_other_callbacks_harms_nobody_else() {
     run(async {
         let upstream = upstream();
-        for (callback, code) in [("log", ""), ("done", ""), ("delete", ""), ("context_create", "(if (local.get $n) (then ")] {
+        for (callback, code) in
+            [("log", ""), ("done", ""), ("delete", ""), ("context_create", "(if (local.get $n) (then ")]
+        {
             let name = format!("trap_{callback}");
             let close = if code.is_empty() { "" } else { "))" };
             let code = format!("{code}(unreachable){close}");
@@ -153,6 +155,25 @@ fn a_header_that_http_cannot_carry_is_500() {
             }
             others_are_served(&gate).await;
         }
+    });
+}
+
+#[test]
+fn nothing_of_an_answer_follows_a_head_that_was_replaced() {
+    run(async {
+        let wat = plugin(&[
+            ("request_headers", r#"(call $answer (i32.const 200) $"my body") (i32.const 0)"#),
+            ("response_headers", r#"(call $header (i32.const 2) $"x-bad" $"one\ntwo") (i32.const 0)"#),
+        ]);
+        let gate = Setup::echo().plugin("bad_answer", &wat, "").listener("name: bad_answer").start();
+        for mut client in [gate.h1().await, gate.h2().await] {
+            for _ in 0..2 {
+                let answer = client.ask(get("/")).await;
+                assert_eq!((answer.status, answer.text()), (500, ""));
+            }
+        }
+        let counted = gate.metric("portcullis_requests_total{listener=\"bad_answer\",class=\"5xx\"}").await;
+        assert!((counted - 4.0).abs() < 0.5, "{counted}");
     });
 }
 

@@ -73,7 +73,8 @@ fn a_length_stays_a_length_and_chunks_stay_chunks() {
         assert_eq!(sized.header("content-length"), sized.body.len().to_string());
 
         let mut raw = Raw::connect(gate.address()).await;
-        raw.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await;
+        raw.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+            .await;
         let answer = raw.read_to("}").await;
         assert!(answer.contains("\"body\":\"abcde\""), "{answer}");
         assert!(!answer.contains("\"content-length\""), "{answer}");

@@ -7,7 +7,9 @@ use http::Response;
 use http_body_util::BodyExt;
 use tokio::sync::Notify;
 
-use crate::harness::{Client, Gate, Raw, Setup, Upstream, channel, get, guest, logs, plugin, reply, run, until, within};
+use crate::harness::{
+    Client, Gate, Raw, Setup, Upstream, channel, get, guest, logs, plugin, reply, run, until, within,
+};
 
 #[test]
 fn a_request_in_flight_is_finished() {
@@ -31,7 +33,11 @@ fn a_request_in_flight_is_finished() {
                 }
             });
             for h2 in [false, true] {
-                let gate = Setup::to(&upstream).backend(protocol).workers(2).plugin("inflight", &guest("header_tour"), "").start();
+                let gate = Setup::to(&upstream)
+                    .backend(protocol)
+                    .workers(2)
+                    .plugin("inflight", &guest("header_tour"), "")
+                    .start();
                 let mut client = if h2 { gate.h2().await } else { gate.h1().await };
                 let mut incoming = client.send(get("/body")).await.unwrap().into_body();
                 assert_eq!(within(incoming.frame()).await.unwrap().unwrap().into_data().unwrap(), "first ");

@@ -1,11 +1,6 @@
 //! The gateway from end to end: real sockets, clients, upstreams and plugins.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod admin;
 mod admission;

@@ -81,7 +81,9 @@ fn a_prefix_is_rewritten() {
             .route("match: {path: /one}, prefix_rewrite: /two, cluster: backend")
             .start();
         let mut client = gate.h1().await;
-        for (path, sent) in [("/api/users?x=/api/", "/users?x=/api/"), ("/one?a", "/two?a"), ("/apis", "/apis"), ("/api/", "/")] {
+        for (path, sent) in
+            [("/api/users?x=/api/", "/users?x=/api/"), ("/one?a", "/two?a"), ("/apis", "/apis"), ("/api/", "/")]
+        {
             assert_eq!(client.ask(get(path)).await.json()["path"], sent);
         }
     });
@@ -90,7 +92,11 @@ fn a_prefix_is_rewritten() {
 #[test]
 fn a_route_may_have_plugins_of_its_own() {
     run(async {
-        let own = Setup::plugin_entry("own", &plugin(&[("request_headers", r#"(call $header (i32.const 0) $"x-own" $"1") (i32.const 0)"#)]), "");
+        let own = Setup::plugin_entry(
+            "own",
+            &plugin(&[("request_headers", r#"(call $header (i32.const 0) $"x-own" $"1") (i32.const 0)"#)]),
+            "",
+        );
         let gate = Setup::echo()
             .plugin("general", &guest("header_tour"), "")
             .route("match: {prefix: /bare}, cluster: backend, plugins: []")

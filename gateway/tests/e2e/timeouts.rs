@@ -33,7 +33,8 @@ pub(crate) fn full_port() -> (SocketAddr, Vec<Socket>) {
 fn a_refused_connection_is_503() {
     run(async {
         for (name, protocol) in [("refused_1", "protocol: http1"), ("refused_2", "protocol: http2")] {
-            let gate = Setup::to_address(closed_port()).backend(protocol).plugin(name, &guest("header_tour"), "").start();
+            let gate =
+                Setup::to_address(closed_port()).backend(protocol).plugin(name, &guest("header_tour"), "").start();
             for mut client in [gate.h1().await, gate.h2().await] {
                 for _ in 0..2 {
                     let answer = client.ask(get("/")).await;
@@ -96,7 +97,10 @@ fn a_body_that_takes_too_long_is_cut() {
             tokio::spawn(async move { writer.closed().await });
             Response::new(body)
         });
-        let gate = Setup::to(&upstream).backend("request_timeout: 200ms").plugin("late_body", &guest("header_tour"), "").start();
+        let gate = Setup::to(&upstream)
+            .backend("request_timeout: 200ms")
+            .plugin("late_body", &guest("header_tour"), "")
+            .start();
         for (index, mut client) in [gate.h1().await, gate.h2().await].into_iter().enumerate() {
             let response = client.send(get("/")).await.unwrap();
             assert_eq!(response.status(), 200);

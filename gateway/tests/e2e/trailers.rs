@@ -62,7 +62,10 @@ fn a_held_body_is_rewritten_when_trailers_end_it() {
 fn plugins_see_and_change_them() {
     run(async {
         let wat = plugin(&[
-            ("request_trailers", r#"(drop (call $remove (i32.const 1) $"x-sum")) (call $header (i32.const 1) $"x-sum" $"8") (i32.const 0)"#),
+            (
+                "request_trailers",
+                r#"(drop (call $remove (i32.const 1) $"x-sum")) (call $header (i32.const 1) $"x-sum" $"8") (i32.const 0)"#,
+            ),
             ("response_trailers", r#"(call $header (i32.const 3) $"x-check" $"43") (i32.const 0)"#),
         ]);
         let upstream = upstream();
@@ -91,7 +94,10 @@ fn plugins_create_them_at_the_end_of_the_stream() {
         });
         let gate = Setup::to(&upstream).backend("protocol: http2").plugin("make_trailers", &wat, "").start();
         let answer = gate.h2().await.ask(post("/", "data")).await;
-        assert_eq!((answer.text(), answer.header("x-got-sum"), answer.trailer("x-made")), ("plain", "made".to_owned(), "made".to_owned()));
+        assert_eq!(
+            (answer.text(), answer.header("x-got-sum"), answer.trailer("x-made")),
+            ("plain", "made".to_owned(), "made".to_owned())
+        );
         // HTTP/1.1 cannot send trailers behind a content-length, but the message has to stay whole.
         let answer = gate.h1().await.ask(post("/", "data")).await;
         assert_eq!((answer.text(), answer.header("x-got-sum")), ("plain", "made".to_owned()));

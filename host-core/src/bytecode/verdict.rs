@@ -64,14 +64,15 @@ impl Outline<'_> {
             let HostcallDecl { since, until, .. } = *decl;
             return Err(BytecodeError::ImportNotInAbi { import: shown, abi, since, until });
         }
-        match self.import_type(import) {
-            Some(found) if !is_type(found, decl.params, decl.results) => Err(BytecodeError::ImportType {
-                import: shown,
-                found: signature(found.params(), found.results()),
-                expected: signature(decl.params, decl.results),
-            }),
-            _ => Ok(decl.id),
+        let found = self.import_type(import);
+        if found.is_some_and(|found| is_type(found, decl.params, decl.results)) {
+            return Ok(decl.id);
         }
+        Err(BytecodeError::ImportType {
+            import: shown,
+            found: found.map(|found| signature(found.params(), found.results())).unwrap_or_default(),
+            expected: signature(decl.params, decl.results),
+        })
     }
 
     /// A callback's own type chooses among the rows of its name; the ABI version does not, because

@@ -49,7 +49,8 @@ impl BodyWriter {
     }
 
     pub(crate) fn trailers(&self, trailers: &[(&'static str, &'static str)]) {
-        let trailers: HeaderMap = trailers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let trailers: HeaderMap =
+            trailers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let _ = self.0.send(Ok(Frame::trailers(trailers)));
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderValue};
@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 
 use super::{Sent, empty, full, within};
@@ -47,11 +48,11 @@ pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Sent> {
 
 impl Client {
     pub(crate) async fn h1(address: SocketAddr) -> Self {
-        Self::h1_over(within(TcpStream::connect(address)).await.unwrap()).await
+        apart(async move { Self::h1_over(within(TcpStream::connect(address)).await.unwrap()).await }).await
     }
 
     pub(crate) async fn h2(address: SocketAddr) -> Self {
-        Self::h2_over(within(TcpStream::connect(address)).await.unwrap()).await
+        apart(async move { Self::h2_over(within(TcpStream::connect(address)).await.unwrap()).await }).await
     }
 
     /// Over TLS, with what is agreed on of `protocols`.
@@ -59,13 +60,18 @@ impl Client {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let tcp = within(TcpStream::connect(address)).await.unwrap();
-        let name = ServerName::try_from("gateway.test").unwrap();
-        let tls = within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap();
-        if tls.get_ref().1.alpn_protocol() == Some(b"h2") { Self::h2_over(tls).await } else { Self::h1_over(tls).await }
+        apart(async move {
+            let tcp = within(TcpStream::connect(address)).await.unwrap();
+            let name = ServerName::try_from("gateway.test").unwrap();
+            let tls = within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap();
+            let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+            if h2 { Self::h2_over(tls).await } else { Self::h1_over(tls).await }
+        })
+        .await
     }
 
     /// Sends a request; gives the response when its head is there. A path as target gets an authority.
@@ -99,7 +105,12 @@ impl Client {
     /// Waits until the gateway has closed the connection.
     pub(crate) async fn closed(&mut self) {
         let Self::H1(sender) = self else { panic!("for HTTP/1 only") };
-        within(async { while sender.ready().await.is_ok() && !sender.is_closed() { tokio::task::yield_now().await } }).await;
+        within(async {
+            while sender.ready().await.is_ok() && !sender.is_closed() {
+                tokio::task::yield_now().await
+            }
+        })
+        .await;
     }
 
     pub(crate) fn is_h2(&self) -> bool {
@@ -147,6 +158,17 @@ impl Answer {
     pub(crate) fn trailer(&self, name: &str) -> String {
         self.trailers.as_ref().map(|trailers| joined(trailers, name)).unwrap_or_default()
     }
+}
+
+/// Runs it on the thread of all connections: they go on while a test waits for its gateway to stop.
+async fn apart<T: Send + 'static>(what: impl Future<Output = T> + Send + 'static) -> T {
+    static RUNTIME: LazyLock<Handle> = LazyLock::new(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let handle = runtime.handle().clone();
+        std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        handle
+    });
+    RUNTIME.spawn(what).await.unwrap()
 }
 
 fn joined(headers: &HeaderMap, name: &str) -> String {

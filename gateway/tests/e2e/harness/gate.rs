@@ -59,7 +59,10 @@ impl Setup {
 
     /// A plugin as it stands in a chain.
     pub(crate) fn plugin_entry(name: &str, code: &Path, more: &str) -> String {
-        format!("{{name: {name}, vm_config: {{code: {{local: {{filename: {:?}}}}}}}, {more}}}", code.display().to_string())
+        format!(
+            "{{name: {name}, vm_config: {{code: {{local: {{filename: {:?}}}}}}}, {more}}}",
+            code.display().to_string()
+        )
     }
 
     /// Adds a key to the listener.

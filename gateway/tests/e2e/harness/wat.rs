@@ -73,7 +73,9 @@ fn function(name: &str, code: &str) -> String {
             "(param $id i32) (param $n i32) (result i32)"
         }
         "context_create" => "(param $id i32) (param $n i32)",
-        "http_call_response" => "(param $id i32) (param $call i32) (param $n i32) (param $body i32) (param $trailers i32)",
+        "http_call_response" => {
+            "(param $id i32) (param $call i32) (param $n i32) (param $body i32) (param $trailers i32)"
+        }
         "done" => "(param $id i32) (result i32)",
         "log" | "delete" | "tick" => "(param $id i32)",
         other => panic!("no callback {other}"),

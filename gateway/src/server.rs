@@ -166,7 +166,7 @@ impl Gateway {
             Some(route) => listener.routes.get(route)?.plugins.as_ref(),
         });
         let help = if failed.is_refusal() {
-            "correct the plugin's configuration; its own log lines above say what it misses"
+            "correct the plugin's configuration"
         } else {
             "see the plugin's log lines above"
         };

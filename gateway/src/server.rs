@@ -165,11 +165,8 @@ impl Gateway {
             None => Some(&listener.plugins),
             Some(route) => listener.routes.get(route)?.plugins.as_ref(),
         });
-        let help = if failed.is_refusal() {
-            "correct the plugin's configuration"
-        } else {
-            "see the plugin's log lines above"
-        };
+        let help =
+            if failed.is_refusal() { "correct the plugin's configuration" } else { "see the plugin's log lines above" };
         let message = failed.error.to_string();
         let diagnostic = match plugins.and_then(|plugins| plugins.get(failed.index)) {
             Some(plugin) => plugin.origin.diagnostic(message, help),

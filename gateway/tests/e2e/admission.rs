@@ -80,7 +80,7 @@ fn plugins_that_do_not_start() {
         }
         let said = plugin(&[("configure", r#"(call $say $"I want more") (i32.const 0)"#)]);
         let error = Setup::echo().plugin("says_why", &said, "").refusal();
-        assert!(error.contains("log lines above"), "{error}");
+        assert!(error.contains("its log says why"), "{error}");
         logs::wait("says_why", "I want more").await;
     });
 }

@@ -6,8 +6,8 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, AnyModule, Bytecode, Host, LogLevel, Vm, VmConfig};
-use portcullis::{EngineChoiceError, SystemHost};
+use portcullis::SystemHost;
+use portcullis::core::{AnyEngine, AnyModule, Bytecode, EngineError, EngineSettings, Host, LogLevel, Vm, VmConfig};
 
 /// What goes wrong before anything is measured.
 pub type Failure = Box<dyn Error>;
@@ -30,8 +30,8 @@ pub const EMPTY: &str = r#"(module
 ///
 /// # Errors
 /// One does not start.
-pub fn engines() -> Result<Vec<Box<dyn AnyEngine>>, EngineChoiceError> {
-    portcullis::engine_names().map(portcullis::engine).collect()
+pub fn engines() -> Result<Vec<Box<dyn AnyEngine>>, EngineError> {
+    portcullis::engines().iter().map(|info| info.start(&EngineSettings::default())).collect()
 }
 
 /// A guest that does something [`LOOPS`] times in `proxy_on_tick`, having prepared it once. `work`

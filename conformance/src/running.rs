@@ -87,7 +87,7 @@ impl Case {
     /// It does not start, or traps.
     pub fn tick(&self, engine: &dyn AnyEngine) -> Vec<String> {
         let mut guest = self.start(engine);
-        guest.tick().unwrap();
+        guest.tick().unwrap_or_else(|_| panic!("{}", guest.failure()));
         guest.seen()
     }
 
@@ -98,7 +98,7 @@ impl Case {
     pub fn request(&self, engine: &dyn AnyEngine, headers: &[(&str, &str)]) -> Vec<String> {
         let mut guest = self.start(engine);
         let stream = guest.open(headers);
-        guest.headers(stream).unwrap();
+        guest.headers(stream).unwrap_or_else(|_| panic!("{}", guest.failure()));
         guest.seen()
     }
 }

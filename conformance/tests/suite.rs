@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portcullis::core::{AnyEngine, HOSTCALLS, HostcallId};
+use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS, HostcallId};
 use portcullis_conformance::{Case, GAPS, NOT_YET_COVERED, TOPICS};
 
 type Check = fn() -> Result<(), String>;
@@ -23,14 +23,14 @@ fn main() -> ExitCode {
         .iter()
         .map(|(name, check)| Trial::test(format!("meta::{name}"), || check().map_err(Failed::from)))
         .collect();
-    for name in portcullis::engine_names() {
-        match portcullis::engine(name) {
+    for info in portcullis::engines() {
+        match info.start(&EngineSettings::default()) {
             Ok(engine) => {
                 // Trials outlive this function's borrows, and the process outlives the engine.
                 let engine: &'static dyn AnyEngine = Box::leak(engine);
                 trials.extend(cases().map(|(path, case)| trial(engine, path, case)));
             }
-            Err(error) => trials.push(Trial::test(format!("{name}::starts"), move || Err(error.into()))),
+            Err(error) => trials.push(Trial::test(format!("{}::starts", info.name), move || Err(error.into()))),
         }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -1,4 +1,4 @@
-use portcullis_core::{Caller, Limits, Trap, VmState};
+use portcullis_core::{Caller, Trap, VmState};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::error::trap;
@@ -9,7 +9,6 @@ pub(crate) struct Data {
     pub(crate) vm: VmState,
     pub(crate) memory: Option<Memory>,
     pub(crate) malloc: Option<TypedFunc<i32, i32>>,
-    pub(crate) budget: Budget,
 }
 
 /// The guest that is calling in.
@@ -35,28 +34,12 @@ impl Caller for CallerCx<'_> {
     }
 }
 
-/// What memory and tables may still take.
-pub(crate) struct Budget {
-    memory: usize,
-    table_elements: usize,
-}
-
-impl Budget {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { memory: limits.memory, table_elements: limits.table_elements }
-    }
-}
-
-impl ResourceLimiter for Budget {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= self.memory)
+impl ResourceLimiter for Data {
+    fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.vm.budget().grow_memory(desired, maximum))
     }
 
-    /// All tables draw from one budget; what a table's own maximum refuses costs nothing.
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let rest = self.table_elements.checked_sub(desired.saturating_sub(current));
-        let rest = rest.filter(|_| maximum.is_none_or(|maximum| desired <= maximum));
-        self.table_elements = rest.unwrap_or(self.table_elements);
-        Ok(rest.is_some())
+        Ok(self.vm.budget().grow_table(current, desired, maximum))
     }
 }

@@ -1,27 +1,19 @@
-use std::fmt::{self, Write};
-
-use portcullis_core::{EngineError, Trap, WasmEngine};
-use wasmtime::WasmBacktrace;
+use portcullis_core::{CallStack, EngineError, Frame, StartError, Trap, WasmEngine, WasmTrap};
+use wasmtime::{FrameInfo, WasmBacktrace};
 
 use crate::Wasmtime;
-
-/// Length of a function's name in a message, in bytes.
-const NAME: usize = 200;
-/// Length of all names in a message.
-const NAMES: usize = 2000;
 
 /// Says what wasmtime could not do, and why in one line.
 pub(crate) fn cannot(operation: &'static str) -> impl Fn(wasmtime::Error) -> EngineError {
     move |error| EngineError { engine: Wasmtime::NAME, operation, source: format!("{error:#}").into() }
 }
 
-/// A limit is too low for what the guest starts with, or its start section trapped.
-pub(crate) fn cannot_instantiate(error: wasmtime::Error) -> EngineError {
-    if error.is::<WasmBacktrace>() {
-        let source = Box::new(trap(error));
-        return EngineError { engine: Wasmtime::NAME, operation: "run the start section", source };
+/// The start section trapped, or an allocation failed.
+pub(crate) fn cannot_instantiate(error: wasmtime::Error) -> StartError {
+    if error.is::<WasmBacktrace>() || error.is::<wasmtime::Trap>() {
+        return StartError::start_section(&trap(error));
     }
-    cannot("instantiate the module")(error)
+    cannot("instantiate the module")(error).into()
 }
 
 /// Why a guest was stopped: what a hostcall raised, or what wasmtime found.
@@ -30,49 +22,25 @@ pub(crate) fn trap(error: wasmtime::Error) -> Trap {
         Ok(trap) => return trap,
         Err(error) => error,
     };
-    match error.downcast_ref() {
-        Some(wasmtime::Trap::Interrupt) => Trap::Deadline,
-        Some(wasmtime::Trap::StackOverflow) => Trap::Stack,
-        Some(code) => Trap::Wasm(describe(&code.to_string(), &error)),
-        None => Trap::Wasm(describe(&error.root_cause().to_string(), &error)),
-    }
-}
-
-/// The reason, and the functions that it happened in.
-fn describe(reason: &str, error: &wasmtime::Error) -> String {
-    let mut text = reason.trim_start_matches("wasm trap: ").to_owned();
+    let trap = match error.downcast_ref() {
+        Some(wasmtime::Trap::Interrupt) => return Trap::Deadline,
+        Some(wasmtime::Trap::StackOverflow) => return Trap::Stack,
+        Some(wasmtime::Trap::UnreachableCodeReached) => WasmTrap::Unreachable,
+        Some(wasmtime::Trap::MemoryOutOfBounds) => WasmTrap::MemoryOutOfBounds,
+        Some(wasmtime::Trap::TableOutOfBounds) => WasmTrap::TableOutOfBounds,
+        Some(wasmtime::Trap::IndirectCallToNull) => WasmTrap::IndirectCallToNull,
+        Some(wasmtime::Trap::BadSignature) => WasmTrap::BadSignature,
+        Some(wasmtime::Trap::IntegerDivisionByZero) => WasmTrap::DivisionByZero,
+        Some(wasmtime::Trap::IntegerOverflow) => WasmTrap::IntegerOverflow,
+        Some(wasmtime::Trap::BadConversionToInteger) => WasmTrap::BadConversion,
+        Some(other) => WasmTrap::Other(other.to_string()),
+        None => WasmTrap::Other(error.root_cause().to_string()),
+    };
     let frames = error.downcast_ref().map(WasmBacktrace::frames).unwrap_or_default();
-    let limit = text.len() + NAMES;
-    for (frame, before) in frames.iter().zip([" in ", ", called by "].into_iter().chain(std::iter::repeat(", by "))) {
-        if text.len() > limit {
-            text.push_str(", and so on");
-            break;
-        }
-        text.push_str(before);
-        let mut name = Name { text: &mut text, room: NAME };
-        let written = match frame.func_name() {
-            Some(function) => write!(name, "{:#}", rustc_demangle::demangle(function)),
-            None => write!(name, "function {}", frame.func_index()),
-        };
-        if written.is_err() {
-            text.push_str("...");
-        }
-    }
-    text
+    Trap::Wasm(trap, frames.iter().map(frame).collect::<CallStack>())
 }
 
-/// Takes a name that the guest chose: printable, and no more of it than there is room for.
-struct Name<'a> {
-    text: &'a mut String,
-    room: usize,
-}
-
-impl Write for Name<'_> {
-    fn write_str(&mut self, name: &str) -> fmt::Result {
-        name.chars().try_for_each(|c| {
-            self.room = self.room.checked_sub(c.len_utf8()).ok_or(fmt::Error)?;
-            self.text.push(if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
-            Ok(())
-        })
-    }
+fn frame(frame: &FrameInfo) -> Frame<'_> {
+    let source = frame.symbols().iter().find_map(|symbol| Some((symbol.file()?, symbol.line()?)));
+    Frame { function: frame.func_index(), name: frame.func_name(), source }
 }

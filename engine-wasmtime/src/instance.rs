@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use portcullis_core::{EngineError, Guest, Limits, Trap, VmState, for_each_callback};
+use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
 use wasmtime::{AsContextMut, Engine, Store, TypedFunc};
 
-use crate::caller::{Budget, Data};
+use crate::caller::Data;
 use crate::error::{cannot_instantiate, trap};
 use crate::{Module, TICK};
 
@@ -16,9 +16,9 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(engine: &Engine, module: &Module, vm: VmState, limits: &Limits) -> Result<Self, EngineError> {
-        let mut store = Store::new(engine, Data { vm, memory: None, malloc: None, budget: Budget::new(limits) });
-        store.limiter(|data| &mut data.budget);
+    pub(crate) fn new(engine: &Engine, module: &Module, vm: VmState, limits: &Limits) -> Result<Self, StartError> {
+        let mut store = Store::new(engine, Data { vm, memory: None, malloc: None });
+        store.limiter(|data| data);
         store.set_epoch_deadline(ticks(limits.start_deadline));
         let instance = module.pre.instantiate(&mut store).map_err(cannot_instantiate)?;
         let memory = instance.get_memory(&mut store, &module.memory);

@@ -1,10 +1,10 @@
 //! The wasmtime engine for Portcullis: moves bytes and calls, decides nothing.
 //!
 //! ```
-//! use portcullis_core::AnyEngine;
+//! use portcullis_core::{AnyEngine, EngineSettings};
 //! use portcullis_wasmtime::Wasmtime;
 //!
-//! let engine: Box<dyn AnyEngine> = Box::new(Wasmtime::new()?);
+//! let engine: Box<dyn AnyEngine> = Box::new(Wasmtime::new(&EngineSettings::default())?);
 //! assert_eq!(engine.name(), "wasmtime");
 //! # Ok::<(), portcullis_core::EngineError>(())
 //! ```
@@ -14,13 +14,17 @@ mod error;
 mod instance;
 mod link;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use portcullis_core::{Bytecode, EngineError, EngineFeatures, Limits, VmState, WasmEngine};
+use portcullis_core::{
+    Bytecode, CallStack, EngineError, EngineFeatures, EngineSettings, Limits, SealedCode, StartError, VmState,
+    WasmEngine,
+};
 use wasmtime::{Config, Engine, EngineWeak, InstancePre, OptLevel, WasmFeatures};
 
 use crate::caller::Data;
@@ -30,15 +34,15 @@ pub use crate::instance::Instance;
 /// How far apart the clock beats that deadlines are counted in.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Stack for guest code and what it calls. A thread needs as much again for the host's own frames.
-const STACK: usize = 512 << 10;
-
-/// Frames named in the message of a trap.
-const FRAMES: usize = 20;
-
 /// The engine. Clones are the same engine.
+///
+/// A thread that runs guests needs [`EngineSettings::stack`] of stack for them, and as much again
+/// for the host's own frames.
 #[derive(Clone)]
-pub struct Wasmtime(Engine);
+pub struct Wasmtime {
+    engine: Engine,
+    settings: EngineSettings,
+}
 
 /// Compiled code with the hostcalls linked.
 #[derive(Clone)]
@@ -53,33 +57,69 @@ impl Wasmtime {
     ///
     /// # Errors
     /// The machine cannot run wasmtime, or start a thread.
-    pub fn new() -> Result<Self, EngineError> {
-        let engine = Engine::new(&config()).map_err(cannot("start"))?;
+    pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
+        let engine = Engine::new(&config(settings)).map_err(cannot("start"))?;
         beat(engine.weak()).map_err(wasmtime::Error::from).map_err(cannot("start its clock"))?;
-        Ok(Self(engine))
+        Ok(Self { engine, settings: settings.clone() })
+    }
+
+    fn link(&self, module: &wasmtime::Module, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
+        let linker = link::linker(&self.engine, bytecode.abi).map_err(cannot("link the hostcalls"))?;
+        let pre = linker.instantiate_pre(module).map_err(cannot("link the module"))?;
+        Ok(Module { pre, memory: bytecode.memory.as_str().into(), allocator: bytecode.allocator })
     }
 }
 
 impl WasmEngine for Wasmtime {
     const NAME: &'static str = "wasmtime";
-    const FEATURES: EngineFeatures = EngineFeatures { memory_limit: true, table_limit: true, deadline: true };
+    const VERSION: &'static str = "48.0.8";
+    const FEATURES: EngineFeatures = EngineFeatures {
+        memory_limit: true,
+        table_limit: true,
+        stack_limit: true,
+        deadline: true,
+        precompiled: true,
+        backtrace: true,
+        source_lines: true,
+    };
     type Module = Module;
     type Instance = Instance;
 
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
-        let module = wasmtime::Module::from_binary(&self.0, bytecode.wasm).map_err(cannot("compile the module"))?;
-        let linker = link::linker(&self.0, bytecode.abi).map_err(cannot("link the hostcalls"))?;
-        let pre = linker.instantiate_pre(&module).map_err(cannot("link the module"))?;
-        Ok(Module { pre, memory: bytecode.memory.as_str().into(), allocator: bytecode.allocator })
+        let module =
+            wasmtime::Module::from_binary(&self.engine, bytecode.wasm).map_err(cannot("compile the module"))?;
+        self.link(&module, bytecode)
     }
 
-    fn instantiate(&self, module: &Module, state: VmState, limits: &Limits) -> Result<Instance, EngineError> {
-        Instance::new(&self.0, module, state, limits)
+    fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// Wasmtime sums up all that its code depends on: version, configuration, the CPU's features.
+    fn fingerprint(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        format!("{} {} {:?} {:016x}", Self::NAME, Self::VERSION, self.settings, hasher.finish())
+    }
+
+    fn save(&self, module: &Module) -> Result<Option<Vec<u8>>, EngineError> {
+        module.pre.module().serialize().map(Some).map_err(cannot("save the module"))
+    }
+
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Module, EngineError> {
+        #[allow(unsafe_code, reason = "compiled code runs unchecked, whoever compiled it")]
+        // SAFETY: the code came from `save` and is unchanged: nothing else can be sealed code.
+        let module = unsafe { wasmtime::Module::deserialize(&self.engine, code.bytes()) };
+        self.link(&module.map_err(cannot("restore the module"))?, bytecode)
+    }
+
+    fn instantiate(&self, module: &Module, state: VmState, limits: &Limits) -> Result<Instance, StartError> {
+        Instance::new(&self.engine, module, state, limits)
     }
 }
 
 /// Accepts what [`Bytecode::judge`] accepts.
-fn config() -> Config {
+fn config(settings: &EngineSettings) -> Config {
     let features = WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
     let mut config = Config::new();
     config
@@ -88,9 +128,9 @@ fn config() -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .parallel_compilation(true)
         .epoch_interruption(true)
-        .max_wasm_stack(STACK)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES))
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
+        .max_wasm_stack(settings.stack)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(CallStack::FRAMES + 1))
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable);
     config
 }
 
@@ -112,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_clock_stops_with_the_engine() {
-        let engine = Engine::new(&config()).unwrap_or_default();
+        let engine = Engine::new(&config(&EngineSettings::default())).unwrap_or_default();
         let clock = beat(engine.weak());
         drop(engine);
         assert!(clock.is_ok_and(|clock| clock.join().is_ok()));

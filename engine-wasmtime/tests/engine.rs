@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use portcullis_core::testing::FakeHost;
 use portcullis_core::{
-    AbiVersion, Access, AnyEngine, AnyModule, Bytecode, CALLBACKS, Capabilities, ContextId, Direction, HOSTCALLS,
-    Headers, HeadersStatus, HostcallId, Limits, Plugin, StartError, StreamInfo, ValType, Vm, VmConfig, VmFailed,
+    AbiVersion, Access, AnyEngine, AnyModule, Bytecode, CALLBACKS, Capabilities, ContextId, Direction, EngineSettings,
+    HOSTCALLS, Headers, HeadersStatus, HostcallId, Limits, Plugin, StartError, StreamInfo, ValType, Vm, VmConfig,
+    VmFailed,
 };
 use portcullis_wasmtime::Wasmtime;
 
@@ -32,7 +33,7 @@ fn load(engine: &dyn AnyEngine, fields: &str) -> Box<dyn AnyModule> {
 }
 
 fn module(fields: &str) -> Box<dyn AnyModule> {
-    load(&Wasmtime::new().unwrap(), fields)
+    load(&Wasmtime::new(&EngineSettings::default()).unwrap(), fields)
 }
 
 fn start(fields: &str, limits: Limits) -> Result<(Vm, FakeHost), StartError> {
@@ -106,7 +107,8 @@ fn a_header_callback_of_the_old_shape_is_called() {
 fn a_memory_of_another_name_is_used() {
     let wat = format!("(module {PRELUDE} {MALLOC} (func (export \"_start\") (call $hello)))");
     let wasm = wat::parse_str(wat.replace(r#"(export "memory")"#, r#"(export "heap")"#)).unwrap();
-    let module = AnyEngine::load(&Wasmtime::new().unwrap(), &Bytecode::judge(&wasm).unwrap()).unwrap();
+    let module =
+        AnyEngine::load(&Wasmtime::new(&EngineSettings::default()).unwrap(), &Bytecode::judge(&wasm).unwrap()).unwrap();
     let host = FakeHost::new();
     Vm::start(&*module, VmConfig::new(AbiVersion::V0_2_1), Box::new(host.clone())).unwrap();
     assert_eq!(host.messages(), ["hello"]);
@@ -300,7 +302,9 @@ fn everything_in_the_tables_links_and_resolves() {
         let wat =
             format!(r#"(module {fields} {MALLOC} (memory (export "memory") 1) (func (export "{}")))"#, abi.marker());
         let wasm = wat::parse_str(wat).unwrap();
-        let module = AnyEngine::load(&Wasmtime::new().unwrap(), &Bytecode::judge(&wasm).unwrap()).unwrap();
+        let module =
+            AnyEngine::load(&Wasmtime::new(&EngineSettings::default()).unwrap(), &Bytecode::judge(&wasm).unwrap())
+                .unwrap();
         let mut vm = Vm::start(&*module, VmConfig::new(abi), Box::new(FakeHost::new())).unwrap();
         let error = vm.add_plugin(Arc::new(Plugin::new("test"))).unwrap_err();
         assert!(error.to_string().starts_with("proxy_on_context_create failed: trap: "), "{error}");

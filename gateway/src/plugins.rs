@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, Capabilities, FailurePolicy, Plugin};
+use portcullis::core::{AnyEngine, Capabilities, EngineSettings, FailurePolicy, Plugin};
 use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Code, ConfigError, Located};
@@ -62,10 +62,11 @@ impl Compiler {
         }
         let origin = &plugin.origin;
         if !self.engines.contains_key(name) {
-            let engine = portcullis::engine(name).map_err(|error| {
-                let origin = runtime.map_or(origin, |runtime| &runtime.origin);
-                origin.diagnostic(error.to_string(), "leave runtime out for the default engine")
-            })?;
+            let origin = runtime.map_or(origin, |runtime| &runtime.origin);
+            let help = "leave runtime out for the default engine; `portcullis engines` lists what is built in";
+            let choice = portcullis::engine(name).map_err(|error| origin.diagnostic(error.to_string(), help))?;
+            let engine = choice.engine.start(&EngineSettings::default());
+            let engine = engine.map_err(|error| origin.diagnostic(error.to_string(), help))?;
             self.engines.insert(name.to_owned(), engine);
         }
         let (what, code) = match &plugin.vm.code {

@@ -2,22 +2,35 @@
 
 use std::fmt;
 
-use crate::bytecode::Bytecode;
-use crate::engine::{EngineFeatures, Guest, Limits, WasmEngine};
-use crate::error::EngineError;
+use crate::bytecode::{Begins, Bytecode};
+use crate::engine::{EngineFeatures, EngineSettings, Guest, WasmEngine};
+use crate::error::{EngineError, StartError};
+use crate::limits::Limits;
+use crate::sealed_code::SealedCode;
 use crate::vm_state::VmState;
 
 /// An engine chosen at run time. Every [`WasmEngine`] is one.
 pub trait AnyEngine: Send + Sync {
     /// The engine's name.
     fn name(&self) -> &'static str;
+    /// The version of the runtime beneath it.
+    fn version(&self) -> &'static str;
     /// What the engine can enforce.
     fn features(&self) -> EngineFeatures;
+    /// What it was started with.
+    fn settings(&self) -> &EngineSettings;
+    /// As [`WasmEngine::fingerprint`].
+    fn fingerprint(&self) -> String;
     /// Compiles and links a module.
     ///
     /// # Errors
     /// As [`WasmEngine::load`].
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Box<dyn AnyModule>, EngineError>;
+    /// As [`WasmEngine::restore`].
+    ///
+    /// # Errors
+    /// As [`WasmEngine::restore`].
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Box<dyn AnyModule>, EngineError>;
 }
 
 /// A module of an engine chosen at run time.
@@ -25,8 +38,15 @@ pub trait AnyModule: Send + Sync {
     /// Makes a guest.
     ///
     /// # Errors
-    /// As [`WasmEngine::instantiate`].
-    fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, EngineError>;
+    /// As [`WasmEngine::instantiate`]; or the limits are lower than what the module begins with, or
+    /// want another stack than the engine's.
+    fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, StartError>;
+
+    /// As [`WasmEngine::save`].
+    ///
+    /// # Errors
+    /// As [`WasmEngine::save`].
+    fn save(&self) -> Result<Option<Vec<u8>>, EngineError>;
 }
 
 impl<E: WasmEngine> AnyEngine for E {
@@ -34,12 +54,30 @@ impl<E: WasmEngine> AnyEngine for E {
         E::NAME
     }
 
+    fn version(&self) -> &'static str {
+        E::VERSION
+    }
+
     fn features(&self) -> EngineFeatures {
         E::FEATURES
     }
 
+    fn settings(&self) -> &EngineSettings {
+        WasmEngine::settings(self)
+    }
+
+    fn fingerprint(&self) -> String {
+        WasmEngine::fingerprint(self)
+    }
+
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Box<dyn AnyModule>, EngineError> {
-        Ok(Box::new(Loaded { engine: self.clone(), module: WasmEngine::load(self, bytecode)? }))
+        let module = WasmEngine::load(self, bytecode)?;
+        Ok(Box::new(Loaded { engine: self.clone(), module, begins: bytecode.begins }))
+    }
+
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Box<dyn AnyModule>, EngineError> {
+        let module = WasmEngine::restore(self, bytecode, code)?;
+        Ok(Box::new(Loaded { engine: self.clone(), module, begins: bytecode.begins }))
     }
 }
 
@@ -58,10 +96,21 @@ impl fmt::Debug for dyn AnyModule {
 struct Loaded<E: WasmEngine> {
     engine: E,
     module: E::Module,
+    begins: Begins,
 }
 
 impl<E: WasmEngine> AnyModule for Loaded<E> {
-    fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, EngineError> {
+    fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, StartError> {
+        self.begins.check(limits)?;
+        if EngineSettings::from(limits) != *WasmEngine::settings(&self.engine) {
+            let source = format!("the VM's stack limit is {}, the engine's {:?}", limits.stack, self.engine.settings());
+            let operation = "make a VM with settings that are not its own";
+            return Err(EngineError { engine: E::NAME, operation, source: source.into() }.into());
+        }
         Ok(Box::new(self.engine.instantiate(&self.module, state, limits)?))
+    }
+
+    fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
+        self.engine.save(&self.module)
     }
 }

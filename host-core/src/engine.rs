@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use crate::bytecode::Bytecode;
-use crate::error::{EngineError, Trap};
+use crate::error::{EngineError, StartError};
+use crate::limits::Limits;
+use crate::sealed_code::SealedCode;
+use crate::trap::Trap;
 use crate::vm_state::VmState;
 
 /// A WebAssembly runtime that can run Proxy-Wasm guests.
 pub trait WasmEngine: Clone + Send + Sync + 'static {
     /// The name used in configuration, logs and test names.
     const NAME: &'static str;
+    /// The version of the runtime beneath it.
+    const VERSION: &'static str;
     /// What this engine can enforce.
     const FEATURES: EngineFeatures;
     /// Compiled code with the ABI's hostcalls linked; shared between threads.
@@ -23,16 +28,38 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     /// Only what the engine alone can find, such as a compiler limit.
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Self::Module, EngineError>;
 
-    /// Makes a guest. Its start section runs; its start functions do not.
+    /// What it was started with.
+    fn settings(&self) -> &EngineSettings;
+
+    /// All that compiled code depends on besides the module: version, settings, the machine's CPU.
+    fn fingerprint(&self) -> String {
+        format!("{} {} {:?} {}", Self::NAME, Self::VERSION, self.settings(), std::env::consts::ARCH)
+    }
+
+    /// The machine code of a module; `None` if this engine has none.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn save(&self, _: &Self::Module) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(None)
+    }
+
+    /// The module again, from machine code that [`WasmEngine::save`] gave under the same fingerprint.
+    ///
+    /// # Errors
+    /// The code cannot be used; compile instead.
+    fn restore(&self, _: &Bytecode<'_>, _: &SealedCode) -> Result<Self::Module, EngineError> {
+        let source = "this engine has no compiled code".into();
+        Err(EngineError { engine: Self::NAME, operation: "restore a module", source })
+    }
+
+    /// Makes a guest. Its start section runs, within [`Limits::start_deadline`]; its start functions
+    /// do not. It asks [`VmState::budget`] before a memory or table is made or grows.
     ///
     /// # Errors
     /// The start section trapped, or memory could not be had within the limits.
-    fn instantiate(
-        &self,
-        module: &Self::Module,
-        state: VmState,
-        limits: &Limits,
-    ) -> Result<Self::Instance, EngineError>;
+    fn instantiate(&self, module: &Self::Module, state: VmState, limits: &Limits)
+    -> Result<Self::Instance, StartError>;
 }
 
 /// The guest that is calling in; implemented by engines, used by dispatch alone.
@@ -73,46 +100,66 @@ macro_rules! guest {
 }
 crate::for_each_callback!(guest);
 
-/// What an engine can enforce.
+/// What an engine can do beyond running guests. What it cannot is a known gap of the conformance suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineFeatures {
     /// [`Limits::memory`] holds.
     pub memory_limit: bool,
     /// [`Limits::table_elements`] holds.
     pub table_limit: bool,
+    /// [`Limits::stack`] holds.
+    pub stack_limit: bool,
     /// [`Limits::deadline`] stops an endless loop.
     pub deadline: bool,
+    /// Compiled code can be saved and restored ([`WasmEngine::save`]).
+    pub precompiled: bool,
+    /// Traps name the functions that were running.
+    pub backtrace: bool,
+    /// Traps name lines of source, where the module has DWARF.
+    pub source_lines: bool,
 }
 
-/// What one VM may use.
+impl EngineFeatures {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        memory_limit: false,
+        table_limit: false,
+        stack_limit: false,
+        deadline: false,
+        precompiled: false,
+        backtrace: false,
+        source_lines: false,
+    };
+
+    /// Each feature by its name.
+    pub fn list(self) -> [(&'static str, bool); 7] {
+        [
+            ("memory limit", self.memory_limit),
+            ("table limit", self.table_limit),
+            ("stack limit", self.stack_limit),
+            ("deadline", self.deadline),
+            ("compiled code", self.precompiled),
+            ("backtrace", self.backtrace),
+            ("source lines", self.source_lines),
+        ]
+    }
+}
+
+/// What an engine is started with: what is fixed when code is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Limits {
-    /// Linear memory in bytes. Default 1 GiB.
-    pub memory: usize,
-    /// Elements of all tables together. Default 100,000.
-    pub table_elements: usize,
-    /// How long one callback may run. Default 1 s.
-    pub deadline: Duration,
-    /// How long each start function, `proxy_on_vm_start` and `proxy_on_configure` may run. Default 30 s.
-    pub start_deadline: Duration,
-    /// HTTP callouts in flight. Default 1024.
-    pub callouts: usize,
-    /// Metrics that the plugins of the VM define. Default 1000.
-    pub metrics: usize,
-    /// Bytes that a plugin may put into one body buffer. Default 64 MiB.
-    pub buffer: usize,
+pub struct EngineSettings {
+    /// Stack of guest code in bytes ([`Limits::stack`]).
+    pub stack: usize,
 }
 
-impl Default for Limits {
+impl Default for EngineSettings {
     fn default() -> Self {
-        Self {
-            memory: 1 << 30,
-            table_elements: 100_000,
-            deadline: Duration::from_secs(1),
-            start_deadline: Duration::from_secs(30),
-            callouts: 1024,
-            metrics: 1000,
-            buffer: 64 << 20,
-        }
+        (&Limits::default()).into()
+    }
+}
+
+impl From<&Limits> for EngineSettings {
+    fn from(limits: &Limits) -> Self {
+        Self { stack: limits.stack }
     }
 }

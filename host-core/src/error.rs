@@ -1,36 +1,7 @@
-//! What goes wrong, by whose fault: the guest's ([`Trap`]), the operator's
+//! What goes wrong, by whose fault: the guest's ([`Trap`](crate::Trap)), the operator's
 //! ([`StartError`], [`BytecodeError`](crate::BytecodeError)), the engine's ([`EngineError`]).
 
-use crate::hostcall::HostcallId;
-
-/// Why a guest was stopped. Its VM never runs again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Trap {
-    /// The guest asked to end.
-    #[error("the plugin called proc_exit({0})")]
-    Exit(i32),
-    /// The guest gave up (AssemblyScript's `abort`).
-    #[error("the plugin aborted: {0}")]
-    Abort(String),
-    /// A hostcall that may not run now.
-    #[error("the plugin called {hostcall}, which is not allowed {during}")]
-    Restricted {
-        /// The hostcall.
-        hostcall: HostcallId,
-        /// What the guest was doing.
-        during: &'static str,
-    },
-    /// The guest ran longer than its deadline.
-    #[error("deadline: the plugin ran longer than its limit for one call")]
-    Deadline,
-    /// The guest called too deep.
-    #[error("stack: the plugin used more stack than its limit")]
-    Stack,
-    /// A WebAssembly trap.
-    #[error("trap: {0}")]
-    Wasm(String),
-}
+use crate::trap::Trap;
 
 /// What only an engine can say.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +23,18 @@ pub enum StartError {
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A limit is lower than what the module begins with.
+    #[error("{what}: the plugin begins with {begins} {unit}, which is more than its limit of {limit}")]
+    Limit {
+        /// `memory` or `table`.
+        what: &'static str,
+        /// How much it begins with.
+        begins: u64,
+        /// `bytes` or `elements`.
+        unit: &'static str,
+        /// How much it may have.
+        limit: usize,
+    },
     /// Guest code trapped.
     #[error("{during} failed: {reason}")]
     Trap {
@@ -72,4 +55,11 @@ pub enum StartError {
         /// The plugin's name.
         plugin: String,
     },
+}
+
+impl StartError {
+    /// The start section trapped.
+    pub fn start_section(trap: &Trap) -> Self {
+        Self::Trap { during: "the start section", reason: trap.to_string() }
+    }
 }

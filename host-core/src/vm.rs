@@ -9,10 +9,11 @@ use crate::any::AnyModule;
 use crate::callback::{CallbackId, checked};
 use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext};
 use crate::engine::Guest;
-use crate::error::{StartError, Trap};
+use crate::error::StartError;
 use crate::host::Host;
 use crate::plugin::Plugin;
 use crate::stream_info::SharedStreamInfo;
+use crate::trap::{Trap, WasmTrap};
 use crate::vm_state::{VmConfig, VmState};
 
 /// One running VM with the plugins that share it. It stays on the thread that made it.
@@ -416,6 +417,7 @@ impl Vm {
             return Ok(None);
         }
         let saved = self.guest.state().enter(context, callback);
+        self.guest.state().budget().take_memory_was_refused();
         let result = call(&mut *self.guest);
         if let Err(trap) = &result {
             self.fail(callback, trap);
@@ -461,7 +463,13 @@ impl Vm {
 
     #[cold]
     fn fail(&mut self, callback: CallbackId, trap: &Trap) {
-        let reason = trap.to_string();
+        let mut reason = trap.to_string();
+        // A guest that gets no memory gives up by itself; that is what its author must know.
+        if matches!(trap, Trap::Wasm(WasmTrap::Unreachable, _)) && self.state().budget().take_memory_was_refused() {
+            let limit = self.state().config.limits.memory;
+            reason =
+                format!("memory: the plugin asked for more than its limit of {limit} bytes, and gave up ({reason})");
+        }
         self.guest.state().note(LogLevel::Error, &format!("{callback} failed: {reason}"));
         self.failure = Some(reason);
     }

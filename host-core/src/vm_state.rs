@@ -11,10 +11,10 @@ use crate::body::Body;
 use crate::callback::CallbackId;
 use crate::capability::Capabilities;
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext};
-use crate::engine::Limits;
 use crate::headers::Headers;
 use crate::host::{Host, LogRecord};
 use crate::hostcall::{HostcallId, Source};
+use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
 use crate::plugin::Plugin;
 
@@ -55,6 +55,7 @@ pub struct VmState {
     pub(crate) actions: VecDeque<Action>,
     pub(crate) metrics: MetricTable,
     pub(crate) calls: Callouts,
+    budget: Budget,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
     pub(crate) denials: u64,
@@ -98,6 +99,7 @@ impl VmState {
             restriction: Some("before the VM has started"),
         };
         let metrics = MetricTable::new(config.limits.metrics);
+        let budget = Budget::new(&config.limits);
         Self {
             host,
             config,
@@ -105,6 +107,7 @@ impl VmState {
             actions: VecDeque::new(),
             metrics,
             calls: Callouts::default(),
+            budget,
             reply: Vec::new(),
             denials: 0,
             unimplemented_calls: 0,
@@ -116,6 +119,12 @@ impl VmState {
     #[inline]
     pub fn capabilities(&self) -> Capabilities {
         self.frame.in_force
+    }
+
+    /// What memory and tables may still take; for engines.
+    #[inline]
+    pub fn budget(&mut self) -> &mut Budget {
+        &mut self.budget
     }
 
     /// The embedder's side.

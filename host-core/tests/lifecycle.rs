@@ -8,14 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::{Setup, during, get};
 use portcullis_core::{
-    Access, Action, CallbackId, ContextId, DataStatus, Direction, HeadersStatus, Plugin, StartError, TrailersStatus,
-    Trap, VmFailed, entry,
+    Access, Action, CallStack, CallbackId, ContextId, DataStatus, Direction, HeadersStatus, Plugin, StartError,
+    TrailersStatus, Trap, VmFailed, WasmTrap, entry,
 };
 
 const START: &[CallbackId] = &[CallbackId::start, CallbackId::main_void, CallbackId::main, CallbackId::initialize];
 
 fn trap() -> Trap {
-    Trap::Wasm("unreachable".into())
+    Trap::Wasm(WasmTrap::Unreachable, CallStack::default())
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use portcullis::core::{Body, Direction, Headers, Plugin, StreamInfo, lock};
+use portcullis::core::{Body, Direction, EngineSettings, Headers, Plugin, StreamInfo, lock};
 use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Worker};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A host that prints what plugins log, and a worker that starts its VMs with it.
     let host = SystemHost::new(|line| println!("log: {}", String::from_utf8_lossy(line.message)));
     let mut worker = Worker::new(move || Box::new(host.clone()));
-    let module = Arc::new(Module::load(&DefaultEngine::new()?, code.into())?);
+    let module = Arc::new(Module::load(&DefaultEngine::new(&EngineSettings::default())?, code.into())?);
     let chain = worker.load(&[PluginSpec::new(Plugin::new("example"), module)]).map_err(|(_, error)| error)?;
 
     // One stream: a request without a body goes in ...

@@ -1,55 +1,123 @@
 //! Which engines are built in. The only file that knows them by name.
 
-use portcullis_core::{AnyEngine, EngineError};
+use portcullis_core::{AnyEngine, EngineError, EngineFeatures, EngineSettings};
 
 cfg_if::cfg_if! {
     if #[cfg(feature = "wasmtime")] {
         /// The engine that is used when nobody names one.
         pub type DefaultEngine = portcullis_wasmtime::Wasmtime;
+    } else if #[cfg(feature = "wasmer")] {
+        /// The engine that is used when nobody names one.
+        pub type DefaultEngine = portcullis_wasmer::Wasmer;
+    } else if #[cfg(feature = "wasmi")] {
+        /// The engine that is used when nobody names one.
+        pub type DefaultEngine = portcullis_wasmi::Wasmi;
     } else {
-        compile_error!("portcullis needs an engine: enable its cargo feature `wasmtime`");
+        compile_error!("portcullis needs an engine: enable its cargo feature `wasmtime`, `wasmer` or `wasmi`");
     }
 }
 
-type Start = fn() -> Result<Box<dyn AnyEngine>, EngineError>;
-
-const ENGINES: &[(&str, Start)] = &[
+/// The engines that are built in; the first is the default.
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
+const ENGINES: &[EngineInfo] = &[
     #[cfg(feature = "wasmtime")]
-    ("wasmtime", || Ok(Box::new(portcullis_wasmtime::Wasmtime::new()?))),
+    EngineInfo::of::<portcullis_wasmtime::Wasmtime>(|settings| {
+        Ok(Box::new(portcullis_wasmtime::Wasmtime::new(settings)?))
+    }),
+    #[cfg(feature = "wasmer")]
+    EngineInfo::of::<portcullis_wasmer::Wasmer>(|settings| Ok(Box::new(portcullis_wasmer::Wasmer::new(settings)?))),
+    #[cfg(feature = "wasmer-singlepass")]
+    EngineInfo::of::<portcullis_wasmer::Wasmer<portcullis_wasmer::Singlepass>>(|settings| {
+        Ok(Box::new(portcullis_wasmer::Wasmer::<portcullis_wasmer::Singlepass>::with_compiler(settings)?))
+    }),
+    #[cfg(feature = "wasmi")]
+    EngineInfo::of::<portcullis_wasmi::Wasmi>(|settings| Ok(Box::new(portcullis_wasmi::Wasmi::new(settings)?))),
 ];
 
+/// All engines there are, each as its cargo feature is named.
+const KNOWN: &[&str] = &["wasmtime", "wasmer", "wasmer-singlepass", "wasmi"];
+
+/// An engine that is built in.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct EngineInfo {
+    /// Its name in configurations and logs.
+    pub name: &'static str,
+    /// The version of the runtime beneath it.
+    pub version: &'static str,
+    /// What it can enforce.
+    pub features: EngineFeatures,
+    start: fn(&EngineSettings) -> Result<Box<dyn AnyEngine>, EngineError>,
+}
+
+impl EngineInfo {
+    const fn of<E: portcullis_core::WasmEngine>(
+        start: fn(&EngineSettings) -> Result<Box<dyn AnyEngine>, EngineError>,
+    ) -> Self {
+        Self { name: E::NAME, version: E::VERSION, features: E::FEATURES, start }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It cannot run on this machine.
+    pub fn start(&self, settings: &EngineSettings) -> Result<Box<dyn AnyEngine>, EngineError> {
+        (self.start)(settings)
+    }
+}
+
 /// Why an engine cannot be had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineChoiceError {
-    /// No engine of this name is built in.
-    #[error("no engine {name:?} is built in; there is {}", ENGINES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))]
+    /// There is such an engine, but not in this binary.
+    #[error("the engine {name} is not in this binary; build it with the cargo feature `{name}` (there is {})", names())]
+    NotBuiltIn {
+        /// The engine's name, which is its cargo feature's.
+        name: &'static str,
+    },
+    /// There is no such engine.
+    #[error("there is no engine {name:?}; this binary has {}", names())]
     Unknown {
         /// The name that was asked for.
         name: String,
     },
-    /// The engine does not start.
-    #[error(transparent)]
-    Start(#[from] EngineError),
 }
 
-/// The names of the engines that are built in; the first is the default.
-pub fn engine_names() -> impl Iterator<Item = &'static str> {
-    ENGINES.iter().map(|(name, _)| *name)
+/// An engine that was asked for by a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// The engine.
+    pub engine: &'static EngineInfo,
+    /// The name was of a runtime that only Envoy has, and the default engine takes its place.
+    pub is_substitute: bool,
 }
 
-/// Starts an engine: by its own name, or by Envoy's (`envoy.wasm.runtime.wasmtime`). The empty name
+/// The engines that are built in; the first is the default.
+pub fn engines() -> &'static [EngineInfo] {
+    ENGINES
+}
+
+/// Finds an engine by its own name, or by Envoy's (`envoy.wasm.runtime.wasmtime`). The empty name
 /// and Envoy's other runtimes (`envoy.wasm.runtime.v8`, `.wamr`) mean the default.
 ///
 /// # Errors
-/// The engine is not built in, or does not start.
-pub fn engine(name: &str) -> Result<Box<dyn AnyEngine>, EngineChoiceError> {
+/// It is not built in, or there is none of the name.
+pub fn engine(name: &str) -> Result<Choice, EngineChoiceError> {
     let own = name.strip_prefix("envoy.wasm.runtime.").unwrap_or(name);
-    let replaced = name.is_empty() || own != name && matches!(own, "v8" | "wamr");
+    let is_substitute = own != name && matches!(own, "v8" | "wamr");
     let mut engines = ENGINES.iter();
-    let found = if replaced { engines.next() } else { engines.find(|(known, _)| *known == own) };
-    let (_, start) = found.ok_or_else(|| EngineChoiceError::Unknown { name: name.to_owned() })?;
-    Ok(start()?)
+    let found = if is_substitute || name.is_empty() { engines.next() } else { engines.find(|known| known.name == own) };
+    found.map(|engine| Choice { engine, is_substitute }).ok_or_else(|| {
+        match KNOWN.iter().find(|known| **known == own) {
+            Some(name) => EngineChoiceError::NotBuiltIn { name },
+            None => EngineChoiceError::Unknown { name: name.to_owned() },
+        }
+    })
+}
+
+fn names() -> String {
+    ENGINES.iter().map(|engine| engine.name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -58,10 +126,47 @@ mod tests {
 
     #[test]
     fn envoys_names_are_understood() {
-        for name in ["", "wasmtime", "envoy.wasm.runtime.wasmtime", "envoy.wasm.runtime.v8"] {
-            assert!(engine(name).is_ok(), "{name}");
+        for (name, is_substitute) in [("", false), ("envoy.wasm.runtime.v8", true), ("envoy.wasm.runtime.wamr", true)] {
+            let choice = engine(name).map(|choice| (choice.engine.name, choice.is_substitute));
+            assert_eq!(choice, Ok((ENGINES[0].name, is_substitute)), "{name}");
         }
-        let error = engine("v9").map(|engine| engine.name()).map_err(|error| error.to_string());
-        assert_eq!(error, Err("no engine \"v9\" is built in; there is wasmtime".to_owned()));
+        for known in ENGINES {
+            for name in [known.name.to_owned(), format!("envoy.wasm.runtime.{}", known.name)] {
+                let choice = engine(&name).map(|choice| (choice.engine.name, choice.is_substitute));
+                assert_eq!(choice, Ok((known.name, false)), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_engine_that_is_not_there_is_an_error() {
+        let message = |name| engine(name).map(|choice| choice.engine.name).map_err(|error| error.to_string());
+        assert_eq!(message("v8"), Err(format!("there is no engine \"v8\"; this binary has {}", names())));
+        for known in KNOWN.iter().filter(|known| ENGINES.iter().all(|engine| engine.name != **known)) {
+            let error = format!(
+                "the engine {known} is not in this binary; build it with the cargo feature `{known}` (there is {})",
+                names()
+            );
+            assert_eq!(message(known), Err(error));
+        }
+    }
+
+    #[test]
+    fn every_engine_starts() {
+        for info in ENGINES {
+            let engine = info.start(&EngineSettings::default());
+            assert_eq!(engine.map(|engine| engine.name()).ok(), Some(info.name));
+        }
+    }
+
+    /// The runtimes do not say it themselves.
+    #[test]
+    fn versions_are_those_of_the_lock_file() {
+        let lock = include_str!("../../Cargo.lock");
+        for info in ENGINES {
+            let package = info.name.split('-').next().unwrap_or_default();
+            let entry = format!("name = \"{package}\"\nversion = \"{}\"\n", info.version);
+            assert!(lock.contains(&entry), "{entry}");
+        }
     }
 }

@@ -9,7 +9,7 @@
 mod engines;
 mod system_host;
 
-pub use engines::{DefaultEngine, EngineChoiceError, engine, engine_names};
+pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines};
 pub use portcullis_chain::{
     CalloutId, Chain, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId, Worker, local_response,
 };

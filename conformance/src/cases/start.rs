@@ -4,7 +4,6 @@ use portcullis::core::HostcallId::{
     args_sizes_get, clock_time_get, environ_sizes_get, fd_fdstat_get, proxy_done, proxy_get_current_time_nanoseconds,
     proxy_log, random_get,
 };
-use portcullis::core::StartError;
 
 use crate::case::Case;
 use crate::running::Setup;
@@ -86,9 +85,8 @@ pub(super) const CASES: &[Case] = &[
         spec: "host#restricted_callback",
         run: |case, engine| {
             let error = case.try_start(engine, Setup::default()).unwrap_err();
-            assert!(matches!(&error, StartError::Engine(error) if error.engine == engine.name()), "{error:?}");
             let reason = "the plugin called proxy_done, which is not allowed before the VM has started";
-            assert!(error.to_string().ends_with(reason), "{error}");
+            assert_eq!(error.to_string(), format!("the start section failed: {reason}"));
         },
     },
     Case {
@@ -120,7 +118,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "v0.2.1#Integration",
         run: |case, engine| {
             let error = case.try_start(engine, Setup::default()).unwrap_err().to_string();
-            assert!(error.starts_with("main failed: trap: ") && error.ends_with(" in broken"), "{error}");
+            assert!(error.starts_with("main failed: trap: unreachable"), "{error}");
         },
     },
 ];

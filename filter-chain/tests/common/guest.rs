@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use portcullis_core::testing::{NullCaller, Script};
-use portcullis_core::{BufferType, CallbackId, StreamType, Trap, entry};
+use portcullis_core::{BufferType, CallStack, CallbackId, StreamType, Trap, WasmTrap, entry};
 
 /// The callbacks of a stream that have a result.
 const FILTERS: [(CallbackId, &str); 6] = [
@@ -153,5 +153,5 @@ fn pairs(entries: &[(&str, &str)]) -> Vec<u8> {
 
 /// A trap.
 pub(crate) fn trap() -> Trap {
-    Trap::Wasm("unreachable".to_owned())
+    Trap::Wasm(WasmTrap::Unreachable, CallStack::default())
 }

@@ -11,7 +11,9 @@ pub use error::BytecodeError;
 
 use crate::abi::AbiVersion;
 use crate::callback::CallbackId;
+use crate::error::StartError;
 use crate::hostcall::HostcallId;
+use crate::limits::Limits;
 
 /// A module that every engine can run, and what it says about itself.
 #[derive(Clone, Debug)]
@@ -30,6 +32,33 @@ pub struct Bytecode<'a> {
     pub imports: Vec<HostcallId>,
     /// The callbacks that it exports, in the shapes in which it exports them.
     pub callbacks: Vec<CallbackId>,
+    /// How much it needs from the start.
+    pub begins: Begins,
+}
+
+/// How much a module needs from the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begins {
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Elements of all tables together.
+    pub table_elements: u64,
+}
+
+impl Begins {
+    /// # Errors
+    /// It needs more than it may have.
+    pub(crate) fn check(self, limits: &Limits) -> Result<(), StartError> {
+        for (what, begins, unit, limit) in [
+            ("memory", self.memory, "bytes", limits.memory),
+            ("table", self.table_elements, "elements", limits.table_elements),
+        ] {
+            if begins > limit as u64 {
+                return Err(StartError::Limit { what, begins, unit, limit });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a module wants called before any plugin exists.

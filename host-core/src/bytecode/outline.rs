@@ -6,6 +6,7 @@ use wasmparser::{
     ValidPayload, Validator, WasmFeatures,
 };
 
+use super::Begins;
 use super::error::BytecodeError;
 use super::verdict::shown;
 
@@ -14,6 +15,9 @@ use super::verdict::shown;
 /// cargo feature.
 const FEATURES: WasmFeatures =
     WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
+
+/// Bytes in a page of memory.
+const PAGE: u64 = 1 << 16;
 
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -25,6 +29,7 @@ pub(super) struct Outline<'a> {
     pub(super) imports: Vec<Import<'a>>,
     /// Exports, in order.
     pub(super) exports: Vec<Export<'a>>,
+    pub(super) begins: Begins,
     types: Types,
 }
 
@@ -33,6 +38,7 @@ impl<'a> Outline<'a> {
         check_header(wasm)?;
         let mut imports = Vec::new();
         let mut exports = Vec::new();
+        let mut begins = Begins::default();
         let mut validator = Validator::new_with_features(FEATURES);
         let mut allocations = FuncValidatorAllocations::default();
         let mut parser = Parser::new(0);
@@ -48,10 +54,17 @@ impl<'a> Outline<'a> {
                 }
                 Payload::MemorySection(section) => {
                     for memory in section.clone() {
-                        check_memory(memory?)?;
+                        let memory = memory?;
+                        check_memory(memory)?;
+                        begins.memory = memory.initial.saturating_mul(PAGE);
                     }
                     if section.count() > 1 {
                         return Err(BytecodeError::ManyMemories);
+                    }
+                }
+                Payload::TableSection(section) => {
+                    for table in section.clone() {
+                        begins.table_elements = begins.table_elements.saturating_add(table?.ty.initial);
                     }
                 }
                 Payload::ExportSection(section) => {
@@ -67,7 +80,7 @@ impl<'a> Outline<'a> {
                     function.validate(&body)?;
                     allocations = function.into_allocations();
                 }
-                ValidPayload::End(types) => return Ok(Self { imports, exports, types }),
+                ValidPayload::End(types) => return Ok(Self { imports, exports, begins, types }),
                 _ => {}
             }
         }

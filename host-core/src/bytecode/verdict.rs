@@ -28,6 +28,7 @@ pub(super) fn judge(wasm: &[u8]) -> Result<Bytecode<'_>, BytecodeError> {
         start: outline.start(),
         imports,
         callbacks,
+        begins: outline.begins,
     })
 }
 

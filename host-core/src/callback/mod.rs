@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::abi::AbiVersion;
 use crate::engine::Guest;
-use crate::error::Trap;
+use crate::trap::Trap;
 use crate::wasm_type::{ValType, WasmResult, WasmType};
 
 /// One row of the callback table, as data.

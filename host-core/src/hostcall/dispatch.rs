@@ -2,10 +2,10 @@
 
 use crate::abi::LogLevel;
 use crate::engine::Caller;
-use crate::error::Trap;
 use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
 use crate::memory::GuestMemory;
+use crate::trap::Trap;
 use crate::vm_state::VmState;
 
 /// Checks the right, runs the handler, hands its reply to the guest.

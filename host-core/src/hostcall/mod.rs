@@ -72,7 +72,7 @@ macro_rules! expand {
         pub mod entry {
             use super::{HostcallId, Outcome, dispatch, handlers};
             use crate::engine::Caller;
-            use crate::error::Trap;
+            use crate::trap::Trap;
             $(
                 #[doc = concat!("Runs `", stringify!($name), "` for the guest that is calling.")]
                 #[doc = ""]

@@ -1,8 +1,8 @@
 //! How hostcalls answer.
 
 use crate::abi::{BufferType, Errno, MapType, Status};
-use crate::error::Trap;
 use crate::memory::OutOfBounds;
+use crate::trap::Trap;
 
 /// How a family of hostcalls answers the guest: what success, a bad pointer and a denial look like.
 pub trait Outcome: Sized {

@@ -3,7 +3,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::capability::Capabilities;
-use crate::engine::Limits;
+use crate::limits::Limits;
 
 /// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

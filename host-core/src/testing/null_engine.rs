@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::any::{AnyEngine, AnyModule};
-use crate::bytecode::{Bytecode, StartStyle};
+use crate::bytecode::{Begins, Bytecode, StartStyle};
 use crate::callback::CallbackId;
 use crate::context::ContextId;
-use crate::engine::{Caller, EngineFeatures, Guest, Limits, WasmEngine};
-use crate::error::{EngineError, Trap};
+use crate::engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
+use crate::error::{EngineError, StartError};
 use crate::hostcall::entry;
+use crate::limits::Limits;
+use crate::trap::Trap;
 use crate::vm_state::VmState;
 use crate::{AbiVersion, MapType};
 
@@ -57,12 +59,13 @@ impl fmt::Debug for Script {
 #[derive(Clone)]
 pub struct NullEngine {
     script: Arc<dyn Fn() -> Script + Send + Sync>,
+    settings: EngineSettings,
 }
 
 impl NullEngine {
     /// An engine all of whose guests do what this makes.
     pub fn new(script: impl Fn() -> Script + Send + Sync + 'static) -> Self {
-        Self { script: Arc::new(script) }
+        Self { script: Arc::new(script), settings: EngineSettings::default() }
     }
 
     /// A module of this engine.
@@ -80,6 +83,7 @@ impl NullEngine {
                 start: StartStyle::Neither,
                 imports: Vec::new(),
                 callbacks: Vec::new(),
+                begins: Begins::default(),
             },
         )
     }
@@ -93,7 +97,8 @@ impl fmt::Debug for NullEngine {
 
 impl WasmEngine for NullEngine {
     const NAME: &'static str = "null";
-    const FEATURES: EngineFeatures = EngineFeatures { memory_limit: false, table_limit: false, deadline: false };
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const FEATURES: EngineFeatures = EngineFeatures::NONE;
     type Module = ();
     type Instance = NullGuest;
 
@@ -101,7 +106,11 @@ impl WasmEngine for NullEngine {
         Ok(())
     }
 
-    fn instantiate(&self, (): &(), state: VmState, _: &Limits) -> Result<NullGuest, EngineError> {
+    fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    fn instantiate(&self, (): &(), state: VmState, _: &Limits) -> Result<NullGuest, StartError> {
         Ok(NullGuest { script: (self.script)(), parts: NullParts { state, memory: vec![0; 1 << 20], heap: HEAP } })
     }
 }

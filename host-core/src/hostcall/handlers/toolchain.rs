@@ -1,9 +1,9 @@
 //! What Emscripten and AssemblyScript import besides the ABI.
 
 use crate::abi::LogLevel;
-use crate::error::Trap;
 use crate::hostcall::{Failure, Float, Hostcall, HostcallResult, Reply, Word};
 use crate::memory::GuestMemory;
+use crate::trap::Trap;
 
 /// Whether two threads are the same one (Emscripten).
 #[inline]

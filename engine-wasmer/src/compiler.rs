@@ -1,0 +1,47 @@
+use std::fmt;
+
+use portcullis_core::EngineSettings;
+use wasmer::sys::{EngineBuilder, NativeEngineExt};
+
+use crate::tunables::Stack;
+
+/// A compiler of wasmer's: an engine for each.
+pub trait Compiler: Clone + Copy + fmt::Debug + Send + Sync + 'static {
+    /// The name of the engine that compiles with it.
+    const ENGINE: &'static str;
+
+    /// Wasmer's engine with it.
+    fn build() -> wasmer::Engine;
+}
+
+/// Compiles for speed.
+#[derive(Clone, Copy, Debug)]
+pub struct Cranelift;
+
+impl Compiler for Cranelift {
+    const ENGINE: &'static str = "wasmer";
+
+    fn build() -> wasmer::Engine {
+        EngineBuilder::new(wasmer::sys::Cranelift::new()).engine().into()
+    }
+}
+
+/// Compiles fast, in one pass.
+#[cfg(feature = "singlepass")]
+#[derive(Clone, Copy, Debug)]
+pub struct Singlepass;
+
+#[cfg(feature = "singlepass")]
+impl Compiler for Singlepass {
+    const ENGINE: &'static str = "wasmer-singlepass";
+
+    fn build() -> wasmer::Engine {
+        EngineBuilder::new(wasmer::sys::Singlepass::new()).engine().into()
+    }
+}
+
+pub(crate) fn engine<C: Compiler>(settings: &EngineSettings) -> wasmer::Engine {
+    let mut engine = C::build();
+    engine.set_tunables(Stack::new(settings.stack));
+    engine
+}

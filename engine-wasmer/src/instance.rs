@@ -1,0 +1,78 @@
+use std::time::Duration;
+
+use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
+use wasmer::{Engine, FunctionEnv, Store, TypedFunction};
+
+use crate::Module;
+use crate::caller::Data;
+use crate::error::{cannot_instantiate, trap};
+use crate::link;
+
+/// A guest.
+pub struct Instance {
+    store: Store,
+    env: FunctionEnv<Data>,
+    exports: Exports,
+    deadline: Duration,
+}
+
+impl Instance {
+    pub(crate) fn new(engine: &Engine, module: &Module, mut vm: VmState, limits: &Limits) -> Result<Self, StartError> {
+        let info = module.module.info();
+        for table in info.tables.values() {
+            // The core has checked that they fit.
+            vm.budget().grow_table(0, table.minimum as usize, None);
+        }
+        let maximum = info.memories.values().next().and_then(|memory| memory.maximum);
+        let mut data = Data::new(vm, maximum.map(|pages| pages.bytes().0));
+        data.start_clock(limits.start_deadline);
+        let mut store = Store::new(engine.clone());
+        let env = FunctionEnv::new(&mut store, data);
+        let imports = link::imports(&mut store, &env, &module.about);
+        let instance = wasmer::Instance::new(&mut store, &module.module, &imports).map_err(cannot_instantiate)?;
+        let memory = instance.exports.get_memory(&module.about.memory).ok().cloned();
+        let malloc = instance.exports.get_typed_function(&store, module.about.allocator).ok();
+        let exports = Exports::resolve(&instance, &store);
+        let data = env.as_mut(&mut store);
+        (data.memory, data.malloc) = (memory, malloc);
+        Ok(Self { store, env, exports, deadline: limits.deadline })
+    }
+}
+
+macro_rules! guest {
+    ($( $method:ident = $export:literal($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident; )*) => {
+        /// The callbacks that the guest exports in these types.
+        #[allow(unused_parens, reason = "wasmer writes one parameter without a tuple")]
+        struct Exports { $( $method: Option<TypedFunction<($($ty),*), $ret>>, )* }
+
+        impl Exports {
+            fn resolve(instance: &wasmer::Instance, store: &Store) -> Self {
+                Self { $( $method: instance.exports.get_typed_function(store, $export).ok(), )* }
+            }
+        }
+
+        impl Guest for Instance {
+            fn state(&mut self) -> &mut VmState {
+                &mut self.env.as_mut(&mut self.store).vm
+            }
+
+            fn set_deadline(&mut self, deadline: Duration) {
+                self.deadline = deadline;
+            }
+
+            fn memory_size(&mut self) -> usize {
+                let memory = self.env.as_ref(&self.store).memory.as_ref();
+                memory.map_or(0, |memory| usize::try_from(memory.view(&self.store).data_size()).unwrap_or(usize::MAX))
+            }
+
+            $(
+                fn $method(&mut self, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
+                    let Some(callback) = &self.exports.$method else { return Ok(None) };
+                    self.env.as_mut(&mut self.store).start_clock(self.deadline);
+                    callback.call(&mut self.store, $($arg),*).map(Some).map_err(trap)
+                }
+            )*
+        }
+    };
+}
+for_each_callback!(guest);

@@ -1,0 +1,151 @@
+//! The wasmer engine for Portcullis: moves bytes and calls, decides nothing.
+//!
+//! ```
+//! use portcullis_core::{AnyEngine, EngineSettings};
+//! use portcullis_wasmer::Wasmer;
+//!
+//! let engine: Box<dyn AnyEngine> = Box::new(Wasmer::new(&EngineSettings::default())?);
+//! assert_eq!(engine.name(), "wasmer");
+//! # Ok::<(), portcullis_core::EngineError>(())
+//! ```
+//!
+//! Besides the five files that every engine has, it has what wasmer lacks: `meter` and `cost` put
+//! checks of limits into the code, `tunables` sets the stack, `compiler` chooses one.
+
+mod caller;
+mod compiler;
+mod cost;
+mod error;
+mod instance;
+mod link;
+mod meter;
+mod tunables;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use portcullis_core::{
+    Bytecode, EngineError, EngineFeatures, EngineSettings, HostcallId, Limits, SealedCode, StartError, VmState,
+    WasmEngine,
+};
+
+#[cfg(feature = "singlepass")]
+pub use crate::compiler::Singlepass;
+pub use crate::compiler::{Compiler, Cranelift};
+use crate::error::cannot;
+pub use crate::instance::Instance;
+
+/// The engine. Clones are the same engine.
+#[derive(Clone)]
+pub struct Wasmer<C = Cranelift> {
+    engine: wasmer::Engine,
+    settings: EngineSettings,
+    compiler: PhantomData<C>,
+}
+
+/// Compiled code. Hostcalls belong to a store in wasmer, so each instance links its own.
+#[derive(Clone)]
+pub struct Module {
+    module: wasmer::Module,
+    about: Arc<About>,
+}
+
+/// What an instance must know of its module.
+struct About {
+    abi: portcullis_core::AbiVersion,
+    imports: Vec<HostcallId>,
+    memory: String,
+    allocator: &'static str,
+}
+
+impl Wasmer {
+    /// An engine that compiles with Cranelift.
+    ///
+    /// # Errors
+    /// Never; other engines may not start.
+    pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
+        Self::with_compiler(settings)
+    }
+}
+
+impl<C: Compiler> Wasmer<C> {
+    /// An engine that compiles with `C`.
+    ///
+    /// # Errors
+    /// Never; other engines may not start.
+    pub fn with_compiler(settings: &EngineSettings) -> Result<Self, EngineError> {
+        Ok(Self { engine: compiler::engine::<C>(settings), settings: settings.clone(), compiler: PhantomData })
+    }
+}
+
+impl<C: Compiler> WasmEngine for Wasmer<C> {
+    const NAME: &'static str = C::ENGINE;
+    const VERSION: &'static str = "7.4.2";
+    const FEATURES: EngineFeatures = EngineFeatures {
+        memory_limit: true,
+        table_limit: true,
+        stack_limit: true,
+        deadline: true,
+        precompiled: true,
+        backtrace: true,
+        source_lines: false,
+    };
+    type Module = Module;
+    type Instance = Instance;
+
+    fn load(&self, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
+        let metered = meter::metered(bytecode.wasm)?;
+        let module = wasmer::Module::from_binary(&self.engine, &metered).map_err(cannot("compile the module"))?;
+        Ok(Module { module, about: About::of(bytecode) })
+    }
+
+    fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// Wasmer's code depends on the CPU's features.
+    fn fingerprint(&self) -> String {
+        let (settings, target) = (&self.settings, wasmer::sys::Target::default());
+        let (engine, cpu) = (self.engine.deterministic_id(), target.cpu_features());
+        format!("{} {} {settings:?} {engine} {} {cpu:?}", Self::NAME, Self::VERSION, target.triple())
+    }
+
+    fn save(&self, module: &Module) -> Result<Option<Vec<u8>>, EngineError> {
+        module.module.serialize().map(|code| Some(code.to_vec())).map_err(cannot("save the module"))
+    }
+
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Module, EngineError> {
+        #[allow(unsafe_code, reason = "compiled code runs unchecked, whoever compiled it")]
+        // SAFETY: the code came from `save` and is unchanged: nothing else can be sealed code.
+        let module = unsafe { wasmer::Module::deserialize(&self.engine, code.bytes()) };
+        Ok(Module { module: module.map_err(cannot("restore the module"))?, about: About::of(bytecode) })
+    }
+
+    fn instantiate(&self, module: &Module, state: VmState, limits: &Limits) -> Result<Instance, StartError> {
+        Instance::new(&self.engine, module, state, limits)
+    }
+}
+
+impl About {
+    fn of(bytecode: &Bytecode<'_>) -> Arc<Self> {
+        Arc::new(Self {
+            abi: bytecode.abi,
+            imports: bytecode.imports.clone(),
+            memory: bytecode.memory.clone(),
+            allocator: bytecode.allocator,
+        })
+    }
+}
+
+impl<C> fmt::Debug for Wasmer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wasmer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+use std::fmt;
+
+use portcullis_core::{CallStack, EngineError, Trap, WasmEngine, WasmTrap};
+use wasmi::TrapCode;
+use wasmi::errors::HostError;
+
+use crate::Wasmi;
+
+/// A hostcall raised a trap, which [`Data`](crate::caller::Data) keeps.
+#[derive(Debug)]
+pub(crate) struct Raised;
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a hostcall raised a trap")
+    }
+}
+
+impl HostError for Raised {}
+
+/// Says what wasmi could not do, and why in one line.
+pub(crate) fn cannot(operation: &'static str) -> impl Fn(wasmi::Error) -> EngineError {
+    move |error| EngineError { engine: Wasmi::NAME, operation, source: error.to_string().into() }
+}
+
+/// What wasmi found. It keeps no backtrace.
+pub(crate) fn trap(error: &wasmi::Error) -> Trap {
+    let trap = match error.as_trap_code() {
+        Some(TrapCode::OutOfFuel) => return Trap::Deadline,
+        Some(TrapCode::StackOverflow) => return Trap::Stack,
+        Some(TrapCode::UnreachableCodeReached) => WasmTrap::Unreachable,
+        Some(TrapCode::MemoryOutOfBounds) => WasmTrap::MemoryOutOfBounds,
+        Some(TrapCode::TableOutOfBounds) => WasmTrap::TableOutOfBounds,
+        Some(TrapCode::IndirectCallToNull) => WasmTrap::IndirectCallToNull,
+        Some(TrapCode::BadSignature) => WasmTrap::BadSignature,
+        Some(TrapCode::IntegerDivisionByZero) => WasmTrap::DivisionByZero,
+        Some(TrapCode::IntegerOverflow) => WasmTrap::IntegerOverflow,
+        Some(TrapCode::BadConversionToInteger) => WasmTrap::BadConversion,
+        Some(other) => WasmTrap::Other(other.to_string()),
+        None => WasmTrap::Other(error.to_string()),
+    };
+    Trap::Wasm(trap, CallStack::default())
+}

@@ -1,0 +1,92 @@
+use std::time::{Duration, Instant};
+
+use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
+use wasmi::errors::ErrorKind;
+use wasmi::{Engine, Store, TrapCode, TypedFunc};
+
+use crate::Module;
+use crate::caller::{Data, run};
+use crate::error::cannot;
+
+/// A guest.
+pub struct Instance {
+    store: Store<Data>,
+    exports: Exports,
+    deadline: Duration,
+}
+
+impl Instance {
+    /// A start section cannot be paused. But it has no effect outside the guest before it ends, so
+    /// when its fuel runs out it is begun anew with twice as much, until its time is up.
+    pub(crate) fn new(engine: &Engine, module: &Module, vm: VmState, limits: &Limits) -> Result<Self, StartError> {
+        const FIRST: u64 = 10_000_000;
+        let mut data = Data::new(vm);
+        data.start_clock(limits.start_deadline);
+        let mut fuel = FIRST;
+        loop {
+            let mut store = Store::new(engine, data);
+            store.limiter(|data| data);
+            store.set_fuel(fuel).map_err(cannot("count fuel"))?;
+            match module.linker.instantiate_and_start(&mut store, &module.module) {
+                Ok(instance) => return Ok(Self::resolve(store, instance, module, limits)),
+                Err(error) if error.as_trap_code() == Some(TrapCode::OutOfFuel) => {
+                    data = store.into_data();
+                    if Instant::now() >= data.expires {
+                        return Err(StartError::start_section(&Trap::Deadline));
+                    }
+                    data.vm.budget().reset();
+                    fuel = fuel.saturating_mul(2);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::TrapCode(_) | ErrorKind::Host(_)) => {
+                    return Err(StartError::start_section(&store.data_mut().trap(&error)));
+                }
+                Err(error) => return Err(cannot("instantiate the module")(error).into()),
+            }
+        }
+    }
+
+    fn resolve(mut store: Store<Data>, instance: wasmi::Instance, module: &Module, limits: &Limits) -> Self {
+        let memory = instance.get_memory(&store, &module.memory);
+        let malloc = instance.get_typed_func(&store, module.allocator).ok();
+        let data = store.data_mut();
+        (data.memory, data.malloc) = (memory, malloc);
+        let exports = Exports::resolve(instance, &store);
+        Self { store, exports, deadline: limits.deadline }
+    }
+}
+
+macro_rules! guest {
+    ($( $method:ident = $export:literal($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident; )*) => {
+        /// The callbacks that the guest exports in these types.
+        struct Exports { $( $method: Option<TypedFunc<($($ty,)*), $ret>>, )* }
+
+        impl Exports {
+            fn resolve(instance: wasmi::Instance, store: &Store<Data>) -> Self {
+                Self { $( $method: instance.get_typed_func(store, $export).ok(), )* }
+            }
+        }
+
+        impl Guest for Instance {
+            fn state(&mut self) -> &mut VmState {
+                &mut self.store.data_mut().vm
+            }
+
+            fn set_deadline(&mut self, deadline: Duration) {
+                self.deadline = deadline;
+            }
+
+            fn memory_size(&mut self) -> usize {
+                self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+            }
+
+            $(
+                fn $method(&mut self, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
+                    let Some(callback) = self.exports.$method else { return Ok(None) };
+                    self.store.data_mut().start_clock(self.deadline);
+                    run(&callback, &mut self.store, ($($arg,)*)).map(Some)
+                }
+            )*
+        }
+    };
+}
+for_each_callback!(guest);

@@ -1,0 +1,106 @@
+//! The wasmi engine for Portcullis: moves bytes and calls, decides nothing. It interprets, so no
+//! code is generated at run time.
+//!
+//! ```
+//! use portcullis_core::{AnyEngine, EngineSettings};
+//! use portcullis_wasmi::Wasmi;
+//!
+//! let engine: Box<dyn AnyEngine> = Box::new(Wasmi::new(&EngineSettings::default())?);
+//! assert_eq!(engine.name(), "wasmi");
+//! # Ok::<(), portcullis_core::EngineError>(())
+//! ```
+
+mod caller;
+mod error;
+mod instance;
+mod link;
+
+use std::fmt;
+use std::sync::Arc;
+
+use portcullis_core::{Bytecode, EngineError, EngineFeatures, EngineSettings, Limits, StartError, VmState, WasmEngine};
+use wasmi::{CompilationMode, Config, Engine, Linker};
+
+use crate::caller::Data;
+use crate::error::cannot;
+pub use crate::instance::Instance;
+
+/// The engine. Clones are the same engine.
+#[derive(Clone, Debug)]
+pub struct Wasmi {
+    engine: Engine,
+    settings: EngineSettings,
+}
+
+/// Translated code, and the hostcalls to link it with.
+#[derive(Clone)]
+pub struct Module {
+    module: wasmi::Module,
+    linker: Arc<Linker<Data>>,
+    memory: Arc<str>,
+    allocator: &'static str,
+}
+
+impl Wasmi {
+    /// An engine that interprets.
+    ///
+    /// # Errors
+    /// Never; other engines may not start.
+    pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
+        Ok(Self { engine: Engine::new(&config(settings)), settings: settings.clone() })
+    }
+}
+
+impl WasmEngine for Wasmi {
+    const NAME: &'static str = "wasmi";
+    const VERSION: &'static str = "2.0.0";
+    const FEATURES: EngineFeatures = EngineFeatures {
+        memory_limit: true,
+        table_limit: true,
+        stack_limit: true,
+        deadline: true,
+        ..EngineFeatures::NONE
+    };
+    type Module = Module;
+    type Instance = Instance;
+
+    fn load(&self, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
+        let module = wasmi::Module::new(&self.engine, bytecode.wasm).map_err(cannot("translate the module"))?;
+        let linker = link::linker(&self.engine, bytecode.abi).map_err(cannot("link the hostcalls"))?;
+        let (memory, allocator) = (bytecode.memory.as_str().into(), bytecode.allocator);
+        Ok(Module { module, linker: linker.into(), memory, allocator })
+    }
+
+    fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    fn instantiate(&self, module: &Module, state: VmState, limits: &Limits) -> Result<Instance, StartError> {
+        Instance::new(&self.engine, module, state, limits)
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").finish_non_exhaustive()
+    }
+}
+
+/// Accepts what [`Bytecode::judge`] accepts.
+fn config(settings: &EngineSettings) -> Config {
+    /// The least that a frame takes on engines that compile, in bytes.
+    const FRAME: usize = 32;
+    let mut config = Config::default();
+    config
+        .wasm_tail_call(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .consume_fuel(true)
+        .ignore_custom_sections(true)
+        // Lazy translation costs fuel, and a call that has too little for it cannot be resumed.
+        .compilation_mode(CompilationMode::Eager)
+        .set_min_stack_height(settings.stack.min(1 << 10))
+        .set_max_stack_height(settings.stack)
+        .set_max_recursion_depth(settings.stack / FRAME);
+    config
+}

@@ -1,0 +1,111 @@
+//! What a VM may use.
+
+use std::time::Duration;
+
+/// What one VM may use. Every engine enforces all of it, but for what its
+/// [`EngineFeatures`](crate::EngineFeatures) say.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Linear memory in bytes. Default 1 GiB. Beyond it `memory.grow` answers -1.
+    pub memory: usize,
+    /// Elements of all tables together. Default 100,000. Beyond it `table.grow` answers -1.
+    pub table_elements: usize,
+    /// Stack of guest code in bytes. Default 512 KiB. It is a property of the engine that compiles
+    /// ([`EngineSettings`](crate::EngineSettings)), so a VM's must equal its engine's. How much of it
+    /// a function takes differs from engine to engine.
+    pub stack: usize,
+    /// How long one callback may run. Default 1 s. It is stopped before twice that has passed.
+    pub deadline: Duration,
+    /// How long the start section, each start function, `proxy_on_vm_start` and
+    /// `proxy_on_configure` may run. Default 30 s.
+    pub start_deadline: Duration,
+    /// HTTP callouts in flight. Default 1024.
+    pub callouts: usize,
+    /// Metrics that the plugins of the VM define. Default 1000.
+    pub metrics: usize,
+    /// Bytes that a plugin may put into one body buffer. Default 64 MiB.
+    pub buffer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 1 << 30,
+            table_elements: 100_000,
+            stack: 512 << 10,
+            deadline: Duration::from_secs(1),
+            start_deadline: Duration::from_secs(30),
+            callouts: 1024,
+            metrics: 1000,
+            buffer: 64 << 20,
+        }
+    }
+}
+
+/// What memory and tables of a VM may still take. Engines ask before either is made or grows.
+#[derive(Debug)]
+pub struct Budget {
+    memory: usize,
+    table_elements: usize,
+    table_elements_left: usize,
+    memory_was_refused: bool,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let Limits { memory, table_elements, .. } = *limits;
+        Self { memory, table_elements, table_elements_left: table_elements, memory_was_refused: false }
+    }
+
+    /// Begins anew, for a guest that is made again in place of one that is gone.
+    pub fn reset(&mut self) {
+        self.table_elements_left = self.table_elements;
+        self.memory_was_refused = false;
+    }
+
+    /// Whether the memory may be `desired` bytes long. `maximum` is what the module itself allows.
+    pub fn grow_memory(&mut self, desired: usize, maximum: Option<usize>) -> bool {
+        let granted = desired <= self.memory;
+        self.memory_was_refused |= !granted && maximum.is_none_or(|maximum| desired <= maximum);
+        granted
+    }
+
+    /// Whether a table may grow from `current` to `desired` elements. All tables draw from one
+    /// budget; what the table's own `maximum` refuses costs nothing.
+    pub fn grow_table(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        let rest = self.table_elements_left.checked_sub(desired.saturating_sub(current));
+        let rest = rest.filter(|_| maximum.is_none_or(|maximum| desired <= maximum));
+        self.table_elements_left = rest.unwrap_or(self.table_elements_left);
+        rest.is_some()
+    }
+
+    /// Whether more memory was refused since this was last asked.
+    pub(crate) fn take_memory_was_refused(&mut self) -> bool {
+        std::mem::take(&mut self.memory_was_refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_ends_at_its_limit() {
+        let mut budget = Budget::new(&Limits { memory: 10, ..Limits::default() });
+        assert!(budget.grow_memory(10, None) && !budget.take_memory_was_refused());
+        assert!(!budget.grow_memory(11, Some(10)) && !budget.take_memory_was_refused());
+        assert!(!budget.grow_memory(11, Some(11)) && budget.take_memory_was_refused());
+        assert!(!budget.take_memory_was_refused());
+    }
+
+    #[test]
+    fn tables_share_a_budget() {
+        let mut budget = Budget::new(&Limits { table_elements: 10, ..Limits::default() });
+        assert!(budget.grow_table(0, 4, None));
+        assert!(!budget.grow_table(0, 6, Some(5)), "its own maximum");
+        assert!(budget.grow_table(4, 10, None));
+        assert!(!budget.grow_table(0, 1, None) && budget.grow_table(3, 3, None));
+        budget.reset();
+        assert!(budget.grow_table(0, 10, None));
+    }
+}

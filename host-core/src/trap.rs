@@ -1,0 +1,214 @@
+//! Why guests are stopped, in the same words whatever the engine.
+
+use std::fmt::{self, Write};
+
+use crate::hostcall::HostcallId;
+
+/// Why a guest was stopped. Its VM never runs again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trap {
+    /// The guest asked to end.
+    #[error("the plugin called proc_exit({0})")]
+    Exit(i32),
+    /// The guest gave up (AssemblyScript's `abort`).
+    #[error("the plugin aborted: {0}")]
+    Abort(String),
+    /// A hostcall that may not run now.
+    #[error("the plugin called {hostcall}, which is not allowed {during}")]
+    Restricted {
+        /// The hostcall.
+        hostcall: HostcallId,
+        /// What the guest was doing.
+        during: &'static str,
+    },
+    /// The guest ran longer than its deadline.
+    #[error("deadline: the plugin ran longer than its limit for one call")]
+    Deadline,
+    /// The guest called too deep.
+    #[error("stack: the plugin used more stack than its limit")]
+    Stack,
+    /// WebAssembly's own rules, or an `unreachable` that a compiler put where the guest gives up.
+    #[error("trap: {0}{1}")]
+    Wasm(WasmTrap, CallStack),
+}
+
+/// A rule of WebAssembly that a guest broke. Every engine has these, each under names of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WasmTrap {
+    /// `unreachable` was reached.
+    #[error("unreachable")]
+    Unreachable,
+    /// An access beyond memory, or beyond a data segment.
+    #[error("out of bounds memory access")]
+    MemoryOutOfBounds,
+    /// An access beyond a table, or beyond an element segment.
+    #[error("out of bounds table access")]
+    TableOutOfBounds,
+    /// `call_indirect` of a null function.
+    #[error("indirect call to null")]
+    IndirectCallToNull,
+    /// `call_indirect` of a function with another type.
+    #[error("indirect call type mismatch")]
+    BadSignature,
+    /// Division by zero.
+    #[error("integer divide by zero")]
+    DivisionByZero,
+    /// The smallest integer divided by -1, or a float beyond the range of an integer.
+    #[error("integer overflow")]
+    IntegerOverflow,
+    /// NaN converted to an integer.
+    #[error("invalid conversion to integer")]
+    BadConversion,
+    /// Something that one engine alone has, in its own words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// One function that was running.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Its index in the module.
+    pub function: u32,
+    /// Its name in the module's name section, mangled as compilers leave it.
+    pub name: Option<&'a str>,
+    /// Where it was in its source, as file and line, if the module has DWARF.
+    pub source: Option<(&'a str, u32)>,
+}
+
+/// The functions that were running, innermost first: a short text, because it ends in logs and all
+/// of it was chosen by the guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallStack(String);
+
+impl CallStack {
+    /// How many functions are named, at most.
+    pub const FRAMES: usize = 20;
+    /// Length of one name, in bytes.
+    const NAME: usize = 200;
+    /// Length after which no further function is named, in bytes.
+    const ALL: usize = 2000;
+}
+
+impl<'a> FromIterator<Frame<'a>> for CallStack {
+    fn from_iter<I: IntoIterator<Item = Frame<'a>>>(frames: I) -> Self {
+        let mut text = String::new();
+        for (i, frame) in frames.into_iter().enumerate() {
+            if i == Self::FRAMES || text.len() > Self::ALL {
+                text.push_str(", and so on");
+                break;
+            }
+            text.push_str(match i {
+                0 => " in ",
+                1 => ", called by ",
+                _ => ", by ",
+            });
+            frame.append_to(&mut text);
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for CallStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Frame<'_> {
+    fn append_to(self, text: &mut String) {
+        let mut name = Clipped { text, room: CallStack::NAME };
+        let written = match self.name {
+            Some(mangled) => write_demangled(&mut name, mangled),
+            None => write!(name, "function {}", self.function),
+        };
+        if written.is_err() {
+            text.push_str("...");
+        }
+        let Some((file, line)) = self.source else { return };
+        text.push_str(" (");
+        if write!(Clipped { text, room: CallStack::NAME }, "{file}:{line}").is_err() {
+            text.push_str("...");
+        }
+        text.push(')');
+    }
+}
+
+/// Writes a Rust or C++ name as it stood in the source, and any other as it is.
+fn write_demangled(out: &mut Clipped<'_>, mangled: &str) -> fmt::Result {
+    /// Beyond this, a mangled name is an attack on the demangler.
+    const LONGEST: usize = 2000;
+    if mangled.len() <= LONGEST {
+        if let Ok(name) = rustc_demangle::try_demangle(mangled) {
+            return write!(out, "{name:#}");
+        }
+        if mangled.starts_with("_Z")
+            && let Ok(name) = cpp_demangle::Symbol::new(mangled)
+        {
+            let options = cpp_demangle::DemangleOptions::new().recursion_limit(64);
+            return name.structured_demangle(out, &options);
+        }
+    }
+    out.write_str(mangled)
+}
+
+/// Takes a text that the guest chose: printable, and no more of it than there is room for.
+struct Clipped<'a> {
+    text: &'a mut String,
+    room: usize,
+}
+
+impl Write for Clipped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| {
+            self.room = self.room.checked_sub(c.len_utf8()).ok_or(fmt::Error)?;
+            self.text.push(if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(names: &[&str]) -> String {
+        names
+            .iter()
+            .map(|name| Frame { function: 7, name: Some(name), source: None })
+            .collect::<CallStack>()
+            .to_string()
+    }
+
+    #[test]
+    fn names_are_demangled() {
+        assert_eq!(shown(&["_ZN4core9panicking5panic17h0123456789abcdefE"]), " in core::panicking::panic");
+        assert_eq!(shown(&["_ZN7Context6onTickEv"]), " in Context::onTick()");
+        assert_eq!(shown(&["main.main", "_Zzz", "~start"]), " in main.main, called by _Zzz, by ~start");
+    }
+
+    #[test]
+    fn a_frame_without_a_name_has_its_index() {
+        let frames = [Frame { function: 7, name: None, source: Some(("src/lib.rs", 3)) }];
+        assert_eq!(frames.into_iter().collect::<CallStack>().to_string(), " in function 7 (src/lib.rs:3)");
+    }
+
+    #[test]
+    fn the_text_is_bounded_and_printable() {
+        assert_eq!(shown(&["a\nb\u{1b}"]), " in a\u{fffd}b\u{fffd}");
+        let long = "é".repeat(5000);
+        assert_eq!(shown(&[&long]), format!(" in {}...", "é".repeat(100)));
+        let many = shown(&["f"; 1000]);
+        assert!(many.ends_with(", by f, and so on") && many.len() < 200, "{many}");
+        assert!(shown(&[long.as_str(); 1000]).len() < 2500);
+    }
+
+    #[test]
+    fn a_name_that_unfolds_without_end_is_clipped() {
+        // Each of Rust's and C++'s back references can double what is written.
+        let rust = format!("_RNvC1a{}1b", "TB5_B5_".repeat(200));
+        let cpp = format!("_Z1fI{}E", "S_S_".repeat(200));
+        assert!(shown(&[&rust, &cpp]).len() < 5000);
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis::core::{
-    Access, Action, AnyEngine, Body, Bytecode, ContextId, Direction, Headers, HeadersStatus, Limits, Plugin,
+    Access, Action, AnyEngine, Body, Bytecode, ContextId, Direction, Headers, HeadersStatus, Limits, Plugin, Shared,
     StartError, StreamInfo, Vm, VmConfig, VmFailed,
 };
 
@@ -22,6 +22,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// What it may use.
     pub limits: Limits,
+    /// What it shares with others that get the same.
+    pub shared: Shared,
 }
 
 impl Default for Setup {
@@ -31,6 +33,7 @@ impl Default for Setup {
             configuration: Bytes::new(),
             environment: Vec::new(),
             limits: Limits::default(),
+            shared: Shared::default(),
         }
     }
 }
@@ -73,8 +76,8 @@ impl Case {
     pub fn try_start(&self, engine: &dyn AnyEngine, setup: Setup) -> Result<Running, StartError> {
         let wasm = wat::parse_str(self.wat()).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
-        let Setup { plugin, configuration, environment, limits } = setup;
-        let config = VmConfig { configuration, environment, limits, ..VmConfig::new(bytecode.abi) };
+        let Setup { plugin, configuration, environment, limits, shared } = setup;
+        let config = VmConfig { configuration, environment, limits, shared, ..VmConfig::new(bytecode.abi) };
         let recorder = Recorder::default();
         let mut vm = Vm::start(&*engine.load(&bytecode).unwrap(), config, Box::new(recorder.clone()))?;
         let root = vm.add_plugin(Arc::new(plugin))?;

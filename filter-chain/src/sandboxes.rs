@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ContextId, FailurePolicy, Host, Plugin, SandboxKey, StartError, Vm, VmConfig};
+use portcullis_core::{ContextId, FailurePolicy, Host, Plugin, SandboxKey, Shared, StartError, Vm, VmConfig, Wake};
 use slab::Slab;
 
 use crate::chain::PluginSpec;
@@ -16,6 +16,8 @@ const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 /// All VMs of a worker, one for each sandbox, and all plugins.
 pub(crate) struct Sandboxes {
     host: Box<dyn Fn() -> Box<dyn Host>>,
+    pub(crate) shared: Shared,
+    pub(crate) wake: Option<Wake>,
     pub(crate) vms: Slab<Sandbox>,
     pub(crate) plugins: Vec<Loaded>,
 }
@@ -45,7 +47,7 @@ pub(crate) struct Loaded {
 
 impl Sandboxes {
     pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
-        Self { host, vms: Slab::new(), plugins: Vec::new() }
+        Self { host, shared: Shared::default(), wake: None, vms: Slab::new(), plugins: Vec::new() }
     }
 
     /// The index of a plugin: started, or the same one that runs already.
@@ -155,6 +157,9 @@ impl Sandboxes {
             environment: spec.environment.clone(),
             capabilities: spec.plugin.capabilities,
             limits: spec.limits.clone(),
+            vm_id: spec.plugin.vm_id.clone(),
+            shared: self.shared.clone(),
+            wake: self.wake.clone(),
         };
         Vm::start(spec.module.compiled(), config, (self.host)())
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_core::{
-    Access, Action, Body, CallId, CallOutcome, Direction, Headers, Host, LocalResponse, SharedStreamInfo, lock,
+    Access, Action, Body, CallId, CallOutcome, Direction, Headers, Host, LocalResponse, Shared, SharedStreamInfo, Wake,
+    lock,
 };
 use slab::Slab;
 
@@ -50,6 +51,15 @@ impl Worker {
             orphans: VecDeque::new(),
             touched: Vec::new(),
         }
+    }
+
+    /// The plugins of this worker share data and queues with those of other workers that are given the
+    /// same. `wake` is called, on any thread, when [`Worker::queues_ready`] has something to do. To be
+    /// set before a chain is loaded.
+    #[must_use]
+    pub fn sharing(mut self, shared: Shared, wake: Wake) -> Self {
+        (self.sandboxes.shared, self.sandboxes.wake) = (shared, Some(wake));
+        self
     }
 
     /// Starts a chain: each plugin in the VM of its sandbox. A plugin that runs already, in another
@@ -243,8 +253,35 @@ impl Worker {
     }
 }
 
-/// Callouts and ticks.
+/// Callouts, queues and ticks.
 impl Worker {
+    /// Tells plugins of items in queues that they have registered. Says whether there is more to
+    /// tell: plugins that feed themselves must not keep the worker from its streams.
+    pub fn queues_ready(&mut self) -> bool {
+        const AT_ONCE: usize = 64;
+        let vms: Vec<_> = self.sandboxes.vms.iter().map(|(vm, _)| vm).collect();
+        let mut more = false;
+        for vm in vms {
+            for told in 0..=AT_ONCE {
+                if told == AT_ONCE {
+                    more = true;
+                    break;
+                }
+                let Some(sandbox) = self.sandboxes.vms.get_mut(vm).filter(|sandbox| sandbox.vm.failure().is_none())
+                else {
+                    break;
+                };
+                let result = sandbox.vm.on_queue_ready();
+                self.after_call(vm, result.is_err());
+                self.run(None);
+                if result == Ok(false) {
+                    break;
+                }
+            }
+        }
+        more
+    }
+
     /// The next thing to do for the worker.
     pub fn effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()

@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use portcullis::SystemClock;
+use portcullis::core::Shared;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
@@ -72,6 +73,7 @@ impl Gateway {
             listeners: listeners?.into(),
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
+            shared: Shared::default(),
         };
         Ok(Self { config, plan, metrics })
     }

@@ -22,6 +22,7 @@ mod plugin;
 mod property;
 mod sandbox;
 mod sealed_code;
+mod shared;
 mod stream_info;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -48,6 +49,7 @@ pub use memory::{GuestMemory, OutOfBounds};
 pub use plugin::{FailurePolicy, Plugin};
 pub use sandbox::{SandboxKey, SandboxSpec};
 pub use sealed_code::{SealKey, SealedCode};
+pub use shared::{Shared, SharedLimits, Wake};
 pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock};
 pub use trap::{CallStack, Frame, Trap, WasmTrap};
 pub use vm::{CallOutcome, DataStatus, HeadersStatus, TrailersStatus, Vm, VmFailed};

@@ -243,6 +243,23 @@ impl Vm {
         self.call(root, CallbackId::on_tick, |guest| checked::on_tick(guest, root.as_arg())).map(drop)
     }
 
+    /// Tells a root of an item in a queue that it has registered, if there is one to tell of; says whether
+    /// there was. Call it until there is none, after every other callback and when
+    /// [`VmConfig::wake`] has called.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_queue_ready(&mut self) -> Result<bool, VmFailed> {
+        if self.failure.is_some() {
+            return Err(VmFailed);
+        }
+        let Some((root, queue)) = self.state().inbox.take() else { return Ok(false) };
+        self.call(root, CallbackId::on_queue_ready, |guest| {
+            checked::on_queue_ready(guest, root.as_arg(), queue.cast_signed())
+        })?;
+        Ok(true)
+    }
+
     /// A callout has ended. Of each callout that [`Action::HttpCall`] started, the end is told
     /// once; an id that is not in flight is ignored.
     ///

@@ -1,7 +1,7 @@
 //! The state of one VM: what hostcalls read and write. It knows no engine.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
@@ -17,6 +17,7 @@ use crate::hostcall::{HostcallId, Source};
 use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
 use crate::plugin::Plugin;
+use crate::shared::{Inbox, Queue, Shared, Space, Wake};
 
 /// What a VM is made with.
 #[derive(Debug)]
@@ -31,10 +32,16 @@ pub struct VmConfig {
     pub capabilities: Capabilities,
     /// What it may use.
     pub limits: Limits,
+    /// The id under which it shares data and queues.
+    pub vm_id: String,
+    /// With which VMs it shares, and how much.
+    pub shared: Shared,
+    /// Wakes its thread when [`Vm::on_queue_ready`](crate::Vm::on_queue_ready) has something to do.
+    pub wake: Option<Wake>,
 }
 
 impl VmConfig {
-    /// No configuration, every right, default limits.
+    /// No configuration, every right, default limits, nothing shared with other VMs.
     pub fn new(abi: AbiVersion) -> Self {
         Self {
             abi,
@@ -42,6 +49,9 @@ impl VmConfig {
             environment: Vec::new(),
             capabilities: Capabilities::ALL,
             limits: Limits::default(),
+            vm_id: String::new(),
+            shared: Shared::default(),
+            wake: None,
         }
     }
 }
@@ -56,6 +66,12 @@ pub struct VmState {
     pub(crate) metrics: MetricTable,
     pub(crate) calls: Callouts,
     budget: Budget,
+    /// What it shares with the VMs of its id.
+    pub(crate) space: Arc<Space>,
+    /// Where queues tell it of their items.
+    pub(crate) inbox: Arc<Inbox>,
+    /// Queues of other ids that it has asked for by name; it may use no others.
+    pub(crate) resolved_queues: HashMap<u32, Weak<Queue>>,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
     pub(crate) denials: u64,
@@ -100,6 +116,8 @@ impl VmState {
         };
         let metrics = MetricTable::new(config.limits.metrics);
         let budget = Budget::new(&config.limits);
+        let space = config.shared.space(&config.vm_id);
+        let inbox = Arc::new(Inbox::new(config.wake.clone()));
         Self {
             host,
             config,
@@ -108,6 +126,9 @@ impl VmState {
             metrics,
             calls: Callouts::default(),
             budget,
+            space,
+            inbox,
+            resolved_queues: HashMap::new(),
             reply: Vec::new(),
             denials: 0,
             unimplemented_calls: 0,
@@ -331,6 +352,12 @@ impl VmState {
         let half = self.acting_stream().map(|stream| stream.half_ref(direction));
         let body = half.filter(|half| !half.continued).and_then(|half| half.body.as_ref());
         body.map_or(Buffer::Empty, Buffer::Body)
+    }
+
+    /// A queue that this VM may know: one of its own id, or one that it has asked for by name.
+    pub(crate) fn queue(&self, id: u32) -> Option<Arc<Queue>> {
+        let resolved = self.resolved_queues.get(&id).and_then(Weak::upgrade);
+        resolved.or_else(|| self.space.queue(id))
     }
 
     pub(crate) fn root_mut(&mut self) -> Option<(ContextId, &mut RootContext)> {

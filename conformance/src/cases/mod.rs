@@ -15,6 +15,7 @@ mod linking;
 mod memory;
 mod metrics;
 mod properties;
+mod shared;
 mod start;
 mod streams;
 mod traps;
@@ -40,6 +41,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "memory", cases: memory::CASES },
     Topic { name: "metrics", cases: metrics::CASES },
     Topic { name: "properties", cases: properties::CASES },
+    Topic { name: "shared", cases: shared::CASES },
     Topic { name: "start", cases: start::CASES },
     Topic { name: "streams", cases: streams::CASES },
     Topic { name: "traps", cases: traps::CASES },

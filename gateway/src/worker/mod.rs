@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use portcullis::core::{Host, StartError};
+use portcullis::core::{Host, Shared, StartError, Wake};
 use portcullis::{CalloutId, Chain, LoadError, PluginSpec, StreamId, Worker};
 use rustls::ServerConfig;
 use tokio::sync::{Notify, watch};
@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) listeners: Arc<[PlannedListener]>,
     pub(crate) clusters: Arc<[Cluster]>,
     pub(crate) shutdown_timeout: Duration,
+    /// What plugins share across workers.
+    pub(crate) shared: Shared,
 }
 
 /// A listener with its plugins compiled.
@@ -70,6 +72,8 @@ pub(crate) struct Context {
     /// The next tick has changed.
     pub(crate) ticks_changed: Notify,
     pub(crate) armed_tick: Cell<Option<Duration>>,
+    /// Queues have items for plugins of this worker.
+    pub(crate) queues_ready: Arc<Notify>,
     pub(crate) connections: Cell<u64>,
     shutdown_timeout: Duration,
 }
@@ -87,7 +91,8 @@ pub(crate) struct ListenerState {
 /// # Errors
 /// The first plugin that does not start.
 pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
-    let mut worker = new_worker(plan);
+    let alone = Plan { shared: Shared::default(), ..plan.clone() };
+    let mut worker = new_worker(&alone, &Arc::default());
     load(plan, &mut worker).map(drop)
 }
 
@@ -114,6 +119,7 @@ pub(crate) fn run(
 
 async fn serve(context: Rc<Context>, plan: &Plan, sockets: Vec<TcpListener>, stop: watch::Receiver<bool>) {
     let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
+    let queues = tokio::task::spawn_local(pump::queues(Rc::clone(&context)));
     context.pump();
     let listeners: Vec<_> = sockets
         .into_iter()
@@ -136,11 +142,13 @@ async fn serve(context: Rc<Context>, plan: &Plan, sockets: Vec<TcpListener>, sto
     }
     context.end_plugins().await;
     ticking.abort();
+    queues.abort();
 }
 
 impl Context {
     fn new(plan: &Plan) -> Result<Self, PluginFailed> {
-        let mut worker = new_worker(plan);
+        let queues_ready = Arc::default();
+        let mut worker = new_worker(plan, &queues_ready);
         let listeners = load(plan, &mut worker)?;
         let clusters = plan.clusters.iter().map(|cluster| (cluster.name.clone(), Upstream::new(cluster))).collect();
         Ok(Self {
@@ -152,6 +160,7 @@ impl Context {
             callouts: RefCell::default(),
             ticks_changed: Notify::new(),
             armed_tick: Cell::new(None),
+            queues_ready,
             connections: Cell::new(0),
             shutdown_timeout: plan.shutdown_timeout,
         })
@@ -172,9 +181,10 @@ impl Context {
     }
 }
 
-fn new_worker(plan: &Plan) -> Worker {
-    let host = plan.host.clone();
-    Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
+fn new_worker(plan: &Plan, queues_ready: &Arc<Notify>) -> Worker {
+    let (host, queues_ready) = (plan.host.clone(), Arc::clone(queues_ready));
+    let wake = Wake::new(move || queues_ready.notify_one());
+    Worker::new(move || Box::new(host.clone()) as Box<dyn Host>).sharing(plan.shared.clone(), wake)
 }
 
 fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFailed> {

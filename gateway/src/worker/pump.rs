@@ -54,3 +54,18 @@ pub(super) async fn tick(context: Rc<Context>) {
         context.pump();
     }
 }
+
+/// Tells plugins of items in their queues, for ever.
+pub(super) async fn queues(context: Rc<Context>) {
+    loop {
+        context.queues_ready.notified().await;
+        loop {
+            let more = context.worker.borrow_mut().queues_ready();
+            context.pump();
+            if !more {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

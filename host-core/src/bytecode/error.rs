@@ -10,7 +10,7 @@ pub enum BytecodeError {
     /// A component, which has another binary format.
     #[error("a WebAssembly component, but plugins are modules; build it for wasm32-wasip1 rather than wasm32-wasip2")]
     Component,
-    /// The module breaks WebAssembly's own rules, or needs a proposal that some engine lacks.
+    /// The module breaks WebAssembly's own rules.
     #[error("not valid WebAssembly 2.0: {message} (at byte {offset:#x})")]
     Invalid {
         /// What is wrong.
@@ -18,9 +18,25 @@ pub enum BytecodeError {
         /// Where.
         offset: usize,
     },
+    /// The module needs a proposal that some engine lacks.
+    #[error("uses {proposal}, which not every engine has; build the plugin for WebAssembly 2.0 (at byte {offset:#x})")]
+    Proposal {
+        /// The proposal, in the plural or without a number, such as `tail calls`.
+        proposal: &'static str,
+        /// Where.
+        offset: usize,
+    },
     /// No export says which ABI the module was built for.
     #[error("the module has no ABI marker: it exports none of {}; is it a Proxy-Wasm plugin?", markers())]
     NoMarker,
+    /// Two exports contradict each other.
+    #[error("the module exports two ABI markers, {first} and {second}; one must say which ABI it was built for")]
+    ManyMarkers {
+        /// The marker that is exported first.
+        first: &'static str,
+        /// The next.
+        second: &'static str,
+    },
     /// The module was built for an ABI that this host does not run.
     #[error("the module exports the ABI marker {marker}, but this host runs none but {}", markers())]
     UnknownMarker {

@@ -3,6 +3,7 @@
 
 mod error;
 mod outline;
+mod proposal;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -20,7 +21,7 @@ use crate::limits::Limits;
 pub struct Bytecode<'a> {
     /// The module, in WebAssembly's binary format.
     pub wasm: &'a [u8],
-    /// The ABI version that its first marker names.
+    /// The ABI version that its marker names.
     pub abi: AbiVersion,
     /// The export name of the memory that hostcalls read and write.
     pub memory: String,

@@ -8,12 +8,13 @@ use wasmparser::{
 
 use super::Begins;
 use super::error::BytecodeError;
+use super::proposal;
 use super::verdict::shown;
 
 /// WebAssembly 2.0 and extended constant expressions: what all engines run. Of the rest, wasmer
 /// lacks tail calls, and `externref` needs a garbage collector in wasmtime. wasmi has SIMD behind a
 /// cargo feature.
-const FEATURES: WasmFeatures =
+pub(super) const FEATURES: WasmFeatures =
     WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
 
 /// Bytes in a page of memory.
@@ -36,6 +37,16 @@ pub(super) struct Outline<'a> {
 impl<'a> Outline<'a> {
     pub(super) fn read(wasm: &'a [u8]) -> Result<Self, BytecodeError> {
         check_header(wasm)?;
+        Self::read_module(wasm).map_err(|error| match error {
+            BytecodeError::Invalid { offset, .. } => match proposal::missing(wasm, offset) {
+                Some(proposal) => BytecodeError::Proposal { proposal, offset },
+                None => error,
+            },
+            _ => error,
+        })
+    }
+
+    fn read_module(wasm: &'a [u8]) -> Result<Self, BytecodeError> {
         let mut imports = Vec::new();
         let mut exports = Vec::new();
         let mut begins = Begins::default();

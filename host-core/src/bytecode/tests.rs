@@ -80,13 +80,24 @@ fn every_hostcall_and_callback_of_the_tables_is_accepted() {
 }
 
 #[test]
-fn the_first_marker_that_is_a_function_decides() {
-    let wasm = plugin(
-        AbiVersion::V0_2_1,
-        r#"(global (export "proxy_abi_version_0_2_0") i32 (i32.const 0))
-           (func (export "proxy_abi_version_0_1_0") (param i64))"#,
-    );
+fn a_marker_is_a_function_of_any_type() {
+    let global = r#"(global (export "proxy_abi_version_0_2_0") i32 (i32.const 0))"#;
+    assert_eq!(Bytecode::judge(&plugin(AbiVersion::V0_1_0, global)).unwrap().abi, AbiVersion::V0_1_0);
+    let marker = r#"(func (export "proxy_abi_version_0_1_0") (param i64) (result i64) (local.get 0))"#;
+    let wasm = wat::parse_str(format!("(module {MEMORY} {marker} {MALLOC})")).unwrap();
     assert_eq!(Bytecode::judge(&wasm).unwrap().abi, AbiVersion::V0_1_0);
+}
+
+#[test]
+fn two_markers_contradict_each_other() {
+    assert_eq!(
+        refusal_of(r#"(func (export "proxy_abi_version_0_2_0")) (func (export "proxy_abi_version_0_1_0"))"#),
+        "the module exports two ABI markers, proxy_abi_version_0_2_0 and proxy_abi_version_0_1_0; one must say \
+         which ABI it was built for"
+    );
+    // A version that this host does not know says that the plugin runs there, too.
+    let newer = plugin(AbiVersion::V0_2_1, r#"(func (export "proxy_abi_version_0_3_0"))"#);
+    assert_eq!(Bytecode::judge(&newer).unwrap().abi, AbiVersion::V0_2_1);
 }
 
 #[test]
@@ -238,17 +249,36 @@ fn what_some_engine_lacks_is_refused() {
     assert_eq!(refusal_of_module(r#"(memory 1 1 shared)"#), "has a shared memory; build the plugin without threads");
     assert_eq!(refusal_of_module(r#"(memory i64 1)"#), "has a 64-bit memory; build the plugin for wasm32");
     assert_eq!(refusal_of("(memory 1)"), "has more than one memory, but plugins have one");
-    for fields in [
-        "(func $f (return_call $f))",
-        "(tag)",
-        "(func (param externref))",
-        "(type (struct))",
-        "(func (result i32) (i32.atomic.rmw.add (i32.const 0) (i32.const 0)))",
-        "(func (param v128) (result v128) (i32x4.relaxed_trunc_f32x4_s (local.get 0)))",
+    for (fields, proposal) in [
+        ("(func $f (return_call $f))", "tail calls"),
+        ("(func (result i32) (i32.atomic.rmw.add (i32.const 0) (i32.const 0)))", "threads"),
+        ("(func (param v128) (result v128) (i32x4.relaxed_trunc_f32x4_s (local.get 0)))", "relaxed SIMD"),
+        ("(table i64 1 funcref)", "64-bit memories or tables"),
+        ("(func (drop (i32.load 1 (i32.const 0))))", "several memories"),
+        ("(memory 1 (pagesize 1))", "custom page sizes"),
+        ("(func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1)))", "wide arithmetic"),
+        ("(func (param externref))", "references to host objects (externref)"),
+        ("(func (param (ref null func)) (br_on_null 0 (local.get 0)) drop)", "typed function references"),
+        ("(type $t (func)) (func (param (ref $t)) (call_ref $t (local.get 0)))", "typed function references"),
+        ("(tag)", "exceptions"),
+        ("(func try end)", "exceptions"),
+        ("(func (throw_ref (unreachable)))", "exceptions"),
+        ("(type (struct))", "garbage collection"),
+        ("(type (array i8))", "garbage collection"),
+        ("(func (result i31ref) (ref.i31 (i32.const 0)))", "garbage collection"),
+        ("(type $t (func)) (type (cont $t))", "stack switching"),
     ] {
         let message = refusal_of(fields);
-        assert!(message.starts_with("not valid WebAssembly 2.0: "), "{fields}: {message}");
+        let (found, place) = message.split_once(" (at byte 0x").unwrap();
+        let expected =
+            format!("uses {proposal}, which not every engine has; build the plugin for WebAssembly 2.0");
+        assert_eq!(found, expected, "{fields}");
+        assert!(place.ends_with(')'), "{message}");
     }
+    assert_eq!(
+        refusal_of("(func $f (return_call $f))"),
+        "uses tail calls, which not every engine has; build the plugin for WebAssembly 2.0 (at byte 0x53)"
+    );
 }
 
 #[test]

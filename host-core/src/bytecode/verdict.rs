@@ -33,11 +33,19 @@ pub(super) fn judge(wasm: &[u8]) -> Result<Bytecode<'_>, BytecodeError> {
 }
 
 impl Outline<'_> {
-    /// The first marker decides, in the order of exports; its type does not matter.
+    /// A marker is a function of any type.
+    ///
+    /// differs: deployed hosts take the first of several markers and say nothing. No SDK makes a
+    /// second one, and the order of exports is the linker's: it would choose the ABI by chance.
     fn abi(&self) -> Result<AbiVersion, BytecodeError> {
         let mut functions = self.exports.iter().filter(|export| self.export_type(export).is_some());
-        if let Some(abi) = functions.clone().find_map(|export| AbiVersion::from_marker(export.name)) {
-            return Ok(abi);
+        let mut known = functions.clone().filter_map(|export| AbiVersion::from_marker(export.name));
+        match (known.next(), known.next()) {
+            (Some(abi), None) => return Ok(abi),
+            (Some(first), Some(second)) => {
+                return Err(BytecodeError::ManyMarkers { first: first.marker(), second: second.marker() });
+            }
+            (None, _) => {}
         }
         let other = functions.find(|export| export.name.starts_with("proxy_abi_version_"));
         Err(other.map_or(BytecodeError::NoMarker, |export| BytecodeError::UnknownMarker { marker: shown(export.name) }))

@@ -23,7 +23,10 @@ pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
         Ok(Reply::Done) => Ok(O::DONE.into_raw()),
         Ok(Reply::Answer(answer)) | Err(Failure::Answer(answer)) => Ok(answer.into_raw()),
         Ok(Reply::Return { source, ret_ptr, ret_len }) => {
-            return_bytes::<C, O>(caller, source, ret_ptr, ret_len).map(O::into_raw)
+            return_bytes::<C, O>(caller, source, ret_ptr, ret_len, None).map(O::into_raw)
+        }
+        Ok(Reply::ReturnWithWord { source, ret_ptr, ret_len, ret_word, word }) => {
+            return_bytes::<C, O>(caller, source, ret_ptr, ret_len, Some((ret_word, word))).map(O::into_raw)
         }
         Err(Failure::Trap(trap)) => Err(trap),
     }
@@ -37,6 +40,7 @@ fn return_bytes<C: Caller + ?Sized, O: Outcome>(
     source: Source,
     ret_ptr: i32,
     ret_len: i32,
+    word: Option<(i32, u32)>,
 ) -> Result<O, Trap> {
     let Ok(len) = u32::try_from(caller.state().source_len(source)) else { return Ok(O::BAD_MEMORY) };
     let address = if len == 0 { 0 } else { allocate(caller, len)? };
@@ -49,7 +53,8 @@ fn return_bytes<C: Caller + ?Sized, O: Outcome>(
         let target = memory.slice_mut(address.cast_signed(), len.cast_signed()).ok()?;
         (target.is_empty() || vm.copy_source(source, target)).then_some(())?;
         memory.write_u32(ret_ptr, address).ok()?;
-        memory.write_u32(ret_len, len).ok()
+        memory.write_u32(ret_len, len).ok()?;
+        word.map_or(Some(()), |(pointer, word)| memory.write_u32(pointer, word).ok())
     };
     Ok(if write(&mut memory).is_some() { O::DONE } else { O::BAD_MEMORY })
 }

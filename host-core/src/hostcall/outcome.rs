@@ -101,6 +101,19 @@ pub enum Reply<O = Status> {
         /// Where the guest wants the length.
         ret_len: i32,
     },
+    /// The same, and then write a word.
+    ReturnWithWord {
+        /// Where the bytes are.
+        source: Source,
+        /// Where the guest wants the address.
+        ret_ptr: i32,
+        /// Where the guest wants the length.
+        ret_len: i32,
+        /// Where the guest wants the word.
+        ret_word: i32,
+        /// The word.
+        word: u32,
+    },
 }
 
 /// Bytes that are handed to the guest. They are looked up again after the allocation, because the

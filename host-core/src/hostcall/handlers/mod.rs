@@ -8,6 +8,7 @@ mod http;
 mod log;
 mod metric;
 mod property;
+mod shared;
 mod stream;
 mod timer;
 mod toolchain;
@@ -25,6 +26,10 @@ pub(super) use http::http_call;
 pub(super) use log::{get_log_level, log};
 pub(super) use metric::{define_metric, get_metric, increment_metric, record_metric};
 pub(super) use property::{get_property, set_property};
+pub(super) use shared::{
+    dequeue_shared_queue, enqueue_shared_queue, get_shared_data, register_shared_queue, resolve_shared_queue,
+    set_shared_data,
+};
 pub(super) use stream::{
     clear_route_cache, close_stream, continue_request, continue_response, continue_stream, send_local_response,
 };
@@ -32,11 +37,10 @@ pub(super) use timer::{get_current_time_nanoseconds, set_tick_period_millisecond
 pub(super) use toolchain::{abort, date_now, emscripten_notify_memory_growth, pthread_equal, seed, trace};
 pub use unimplemented::UNIMPLEMENTED;
 pub(super) use unimplemented::{
-    call_foreign_function, dequeue_shared_queue, enqueue_shared_queue, envoy_resolve_dns, fd_fdstat_set_flags,
-    fd_pread, fd_prestat_dir_name, fd_read, fd_readdir, get_shared_data, grpc_call, grpc_cancel, grpc_close, grpc_send,
-    grpc_stream, path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open,
-    path_readlink, path_remove_directory, path_rename, path_symlink, path_unlink_file, poll_oneoff, proc_raise,
-    register_shared_queue, resolve_shared_queue, set_shared_data, sock_accept, sock_recv, sock_send, sock_shutdown,
+    call_foreign_function, envoy_resolve_dns, fd_fdstat_set_flags, fd_pread, fd_prestat_dir_name, fd_read, fd_readdir,
+    grpc_call, grpc_cancel, grpc_close, grpc_send, grpc_stream, path_create_directory, path_filestat_get,
+    path_filestat_set_times, path_link, path_open, path_readlink, path_remove_directory, path_rename, path_symlink,
+    path_unlink_file, poll_oneoff, proc_raise, sock_accept, sock_recv, sock_send, sock_shutdown,
 };
 pub(super) use wasi::{
     args_get, args_sizes_get, clock_res_get, clock_time_get, environ_get, environ_sizes_get, proc_exit, random_get,

@@ -14,12 +14,6 @@ pub const UNIMPLEMENTED: &[HostcallId] = &[
     HostcallId::proxy_grpc_send,
     HostcallId::proxy_grpc_cancel,
     HostcallId::proxy_grpc_close,
-    HostcallId::proxy_get_shared_data,
-    HostcallId::proxy_set_shared_data,
-    HostcallId::proxy_register_shared_queue,
-    HostcallId::proxy_resolve_shared_queue,
-    HostcallId::proxy_enqueue_shared_queue,
-    HostcallId::proxy_dequeue_shared_queue,
     HostcallId::proxy_call_foreign_function,
     HostcallId::envoy_resolve_dns,
     HostcallId::fd_read,
@@ -60,12 +54,6 @@ unimplemented_hostcalls! { Status:
     grpc_send(i32, i32, i32, i32) = Unimplemented;
     grpc_cancel(i32) = Unimplemented;
     grpc_close(i32) = Unimplemented;
-    get_shared_data(i32, i32, i32, i32, i32) = Unimplemented;
-    set_shared_data(i32, i32, i32, i32, i32) = Unimplemented;
-    register_shared_queue(i32, i32, i32) = Unimplemented;
-    resolve_shared_queue(i32, i32, i32, i32, i32) = Unimplemented;
-    enqueue_shared_queue(i32, i32, i32) = Unimplemented;
-    dequeue_shared_queue(i32, i32, i32) = Unimplemented;
     call_foreign_function(i32, i32, i32, i32, i32, i32) = Unimplemented;
     envoy_resolve_dns(i32, i32, i32) = Unimplemented;
 }

@@ -1,0 +1,121 @@
+//! Shared data and queues (spec: "Shared Key-Value Store", "Shared Queues").
+
+use std::sync::Arc;
+
+use crate::abi::Status;
+use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
+
+/// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
+///
+/// `NotFound`: no such key.
+pub(in crate::hostcall) fn get_shared_data(
+    call: Hostcall<'_>,
+    key: i32,
+    key_len: i32,
+    ret_ptr: i32,
+    ret_len: i32,
+    ret_cas: i32,
+) -> HostcallResult {
+    let key = call.memory.slice(key, key_len)?;
+    let reply = &mut call.vm.reply;
+    let copied = call.vm.space.get(key, |value, cas| {
+        reply.clear();
+        reply.extend_from_slice(value);
+        cas
+    });
+    let word = copied.ok_or(Status::NotFound)?;
+    Ok(Reply::ReturnWithWord { source: Source::Reply, ret_ptr, ret_len, ret_word: ret_cas, word })
+}
+
+/// Sets a value that VMs with the same id share (spec: `proxy_set_shared_data`).
+///
+/// `CasMismatch`: `cas` is not 0, and the key has another version. `InternalFailure`: there is no
+/// room ([`SharedLimits`](crate::SharedLimits)).
+///
+/// differs: the spec says that a version for a key that there is not is a mismatch; deployed hosts
+/// accept it.
+pub(in crate::hostcall) fn set_shared_data(
+    call: Hostcall<'_>,
+    key: i32,
+    key_len: i32,
+    value: i32,
+    value_len: i32,
+    cas: i32,
+) -> HostcallResult {
+    let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
+    call.vm.space.set(key, value, cas.cast_unsigned())?;
+    Ok(Reply::Done)
+}
+
+/// Makes or finds a queue of this VM's id, which tells the plugin's root of its items from now on
+/// (spec: `proxy_register_shared_queue`).
+///
+/// `InternalFailure`: there are too many queues.
+pub(in crate::hostcall) fn register_shared_queue(
+    mut call: Hostcall<'_>,
+    name: i32,
+    name_len: i32,
+    ret_queue: i32,
+) -> HostcallResult {
+    let name = call.memory.slice(name, name_len)?;
+    call.memory.check_u32(ret_queue)?;
+    let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
+    let id = call.vm.space.register(name, &call.vm.inbox, root)?;
+    call.memory.write_u32(ret_queue, id)?;
+    Ok(Reply::Done)
+}
+
+/// Finds a queue, which any VM may name (spec: `proxy_resolve_shared_queue`). An empty `vm_id` is the
+/// caller's own.
+///
+/// `NotFound`: there is none.
+pub(in crate::hostcall) fn resolve_shared_queue(
+    mut call: Hostcall<'_>,
+    vm_id: i32,
+    vm_id_len: i32,
+    name: i32,
+    name_len: i32,
+    ret_queue: i32,
+) -> HostcallResult {
+    let vm_id = std::str::from_utf8(call.memory.slice(vm_id, vm_id_len)?).map_err(|_| Status::NotFound)?;
+    let name = call.memory.slice(name, name_len)?;
+    call.memory.check_u32(ret_queue)?;
+    let queue = call.vm.space.resolve((!vm_id.is_empty()).then_some(vm_id), name).ok_or(Status::NotFound)?;
+    let id = queue.id();
+    call.vm.resolved_queues.insert(id, Arc::downgrade(&queue));
+    call.memory.write_u32(ret_queue, id)?;
+    Ok(Reply::Done)
+}
+
+/// Appends an item (spec: `proxy_enqueue_shared_queue`). The queue's owner is told after this callback.
+///
+/// `NotFound`: no queue that this VM may know has the id. `InternalFailure`: it is full.
+pub(in crate::hostcall) fn enqueue_shared_queue(
+    call: Hostcall<'_>,
+    queue: i32,
+    value: i32,
+    value_len: i32,
+) -> HostcallResult {
+    let value = call.memory.slice(value, value_len)?;
+    let queue = call.vm.queue(queue.cast_unsigned()).ok_or(Status::NotFound)?;
+    queue.enqueue(value, call.vm.space.limits())?;
+    Ok(Reply::Done)
+}
+
+/// Takes the first item (spec: `proxy_dequeue_shared_queue`).
+///
+/// `NotFound`: no queue that this VM may know has the id. `Empty`: nothing is in it.
+pub(in crate::hostcall) fn dequeue_shared_queue(
+    call: Hostcall<'_>,
+    queue: i32,
+    ret_ptr: i32,
+    ret_len: i32,
+) -> HostcallResult {
+    let queue = call.vm.queue(queue.cast_unsigned()).ok_or(Status::NotFound)?;
+    call.memory.check_u32(ret_ptr)?;
+    call.memory.check_u32(ret_len)?;
+    let item = queue.dequeue().ok_or(Status::Empty)?;
+    call.vm.reply.clear();
+    call.vm.reply.extend_from_slice(&item);
+    Ok(Reply::Return { source: Source::Reply, ret_ptr, ret_len })
+}

@@ -77,7 +77,7 @@ fn the_standard_streams_are_logs_and_nothing_else_is_open() {
 }
 
 #[test]
-fn what_is_not_implemented_has_the_errno_of_deployed_hosts() {
+fn what_a_plugin_does_not_have_is_answered_as_in_deployed_hosts() {
     during(CallbackId::on_tick, |caller| {
         assert_eq!(entry::fd_read(caller, 0, 0, 0, 0).unwrap(), 52);
         assert_eq!(entry::fd_pread(caller, 0, 0, 0, 0, 0).unwrap(), 52);
@@ -94,9 +94,6 @@ fn what_is_not_implemented_has_the_errno_of_deployed_hosts() {
         assert_eq!(entry::sock_recv(caller, 3, 0, 0, 0, 0, 0).unwrap(), NOTSUP);
         assert_eq!(entry::sock_send(caller, 3, 0, 0, 0, 0).unwrap(), NOTSUP);
         assert_eq!(entry::sock_shutdown(caller, 3, 0).unwrap(), NOTSUP);
-        caller.split().0[64..68].fill(0xff);
-        assert_eq!((entry::poll_oneoff(caller, 0, 0, 1, 64).unwrap(), caller.word(64)), (0, 0));
-        assert_eq!(entry::poll_oneoff(caller, 0, 0, 1, -1).unwrap(), FAULT);
     });
 }
 
@@ -113,6 +110,50 @@ fn the_environment_is_that_of_the_vm() {
         assert_eq!(entry::environ_get(caller, 32, -1).unwrap(), FAULT);
         assert_eq!(entry::environ_get(caller, (1 << 20) - 4, 64).unwrap(), FAULT, "room for one pointer of two");
         assert_eq!(entry::environ_get(caller, 32, (1 << 20) - 10).unwrap(), FAULT);
+    });
+}
+
+/// A subscription as wasi-libc lays it out.
+fn subscription(user_data: u64, tag: u8, fd_or_clock: u32) -> Vec<u8> {
+    let mut bytes = [&user_data.to_le_bytes()[..], &[tag], &[0; 7], &fd_or_clock.to_le_bytes()].concat();
+    bytes.resize(48, 0);
+    bytes
+}
+
+fn poll(caller: &mut NullCaller<'_>, subscriptions: &[Vec<u8>]) -> Vec<(u64, u16, u8, u64, u16)> {
+    let (at, _) = caller.put(&subscriptions.concat());
+    let count = i32::try_from(subscriptions.len()).unwrap();
+    assert_eq!(entry::poll_oneoff(caller, at, 1 << 16, count, 64).unwrap(), 0);
+    let told = caller.word(64) as usize;
+    let events = &caller.split().0[1 << 16..][..told * 32];
+    events
+        .as_chunks::<32>()
+        .0
+        .iter()
+        .map(|event| {
+            let number = |from: usize, len: usize| {
+                event[from..from + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+            };
+            let short = |from| u16::try_from(number(from, 2)).unwrap();
+            (number(0, 8), short(8), event[10], number(16, 8), short(24))
+        })
+        .collect()
+}
+
+#[test]
+fn a_sleep_is_over_at_once_and_what_is_ready_is_told() {
+    during(CallbackId::on_tick, |caller| {
+        assert_eq!(poll(caller, &[subscription(u64::MAX, 0, 1)]), [(u64::MAX, 0, 0, 0, 0)]);
+        let both = [subscription(1, 0, 1), subscription(2, 2, 1)];
+        assert_eq!(poll(caller, &both), [(2, 0, 2, 65_536, 0)], "no time has passed when something is ready");
+        let others = [subscription(3, 1, 0), subscription(4, 1, 1), subscription(5, 2, 3), subscription(6, 9, 0)];
+        assert_eq!(poll(caller, &others), [(3, 0, 1, 0, 1), (4, 8, 1, 0, 0), (5, 8, 2, 0, 0), (6, 28, 9, 0, 0)]);
+        for count in [0, 1025, -1] {
+            assert_eq!(entry::poll_oneoff(caller, 0, 0, count, 64).unwrap(), INVAL, "{count}");
+        }
+        assert_eq!(entry::poll_oneoff(caller, -48, 0, 1, 64).unwrap(), FAULT);
+        assert_eq!(entry::poll_oneoff(caller, 0, -32, 1, 64).unwrap(), FAULT);
+        assert_eq!(entry::poll_oneoff(caller, 0, 0, 1, -1).unwrap(), FAULT);
     });
 }
 

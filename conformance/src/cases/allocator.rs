@@ -192,7 +192,7 @@ pub(super) const CASES: &[Case] = &[
             (func (export "malloc") (param i32) (result i32)
                 (call $report (call $fd_write (i32.const 2) (i32.const 1040) (i32.const 1) (i32.const 1100)))
                 (call $report (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 1104)))
-                (call $report (call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1112)))
+                (call $report (call $poll_oneoff (i32.const 1120) (i32.const 1168) (i32.const 1) (i32.const 1112)))
                 (i32.const 2048))
             (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
                 (call $answer (call $proxy_get_header_map_value

@@ -20,6 +20,7 @@ mod start;
 mod streams;
 mod traps;
 mod wasi;
+mod wasi_absent;
 mod wasi_files;
 
 use portcullis::core::HostcallId;
@@ -46,6 +47,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "streams", cases: streams::CASES },
     Topic { name: "traps", cases: traps::CASES },
     Topic { name: "wasi", cases: wasi::CASES },
+    Topic { name: "wasi_absent", cases: wasi_absent::CASES },
     Topic { name: "wasi_files", cases: wasi_files::CASES },
 ];
 

@@ -89,13 +89,29 @@ pub(super) const CASES: &[Case] = &[
         name: "nothing_waits",
         guest: r#"
             (func (export "proxy_on_tick") (param i32)
-                (i32.store (i32.const 1024) (i32.const -1))
-                (call $report (call $poll_oneoff (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 1024)))
-                (call $report (i32.load (i32.const 1024)))
+                ;; A clock with the number 7, then standard output with the number 8.
+                (i64.store (i32.const 1024) (i64.const 7))
+                (i64.store (i32.const 1072) (i64.const 8))
+                (i32.store8 (i32.const 1080) (i32.const 2))
+                (i32.store (i32.const 1088) (i32.const 1))
+                (call $report (call $poll_oneoff
+                    (i32.const 1024) (i32.const 2048) (i32.const 1) (i32.const 1020)))
+                (call $report (i32.load (i32.const 1020)))
+                (call $dump (i32.const 2048) (i32.const 12))
+                (call $report (call $poll_oneoff
+                    (i32.const 1024) (i32.const 2048) (i32.const 2) (i32.const 1020)))
+                (call $report (i32.load (i32.const 1020)))
+                (call $dump (i32.const 2048) (i32.const 12))
+                (call $report (call $poll_oneoff
+                    (i32.const 1024) (i32.const 2048) (i32.const 0) (i32.const 1020)))
                 (call $report (call $sched_yield)))
         "#,
         hostcalls: &[poll_oneoff, sched_yield],
-        spec: "host#wasi poll_oneoff",
-        run: |case, engine| assert_eq!(case.tick(engine), ["0", "0", "0"]),
+        spec: "wasi#poll_oneoff",
+        run: |case, engine| {
+            let clock = r"\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+            let output = r"\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00";
+            assert_eq!(case.tick(engine), ["0", "1", clock, "0", "1", output, "28", "0"]);
+        },
     },
 ];

@@ -14,7 +14,9 @@ mod timer;
 mod toolchain;
 mod unimplemented;
 mod wasi;
+mod wasi_absent;
 mod wasi_file;
+mod wasi_poll;
 
 pub(super) use buffer::{get_buffer_bytes, get_buffer_status, get_configuration, set_buffer_bytes};
 pub(super) use context::{done, get_status, set_effective_context};
@@ -37,17 +39,20 @@ pub(super) use timer::{get_current_time_nanoseconds, set_tick_period_millisecond
 pub(super) use toolchain::{abort, date_now, emscripten_notify_memory_growth, pthread_equal, seed, trace};
 pub use unimplemented::UNIMPLEMENTED;
 pub(super) use unimplemented::{
-    call_foreign_function, envoy_resolve_dns, fd_fdstat_set_flags, fd_pread, fd_prestat_dir_name, fd_read, fd_readdir,
-    grpc_call, grpc_cancel, grpc_close, grpc_send, grpc_stream, path_create_directory, path_filestat_get,
-    path_filestat_set_times, path_link, path_open, path_readlink, path_remove_directory, path_rename, path_symlink,
-    path_unlink_file, poll_oneoff, proc_raise, sock_accept, sock_recv, sock_send, sock_shutdown,
+    call_foreign_function, envoy_resolve_dns, grpc_call, grpc_cancel, grpc_close, grpc_send, grpc_stream,
 };
 pub(super) use wasi::{
     args_get, args_sizes_get, clock_res_get, clock_time_get, environ_get, environ_sizes_get, proc_exit, random_get,
     sched_yield,
+};
+pub(super) use wasi_absent::{
+    fd_fdstat_set_flags, fd_pread, fd_prestat_dir_name, fd_read, fd_readdir, path_create_directory, path_filestat_get,
+    path_filestat_set_times, path_link, path_open, path_readlink, path_remove_directory, path_rename, path_symlink,
+    path_unlink_file, proc_raise, sock_accept, sock_recv, sock_send, sock_shutdown,
 };
 pub(super) use wasi_file::{
     fd_advise, fd_allocate, fd_close, fd_datasync, fd_fdstat_get, fd_fdstat_set_rights, fd_filestat_get,
     fd_filestat_set_size, fd_filestat_set_times, fd_prestat_get, fd_pwrite, fd_renumber, fd_seek, fd_sync, fd_tell,
     fd_write,
 };
+pub(super) use wasi_poll::poll_oneoff;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis::core::{
-    Access, Action, AnyEngine, Body, Bytecode, ContextId, Direction, Headers, HeadersStatus, Limits, Plugin, Shared,
-    StartError, StreamInfo, Vm, VmConfig, VmFailed,
+    Access, Action, AnyEngine, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers, HeadersStatus, Limits,
+    Plugin, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
 };
 
 use crate::case::Case;
@@ -24,6 +24,8 @@ pub struct Setup {
     pub limits: Limits,
     /// What it shares with others that get the same.
     pub shared: Shared,
+    /// What its plugin may call beyond the ABI.
+    pub foreign: ForeignFunctions,
 }
 
 impl Default for Setup {
@@ -34,6 +36,7 @@ impl Default for Setup {
             environment: Vec::new(),
             limits: Limits::default(),
             shared: Shared::default(),
+            foreign: ForeignFunctions::default(),
         }
     }
 }
@@ -76,8 +79,8 @@ impl Case {
     pub fn try_start(&self, engine: &dyn AnyEngine, setup: Setup) -> Result<Running, StartError> {
         let wasm = wat::parse_str(self.wat()).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
-        let Setup { plugin, configuration, environment, limits, shared } = setup;
-        let config = VmConfig { configuration, environment, limits, shared, ..VmConfig::new(bytecode.abi) };
+        let Setup { plugin, configuration, environment, limits, shared, foreign } = setup;
+        let config = VmConfig { configuration, environment, limits, shared, foreign, ..VmConfig::new(bytecode.abi) };
         let recorder = Recorder::default();
         let mut vm = Vm::start(&*engine.load(&bytecode).unwrap(), config, Box::new(recorder.clone()))?;
         let root = vm.add_plugin(Arc::new(plugin))?;

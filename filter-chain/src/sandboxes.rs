@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ContextId, FailurePolicy, Host, Plugin, SandboxKey, Shared, StartError, Vm, VmConfig, Wake};
+use portcullis_core::{
+    ContextId, FailurePolicy, ForeignFunctions, Host, Plugin, SandboxKey, Shared, StartError, Vm, VmConfig, Wake,
+};
 use slab::Slab;
 
 use crate::chain::PluginSpec;
@@ -18,6 +20,7 @@ pub(crate) struct Sandboxes {
     host: Box<dyn Fn() -> Box<dyn Host>>,
     pub(crate) shared: Shared,
     pub(crate) wake: Option<Wake>,
+    pub(crate) foreign: ForeignFunctions,
     pub(crate) vms: Slab<Sandbox>,
     pub(crate) plugins: Vec<Loaded>,
 }
@@ -47,7 +50,14 @@ pub(crate) struct Loaded {
 
 impl Sandboxes {
     pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
-        Self { host, shared: Shared::default(), wake: None, vms: Slab::new(), plugins: Vec::new() }
+        Self {
+            host,
+            shared: Shared::default(),
+            wake: None,
+            foreign: ForeignFunctions::default(),
+            vms: Slab::new(),
+            plugins: Vec::new(),
+        }
     }
 
     /// The index of a plugin: started, or the same one that runs already.
@@ -159,6 +169,7 @@ impl Sandboxes {
             limits: spec.limits.clone(),
             vm_id: spec.plugin.vm_id.clone(),
             shared: self.shared.clone(),
+            foreign: self.foreign.clone(),
             wake: self.wake.clone(),
         };
         Vm::start(spec.module.compiled(), config, (self.host)())

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_core::{
-    Access, Action, Body, CallId, CallOutcome, Direction, Headers, Host, LocalResponse, Shared, SharedStreamInfo, Wake,
-    lock,
+    Access, Action, Body, CallId, CallOutcome, Direction, ForeignFunctions, Headers, Host, LocalResponse, Shared,
+    SharedStreamInfo, Wake, lock,
 };
 use slab::Slab;
 
@@ -59,6 +59,13 @@ impl Worker {
     #[must_use]
     pub fn sharing(mut self, shared: Shared, wake: Wake) -> Self {
         (self.sandboxes.shared, self.sandboxes.wake) = (shared, Some(wake));
+        self
+    }
+
+    /// What plugins may call beyond the ABI. To be set before a chain is loaded.
+    #[must_use]
+    pub fn with_foreign_functions(mut self, functions: ForeignFunctions) -> Self {
+        self.sandboxes.foreign = functions;
         self
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct RootContext {
     pub(crate) call_response: Option<CallResponse>,
     pub(crate) status: (u32, Vec<u8>),
     pub(crate) ending: Ending,
+    /// Properties that the plugin has declared, and which of them are set once.
+    pub(crate) declared: HashMap<Vec<u8>, bool>,
 }
 
 /// How far a root is on its way out (spec: `proxy_on_done`, `proxy_done`).

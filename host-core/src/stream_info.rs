@@ -80,12 +80,13 @@ impl FilterState {
     /// The most bytes that the plugins of one stream may set, names included.
     pub(crate) const MAX_BYTES: usize = 256 << 10;
 
-    pub(crate) fn get(&self, path: &[u8]) -> Option<&[u8]> {
+    /// What was set under a path: segments with a zero byte between.
+    pub fn get(&self, path: &[u8]) -> Option<&[u8]> {
         self.values.get(path).map(Vec::as_slice)
     }
 
     /// Sets a value; says whether there was room for it.
-    pub(crate) fn set(&mut self, path: &[u8], value: &[u8]) -> bool {
+    pub fn set(&mut self, path: &[u8], value: &[u8]) -> bool {
         let old = self.values.get(path).map_or(0, |value| path.len() + value.len());
         let bytes = self.bytes - old + path.len() + value.len();
         if bytes > Self::MAX_BYTES {

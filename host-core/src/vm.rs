@@ -1,5 +1,6 @@
 //! One VM: the only way into a guest.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,7 @@ impl Vm {
             call_response: None,
             status: (0, Vec::new()),
             ending: Ending::Live,
+            declared: HashMap::new(),
         };
         let root = self.state().contexts.insert(Context::Root(context));
         let limits = self.state().config.limits.clone();

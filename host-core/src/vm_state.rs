@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::callback::CallbackId;
 use crate::capability::Capabilities;
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext};
+use crate::foreign::ForeignFunctions;
 use crate::headers::Headers;
 use crate::host::{Host, LogRecord};
 use crate::hostcall::{HostcallId, Source};
@@ -36,6 +37,8 @@ pub struct VmConfig {
     pub vm_id: String,
     /// With which VMs it shares, and how much.
     pub shared: Shared,
+    /// What its plugins may call beyond the ABI.
+    pub foreign: ForeignFunctions,
     /// Wakes its thread when [`Vm::on_queue_ready`](crate::Vm::on_queue_ready) has something to do.
     pub wake: Option<Wake>,
 }
@@ -51,6 +54,7 @@ impl VmConfig {
             limits: Limits::default(),
             vm_id: String::new(),
             shared: Shared::default(),
+            foreign: ForeignFunctions::default(),
             wake: None,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use common::{Setup, during};
 use portcullis_core::hostcall::UNIMPLEMENTED;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Caller, HostcallId, Trap, VmState, entry};
+use portcullis_core::{CallbackId, Caller, ForeignFunctions, HostcallId, Trap, VmState, entry};
 use proptest::prelude::*;
 
 /// A guest with a memory of its own between two guards, and an allocator that gives any address.
@@ -100,7 +100,7 @@ fn good(name: &str) -> Option<i64> {
     match name {
         // Each input reads `name`, which is an upstream, a header, a metric and a property below.
         "message" | "path" | "value" | "details" | "body" | "headers" | "key" | "pairs" | "data" | "upstream"
-        | "trailers" | "name" => Some(256),
+        | "trailers" | "name" | "arguments" => Some(256),
         // One empty vector.
         "iovs" => Some(512),
         "buf" | "environ" | "environ_buf" | "subscriptions" | "events" => Some(1024),
@@ -158,6 +158,7 @@ fn each_bad_pointer_is_answered_as_such_and_nothing_else_is_wrong() {
     let mut setup = Setup::new();
     setup.host = setup.host.with_upstream("plugin_name");
     setup.config.environment = vec![("K".into(), "v".into())];
+    setup.config.foreign = ForeignFunctions::default().with("plugin_name", |_| Ok(()));
     setup.during(CallbackId::on_request_body, move |caller| {
         caller.split().0[256..256 + NAME.len()].copy_from_slice(NAME);
         assert_eq!(entry::proxy_define_metric(caller, 0, 256, 11, 2048).unwrap(), 0);

@@ -7,9 +7,11 @@
 //! See `examples/embed.rs` for a host in fewer than 60 lines.
 
 mod engines;
+mod foreign;
 mod system_host;
 
 pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines};
+pub use foreign::envoy_functions;
 pub use portcullis_chain::{
     CalloutId, Chain, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId, Worker, local_response,
 };

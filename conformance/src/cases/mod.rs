@@ -8,6 +8,7 @@ mod bodies;
 mod callouts;
 mod capabilities;
 mod contexts;
+mod foreign;
 mod headers;
 mod lifecycle;
 mod limits;
@@ -35,6 +36,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "callouts", cases: callouts::CASES },
     Topic { name: "capabilities", cases: capabilities::CASES },
     Topic { name: "contexts", cases: contexts::CASES },
+    Topic { name: "foreign", cases: foreign::CASES },
     Topic { name: "headers", cases: headers::CASES },
     Topic { name: "lifecycle", cases: lifecycle::CASES },
     Topic { name: "limits", cases: limits::CASES },

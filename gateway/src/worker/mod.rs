@@ -184,7 +184,9 @@ impl Context {
 fn new_worker(plan: &Plan, queues_ready: &Arc<Notify>) -> Worker {
     let (host, queues_ready) = (plan.host.clone(), Arc::clone(queues_ready));
     let wake = Wake::new(move || queues_ready.notify_one());
-    Worker::new(move || Box::new(host.clone()) as Box<dyn Host>).sharing(plan.shared.clone(), wake)
+    Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
+        .sharing(plan.shared.clone(), wake)
+        .with_foreign_functions(portcullis::envoy_functions())
 }
 
 fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFailed> {

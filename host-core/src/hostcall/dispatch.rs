@@ -19,44 +19,59 @@ pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
     if !vm.capabilities().allows(id) {
         return deny::<O>(id, vm).map(O::into_raw);
     }
-    match handler(Hostcall { memory: GuestMemory::new(memory), vm }) {
-        Ok(Reply::Done) => Ok(O::DONE.into_raw()),
-        Ok(Reply::Answer(answer)) | Err(Failure::Answer(answer)) => Ok(answer.into_raw()),
+    let (answer, source, wanted) = match handler(Hostcall { memory: GuestMemory::new(memory), vm }) {
+        Ok(Reply::Done) => return Ok(O::DONE.into_raw()),
+        Ok(Reply::Answer(answer)) | Err(Failure::Answer(answer)) => return Ok(answer.into_raw()),
+        Err(Failure::Trap(trap)) => return Err(trap),
         Ok(Reply::Return { source, ret_ptr, ret_len }) => {
-            return_bytes::<C, O>(caller, source, ret_ptr, ret_len, None).map(O::into_raw)
+            (O::DONE, source, Wanted { address: Some(ret_ptr), len: Some(ret_len), word: None })
         }
         Ok(Reply::ReturnWithWord { source, ret_ptr, ret_len, ret_word, word }) => {
-            return_bytes::<C, O>(caller, source, ret_ptr, ret_len, Some((ret_word, word))).map(O::into_raw)
+            (O::DONE, source, Wanted { address: Some(ret_ptr), len: Some(ret_len), word: Some((ret_word, word)) })
         }
-        Err(Failure::Trap(trap)) => Err(trap),
-    }
+        Ok(Reply::ReturnIfWanted { answer, ret_ptr, ret_len }) => {
+            let unless_null = |pointer| (pointer != 0).then_some(pointer);
+            let wanted = Wanted { address: unless_null(ret_ptr), len: unless_null(ret_len), word: None };
+            (answer, Source::Reply, wanted)
+        }
+    };
+    let handed = hand_over(caller, source, &wanted)?;
+    Ok(if handed { answer } else { O::BAD_MEMORY }.into_raw())
 }
 
-/// Hands bytes to the guest (abi: "Returning variable-size data"). The only place where a hostcall
-/// re-enters the guest, hence the only one where its memory may move: everything is borrowed anew
-/// after the allocation. An empty value is address 0 and length 0, without an allocation.
-fn return_bytes<C: Caller + ?Sized, O: Outcome>(
-    caller: &mut C,
-    source: Source,
-    ret_ptr: i32,
-    ret_len: i32,
+/// Where a guest wants what it is handed.
+struct Wanted {
+    address: Option<i32>,
+    len: Option<i32>,
     word: Option<(i32, u32)>,
-) -> Result<O, Trap> {
-    let Ok(len) = u32::try_from(caller.state().source_len(source)) else { return Ok(O::BAD_MEMORY) };
-    let address = if len == 0 { 0 } else { allocate(caller, len)? };
-    if len != 0 && address == 0 {
-        return Ok(O::BAD_MEMORY);
+}
+
+/// Hands bytes to the guest (abi: "Returning variable-size data"); says whether it could. The only
+/// place where a hostcall re-enters the guest, hence the only one where its memory may move:
+/// everything is borrowed anew after the allocation. An empty value is address 0 and length 0,
+/// without an allocation.
+fn hand_over<C: Caller + ?Sized>(caller: &mut C, source: Source, wanted: &Wanted) -> Result<bool, Trap> {
+    let Ok(len) = u32::try_from(caller.state().source_len(source)) else { return Ok(false) };
+    let address = if len == 0 || wanted.address.is_none() { 0 } else { allocate(caller, len)? };
+    let copied = wanted.address.filter(|_| len != 0);
+    if copied.is_some() && address == 0 {
+        return Ok(false);
     }
     let (memory, vm) = caller.split();
     let mut memory = GuestMemory::new(memory);
     let write = |memory: &mut GuestMemory<'_>| {
-        let target = memory.slice_mut(address.cast_signed(), len.cast_signed()).ok()?;
-        (target.is_empty() || vm.copy_source(source, target)).then_some(())?;
-        memory.write_u32(ret_ptr, address).ok()?;
-        memory.write_u32(ret_len, len).ok()?;
-        word.map_or(Some(()), |(pointer, word)| memory.write_u32(pointer, word).ok())
+        if copied.is_some() {
+            let target = memory.slice_mut(address.cast_signed(), len.cast_signed()).ok()?;
+            vm.copy_source(source, target).then_some(())?;
+        }
+        for (pointer, word) in
+            [wanted.address.map(|at| (at, address)), wanted.len.map(|at| (at, len)), wanted.word].into_iter().flatten()
+        {
+            memory.write_u32(pointer, word).ok()?;
+        }
+        Some(())
     };
-    Ok(if write(&mut memory).is_some() { O::DONE } else { O::BAD_MEMORY })
+    Ok(write(&mut memory).is_some())
 }
 
 fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32) -> Result<u32, Trap> {

@@ -114,6 +114,15 @@ pub enum Reply<O = Status> {
         /// The word.
         word: u32,
     },
+    /// Hand the reply buffer to the guest where its pointers are not null, and answer this.
+    ReturnIfWanted {
+        /// The answer.
+        answer: O,
+        /// Where the guest wants the address.
+        ret_ptr: i32,
+        /// Where the guest wants the length.
+        ret_len: i32,
+    },
 }
 
 /// Bytes that are handed to the guest. They are looked up again after the allocation, because the

@@ -21,6 +21,9 @@ pub(in crate::hostcall) fn get_property(
 }
 
 /// Sets a property of the stream (spec: `proxy_set_property`).
+///
+/// `NotFound`: there is no stream. `BadArgument`: there is no room, or the plugin has declared that it
+/// is set once, and it is.
 pub(in crate::hostcall) fn set_property(
     call: Hostcall<'_>,
     path: i32,
@@ -30,7 +33,14 @@ pub(in crate::hostcall) fn set_property(
 ) -> HostcallResult {
     let (path, value) = (call.memory.slice(path, path_len)?, call.memory.slice(value, value_len)?);
     let stream = call.vm.acting_stream().ok_or(Status::NotFound)?;
-    property::write(&mut stream_info::lock(&stream.info), path, value)?;
+    let mut info = stream_info::lock(&stream.info);
+    let root = call.vm.contexts.root(stream.root);
+    let name = path.strip_suffix(&[0]).unwrap_or(path);
+    let set_once = root.and_then(|root| root.declared.get(name)).is_some_and(|set_once| *set_once);
+    if set_once && info.filter_state.get(name).is_some() {
+        Err(Status::BadArgument)?;
+    }
+    property::write(&mut info, path, value)?;
     Ok(Reply::Done)
 }
 

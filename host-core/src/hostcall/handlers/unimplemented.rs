@@ -11,7 +11,6 @@ pub const UNIMPLEMENTED: &[HostcallId] = &[
     HostcallId::proxy_grpc_send,
     HostcallId::proxy_grpc_cancel,
     HostcallId::proxy_grpc_close,
-    HostcallId::proxy_call_foreign_function,
     HostcallId::envoy_resolve_dns,
 ];
 
@@ -31,6 +30,5 @@ unimplemented_hostcalls! {
     grpc_send(i32, i32, i32, i32);
     grpc_cancel(i32);
     grpc_close(i32);
-    call_foreign_function(i32, i32, i32, i32, i32, i32);
     envoy_resolve_dns(i32, i32, i32);
 }

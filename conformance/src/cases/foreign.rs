@@ -1,0 +1,49 @@
+//! Foreign functions.
+
+use portcullis::core::ForeignFunctions;
+use portcullis::core::HostcallId::proxy_call_foreign_function;
+use portcullis::core::Status;
+
+use crate::case::Case;
+use crate::running::Setup;
+
+pub(super) const CASES: &[Case] = &[Case {
+    name: "the_guest_gets_status_and_result_where_it_wants_them",
+    guest: r#"
+            (data (i32.const 1024) "reversefailnone")
+            (func $call (param $name i32) (param $len i32) (param $ptr i32) (param $size i32) (result i32)
+                (call $proxy_call_foreign_function
+                    (local.get $name) (local.get $len) (i32.const 1024) (i32.const 3)
+                    (local.get $ptr) (local.get $size)))
+            (func (export "proxy_on_tick") (param i32)
+                (i64.store (i32.const 1100) (i64.const -1))
+                (call $report (call $call (i32.const 1024) (i32.const 7) (i32.const 1100) (i32.const 1104)))
+                (call $dump (i32.load (i32.const 1100)) (i32.load (i32.const 1104)))
+                (call $report (call $call (i32.const 1031) (i32.const 4) (i32.const 1100) (i32.const 1104)))
+                (call $dump (i32.load (i32.const 1100)) (i32.load (i32.const 1104)))
+                (i64.store (i32.const 1100) (i64.const -1))
+                (call $report (call $call (i32.const 1035) (i32.const 4) (i32.const 1100) (i32.const 1104)))
+                (call $report64 (i64.load (i32.const 1100)))
+                (call $report (call $call (i32.const 1024) (i32.const 7) (i32.const 0) (i32.const 1104)))
+                (call $report (i32.load (i32.const 1104)))
+                (call $report (i32.load (i32.const 0)))
+                (call $report (call $call (i32.const 1024) (i32.const 7) (i32.const 65533) (i32.const 0)))
+                (call $report (call $call (i32.const -8) (i32.const 16) (i32.const 0) (i32.const 0))))
+        "#,
+    hostcalls: &[proxy_call_foreign_function],
+    spec: "v0.2.1#proxy_call_foreign_function",
+    run: |case, engine| {
+        let foreign = ForeignFunctions::default()
+            .with("reverse", |call| {
+                call.result.extend(call.arguments.iter().rev());
+                Ok(())
+            })
+            .with("fail", |call| {
+                call.result.extend_from_slice(b"why");
+                Err(Status::BadArgument)
+            });
+        let mut guest = case.start_with(engine, Setup { foreign, ..Setup::default() });
+        guest.tick().unwrap();
+        assert_eq!(guest.seen(), ["0", "ver", "2", "why", "1", "-1", "0", "3", "-1", "6", "6"]);
+    },
+}];

@@ -1,0 +1,34 @@
+//! Foreign functions (spec: "Foreign function interface").
+
+use crate::abi::Status;
+use crate::foreign::ForeignCall;
+use crate::hostcall::{Hostcall, HostcallResult, Reply};
+
+/// Calls a function that the host offers beyond the ABI (spec: `proxy_call_foreign_function`). The
+/// guest gets the function's status, and what it produced, even if it failed; null pointers say
+/// that it does not want it.
+///
+/// `NotFound`: there is no such function; nothing is written then.
+pub(in crate::hostcall) fn call_foreign_function(
+    call: Hostcall<'_>,
+    name: i32,
+    name_len: i32,
+    arguments: i32,
+    arguments_len: i32,
+    ret_ptr: i32,
+    ret_len: i32,
+) -> HostcallResult {
+    let name = call.memory.slice(name, name_len)?;
+    let arguments = call.memory.slice(arguments, arguments_len)?;
+    let function = call.vm.config.foreign.get(name).ok_or(Status::NotFound)?;
+    for pointer in [ret_ptr, ret_len] {
+        if pointer != 0 {
+            call.memory.check_u32(pointer)?;
+        }
+    }
+    let mut result = std::mem::take(&mut call.vm.reply);
+    result.clear();
+    let answer = function(&mut ForeignCall::new(arguments, &mut result, call.vm)).err().unwrap_or(Status::Ok);
+    call.vm.reply = result;
+    Ok(Reply::ReturnIfWanted { answer, ret_ptr, ret_len })
+}

@@ -1,0 +1,48 @@
+use portcullis_core::{ForeignCall, Status};
+use prost::Message;
+
+/// `envoy.source.extensions.common.wasm.SetEnvoyFilterStateArguments`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SetFilterState {
+    #[prost(string, tag = "1")]
+    pub(super) path: String,
+    #[prost(string, tag = "2")]
+    pub(super) value: String,
+    #[prost(int32, tag = "3")]
+    pub(super) span: i32,
+}
+
+/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DeclareProperty {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(bool, tag = "2")]
+    pub(super) readonly: bool,
+    #[prost(int32, tag = "3")]
+    pub(super) kind: i32,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) schema: Vec<u8>,
+    #[prost(int32, tag = "5")]
+    pub(super) span: i32,
+}
+
+pub(super) fn set_filter_state(call: &mut ForeignCall<'_>) -> Result<(), Status> {
+    let SetFilterState { path, value, .. } = decode(call)?;
+    let path = [b"filter_state\0", path.as_bytes()].concat();
+    let set = call.with_stream(|info| info.filter_state.set(&path, value.as_bytes()));
+    match set {
+        Some(true) => Ok(()),
+        Some(false) => Err(Status::BadArgument),
+        None => Err(Status::NotFound),
+    }
+}
+
+pub(super) fn declare(call: &mut ForeignCall<'_>) -> Result<(), Status> {
+    let DeclareProperty { name, readonly, .. } = decode(call)?;
+    if call.declare_property(name.as_bytes(), readonly) { Ok(()) } else { Err(Status::BadArgument) }
+}
+
+pub(super) fn decode<M: Message + Default>(call: &ForeignCall<'_>) -> Result<M, Status> {
+    M::decode(call.arguments).map_err(|_| Status::BadArgument)
+}

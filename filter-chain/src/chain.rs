@@ -58,9 +58,21 @@ impl Module {
     /// # Errors
     /// It is no Proxy-Wasm module, or the engine cannot compile it.
     pub fn load(engine: &dyn AnyEngine, code: Bytes) -> Result<Self, LoadError> {
+        Self::load_by(engine.name(), code, |bytecode| engine.load(bytecode))
+    }
+
+    /// Judges a module, and lets `compile` make it run on the engine of this name.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, or `compile` fails.
+    pub fn load_by(
+        engine: &'static str,
+        code: Bytes,
+        compile: impl FnOnce(&Bytecode<'_>) -> Result<Box<dyn AnyModule>, EngineError>,
+    ) -> Result<Self, LoadError> {
         let bytecode = Bytecode::judge(&code)?;
-        let (compiled, abi) = (engine.load(&bytecode)?, bytecode.abi);
-        Ok(Self { engine: engine.name(), code, abi, compiled })
+        let (compiled, abi) = (compile(&bytecode)?, bytecode.abi);
+        Ok(Self { engine, code, abi, compiled })
     }
 
     /// A module that an engine made without bytecode, for tests.
@@ -78,7 +90,8 @@ impl Module {
         self.engine
     }
 
-    pub(crate) fn compiled(&self) -> &dyn AnyModule {
+    /// What makes its guests.
+    pub fn compiled(&self) -> &dyn AnyModule {
         &*self.compiled
     }
 }

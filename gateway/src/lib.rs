@@ -9,12 +9,13 @@
 //! | `plugins`, `host` | compiling plugins, and what they are given |
 //! | `convert` | between HTTP messages and header maps |
 //! | `metrics`, `admin` | Prometheus, and the admin interface |
-//! | [`abi`] | the tables of the ABI as text |
+//! | [`abi`], [`engines`] | the tables of the ABI, and of the engines, as text |
 
 pub mod abi;
 mod admin;
 pub mod config;
 mod convert;
+pub mod engines;
 mod host;
 mod metrics;
 pub mod net;

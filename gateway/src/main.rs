@@ -1,10 +1,12 @@
 //! The `portcullis` command.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use portcullis::core::EngineSettings;
+use portcullis::{CodeCache, PrecompileError};
 use portcullis_gateway::config::Config;
 use portcullis_gateway::server::{Gateway, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,6 +42,10 @@ enum Command {
     Serve {
         /// The configuration (YAML).
         file: PathBuf,
+
+        /// Run all plugins on this engine, whatever `runtime` says; `portcullis engines` lists them.
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
     },
     /// Check a configuration and start its plugins once, without listening.
     ///
@@ -47,7 +53,42 @@ enum Command {
     Check {
         /// The configuration (YAML).
         file: PathBuf,
+
+        /// Run all plugins on this engine, whatever `runtime` says; `portcullis engines` lists them.
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
     },
+    /// Compile a plugin ahead, for a machine like this one.
+    ///
+    /// Writes the plugin with its machine code in it, which other hosts skip. A gateway whose
+    /// `code_cache` has the same key runs that code without compiling; with another key, engine,
+    /// version or CPU it compiles the plugin as if the code were not there. Compile the output again
+    /// with another --engine to have both.
+    ///
+    /// Machine code is run without being checked: whoever can read the key can make a gateway run
+    /// code of their choice.
+    Compile {
+        /// The plugin (.wasm).
+        plugin: PathBuf,
+
+        /// Where to write the plugin with its code.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+
+        /// The folder whose key seals the code; made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        code_cache: PathBuf,
+
+        /// The engine to compile for; the default engine if none is named.
+        #[arg(long, value_name = "NAME", default_value = "")]
+        engine: String,
+
+        /// `limits.stack` of the VMs that will run it, in bytes.
+        #[arg(long, value_name = "BYTES", default_value_t = EngineSettings::default().stack)]
+        stack: usize,
+    },
+    /// List the engines in this binary, with versions and what each can enforce.
+    Engines,
     /// Print the tables of the ABI: every hostcall and callback with its type, versions, and
     /// whether it is implemented.
     Abi,
@@ -57,8 +98,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(&arguments);
     let result = match &arguments.command {
-        Command::Serve { file } => serve(file),
-        Command::Check { file } => check(file),
+        Command::Serve { file, engine } => serve(file, engine.as_deref()),
+        Command::Check { file, engine } => check(file, engine.as_deref()),
+        Command::Compile { plugin, output, code_cache, engine, stack } => {
+            compile(plugin, output, code_cache, engine, &EngineSettings { stack: *stack })
+        }
+        Command::Engines => print(&portcullis_gateway::engines::text()),
         Command::Abi => print(&portcullis_gateway::abi::text()),
     };
     match result {
@@ -70,8 +115,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(file: &PathBuf) -> Result<(), ServeError> {
-    let running = Gateway::prepare(Config::load(file)?)?.serve()?;
+fn serve(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
+    let running = Gateway::prepare_on(Config::load(file)?, engine)?.serve()?;
     let stopped = async {
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(mut term), Ok(mut interrupt)) => tokio::select! {
@@ -84,11 +129,36 @@ fn serve(file: &PathBuf) -> Result<(), ServeError> {
     Ok(running.until(stopped)?)
 }
 
-fn check(file: &PathBuf) -> Result<(), ServeError> {
+fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
     let config = Config::load(file)?;
     let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
-    Gateway::prepare(config)?.rehearse()?;
+    Gateway::prepare_on(config, engine)?.rehearse()?;
     print(&format!("{}: ok: {listeners} listener(s), {clusters} cluster(s)\n", file.display()))
+}
+
+fn compile(
+    plugin: &Path,
+    output: &Path,
+    code_cache: &Path,
+    engine: &str,
+    settings: &EngineSettings,
+) -> Result<(), ServeError> {
+    let cannot = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |error| ServeError::File { operation, path, error }
+    };
+    let cache = CodeCache::open(code_cache)?;
+    let engine = portcullis::engine(engine)?.engine.start(settings).map_err(PrecompileError::from)?;
+    let wasm = std::fs::read(plugin).map_err(cannot("read", plugin))?;
+    let with_code = cache.precompile(&*engine, &wasm)?;
+    std::fs::write(output, &with_code).map_err(cannot("write", output))?;
+    print(&format!(
+        "{}: {} with code for {} ({} bytes)\n",
+        output.display(),
+        plugin.display(),
+        engine.name(),
+        with_code.len()
+    ))
 }
 
 /// A closed pipe (`portcullis abi | head`) is no error.

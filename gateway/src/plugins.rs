@@ -2,24 +2,28 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use portcullis::core::{AnyEngine, Capabilities, EngineSettings, FailurePolicy, Plugin};
-use portcullis::{Module, PluginSpec};
+use portcullis::{CodeCache, CodeSource, EngineInfo, LoadError, Module, PluginSpec};
 
 use crate::config::{self, Code, ConfigError, Located};
 
 /// Compiles modules, each once however many plugins use it.
 #[derive(Default)]
 pub(crate) struct Compiler {
-    engines: HashMap<String, Box<dyn AnyEngine>>,
-    modules: HashMap<(String, Code), Arc<Module>>,
+    /// The engine of all plugins, whatever they ask for.
+    engine: Option<&'static EngineInfo>,
+    cache: Option<CodeCache>,
+    engines: HashMap<(&'static str, EngineSettings), Box<dyn AnyEngine>>,
+    modules: HashMap<(&'static str, EngineSettings, Code), Arc<Module>>,
 }
 
 impl Compiler {
     /// A compiler that has started no engine yet.
-    pub(crate) fn new() -> Self {
-        Self::default()
+    pub(crate) fn new(engine: Option<&'static EngineInfo>, cache: Option<CodeCache>) -> Self {
+        Self { engine, cache, ..Self::default() }
     }
 
     /// Compiles the plugins of a chain.
@@ -49,45 +53,52 @@ impl Compiler {
         Ok(PluginSpec {
             vm_configuration: Bytes::copy_from_slice(&vm.configuration),
             environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            limits: vm.limits.clone(),
             ..PluginSpec::new(own, module)
         })
     }
 
     fn module(&mut self, plugin: &config::Plugin) -> Result<Arc<Module>, ConfigError> {
-        let runtime = plugin.vm.runtime.as_ref();
-        let name = runtime.map_or("", |runtime| &runtime.value);
-        let key = (name.to_owned(), plugin.vm.code.clone());
+        let info = self.choose(plugin)?;
+        let settings = EngineSettings::from(&plugin.vm.limits);
+        let key = (info.name, settings.clone(), plugin.vm.code.clone());
         if let Some(module) = self.modules.get(&key) {
             return Ok(Arc::clone(module));
         }
-        let origin = &plugin.origin;
-        if !self.engines.contains_key(name) {
-            let origin = runtime.map_or(origin, |runtime| &runtime.origin);
-            let help = "leave runtime out for the default engine; `portcullis engines` lists what is built in";
-            let choice = portcullis::engine(name).map_err(|error| origin.diagnostic(error.to_string(), help))?;
-            let engine = choice.engine.start(&EngineSettings::default());
-            let engine = engine.map_err(|error| origin.diagnostic(error.to_string(), help))?;
-            self.engines.insert(name.to_owned(), engine);
-        }
-        let (what, code) = match &plugin.vm.code {
-            Code::File(path) => {
-                let code = std::fs::read(path).map_err(|error| {
-                    origin.diagnostic(format!("cannot read {}: {error}", path.display()), "correct code.local.filename")
-                })?;
-                (path.display().to_string(), code)
+        let (what, code) = read(plugin)?;
+        let engine = match self.engines.entry((info.name, settings)) {
+            std::collections::hash_map::Entry::Occupied(engine) => engine.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                let engine = info.start(&place.key().1);
+                let help = "choose another engine; `portcullis engines` lists what is built in";
+                place.insert(engine.map_err(|error| plugin.origin.diagnostic(error.to_string(), help))?)
             }
-            Code::Bytes(bytes) => ("inline_bytes".to_owned(), bytes.clone()),
-            Code::Text(text) => ("inline_string".to_owned(), text.clone().into_bytes()),
         };
-        let engine = self.engines.get(name).map(|engine| &**engine);
-        let module = engine.map(|engine| Module::load(engine, code.into()));
-        let module = module.transpose().map_err(|error| {
-            origin
-                .diagnostic(format!("{what}: {error}"), "build the module as a Proxy-Wasm plugin, or correct the path")
+        let module = load(self.cache.as_ref(), &**engine, code, &what).map_err(|error| {
+            let help = "build the module as a Proxy-Wasm plugin, or correct the path";
+            plugin.origin.diagnostic(format!("{what}: {error}"), help)
         })?;
-        let module = module.map(Arc::new).ok_or_else(|| origin.diagnostic("no engine", "report this as a bug"))?;
+        let module = Arc::new(module);
         self.modules.insert(key, Arc::clone(&module));
         Ok(module)
+    }
+
+    /// The engine for a plugin, which the operator may not have named.
+    fn choose(&self, plugin: &config::Plugin) -> Result<&'static EngineInfo, ConfigError> {
+        if let Some(engine) = self.engine {
+            return Ok(engine);
+        }
+        let runtime = plugin.vm.runtime.as_ref();
+        let origin = runtime.map_or(&plugin.origin, |runtime| &runtime.origin);
+        let name = runtime.map_or("", |runtime| &runtime.value);
+        let help = "leave runtime out for the default engine; `portcullis engines` lists what is built in";
+        let choice = portcullis::engine(name).map_err(|error| origin.diagnostic(error.to_string(), help))?;
+        if choice.is_substitute {
+            let message = format!("the runtime {name} is Envoy's alone; {} takes its place", choice.engine.name);
+            let help = "leave runtime out, or name an engine of `portcullis engines`";
+            tracing::warn!("{}", origin.diagnostic(message, help));
+        }
+        Ok(choice.engine)
     }
 }
 
@@ -95,6 +106,44 @@ impl std::fmt::Debug for Compiler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Compiler").field("modules", &self.modules.len()).finish_non_exhaustive()
     }
+}
+
+/// The code of a plugin, and what to call it.
+fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
+    Ok(match &plugin.vm.code {
+        Code::File(path) => {
+            let code = std::fs::read(path).map_err(|error| {
+                let message = format!("cannot read {}: {error}", path.display());
+                plugin.origin.diagnostic(message, "correct code.local.filename")
+            })?;
+            (path.display().to_string(), code)
+        }
+        Code::Bytes(bytes) => ("inline_bytes".to_owned(), bytes.clone()),
+        Code::Text(text) => ("inline_string".to_owned(), text.clone().into_bytes()),
+    })
+}
+
+fn load(cache: Option<&CodeCache>, engine: &dyn AnyEngine, code: Vec<u8>, what: &str) -> Result<Module, LoadError> {
+    let (start, name) = (Instant::now(), engine.name());
+    let Some(cache) = cache else {
+        let module = Module::load(engine, code.into())?;
+        tracing::debug!(module = what, engine = name, elapsed = ?start.elapsed(), "compiled");
+        return Ok(module);
+    };
+    let loaded = cache.load(engine, &code)?;
+    let elapsed = start.elapsed();
+    if let Some((file, why)) = &loaded.rejected {
+        tracing::warn!(module = what, file = %file.display(), "compiled code {why}; the module was compiled anew");
+    }
+    match &loaded.source {
+        CodeSource::Folder(file) => {
+            tracing::debug!(module = what, engine = name, ?elapsed, file = %file.display(), "taken from the code cache");
+        }
+        CodeSource::Plugin => tracing::debug!(module = what, engine = name, ?elapsed, "taken from the plugin itself"),
+        CodeSource::NotKept(error) => tracing::warn!(module = what, "compiled code is not kept: {error}"),
+        _ => tracing::debug!(module = what, engine = name, ?elapsed, "compiled"),
+    }
+    Ok(loaded.module)
 }
 
 fn capabilities(names: Option<&[Located]>) -> Result<Capabilities, ConfigError> {

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use portcullis::SystemClock;
 use portcullis::core::Shared;
+use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, PrecompileError, SystemClock};
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
@@ -48,6 +48,25 @@ pub enum ServeError {
     /// A socket.
     #[error(transparent)]
     Bind(#[from] listen::BindError),
+    /// The engine for all plugins.
+    #[error(transparent)]
+    Engine(#[from] EngineChoiceError),
+    /// The folder of compiled code.
+    #[error("code_cache: {0}")]
+    CodeCache(#[from] CodeCacheError),
+    /// Compiling a plugin ahead.
+    #[error(transparent)]
+    Precompile(#[from] PrecompileError),
+    /// A file that a command names.
+    #[error("cannot {operation} {}: {error}", path.display())]
+    File {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// A thread or runtime.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -59,11 +78,21 @@ impl Gateway {
     /// # Errors
     /// What is wrong, where it stands in the configuration.
     pub fn prepare(config: Config) -> Result<Self, ServeError> {
+        Self::prepare_on(config, None)
+    }
+
+    /// The same, with all plugins on the engine of this name, whatever they ask for.
+    ///
+    /// # Errors
+    /// Those of [`Self::prepare`]; there is no such engine.
+    pub fn prepare_on(config: Config, engine: Option<&str>) -> Result<Self, ServeError> {
+        let engine = engine.map(portcullis::engine).transpose()?.map(|choice| choice.engine);
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
         let metrics = Metrics::install();
-        let mut compiler = Compiler::new();
+        let cache = config.code_cache.as_deref().map(CodeCache::open).transpose()?;
+        let mut compiler = Compiler::new(engine, cache);
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
         let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
@@ -106,7 +135,8 @@ impl Gateway {
                     let _ = report.send(Err(error));
                 }
             };
-            workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+            let thread = std::thread::Builder::new().name(format!("worker-{index}")).stack_size(self.stack_size());
+            workers.push(thread.spawn(run)?);
         }
         let mut running = Running { addresses, admin: None, stop, workers, admin_task: None };
         drop(report);
@@ -137,6 +167,15 @@ impl Gateway {
             tracing::info!(%address, "admin interface");
         }
         Ok(running)
+    }
+
+    /// What a worker's thread needs: the stack of the guests, and twice as much for the host that they call.
+    fn stack_size(&self) -> usize {
+        const HOST: usize = 1 << 20;
+        let chains = self.plan.listeners.iter().flat_map(|listener| {
+            std::iter::once(&listener.plugins).chain(listener.route_plugins.iter().flatten()).flatten()
+        });
+        HOST + 3 * chains.map(|plugin| plugin.limits.stack).max().unwrap_or_default()
     }
 
     /// For each worker, a socket for each listener.

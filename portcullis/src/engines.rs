@@ -98,6 +98,11 @@ pub fn engines() -> &'static [EngineInfo] {
     ENGINES
 }
 
+/// The engines that are not built in, each by its name, which is also the cargo feature that brings it.
+pub fn missing_engines() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().copied().filter(|known| ENGINES.iter().all(|engine| engine.name != *known))
+}
+
 /// Finds an engine by its own name, or by Envoy's (`envoy.wasm.runtime.wasmtime`). The empty name
 /// and Envoy's other runtimes (`envoy.wasm.runtime.v8`, `.wamr`) mean the default.
 ///

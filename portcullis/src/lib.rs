@@ -6,11 +6,13 @@
 //!
 //! See `examples/embed.rs` for a host in fewer than 60 lines.
 
+mod code_cache;
 mod engines;
 mod foreign;
 mod system_host;
 
-pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines};
+pub use code_cache::{CodeCache, CodeCacheError, CodeSource, LoadedCode, PrecompileError};
+pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines, missing_engines};
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
     CalloutId, Chain, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId, Worker, local_response,

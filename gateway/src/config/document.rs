@@ -84,6 +84,11 @@ impl<'d> Document<'d> {
         candidates.into_iter().flatten().find(|path| path.is_file())
     }
 
+    /// A path as it is meant where the file need not exist: relative to the configuration.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        Path::new(&*self.file).parent().map_or_else(|| path.into(), |folder| folder.join(path))
+    }
+
     /// Ends the reading with what was read and the notices, or with the errors.
     pub(super) fn finish<T>(self, result: Read<T>) -> Result<(T, Vec<Diagnostic>), ConfigError> {
         match result {

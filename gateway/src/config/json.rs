@@ -24,6 +24,7 @@ impl Config {
             "workers": self.workers,
             "admin": self.admin.map(|address| address.to_string()),
             "shutdown_timeout": duration::format(self.shutdown_timeout),
+            "code_cache": self.code_cache.as_ref().map(|folder| folder.to_string_lossy()),
             "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
             "clusters": self.clusters.iter().map(cluster).collect::<Vec<_>>(),
             "notices": self.notices.iter().map(Diagnostic::to_string).collect::<Vec<_>>(),
@@ -132,6 +133,16 @@ fn vm(vm: &VmConfig) -> Value {
         "code": { "local": code },
         "configuration": configuration(&vm.configuration),
         "environment_variables": { "key_values": Map::from_iter(variables) },
+        "limits": {
+            "memory": vm.limits.memory,
+            "table_elements": vm.limits.table_elements,
+            "stack": vm.limits.stack,
+            "deadline": duration::format(vm.limits.deadline),
+            "start_deadline": duration::format(vm.limits.start_deadline),
+            "callouts": vm.limits.callouts,
+            "metrics": vm.limits.metrics,
+            "buffer": vm.limits.buffer,
+        },
     })
 }
 

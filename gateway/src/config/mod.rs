@@ -23,6 +23,7 @@ mod files;
 mod filter_entry;
 mod json;
 mod library;
+mod limits;
 mod listener;
 mod mapping;
 mod nearest;
@@ -39,7 +40,7 @@ mod vm;
 mod yaml;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use document::{Document, Read};
@@ -67,6 +68,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
+    /// The folder where compiled code is kept, if it is.
+    pub code_cache: Option<PathBuf>,
     /// Where requests come in; at least one.
     pub listeners: Vec<Listener>,
     /// Where requests go.
@@ -120,7 +123,7 @@ impl Config {
     }
 }
 
-const KEYS: &[&str] = &["workers", "admin", "shutdown_timeout", "plugins", "listeners", "clusters"];
+const KEYS: &[&str] = &["workers", "admin", "shutdown_timeout", "code_cache", "plugins", "listeners", "clusters"];
 
 const ENVOY_FILE: Refused = (
     "static_resources",
@@ -137,6 +140,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));
     let admin = mapping.optional("admin", |address| admin(address, &mut addresses));
     let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
+    let code_cache = mapping.optional("code_cache", |path| Ok(path.document.beside(&path.name()?)));
     let listeners = mapping.required("listeners", listener::NO_LISTENER, |listeners| {
         listener::read_all(listeners, &scope, &mut addresses)
     });
@@ -145,6 +149,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         workers: workers? as usize,
         admin: admin?,
         shutdown_timeout: shutdown_timeout?,
+        code_cache: code_cache?,
         listeners: listeners?,
         clusters: clusters?,
         notices: Vec::new(),

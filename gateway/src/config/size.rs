@@ -1,24 +1,42 @@
 //! Sizes in bytes: `65536`, `64KiB`, `1MiB`.
 
+use std::ops::RangeInclusive;
+
 use super::document::Read;
 use super::value::{Kind, Value};
 
-/// Reads a size of at least one byte.
+/// Reads a size from one byte to 1 GiB.
 pub(super) fn read(value: &Value<'_>) -> Read<usize> {
+    between(value, 1..=LARGEST)
+}
+
+/// Reads a size in a range of bytes.
+pub(super) fn between(value: &Value<'_>, range: RangeInclusive<u64>) -> Read<usize> {
     let parsed = match value.kind() {
         Kind::Integer(number) => u64::try_from(number).map_err(|_| "a size cannot be negative".to_owned()),
         Kind::String(text) => parse(text),
         _ => Err("write a number of bytes, or one with KiB or MiB".to_owned()),
     };
-    parsed.and_then(check).map_err(|help| value.expected("a size such as 65536, 64KiB or 1MiB", help))
+    parsed
+        .and_then(|bytes| check(bytes, &range))
+        .map_err(|help| value.expected("a size such as 65536, 64KiB or 1MiB", help))
 }
 
 const LARGEST: u64 = 1 << 30;
 
-fn check(bytes: u64) -> Result<usize, String> {
+fn check(bytes: u64, range: &RangeInclusive<u64>) -> Result<usize, String> {
     match usize::try_from(bytes) {
-        Ok(size) if (1..=LARGEST).contains(&bytes) => Ok(size),
-        _ => Err("choose one from 1 byte to 1GiB".to_owned()),
+        Ok(size) if range.contains(&bytes) => Ok(size),
+        _ => Err(format!("choose one from {} to {}", shown(*range.start()), shown(*range.end()))),
+    }
+}
+
+/// A size in the largest unit that it is a multiple of.
+fn shown(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(scale, _)| bytes.is_multiple_of(*scale)) {
+        Some((scale, unit)) => format!("{}{unit}", bytes / scale),
+        None => format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" }),
     }
 }
 
@@ -69,7 +87,7 @@ mod tests {
             ("2GiB", "choose one from 1 byte to 1GiB"),
             ("0", "choose one from 1 byte to 1GiB"),
         ] {
-            assert_eq!(parse(text).and_then(check), Err(remedy.to_owned()), "{text}");
+            assert_eq!(parse(text).and_then(|bytes| check(bytes, &(1..=LARGEST))), Err(remedy.to_owned()), "{text}");
         }
     }
 }

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use portcullis::core::Limits;
+
 use super::any;
 use super::base64;
 use super::document::Read;
 use super::environment::{self, Environment};
 use super::error::Located;
 use super::files;
+use super::limits;
 use super::mapping::Refused;
 use super::value::Value;
 
@@ -25,6 +28,8 @@ pub struct VmConfig {
     pub configuration: Vec<u8>,
     /// What the code sees as its environment.
     pub environment: Environment,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// Where the bytes of a module are.
@@ -59,6 +64,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let code = mapping.required("code", "add `code: {local: {filename: plugin.wasm}}`", code);
     let configuration = mapping.or("configuration", Vec::new(), any::read);
     let environment = mapping.or("environment_variables", Environment::default(), environment::read);
+    let limits = mapping.or("limits", Limits::default(), limits::read);
     for (key, why) in IGNORED {
         let ignored = mapping.get(key).map(|flag| (flag, flag.boolean()));
         if let Some((flag, Ok(true))) = ignored {
@@ -71,6 +77,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         code: code?,
         configuration: configuration?,
         environment: environment?,
+        limits: limits?,
     })
 }
 
@@ -80,13 +87,14 @@ const KEYS: &[&str] = &[
     "code",
     "configuration",
     "environment_variables",
+    "limits",
     "allow_precompiled",
     "nack_on_code_cache_miss",
 ];
 
 /// Keys that Envoy has and that change nothing here.
 const IGNORED: &[(&str, &str)] = &[
-    ("allow_precompiled", "code is always compiled from the module itself"),
+    ("allow_precompiled", "compiled code is used where `code_cache` allows it"),
     ("nack_on_code_cache_miss", "code is never fetched"),
 ];
 

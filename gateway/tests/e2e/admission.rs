@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use portcullis_gateway::config::Config;
+use portcullis_gateway::server::Gateway;
+
 use crate::harness::wat::{module, write};
-use crate::harness::{Gate, Setup, get, logs, plugin, run};
+use crate::harness::{Gate, Setup, get, guest, logs, plugin, run};
 
 /// A plugin at line 7, column 9 of its file.
 fn refusal(code: &Path) -> String {
@@ -102,8 +105,25 @@ fn capabilities_and_engines_that_do_not_exist() {
     let error = Setup::echo().plugin("bad", &wat, more).refusal();
     assert!(error.starts_with("gateway.yaml:7:") && error.contains("proxy_logg"), "{error}");
     let text = Setup::echo().plugin("bad", &wat, "").text().replace("vm_config: {", "vm_config: {runtime: wasm3, ");
-    let error = Gate::try_start(&text).err().unwrap();
-    assert!(error.starts_with("gateway.yaml:7:") && error.contains("wasm3"), "{error}");
+    let config = Config::parse("gateway.yaml", &text).unwrap();
+    let error = Gateway::prepare(config.clone()).err().unwrap().to_string();
+    assert!(error.starts_with("gateway.yaml:7:") && error.contains("there is no engine \"wasm3\""), "{error}");
+    assert!(
+        Gateway::prepare_on(config.clone(), Some("wasmtime")).is_ok(),
+        "an engine for all is the only one asked for"
+    );
+    let error = Gateway::prepare_on(config, Some("wasm4")).err().unwrap().to_string();
+    assert!(error.starts_with("there is no engine \"wasm4\"; this binary has wasmtime"), "{error}");
+}
+
+/// Envoy's own runtimes mean the default engine.
+#[test]
+fn envoys_runtimes_are_taken_for_the_default() {
+    run(async {
+        let text = Setup::echo().plugin("envoys", &guest("header_tour"), "").text();
+        let gate = Gate::start(&text.replace("vm_config: {", "vm_config: {runtime: envoy.wasm.runtime.v8, "));
+        assert_eq!(gate.h1().await.ask(get("/hello")).await.status, 200);
+    });
 }
 
 /// A capability that is not allowed is denied, and the plugin runs on.

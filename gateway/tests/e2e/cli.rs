@@ -65,10 +65,69 @@ fn abi_prints_the_tables() {
 }
 
 #[test]
+fn engines_are_listed_with_what_they_can_enforce() {
+    let output = portcullis(&["engines"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = text(&output.stdout);
+    assert!(text.lines().next().unwrap().contains("wasmtime (default)"), "{text}");
+    for info in portcullis::engines() {
+        assert!(text.contains(info.name) && text.contains(info.version), "{text}");
+    }
+    for (feature, _) in portcullis::engines()[0].features.list() {
+        assert!(text.lines().any(|line| line.starts_with(feature) && line.contains("yes")), "{feature}: {text}");
+    }
+    for name in portcullis::missing_engines() {
+        assert!(text.contains(&format!("{name}: not in this binary; build it with `--features {name}`")), "{text}");
+    }
+}
+
+#[test]
+fn a_plugin_that_was_compiled_ahead_is_not_compiled_again() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache");
+    let _ = std::fs::remove_dir_all(&folder);
+    let (code, wasm) = (folder.to_str().unwrap(), guest("header_tour"));
+    let ahead = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ahead.wasm");
+    let arguments = ["compile", wasm.to_str().unwrap(), "-o", ahead.to_str().unwrap(), "--code-cache", code];
+    let output = portcullis(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("with code for wasmtime"), "{}", text(&output.stdout));
+    let log = |plugin: &Path| {
+        let config = format!("code_cache: {code}\n{}", Setup::echo().plugin("ahead", plugin, "").text());
+        let config = file("ahead.yaml", &config);
+        let output = portcullis(&["--log", "debug", "check", config.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    assert!(log(&ahead).contains("taken from the plugin itself"));
+    assert!(log(&wasm).contains("compiled"));
+    assert!(log(&wasm).contains("taken from the code cache"));
+    std::fs::write(folder.join("key"), [7; 32]).unwrap();
+    assert!(log(&ahead).contains(" compiled"), "another key");
+}
+
+#[test]
+fn what_cannot_be_compiled_ahead_says_why() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache-errors");
+    let compile = |plugin: &str, more: &[&str]| {
+        let output = portcullis(&[&["compile", plugin, "-o", "/dev/null"], more].concat());
+        assert_ne!(output.status.code(), Some(0));
+        text(&output.stderr)
+    };
+    let cache = ["--code-cache", folder.to_str().unwrap()];
+    assert!(compile("/nowhere.wasm", &cache).contains("cannot read /nowhere.wasm: No such file"));
+    assert!(compile("/nowhere.wasm", &[]).contains("--code-cache"));
+    assert!(compile("Cargo.toml", &cache).contains("not a WebAssembly module"));
+    let wasm = guest("header_tour");
+    assert!(
+        compile(wasm.to_str().unwrap(), &[&cache[..], &["--engine", "wasm3"]].concat()).contains("no engine \"wasm3\"")
+    );
+}
+
+#[test]
 fn help_is_worth_reading() {
     let output = portcullis(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
-    for word in ["serve", "check", "abi", "quickstart.yaml", "--log"] {
+    for word in ["serve", "check", "compile", "engines", "abi", "quickstart.yaml", "--log"] {
         assert!(text(&output.stdout).contains(word), "{word}");
     }
     assert_eq!(portcullis(&["--version"]).status.code(), Some(0));

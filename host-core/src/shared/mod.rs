@@ -114,8 +114,7 @@ impl Space {
             None => lock(&self.queues).get(name).cloned(),
             Some(vm_id) => {
                 let space = lock(&self.registry.spaces).get(vm_id)?.upgrade()?;
-                let queue = lock(&space.queues).get(name).cloned();
-                queue
+                lock(&space.queues).get(name).cloned()
             }
         }
     }
@@ -212,7 +211,7 @@ mod tests {
                     let space = shared.space("vm");
                     for _ in 0..1000 {
                         loop {
-                            let (value, cas) = get(&space, b"n").unwrap_or((vec![0; 8], 0));
+                            let (value, cas) = get(&space, b"n").unwrap_or_else(|| (vec![0; 8], 0));
                             let count = u64::from_le_bytes(value.try_into().unwrap_or_default()) + 1;
                             // An unconditional first write could undo another's.
                             let cas = if cas == 0 { u32::MAX } else { cas };

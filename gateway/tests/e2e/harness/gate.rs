@@ -9,6 +9,9 @@ use portcullis_gateway::server::{Gateway, Running};
 
 use super::{Client, Upstream, get};
 
+/// The engine that runs all plugins of these tests, instead of the default one.
+const ENGINE: &str = "PORTCULLIS_TEST_ENGINE";
+
 /// A gateway that serves.
 pub(crate) struct Gate {
     pub(crate) running: Running,
@@ -120,7 +123,8 @@ impl Gate {
 
     pub(crate) fn try_start(text: &str) -> Result<Self, String> {
         let config = Config::parse("gateway.yaml", text).map_err(|error| error.to_string())?;
-        let gateway = Gateway::prepare(config).map_err(|error| error.to_string())?;
+        let engine = std::env::var(ENGINE).ok();
+        let gateway = Gateway::prepare_on(config, engine.as_deref()).map_err(|error| error.to_string())?;
         Ok(Self { running: gateway.serve().map_err(|error| error.to_string())? })
     }
 

@@ -14,6 +14,11 @@ pub(crate) fn plugin(callbacks: &[(&str, &str)]) -> PathBuf {
     module(&format!("{PRELUDE}{}", functions.collect::<String>()))
 }
 
+/// Builds a plugin from functions, with what [`plugin`] has besides.
+pub(crate) fn plugin_of(functions: &str) -> PathBuf {
+    module(&format!("{PRELUDE}{functions}"))
+}
+
 /// Compiles a module; texts in it may be written as for [`plugin`].
 pub(crate) fn module(code: &str) -> PathBuf {
     let (code, data) = texts(code);

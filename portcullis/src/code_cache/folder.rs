@@ -1,0 +1,115 @@
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use portcullis_core::SealKey;
+
+/// Why a folder cannot be a code cache.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeCacheError {
+    /// The file system refuses.
+    #[error("cannot {operation} {}: {reason}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Others can get at it.
+    #[error("{} can be reached by other users (mode {mode:o}): run `chmod {remedy} {}`", path.display(), path.display())]
+    NotPrivate {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What its mode should be.
+        remedy: &'static str,
+    },
+    /// It is another user's.
+    #[error("{} belongs to another user (uid {owner}): choose a folder of your own", path.display())]
+    NotOurs {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// It is no key.
+    #[error("{} is no key of {} bytes: remove it, and a new one is made", path.display(), SealKey::LEN)]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Makes the folder and its key if need be, and reads the key.
+pub(super) fn open(folder: &Path) -> Result<SealKey, CodeCacheError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot("create", folder))?;
+    check_private(folder, &fs::metadata(folder).map_err(cannot("read", folder))?, "700")?;
+    let path = folder.join("key");
+    if !path.exists() {
+        make_key(&path)?;
+    }
+    let file = File::open(&path).map_err(cannot("read", &path))?;
+    check_private(&path, &file.metadata().map_err(cannot("read", &path))?, "600")?;
+    let mut secret = Vec::new();
+    file.take(1 << 10).read_to_end(&mut secret).map_err(cannot("read", &path))?;
+    secret.try_into().map(SealKey::new).map_err(|_| CodeCacheError::BadKey { path })
+}
+
+/// Writes a file at once: nobody ever sees a part of it.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CodeCacheError> {
+    let part = unused(path);
+    let written =
+        private(&part, true).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&part, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&part);
+        cannot("write", path)(error)
+    })
+}
+
+/// Two processes may open a folder at once: the first key that is linked to its name is the key.
+fn make_key(path: &Path) -> Result<(), CodeCacheError> {
+    let mut secret = [0; SealKey::LEN];
+    getrandom::fill(&mut secret).map_err(|error| cannot("make", path)(io::Error::other(error.to_string())))?;
+    let part = unused(path);
+    let written = private(&part, false).and_then(|mut file| file.write_all(&secret).and_then(|()| file.sync_all()));
+    let linked = written.and_then(|()| fs::hard_link(&part, path));
+    let _ = fs::remove_file(&part);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot("write", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A name beside a file's that nobody else uses.
+fn unused(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    path.with_extension(format!("{}-{count}.part", std::process::id()))
+}
+
+fn private(path: &Path, replace: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).create_new(!replace).truncate(replace).mode(0o600).open(path)
+}
+
+fn check_private(path: &Path, metadata: &fs::Metadata, remedy: &'static str) -> Result<(), CodeCacheError> {
+    // The owner of this process, without asking the system in ways that are not safe.
+    let own = fs::metadata("/proc/self").map(|own| own.uid()).ok();
+    if own.is_some_and(|own| own != metadata.uid()) {
+        return Err(CodeCacheError::NotOurs { path: path.to_owned(), owner: metadata.uid() });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(CodeCacheError::NotPrivate { path: path.to_owned(), mode, remedy });
+    }
+    Ok(())
+}
+
+fn cannot<'a>(operation: &'static str, path: &'a Path) -> impl Fn(io::Error) -> CodeCacheError + 'a {
+    move |error| CodeCacheError::Io { operation, path: path.to_owned(), reason: error.to_string() }
+}

@@ -1,0 +1,145 @@
+//! Compiled code that is kept: in a private folder, or in the plugin's own file.
+//!
+//! Machine code is run without being looked at. So only code is loaded that was sealed with the
+//! folder's key, for the very module and engine that ask for it; all other code is as if it were not
+//! there. Whoever can read the key can make this host run machine code of their choice.
+
+mod folder;
+mod section;
+
+use std::path::{Path, PathBuf};
+
+use portcullis_chain::Module;
+use portcullis_core::{AnyEngine, AnyModule, Bytecode, BytecodeError, EngineError, SealKey};
+use sha2::{Digest, Sha256};
+
+pub use folder::CodeCacheError;
+
+/// A folder of compiled code, and the key that seals it.
+#[derive(Clone, Debug)]
+pub struct CodeCache {
+    folder: PathBuf,
+    key: SealKey,
+}
+
+/// Where the compiled code of a module came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CodeSource {
+    /// The module was compiled, and not kept because the engine has no code to keep.
+    Compiled,
+    /// The module was compiled and kept in this file.
+    Kept(PathBuf),
+    /// The module was compiled, and could not be kept; says why.
+    NotKept(CodeCacheError),
+    /// This file of the folder.
+    Folder(PathBuf),
+    /// The plugin's own file.
+    Plugin,
+}
+
+/// A module, where its code came from, and what was wrong with code that was not used.
+#[derive(Debug)]
+pub struct LoadedCode {
+    /// The module.
+    pub module: Module,
+    /// Where its code came from.
+    pub source: CodeSource,
+    /// Code that was there and did not serve, by the name of its file, and why.
+    pub rejected: Option<(PathBuf, &'static str)>,
+}
+
+/// Why a plugin cannot be compiled ahead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrecompileError {
+    /// The module is not one that this host runs.
+    #[error(transparent)]
+    Bytecode(#[from] BytecodeError),
+    /// The engine cannot compile it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine interprets.
+    #[error("the engine {0} has no compiled code: it interprets")]
+    NoCode(&'static str),
+}
+
+impl CodeCache {
+    /// Opens a folder; makes it, and its key, if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read or made, or is not this user's alone.
+    pub fn open(folder: &Path) -> Result<Self, CodeCacheError> {
+        let key = folder::open(folder)?;
+        Ok(Self { folder: folder.to_owned(), key })
+    }
+
+    /// Loads a module: from the plugin's own compiled code if it has some, or else from the folder, or
+    /// else by compiling it, and then it is kept in the folder.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, or the engine cannot compile it.
+    pub fn load(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> Result<LoadedCode, portcullis_chain::LoadError> {
+        let (wasm, sections) = section::split(plugin);
+        let subject = subject(&wasm, engine);
+        let (mut source, mut rejected) = (CodeSource::Compiled, None);
+        let module = Module::load_by(engine.name(), wasm.into(), |bytecode| {
+            if let Some(module) = sections.iter().find_map(|sealed| self.restore(engine, bytecode, &subject, sealed)) {
+                source = CodeSource::Plugin;
+                return Ok(module);
+            }
+            let file = self.file(&subject);
+            match std::fs::read(&file) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(_) => rejected = Some((file.clone(), "cannot be read")),
+                Ok(sealed) => match self.restore(engine, bytecode, &subject, &sealed) {
+                    Some(module) => {
+                        source = CodeSource::Folder(file);
+                        return Ok(module);
+                    }
+                    None => rejected = Some((file.clone(), "is damaged, or was not written with this folder's key")),
+                },
+            }
+            let module = engine.load(bytecode)?;
+            // What cannot be saved is compiled again next time.
+            if let Ok(Some(code)) = module.save() {
+                source = match folder::write(&file, &self.key.seal(&subject, &code)) {
+                    Ok(()) => CodeSource::Kept(file),
+                    Err(error) => CodeSource::NotKept(error),
+                };
+            }
+            Ok(module)
+        })?;
+        Ok(LoadedCode { module, source, rejected })
+    }
+
+    /// The plugin with its compiled code for this engine in it, sealed with the folder's key. It is
+    /// still the same plugin for every host; code for other engines that is in it stays.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, or the engine cannot compile it or has no code.
+    pub fn precompile(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> Result<Vec<u8>, PrecompileError> {
+        let (wasm, _) = section::split(plugin);
+        let code = engine.load(&Bytecode::judge(&wasm)?)?.save()?.ok_or(PrecompileError::NoCode(engine.name()))?;
+        Ok(section::with(plugin, engine.name(), &self.key.seal(&subject(&wasm, engine), &code)))
+    }
+
+    fn restore(
+        &self,
+        engine: &dyn AnyEngine,
+        bytecode: &Bytecode<'_>,
+        subject: &str,
+        sealed: &[u8],
+    ) -> Option<Box<dyn AnyModule>> {
+        engine.restore(bytecode, &self.key.open(subject, sealed.to_vec())?).ok()
+    }
+
+    fn file(&self, subject: &str) -> PathBuf {
+        self.folder.join(format!("{:x}.code", Sha256::digest(subject)))
+    }
+}
+
+/// What code is of, and by what it may be run.
+fn subject(wasm: &[u8], engine: &dyn AnyEngine) -> String {
+    format!("module {:x} on {}", Sha256::digest(wasm), engine.fingerprint())
+}

@@ -2,7 +2,7 @@ use std::fmt;
 
 use portcullis_core::{CallStack, EngineError, Trap, WasmEngine, WasmTrap};
 use wasmi::TrapCode;
-use wasmi::errors::HostError;
+use wasmi::errors::{ErrorKind, HostError, InstantiationError, MemoryError};
 
 use crate::Wasmi;
 
@@ -23,6 +23,11 @@ pub(crate) fn cannot(operation: &'static str) -> impl Fn(wasmi::Error) -> Engine
     move |error| EngineError { engine: Wasmi::NAME, operation, source: error.to_string().into() }
 }
 
+/// Whether a guest that was made broke a rule: in its start section, or by a segment that does not fit.
+pub(crate) fn is_of_start(error: &wasmi::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TrapCode(_) | ErrorKind::Host(_)) || segment(error).is_some()
+}
+
 /// What wasmi found. It keeps no backtrace.
 pub(crate) fn trap(error: &wasmi::Error) -> Trap {
     let trap = match error.as_trap_code() {
@@ -37,7 +42,18 @@ pub(crate) fn trap(error: &wasmi::Error) -> Trap {
         Some(TrapCode::IntegerOverflow) => WasmTrap::IntegerOverflow,
         Some(TrapCode::BadConversionToInteger) => WasmTrap::BadConversion,
         Some(other) => WasmTrap::Other(other.to_string()),
-        None => WasmTrap::Other(error.to_string()),
+        None => segment(error).unwrap_or_else(|| WasmTrap::Other(error.to_string())),
     };
     Trap::Wasm(trap, CallStack::default())
+}
+
+/// The trap of a segment that does not fit, which wasmi does not count among its traps.
+fn segment(error: &wasmi::Error) -> Option<WasmTrap> {
+    match error.kind() {
+        ErrorKind::Memory(MemoryError::OutOfBoundsAccess) => Some(WasmTrap::MemoryOutOfBounds),
+        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+            Some(WasmTrap::TableOutOfBounds)
+        }
+        _ => None,
+    }
 }

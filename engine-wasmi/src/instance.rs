@@ -1,12 +1,11 @@
 use std::time::{Duration, Instant};
 
 use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
-use wasmi::errors::ErrorKind;
 use wasmi::{Engine, Store, TrapCode, TypedFunc};
 
 use crate::Module;
 use crate::caller::{Data, run};
-use crate::error::cannot;
+use crate::error::{cannot, is_of_start};
 
 /// A guest.
 pub struct Instance {
@@ -37,7 +36,7 @@ impl Instance {
                     data.vm.budget().reset();
                     fuel = fuel.saturating_mul(2);
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::TrapCode(_) | ErrorKind::Host(_)) => {
+                Err(error) if is_of_start(&error) => {
                     return Err(StartError::start_section(&store.data_mut().trap(&error)));
                 }
                 Err(error) => return Err(cannot("instantiate the module")(error).into()),

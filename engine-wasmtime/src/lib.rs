@@ -72,7 +72,7 @@ impl Wasmtime {
 
 impl WasmEngine for Wasmtime {
     const NAME: &'static str = "wasmtime";
-    const VERSION: &'static str = "48.0.8";
+    const VERSION: &'static str = "48.0.0";
     const FEATURES: EngineFeatures = EngineFeatures {
         memory_limit: true,
         table_limit: true,

@@ -65,8 +65,11 @@ impl Budget {
 
     /// Whether the memory may be `desired` bytes long. `maximum` is what the module itself allows.
     pub fn grow_memory(&mut self, desired: usize, maximum: Option<usize>) -> bool {
+        /// Nobody could give more to wasm32, and not every engine asks.
+        const ADDRESSABLE: u64 = 1 << 32;
         let granted = desired <= self.memory;
-        self.memory_was_refused |= !granted && maximum.is_none_or(|maximum| desired <= maximum);
+        let is_possible = maximum.is_none_or(|maximum| desired <= maximum) && desired as u64 <= ADDRESSABLE;
+        self.memory_was_refused |= !granted && is_possible;
         granted
     }
 
@@ -96,6 +99,7 @@ mod tests {
         assert!(!budget.grow_memory(11, Some(10)) && !budget.take_memory_was_refused());
         assert!(!budget.grow_memory(11, Some(11)) && budget.take_memory_was_refused());
         assert!(!budget.take_memory_was_refused());
+        assert!(!budget.grow_memory(usize::MAX, None) && !budget.take_memory_was_refused());
     }
 
     #[test]

@@ -4,13 +4,13 @@ use wasmparser::{Validator, WasmFeatures};
 
 use super::outline::FEATURES;
 
-/// Proposals beyond [`FEATURES`], those that need others behind these.
-const PROPOSALS: [(&str, WasmFeatures); 14] = [
+/// Proposals beyond [`FEATURES`], those that need others behind these. What a memory may not be has errors of
+/// its own.
+const PROPOSALS: [(&str, WasmFeatures); 13] = [
     ("tail calls", WasmFeatures::TAIL_CALL),
     ("threads", WasmFeatures::THREADS),
     ("relaxed SIMD", WasmFeatures::RELAXED_SIMD),
-    ("64-bit memories or tables", WasmFeatures::MEMORY64),
-    ("several memories", WasmFeatures::MULTI_MEMORY),
+    ("64-bit tables", WasmFeatures::MEMORY64),
     ("custom page sizes", WasmFeatures::CUSTOM_PAGE_SIZES),
     ("wide arithmetic", WasmFeatures::WIDE_ARITHMETIC),
     ("compact imports", WasmFeatures::COMPACT_IMPORTS),

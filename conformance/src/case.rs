@@ -49,11 +49,16 @@ impl Case {
     /// # Panics
     /// The guest is no valid text format.
     pub fn verdict(&self, engine: &dyn AnyEngine) -> Option<String> {
-        let load = || -> Result<(), Box<dyn Error>> {
-            let wasm = wat::parse_str(self.wat())?;
-            engine.load(&Bytecode::judge(&wasm)?)?;
-            Ok(())
-        };
-        load().err().map(|error| error.to_string())
+        verdict(engine, &self.wat())
     }
+}
+
+/// Why a module, in the text format, cannot be loaded.
+pub(crate) fn verdict(engine: &dyn AnyEngine, wat: &str) -> Option<String> {
+    let load = || -> Result<(), Box<dyn Error>> {
+        let wasm = wat::parse_str(wat)?;
+        engine.load(&Bytecode::judge(&wasm)?)?;
+        Ok(())
+    };
+    load().err().map(|error| error.to_string())
 }

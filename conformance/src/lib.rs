@@ -8,6 +8,7 @@
 
 mod case;
 mod cases;
+pub mod differential;
 mod expectation;
 mod prelude;
 mod recorder;

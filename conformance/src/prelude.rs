@@ -1,8 +1,6 @@
 //! The text that is common to all guests.
 
-use std::fmt::Write;
-
-use portcullis::core::{AbiVersion, HostcallId, ValType};
+use portcullis::core::{AbiVersion, HostcallDecl, HostcallId, ValType};
 
 const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 
@@ -57,11 +55,18 @@ pub(crate) fn module(hostcalls: &[HostcallId], guest: &str) -> String {
 
 /// WASI functions are imported from the newer of their two modules.
 fn import(id: HostcallId) -> String {
-    let decl = id.decl();
-    let types = |types: &[ValType]| types.iter().map(|t| format!(" {t}")).collect::<String>();
     let module = AbiVersion::ALL.iter().find_map(|abi| id.linked_modules(*abi).last()).copied().unwrap_or_default();
+    let decl = id.decl();
+    import_from(module, decl, &format!("${}", decl.name))
+}
+
+/// The import of a hostcall from a module, with an identifier or none.
+pub(crate) fn import_from(module: &str, decl: &HostcallDecl, id: &str) -> String {
     let (name, params, results) = (decl.name, types(decl.params), types(decl.results));
-    let mut text = String::new();
-    let _ = writeln!(text, r#"(import "{module}" "{name}" (func ${name} (param{params}) (result{results})))"#);
-    text
+    format!("(import \"{module}\" \"{name}\" (func {id} (param{params}) (result{results})))\n")
+}
+
+/// Types as the text format lists them.
+pub(crate) fn types(types: &[ValType]) -> String {
+    types.iter().map(|ty| format!(" {ty}")).collect()
 }

@@ -43,6 +43,11 @@ impl Recorder {
         std::mem::take(&mut self.records().lines)
     }
 
+    /// The values of all metrics, by name.
+    pub fn metrics(&self) -> Vec<(String, u64)> {
+        self.records().metrics.iter().map(|(name, metric)| (name.clone(), metric.value())).collect()
+    }
+
     fn records(&self) -> MutexGuard<'_, Records> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

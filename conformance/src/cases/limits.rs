@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use portcullis::core::HostcallId::proxy_get_header_map_value;
-use portcullis::core::{Limits, VmFailed};
+use portcullis::core::{ContextId, Direction, Limits, Plugin, VmFailed};
 
 use crate::case::Case;
-use crate::running::Setup;
+use crate::running::{Running, Setup};
 
 const DEADLINE: &str = "deadline: the plugin ran longer than its limit for one call";
 const STACK: &str = "stack: the plugin used more stack than its limit";
@@ -29,6 +29,62 @@ pub(super) const CASES: &[Case] = &[
             let start = Instant::now();
             assert_eq!((guest.tick(), guest.failure()), (Err(VmFailed), DEADLINE));
             assert!(start.elapsed() >= deadline);
+        },
+    },
+    Case {
+        name: "an_endless_loop_in_any_callback_is_stopped",
+        // It loops in the callback whose number is the length of the plugin's configuration.
+        guest: r#"
+            (global $chosen (mut i32) (i32.const 0))
+            (func $callback (param $number i32) (result i32)
+                (if (i32.eq (local.get $number) (global.get $chosen)) (then (loop (br 0))))
+                (i32.const 1))
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (global.set $chosen (local.get 1)) (call $callback (i32.const 1)))
+            (func (export "proxy_on_tick") (param i32) (drop (call $callback (i32.const 2))))
+            (func (export "proxy_on_context_create") (param i32 i32) (drop (call $callback (i32.const 3))))
+            (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (call $callback (i32.const 4)))
+            (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (call $callback (i32.const 5)))
+            (func (export "proxy_on_request_trailers") (param i32 i32) (result i32) (call $callback (i32.const 6)))
+            (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (call $callback (i32.const 7)))
+            (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) (call $callback (i32.const 8)))
+            (func (export "proxy_on_response_trailers") (param i32 i32) (result i32) (call $callback (i32.const 9)))
+            (func (export "proxy_on_done") (param i32) (result i32) (call $callback (i32.const 10)))
+            (func (export "proxy_on_log") (param i32) (drop (call $callback (i32.const 11))))
+            (func (export "proxy_on_delete") (param i32) (drop (call $callback (i32.const 12))))
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#limits",
+        run: |case, engine| {
+            let deadline = Duration::from_millis(20);
+            let start = |number| {
+                let mut plugin = Plugin::new("test");
+                plugin.configuration = vec![b'c'; number].into();
+                let limits = Limits { deadline, start_deadline: deadline, ..Limits::default() };
+                case.try_start(engine, Setup { plugin, limits, ..Setup::default() })
+            };
+            assert_eq!(start(1).unwrap_err().to_string(), format!("proxy_on_configure failed: {DEADLINE}"));
+            for number in 2..=12 {
+                let mut guest = start(number).unwrap();
+                assert_eq!((live(&mut guest), guest.vm.failure()), (Err(VmFailed), Some(DEADLINE)), "{number}");
+            }
+            assert_eq!(live(&mut start(13).unwrap()), Ok(()));
+        },
+    },
+    Case {
+        name: "every_call_has_the_whole_deadline",
+        guest: r#"
+            (func (export "proxy_on_tick") (param i32))
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#limits",
+        run: |case, engine| {
+            let limits = Limits { deadline: Duration::from_millis(30), ..Limits::default() };
+            let mut guest = case.start_with(engine, limited(limits));
+            for _ in 0..3 {
+                std::thread::sleep(Duration::from_millis(40));
+                assert_eq!(guest.tick(), Ok(()));
+            }
         },
     },
     Case {
@@ -111,6 +167,74 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "all_tables_together_have_one_limit",
+        guest: r#"
+            (table $a 4 funcref)
+            (table $b 1 2 funcref)
+            (func (export "proxy_on_tick") (param i32)
+                (call $report (table.grow $b (ref.null func) (i32.const 2)))
+                (call $report (table.grow $a (ref.null func) (i32.const 5)))
+                (call $report (table.grow $b (ref.null func) (i32.const 1))))
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#limits",
+        run: |case, engine| {
+            let mut guest = case.start_with(engine, limited(Limits { table_elements: 10, ..Limits::default() }));
+            assert_eq!(guest.tick(), Ok(()));
+            // The second cannot have 3 of its own accord; then the first takes all that is left.
+            assert_eq!(guest.seen(), ["-1", "4", "-1"]);
+        },
+    },
+    Case {
+        name: "a_guest_that_begins_with_more_table_elements_is_refused",
+        guest: r#"
+            (table 6 funcref)
+            (table 5 funcref)
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#limits",
+        run: |case, engine| {
+            let error =
+                case.try_start(engine, limited(Limits { table_elements: 10, ..Limits::default() })).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "table: the plugin begins with 11 elements, which is more than its limit of 10"
+            );
+        },
+    },
+    Case {
+        name: "endless_growth_fails_with_its_reason",
+        guest: r#"
+            (func (export "proxy_on_tick") (param i32)
+                (loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+                unreachable)
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#limits",
+        run: |case, engine| {
+            let mut guest = case.start_with(engine, limited(Limits { memory: 3 << 16, ..Limits::default() }));
+            assert_eq!(guest.tick(), Err(VmFailed));
+            let reason = "memory: the plugin asked for more than its limit of 196608 bytes";
+            assert!(guest.failure().starts_with(reason), "{}", guest.failure());
+        },
+    },
+    Case {
+        name: "asking_for_more_than_can_be_addressed_is_no_matter_of_limits",
+        guest: r#"
+            (func (export "proxy_on_tick") (param i32)
+                (call $report (memory.grow (i32.const -1)))
+                (call $report (memory.grow (i32.const 65536)))
+                unreachable)
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#limits",
+        run: |case, engine| {
+            let mut guest = case.start_with(engine, limited(Limits { memory: 3 << 16, ..Limits::default() }));
+            assert_eq!((guest.tick(), guest.seen().join(" ").as_str()), (Err(VmFailed), "-1 -1"));
+            assert!(guest.failure().starts_with("trap: unreachable"), "{}", guest.failure());
+        },
+    },
+    Case {
         name: "endless_recursion_is_stopped",
         guest: r#"
             (func $deep (param i32) (result i32)
@@ -143,3 +267,23 @@ pub(super) const CASES: &[Case] = &[
         },
     },
 ];
+
+/// A tick, and a stream from its beginning to its end.
+fn live(guest: &mut Running) -> Result<(), VmFailed> {
+    guest.tick()?;
+    let stream = guest.vm.create_stream(guest.root, Default::default())?;
+    for direction in [Direction::Request, Direction::Response] {
+        exchange(guest, stream, direction)?;
+    }
+    guest.vm.on_done(stream)?;
+    guest.vm.on_log(stream)?;
+    guest.vm.delete(stream)
+}
+
+fn exchange(guest: &mut Running, stream: ContextId, direction: Direction) -> Result<(), VmFailed> {
+    guest.lend(stream, direction, &[("a", "1")]);
+    guest.vm.on_headers(stream, direction, false)?;
+    guest.lend_body(stream, direction, "body");
+    guest.vm.on_body(stream, direction, false)?;
+    guest.vm.on_trailers(stream, direction).map(drop)
+}

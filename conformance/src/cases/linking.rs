@@ -1,8 +1,11 @@
 //! Which modules run, and which are refused in which words.
 
 use portcullis::core::HostcallId::proxy_log;
+use portcullis::core::{AbiVersion, Bytecode, HOSTCALLS, Vm, VmConfig};
 
 use crate::case::Case;
+use crate::prelude;
+use crate::recorder::Recorder;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -95,6 +98,45 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "all_that_plugins_may_import_is_linked",
+        guest: "",
+        hostcalls: &[],
+        spec: "portcullis#linking",
+        run: |_, engine| {
+            for abi in AbiVersion::ALL {
+                let wasm = wat::parse_str(importing_everything(abi)).unwrap();
+                let module = engine.load(&Bytecode::judge(&wasm).unwrap()).unwrap();
+                let vm = Vm::start(&*module, VmConfig::new(abi), Box::new(Recorder::default()));
+                assert_eq!(vm.map(|mut vm| vm.memory_size()).unwrap(), 1 << 16);
+            }
+        },
+    },
+    Case {
+        name: "a_module_serves_several_threads",
+        guest: r#"
+            (data (i32.const 1024) "hello")
+            (func (export "_initialize") (drop (call $proxy_log (i32.const 2) (i32.const 1024) (i32.const 5))))
+        "#,
+        hostcalls: &[proxy_log],
+        spec: "portcullis#threads",
+        run: |case, engine| {
+            let wasm = wat::parse_str(case.wat()).unwrap();
+            let bytecode = Bytecode::judge(&wasm).unwrap();
+            let module = engine.load(&bytecode).unwrap();
+            let start = || {
+                let recorder = Recorder::default();
+                Vm::start(&*module, VmConfig::new(bytecode.abi), Box::new(recorder.clone())).unwrap();
+                recorder.take().into_iter().map(|line| line.text).collect::<Vec<_>>()
+            };
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+                for thread in threads {
+                    assert_eq!(thread.join().unwrap(), ["hello"]);
+                }
+            });
+        },
+    },
+    Case {
         name: "simd_runs",
         guest: r#"
             (func (export "proxy_on_tick") (param i32)
@@ -106,3 +148,15 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| assert_eq!(case.tick(engine), ["42"]),
     },
 ];
+
+/// A guest of this ABI version that imports every hostcall from every module that has it.
+fn importing_everything(abi: AbiVersion) -> String {
+    let imports = HOSTCALLS
+        .iter()
+        .flat_map(|decl| decl.id.linked_modules(abi).iter().map(|module| prelude::import_from(module, decl, "")));
+    let (imports, marker) = (imports.collect::<String>(), abi.marker());
+    format!(
+        r#"(module {imports} (memory (export "memory") 1) (func (export "{marker}"))
+           (func (export "malloc") (param i32) (result i32) (i32.const 0)))"#
+    )
+}

@@ -20,6 +20,7 @@ mod shared;
 mod start;
 mod streams;
 mod traps;
+mod verdicts;
 mod wasi;
 mod wasi_absent;
 mod wasi_files;
@@ -48,6 +49,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "start", cases: start::CASES },
     Topic { name: "streams", cases: streams::CASES },
     Topic { name: "traps", cases: traps::CASES },
+    Topic { name: "verdicts", cases: verdicts::CASES },
     Topic { name: "wasi", cases: wasi::CASES },
     Topic { name: "wasi_absent", cases: wasi_absent::CASES },
     Topic { name: "wasi_files", cases: wasi_files::CASES },

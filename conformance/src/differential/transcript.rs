@@ -1,0 +1,114 @@
+use portcullis::core::{
+    Action, AnyEngine, Bytecode, CallId, ContextId, Limits, Plugin, SharedStreamInfo, StartError, Vm, VmConfig, lock,
+};
+
+use super::event::Event;
+use super::traced::Traced;
+use super::witness::{Witness, without_stack};
+
+/// All that was seen of a guest on one engine.
+pub(super) struct Transcript {
+    engine: &'static str,
+    lines: Vec<String>,
+    pub(super) has_started: bool,
+    /// The guest ran out of what no two engines have the same of.
+    pub(super) is_void: bool,
+}
+
+/// A guest that runs.
+pub(super) struct Stage {
+    pub(super) vm: Vm,
+    pub(super) root: ContextId,
+    pub(super) streams: Vec<(ContextId, SharedStreamInfo)>,
+    pub(super) calls: Vec<CallId>,
+    pub(super) witness: Witness,
+}
+
+impl Transcript {
+    pub(super) fn of(engine: &dyn AnyEngine, wasm: &[u8], events: &[Event]) -> Self {
+        let witness = Witness::default();
+        let started = Stage::set(engine, wasm, &witness);
+        let has_started = started.is_ok();
+        match started {
+            Ok(mut stage) => {
+                for event in events {
+                    witness.write(format!("{event:?}"));
+                    stage.play(*event);
+                    stage.drain();
+                }
+                stage.close();
+            }
+            Err(error) => {
+                if error.contains("stack: ") || error.contains("deadline: ") {
+                    witness.give_up();
+                }
+                witness.write(without_stack(&error).to_owned());
+            }
+        }
+        let (lines, is_void) = witness.finish();
+        Self { engine: engine.name(), lines, has_started, is_void }
+    }
+
+    /// The first difference, with what came before it.
+    pub(super) fn difference(&self, other: &Self) -> Option<String> {
+        const BEFORE: usize = 8;
+        let end = "(nothing more)".to_owned();
+        let line = |of: &Self, at: usize| of.lines.get(at).unwrap_or(&end).clone();
+        let at = (0..self.lines.len().max(other.lines.len())).find(|at| line(self, *at) != line(other, *at))?;
+        let before = self.lines.get(at.saturating_sub(BEFORE)..at).unwrap_or_default().join("\n");
+        let (one, another) = (line(self, at), line(other, at));
+        Some(format!("{before}\n--- {}:\n{one}\n--- {}:\n{another}", self.engine, other.engine))
+    }
+}
+
+impl Stage {
+    /// Starts the guest. Memory and tables end where a generated guest can reach.
+    fn set(engine: &dyn AnyEngine, wasm: &[u8], witness: &Witness) -> Result<Self, String> {
+        let text = |error: StartError| error.to_string();
+        let bytecode = Bytecode::judge(wasm).map_err(|error| error.to_string())?;
+        let module = engine.load(&bytecode).map_err(|error| error.to_string())?;
+        let traced = Traced { module: &*module, witness: witness.clone() };
+        let limits = Limits { memory: 8 << 16, table_elements: 200, metrics: 5, callouts: 3, ..Limits::default() };
+        let configuration = b"of the VM".as_slice().into();
+        let environment = vec![("KEY".to_owned(), "value".to_owned())];
+        let config = VmConfig { limits, configuration, environment, ..VmConfig::new(bytecode.abi) };
+        let mut vm = Vm::start(&traced, config, Box::new(witness.clone())).map_err(text)?;
+        let mut plugin = Plugin::new("test");
+        plugin.configuration = b"of the plugin".as_slice().into();
+        let root = vm.add_plugin(plugin.into()).map_err(text)?;
+        Ok(Self { vm, root, streams: Vec::new(), calls: Vec::new(), witness: witness.clone() })
+    }
+
+    /// Writes down what the guest asked for.
+    fn drain(&mut self) {
+        /// A guest may feed its own queues for ever.
+        const ITEMS: usize = 3;
+        for _ in 0..ITEMS {
+            if self.vm.on_queue_ready() != Ok(true) {
+                break;
+            }
+        }
+        while let Some(action) = self.vm.next_action() {
+            if let Action::HttpCall { call, .. } = &action {
+                self.calls.push(*call);
+            }
+            self.witness.write(format!("  asks for {action:?}"));
+        }
+    }
+
+    /// Writes down what remains.
+    fn close(&mut self) {
+        for (stream, info) in &self.streams {
+            self.witness.write(format!("stream {stream}: {:?}", lock(info)));
+        }
+        let (contexts, memory, tick) = (self.vm.context_count(), self.vm.memory_size(), self.vm.tick_period(self.root));
+        let state = self.vm.state();
+        let (denials, unimplemented) = (state.denials(), state.unimplemented_calls());
+        let metrics = self.witness.metrics();
+        self.witness.write(format!(
+            "{contexts} contexts, {memory} bytes of memory, tick {tick:?}, {denials} denials, {unimplemented} calls of \
+             what is not implemented, metrics {metrics:?}, failure {:?}",
+            self.vm.failure().map(without_stack)
+        ));
+    }
+}

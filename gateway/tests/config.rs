@@ -135,8 +135,8 @@ mod messages {
         says("listner: []", &["1:1: unknown key \"listner\"; did you mean \"listeners\"?"]);
         says(
             "zzz: 1\nlisteners: [{address: 127.0.0.1:1}]",
-            &["1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, plugins, listeners, \
-               clusters"],
+            &["1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, code_cache, plugins, \
+               listeners, clusters"],
         );
         says("{}", &["1:1: missing key \"listeners\"; add one, as `listeners: [{address: 127.0.0.1:8080}]`"]);
         says(
@@ -360,8 +360,75 @@ clusters: [{name: e, echo: {}}]
                 "gateway.yaml:5:5: listeners[1]: the listener has no routes: it answers 404 unless a plugin answers; add \
                  one, such as `routes: [{cluster: backend}]`",
                 "gateway.yaml:7:75: listeners[1].plugins[0].vm_config.allow_precompiled: allow_precompiled is ignored: \
-                 code is always compiled from the module itself; remove the key",
+                 compiled code is used where `code_cache` allows it; remove the key",
             ]
         );
     }
+}
+
+mod limits {
+    use std::time::Duration;
+
+    use portcullis::core::Limits;
+
+    use super::*;
+
+    /// A file whose plugin has these limits.
+    fn with(limits: &str) -> String {
+        let plugin =
+            format!("      - vm_config: {{code: {{local: {{inline_string: (module)}}}}, limits: {{{limits}}}}}");
+        with_plugins(&plugin)
+    }
+
+    fn read(limits: &str) -> Limits {
+        parse(&with(limits)).listeners[0].plugins[0].vm.limits.clone()
+    }
+
+    #[test]
+    fn what_is_not_given_has_its_default() {
+        assert_eq!(read(""), Limits::default());
+        let all = "memory: 16MiB, table_elements: 10, stack: 1MiB, deadline: 250ms, start_deadline: 2s, callouts: 3, \
+                   metrics: 4, buffer: 1KiB";
+        let expected = Limits {
+            memory: 16 << 20,
+            table_elements: 10,
+            stack: 1 << 20,
+            deadline: Duration::from_millis(250),
+            start_deadline: Duration::from_secs(2),
+            callouts: 3,
+            metrics: 4,
+            buffer: 1 << 10,
+        };
+        assert_eq!(read(all), expected);
+    }
+
+    #[test]
+    fn mistakes_have_a_remedy() {
+        for (limits, expected) in [
+            ("memory: 5GiB", "choose one from 64KiB to 4GiB"),
+            ("stack: 1KiB", "choose one from 64KiB to 16MiB"),
+            ("deadline: 0s", "expected a duration longer than 0s"),
+            ("deadline: 5", "add the unit: 5s or 5ms"),
+            ("table_elements: -1", "a whole number from 0 to 10000000"),
+            ("memori: 1MiB", "unknown key \"memori\"; did you mean \"memory\"?"),
+        ] {
+            let errors = errors(&with(limits));
+            assert!(errors.contains("vm_config.limits") && errors.contains(expected), "{limits}: {errors}");
+        }
+    }
+
+    #[test]
+    fn they_are_shown_by_the_admin_interface() {
+        let json = parse(&with("stack: 1MiB, deadline: 250ms")).to_json();
+        let limits = &json["listeners"][0]["plugins"][0]["vm_config"]["limits"];
+        assert_eq!((&limits["stack"], &limits["deadline"]), (&(1 << 20).into(), &"250ms".into()));
+    }
+}
+
+#[test]
+fn a_code_cache_stands_beside_the_configuration() {
+    let text = format!("code_cache: cache\n{}", with_plugins("      []"));
+    let config = Config::parse("/etc/portcullis/gateway.yaml", &text).unwrap();
+    assert_eq!(config.code_cache.as_deref(), Some(Path::new("/etc/portcullis/cache")));
+    assert_eq!(config.to_json()["code_cache"], "/etc/portcullis/cache");
 }

@@ -79,9 +79,9 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         code_cache: PathBuf,
 
-        /// The engine to compile for; the default engine if none is named.
-        #[arg(long, value_name = "NAME", default_value = "")]
-        engine: String,
+        /// The engine to compile for; the default engine if none is named. `portcullis engines` lists them.
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
 
         /// `limits.stack` of the VMs that will run it, in bytes.
         #[arg(long, value_name = "BYTES", default_value_t = EngineSettings::default().stack)]
@@ -100,9 +100,13 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Serve { file, engine } => serve(file, engine.as_deref()),
         Command::Check { file, engine } => check(file, engine.as_deref()),
-        Command::Compile { plugin, output, code_cache, engine, stack } => {
-            compile(plugin, output, code_cache, engine, &EngineSettings { stack: *stack })
-        }
+        Command::Compile { plugin, output, code_cache, engine, stack } => compile(
+            plugin,
+            output,
+            code_cache,
+            engine.as_deref().unwrap_or_default(),
+            &EngineSettings { stack: *stack },
+        ),
         Command::Engines => print(&portcullis_gateway::engines::text()),
         Command::Abi => print(&portcullis_gateway::abi::text()),
     };

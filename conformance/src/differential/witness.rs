@@ -60,7 +60,10 @@ impl Host for Witness {
         let plugin = record.plugin.map(|plugin| plugin.name.as_str()).unwrap_or_default();
         self.write(match (is_digest, from_host) {
             (true, _) => format!("  memory: {} bytes, digest {:016x}", message.len(), digest(message)),
-            (_, true) => format!("  the host says: {level:?} [{plugin} {context}] {}", without_stack(&text(message))),
+            (_, true) => format!(
+                "  the host says: {level:?} [{plugin} {context}] {}",
+                without_stack(&message.escape_ascii().to_string())
+            ),
             _ => format!("  the guest says: {level:?} [{plugin} {context}] {}", text(message)),
         });
     }

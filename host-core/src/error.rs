@@ -1,4 +1,4 @@
-//! What goes wrong, by whose fault: the guest's ([`Trap`](crate::Trap)), the operator's
+//! What goes wrong, by whose fault: the guest's ([`Trap`]), the operator's
 //! ([`StartError`], [`BytecodeError`](crate::BytecodeError)), the engine's ([`EngineError`]).
 
 use crate::trap::Trap;

@@ -115,7 +115,7 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
         module.module.serialize().map(|code| Some(code.to_vec())).map_err(cannot("save the module"))
     }
 
-    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Module, EngineError> {
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode<'_>) -> Result<Module, EngineError> {
         #[allow(unsafe_code, reason = "compiled code runs unchecked, whoever compiled it")]
         // SAFETY: the code came from `save` and is unchanged: nothing else can be sealed code.
         let module = unsafe { wasmer::Module::deserialize(&self.engine, code.bytes()) };

@@ -106,7 +106,7 @@ impl WasmEngine for Wasmtime {
         module.pre.module().serialize().map(Some).map_err(cannot("save the module"))
     }
 
-    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Module, EngineError> {
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode<'_>) -> Result<Module, EngineError> {
         #[allow(unsafe_code, reason = "compiled code runs unchecked, whoever compiled it")]
         // SAFETY: the code came from `save` and is unchanged: nothing else can be sealed code.
         let module = unsafe { wasmtime::Module::deserialize(&self.engine, code.bytes()) };

@@ -30,7 +30,7 @@ pub trait AnyEngine: Send + Sync {
     ///
     /// # Errors
     /// As [`WasmEngine::restore`].
-    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Box<dyn AnyModule>, EngineError>;
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode<'_>) -> Result<Box<dyn AnyModule>, EngineError>;
 }
 
 /// A module of an engine chosen at run time.
@@ -75,7 +75,7 @@ impl<E: WasmEngine> AnyEngine for E {
         Ok(Box::new(Loaded { engine: self.clone(), module, begins: bytecode.begins }))
     }
 
-    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode) -> Result<Box<dyn AnyModule>, EngineError> {
+    fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode<'_>) -> Result<Box<dyn AnyModule>, EngineError> {
         let module = WasmEngine::restore(self, bytecode, code)?;
         Ok(Box::new(Loaded { engine: self.clone(), module, begins: bytecode.begins }))
     }

@@ -48,7 +48,7 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// The code cannot be used; compile instead.
-    fn restore(&self, _: &Bytecode<'_>, _: &SealedCode) -> Result<Self::Module, EngineError> {
+    fn restore(&self, _: &Bytecode<'_>, _: &SealedCode<'_>) -> Result<Self::Module, EngineError> {
         let source = "this engine has no compiled code".into();
         Err(EngineError { engine: Self::NAME, operation: "restore a module", source })
     }

@@ -12,7 +12,7 @@ pub struct SealKey([u8; Self::LEN]);
 /// Machine code that somebody with the key sealed, unchanged since. There is no other way to make
 /// one, so an engine that is handed one may run it.
 #[derive(Debug)]
-pub struct SealedCode(Vec<u8>);
+pub struct SealedCode<'a>(&'a [u8]);
 
 impl SealKey {
     /// Length in bytes.
@@ -32,11 +32,10 @@ impl SealKey {
     }
 
     /// The code, if this key sealed it for this subject and no bit of it has changed.
-    pub fn open(&self, subject: &str, mut sealed: Vec<u8>) -> Option<SealedCode> {
+    pub fn open<'a>(&self, subject: &str, sealed: &'a [u8]) -> Option<SealedCode<'a>> {
         let (seal, code) = sealed.split_at_checked(SEAL)?;
         self.mac(subject, code).verify_slice(seal).ok()?;
-        sealed.drain(..SEAL);
-        Some(SealedCode(sealed))
+        Some(SealedCode(code))
     }
 
     fn mac(&self, subject: &str, code: &[u8]) -> Hmac<Sha256> {
@@ -51,10 +50,10 @@ impl SealKey {
     }
 }
 
-impl SealedCode {
+impl SealedCode<'_> {
     /// The machine code.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        self.0
     }
 }
 
@@ -77,32 +76,32 @@ mod tests {
 
     const KEY: SealKey = SealKey::new([1; SealKey::LEN]);
 
-    fn opens(key: &SealKey, subject: &str, sealed: Vec<u8>) -> bool {
+    fn opens(key: &SealKey, subject: &str, sealed: &[u8]) -> bool {
         key.open(subject, sealed).is_some()
     }
 
     #[test]
     fn what_was_sealed_opens() {
         let sealed = KEY.seal("subject", b"code");
-        assert_eq!(KEY.open("subject", sealed).map(|code| code.bytes().to_vec()), Some(b"code".to_vec()));
+        assert_eq!(KEY.open("subject", &sealed).map(|code| code.bytes().to_vec()), Some(b"code".to_vec()));
     }
 
     #[test]
     fn nothing_else_does() {
         let sealed = KEY.seal("subject", b"code");
-        assert!(!opens(&SealKey::new([2; SealKey::LEN]), "subject", sealed.clone()));
-        assert!(!opens(&KEY, "another", sealed.clone()) && !opens(&KEY, "subjec", sealed.clone()));
+        assert!(!opens(&SealKey::new([2; SealKey::LEN]), "subject", &sealed));
+        assert!(!opens(&KEY, "another", &sealed) && !opens(&KEY, "subjec", &sealed));
         for i in 0..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[i] ^= 1;
-            assert!(!opens(&KEY, "subject", damaged), "byte {i}");
-            assert!(!opens(&KEY, "subject", sealed[..i].to_vec()), "first {i} bytes");
+            assert!(!opens(&KEY, "subject", &damaged), "byte {i}");
+            assert!(!opens(&KEY, "subject", &sealed[..i]), "first {i} bytes");
         }
     }
 
     #[test]
     fn subject_and_code_do_not_run_together() {
-        assert!(!opens(&KEY, "subjectc", KEY.seal("subject", b"code")[..].to_vec()));
+        assert!(!opens(&KEY, "subjectc", &KEY.seal("subject", b"code")));
         assert_ne!(KEY.seal("ab", b"c"), KEY.seal("a", b"bc"));
     }
 }

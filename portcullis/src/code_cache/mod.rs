@@ -131,7 +131,7 @@ impl CodeCache {
         subject: &str,
         sealed: &[u8],
     ) -> Option<Box<dyn AnyModule>> {
-        engine.restore(bytecode, &self.key.open(subject, sealed.to_vec())?).ok()
+        engine.restore(bytecode, &self.key.open(subject, sealed)?).ok()
     }
 
     fn file(&self, subject: &str) -> PathBuf {

@@ -76,6 +76,8 @@ pub struct VmState {
     pub(crate) inbox: Arc<Inbox>,
     /// Queues of other ids that it has asked for by name; it may use no others.
     pub(crate) resolved_queues: HashMap<u32, Weak<Queue>>,
+    /// An item on its way to the guest, and the queue that it came from.
+    pub(crate) item: Option<(Arc<Queue>, Bytes)>,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
     pub(crate) denials: u64,
@@ -133,6 +135,7 @@ impl VmState {
             space,
             inbox,
             resolved_queues: HashMap::new(),
+            item: None,
             reply: Vec::new(),
             denials: 0,
             unimplemented_calls: 0,
@@ -330,6 +333,7 @@ impl VmState {
     pub(crate) fn source_len(&self, source: Source) -> usize {
         match source {
             Source::Reply => self.reply.len(),
+            Source::Item => self.item.as_ref().map_or(0, |(_, item)| item.len()),
             Source::Pairs(map) => self.map(map).map_or(0, Headers::serialized_len),
             Source::Buffer { len, .. } => len,
         }
@@ -338,11 +342,8 @@ impl VmState {
     /// Copies a source into guest memory of its size; says whether it fitted.
     pub(crate) fn copy_source(&self, source: Source, out: &mut [u8]) -> bool {
         match source {
-            Source::Reply if self.reply.len() == out.len() => {
-                out.copy_from_slice(&self.reply);
-                true
-            }
-            Source::Reply => false,
+            Source::Reply => copy_whole(&self.reply, out),
+            Source::Item => self.item.as_ref().is_some_and(|(_, item)| copy_whole(item, out)),
             Source::Pairs(map) => self.map(map).is_some_and(|headers| pairs::encode_into(headers, out)),
             Source::Buffer { buffer, start, .. } => self.buffer(buffer).copy_to(start, out),
         }
@@ -364,10 +365,31 @@ impl VmState {
         resolved.or_else(|| self.space.queue(id))
     }
 
+    /// Lets this VM know a queue by its id.
+    pub(crate) fn know(&mut self, queue: &Arc<Queue>) -> Result<(), Status> {
+        let limit = self.space.limits().queues;
+        if self.resolved_queues.len() >= limit && !self.resolved_queues.contains_key(&queue.id()) {
+            self.resolved_queues.retain(|_, queue| queue.strong_count() > 0);
+            if self.resolved_queues.len() >= limit {
+                return Err(Status::InternalFailure);
+            }
+        }
+        self.resolved_queues.insert(queue.id(), Arc::downgrade(queue));
+        Ok(())
+    }
+
     pub(crate) fn root_mut(&mut self) -> Option<(ContextId, &mut RootContext)> {
         let id = self.acting_root()?;
         Some((id, self.contexts.root_mut(id)?))
     }
+}
+
+fn copy_whole(bytes: &[u8], out: &mut [u8]) -> bool {
+    let fits = bytes.len() == out.len();
+    if fits {
+        out.copy_from_slice(bytes);
+    }
+    fits
 }
 
 /// A view of a buffer.

@@ -74,6 +74,33 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "an_item_that_finds_no_room_in_the_guest_stays_the_first",
+        guest: r#"
+            (global $room (mut i32) (i32.const 0))
+            (func (export "malloc") (param i32) (result i32) (global.get $room))
+            (data (i32.const 1024) "queuefirst")
+            (func $take (call $answer (call $proxy_dequeue_shared_queue
+                (i32.load (i32.const 1101)) (i32.const 0) (i32.const 4))))
+            (func (export "proxy_on_tick") (param i32)
+                (drop (call $proxy_register_shared_queue (i32.const 1024) (i32.const 5) (i32.const 1101)))
+                (drop (call $proxy_enqueue_shared_queue (i32.load (i32.const 1101)) (i32.const 1029) (i32.const 5)))
+                (drop (call $proxy_enqueue_shared_queue (i32.load (i32.const 1101)) (i32.const 1029) (i32.const 1)))
+                (call $take)
+                (global.set $room (i32.const 65533))
+                (call $take)
+                (global.set $room (i32.const 2048))
+                (call $take)
+                (call $take)
+                (call $take))
+        "#,
+        hostcalls: &[proxy_register_shared_queue, proxy_enqueue_shared_queue, proxy_dequeue_shared_queue],
+        spec: "portcullis#queues",
+        run: |case, engine| {
+            let expected = ["6", "-1", "6", "-1", "0", "5", "first", "0", "1", "f", "7", "-1"];
+            assert_eq!(case.tick(engine), expected);
+        },
+    },
+    Case {
         name: "a_root_is_told_of_items_after_the_callback_that_put_them_there",
         guest: r#"
             (data (i32.const 1024) "queue")

@@ -35,8 +35,9 @@ pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
             (answer, Source::Reply, wanted)
         }
     };
-    let handed = hand_over(caller, source, &wanted)?;
-    Ok(if handed { answer } else { O::BAD_MEMORY }.into_raw())
+    let handed = hand_over(caller, source, &wanted);
+    settle(caller.state(), source, matches!(handed, Ok(true)));
+    Ok(if handed? { answer } else { O::BAD_MEMORY }.into_raw())
 }
 
 /// Where a guest wants what it is handed.
@@ -72,6 +73,16 @@ fn hand_over<C: Caller + ?Sized>(caller: &mut C, source: Source, wanted: &Wanted
         Some(())
     };
     Ok(write(&mut memory).is_some())
+}
+
+/// Whoever could not be handed an item has not taken it.
+fn settle(vm: &mut VmState, source: Source, handed: bool) {
+    if !matches!(source, Source::Item) {
+        return;
+    }
+    if let Some((queue, item)) = vm.item.take().filter(|_| !handed) {
+        queue.put_back(item);
+    }
 }
 
 fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32) -> Result<u32, Trap> {

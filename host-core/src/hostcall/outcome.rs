@@ -131,6 +131,8 @@ pub enum Reply<O = Status> {
 pub enum Source {
     /// The reused reply buffer of the VM.
     Reply,
+    /// The item that was taken from a queue; it goes back if the guest cannot be handed it.
+    Item,
     /// A header map, as pairs.
     Pairs(MapType),
     /// A part of a buffer.

@@ -205,26 +205,29 @@ mod tests {
     #[test]
     fn no_increment_is_lost() {
         let shared = Shared::default();
+        // Keeps the value between threads.
+        let space = shared.space("vm");
+        assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0), Ok(()));
+        let count = |space: &Space| {
+            let (value, cas) = get(space, b"n").unwrap_or_default();
+            (value.try_into().map(u64::from_le_bytes), cas)
+        };
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let space = shared.space("vm");
                     for _ in 0..1000 {
                         loop {
-                            let (value, cas) = get(&space, b"n").unwrap_or_else(|| (vec![0; 8], 0));
-                            let count = u64::from_le_bytes(value.try_into().unwrap_or_default()) + 1;
-                            // An unconditional first write could undo another's.
-                            let cas = if cas == 0 { u32::MAX } else { cas };
-                            if space.set(b"n", &count.to_le_bytes(), cas).is_ok() {
+                            let (value, cas) = count(&space);
+                            let next = value.map_or(0, |value| value + 1);
+                            if space.set(b"n", &next.to_le_bytes(), cas).is_ok() {
                                 break;
                             }
                         }
                     }
                 });
             }
-            // Keeps the space between threads.
-            let space = shared.space("vm");
-            assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0), Ok(()));
         });
+        assert_eq!(count(&space).0, Ok(4000));
     }
 }

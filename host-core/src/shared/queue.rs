@@ -56,6 +56,13 @@ impl Queue {
         state.bytes -= item.len();
         Some(item)
     }
+
+    /// Undoes [`Self::dequeue`]; what has come meanwhile stays behind, even if it is more than the limits.
+    pub(crate) fn put_back(&self, item: Bytes) {
+        let mut state = lock(&self.state);
+        state.bytes = state.bytes.saturating_add(item.len());
+        state.items.push_front(item);
+    }
 }
 
 impl std::fmt::Debug for Queue {

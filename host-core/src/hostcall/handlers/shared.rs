@@ -1,7 +1,5 @@
 //! Shared data and queues (spec: "Shared Key-Value Store", "Shared Queues").
 
-use std::sync::Arc;
-
 use crate::abi::Status;
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
 
@@ -68,7 +66,8 @@ pub(in crate::hostcall) fn register_shared_queue(
 /// Finds a queue, which any VM may name (spec: `proxy_resolve_shared_queue`). An empty `vm_id` is the
 /// caller's own.
 ///
-/// `NotFound`: there is none.
+/// `NotFound`: there is none. `InternalFailure`: this VM knows too many already
+/// ([`SharedLimits::queues`](crate::SharedLimits::queues)).
 pub(in crate::hostcall) fn resolve_shared_queue(
     mut call: Hostcall<'_>,
     vm_id: i32,
@@ -82,7 +81,7 @@ pub(in crate::hostcall) fn resolve_shared_queue(
     call.memory.check_u32(ret_queue)?;
     let queue = call.vm.space.resolve((!vm_id.is_empty()).then_some(vm_id), name).ok_or(Status::NotFound)?;
     let id = queue.id();
-    call.vm.resolved_queues.insert(id, Arc::downgrade(&queue));
+    call.vm.know(&queue)?;
     call.memory.write_u32(ret_queue, id)?;
     Ok(Reply::Done)
 }
@@ -105,6 +104,8 @@ pub(in crate::hostcall) fn enqueue_shared_queue(
 /// Takes the first item (spec: `proxy_dequeue_shared_queue`).
 ///
 /// `NotFound`: no queue that this VM may know has the id. `Empty`: nothing is in it.
+///
+/// differs: in deployed hosts an item is lost when the guest's allocator fails; here it stays the first.
 pub(in crate::hostcall) fn dequeue_shared_queue(
     call: Hostcall<'_>,
     queue: i32,
@@ -115,7 +116,6 @@ pub(in crate::hostcall) fn dequeue_shared_queue(
     call.memory.check_u32(ret_ptr)?;
     call.memory.check_u32(ret_len)?;
     let item = queue.dequeue().ok_or(Status::Empty)?;
-    call.vm.reply.clear();
-    call.vm.reply.extend_from_slice(&item);
-    Ok(Reply::Return { source: Source::Reply, ret_ptr, ret_len })
+    call.vm.item = Some((queue, item));
+    Ok(Reply::Return { source: Source::Item, ret_ptr, ret_len })
 }

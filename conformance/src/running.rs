@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis::core::{
-    Access, Action, AnyEngine, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers, HeadersStatus, Limits,
-    Plugin, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
+    AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers,
+    HeadersStatus, Limits, Plugin, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
 };
 
 use crate::case::Case;
@@ -79,12 +79,7 @@ impl Case {
     pub fn try_start(&self, engine: &dyn AnyEngine, setup: Setup) -> Result<Running, StartError> {
         let wasm = wat::parse_str(self.wat()).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
-        let Setup { plugin, configuration, environment, limits, shared, foreign } = setup;
-        let config = VmConfig { configuration, environment, limits, shared, foreign, ..VmConfig::new(bytecode.abi) };
-        let recorder = Recorder::default();
-        let mut vm = Vm::start(&*engine.load(&bytecode).unwrap(), config, Box::new(recorder.clone()))?;
-        let root = vm.add_plugin(Arc::new(plugin))?;
-        Ok(Running { vm, root, recorder })
+        Running::start(&*engine.load(&bytecode).unwrap(), bytecode.abi, setup)
     }
 
     /// What is seen when the guest has started and ticked once.
@@ -110,6 +105,19 @@ impl Case {
 }
 
 impl Running {
+    /// Starts a VM of a module, with one plugin.
+    ///
+    /// # Errors
+    /// The VM or the plugin does not start.
+    pub fn start(module: &dyn AnyModule, abi: AbiVersion, setup: Setup) -> Result<Self, StartError> {
+        let Setup { plugin, configuration, environment, limits, shared, foreign } = setup;
+        let config = VmConfig { configuration, environment, limits, shared, foreign, ..VmConfig::new(abi) };
+        let recorder = Recorder::default();
+        let mut vm = Vm::start(module, config, Box::new(recorder.clone()))?;
+        let root = vm.add_plugin(Arc::new(plugin))?;
+        Ok(Self { vm, root, recorder })
+    }
+
     /// What the guest logged and reported since the last time.
     pub fn seen(&self) -> Vec<String> {
         self.lines().into_iter().filter(|line| !line.from_host).map(|line| line.text).collect()

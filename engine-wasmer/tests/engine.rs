@@ -1,17 +1,13 @@
-//! What wasmer alone does: compiled code that is kept, and the meter that stops guests. What every engine
-//! does is in the conformance suite.
+//! What wasmer alone does: the meter that stops guests. What every engine does is in the conformance
+//! suite.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
 use portcullis_core::testing::FakeHost;
-use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, EngineSettings, Limits, Plugin, SealKey, Vm, VmConfig,
-};
+use portcullis_core::{AbiVersion, AnyEngine, Bytecode, EngineSettings, Limits, Plugin, Vm, VmConfig};
 use portcullis_wasmer::Wasmer;
-
-const KEY: SealKey = SealKey::new([7; SealKey::LEN]);
 
 const DEADLINE: &str = "deadline: the plugin ran longer than its limit for one call";
 
@@ -26,7 +22,6 @@ fn guest(fields: &str, tick: &str) -> Vec<u8> {
           (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
           {fields}
           (memory (export "memory") 16)
-          (data (i32.const 1024) "hello")
           (data $passive "bytes")
           (func (export "proxy_abi_version_0_2_1"))
           (func (export "malloc") (param i32) (result i32) (i32.const 2048))
@@ -35,47 +30,16 @@ fn guest(fields: &str, tick: &str) -> Vec<u8> {
     wat::parse_str(wat).unwrap()
 }
 
-/// What a guest logs in its first tick, and why it fails there, if it does.
-fn tick(module: &dyn AnyModule) -> (Vec<String>, Option<String>) {
-    let host = FakeHost::new();
-    let limits = Limits { deadline: Duration::from_millis(30), ..Limits::default() };
-    let config = VmConfig { limits, ..VmConfig::new(AbiVersion::V0_2_1) };
-    let mut vm = Vm::start(module, config, Box::new(host.clone())).unwrap();
-    let root = vm.add_plugin(Plugin::new("test").into()).unwrap();
-    let _ = vm.on_tick(root);
-    let lines = host.lines().into_iter().filter(|line| !line.from_host).map(|line| line.message).collect();
-    (lines, vm.failure().map(str::to_owned))
-}
-
-/// Why a guest fails.
+/// Why a guest fails in its first tick.
 fn failure(fields: &str, tick: &str) -> Option<String> {
     let wasm = guest(fields, tick);
-    self::tick(&*AnyEngine::load(&engine(), &Bytecode::judge(&wasm).unwrap()).unwrap()).1
-}
-
-#[test]
-fn a_restored_module_is_the_saved_one() {
-    let wasm = guest("", "(drop (call $log (i32.const 2) (i32.const 1024) (i32.const 5))) (loop (br 0))");
-    let bytecode = Bytecode::judge(&wasm).unwrap();
-    let engine = engine();
-    let module = AnyEngine::load(&engine, &bytecode).unwrap();
-    let subject = AnyEngine::fingerprint(&engine);
-    let sealed = KEY.seal(&subject, &module.save().unwrap().unwrap());
-    drop((module, engine));
-
-    let engine = self::engine();
-    assert_eq!(AnyEngine::fingerprint(&engine), subject);
-    let code = KEY.open(&subject, sealed).unwrap();
-    let restored = AnyEngine::restore(&engine, &bytecode, &code).unwrap();
-    assert_eq!(tick(&*restored), (vec!["hello".to_owned()], Some(DEADLINE.to_owned())));
-}
-
-#[test]
-fn what_is_no_code_is_refused_though_it_is_sealed() {
-    let wasm = guest("", "");
-    let code = KEY.open("subject", KEY.seal("subject", b"no machine code")).unwrap();
-    let error = AnyEngine::restore(&engine(), &Bytecode::judge(&wasm).unwrap(), &code).unwrap_err();
-    assert!(error.to_string().starts_with("wasmer cannot restore the module: "), "{error}");
+    let module = AnyEngine::load(&engine(), &Bytecode::judge(&wasm).unwrap()).unwrap();
+    let limits = Limits { deadline: Duration::from_millis(30), ..Limits::default() };
+    let config = VmConfig { limits, ..VmConfig::new(AbiVersion::V0_2_1) };
+    let mut vm = Vm::start(&*module, config, Box::new(FakeHost::new())).unwrap();
+    let root = vm.add_plugin(Plugin::new("test").into()).unwrap();
+    let _ = vm.on_tick(root);
+    vm.failure().map(str::to_owned)
 }
 
 #[test]

@@ -192,3 +192,14 @@ fn many_may_open_a_folder_at_once() {
     });
     assert!(keys.iter().all(|key| *key == keys[0]));
 }
+
+#[test]
+fn code_of_other_settings_is_other_code() {
+    for info in engines().iter().filter(|info| info.features.precompiled) {
+        let other = EngineSettings { stack: EngineSettings::default().stack / 2 };
+        let [a, b, c] = [EngineSettings::default(), EngineSettings::default(), other]
+            .map(|settings| info.start(&settings).unwrap().fingerprint());
+        assert_eq!(a, b, "{}", info.name);
+        assert_ne!(a, c, "{}", info.name);
+    }
+}

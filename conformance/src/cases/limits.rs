@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis::core::HostcallId::proxy_get_header_map_value;
-use portcullis::core::{ContextId, Direction, Limits, Plugin, VmFailed};
+use portcullis::core::{AnyEngine, ContextId, Direction, Limits, Plugin, VmFailed};
 
 use crate::case::Case;
 use crate::running::{Running, Setup};
@@ -160,11 +160,7 @@ pub(super) const CASES: &[Case] = &[
         "#,
         hostcalls: &[],
         spec: "portcullis#limits",
-        run: |case, engine| {
-            let mut guest = case.start_with(engine, limited(Limits { table_elements: 10, ..Limits::default() }));
-            assert_eq!(guest.tick(), Ok(()));
-            assert_eq!(guest.seen(), ["-1", "4", "-1"]);
-        },
+        run: |case, engine| assert_eq!(ten_elements(case, engine), ["-1", "4", "-1"]),
     },
     Case {
         name: "all_tables_together_have_one_limit",
@@ -178,12 +174,8 @@ pub(super) const CASES: &[Case] = &[
         "#,
         hostcalls: &[],
         spec: "portcullis#limits",
-        run: |case, engine| {
-            let mut guest = case.start_with(engine, limited(Limits { table_elements: 10, ..Limits::default() }));
-            assert_eq!(guest.tick(), Ok(()));
-            // The second cannot have 3 of its own accord; then the first takes all that is left.
-            assert_eq!(guest.seen(), ["-1", "4", "-1"]);
-        },
+        // The second cannot have 3 of its own accord; then the first takes all that is left.
+        run: |case, engine| assert_eq!(ten_elements(case, engine), ["-1", "4", "-1"]),
     },
     Case {
         name: "a_guest_that_begins_with_more_table_elements_is_refused",
@@ -267,6 +259,13 @@ pub(super) const CASES: &[Case] = &[
         },
     },
 ];
+
+/// What is seen in a tick of a guest that may have ten elements in its tables.
+fn ten_elements(case: &Case, engine: &dyn AnyEngine) -> Vec<String> {
+    let mut guest = case.start_with(engine, limited(Limits { table_elements: 10, ..Limits::default() }));
+    assert_eq!(guest.tick(), Ok(()));
+    guest.seen()
+}
 
 /// A tick, and a stream from its beginning to its end.
 fn live(guest: &mut Running) -> Result<(), VmFailed> {

@@ -7,6 +7,7 @@ mod assemblyscript;
 mod bodies;
 mod callouts;
 mod capabilities;
+mod compiled;
 mod contexts;
 mod foreign;
 mod headers;
@@ -36,6 +37,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "bodies", cases: bodies::CASES },
     Topic { name: "callouts", cases: callouts::CASES },
     Topic { name: "capabilities", cases: capabilities::CASES },
+    Topic { name: "compiled", cases: compiled::CASES },
     Topic { name: "contexts", cases: contexts::CASES },
     Topic { name: "foreign", cases: foreign::CASES },
     Topic { name: "headers", cases: headers::CASES },

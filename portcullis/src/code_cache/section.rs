@@ -69,8 +69,7 @@ fn section(bytes: &[u8]) -> Option<(Part<'_>, &[u8])> {
     let whole = bytes.get(..bytes.len() - rest.len())?;
     let code = || {
         let (len, named) = read_leb(content).filter(|_| *id == 0)?;
-        let (name, content) = named.split_at_checked(len).filter(|(name, _)| *name == NAME)?;
-        debug_assert_eq!(name, NAME);
+        let (_, content) = named.split_at_checked(len).filter(|(name, _)| *name == NAME)?;
         let end = content.iter().position(|byte| *byte == 0)?;
         Some(Part::Code { whole, engine: content.get(..end)?, sealed: content.get(end + 1..)? })
     };

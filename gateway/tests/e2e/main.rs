@@ -14,6 +14,7 @@ mod failures;
 mod harness;
 mod http1;
 mod http2;
+mod languages;
 mod lifecycle;
 mod limits;
 mod local_responses;

@@ -60,6 +60,7 @@ impl Metrics {
     /// Defines a metric of a plugin, or finds it. `None` for a name that is the gateway's or that
     /// another plugin uses for another type.
     pub(crate) fn define(&self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
+        let name = &*prometheus_name(name);
         if name.starts_with(OWN_PREFIX) {
             return None;
         }
@@ -72,6 +73,17 @@ impl Metrics {
         let metric: Arc<PluginMetric> = Arc::clone(metric);
         Some(metric)
     }
+}
+
+/// What Prometheus calls a metric: letters, digits, `_` and `:` only, and no digit at the beginning. Names that
+/// differ only in other characters are one metric.
+fn prometheus_name(name: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut valid: String = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    if !valid.starts_with(|c: char| !c.is_ascii_digit()) {
+        valid.insert(0, '_');
+    }
+    valid
 }
 
 /// One metric of one plugin, summed over all workers.
@@ -126,5 +138,34 @@ impl Metric for PluginMetric {
 impl std::fmt::Debug for PluginMetric {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PluginMetric({})", self.value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_valid() {
+        for (name, valid) in [
+            ("a.b-c", "a_b_c"),
+            ("1st", "_1st"),
+            ("", "_"),
+            ("ok_1:x", "ok_1:x"),
+            ("é \n", "___"),
+            ("portcullis.x", "portcullis_x"),
+        ] {
+            assert_eq!(prometheus_name(name), valid);
+        }
+    }
+
+    #[test]
+    fn a_plugin_cannot_pass_for_the_gateway_or_change_the_type_of_a_name() {
+        let metrics = Metrics::install();
+        let define = |metric_type, name| metrics.define(&Plugin::new("metrics_test"), metric_type, name).is_some();
+        assert!(!define(MetricType::Counter, "portcullis_requests_total"));
+        assert!(!define(MetricType::Counter, "portcullis.requests.total"));
+        assert!(define(MetricType::Counter, "test.one") && define(MetricType::Counter, "test_one"));
+        assert!(!define(MetricType::Gauge, "test-one"), "two types of one name are no valid exposition");
     }
 }

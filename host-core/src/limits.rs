@@ -21,7 +21,7 @@ pub struct Limits {
     pub start_deadline: Duration,
     /// HTTP callouts in flight. Default 1024.
     pub callouts: usize,
-    /// Metrics that the plugins of the VM define. Default 1000.
+    /// Metrics that each plugin of the VM defines. Default 1000.
     pub metrics: usize,
     /// Bytes that a plugin may put into one body buffer. Default 64 MiB.
     pub buffer: usize,

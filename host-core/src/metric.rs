@@ -5,6 +5,9 @@ use std::sync::Arc;
 use crate::abi::{MetricType, Status};
 use crate::host::Metric;
 
+/// The most bytes of a metric's name. Some plugins put all their tags into it.
+pub(crate) const MAX_NAME: usize = 8 << 10;
+
 /// Ids as deployed hosts give them: the low two bits say the type, counters start at 4, gauges at
 /// 5, histograms at 6.
 #[derive(Debug)]
@@ -34,9 +37,9 @@ impl MetricTable {
         id(metric_type, index)
     }
 
-    /// Whether one more can be defined.
-    pub(crate) fn has_room(&self) -> bool {
-        self.by_type.iter().map(Vec::len).sum::<usize>() < self.max
+    /// Whether a plugin can define one more.
+    pub(crate) fn has_room(&self, plugin: &str) -> bool {
+        self.by_type.iter().flatten().filter(|entry| entry.plugin == plugin).count() < self.max
     }
 
     pub(crate) fn insert(

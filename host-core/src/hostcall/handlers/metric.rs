@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::abi::{MetricType, Status};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
-use crate::metric::type_of;
+use crate::metric::{MAX_NAME, type_of};
 
 /// Defines a metric, or finds it again by its name (spec: `proxy_define_metric`).
+///
+/// `BadArgument`: there is no such type, or the name is no UTF-8 or longer than 8 KiB. `InternalFailure`: the
+/// plugin has too many ([`Limits::metrics`](crate::Limits::metrics)), or the embedder refuses it.
 pub(in crate::hostcall) fn define_metric(
     mut call: Hostcall<'_>,
     metric_type: i32,
@@ -15,13 +18,16 @@ pub(in crate::hostcall) fn define_metric(
     ret_metric: i32,
 ) -> HostcallResult {
     let bytes = call.memory.slice(name, name_len)?;
+    if bytes.len() > MAX_NAME {
+        Err(Status::BadArgument)?;
+    }
     let metric_type = MetricType::try_from(metric_type)?;
     let name = std::str::from_utf8(bytes).map_err(|_| Status::BadArgument)?;
     call.memory.check_u32(ret_metric)?;
     let plugin = Arc::clone(call.vm.plugin().ok_or(Status::InternalFailure)?);
     let id = match call.vm.metrics.find(metric_type, &plugin.name, name) {
         Some(id) => id,
-        None if !call.vm.metrics.has_room() => Err(Status::InternalFailure)?,
+        None if !call.vm.metrics.has_room(&plugin.name) => Err(Status::InternalFailure)?,
         None => {
             let metric = call.vm.host.define_metric(&plugin, metric_type, name).ok_or(Status::InternalFailure)?;
             call.vm.metrics.insert(metric_type, &plugin.name, name, metric).ok_or(Status::InternalFailure)?

@@ -9,6 +9,10 @@ use crate::tunables::Stack;
 pub trait Compiler: Clone + Copy + fmt::Debug + Send + Sync + 'static {
     /// The name of the engine that compiles with it.
     const ENGINE: &'static str;
+    /// Whether it compiles vector instructions.
+    const SIMD: bool;
+    /// Whether its code can read floating-point results of hostcalls.
+    const FLOAT_RESULTS: bool;
 
     /// Wasmer's engine with it.
     fn build() -> wasmer::Engine;
@@ -20,6 +24,8 @@ pub struct Cranelift;
 
 impl Compiler for Cranelift {
     const ENGINE: &'static str = "wasmer";
+    const SIMD: bool = true;
+    const FLOAT_RESULTS: bool = true;
 
     fn build() -> wasmer::Engine {
         EngineBuilder::new(wasmer::sys::Cranelift::new()).engine().into()
@@ -34,6 +40,9 @@ pub struct Singlepass;
 #[cfg(feature = "singlepass")]
 impl Compiler for Singlepass {
     const ENGINE: &'static str = "wasmer-singlepass";
+    const SIMD: bool = false;
+    // Found by the conformance suite with wasmer 7.4: it reads a register for whole numbers.
+    const FLOAT_RESULTS: bool = false;
 
     fn build() -> wasmer::Engine {
         EngineBuilder::new(wasmer::sys::Singlepass::new()).engine().into()

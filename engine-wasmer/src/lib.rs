@@ -90,6 +90,8 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
         precompiled: true,
         backtrace: true,
         source_lines: false,
+        simd: C::SIMD,
+        float_results: C::FLOAT_RESULTS,
     };
     type Module = Module;
     type Instance = Instance;

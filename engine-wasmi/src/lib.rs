@@ -59,6 +59,8 @@ impl WasmEngine for Wasmi {
         table_limit: true,
         stack_limit: true,
         deadline: true,
+        simd: true,
+        float_results: true,
         ..EngineFeatures::NONE
     };
     type Module = Module;

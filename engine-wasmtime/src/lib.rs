@@ -81,6 +81,8 @@ impl WasmEngine for Wasmtime {
         precompiled: true,
         backtrace: true,
         source_lines: true,
+        simd: true,
+        float_results: true,
     };
     type Module = Module;
     type Instance = Instance;

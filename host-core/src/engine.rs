@@ -117,6 +117,10 @@ pub struct EngineFeatures {
     pub backtrace: bool,
     /// Traps name lines of source, where the module has DWARF.
     pub source_lines: bool,
+    /// Guests may use vector instructions (SIMD).
+    pub simd: bool,
+    /// Hostcalls return floating-point numbers, as AssemblyScript's `Date.now` and `seed` do.
+    pub float_results: bool,
 }
 
 impl EngineFeatures {
@@ -129,10 +133,12 @@ impl EngineFeatures {
         precompiled: false,
         backtrace: false,
         source_lines: false,
+        simd: false,
+        float_results: false,
     };
 
     /// Each feature by its name.
-    pub fn list(self) -> [(&'static str, bool); 7] {
+    pub fn list(self) -> [(&'static str, bool); 9] {
         [
             ("memory limit", self.memory_limit),
             ("table limit", self.table_limit),
@@ -141,6 +147,8 @@ impl EngineFeatures {
             ("compiled code", self.precompiled),
             ("backtrace", self.backtrace),
             ("source lines", self.source_lines),
+            ("simd", self.simd),
+            ("float results", self.float_results),
         ]
     }
 }

@@ -44,8 +44,7 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| {
             let wasm = wat::parse_str(case.wat()).unwrap();
             let error = restore(engine, &wasm, &KEY.seal("subject", b"no machine code"));
-            let expected = format!("{} cannot restore ", engine.name());
-            assert!(error.starts_with(&expected), "{error}");
+            assert!(error.contains(" cannot restore "), "{error}");
         },
     },
 ];

@@ -19,6 +19,7 @@ pub mod hostcall;
 mod limits;
 mod memory;
 mod metric;
+mod output;
 mod plugin;
 mod property;
 mod sandbox;

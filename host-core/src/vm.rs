@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::abi::LogLevel;
 use crate::action::{Action, CallId};
 use crate::any::AnyModule;
@@ -260,6 +262,22 @@ impl Vm {
             checked::on_queue_ready(guest, root.as_arg(), queue.cast_signed())
         })?;
         Ok(true)
+    }
+
+    /// Calls a function of the guest that the ABI does not have (`proxy_on_foreign_function`), in a root or
+    /// a stream. `function` is a number that the embedder and the plugin agree on; the guest reads the
+    /// arguments as buffer `CallData`, which is not there at any other time.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_foreign_function(&mut self, context: ContextId, function: u32, arguments: Bytes) -> Result<(), VmFailed> {
+        let len = i32::try_from(arguments.len()).unwrap_or(i32::MAX);
+        self.state().call_data = Some(arguments);
+        let result = self.call(context, CallbackId::on_foreign_function, |guest| {
+            checked::on_foreign_function(guest, context.as_arg(), function.cast_signed(), len)
+        });
+        self.state().call_data = None;
+        result.map(drop)
     }
 
     /// A callout has ended. Of each callout that [`Action::HttpCall`] started, the end is told

@@ -17,6 +17,7 @@ use crate::host::{Host, LogRecord};
 use crate::hostcall::{HostcallId, Source};
 use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
+use crate::output::{Output, OutputStream};
 use crate::plugin::Plugin;
 use crate::shared::{Inbox, Queue, Shared, Space, Wake};
 
@@ -78,6 +79,10 @@ pub struct VmState {
     pub(crate) resolved_queues: HashMap<u32, Weak<Queue>>,
     /// An item on its way to the guest, and the queue that it came from.
     pub(crate) item: Option<(Arc<Queue>, Bytes)>,
+    /// What the guest has written and not ended with a newline.
+    output: Output,
+    /// The arguments of `proxy_on_foreign_function`, while it runs.
+    pub(crate) call_data: Option<Bytes>,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
     pub(crate) denials: u64,
@@ -136,6 +141,8 @@ impl VmState {
             inbox,
             resolved_queues: HashMap::new(),
             item: None,
+            output: Output::default(),
+            call_data: None,
             reply: Vec::new(),
             denials: 0,
             unimplemented_calls: 0,
@@ -172,13 +179,39 @@ impl VmState {
 
     /// Logs in the host's own name, about the plugin that runs.
     pub(crate) fn note(&mut self, level: LogLevel, message: &str) {
+        self.flush_output();
         self.log_as(level, message.as_bytes(), true);
     }
 
     /// Logs what the guest says.
     #[inline]
     pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) {
+        self.flush_output();
         self.log_as(level, message, false);
+    }
+
+    /// Takes what the guest writes to its standard output or error; logs the lines that are complete.
+    pub(crate) fn write_output(&mut self, stream: OutputStream, bytes: &[u8]) {
+        let mut output = std::mem::take(&mut self.output);
+        output.write(stream, bytes, |line| self.log_line(stream, line));
+        self.output = output;
+    }
+
+    /// Logs the lines that the guest has not ended, before something else is logged.
+    #[inline]
+    fn flush_output(&mut self) {
+        if !self.output.is_empty() {
+            for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+                let line = self.output.take(stream);
+                self.log_line(stream, &line);
+            }
+        }
+    }
+
+    fn log_line(&mut self, stream: OutputStream, line: &[u8]) {
+        if !line.is_empty() {
+            self.log_as(stream.level(), line, false);
+        }
     }
 
     fn log_as(&mut self, level: LogLevel, message: &[u8], from_host: bool) {
@@ -224,6 +257,7 @@ impl VmState {
     }
 
     pub(crate) fn leave(&mut self, saved: Frame) {
+        self.flush_output();
         self.frame = saved;
     }
 
@@ -325,7 +359,7 @@ impl VmState {
                 }
                 _ => Buffer::Unavailable,
             },
-            BufferType::CallData => Buffer::Unavailable,
+            BufferType::CallData => self.call_data.as_ref().map_or(Buffer::Unavailable, Buffer::Bytes),
         }
     }
 

@@ -1,15 +1,16 @@
 //! Foreign functions.
 
 use portcullis::core::ForeignFunctions;
-use portcullis::core::HostcallId::proxy_call_foreign_function;
+use portcullis::core::HostcallId::{proxy_call_foreign_function, proxy_get_buffer_bytes, proxy_set_buffer_bytes};
 use portcullis::core::Status;
 
 use crate::case::Case;
 use crate::running::Setup;
 
-pub(super) const CASES: &[Case] = &[Case {
-    name: "the_guest_gets_status_and_result_where_it_wants_them",
-    guest: r#"
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "the_guest_gets_status_and_result_where_it_wants_them",
+        guest: r#"
             (data (i32.const 1024) "reversefailnone")
             (func $call (param $name i32) (param $len i32) (param $ptr i32) (param $size i32) (result i32)
                 (call $proxy_call_foreign_function
@@ -30,20 +31,48 @@ pub(super) const CASES: &[Case] = &[Case {
                 (call $report (call $call (i32.const 1024) (i32.const 7) (i32.const 65533) (i32.const 0)))
                 (call $report (call $call (i32.const -8) (i32.const 16) (i32.const 0) (i32.const 0))))
         "#,
-    hostcalls: &[proxy_call_foreign_function],
-    spec: "v0.2.1#proxy_call_foreign_function",
-    run: |case, engine| {
-        let foreign = ForeignFunctions::default()
-            .with("reverse", |call| {
-                call.result.extend(call.arguments.iter().rev());
-                Ok(())
-            })
-            .with("fail", |call| {
-                call.result.extend_from_slice(b"why");
-                Err(Status::BadArgument)
-            });
-        let mut guest = case.start_with(engine, Setup { foreign, ..Setup::default() });
-        guest.tick().unwrap();
-        assert_eq!(guest.seen(), ["0", "ver", "2", "why", "1", "-1", "0", "3", "-1", "6", "6"]);
+        hostcalls: &[proxy_call_foreign_function],
+        spec: "v0.2.1#proxy_call_foreign_function",
+        run: |case, engine| {
+            let foreign = ForeignFunctions::default()
+                .with("reverse", |call| {
+                    call.result.extend(call.arguments.iter().rev());
+                    Ok(())
+                })
+                .with("fail", |call| {
+                    call.result.extend_from_slice(b"why");
+                    Err(Status::BadArgument)
+                });
+            let mut guest = case.start_with(engine, Setup { foreign, ..Setup::default() });
+            guest.tick().unwrap();
+            assert_eq!(guest.seen(), ["0", "ver", "2", "why", "1", "-1", "0", "3", "-1", "6", "6"]);
+        },
     },
-}];
+    Case {
+        name: "the_host_calls_a_function_of_the_guest_with_arguments",
+        guest: r#"
+            (func $read (call $answer (call $proxy_get_buffer_bytes
+                (i32.const 8) (i32.const 0) (i32.const 100) (i32.const 0) (i32.const 4))))
+            (func (export "proxy_on_foreign_function") (param $context i32) (param $function i32) (param $len i32)
+                (call $report (local.get $context))
+                (call $report (local.get $function))
+                (call $report (local.get $len))
+                (call $read)
+                (call $report (call $proxy_set_buffer_bytes
+                    (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1))))
+            (func (export "proxy_on_tick") (param i32) (call $read))
+        "#,
+        hostcalls: &[proxy_get_buffer_bytes, proxy_set_buffer_bytes],
+        spec: "v0.2.1#proxy_on_foreign_function",
+        run: |case, engine| {
+            let mut guest = case.start(engine);
+            let stream = guest.open(&[]);
+            for context in [guest.root, stream] {
+                guest.vm.on_foreign_function(context, 7, "arguments".into()).unwrap();
+                assert_eq!(guest.seen(), [context.to_string().as_str(), "7", "9", "0", "9", "arguments", "2"]);
+            }
+            guest.tick().unwrap();
+            assert_eq!(guest.seen(), ["1", "-1"], "they are gone");
+        },
+    },
+];

@@ -47,6 +47,42 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "pieces_of_a_line_are_one_record",
+        guest: r#"
+            (data (i32.const 1024) "one, two\nthree")
+            (func $write (param $fd i32) (param $from i32) (param $len i32)
+                (i32.store (i32.const 1040) (local.get $from))
+                (i32.store (i32.const 1044) (local.get $len))
+                (drop (call $fd_write (local.get $fd) (i32.const 1040) (i32.const 1) (i32.const 1100))))
+            (func (export "proxy_on_tick") (param i32)
+                (call $write (i32.const 2) (i32.const 1024) (i32.const 3))
+                (call $write (i32.const 1) (i32.const 1024) (i32.const 3))
+                (call $write (i32.const 2) (i32.const 1027) (i32.const 8))
+                (call $dump (i32.const 1024) (i32.const 1))
+                (call $write (i32.const 2) (i32.const 1035) (i32.const 3))
+                unreachable)
+        "#,
+        hostcalls: &[fd_write],
+        spec: "portcullis#standard output",
+        run: |case, engine| {
+            let mut guest = case.start(engine);
+            assert!(guest.tick().is_err());
+            let lines = guest.lines();
+            let lines: Vec<_> = lines.iter().map(|line| (line.level, line.text.as_str(), line.from_host)).collect();
+            let failed = lines.last().filter(|(level, _, from_host)| *from_host && *level == LogLevel::Error);
+            assert!(failed.is_some(), "the failure comes last: {lines:?}");
+            // What is not ended comes before what is logged after it.
+            let expected = [
+                (LogLevel::Error, "one, two", false),
+                (LogLevel::Info, "one", false),
+                (LogLevel::Error, "th", false),
+                (LogLevel::Debug, "o", false),
+                (LogLevel::Error, "ree", false),
+            ];
+            assert_eq!(lines[..5], expected);
+        },
+    },
+    Case {
         name: "standard_output_is_for_writing",
         guest: r#"
             (func (export "proxy_on_tick") (param i32)

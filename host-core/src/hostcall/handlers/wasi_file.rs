@@ -1,19 +1,23 @@
 //! WASI preview 1 files, as far as a plugin without directories has them: standard output and
 //! error, which go to its log.
 
-use crate::abi::{Errno, LogLevel};
+use crate::abi::Errno;
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
 use crate::memory::GuestMemory;
+use crate::output::{Output, OutputStream};
 
 const STDOUT: i32 = 1;
 const STDERR: i32 = 2;
 /// The most bytes that one write takes; WASI lets a write be short.
-const MAX_WRITE: usize = 64 << 10;
+const MAX_WRITE: usize = Output::MAX_LINE;
 /// The most vectors of one write, as POSIX has it, so that empty ones do not hold up the host.
 const MAX_VECTORS: usize = 1024;
 
-/// One log line for each write: standard output at info, standard error at error. One newline at
-/// the end is left out; an empty line is not logged.
+/// Standard output is logged at info, standard error at error. What a write ends with a newline is one
+/// record, without it; what has none waits for more, until the guest logs something else or its
+/// callback ends. An empty line is not logged.
+///
+/// differs: in cpp-host each write is a record, so that a panic of Go's runtime is some hundred.
 pub(in crate::hostcall) fn fd_write(
     mut call: Hostcall<'_>,
     fd: i32,
@@ -21,17 +25,14 @@ pub(in crate::hostcall) fn fd_write(
     iovs_len: i32,
     ret_len: i32,
 ) -> HostcallResult<Errno> {
-    let level = match fd {
-        STDOUT => LogLevel::Info,
-        STDERR => LogLevel::Error,
+    let stream = match fd {
+        STDOUT => OutputStream::Stdout,
+        STDERR => OutputStream::Stderr,
         _ => Err(Errno::Badf)?,
     };
     // Not the VM's reply buffer: an allocator may write while that holds what it allocates for.
     let line = gather(&call.memory, iovs, iovs_len)?;
-    let text = line.strip_suffix(b"\n").unwrap_or(&line);
-    if !text.is_empty() {
-        call.vm.log(level, text);
-    }
+    call.vm.write_output(stream, &line);
     let written = u32::try_from(line.len()).unwrap_or(0);
     call.memory.write_u32(ret_len, written)?;
     Ok(Reply::Done)

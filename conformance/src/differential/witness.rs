@@ -95,7 +95,8 @@ impl Host for Witness {
 
 /// What engines say of the functions that were running differs; the rest must not.
 pub(super) fn without_stack(reason: &str) -> &str {
-    reason.split_once(" in ").map_or(reason, |(reason, _)| reason)
+    let reason = reason.split_once(" in ").map_or(reason, |(reason, _)| reason);
+    reason.strip_suffix(')').unwrap_or(reason)
 }
 
 fn text(message: &[u8]) -> String {

@@ -13,6 +13,7 @@ use crate::callback::{CallbackId, checked};
 use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext};
 use crate::engine::Guest;
 use crate::error::StartError;
+use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
 use crate::host::Host;
 use crate::plugin::Plugin;
 use crate::stream_info::SharedStreamInfo;
@@ -34,73 +35,6 @@ pub struct Vm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the plugin's VM has failed")]
 pub struct VmFailed;
-
-/// What a headers callback wants (abi: FilterHeadersStatus).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadersStatus {
-    /// Pass the headers on.
-    Continue,
-    /// Hold the headers; body callbacks come.
-    StopIteration,
-    /// Hold everything; buffer the body up to the limit, then fail.
-    StopAllAndBuffer,
-    /// Hold everything; stop reading at the limit.
-    StopAllAndWatermark,
-}
-
-impl HeadersStatus {
-    /// Reads the number that a guest returned. `allow_stop` says whether 1 holds the headers alone.
-    pub const fn from_guest(value: i32, allow_stop: bool) -> Self {
-        match value {
-            // Deployed hosts treat ContinueAndEndStream (2) as Continue.
-            0 | 2 => Self::Continue,
-            1 if allow_stop => Self::StopIteration,
-            3 => Self::StopAllAndBuffer,
-            _ => Self::StopAllAndWatermark,
-        }
-    }
-}
-
-/// What a body callback wants (abi: FilterDataStatus).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataStatus {
-    /// Pass on what is held.
-    Continue,
-    /// Hold it; beyond the limit, fail.
-    StopAndBuffer,
-    /// Hold it; stop reading at the limit.
-    StopAndWatermark,
-    /// Drop it; the plugin has it.
-    StopNoBuffer,
-}
-
-impl DataStatus {
-    /// Reads the number that a guest returned.
-    pub const fn from_guest(value: i32) -> Self {
-        match value {
-            0 => Self::Continue,
-            1 => Self::StopAndBuffer,
-            2 => Self::StopAndWatermark,
-            _ => Self::StopNoBuffer,
-        }
-    }
-}
-
-/// What a trailers callback wants (abi: FilterTrailersStatus).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrailersStatus {
-    /// Pass on what is held, and the trailers.
-    Continue,
-    /// Hold them.
-    StopIteration,
-}
-
-impl TrailersStatus {
-    /// Reads the number that a guest returned.
-    pub const fn from_guest(value: i32) -> Self {
-        if value == 0 { Self::Continue } else { Self::StopIteration }
-    }
-}
 
 /// How an HTTP callout ended.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::abi::StreamType;
 use crate::context::ContextId;
+use crate::grpc::{GrpcId, GrpcRequest};
 use crate::headers::Headers;
 
 /// Something that a guest asked for.
@@ -42,6 +43,36 @@ pub enum Action {
         call: CallId,
         /// What to send.
         request: HttpCall,
+    },
+    /// Open a gRPC call or stream; what comes back goes to [`Vm::on_grpc`](crate::Vm::on_grpc).
+    GrpcStart {
+        /// The root that it belongs to.
+        root: ContextId,
+        /// Its id.
+        id: GrpcId,
+        /// What to open.
+        request: GrpcRequest,
+        /// Bytes that it takes while it waits.
+        size: usize,
+    },
+    /// Send a message on a gRPC stream.
+    GrpcSend {
+        /// The stream.
+        id: GrpcId,
+        /// The message.
+        message: Bytes,
+        /// Whether it is the last.
+        end: bool,
+    },
+    /// No more messages are sent on a gRPC stream.
+    GrpcClose {
+        /// The stream.
+        id: GrpcId,
+    },
+    /// Give up a gRPC call or stream.
+    GrpcCancel {
+        /// Which.
+        id: GrpcId,
     },
     /// The tick period of a root has changed; see [`Vm::tick_period`](crate::Vm::tick_period).
     SetTick {

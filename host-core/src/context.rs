@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::abi::MapType;
 use crate::body::Body;
+use crate::grpc::Received;
 use crate::headers::Headers;
 use crate::plugin::Plugin;
 use crate::stream_info::SharedStreamInfo;
@@ -38,6 +39,7 @@ pub(crate) struct RootContext {
     pub(crate) tick: Option<Duration>,
     pub(crate) tick_changed: bool,
     pub(crate) call_response: Option<CallResponse>,
+    pub(crate) grpc: Received,
     pub(crate) status: (u32, Vec<u8>),
     pub(crate) ending: Ending,
     /// Properties that the plugin has declared, and which of them are set once.

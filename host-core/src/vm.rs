@@ -1,5 +1,7 @@
 //! One VM: the only way into a guest.
 
+mod grpc;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootCo
 use crate::engine::Guest;
 use crate::error::StartError;
 use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
+use crate::grpc::Received;
 use crate::host::Host;
 use crate::plugin::Plugin;
 use crate::stream_info::SharedStreamInfo;
@@ -80,6 +83,7 @@ impl Vm {
             tick: None,
             tick_changed: false,
             call_response: None,
+            grpc: Received::default(),
             status: (0, Vec::new()),
             ending: Ending::Live,
             declared: HashMap::new(),
@@ -108,13 +112,17 @@ impl Vm {
         Ok(done)
     }
 
-    /// Deletes a root or a stream (`proxy_on_delete`).
+    /// Deletes a root or a stream (`proxy_on_delete`). A root's gRPC callouts are given up.
     ///
     /// # Errors
     /// The VM has failed. The context is gone in any case.
     pub fn delete(&mut self, context: ContextId) -> Result<(), VmFailed> {
         let result = self.call(context, CallbackId::on_delete, |guest| checked::on_delete(guest, context.as_arg()));
-        self.state().contexts.remove(context);
+        let state = self.state();
+        if let Some(Context::Root(_)) = state.contexts.remove(context) {
+            let ended = state.grpc.close_all(context);
+            state.actions.extend(ended.into_iter().map(|id| Action::GrpcCancel { id }));
+        }
         result.map(drop)
     }
 
@@ -145,6 +153,8 @@ impl Vm {
                     stream.local_response = false;
                 }
             }
+            Action::GrpcStart { size, .. } => state.grpc.taken(*size),
+            Action::GrpcSend { message, .. } => state.grpc.taken(message.len()),
             _ => {}
         }
         Some(action)

@@ -12,6 +12,7 @@ use crate::callback::CallbackId;
 use crate::capability::Capabilities;
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext};
 use crate::foreign::ForeignFunctions;
+use crate::grpc::{GrpcCalls, Received};
 use crate::headers::Headers;
 use crate::host::{Host, LogRecord};
 use crate::hostcall::{HostcallId, Source};
@@ -70,6 +71,7 @@ pub struct VmState {
     pub(crate) actions: VecDeque<Action>,
     pub(crate) metrics: MetricTable,
     pub(crate) calls: Callouts,
+    pub(crate) grpc: GrpcCalls,
     budget: Budget,
     /// What it shares with the VMs of its id.
     pub(crate) space: Arc<Space>,
@@ -136,6 +138,7 @@ impl VmState {
             actions: VecDeque::new(),
             metrics,
             calls: Callouts::default(),
+            grpc: GrpcCalls::default(),
             budget,
             space,
             inbox,
@@ -327,7 +330,8 @@ impl VmState {
         match map {
             MapType::HttpCallResponseHeaders => self.call_response().map(|response| &response.headers),
             MapType::HttpCallResponseTrailers => self.call_response().map(|response| &response.trailers),
-            MapType::GrpcReceiveInitialMetadata | MapType::GrpcReceiveTrailingMetadata => None,
+            MapType::GrpcReceiveInitialMetadata => self.received()?.initial_metadata.as_ref(),
+            MapType::GrpcReceiveTrailingMetadata => self.received()?.trailing_metadata.as_ref(),
             _ => {
                 let slot = self.acting_stream()?.slot(map)?;
                 slot.map.as_ref().filter(|_| slot.access != Access::None)
@@ -346,7 +350,10 @@ impl VmState {
         match buffer {
             BufferType::HttpRequestBody => self.stream_body(Direction::Request),
             BufferType::HttpResponseBody => self.stream_body(Direction::Response),
-            BufferType::DownstreamData | BufferType::UpstreamData | BufferType::GrpcReceiveBuffer => Buffer::Empty,
+            BufferType::DownstreamData | BufferType::UpstreamData => Buffer::Empty,
+            BufferType::GrpcReceiveBuffer => {
+                self.received().and_then(|received| received.message.as_ref()).map_or(Buffer::Empty, Buffer::Bytes)
+            }
             BufferType::HttpCallResponseBody => {
                 self.call_response().map_or(Buffer::Unavailable, |response| Buffer::Body(&response.body))
             }
@@ -385,6 +392,10 @@ impl VmState {
 
     fn call_response(&self) -> Option<&crate::context::CallResponse> {
         self.contexts.root(self.acting_root()?)?.call_response.as_ref()
+    }
+
+    fn received(&self) -> Option<&Received> {
+        Some(&self.contexts.root(self.acting_root()?)?.grpc)
     }
 
     fn stream_body(&self, direction: Direction) -> Buffer<'_> {

@@ -10,6 +10,7 @@ mod capabilities;
 mod compiled;
 mod contexts;
 mod foreign;
+mod grpc;
 mod headers;
 mod lifecycle;
 mod limits;
@@ -40,6 +41,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "compiled", cases: compiled::CASES },
     Topic { name: "contexts", cases: contexts::CASES },
     Topic { name: "foreign", cases: foreign::CASES },
+    Topic { name: "grpc", cases: grpc::CASES },
     Topic { name: "headers", cases: headers::CASES },
     Topic { name: "lifecycle", cases: lifecycle::CASES },
     Topic { name: "limits", cases: limits::CASES },

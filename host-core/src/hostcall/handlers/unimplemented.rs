@@ -5,18 +5,10 @@ use crate::abi::Status;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply};
 
 /// The hostcalls that are not implemented; they answer 12.
-pub const UNIMPLEMENTED: &[HostcallId] = &[
-    HostcallId::proxy_grpc_call,
-    HostcallId::proxy_grpc_stream,
-    HostcallId::proxy_grpc_send,
-    HostcallId::proxy_grpc_cancel,
-    HostcallId::proxy_grpc_close,
-    HostcallId::envoy_resolve_dns,
-];
+pub const UNIMPLEMENTED: &[HostcallId] = &[HostcallId::envoy_resolve_dns];
 
 macro_rules! unimplemented_hostcalls {
     ($($handler:ident($($ty:ty),*);)*) => { $(
-        #[allow(clippy::too_many_arguments, reason = "the ABI has hostcalls of 12 parameters")]
         pub(in crate::hostcall) fn $handler(call: Hostcall<'_>, $(_: $ty),*) -> HostcallResult {
             call.vm.unimplemented_calls += 1;
             Ok(Reply::Answer(Status::Unimplemented))
@@ -25,10 +17,5 @@ macro_rules! unimplemented_hostcalls {
 }
 
 unimplemented_hostcalls! {
-    grpc_call(i32, i32, i32, i32, i32, i32, i32, i32, i32, i32, i32, i32);
-    grpc_stream(i32, i32, i32, i32, i32, i32, i32, i32, i32);
-    grpc_send(i32, i32, i32, i32);
-    grpc_cancel(i32);
-    grpc_close(i32);
     envoy_resolve_dns(i32, i32, i32);
 }

@@ -1,0 +1,78 @@
+//! gRPC callouts: what a guest asks for, and what comes back (spec: "gRPC calls").
+
+mod calls;
+mod service;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::headers::Headers;
+
+pub(crate) use calls::{GrpcCalls, Sending};
+pub(crate) use service::GrpcService;
+
+/// The id of a gRPC call or stream, unique among those in flight of its VM. As in deployed hosts,
+/// `id % 4` is 1 for a call and 2 for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrpcId(pub u32);
+
+impl GrpcId {
+    /// Whether it is the id of a call.
+    pub const fn is_call(self) -> bool {
+        self.0 & 3 == 1
+    }
+
+    /// Whether it is the id of a stream.
+    pub const fn is_stream(self) -> bool {
+        self.0 & 3 == 2
+    }
+}
+
+/// A gRPC call or stream to be opened (spec: `proxy_grpc_call`, `proxy_grpc_stream`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcRequest {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The authority; the upstream's name if there is none.
+    pub authority: Option<String>,
+    /// The service, as in `package.Service`; any text.
+    pub service: String,
+    /// The method; any text.
+    pub method: String,
+    /// The initial metadata.
+    pub metadata: Headers,
+    /// The message of a call, which is all that is sent. A stream has none.
+    pub message: Option<Bytes>,
+    /// How long it may take; none is no limit.
+    pub timeout: Option<Duration>,
+}
+
+/// What comes back.
+///
+/// A call that succeeds has one message and nothing else; one that fails has a close alone. A stream has
+/// initial metadata, messages, trailing metadata and a close, of which all but the close may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrpcEvent {
+    /// The initial metadata, with `:status`.
+    InitialMetadata(Headers),
+    /// A message.
+    Message(Bytes),
+    /// The trailing metadata.
+    TrailingMetadata(Headers),
+    /// It is over.
+    Close {
+        /// The gRPC status, 0 to 16.
+        status: u32,
+        /// What the upstream, or the host, says about it.
+        message: String,
+    },
+}
+
+/// What a guest can read of what has come, while it is told of it.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) initial_metadata: Option<Headers>,
+    pub(crate) message: Option<Bytes>,
+    pub(crate) trailing_metadata: Option<Headers>,
+}

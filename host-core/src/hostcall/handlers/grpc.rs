@@ -1,0 +1,182 @@
+//! gRPC callouts (spec: "gRPC calls"). They belong to the root; what comes back is told it later.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::abi::{Status, pairs};
+use crate::action::Action;
+use crate::grpc::{GrpcId, GrpcRequest, GrpcService, Sending};
+use crate::hostcall::{Hostcall, HostcallResult, Reply};
+
+/// Address and length of something in guest memory.
+type Range = (i32, i32);
+
+/// Sends one message and expects one (spec: `proxy_grpc_call`). The timeout is in milliseconds; 0 is none, or
+/// that of the `GrpcService`.
+///
+/// `ParseFailure`: the upstream is neither known nor a `GrpcService` message. `BadArgument`: the message names no
+/// cluster that is known; metadata is malformed; service or method is no UTF-8. `InternalFailure`: too many
+/// are in flight, or the message is too large.
+#[expect(clippy::too_many_arguments, reason = "the ABI's own")]
+pub(in crate::hostcall) fn grpc_call(
+    mut call: Hostcall<'_>,
+    upstream: i32,
+    upstream_len: i32,
+    service: i32,
+    service_len: i32,
+    method: i32,
+    method_len: i32,
+    metadata: i32,
+    metadata_len: i32,
+    message: i32,
+    message_len: i32,
+    timeout: i32,
+    ret_call: i32,
+) -> HostcallResult {
+    let ranges = [(upstream, upstream_len), (service, service_len), (method, method_len), (metadata, metadata_len)];
+    let timeout = Some(Duration::from_millis(timeout.cast_unsigned().into())).filter(|timeout| !timeout.is_zero());
+    open(&mut call, ranges, Some((message, message_len)), timeout, ret_call)
+}
+
+/// Opens a stream of messages (spec: `proxy_grpc_stream`).
+///
+/// As [`grpc_call`].
+#[expect(clippy::too_many_arguments, reason = "the ABI's own")]
+pub(in crate::hostcall) fn grpc_stream(
+    mut call: Hostcall<'_>,
+    upstream: i32,
+    upstream_len: i32,
+    service: i32,
+    service_len: i32,
+    method: i32,
+    method_len: i32,
+    metadata: i32,
+    metadata_len: i32,
+    ret_stream: i32,
+) -> HostcallResult {
+    let ranges = [(upstream, upstream_len), (service, service_len), (method, method_len), (metadata, metadata_len)];
+    open(&mut call, ranges, None, None, ret_stream)
+}
+
+/// Sends a message on a stream, maybe as the last (spec: `proxy_grpc_send`).
+///
+/// `BadArgument`: not the id of a stream, or of one whose last message has been sent. `NotFound`: no stream of this
+/// plugin has it. `InternalFailure`: too many bytes wait to be sent.
+pub(in crate::hostcall) fn grpc_send(
+    call: Hostcall<'_>,
+    stream: i32,
+    message: i32,
+    message_len: i32,
+    end_of_stream: i32,
+) -> HostcallResult {
+    let message = call.memory.slice(message, message_len)?;
+    let id = GrpcId(stream.cast_unsigned());
+    if !id.is_stream() {
+        Err(Status::BadArgument)?;
+    }
+    if own(&call, id)? == Sending::HalfClosed {
+        Err(Status::BadArgument)?;
+    }
+    if !call.vm.grpc.queue(message.len(), &call.vm.config.limits) {
+        Err(Status::InternalFailure)?;
+    }
+    let end = end_of_stream != 0;
+    if end {
+        call.vm.grpc.half_close(id);
+    }
+    call.vm.actions.push_back(Action::GrpcSend { id, message: Bytes::copy_from_slice(message), end });
+    Ok(Reply::Done)
+}
+
+/// Gives up a call or stream; nothing more is told of it (spec: `proxy_grpc_cancel`).
+///
+/// `BadArgument`: an id of neither. `NotFound`: none of this plugin has it.
+pub(in crate::hostcall) fn grpc_cancel(call: Hostcall<'_>, id: i32) -> HostcallResult {
+    let id = valid(id)?;
+    own(&call, id)?;
+    call.vm.grpc.close(id);
+    call.vm.actions.push_back(Action::GrpcCancel { id });
+    Ok(Reply::Done)
+}
+
+/// Ends the sending half of a stream; gives up a call (spec: `proxy_grpc_close`).
+///
+/// As [`grpc_cancel`].
+pub(in crate::hostcall) fn grpc_close(call: Hostcall<'_>, id: i32) -> HostcallResult {
+    let id = valid(id)?;
+    if id.is_call() {
+        return grpc_cancel(call, id.0.cast_signed());
+    }
+    if own(&call, id)? == Sending::Open {
+        call.vm.grpc.half_close(id);
+        call.vm.actions.push_back(Action::GrpcClose { id });
+    }
+    Ok(Reply::Done)
+}
+
+fn open(
+    call: &mut Hostcall<'_>,
+    [upstream, service, method, metadata]: [Range; 4],
+    message: Option<Range>,
+    timeout: Option<Duration>,
+    ret_id: i32,
+) -> HostcallResult {
+    let [service, method] = [service, method].map(|(address, len)| call.memory.slice(address, len));
+    let (service, method) = (text(service?)?, text(method?)?);
+    let metadata = pairs::decode(call.memory.slice(metadata.0, metadata.1)?);
+    if let Some((address, len)) = message {
+        call.memory.slice(address, len)?;
+    }
+    call.memory.check_u32(ret_id)?;
+    let target = target(call, upstream)?;
+    let mut all = target.metadata;
+    for (name, value) in metadata.map_err(Status::from)?.iter() {
+        all.add(name, value);
+    }
+    let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;
+    let size = all.serialized_len() + service.len() + method.len() + message.map_or(0, <[u8]>::len);
+    let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
+    let id = call.vm.grpc.open(root, message.is_none(), size, &call.vm.config.limits);
+    let id = id.ok_or(Status::InternalFailure)?;
+    let request = GrpcRequest {
+        upstream: target.cluster,
+        authority: target.authority,
+        service: service.to_owned(),
+        method: method.to_owned(),
+        metadata: all,
+        message: message.map(Bytes::copy_from_slice),
+        timeout: timeout.or(target.timeout),
+    };
+    call.vm.actions.push_back(Action::GrpcStart { root, id, request, size });
+    call.memory.write_u32(ret_id, id.0)?;
+    Ok(Reply::Done)
+}
+
+/// The upstream: the name of one, or a `GrpcService` message that names one.
+///
+/// differs: Envoy looks for a message first; a name that happens to be one would not be found.
+fn target(call: &Hostcall<'_>, (address, len): Range) -> Result<GrpcService, crate::hostcall::Failure> {
+    let bytes = call.memory.slice(address, len)?;
+    if let Some(name) = std::str::from_utf8(bytes).ok().filter(|name| call.vm.host.has_upstream(name)) {
+        return Ok(GrpcService { cluster: name.to_owned(), ..GrpcService::default() });
+    }
+    let service = GrpcService::parse(bytes).ok_or(Status::ParseFailure)?;
+    if call.vm.host.has_upstream(&service.cluster) { Ok(service) } else { Err(Status::BadArgument.into()) }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Status> {
+    std::str::from_utf8(bytes).map_err(|_| Status::BadArgument)
+}
+
+fn valid(id: i32) -> Result<GrpcId, Status> {
+    let id = GrpcId(id.cast_unsigned());
+    if id.is_call() || id.is_stream() { Ok(id) } else { Err(Status::BadArgument) }
+}
+
+/// Whether one takes messages. Plugins that share a VM do not reach each other's.
+fn own(call: &Hostcall<'_>, id: GrpcId) -> Result<Sending, Status> {
+    let root = call.vm.acting_root();
+    let own = call.vm.grpc.root(id).filter(|of| Some(*of) == root);
+    own.and_then(|_| call.vm.grpc.sending(id)).ok_or(Status::NotFound)
+}

@@ -1,0 +1,59 @@
+//! What comes back of gRPC callouts.
+
+use super::{Vm, VmFailed};
+use crate::callback::{CallbackId, checked};
+use crate::grpc::{GrpcEvent, GrpcId, Received};
+
+impl Vm {
+    /// Something has come of a gRPC callout. An id that is not in flight is ignored; a call is over with its
+    /// first event, a stream with its close.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_grpc(&mut self, id: GrpcId, event: GrpcEvent) -> Result<(), VmFailed> {
+        let ends = id.is_call() || matches!(event, GrpcEvent::Close { .. });
+        let calls = &mut self.state().grpc;
+        let Some(root) = (if ends { calls.close(id) } else { calls.root(id) }) else { return Ok(()) };
+        let Some(context) = self.state().contexts.root_mut(root) else { return Ok(()) };
+        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+        let (to, call) = (root.as_arg(), id.0.cast_signed());
+        let result = match event {
+            GrpcEvent::InitialMetadata(headers) => {
+                let count = as_arg(headers.len());
+                context.grpc.initial_metadata = Some(headers);
+                self.call(root, CallbackId::on_grpc_receive_initial_metadata, |guest| {
+                    checked::on_grpc_receive_initial_metadata(guest, to, call, count)
+                })
+            }
+            GrpcEvent::Message(message) => {
+                let len = as_arg(message.len());
+                context.grpc.message = Some(message);
+                self.call(root, CallbackId::on_grpc_receive, |guest| checked::on_grpc_receive(guest, to, call, len))
+            }
+            GrpcEvent::TrailingMetadata(trailers) => {
+                let count = as_arg(trailers.len());
+                context.grpc.trailing_metadata = Some(trailers);
+                self.call(root, CallbackId::on_grpc_receive_trailing_metadata, |guest| {
+                    checked::on_grpc_receive_trailing_metadata(guest, to, call, count)
+                })
+            }
+            GrpcEvent::Close { status, message } => {
+                context.status = (status, message.into_bytes());
+                self.call(root, CallbackId::on_grpc_close, |guest| {
+                    checked::on_grpc_close(guest, to, call, status.cast_signed())
+                })
+            }
+        };
+        if let Some(context) = self.state().contexts.root_mut(root) {
+            context.grpc = Received::default();
+            // Deployed hosts forget the message and keep the code.
+            context.status.1.clear();
+        }
+        result.map(drop)
+    }
+
+    /// Whether a gRPC callout is in flight.
+    pub fn has_grpc(&mut self, id: GrpcId) -> bool {
+        self.state().grpc.root(id).is_some()
+    }
+}

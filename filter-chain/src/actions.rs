@@ -58,6 +58,12 @@ impl Worker {
                 }
             }
             Action::HttpCall { call, request, .. } => self.start_callout(vm, call, request),
+            Action::GrpcStart { id, request, .. } => self.start_grpc(vm, id, request),
+            Action::GrpcSend { id: call, message, end } => {
+                self.with_grpc(vm, call, |id| Effect::GrpcSend { id, message, end });
+            }
+            Action::GrpcClose { id: call } => self.with_grpc(vm, call, |id| Effect::GrpcClose { id }),
+            Action::GrpcCancel { id } => self.cancel_grpc(vm, id),
             Action::SetTick { root } => self.set_tick(vm, root),
             Action::ClearRouteCache { context } => {
                 if let Some((stream, _)) = self.stream_of(vm, context) {
@@ -74,10 +80,14 @@ impl Worker {
     }
 
     fn start_callout(&mut self, vm: usize, call: CallId, request: HttpCall) {
-        self.last_callout += 1;
-        let id = CalloutId(self.last_callout);
+        let id = self.next_callout();
         self.callouts.insert(id, (vm, call));
         self.effects.push_back(Effect::Callout { id, request });
+    }
+
+    pub(crate) fn next_callout(&mut self) -> CalloutId {
+        self.last_callout += 1;
+        CalloutId(self.last_callout)
     }
 
     fn set_tick(&mut self, vm: usize, root: ContextId) {
@@ -97,8 +107,10 @@ impl Worker {
         }
         self.actions.retain(|(of, _)| *of != vm);
         let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
-        for id in calls {
+        let grpc = self.grpc.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id);
+        for id in calls.into_iter().chain(grpc.collect::<Vec<_>>()) {
             self.callouts.remove(&id);
+            self.grpc.remove(&id);
             self.effects.push_back(Effect::CancelCallout { id });
         }
         if let Some(sandbox) = self.sandboxes.vms.get(vm) {

@@ -1,13 +1,14 @@
 //! What a worker asks its driver to do.
 
-use portcullis_core::{Body, HttpCall};
+use bytes::Bytes;
+use portcullis_core::{Body, GrpcRequest, HttpCall};
 
 /// The id of a stream in its worker, from [`Worker::open`](crate::Worker::open) to
 /// [`Worker::finish`](crate::Worker::finish).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub(crate) usize);
 
-/// The id of a callout in its worker.
+/// The id of a callout, HTTP or gRPC, in its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CalloutId(pub(crate) u64);
 
@@ -68,6 +69,28 @@ pub enum Effect {
         id: CalloutId,
         /// What to send.
         request: HttpCall,
+    },
+    /// Open a gRPC call or stream; tell [`Worker::grpc_event`](crate::Worker::grpc_event) what comes of it, up to
+    /// its end.
+    GrpcStart {
+        /// Its id.
+        id: CalloutId,
+        /// What to open.
+        request: GrpcRequest,
+    },
+    /// Send a message on a gRPC stream.
+    GrpcSend {
+        /// The stream's id.
+        id: CalloutId,
+        /// The message.
+        message: Bytes,
+        /// Whether it is the last.
+        end: bool,
+    },
+    /// No more messages are sent on a gRPC stream.
+    GrpcClose {
+        /// The stream's id.
+        id: CalloutId,
     },
     /// Nobody waits for this callout any more.
     CancelCallout {

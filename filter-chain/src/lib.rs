@@ -8,7 +8,8 @@
 //!    [`Worker::wants_body`]), [`Worker::trailers`].
 //! 3. After each event take [`Worker::stream_effect`] until there is none, then [`Worker::effect`]
 //!    until there is none: callouts to make, and other streams that have effects now.
-//! 4. Tell [`Worker::callout_done`] how a callout ended, and call [`Worker::tick`] at
+//! 4. Tell [`Worker::callout_done`] how a callout ended and [`Worker::grpc_event`] what comes of a gRPC
+//!    callout, and call [`Worker::tick`] at
 //!    [`Worker::next_tick`].
 //! 5. When a stream is over, in whatever way, call [`Worker::finish`] once; plugins log then.
 
@@ -16,6 +17,7 @@ mod actions;
 mod chain;
 mod effect;
 mod flow;
+mod grpc;
 mod reply;
 mod sandboxes;
 mod stage;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_core::{
-    Access, Action, Body, CallId, CallOutcome, Direction, ForeignFunctions, Headers, Host, LocalResponse, Shared,
-    SharedStreamInfo, Wake, lock,
+    Access, Action, Body, CallId, CallOutcome, Direction, ForeignFunctions, GrpcId, Headers, Host, LocalResponse,
+    Shared, SharedStreamInfo, Wake, lock,
 };
 use slab::Slab;
 
@@ -29,6 +29,7 @@ pub struct Worker {
     pub(crate) actions: VecDeque<(usize, Action)>,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) callouts: HashMap<CalloutId, (usize, CallId)>,
+    pub(crate) grpc: HashMap<CalloutId, (usize, GrpcId)>,
     pub(crate) last_callout: u64,
     /// Streams, and plugins of them, whose VM has just failed.
     pub(crate) orphans: VecDeque<(StreamId, usize)>,
@@ -47,6 +48,7 @@ impl Worker {
             actions: VecDeque::new(),
             effects: VecDeque::new(),
             callouts: HashMap::new(),
+            grpc: HashMap::new(),
             last_callout: 0,
             orphans: VecDeque::new(),
             touched: Vec::new(),

@@ -1,0 +1,40 @@
+//! gRPC callouts of plugins.
+
+use portcullis_core::{GrpcEvent, GrpcId, GrpcRequest};
+
+use crate::effect::{CalloutId, Effect};
+use crate::worker::Worker;
+
+impl Worker {
+    /// Something has come of a gRPC callout. Of one that was cancelled it is ignored.
+    pub fn grpc_event(&mut self, id: CalloutId, event: GrpcEvent) {
+        let Some((vm, call)) = self.grpc.get(&id).copied() else { return };
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        let result = sandbox.vm.on_grpc(call, event);
+        if !sandbox.vm.has_grpc(call) {
+            self.grpc.remove(&id);
+        }
+        self.after_call(vm, result.is_err());
+        self.run(None);
+    }
+
+    pub(crate) fn start_grpc(&mut self, vm: usize, call: GrpcId, request: GrpcRequest) {
+        let id = self.next_callout();
+        self.grpc.insert(id, (vm, call));
+        self.effects.push_back(Effect::GrpcStart { id, request });
+    }
+
+    /// Asks for something to be done with a callout that is in flight.
+    pub(crate) fn with_grpc(&mut self, vm: usize, call: GrpcId, effect: impl FnOnce(CalloutId) -> Effect) {
+        let id = self.grpc.iter().find(|(_, of)| **of == (vm, call)).map(|(id, _)| *id);
+        if let Some(id) = id {
+            self.effects.push_back(effect(id));
+        }
+    }
+
+    /// The plugin gives it up.
+    pub(crate) fn cancel_grpc(&mut self, vm: usize, call: GrpcId) {
+        self.with_grpc(vm, call, |id| Effect::CancelCallout { id });
+        self.grpc.retain(|_, of| *of != (vm, call));
+    }
+}

@@ -8,6 +8,7 @@ mod accept;
 mod body;
 mod callout;
 mod exchange;
+mod grpc;
 mod pump;
 mod route;
 mod upstream;
@@ -69,6 +70,8 @@ pub(crate) struct Context {
     /// Who waits for effects of a stream.
     pub(crate) wakers: RefCell<HashMap<StreamId, Waker>>,
     pub(crate) callouts: RefCell<HashMap<CalloutId, AbortHandle>>,
+    /// What sends the messages of gRPC streams.
+    pub(crate) grpc: RefCell<HashMap<CalloutId, grpc::Sender>>,
     /// The next tick has changed.
     pub(crate) ticks_changed: Notify,
     pub(crate) armed_tick: Cell<Option<Duration>>,
@@ -158,6 +161,7 @@ impl Context {
             host: plan.host.clone(),
             wakers: RefCell::default(),
             callouts: RefCell::default(),
+            grpc: RefCell::default(),
             ticks_changed: Notify::new(),
             armed_tick: Cell::new(None),
             queues_ready,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use portcullis::Effect;
 
-use crate::worker::{Context, callout};
+use crate::worker::{Context, callout, grpc};
 
 impl Context {
     /// Carries out all effects of the worker. To be called after every call into it.
@@ -22,7 +22,19 @@ impl Context {
                     let task = tokio::task::spawn_local(callout::run(Rc::clone(self), id, request));
                     self.callouts.borrow_mut().insert(id, task.abort_handle());
                 }
+                Some(Effect::GrpcStart { id, request }) => grpc::start(self, id, request),
+                Some(Effect::GrpcSend { id, message, end }) => {
+                    if let Some(sender) = self.grpc.borrow().get(&id) {
+                        sender.send(&message, end);
+                    }
+                }
+                Some(Effect::GrpcClose { id }) => {
+                    if let Some(sender) = self.grpc.borrow().get(&id) {
+                        sender.finish();
+                    }
+                }
                 Some(Effect::CancelCallout { id }) => {
+                    self.grpc.borrow_mut().remove(&id);
                     if let Some(task) = self.callouts.borrow_mut().remove(&id) {
                         task.abort();
                     }

@@ -21,7 +21,7 @@ pub(crate) enum Upstream {
     /// The built-in echo.
     Echo,
     /// Servers, and how long a request to them may take.
-    Pool(pool::Cluster, Duration),
+    Pool { cluster: pool::Cluster, timeout: Duration, http2: bool },
 }
 
 /// A response on its way.
@@ -47,25 +47,31 @@ impl Upstream {
             max_idle: servers.max_idle,
             ..pool::ClusterConfig::new(cluster.name.clone(), endpoints)
         };
-        Self::Pool(pool::Cluster::new(config), servers.request_timeout)
+        let http2 = config.protocol == UpstreamProtocol::Http2;
+        Self::Pool { cluster: pool::Cluster::new(config), timeout: servers.request_timeout, http2 }
     }
 
     /// Sends a request; nothing happens before the answer is polled.
     pub(super) fn send(&self, request: Request<QueueBody>) -> Answer {
         match self {
             Self::Echo => Box::pin(async { Ok(echo(request).await.map(AnswerBody::Echo)) }),
-            Self::Pool(cluster, _) => {
+            Self::Pool { cluster, .. } => {
                 let answer = cluster.send(request);
                 Box::pin(async { Ok(answer.await?.map(AnswerBody::Pool)) })
             }
         }
     }
 
+    /// Whether it takes requests over HTTP/2, as gRPC needs it.
+    pub(super) fn speaks_http2(&self) -> bool {
+        matches!(self, Self::Pool { http2: true, .. })
+    }
+
     /// How long a request may take that sets no limit of its own.
     pub(super) fn timeout(&self) -> Option<Duration> {
         match self {
             Self::Echo => None,
-            Self::Pool(_, limit) => Some(*limit).filter(|limit| !limit.is_zero()),
+            Self::Pool { timeout, .. } => Some(*timeout).filter(|limit| !limit.is_zero()),
         }
     }
 }

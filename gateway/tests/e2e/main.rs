@@ -11,6 +11,7 @@ mod cli;
 mod counter;
 mod disconnects;
 mod failures;
+mod grpc;
 mod harness;
 mod http1;
 mod http2;

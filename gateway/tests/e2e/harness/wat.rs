@@ -19,6 +19,11 @@ pub(crate) fn plugin_of(functions: &str) -> PathBuf {
     module(&format!("{PRELUDE}{functions}"))
 }
 
+/// The same, with further imports.
+pub(crate) fn plugin_with(imports: &str, functions: &str) -> PathBuf {
+    module(&format!("{imports}{PRELUDE}{functions}"))
+}
+
 /// Compiles a module; texts in it may be written as for [`plugin`].
 pub(crate) fn module(code: &str) -> PathBuf {
     let (code, data) = texts(code);

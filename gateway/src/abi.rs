@@ -51,7 +51,7 @@ mod tests {
         let text = super::text();
         assert!(text.contains("proxy_log  "));
         assert!(text.contains("(i32 i64) -> (i32)"));
-        assert!(text.lines().any(|line| line.starts_with("proxy_grpc_call ") && line.contains("unimplemented")));
+        assert!(text.lines().any(|line| line.starts_with("envoy_resolve_dns ") && line.contains("unimplemented")));
         assert!(text.lines().any(|line| line.starts_with("proxy_on_request_headers ")));
     }
 }

@@ -146,6 +146,14 @@ impl Running {
         stream
     }
 
+    /// A TCP stream.
+    ///
+    /// # Panics
+    /// The guest traps.
+    pub fn connect(&mut self) -> ContextId {
+        self.vm.create_tcp_stream(self.root, StreamInfo::default().into_shared()).unwrap()
+    }
+
     /// Lends headers to be written.
     ///
     /// # Panics
@@ -155,7 +163,7 @@ impl Running {
         self.vm.stream(stream).unwrap().lend_headers(direction, headers, Access::Write);
     }
 
-    /// Lends a chunk of a body.
+    /// Lends a chunk of a body, or of the data of a TCP stream.
     ///
     /// # Panics
     /// There is no such stream.

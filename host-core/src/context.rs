@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::abi::MapType;
+use crate::abi::{MapType, StreamType};
 use crate::body::Body;
 use crate::grpc::Received;
 use crate::headers::Headers;
@@ -65,7 +65,7 @@ pub struct CallResponse {
     pub trailers: Headers,
 }
 
-/// One direction of an HTTP stream.
+/// One direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the upstream.
@@ -74,7 +74,22 @@ pub enum Direction {
     Response,
 }
 
+/// What a stream is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamKind {
+    Http,
+    Tcp,
+}
+
 impl Direction {
+    /// The direction that a half of a stream has.
+    pub const fn of(stream: StreamType) -> Self {
+        match stream {
+            StreamType::Request | StreamType::Downstream => Self::Request,
+            StreamType::Response | StreamType::Upstream => Self::Response,
+        }
+    }
+
     pub(crate) const fn index(self) -> usize {
         match self {
             Self::Request => 0,
@@ -88,6 +103,7 @@ impl Direction {
 #[derive(Debug)]
 pub struct StreamContext {
     pub(crate) root: ContextId,
+    pub(crate) kind: StreamKind,
     pub(crate) info: SharedStreamInfo,
     pub(crate) halves: [Half; 2],
     pub(crate) local_response: bool,
@@ -104,6 +120,8 @@ pub(crate) struct Half {
     pub(crate) continued: bool,
     /// An [`Action::Continue`](crate::Action::Continue) waits to be drained.
     pub(crate) continue_queued: bool,
+    /// The guest has closed this side of a TCP stream.
+    pub(crate) closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -125,8 +143,8 @@ pub enum Access {
 }
 
 impl StreamContext {
-    pub(crate) fn new(root: ContextId, info: SharedStreamInfo) -> Self {
-        Self { root, info, halves: Default::default(), local_response: false, closed: false }
+    pub(crate) fn new(root: ContextId, info: SharedStreamInfo, kind: StreamKind) -> Self {
+        Self { root, kind, info, halves: Default::default(), local_response: false, closed: false }
     }
 
     /// Lends headers.
@@ -326,7 +344,8 @@ mod tests {
 
     #[test]
     fn ids_start_at_one_and_skip_zero_and_live_ones() {
-        let stream = || Context::Stream(StreamContext::new(ContextId(1), StreamInfo::default().into_shared()));
+        let stream =
+            || Context::Stream(StreamContext::new(ContextId(1), StreamInfo::default().into_shared(), StreamKind::Http));
         let mut contexts = Contexts::default();
         assert_eq!(contexts.insert(stream()), ContextId(1));
         contexts.next = u32::MAX;

@@ -66,3 +66,19 @@ impl TrailersStatus {
         if value == 0 { Self::Continue } else { Self::StopIteration }
     }
 }
+
+/// What a callback of a TCP stream wants (abi: FilterStatus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterStatus {
+    /// Pass on what is held.
+    Continue,
+    /// Hold it.
+    StopIteration,
+}
+
+impl FilterStatus {
+    /// Reads the number that a guest returned.
+    pub const fn from_guest(value: i32) -> Self {
+        if value == 0 { Self::Continue } else { Self::StopIteration }
+    }
+}

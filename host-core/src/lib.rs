@@ -45,7 +45,7 @@ pub use capability::{Capabilities, UnknownCapability};
 pub use context::{Access, CallResponse, ContextId, Direction, StreamContext};
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
 pub use error::{EngineError, StartError};
-pub use filter_status::{DataStatus, HeadersStatus, TrailersStatus};
+pub use filter_status::{DataStatus, FilterStatus, HeadersStatus, TrailersStatus};
 pub use foreign::{ForeignCall, ForeignFunctions};
 pub use grpc::{GrpcEvent, GrpcId, GrpcRequest};
 pub use headers::Headers;

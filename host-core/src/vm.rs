@@ -1,6 +1,7 @@
 //! One VM: the only way into a guest.
 
 mod grpc;
+mod tcp;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::abi::LogLevel;
 use crate::action::{Action, CallId};
 use crate::any::AnyModule;
 use crate::callback::{CallbackId, checked};
-use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext};
+use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext, StreamKind};
 use crate::engine::Guest;
 use crate::error::StartError;
 use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
@@ -142,8 +143,7 @@ impl Vm {
                 }
             }
             Action::Continue { context, stream } => {
-                let direction =
-                    if *stream == crate::StreamType::Request { Direction::Request } else { Direction::Response };
+                let direction = Direction::of(*stream);
                 if let Some(stream) = state.contexts.stream_mut(*context) {
                     stream.half(direction).continue_queued = false;
                 }
@@ -262,15 +262,19 @@ impl Vm {
 
 /// Streams.
 impl Vm {
-    /// Creates the context of a stream.
+    /// Creates the context of an HTTP stream.
     ///
     /// # Errors
     /// The VM has failed.
     pub fn create_stream(&mut self, root: ContextId, info: SharedStreamInfo) -> Result<ContextId, VmFailed> {
+        self.create(root, info, StreamKind::Http)
+    }
+
+    fn create(&mut self, root: ContextId, info: SharedStreamInfo, kind: StreamKind) -> Result<ContextId, VmFailed> {
         if self.failure.is_some() {
             return Err(VmFailed);
         }
-        let stream = self.state().contexts.insert(Context::Stream(StreamContext::new(root, info)));
+        let stream = self.state().contexts.insert(Context::Stream(StreamContext::new(root, info, kind)));
         let create = |guest: &mut dyn Guest| checked::on_context_create(guest, stream.as_arg(), root.as_arg());
         match self.call(stream, CallbackId::on_context_create, create) {
             Ok(_) => Ok(stream),

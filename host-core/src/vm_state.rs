@@ -10,7 +10,7 @@ use crate::action::{Action, CallId};
 use crate::body::Body;
 use crate::callback::CallbackId;
 use crate::capability::Capabilities;
-use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext};
+use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext, StreamKind};
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
 use crate::headers::Headers;
@@ -348,9 +348,10 @@ impl VmState {
     /// A buffer that the guest may read now.
     pub(crate) fn buffer(&self, buffer: BufferType) -> Buffer<'_> {
         match buffer {
-            BufferType::HttpRequestBody => self.stream_body(Direction::Request),
-            BufferType::HttpResponseBody => self.stream_body(Direction::Response),
-            BufferType::DownstreamData | BufferType::UpstreamData => Buffer::Empty,
+            BufferType::HttpRequestBody => self.stream_data(StreamKind::Http, Direction::Request),
+            BufferType::HttpResponseBody => self.stream_data(StreamKind::Http, Direction::Response),
+            BufferType::DownstreamData => self.stream_data(StreamKind::Tcp, Direction::Request),
+            BufferType::UpstreamData => self.stream_data(StreamKind::Tcp, Direction::Response),
             BufferType::GrpcReceiveBuffer => {
                 self.received().and_then(|received| received.message.as_ref()).map_or(Buffer::Empty, Buffer::Bytes)
             }
@@ -398,8 +399,9 @@ impl VmState {
         Some(&self.contexts.root(self.acting_root()?)?.grpc)
     }
 
-    fn stream_body(&self, direction: Direction) -> Buffer<'_> {
-        let half = self.acting_stream().map(|stream| stream.half_ref(direction));
+    fn stream_data(&self, kind: StreamKind, direction: Direction) -> Buffer<'_> {
+        let stream = self.acting_stream().filter(|stream| stream.kind == kind);
+        let half = stream.map(|stream| stream.half_ref(direction));
         let body = half.filter(|half| !half.continued).and_then(|half| half.body.as_ref());
         body.map_or(Buffer::Empty, Buffer::Body)
     }

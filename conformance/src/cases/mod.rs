@@ -21,6 +21,7 @@ mod properties;
 mod shared;
 mod start;
 mod streams;
+mod tcp;
 mod traps;
 mod verdicts;
 mod wasi;
@@ -52,6 +53,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "shared", cases: shared::CASES },
     Topic { name: "start", cases: start::CASES },
     Topic { name: "streams", cases: streams::CASES },
+    Topic { name: "tcp", cases: tcp::CASES },
     Topic { name: "traps", cases: traps::CASES },
     Topic { name: "verdicts", cases: verdicts::CASES },
     Topic { name: "wasi", cases: wasi::CASES },

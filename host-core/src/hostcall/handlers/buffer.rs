@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::abi::{BufferType, Status};
 use crate::callback::CallbackId;
-use crate::context::Direction;
+use crate::context::{Direction, StreamKind};
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
 use crate::vm_state::Buffer;
 
@@ -47,7 +47,7 @@ pub(in crate::hostcall) fn get_buffer_status(
     Ok(Reply::Done)
 }
 
-/// Puts data in place of a part of a body (spec: `proxy_set_buffer_bytes`): `start` 0 and length 0
+/// Puts data in place of a part of a body, or of the data of a TCP stream (spec: `proxy_set_buffer_bytes`): `start` 0 and length 0
 /// prepends, `start` at or past the end appends, a length past the end replaces the rest.
 ///
 /// differs: Envoy refuses a start inside the body, which the spec allows.
@@ -59,13 +59,16 @@ pub(in crate::hostcall) fn set_buffer_bytes(
     data: i32,
     data_len: i32,
 ) -> HostcallResult {
-    let direction = match BufferType::try_from(buffer)? {
-        BufferType::HttpRequestBody => Direction::Request,
-        BufferType::HttpResponseBody => Direction::Response,
+    let (kind, direction) = match BufferType::try_from(buffer)? {
+        BufferType::HttpRequestBody => (StreamKind::Http, Direction::Request),
+        BufferType::HttpResponseBody => (StreamKind::Http, Direction::Response),
+        BufferType::DownstreamData => (StreamKind::Tcp, Direction::Request),
+        BufferType::UpstreamData => (StreamKind::Tcp, Direction::Response),
         other => return Err(immutable(&call.vm.buffer(other)).into()),
     };
     let max = call.vm.config.limits.buffer;
-    let half = call.vm.acting_stream_mut().map(|stream| stream.half(direction));
+    let stream = call.vm.acting_stream_mut().filter(|stream| stream.kind == kind);
+    let half = stream.map(|stream| stream.half(direction));
     let body = half.filter(|half| !half.continued).and_then(|half| half.body.as_mut());
     let body = body.ok_or(Status::BadArgument)?;
     let data = call.memory.slice(data, data_len)?;

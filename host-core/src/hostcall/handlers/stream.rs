@@ -1,28 +1,31 @@
-//! Streams: continue, close, answer (spec: "HTTP streams").
+//! Streams: continue, close, answer (spec: "HTTP streams", "TCP streams").
 
 use bytes::Bytes;
 
 use crate::abi::{Status, StreamType, pairs};
 use crate::action::{Action, LocalResponse};
 use crate::callback::CallbackId;
-use crate::context::Direction;
+use crate::context::{Direction, StreamContext, StreamKind};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
 
 /// Lets a paused half of the stream go on once the callback has returned
 /// (spec: `proxy_continue_stream`). Nothing paused is no error. The plugin loses sight of what it
-/// held of that half.
+/// held of that half of an HTTP stream.
+///
+/// `Unimplemented`: the upstream half of what is no TCP stream, as in deployed hosts.
+///
+/// differs: Envoy cannot continue the upstream half of a TCP stream.
 pub(in crate::hostcall) fn continue_stream(call: Hostcall<'_>, stream: i32) -> HostcallResult {
     let stream = StreamType::try_from(stream)?;
-    let direction = match stream {
-        StreamType::Request => Direction::Request,
-        StreamType::Response => Direction::Response,
-        StreamType::Downstream => return Ok(Reply::Done),
-        StreamType::Upstream => Err(Status::Unimplemented)?,
-    };
     let context = call.vm.acting();
-    if let Some(held) = call.vm.contexts.stream_mut(context) {
-        let half = held.half(direction);
-        half.continued = true;
+    let held = call.vm.contexts.stream_mut(context).filter(|held| held.kind == kind_of(stream));
+    if held.is_none() && stream == StreamType::Upstream {
+        Err(Status::Unimplemented)?;
+    }
+    if let Some(held) = held {
+        let kind = held.kind;
+        let half = held.half(Direction::of(stream));
+        half.continued = kind == StreamKind::Http;
         // A second call in the same callback has nothing to add.
         if !std::mem::replace(&mut half.continue_queued, true) {
             call.vm.actions.push_back(Action::Continue { context, stream });
@@ -41,15 +44,20 @@ pub(in crate::hostcall) fn continue_response(call: Hostcall<'_>) -> HostcallResu
     continue_stream(call, StreamType::Response as i32)
 }
 
-/// Cuts the stream once the callback has returned (spec: `proxy_close_stream`). A stream that is
-/// not there is no error.
+/// Cuts an HTTP stream, or closes one side of a TCP stream, once the callback has returned (spec:
+/// `proxy_close_stream`). A stream that is not there is no error.
 pub(in crate::hostcall) fn close_stream(call: Hostcall<'_>, stream: i32) -> HostcallResult {
     let stream = StreamType::try_from(stream)?;
     let context = call.vm.acting();
-    if let (Some(held), StreamType::Request | StreamType::Response) = (call.vm.contexts.stream_mut(context), stream)
-        && !std::mem::replace(&mut held.closed, true)
-    {
-        call.vm.actions.push_back(Action::Close { context, stream });
+    let held = call.vm.contexts.stream_mut(context).filter(|held| held.kind == kind_of(stream));
+    if let Some(held) = held {
+        let closed = match held.kind {
+            StreamKind::Http => &mut held.closed,
+            StreamKind::Tcp => &mut held.half(Direction::of(stream)).closed,
+        };
+        if !std::mem::replace(closed, true) {
+            call.vm.actions.push_back(Action::Close { context, stream });
+        }
     }
     Ok(Reply::Done)
 }
@@ -58,14 +66,16 @@ pub(in crate::hostcall) fn close_stream(call: Hostcall<'_>, stream: i32) -> Host
 pub(in crate::hostcall) fn clear_route_cache(call: Hostcall<'_>) -> HostcallResult {
     let context = call.vm.acting();
     let action = Action::ClearRouteCache { context };
-    if call.vm.acting_stream().is_some() && call.vm.actions.back() != Some(&action) {
+    if call.vm.acting_stream().is_some_and(|stream| stream.kind == StreamKind::Http)
+        && call.vm.actions.back() != Some(&action)
+    {
         call.vm.actions.push_back(action);
     }
     Ok(Reply::Done)
 }
 
 /// Answers the request in the upstream's place (spec: `proxy_send_local_response`). The first
-/// answer of a stream that can be sent wins; one that cannot is accepted and dropped.
+/// answer of a stream that can be sent wins; one that cannot, as in a TCP stream, is accepted and dropped.
 ///
 /// differs: a status outside 200 to 599 and malformed headers are `BadArgument`; Envoy sends what
 /// it is given, and reads malformed headers as none.
@@ -88,7 +98,8 @@ pub(in crate::hostcall) fn send_local_response(
     let headers = pairs::decode(headers).map_err(Status::from)?;
     let ended = matches!(call.vm.callback(), Some(CallbackId::on_log | CallbackId::on_done | CallbackId::on_delete));
     let context = call.vm.acting();
-    let Some(stream) = call.vm.contexts.stream_mut(context).filter(|_| !ended) else { return Ok(Reply::Done) };
+    let http = |stream: &&mut StreamContext| !ended && stream.kind == StreamKind::Http;
+    let Some(stream) = call.vm.contexts.stream_mut(context).filter(http) else { return Ok(Reply::Done) };
     if !std::mem::replace(&mut stream.local_response, true) {
         let response = LocalResponse {
             status,
@@ -100,4 +111,12 @@ pub(in crate::hostcall) fn send_local_response(
         call.vm.actions.push_back(Action::LocalResponse { context, response });
     }
     Ok(Reply::Done)
+}
+
+/// Of what a half is a half.
+const fn kind_of(stream: StreamType) -> StreamKind {
+    match stream {
+        StreamType::Request | StreamType::Response => StreamKind::Http,
+        StreamType::Downstream | StreamType::Upstream => StreamKind::Tcp,
+    }
 }

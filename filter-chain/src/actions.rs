@@ -1,8 +1,9 @@
 //! What guests asked for, carried out once their callback has returned.
 
-use portcullis_core::{Action, CallId, ContextId, Direction, HttpCall, StreamType};
+use portcullis_core::{Action, CallId, ContextId, Direction, HttpCall};
 
 use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
+use crate::tcp::{ConnectionEffect, ConnectionId};
 use crate::worker::Worker;
 
 impl Worker {
@@ -42,13 +43,17 @@ impl Worker {
     pub(crate) fn act(&mut self, vm: usize, action: Action) {
         match action {
             Action::Continue { context, stream } => {
-                let direction = if stream == StreamType::Request { Direction::Request } else { Direction::Response };
+                let direction = Direction::of(stream);
                 if let Some((stream, index)) = self.stream_of(vm, context) {
                     self.resume(stream, index, direction);
+                } else if let Some((id, index)) = self.connection_of(vm, context) {
+                    self.resume_tcp(id, index, direction);
                 }
             }
-            Action::Close { context, .. } => {
-                if let Some((stream, _)) = self.stream_of(vm, context) {
+            Action::Close { context, stream } => {
+                if let Some((id, _)) = self.connection_of(vm, context) {
+                    self.emit_tcp(id, ConnectionEffect::Close { direction: Direction::of(stream) });
+                } else if let Some((stream, _)) = self.stream_of(vm, context) {
                     self.cut(stream, "wasm_close_stream");
                 }
             }
@@ -77,6 +82,10 @@ impl Worker {
 
     fn stream_of(&self, vm: usize, context: ContextId) -> Option<(StreamId, usize)> {
         self.sandboxes.vms.get(vm)?.contexts.get(&context).copied()
+    }
+
+    fn connection_of(&self, vm: usize, context: ContextId) -> Option<(ConnectionId, usize)> {
+        self.sandboxes.vms.get(vm)?.connections.get(&context).copied()
     }
 
     fn start_callout(&mut self, vm: usize, call: CallId, request: HttpCall) {
@@ -115,6 +124,7 @@ impl Worker {
         }
         if let Some(sandbox) = self.sandboxes.vms.get(vm) {
             self.orphans.extend(sandbox.contexts.values());
+            self.tcp_orphans.extend(sandbox.connections.values());
         }
     }
 }

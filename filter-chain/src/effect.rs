@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use portcullis_core::{Body, GrpcRequest, HttpCall};
 
+use crate::tcp::ConnectionId;
+
 /// The id of a stream in its worker, from [`Worker::open`](crate::Worker::open) to
 /// [`Worker::finish`](crate::Worker::finish).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,6 +98,11 @@ pub enum Effect {
     CancelCallout {
         /// Its id.
         id: CalloutId,
+    },
+    /// A TCP stream may have effects now; see [`Worker::connection_effect`](crate::Worker::connection_effect).
+    WakeConnection {
+        /// That stream.
+        id: ConnectionId,
     },
     /// Another stream than the one that was fed may have effects now.
     Wake {

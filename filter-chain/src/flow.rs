@@ -37,8 +37,12 @@ impl Worker {
                 self.act(vm, action);
             } else if let Some((stream, index)) = self.orphans.pop_front() {
                 self.release(stream, index);
+            } else if let Some((id, index)) = self.tcp_orphans.pop_front() {
+                self.tcp_failed(id, index);
             } else if let Some(work) = self.work.pop_front() {
                 self.step(work);
+            } else if let Some(work) = self.tcp_work.pop_front() {
+                self.step_tcp(work);
             } else {
                 break;
             }
@@ -46,6 +50,7 @@ impl Worker {
         for stream in self.touched.drain(..).filter(|stream| Some(*stream) != fed) {
             self.effects.push_back(Effect::Wake { stream });
         }
+        self.effects.extend(self.tcp_touched.drain(..).map(|id| Effect::WakeConnection { id }));
     }
 
     /// Asks the driver to do something for a stream.
@@ -315,7 +320,11 @@ impl Worker {
 
     fn fails_open(&self, stream: StreamId, index: usize) -> bool {
         let plugin = self.streams.get(stream.0).and_then(|state| state.plugins.get(index));
-        let loaded = plugin.and_then(|plugin| self.sandboxes.plugins.get(plugin.plugin));
+        plugin.is_some_and(|plugin| self.policy_is_open(plugin.plugin))
+    }
+
+    pub(crate) fn policy_is_open(&self, plugin: usize) -> bool {
+        let loaded = self.sandboxes.plugins.get(plugin);
         loaded.is_some_and(|loaded| loaded.plugin.failure_policy == FailurePolicy::Open)
     }
 

@@ -1,4 +1,4 @@
-//! A chain of Proxy-Wasm plugins over HTTP streams: events in, effects out, no IO.
+//! A chain of Proxy-Wasm plugins over HTTP and TCP streams: events in, effects out, no IO.
 //!
 //! A [`Worker`] owns the VMs of one thread and the streams that pass through them. Whoever drives
 //! it (a proxy, a test) feeds it what arrives and carries out what it answers:
@@ -11,7 +11,9 @@
 //! 4. Tell [`Worker::callout_done`] how a callout ended and [`Worker::grpc_event`] what comes of a gRPC
 //!    callout, and call [`Worker::tick`] at
 //!    [`Worker::next_tick`].
-//! 5. When a stream is over, in whatever way, call [`Worker::finish`] once; plugins log then.
+//! 5. TCP streams go the same way with [`Worker::connect`], [`Worker::data`], [`Worker::connection_closed`],
+//!    [`Worker::connection_effect`] and [`Worker::finish_connection`].
+//! 6. When a stream is over, in whatever way, call [`Worker::finish`] once; plugins log then.
 
 mod actions;
 mod chain;
@@ -22,10 +24,12 @@ mod reply;
 mod sandboxes;
 mod stage;
 mod stream;
+mod tcp;
 mod worker;
 
 pub use chain::{Chain, LoadError, Module, PluginSpec};
 pub use effect::{CalloutId, Effect, StreamEffect, StreamId};
 pub use portcullis_core as core;
 pub use reply::local_response;
+pub use tcp::{ConnectionEffect, ConnectionId};
 pub use worker::Worker;

@@ -11,6 +11,7 @@ use slab::Slab;
 
 use crate::chain::PluginSpec;
 use crate::effect::StreamId;
+use crate::tcp::ConnectionId;
 
 /// How long a failed VM rests before it is started again.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
@@ -32,6 +33,8 @@ pub(crate) struct Sandbox {
     pub(crate) vm: Vm,
     /// Which stream and plugin of it a context belongs to.
     pub(crate) contexts: HashMap<ContextId, (StreamId, usize)>,
+    /// The same for TCP streams.
+    pub(crate) connections: HashMap<ContextId, (ConnectionId, usize)>,
     /// A newer VM has taken its place; it goes when its last stream does.
     replaced: bool,
     /// When it failed, or last failed to start again.
@@ -79,6 +82,7 @@ impl Sandboxes {
                     spec: spec.clone(),
                     vm,
                     contexts: HashMap::new(),
+                    connections: HashMap::new(),
                     replaced: false,
                     failed_at: None,
                 })
@@ -120,8 +124,15 @@ impl Sandboxes {
         for member in &members {
             roots.push(vm.add_plugin(Arc::clone(&self.plugins.get(*member)?.plugin)).ok()?);
         }
-        let new =
-            self.vms.insert(Sandbox { key, spec, vm, contexts: HashMap::new(), replaced: false, failed_at: None });
+        let new = self.vms.insert(Sandbox {
+            key,
+            spec,
+            vm,
+            contexts: HashMap::new(),
+            connections: HashMap::new(),
+            replaced: false,
+            failed_at: None,
+        });
         for (member, root) in members.into_iter().zip(roots) {
             let loaded = self.plugins.get_mut(member)?;
             (loaded.vm, loaded.root, loaded.next_tick) = (new, root, None);
@@ -144,7 +155,8 @@ impl Sandboxes {
 
     /// Frees a VM that was replaced and has no stream left.
     pub(crate) fn drop_if_unused(&mut self, vm: usize) {
-        if self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && sandbox.contexts.is_empty()) {
+        let unused = |sandbox: &Sandbox| sandbox.contexts.is_empty() && sandbox.connections.is_empty();
+        if self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && unused(sandbox)) {
             self.vms.remove(vm);
         }
     }

@@ -17,6 +17,7 @@ use crate::reply::is_grpc;
 use crate::sandboxes::Sandboxes;
 use crate::stage::Item;
 use crate::stream::{HttpStream, Progress, StreamPlugin};
+use crate::tcp::{ConnectionId, TcpStream, TcpWork};
 
 /// The VMs of one thread and the streams that pass through them. See the crate's documentation for
 /// how to drive it.
@@ -35,6 +36,10 @@ pub struct Worker {
     pub(crate) orphans: VecDeque<(StreamId, usize)>,
     /// Streams that have effects since the last run.
     pub(crate) touched: Vec<StreamId>,
+    pub(crate) connections: Slab<TcpStream>,
+    pub(crate) tcp_work: VecDeque<TcpWork>,
+    pub(crate) tcp_orphans: VecDeque<(ConnectionId, usize)>,
+    pub(crate) tcp_touched: Vec<ConnectionId>,
 }
 
 /// Setting up and taking down.
@@ -52,6 +57,10 @@ impl Worker {
             last_callout: 0,
             orphans: VecDeque::new(),
             touched: Vec::new(),
+            connections: Slab::new(),
+            tcp_work: VecDeque::new(),
+            tcp_orphans: VecDeque::new(),
+            tcp_touched: Vec::new(),
         }
     }
 
@@ -121,12 +130,7 @@ impl Worker {
 impl Worker {
     /// Begins a stream over a chain. `limit` is how many bytes each direction may hold.
     pub fn open(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> StreamId {
-        for plugin in chain.0.iter() {
-            if let Some(vm) = self.sandboxes.revive(*plugin) {
-                self.collect(vm);
-                self.run(None);
-            }
-        }
+        self.revive(chain);
         let plugin = |plugin: &usize| {
             let vm = self.sandboxes.plugins.get(*plugin)?.vm;
             Some(StreamPlugin { plugin: *plugin, vm, context: None, stages: Default::default() })
@@ -142,6 +146,16 @@ impl Worker {
             grpc_request: false,
             request_dropped: false,
         }))
+    }
+
+    /// Starts VMs again that have failed and rested.
+    pub(crate) fn revive(&mut self, chain: &Chain) {
+        for plugin in chain.0.iter() {
+            if let Some(vm) = self.sandboxes.revive(*plugin) {
+                self.collect(vm);
+                self.run(None);
+            }
+        }
     }
 
     /// Headers have come; `end` says that nothing follows. A second response is ignored.

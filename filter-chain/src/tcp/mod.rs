@@ -1,0 +1,194 @@
+//! TCP streams in a chain.
+//!
+//! Data pass from plugin to plugin as HTTP bodies do: downstream data in the order of the chain, upstream data the
+//! other way round. A plugin that stops holds what has come so far, and sees all of it when more comes.
+
+mod flow;
+
+use std::collections::VecDeque;
+
+use portcullis_core::{Body, ContextId, Direction, PeerType, SharedStreamInfo, lock};
+
+use crate::chain::Chain;
+use crate::worker::Worker;
+
+pub(crate) use flow::TcpWork;
+
+/// The id of a TCP stream in its worker, from [`Worker::connect`] to [`Worker::finish_connection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub(crate) usize);
+
+/// Something to be done for one TCP stream. [`Direction::Request`] is from the client to the upstream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectionEffect {
+    /// Connect to the upstream.
+    Connect,
+    /// Send data on, the way that they went; `end` says that nothing follows.
+    Data {
+        /// Which way.
+        direction: Direction,
+        /// The data, maybe none.
+        data: Body,
+        /// Whether nothing follows.
+        end: bool,
+    },
+    /// Close the connection with the client ([`Direction::Request`]) or with the upstream.
+    Close {
+        /// Which.
+        direction: Direction,
+    },
+    /// Cut both connections: a plugin has failed.
+    Reset {
+        /// Why, for logs.
+        reason: &'static str,
+    },
+}
+
+/// One TCP stream.
+#[derive(Debug)]
+pub(crate) struct TcpStream {
+    pub(crate) info: SharedStreamInfo,
+    pub(crate) plugins: Vec<TcpPlugin>,
+    pub(crate) effects: VecDeque<ConnectionEffect>,
+    /// How many bytes of one direction plugins may hold before nothing more is read.
+    pub(crate) limit: usize,
+    /// Every plugin has let the connection pass.
+    pub(crate) connected: bool,
+    /// Nothing of it matters any more.
+    pub(crate) cut: bool,
+}
+
+/// One plugin in a TCP stream. Without a context it has failed, and what comes passes it by.
+#[derive(Debug)]
+pub(crate) struct TcpPlugin {
+    pub(crate) plugin: usize,
+    pub(crate) vm: usize,
+    pub(crate) context: Option<ContextId>,
+    /// It has been told of the connection.
+    pub(crate) told: bool,
+    pub(crate) sides: [Side; 2],
+}
+
+/// A plugin's place in one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    /// It holds what has come.
+    pub(crate) stopped: bool,
+    /// Nothing follows.
+    pub(crate) ended: bool,
+}
+
+/// TCP streams.
+impl Worker {
+    /// Begins a TCP stream over a chain: a client has connected. `limit` is how many bytes each direction
+    /// may hold.
+    pub fn connect(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> ConnectionId {
+        self.revive(chain);
+        let plugin = |plugin: &usize| {
+            let vm = self.sandboxes.plugins.get(*plugin)?.vm;
+            Some(TcpPlugin { plugin: *plugin, vm, context: None, told: false, sides: Default::default() })
+        };
+        let plugins: Vec<_> = chain.0.iter().filter_map(plugin).collect();
+        let count = plugins.len();
+        let stream = TcpStream { info, plugins, effects: VecDeque::new(), limit, connected: false, cut: false };
+        let id = ConnectionId(self.connections.insert(stream));
+        for index in 0..count {
+            self.create_tcp_context(id, index);
+        }
+        self.feed_tcp(id, Direction::Request, Body::default(), false);
+        id
+    }
+
+    /// Data have come; `end` says that nothing follows.
+    pub fn data(&mut self, id: ConnectionId, direction: Direction, data: Body, end: bool) {
+        if let Some(state) = self.connections.get(id.0) {
+            let mut info = lock(&state.info);
+            match direction {
+                Direction::Request => info.request_size += data.len() as u64,
+                Direction::Response => info.response_size += data.len() as u64,
+            }
+        }
+        self.feed_tcp(id, direction, data, end);
+    }
+
+    /// Whether data of a direction should be read now. When not, plugins hold as much as they may; that
+    /// changes with the stream's effects.
+    pub fn wants_data(&mut self, id: ConnectionId, direction: Direction) -> bool {
+        let Some(state) = self.connections.get(id.0) else { return false };
+        let vms = &mut self.sandboxes.vms;
+        let held = |plugin: &TcpPlugin| {
+            let lent = plugin.context.and_then(|context| vms.get_mut(plugin.vm)?.vm.stream(context));
+            lent.map_or(0, |lent| lent.body_len(direction))
+        };
+        !state.cut && state.plugins.iter().map(held).sum::<usize>() < state.limit
+    }
+
+    /// A connection has closed, with the client ([`Direction::Request`]) or with the upstream, by whom.
+    pub fn connection_closed(&mut self, id: ConnectionId, direction: Direction, peer: PeerType) {
+        let count = self.connections.get(id.0).map_or(0, |state| state.plugins.len());
+        for index in 0..count {
+            let Some((vm, context)) = self.tcp_context(id, index) else { continue };
+            let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
+            let result = sandbox.vm.on_connection_close(context, direction, peer);
+            self.after_call(vm, result.is_err());
+            self.run(None);
+        }
+    }
+
+    /// The next thing to do for a TCP stream.
+    pub fn connection_effect(&mut self, id: ConnectionId) -> Option<ConnectionEffect> {
+        self.connections.get_mut(id.0)?.effects.pop_front()
+    }
+
+    /// Ends a TCP stream, in whatever way: every plugin is done with it, logs it and forgets it.
+    pub fn finish_connection(&mut self, id: ConnectionId) {
+        let Some(state) = self.connections.get_mut(id.0) else { return };
+        state.cut = true;
+        for index in 0..state.plugins.len() {
+            let Some((vm, context)) = self.tcp_context(id, index) else { continue };
+            let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
+            sandbox.connections.remove(&context);
+            let vm_calls = &mut sandbox.vm;
+            let result = vm_calls.on_done(context).and_then(|()| vm_calls.on_log(context));
+            let deleted = vm_calls.delete(context);
+            self.after_call(vm, result.and(deleted).is_err());
+            self.sandboxes.drop_if_unused(vm);
+        }
+        self.run(None);
+        self.connections.try_remove(id.0);
+    }
+
+    pub(crate) fn tcp_context(&self, id: ConnectionId, index: usize) -> Option<(usize, ContextId)> {
+        let plugin = self.connections.get(id.0)?.plugins.get(index)?;
+        Some((plugin.vm, plugin.context?))
+    }
+}
+
+impl TcpStream {
+    /// The plugin at a position of a direction.
+    pub(crate) fn index(&self, direction: Direction, position: usize) -> Option<usize> {
+        match direction {
+            Direction::Request => Some(position).filter(|index| *index < self.plugins.len()),
+            Direction::Response => self.plugins.len().checked_sub(position + 1),
+        }
+    }
+
+    /// The position of a plugin in a direction.
+    pub(crate) fn position(&self, direction: Direction, index: usize) -> usize {
+        match direction {
+            Direction::Request => index,
+            Direction::Response => self.plugins.len() - 1 - index,
+        }
+    }
+}
+
+impl TcpPlugin {
+    pub(crate) fn side(&mut self, direction: Direction) -> &mut Side {
+        let [downstream, upstream] = &mut self.sides;
+        match direction {
+            Direction::Request => downstream,
+            Direction::Response => upstream,
+        }
+    }
+}

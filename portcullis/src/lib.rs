@@ -15,7 +15,8 @@ pub use code_cache::{CodeCache, CodeCacheError, CodeSource, LoadedCode, Precompi
 pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines, missing_engines};
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
-    CalloutId, Chain, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId, Worker, local_response,
+    CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId,
+    Worker, local_response,
 };
 pub use portcullis_core as core;
 pub use system_host::{Log, SystemClock, SystemHost};

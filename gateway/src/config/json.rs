@@ -43,6 +43,10 @@ fn listener(listener: &Listener) -> Value {
         "buffer_limit": listener.buffer_limit,
         "plugins": listener.plugins.iter().map(plugin).collect::<Vec<_>>(),
         "routes": listener.routes.iter().map(route).collect::<Vec<_>>(),
+        "tcp_proxy": listener.tcp_proxy.as_ref().map(|proxy| json!({
+            "cluster": proxy.cluster,
+            "idle_timeout": duration::format(proxy.idle_timeout),
+        })),
     })
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::address;
 use super::document::Read;
+use super::duration;
 use super::error::Origin;
 use super::files;
 use super::mapping::Refused;
@@ -29,8 +31,19 @@ pub struct Listener {
     pub plugins: Vec<Plugin>,
     /// The routes; the first that matches takes the request.
     pub routes: Vec<Route>,
+    /// Where TCP streams go; such a listener has no routes and knows nothing of HTTP.
+    pub tcp_proxy: Option<TcpProxy>,
     /// Where the listener is defined.
     pub origin: Origin,
+}
+
+/// Where the TCP streams of a listener go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpProxy {
+    /// The cluster; there is one of this name.
+    pub cluster: String,
+    /// How long a stream may be without a byte either way; zero for no limit. One hour by default.
+    pub idle_timeout: Duration,
 }
 
 /// The identity of a listener that speaks TLS.
@@ -67,7 +80,7 @@ pub(super) fn unique_address(value: &Value<'_>, addresses: &mut Unique) -> Read<
 
 const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 
-const KEYS: &[&str] = &["name", "address", "tls", "buffer_limit", "plugins", "routes"];
+const KEYS: &[&str] = &["name", "address", "tls", "buffer_limit", "plugins", "routes", "tcp_proxy"];
 
 const REFUSED: &[Refused] = &[
     (
@@ -92,7 +105,12 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     let buffer_limit = mapping.or("buffer_limit", DEFAULT_BUFFER_LIMIT, size::read);
     let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain));
     let routes = mapping.or("routes", Vec::new(), |routes| route::read_all(routes, scope));
-    if routes.as_ref().is_ok_and(Vec::is_empty) {
+    let tcp_proxy = mapping.optional("tcp_proxy", |proxy| tcp_proxy(proxy, scope));
+    let is_tcp = mapping.get("tcp_proxy").is_some();
+    if let Some(routes) = mapping.get("routes").filter(|_| is_tcp) {
+        return Err(routes.fail("a listener has either routes or tcp_proxy", "remove one of them"));
+    }
+    if !is_tcp && routes.as_ref().is_ok_and(Vec::is_empty) {
         let message = "the listener has no routes: it answers 404 unless a plugin answers";
         value.notice(message, "add one, such as `routes: [{cluster: backend}]`");
     }
@@ -103,8 +121,21 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
         buffer_limit: buffer_limit?,
         plugins: plugins?,
         routes: routes?,
+        tcp_proxy: tcp_proxy?,
         origin: value.origin(),
     })
+}
+
+fn tcp_proxy(value: &Value<'_>, scope: &Scope) -> Read<TcpProxy> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mapping = value.mapping(&["cluster", "idle_timeout", "stat_prefix"])?;
+    let cluster =
+        mapping.required("cluster", "add the name of one of the clusters", |name| scope.clusters.reference(name));
+    let idle_timeout = mapping.or("idle_timeout", HOUR, duration::read);
+    if let Some(prefix) = mapping.get("stat_prefix") {
+        prefix.notice("stat_prefix is ignored: metrics are labelled with the listener's name", "remove it");
+    }
+    Ok(TcpProxy { cluster: cluster?, idle_timeout: idle_timeout? })
 }
 
 fn tls(value: &Value<'_>) -> Read<Tls> {

@@ -53,7 +53,7 @@ pub use address::Endpoint;
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol};
 pub use environment::Environment;
 pub use error::{ConfigError, Diagnostic, Located, Origin};
-pub use listener::{Listener, Tls};
+pub use listener::{Listener, TcpProxy, Tls};
 pub use plugin::{Backoff, FailurePolicy, Plugin};
 pub use route::Route;
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};

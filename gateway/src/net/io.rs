@@ -80,7 +80,8 @@ impl Stream {
         TokioIo::new(self)
     }
 
-    fn tcp(&self) -> &TcpStream {
+    /// The socket beneath.
+    pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(stream) => stream.get_ref().0,

@@ -1,5 +1,6 @@
 //! Accepting connections and handing their requests to exchanges.
 
+use std::cell::RefCell;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +13,14 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::net::exec::LocalExec;
 use crate::net::io::{Facts, Stream};
 use crate::net::listen::Listener;
 use crate::worker::Context;
 use crate::worker::exchange::{Arrival, Exchange};
+use crate::worker::tcp;
 
 /// A client that has begun a head has so long to finish it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,7 +37,8 @@ pub(super) async fn run(
         Ok(socket) => socket,
         Err(error) => return tracing::error!(%error, "cannot use a listening socket"),
     };
-    let connections = Connections { context, listener, tls, graceful: GracefulShutdown::new() };
+    let connections =
+        Connections { context, listener, tls, graceful: GracefulShutdown::new(), tasks: RefCell::default() };
     loop {
         tokio::select! {
             (tcp, _) = socket.accept() => connections.spawn(tcp),
@@ -47,7 +51,13 @@ pub(super) async fn run(
     }
     drop(socket);
     let limit = connections.context.shutdown_timeout;
-    if tokio::time::timeout(limit, connections.graceful.shutdown()).await.is_err() {
+    let Connections { graceful, tasks, .. } = connections;
+    let mut tasks = tasks.into_inner();
+    let done = async {
+        graceful.shutdown().await;
+        while tasks.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(limit, done).await.is_err() {
         tracing::warn!(?limit, "connections did not finish in time");
     }
 }
@@ -57,6 +67,7 @@ struct Connections {
     listener: usize,
     tls: Option<Arc<ServerConfig>>,
     graceful: GracefulShutdown,
+    tasks: RefCell<JoinSet<()>>,
 }
 
 impl Connections {
@@ -65,7 +76,10 @@ impl Connections {
         let id = context.connections.get() + 1;
         context.connections.set(id);
         let watcher = self.graceful.watcher();
-        tokio::task::spawn_local(async move {
+        let mut tasks = self.tasks.borrow_mut();
+        // Those that have ended.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_local(async move {
             let stream = match tls {
                 None => Stream::Plain(tcp),
                 Some(tls) => match Stream::accept_tls(tcp, tls).await {
@@ -74,6 +88,9 @@ impl Connections {
                 },
             };
             let Ok(facts) = stream.facts() else { return };
+            if context.listeners.get(listener).is_some_and(|listener| listener.tcp_proxy.is_some()) {
+                return tcp::serve(context, listener, id, stream, &facts).await;
+            }
             let facts: Rc<Facts> = Rc::new(facts);
             let service = service_fn(move |request| {
                 let arrival = Arrival { facts: Rc::clone(&facts), connection: id, listener };

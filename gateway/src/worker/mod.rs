@@ -11,6 +11,7 @@ mod exchange;
 mod grpc;
 mod pump;
 mod route;
+mod tcp;
 mod upstream;
 
 use std::cell::{Cell, RefCell};
@@ -22,12 +23,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 use portcullis::core::{Host, Shared, StartError, Wake};
-use portcullis::{CalloutId, Chain, LoadError, PluginSpec, StreamId, Worker};
+use portcullis::{CalloutId, Chain, ConnectionId, LoadError, PluginSpec, StreamId, Worker};
 use rustls::ServerConfig;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
-use crate::config::{Cluster, Listener, Route};
+use crate::config::{Cluster, Listener, Route, TcpProxy};
 use crate::host::GatewayHost;
 use crate::worker::upstream::Upstream;
 
@@ -69,6 +70,8 @@ pub(crate) struct Context {
     pub(crate) host: GatewayHost,
     /// Who waits for effects of a stream.
     pub(crate) wakers: RefCell<HashMap<StreamId, Waker>>,
+    /// Who waits for effects of a TCP stream.
+    pub(crate) connections_woken: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
     pub(crate) callouts: RefCell<HashMap<CalloutId, AbortHandle>>,
     /// What sends the messages of gRPC streams.
     pub(crate) grpc: RefCell<HashMap<CalloutId, grpc::Sender>>,
@@ -87,6 +90,15 @@ pub(crate) struct ListenerState {
     pub(crate) chain: Chain,
     pub(crate) routes: Vec<(Route, Option<Chain>)>,
     pub(crate) requests: [metrics::Counter; 5],
+    /// Where TCP streams go, if it takes these and no requests.
+    pub(crate) tcp_proxy: Option<TcpProxy>,
+    pub(crate) tcp: TcpMetrics,
+}
+
+/// What is counted of TCP streams.
+pub(crate) struct TcpMetrics {
+    pub(crate) opened: metrics::Counter,
+    pub(crate) active: metrics::Gauge,
 }
 
 /// Starts the plugins of a plan in a worker that serves nothing: what `check` does.
@@ -160,6 +172,7 @@ impl Context {
             listeners,
             host: plan.host.clone(),
             wakers: RefCell::default(),
+            connections_woken: RefCell::default(),
             callouts: RefCell::default(),
             grpc: RefCell::default(),
             ticks_changed: Notify::new(),
@@ -206,7 +219,12 @@ fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFa
         let name = &planned.config.name;
         let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"]
             .map(|class| metrics::counter!("portcullis_requests_total", "listener" => name.clone(), "class" => class));
-        states.push(ListenerState { buffer_limit: planned.config.buffer_limit, chain, routes, requests });
+        let tcp = TcpMetrics {
+            opened: metrics::counter!("portcullis_tcp_connections_total", "listener" => name.clone()),
+            active: metrics::gauge!("portcullis_tcp_connections_active", "listener" => name.clone()),
+        };
+        let (buffer_limit, tcp_proxy) = (planned.config.buffer_limit, planned.config.tcp_proxy.clone());
+        states.push(ListenerState { buffer_limit, chain, routes, requests, tcp_proxy, tcp });
     }
     Ok(states)
 }

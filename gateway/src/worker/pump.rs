@@ -18,6 +18,11 @@ impl Context {
                         waker.wake_by_ref();
                     }
                 }
+                Some(Effect::WakeConnection { id }) => {
+                    if let Some(woken) = self.connections_woken.borrow().get(&id) {
+                        woken.notify_one();
+                    }
+                }
                 Some(Effect::Callout { id, request }) => {
                     let task = tokio::task::spawn_local(callout::run(Rc::clone(self), id, request));
                     self.callouts.borrow_mut().insert(id, task.abort_handle());

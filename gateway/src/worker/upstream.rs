@@ -1,5 +1,6 @@
 //! What a route or a callout sends a request to.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,11 +10,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::Full;
+use tokio::io::AsyncWriteExt;
 
 use crate::config::{Cluster, ClusterKind, Protocol};
 use crate::net::echo::echo;
 use crate::net::pool::{self, UpstreamBody, UpstreamError, UpstreamProtocol};
 use crate::net::queue::QueueBody;
+use crate::worker::tcp::Io;
 
 /// An upstream of this worker.
 #[derive(Clone, Debug)]
@@ -23,6 +26,15 @@ pub(crate) enum Upstream {
     /// Servers, and how long a request to them may take.
     Pool { cluster: pool::Cluster, timeout: Duration, http2: bool },
 }
+
+/// A connection for a TCP stream.
+pub(super) struct Dialed {
+    pub(super) io: Box<dyn Io>,
+    pub(super) address: Option<SocketAddr>,
+}
+
+/// How much the echo of a TCP stream holds.
+const ECHO_BUFFER: usize = 64 << 10;
 
 /// A response on its way.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>>>>;
@@ -58,6 +70,29 @@ impl Upstream {
             Self::Pool { cluster, .. } => {
                 let answer = cluster.send(request);
                 Box::pin(async { Ok(answer.await?.map(AnswerBody::Pool)) })
+            }
+        }
+    }
+
+    /// Opens a connection for a TCP stream; the echo sends back what it gets.
+    pub(super) fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialed>>>> {
+        match self {
+            Self::Echo => Box::pin(async {
+                let (near, far) = tokio::io::duplex(ECHO_BUFFER);
+                tokio::task::spawn_local(async move {
+                    let (mut read, mut write) = tokio::io::split(far);
+                    // It ends with either side of it.
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                    let _ = write.shutdown().await;
+                });
+                Ok(Dialed { io: Box::new(near), address: None })
+            }),
+            Self::Pool { cluster, .. } => {
+                let dialed = cluster.dial();
+                Box::pin(async {
+                    let (tcp, address) = dialed.await.map_err(io::Error::other)?;
+                    Ok(Dialed { io: Box::new(tcp), address: Some(address) })
+                })
             }
         }
     }

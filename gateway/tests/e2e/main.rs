@@ -24,5 +24,6 @@ mod quickstart;
 mod rewrite;
 mod routing;
 mod shared;
+mod tcp;
 mod timeouts;
 mod trailers;

@@ -82,6 +82,12 @@ impl Endpoint {
         }
     }
 
+    /// A connection of its own, for other bytes than HTTP.
+    pub(super) async fn dial(&self) -> Result<(TcpStream, SocketAddr), UpstreamError> {
+        let (io, addresses) = self.connect().await?;
+        Ok((io.into_inner(), addresses.remote))
+    }
+
     pub(super) fn response(
         self: &Rc<Self>,
         response: Response<Incoming>,

@@ -12,10 +12,12 @@ mod h2;
 mod request;
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use tokio::net::TcpStream;
 
 pub use self::body::UpstreamBody;
 pub use self::error::UpstreamError;
@@ -86,6 +88,26 @@ impl Cluster {
     /// The cluster's name in the configuration.
     pub fn name(&self) -> &str {
         &self.0.config.name
+    }
+
+    /// Opens a connection of its own to the next endpoint in turn that can be connected to, for other bytes than
+    /// HTTP.
+    pub fn dial(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr), UpstreamError>> + use<> {
+        let inner = Rc::clone(&self.0);
+        async move {
+            let count = inner.endpoints.len();
+            let first = inner.next.get();
+            inner.next.set(first.wrapping_add(1));
+            let mut last = UpstreamError::NoEndpoints { cluster: inner.config.name.as_str().into() };
+            for turn in 0..count {
+                let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else { break };
+                match endpoint.dial().await {
+                    Ok(dialed) => return Ok(dialed),
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
+        }
     }
 
     /// Sends a request to the next endpoint in turn, and gives the response as soon as its headers are there.

@@ -37,7 +37,7 @@ pub(crate) fn write(bytes: &[u8]) -> PathBuf {
     bytes.hash(&mut hasher);
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("e2e-{:016x}.wasm", hasher.finish()));
     // Another test may be reading the same file: it appears complete or not at all.
-    let own = path.with_extension(format!("{:?}", std::thread::current().id()));
+    let own = path.with_extension(format!("{}-{:?}", std::process::id(), std::thread::current().id()));
     std::fs::write(&own, bytes).unwrap();
     std::fs::rename(&own, &path).unwrap();
     path

@@ -12,6 +12,7 @@ impl Worker {
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let result = sandbox.vm.on_grpc(call, event);
         if !sandbox.vm.has_grpc(call) {
+            sandbox.grpc.remove(&call);
             self.grpc.remove(&id);
         }
         self.after_call(vm, result.is_err());
@@ -20,21 +21,24 @@ impl Worker {
 
     pub(crate) fn start_grpc(&mut self, vm: usize, call: GrpcId, request: GrpcRequest) {
         let id = self.next_callout();
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        sandbox.grpc.insert(call, id);
         self.grpc.insert(id, (vm, call));
         self.effects.push_back(Effect::GrpcStart { id, request });
     }
 
     /// Asks for something to be done with a callout that is in flight.
     pub(crate) fn with_grpc(&mut self, vm: usize, call: GrpcId, effect: impl FnOnce(CalloutId) -> Effect) {
-        let id = self.grpc.iter().find(|(_, of)| **of == (vm, call)).map(|(id, _)| *id);
-        if let Some(id) = id {
-            self.effects.push_back(effect(id));
-        }
+        let id = self.sandboxes.vms.get(vm).and_then(|sandbox| sandbox.grpc.get(&call));
+        self.effects.extend(id.copied().map(effect));
     }
 
     /// The plugin gives it up.
     pub(crate) fn cancel_grpc(&mut self, vm: usize, call: GrpcId) {
-        self.with_grpc(vm, call, |id| Effect::CancelCallout { id });
-        self.grpc.retain(|_, of| *of != (vm, call));
+        let id = self.sandboxes.vms.get_mut(vm).and_then(|sandbox| sandbox.grpc.remove(&call));
+        if let Some(id) = id {
+            self.grpc.remove(&id);
+            self.effects.push_back(Effect::CancelCallout { id });
+        }
     }
 }

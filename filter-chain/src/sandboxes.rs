@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::{
-    ContextId, FailurePolicy, ForeignFunctions, Host, Plugin, SandboxKey, Shared, StartError, Vm, VmConfig, Wake,
+    ContextId, FailurePolicy, ForeignFunctions, GrpcId, Host, Plugin, SandboxKey, Shared, StartError, Vm, VmConfig,
+    Wake,
 };
 use slab::Slab;
 
 use crate::chain::PluginSpec;
-use crate::effect::StreamId;
+use crate::effect::{CalloutId, StreamId};
 use crate::tcp::ConnectionId;
 
 /// How long a failed VM rests before it is started again.
@@ -35,6 +36,8 @@ pub(crate) struct Sandbox {
     pub(crate) contexts: HashMap<ContextId, (StreamId, usize)>,
     /// The same for TCP streams.
     pub(crate) connections: HashMap<ContextId, (ConnectionId, usize)>,
+    /// Its gRPC callouts.
+    pub(crate) grpc: HashMap<GrpcId, CalloutId>,
     /// A newer VM has taken its place; it goes when its last stream does.
     replaced: bool,
     /// When it failed, or last failed to start again.
@@ -83,6 +86,7 @@ impl Sandboxes {
                     vm,
                     contexts: HashMap::new(),
                     connections: HashMap::new(),
+                    grpc: HashMap::new(),
                     replaced: false,
                     failed_at: None,
                 })
@@ -130,6 +134,7 @@ impl Sandboxes {
             vm,
             contexts: HashMap::new(),
             connections: HashMap::new(),
+            grpc: HashMap::new(),
             replaced: false,
             failed_at: None,
         });

@@ -52,14 +52,12 @@ pub enum Action {
         id: GrpcId,
         /// What to open.
         request: GrpcRequest,
-        /// Bytes that it takes while it waits.
-        size: usize,
     },
     /// Send a message on a gRPC stream.
     GrpcSend {
         /// The stream.
         id: GrpcId,
-        /// The message.
+        /// The message. It counts against [`Limits::buffer`](crate::Limits::buffer) until it is dropped.
         message: Bytes,
         /// Whether it is the last.
         end: bool,

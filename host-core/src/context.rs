@@ -108,6 +108,8 @@ pub struct StreamContext {
     pub(crate) halves: [Half; 2],
     pub(crate) local_response: bool,
     pub(crate) closed: bool,
+    /// An action waits that has its route chosen anew.
+    pub(crate) route_cleared: bool,
 }
 
 /// What is lent of one direction.
@@ -144,7 +146,15 @@ pub enum Access {
 
 impl StreamContext {
     pub(crate) fn new(root: ContextId, info: SharedStreamInfo, kind: StreamKind) -> Self {
-        Self { root, kind, info, halves: Default::default(), local_response: false, closed: false }
+        Self {
+            root,
+            kind,
+            info,
+            halves: Default::default(),
+            local_response: false,
+            closed: false,
+            route_cleared: false,
+        }
     }
 
     /// Lends headers.

@@ -121,7 +121,7 @@ impl Vm {
         let result = self.call(context, CallbackId::on_delete, |guest| checked::on_delete(guest, context.as_arg()));
         let state = self.state();
         if let Some(Context::Root(_)) = state.contexts.remove(context) {
-            let ended = state.grpc.close_all(context);
+            let ended = state.grpc.cancel_all(context);
             state.actions.extend(ended.into_iter().map(|id| Action::GrpcCancel { id }));
         }
         result.map(drop)
@@ -153,8 +153,12 @@ impl Vm {
                     stream.local_response = false;
                 }
             }
-            Action::GrpcStart { size, .. } => state.grpc.taken(*size),
-            Action::GrpcSend { message, .. } => state.grpc.taken(message.len()),
+            Action::GrpcCancel { id } => drop(state.grpc.close(*id)),
+            Action::ClearRouteCache { context } => {
+                if let Some(stream) = state.contexts.stream_mut(*context) {
+                    stream.route_cleared = false;
+                }
+            }
             _ => {}
         }
         Some(action)

@@ -41,7 +41,7 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| {
             let mut guest = case.start(engine);
             assert_eq!(guest.tick(), Ok(()));
-            assert_eq!(guest.seen(), ["0", "5", "0", "9", "4", "9", "2", "9", "6", "9", "6"]);
+            assert_eq!(guest.seen(), ["0", "5", "0", "9", "4", "9", "10", "9", "6", "9", "6"]);
             let request = GrpcRequest {
                 metadata: [("k", "v")].into_iter().collect(),
                 timeout: Some(Duration::from_millis(1500)),
@@ -70,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| {
             let mut guest = case.start(engine);
             assert_eq!(guest.tick(), Ok(()));
-            assert_eq!(guest.seen(), ["0", "2", "4"]);
+            assert_eq!(guest.seen(), ["0", "10", "4"]);
             let request = GrpcRequest {
                 upstream: "auth".to_owned(),
                 authority: Some("a".to_owned()),
@@ -81,6 +81,99 @@ pub(super) const CASES: &[Case] = &[
                 timeout: Some(Duration::from_secs(2)),
             };
             assert_eq!(started(&mut guest), [(GrpcId(6), request)]);
+        },
+    },
+    Case {
+        name: "service_and_method_stay_within_their_segments",
+        guest: r#"
+            (data (i32.const 1024) "authM m/n?#\ff\7f")
+            (func $open (param $service i32) (param $service_len i32) (param $method i32) (param $method_len i32)
+                (call $report (call $proxy_grpc_stream
+                    (i32.const 1024) (i32.const 4) (local.get $service) (local.get $service_len)
+                    (local.get $method) (local.get $method_len) (i32.const 0) (i32.const 0) (i32.const 1200))))
+            (func (export "proxy_on_tick") (param i32)
+                (local $at i32)
+                (local.set $at (i32.const 1028))
+                (loop $next
+                    (call $open (local.get $at) (i32.const 1) (i32.const 1028) (i32.const 1))
+                    (call $open (i32.const 1028) (i32.const 1) (local.get $at) (i32.const 1))
+                    (br_if $next (i32.lt_u
+                        (local.tee $at (i32.add (local.get $at) (i32.const 1)))
+                        (i32.const 1037)))))
+        "#,
+        hostcalls: &[proxy_grpc_stream],
+        spec: "host#gRPC paths",
+        run: |case, engine| {
+            let mut guest = case.start(engine);
+            assert_eq!(guest.tick(), Ok(()));
+            let status = |byte: u8| if byte.is_ascii_alphabetic() { "0" } else { "10" };
+            let expected: Vec<_> = b"M m/n?#\xff\x7f".iter().flat_map(|byte| [status(*byte); 2]).collect();
+            assert_eq!(guest.seen(), expected);
+        },
+    },
+    Case {
+        name: "what_is_given_up_counts_until_the_host_has_taken_note",
+        guest: r#"
+            (data (i32.const 1024) "auth")
+            (func (export "proxy_on_tick") (param i32)
+                (call $report (call $proxy_grpc_stream
+                    (i32.const 1024) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 1200)))
+                (call $report (call $proxy_grpc_cancel (i32.load (i32.const 1200))))
+                (call $report (call $proxy_grpc_stream
+                    (i32.const 1024) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 1200))))
+        "#,
+        hostcalls: &[proxy_grpc_stream, proxy_grpc_cancel],
+        spec: "host#limits",
+        run: |case, engine| {
+            let limits = Limits { callouts: 1, ..Limits::default() };
+            let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
+            for _ in 0..2 {
+                assert_eq!(guest.tick(), Ok(()));
+                assert_eq!(guest.seen(), ["0", "0", "10"]);
+                assert_eq!(guest.actions().len(), 2);
+            }
+        },
+    },
+    Case {
+        name: "messages_count_until_they_are_sent",
+        guest: r#"
+            (data (i32.const 1024) "auth")
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (drop (call $proxy_grpc_stream
+                    (i32.const 1024) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 1200)))
+                (i32.const 1))
+            (func (export "proxy_on_tick") (param i32)
+                (local $sent i32)
+                (loop $next
+                    (if (i32.eqz (call $proxy_grpc_send
+                        (i32.load (i32.const 1200)) (i32.const 0) (i32.const 0) (i32.const 0)))
+                        (then
+                            (local.set $sent (i32.add (local.get $sent) (i32.const 1)))
+                            (br $next))))
+                (call $report (local.get $sent))
+                (call $report (call $proxy_grpc_send
+                    (i32.load (i32.const 1200)) (i32.const 0) (i32.const 0) (i32.const 0)))
+                (call $report (call $proxy_grpc_call
+                    (i32.const 1024) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1204))))
+        "#,
+        hostcalls: &[proxy_grpc_stream, proxy_grpc_send, proxy_grpc_call],
+        spec: "host#limits",
+        run: |case, engine| {
+            let limits = Limits { buffer: 64 << 10, ..Limits::default() };
+            let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
+            assert_eq!(guest.tick(), Ok(()));
+            let seen = guest.seen();
+            let sent: usize = seen.first().and_then(|sent| sent.parse().ok()).unwrap_or_default();
+            assert!((100..1000).contains(&sent), "{sent}: an empty message has its cost, and not too much");
+            assert_eq!(seen.get(1..), Some(&["2".to_owned(), "10".to_owned()][..]));
+            let held = guest.actions();
+            assert_eq!((guest.tick(), guest.seen()), (Ok(()), ["0", "2", "10"].map(str::to_owned).to_vec()));
+            drop(held);
+            assert_eq!((guest.tick(), guest.seen()), (Ok(()), seen));
         },
     },
     Case {

@@ -30,7 +30,7 @@ impl Context {
                 Some(Effect::GrpcStart { id, request }) => grpc::start(self, id, request),
                 Some(Effect::GrpcSend { id, message, end }) => {
                     if let Some(sender) = self.grpc.borrow().get(&id) {
-                        sender.send(&message, end);
+                        sender.send(message, end);
                     }
                 }
                 Some(Effect::GrpcClose { id }) => {
@@ -39,7 +39,8 @@ impl Context {
                     }
                 }
                 Some(Effect::CancelCallout { id }) => {
-                    self.grpc.borrow_mut().remove(&id);
+                    let sender = self.grpc.borrow_mut().remove(&id);
+                    drop(sender);
                     if let Some(task) = self.callouts.borrow_mut().remove(&id) {
                         task.abort();
                     }

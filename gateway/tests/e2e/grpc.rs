@@ -1,5 +1,6 @@
 //! gRPC callouts, to a server of another make.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -103,6 +104,80 @@ fn an_upstream_that_cannot_be_reached_is_unavailable() {
     });
 }
 
+#[test]
+fn how_a_stream_breaks_off_is_told_as_a_status() {
+    run(async {
+        let (address, seen) = raw_server().await;
+        let gate = gate(address, "grpc_reset");
+        for (path, code) in [("Refuse", 14), ("Cancelled", 1), ("Calm", 8), ("Broken", 13), ("Lost", 14)] {
+            for (kind, before) in [("S", ""), ("SMid", "i=;"), ("U", ""), ("UMid", "")] {
+                let answer = ask(&gate, &format!("/{kind}{path}")).await;
+                assert!(answer.starts_with(&format!("{before}c{code} ")), "{kind}{path}: {answer}");
+            }
+        }
+        assert_eq!(ask(&gate, "/StreamCancel").await, "i=;m=one;cancelled");
+        within(async {
+            while seen.lock().unwrap().is_empty() {
+                pause().await
+            }
+        })
+        .await;
+        assert_eq!(*seen.lock().unwrap(), [("reset".to_owned(), "CANCEL".to_owned())]);
+    });
+}
+
+/// An HTTP/2 server that breaks off as the method says, `Mid` after the response has begun.
+async fn raw_server() -> (SocketAddr, Seen) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, seen) = (listener.local_addr().unwrap(), Seen::default());
+    let noted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let mut connection = h2::server::handshake(tcp).await.unwrap();
+            let seen = Arc::clone(&noted);
+            tokio::spawn(async move {
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let path = request.uri().path().to_owned();
+                    let mut stream = None;
+                    if path.contains("Mid") || path.contains("StreamCancel") {
+                        let response = http::Response::builder().header("content-type", "application/grpc");
+                        stream = Some(respond.send_response(response.body(()).unwrap(), false).unwrap());
+                    }
+                    if let Some(mut stream) = stream.take_if(|_| path.contains("StreamCancel")) {
+                        stream.send_data(Bytes::from_static(b"\0\0\0\0\x03one"), false).unwrap();
+                        let seen = Arc::clone(&seen);
+                        tokio::spawn(async move {
+                            let reason = std::future::poll_fn(|cx| stream.poll_reset(cx)).await.unwrap();
+                            note(&seen, "reset", &format!("{reason:?}"));
+                            drop(request);
+                        });
+                        continue;
+                    }
+                    // What was sent must have gone before it is broken off.
+                    let breaks =
+                        path.rsplit('/').next().unwrap().trim_start_matches(['S', 'U']).trim_start_matches("Mid");
+                    let reason = match breaks {
+                        "Refuse" => h2::Reason::REFUSED_STREAM,
+                        "Cancelled" => h2::Reason::CANCEL,
+                        "Calm" => h2::Reason::ENHANCE_YOUR_CALM,
+                        "Broken" => h2::Reason::INTERNAL_ERROR,
+                        _ => {
+                            let _ = tokio::time::timeout(Duration::from_millis(50), connection.accept()).await;
+                            return;
+                        }
+                    };
+                    let _ = tokio::time::timeout(Duration::from_millis(20), connection.accept()).await;
+                    match stream {
+                        Some(mut stream) => stream.send_reset(reason),
+                        None => respond.send_reset(reason),
+                    }
+                }
+            });
+        }
+    });
+    (address, seen)
+}
+
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
@@ -115,7 +190,7 @@ async fn ask(gate: &Gate, path: &str) -> String {
 
 /// A gRPC server whose methods do what their names say.
 struct Server {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     seen: Seen,
 }
 
@@ -139,12 +214,7 @@ impl Server {
 
     /// A gateway whose plugin answers with what it is told.
     fn gate(&self, name: &str) -> Gate {
-        Setup::echo()
-            .plugin(name, &plugin_with(IMPORTS, PLUGIN), "")
-            .cluster("grpc", &format!("endpoints: [{}], protocol: http2", self.address))
-            .cluster("old", &format!("endpoints: [{}]", self.address))
-            .cluster("nowhere", &format!("endpoints: [{}], protocol: http2", closed_port()))
-            .start()
+        gate(self.address, name)
     }
 
     /// What was seen of a kind.
@@ -152,6 +222,15 @@ impl Server {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|(of, _)| of == kind).map(|(_, what)| what.clone()).collect()
     }
+}
+
+fn gate(server: SocketAddr, name: &str) -> Gate {
+    Setup::echo()
+        .plugin(name, &plugin_with(IMPORTS, PLUGIN), "")
+        .cluster("grpc", &format!("endpoints: [{server}], protocol: http2"))
+        .cluster("old", &format!("endpoints: [{server}]"))
+        .cluster("nowhere", &format!("endpoints: [{}], protocol: http2", closed_port()))
+        .start()
 }
 
 async fn serve(

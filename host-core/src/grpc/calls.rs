@@ -1,23 +1,42 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
 
 use super::GrpcId;
 use crate::context::ContextId;
 use crate::limits::Limits;
+
+/// What a message costs besides its bytes, so that empty ones are not free.
+const MESSAGE_COST: usize = 256;
 
 /// gRPC calls and streams in flight.
 #[derive(Debug, Default)]
 pub(crate) struct GrpcCalls {
     last: [u32; 2],
     live: HashMap<GrpcId, Live>,
-    /// Bytes that wait for the embedder.
-    queued: usize,
+    /// Bytes of the heads of those that live.
+    heads: usize,
+    /// What messages cost that somebody still holds.
+    messages: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Live {
     root: ContextId,
     half_closed: bool,
+    head: usize,
+    /// The guest has given it up, and the embedder has not taken note. It counts until then, or a guest that opens and
+    /// gives up could queue without end.
+    cancelled: bool,
+}
+
+/// A message that has been charged, and is until nobody holds it.
+struct Charged {
+    message: Box<[u8]>,
+    charged: Arc<AtomicUsize>,
 }
 
 /// Whether a stream takes more messages.
@@ -28,45 +47,51 @@ pub(crate) enum Sending {
 }
 
 impl GrpcCalls {
-    /// Notes one that sends so many bytes; `None` when there are too many or they are too large.
-    pub(crate) fn open(&mut self, root: ContextId, stream: bool, bytes: usize, limits: &Limits) -> Option<GrpcId> {
-        if self.live.len() >= limits.callouts || !self.queue(bytes, limits) {
+    /// Notes one whose head has so many bytes; `None` when there are too many or they are too large.
+    pub(crate) fn open(&mut self, root: ContextId, stream: bool, head: usize, limits: &Limits) -> Option<GrpcId> {
+        if self.live.len() >= limits.callouts || !self.fits(head, limits) {
             return None;
         }
+        self.heads += head;
         let last = if stream { &mut self.last[1] } else { &mut self.last[0] };
         loop {
             *last = last.wrapping_add(4);
             let id = GrpcId(last.wrapping_add(if stream { 2 } else { 1 }));
             if let Entry::Vacant(free) = self.live.entry(id) {
-                free.insert(Live { root, half_closed: !stream });
+                free.insert(Live { root, half_closed: !stream, head, cancelled: false });
                 return Some(id);
             }
         }
     }
 
-    /// Notes bytes that wait for the embedder; says whether there is room.
-    pub(crate) fn queue(&mut self, bytes: usize, limits: &Limits) -> bool {
-        let queued = self.queued.saturating_add(bytes);
-        let fits = queued <= limits.buffer;
-        if fits {
-            self.queued = queued;
+    /// Takes a message to be sent, which counts until it has been; `None` if there is no room.
+    pub(crate) fn message(&self, message: &[u8], limits: &Limits) -> Option<Bytes> {
+        let cost = message.len().saturating_add(MESSAGE_COST);
+        if !self.fits(cost, limits) {
+            return None;
         }
-        fits
+        self.messages.fetch_add(cost, Ordering::Relaxed);
+        Some(Bytes::from_owner(Charged { message: message.into(), charged: Arc::clone(&self.messages) }))
     }
 
-    /// The embedder has taken bytes.
-    pub(crate) fn taken(&mut self, bytes: usize) {
-        self.queued = self.queued.saturating_sub(bytes);
+    fn fits(&self, bytes: usize, limits: &Limits) -> bool {
+        let held = self.heads.saturating_add(self.messages.load(Ordering::Relaxed));
+        held.saturating_add(bytes) <= limits.buffer
     }
 
     /// Whose one is.
     pub(crate) fn root(&self, id: GrpcId) -> Option<ContextId> {
-        self.live.get(&id).map(|live| live.root)
+        self.get(id).map(|live| live.root)
+    }
+
+    /// Whether one counts.
+    pub(crate) fn contains(&self, id: GrpcId) -> bool {
+        self.live.contains_key(&id)
     }
 
     /// Whether messages may be sent; `None` if it is not in flight.
     pub(crate) fn sending(&self, id: GrpcId) -> Option<Sending> {
-        let live = self.live.get(&id)?;
+        let live = self.get(id)?;
         Some(if live.half_closed { Sending::HalfClosed } else { Sending::Open })
     }
 
@@ -77,41 +102,96 @@ impl GrpcCalls {
         }
     }
 
-    /// Ends one; says whose it was.
-    pub(crate) fn close(&mut self, id: GrpcId) -> Option<ContextId> {
-        self.live.remove(&id).map(|live| live.root)
+    /// The guest gives one up.
+    pub(crate) fn cancel(&mut self, id: GrpcId) {
+        if let Some(live) = self.live.get_mut(&id) {
+            live.cancelled = true;
+        }
     }
 
-    /// Ends all of a root, in the order of their ids.
-    pub(crate) fn close_all(&mut self, root: ContextId) -> Vec<GrpcId> {
-        let mut ended: Vec<_> = self.live.iter().filter(|(_, live)| live.root == root).map(|(id, _)| *id).collect();
+    /// Ends one; says whose it was, unless that had given it up.
+    pub(crate) fn close(&mut self, id: GrpcId) -> Option<ContextId> {
+        let live = self.live.remove(&id)?;
+        self.heads -= live.head;
+        (!live.cancelled).then_some(live.root)
+    }
+
+    /// Gives up all of a root, in the order of their ids.
+    pub(crate) fn cancel_all(&mut self, root: ContextId) -> Vec<GrpcId> {
+        let of_root = self.live.iter_mut().filter(|(_, live)| live.root == root && !live.cancelled);
+        let mut ended: Vec<_> = of_root
+            .map(|(id, live)| {
+                live.cancelled = true;
+                *id
+            })
+            .collect();
         ended.sort_unstable();
-        self.live.retain(|_, live| live.root != root);
         ended
+    }
+
+    fn get(&self, id: GrpcId) -> Option<&Live> {
+        self.live.get(&id).filter(|live| !live.cancelled)
+    }
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        self.charged.fetch_sub(self.message.len() + MESSAGE_COST, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
+    const ROOT: ContextId = ContextId::VM;
+
     #[test]
     fn ids_say_what_they_are_and_are_not_given_twice() {
-        let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 3, buffer: 10, ..Limits::default() });
-        let root = ContextId::VM;
-        assert_eq!(calls.open(root, false, 10, &limits), Some(GrpcId(5)));
-        assert_eq!(calls.open(root, true, 1, &limits), None, "too large");
-        calls.taken(10);
-        assert_eq!(calls.open(root, true, 1, &limits), Some(GrpcId(6)));
+        let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 3, ..Limits::default() });
+        assert_eq!(calls.open(ROOT, false, 0, &limits), Some(GrpcId(5)));
+        assert_eq!(calls.open(ROOT, true, 0, &limits), Some(GrpcId(6)));
         assert_eq!(
             (calls.sending(GrpcId(5)), calls.sending(GrpcId(6))),
             (Some(Sending::HalfClosed), Some(Sending::Open))
         );
         calls.last = [u32::MAX - 3, 0];
-        assert_eq!(calls.open(root, false, 0, &limits), Some(GrpcId(1)));
-        assert_eq!(calls.open(root, false, 0, &limits), None, "too many");
-        assert_eq!((calls.close(GrpcId(1)), calls.close(GrpcId(1))), (Some(root), None));
-        assert_eq!(calls.open(root, false, 0, &limits), Some(GrpcId(9)), "5 is in flight");
-        assert_eq!(calls.close_all(root), [GrpcId(5), GrpcId(6), GrpcId(9)]);
+        assert_eq!(calls.open(ROOT, false, 0, &limits), Some(GrpcId(1)));
+        assert_eq!(calls.open(ROOT, false, 0, &limits), None, "too many");
+        assert_eq!((calls.close(GrpcId(1)), calls.close(GrpcId(1))), (Some(ROOT), None));
+        assert_eq!(calls.open(ROOT, false, 0, &limits), Some(GrpcId(9)), "5 is in flight");
+        assert_eq!(calls.cancel_all(ROOT), [GrpcId(5), GrpcId(6), GrpcId(9)]);
+    }
+
+    #[test]
+    fn what_is_given_up_counts_until_the_embedder_knows() {
+        let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 1, ..Limits::default() });
+        let id = calls.open(ROOT, true, 10, &limits).unwrap();
+        calls.cancel(id);
+        assert_eq!((calls.root(id), calls.sending(id), calls.cancel_all(ROOT)), (None, None, vec![]));
+        assert_eq!(calls.open(ROOT, true, 10, &limits), None);
+        assert_eq!((calls.close(id), calls.heads), (None, 0));
+        assert!(calls.open(ROOT, true, 10, &limits).is_some());
+    }
+
+    #[test]
+    fn a_message_counts_as_long_as_somebody_holds_it() {
+        let (mut calls, limits) = (GrpcCalls::default(), Limits { buffer: 2 * MESSAGE_COST + 5, ..Limits::default() });
+        let (empty, hello) = (calls.message(b"", &limits).unwrap(), calls.message(b"hello", &limits).unwrap());
+        assert_eq!((&empty[..], &hello[..]), (&b""[..], &b"hello"[..]));
+        assert_eq!((calls.message(b"", &limits), calls.open(ROOT, true, 1, &limits)), (None, None));
+        let part = hello.slice(1..2);
+        drop((empty, hello));
+        assert_eq!(calls.message(b"12345", &limits), None, "a part holds all");
+        drop(part);
+        assert_eq!(calls.open(ROOT, true, limits.buffer - MESSAGE_COST, &limits), Some(GrpcId(6)));
+        assert!(calls.message(b"", &limits).is_some() && calls.message(b"1", &limits).is_none());
     }
 }

@@ -36,13 +36,14 @@ pub struct GrpcRequest {
     pub upstream: String,
     /// The authority; the upstream's name if there is none.
     pub authority: Option<String>,
-    /// The service, as in `package.Service`; any text.
+    /// The service, as in `package.Service`: visible ASCII without `/`, `?` and `#`.
     pub service: String,
-    /// The method; any text.
+    /// The method, of the same characters.
     pub method: String,
     /// The initial metadata.
     pub metadata: Headers,
-    /// The message of a call, which is all that is sent. A stream has none.
+    /// The message of a call, which is all that is sent; a stream has none. It counts against
+    /// [`Limits::buffer`](crate::Limits::buffer) until it is dropped.
     pub message: Option<Bytes>,
     /// How long it may take; none is no limit.
     pub timeout: Option<Duration>,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::abi::pairs;
 use crate::headers::Headers;
 
 /// What a `GrpcService` message says. Fields that mean nothing here are skipped.
@@ -19,9 +20,12 @@ pub(crate) struct GrpcService {
 }
 
 impl GrpcService {
-    /// Reads a message; `None` if it is none.
+    /// Reads a message of up to 1 MiB and 1024 headers; `None` if it is none.
     pub(crate) fn parse(message: &[u8]) -> Option<Self> {
         let mut service = Self::default();
+        if message.len() > pairs::MAX_BYTES {
+            return None;
+        }
         for field in Fields(message) {
             match field? {
                 (1, Value::Bytes(target)) => {
@@ -42,6 +46,9 @@ impl GrpcService {
                             (2 | 3, Value::Bytes(bytes)) => value = bytes,
                             _ => {}
                         }
+                    }
+                    if service.metadata.len() == pairs::MAX_COUNT {
+                        return None;
                     }
                     service.metadata.add(name, value);
                 }
@@ -161,6 +168,15 @@ mod tests {
         for bad in [&b"\x0a\x09\x0a"[..], b"auth", b"\x00\x00", b"\x0b", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"] {
             assert_eq!(GrpcService::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_message_is_bounded() {
+        let empty_header = b"\x2a\x00";
+        let headers = |count| GrpcService::parse(&empty_header.repeat(count)).map(|service| service.metadata.len());
+        assert_eq!((headers(1024), headers(1025)), (Some(1024), None));
+        let skipped = |count| GrpcService::parse(&b"\x78\x01".repeat(count)).is_some();
+        assert!(skipped(1 << 19) && !skipped((1 << 19) + 1));
     }
 
     proptest! {

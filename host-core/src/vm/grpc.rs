@@ -52,8 +52,8 @@ impl Vm {
         result.map(drop)
     }
 
-    /// Whether a gRPC callout is in flight.
+    /// Whether a gRPC callout is in flight, or was given up and the action that says so has not been taken.
     pub fn has_grpc(&mut self, id: GrpcId) -> bool {
-        self.state().grpc.root(id).is_some()
+        self.state().grpc.contains(id)
     }
 }

@@ -75,6 +75,12 @@ impl UpstreamError {
         }
     }
 
+    /// With what the upstream reset the stream, over HTTP/2, if it did.
+    pub fn reset_reason(&self) -> Option<h2::Reason> {
+        let (Self::Reset { source, .. } | Self::Protocol { source, .. }) = self else { return None };
+        cause::<h2::Error>(source).filter(|error| error.is_reset()).and_then(h2::Error::reason)
+    }
+
     pub(super) fn connect(endpoint: &Arc<str>, source: io::Error) -> Self {
         Self::Connect { endpoint: Arc::clone(endpoint), source: Arc::new(source) }
     }
@@ -121,12 +127,16 @@ pub(super) fn is_lost(error: &hyper::Error) -> bool {
 }
 
 fn caused_by<E: Error + 'static>(error: &hyper::Error) -> bool {
+    cause::<E>(error).is_some()
+}
+
+fn cause<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        if error.is::<E>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         cause = error.source();
     }
-    false
+    None
 }

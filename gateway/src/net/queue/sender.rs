@@ -45,6 +45,16 @@ impl BodySender {
         self.end(End::Aborted(BodyError { source: error.into() }));
     }
 
+    /// As [`abort`](Self::abort), also of a body that was finished and has not been pulled to its end.
+    pub fn cancel(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        let mut shared = self.shared.borrow_mut();
+        if matches!(shared.end, End::Finished(_)) {
+            shared.end = End::Open;
+        }
+        drop(shared);
+        self.abort(error);
+    }
+
     /// Bytes pushed that have not been pulled yet.
     pub fn queued_bytes(&self) -> usize {
         self.shared.borrow().queued

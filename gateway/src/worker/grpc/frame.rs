@@ -2,19 +2,16 @@
 
 use std::collections::VecDeque;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::status::{self, Status};
 
 const HEADER: usize = 5;
 
-/// A message in its frame, not compressed.
-pub(super) fn encode(message: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(HEADER + message.len());
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    frame.extend_from_slice(message);
-    frame.freeze()
+/// The frame of a message, not compressed: its header, and the message as it is.
+pub(super) fn encode(message: Bytes) -> [Bytes; 2] {
+    let [a, b, c, d] = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [Bytes::copy_from_slice(&[0, a, b, c, d]), message]
 }
 
 /// Takes messages out of a body that comes in pieces.
@@ -103,7 +100,7 @@ mod tests {
     #[test]
     fn messages_come_back_however_the_body_is_cut() {
         let messages = [Bytes::new(), Bytes::from("one"), Bytes::from(vec![7; 1000])];
-        let body: Vec<u8> = messages.iter().flat_map(|message| encode(message)).collect();
+        let body: Vec<u8> = messages.iter().cloned().flat_map(encode).flatten().collect();
         for size in 1..=body.len() {
             assert_eq!(decoded(&body, size), messages, "{size}");
         }

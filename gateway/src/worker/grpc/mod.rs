@@ -24,21 +24,18 @@ use crate::worker::upstream::{AnswerBody, Upstream};
 
 /// The most bytes of one message that a plugin gets.
 const MAX_MESSAGE: usize = 16 << 20;
-/// The most bytes that wait for an upstream to read them; a stream that would exceed it ends.
-const MAX_QUEUED: usize = 16 << 20;
 
-/// Sends the messages of a stream.
+/// Sends the messages of a call or stream. What waits for the upstream is bounded by the VM's limits. Dropping it gives up
+/// what has not been sent.
 #[derive(Debug)]
 pub(crate) struct Sender(BodySender);
 
 impl Sender {
     /// Sends a message, maybe the last.
-    pub(super) fn send(&self, message: &[u8], end: bool) {
-        if self.0.queued_bytes().saturating_add(message.len()) > MAX_QUEUED {
-            self.0.abort("the upstream reads too slowly");
-            return;
+    pub(super) fn send(&self, message: Bytes, end: bool) {
+        for part in frame::encode(message) {
+            self.0.push(part);
         }
-        self.0.push(frame::encode(message));
         if end {
             self.finish();
         }
@@ -50,20 +47,28 @@ impl Sender {
     }
 }
 
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.cancel(h2::Error::from(h2::Reason::CANCEL));
+    }
+}
+
 /// Opens a call or stream, and tells the plugin what comes of it.
-pub(super) fn start(context: &Rc<Context>, id: CalloutId, request: GrpcRequest) {
+pub(super) fn start(context: &Rc<Context>, id: CalloutId, mut request: GrpcRequest) {
     let (sender, body) = body_queue();
     let sender = Sender(sender);
-    match &request.message {
-        Some(message) => sender.send(message, true),
-        None => drop(context.grpc.borrow_mut().insert(id, sender)),
+    let message = request.message.take();
+    let is_call = message.is_some();
+    if let Some(message) = message {
+        sender.send(message, true);
     }
-    let task = tokio::task::spawn_local(run(Rc::clone(context), id, request, body));
+    context.grpc.borrow_mut().insert(id, sender);
+    let told = Told { context: Rc::clone(context), id, is_call, message: None };
+    let task = tokio::task::spawn_local(run(told, request, body));
     context.callouts.borrow_mut().insert(id, task.abort_handle());
 }
 
-async fn run(context: Rc<Context>, id: CalloutId, request: GrpcRequest, body: QueueBody) {
-    let mut told = Told { context: &context, id, is_call: request.message.is_some(), message: None };
+async fn run(mut told: Told, request: GrpcRequest, body: QueueBody) {
     let timeout = request.timeout;
     let exchange = exchange(&mut told, request, body);
     let end = match timeout {
@@ -75,21 +80,23 @@ async fn run(context: Rc<Context>, id: CalloutId, request: GrpcRequest, body: Qu
         (true, 0, None) => Status::new(status::INTERNAL, "the upstream sent no message").into_close(),
         _ => end.into_close(),
     };
+    let Told { context, id, .. } = told;
     context.callouts.borrow_mut().remove(&id);
-    context.grpc.borrow_mut().remove(&id);
+    let sender = context.grpc.borrow_mut().remove(&id);
+    drop(sender);
     context.worker.borrow_mut().grpc_event(id, event);
     context.pump();
 }
 
 /// What the plugin is told of a call or stream: of a call its one message at the end, of a stream everything at once.
-struct Told<'a> {
-    context: &'a Rc<Context>,
+struct Told {
+    context: Rc<Context>,
     id: CalloutId,
     is_call: bool,
     message: Option<Bytes>,
 }
 
-impl Told<'_> {
+impl Told {
     fn tell(&mut self, event: GrpcEvent) -> Result<(), Status> {
         if !self.is_call {
             self.context.worker.borrow_mut().grpc_event(self.id, event);
@@ -105,8 +112,8 @@ impl Told<'_> {
 }
 
 /// Runs a call or stream to its end.
-async fn exchange(told: &mut Told<'_>, request: GrpcRequest, body: QueueBody) -> Status {
-    let context = Rc::clone(told.context);
+async fn exchange(told: &mut Told, request: GrpcRequest, body: QueueBody) -> Status {
+    let context = Rc::clone(&told.context);
     let Some(upstream) = context.clusters.get(&request.upstream) else {
         return Status::new(status::UNAVAILABLE, "unknown cluster");
     };
@@ -126,15 +133,16 @@ async fn exchange(told: &mut Told<'_>, request: GrpcRequest, body: QueueBody) ->
 
 async fn send(upstream: &Upstream, request: Request<QueueBody>) -> Result<Response<AnswerBody>, Status> {
     let answer = upstream.send(request).await;
-    answer.map_err(|error| Status::new(status::UNAVAILABLE, super::callout::before_headers(&error)))
+    answer.map_err(|error| Status::new(status::of_reset(&error), super::callout::before_headers(&error)))
 }
 
-async fn receive(told: &mut Told<'_>, response: Response<AnswerBody>) -> Result<Status, Status> {
+async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Status, Status> {
     let (parts, mut body) = response.into_parts();
     if let Some(error) = status::of_head(&parts) {
         return Err(error);
     }
     // Without messages, the trailers may come in the headers' place.
+    // differs: Envoy tells the same fields as initial metadata first.
     if let Some(end) = Status::read(&parts.headers) {
         told.tell(GrpcEvent::TrailingMetadata(convert::trailers(&parts.headers)))?;
         return Ok(end);
@@ -142,7 +150,7 @@ async fn receive(told: &mut Told<'_>, response: Response<AnswerBody>) -> Result<
     told.tell(GrpcEvent::InitialMetadata(convert::response_headers(&parts)))?;
     let mut decoder = Decoder::new(MAX_MESSAGE);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::new(status::INTERNAL, error.to_string()))?;
+        let frame = frame.map_err(|error| Status::new(status::of_reset(&error), error.to_string()))?;
         match frame.into_data() {
             Ok(data) => {
                 decoder.push(data);

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use h2::Reason;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, response};
 use portcullis::core::GrpcEvent;
 
+use crate::net::pool::UpstreamError;
+
+const CANCELLED: u32 = 1;
 pub(super) const UNKNOWN: u32 = 2;
 pub(super) const PERMISSION_DENIED: u32 = 7;
 pub(super) const RESOURCE_EXHAUSTED: u32 = 8;
@@ -31,7 +35,9 @@ impl Status {
         Self { code, message: message.into() }
     }
 
-    /// The status in trailers, if they have one. One that there is not is `UNKNOWN`.
+    /// The status in trailers, if they have one.
+    ///
+    /// differs: one that there is not is `UNKNOWN`, as gRPC has it; Envoy hands plugins any number.
     pub(super) fn read(trailers: &HeaderMap) -> Option<Self> {
         let code = trailers.get("grpc-status")?.to_str().ok().and_then(|code| code.parse().ok());
         let code = code.filter(|code| *code <= MAX).unwrap_or(UNKNOWN);
@@ -41,6 +47,18 @@ impl Status {
 
     pub(super) fn into_close(self) -> GrpcEvent {
         GrpcEvent::Close { status: self.code, message: self.message }
+    }
+}
+
+/// What a stream that broke off comes to (gRPC: PROTOCOL-HTTP2.md, "HTTP2 Transport Mapping").
+pub(super) fn of_reset(error: &UpstreamError) -> u32 {
+    match (error.reset_reason(), error) {
+        (Some(Reason::REFUSED_STREAM), _) => UNAVAILABLE,
+        (Some(Reason::CANCEL), _) => CANCELLED,
+        (Some(Reason::ENHANCE_YOUR_CALM), _) => RESOURCE_EXHAUSTED,
+        (Some(Reason::INADEQUATE_SECURITY), _) => PERMISSION_DENIED,
+        (Some(_), _) | (None, UpstreamError::Protocol { .. }) => INTERNAL,
+        (None, _) => UNAVAILABLE,
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::abi::{Status, pairs};
 use crate::action::Action;
 use crate::grpc::{GrpcId, GrpcRequest, GrpcService, Sending};
+use crate::headers::Headers;
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
 
 /// Address and length of something in guest memory.
@@ -15,9 +14,13 @@ type Range = (i32, i32);
 /// Sends one message and expects one (spec: `proxy_grpc_call`). The timeout is in milliseconds; 0 is none, or
 /// that of the `GrpcService`.
 ///
-/// `ParseFailure`: the upstream is neither known nor a `GrpcService` message. `BadArgument`: the message names no
-/// cluster that is known; metadata is malformed; service or method is no UTF-8. `InternalFailure`: too many
-/// are in flight, or the message is too large.
+/// `ParseFailure`: the upstream is neither known nor a `GrpcService` message. `InternalFailure`: that message names no
+/// cluster that is known; metadata is malformed, or more than 1 MiB or 1024 entries; service or method has other
+/// characters than a path segment may have; [`Limits::callouts`](crate::Limits::callouts) are in flight, or they and their messages take
+/// [`Limits::buffer`](crate::Limits::buffer).
+///
+/// differs: Envoy answers `BadArgument` when it does not know the cluster of a message, and puts any service and
+/// method into the path. The Rust SDK panics on statuses other than these two, so here nothing is `BadArgument`.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(in crate::hostcall) fn grpc_call(
     mut call: Hostcall<'_>,
@@ -61,8 +64,8 @@ pub(in crate::hostcall) fn grpc_stream(
 
 /// Sends a message on a stream, maybe as the last (spec: `proxy_grpc_send`).
 ///
-/// `BadArgument`: not the id of a stream, or of one whose last message has been sent. `NotFound`: no stream of this
-/// plugin has it. `InternalFailure`: too many bytes wait to be sent.
+/// `BadArgument`: not the id of a stream, or of one whose last message has been sent; or
+/// [`Limits::buffer`](crate::Limits::buffer) bytes wait to be sent. `NotFound`: no stream of this plugin has it.
 pub(in crate::hostcall) fn grpc_send(
     call: Hostcall<'_>,
     stream: i32,
@@ -78,14 +81,13 @@ pub(in crate::hostcall) fn grpc_send(
     if own(&call, id)? == Sending::HalfClosed {
         Err(Status::BadArgument)?;
     }
-    if !call.vm.grpc.queue(message.len(), &call.vm.config.limits) {
-        Err(Status::InternalFailure)?;
-    }
+    // The Rust SDK panics on `InternalFailure`.
+    let message = call.vm.grpc.message(message, &call.vm.config.limits).ok_or(Status::BadArgument)?;
     let end = end_of_stream != 0;
     if end {
         call.vm.grpc.half_close(id);
     }
-    call.vm.actions.push_back(Action::GrpcSend { id, message: Bytes::copy_from_slice(message), end });
+    call.vm.actions.push_back(Action::GrpcSend { id, message, end });
     Ok(Reply::Done)
 }
 
@@ -95,7 +97,7 @@ pub(in crate::hostcall) fn grpc_send(
 pub(in crate::hostcall) fn grpc_cancel(call: Hostcall<'_>, id: i32) -> HostcallResult {
     let id = valid(id)?;
     own(&call, id)?;
-    call.vm.grpc.close(id);
+    call.vm.grpc.cancel(id);
     call.vm.actions.push_back(Action::GrpcCancel { id });
     Ok(Reply::Done)
 }
@@ -123,34 +125,49 @@ fn open(
     ret_id: i32,
 ) -> HostcallResult {
     let [service, method] = [service, method].map(|(address, len)| call.memory.slice(address, len));
-    let (service, method) = (text(service?)?, text(method?)?);
+    let (service, method) = (service?, method?);
     let metadata = pairs::decode(call.memory.slice(metadata.0, metadata.1)?);
     if let Some((address, len)) = message {
         call.memory.slice(address, len)?;
     }
     call.memory.check_u32(ret_id)?;
     let target = target(call, upstream)?;
-    let mut all = target.metadata;
-    for (name, value) in metadata.map_err(Status::from)?.iter() {
-        all.add(name, value);
-    }
-    let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;
-    let size = all.serialized_len() + service.len() + method.len() + message.map_or(0, <[u8]>::len);
+    let metadata = merged(target.metadata, &metadata.map_err(|_| Status::InternalFailure)?)?;
+    let (service, method) = (segment(service)?, segment(method)?);
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
-    let id = call.vm.grpc.open(root, message.is_none(), size, &call.vm.config.limits);
-    let id = id.ok_or(Status::InternalFailure)?;
+    let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;
+    let (grpc, limits) = (&mut call.vm.grpc, &call.vm.config.limits);
+    let names = [&target.cluster, service, method].map(str::len).iter().sum::<usize>();
+    let head = metadata.serialized_len() + names + target.authority.as_ref().map_or(0, String::len);
+    let id = grpc.open(root, message.is_none(), head, limits).ok_or(Status::InternalFailure)?;
+    let message = match message.map(|message| grpc.message(message, limits)) {
+        Some(None) => {
+            grpc.close(id);
+            return Err(Status::InternalFailure.into());
+        }
+        message => message.flatten(),
+    };
     let request = GrpcRequest {
         upstream: target.cluster,
         authority: target.authority,
         service: service.to_owned(),
         method: method.to_owned(),
-        metadata: all,
-        message: message.map(Bytes::copy_from_slice),
+        metadata,
+        message,
         timeout: timeout.or(target.timeout),
     };
-    call.vm.actions.push_back(Action::GrpcStart { root, id, request, size });
+    call.vm.actions.push_back(Action::GrpcStart { root, id, request });
     call.memory.write_u32(ret_id, id.0)?;
     Ok(Reply::Done)
+}
+
+/// The metadata of a target and of the call itself.
+fn merged(mut metadata: Headers, more: &Headers) -> Result<Headers, Status> {
+    for (name, value) in more.iter() {
+        metadata.add(name, value);
+    }
+    let fits = metadata.len() <= pairs::MAX_COUNT && metadata.serialized_len() <= pairs::MAX_BYTES;
+    if fits { Ok(metadata) } else { Err(Status::InternalFailure) }
 }
 
 /// The upstream: the name of one, or a `GrpcService` message that names one.
@@ -162,11 +179,14 @@ fn target(call: &Hostcall<'_>, (address, len): Range) -> Result<GrpcService, cra
         return Ok(GrpcService { cluster: name.to_owned(), ..GrpcService::default() });
     }
     let service = GrpcService::parse(bytes).ok_or(Status::ParseFailure)?;
-    if call.vm.host.has_upstream(&service.cluster) { Ok(service) } else { Err(Status::BadArgument.into()) }
+    if call.vm.host.has_upstream(&service.cluster) { Ok(service) } else { Err(Status::InternalFailure.into()) }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Status> {
-    std::str::from_utf8(bytes).map_err(|_| Status::BadArgument)
+/// What may stand between two slashes of a path.
+fn segment(bytes: &[u8]) -> Result<&str, Status> {
+    let fits = bytes.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#'));
+    let text = std::str::from_utf8(bytes).ok();
+    text.filter(|_| fits).ok_or(Status::InternalFailure)
 }
 
 fn valid(id: i32) -> Result<GrpcId, Status> {

@@ -65,11 +65,10 @@ pub(in crate::hostcall) fn close_stream(call: Hostcall<'_>, stream: i32) -> Host
 /// Has the route chosen anew (spec 0.1.0).
 pub(in crate::hostcall) fn clear_route_cache(call: Hostcall<'_>) -> HostcallResult {
     let context = call.vm.acting();
-    let action = Action::ClearRouteCache { context };
-    if call.vm.acting_stream().is_some_and(|stream| stream.kind == StreamKind::Http)
-        && call.vm.actions.back() != Some(&action)
-    {
-        call.vm.actions.push_back(action);
+    let stream = call.vm.acting_stream_mut().filter(|stream| stream.kind == StreamKind::Http);
+    // One action is enough until it is taken.
+    if stream.is_some_and(|stream| !std::mem::replace(&mut stream.route_cleared, true)) {
+        call.vm.actions.push_back(Action::ClearRouteCache { context });
     }
     Ok(Reply::Done)
 }

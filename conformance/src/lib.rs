@@ -15,7 +15,7 @@ mod recorder;
 mod running;
 
 pub use case::{Case, Topic};
-pub use cases::{NOT_YET_COVERED, TOPICS};
+pub use cases::TOPICS;
 pub use expectation::{GAPS, Gap};
 pub use recorder::{Line, MONOTONIC, Recorder, WALL};
 pub use running::{Running, Setup};

@@ -69,6 +69,7 @@ impl Worker {
             }
             Action::GrpcClose { id: call } => self.with_grpc(vm, call, |id| Effect::GrpcClose { id }),
             Action::GrpcCancel { id } => self.cancel_grpc(vm, id),
+            Action::ResolveDns { id, name, .. } => self.start_lookup(vm, id, name),
             Action::SetTick { root } => self.set_tick(vm, root),
             Action::ClearRouteCache { context } => {
                 if let Some((stream, _)) = self.stream_of(vm, context) {
@@ -117,9 +118,11 @@ impl Worker {
         self.actions.retain(|(of, _)| *of != vm);
         let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
         let grpc = self.grpc.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id);
-        for id in calls.into_iter().chain(grpc.collect::<Vec<_>>()) {
+        let lookups = self.lookups.iter().filter(|(_, lookup)| lookup.0 == vm).map(|(id, _)| *id);
+        for id in calls.into_iter().chain(grpc.chain(lookups).collect::<Vec<_>>()) {
             self.callouts.remove(&id);
             self.grpc.remove(&id);
+            self.lookups.remove(&id);
             self.effects.push_back(Effect::CancelCallout { id });
         }
         if let Some(sandbox) = self.sandboxes.vms.get(vm) {

@@ -10,7 +10,7 @@ use crate::tcp::ConnectionId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub(crate) usize);
 
-/// The id of a callout, HTTP or gRPC, in its worker.
+/// The id of a callout, HTTP or gRPC, or a lookup, in its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CalloutId(pub(crate) u64);
 
@@ -93,6 +93,13 @@ pub enum Effect {
     GrpcClose {
         /// The stream's id.
         id: CalloutId,
+    },
+    /// Look up a name, or a literal address; tell [`Worker::resolved`](crate::Worker::resolved) its addresses.
+    ResolveDns {
+        /// Its id.
+        id: CalloutId,
+        /// The name.
+        name: String,
     },
     /// Nobody waits for this callout any more.
     CancelCallout {

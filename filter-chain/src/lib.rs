@@ -17,6 +17,7 @@
 
 mod actions;
 mod chain;
+mod dns;
 mod effect;
 mod flow;
 mod grpc;

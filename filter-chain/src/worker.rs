@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_core::{
     Access, Action, Body, CallId, CallOutcome, Direction, ForeignFunctions, GrpcId, Headers, Host, LocalResponse,
-    Shared, SharedStreamInfo, Wake, lock,
+    LookupId, Shared, SharedStreamInfo, Wake, lock,
 };
 use slab::Slab;
 
@@ -31,6 +31,7 @@ pub struct Worker {
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) callouts: HashMap<CalloutId, (usize, CallId)>,
     pub(crate) grpc: HashMap<CalloutId, (usize, GrpcId)>,
+    pub(crate) lookups: HashMap<CalloutId, (usize, LookupId)>,
     pub(crate) last_callout: u64,
     /// Streams, and plugins of them, whose VM has just failed.
     pub(crate) orphans: VecDeque<(StreamId, usize)>,
@@ -54,6 +55,7 @@ impl Worker {
             effects: VecDeque::new(),
             callouts: HashMap::new(),
             grpc: HashMap::new(),
+            lookups: HashMap::new(),
             last_callout: 0,
             orphans: VecDeque::new(),
             touched: Vec::new(),

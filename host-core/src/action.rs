@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::abi::StreamType;
 use crate::context::ContextId;
+use crate::dns::LookupId;
 use crate::grpc::{GrpcId, GrpcRequest};
 use crate::headers::Headers;
 
@@ -71,6 +72,15 @@ pub enum Action {
     GrpcCancel {
         /// Which.
         id: GrpcId,
+    },
+    /// Look up a name; its addresses go to [`Vm::on_resolve_dns`](crate::Vm::on_resolve_dns).
+    ResolveDns {
+        /// The root that it belongs to.
+        root: ContextId,
+        /// Its id.
+        id: LookupId,
+        /// A name or a literal address: 1 to 253 visible ASCII characters.
+        name: String,
     },
     /// The tick period of a root has changed; see [`Vm::tick_period`](crate::Vm::tick_period).
     SetTick {

@@ -19,7 +19,7 @@ pub struct Limits {
     /// How long the start section, each start function, `proxy_on_vm_start` and
     /// `proxy_on_configure` may run. Default 30 s.
     pub start_deadline: Duration,
-    /// HTTP callouts in flight, and gRPC calls and streams, each. Default 1024.
+    /// HTTP callouts in flight; gRPC calls and streams; lookups of names; of each this many. Default 1024.
     pub callouts: usize,
     /// Metrics that each plugin of the VM defines. Default 1000.
     pub metrics: usize,

@@ -1,5 +1,6 @@
 //! One VM: the only way into a guest.
 
+mod dns;
 mod grpc;
 mod tcp;
 

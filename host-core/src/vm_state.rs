@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::callback::CallbackId;
 use crate::capability::Capabilities;
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext, StreamKind};
+use crate::dns::Lookups;
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
 use crate::headers::Headers;
@@ -72,6 +73,7 @@ pub struct VmState {
     pub(crate) metrics: MetricTable,
     pub(crate) calls: Callouts,
     pub(crate) grpc: GrpcCalls,
+    pub(crate) lookups: Lookups,
     budget: Budget,
     /// What it shares with the VMs of its id.
     pub(crate) space: Arc<Space>,
@@ -88,7 +90,6 @@ pub struct VmState {
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
     pub(crate) denials: u64,
-    pub(crate) unimplemented_calls: u64,
     frame: Frame,
 }
 
@@ -139,6 +140,7 @@ impl VmState {
             metrics,
             calls: Callouts::default(),
             grpc: GrpcCalls::default(),
+            lookups: Lookups::default(),
             budget,
             space,
             inbox,
@@ -148,7 +150,6 @@ impl VmState {
             call_data: None,
             reply: Vec::new(),
             denials: 0,
-            unimplemented_calls: 0,
             frame,
         }
     }
@@ -173,11 +174,6 @@ impl VmState {
     /// How many hostcalls were denied.
     pub fn denials(&self) -> u64 {
         self.denials
-    }
-
-    /// How many hostcalls found nothing behind them (see [`UNIMPLEMENTED`](crate::hostcall::UNIMPLEMENTED)).
-    pub fn unimplemented_calls(&self) -> u64 {
-        self.unimplemented_calls
     }
 
     /// Logs in the host's own name, about the plugin that runs.

@@ -46,7 +46,6 @@ fn every_hostcall_that_is_not_granted_is_denied_as_its_family_denies() {
                 denied += u64::from(!FREE.contains(&id));
             });
             assert_eq!(caller.state().denials(), denied);
-            assert_eq!(caller.state().unimplemented_calls(), 0, "no handler ran");
             0
         })
         .start();

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::during;
 use expected::{CALLBACK_TYPES, ENV, WASI};
-use portcullis_core::hostcall::UNIMPLEMENTED;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{AbiVersion, CALLBACKS, CallbackId, Caller, HOSTCALLS, HostcallId, Trap, ValType, entry};
+use portcullis_core::{AbiVersion, CALLBACKS, CallbackId, HOSTCALLS, HostcallId, Trap, ValType, entry};
 
 /// `(i32,i64)->i32`.
 fn type_of(params: &[ValType], results: &[ValType]) -> String {
@@ -43,36 +42,27 @@ impl Answer for f64 {
 macro_rules! call_each {
     ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
         /// Calls every hostcall with zeros.
-        fn call_each(caller: &mut NullCaller<'_>, mut see: impl FnMut(HostcallId, bool, Result<Option<i32>, Trap>)) {
-            $( {
-                let before = caller.state().unimplemented_calls();
-                let answer = entry::$name(caller, $(<$ty>::default()),*).map(Answer::number);
-                see(HostcallId::$name, caller.state().unimplemented_calls() != before, answer);
-            } )*
+        fn call_each(caller: &mut NullCaller<'_>, mut see: impl FnMut(HostcallId, Result<Option<i32>, Trap>)) {
+            $( see(HostcallId::$name, entry::$name(caller, $(<$ty>::default()),*).map(Answer::number)); )*
         }
     };
 }
 portcullis_core::for_each_hostcall!(call_each);
 
 #[test]
-fn unimplemented_lists_exactly_the_rows_without_an_implementation() {
+fn no_row_is_unimplemented() {
     for callback in [CallbackId::on_tick, CallbackId::on_request_headers] {
         during(callback, |caller| {
-            call_each(caller, |id, counted, answer| {
-                assert_eq!(UNIMPLEMENTED.contains(&id), counted, "{id}: listed or counted, but not both");
-                assert_eq!(id.is_implemented(), !counted, "{id}");
-                if counted && id.decl().modules == ["env"] {
-                    assert_eq!(answer.ok(), Some(Some(12)), "{id}");
+            let mut answers = 0;
+            call_each(caller, |id, answer| {
+                if id.decl().modules == ["env"] {
+                    assert_ne!(answer.ok(), Some(Some(12)), "{id}");
+                    answers += 1;
                 }
             });
+            assert!(answers > 40, "{answers}");
         });
     }
-}
-
-#[test]
-fn unimplemented_names_nothing_twice() {
-    let unique: BTreeSet<_> = UNIMPLEMENTED.iter().map(|id| *id as u8).collect();
-    assert_eq!(unique.len(), UNIMPLEMENTED.len());
 }
 
 #[test]

@@ -103,11 +103,11 @@ impl Stage {
         }
         let (contexts, memory, tick) = (self.vm.context_count(), self.vm.memory_size(), self.vm.tick_period(self.root));
         let state = self.vm.state();
-        let (denials, unimplemented) = (state.denials(), state.unimplemented_calls());
+        let denials = state.denials();
         let metrics = self.witness.metrics();
         self.witness.write(format!(
-            "{contexts} contexts, {memory} bytes of memory, tick {tick:?}, {denials} denials, {unimplemented} calls of \
-             what is not implemented, metrics {metrics:?}, failure {:?}",
+            "{contexts} contexts, {memory} bytes of memory, tick {tick:?}, {denials} denials, \
+             metrics {metrics:?}, failure {:?}",
             self.vm.failure().map(without_stack)
         ));
     }

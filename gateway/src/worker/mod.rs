@@ -7,6 +7,7 @@
 mod accept;
 mod body;
 mod callout;
+mod dns;
 mod exchange;
 mod grpc;
 mod pump;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use portcullis::core::{Host, Shared, StartError, Wake};
 use portcullis::{CalloutId, Chain, ConnectionId, LoadError, PluginSpec, StreamId, Worker};
 use rustls::ServerConfig;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::config::{Cluster, Listener, Route, TcpProxy};
@@ -75,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) callouts: RefCell<HashMap<CalloutId, AbortHandle>>,
     /// What sends the messages of gRPC streams.
     pub(crate) grpc: RefCell<HashMap<CalloutId, grpc::Sender>>,
+    /// How many names may still be looked up at once.
+    pub(crate) lookups: Arc<Semaphore>,
     /// The next tick has changed.
     pub(crate) ticks_changed: Notify,
     pub(crate) armed_tick: Cell<Option<Duration>>,
@@ -175,6 +178,7 @@ impl Context {
             connections_woken: RefCell::default(),
             callouts: RefCell::default(),
             grpc: RefCell::default(),
+            lookups: Arc::new(Semaphore::new(dns::AT_ONCE)),
             ticks_changed: Notify::new(),
             armed_tick: Cell::new(None),
             queues_ready,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use portcullis::Effect;
 
-use crate::worker::{Context, callout, grpc};
+use crate::worker::{Context, callout, dns, grpc};
 
 impl Context {
     /// Carries out all effects of the worker. To be called after every call into it.
@@ -37,6 +37,10 @@ impl Context {
                     if let Some(sender) = self.grpc.borrow().get(&id) {
                         sender.finish();
                     }
+                }
+                Some(Effect::ResolveDns { id, name }) => {
+                    let task = tokio::task::spawn_local(dns::run(Rc::clone(self), id, name));
+                    self.callouts.borrow_mut().insert(id, task.abort_handle());
                 }
                 Some(Effect::CancelCallout { id }) => {
                     let sender = self.grpc.borrow_mut().remove(&id);

@@ -10,6 +10,7 @@ mod chains;
 mod cli;
 mod counter;
 mod disconnects;
+mod dns;
 mod failures;
 mod grpc;
 mod harness;

@@ -11,7 +11,6 @@ mod table;
 
 use std::fmt;
 
-pub use handlers::UNIMPLEMENTED;
 pub use outcome::{Failure, Float, HostcallResult, Outcome, Reply, Source, Word};
 
 use crate::abi::AbiVersion;
@@ -101,11 +100,6 @@ impl HostcallId {
     pub fn linked_modules(self, abi: AbiVersion) -> &'static [&'static str] {
         let decl = self.decl();
         if (decl.since..=decl.until).contains(&abi) { decl.modules } else { &[] }
-    }
-
-    /// Whether this host does what the hostcall asks for; if not, see [`UNIMPLEMENTED`].
-    pub fn is_implemented(self) -> bool {
-        !UNIMPLEMENTED.contains(&self)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod buffer;
 mod context;
+mod dns;
 mod foreign;
 mod grpc;
 mod header;
@@ -14,7 +15,6 @@ mod shared;
 mod stream;
 mod timer;
 mod toolchain;
-mod unimplemented;
 mod wasi;
 mod wasi_absent;
 mod wasi_file;
@@ -22,6 +22,7 @@ mod wasi_poll;
 
 pub(super) use buffer::{get_buffer_bytes, get_buffer_status, get_configuration, set_buffer_bytes};
 pub(super) use context::{done, get_status, set_effective_context};
+pub(super) use dns::envoy_resolve_dns;
 pub(super) use foreign::call_foreign_function;
 pub(super) use grpc::{grpc_call, grpc_cancel, grpc_close, grpc_send, grpc_stream};
 pub(super) use header::{
@@ -41,8 +42,6 @@ pub(super) use stream::{
 };
 pub(super) use timer::{get_current_time_nanoseconds, set_tick_period_milliseconds};
 pub(super) use toolchain::{abort, date_now, emscripten_notify_memory_growth, pthread_equal, seed, trace};
-pub use unimplemented::UNIMPLEMENTED;
-pub(super) use unimplemented::envoy_resolve_dns;
 pub(super) use wasi::{
     args_get, args_sizes_get, clock_res_get, clock_time_get, environ_get, environ_sizes_get, proc_exit, random_get,
     sched_yield,

@@ -1,12 +1,14 @@
-//! gRPC callouts.
+//! gRPC callouts and lookups of names.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
+use std::net::IpAddr;
+
 use common::{plugin, trap};
 use portcullis_chain::{CalloutId, Effect, PluginSpec, Worker};
 use portcullis_core::testing::{FakeHost, NullCaller, Script};
-use portcullis_core::{CallbackId, GrpcEvent, Host, entry};
+use portcullis_core::{BufferType, CallbackId, GrpcEvent, Host, entry};
 
 const TICK: CallbackId = CallbackId::on_tick;
 
@@ -56,7 +58,7 @@ impl Line {
     fn effects(&mut self) -> Vec<String> {
         let mut effects = Vec::new();
         while let Some(effect) = self.worker.effect() {
-            if let Effect::GrpcStart { id, .. } = effect {
+            if let Effect::GrpcStart { id, .. } | Effect::ResolveDns { id, .. } = effect {
                 self.ids.push(id);
             }
             let number = |id| self.ids.iter().position(|known| *known == id).unwrap() + 1;
@@ -66,6 +68,7 @@ impl Line {
                     format!("{} {}{}", number(id), String::from_utf8_lossy(&message), if end { " end" } else { "" })
                 }
                 Effect::GrpcClose { id } => format!("{} close", number(id)),
+                Effect::ResolveDns { id, name } => format!("{} resolve {name}", number(id)),
                 Effect::CancelCallout { id } => format!("{} cancel", number(id)),
                 other => format!("{other:?}"),
             });
@@ -143,4 +146,45 @@ fn a_vm_that_fails_gives_up_its_streams() {
     });
     assert_eq!(line.tick(), ["1 start up"]);
     assert_eq!(line.tick(), ["1 cancel"], "what the last call asked for is void");
+}
+
+fn resolve(caller: &mut NullCaller<'_>) {
+    let (name, len) = caller.put(b"up.test");
+    assert_eq!(entry::envoy_resolve_dns(caller, name, len, 16).unwrap(), 0);
+}
+
+#[test]
+fn a_lookup_is_told_once() {
+    let mut line = Line::new(|| {
+        let script = Script::new().on(TICK, |caller, _| {
+            resolve(caller);
+            0
+        });
+        script.on(CallbackId::envoy_on_resolve_dns, |caller, args| {
+            assert_eq!((args[1], args[2]), (1, 19));
+            assert_eq!(caller.buffer(BufferType::CallData).unwrap().len(), 19);
+            resolve(caller);
+            0
+        })
+    });
+    assert_eq!(line.tick(), ["1 resolve up.test"]);
+    for expected in [&["2 resolve up.test"][..], &[]] {
+        line.worker.resolved(line.ids[0], &[IpAddr::from([10, 0, 0, 1])]);
+        assert_eq!(line.effects(), expected);
+    }
+}
+
+#[test]
+fn a_vm_that_fails_gives_up_its_lookups() {
+    let mut line = Line::new(|| {
+        let mut first = true;
+        Script::new().try_on(TICK, move |caller, _| {
+            resolve(caller);
+            if std::mem::take(&mut first) { Ok(0) } else { Err(trap()) }
+        })
+    });
+    assert_eq!(line.tick(), ["1 resolve up.test"]);
+    assert_eq!(line.tick(), ["1 cancel"]);
+    line.worker.resolved(line.ids[0], &[]);
+    assert_eq!(line.effects(), [""; 0]);
 }

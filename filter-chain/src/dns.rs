@@ -1,0 +1,26 @@
+//! Names that plugins have looked up.
+
+use std::net::IpAddr;
+
+use portcullis_core::LookupId;
+
+use crate::effect::{CalloutId, Effect};
+use crate::worker::Worker;
+
+impl Worker {
+    /// A lookup has ended; without addresses it has failed. One that was cancelled is ignored.
+    pub fn resolved(&mut self, id: CalloutId, addresses: &[IpAddr]) {
+        let Some((vm, lookup)) = self.lookups.remove(&id) else { return };
+        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
+            let result = sandbox.vm.on_resolve_dns(lookup, addresses);
+            self.after_call(vm, result.is_err());
+            self.run(None);
+        }
+    }
+
+    pub(crate) fn start_lookup(&mut self, vm: usize, lookup: LookupId, name: String) {
+        let id = self.next_callout();
+        self.lookups.insert(id, (vm, lookup));
+        self.effects.push_back(Effect::ResolveDns { id, name });
+    }
+}

@@ -1,0 +1,91 @@
+//! Names that guests have looked up (host: Envoy's `envoy_resolve_dns`, which the ABI does not have).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use crate::context::ContextId;
+use crate::limits::Limits;
+
+/// The id of a lookup, unique among those in flight of its VM; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LookupId(pub u32);
+
+/// The most bytes of a name (RFC 1035, section 2.3.4: 255 with its lengths and root, which are 253 of text).
+pub(crate) const MAX_NAME: usize = 253;
+
+/// For how many seconds an answer holds.
+///
+/// differs: no TTL is known of what the operating system looks up; this is what Envoy says then.
+const TTL: u32 = 60;
+
+/// Lookups in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    last: u32,
+    live: HashMap<LookupId, ContextId>,
+}
+
+impl Lookups {
+    /// Notes one; `None` when there are too many.
+    pub(crate) fn open(&mut self, root: ContextId, limits: &Limits) -> Option<LookupId> {
+        if self.live.len() >= limits.callouts {
+            return None;
+        }
+        loop {
+            self.last = self.last.wrapping_add(1);
+            let id = LookupId(self.last);
+            if let Entry::Vacant(free) = self.live.entry(id)
+                && id.0 != 0
+            {
+                free.insert(root);
+                return Some(id);
+            }
+        }
+    }
+
+    /// Ends one; says whose it was.
+    pub(crate) fn close(&mut self, id: LookupId) -> Option<ContextId> {
+        self.live.remove(&id)
+    }
+}
+
+/// Addresses as Envoy writes them: their number, a TTL of each, and each with port 0 and a NUL. Nothing if there are none.
+pub(crate) fn answer(addresses: &[IpAddr]) -> Bytes {
+    let Some(count) = u32::try_from(addresses.len()).ok().filter(|count| *count > 0) else { return Bytes::new() };
+    let mut answer = count.to_le_bytes().to_vec();
+    for _ in addresses {
+        answer.extend(TTL.to_le_bytes());
+    }
+    for address in addresses {
+        answer.extend(SocketAddr::new(*address, 0).to_string().into_bytes());
+        answer.push(0);
+    }
+    answer.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_not_given_twice() {
+        let (mut lookups, limits) = (Lookups::default(), Limits { callouts: 2, ..Limits::default() });
+        assert_eq!(lookups.open(ContextId::VM, &limits), Some(LookupId(1)));
+        lookups.last = u32::MAX;
+        assert_eq!(lookups.open(ContextId::VM, &limits), Some(LookupId(2)), "neither 0 nor 1");
+        assert_eq!(lookups.open(ContextId::VM, &limits), None, "too many");
+        assert_eq!(lookups.close(LookupId(1)), Some(ContextId::VM));
+        assert_eq!(lookups.close(LookupId(1)), None);
+    }
+
+    #[test]
+    fn an_answer_is_written_as_envoy_does() {
+        assert_eq!(answer(&[]), Bytes::new());
+        let addresses = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+        let expected = b"\x02\0\0\0\x3c\0\0\0\x3c\0\0\x00192.0.2.1:0\0[::1]:0\0";
+        assert_eq!(answer(&addresses), &expected[..]);
+    }
+}

@@ -1,0 +1,26 @@
+//! What names have been found to mean.
+
+use std::net::IpAddr;
+
+use super::{Vm, VmFailed};
+use crate::callback::{CallbackId, checked};
+use crate::dns::{self, LookupId};
+
+impl Vm {
+    /// A lookup has ended; without addresses it has failed. The guest reads the answer as buffer `CallData`, which is not
+    /// there at any other time. An id that is not in flight is ignored.
+    ///
+    /// # Errors
+    /// The VM has failed.
+    pub fn on_resolve_dns(&mut self, id: LookupId, addresses: &[IpAddr]) -> Result<(), VmFailed> {
+        let Some(root) = self.state().lookups.close(id) else { return Ok(()) };
+        let answer = dns::answer(addresses);
+        let (to, token) = (root.as_arg(), id.0.cast_signed());
+        let len = i32::try_from(answer.len()).unwrap_or(i32::MAX);
+        self.state().call_data = Some(answer);
+        let result = self
+            .call(root, CallbackId::envoy_on_resolve_dns, |guest| checked::envoy_on_resolve_dns(guest, to, token, len));
+        self.state().call_data = None;
+        result.map(drop)
+    }
+}

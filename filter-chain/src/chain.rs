@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, EngineError, Limits, Plugin, SandboxKey, SandboxSpec,
-    StartError,
+    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, EngineError, Limits, Plugin, SandboxKey,
+    SandboxSpec, StartError,
 };
 
 /// A compiled module, shared by all workers.
@@ -15,6 +15,7 @@ pub struct Module {
     engine: &'static str,
     code: Bytes,
     abi: AbiVersion,
+    exports: Capabilities,
     compiled: Box<dyn AnyModule>,
 }
 
@@ -72,17 +73,23 @@ impl Module {
     ) -> Result<Self, LoadError> {
         let bytecode = Bytecode::judge(&code)?;
         let (compiled, abi) = (compile(&bytecode)?, bytecode.abi);
-        Ok(Self { engine, code, abi, compiled })
+        let exports = Capabilities::of_callbacks(&bytecode.callbacks);
+        Ok(Self { engine, code, abi, exports, compiled })
     }
 
     /// A module that an engine made without bytecode, for tests.
     pub fn from_compiled(engine: &'static str, abi: AbiVersion, compiled: Box<dyn AnyModule>) -> Self {
-        Self { engine, code: Bytes::new(), abi, compiled }
+        Self { engine, code: Bytes::new(), abi, exports: Capabilities::NONE, compiled }
     }
 
     /// The ABI that it declares.
     pub fn abi(&self) -> AbiVersion {
         self.abi
+    }
+
+    /// The callbacks that it exports.
+    pub fn exports(&self) -> Capabilities {
+        self.exports
     }
 
     /// The engine that compiled it.

@@ -183,6 +183,8 @@ impl Sandboxes {
             configuration: spec.vm_configuration.clone(),
             environment: spec.environment.clone(),
             capabilities: spec.plugin.capabilities,
+            rules: spec.plugin.rules.clone(),
+            exports: spec.module.exports(),
             limits: spec.limits.clone(),
             vm_id: spec.plugin.vm_id.clone(),
             shared: self.shared.clone(),

@@ -1,4 +1,4 @@
-//! The admin interface: `/ready`, `/metrics`, `/config`.
+//! The admin interface: `/ready`, `/metrics`, `/config`, `/denials`.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
+use crate::denials::Denials;
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 
@@ -20,6 +21,7 @@ use crate::net::listen::Listener;
 pub(crate) struct Admin {
     pub(crate) config: serde_json::Value,
     pub(crate) metrics: Metrics,
+    pub(crate) denials: Denials,
 }
 
 /// Serves until told to stop, on a thread of its own: a busy worker does not silence it.
@@ -65,7 +67,11 @@ impl Admin {
             "/ready" => respond(StatusCode::OK, "text/plain", "ready\n".to_owned()),
             "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render()),
             "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
-            _ => respond(StatusCode::NOT_FOUND, "text/plain", "there is /ready, /metrics, /config\n".to_owned()),
+            "/denials" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.denials.to_json())),
+            _ => {
+                let pages = "there is /ready, /metrics, /config, /denials\n";
+                respond(StatusCode::NOT_FOUND, "text/plain", pages.to_owned())
+            }
         }
     }
 }

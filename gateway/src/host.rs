@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use portcullis::SystemClock;
-use portcullis::core::{Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{Denial, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
 use tracing::level_filters::LevelFilter;
 
+use crate::denials::Denials;
 use crate::metrics::Metrics;
 
 /// The most bytes of one log line; what is longer is cut, and says so.
@@ -19,6 +20,8 @@ pub(crate) struct GatewayHost {
     pub(crate) clock: SystemClock,
     /// Its metrics.
     pub(crate) metrics: Metrics,
+    /// What was denied.
+    pub(crate) denials: Denials,
     /// The names of its clusters.
     pub(crate) clusters: Arc<HashSet<String>>,
 }
@@ -79,5 +82,9 @@ impl Host for GatewayHost {
 
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
         self.metrics.define(plugin, metric_type, name)
+    }
+
+    fn denied(&mut self, denial: &Denial<'_>) {
+        self.denials.note(denial, self.clock.wall());
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, Capabilities, EngineSettings, FailurePolicy, Plugin};
+use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin};
 use portcullis::{CodeCache, CodeSource, EngineInfo, LoadError, Module, PluginSpec};
 
-use crate::config::{self, Code, ConfigError, Located};
+use crate::config::{self, Code, ConfigError};
+use crate::rights::Rights;
 
 /// Compiles modules, each once however many plugins use it.
 #[derive(Default)]
@@ -37,12 +38,15 @@ impl Compiler {
     fn compile_one(&mut self, plugin: &config::Plugin) -> Result<PluginSpec, ConfigError> {
         let module = self.module(plugin)?;
         let vm = &plugin.vm;
+        let rights = Rights::of(plugin.restriction.as_ref())?;
         let own = Plugin {
             name: plugin.name.clone(),
             root_id: plugin.root_id.clone(),
             vm_id: vm.vm_id.clone(),
             configuration: Bytes::copy_from_slice(&plugin.configuration),
-            capabilities: capabilities(plugin.capabilities.as_deref())?,
+            capabilities: rights.capabilities,
+            rules: rights.rules,
+            on_denial: rights.on_denial,
             allow_on_headers_stop_iteration: plugin.allow_on_headers_stop_iteration,
             failure_policy: match plugin.failure_policy {
                 config::FailurePolicy::Closed => FailurePolicy::Closed,
@@ -144,13 +148,4 @@ fn load(cache: Option<&CodeCache>, engine: &dyn AnyEngine, code: Vec<u8>, what: 
         _ => tracing::debug!(module = what, engine = name, ?elapsed, "compiled"),
     }
     Ok(loaded.module)
-}
-
-fn capabilities(names: Option<&[Located]>) -> Result<Capabilities, ConfigError> {
-    let Some(names) = names else { return Ok(Capabilities::ALL) };
-    names.iter().try_fold(Capabilities::NONE, |set, name| {
-        let one = Capabilities::from_names([name.value.as_str()]);
-        let help = "`portcullis abi` lists the names";
-        Ok(set.or(one.map_err(|error| name.origin.diagnostic(error.to_string(), help))?))
-    })
 }

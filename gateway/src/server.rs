@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
 use crate::config::{self, Config, ConfigError, Diagnostic};
+use crate::denials::Denials;
 use crate::host::GatewayHost;
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
@@ -96,7 +97,12 @@ impl Gateway {
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
         let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
-        let host = GatewayHost { clock: SystemClock::new(), metrics: metrics.clone(), clusters: Arc::new(clusters) };
+        let host = GatewayHost {
+            clock: SystemClock::new(),
+            metrics: metrics.clone(),
+            denials: Denials::default(),
+            clusters: Arc::new(clusters),
+        };
         let plan = Plan {
             host,
             listeners: listeners?.into(),
@@ -155,7 +161,11 @@ impl Gateway {
             // One thread serves it: a gateway that already runs must not get half of its scrapes.
             let socket = listen::bind_alone(address)?;
             running.admin = Some(socket.local_addr()?);
-            let admin = Admin { config: self.config.to_json(), metrics: self.metrics.clone() };
+            let admin = Admin {
+                config: self.config.to_json(),
+                metrics: self.metrics.clone(),
+                denials: self.plan.host.denials.clone(),
+            };
             let stopped = running.stop.subscribe();
             let serve = move || admin::run(admin, socket, stopped);
             running.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use portcullis_gateway::config::{ClusterKind, Config, FailurePolicy, Plugin};
+use portcullis_gateway::config::{ClusterKind, Config, FailurePolicy, Plugin, Restriction};
 
 /// The smallest block of a plugin.
 const VM: &str = "vm_config: {code: {local: {inline_string: (module)}}}";
@@ -253,7 +253,7 @@ clusters: [{name: c, echo: {}, protocol: http2}]
       - vm_config: {code: {remote: {}}}
         failure_policy: fail_open
         reload_config: {backoff: {base_interval: 2s, max_interval: 1s}}
-        capability_restriction_config: {allowed_capabilities: {proxy_log: {inverted: true}}}
+        capability_restriction_config: {allowed_capabilities: {proxy_log: {rate: [{}]}}}
         configuration: {\"@type\": google.protobuf.Duration}
       - vm_config: {code: {local: {inline_bytes: 'a!'}}}
         capability_restriction_config: {allowed_capabilities: }
@@ -274,8 +274,8 @@ clusters: [{name: c, echo: {}, protocol: http2}]
                  UNSPECIFIED, found \"fail_open\"; did you mean \"FAIL_OPEN\"?",
                 "13:68: listeners[0].plugins[1].reload_config.backoff.max_interval: expected at least 2s, the \
                  base_interval, found \"1s\"; make it longer, or remove it",
-                "14:75: listeners[0].plugins[1].capability_restriction_config.allowed_capabilities.proxy_log: argument \
-                 rules are not supported yet; write {} after the capability",
+                "14:83: listeners[0].plugins[1].capability_restriction_config.allowed_capabilities.proxy_log.rate[0]: \
+                 expected text or a number, found a mapping; write a single value, or a list of them",
                 "15:34: listeners[0].plugins[1].configuration[\"@type\"]: the type \"google.protobuf.Duration\" is not \
                  supported for a configuration; use StringValue, BytesValue or Struct from \
                  type.googleapis.com/google.protobuf, or write the value without \"@type\"",
@@ -329,7 +329,7 @@ clusters: [{name: c, echo: {}, protocol: http2}]
         fail_open: true
         capability_restriction_config: {allowed_capabilities: {}}";
         let (plugin, notices) = plugin(keys);
-        assert_eq!((plugin.failure_policy, plugin.capabilities), (FailurePolicy::Open, Some(Vec::new())));
+        assert_eq!((plugin.failure_policy, plugin.restriction), (FailurePolicy::Open, Some(Restriction::default())));
         assert_eq!(
             notices,
             [

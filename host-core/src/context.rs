@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use crate::abi::{MapType, StreamType};
 use crate::body::Body;
+use crate::capability::Family;
 use crate::grpc::Received;
 use crate::headers::Headers;
 use crate::plugin::Plugin;
 use crate::stream_info::SharedStreamInfo;
+use crate::visible::Visible;
 
 /// The id of a context, unique among the live contexts of its VM. 0 is the VM itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +22,11 @@ pub struct ContextId(pub(crate) u32);
 impl ContextId {
     /// The VM context: start functions and the allocator run in it.
     pub const VM: Self = Self(0);
+
+    /// The id as the guest knows it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 
     pub(crate) const fn as_arg(self) -> i32 {
         self.0.cast_signed()
@@ -310,6 +317,12 @@ impl Contexts {
             Context::Root(_) => Some(id),
             Context::Stream(stream) => Some(stream.root),
         }
+    }
+
+    /// A map as far as the plugin of a root may see it.
+    pub(crate) fn visible<'a>(&'a self, root: ContextId, map: MapType, headers: &'a Headers) -> Visible<'a> {
+        let rule = self.root(root).and_then(|root| root.plugin.rules.get(Family::ReadHeaders));
+        Visible { headers, map, rule }
     }
 
     pub(crate) fn root(&self, id: ContextId) -> Option<&RootContext> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, MetricType};
+use crate::capability::Denial;
 use crate::context::ContextId;
 use crate::plugin::Plugin;
 
@@ -26,6 +27,10 @@ pub trait Host: Send {
     fn has_upstream(&self, name: &str) -> bool;
     /// Defines a metric of a plugin, or finds it again by its name. `None` refuses it.
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>>;
+    /// A plugin asked for what it may not have. Every denial is told here; the log has some of them.
+    fn denied(&mut self, denial: &Denial<'_>) {
+        let _ = denial;
+    }
 }
 
 /// A metric that a plugin defined.

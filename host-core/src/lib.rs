@@ -32,6 +32,7 @@ mod stream_info;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod trap;
+mod visible;
 mod vm;
 mod vm_state;
 mod wasm_type;
@@ -42,7 +43,7 @@ pub use any::{AnyEngine, AnyModule};
 pub use body::Body;
 pub use bytecode::{Begins, Bytecode, BytecodeError, StartStyle};
 pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
-pub use capability::{Capabilities, UnknownCapability};
+pub use capability::{Capabilities, Denial, Learned, OnDenial, RuleError, RuleTexts, Rules, UnknownCapability};
 pub use context::{Access, CallResponse, ContextId, Direction, StreamContext};
 pub use dns::LookupId;
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};

@@ -39,7 +39,12 @@ impl MetricTable {
 
     /// Whether a plugin can define one more.
     pub(crate) fn has_room(&self, plugin: &str) -> bool {
-        self.by_type.iter().flatten().filter(|entry| entry.plugin == plugin).count() < self.max
+        self.count(plugin) < self.max
+    }
+
+    /// How many a plugin has defined.
+    pub(crate) fn count(&self, plugin: &str) -> usize {
+        self.by_type.iter().flatten().filter(|entry| entry.plugin == plugin).count()
     }
 
     pub(crate) fn insert(

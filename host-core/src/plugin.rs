@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, OnDenial, Rules};
 
 /// One configured use of a module. It has a root context in its VM and a stream context for each
 /// stream that it filters.
@@ -18,6 +18,10 @@ pub struct Plugin {
     pub configuration: Bytes,
     /// What it may do.
     pub capabilities: Capabilities,
+    /// With which arguments.
+    pub rules: Rules,
+    /// What happens when it does something else.
+    pub on_denial: OnDenial,
     /// Whether `StopIteration` from a headers callback holds the headers alone, so that body
     /// callbacks still come. If not, it stops the whole direction.
     pub allow_on_headers_stop_iteration: bool,
@@ -34,6 +38,8 @@ impl Plugin {
             vm_id: String::new(),
             configuration: Bytes::new(),
             capabilities: Capabilities::ALL,
+            rules: Rules::NONE,
+            on_denial: OnDenial::Answer,
             allow_on_headers_stop_iteration: false,
             failure_policy: FailurePolicy::Closed,
         }

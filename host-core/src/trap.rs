@@ -22,6 +22,14 @@ pub enum Trap {
         /// What the guest was doing.
         during: &'static str,
     },
+    /// A hostcall that the plugin may not make, and [`OnDenial::Trap`](crate::OnDenial::Trap) is its operator's choice.
+    #[error("the plugin may not call {hostcall}{}, and on_denial is trap", .rule.map(|rule| format!(" with these {rule}")).unwrap_or_default())]
+    Denied {
+        /// The hostcall.
+        hostcall: HostcallId,
+        /// The key of the rule that forbids it; none if the plugin does not have the capability.
+        rule: Option<&'static str>,
+    },
     /// The guest ran longer than its deadline.
     #[error("deadline: the plugin ran longer than its limit for one call")]
     Deadline,

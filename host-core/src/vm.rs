@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::abi::LogLevel;
+use crate::abi::{LogLevel, MapType};
 use crate::action::{Action, CallId};
 use crate::any::AnyModule;
 use crate::callback::{CallbackId, checked};
@@ -245,9 +245,8 @@ impl Vm {
                 CallResponse::default()
             }
         };
-        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
-        let sizes = (as_arg(response.headers.len()), as_arg(response.body.len()), as_arg(response.trailers.len()));
         context.call_response = Some(response);
+        let sizes = self.call_response_sizes(root);
         let result = self.call(root, CallbackId::on_http_call_response, |guest| {
             checked::on_http_call_response(guest, root.as_arg(), call.0.cast_signed(), sizes.0, sizes.1, sizes.2)
         });
@@ -257,6 +256,19 @@ impl Vm {
             context.status.1.clear();
         }
         result.map(drop)
+    }
+
+    fn call_response_sizes(&mut self, root: ContextId) -> (i32, i32, i32) {
+        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+        let contexts = &self.state().contexts;
+        let response = contexts.root(root).and_then(|context| context.call_response.as_ref());
+        let Some(response) = response else { return (0, 0, 0) };
+        let count = |map, headers| as_arg(contexts.visible(root, map, headers).len());
+        (
+            count(MapType::HttpCallResponseHeaders, &response.headers),
+            as_arg(response.body.len()),
+            count(MapType::HttpCallResponseTrailers, &response.trailers),
+        )
     }
 
     /// Forgets a callout that will have no end, because its VM or root is going.
@@ -384,11 +396,18 @@ impl Vm {
         let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
         let Some(context) = self.stream(stream) else { return (0, 0, 0) };
         context.show(direction);
-        (
-            as_arg(context.headers_len(direction)),
-            as_arg(context.body_len(direction)),
-            as_arg(context.trailers_len(direction)),
-        )
+        let (root, body) = (context.root, as_arg(context.body_len(direction)));
+        let [headers, trailers] = match direction {
+            Direction::Request => [MapType::RequestHeaders, MapType::RequestTrailers],
+            Direction::Response => [MapType::ResponseHeaders, MapType::ResponseTrailers],
+        };
+        let contexts = &self.state().contexts;
+        let Some(context) = contexts.stream(stream) else { return (0, 0, 0) };
+        let count = |map| {
+            let headers = context.slot(map).and_then(|slot| slot.map.as_ref());
+            as_arg(headers.map_or(0, |headers| contexts.visible(root, map, headers).len()))
+        };
+        (count(headers), body, count(trailers))
     }
 }
 

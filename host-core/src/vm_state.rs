@@ -1,16 +1,20 @@
 //! The state of one VM: what hostcalls read and write. It knows no engine.
 
+mod frame;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use frame::Frame;
 
-use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status, pairs};
+use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status};
 use crate::action::{Action, CallId};
 use crate::body::Body;
 use crate::callback::CallbackId;
-use crate::capability::Capabilities;
-use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext, StreamKind};
+use crate::capability::rate::{Flow, Place};
+use crate::capability::{Capabilities, DenialLog, Family, Rules};
+use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamKind};
 use crate::dns::Lookups;
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
@@ -20,8 +24,9 @@ use crate::hostcall::{HostcallId, Source};
 use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
 use crate::output::{Output, OutputStream};
-use crate::plugin::Plugin;
 use crate::shared::{Inbox, Queue, Shared, Space, Wake};
+use crate::trap::Trap;
+use crate::visible::Visible;
 
 /// What a VM is made with.
 #[derive(Debug)]
@@ -32,8 +37,13 @@ pub struct VmConfig {
     pub configuration: Bytes,
     /// What WASI shows as the environment, `(key, value)`.
     pub environment: Vec<(String, String)>,
-    /// What start functions may call, besides what start functions may call in any case.
+    /// What start functions may call, of what start functions may call in any case.
     pub capabilities: Capabilities,
+    /// With which arguments start functions may call it.
+    pub rules: Rules,
+    /// The callbacks that its module exports, so that those that a plugin may not receive are told as
+    /// denials. None by default.
+    pub exports: Capabilities,
     /// What it may use.
     pub limits: Limits,
     /// The id under which it shares data and queues.
@@ -54,6 +64,8 @@ impl VmConfig {
             configuration: Bytes::new(),
             environment: Vec::new(),
             capabilities: Capabilities::ALL,
+            rules: Rules::NONE,
+            exports: Capabilities::NONE,
             limits: Limits::default(),
             vm_id: String::new(),
             shared: Shared::default(),
@@ -89,45 +101,31 @@ pub struct VmState {
     pub(crate) call_data: Option<Bytes>,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
-    pub(crate) denials: u64,
+    denials: DenialLog,
     frame: Frame,
 }
 
-/// Who runs now, and with which rights.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    /// The context whose callback runs.
-    current: ContextId,
-    /// The context that the guest chose to act on, if any.
-    effective: Option<ContextId>,
-    callback: Option<CallbackId>,
-    plugin: Option<Arc<Plugin>>,
-    granted: Capabilities,
-    /// `granted`, narrowed by what the guest is doing.
-    in_force: Capabilities,
-    restriction: Option<&'static str>,
+/// One HTTP callout.
+#[derive(Debug)]
+struct Callout {
+    root: ContextId,
+    bytes: usize,
+    /// Its place among those that the plugin may have in flight.
+    _place: Option<Place>,
 }
 
 /// HTTP callouts in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Callouts {
     next: u32,
-    live: HashMap<CallId, (ContextId, usize)>,
+    live: HashMap<CallId, Callout>,
     bytes: usize,
 }
 
 impl VmState {
     /// The state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
-        let frame = Frame {
-            current: ContextId::VM,
-            effective: None,
-            callback: None,
-            plugin: None,
-            granted: config.capabilities,
-            in_force: config.capabilities.and(Capabilities::IN_START),
-            restriction: Some("before the VM has started"),
-        };
+        let frame = Frame::before_start(&config, ContextId::VM, None);
         let metrics = MetricTable::new(config.limits.metrics);
         let budget = Budget::new(&config.limits);
         let space = config.shared.space(&config.vm_id);
@@ -149,15 +147,9 @@ impl VmState {
             output: Output::default(),
             call_data: None,
             reply: Vec::new(),
-            denials: 0,
+            denials: DenialLog::default(),
             frame,
         }
-    }
-
-    /// The rights in force now.
-    #[inline]
-    pub fn capabilities(&self) -> Capabilities {
-        self.frame.in_force
     }
 
     /// What memory and tables may still take; for engines.
@@ -173,7 +165,7 @@ impl VmState {
 
     /// How many hostcalls were denied.
     pub fn denials(&self) -> u64 {
-        self.denials
+        self.denials.count
     }
 
     /// Logs in the host's own name, about the plugin that runs.
@@ -183,10 +175,35 @@ impl VmState {
     }
 
     /// Logs what the guest says.
+    ///
+    /// # Errors
+    /// The plugin's rules do not allow so much, and its operator has its VM end then. If not, the line is
+    /// lost and the guest does not know: some SDKs give up when a line cannot be logged.
     #[inline]
-    pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) {
+    pub(crate) fn log(&mut self, level: LogLevel, message: &[u8]) -> Result<(), Trap> {
         self.flush_output();
-        self.log_as(level, message, false);
+        if self.may_log(Family::Log, HostcallId::proxy_log, level, message)? {
+            self.log_as(level, message, false);
+        }
+        Ok(())
+    }
+
+    /// Whether the rules of the plugin allow one more line.
+    #[inline]
+    fn may_log(&mut self, family: Family, id: HostcallId, level: LogLevel, message: &[u8]) -> Result<bool, Trap> {
+        let Some(rule) = self.rule(family) else { return Ok(true) };
+        if level < self.host.log_level() {
+            return Ok(true);
+        }
+        let now = self.host.monotonic_clock();
+        let over = |flow: &Option<Flow>, count| flow.as_ref().is_some_and(|flow| !flow.take(count, now));
+        let key = match () {
+            () if over(&rule.rate, 1) => "rate",
+            () if over(&rule.byte_rate, message.len() as u64) => "bytes",
+            () => return Ok(true),
+        };
+        self.deny(id, Some((key, None)))?;
+        Ok(false)
     }
 
     /// Takes what the guest writes to its standard output or error; logs the lines that are complete.
@@ -208,8 +225,10 @@ impl VmState {
     }
 
     fn log_line(&mut self, stream: OutputStream, line: &[u8]) {
-        if !line.is_empty() {
-            self.log_as(stream.level(), line, false);
+        let level = stream.level();
+        // Lines are logged when a callback has ended, too, where no trap can be raised any more.
+        if !line.is_empty() && matches!(self.may_log(Family::Output, HostcallId::fd_write, level, line), Ok(true)) {
+            self.log_as(level, line, false);
         }
     }
 
@@ -223,98 +242,6 @@ impl VmState {
 
     pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.config.environment
-    }
-}
-
-/// Who runs.
-impl VmState {
-    /// Enters the guest in a context; `leave` undoes it.
-    pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Frame {
-        let root = self.contexts.root_of(context).and_then(|root| self.contexts.root(root));
-        let plugin = root.map(|root| Arc::clone(&root.plugin));
-        let frame = match plugin {
-            Some(plugin) => Frame {
-                current: context,
-                effective: None,
-                callback: Some(callback),
-                granted: plugin.capabilities,
-                in_force: plugin.capabilities,
-                restriction: None,
-                plugin: Some(plugin),
-            },
-            None => Frame {
-                current: context,
-                effective: None,
-                callback: Some(callback),
-                granted: self.config.capabilities,
-                in_force: self.config.capabilities.and(Capabilities::IN_START).or(Capabilities::NONE),
-                restriction: Some("before the VM has started"),
-                plugin: None,
-            },
-        };
-        std::mem::replace(&mut self.frame, frame)
-    }
-
-    pub(crate) fn leave(&mut self, saved: Frame) {
-        self.flush_output();
-        self.frame = saved;
-    }
-
-    /// Narrows the rights for the time in which the host runs the guest's allocator.
-    pub(crate) fn enter_allocator(&mut self) -> Frame {
-        let saved = self.frame.clone();
-        self.frame.current = ContextId::VM;
-        self.frame.effective = None;
-        self.frame.in_force = saved.in_force.and(Capabilities::IN_ALLOCATOR);
-        self.frame.restriction = Some("while the host runs the plugin's allocator");
-        saved
-    }
-
-    /// Whether the plugin has the right but may not use it now; says what the guest is doing.
-    pub(crate) fn restriction(&self, id: HostcallId) -> Option<&'static str> {
-        self.frame.restriction.filter(|_| self.frame.granted.allows(id))
-    }
-
-    pub(crate) fn plugin(&self) -> Option<&Arc<Plugin>> {
-        self.frame.plugin.as_ref()
-    }
-
-    pub(crate) fn callback(&self) -> Option<CallbackId> {
-        self.frame.callback
-    }
-
-    /// The context that hostcalls act on.
-    #[inline]
-    pub(crate) fn acting(&self) -> ContextId {
-        self.frame.effective.filter(|id| self.contexts.contains(*id)).unwrap_or(self.frame.current)
-    }
-
-    /// The root of the context that hostcalls act on.
-    pub(crate) fn acting_root(&self) -> Option<ContextId> {
-        self.contexts.root_of(self.acting())
-    }
-
-    pub(crate) fn acting_stream(&self) -> Option<&StreamContext> {
-        self.contexts.stream(self.acting())
-    }
-
-    pub(crate) fn acting_stream_mut(&mut self) -> Option<&mut StreamContext> {
-        self.contexts.stream_mut(self.acting())
-    }
-
-    /// Chooses the context that hostcalls act on until the callback returns; `None` resets it.
-    ///
-    /// differs: cpp-host allows any context of the VM, other plugins' too; here it must belong to
-    /// the plugin that calls.
-    pub(crate) fn set_effective(&mut self, context: Option<ContextId>) -> Result<(), Status> {
-        if let Some(id) = context {
-            let own = self.contexts.root_of(self.frame.current);
-            if own.is_none() || self.contexts.root_of(id) != own {
-                return Err(Status::BadArgument);
-            }
-        }
-        self.frame.effective = context;
-        Ok(())
     }
 }
 
@@ -333,6 +260,11 @@ impl VmState {
                 slot.map.as_ref().filter(|_| slot.access != Access::None)
             }
         }
+    }
+
+    /// The same, as far as the rules of the plugin let it see it.
+    pub(crate) fn visible(&self, map: MapType) -> Option<Visible<'_>> {
+        Some(Visible { headers: self.map(map)?, map, rule: self.rule(Family::ReadHeaders) })
     }
 
     /// The slot of a map that the guest may write now.
@@ -372,7 +304,7 @@ impl VmState {
         match source {
             Source::Reply => self.reply.len(),
             Source::Item => self.item.as_ref().map_or(0, |(_, item)| item.len()),
-            Source::Pairs(map) => self.map(map).map_or(0, Headers::serialized_len),
+            Source::Pairs(map) => self.visible(map).map_or(0, |visible| visible.serialized_len()),
             Source::Buffer { len, .. } => len,
         }
     }
@@ -382,7 +314,7 @@ impl VmState {
         match source {
             Source::Reply => copy_whole(&self.reply, out),
             Source::Item => self.item.as_ref().is_some_and(|(_, item)| copy_whole(item, out)),
-            Source::Pairs(map) => self.map(map).is_some_and(|headers| pairs::encode_into(headers, out)),
+            Source::Pairs(map) => self.visible(map).is_some_and(|visible| visible.encode_into(out)),
             Source::Buffer { buffer, start, .. } => self.buffer(buffer).copy_to(start, out),
         }
     }
@@ -472,7 +404,13 @@ impl Buffer<'_> {
 
 impl Callouts {
     /// Notes a callout of so many bytes; `None` when there are too many or they are too large.
-    pub(crate) fn open(&mut self, root: ContextId, bytes: usize, limits: &Limits) -> Option<CallId> {
+    pub(crate) fn open(
+        &mut self,
+        root: ContextId,
+        bytes: usize,
+        place: Option<Place>,
+        limits: &Limits,
+    ) -> Option<CallId> {
         if self.live.len() >= limits.callouts || self.bytes.saturating_add(bytes) > limits.buffer {
             return None;
         }
@@ -481,7 +419,7 @@ impl Callouts {
             self.next = self.next.wrapping_add(4);
             let id = CallId(self.next);
             if self.next != 0 && !self.live.contains_key(&id) {
-                self.live.insert(id, (root, bytes));
+                self.live.insert(id, Callout { root, bytes, _place: place });
                 self.bytes += bytes;
                 return Some(id);
             }
@@ -490,8 +428,8 @@ impl Callouts {
 
     /// Ends a callout; says whose it was.
     pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
-        let (root, bytes) = self.live.remove(&id)?;
-        self.bytes -= bytes;
-        Some(root)
+        let callout = self.live.remove(&id)?;
+        self.bytes -= callout.bytes;
+        Some(callout.root)
     }
 }

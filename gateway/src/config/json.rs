@@ -1,7 +1,9 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
+use portcullis::core::OnDenial;
 use serde_json::{Map, Value, json};
 
+use super::capabilities::Restriction;
 use super::cluster::{Cluster, ClusterKind};
 use super::duration;
 use super::listener::Listener;
@@ -104,11 +106,25 @@ fn cluster(cluster: &Cluster) -> Value {
     object.into()
 }
 
-fn plugin(plugin: &Plugin) -> Value {
-    let capabilities = plugin.capabilities.as_ref().map(|names| {
-        let names = names.iter().map(|name| (name.value.clone(), json!({})));
-        json!({ "allowed_capabilities": Map::from_iter(names) })
+fn restriction(restriction: &Restriction) -> Value {
+    let allowed = restriction.allowed.iter().map(|allowed| {
+        let rules = allowed.rules.iter().map(|rule| {
+            let values: Vec<_> = rule.values.iter().map(|value| value.value.as_str()).collect();
+            (rule.key.value.clone(), json!(values))
+        });
+        (allowed.name.value.clone(), Map::from_iter(rules).into())
     });
+    json!({
+        "preset": restriction.preset.as_ref().map(|preset| preset.value.as_str()),
+        "allowed_capabilities": Map::from_iter(allowed),
+        "on_denial": match restriction.on_denial {
+            OnDenial::Answer => "answer",
+            OnDenial::Trap => "trap",
+        },
+    })
+}
+
+fn plugin(plugin: &Plugin) -> Value {
     json!({
         "name": plugin.name,
         "root_id": plugin.root_id,
@@ -119,7 +135,7 @@ fn plugin(plugin: &Plugin) -> Value {
             "base_interval": duration::format(plugin.reload_backoff.base_interval),
             "max_interval": duration::format(plugin.reload_backoff.max_interval),
         }},
-        "capability_restriction_config": capabilities,
+        "capability_restriction_config": plugin.restriction.as_ref().map(restriction),
         "allow_on_headers_stop_iteration": plugin.allow_on_headers_stop_iteration,
     })
 }

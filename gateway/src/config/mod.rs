@@ -14,6 +14,7 @@
 mod address;
 mod any;
 mod base64;
+mod capabilities;
 mod cluster;
 mod document;
 mod duration;
@@ -50,6 +51,7 @@ use unique::Unique;
 use value::Value;
 
 pub use address::Endpoint;
+pub use capabilities::{Allowed, ArgumentRule, Restriction};
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol};
 pub use environment::Environment;
 pub use error::{ConfigError, Diagnostic, Located, Origin};

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::any;
+use super::capabilities::{self, Restriction};
 use super::document::Read;
 use super::duration;
-use super::error::{Located, Origin};
+use super::error::Origin;
 use super::mapping::Mapping;
 use super::value::{Kind, Value};
 use super::vm::{self, VmConfig};
@@ -25,9 +26,8 @@ pub struct Plugin {
     pub failure_policy: FailurePolicy,
     /// How long to wait before a failed VM is built anew, with [`FailurePolicy::Reload`].
     pub reload_backoff: Backoff,
-    /// The capabilities that the plugin may use. None is no restriction, an empty list allows nothing. The names are
-    /// judged where the capabilities are known.
-    pub capabilities: Option<Vec<Located>>,
+    /// What the plugin may do. None is no restriction.
+    pub restriction: Option<Restriction>,
     /// Whether `StopIteration` on headers lets the body go on to the plugin.
     pub allow_on_headers_stop_iteration: bool,
     /// Where the plugin is defined.
@@ -90,7 +90,7 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
     let reload_backoff = mapping.or("reload_config", Backoff::default(), |reload| {
         reload.mapping(&["backoff"])?.or("backoff", Backoff::default(), backoff)
     });
-    let capabilities = mapping.optional("capability_restriction_config", capabilities);
+    let restriction = mapping.optional("capability_restriction_config", capabilities::read);
     let stop_iteration = mapping.or("allow_on_headers_stop_iteration", false, wrapped_boolean);
     Ok(Plugin {
         name: name?,
@@ -99,7 +99,7 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
         configuration: configuration?,
         failure_policy: failure_policy?,
         reload_backoff: reload_backoff?,
-        capabilities: capabilities?.flatten(),
+        restriction: restriction?.flatten(),
         allow_on_headers_stop_iteration: stop_iteration?,
         origin: value.origin(),
     })
@@ -165,43 +165,6 @@ fn at_least_a_millisecond(value: &Value<'_>) -> Read<Duration> {
     match duration < Duration::from_millis(1) {
         true => Err(value.expected("a duration of at least 1ms", "make it longer")),
         false => Ok(duration),
-    }
-}
-
-fn capabilities(value: &Value<'_>) -> Read<Option<Vec<Located>>> {
-    let mapping = value.mapping(&["allowed_capabilities"])?;
-    let Some(allowed) = mapping.entry("allowed_capabilities") else {
-        value.notice("this restricts nothing", "add allowed_capabilities, or remove the key");
-        return Ok(None);
-    };
-    if allowed.is_null() {
-        return Err(allowed.expected(
-            "a mapping of capability names",
-            "write {} to allow nothing, or remove capability_restriction_config to allow everything",
-        ));
-    }
-    let mapping = allowed.entries()?;
-    if mapping.entries().is_empty() {
-        allowed.notice("an empty allowed_capabilities allows nothing, where Envoy allows everything", ALLOW_ALL);
-    }
-    let names = mapping.entries().iter().map(|entry| {
-        no_rules(&entry.value)?;
-        let (value, origin) = (entry.key.clone(), entry.origin.clone());
-        Ok(Located { value, origin })
-    });
-    let results: Vec<Read<Located>> = names.collect();
-    results.into_iter().collect::<Read<_>>().map(Some)
-}
-
-const ALLOW_ALL: &str = "to allow everything, remove capability_restriction_config";
-
-/// What stands behind a capability's name: nothing, or `{}`.
-fn no_rules(value: &Value<'_>) -> Read<()> {
-    match value.kind() {
-        Kind::Null => Ok(()),
-        Kind::Mapping if value.entries()?.entries().is_empty() => Ok(()),
-        Kind::Mapping => Err(value.fail("argument rules are not supported yet", "write {} after the capability")),
-        _ => Err(value.expected("{}", "write {} after the capability")),
     }
 }
 

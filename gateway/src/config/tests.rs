@@ -91,9 +91,11 @@ fn a_plugin_as_envoy_has_it() {
     let (base_interval, max_interval) = (Duration::from_millis(250), Duration::from_millis(2500));
     assert_eq!(plugin.reload_backoff, Backoff { base_interval, max_interval });
     assert!(plugin.allow_on_headers_stop_iteration);
-    let capabilities = plugin.capabilities.unwrap();
-    let places: Vec<_> = capabilities.iter().map(|c| (c.value.as_str(), c.origin.line, c.origin.column)).collect();
-    assert_eq!(places, [("proxy_log", 15, 13), ("fd_write", 16, 13)]);
+    let allowed = plugin.restriction.unwrap().allowed;
+    let place = |name: &Located| (name.value.clone(), name.origin.line, name.origin.column);
+    let places: Vec<_> = allowed.iter().map(|allowed| place(&allowed.name)).collect();
+    let place = |name: &str, line, column| (name.to_owned(), line, column);
+    assert_eq!(places, [place("proxy_log", 15, 13), place("fd_write", 16, 13)]);
     assert_eq!(plugin.origin.path, "listeners[0].plugins[0]");
 }
 
@@ -103,7 +105,7 @@ fn a_plugin_has_defaults_too() {
     assert_eq!(notices, Vec::<String>::new());
     assert_eq!((plugin.name.as_str(), plugin.root_id.as_str()), ("plugin_0", ""));
     assert_eq!(plugin.vm.code, Code::Text("(module)".to_owned()));
-    assert_eq!((plugin.vm.runtime, plugin.capabilities), (None, None));
+    assert_eq!((plugin.vm.runtime, plugin.restriction), (None, None));
     assert_eq!((plugin.configuration, plugin.vm.configuration), (Vec::new(), Vec::new()));
     assert_eq!(plugin.failure_policy, FailurePolicy::Closed);
     assert_eq!(plugin.reload_backoff.base_interval, Duration::from_secs(1));

@@ -23,6 +23,7 @@ mod local_responses;
 mod policies;
 mod quickstart;
 mod rewrite;
+mod rights;
 mod routing;
 mod shared;
 mod tcp;

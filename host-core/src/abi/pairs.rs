@@ -55,6 +55,36 @@ pub(crate) fn encode_into(headers: &Headers, out: &mut [u8]) -> bool {
     true
 }
 
+/// How many bytes entries take; 0 if there are none.
+pub(crate) fn len_of<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> usize {
+    let sum: usize = entries.map(|(name, value)| 8 + name.len() + 1 + value.len() + 1).sum();
+    if sum == 0 { 0 } else { 4 + sum }
+}
+
+/// Writes entries to `out`, which must be exactly [`len_of`] them long; says whether it was.
+pub(crate) fn encode_entries<'a, I: Iterator<Item = (&'a [u8], &'a [u8])>>(
+    entries: impl Fn() -> I,
+    out: &mut [u8],
+) -> bool {
+    let count = entries().count();
+    if len_of(entries()) != out.len() {
+        return false;
+    }
+    let Some((head, mut tail)) = out.split_at_mut_checked(4 + 8 * count) else { return count == 0 };
+    let lengths = entries().flat_map(|(name, value)| [name.len(), value.len()]);
+    for (slot, word) in head.chunks_exact_mut(4).zip(std::iter::once(count).chain(lengths)) {
+        slot.copy_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    for text in entries().flat_map(|(name, value)| [name, value]) {
+        let Some((place, rest)) = tail.split_at_mut_checked(text.len() + 1) else { return false };
+        let Some((nul, place)) = place.split_last_mut() else { return false };
+        place.copy_from_slice(text);
+        *nul = 0;
+        tail = rest;
+    }
+    true
+}
+
 /// Appends the pairs form of `headers` to `out`.
 pub(crate) fn encode(headers: &Headers, out: &mut Vec<u8>) {
     let start = out.len();
@@ -154,7 +184,11 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(entries in proptest::collection::vec(("[a-z:-]{0,8}", proptest::collection::vec(any::<u8>(), 0..20)), 0..20)) {
             let headers: Headers = entries.into_iter().collect();
-            prop_assert_eq!(decode(&encoded(&headers)).unwrap(), headers);
+            let bytes = encoded(&headers);
+            let mut out = vec![0xff; len_of(headers.iter())];
+            prop_assert!(encode_entries(|| headers.iter(), &mut out));
+            prop_assert_eq!(&out, &bytes);
+            prop_assert_eq!(decode(&bytes).unwrap(), headers);
         }
 
         #[test]

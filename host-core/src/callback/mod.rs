@@ -56,7 +56,10 @@ macro_rules! expand {
                 #[inline]
                 #[allow(dead_code, reason = "rows that no stream calls yet")]
                 pub(crate) fn $method(guest: &mut dyn Guest, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
-                    if !guest.state().capabilities().allows_callback(CallbackId::$method) {
+                    let state = guest.state();
+                    if !state.capabilities().allows_callback(CallbackId::$method)
+                        && !state.lets_through(CallbackId::$method)
+                    {
                         return Ok(None);
                     }
                     guest.$method($($arg),*)

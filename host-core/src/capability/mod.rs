@@ -1,5 +1,13 @@
 //! What a plugin may do.
 
+mod denial;
+mod pattern;
+pub(crate) mod rate;
+mod rules;
 mod set;
 
+pub(crate) use denial::DenialLog;
+pub use denial::{Denial, OnDenial};
+pub(crate) use rules::{Family, Key, Rule};
+pub use rules::{Learned, RuleError, RuleTexts, Rules};
 pub use set::{Capabilities, UnknownCapability};

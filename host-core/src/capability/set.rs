@@ -55,6 +55,12 @@ impl Capabilities {
         })
     }
 
+    /// The right to receive these callbacks, and nothing else.
+    pub fn of_callbacks(callbacks: &[CallbackId]) -> Self {
+        let bits = callbacks.iter().fold(START_FUNCTIONS, |bits, id| bits | 1 << (*id as u8));
+        Self { callbacks: bits, ..Self::NONE }
+    }
+
     /// Every capability's name: hostcalls, then callbacks; each once.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let callbacks = CALLBACKS.iter().filter(|decl| !decl.id.is_start_function());

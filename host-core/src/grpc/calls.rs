@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::GrpcId;
+use crate::capability::rate::Place;
 use crate::context::ContextId;
 use crate::limits::Limits;
 
@@ -28,6 +29,8 @@ struct Live {
     root: ContextId,
     half_closed: bool,
     head: usize,
+    /// Its place among those that the plugin may have in flight.
+    _place: Option<Place>,
     /// The guest has given it up, and the embedder has not taken note. It counts until then, or a guest that opens and
     /// gives up could queue without end.
     cancelled: bool,
@@ -48,7 +51,14 @@ pub(crate) enum Sending {
 
 impl GrpcCalls {
     /// Notes one whose head has so many bytes; `None` when there are too many or they are too large.
-    pub(crate) fn open(&mut self, root: ContextId, stream: bool, head: usize, limits: &Limits) -> Option<GrpcId> {
+    pub(crate) fn open(
+        &mut self,
+        root: ContextId,
+        stream: bool,
+        head: usize,
+        place: Option<Place>,
+        limits: &Limits,
+    ) -> Option<GrpcId> {
         if self.live.len() >= limits.callouts || !self.fits(head, limits) {
             return None;
         }
@@ -58,7 +68,7 @@ impl GrpcCalls {
             *last = last.wrapping_add(4);
             let id = GrpcId(last.wrapping_add(if stream { 2 } else { 1 }));
             if let Entry::Vacant(free) = self.live.entry(id) {
-                free.insert(Live { root, half_closed: !stream, head, cancelled: false });
+                free.insert(Live { root, half_closed: !stream, head, _place: place, cancelled: false });
                 return Some(id);
             }
         }
@@ -156,29 +166,29 @@ mod tests {
     #[test]
     fn ids_say_what_they_are_and_are_not_given_twice() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 3, ..Limits::default() });
-        assert_eq!(calls.open(ROOT, false, 0, &limits), Some(GrpcId(5)));
-        assert_eq!(calls.open(ROOT, true, 0, &limits), Some(GrpcId(6)));
+        assert_eq!(calls.open(ROOT, false, 0, None, &limits), Some(GrpcId(5)));
+        assert_eq!(calls.open(ROOT, true, 0, None, &limits), Some(GrpcId(6)));
         assert_eq!(
             (calls.sending(GrpcId(5)), calls.sending(GrpcId(6))),
             (Some(Sending::HalfClosed), Some(Sending::Open))
         );
         calls.last = [u32::MAX - 3, 0];
-        assert_eq!(calls.open(ROOT, false, 0, &limits), Some(GrpcId(1)));
-        assert_eq!(calls.open(ROOT, false, 0, &limits), None, "too many");
+        assert_eq!(calls.open(ROOT, false, 0, None, &limits), Some(GrpcId(1)));
+        assert_eq!(calls.open(ROOT, false, 0, None, &limits), None, "too many");
         assert_eq!((calls.close(GrpcId(1)), calls.close(GrpcId(1))), (Some(ROOT), None));
-        assert_eq!(calls.open(ROOT, false, 0, &limits), Some(GrpcId(9)), "5 is in flight");
+        assert_eq!(calls.open(ROOT, false, 0, None, &limits), Some(GrpcId(9)), "5 is in flight");
         assert_eq!(calls.cancel_all(ROOT), [GrpcId(5), GrpcId(6), GrpcId(9)]);
     }
 
     #[test]
     fn what_is_given_up_counts_until_the_embedder_knows() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 1, ..Limits::default() });
-        let id = calls.open(ROOT, true, 10, &limits).unwrap();
+        let id = calls.open(ROOT, true, 10, None, &limits).unwrap();
         calls.cancel(id);
         assert_eq!((calls.root(id), calls.sending(id), calls.cancel_all(ROOT)), (None, None, vec![]));
-        assert_eq!(calls.open(ROOT, true, 10, &limits), None);
+        assert_eq!(calls.open(ROOT, true, 10, None, &limits), None);
         assert_eq!((calls.close(id), calls.heads), (None, 0));
-        assert!(calls.open(ROOT, true, 10, &limits).is_some());
+        assert!(calls.open(ROOT, true, 10, None, &limits).is_some());
     }
 
     #[test]
@@ -186,12 +196,12 @@ mod tests {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { buffer: 2 * MESSAGE_COST + 5, ..Limits::default() });
         let (empty, hello) = (calls.message(b"", &limits).unwrap(), calls.message(b"hello", &limits).unwrap());
         assert_eq!((&empty[..], &hello[..]), (&b""[..], &b"hello"[..]));
-        assert_eq!((calls.message(b"", &limits), calls.open(ROOT, true, 1, &limits)), (None, None));
+        assert_eq!((calls.message(b"", &limits), calls.open(ROOT, true, 1, None, &limits)), (None, None));
         let part = hello.slice(1..2);
         drop((empty, hello));
         assert_eq!(calls.message(b"12345", &limits), None, "a part holds all");
         drop(part);
-        assert_eq!(calls.open(ROOT, true, limits.buffer - MESSAGE_COST, &limits), Some(GrpcId(6)));
+        assert_eq!(calls.open(ROOT, true, limits.buffer - MESSAGE_COST, None, &limits), Some(GrpcId(6)));
         assert!(calls.message(b"", &limits).is_some() && calls.message(b"1", &limits).is_none());
     }
 }

@@ -1,6 +1,5 @@
 //! The one door: every hostcall of every engine passes here.
 
-use crate::abi::LogLevel;
 use crate::engine::Caller;
 use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
@@ -16,8 +15,10 @@ pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
     handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
     let (memory, vm) = caller.split();
-    if !vm.capabilities().allows(id) {
-        return deny::<O>(id, vm).map(O::into_raw);
+    if !vm.capabilities().allows(id)
+        && let Some(answer) = refuse::<O>(id, vm)?
+    {
+        return Ok(answer.into_raw());
     }
     let (answer, source, wanted) = match handler(Hostcall { memory: GuestMemory::new(memory), vm }) {
         Ok(Reply::Done) => return Ok(O::DONE.into_raw()),
@@ -94,19 +95,16 @@ fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32) -> Result<u32, Trap> {
 
 /// A plugin without the right is answered. One that has it, but calls from its allocator or before
 /// the VM has started, breaks the ABI and ends, on every engine (in cpp-host on V8 alone).
+///
+/// What a plugin uses while it is learned what it needs passes here, too: it is noted and let through.
 #[cold]
-fn deny<O: Outcome>(id: HostcallId, vm: &mut VmState) -> Result<O, Trap> {
+fn refuse<O: Outcome>(id: HostcallId, vm: &mut VmState) -> Result<Option<O>, Trap> {
+    if vm.learns(id) {
+        return Ok(None);
+    }
     if let Some(during) = vm.restriction(id) {
         return Err(Trap::Restricted { hostcall: id, during });
     }
-    vm.denials += 1;
-    // A plugin that insists does not fill the log.
-    if vm.denials.is_power_of_two() {
-        let count = vm.denials;
-        vm.note(
-            LogLevel::Warn,
-            &format!("denied {id}: the plugin does not have this capability ({count} denials so far)"),
-        );
-    }
-    Ok(O::DENIED)
+    vm.deny(id, None)?;
+    Ok(Some(O::DENIED))
 }

@@ -5,6 +5,7 @@
 //! through [`entry`] alone and cannot forget the capability check.
 
 mod dispatch;
+mod guard;
 mod handlers;
 mod outcome;
 mod table;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::Status;
+use crate::capability::rate::Kept;
 use data::Data;
 pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
@@ -56,6 +57,7 @@ impl Shared {
         }
         spaces.retain(|_, space| space.strong_count() > 0);
         let space = Arc::new(Space {
+            vm_id: vm_id.into(),
             registry: Arc::clone(&self.0),
             data: Mutex::new(Data::default()),
             queues: Mutex::new(HashMap::new()),
@@ -75,6 +77,7 @@ struct Registry {
 
 /// What the VMs with one `vm_id` share.
 pub(crate) struct Space {
+    vm_id: Arc<str>,
     registry: Arc<Registry>,
     data: Mutex<Data>,
     /// By name.
@@ -87,10 +90,16 @@ impl Space {
         lock(&self.data).get(key).map(|(value, cas)| read(value, cas))
     }
 
-    /// Sets a value. `cas` is the version that it must replace; 0, or a key that there is not,
-    /// replaces in any case.
-    pub(crate) fn set(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
-        lock(&self.data).set(key, value, cas, || next(&self.registry.last_cas), &self.registry.limits)
+    /// Sets a value. `cas` is the version that it must replace; 0, or a key that there is not, replaces in
+    /// any case. `keep` counts its bytes, in place of what counted those that it replaces.
+    pub(crate) fn set(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        cas: u32,
+        keep: impl FnOnce(Option<&Kept>) -> Result<Option<Kept>, Status>,
+    ) -> Result<(), Status> {
+        lock(&self.data).set(key, value, cas, keep, || next(&self.registry.last_cas), &self.registry.limits)
     }
 
     /// The queue of this name, made if there is none. From now on it tells `inbox`.
@@ -100,7 +109,7 @@ impl Space {
             Some(queue) => queue,
             None if queues.len() >= self.registry.limits.queues => return Err(Status::InternalFailure),
             None => {
-                let queue = Arc::new(Queue::new(next(&self.registry.last_queue)));
+                let queue = Arc::new(Queue::new(next(&self.registry.last_queue), name, &self.vm_id));
                 queues.entry(name.to_vec()).or_insert(queue)
             }
         };
@@ -172,7 +181,7 @@ mod tests {
     fn vms_share_by_their_id_and_leave_nothing_behind() {
         let shared = small();
         let (a, b) = (shared.space("a"), shared.space("b"));
-        assert_eq!(a.set(b"k", b"1", 0), Ok(()));
+        assert_eq!(a.set(b"k", b"1", 0, |_| Ok(None)), Ok(()));
         assert_eq!(get(&shared.space("a"), b"k"), Some((b"1".to_vec(), 1)));
         assert_eq!(get(&b, b"k"), None);
         drop(a);
@@ -182,24 +191,28 @@ mod tests {
     #[test]
     fn a_version_is_compared_where_there_is_one() {
         let space = small().space("");
-        assert_eq!(space.set(b"k", b"1", 77), Ok(()), "a key that there is not");
+        assert_eq!(space.set(b"k", b"1", 77, |_| Ok(None)), Ok(()), "a key that there is not");
         let (_, cas) = get(&space, b"k").unwrap_or_default();
-        assert_eq!(space.set(b"k", b"2", cas + 1), Err(Status::CasMismatch));
-        assert_eq!(space.set(b"k", b"2", cas), Ok(()));
-        assert_eq!(space.set(b"k", b"3", cas), Err(Status::CasMismatch));
-        assert_eq!(space.set(b"k", b"", 0), Ok(()));
+        assert_eq!(space.set(b"k", b"2", cas + 1, |_| Ok(None)), Err(Status::CasMismatch));
+        assert_eq!(space.set(b"k", b"2", cas, |_| Ok(None)), Ok(()));
+        assert_eq!(space.set(b"k", b"3", cas, |_| Ok(None)), Err(Status::CasMismatch));
+        assert_eq!(space.set(b"k", b"", 0, |_| Ok(None)), Ok(()));
         assert_eq!(get(&space, b"k"), Some((Vec::new(), cas + 2)));
     }
 
     #[test]
     fn a_full_space_says_so_and_keeps_what_it_has() {
         let space = small().space("");
-        assert_eq!(space.set(b"k", &[0; 10], 0), Err(Status::InternalFailure), "with its key it is too long");
-        assert_eq!(space.set(b"k", &[0; 9], 0), Ok(()));
-        assert_eq!(space.set(b"l", b"", 0), Err(Status::InternalFailure));
-        assert_eq!(space.set(b"k", &[0; 8], 0), Ok(()), "what is replaced makes room");
-        assert_eq!(space.set(b"l", b"", 0), Ok(()));
-        assert_eq!(space.set(b"", b"", 0), Err(Status::InternalFailure), "too many keys");
+        assert_eq!(
+            space.set(b"k", &[0; 10], 0, |_| Ok(None)),
+            Err(Status::InternalFailure),
+            "with its key it is too long"
+        );
+        assert_eq!(space.set(b"k", &[0; 9], 0, |_| Ok(None)), Ok(()));
+        assert_eq!(space.set(b"l", b"", 0, |_| Ok(None)), Err(Status::InternalFailure));
+        assert_eq!(space.set(b"k", &[0; 8], 0, |_| Ok(None)), Ok(()), "what is replaced makes room");
+        assert_eq!(space.set(b"l", b"", 0, |_| Ok(None)), Ok(()));
+        assert_eq!(space.set(b"", b"", 0, |_| Ok(None)), Err(Status::InternalFailure), "too many keys");
     }
 
     #[test]
@@ -207,7 +220,7 @@ mod tests {
         let shared = Shared::default();
         // Keeps the value between threads.
         let space = shared.space("vm");
-        assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0), Ok(()));
+        assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0, |_| Ok(None)), Ok(()));
         let count = |space: &Space| {
             let (value, cas) = get(space, b"n").unwrap_or_default();
             (value.try_into().map(u64::from_le_bytes), cas)
@@ -220,7 +233,7 @@ mod tests {
                         loop {
                             let (value, cas) = count(&space);
                             let next = value.map_or(0, |value| value + 1);
-                            if space.set(b"n", &next.to_le_bytes(), cas).is_ok() {
+                            if space.set(b"n", &next.to_le_bytes(), cas, |_| Ok(None)).is_ok() {
                                 break;
                             }
                         }

@@ -10,6 +10,8 @@ use crate::context::ContextId;
 /// A queue. It tells its owner of every item, never while the one who put it there is at it.
 pub(crate) struct Queue {
     id: u32,
+    name: Box<[u8]>,
+    vm_id: Arc<str>,
     state: Mutex<State>,
 }
 
@@ -21,12 +23,21 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn new(id: u32) -> Self {
-        Self { id, state: Mutex::default() }
+    pub(super) fn new(id: u32, name: &[u8], vm_id: &Arc<str>) -> Self {
+        Self { id, name: name.into(), vm_id: Arc::clone(vm_id), state: Mutex::default() }
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.id
+    }
+
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The id of the VMs that it belongs to.
+    pub(crate) fn vm_id(&self) -> &str {
+        &self.vm_id
     }
 
     /// Tells this root of items from now on.

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::abi::{LogLevel, MetricType};
+use crate::capability::Denial;
 use crate::host::{Host, LogRecord, Metric};
 use crate::plugin::Plugin;
 
@@ -30,6 +31,7 @@ pub struct FakeMetric(AtomicU64);
 #[derive(Debug, Default)]
 struct Memory {
     lines: Vec<LoggedLine>,
+    denials: Vec<String>,
     metrics: BTreeMap<String, Arc<FakeMetric>>,
     upstreams: Vec<String>,
     time: u64,
@@ -60,6 +62,11 @@ impl FakeHost {
         self.memory().quiet_below = Some(level);
     }
 
+    /// What was denied so far, as the log words it.
+    pub fn denials(&self) -> Vec<String> {
+        self.memory().denials.clone()
+    }
+
     /// What was logged so far, as text.
     pub fn messages(&self) -> Vec<String> {
         self.memory().lines.iter().map(|line| line.message.clone()).collect()
@@ -81,6 +88,10 @@ impl FakeHost {
 }
 
 impl Host for FakeHost {
+    fn denied(&mut self, denial: &Denial<'_>) {
+        self.memory().denials.push(denial.to_string());
+    }
+
     fn log(&mut self, record: &LogRecord<'_>) {
         self.memory().lines.push(LoggedLine {
             level: record.level,

@@ -1,7 +1,9 @@
 //! What comes back of gRPC callouts.
 
 use super::{Vm, VmFailed};
+use crate::abi::MapType;
 use crate::callback::{CallbackId, checked};
+use crate::context::ContextId;
 use crate::grpc::{GrpcEvent, GrpcId, Received};
 
 impl Vm {
@@ -19,8 +21,8 @@ impl Vm {
         let (to, call) = (root.as_arg(), id.0.cast_signed());
         let result = match event {
             GrpcEvent::InitialMetadata(headers) => {
-                let count = as_arg(headers.len());
                 context.grpc.initial_metadata = Some(headers);
+                let count = self.metadata_len(root, MapType::GrpcReceiveInitialMetadata);
                 self.call(root, CallbackId::on_grpc_receive_initial_metadata, |guest| {
                     checked::on_grpc_receive_initial_metadata(guest, to, call, count)
                 })
@@ -31,8 +33,8 @@ impl Vm {
                 self.call(root, CallbackId::on_grpc_receive, |guest| checked::on_grpc_receive(guest, to, call, len))
             }
             GrpcEvent::TrailingMetadata(trailers) => {
-                let count = as_arg(trailers.len());
                 context.grpc.trailing_metadata = Some(trailers);
+                let count = self.metadata_len(root, MapType::GrpcReceiveTrailingMetadata);
                 self.call(root, CallbackId::on_grpc_receive_trailing_metadata, |guest| {
                     checked::on_grpc_receive_trailing_metadata(guest, to, call, count)
                 })
@@ -50,6 +52,17 @@ impl Vm {
             context.status.1.clear();
         }
         result.map(drop)
+    }
+
+    fn metadata_len(&mut self, root: ContextId, map: MapType) -> i32 {
+        let contexts = &self.state().contexts;
+        let received = contexts.root(root).map(|context| &context.grpc);
+        let headers = received.and_then(|received| match map {
+            MapType::GrpcReceiveInitialMetadata => received.initial_metadata.as_ref(),
+            _ => received.trailing_metadata.as_ref(),
+        });
+        let len = headers.map_or(0, |headers| contexts.visible(root, map, headers).len());
+        i32::try_from(len).unwrap_or(i32::MAX)
     }
 
     /// Whether a gRPC callout is in flight, or was given up and the action that says so has not been taken.

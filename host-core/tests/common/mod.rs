@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::{
     AbiVersion, Access, Action, CallId, CallOutcome, CallbackId, Capabilities, ContextId, Direction, Headers, Plugin,
-    StartError, StreamInfo, Trap, Vm, VmConfig, entry,
+    RuleTexts, Rules, StartError, StreamInfo, Trap, Vm, VmConfig, entry,
 };
 
 #[allow(unused_imports, reason = "each test file uses its part")]
@@ -55,6 +55,17 @@ impl Setup {
     /// Grants only what is named.
     pub(crate) fn granting(mut self, names: &[&str]) -> Self {
         self.plugin.capabilities = Capabilities::from_names(names.iter().copied()).unwrap();
+        self
+    }
+
+    /// Rules for arguments: capability, key, values.
+    pub(crate) fn ruled(mut self, rules: &[(&str, &str, &[&str])]) -> Self {
+        let mut texts = RuleTexts::new();
+        for (capability, key, values) in rules {
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            texts.entry((*capability).to_owned()).or_default().insert((*key).to_owned(), values);
+        }
+        self.plugin.rules = Rules::new(&texts).unwrap();
         self
     }
 

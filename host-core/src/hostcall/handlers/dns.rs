@@ -2,8 +2,9 @@
 
 use crate::abi::Status;
 use crate::action::Action;
+use crate::capability::{Family, Key};
 use crate::dns::MAX_NAME;
-use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 
 /// Has a name, or a literal address, looked up. The addresses come to the root with `envoy_on_resolve_dns`, of size 0 when
 /// there are none, in buffer `CallData`.
@@ -22,6 +23,11 @@ pub(in crate::hostcall) fn envoy_resolve_dns(
     call.memory.check_u32(ret_token)?;
     let fits = (1..=MAX_NAME).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
     let name = std::str::from_utf8(name).ok().filter(|_| fits).ok_or(Status::BadArgument)?.to_owned();
+    const ID: HostcallId = HostcallId::envoy_resolve_dns;
+    // A name with a dot behind it is the same name.
+    let plain = name.strip_suffix('.').unwrap_or(&name);
+    guard::argument(call.vm, Family::ResolveDns, ID, Key::Names, "names", plain.as_bytes())?;
+    guard::rate(call.vm, Family::ResolveDns, ID, 1)?;
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
     let id = call.vm.lookups.open(root, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
     call.vm.actions.push_back(Action::ResolveDns { root, id, name });

@@ -1,8 +1,9 @@
 //! Foreign functions (spec: "Foreign function interface").
 
 use crate::abi::Status;
+use crate::capability::{Family, Key};
 use crate::foreign::ForeignCall;
-use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 
 /// Calls a function that the host offers beyond the ABI (spec: `proxy_call_foreign_function`). The
 /// guest gets the function's status, and what it produced, even if it failed; null pointers say
@@ -20,6 +21,8 @@ pub(in crate::hostcall) fn call_foreign_function(
 ) -> HostcallResult {
     let name = call.memory.slice(name, name_len)?;
     let arguments = call.memory.slice(arguments, arguments_len)?;
+    const ID: HostcallId = HostcallId::proxy_call_foreign_function;
+    guard::argument(call.vm, Family::CallForeign, ID, Key::Names, "names", name)?;
     let function = call.vm.config.foreign.get(name).ok_or(Status::NotFound)?;
     for pointer in [ret_ptr, ret_len] {
         if pointer != 0 {

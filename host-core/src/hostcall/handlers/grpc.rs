@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use crate::abi::{Status, pairs};
 use crate::action::Action;
+use crate::capability::Family;
 use crate::grpc::{GrpcId, GrpcRequest, GrpcService, Sending};
 use crate::headers::Headers;
-use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::hostcall::guard::Callout;
+use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
+use crate::memory::GuestMemory;
+use crate::vm_state::VmState;
 
 /// Address and length of something in guest memory.
 type Range = (i32, i32);
@@ -131,15 +135,24 @@ fn open(
         call.memory.slice(address, len)?;
     }
     call.memory.check_u32(ret_id)?;
-    let target = target(call, upstream)?;
+    let (family, hostcall) = match message {
+        Some(_) => (Family::GrpcCall, HostcallId::proxy_grpc_call),
+        None => (Family::GrpcStream, HostcallId::proxy_grpc_stream),
+    };
+    let target = target(call.vm, &call.memory, upstream, family, hostcall)?;
     let metadata = merged(target.metadata, &metadata.map_err(|_| Status::InternalFailure)?)?;
     let (service, method) = (segment(service)?, segment(method)?);
+    let guard = Callout { family, id: hostcall, upstream: &target.cluster };
+    if call.vm.rule(family).is_some() {
+        guard.method(call.vm, &format!("{service}/{method}"), target.authority.as_deref())?;
+    }
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
     let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;
+    let place = guard.place(call.vm)?;
     let (grpc, limits) = (&mut call.vm.grpc, &call.vm.config.limits);
     let names = [&target.cluster, service, method].map(str::len).iter().sum::<usize>();
     let head = metadata.serialized_len() + names + target.authority.as_ref().map_or(0, String::len);
-    let id = grpc.open(root, message.is_none(), head, limits).ok_or(Status::InternalFailure)?;
+    let id = grpc.open(root, message.is_none(), head, place, limits).ok_or(Status::InternalFailure)?;
     let message = match message.map(|message| grpc.message(message, limits)) {
         Some(None) => {
             grpc.close(id);
@@ -173,13 +186,22 @@ fn merged(mut metadata: Headers, more: &Headers) -> Result<Headers, Status> {
 /// The upstream: the name of one, or a `GrpcService` message that names one.
 ///
 /// differs: Envoy looks for a message first; a name that happens to be one would not be found.
-fn target(call: &Hostcall<'_>, (address, len): Range) -> Result<GrpcService, crate::hostcall::Failure> {
-    let bytes = call.memory.slice(address, len)?;
-    if let Some(name) = std::str::from_utf8(bytes).ok().filter(|name| call.vm.host.has_upstream(name)) {
+fn target(
+    vm: &mut VmState,
+    memory: &GuestMemory<'_>,
+    (address, len): Range,
+    family: Family,
+    id: HostcallId,
+) -> Result<GrpcService, Failure> {
+    let bytes = memory.slice(address, len)?;
+    let allowed = |vm: &mut VmState, upstream: &str| Callout { family, id, upstream }.upstream(vm);
+    if let Some(name) = std::str::from_utf8(bytes).ok().filter(|name| vm.host.has_upstream(name)) {
+        allowed(vm, name)?;
         return Ok(GrpcService { cluster: name.to_owned(), ..GrpcService::default() });
     }
     let service = GrpcService::parse(bytes).ok_or(Status::ParseFailure)?;
-    if call.vm.host.has_upstream(&service.cluster) { Ok(service) } else { Err(Status::InternalFailure.into()) }
+    allowed(vm, &service.cluster)?;
+    if vm.host.has_upstream(&service.cluster) { Ok(service) } else { Err(Status::InternalFailure.into()) }
 }
 
 /// What may stand between two slashes of a path.

@@ -3,12 +3,13 @@
 
 use crate::abi::{AbiVersion, MapType, Status, pairs};
 use crate::callback::CallbackId;
+use crate::capability::Family;
 use crate::headers::Headers;
-use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 
 /// The first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`,
 /// and in ABI 0.1.0 an empty value. A map that is not there is `BadArgument`, while logging as an
-/// absent name.
+/// absent name. So is a header that the plugin's rules hide.
 #[inline]
 pub(in crate::hostcall) fn get_header_map_value(
     call: Hostcall<'_>,
@@ -20,9 +21,11 @@ pub(in crate::hostcall) fn get_header_map_value(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let key = call.memory.slice(key, key_len)?;
+    let visible = guard::may_read(call.vm, map, key)?;
     let mut reply = std::mem::take(&mut call.vm.reply);
     reply.clear();
     let found = match call.vm.map(map) {
+        Some(_) if !visible => Ok(false),
         Some(headers) => Ok(headers.get(key).map(|value| reply.extend_from_slice(value)).is_some()),
         None if call.vm.callback() == Some(CallbackId::on_log) => Ok(false),
         None => Err(Status::BadArgument),
@@ -45,6 +48,7 @@ pub(in crate::hostcall) fn add_header_map_value(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
+    guard::write(call.vm, HostcallId::proxy_add_header_map_value, map, key)?;
     let slot = call.vm.writable_slot(map)?;
     check_growth(slot.map.as_ref(), key, value, false)?;
     slot.map.get_or_insert_default().add(key, value);
@@ -62,6 +66,7 @@ pub(in crate::hostcall) fn replace_header_map_value(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
+    guard::write(call.vm, HostcallId::proxy_replace_header_map_value, map, key)?;
     let slot = call.vm.writable_slot(map)?;
     check_growth(slot.map.as_ref(), key, value, true)?;
     slot.map.get_or_insert_default().replace(key, value);
@@ -77,6 +82,7 @@ pub(in crate::hostcall) fn remove_header_map_value(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let key = call.memory.slice(key, key_len)?;
+    guard::write(call.vm, HostcallId::proxy_remove_header_map_value, map, key)?;
     if let Some(headers) = &mut call.vm.writable_slot(map)?.map {
         headers.remove(key);
     }
@@ -89,16 +95,19 @@ pub(in crate::hostcall) fn remove_header_map_value(
 /// map, and SDKs rely on it.
 #[inline]
 pub(in crate::hostcall) fn get_header_map_pairs(
-    _: Hostcall<'_>,
+    call: Hostcall<'_>,
     map: i32,
     ret_ptr: i32,
     ret_len: i32,
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
+    if let Some(rule) = call.vm.rule(Family::ReadHeaders) {
+        rule.learn_all_headers(map);
+    }
     Ok(Reply::Return { source: Source::Pairs(map), ret_ptr, ret_len })
 }
 
-/// Replaces all entries (spec: `proxy_set_header_map_pairs`).
+/// Replaces all entries (spec: `proxy_set_header_map_pairs`), but for those that the plugin's rules hide.
 pub(in crate::hostcall) fn set_header_map_pairs(
     call: Hostcall<'_>,
     map: i32,
@@ -107,8 +116,9 @@ pub(in crate::hostcall) fn set_header_map_pairs(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let bytes = call.memory.slice(pairs, pairs_len)?;
-    let slot = call.vm.writable_slot(map)?;
-    slot.map = Some(pairs::decode(bytes).map_err(Status::from)?);
+    call.vm.writable_slot(map)?;
+    let new = guard::set_pairs(call.vm, map, pairs::decode(bytes).map_err(Status::from)?)?;
+    call.vm.writable_slot(map)?.map = Some(new);
     Ok(Reply::Done)
 }
 
@@ -118,7 +128,7 @@ pub(in crate::hostcall) fn set_header_map_pairs(
 pub(in crate::hostcall) fn get_header_map_size(mut call: Hostcall<'_>, map: i32, ret_size: i32) -> HostcallResult {
     let map = MapType::try_from(map)?;
     call.memory.check_u32(ret_size)?;
-    let size = call.vm.map(map).ok_or(Status::BadArgument)?.serialized_len();
+    let size = call.vm.visible(map).ok_or(Status::BadArgument)?.serialized_len();
     call.memory.write_u32(ret_size, u32::try_from(size).unwrap_or(u32::MAX))?;
     Ok(Reply::Done)
 }

@@ -4,14 +4,17 @@ use bytes::Bytes;
 
 use crate::abi::{Status, pairs};
 use crate::action::{Action, HttpCall};
+use crate::capability::Family;
 use crate::headers::Headers;
-use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::hostcall::guard::Callout;
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply};
 
 /// Starts an HTTP callout of the root (spec: `proxy_http_call`). The id that the guest reads is 0
 /// when it fails.
 ///
 /// `BadArgument`: unknown upstream, headers without method, path or authority, malformed maps,
-/// a negative timeout. `InternalFailure`: too many callouts in flight, or too large.
+/// a negative timeout. `InternalFailure`: too many callouts in flight, or too large; or the plugin's
+/// rules do not allow it.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(in crate::hostcall) fn http_call(
     mut call: Hostcall<'_>,
@@ -32,6 +35,8 @@ pub(in crate::hostcall) fn http_call(
     let trailers = pairs::decode(call.memory.slice(trailers, trailers_len)?);
     call.memory.write_u32(ret_call, 0)?;
     let name = std::str::from_utf8(call.memory.slice(upstream, upstream_len)?).map_err(|_| Status::BadArgument)?;
+    let guard = Callout { family: Family::HttpCall, id: HostcallId::proxy_http_call, upstream: name };
+    guard.upstream(call.vm)?;
     if !call.vm.host.has_upstream(name) {
         Err(Status::BadArgument)?;
     }
@@ -42,10 +47,12 @@ pub(in crate::hostcall) fn http_call(
         timeout: milliseconds(timeout)?,
         body: Bytes::new(),
     };
+    guard.head(call.vm, &request.headers)?;
     let body = call.memory.slice(body, body_len)?;
     let size = body.len() + request.headers.serialized_len() + request.trailers.serialized_len();
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
-    let id = call.vm.calls.open(root, size, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
+    let place = guard.place(call.vm)?;
+    let id = call.vm.calls.open(root, size, place, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
     let request = HttpCall { body: Bytes::copy_from_slice(body), ..request };
     call.vm.actions.push_back(Action::HttpCall { root, call: id, request });
     call.memory.write_u32(ret_call, id.0)?;

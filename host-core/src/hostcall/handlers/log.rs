@@ -6,7 +6,7 @@ use crate::hostcall::{Hostcall, HostcallResult, Reply};
 pub(in crate::hostcall) fn log(call: Hostcall<'_>, level: i32, message: i32, message_len: i32) -> HostcallResult {
     let level = LogLevel::try_from(level)?;
     let message = call.memory.slice(message, message_len)?;
-    call.vm.log(level, message);
+    call.vm.log(level, message)?;
     Ok(Reply::Done)
 }
 

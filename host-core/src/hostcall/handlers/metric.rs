@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::abi::{MetricType, Status};
-use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::capability::{Family, Key};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 use crate::metric::{MAX_NAME, type_of};
 
 /// Defines a metric, or finds it again by its name (spec: `proxy_define_metric`).
@@ -24,9 +25,15 @@ pub(in crate::hostcall) fn define_metric(
     let metric_type = MetricType::try_from(metric_type)?;
     let name = std::str::from_utf8(bytes).map_err(|_| Status::BadArgument)?;
     call.memory.check_u32(ret_metric)?;
+    const ID: HostcallId = HostcallId::proxy_define_metric;
+    guard::argument(call.vm, Family::DefineMetric, ID, Key::Names, "names", name.as_bytes())?;
     let plugin = Arc::clone(call.vm.plugin().ok_or(Status::InternalFailure)?);
+    let count = call.vm.rule(Family::DefineMetric).and_then(|rule| rule.count);
     let id = match call.vm.metrics.find(metric_type, &plugin.name, name) {
         Some(id) => id,
+        None if count.is_some_and(|most| call.vm.metrics.count(&plugin.name) >= most) => {
+            return Err(call.vm.refuse(ID, "count", None));
+        }
         None if !call.vm.metrics.has_room(&plugin.name) => Err(Status::InternalFailure)?,
         None => {
             let metric = call.vm.host.define_metric(&plugin, metric_type, name).ok_or(Status::InternalFailure)?;

@@ -1,5 +1,6 @@
 use crate::abi::{MapType, Status};
-use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
+use crate::capability::{Family, Key};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 use crate::property::{self, Scope, Stream};
 use crate::stream_info;
 use crate::vm_state::VmState;
@@ -13,6 +14,8 @@ pub(in crate::hostcall) fn get_property(
     ret_len: i32,
 ) -> HostcallResult {
     let path = call.memory.slice(path, path_len)?;
+    let name = path.strip_suffix(&[0]).unwrap_or(path);
+    guard::argument(call.vm, Family::GetProperty, HostcallId::proxy_get_property, Key::Paths, "paths", name)?;
     let mut reply = std::mem::take(&mut call.vm.reply);
     let result = read(call.vm, path, &mut reply);
     call.vm.reply = reply;
@@ -32,10 +35,11 @@ pub(in crate::hostcall) fn set_property(
     value_len: i32,
 ) -> HostcallResult {
     let (path, value) = (call.memory.slice(path, path_len)?, call.memory.slice(value, value_len)?);
+    let name = path.strip_suffix(&[0]).unwrap_or(path);
+    guard::argument(call.vm, Family::SetProperty, HostcallId::proxy_set_property, Key::Paths, "paths", name)?;
     let stream = call.vm.acting_stream().ok_or(Status::NotFound)?;
     let mut info = stream_info::lock(&stream.info);
     let root = call.vm.contexts.root(stream.root);
-    let name = path.strip_suffix(&[0]).unwrap_or(path);
     let set_once = root.and_then(|root| root.declared.get(name)).is_some_and(|set_once| *set_once);
     if set_once && info.filter_state.get(name).is_some() {
         Err(Status::BadArgument)?;

@@ -1,7 +1,8 @@
 //! Shared data and queues (spec: "Shared Key-Value Store", "Shared Queues").
 
 use crate::abi::Status;
-use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
+use crate::capability::{Family, Key};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 
 /// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
 ///
@@ -15,6 +16,7 @@ pub(in crate::hostcall) fn get_shared_data(
     ret_cas: i32,
 ) -> HostcallResult {
     let key = call.memory.slice(key, key_len)?;
+    guard::argument(call.vm, Family::GetData, HostcallId::proxy_get_shared_data, Key::Keys, "keys", key)?;
     let reply = &mut call.vm.reply;
     let copied = call.vm.space.get(key, |value, cas| {
         reply.clear();
@@ -41,7 +43,8 @@ pub(in crate::hostcall) fn set_shared_data(
     cas: i32,
 ) -> HostcallResult {
     let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
-    call.vm.space.set(key, value, cas.cast_unsigned())?;
+    guard::argument(call.vm, Family::SetData, HostcallId::proxy_set_shared_data, Key::Keys, "keys", key)?;
+    guard::set_data(call.vm, key, value, cas.cast_unsigned())?;
     Ok(Reply::Done)
 }
 
@@ -57,6 +60,8 @@ pub(in crate::hostcall) fn register_shared_queue(
 ) -> HostcallResult {
     let name = call.memory.slice(name, name_len)?;
     call.memory.check_u32(ret_queue)?;
+    const ID: HostcallId = HostcallId::proxy_register_shared_queue;
+    guard::argument(call.vm, Family::RegisterQueue, ID, Key::Names, "names", name)?;
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
     let id = call.vm.space.register(name, &call.vm.inbox, root)?;
     call.memory.write_u32(ret_queue, id)?;
@@ -79,6 +84,11 @@ pub(in crate::hostcall) fn resolve_shared_queue(
     let vm_id = std::str::from_utf8(call.memory.slice(vm_id, vm_id_len)?).map_err(|_| Status::NotFound)?;
     let name = call.memory.slice(name, name_len)?;
     call.memory.check_u32(ret_queue)?;
+    const ID: HostcallId = HostcallId::proxy_resolve_shared_queue;
+    let own = call.vm.config.vm_id.clone();
+    let of = if vm_id.is_empty() { own.as_str() } else { vm_id };
+    guard::argument(call.vm, Family::ResolveQueue, ID, Key::VmIds, "vm_ids", of.as_bytes())?;
+    guard::argument(call.vm, Family::ResolveQueue, ID, Key::Names, "names", name)?;
     let queue = call.vm.space.resolve((!vm_id.is_empty()).then_some(vm_id), name).ok_or(Status::NotFound)?;
     let id = queue.id();
     call.vm.know(&queue)?;
@@ -97,6 +107,7 @@ pub(in crate::hostcall) fn enqueue_shared_queue(
 ) -> HostcallResult {
     let value = call.memory.slice(value, value_len)?;
     let queue = call.vm.queue(queue.cast_unsigned()).ok_or(Status::NotFound)?;
+    guard::queue(call.vm, Family::Enqueue, HostcallId::proxy_enqueue_shared_queue, &queue)?;
     queue.enqueue(value, call.vm.space.limits())?;
     Ok(Reply::Done)
 }
@@ -113,6 +124,7 @@ pub(in crate::hostcall) fn dequeue_shared_queue(
     ret_len: i32,
 ) -> HostcallResult {
     let queue = call.vm.queue(queue.cast_unsigned()).ok_or(Status::NotFound)?;
+    guard::queue(call.vm, Family::Dequeue, HostcallId::proxy_dequeue_shared_queue, &queue)?;
     call.memory.check_u32(ret_ptr)?;
     call.memory.check_u32(ret_len)?;
     let item = queue.dequeue().ok_or(Status::Empty)?;

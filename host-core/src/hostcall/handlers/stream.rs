@@ -5,8 +5,9 @@ use bytes::Bytes;
 use crate::abi::{Status, StreamType, pairs};
 use crate::action::{Action, LocalResponse};
 use crate::callback::CallbackId;
+use crate::capability::Family;
 use crate::context::{Direction, StreamContext, StreamKind};
-use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply};
 
 /// Lets a paused half of the stream go on once the callback has returned
 /// (spec: `proxy_continue_stream`). Nothing paused is no error. The plugin loses sight of what it
@@ -95,6 +96,10 @@ pub(in crate::hostcall) fn send_local_response(
     let headers = call.memory.slice(headers, headers_len)?;
     let status = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)).ok_or(Status::BadArgument)?;
     let headers = pairs::decode(headers).map_err(Status::from)?;
+    if call.vm.rule(Family::LocalResponse).is_some_and(|rule| !rule.allows_status(status)) {
+        let text = status.to_string();
+        return Err(call.vm.refuse(HostcallId::proxy_send_local_response, "statuses", Some(text.as_bytes())));
+    }
     let ended = matches!(call.vm.callback(), Some(CallbackId::on_log | CallbackId::on_done | CallbackId::on_delete));
     let context = call.vm.acting();
     let http = |stream: &&mut StreamContext| !ended && stream.kind == StreamKind::Http;

@@ -53,7 +53,7 @@ pub(in crate::hostcall) fn trace(
     for number in [a, b, c, d, e].iter().take(usize::try_from(count).unwrap_or(0)) {
         line.push_str(&format!(" {number}"));
     }
-    call.vm.log(LogLevel::Trace, line.as_bytes());
+    call.vm.log(LogLevel::Trace, line.as_bytes())?;
     Ok(Reply::Done)
 }
 

@@ -1,0 +1,61 @@
+//! From what an operator has written of a plugin's rights to the rights.
+
+use portcullis::core::{Capabilities, OnDenial, RuleTexts, Rules};
+
+use crate::config::{Allowed, ConfigError, Restriction};
+
+/// What a plugin may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Rights {
+    pub(crate) capabilities: Capabilities,
+    pub(crate) rules: Rules,
+    pub(crate) on_denial: OnDenial,
+}
+
+impl Rights {
+    /// Every right.
+    const ALL: Self = Self { capabilities: Capabilities::ALL, rules: Rules::NONE, on_denial: OnDenial::Answer };
+
+    /// Judges a restriction; none leaves every right.
+    ///
+    /// # Errors
+    /// What is wrong with it, where it stands.
+    pub(crate) fn of(restriction: Option<&Restriction>) -> Result<Self, ConfigError> {
+        let Some(restriction) = restriction else { return Ok(Self::ALL) };
+        let mut capabilities = Capabilities::NONE;
+        for allowed in &restriction.allowed {
+            let one = Capabilities::from_names([allowed.name.value.as_str()]);
+            let help = "`portcullis abi` lists the names";
+            capabilities =
+                capabilities.or(one.map_err(|error| allowed.name.origin.diagnostic(error.to_string(), help))?);
+        }
+        let rules = rules(&restriction.allowed)?;
+        Ok(Self { capabilities, rules, on_denial: restriction.on_denial })
+    }
+}
+
+/// Compiles the rules of some capabilities.
+fn rules(allowed: &[Allowed]) -> Result<Rules, ConfigError> {
+    let mut texts = RuleTexts::new();
+    for capability in allowed.iter().filter(|capability| !capability.rules.is_empty()) {
+        let keys = capability.rules.iter().map(|rule| {
+            let values = rule.values.iter().map(|value| value.value.clone()).collect();
+            (rule.key.value.clone(), values)
+        });
+        texts.insert(capability.name.value.clone(), keys.collect());
+    }
+    Rules::new(&texts).map_err(|error| {
+        let capability = allowed.iter().find(|capability| capability.name.value == error.capability);
+        let rule = capability.and_then(|capability| capability.rules.iter().find(|rule| rule.key.value == error.key));
+        // The key is at fault when it is not known, else the value.
+        let is_known = Rules::keys(&error.capability).any(|key| key == error.key);
+        let value = rule.and_then(|rule| rule.values.get(error.index)).filter(|_| is_known);
+        let place = value.or(rule.map(|rule| &rule.key)).or(capability.map(|capability| &capability.name));
+        let help = "SECURITY.md lists the rules of each capability";
+        match place {
+            Some(place) if value.is_some() => place.origin.diagnostic(error.problem, help).into(),
+            Some(place) => place.origin.diagnostic(format!("{}: {}", place.value, error.problem), help).into(),
+            None => ConfigError::new(Vec::new()),
+        }
+    })
+}

@@ -1,0 +1,70 @@
+//! What a plugin may do, and what happens when it does something else.
+
+use crate::harness::{Setup, get, logs, plugin, run};
+
+/// Rules for arguments hold; what they forbid is answered, logged, counted and recorded.
+#[test]
+fn a_rule_holds_and_its_denials_are_seen() {
+    run(async {
+        let wat = plugin(&[(
+            "request_headers",
+            r#"(call $header (i32.const 0) $"x-allowed" $"1")
+               (call $header (i32.const 0) $"authorization" $"forged")
+               (call $header (i32.const 0) $"authorization" $"forged")
+               (i32.const 0)"#,
+        )]);
+        let more = "capability_restriction_config: {allowed_capabilities: {proxy_on_request_headers: , \
+                    proxy_on_context_create: , proxy_add_header_map_value: {request_headers: [\"X-*\"]}}}";
+        let gate = Setup::echo().plugin("ruled", &wat, more).start();
+        let answer = gate.h1().await.ask(get("/")).await;
+        let headers = &answer.json()["headers"];
+        assert_eq!((headers["x-allowed"].as_str(), headers.get("authorization")), (Some("1"), None));
+        logs::wait("ruled", "its rule `request_headers` does not allow \"authorization\"").await;
+        let denials = gate.admin("/denials").await.json();
+        let denial = &denials["denials"][0];
+        assert_eq!(denial["plugin"], "ruled");
+        assert_eq!(denial["capability"], "proxy_add_header_map_value");
+        assert_eq!((&denial["rule"], &denial["argument"]), (&"request_headers".into(), &"authorization".into()));
+        assert_eq!(denial["count"], 2);
+        let line = "portcullis_denials_total{plugin=\"ruled\",capability=\"proxy_add_header_map_value\"}";
+        assert!((gate.metric(line).await - 2.0).abs() < 0.5);
+    });
+}
+
+/// The operator may prefer that a plugin ends when it does what it may not do.
+#[test]
+fn a_denial_may_end_the_plugin() {
+    run(async {
+        let code = r#"(call $header (i32.const 0) $"x" $"1") (i32.const 0)"#;
+        let wat = plugin(&[("request_headers", code)]);
+        let more =
+            "capability_restriction_config: {on_denial: trap, allowed_capabilities: {proxy_on_request_headers: }}";
+        let gate = Setup::echo().plugin("trapped", &wat, more).start();
+        assert_eq!(gate.h1().await.ask(get("/")).await.status, 503);
+        logs::wait("trapped", "may not call proxy_add_header_map_value, and on_denial is trap").await;
+    });
+}
+
+/// What is wrong with a rule is named where it stands.
+#[test]
+fn rules_that_cannot_be_read_are_refused() {
+    let wat = plugin(&[]);
+    for (rules, place, problem) in [
+        (
+            "proxy_http_call: {upstream: [a]}",
+            "proxy_http_call",
+            "upstream: there is no such key; did you mean \"upstreams\"?",
+        ),
+        ("proxy_http_call: {paths: [/a, b]}", "paths[1]", "\"b\" is no prefix of paths"),
+        (
+            "proxy_done: {names: [a]}",
+            "allowed_capabilities",
+            "proxy_done: this capability takes no rules; write {} behind it",
+        ),
+        ("proxy_log: {rate: 5/fortnight}", "proxy_log.rate", "no unit of time that is known"),
+    ] {
+        let more = format!("capability_restriction_config: {{allowed_capabilities: {{{rules}}}}}");
+        let error = Setup::echo().plugin("bad", &wat, &more).refusal();
+        assert!(error.starts_with("gateway.yaml:7:") && error.contains(place) && error.contains(problem), "{error}");
+    }
+}

@@ -1,0 +1,117 @@
+//! What a plugin asked for and may not have.
+
+use std::fmt;
+
+use super::rate::Flow;
+use crate::context::ContextId;
+use crate::plugin::Plugin;
+
+/// What happens when a plugin calls what it may not call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnDenial {
+    /// The hostcall answers: status 10, errno 76.
+    #[default]
+    Answer,
+    /// The VM ends, as with any trap.
+    Trap,
+}
+
+/// Something that a plugin asked for and may not have.
+#[derive(Clone, Copy)]
+pub struct Denial<'a> {
+    /// The plugin; none before one exists.
+    pub plugin: Option<&'a Plugin>,
+    /// The VM's id, which is that of its sandbox.
+    pub vm_id: &'a str,
+    /// The context that the call was about.
+    pub context: ContextId,
+    /// The hostcall or callback.
+    pub capability: &'static str,
+    /// The key of the rule that forbids it; none if the plugin does not have the capability.
+    pub rule: Option<&'static str>,
+    /// The argument, if a rule forbids it: a name, never a value. At most 64 bytes of it, with other bytes than
+    /// printable ASCII escaped; of a path nothing behind `?`.
+    pub argument: Option<&'a str>,
+}
+
+impl fmt::Display for Denial<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { capability, .. } = self;
+        match (self.rule, self.argument) {
+            (None, _) => write!(f, "denied {capability}: the plugin does not have this capability"),
+            (Some(rule), None) => write!(f, "denied {capability}: more than its rule `{rule}` allows"),
+            (Some(rule), Some(argument)) => {
+                write!(f, "denied {capability}: its rule `{rule}` does not allow \"{argument}\"")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Denial<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Denial<'_> {
+    /// An argument as [`Denial::argument`] has it.
+    pub(crate) fn redact(rule: &str, argument: &[u8]) -> String {
+        const SHOWN: usize = 64;
+        let end = argument.iter().position(|byte| *byte == b'?').filter(|_| rule == "paths");
+        let argument = end.and_then(|end| argument.get(..end)).unwrap_or(argument);
+        match argument.get(..SHOWN) {
+            Some(start) if argument.len() > SHOWN => format!("{}...", start.escape_ascii()),
+            _ => argument.escape_ascii().to_string(),
+        }
+    }
+}
+
+/// How often denials of a VM are logged: a plugin that insists does not fill the log.
+#[derive(Debug)]
+pub(crate) struct DenialLog {
+    flow: Flow,
+    left_out: u64,
+    /// All denials.
+    pub(crate) count: u64,
+}
+
+impl Default for DenialLog {
+    fn default() -> Self {
+        /// Lines at once; they fill again in as many seconds.
+        const LINES: u64 = 5;
+        Self { flow: Flow::new(LINES, LINES * 1_000_000_000), left_out: 0, count: 0 }
+    }
+}
+
+impl DenialLog {
+    /// Counts one; says how many were not logged before it, if this one is.
+    pub(crate) fn count(&mut self, now: u64) -> Option<u64> {
+        self.count += 1;
+        if self.flow.take(1, now) {
+            return Some(std::mem::take(&mut self.left_out));
+        }
+        self.left_out += 1;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_counted_and_not_logged() {
+        let mut log = DenialLog::default();
+        let logged = |log: &mut DenialLog, now| (0..100).filter_map(|_| log.count(now)).collect::<Vec<_>>();
+        assert_eq!(logged(&mut log, 0), [0; 5]);
+        assert_eq!(log.count(1_000_000_000), Some(95));
+        assert_eq!(log.count, 101);
+    }
+
+    #[test]
+    fn an_argument_shows_no_query_and_not_much() {
+        assert_eq!(Denial::redact("paths", b"/a?token=1"), "/a");
+        assert_eq!(Denial::redact("names", b"a?b\n"), "a?b\\n");
+        assert_eq!(Denial::redact("keys", &[b'k'; 65]), "k".repeat(64) + "...");
+    }
+}

@@ -1,0 +1,157 @@
+//! Names and globs, as rules list them.
+
+/// A list of patterns. A pattern is a name, in which `*` stands for any bytes, also none; one that
+/// begins with `!` takes away from what the others allow. If all take away, they do so from
+/// everything; an empty list allows nothing.
+#[derive(Debug)]
+pub(super) struct Patterns {
+    likeness: Likeness,
+    allowed: Vec<Pattern>,
+    except: Vec<Pattern>,
+}
+
+/// When two bytes are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// When they are equal.
+    Exact,
+    /// Letters without regard to case, as in names of headers and hosts.
+    Folded,
+    /// A dot of the pattern is also the zero byte between the segments of a property's path.
+    Dotted,
+}
+
+/// The bytes around the stars.
+#[derive(Debug)]
+struct Pattern {
+    start: Box<[u8]>,
+    /// Between stars, and after the last; `None` if there is no star.
+    rest: Option<(Vec<Box<[u8]>>, Box<[u8]>)>,
+}
+
+impl Patterns {
+    /// Reads a list.
+    pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>, likeness: Likeness) -> Self {
+        let (mut allowed, mut except) = (Vec::new(), Vec::new());
+        for text in texts {
+            match text.strip_prefix('!') {
+                Some(text) => except.push(Pattern::new(text)),
+                None => allowed.push(Pattern::new(text)),
+            }
+        }
+        if allowed.is_empty() && !except.is_empty() {
+            allowed.push(Pattern::new("*"));
+        }
+        Self { likeness, allowed, except }
+    }
+
+    /// Whether the list allows a name. It allocates nothing.
+    pub(super) fn allows(&self, name: &[u8]) -> bool {
+        let meets = |pattern: &Pattern| pattern.matches(name, self.likeness);
+        self.allowed.iter().any(meets) && !self.except.iter().any(meets)
+    }
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        let mut parts = text.split('*').map(|part| Box::from(part.as_bytes()));
+        let start = parts.next().unwrap_or_default();
+        let mut between: Vec<_> = parts.collect();
+        let rest = between.pop().map(|end| (between, end));
+        Self { start, rest }
+    }
+
+    fn matches(&self, name: &[u8], likeness: Likeness) -> bool {
+        /// A guest chooses names; looking for parts within them must not take its host long.
+        const MOST_SEARCHED: usize = 8 << 10;
+        let Some((start, name)) = name.split_at_checked(self.start.len()) else { return false };
+        if !likeness.same(&self.start, start) {
+            return false;
+        }
+        let Some((between, end)) = &self.rest else { return name.is_empty() };
+        let Some((mut middle, tail)) = name.len().checked_sub(end.len()).and_then(|at| name.split_at_checked(at))
+        else {
+            return false;
+        };
+        likeness.same(end, tail)
+            && between.iter().filter(|part| !part.is_empty()).all(|part| {
+                let mut windows = middle.windows(part.len()).take(MOST_SEARCHED);
+                let Some(at) = windows.position(|window| likeness.same(part, window)) else { return false };
+                middle = middle.get(at + part.len()..).unwrap_or_default();
+                true
+            })
+    }
+}
+
+impl Likeness {
+    fn same(self, pattern: &[u8], name: &[u8]) -> bool {
+        match self {
+            Self::Exact => pattern == name,
+            Self::Folded => pattern.eq_ignore_ascii_case(name),
+            Self::Dotted => {
+                let same = |(pattern, byte): (&u8, &u8)| pattern == byte || *pattern == b'.' && *byte == 0;
+                pattern.len() == name.len() && pattern.iter().zip(name).all(same)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn allows(texts: &[&str], name: &str) -> bool {
+        Patterns::new(texts.iter().copied(), Likeness::Exact).allows(name.as_bytes())
+    }
+
+    #[test]
+    fn stars_stand_for_any_bytes() {
+        for (pattern, yes, no) in [
+            ("a", &["a"][..], &["", "ab", "A"][..]),
+            ("*", &["", "a"], &[]),
+            ("a*", &["a", "ab"], &["", "ba"]),
+            ("*a", &["a", "ba"], &["", "ab"]),
+            ("a*b", &["ab", "axb", "abb"], &["a", "b", "aba"]),
+            ("a*a", &["aa", "aba"], &["a"]),
+            ("a*b*c", &["abc", "axbxc", "abbc"], &["ac", "acb", "abcx"]),
+            ("*b*", &["b", "abc"], &["", "ac"]),
+            ("a**b", &["ab", "axb"], &["a"]),
+        ] {
+            assert!(yes.iter().all(|name| allows(&[pattern], name)), "{pattern}");
+            assert!(!no.iter().any(|name| allows(&[pattern], name)), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_begins_with_an_exclamation_mark_takes_away() {
+        assert!(allows(&["x-*", "!x-secret"], "x-a") && !allows(&["x-*", "!x-secret"], "x-secret"));
+        assert!(allows(&["!cookie"], "host") && !allows(&["!cookie"], "cookie"), "from everything");
+        assert!(!allows(&[], "") && !allows(&[], "a"), "an empty list allows nothing");
+    }
+
+    #[test]
+    fn likeness_decides_what_is_the_same() {
+        let headers = Patterns::new(["X-*"], Likeness::Folded);
+        assert!(headers.allows(b"x-a") && headers.allows(b"X-A"));
+        let paths = Patterns::new(["request.headers.*", "a.b"], Likeness::Dotted);
+        assert!(paths.allows(b"request\0headers\0x") && paths.allows(b"a.b") && paths.allows(b"a\0b"));
+        assert!(!paths.allows(b"request\0headers") && !paths.allows(b"axb"));
+    }
+
+    /// The same by trying every split.
+    fn naive(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|at| naive(rest, &name[at..])),
+            Some((byte, rest)) => name.split_first().is_some_and(|(first, name)| first == byte && naive(rest, name)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_trying_everything(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {
+            prop_assert_eq!(allows(&[&pattern], &name), naive(pattern.as_bytes(), name.as_bytes()));
+        }
+    }
+}

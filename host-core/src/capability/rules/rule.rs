@@ -1,0 +1,269 @@
+//! The rules of one capability, compiled.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::super::pattern::{Likeness, Patterns};
+use super::super::rate::{Flow, Places, Store};
+use super::RuleError;
+use super::learned::Learned;
+use super::read;
+use super::schema::{Family, Key, Kind, Ruled};
+use crate::abi::MapType;
+
+/// What one capability may be used with.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    lists: Vec<(Key, Patterns)>,
+    prefixes: Option<Vec<Box<[u8]>>>,
+    statuses: Option<Vec<RangeInclusive<u16>>>,
+    /// So many calls in a time.
+    pub(crate) rate: Option<Flow>,
+    /// So many bytes in a time.
+    pub(crate) byte_rate: Option<Flow>,
+    /// So many calls at once.
+    pub(crate) in_flight: Option<Places>,
+    /// So many bytes that are kept.
+    pub(crate) store: Option<Store>,
+    /// So many in all.
+    pub(crate) count: Option<usize>,
+    learning: Option<(Family, Arc<Learned>)>,
+}
+
+pub(super) fn compile(ruled: &Ruled, keys: &BTreeMap<String, Vec<String>>) -> Result<Rule, RuleError> {
+    let mut rule = Rule::empty();
+    for (name, texts) in keys {
+        let Some((_, key, kind)) = ruled.keys.iter().find(|(known, ..)| known == name) else {
+            return Err(RuleError::at(name, 0, unknown(name, ruled)));
+        };
+        let single = || match texts.as_slice() {
+            [text] => Ok(text.as_str()),
+            _ => Err(RuleError::at(name, 0, "takes one value".to_owned())),
+        };
+        let at = |index: usize| move |problem| RuleError::at(name, index, problem);
+        let list = |likeness| (*key, Patterns::new(texts.iter().map(String::as_str), likeness));
+        match kind {
+            Kind::Names => rule.lists.push(list(Likeness::Exact)),
+            Kind::Folded => rule.lists.push(list(Likeness::Folded)),
+            Kind::Properties => rule.lists.push(list(Likeness::Dotted)),
+            Kind::Prefixes => {
+                let prefix = |(index, text): (usize, &String)| match text.starts_with('/') && is_plain(text.as_bytes())
+                {
+                    true => Ok(text.as_bytes().into()),
+                    false => Err(at(index)(format!(
+                        "{text:?} is no prefix of paths; begin it with / and leave out . and .."
+                    ))),
+                };
+                rule.prefixes = Some(texts.iter().enumerate().map(prefix).collect::<Result<_, _>>()?);
+            }
+            Kind::Statuses => {
+                let range = |(index, text): (usize, &String)| read::statuses(text).map_err(at(index));
+                rule.statuses = Some(texts.iter().enumerate().map(range).collect::<Result<_, _>>()?);
+            }
+            Kind::Rate => rule.rate = Some(read::rate(single()?).map_err(at(0))?),
+            Kind::ByteRate => rule.byte_rate = Some(read::byte_rate(single()?).map_err(at(0))?),
+            Kind::Size => rule.store = Some(Store::new(read::size(single()?).map_err(at(0))?)),
+            Kind::Number if *key == Key::InFlight => {
+                rule.in_flight = Some(Places::new(read::number(single()?).map_err(at(0))?));
+            }
+            Kind::Number => rule.count = Some(read::number(single()?).map_err(at(0))?),
+        }
+    }
+    Ok(rule)
+}
+
+impl Rule {
+    const fn empty() -> Self {
+        Self {
+            lists: Vec::new(),
+            prefixes: None,
+            statuses: None,
+            rate: None,
+            byte_rate: None,
+            in_flight: None,
+            store: None,
+            count: None,
+            learning: None,
+        }
+    }
+
+    pub(super) fn learning(family: Family, learned: Arc<Learned>) -> Self {
+        Self { learning: Some((family, learned)), ..Self::empty() }
+    }
+
+    /// Whether an argument is allowed. What no rule is about is.
+    pub(crate) fn allows(&self, key: Key, argument: &[u8]) -> bool {
+        self.learn(key, argument);
+        self.list(key).is_none_or(|list| list.allows(argument))
+    }
+
+    /// Whether a header of a map is allowed. If rules name maps, the others have no headers, as
+    /// far as the plugin is concerned, but for those of `other_maps`.
+    pub(crate) fn allows_header(&self, map: MapType, name: &[u8]) -> bool {
+        self.learn(Key::Map(map), name);
+        self.shows(map, name)
+    }
+
+    /// The same, of what is not asked for by its name.
+    pub(crate) fn shows(&self, map: MapType, name: &[u8]) -> bool {
+        match self.list(Key::Map(map)).or_else(|| self.list(Key::OtherMaps)) {
+            Some(list) => list.allows(name),
+            None => self.lists.is_empty(),
+        }
+    }
+
+    /// Notes that all headers of a map are used, while it is learned.
+    pub(crate) fn learn_all_headers(&self, map: MapType) {
+        self.learn(Key::Map(map), b"*");
+    }
+
+    /// Whether a path is allowed: whole segments of it are a prefix. A path that a server may read in
+    /// another way is not.
+    pub(crate) fn allows_path(&self, path: &[u8]) -> bool {
+        let path = path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+        let is_readable = is_plain(path) && path.len() <= 256 && path.iter().all(u8::is_ascii_graphic);
+        self.learn(Key::Paths, if is_readable { path } else { b"/" });
+        let Some(prefixes) = &self.prefixes else { return true };
+        is_plain(path) && prefixes.iter().any(|prefix| is_below(path, prefix))
+    }
+
+    pub(crate) fn allows_status(&self, status: u16) -> bool {
+        if self.learning.is_some() {
+            self.learn(Key::Statuses, status.to_string().as_bytes());
+        }
+        self.statuses.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(&status)))
+    }
+
+    fn list(&self, key: Key) -> Option<&Patterns> {
+        self.lists.iter().find(|(of, _)| *of == key).map(|(_, list)| list)
+    }
+
+    fn learn(&self, key: Key, argument: &[u8]) {
+        if let Some((family, learned)) = &self.learning {
+            learned.argument(*family, key, argument);
+        }
+    }
+}
+
+fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    let Some(rest) = path.strip_prefix(prefix) else { return false };
+    rest.is_empty() || prefix.ends_with(b"/") || rest.starts_with(b"/")
+}
+
+/// Whether a path means the same to every server: it begins with one slash, and has no segments that
+/// go nowhere or up, in any spelling.
+fn is_plain(path: &[u8]) -> bool {
+    let Some(rest) = path.strip_prefix(b"/") else { return false };
+    let hides_a_slash = |at: usize| {
+        let code = path.get(at..at + 3).unwrap_or_default();
+        code.eq_ignore_ascii_case(b"%2f") || code.eq_ignore_ascii_case(b"%5c")
+    };
+    let segments = rest.split(|byte| *byte == b'/');
+    let count = segments.clone().count();
+    !path.contains(&b'\\')
+        && !path.contains(&0)
+        && !(0..path.len()).any(hides_a_slash)
+        && segments.enumerate().all(|(index, segment)| match dots(segment) {
+            Some(1 | 2) => false,
+            _ => !segment.is_empty() || index + 1 == count,
+        })
+}
+
+/// How many dots a segment is, if it is nothing else.
+fn dots(mut segment: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    while !segment.is_empty() {
+        segment = match segment {
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
+            // Some servers cut off what follows a semicolon.
+            [b';', ..] => return Some(count),
+            _ => return None,
+        };
+        count += 1;
+    }
+    Some(count)
+}
+
+fn unknown(name: &str, ruled: &Ruled) -> String {
+    let names = ruled.keys.iter().map(|(name, ..)| *name);
+    let nearest = names.clone().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+    match nearest.filter(|nearest| strsim::jaro_winkler(name, nearest) > 0.8) {
+        Some(nearest) => format!("there is no such key; did you mean {nearest:?}?"),
+        None => format!("there is no such key; there are {}", names.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::texts;
+    use super::super::{Family, Rules};
+    use super::*;
+
+    fn path(prefix: &str, path: &str) -> bool {
+        let rules = Rules::new(&texts(&[("proxy_http_call", "paths", &[prefix])])).unwrap_or_default();
+        rules.get(Family::HttpCall).is_some_and(|rule| rule.allows_path(path.as_bytes()))
+    }
+
+    #[test]
+    fn a_path_is_below_a_prefix_of_whole_segments() {
+        for allowed in ["/check", "/check/", "/check/a", "/check?x=/../", "/check/..a", "/check/%41"] {
+            assert!(path("/check", allowed), "{allowed}");
+        }
+        for denied in ["/", "", "/checkout", "/Check", "check", "/a/check", "http://up/check", "//check"] {
+            assert!(!path("/check", denied), "{denied}");
+        }
+        assert!(path("/", "/") && path("/", "/a/b") && path("/check/", "/check/a") && !path("/check/", "/check"));
+    }
+
+    #[test]
+    fn a_path_that_a_server_may_read_in_another_way_is_not_allowed() {
+        for denied in [
+            "/check/../admin",
+            "/check/./a",
+            "/check/..",
+            "/check/%2e%2e/admin",
+            "/check/.%2E/admin",
+            "/check/..;/admin",
+            "/check//a",
+            "/check/%2fadmin",
+            "/check\\..\\admin",
+            "/check/%5cadmin",
+            "/check/a/../b",
+            "/check/\0",
+        ] {
+            assert!(!path("/check", denied), "{denied}");
+        }
+    }
+
+    #[test]
+    fn maps_that_no_rule_names_are_empty() {
+        let rules =
+            Rules::new(&texts(&[("proxy_get_header_map_value", "request_headers", &["X-*"])])).unwrap_or_default();
+        let allows = |rules: &Rules, map, name: &str| {
+            rules.get(Family::ReadHeaders).is_none_or(|rule| rule.allows_header(map, name.as_bytes()))
+        };
+        assert!(allows(&rules, MapType::RequestHeaders, "x-a") && !allows(&rules, MapType::RequestHeaders, "y"));
+        assert!(!allows(&rules, MapType::ResponseHeaders, "x-a"));
+        let others = texts(&[
+            ("proxy_get_header_map_value", "request_headers", &["!cookie"]),
+            ("proxy_get_header_map_value", "other_maps", &["*"]),
+        ]);
+        let rules = Rules::new(&others).unwrap_or_default();
+        assert!(
+            allows(&rules, MapType::ResponseHeaders, "cookie") && !allows(&rules, MapType::RequestHeaders, "cookie")
+        );
+        assert!(allows(&rules, MapType::RequestHeaders, "host"));
+    }
+
+    #[test]
+    fn prefixes_and_single_values_are_judged() {
+        let error = |key: &str, values: &[&str]| {
+            Rules::new(&texts(&[("proxy_http_call", key, values)])).err().map(|error| (error.key, error.index))
+        };
+        assert_eq!(error("paths", &["/a", "b"]), Some(("paths".to_owned(), 1)));
+        assert_eq!(error("rate", &["1/s", "2/s"]), Some(("rate".to_owned(), 0)));
+        assert_eq!(error("in_flight", &["many"]), Some(("in_flight".to_owned(), 0)));
+        assert_eq!(error("in_flight", &["2"]), None);
+    }
+}

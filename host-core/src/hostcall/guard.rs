@@ -1,0 +1,181 @@
+//! Whether the rules of a plugin allow the arguments of a hostcall. A plugin without rules for it pays one
+//! look at its rules; one with rules pays no allocation.
+
+use crate::abi::{MapType, Status, pairs};
+use crate::capability::rate::Place;
+use crate::capability::{Family, Key, Rule};
+use crate::headers::Headers;
+use crate::hostcall::{Failure, HostcallId};
+use crate::shared::Queue;
+use crate::vm_state::VmState;
+
+/// A callout that is about to be made.
+pub(super) struct Callout<'a> {
+    pub(super) family: Family,
+    pub(super) id: HostcallId,
+    pub(super) upstream: &'a str,
+}
+
+impl Callout<'_> {
+    /// The upstream, before anything else is said about it.
+    pub(super) fn upstream(&self, vm: &mut VmState) -> Result<(), Failure> {
+        argument(vm, self.family, self.id, Key::Upstreams, "upstreams", self.upstream.as_bytes())
+    }
+
+    /// Method, path and authorities of an HTTP request: each that its headers name.
+    pub(super) fn head(&self, vm: &mut VmState, headers: &Headers) -> Result<(), Failure> {
+        let Some(rule) = vm.rule(self.family) else { return Ok(()) };
+        let refused = headers.iter().find_map(|(name, value)| match name {
+            b":method" => (!rule.allows(Key::Methods, value)).then_some(("methods", value)),
+            b":path" => (!rule.allows_path(value)).then_some(("paths", value)),
+            b":authority" | b"host" => (!allows_authority(rule, value)).then_some(("authorities", value)),
+            _ => None,
+        });
+        match refused {
+            Some((key, value)) => Err(vm.refuse(self.id, key, Some(value))),
+            None => Ok(()),
+        }
+    }
+
+    /// Service and method of a gRPC request, and the authority that its target names.
+    pub(super) fn method(&self, vm: &mut VmState, method: &str, authority: Option<&str>) -> Result<(), Failure> {
+        argument(vm, self.family, self.id, Key::Methods, "methods", method.as_bytes())?;
+        let Some((rule, authority)) = vm.rule(self.family).zip(authority) else { return Ok(()) };
+        if allows_authority(rule, authority.as_bytes()) {
+            return Ok(());
+        }
+        Err(vm.refuse(self.id, "authorities", Some(authority.as_bytes())))
+    }
+
+    /// How often and how many at once; a place that the callout takes until it ends.
+    pub(super) fn place(&self, vm: &mut VmState) -> Result<Option<Place>, Failure> {
+        let Some(rule) = vm.rule(self.family) else { return Ok(None) };
+        let place = match &rule.in_flight {
+            None => None,
+            Some(places) => match places.take() {
+                None => return Err(vm.refuse(self.id, "in_flight", None)),
+                place => place,
+            },
+        };
+        rate(vm, self.family, self.id, 1)?;
+        Ok(place)
+    }
+}
+
+/// A name that rules may list.
+#[inline]
+pub(super) fn argument(
+    vm: &mut VmState,
+    family: Family,
+    id: HostcallId,
+    key: Key,
+    key_name: &'static str,
+    argument: &[u8],
+) -> Result<(), Failure> {
+    if vm.rule(family).is_none_or(|rule| rule.allows(key, argument)) {
+        return Ok(());
+    }
+    Err(vm.refuse(id, key_name, Some(argument)))
+}
+
+/// How often.
+pub(super) fn rate(vm: &mut VmState, family: Family, id: HostcallId, count: u64) -> Result<(), Failure> {
+    let Some(rate) = vm.rule(family).and_then(|rule| rule.rate.as_ref()) else { return Ok(()) };
+    if rate.take(count, vm.host().monotonic_clock()) {
+        return Ok(());
+    }
+    Err(vm.refuse(id, "rate", None))
+}
+
+/// Whether a header may be read. One that may not be is absent, and asking for it is told as a denial.
+#[inline]
+pub(super) fn may_read(vm: &mut VmState, map: MapType, name: &[u8]) -> Result<bool, Failure> {
+    if vm.rule(Family::ReadHeaders).is_none_or(|rule| rule.allows_header(map, name)) {
+        return Ok(true);
+    }
+    vm.deny(HostcallId::proxy_get_header_map_value, Some((map_name(map), Some(name))))?;
+    Ok(false)
+}
+
+/// Whether a header may be written.
+#[inline]
+pub(super) fn write(vm: &mut VmState, id: HostcallId, map: MapType, name: &[u8]) -> Result<(), Failure> {
+    if vm.rule(Family::WriteHeaders).is_none_or(|rule| rule.allows_header(map, name)) {
+        return Ok(());
+    }
+    Err(vm.refuse(id, map_name(map), Some(name)))
+}
+
+/// What becomes of a map if a plugin sets it whole: what it may not read stays, and what it may not write
+/// must be as it was.
+pub(super) fn set_pairs(vm: &mut VmState, map: MapType, new: Headers) -> Result<Headers, Failure> {
+    const ID: HostcallId = HostcallId::proxy_set_header_map_pairs;
+    let (read, write) = (vm.rule(Family::ReadHeaders), vm.rule(Family::WriteHeaders));
+    if read.is_none() && write.is_none() {
+        return Ok(new);
+    }
+    let may_read = |name: &[u8]| read.is_none_or(|rule| rule.allows_header(map, name));
+    let may_write = |name: &[u8]| write.is_none_or(|rule| rule.allows_header(map, name));
+    let empty = Headers::new();
+    let old = vm.map(map).unwrap_or(&empty);
+    let changed = |name: &[u8]| !old.get_all(name).eq(new.get_all(name));
+    let of_old = old.iter().filter(|(name, _)| may_read(name));
+    let refused = of_old.chain(new.iter()).map(|(name, _)| name).find(|name| !may_write(name) && changed(name));
+    if let Some(name) = refused.map(<[u8]>::to_vec) {
+        return Err(vm.refuse(ID, map_name(map), Some(&name)));
+    }
+    let mut merged = Headers::new();
+    // What it may not read and has set anew, it may write, or it would have been refused.
+    for (name, value) in old.iter().filter(|(name, _)| !may_read(name) && new.get(name).is_none()).chain(new.iter()) {
+        merged.add(name, value);
+    }
+    let fits = merged.len() <= pairs::MAX_COUNT && merged.serialized_len() <= pairs::MAX_BYTES;
+    if fits { Ok(merged) } else { Err(Status::BadArgument.into()) }
+}
+
+/// A queue, by its name and the id that it is registered under.
+pub(super) fn queue(vm: &mut VmState, family: Family, id: HostcallId, queue: &Queue) -> Result<(), Failure> {
+    argument(vm, family, id, Key::VmIds, "vm_ids", queue.vm_id().as_bytes())?;
+    argument(vm, family, id, Key::Names, "names", queue.name())
+}
+
+/// Sets shared data, if the plugin may keep so many bytes.
+pub(super) fn set_data(vm: &mut VmState, key: &[u8], value: &[u8], cas: u32) -> Result<(), Failure> {
+    let store = vm.rule(Family::SetData).and_then(|rule| rule.store.as_ref());
+    let mut is_full = false;
+    let result = vm.space.set(key, value, cas, |before| {
+        let Some(store) = store else { return Ok(None) };
+        let kept = store.keep(key.len().saturating_add(value.len()), before);
+        is_full = kept.is_none();
+        kept.map(Some).ok_or(Status::InternalFailure)
+    });
+    if is_full {
+        return Err(vm.refuse(HostcallId::proxy_set_shared_data, "bytes", None));
+    }
+    Ok(result?)
+}
+
+/// The key of a map's rules.
+fn map_name(map: MapType) -> &'static str {
+    match map {
+        MapType::RequestHeaders => "request_headers",
+        MapType::RequestTrailers => "request_trailers",
+        MapType::ResponseHeaders => "response_headers",
+        MapType::ResponseTrailers => "response_trailers",
+        MapType::GrpcReceiveInitialMetadata => "grpc_initial_metadata",
+        MapType::GrpcReceiveTrailingMetadata => "grpc_trailing_metadata",
+        MapType::HttpCallResponseHeaders => "call_headers",
+        MapType::HttpCallResponseTrailers => "call_trailers",
+    }
+}
+
+/// A host's name with a dot behind it is the same host.
+fn allows_authority(rule: &Rule, authority: &[u8]) -> bool {
+    let end = authority.iter().rposition(|byte| *byte == b':').unwrap_or(authority.len());
+    let (host, port) = authority.split_at_checked(end).unwrap_or((authority, b""));
+    match host.strip_suffix(b".") {
+        // Only what is spelt oddly is put together anew.
+        Some(host) => rule.allows(Key::Authorities, &[host, port].concat()),
+        None => rule.allows(Key::Authorities, authority),
+    }
+}

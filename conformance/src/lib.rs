@@ -6,6 +6,7 @@
 //! A case asserts exact values and panics when they differ. Whatever a handler decides by itself is
 //! tested in the core, without an engine.
 
+pub mod answers;
 mod case;
 mod cases;
 pub mod differential;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS, HostcallId};
+use portcullis_conformance::answers::{self, LISTED};
 use portcullis_conformance::{Case, GAPS, TOPICS};
 
 type Check = fn() -> Result<(), String>;
@@ -16,6 +17,7 @@ const META: &[(&str, Check)] = &[
     ("a_case_calls_the_hostcalls_that_it_names", a_case_calls_the_hostcalls_that_it_names),
     ("every_hostcall_is_named_by_a_case", every_hostcall_is_named_by_a_case),
     ("gaps_name_cases_and_reasons", gaps_name_cases_and_reasons),
+    ("every_answer_that_is_listed_is_driven_and_no_other", every_answer_that_is_listed_is_driven_and_no_other),
 ];
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
                 // Trials outlive this function's borrows, and the process outlives the engine.
                 let engine: &'static dyn AnyEngine = Box::leak(engine);
                 trials.extend(cases().map(|(path, case)| trial(engine, path, case)));
+                trials.extend(answer_trials(engine));
             }
             Err(error) => trials.push(Trial::test(format!("{}::starts", info.name), move || Err(error.into()))),
         }
@@ -52,6 +55,24 @@ fn trial(engine: &'static dyn AnyEngine, path: String, case: &'static Case) -> T
             Err(_) => Ok(()),
         }
     })
+}
+
+fn answer_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> {
+    let rows = answers::rows().map(move |row| {
+        Trial::test(format!("{}::answers::{}", engine.name(), row.name()), move || {
+            row.run(engine);
+            Ok(())
+        })
+    });
+    let denied = answers::denied().map(move |denied| {
+        let answers::Denied { hostcall, answer } = denied;
+        let name = format!("{}::answers::{hostcall}_answers_{answer}_when_it_is_denied", engine.name());
+        Trial::test(name, move || {
+            denied.run(engine);
+            Ok(())
+        })
+    });
+    rows.chain(denied)
 }
 
 fn names_are_unique_and_say_where_the_rule_stands() -> Result<(), String> {
@@ -85,6 +106,27 @@ fn every_hostcall_is_named_by_a_case() -> Result<(), String> {
     let covered: HashSet<HostcallId> = cases().flat_map(|(_, case)| case.hostcalls.iter().copied()).collect();
     match HOSTCALLS.iter().find(|decl| !covered.contains(&decl.id)) {
         Some(decl) => Err(format!("no case names {}", decl.name)),
+        None => Ok(()),
+    }
+}
+
+fn every_answer_that_is_listed_is_driven_and_no_other() -> Result<(), String> {
+    if let Some(decl) = HOSTCALLS.iter().find(|decl| !LISTED.iter().any(|(id, _)| *id == decl.id)) {
+        return Err(format!("{} is not listed", decl.name));
+    }
+    let mut names = HashSet::new();
+    if let Some(row) = answers::rows().find(|row| !names.insert(row.name())) {
+        return Err(format!("{} is there twice", row.name()));
+    }
+    let rows = answers::rows().map(|row| (row.hostcall(), row.answer));
+    let driven: HashSet<_> = rows.chain(answers::denied().map(|denied| (denied.hostcall, denied.answer))).collect();
+    let listed: HashSet<_> =
+        LISTED.iter().flat_map(|(id, answers)| answers.iter().map(|answer| (*id, *answer))).collect();
+    if let Some((id, answer)) = listed.difference(&driven).next() {
+        return Err(format!("no row drives {id} to its answer {answer}"));
+    }
+    match driven.difference(&listed).next() {
+        Some((id, answer)) => Err(format!("a row drives {id} to {answer}, which is not listed")),
         None => Ok(()),
     }
 }

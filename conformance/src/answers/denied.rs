@@ -1,0 +1,53 @@
+//! What a plugin gets that does not have the capability.
+#![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
+
+use portcullis::core::{AbiVersion, AnyEngine, Bytecode, Capabilities, HostcallId, Plugin, ValType};
+
+use super::LISTED;
+use crate::prelude;
+use crate::running::{Running, Setup};
+
+/// A hostcall that is denied, and its answer then.
+#[derive(Clone, Copy, Debug)]
+pub struct Denied {
+    /// The hostcall.
+    pub hostcall: HostcallId,
+    /// The answer.
+    pub answer: i32,
+}
+
+/// Each hostcall that a capability restricts and that answers a number.
+pub fn denied() -> impl Iterator<Item = Denied> {
+    LISTED.iter().filter_map(|(hostcall, answers)| {
+        let answer = *answers.iter().find(|answer| matches!(**answer, 10 | 76))?;
+        Some(Denied { hostcall: *hostcall, answer })
+    })
+}
+
+impl Denied {
+    /// Calls it with zeros, from a plugin with every right but this.
+    ///
+    /// # Panics
+    /// It is not denied.
+    pub fn run(&self, engine: &dyn AnyEngine) {
+        let Self { hostcall, answer } = *self;
+        let zero = |ty: &ValType| format!("({ty}.const 0)");
+        let zeros: String = hostcall.decl().params.iter().map(zero).collect();
+        let marker = match hostcall.decl().until {
+            AbiVersion::V0_1_0 => "(func (export \"proxy_abi_version_0_1_0\"))",
+            _ => "",
+        };
+        // It may be the right to log that it lacks.
+        let guest = format!(
+            "{marker}(func (export \"proxy_on_tick\") (param i32)
+                (if (i32.ne (call ${hostcall} {zeros}) (i32.const {answer})) (then unreachable)))"
+        );
+        let wasm = wat::parse_str(prelude::module(&[hostcall], &guest)).unwrap();
+        let bytecode = Bytecode::judge(&wasm).unwrap();
+        let plugin = Plugin { capabilities: Capabilities::ALL.without(hostcall), ..Plugin::new("test") };
+        let setup = Setup { plugin, ..Setup::default() };
+        let mut guest = Running::start(&*engine.load(&bytecode).unwrap(), bytecode.abi, setup).unwrap();
+        assert_eq!(guest.tick(), Ok(()), "another answer than {answer}");
+        assert_eq!(guest.vm.state().denials(), 1);
+    }
+}

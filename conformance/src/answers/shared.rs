@@ -1,0 +1,60 @@
+//! Shared data and queues.
+
+use super::Stage::{RequestHeaders, Tick, TickWithoutRoom};
+use super::{Row, row};
+
+pub(super) const ROWS: &[Row] = &[
+    row(Tick, "proxy_set_shared_data 'k' 'v' 0; proxy_get_shared_data 'k' 0 4 64", 0, "a_value"),
+    row(Tick, "proxy_set_shared_data 'k' '' 0; proxy_get_shared_data 'k' 0 4 0", 0, "an_empty_value_and_address_0"),
+    row(Tick, "proxy_get_shared_data 'k' 0 4 64", 1, "an_absent_key"),
+    row(Tick, "proxy_get_shared_data -16 16 0 4 64", 6, "a_key_beyond_memory"),
+    row(Tick, "proxy_set_shared_data 'k' 'v' 0; proxy_get_shared_data 'k' 0 4 65533", 6, "nowhere_for_the_version"),
+    row(Tick, "proxy_set_shared_data 'k' 'v' 0", 0, "any_version"),
+    row(Tick, "proxy_set_shared_data 'k' 'v' 7", 0, "a_version_of_an_absent_key"),
+    row(
+        Tick,
+        "proxy_set_shared_data 'k' 'v' 0; proxy_get_shared_data 'k' 0 4 64; proxy_set_shared_data 'k' 'w' @64",
+        0,
+        "the_version_there_is",
+    ),
+    row(Tick, "proxy_set_shared_data 'k' 'v' 0; proxy_set_shared_data 'k' 'v' -1", 8, "another_version"),
+    row(TickWithoutRoom, "proxy_set_shared_data 'k' 'v' 0", 10, "no_room"),
+    row(Tick, "proxy_set_shared_data -16 16 'v' 0", 6, "a_key_beyond_memory"),
+    row(Tick, "proxy_set_shared_data 'k' -16 16 0", 6, "a_value_beyond_memory"),
+    row(Tick, "proxy_register_shared_queue 'q' 64", 0, "a_queue"),
+    row(RequestHeaders, "proxy_register_shared_queue 'q' 64", 0, "from_a_stream_for_its_root"),
+    row(TickWithoutRoom, "proxy_register_shared_queue 'q' 64; proxy_register_shared_queue 'r' 64", 10, "too_many"),
+    row(Tick, "proxy_register_shared_queue -16 16 64", 6, "a_name_beyond_memory"),
+    row(Tick, "proxy_register_shared_queue 'q' 65533", 6, "nowhere_for_the_id"),
+    row(Tick, "proxy_register_shared_queue 'q' 64; proxy_resolve_shared_queue '' 'q' 68", 0, "its_own_vm_id"),
+    row(Tick, "proxy_resolve_shared_queue '' 'q' 68", 1, "an_unknown_name"),
+    row(Tick, "proxy_resolve_shared_queue 'vm' 'q' 68", 1, "an_unknown_vm_id"),
+    row(Tick, "proxy_resolve_shared_queue -16 16 'q' 68", 6, "a_vm_id_beyond_memory"),
+    row(Tick, "proxy_resolve_shared_queue '' -16 16 68", 6, "a_name_beyond_memory"),
+    row(Tick, "proxy_resolve_shared_queue '' 'q' 65533", 6, "nowhere_for_the_id"),
+    row(Tick, "proxy_register_shared_queue 'q' 64; proxy_enqueue_shared_queue @64 'i'", 0, "an_item"),
+    row(Tick, "proxy_enqueue_shared_queue 0 'i'", 1, "id_0"),
+    row(Tick, "proxy_enqueue_shared_queue 77 'i'", 1, "an_unknown_id"),
+    row(TickWithoutRoom, "proxy_register_shared_queue 'q' 64; proxy_enqueue_shared_queue @64 'i'", 10, "no_room"),
+    row(Tick, "proxy_enqueue_shared_queue 0 -16 16", 6, "an_item_beyond_memory"),
+    row(
+        Tick,
+        "proxy_register_shared_queue 'q' 64; proxy_enqueue_shared_queue @64 'i'; proxy_dequeue_shared_queue @64 0 4",
+        0,
+        "an_item",
+    ),
+    row(
+        Tick,
+        "proxy_register_shared_queue 'q' 64; proxy_enqueue_shared_queue @64 ''; proxy_dequeue_shared_queue @64 0 4",
+        0,
+        "an_empty_item",
+    ),
+    row(Tick, "proxy_dequeue_shared_queue 77 0 4", 1, "an_unknown_id"),
+    row(Tick, "proxy_register_shared_queue 'q' 64; proxy_dequeue_shared_queue @64 0 4", 7, "nothing_in_it"),
+    row(
+        Tick,
+        "proxy_register_shared_queue 'q' 64; proxy_dequeue_shared_queue @64 65533 4",
+        6,
+        "nowhere_for_the_address",
+    ),
+];

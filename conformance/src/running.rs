@@ -22,6 +22,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// What it may use.
     pub limits: Limits,
+    /// Whether its plugins may act on each other's contexts.
+    pub any_effective_context: bool,
     /// What it shares with others that get the same.
     pub shared: Shared,
     /// What its plugin may call beyond the ABI.
@@ -35,6 +37,7 @@ impl Default for Setup {
             configuration: Bytes::new(),
             environment: Vec::new(),
             limits: Limits::default(),
+            any_effective_context: false,
             shared: Shared::default(),
             foreign: ForeignFunctions::default(),
         }
@@ -110,8 +113,16 @@ impl Running {
     /// # Errors
     /// The VM or the plugin does not start.
     pub fn start(module: &dyn AnyModule, abi: AbiVersion, setup: Setup) -> Result<Self, StartError> {
-        let Setup { plugin, configuration, environment, limits, shared, foreign } = setup;
-        let config = VmConfig { configuration, environment, limits, shared, foreign, ..VmConfig::new(abi) };
+        let Setup { plugin, configuration, environment, limits, any_effective_context, shared, foreign } = setup;
+        let config = VmConfig {
+            configuration,
+            environment,
+            limits,
+            any_effective_context,
+            shared,
+            foreign,
+            ..VmConfig::new(abi)
+        };
         let recorder = Recorder::default();
         let mut vm = Vm::start(module, config, Box::new(recorder.clone()))?;
         let root = vm.add_plugin(Arc::new(plugin))?;

@@ -30,6 +30,8 @@ pub struct PluginSpec {
     pub vm_configuration: Bytes,
     /// What WASI shows as the environment, `(key, value)`.
     pub environment: Vec<(String, String)>,
+    /// Whether it may act on contexts of other plugins of its VM.
+    pub any_effective_context: bool,
     /// What its VM may use.
     pub limits: Limits,
 }
@@ -106,7 +108,14 @@ impl Module {
 impl PluginSpec {
     /// A plugin alone with its code: no VM configuration, no environment, default limits.
     pub fn new(plugin: Plugin, module: Arc<Module>) -> Self {
-        Self { plugin, module, vm_configuration: Bytes::new(), environment: Vec::new(), limits: Limits::default() }
+        Self {
+            plugin,
+            module,
+            vm_configuration: Bytes::new(),
+            environment: Vec::new(),
+            any_effective_context: false,
+            limits: Limits::default(),
+        }
     }
 
     /// The identity of the VM that it runs in.
@@ -118,6 +127,7 @@ impl PluginSpec {
             engine: self.module.engine,
             limits: &self.limits,
             environment: &self.environment,
+            any_effective_context: self.any_effective_context,
             capabilities: self.plugin.capabilities,
         }
         .key()

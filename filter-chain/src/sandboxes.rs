@@ -186,6 +186,7 @@ impl Sandboxes {
             rules: spec.plugin.rules.clone(),
             exports: spec.module.exports(),
             limits: spec.limits.clone(),
+            any_effective_context: spec.any_effective_context,
             vm_id: spec.plugin.vm_id.clone(),
             shared: self.shared.clone(),
             foreign: self.foreign.clone(),

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_core::{
-    Access, Action, Body, CallId, CallOutcome, Direction, ForeignFunctions, GrpcId, Headers, Host, LocalResponse,
-    LookupId, Shared, SharedStreamInfo, Wake, lock,
+    Access, Action, Body, CallId, CallOutcome, Compatibility, Direction, ForeignFunctions, GrpcId, Headers, Host,
+    LocalResponse, LookupId, Shared, SharedStreamInfo, Wake, lock,
 };
 use slab::Slab;
 
@@ -220,10 +220,16 @@ impl Worker {
         let count = self.streams.get(stream.0).map_or(0, |state| state.plugins.len());
         for index in 0..count {
             if self.ensure_context(stream, index) {
+                if self.ends_before_log(stream, index) {
+                    self.end_stream(stream, index);
+                }
                 self.log(stream, index);
             }
         }
         for index in 0..count {
+            if !self.ends_before_log(stream, index) {
+                self.end_stream(stream, index);
+            }
             self.delete_stream(stream, index);
         }
         self.run(Some(stream));
@@ -266,14 +272,28 @@ impl Worker {
         self.after_call(vm_index, result.is_err());
     }
 
+    /// Whether a plugin is told of the end before it logs (spec: `proxy_on_done`; deployed hosts log first).
+    fn ends_before_log(&self, stream: StreamId, index: usize) -> bool {
+        let plugin = self.streams.get(stream.0).and_then(|state| state.plugins.get(index));
+        let loaded = plugin.and_then(|plugin| self.sandboxes.plugins.get(plugin.plugin));
+        loaded.is_some_and(|loaded| loaded.plugin.compatibility == Compatibility::Spec)
+    }
+
+    fn end_stream(&mut self, stream: StreamId, index: usize) {
+        let plugin = self.streams.get(stream.0).and_then(|state| state.plugins.get(index));
+        let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context?, plugin.vm))) else { return };
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        let result = sandbox.vm.on_done(context);
+        self.after_call(vm, result.is_err());
+    }
+
     fn delete_stream(&mut self, stream: StreamId, index: usize) {
         let plugin = self.streams.get_mut(stream.0).and_then(|state| state.plugins.get_mut(index));
         let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context.take()?, plugin.vm))) else { return };
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         sandbox.contexts.remove(&context);
-        let done = sandbox.vm.on_done(context);
         let deleted = sandbox.vm.delete(context);
-        self.after_call(vm, done.and(deleted).is_err());
+        self.after_call(vm, deleted.is_err());
         self.sandboxes.drop_if_unused(vm);
     }
 }

@@ -5,7 +5,9 @@ mod common;
 use common::{Bench, answering, call_out, plugin, recorder, set_tick, ticking};
 use portcullis_chain::{Effect, PluginSpec};
 use portcullis_core::testing::Script;
-use portcullis_core::{CallOutcome, CallbackId, Capabilities, Direction, HostcallId, LocalResponse, MapType, entry};
+use portcullis_core::{
+    CallOutcome, CallbackId, Capabilities, Compatibility, Direction, HostcallId, LocalResponse, MapType, entry,
+};
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 const END: [&str; 6] = ["a: log", "b: log", "a: done", "a: delete", "b: done", "b: delete"];
@@ -31,6 +33,15 @@ fn every_stream_is_logged_and_then_deleted() {
     assert_eq!(bench.effects(), ["request done", "response :status=404 end"]);
     assert_eq!(bench.finish(), END, "the proxy answered");
     assert_eq!(bench.finish(), [""; 0], "once");
+}
+
+#[test]
+fn a_plugin_that_is_made_for_the_specification_ends_before_it_logs() {
+    let [mut a, b] = two();
+    a.plugin.compatibility = Compatibility::Spec;
+    let mut bench = Bench::new(&[a, b]);
+    bench.request(true);
+    assert_eq!(bench.finish(), ["a: done", "a: log", "b: log", "a: delete", "b: done", "b: delete"]);
 }
 
 #[test]

@@ -48,6 +48,7 @@ impl Compiler {
             rules: rights.rules,
             on_denial: rights.on_denial,
             allow_on_headers_stop_iteration: plugin.allow_on_headers_stop_iteration,
+            compatibility: plugin.compatibility,
             failure_policy: match plugin.failure_policy {
                 config::FailurePolicy::Closed => FailurePolicy::Closed,
                 config::FailurePolicy::Open => FailurePolicy::Open,
@@ -58,6 +59,7 @@ impl Compiler {
             vm_configuration: Bytes::copy_from_slice(&vm.configuration),
             environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             limits: vm.limits.clone(),
+            any_effective_context: vm.any_effective_context,
             ..PluginSpec::new(own, module)
         })
     }

@@ -37,7 +37,7 @@ pub trait Host: Send {
 pub trait Metric: Send + Sync {
     /// Adds to a counter or gauge. A counter is only given positive numbers.
     fn add(&self, delta: i64);
-    /// Sets a gauge, or notes a value in a histogram.
+    /// Sets a gauge or a counter, or notes a value in a histogram.
     fn record(&self, value: u64);
     /// The value of a counter or gauge.
     fn value(&self) -> u64;

@@ -25,6 +25,8 @@ pub struct Plugin {
     /// Whether `StopIteration` from a headers callback holds the headers alone, so that body
     /// callbacks still come. If not, it stops the whole direction.
     pub allow_on_headers_stop_iteration: bool,
+    /// Whose ways it is made for, where they differ.
+    pub compatibility: Compatibility,
     /// What becomes of streams when its VM has failed.
     pub failure_policy: FailurePolicy,
 }
@@ -41,9 +43,29 @@ impl Plugin {
             rules: Rules::NONE,
             on_denial: OnDenial::Answer,
             allow_on_headers_stop_iteration: false,
+            compatibility: Compatibility::Envoy,
             failure_policy: FailurePolicy::Closed,
         }
     }
+}
+
+/// Whose ways a plugin is made for, where deployed hosts and the specification differ and a plugin can tell.
+///
+/// | | `Envoy` | `Spec` |
+/// |---|---|---|
+/// | the end of an HTTP stream | `proxy_on_log`, then `proxy_on_done` | `proxy_on_done`, then `proxy_on_log` |
+/// | `proxy_get_buffer_bytes` and `_status` of a stream's buffer that is not there | Ok and empty | `NotFound` |
+/// | `proxy_record_metric` of a counter | adds | sets |
+/// | `proxy_set_shared_data` with a version of a key that there is not | Ok | `CasMismatch` |
+///
+/// Every SDK survives each of these answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Compatibility {
+    /// As Envoy 1.40 does.
+    #[default]
+    Envoy,
+    /// As the specification of ABI 0.2.1 says.
+    Spec,
 }
 
 /// What becomes of streams when the VM of a plugin has failed.

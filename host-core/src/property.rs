@@ -1,9 +1,9 @@
 //! Properties (spec: `proxy_get_property`): attributes of a stream by path, in Envoy's encodings.
 
-use crate::abi::{Status, pairs};
-use crate::headers::Headers;
+use crate::abi::Status;
 use crate::plugin::Plugin;
 use crate::stream_info::StreamInfo;
+use crate::visible::Visible;
 
 /// Where a property is looked up.
 pub(crate) struct Scope<'a> {
@@ -11,12 +11,12 @@ pub(crate) struct Scope<'a> {
     pub(crate) stream: Option<Stream<'a>>,
 }
 
-/// The stream of a scope, with the maps that the plugin holds now.
+/// The stream of a scope, with the maps that the plugin holds now, as far as it may see them.
 pub(crate) struct Stream<'a> {
     pub(crate) info: &'a StreamInfo,
-    pub(crate) request_headers: Option<&'a Headers>,
-    pub(crate) response_headers: Option<&'a Headers>,
-    pub(crate) response_trailers: Option<&'a Headers>,
+    pub(crate) request_headers: Option<Visible<'a>>,
+    pub(crate) response_headers: Option<Visible<'a>>,
+    pub(crate) response_trailers: Option<Visible<'a>>,
 }
 
 /// Writes the value of a property to `out`.
@@ -77,7 +77,7 @@ enum Value<'a> {
     Uint(u64),
     Int(i64),
     Bool(bool),
-    Map(&'a Headers),
+    Map(Visible<'a>),
 }
 
 impl Value<'_> {
@@ -89,7 +89,7 @@ impl Value<'_> {
             Self::Uint(value) => out.extend_from_slice(&value.to_le_bytes()),
             Self::Int(value) => out.extend_from_slice(&value.to_le_bytes()),
             Self::Bool(value) => out.push(u8::from(*value)),
-            Self::Map(headers) => pairs::encode(headers, out),
+            Self::Map(headers) => headers.encode(out),
         }
     }
 }
@@ -101,7 +101,7 @@ impl<'a> Stream<'a> {
             b"response" => self.response(name, key),
             b"source" => address(self.info.source, name),
             b"destination" => address(self.info.destination, name),
-            b"upstream" => address(self.info.upstream, name),
+            b"upstream" => self.upstream(name),
             b"connection" => self.connection(name),
             b"xds" => match name {
                 b"cluster_name" => self.info.cluster_name.as_deref().map(Value::Text),
@@ -131,6 +131,7 @@ impl<'a> Stream<'a> {
             b"duration" => self.info.duration.and_then(|ns| i64::try_from(ns).ok()).map(Value::Int),
             b"size" => i64::try_from(self.info.request_size).ok().map(Value::Int),
             b"total_size" => total_size(self.info.request_size, headers),
+            b"headers_bytes" => total_size(0, headers),
             _ => None,
         }
     }
@@ -144,10 +145,13 @@ impl<'a> Stream<'a> {
             b"code_details" => self.info.response_details.as_deref().map(Value::Text),
             b"size" => self.info.response_code.and_then(|_| i64::try_from(size).ok()).map(Value::Int),
             b"total_size" => self.info.response_code.and_then(|_| total_size(size, self.response_headers)),
+            b"headers_bytes" => total_size(0, self.response_headers),
+            b"flags" => self.info.response_code.and_then(|_| int(self.info.response_flags)),
+            b"backend_latency" => self.info.backend_latency.and_then(int),
             b"grpc_status" => {
                 let maps = [self.response_trailers, self.response_headers];
-                let text = maps.into_iter().flatten().find_map(|map| map.get_str("grpc-status"));
-                text.and_then(|text| text.parse().ok()).map(Value::Int)
+                let text = maps.into_iter().flatten().find_map(|map| map.get(b"grpc-status"));
+                text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).map(Value::Int)
             }
             _ => None,
         }
@@ -163,9 +167,20 @@ impl<'a> Stream<'a> {
         }
     }
 
+    fn upstream(&'a self, name: &[u8]) -> Option<Value<'a>> {
+        let attempts = self.info.upstream_attempts;
+        match name {
+            b"local_address" => address(self.info.upstream_local, b"address"),
+            b"num_endpoints" => self.info.upstream_endpoints.map(Value::Uint),
+            b"request_attempt_count" => Some(Value::Uint(attempts)).filter(|_| attempts > 0),
+            b"transport_failure_reason" => self.info.upstream_failure.as_deref().map(Value::Text),
+            _ => address(self.info.upstream, name),
+        }
+    }
+
     /// Path and query of the request.
     fn split_path(&'a self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
-        let path = self.request_headers?.get(b":path")?;
+        let path = self.request_headers.as_ref()?.get(b":path")?;
         match path.iter().position(|byte| *byte == b'?') {
             None => Some((path, None)),
             Some(at) => Some((path.get(..at)?, path.get(at + 1..))),
@@ -173,12 +188,16 @@ impl<'a> Stream<'a> {
     }
 }
 
-fn map<'a>(headers: Option<&'a Headers>, key: Option<&[u8]>) -> Option<Value<'a>> {
+fn map<'a>(headers: Option<Visible<'a>>, key: Option<&[u8]>) -> Option<Value<'a>> {
     let headers = headers?;
     match key {
         None => Some(Value::Map(headers)),
         Some(key) => headers.get(key).map(Value::Bytes),
     }
+}
+
+fn int(value: u64) -> Option<Value<'static>> {
+    i64::try_from(value).ok().map(Value::Int)
 }
 
 fn address(address: Option<std::net::SocketAddr>, name: &[u8]) -> Option<Value<'static>> {
@@ -189,20 +208,22 @@ fn address(address: Option<std::net::SocketAddr>, name: &[u8]) -> Option<Value<'
     }
 }
 
-fn total_size(body: u64, headers: Option<&Headers>) -> Option<Value<'static>> {
+fn total_size(body: u64, headers: Option<Visible<'_>>) -> Option<Value<'static>> {
     let headers: usize = headers?.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let total = body.checked_add(u64::try_from(headers).ok()?)?;
-    i64::try_from(total).ok().map(Value::Int)
+    int(body.checked_add(u64::try_from(headers).ok()?)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::MapType;
+    use crate::headers::Headers;
 
     fn get(info: &StreamInfo, path: &str) -> Result<Vec<u8>, Status> {
         let plugin = Plugin { root_id: "r".into(), ..Plugin::new("p") };
         let headers: Headers = [(":path", "/a?b=c"), ("x-id", "7")].into_iter().collect();
-        let stream = Stream { info, request_headers: Some(&headers), response_headers: None, response_trailers: None };
+        let headers = Visible { headers: &headers, map: MapType::RequestHeaders, rule: None };
+        let stream = Stream { info, request_headers: Some(headers), response_headers: None, response_trailers: None };
         let mut out = Vec::new();
         read(&Scope { plugin: &plugin, stream: Some(stream) }, path.replace('.', "\0").as_bytes(), &mut out)
             .map(|()| out)
@@ -221,9 +242,32 @@ mod tests {
         assert_eq!(get(&info, "connection.id"), Ok(9u64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "connection.mtls"), Ok(vec![0]));
         assert_eq!(get(&info, "response.code"), Err(Status::NotFound), "not to be had yet");
+        assert_eq!(get(&info, "request.headers_bytes"), Ok(16i64.to_le_bytes().to_vec()));
+        assert_eq!(get(&info, "upstream.request_attempt_count"), Err(Status::NotFound), "not sent yet");
         assert_eq!(get(&info, "request.nothing"), Err(Status::NotFound));
         assert_eq!(get(&info, "request"), Err(Status::SerializationFailure));
         assert_eq!(get(&info, ""), Err(Status::SerializationFailure));
+    }
+
+    #[test]
+    fn what_is_known_of_the_upstream_is_there_when_it_is_known() {
+        let info = StreamInfo {
+            upstream_local: "127.0.0.1:9".parse().ok(),
+            upstream_endpoints: Some(2),
+            upstream_attempts: 1,
+            upstream_failure: Some("connection refused".to_owned()),
+            backend_latency: Some(5),
+            response_flags: crate::response_flag::UPSTREAM_CONNECTION_FAILURE,
+            response_code: Some(503),
+            ..StreamInfo::default()
+        };
+        assert_eq!(get(&info, "upstream.local_address"), Ok(b"127.0.0.1:9".to_vec()));
+        assert_eq!(get(&info, "upstream.num_endpoints"), Ok(2u64.to_le_bytes().to_vec()));
+        assert_eq!(get(&info, "upstream.request_attempt_count"), Ok(1u64.to_le_bytes().to_vec()));
+        assert_eq!(get(&info, "upstream.transport_failure_reason"), Ok(b"connection refused".to_vec()));
+        assert_eq!(get(&info, "upstream.address"), Err(Status::NotFound));
+        assert_eq!(get(&info, "response.backend_latency"), Ok(5i64.to_le_bytes().to_vec()));
+        assert_eq!(get(&info, "response.flags"), Ok(32i64.to_le_bytes().to_vec()));
     }
 
     #[test]

@@ -37,6 +37,19 @@ pub struct StreamInfo {
     pub response_details: Option<String>,
     /// The address of the upstream that was chosen.
     pub upstream: Option<SocketAddr>,
+    /// Our own address on the connection to it.
+    pub upstream_local: Option<SocketAddr>,
+    /// How many servers its cluster has.
+    pub upstream_endpoints: Option<u64>,
+    /// How often the request was sent to an upstream.
+    pub upstream_attempts: u64,
+    /// Why no connection with an upstream came about.
+    pub upstream_failure: Option<String>,
+    /// From the request's first byte to the upstream until the response's last from there, in nanoseconds, once
+    /// that is known.
+    pub backend_latency: Option<u64>,
+    /// What went wrong, as Envoy's response flags: one of [`response_flag`]. 0 for nothing.
+    pub response_flags: u64,
     /// The cluster that the route names.
     pub cluster_name: Option<String>,
     /// The route that was chosen.
@@ -51,6 +64,20 @@ pub struct StreamInfo {
     pub response_trailers: Option<Headers>,
     /// What plugins have set.
     pub filter_state: FilterState,
+}
+
+/// Bits of `response.flags`, as Envoy numbers them.
+pub mod response_flag {
+    /// The upstream took too long (UT).
+    pub const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
+    /// No connection with the upstream came about (UF).
+    pub const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
+    /// The connection with the upstream broke (UC).
+    pub const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
+    /// No route takes the request (NR).
+    pub const NO_ROUTE_FOUND: u64 = 1 << 8;
+    /// The client went away (DC).
+    pub const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
 }
 
 /// What plugins set with `proxy_set_property`, by raw path; bounded.

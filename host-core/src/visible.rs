@@ -5,13 +5,14 @@ use crate::capability::Rule;
 use crate::headers::Headers;
 
 /// A header map as far as a plugin may see it: what its rules hide is in no value, pair, size or count.
+#[derive(Clone, Copy)]
 pub(crate) struct Visible<'a> {
     pub(crate) headers: &'a Headers,
     pub(crate) map: MapType,
     pub(crate) rule: Option<&'a Rule>,
 }
 
-impl Visible<'_> {
+impl<'a> Visible<'a> {
     /// How many values.
     pub(crate) fn len(&self) -> usize {
         match self.rule {
@@ -36,17 +37,26 @@ impl Visible<'_> {
         }
     }
 
+    /// Appends it to `out`, as pairs.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        if let Some(rule) = self.rule {
+            rule.learn_all_headers(self.map);
+        }
+        let start = out.len();
+        out.resize(start + self.serialized_len(), 0);
+        if let Some(place) = out.get_mut(start..) {
+            self.encode_into(place);
+        }
+    }
+
     /// The first value of a name.
-    pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.headers.get(name).filter(|_| self.shows(name))
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.headers.get(name).filter(|_| self.rule.is_none_or(|rule| rule.allows_header(self.map, name)))
     }
 
     /// The entries in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.headers.iter().filter(|(name, _)| self.shows(name))
-    }
-
-    fn shows(&self, name: &[u8]) -> bool {
-        self.rule.is_none_or(|rule| rule.shows(self.map, name))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let Self { headers, map, rule } = *self;
+        headers.iter().filter(move |(name, _)| rule.is_none_or(|rule| rule.shows(map, name)))
     }
 }

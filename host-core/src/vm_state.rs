@@ -48,6 +48,9 @@ pub struct VmConfig {
     pub limits: Limits,
     /// The id under which it shares data and queues.
     pub vm_id: String,
+    /// Whether a plugin may act on contexts of the other plugins of this VM, as deployed hosts let it; off by
+    /// default. Its rights stay its own.
+    pub any_effective_context: bool,
     /// With which VMs it shares, and how much.
     pub shared: Shared,
     /// What its plugins may call beyond the ABI.
@@ -68,6 +71,7 @@ impl VmConfig {
             exports: Capabilities::NONE,
             limits: Limits::default(),
             vm_id: String::new(),
+            any_effective_context: false,
             shared: Shared::default(),
             foreign: ForeignFunctions::default(),
             wake: None,
@@ -281,7 +285,7 @@ impl VmState {
             BufferType::DownstreamData => self.stream_data(StreamKind::Tcp, Direction::Request),
             BufferType::UpstreamData => self.stream_data(StreamKind::Tcp, Direction::Response),
             BufferType::GrpcReceiveBuffer => {
-                self.received().and_then(|received| received.message.as_ref()).map_or(Buffer::Empty, Buffer::Bytes)
+                self.received().and_then(|received| received.message.as_ref()).map_or(self.absent(), Buffer::Bytes)
             }
             BufferType::HttpCallResponseBody => {
                 self.call_response().map_or(Buffer::Unavailable, |response| Buffer::Body(&response.body))
@@ -331,7 +335,12 @@ impl VmState {
         let stream = self.acting_stream().filter(|stream| stream.kind == kind);
         let half = stream.map(|stream| stream.half_ref(direction));
         let body = half.filter(|half| !half.continued).and_then(|half| half.body.as_ref());
-        body.map_or(Buffer::Empty, Buffer::Body)
+        body.map_or(self.absent(), Buffer::Body)
+    }
+
+    /// A buffer that there is at other times.
+    fn absent(&self) -> Buffer<'_> {
+        if self.keeps_to_spec() { Buffer::Unavailable } else { Buffer::Empty }
     }
 
     /// A queue that this VM may know: one of its own id, or one that it has asked for by name.

@@ -132,6 +132,28 @@ fn a_hidden_header_is_in_no_value_pair_size_or_count() {
 }
 
 #[test]
+fn a_hidden_header_is_in_no_property_either() {
+    let rules: &[(&str, &str, &[&str])] = &[("proxy_get_header_map_value", "request_headers", &["!x-id", "!:path"])];
+    let get = |caller: &mut NullCaller<'_>, path: &str| {
+        let (pointer, len) = caller.put(path.replace('.', "\0").as_bytes());
+        caller.bytes(|caller, p, l| entry::proxy_get_property(caller, pointer, len, p, l))
+    };
+    headers(rules, move |caller| {
+        for hidden in ["request.path", "request.url_path", "request.query", "request.headers.X-ID"] {
+            assert_eq!(get(caller, hidden), Err(1), "{hidden}");
+        }
+        assert_eq!(get(caller, "request.method"), Ok(b"GET".to_vec()));
+        let mut visible = self::get("/p?q");
+        visible.remove(b"x-id");
+        visible.remove(b":path");
+        assert_eq!(get(caller, "request.headers"), Ok(pairs(&visible)));
+        let bytes: usize = visible.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert_eq!(get(caller, "request.headers_bytes"), Ok((bytes as u64).to_le_bytes().to_vec()));
+        assert_eq!(get(caller, "request.total_size"), Ok((bytes as u64).to_le_bytes().to_vec()));
+    });
+}
+
+#[test]
 fn a_map_that_no_rule_names_is_empty() {
     let mut started = Setup::new()
         .ruled(&[("proxy_get_header_map_pairs", "request_headers", &["*"])])

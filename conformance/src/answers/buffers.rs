@@ -1,6 +1,6 @@
 //! Buffers.
 
-use super::Stage::{CallResponse, Configure, Downstream, ForeignFunction, GrpcMessage, RequestBody, Tick};
+use super::Stage::{CallResponse, Configure, Downstream, ForeignFunction, GrpcMessage, RequestBody, Tick, TickOfSpec};
 use super::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -42,4 +42,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Tick, "proxy_set_buffer_bytes 7 0 0 'x'", 1, "the_plugins_configuration_elsewhere"),
     row(Tick, "proxy_set_buffer_bytes 9 0 0 'x'", 2, "a_buffer_above_the_last"),
     row(RequestBody, "proxy_set_buffer_bytes 0 0 0 -16 16", 6, "data_beyond_memory"),
+    row(TickOfSpec, "proxy_get_buffer_bytes 0 0 1 0 4", 1, "a_body_that_is_not_there_by_the_spec"),
+    row(TickOfSpec, "proxy_get_buffer_bytes 5 0 1 0 4", 1, "a_message_that_is_not_there_by_the_spec"),
+    row(TickOfSpec, "proxy_get_buffer_status 3 64 68", 1, "data_that_are_not_there_by_the_spec"),
 ];

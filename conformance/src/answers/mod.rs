@@ -51,6 +51,8 @@ pub enum Stage {
     TickWithoutRoom,
     /// In a tick, after `proxy_on_done` asked for time.
     TickOfPending,
+    /// In a tick of a plugin that is made for the specification, and not for Envoy.
+    TickOfSpec,
     /// In a tick of a plugin of ABI 0.1.0.
     TickOf010,
     /// In the headers of a request with `x-id: 7`, `:path: /` and an empty header `empty`.

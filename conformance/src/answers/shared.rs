@@ -1,6 +1,6 @@
 //! Shared data and queues.
 
-use super::Stage::{RequestHeaders, Tick, TickWithoutRoom};
+use super::Stage::{RequestHeaders, Tick, TickOfSpec, TickWithoutRoom};
 use super::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -57,4 +57,5 @@ pub(super) const ROWS: &[Row] = &[
         6,
         "nowhere_for_the_address",
     ),
+    row(TickOfSpec, "proxy_set_shared_data 'k' 'v' 7", 8, "a_version_of_an_absent_key_by_the_spec"),
 ];

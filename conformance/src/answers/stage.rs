@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use portcullis::core::{
-    Access, Action, AnyEngine, Body, Bytecode, CallOutcome, CallResponse, Direction, ForeignFunctions, GrpcEvent,
-    Headers, Limits, Plugin, Shared, SharedLimits, Status,
+    Access, Action, AnyEngine, Body, Bytecode, CallOutcome, CallResponse, Compatibility, Direction, ForeignFunctions,
+    GrpcEvent, Headers, Limits, Plugin, Shared, SharedLimits, Status,
 };
 
 use super::script::{self, Guest, TEXTS};
@@ -31,7 +31,8 @@ fn setup_for(at: Stage) -> Setup {
         .with("fails", |_| Err(Status::BadArgument))
         .with("cannot", |_| Err(Status::SerializationFailure))
         .with("breaks", |_| Err(Status::InternalFailure));
-    let plugin = Plugin { configuration: Bytes::from_static(b"{}"), ..Plugin::new("test") };
+    let compatibility = if at == Stage::TickOfSpec { Compatibility::Spec } else { Compatibility::Envoy };
+    let plugin = Plugin { configuration: Bytes::from_static(b"{}"), compatibility, ..Plugin::new("test") };
     let setup = Setup { foreign, plugin, environment: vec![("K".to_owned(), "v".to_owned())], ..Setup::default() };
     if at != Stage::TickWithoutRoom {
         return setup;
@@ -79,7 +80,7 @@ fn guest(row: &Row) -> String {
 fn export(at: Stage) -> (&'static str, &'static str, Option<i32>) {
     match at {
         Stage::Configure => ("proxy_on_configure", " i32 i32", Some(1)),
-        Stage::Tick | Stage::TickWithoutRoom | Stage::TickOfPending | Stage::TickOf010 => {
+        Stage::Tick | Stage::TickWithoutRoom | Stage::TickOfPending | Stage::TickOfSpec | Stage::TickOf010 => {
             ("proxy_on_tick", " i32", None)
         }
         Stage::RequestHeaders => ("proxy_on_request_headers", " i32 i32 i32", Some(0)),
@@ -105,7 +106,7 @@ const GRPC_STREAM: &str = "proxy_grpc_stream 'auth' 'S' 'M' '' 64";
 fn enter(guest: &mut Running, at: Stage) {
     match at {
         Stage::Configure => {}
-        Stage::Tick | Stage::TickWithoutRoom | Stage::TickOf010 => guest.tick().unwrap(),
+        Stage::Tick | Stage::TickWithoutRoom | Stage::TickOfSpec | Stage::TickOf010 => guest.tick().unwrap(),
         Stage::TickOfPending => {
             assert_eq!(guest.vm.end_root(guest.root), Ok(false));
             guest.tick().unwrap();

@@ -5,9 +5,10 @@ use std::time::Duration;
 use portcullis::core::HostcallId::{
     proxy_get_header_map_value, proxy_set_effective_context, proxy_set_tick_period_milliseconds,
 };
-use portcullis::core::{Action, Plugin, StreamInfo};
+use portcullis::core::{Action, Capabilities, Direction, Plugin, StreamInfo};
 
 use crate::case::Case;
+use crate::running::Setup;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -93,6 +94,35 @@ pub(super) const CASES: &[Case] = &[
             assert_eq!(guest.tick(), Ok(()));
             assert_eq!((guest.actions(), guest.vm.tick_period(root)), (vec![Action::SetTick { root }], None));
             assert_eq!(guest.seen(), ["0", "0", "0"]);
+        },
+    },
+    Case {
+        name: "another_plugins_context_may_be_chosen_where_the_vm_allows_it_but_not_its_rights",
+        guest: r#"
+            (data (i32.const 1024) "a")
+            (func $get (call $answer (call $proxy_get_header_map_value
+                (i32.const 0) (i32.const 1024) (i32.const 1) (i32.const 0) (i32.const 4))))
+            (func (export "proxy_on_tick") (param i32)
+                (call $report (call $proxy_set_effective_context (i32.const 3)))
+                (call $get)
+                (call $report (call $proxy_set_effective_context (i32.const 77))))
+        "#,
+        hostcalls: &[proxy_get_header_map_value, proxy_set_effective_context],
+        spec: "host#proxy_set_effective_context",
+        run: |case, engine| {
+            for (capabilities, seen) in [
+                (Capabilities::ALL, &["0", "0", "1", "1", "2"][..]),
+                (Capabilities::ALL.without(proxy_get_header_map_value), &["0", "10", "-1", "2"]),
+            ] {
+                let plugin = Plugin { capabilities, ..Plugin::new("test") };
+                let setup = Setup { plugin, any_effective_context: true, ..Setup::default() };
+                let mut guest = case.start_with(engine, setup);
+                let other = guest.vm.add_plugin(Plugin::new("other").into()).unwrap();
+                let stream = guest.vm.create_stream(other, StreamInfo::default().into_shared()).unwrap();
+                guest.lend(stream, Direction::Request, &[("a", "1")]);
+                assert_eq!(guest.tick(), Ok(()));
+                assert_eq!(guest.seen(), seen);
+            }
         },
     },
 ];

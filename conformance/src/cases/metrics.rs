@@ -3,8 +3,10 @@
 use portcullis::core::HostcallId::{
     proxy_define_metric, proxy_get_metric, proxy_increment_metric, proxy_record_metric,
 };
+use portcullis::core::{Compatibility, Plugin};
 
 use crate::case::Case;
+use crate::running::Setup;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -57,5 +59,27 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[proxy_define_metric, proxy_increment_metric, proxy_record_metric, proxy_get_metric],
         spec: "host#proxy_increment_metric",
         run: |case, engine| assert_eq!(case.tick(engine), ["2", "0", "2", "2", "1", "2", "1", "1"]),
+    },
+    Case {
+        name: "a_recorded_counter_grows_or_is_set_as_its_plugin_is_made_for",
+        guest: r#"
+            (data (i32.const 1024) "c")
+            (func (export "proxy_on_tick") (param i32)
+                (drop (call $proxy_define_metric (i32.const 0) (i32.const 1024) (i32.const 1) (i32.const 1032)))
+                (drop (call $proxy_record_metric (i32.load (i32.const 1032)) (i64.const 5)))
+                (drop (call $proxy_record_metric (i32.load (i32.const 1032)) (i64.const 3)))
+                (drop (call $proxy_get_metric (i32.load (i32.const 1032)) (i32.const 1040)))
+                (call $report64 (i64.load (i32.const 1040))))
+        "#,
+        hostcalls: &[proxy_define_metric, proxy_record_metric, proxy_get_metric],
+        spec: "v0.2.1#proxy_record_metric",
+        run: |case, engine| {
+            for (compatibility, value) in [(Compatibility::Envoy, "8"), (Compatibility::Spec, "3")] {
+                let plugin = Plugin { compatibility, ..Plugin::new("test") };
+                let mut guest = case.start_with(engine, Setup { plugin, ..Setup::default() });
+                assert_eq!(guest.tick(), Ok(()));
+                assert_eq!(guest.seen(), [value], "{compatibility:?}");
+            }
+        },
     },
 ];

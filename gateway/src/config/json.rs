@@ -1,6 +1,6 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
-use portcullis::core::OnDenial;
+use portcullis::core::{Compatibility, OnDenial};
 use serde_json::{Map, Value, json};
 
 use super::capabilities::Restriction;
@@ -135,6 +135,10 @@ fn plugin(plugin: &Plugin) -> Value {
             "base_interval": duration::format(plugin.reload_backoff.base_interval),
             "max_interval": duration::format(plugin.reload_backoff.max_interval),
         }},
+        "compatibility": match plugin.compatibility {
+            Compatibility::Envoy => "envoy",
+            Compatibility::Spec => "spec",
+        },
         "capability_restriction_config": plugin.restriction.as_ref().map(restriction),
         "allow_on_headers_stop_iteration": plugin.allow_on_headers_stop_iteration,
     })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis::core::Compatibility;
+
 use super::any;
 use super::capabilities::{self, Restriction};
 use super::document::Read;
@@ -30,6 +32,8 @@ pub struct Plugin {
     pub restriction: Option<Restriction>,
     /// Whether `StopIteration` on headers lets the body go on to the plugin.
     pub allow_on_headers_stop_iteration: bool,
+    /// Whose ways the plugin is made for.
+    pub compatibility: Compatibility,
     /// Where the plugin is defined.
     pub origin: Origin,
 }
@@ -91,6 +95,7 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
         reload.mapping(&["backoff"])?.or("backoff", Backoff::default(), backoff)
     });
     let restriction = mapping.optional("capability_restriction_config", capabilities::read);
+    let compatibility = mapping.or("compatibility", Compatibility::Envoy, |whose| whose.one_of(COMPATIBILITY));
     let stop_iteration = mapping.or("allow_on_headers_stop_iteration", false, wrapped_boolean);
     Ok(Plugin {
         name: name?,
@@ -101,6 +106,7 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
         reload_backoff: reload_backoff?,
         restriction: restriction?.flatten(),
         allow_on_headers_stop_iteration: stop_iteration?,
+        compatibility: compatibility?,
         origin: value.origin(),
     })
 }
@@ -114,8 +120,11 @@ const KEYS: &[&str] = &[
     "failure_policy",
     "reload_config",
     "capability_restriction_config",
+    "compatibility",
     "allow_on_headers_stop_iteration",
 ];
+
+const COMPATIBILITY: &[(&str, Compatibility)] = &[("envoy", Compatibility::Envoy), ("spec", Compatibility::Spec)];
 
 /// The names of `failure_policy`; None leaves it to `fail_open`.
 const POLICIES: &[(&str, Option<FailurePolicy>)] = &[

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portcullis::core::Compatibility;
+
 use super::*;
 
 /// The smallest block of a plugin.
@@ -78,6 +80,7 @@ fn a_plugin_as_envoy_has_it() {
         failure_policy: FAIL_RELOAD
         reload_config: {backoff: {base_interval: 0.25s}}
         allow_on_headers_stop_iteration: {value: true}
+        compatibility: spec
         capability_restriction_config:
           allowed_capabilities:
             proxy_log: {}
@@ -91,11 +94,12 @@ fn a_plugin_as_envoy_has_it() {
     let (base_interval, max_interval) = (Duration::from_millis(250), Duration::from_millis(2500));
     assert_eq!(plugin.reload_backoff, Backoff { base_interval, max_interval });
     assert!(plugin.allow_on_headers_stop_iteration);
+    assert_eq!((plugin.compatibility, plugin.vm.any_effective_context), (Compatibility::Spec, false));
     let allowed = plugin.restriction.unwrap().allowed;
     let place = |name: &Located| (name.value.clone(), name.origin.line, name.origin.column);
     let places: Vec<_> = allowed.iter().map(|allowed| place(&allowed.name)).collect();
     let place = |name: &str, line, column| (name.to_owned(), line, column);
-    assert_eq!(places, [place("proxy_log", 15, 13), place("fd_write", 16, 13)]);
+    assert_eq!(places, [place("proxy_log", 16, 13), place("fd_write", 17, 13)]);
     assert_eq!(plugin.origin.path, "listeners[0].plugins[0]");
 }
 

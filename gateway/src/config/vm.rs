@@ -30,6 +30,8 @@ pub struct VmConfig {
     pub environment: Environment,
     /// What it may use.
     pub limits: Limits,
+    /// Whether its plugins may act on each other's contexts.
+    pub any_effective_context: bool,
 }
 
 /// Where the bytes of a module are.
@@ -65,6 +67,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let configuration = mapping.or("configuration", Vec::new(), any::read);
     let environment = mapping.or("environment_variables", Environment::default(), environment::read);
     let limits = mapping.or("limits", Limits::default(), limits::read);
+    let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
     for (key, why) in IGNORED {
         let ignored = mapping.get(key).map(|flag| (flag, flag.boolean()));
         if let Some((flag, Ok(true))) = ignored {
@@ -78,6 +81,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         configuration: configuration?,
         environment: environment?,
         limits: limits?,
+        any_effective_context: effective?,
     })
 }
 
@@ -88,9 +92,13 @@ const KEYS: &[&str] = &[
     "configuration",
     "environment_variables",
     "limits",
+    "effective_context",
     "allow_precompiled",
     "nack_on_code_cache_miss",
 ];
+
+/// Whose contexts `proxy_set_effective_context` may choose.
+const EFFECTIVE_CONTEXT: &[(&str, bool)] = &[("plugin", false), ("vm", true)];
 
 /// Keys that Envoy has and that change nothing here.
 const IGNORED: &[(&str, &str)] = &[

@@ -15,7 +15,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
-use portcullis::core::{Body, Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
+use portcullis::core::{Body, Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock, response_flag};
 use portcullis::{StreamEffect, StreamId, local_response};
 use tokio::time::Sleep;
 
@@ -27,7 +27,7 @@ use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::body::{Cut, ResponseBody};
 use crate::worker::route::rewrite;
 use crate::worker::upstream::{Answer, AnswerBody};
-use crate::worker::{Context, callout};
+use crate::worker::{Context, callout, told};
 
 /// Where a request arrived.
 pub(super) struct Arrival {
@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
     upstream: UpstreamState,
     timeout: Option<Pin<Box<Sleep>>>,
     started: std::time::Instant,
+    /// When the request was sent to its upstream.
+    sent: Option<std::time::Instant>,
     head_request: bool,
     out: Outgoing,
 }
@@ -132,6 +134,7 @@ impl Exchange {
             upstream: UpstreamState::Idle,
             timeout: None,
             started: std::time::Instant::now(),
+            sent: None,
             head_request: parts.method == http::Method::HEAD,
             out: Outgoing::default(),
             context,
@@ -273,6 +276,7 @@ impl Exchange {
         let parts = convert::to_request(headers);
         drop(info);
         let (Some(route), Some(upstream)) = (route, upstream) else {
+            lock(&self.info).response_flags |= response_flag::NO_ROUTE_FOUND;
             return self.reply(local_response(404, "route_not_found", ""));
         };
         let mut parts = match parts {
@@ -285,11 +289,8 @@ impl Exchange {
         if let Some(uri) = rewrite(route, &parts.uri) {
             parts.uri = uri;
         }
-        {
-            let mut info = lock(&self.info);
-            info.cluster_name = Some(route.cluster.clone());
-            info.route_name = Some(route.name.clone());
-        }
+        told::sent(&self.info, route, upstream);
+        self.sent = Some(std::time::Instant::now());
         let body = if end {
             QueueBody::empty()
         } else {
@@ -346,6 +347,7 @@ impl Exchange {
         let Some(timeout) = &mut self.timeout else { return Poll::Pending };
         ready!(timeout.as_mut().poll(cx));
         self.timeout = None;
+        lock(&self.info).response_flags |= response_flag::UPSTREAM_REQUEST_TIMEOUT;
         self.reply(local_response(504, "response_timeout", "upstream request timeout"));
         Poll::Ready(())
     }
@@ -358,14 +360,11 @@ impl Exchange {
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
-                {
-                    let mut info = lock(&self.info);
-                    info.upstream = body.address();
-                    info.response_details = Some("via_upstream".to_owned());
-                }
+                told::answered(&self.info, &body);
                 let end = body.is_end_stream();
                 if end {
                     self.timeout = None;
+                    told::complete(&self.info, self.sent);
                 } else {
                     self.upstream = UpstreamState::Answering(body);
                 }
@@ -433,7 +432,10 @@ impl Exchange {
         }
         match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             Some(Ok(frame)) => {
-                let end = body.is_end_stream();
+                let end = body.is_end_stream() || frame.is_trailers();
+                if end {
+                    told::complete(&self.info, self.sent);
+                }
                 match frame.into_data() {
                     Ok(data) => worker.body(self.stream, Direction::Response, Body::from(data), end),
                     Err(frame) => {
@@ -454,6 +456,7 @@ impl Exchange {
                 self.upstream_failed(&error);
             }
             None => {
+                told::complete(&self.info, self.sent);
                 (self.upstream, self.timeout) = (UpstreamState::Idle, None);
                 worker.body(self.stream, Direction::Response, Body::new(), true);
             }
@@ -463,6 +466,7 @@ impl Exchange {
 
     fn upstream_failed(&self, error: &UpstreamError) {
         tracing::debug!(%error, reason = error.reason(), "upstream failed");
+        told::failed(&self.info, error);
         let response = local_response(503, error.reason(), &callout::before_headers(error));
         self.reply(response);
     }
@@ -475,7 +479,7 @@ impl Drop for Exchange {
             let mut info = lock(&self.info);
             info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
             if !self.is_sent() && self.out.cut.is_none() {
-                info.response_details = Some("downstream_remote_disconnect".to_owned());
+                told::abandoned(&mut info);
             }
         }
         self.context.wakers.borrow_mut().remove(&self.stream);

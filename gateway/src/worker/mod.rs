@@ -13,6 +13,7 @@ mod grpc;
 mod pump;
 mod route;
 mod tcp;
+mod told;
 mod upstream;
 
 use std::cell::{Cell, RefCell};

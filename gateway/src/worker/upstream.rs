@@ -24,7 +24,7 @@ pub(crate) enum Upstream {
     /// The built-in echo.
     Echo,
     /// Servers, and how long a request to them may take.
-    Pool { cluster: pool::Cluster, timeout: Duration, http2: bool },
+    Pool { cluster: pool::Cluster, endpoints: usize, timeout: Duration, http2: bool },
 }
 
 /// A connection for a TCP stream.
@@ -49,7 +49,8 @@ pub(super) enum AnswerBody {
 impl Upstream {
     pub(super) fn new(cluster: &Cluster) -> Self {
         let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self::Echo };
-        let endpoints = servers.endpoints.iter().map(ToString::to_string).collect();
+        let endpoints: Vec<_> = servers.endpoints.iter().map(ToString::to_string).collect();
+        let count = endpoints.len();
         let config = pool::ClusterConfig {
             protocol: match servers.protocol {
                 Protocol::Http1 => UpstreamProtocol::Http1,
@@ -60,7 +61,7 @@ impl Upstream {
             ..pool::ClusterConfig::new(cluster.name.clone(), endpoints)
         };
         let http2 = config.protocol == UpstreamProtocol::Http2;
-        Self::Pool { cluster: pool::Cluster::new(config), timeout: servers.request_timeout, http2 }
+        Self::Pool { cluster: pool::Cluster::new(config), endpoints: count, timeout: servers.request_timeout, http2 }
     }
 
     /// Sends a request; nothing happens before the answer is polled.
@@ -102,6 +103,14 @@ impl Upstream {
         matches!(self, Self::Pool { http2: true, .. })
     }
 
+    /// How many servers it has; the echo is none.
+    pub(super) fn endpoints(&self) -> Option<u64> {
+        match self {
+            Self::Echo => None,
+            Self::Pool { endpoints, .. } => Some(*endpoints as u64),
+        }
+    }
+
     /// How long a request may take that sets no limit of its own.
     pub(super) fn timeout(&self) -> Option<Duration> {
         match self {
@@ -112,11 +121,11 @@ impl Upstream {
 }
 
 impl AnswerBody {
-    /// The address of the server that answered.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
+    /// The address of the server that answered, and our own on that connection.
+    pub(super) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {
             Self::Echo(_) => None,
-            Self::Pool(body) => Some(body.remote_addr()),
+            Self::Pool(body) => Some((body.remote_addr(), body.local_addr())),
         }
     }
 }

@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod local_responses;
 mod policies;
+mod properties;
 mod quickstart;
 mod rewrite;
 mod rights;

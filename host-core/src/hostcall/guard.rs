@@ -141,11 +141,15 @@ pub(super) fn queue(vm: &mut VmState, family: Family, id: HostcallId, queue: &Qu
 
 /// Sets shared data, if the plugin may keep so many bytes.
 pub(super) fn set_data(vm: &mut VmState, key: &[u8], value: &[u8], cas: u32) -> Result<(), Failure> {
+    let must_exist = cas != 0 && vm.keeps_to_spec();
     let store = vm.rule(Family::SetData).and_then(|rule| rule.store.as_ref());
     let mut is_full = false;
-    let result = vm.space.set(key, value, cas, |before| {
+    let result = vm.space.set(key, value, cas, |entry| {
+        if must_exist && entry.is_none() {
+            return Err(Status::CasMismatch);
+        }
         let Some(store) = store else { return Ok(None) };
-        let kept = store.keep(key.len().saturating_add(value.len()), before);
+        let kept = store.keep(key.len().saturating_add(value.len()), entry.and_then(|entry| entry.kept.as_ref()));
         is_full = kept.is_none();
         kept.map(Some).ok_or(Status::InternalFailure)
     });

@@ -24,6 +24,8 @@ pub struct SandboxSpec<'a> {
     pub limits: &'a Limits,
     /// What WASI shows as the environment.
     pub environment: &'a [(String, String)],
+    /// Whether its plugins may act on each other's contexts.
+    pub any_effective_context: bool,
     /// What the plugin may do: plugins that share memory share rights.
     pub capabilities: Capabilities,
 }
@@ -42,6 +44,7 @@ impl SandboxSpec<'_> {
         part(self.configuration);
         part(self.engine.as_bytes());
         part(format!("{:?}", self.limits).as_bytes());
+        part(&[u8::from(self.any_effective_context)]);
         part(&self.capabilities.to_bytes());
         part(&(self.environment.len() as u64).to_le_bytes());
         for (key, value) in self.environment {
@@ -82,6 +85,7 @@ mod tests {
             engine: "null",
             limits: &limits,
             environment: &[],
+            any_effective_context: false,
             capabilities: Capabilities::ALL,
         };
         let variants = [
@@ -92,6 +96,7 @@ mod tests {
             SandboxSpec { engine: "other", ..base },
             SandboxSpec { limits: &smaller, ..base },
             SandboxSpec { environment: &environment, ..base },
+            SandboxSpec { any_effective_context: true, ..base },
             SandboxSpec { environment: &shifted, ..base },
             SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
         ];

@@ -11,11 +11,12 @@ pub(super) struct Data {
     bytes: usize,
 }
 
-struct Entry {
+/// A value.
+pub(crate) struct Entry {
     value: Vec<u8>,
     cas: u32,
     /// What counts its bytes for the plugin that set it.
-    kept: Option<Kept>,
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Data {
@@ -28,7 +29,7 @@ impl Data {
         key: &[u8],
         value: &[u8],
         cas: u32,
-        keep: impl FnOnce(Option<&Kept>) -> Result<Option<Kept>, Status>,
+        keep: impl FnOnce(Option<&Entry>) -> Result<Option<Kept>, Status>,
         next_cas: impl FnOnce() -> u32,
         limits: &SharedLimits,
     ) -> Result<(), Status> {
@@ -42,7 +43,7 @@ impl Data {
         if bytes > limits.data || (old.is_none() && count >= limits.keys) {
             return Err(Status::InternalFailure);
         }
-        let kept = keep(old.as_ref().and_then(|entry| entry.kept.as_ref()))?;
+        let kept = keep(old.as_deref())?;
         self.bytes = bytes;
         match old {
             Some(entry) => {

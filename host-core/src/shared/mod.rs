@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::Status;
 use crate::capability::rate::Kept;
-use data::Data;
+use data::{Data, Entry};
 pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
 pub(crate) use queue::Queue;
@@ -91,13 +91,13 @@ impl Space {
     }
 
     /// Sets a value. `cas` is the version that it must replace; 0, or a key that there is not, replaces in
-    /// any case. `keep` counts its bytes, in place of what counted those that it replaces.
+    /// any case. `keep` sees what it replaces, may refuse, and counts the bytes.
     pub(crate) fn set(
         &self,
         key: &[u8],
         value: &[u8],
         cas: u32,
-        keep: impl FnOnce(Option<&Kept>) -> Result<Option<Kept>, Status>,
+        keep: impl FnOnce(Option<&Entry>) -> Result<Option<Kept>, Status>,
     ) -> Result<(), Status> {
         lock(&self.data).set(key, value, cas, keep, || next(&self.registry.last_cas), &self.registry.limits)
     }

@@ -8,7 +8,7 @@ use crate::callback::CallbackId;
 use crate::capability::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
 use crate::context::{ContextId, StreamContext};
 use crate::hostcall::{Failure, HostcallId, Outcome};
-use crate::plugin::Plugin;
+use crate::plugin::{Compatibility, Plugin};
 use crate::trap::Trap;
 
 /// Who runs now, and with which rights.
@@ -96,6 +96,11 @@ impl VmState {
         self.frame.plugin.as_ref()
     }
 
+    /// Whether the plugin that runs is made for the specification.
+    pub(crate) fn keeps_to_spec(&self) -> bool {
+        self.frame.plugin.as_ref().is_some_and(|plugin| plugin.compatibility == Compatibility::Spec)
+    }
+
     pub(crate) fn callback(&self) -> Option<CallbackId> {
         self.frame.callback
     }
@@ -122,11 +127,12 @@ impl VmState {
     /// Chooses the context that hostcalls act on until the callback returns; `None` resets it.
     ///
     /// differs: cpp-host allows any context of the VM, other plugins' too; here it must belong to
-    /// the plugin that calls.
+    /// the plugin that calls, unless [`VmConfig::any_effective_context`] says otherwise.
     pub(crate) fn set_effective(&mut self, context: Option<ContextId>) -> Result<(), Status> {
         if let Some(id) = context {
             let own = self.contexts.root_of(self.frame.current);
-            if own.is_none() || self.contexts.root_of(id) != own {
+            let of = self.contexts.root_of(id);
+            if own.is_none() || of.is_none() || of != own && !self.config.any_effective_context {
                 return Err(Status::BadArgument);
             }
         }

@@ -60,13 +60,16 @@ pub(in crate::hostcall) fn increment_metric(call: Hostcall<'_>, metric: i32, del
 
 /// Sets a gauge, notes a value in a histogram, adds to a counter (spec: `proxy_record_metric`).
 ///
-/// differs: the spec says that a counter is set; deployed hosts add to it.
+/// differs: the spec says that a counter is set; deployed hosts add to it, and so does this one
+/// ([`Compatibility`](crate::Compatibility) chooses).
 #[inline]
 pub(in crate::hostcall) fn record_metric(call: Hostcall<'_>, metric: i32, value: i64) -> HostcallResult {
     let id = metric.cast_unsigned();
     type_of(id).map_err(|_| Status::NotFound)?;
     let plugin = call.vm.plugin().ok_or(Status::NotFound)?;
+    let sets = call.vm.keeps_to_spec();
     match call.vm.metrics.get(id, &plugin.name)? {
+        (MetricType::Counter, metric) if sets => metric.record(value.cast_unsigned()),
         (MetricType::Counter, metric) if value > 0 => metric.add(value),
         (MetricType::Counter, _) => {}
         (_, metric) => metric.record(value.cast_unsigned()),

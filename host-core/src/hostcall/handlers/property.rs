@@ -3,6 +3,7 @@ use crate::capability::{Family, Key};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 use crate::property::{self, Scope, Stream};
 use crate::stream_info;
+use crate::visible::Visible;
 use crate::vm_state::VmState;
 
 /// The value of a property (spec: `proxy_get_property`).
@@ -54,12 +55,16 @@ fn read(vm: &VmState, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
         return property::read(&Scope { plugin, stream: None }, path, out);
     };
     let info = stream_info::lock(&stream.info);
-    let held = |map| stream.slot(map).and_then(|slot| slot.map.as_ref());
+    let rule = vm.rule(Family::ReadHeaders);
+    let visible = |map, at_rest| {
+        let headers = stream.slot(map).and_then(|slot| slot.map.as_ref()).or(at_rest)?;
+        Some(Visible { headers, map, rule })
+    };
     let stream = Stream {
         info: &info,
-        request_headers: held(MapType::RequestHeaders).or(info.request_headers.as_ref()),
-        response_headers: held(MapType::ResponseHeaders).or(info.response_headers.as_ref()),
-        response_trailers: held(MapType::ResponseTrailers).or(info.response_trailers.as_ref()),
+        request_headers: visible(MapType::RequestHeaders, info.request_headers.as_ref()),
+        response_headers: visible(MapType::ResponseHeaders, info.response_headers.as_ref()),
+        response_trailers: visible(MapType::ResponseTrailers, info.response_trailers.as_ref()),
     };
     property::read(&Scope { plugin, stream: Some(stream) }, path, out)
 }

@@ -33,7 +33,7 @@ pub(in crate::hostcall) fn get_shared_data(
 /// room ([`SharedLimits`](crate::SharedLimits)).
 ///
 /// differs: the spec says that a version for a key that there is not is a mismatch; deployed hosts
-/// accept it.
+/// accept it, and so does this one ([`Compatibility`](crate::Compatibility) chooses).
 pub(in crate::hostcall) fn set_shared_data(
     call: Hostcall<'_>,
     key: i32,

@@ -1,0 +1,48 @@
+//! What becomes of a request at its upstream, as plugins read it (host: attributes `upstream.*`, `response.*`).
+
+use std::time::Instant;
+
+use portcullis::core::{SharedStreamInfo, StreamInfo, lock, response_flag};
+
+use super::upstream::{AnswerBody, Upstream};
+use crate::config::Route;
+use crate::net::pool::UpstreamError;
+
+/// It is sent.
+pub(super) fn sent(info: &SharedStreamInfo, route: &Route, upstream: &Upstream) {
+    let mut info = lock(info);
+    info.cluster_name = Some(route.cluster.clone());
+    info.route_name = Some(route.name.clone());
+    info.upstream_endpoints = upstream.endpoints();
+    info.upstream_attempts += 1;
+}
+
+/// It is answered.
+pub(super) fn answered(info: &SharedStreamInfo, body: &AnswerBody) {
+    let mut info = lock(info);
+    (info.upstream, info.upstream_local) = body.addresses().unzip();
+    info.response_details = Some("via_upstream".to_owned());
+}
+
+/// The answer is complete; the request was sent at a time.
+pub(super) fn complete(info: &SharedStreamInfo, sent: Option<Instant>) {
+    lock(info).backend_latency = sent.and_then(|sent| u64::try_from(sent.elapsed().as_nanos()).ok());
+}
+
+/// There is none.
+pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) {
+    let mut info = lock(info);
+    info.response_flags |= match error {
+        UpstreamError::Connect { .. } | UpstreamError::ConnectTimeout { .. } => {
+            info.upstream_failure = Some(error.to_string());
+            response_flag::UPSTREAM_CONNECTION_FAILURE
+        }
+        _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
+    };
+}
+
+/// The client went before the response was sent.
+pub(super) fn abandoned(info: &mut StreamInfo) {
+    info.response_details = Some("downstream_remote_disconnect".to_owned());
+    info.response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION;
+}

@@ -42,7 +42,7 @@ pub use any::{AnyEngine, AnyModule};
 pub use body::Body;
 pub use bytecode::{Begins, Bytecode, BytecodeError, StartStyle};
 pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
-pub use capability::{Capabilities, UnknownCapability};
+pub use capability::{Capabilities, Preset, UnknownCapability};
 pub use context::{Access, CallResponse, ContextId, Direction, StreamContext};
 pub use dns::LookupId;
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};

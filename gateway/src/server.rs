@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use portcullis::core::Shared;
+use portcullis::core::{BytecodeError, Shared};
 use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, PrecompileError, SystemClock};
 use tokio::sync::watch;
 
@@ -66,6 +66,14 @@ pub enum ServeError {
         path: std::path::PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// A file that is no plugin.
+    #[error("{}: {error}", path.display())]
+    Refused {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        error: BytecodeError,
     },
     /// A thread or runtime.
     #[error("cannot start: {0}")]

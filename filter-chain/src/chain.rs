@@ -85,6 +85,11 @@ impl Module {
         self.abi
     }
 
+    /// Its bytecode; empty for one that an engine made without.
+    pub fn code(&self) -> &[u8] {
+        &self.code
+    }
+
     /// The engine that compiled it.
     pub fn engine(&self) -> &'static str {
         self.engine

@@ -10,10 +10,12 @@
 //! | `convert` | between HTTP messages and header maps |
 //! | `metrics`, `admin` | Prometheus, and the admin interface |
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
+//! | `advice` | where the rights of a plugin differ from what it can use |
 //! | [`abi`], [`engines`], [`presets`] | the tables of the ABI, of the engines and of the presets, as text |
 
 pub mod abi;
 mod admin;
+mod advice;
 pub mod config;
 mod convert;
 pub mod engines;

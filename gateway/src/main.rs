@@ -50,7 +50,8 @@ enum Command {
     },
     /// Check a configuration and start its plugins once, without listening.
     ///
-    /// Exits 0 if it can be served; prints what is wrong, with file, line and column, if not.
+    /// Exits 0 if it can be served; prints what is wrong, with file, line and column, if not. Warns where the
+    /// capabilities that a plugin is allowed differ from what it can use.
     Check {
         /// The configuration (YAML).
         file: PathBuf,
@@ -161,7 +162,12 @@ fn serve(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
 fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
     let config = Config::load(file)?;
     let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
-    Gateway::prepare_on(config, engine)?.rehearse()?;
+    let gateway = Gateway::prepare_on(config, engine)?;
+    // First: a plugin that lacks a right may not start.
+    for advice in gateway.advice() {
+        tracing::warn!("{advice}");
+    }
+    gateway.rehearse()?;
     print(&format!("{}: ok: {listeners} listener(s), {clusters} cluster(s)\n", file.display()))
 }
 

@@ -11,6 +11,7 @@ use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, PrecompileError, 
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
+use crate::advice;
 use crate::config::{self, Config, ConfigError, Diagnostic};
 use crate::host::GatewayHost;
 use crate::metrics::Metrics;
@@ -113,6 +114,12 @@ impl Gateway {
             shared: Shared::default(),
         };
         Ok(Self { config, plan, metrics })
+    }
+
+    /// Where the rights that plugins are given differ from what they can use; empty where they are not restricted.
+    /// It reads all of their code.
+    pub fn advice(&self) -> Vec<Diagnostic> {
+        advice::of(&self.config, &self.plan)
     }
 
     /// Starts every plugin once, away from traffic.

@@ -1,10 +1,10 @@
-//! `portcullis inspect`.
+//! `portcullis inspect`, and what `check` says of rights that do not fit a plugin.
 
 use std::path::Path;
 
 use crate::cli::{file, portcullis, text};
-use crate::harness::wat::module;
-use crate::harness::guest;
+use crate::harness::wat::{module, plugin_of};
+use crate::harness::{Setup, guest};
 
 /// What it prints, and its exit status.
 fn inspect(plugin: &Path, arguments: &[&str]) -> (String, Option<i32>) {
@@ -89,4 +89,51 @@ fn the_yaml_block_fits_the_plugin() {
         let output = portcullis(&["--log", "warn", "check", path.to_str().unwrap()]);
         assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{config}");
     }
+}
+
+/// What `check` logs about a plugin with this key.
+fn check(name: &str, plugin: &Path, more: &str) -> String {
+    let path = file(&format!("{name}.yaml"), &Setup::echo().plugin("p", plugin, more).text());
+    let output = portcullis(&["--log", "warn", "check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains(": ok: "));
+    text(&output.stderr)
+}
+
+#[test]
+fn check_warns_of_rights_that_do_not_fit() {
+    let wasm = plugin_of(
+        r#"(func (export "proxy_on_request_headers") (param $id i32) (param $n i32) (param $end i32) (result i32)
+             (call $header (i32.const 0) $"x" $"1") (call $say $"hello") (i32.const 0))
+           (func (export "proxy_on_log") (param i32))"#,
+    );
+    let allowed = "proxy_log: {}, proxy_http_call: {}, proxy_on_tick: {}, pthread_equal: {}, proxy_on_log: {}";
+    let more = format!("capability_restriction_config: {{allowed_capabilities: {{{allowed}}}}}");
+    let log = check("misfit", &wasm, &more);
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for (line, names) in lines.iter().zip([
+        // It imports proxy_http_call, as every plugin of the prelude does.
+        "allowed, but the module neither calls nor exports: proxy_http_call, proxy_on_tick; remove",
+        "exported, but not allowed, and so never called: proxy_on_request_headers; if",
+        "within the module's reach, but not allowed, and so denied if it calls: proxy_add_header_map_value; if",
+    ]) {
+        assert!(line.contains("misfit.yaml:7:9: listeners[0].plugins[0]: ") && line.contains(names), "{log}");
+    }
+}
+
+#[test]
+fn check_says_nothing_of_plugins_that_are_not_restricted_and_each_thing_once() {
+    assert_eq!(check("unrestricted", &guest("header_tour"), ""), "");
+    let nothing = "capability_restriction_config: {allowed_capabilities: {proxy_log: {}}}";
+    let log = check("restricted", &guest("header_tour"), nothing);
+    assert!(log.lines().count() == 2 && log.lines().all(|line| line.contains(" more; ")), "{log}");
+    // The same plugin in two chains.
+    let library = format!("plugins:\n  - {}\n", Setup::plugin_entry("shared", &guest("header_tour"), nothing));
+    let config = Setup::echo().route("match: {prefix: /a}, plugins: [shared], cluster: backend");
+    let config = config.route("match: {prefix: /b}, plugins: [shared], cluster: backend").text();
+    let path = file("shared-advice.yaml", &(library + &config));
+    let output = portcullis(&["--log", "warn", "check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr).lines().count(), 2, "{}", text(&output.stderr));
 }

@@ -94,6 +94,11 @@ impl Module {
         self.exports
     }
 
+    /// Its bytecode; empty for one that an engine made without.
+    pub fn code(&self) -> &[u8] {
+        &self.code
+    }
+
     /// The engine that compiled it.
     pub fn engine(&self) -> &'static str {
         self.engine

@@ -9,18 +9,23 @@
 //! | `plugins`, `host` | compiling plugins, and what they are given |
 //! | `convert` | between HTTP messages and header maps |
 //! | `metrics`, `admin` | Prometheus, and the admin interface |
-//! | [`abi`], [`engines`] | the tables of the ABI, and of the engines, as text |
+//! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
+//! | `advice` | where the rights of a plugin differ from what it can use |
+//! | [`abi`], [`engines`], [`presets`] | the tables of the ABI, of the engines and of the presets, as text |
 
 pub mod abi;
 mod admin;
+mod advice;
 pub mod config;
 mod convert;
 mod denials;
 pub mod engines;
 mod host;
+pub mod inspect;
 mod metrics;
 pub mod net;
 mod plugins;
+pub mod presets;
 mod rights;
 pub mod server;
 mod worker;

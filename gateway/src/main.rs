@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 use portcullis_gateway::config::Config;
+use portcullis_gateway::inspect::Report;
 use portcullis_gateway::server::{Gateway, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -49,7 +50,8 @@ enum Command {
     },
     /// Check a configuration and start its plugins once, without listening.
     ///
-    /// Exits 0 if it can be served; prints what is wrong, with file, line and column, if not.
+    /// Exits 0 if it can be served; prints what is wrong, with file, line and column, if not. Warns where the
+    /// capabilities that a plugin is allowed differ from what it can use.
     Check {
         /// The configuration (YAML).
         file: PathBuf,
@@ -87,11 +89,30 @@ enum Command {
         #[arg(long, value_name = "BYTES", default_value_t = EngineSettings::default().stack)]
         stack: usize,
     },
+    /// Say what a plugin is, what it needs from its host, or why it would be refused.
+    ///
+    /// Its code is followed from the callbacks: imports that no way leads to are told apart from those that it may
+    /// call. Where a way leads through a table, every function there of the type that is called counts. Exits 1 if the
+    /// plugin would be refused.
+    Inspect {
+        /// The plugin (.wasm).
+        plugin: PathBuf,
+
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+
+        /// Print `capability_restriction_config` with all that the plugin needs, to be pasted into its configuration.
+        #[arg(long, conflicts_with = "json")]
+        yaml: bool,
+    },
     /// List the engines in this binary, with versions and what each can enforce.
     Engines,
     /// Print the tables of the ABI: every hostcall and callback with its type, versions, and
     /// whether it is implemented.
     Abi,
+    /// Print the presets: sets of capabilities for the usual kinds of plugins.
+    Presets,
 }
 
 fn main() -> ExitCode {
@@ -107,8 +128,13 @@ fn main() -> ExitCode {
             engine.as_deref().unwrap_or_default(),
             &EngineSettings { stack: *stack },
         ),
+        Command::Inspect { plugin, json, yaml } => match inspect(plugin, *json, *yaml) {
+            Ok(false) => return ExitCode::FAILURE,
+            result => result.map(drop),
+        },
         Command::Engines => print(&portcullis_gateway::engines::text()),
         Command::Abi => print(&portcullis_gateway::abi::text()),
+        Command::Presets => print(&portcullis_gateway::presets::text()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -136,7 +162,12 @@ fn serve(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
 fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
     let config = Config::load(file)?;
     let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
-    Gateway::prepare_on(config, engine)?.rehearse()?;
+    let gateway = Gateway::prepare_on(config, engine)?;
+    // First: a plugin that lacks a right may not start.
+    for advice in gateway.advice() {
+        tracing::warn!("{advice}");
+    }
+    gateway.rehearse()?;
     print(&format!("{}: ok: {listeners} listener(s), {clusters} cluster(s)\n", file.display()))
 }
 
@@ -163,6 +194,19 @@ fn compile(
         engine.name(),
         with_code.len()
     ))
+}
+
+/// Says whether the plugin would run.
+fn inspect(plugin: &Path, json: bool, yaml: bool) -> Result<bool, ServeError> {
+    let path = || plugin.to_owned();
+    let cannot_read = |error| ServeError::File { operation: "read", path: path(), error };
+    let report = Report::read(plugin).map_err(cannot_read)?;
+    print(&match (json, yaml) {
+        (true, _) => report.json(),
+        (_, true) => report.yaml().map_err(|error| ServeError::Refused { path: path(), error })?,
+        _ => report.text(),
+    })?;
+    Ok(report.refusal().is_none())
 }
 
 /// A closed pipe (`portcullis abi | head`) is no error.

@@ -1,8 +1,8 @@
 //! From what an operator has written of a plugin's rights to the rights.
 
-use portcullis::core::{Capabilities, OnDenial, RuleTexts, Rules};
+use portcullis::core::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 
-use crate::config::{Allowed, ConfigError, Restriction};
+use crate::config::{Allowed, ConfigError, Located, Restriction};
 
 /// What a plugin may do.
 #[derive(Clone, Debug)]
@@ -22,7 +22,10 @@ impl Rights {
     /// What is wrong with it, where it stands.
     pub(crate) fn of(restriction: Option<&Restriction>) -> Result<Self, ConfigError> {
         let Some(restriction) = restriction else { return Ok(Self::ALL) };
-        let mut capabilities = Capabilities::NONE;
+        let mut capabilities = match &restriction.preset {
+            None => Capabilities::NONE,
+            Some(name) => preset(name)?.capabilities(),
+        };
         for allowed in &restriction.allowed {
             let one = Capabilities::from_names([allowed.name.value.as_str()]);
             let help = "`portcullis abi` lists the names";
@@ -32,6 +35,14 @@ impl Rights {
         let rules = rules(&restriction.allowed)?;
         Ok(Self { capabilities, rules, on_denial: restriction.on_denial })
     }
+}
+
+fn preset(name: &Located) -> Result<Preset, ConfigError> {
+    Preset::from_name(&name.value).ok_or_else(|| {
+        let names = Preset::names().collect::<Vec<_>>().join(", ");
+        let message = format!("there is no preset {:?}; there are {names}", name.value);
+        name.origin.diagnostic(message, "`portcullis presets` shows what each allows").into()
+    })
 }
 
 /// Compiles the rules of some capabilities.

@@ -6,11 +6,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use portcullis::core::Shared;
+use portcullis::core::{BytecodeError, Shared};
 use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, PrecompileError, SystemClock};
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
+use crate::advice;
 use crate::config::{self, Config, ConfigError, Diagnostic};
 use crate::denials::Denials;
 use crate::host::GatewayHost;
@@ -68,6 +69,14 @@ pub enum ServeError {
         /// Why.
         error: std::io::Error,
     },
+    /// A file that is no plugin.
+    #[error("{}: {error}", path.display())]
+    Refused {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        error: BytecodeError,
+    },
     /// A thread or runtime.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -111,6 +120,12 @@ impl Gateway {
             shared: Shared::default(),
         };
         Ok(Self { config, plan, metrics })
+    }
+
+    /// Where the rights that plugins are given differ from what they can use; empty where they are not restricted.
+    /// It reads all of their code.
+    pub fn advice(&self) -> Vec<Diagnostic> {
+        advice::of(&self.config, &self.plan)
     }
 
     /// Starts every plugin once, away from traffic.

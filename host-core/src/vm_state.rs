@@ -106,6 +106,8 @@ pub struct VmState {
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
     denials: DenialLog,
+    /// Callbacks of whose denial the host has been told, a bit each.
+    callbacks_denied: u64,
     frame: Frame,
 }
 
@@ -152,6 +154,7 @@ impl VmState {
             call_data: None,
             reply: Vec::new(),
             denials: DenialLog::default(),
+            callbacks_denied: 0,
             frame,
         }
     }

@@ -10,17 +10,17 @@ use tokio::sync::Notify;
 
 use crate::harness::{Client, Setup, Upstream, get, guest, plugin, reply, run, until};
 
-fn portcullis(arguments: &[&str]) -> Output {
+pub(crate) fn portcullis(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).output().unwrap()
 }
 
-fn file(name: &str, text: &str) -> PathBuf {
+pub(crate) fn file(name: &str, text: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).unwrap();
     path
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -127,7 +127,7 @@ fn what_cannot_be_compiled_ahead_says_why() {
 fn help_is_worth_reading() {
     let output = portcullis(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
-    for word in ["serve", "check", "compile", "engines", "abi", "quickstart.yaml", "--log"] {
+    for word in ["serve", "check", "compile", "inspect", "engines", "abi", "presets", "quickstart.yaml", "--log"] {
         assert!(text(&output.stdout).contains(word), "{word}");
     }
     assert_eq!(portcullis(&["--version"]).status.code(), Some(0));

@@ -68,3 +68,28 @@ fn rules_that_cannot_be_read_are_refused() {
         assert!(error.starts_with("gateway.yaml:7:") && error.contains(place) && error.contains(problem), "{error}");
     }
 }
+
+/// A preset is a set of capabilities to start from.
+#[test]
+fn a_preset_allows_what_it_lists_and_more_may_be_added() {
+    run(async {
+        let code = r#"(call $header (i32.const 0) $"x" $"1")
+            (drop (call $buffer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))) (i32.const 0)"#;
+        let wat = plugin(&[("request_headers", code)]);
+        for (more, denied) in [
+            ("preset: headers", 1),
+            ("preset: headers, allowed_capabilities: {proxy_set_buffer_bytes: }", 0),
+            ("preset: bodies", 0),
+        ] {
+            let more = format!("capability_restriction_config: {{{more}}}");
+            let gate = Setup::echo().plugin("preset", &wat, &more).start();
+            let answer = gate.h1().await.ask(get("/")).await;
+            assert_eq!(answer.json()["headers"]["x"], "1", "{more}");
+            let denials = gate.admin("/denials").await.json();
+            assert_eq!(denials["denials"].as_array().map(Vec::len), Some(denied), "{more}: {denials}");
+        }
+    });
+    let wat = plugin(&[]);
+    let error = Setup::echo().plugin("bad", &wat, "capability_restriction_config: {preset: header}").refusal();
+    assert!(error.contains("there is no preset \"header\"; there are logging, headers"), "{error}");
+}

@@ -1,6 +1,7 @@
 //! A plugin's bytecode, judged once, before any engine sees it: the same verdict in the same words
 //! for every engine.
 
+mod anatomy;
 mod error;
 mod outline;
 mod proposal;
@@ -8,7 +9,10 @@ mod proposal;
 mod tests;
 mod verdict;
 
+pub use anatomy::{Anatomy, MemoryShape, Producer};
 pub use error::BytecodeError;
+
+pub(crate) use outline::FEATURES;
 
 use crate::abi::AbiVersion;
 use crate::callback::CallbackId;
@@ -80,5 +84,11 @@ impl<'a> Bytecode<'a> {
     /// The first thing that keeps the module from running as a plugin.
     pub fn judge(wasm: &'a [u8]) -> Result<Self, BytecodeError> {
         verdict::judge(wasm)
+    }
+
+    /// What is wrong with the imports of a module, each on its own, where the verdict names the first alone;
+    /// at most `limit` of them. Empty for a module of which something else cannot be read.
+    pub fn refused_imports(wasm: &[u8], limit: usize) -> Vec<BytecodeError> {
+        verdict::refused_imports(wasm, limit)
     }
 }

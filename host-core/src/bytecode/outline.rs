@@ -14,11 +14,11 @@ use super::verdict::shown;
 /// WebAssembly 2.0 and extended constant expressions: what all engines run. Of the rest, wasmer
 /// lacks tail calls, and `externref` needs a garbage collector in wasmtime. wasmi has SIMD behind a
 /// cargo feature.
-pub(super) const FEATURES: WasmFeatures =
+pub(crate) const FEATURES: WasmFeatures =
     WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
 
 /// Bytes in a page of memory.
-const PAGE: u64 = 1 << 16;
+pub(super) const PAGE: u64 = 1 << 16;
 
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";

@@ -365,3 +365,20 @@ fn a_plugin_cut_short_or_with_one_bit_turned_is_judged() {
         }
     }
 }
+
+#[test]
+fn every_import_that_is_refused_is_named_up_to_a_limit() {
+    let wasm = plugin(
+        AbiVersion::V0_2_1,
+        r#"(import "env" "proxy_lg" (func (param i32 i32 i32) (result i32)))
+           (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
+           (import "env" "proxy_clear_route_cache" (func (result i32)))
+           (import "wasi_nn" "load" (func))"#,
+    );
+    let refused: Vec<_> = Bytecode::refused_imports(&wasm, 9).iter().map(ToString::to_string).collect();
+    assert_eq!(refused.len(), 3);
+    assert_eq!(refused[0], refusal(&wasm), "the first is the verdict");
+    assert!(refused[1].contains("ABI 0.2.1 does not have") && refused[2].contains("wasi_nn.load"), "{refused:?}");
+    assert_eq!(Bytecode::refused_imports(&wasm, 2).len(), 2);
+    assert!(Bytecode::refused_imports(b"no module", 9).is_empty());
+}

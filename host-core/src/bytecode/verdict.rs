@@ -32,6 +32,14 @@ pub(super) fn judge(wasm: &[u8]) -> Result<Bytecode<'_>, BytecodeError> {
     })
 }
 
+/// What is wrong with each import that keeps the module from running, at most `limit` of them. One of another ABI
+/// is told by the module's marker; without one, by the newest.
+pub(super) fn refused_imports(wasm: &[u8], limit: usize) -> Vec<BytecodeError> {
+    let Ok(outline) = Outline::read(wasm) else { return Vec::new() };
+    let abi = outline.abi().unwrap_or(AbiVersion::V0_2_1);
+    outline.imports.iter().filter_map(|import| outline.hostcall(import, abi).err()).take(limit).collect()
+}
+
 impl Outline<'_> {
     /// A marker is a function of any type.
     ///
@@ -65,8 +73,7 @@ impl Outline<'_> {
 
     fn hostcall(&self, import: &Import<'_>, abi: AbiVersion) -> Result<HostcallId, BytecodeError> {
         let shown = shown(&format!("{}.{}", import.module, import.name));
-        let named = |decl: &&HostcallDecl| decl.name == import.name && decl.modules.contains(&import.module);
-        let Some(decl) = HOSTCALLS.iter().find(named) else {
+        let Some(decl) = HostcallId::imported(import.module, import.name).map(HostcallId::decl) else {
             return Err(BytecodeError::UnknownImport { import: shown, nearest: nearest(import) });
         };
         if decl.id.linked_modules(abi).is_empty() {

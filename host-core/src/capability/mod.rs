@@ -2,12 +2,14 @@
 
 mod denial;
 mod pattern;
+mod presets;
 pub(crate) mod rate;
 mod rules;
 mod set;
 
 pub(crate) use denial::DenialLog;
 pub use denial::{Denial, OnDenial};
+pub use presets::Preset;
 pub(crate) use rules::{Family, Key, Rule};
 pub use rules::{Learned, RuleError, RuleTexts, Rules};
 pub use set::{Capabilities, UnknownCapability};

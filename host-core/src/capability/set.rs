@@ -68,6 +68,15 @@ impl Capabilities {
         HOSTCALLS.iter().map(|decl| decl.name).chain(callbacks.map(|decl| decl.export))
     }
 
+    /// The names of what the set holds, in the order of [`Self::names`], without what no set lacks.
+    pub fn held(self) -> impl Iterator<Item = &'static str> {
+        let is_held = move |name: &&str| {
+            let named = Self::named(name);
+            named != Self::NONE && self.and(named) == named
+        };
+        Self::names().filter(is_held)
+    }
+
     /// Whether the set holds this hostcall.
     #[inline]
     pub const fn allows(self, hostcall: HostcallId) -> bool {
@@ -107,7 +116,8 @@ impl Capabilities {
         bytes
     }
 
-    fn named(name: &str) -> Self {
+    /// The right of one name, with both shapes of a callback that has two; none if there is no such name.
+    pub(crate) fn named(name: &str) -> Self {
         let hostcalls = HOSTCALLS.iter().filter(|decl| decl.name == name).fold(0, |bits, decl| bits | bit(decl.id));
         let callbacks =
             CALLBACKS.iter().filter(|decl| decl.export == name).fold(0, |bits, decl| bits | 1 << (decl.id as u8));

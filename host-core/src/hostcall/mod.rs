@@ -102,6 +102,17 @@ impl HostcallId {
         let decl = self.decl();
         if (decl.since..=decl.until).contains(&abi) { decl.modules } else { &[] }
     }
+
+    /// The hostcall that an import asks for, of whatever ABI version it is.
+    pub fn imported(module: &str, name: &str) -> Option<Self> {
+        let named = |decl: &&HostcallDecl| decl.name == name && decl.modules.contains(&module);
+        HOSTCALLS.iter().find(named).map(|decl| decl.id)
+    }
+
+    /// Whether this is a function of WASI preview 1.
+    pub fn is_wasi(self) -> bool {
+        self.decl().modules.contains(&"wasi_snapshot_preview1")
+    }
 }
 
 impl fmt::Display for HostcallId {

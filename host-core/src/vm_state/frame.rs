@@ -167,7 +167,8 @@ impl VmState {
     }
 
     /// Whether a callback that is not in force is called nevertheless, because it is being learned what
-    /// the plugin needs. If not, and the guest has it, that is a denial.
+    /// the plugin needs. If not, and the guest has it, that is a denial, which is told once: many plugins export
+    /// all callbacks that there are and do nothing in most.
     #[cold]
     pub(crate) fn lets_through(&mut self, id: CallbackId) -> bool {
         if !self.config.exports.allows_callback(id) || id.is_start_function() {
@@ -175,8 +176,13 @@ impl VmState {
         }
         let learns = self.frame.granted.allows_callback(id)
             && self.learned().map(|learned| learned.capability(id.decl().export)).is_some();
-        if !learns {
-            self.tell_denial(id.decl().export, None, None);
+        let bit = 1 << (id as u8);
+        if !learns && self.callbacks_denied & bit == 0 {
+            self.callbacks_denied |= bit;
+            let (plugin, context) = (self.frame.plugin.as_deref(), self.acting());
+            let capability = id.decl().export;
+            let vm_id = &self.config.vm_id;
+            self.host.denied(&Denial { plugin, vm_id, context, capability, rule: None, argument: None });
         }
         learns
     }

@@ -1,0 +1,100 @@
+//! Where the rights that a plugin is given differ from what it can use. It costs reading the plugin's code, so
+//! `portcullis check` asks for it and serving does not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use portcullis::core::{Bytecode, Capabilities, Needs};
+use portcullis::{Module, PluginSpec};
+
+use crate::config::{self, Config, Diagnostic, Located};
+use crate::worker::Plan;
+
+/// What an operator may want to change, each once; nothing about plugins without a restriction.
+pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
+    let mut known = HashMap::new();
+    let mut all = Vec::new();
+    for (plugin, spec) in plugins(config, plan) {
+        if spec.plugin.capabilities == Capabilities::ALL {
+            continue;
+        }
+        let module: *const Module = Arc::as_ptr(&spec.module);
+        let Some(needs) = known.entry(module).or_insert_with(|| needs(&spec.module)) else { continue };
+        for found in compare(plugin, spec.plugin.capabilities, needs) {
+            // A plugin with a name can stand in many chains.
+            if !all.contains(&found) {
+                all.push(found);
+            }
+        }
+    }
+    all
+}
+
+/// Every plugin of every chain, as it was configured and as it will run.
+fn plugins<'a>(config: &'a Config, plan: &'a Plan) -> impl Iterator<Item = (&'a config::Plugin, &'a PluginSpec)> {
+    config.listeners.iter().zip(plan.listeners.iter()).flat_map(|(listener, planned)| {
+        let routes = listener.routes.iter().zip(&planned.route_plugins);
+        let routes = routes.filter_map(|(route, planned)| Some((route.plugins.as_ref()?, planned.as_ref()?)));
+        let chains = std::iter::once((&listener.plugins, &planned.plugins)).chain(routes);
+        chains.flat_map(|(configured, planned)| configured.iter().zip(planned))
+    })
+}
+
+/// None where there is no bytecode to read.
+fn needs(module: &Module) -> Option<Needs> {
+    Needs::of(&Bytecode::judge(module.code()).ok()?).ok()
+}
+
+fn compare(plugin: &config::Plugin, allowed: Capabilities, needs: &Needs) -> impl Iterator<Item = Diagnostic> {
+    let listed = plugin.restriction.iter().flat_map(|restriction| &restriction.allowed).map(|allowed| &allowed.name);
+    let unused = listed.filter(|name| !is_used(name, needs)).map(|name| name.value.as_str());
+    let unused = listing(unused).map(|names| {
+        let message = format!("allowed, but the module neither calls nor exports: {names}");
+        plugin.origin.diagnostic(message, "remove the names from allowed_capabilities")
+    });
+    let callbacks = needs.callbacks.iter().filter(|id| !allowed.allows_callback(**id)).map(|id| id.decl().export);
+    let callbacks = listing(callbacks).map(|names| {
+        let message = format!("exported, but not allowed, and so never called: {names}");
+        plugin.origin.diagnostic(message, ALLOW)
+    });
+    let hostcalls = needs.hostcalls.iter().filter(|id| !allowed.allows(**id)).map(|id| id.decl().name);
+    let hostcalls = listing(hostcalls).map(|names| {
+        let message = format!("within the module's reach, but not allowed, and so denied if it calls: {names}");
+        plugin.origin.diagnostic(message, ALLOW)
+    });
+    [unused, callbacks, hostcalls].into_iter().flatten()
+}
+
+const ALLOW: &str =
+    "if the plugin relies on one, add it to allowed_capabilities; `portcullis inspect` shows all that it can use";
+
+/// Whether a right is of use to the plugin, or would be its own in any case. Unknown names are errors elsewhere.
+fn is_used(name: &Located, needs: &Needs) -> bool {
+    let right = Capabilities::from_names([name.value.as_str()]).unwrap_or(Capabilities::NONE);
+    right == Capabilities::NONE || right.and(needs.capabilities()) != Capabilities::NONE
+}
+
+/// The first names, and how many more there are; None if there are none.
+fn listing<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const SHOWN: usize = 6;
+    let names: Vec<_> = names.collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+    match more {
+        0 => (!shown.is_empty()).then_some(shown),
+        _ => Some(format!("{shown} and {more} more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listing;
+
+    #[test]
+    fn a_list_is_no_longer_than_a_line() {
+        assert_eq!(listing([].into_iter()), None);
+        assert_eq!(listing(["a", "b"].into_iter()).as_deref(), Some("a, b"));
+        assert_eq!(listing(["a"; 6].into_iter()).as_deref(), Some("a, a, a, a, a, a"));
+        assert_eq!(listing(["a"; 9].into_iter()).as_deref(), Some("a, a, a, a, a, a and 3 more"));
+    }
+}

@@ -32,6 +32,8 @@ pub struct PluginSpec {
     pub environment: Vec<(String, String)>,
     /// Whether it may act on contexts of other plugins of its VM.
     pub any_effective_context: bool,
+    /// Its sandbox, if that is kept apart from others of its `vm_id`: [`schedule`](portcullis_core::schedule) says so.
+    pub partition: Option<SandboxKey>,
     /// What its VM may use.
     pub limits: Limits,
 }
@@ -119,12 +121,18 @@ impl PluginSpec {
             vm_configuration: Bytes::new(),
             environment: Vec::new(),
             any_effective_context: false,
+            partition: None,
             limits: Limits::default(),
         }
     }
 
     /// The identity of the VM that it runs in.
     pub fn sandbox(&self) -> SandboxKey {
+        self.sandbox_spec().key()
+    }
+
+    /// What that identity is made of.
+    pub fn sandbox_spec(&self) -> SandboxSpec<'_> {
         SandboxSpec {
             vm_id: &self.plugin.vm_id,
             code: &self.module.code,
@@ -134,8 +142,8 @@ impl PluginSpec {
             environment: &self.environment,
             any_effective_context: self.any_effective_context,
             capabilities: self.plugin.capabilities,
+            rules: &self.plugin.rules,
         }
-        .key()
     }
 }
 

@@ -69,7 +69,11 @@ impl Sandboxes {
     /// The index of a plugin: started, or the same one that runs already.
     pub(crate) fn load(&mut self, spec: &PluginSpec) -> Result<usize, StartError> {
         let key = spec.sandbox();
-        let existing = self.vms.iter().find(|(_, vm)| vm.key == key && !vm.replaced).map(|(index, _)| index);
+        let existing = self
+            .vms
+            .iter()
+            .find(|(_, vm)| vm.key == key && vm.spec.partition == spec.partition && !vm.replaced)
+            .map(|(index, _)| index);
         if let Some(vm) = existing {
             let same = |loaded: &Loaded| loaded.vm == vm && *loaded.plugin == spec.plugin;
             if let Some(index) = self.plugins.iter().position(same) {
@@ -187,6 +191,7 @@ impl Sandboxes {
             exports: spec.module.exports(),
             limits: spec.limits.clone(),
             any_effective_context: spec.any_effective_context,
+            partition: spec.partition,
             vm_id: spec.plugin.vm_id.clone(),
             shared: self.shared.clone(),
             foreign: self.foreign.clone(),

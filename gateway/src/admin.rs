@@ -1,4 +1,4 @@
-//! The admin interface: `/ready`, `/metrics`, `/config`, `/denials`.
+//! The admin interface: `/ready`, `/metrics`, `/config`, `/sandboxes`, `/denials`.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -22,6 +22,7 @@ pub(crate) struct Admin {
     pub(crate) config: serde_json::Value,
     pub(crate) metrics: Metrics,
     pub(crate) denials: Denials,
+    pub(crate) sandboxes: serde_json::Value,
 }
 
 /// Serves until told to stop, on a thread of its own: a busy worker does not silence it.
@@ -67,9 +68,10 @@ impl Admin {
             "/ready" => respond(StatusCode::OK, "text/plain", "ready\n".to_owned()),
             "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render()),
             "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
+            "/sandboxes" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.sandboxes)),
             "/denials" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.denials.to_json())),
             _ => {
-                let pages = "there is /ready, /metrics, /config, /denials\n";
+                let pages = "there is /ready, /metrics, /config, /sandboxes, /denials\n";
                 respond(StatusCode::NOT_FOUND, "text/plain", pages.to_owned())
             }
         }

@@ -27,5 +27,6 @@ pub mod net;
 mod plugins;
 pub mod presets;
 mod rights;
+pub mod sandboxes;
 pub mod server;
 mod worker;

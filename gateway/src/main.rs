@@ -106,6 +106,19 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         yaml: bool,
     },
+    /// Show which plugins share a VM, what each VM is made of, and why plugins that ask for one VM do not share it.
+    Sandboxes {
+        /// The configuration (YAML).
+        file: PathBuf,
+
+        /// Run all plugins on this engine, whatever `runtime` says; `portcullis engines` lists them.
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
+
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// List the engines in this binary, with versions and what each can enforce.
     Engines,
     /// Print the tables of the ABI: every hostcall and callback with its type, versions, and
@@ -132,6 +145,7 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             result => result.map(drop),
         },
+        Command::Sandboxes { file, engine, json } => sandboxes(file, engine.as_deref(), *json),
         Command::Engines => print(&portcullis_gateway::engines::text()),
         Command::Abi => print(&portcullis_gateway::abi::text()),
         Command::Presets => print(&portcullis_gateway::presets::text()),
@@ -169,6 +183,12 @@ fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
     }
     gateway.rehearse()?;
     print(&format!("{}: ok: {listeners} listener(s), {clusters} cluster(s)\n", file.display()))
+}
+
+fn sandboxes(file: &PathBuf, engine: Option<&str>, json: bool) -> Result<(), ServeError> {
+    let gateway = Gateway::prepare_on(Config::load(file)?, engine)?;
+    let sandboxes = gateway.sandboxes();
+    print(&if json { format!("{:#}\n", sandboxes.to_json()) } else { sandboxes.text() })
 }
 
 fn compile(

@@ -38,7 +38,7 @@ impl Compiler {
     fn compile_one(&mut self, plugin: &config::Plugin) -> Result<PluginSpec, ConfigError> {
         let module = self.module(plugin)?;
         let vm = &plugin.vm;
-        let rights = Rights::of(plugin.restriction.as_ref())?;
+        let rights = Rights::within(plugin.vm.restriction.as_ref(), plugin.restriction.as_ref())?;
         let own = Plugin {
             name: plugin.name.clone(),
             root_id: plugin.root_id.clone(),

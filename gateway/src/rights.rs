@@ -16,11 +16,33 @@ impl Rights {
     /// Every right.
     const ALL: Self = Self { capabilities: Capabilities::ALL, rules: Rules::NONE, on_denial: OnDenial::Answer };
 
+    /// What a plugin may do of what its VM may do.
+    ///
+    /// # Errors
+    /// What is wrong with either; both have rules for the same capability.
+    pub(crate) fn within(vm: Option<&Restriction>, plugin: Option<&Restriction>) -> Result<Self, ConfigError> {
+        let (whole, own) = (Self::of(vm)?, Self::of(plugin)?);
+        if let Some(twice) = vm.zip(plugin).and_then(|(vm, plugin)| ruled_twice(vm, plugin)) {
+            let message = format!("{} has rules here and in vm_config", twice.name.value);
+            return Err(twice.name.origin.diagnostic(message, "keep one of the two").into());
+        }
+        let on_denial = match (whole.on_denial, own.on_denial) {
+            (OnDenial::Answer, OnDenial::Answer) => OnDenial::Answer,
+            _ => OnDenial::Trap,
+        };
+        let rules = match (vm, plugin) {
+            (Some(vm), Some(plugin)) => rules(&vm.allowed.iter().chain(&plugin.allowed).cloned().collect::<Vec<_>>())?,
+            (None, _) => own.rules,
+            (_, None) => whole.rules,
+        };
+        Ok(Self { capabilities: whole.capabilities.and(own.capabilities), rules, on_denial })
+    }
+
     /// Judges a restriction; none leaves every right.
     ///
     /// # Errors
     /// What is wrong with it, where it stands.
-    pub(crate) fn of(restriction: Option<&Restriction>) -> Result<Self, ConfigError> {
+    fn of(restriction: Option<&Restriction>) -> Result<Self, ConfigError> {
         let Some(restriction) = restriction else { return Ok(Self::ALL) };
         let mut capabilities = match &restriction.preset {
             None => Capabilities::NONE,
@@ -43,6 +65,14 @@ fn preset(name: &Located) -> Result<Preset, ConfigError> {
         let message = format!("there is no preset {:?}; there are {names}", name.value);
         name.origin.diagnostic(message, "`portcullis presets` shows what each allows").into()
     })
+}
+
+/// Where both a VM and a plugin in it have rules for one capability.
+fn ruled_twice<'a>(vm: &'a Restriction, plugin: &'a Restriction) -> Option<&'a Allowed> {
+    let ruled = |allowed: &&Allowed| !allowed.rules.is_empty();
+    let by_vm =
+        |allowed: &&Allowed| vm.allowed.iter().filter(ruled).any(|other| other.name.value == allowed.name.value);
+    plugin.allowed.iter().filter(ruled).find(by_vm)
 }
 
 /// Compiles the rules of some capabilities.

@@ -18,6 +18,7 @@ use crate::host::GatewayHost;
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
 use crate::plugins::Compiler;
+use crate::sandboxes::{self, Sandboxes};
 use crate::worker::{self, Plan, PlannedListener, PluginFailed};
 
 /// A configuration with its plugins compiled, ready to be served.
@@ -26,6 +27,7 @@ pub struct Gateway {
     config: Config,
     plan: Plan,
     metrics: Metrics,
+    sandboxes: Sandboxes,
 }
 
 /// A gateway that serves.
@@ -105,6 +107,8 @@ impl Gateway {
         let mut compiler = Compiler::new(engine, cache);
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
+        let mut listeners = listeners?;
+        let sandboxes = sandboxes::place(&config, &mut listeners)?;
         let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
         let host = GatewayHost {
             clock: SystemClock::new(),
@@ -114,12 +118,17 @@ impl Gateway {
         };
         let plan = Plan {
             host,
-            listeners: listeners?.into(),
+            listeners: listeners.into(),
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
             shared: Shared::default(),
         };
-        Ok(Self { config, plan, metrics })
+        Ok(Self { config, plan, metrics, sandboxes })
+    }
+
+    /// Which plugins share a VM, and which do not and why.
+    pub fn sandboxes(&self) -> &Sandboxes {
+        &self.sandboxes
     }
 
     /// Where the rights that plugins are given differ from what they can use; empty where they are not restricted.
@@ -180,6 +189,7 @@ impl Gateway {
                 config: self.config.to_json(),
                 metrics: self.metrics.clone(),
                 denials: self.plan.host.denials.clone(),
+                sandboxes: self.sandboxes.to_json(),
             };
             let stopped = running.stop.subscribe();
             let serve = move || admin::run(admin, socket, stopped);

@@ -59,7 +59,7 @@ pub use limits::{Budget, Limits};
 pub use memory::{GuestMemory, OutOfBounds};
 pub use plugin::{Compatibility, FailurePolicy, Plugin};
 pub use reach::Needs;
-pub use sandbox::{SandboxKey, SandboxSpec};
+pub use sandbox::{Conflict, Difference, Placed, Placement, SandboxKey, SandboxSpec, Sharing, schedule};
 pub use sealed_code::{SealKey, SealedCode};
 pub use shared::{Shared, SharedLimits, Wake};
 pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};

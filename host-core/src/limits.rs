@@ -27,6 +27,23 @@ pub struct Limits {
     pub buffer: usize,
 }
 
+impl Limits {
+    /// Each limit under the name that configurations give it, as text.
+    pub fn named(&self) -> Vec<(&'static str, String)> {
+        let Self { memory, table_elements, stack, deadline, start_deadline, callouts, metrics, buffer } = self;
+        vec![
+            ("memory", memory.to_string()),
+            ("table_elements", table_elements.to_string()),
+            ("stack", stack.to_string()),
+            ("deadline", format!("{deadline:?}")),
+            ("start_deadline", format!("{start_deadline:?}")),
+            ("callouts", callouts.to_string()),
+            ("metrics", metrics.to_string()),
+            ("buffer", buffer.to_string()),
+        ]
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -24,6 +24,7 @@ use crate::hostcall::{HostcallId, Source};
 use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
 use crate::output::{Output, OutputStream};
+use crate::sandbox::SandboxKey;
 use crate::shared::{Inbox, Queue, Shared, Space, Wake};
 use crate::trap::Trap;
 use crate::visible::Visible;
@@ -51,6 +52,8 @@ pub struct VmConfig {
     /// Whether a plugin may act on contexts of the other plugins of this VM, as deployed hosts let it; off by
     /// default. Its rights stay its own.
     pub any_effective_context: bool,
+    /// The sandbox whose data and queues it sees alone, if it is kept apart from others of its id.
+    pub partition: Option<SandboxKey>,
     /// With which VMs it shares, and how much.
     pub shared: Shared,
     /// What its plugins may call beyond the ABI.
@@ -72,6 +75,7 @@ impl VmConfig {
             limits: Limits::default(),
             vm_id: String::new(),
             any_effective_context: false,
+            partition: None,
             shared: Shared::default(),
             foreign: ForeignFunctions::default(),
             wake: None,
@@ -134,7 +138,7 @@ impl VmState {
         let frame = Frame::before_start(&config, ContextId::VM, None);
         let metrics = MetricTable::new(config.limits.metrics);
         let budget = Budget::new(&config.limits);
-        let space = config.shared.space(&config.vm_id);
+        let space = config.shared.space(&config.vm_id, config.partition);
         let inbox = Arc::new(Inbox::new(config.wake.clone()));
         Self {
             host,

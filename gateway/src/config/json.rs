@@ -1,6 +1,6 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
-use portcullis::core::{Compatibility, OnDenial};
+use portcullis::core::{Compatibility, OnDenial, Sharing};
 use serde_json::{Map, Value, json};
 
 use super::capabilities::Restriction;
@@ -27,6 +27,7 @@ impl Config {
             "admin": self.admin.map(|address| address.to_string()),
             "shutdown_timeout": duration::format(self.shutdown_timeout),
             "code_cache": self.code_cache.as_ref().map(|folder| folder.to_string_lossy()),
+            "sharing": sharing(self.sharing),
             "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
             "clusters": self.clusters.iter().map(cluster).collect::<Vec<_>>(),
             "notices": self.notices.iter().map(Diagnostic::to_string).collect::<Vec<_>>(),
@@ -106,6 +107,13 @@ fn cluster(cluster: &Cluster) -> Value {
     object.into()
 }
 
+fn sharing(sharing: Sharing) -> &'static str {
+    match sharing {
+        Sharing::Reject => "reject",
+        Sharing::Isolate => "isolate",
+    }
+}
+
 fn restriction(restriction: &Restriction) -> Value {
     let allowed = restriction.allowed.iter().map(|allowed| {
         let rules = allowed.rules.iter().map(|rule| {
@@ -157,6 +165,9 @@ fn vm(vm: &VmConfig) -> Value {
         "code": { "local": code },
         "configuration": configuration(&vm.configuration),
         "environment_variables": { "key_values": Map::from_iter(variables) },
+        "capability_restriction_config": vm.restriction.as_ref().map(restriction),
+        "sharing": vm.sharing.map(sharing),
+        "effective_context": if vm.any_effective_context { "vm" } else { "plugin" },
         "limits": {
             "memory": vm.limits.memory,
             "table_elements": vm.limits.table_elements,

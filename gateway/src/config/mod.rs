@@ -46,6 +46,7 @@ use std::time::Duration;
 
 use document::{Document, Read};
 use mapping::Refused;
+use portcullis::core::Sharing;
 use route::Scope;
 use unique::Unique;
 use value::Value;
@@ -72,6 +73,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// The folder where compiled code is kept, if it is.
     pub code_cache: Option<PathBuf>,
+    /// What becomes of plugins that would share a VM and differ, where their VMs do not say it.
+    pub sharing: Sharing,
     /// Where requests come in; at least one.
     pub listeners: Vec<Listener>,
     /// Where requests go.
@@ -125,7 +128,8 @@ impl Config {
     }
 }
 
-const KEYS: &[&str] = &["workers", "admin", "shutdown_timeout", "code_cache", "plugins", "listeners", "clusters"];
+const KEYS: &[&str] =
+    &["workers", "admin", "shutdown_timeout", "code_cache", "sharing", "plugins", "listeners", "clusters"];
 
 const ENVOY_FILE: Refused = (
     "static_resources",
@@ -143,6 +147,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let admin = mapping.optional("admin", |address| admin(address, &mut addresses));
     let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
     let code_cache = mapping.optional("code_cache", |path| Ok(path.document.beside(&path.name()?)));
+    let sharing = mapping.or("sharing", Sharing::Reject, vm::sharing);
     let listeners = mapping.required("listeners", listener::NO_LISTENER, |listeners| {
         listener::read_all(listeners, &scope, &mut addresses)
     });
@@ -152,6 +157,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         admin: admin?,
         shutdown_timeout: shutdown_timeout?,
         code_cache: code_cache?,
+        sharing: sharing?,
         listeners: listeners?,
         clusters: clusters?,
         notices: Vec::new(),

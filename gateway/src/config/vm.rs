@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use portcullis::core::Limits;
+use portcullis::core::{Limits, Sharing};
 
 use super::any;
 use super::base64;
+use super::capabilities::{self, Restriction};
 use super::document::Read;
 use super::environment::{self, Environment};
 use super::error::Located;
@@ -30,6 +31,10 @@ pub struct VmConfig {
     pub environment: Environment,
     /// What it may use.
     pub limits: Limits,
+    /// What becomes of plugins that would share it and differ, if it says so.
+    pub sharing: Option<Sharing>,
+    /// What all plugins in it may do at most. None is no restriction.
+    pub restriction: Option<Restriction>,
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
 }
@@ -68,6 +73,8 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let environment = mapping.or("environment_variables", Environment::default(), environment::read);
     let limits = mapping.or("limits", Limits::default(), limits::read);
     let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
+    let own_sharing = mapping.optional("sharing", sharing);
+    let restriction = mapping.optional("capability_restriction_config", capabilities::read);
     for (key, why) in IGNORED {
         let ignored = mapping.get(key).map(|flag| (flag, flag.boolean()));
         if let Some((flag, Ok(true))) = ignored {
@@ -81,8 +88,15 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         configuration: configuration?,
         environment: environment?,
         limits: limits?,
+        sharing: own_sharing?,
+        restriction: restriction?.flatten(),
         any_effective_context: effective?,
     })
+}
+
+/// Reads `sharing`.
+pub(super) fn sharing(value: &Value<'_>) -> Read<Sharing> {
+    value.one_of(&[("reject", Sharing::Reject), ("isolate", Sharing::Isolate)])
 }
 
 const KEYS: &[&str] = &[
@@ -93,6 +107,8 @@ const KEYS: &[&str] = &[
     "environment_variables",
     "limits",
     "effective_context",
+    "sharing",
+    "capability_restriction_config",
     "allow_precompiled",
     "nack_on_code_cache_miss",
 ];

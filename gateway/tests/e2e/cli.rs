@@ -218,3 +218,40 @@ fn a_port_in_use_ends_it() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("cannot listen on {address}")), "{}", text(&output.stderr));
 }
+
+#[test]
+fn plugins_that_would_share_a_vm_with_other_rights_are_refused_or_kept_apart() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sharing-conflict.yaml");
+    let config = std::fs::read_to_string(example)
+        .unwrap()
+        .replace("guests/wasm/header_tour.wasm", guest("header_tour").to_str().unwrap());
+    let refused = file("sharing-reject.yaml", &config);
+    let output = portcullis(&["check", refused.to_str().unwrap()]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    for part in [
+        "sharing-reject.yaml:15:9: listeners[0].plugins[1]: the plugins \"tagger\" and \"caller\" would share a VM (vm_id \"shared\")",
+        "capabilities (only \"caller\" has proxy_http_call), and in rules (of proxy_http_call)",
+        "(\"tagger\" is defined in line 10)",
+        "write `sharing: isolate`",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let isolated = file("sharing-isolate.yaml", &config.replace("\nsharing: reject", "\nsharing: isolate"));
+    assert_eq!(portcullis(&["check", isolated.to_str().unwrap()]).status.code(), Some(0));
+    let output = portcullis(&["sandboxes", isolated.to_str().unwrap()]);
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("2 sandbox(es)") && shown.contains("\"tagger\" and \"caller\" do not share a VM"),
+        "{shown}"
+    );
+    let output = portcullis(&["sandboxes", "--json", isolated.to_str().unwrap()]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["sandboxes"].as_array().map(Vec::len), Some(2), "{json}");
+    assert_eq!(json["apart"][0]["plugins"], serde_json::json!(["tagger", "caller"]));
+    // Equal rights share.
+    let same = config.replace("            proxy_http_call: { upstreams: [backend] }\n", "            proxy_log: {}\n");
+    let same = file("sharing-same.yaml", &same);
+    let shown = text(&portcullis(&["sandboxes", same.to_str().unwrap()]).stdout);
+    assert!(shown.contains("plugins       tagger, caller") && shown.contains("1 sandbox(es)"), "{shown}");
+}

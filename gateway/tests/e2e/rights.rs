@@ -1,6 +1,6 @@
 //! What a plugin may do, and what happens when it does something else.
 
-use crate::harness::{Setup, get, logs, plugin, run};
+use crate::harness::{Gate, Setup, get, logs, plugin, run};
 
 /// Rules for arguments hold; what they forbid is answered, logged, counted and recorded.
 #[test]
@@ -92,4 +92,36 @@ fn a_preset_allows_what_it_lists_and_more_may_be_added() {
     let wat = plugin(&[]);
     let error = Setup::echo().plugin("bad", &wat, "capability_restriction_config: {preset: header}").refusal();
     assert!(error.contains("there is no preset \"header\"; there are logging, headers"), "{error}");
+}
+
+/// What a VM may not do, no plugin in it may; both may not rule the same capability.
+#[test]
+fn a_vms_restriction_binds_all_its_plugins() {
+    run(async {
+        let code = r#"(call $header (i32.const 0) $"x" $"1") (call $say $"hello") (i32.const 0)"#;
+        let wat = plugin(&[("request_headers", code)]);
+        let whole = "capability_restriction_config: {allowed_capabilities: {proxy_log: {rate: 9/s}, proxy_on_request_headers: }}";
+        let own = "capability_restriction_config: {preset: all, allowed_capabilities: {proxy_log: {rate: 5/s}}}";
+        let text =
+            Setup::echo().plugin("bound", &wat, "").text().replace("vm_config: {", &format!("vm_config: {{{whole}, "));
+        let gate = Gate::start(&text);
+        assert!(gate.h1().await.ask(get("/")).await.json()["headers"].get("x").is_none());
+        logs::wait("bound", "hello").await;
+        let error =
+            Setup::echo().plugin("bound", &wat, own).text().replace("vm_config: {", &format!("vm_config: {{{whole}, "));
+        let error = Gate::try_start(&error).err().unwrap();
+        assert!(error.contains("proxy_log has rules here and in vm_config; keep one of the two"), "{error}");
+    });
+}
+
+/// What was decided is shown.
+#[test]
+fn sandboxes_are_shown() {
+    run(async {
+        let wat = plugin(&[]);
+        let gate = Setup::echo().plugin("one", &wat, "").plugin("two", &wat, "").start();
+        let shown = gate.admin("/sandboxes").await.json();
+        assert_eq!(shown["sandboxes"][0]["plugins"], serde_json::json!(["one", "two"]), "{shown}");
+        assert_eq!(shown["sandboxes"][0]["capabilities"], "all");
+    });
 }

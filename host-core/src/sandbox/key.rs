@@ -2,7 +2,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, Rules};
 use crate::limits::Limits;
 
 /// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.
@@ -28,6 +28,8 @@ pub struct SandboxSpec<'a> {
     pub any_effective_context: bool,
     /// What the plugin may do: plugins that share memory share rights.
     pub capabilities: Capabilities,
+    /// And with which arguments.
+    pub rules: &'a Rules,
 }
 
 impl SandboxSpec<'_> {
@@ -39,17 +41,35 @@ impl SandboxSpec<'_> {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        part(self.vm_id.as_bytes());
-        part(&Sha256::digest(self.code));
-        part(self.configuration);
-        part(self.engine.as_bytes());
+        part(&self.group().0);
         part(format!("{:?}", self.limits).as_bytes());
         part(&[u8::from(self.any_effective_context)]);
         part(&self.capabilities.to_bytes());
+        part(&(self.rules.texts().len() as u64).to_le_bytes());
+        for (capability, keys) in self.rules.texts() {
+            part(capability.as_bytes());
+            part(&(keys.len() as u64).to_le_bytes());
+            for (key, values) in keys {
+                part(key.as_bytes());
+                part(&(values.len() as u64).to_le_bytes());
+                values.iter().for_each(|value| part(value.as_bytes()));
+            }
+        }
         part(&(self.environment.len() as u64).to_le_bytes());
         for (key, value) in self.environment {
             part(key.as_bytes());
             part(value.as_bytes());
+        }
+        SandboxKey(hash.finalize().into())
+    }
+
+    /// The key of those that share a VM unless they differ in what they may do: a SHA-256 over `vm_id`, code, VM
+    /// configuration and engine.
+    pub fn group(&self) -> SandboxKey {
+        let mut hash = Sha256::new();
+        for bytes in [self.vm_id.as_bytes(), &Sha256::digest(self.code), self.configuration, self.engine.as_bytes()] {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
         }
         SandboxKey(hash.finalize().into())
     }
@@ -87,7 +107,10 @@ mod tests {
             environment: &[],
             any_effective_context: false,
             capabilities: Capabilities::ALL,
+            rules: &Rules::NONE,
         };
+        let texts = [("proxy_log".to_owned(), [("rate".to_owned(), vec!["1/s".to_owned()])].into())].into();
+        let ruled = Rules::new(&texts).unwrap_or_default();
         let variants = [
             base,
             SandboxSpec { vm_id: "", configuration: b"a", ..base },
@@ -97,6 +120,7 @@ mod tests {
             SandboxSpec { limits: &smaller, ..base },
             SandboxSpec { environment: &environment, ..base },
             SandboxSpec { any_effective_context: true, ..base },
+            SandboxSpec { rules: &ruled, ..base },
             SandboxSpec { environment: &shifted, ..base },
             SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
         ];

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::Status;
 use crate::capability::rate::Kept;
+use crate::sandbox::SandboxKey;
 use data::{Data, Entry};
 pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
@@ -49,10 +50,11 @@ impl Shared {
         Self(Arc::new(Registry { limits, ..Registry::default() }))
     }
 
-    /// The space of a `vm_id`. It lasts as long as a VM is in it.
-    pub(crate) fn space(&self, vm_id: &str) -> Arc<Space> {
+    /// The space of a `vm_id`, or of one of its sandboxes that were kept apart. It lasts as long as a VM is in it.
+    pub(crate) fn space(&self, vm_id: &str, partition: Option<SandboxKey>) -> Arc<Space> {
+        let name = (vm_id.to_owned(), partition);
         let mut spaces = lock(&self.0.spaces);
-        if let Some(space) = spaces.get(vm_id).and_then(Weak::upgrade) {
+        if let Some(space) = spaces.get(&name).and_then(Weak::upgrade) {
             return space;
         }
         spaces.retain(|_, space| space.strong_count() > 0);
@@ -62,7 +64,7 @@ impl Shared {
             data: Mutex::new(Data::default()),
             queues: Mutex::new(HashMap::new()),
         });
-        spaces.insert(vm_id.to_owned(), Arc::downgrade(&space));
+        spaces.insert(name, Arc::downgrade(&space));
         space
     }
 }
@@ -70,7 +72,7 @@ impl Shared {
 #[derive(Default)]
 struct Registry {
     limits: SharedLimits,
-    spaces: Mutex<HashMap<String, Weak<Space>>>,
+    spaces: Mutex<HashMap<(String, Option<SandboxKey>), Weak<Space>>>,
     last_cas: AtomicU32,
     last_queue: AtomicU32,
 }
@@ -117,14 +119,14 @@ impl Space {
         Ok(queue.id())
     }
 
-    /// A queue by its name, of this space or of another `vm_id`'s.
+    /// A queue by its name, of this space or of another `vm_id`'s. Sandboxes that were kept apart have none to be found.
     pub(crate) fn resolve(&self, vm_id: Option<&str>, name: &[u8]) -> Option<Arc<Queue>> {
         match vm_id {
-            None => lock(&self.queues).get(name).cloned(),
-            Some(vm_id) => {
-                let space = lock(&self.registry.spaces).get(vm_id)?.upgrade()?;
+            Some(vm_id) if *vm_id != *self.vm_id => {
+                let space = lock(&self.registry.spaces).get(&(vm_id.to_owned(), None))?.upgrade()?;
                 lock(&space.queues).get(name).cloned()
             }
+            _ => lock(&self.queues).get(name).cloned(),
         }
     }
 
@@ -180,17 +182,50 @@ mod tests {
     #[test]
     fn vms_share_by_their_id_and_leave_nothing_behind() {
         let shared = small();
-        let (a, b) = (shared.space("a"), shared.space("b"));
+        let (a, b) = (shared.space("a", None), shared.space("b", None));
         assert_eq!(a.set(b"k", b"1", 0, |_| Ok(None)), Ok(()));
-        assert_eq!(get(&shared.space("a"), b"k"), Some((b"1".to_vec(), 1)));
+        assert_eq!(get(&shared.space("a", None), b"k"), Some((b"1".to_vec(), 1)));
         assert_eq!(get(&b, b"k"), None);
         drop(a);
-        assert_eq!(get(&shared.space("a"), b"k"), None);
+        assert_eq!(get(&shared.space("a", None), b"k"), None);
+    }
+
+    #[test]
+    fn sandboxes_that_were_kept_apart_see_nothing_of_each_other() {
+        let shared = small();
+        let limits = crate::Limits::default();
+        let key = |engine| {
+            let capabilities = crate::Capabilities::ALL;
+            let spec = crate::SandboxSpec {
+                vm_id: "a",
+                code: b"",
+                configuration: b"",
+                engine,
+                limits: &limits,
+                environment: &[],
+                any_effective_context: false,
+                capabilities,
+                rules: const { &crate::Rules::NONE },
+            };
+            Some(spec.key())
+        };
+        let (one, same, other) =
+            (shared.space("a", key("1")), shared.space("a", key("1")), shared.space("a", key("2")));
+        let (whole, stranger) = (shared.space("a", None), shared.space("b", None));
+        assert_eq!(one.set(b"k", b"1", 0, |_| Ok(None)), Ok(()));
+        let found = [&same, &other, &whole].map(|space| get(space, b"k").is_some());
+        assert_eq!(found, [true, false, false]);
+        let inbox = Arc::new(Inbox::new(None));
+        let id = one.register(b"q", &inbox, crate::ContextId::VM).unwrap_or_default();
+        let knows = |space: &Space, vm_id| space.resolve(vm_id, b"q").is_some_and(|queue| queue.id() == id);
+        assert!(knows(&same, None) && knows(&same, Some("a")), "its own id is its own space");
+        assert!(!knows(&other, None) && !knows(&other, Some("a")) && !knows(&stranger, Some("a")));
+        assert!(same.queue(id).is_some() && other.queue(id).is_none());
     }
 
     #[test]
     fn a_version_is_compared_where_there_is_one() {
-        let space = small().space("");
+        let space = small().space("", None);
         assert_eq!(space.set(b"k", b"1", 77, |_| Ok(None)), Ok(()), "a key that there is not");
         let (_, cas) = get(&space, b"k").unwrap_or_default();
         assert_eq!(space.set(b"k", b"2", cas + 1, |_| Ok(None)), Err(Status::CasMismatch));
@@ -202,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_full_space_says_so_and_keeps_what_it_has() {
-        let space = small().space("");
+        let space = small().space("", None);
         assert_eq!(
             space.set(b"k", &[0; 10], 0, |_| Ok(None)),
             Err(Status::InternalFailure),
@@ -219,7 +254,7 @@ mod tests {
     fn no_increment_is_lost() {
         let shared = Shared::default();
         // Keeps the value between threads.
-        let space = shared.space("vm");
+        let space = shared.space("vm", None);
         assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0, |_| Ok(None)), Ok(()));
         let count = |space: &Space| {
             let (value, cas) = get(space, b"n").unwrap_or_default();
@@ -228,7 +263,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let space = shared.space("vm");
+                    let space = shared.space("vm", None);
                     for _ in 0..1000 {
                         loop {
                             let (value, cas) = count(&space);

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn items_come_in_order_and_their_owner_is_told_of_each() {
-        let space = Shared::new(limits()).space("vm");
+        let space = Shared::new(limits()).space("vm", None);
         let woken = Arc::new(Mutex::new(0));
         let count = Arc::clone(&woken);
         let inbox = Arc::new(Inbox::new(Some(Wake::new(move || *lock(&count) += 1))));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_queue_outlives_the_vm_that_it_told() {
-        let space = Shared::new(limits()).space("vm");
+        let space = Shared::new(limits()).space("vm", None);
         let inbox = Arc::new(Inbox::new(None));
         assert!(space.register(b"q", &inbox, ContextId::VM).is_ok());
         drop(inbox);

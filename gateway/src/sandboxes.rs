@@ -1,0 +1,224 @@
+//! Which plugins share a VM, decided before traffic flows, and shown to the operator.
+
+use std::collections::BTreeMap;
+
+use portcullis::PluginSpec;
+use portcullis::core::{Capabilities, Limits, Placed, Placement, SandboxKey, Sharing, schedule};
+use serde_json::{Value, json};
+
+use crate::config::{self, Code, Config, ConfigError};
+use crate::worker::PlannedListener;
+
+/// What was decided.
+#[derive(Clone, Debug, Default)]
+pub struct Sandboxes {
+    sandboxes: Vec<Sandbox>,
+    apart: Vec<Apart>,
+}
+
+/// One VM for each worker.
+#[derive(Clone, Debug)]
+struct Sandbox {
+    key: SandboxKey,
+    plugins: Vec<String>,
+    vm_id: String,
+    code: String,
+    engine: &'static str,
+    configuration: usize,
+    environment: Vec<String>,
+    any_effective_context: bool,
+    limits: Vec<(&'static str, String)>,
+    capabilities: Capabilities,
+    rules: Vec<String>,
+}
+
+/// Two plugins that would have shared a VM.
+#[derive(Clone, Debug)]
+struct Apart {
+    plugins: (String, String),
+    why: Vec<String>,
+}
+
+/// Places every plugin of every chain, and tells it where it is.
+///
+/// # Errors
+/// Plugins that would share a VM, differ, and may not be kept apart.
+pub(crate) fn place(config: &Config, listeners: &mut [PlannedListener]) -> Result<Sandboxes, ConfigError> {
+    let placements = {
+        let all: Vec<_> = plugins(config, listeners).collect();
+        let placed: Vec<_> = all.iter().map(|(plugin, spec)| placed(config, plugin, spec, None)).collect();
+        schedule(&placed).map_err(|conflict| {
+            let place = |index: usize| all.get(index).map(|(plugin, _)| &plugin.origin);
+            let help = "give both the same capability_restriction_config, environment and limits, give them different vm_ids, or write \
+                        `sharing: isolate` to give each a VM of its own";
+            let first = place(conflict.first).map(|origin| format!(" ({:?} is defined in line {})", conflict.plugins.0, origin.line));
+            let message = format!("{conflict}{}", first.unwrap_or_default());
+            match place(conflict.second) {
+                Some(origin) => origin.diagnostic(message, help).into(),
+                None => ConfigError::new(Vec::new()),
+            }
+        })?
+    };
+    let sandboxes = describe(config, listeners, &placements);
+    let specs = listeners
+        .iter_mut()
+        .flat_map(|listener| listener.plugins.iter_mut().chain(listener.route_plugins.iter_mut().flatten().flatten()));
+    specs.zip(&placements).for_each(|(spec, placement)| spec.partition = placement.partition);
+    Ok(sandboxes)
+}
+
+/// Every plugin of every chain, in the order of the configuration.
+fn plugins<'a>(
+    config: &'a Config,
+    listeners: &'a [PlannedListener],
+) -> impl Iterator<Item = (&'a config::Plugin, &'a PluginSpec)> {
+    config.listeners.iter().zip(listeners).flat_map(|(listener, planned)| {
+        let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
+        let own = listener.plugins.iter().chain(routes.flatten());
+        own.zip(planned.plugins.iter().chain(planned.route_plugins.iter().flatten().flatten()))
+    })
+}
+
+fn placed<'a>(
+    config: &Config,
+    plugin: &'a config::Plugin,
+    spec: &'a PluginSpec,
+    sharing: Option<Sharing>,
+) -> Placed<'a> {
+    let sharing = sharing.or(plugin.vm.sharing).unwrap_or(config.sharing);
+    Placed { plugin: &plugin.name, spec: spec.sandbox_spec(), sharing }
+}
+
+fn describe(config: &Config, listeners: &[PlannedListener], placements: &[Placement]) -> Sandboxes {
+    let mut by_key: BTreeMap<SandboxKey, Sandbox> = BTreeMap::new();
+    let mut groups: BTreeMap<SandboxKey, Vec<(&config::Plugin, &PluginSpec)>> = BTreeMap::new();
+    for ((plugin, spec), placement) in plugins(config, listeners).zip(placements) {
+        let sandbox = by_key.entry(placement.sandbox).or_insert_with(|| Sandbox::new(placement.sandbox, plugin, spec));
+        if !sandbox.plugins.contains(&plugin.name) {
+            sandbox.plugins.push(plugin.name.clone());
+        }
+        groups.entry(spec.sandbox_spec().group()).or_default().push((plugin, spec));
+    }
+    let mut apart = Vec::new();
+    for members in groups.values() {
+        let mut seen: Vec<SandboxKey> = Vec::new();
+        for (plugin, spec) in members {
+            let key = spec.sandbox();
+            if seen.contains(&key) {
+                continue;
+            }
+            seen.push(key);
+            let Some((first, first_spec)) = members.first().filter(|_| seen.len() > 1) else { continue };
+            let pair = [(*first, *first_spec), (*plugin, *spec)]
+                .map(|(plugin, spec)| placed(config, plugin, spec, Some(Sharing::Reject)));
+            if let Err(conflict) = schedule(&pair) {
+                let why = conflict.differences.iter().map(ToString::to_string).collect();
+                apart.push(Apart { plugins: conflict.plugins, why });
+            }
+        }
+    }
+    Sandboxes { sandboxes: by_key.into_values().collect(), apart }
+}
+
+impl Sandbox {
+    fn new(key: SandboxKey, plugin: &config::Plugin, spec: &PluginSpec) -> Self {
+        let default = Limits::default().named();
+        let limits = spec.limits.named().into_iter().filter(|limit| !default.contains(limit)).collect();
+        Self {
+            key,
+            plugins: Vec::new(),
+            vm_id: spec.plugin.vm_id.clone(),
+            code: match &plugin.vm.code {
+                Code::File(path) => path.display().to_string(),
+                Code::Bytes(_) => "inline_bytes".to_owned(),
+                Code::Text(_) => "inline_string".to_owned(),
+            },
+            engine: spec.module.engine(),
+            configuration: spec.vm_configuration.len(),
+            environment: spec.environment.iter().map(|(name, _)| name.clone()).collect(),
+            any_effective_context: spec.any_effective_context,
+            limits,
+            capabilities: spec.plugin.capabilities,
+            rules: spec.plugin.rules.texts().keys().cloned().collect(),
+        }
+    }
+
+    /// The start of its key, which tells it from the others.
+    fn short(&self) -> String {
+        self.key.to_string().chars().take(12).collect()
+    }
+
+    fn text(&self) -> String {
+        let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let held = self.capabilities.held().count();
+        let capabilities = match self.capabilities == Capabilities::ALL {
+            true => "all".to_owned(),
+            false => format!("{held} of {}", Capabilities::names().count()),
+        };
+        let limits: Vec<_> = self.limits.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        format!(
+            "sandbox {}\n  plugins       {}\n  vm_id         {:?}\n  code          {}\n  engine        {}\n  \
+             configuration {} bytes\n  environment   {}\n  limits        {}\n  contexts      {}\n  capabilities  {}\n  \
+             rules         {}\n",
+            self.short(),
+            list(&self.plugins),
+            self.vm_id,
+            self.code,
+            self.engine,
+            self.configuration,
+            list(&self.environment),
+            if limits.is_empty() { "default".to_owned() } else { limits.join(", ") },
+            if self.any_effective_context { "those of all plugins of the VM" } else { "the plugin's own" },
+            capabilities,
+            list(&self.rules),
+        )
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "sandbox": self.key.to_string(),
+            "plugins": self.plugins,
+            "vm_id": self.vm_id,
+            "code": self.code,
+            "engine": self.engine,
+            "configuration_bytes": self.configuration,
+            "environment": self.environment,
+            "limits": self.limits.iter().map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect::<serde_json::Map<_, _>>(),
+            "effective_context": if self.any_effective_context { "vm" } else { "plugin" },
+            "capabilities": match self.capabilities == Capabilities::ALL {
+                true => json!("all"),
+                false => json!(self.capabilities.held().collect::<Vec<_>>()),
+            },
+            "rules": self.rules,
+        })
+    }
+}
+
+impl Sandboxes {
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut text: String = self.sandboxes.iter().map(|sandbox| sandbox.text() + "\n").collect();
+        for apart in &self.apart {
+            let (first, second) = &apart.plugins;
+            text.push_str(&format!(
+                "{first:?} and {second:?} do not share a VM: they differ in {}\n",
+                apart.why.join(", and in ")
+            ));
+        }
+        text.push_str(&format!("{} sandbox(es), each a VM for every worker\n", self.sandboxes.len()));
+        text
+    }
+
+    /// The same for programs.
+    pub fn to_json(&self) -> Value {
+        let apart = self
+            .apart
+            .iter()
+            .map(|apart| json!({ "plugins": [apart.plugins.0, apart.plugins.1], "differences": apart.why }));
+        json!({
+            "sandboxes": self.sandboxes.iter().map(Sandbox::to_json).collect::<Vec<_>>(),
+            "apart": apart.collect::<Vec<_>>(),
+        })
+    }
+}

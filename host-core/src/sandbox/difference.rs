@@ -1,0 +1,85 @@
+//! In what two VMs differ that are one but for that.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Placed, SandboxSpec};
+use crate::capability::Capabilities;
+
+/// An ingredient of two sandboxes that is not the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What differs, as the configuration calls it.
+    pub what: &'static str,
+    /// How. Values of environment variables are never told.
+    pub how: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.what, self.how)
+    }
+}
+
+/// What differs between two of a group.
+pub(super) fn between(a: &Placed<'_>, b: &Placed<'_>) -> Vec<Difference> {
+    let ingredients: [(&'static str, fn(&Placed<'_>, &Placed<'_>) -> Option<String>); 5] = [
+        ("capabilities", capabilities),
+        ("rules", rules),
+        ("environment variables", environment),
+        ("limits", limits),
+        ("effective_context", effective_context),
+    ];
+    let found = ingredients.into_iter().filter_map(|(what, how)| Some(Difference { what, how: how(a, b)? }));
+    found.collect()
+}
+
+fn capabilities(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let only = |one: &Placed<'_>, other: Capabilities| {
+        let names: Vec<_> = one.spec.capabilities.held().collect();
+        let others: BTreeSet<_> = other.held().collect();
+        let names: Vec<_> = names.into_iter().filter(|name| !others.contains(name)).collect();
+        listing(&names).map(|names| format!("only {:?} has {names}", one.plugin))
+    };
+    let both = [only(a, b.spec.capabilities), only(b, a.spec.capabilities)];
+    let both: Vec<_> = both.into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join("; "))
+}
+
+fn rules(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let (a, b) = (a.spec.rules.texts(), b.spec.rules.texts());
+    let names: BTreeSet<_> = a.keys().chain(b.keys()).filter(|name| a.get(*name) != b.get(*name)).collect();
+    listing(&names.into_iter().map(String::as_str).collect::<Vec<_>>()).map(|names| format!("of {names}"))
+}
+
+fn environment(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let (a, b) = (a.spec.environment, b.spec.environment);
+    let value =
+        |of: &[(String, String)], name: &str| of.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let names: BTreeSet<_> = a.iter().chain(b).map(|(name, _)| name.as_str()).collect();
+    listing(&names.into_iter().filter(|name| value(a, name) != value(b, name)).collect::<Vec<_>>())
+}
+
+fn limits(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let (a, b) = (a.spec.limits.named(), b.spec.limits.named());
+    let differing =
+        a.into_iter().zip(b).filter(|(a, b)| a != b).map(|((name, a), (_, b))| format!("{name} {a} and {b}"));
+    let differing: Vec<_> = differing.collect();
+    (!differing.is_empty()).then(|| differing.join(", "))
+}
+
+fn effective_context(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let whose = |spec: &SandboxSpec<'_>| if spec.any_effective_context { "vm" } else { "plugin" };
+    (a.spec.any_effective_context != b.spec.any_effective_context)
+        .then(|| format!("{} and {}", whose(&a.spec), whose(&b.spec)))
+}
+
+/// Some names, and how many more there are.
+fn listing(names: &[&str]) -> Option<String> {
+    const SHOWN: usize = 20;
+    let shown = names.get(..SHOWN).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => (!names.is_empty()).then_some(shown),
+        more => Some(format!("{shown} and {more} more")),
+    }
+}

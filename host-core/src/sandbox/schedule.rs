@@ -1,0 +1,189 @@
+//! Which plugins share a VM.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::difference::{self, Difference};
+use super::{SandboxKey, SandboxSpec};
+
+/// What becomes of plugins that would share a VM, and must not, because they differ in what they may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// They are refused.
+    #[default]
+    Reject,
+    /// Each set of equal ones gets a VM of its own.
+    Isolate,
+}
+
+/// A plugin that is to be placed.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed<'a> {
+    /// Its name, for messages.
+    pub plugin: &'a str,
+    /// The VM that it asks for.
+    pub spec: SandboxSpec<'a>,
+    /// What becomes of it where others ask for that VM with other rights.
+    pub sharing: Sharing,
+}
+
+/// Where a plugin runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Its sandbox.
+    pub sandbox: SandboxKey,
+    /// Whose shared data and queues it sees besides the `vm_id`: its sandbox's alone, if those that would have shared a
+    /// VM were kept apart; nothing more otherwise.
+    pub partition: Option<SandboxKey>,
+}
+
+/// Two plugins that would share a VM, and differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Which of the plugins.
+    pub first: usize,
+    /// Which of the plugins; it comes later.
+    pub second: usize,
+    /// Its name, and the other's.
+    pub plugins: (String, String),
+    /// The id of the VM.
+    pub vm_id: String,
+    /// In what they differ; never empty.
+    pub differences: Vec<Difference>,
+    /// One of those that ask for the VM would have been isolated, and another would not.
+    pub policies_differ: bool,
+}
+
+/// Places plugins: those with equal specs share a VM. Plugins of one group (equal `vm_id`, code, VM configuration
+/// and engine) that differ in anything else are refused, if one of the group is [`Sharing::Reject`], or kept apart.
+///
+/// # Errors
+/// The first conflict.
+pub fn schedule(plugins: &[Placed<'_>]) -> Result<Vec<Placement>, Conflict> {
+    let keys: Vec<_> = plugins.iter().map(|placed| placed.spec.key()).collect();
+    let mut groups: BTreeMap<SandboxKey, Vec<usize>> = BTreeMap::new();
+    for (index, placed) in plugins.iter().enumerate() {
+        groups.entry(placed.spec.group()).or_default().push(index);
+    }
+    let mut placements: Vec<_> = keys.iter().map(|key| Placement { sandbox: *key, partition: None }).collect();
+    let mut conflicts = Vec::new();
+    for members in groups.values() {
+        let Some((first, others)) = members.split_first() else { continue };
+        let Some(other) = others.iter().find(|other| keys.get(**other) != keys.get(*first)) else { continue };
+        let sharing = |index: &usize| plugins.get(*index).map(|placed| placed.sharing);
+        let isolated = members.iter().filter(|index| sharing(index) == Some(Sharing::Isolate)).count();
+        if isolated < members.len() {
+            conflicts.extend(conflict(plugins, *first, *other, isolated > 0));
+        }
+        for index in members {
+            if let Some(placement) = placements.get_mut(*index) {
+                placement.partition = Some(placement.sandbox);
+            }
+        }
+    }
+    // Groups come in the order of their keys; the first conflict of the configuration is of use.
+    match conflicts.into_iter().min_by_key(|conflict| conflict.second) {
+        Some(conflict) => Err(conflict),
+        None => Ok(placements),
+    }
+}
+
+fn conflict(plugins: &[Placed<'_>], first: usize, second: usize, policies_differ: bool) -> Option<Conflict> {
+    let (a, b) = (plugins.get(first)?, plugins.get(second)?);
+    Some(Conflict {
+        first,
+        second,
+        plugins: (a.plugin.to_owned(), b.plugin.to_owned()),
+        vm_id: a.spec.vm_id.to_owned(),
+        differences: difference::between(a, b),
+        policies_differ,
+    })
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, second) = &self.plugins;
+        write!(
+            f,
+            "the plugins {first:?} and {second:?} would share a VM (vm_id {:?}) and so its memory, but differ",
+            self.vm_id
+        )?;
+        for (index, difference) in self.differences.iter().enumerate() {
+            write!(f, "{}{difference}", if index == 0 { " in " } else { ", and in " })?;
+        }
+        if self.policies_differ {
+            f.write_str("; one says sharing: isolate, another reject, which rules")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::{Capabilities, Rules};
+    use crate::hostcall::HostcallId;
+    use crate::limits::Limits;
+
+    fn spec(limits: &Limits) -> SandboxSpec<'_> {
+        SandboxSpec {
+            vm_id: "vm",
+            code: b"code",
+            configuration: b"",
+            engine: "null",
+            limits,
+            environment: &[],
+            any_effective_context: false,
+            capabilities: Capabilities::ALL,
+            rules: const { &Rules::NONE },
+        }
+    }
+
+    #[test]
+    fn equal_plugins_share_and_others_of_another_vm_do_not_matter() {
+        let limits = Limits::default();
+        let placed = |plugin, spec| Placed { plugin, spec, sharing: Sharing::Reject };
+        let other = SandboxSpec { vm_id: "other", capabilities: Capabilities::NONE, ..spec(&limits) };
+        let placements = schedule(&[placed("a", spec(&limits)), placed("b", other), placed("c", spec(&limits))]);
+        let placements = placements.unwrap_or_default();
+        assert!(placements[0] == placements[2] && placements[0] != placements[1]);
+        assert!(placements.iter().all(|placement| placement.partition.is_none()));
+    }
+
+    #[test]
+    fn plugins_that_differ_are_refused_or_kept_apart() {
+        let (limits, small) = (Limits::default(), Limits { callouts: 1, ..Limits::default() });
+        let texts = [("proxy_log".to_owned(), [("rate".to_owned(), vec!["1/s".to_owned()])].into())].into();
+        let rules = Rules::new(&texts).unwrap_or_default();
+        let (ours, theirs) = ([("K".to_owned(), "secret".to_owned())], [("K".to_owned(), "other".to_owned())]);
+        let base = SandboxSpec { environment: &ours, ..spec(&limits) };
+        for (other, difference) in [
+            (
+                SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
+                "capabilities (only \"a\" has proxy_http_call)",
+            ),
+            (SandboxSpec { rules: &rules, ..base }, "rules (of proxy_log)"),
+            (SandboxSpec { environment: &theirs, ..base }, "environment variables (K)"),
+            (SandboxSpec { environment: &[], ..base }, "environment variables (K)"),
+            (SandboxSpec { limits: &small, ..base }, "limits (callouts 1024 and 1)"),
+            (SandboxSpec { any_effective_context: true, ..base }, "effective_context (plugin and vm)"),
+        ] {
+            let placed = |sharing: [Sharing; 2]| {
+                schedule(&[
+                    Placed { plugin: "a", spec: base, sharing: sharing[0] },
+                    Placed { plugin: "b", spec: other, sharing: sharing[1] },
+                ])
+            };
+            let refused = placed([Sharing::Reject; 2]).err().map(|conflict| conflict.to_string());
+            let expected = format!(
+                "the plugins \"a\" and \"b\" would share a VM (vm_id \"vm\") and so its memory, but differ in {difference}"
+            );
+            assert_eq!(refused, Some(expected));
+            let mixed = placed([Sharing::Isolate, Sharing::Reject]).err().map(|conflict| conflict.to_string());
+            assert!(mixed.is_some_and(|mixed| mixed.ends_with("another reject, which rules")));
+            let apart = placed([Sharing::Isolate; 2]).unwrap_or_default();
+            assert_ne!(apart[0].sandbox, apart[1].sandbox);
+            assert!(apart.iter().all(|placement| placement.partition == Some(placement.sandbox)));
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod denials;
 pub mod engines;
 mod host;
 pub mod inspect;
+pub mod learn;
 mod metrics;
 pub mod net;
 mod plugins;

@@ -106,6 +106,22 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         yaml: bool,
     },
+    /// Serve traffic, note what each plugin uses with which arguments, and write the least rights that allow it.
+    ///
+    /// Send it the traffic that your plugins will meet, then stop it with SIGTERM or SIGINT. What they did not do
+    /// meanwhile will be denied. A plugin's capabilities hold while this is learned; its argument rules do not.
+    Learn {
+        /// The configuration (YAML).
+        file: PathBuf,
+
+        /// Where to write the blocks; to standard output if no file is named.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+
+        /// Run all plugins on this engine, whatever `runtime` says; `portcullis engines` lists them.
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
+    },
     /// Show which plugins share a VM, what each VM is made of, and why plugins that ask for one VM do not share it.
     Sandboxes {
         /// The configuration (YAML).
@@ -145,6 +161,7 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             result => result.map(drop),
         },
+        Command::Learn { file, output, engine } => learn(file, output.as_deref(), engine.as_deref()),
         Command::Sandboxes { file, engine, json } => sandboxes(file, engine.as_deref(), *json),
         Command::Engines => print(&portcullis_gateway::engines::text()),
         Command::Abi => print(&portcullis_gateway::abi::text()),
@@ -160,7 +177,25 @@ fn main() -> ExitCode {
 }
 
 fn serve(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
-    let running = Gateway::prepare_on(Config::load(file)?, engine)?.serve()?;
+    until_stopped(Gateway::prepare_on(Config::load(file)?, engine)?)
+}
+
+fn learn(file: &PathBuf, output: Option<&Path>, engine: Option<&str>) -> Result<(), ServeError> {
+    let mut gateway = Gateway::prepare_on(Config::load(file)?, engine)?;
+    let lessons = gateway.learn();
+    until_stopped(gateway)?;
+    match output {
+        None => print(&lessons.yaml()),
+        Some(path) => std::fs::write(path, lessons.yaml()).map_err(|error| ServeError::File {
+            operation: "write",
+            path: path.to_owned(),
+            error,
+        }),
+    }
+}
+
+fn until_stopped(gateway: Gateway) -> Result<(), ServeError> {
+    let running = gateway.serve()?;
     let stopped = async {
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(mut term), Ok(mut interrupt)) => tokio::select! {

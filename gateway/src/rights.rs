@@ -91,7 +91,8 @@ fn rules(allowed: &[Allowed]) -> Result<Rules, ConfigError> {
         // The key is at fault when it is not known, else the value.
         let is_known = Rules::keys(&error.capability).any(|key| key == error.key);
         let value = rule.and_then(|rule| rule.values.get(error.index)).filter(|_| is_known);
-        let place = value.or(rule.map(|rule| &rule.key)).or(capability.map(|capability| &capability.name));
+        let name = || capability.map(|capability| &capability.name);
+        let place = value.or_else(|| rule.map(|rule| &rule.key)).or_else(name);
         let help = "SECURITY.md lists the rules of each capability";
         match place {
             Some(place) if value.is_some() => place.origin.diagnostic(error.problem, help).into(),

@@ -15,6 +15,7 @@ use crate::advice;
 use crate::config::{self, Config, ConfigError, Diagnostic};
 use crate::denials::Denials;
 use crate::host::GatewayHost;
+use crate::learn::{self, Lessons};
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
 use crate::plugins::Compiler;
@@ -124,6 +125,14 @@ impl Gateway {
             shared: Shared::default(),
         };
         Ok(Self { config, plan, metrics, sandboxes })
+    }
+
+    /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
+    pub fn learn(&mut self) -> Lessons {
+        let mut listeners = self.plan.listeners.to_vec();
+        let lessons = learn::begin(&self.config, &mut listeners);
+        self.plan.listeners = listeners.into();
+        lessons
     }
 
     /// Which plugins share a VM, and which do not and why.

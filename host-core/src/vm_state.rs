@@ -291,9 +291,10 @@ impl VmState {
             BufferType::HttpResponseBody => self.stream_data(StreamKind::Http, Direction::Response),
             BufferType::DownstreamData => self.stream_data(StreamKind::Tcp, Direction::Request),
             BufferType::UpstreamData => self.stream_data(StreamKind::Tcp, Direction::Response),
-            BufferType::GrpcReceiveBuffer => {
-                self.received().and_then(|received| received.message.as_ref()).map_or(self.absent(), Buffer::Bytes)
-            }
+            BufferType::GrpcReceiveBuffer => self
+                .received()
+                .and_then(|received| received.message.as_ref())
+                .map_or_else(|| self.absent(), Buffer::Bytes),
             BufferType::HttpCallResponseBody => {
                 self.call_response().map_or(Buffer::Unavailable, |response| Buffer::Body(&response.body))
             }
@@ -342,7 +343,7 @@ impl VmState {
         let stream = self.acting_stream().filter(|stream| stream.kind == kind);
         let half = stream.map(|stream| stream.half_ref(direction));
         let body = half.filter(|half| !half.continued).and_then(|half| half.body.as_ref());
-        body.map_or(self.absent(), Buffer::Body)
+        body.map_or_else(|| self.absent(), Buffer::Body)
     }
 
     /// A buffer that there is at other times.

@@ -18,6 +18,7 @@ mod http1;
 mod http2;
 mod inspect;
 mod languages;
+mod learn;
 mod lifecycle;
 mod limits;
 mod local_responses;

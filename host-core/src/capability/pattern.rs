@@ -21,12 +21,15 @@ pub(super) enum Likeness {
     Dotted,
 }
 
+/// Bytes without a star.
+type Part = Box<[u8]>;
+
 /// The bytes around the stars.
 #[derive(Debug)]
 struct Pattern {
-    start: Box<[u8]>,
+    start: Part,
     /// Between stars, and after the last; `None` if there is no star.
-    rest: Option<(Vec<Box<[u8]>>, Box<[u8]>)>,
+    rest: Option<(Vec<Part>, Part)>,
 }
 
 impl Patterns {
@@ -54,7 +57,7 @@ impl Patterns {
 
 impl Pattern {
     fn new(text: &str) -> Self {
-        let mut parts = text.split('*').map(|part| Box::from(part.as_bytes()));
+        let mut parts = text.split('*').map(|part| Part::from(part.as_bytes()));
         let start = parts.next().unwrap_or_default();
         let mut between: Vec<_> = parts.collect();
         let rest = between.pop().map(|end| (between, end));

@@ -21,9 +21,12 @@ impl fmt::Display for Difference {
     }
 }
 
+/// How an ingredient of two differs, if it does.
+type Compare = fn(&Placed<'_>, &Placed<'_>) -> Option<String>;
+
 /// What differs between two of a group.
 pub(super) fn between(a: &Placed<'_>, b: &Placed<'_>) -> Vec<Difference> {
-    let ingredients: [(&'static str, fn(&Placed<'_>, &Placed<'_>) -> Option<String>); 5] = [
+    let ingredients: [(&'static str, Compare); 5] = [
         ("capabilities", capabilities),
         ("rules", rules),
         ("environment variables", environment),

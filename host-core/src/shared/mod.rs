@@ -69,10 +69,13 @@ impl Shared {
     }
 }
 
+/// A `vm_id`, and the sandbox that was kept apart from others of it.
+type SpaceName = (String, Option<SandboxKey>);
+
 #[derive(Default)]
 struct Registry {
     limits: SharedLimits,
-    spaces: Mutex<HashMap<(String, Option<SandboxKey>), Weak<Space>>>,
+    spaces: Mutex<HashMap<SpaceName, Weak<Space>>>,
     last_cas: AtomicU32,
     last_queue: AtomicU32,
 }

@@ -1,0 +1,92 @@
+//! What plugins use, and the least configuration that allows it.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use portcullis::core::{Capabilities, Learned, Rules, SandboxKey};
+
+use crate::config::Config;
+use crate::worker::PlannedListener;
+
+/// What each plugin of a configuration uses, while it is served.
+#[derive(Clone, Debug)]
+pub struct Lessons(Vec<Lesson>);
+
+#[derive(Clone, Debug)]
+struct Lesson {
+    plugin: String,
+    /// Where it is defined.
+    place: String,
+    learned: Arc<Learned>,
+}
+
+/// Lets plugins do what their capabilities allow, with any arguments, and notes what they do. Plugins that would share
+/// a VM must have the same rights, so they learn together.
+pub(crate) fn begin(config: &Config, listeners: &mut [PlannedListener]) -> Lessons {
+    let mut groups: HashMap<SandboxKey, Arc<Learned>> = HashMap::new();
+    let mut lessons: Vec<Lesson> = Vec::new();
+    for (listener, planned) in config.listeners.iter().zip(listeners) {
+        let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
+        let configured = listener.plugins.iter().chain(routes.flatten());
+        let specs = planned.plugins.iter_mut().chain(planned.route_plugins.iter_mut().flatten().flatten());
+        for (plugin, spec) in configured.zip(specs) {
+            let learned = groups.entry(spec.sandbox_spec().group()).or_default();
+            spec.plugin.rules = Rules::learning(Arc::clone(learned));
+            let place = format!("{}:{}", plugin.origin.file, plugin.origin.line);
+            if !lessons.iter().any(|lesson| lesson.place == place && lesson.plugin == plugin.name) {
+                lessons.push(Lesson { plugin: plugin.name.clone(), place, learned: Arc::clone(learned) });
+            }
+        }
+    }
+    Lessons(lessons)
+}
+
+impl Lessons {
+    /// A block for each plugin, to be put into its configuration.
+    pub fn yaml(&self) -> String {
+        let mut yaml = String::from(
+            "# What the plugins used. Put each block into its plugin's configuration; what was not used while this was\n\
+             # learned is denied then.\n",
+        );
+        for lesson in &self.0 {
+            let _ = write!(yaml, "\n# {}, {}\n{}", lesson.plugin, lesson.place, lesson.block());
+        }
+        yaml
+    }
+}
+
+impl Lesson {
+    /// One capability a line, in the order of the tables.
+    fn block(&self) -> String {
+        let mut block = String::from("capability_restriction_config:\n  allowed_capabilities:");
+        let (used, rules) = (self.learned.capabilities(), self.learned.rules());
+        if used.is_empty() {
+            block.push_str(" {}");
+        }
+        for name in Capabilities::names().filter(|name| used.contains(name)) {
+            let _ = write!(block, "\n    {name}: {{");
+            for (index, (key, values)) in rules.get(name).into_iter().flatten().enumerate() {
+                // JSON's strings are YAML's.
+                let values: Vec<_> =
+                    values.iter().map(|value| serde_json::Value::from(value.as_str()).to_string()).collect();
+                let comma = if index == 0 { "" } else { "," };
+                let _ = write!(block, "{comma} {key}: [{}]", values.join(", "));
+            }
+            block.push_str(if rules.contains_key(name) { " }" } else { "}" });
+        }
+        block.push('\n');
+        block
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_uses_nothing_needs_nothing() {
+        let lesson = Lesson { plugin: "p".to_owned(), place: "f.yaml:1".to_owned(), learned: Arc::default() };
+        assert_eq!(lesson.block(), "capability_restriction_config:\n  allowed_capabilities: {}\n");
+    }
+}

@@ -21,6 +21,7 @@ pub struct Case {
 }
 
 /// Cases about one thing.
+#[derive(Clone, Copy)]
 pub struct Topic {
     /// The name that stands before those of its cases.
     pub name: &'static str,

@@ -7,6 +7,7 @@
 //! tested in the core, without an engine.
 
 pub mod answers;
+pub mod attacks;
 mod case;
 mod cases;
 pub mod differential;

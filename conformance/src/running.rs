@@ -24,6 +24,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
+    /// The id of its VM.
+    pub vm_id: String,
     /// What it shares with others that get the same.
     pub shared: Shared,
     /// What its plugin may call beyond the ABI.
@@ -38,6 +40,7 @@ impl Default for Setup {
             environment: Vec::new(),
             limits: Limits::default(),
             any_effective_context: false,
+            vm_id: String::new(),
             shared: Shared::default(),
             foreign: ForeignFunctions::default(),
         }
@@ -113,12 +116,13 @@ impl Running {
     /// # Errors
     /// The VM or the plugin does not start.
     pub fn start(module: &dyn AnyModule, abi: AbiVersion, setup: Setup) -> Result<Self, StartError> {
-        let Setup { plugin, configuration, environment, limits, any_effective_context, shared, foreign } = setup;
+        let Setup { plugin, configuration, environment, limits, any_effective_context, vm_id, shared, foreign } = setup;
         let config = VmConfig {
             configuration,
             environment,
             limits,
             any_effective_context,
+            vm_id,
             shared,
             foreign,
             ..VmConfig::new(abi)

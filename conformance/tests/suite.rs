@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS, HostcallId};
 use portcullis_conformance::answers::{self, LISTED};
+use portcullis_conformance::attacks::PAGE;
 use portcullis_conformance::{Case, GAPS, TOPICS};
 
 type Check = fn() -> Result<(), String>;
@@ -17,6 +18,7 @@ const META: &[(&str, Check)] = &[
     ("a_case_calls_the_hostcalls_that_it_names", a_case_calls_the_hostcalls_that_it_names),
     ("every_hostcall_is_named_by_a_case", every_hostcall_is_named_by_a_case),
     ("gaps_name_cases_and_reasons", gaps_name_cases_and_reasons),
+    ("the_page_of_attacks_explains_each", the_page_of_attacks_explains_each),
     ("every_answer_that_is_listed_is_driven_and_no_other", every_answer_that_is_listed_is_driven_and_no_other),
 ];
 
@@ -108,6 +110,19 @@ fn every_hostcall_is_named_by_a_case() -> Result<(), String> {
         Some(decl) => Err(format!("no case names {}", decl.name)),
         None => Ok(()),
     }
+}
+
+fn the_page_of_attacks_explains_each() -> Result<(), String> {
+    let attacks = TOPICS.iter().filter(|topic| topic.name.starts_with("attacks_")).flat_map(|topic| topic.cases);
+    let rows: Vec<_> = PAGE.lines().filter(|line| line.starts_with("| `")).collect();
+    let mut count = 0;
+    for case in attacks {
+        count += 1;
+        if !rows.iter().any(|row| row.starts_with(&format!("| `{}` |", case.name))) {
+            return Err(format!("{} is not explained", case.name));
+        }
+    }
+    if rows.len() == count { Ok(()) } else { Err(format!("{} rows explain {count} attacks", rows.len())) }
 }
 
 fn every_answer_that_is_listed_is_driven_and_no_other() -> Result<(), String> {

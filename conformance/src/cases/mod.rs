@@ -29,12 +29,18 @@ mod wasi;
 mod wasi_absent;
 mod wasi_files;
 
+use crate::attacks;
 use crate::case::Topic;
 
 /// All cases.
 pub const TOPICS: &[Topic] = &[
     Topic { name: "allocator", cases: allocator::CASES },
     Topic { name: "assemblyscript", cases: assemblyscript::CASES },
+    attacks::TOPICS[0],
+    attacks::TOPICS[1],
+    attacks::TOPICS[2],
+    attacks::TOPICS[3],
+    attacks::TOPICS[4],
     Topic { name: "bodies", cases: bodies::CASES },
     Topic { name: "callouts", cases: callouts::CASES },
     Topic { name: "capabilities", cases: capabilities::CASES },

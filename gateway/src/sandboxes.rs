@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use portcullis::PluginSpec;
 use portcullis::core::{Capabilities, Limits, Placed, Placement, SandboxKey, Sharing, schedule};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::config::{self, Code, Config, ConfigError};
 use crate::worker::PlannedListener;
@@ -23,6 +24,8 @@ struct Sandbox {
     plugins: Vec<String>,
     vm_id: String,
     code: String,
+    /// The start of the code's SHA-256.
+    digest: String,
     engine: &'static str,
     configuration: usize,
     environment: Vec<String>,
@@ -133,6 +136,7 @@ impl Sandbox {
                 Code::Bytes(_) => "inline_bytes".to_owned(),
                 Code::Text(_) => "inline_string".to_owned(),
             },
+            digest: Sha256::digest(spec.module.code()).iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
             engine: spec.module.engine(),
             configuration: spec.vm_configuration.len(),
             environment: spec.environment.iter().map(|(name, _)| name.clone()).collect(),
@@ -157,13 +161,14 @@ impl Sandbox {
         };
         let limits: Vec<_> = self.limits.iter().map(|(name, value)| format!("{name} {value}")).collect();
         format!(
-            "sandbox {}\n  plugins       {}\n  vm_id         {:?}\n  code          {}\n  engine        {}\n  \
+            "sandbox {}\n  plugins       {}\n  vm_id         {:?}\n  code          {} (sha256 {}...)\n  engine        {}\n  \
              configuration {} bytes\n  environment   {}\n  limits        {}\n  contexts      {}\n  capabilities  {}\n  \
              rules         {}\n",
             self.short(),
             list(&self.plugins),
             self.vm_id,
             self.code,
+            self.digest,
             self.engine,
             self.configuration,
             list(&self.environment),
@@ -180,6 +185,7 @@ impl Sandbox {
             "plugins": self.plugins,
             "vm_id": self.vm_id,
             "code": self.code,
+            "code_sha256": self.digest,
             "engine": self.engine,
             "configuration_bytes": self.configuration,
             "environment": self.environment,

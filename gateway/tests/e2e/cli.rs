@@ -231,7 +231,7 @@ fn plugins_that_would_share_a_vm_with_other_rights_are_refused_or_kept_apart() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     for part in [
         "sharing-reject.yaml:15:9: listeners[0].plugins[1]: the plugins \"tagger\" and \"caller\" would share a VM (vm_id \"shared\")",
-        "capabilities (only \"caller\" has proxy_http_call), and in rules (of proxy_http_call)",
+        "capabilities (only \"caller\" has proxy_http_call), and in rules (proxy_http_call.upstreams)",
         "(\"tagger\" is defined in line 10)",
         "write `sharing: isolate`",
     ] {

@@ -1,6 +1,6 @@
 //! In what two VMs differ that are one but for that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Placed, SandboxSpec};
@@ -50,9 +50,16 @@ fn capabilities(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
 }
 
 fn rules(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let empty = BTreeMap::new();
     let (a, b) = (a.spec.rules.texts(), b.spec.rules.texts());
-    let names: BTreeSet<_> = a.keys().chain(b.keys()).filter(|name| a.get(*name) != b.get(*name)).collect();
-    listing(&names.into_iter().map(String::as_str).collect::<Vec<_>>()).map(|names| format!("of {names}"))
+    let capabilities: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let mut names = Vec::new();
+    for capability in capabilities {
+        let (a, b) = (a.get(capability).unwrap_or(&empty), b.get(capability).unwrap_or(&empty));
+        let keys: BTreeSet<_> = a.keys().chain(b.keys()).filter(|key| a.get(*key) != b.get(*key)).collect();
+        names.extend(keys.into_iter().map(|key| format!("{capability}.{key}")));
+    }
+    listing(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn environment(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {

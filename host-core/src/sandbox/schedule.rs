@@ -162,7 +162,7 @@ mod tests {
                 SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
                 "capabilities (only \"a\" has proxy_http_call)",
             ),
-            (SandboxSpec { rules: &rules, ..base }, "rules (of proxy_log)"),
+            (SandboxSpec { rules: &rules, ..base }, "rules (proxy_log.rate)"),
             (SandboxSpec { environment: &theirs, ..base }, "environment variables (K)"),
             (SandboxSpec { environment: &[], ..base }, "environment variables (K)"),
             (SandboxSpec { limits: &small, ..base }, "limits (callouts 1024 and 1)"),

@@ -1,0 +1,214 @@
+//! What isolation costs: each further sandbox of one module, ten plugins in one VM against ten in their own, and the
+//! check of a right with rules and without.
+//!
+//! Prints tables with ratios, all from one run, and fails nothing: machines differ.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use portcullis::core::{
+    Access, AnyEngine, Body, Capabilities, Direction, Headers, HostcallId, LogLevel, Plugin, RuleTexts, Rules,
+    StreamInfo, Vm, lock,
+};
+use portcullis::{Chain, Module, PluginSpec, StreamEffect, Worker};
+use portcullis_benches::{Failure, LOOPS, engines, header_tour, host, load, looping, start};
+
+/// How often what varies is done; the median counts.
+const TIMES: usize = 7;
+
+fn main() -> Result<(), Failure> {
+    sandboxes()?;
+    plugins()?;
+    checks()
+}
+
+/// Resident memory and time for each further VM of `header_tour`.
+fn sandboxes() -> Result<(), Failure> {
+    println!("each further sandbox of header_tour");
+    println!("{:<10} {:>9} {:>14} {:>14} {:>14}", "engine", "sandboxes", "us each", "KiB resident", "KiB of guest");
+    for engine in engines()? {
+        let module = Module::load(&*engine, header_tour()?)?;
+        let plugin = Arc::new(Plugin::new("bench"));
+        let sandbox = || -> Result<Vm, Failure> {
+            let mut vm = start(module.compiled())?;
+            vm.add_plugin(Arc::clone(&plugin))?;
+            Ok(vm)
+        };
+        // The first pays for what all share.
+        let mut kept = vec![sandbox()?];
+        let size = kept.first_mut().map_or(0, Vm::memory_size);
+        for count in [1_usize, 10, 100, 1000] {
+            kept.truncate(1);
+            let (memory, begin) = (resident()?, Instant::now());
+            for _ in 0..count {
+                kept.push(sandbox()?);
+            }
+            let (elapsed, memory) = (begin.elapsed(), resident()?.saturating_sub(memory));
+            let (each, kib) = (elapsed.as_secs_f64() * 1e6 / count as f64, memory as f64 / 1024.0 / count as f64);
+            println!("{:<10} {count:>9} {each:>14.1} {kib:>14.1} {:>14}", engine.name(), size / 1024);
+        }
+    }
+    Ok(())
+}
+
+/// A chain of ten plugins, in one VM and in ten, in turns.
+fn plugins() -> Result<(), Failure> {
+    println!("\nstreams through ten plugins of header_tour");
+    println!("{:<10} {:>14} {:>14} {:>8}", "engine", "one VM, us", "ten VMs, us", "ratio");
+    for engine in engines()? {
+        let module = Arc::new(Module::load(&*engine, header_tour()?)?);
+        // Each lacks another right that it does not use, so that none shares with another.
+        let unused = [
+            HostcallId::proxy_grpc_call,
+            HostcallId::proxy_grpc_send,
+            HostcallId::proxy_grpc_close,
+            HostcallId::proxy_grpc_cancel,
+            HostcallId::proxy_grpc_stream,
+            HostcallId::sock_accept,
+            HostcallId::sock_recv,
+            HostcallId::sock_send,
+            HostcallId::sock_shutdown,
+            HostcallId::proc_raise,
+        ];
+        let chain = |isolated: bool| -> Result<(Worker, Chain), Failure> {
+            let spec = |(index, id): (usize, HostcallId)| {
+                let capabilities = if isolated { Capabilities::ALL.without(id) } else { Capabilities::ALL };
+                let plugin = Plugin { capabilities, ..Plugin::new(format!("plugin_{index}")) };
+                PluginSpec::new(plugin, Arc::clone(&module))
+            };
+            let specs: Vec<_> = unused.into_iter().enumerate().map(spec).collect();
+            let mut worker = Worker::new(|| host(LogLevel::Critical));
+            let chain = worker.load(&specs).map_err(|(_, error)| error)?;
+            Ok((worker, chain))
+        };
+        let (mut one, mut ten) = (chain(false)?, chain(true)?);
+        assert_eq!((one.0.vm_counts().0, ten.0.vm_counts().0), (1, 10));
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..TIMES {
+            for ((worker, chain), times) in [&mut one, &mut ten].into_iter().zip(&mut times) {
+                times.push(per_stream(worker, chain));
+            }
+        }
+        let [one, ten] = times.map(median);
+        let ratio = ten.as_secs_f64() / one.as_secs_f64();
+        println!(
+            "{:<10} {:>14.2} {:>14.2} {ratio:>7.3}x",
+            engine.name(),
+            one.as_secs_f64() * 1e6,
+            ten.as_secs_f64() * 1e6
+        );
+    }
+    Ok(())
+}
+
+/// One hostcall of a guest without rules, and with rules for it.
+fn checks() -> Result<(), Failure> {
+    const HEADER: &str = "(call $header (i32.const 0) (i32.const 1044) (i32.const 10) (i32.const 0) (i32.const 4))";
+    const METRIC: &str = "(drop (call $define (i32.const 0) (i32.const 1024) (i32.const 6) (i32.const 0)))";
+    println!("\none hostcall, ns: with every right, with this one alone, with rules for it");
+    println!("{:<10} {:<18} {:>12} {:>12} {:>12}", "engine", "hostcall", "all", "named", "with rules");
+    for engine in engines()? {
+        for (name, prepare, work, rule) in [
+            ("increment_metric", METRIC, "(call $increment (i32.const 4) (i64.const 1))", None),
+            (
+                "header_value",
+                "(drop (call $effective (i32.const 2)))",
+                HEADER,
+                Some(("proxy_get_header_map_value", "request_headers", &["x-*", ":*", "!cookie"][..])),
+            ),
+            (
+                "log",
+                "",
+                "(call $log (i32.const 2) (i32.const 1024) (i32.const 20))",
+                Some(("proxy_log", "rate", &["1000000000/s"][..])),
+            ),
+        ] {
+            let named = Capabilities::from_names([
+                "proxy_log",
+                "proxy_get_header_map_value",
+                "proxy_define_metric",
+                "proxy_increment_metric",
+                "proxy_set_effective_context",
+                "proxy_on_tick",
+            ])?;
+            let mut texts = RuleTexts::new();
+            if let Some((capability, key, values)) = rule {
+                let values = values.iter().map(|value| (*value).to_owned()).collect();
+                texts.entry(capability.to_owned()).or_default().insert(key.to_owned(), values);
+            }
+            let wat = looping(prepare, work, 0);
+            let plugin = |capabilities, rules| Plugin { capabilities, rules, ..Plugin::new("bench") };
+            let mut guests = [
+                guest(&*engine, &wat, plugin(Capabilities::ALL, Rules::NONE))?,
+                guest(&*engine, &wat, plugin(named, Rules::NONE))?,
+                guest(&*engine, &wat, plugin(named, Rules::new(&texts)?))?,
+            ];
+            let mut times = [Vec::new(), Vec::new(), Vec::new()];
+            for _ in 0..TIMES {
+                for ((vm, root), times) in guests.iter_mut().zip(&mut times) {
+                    let begin = Instant::now();
+                    for _ in 0..200 {
+                        black_box(
+                            vm.on_tick(*root).map_err(|_| format!("{name}: {}", vm.failure().unwrap_or_default()))?,
+                        );
+                    }
+                    times.push(begin.elapsed());
+                }
+            }
+            let [all, named, ruled] = times.map(|times| median(times).as_secs_f64() * 1e9 / (200 * LOOPS) as f64);
+            let ruled = if rule.is_some() { format!("{ruled:.1}") } else { "-".to_owned() };
+            println!("{:<10} {name:<18} {all:>12.1} {named:>12.1} {ruled:>12}", engine.name());
+        }
+    }
+    Ok(())
+}
+
+fn guest(engine: &dyn AnyEngine, wat: &str, plugin: Plugin) -> Result<(Vm, portcullis::core::ContextId), Failure> {
+    let mut vm = start(&*load(engine, wat)?)?;
+    let root = vm.add_plugin(Arc::new(plugin))?;
+    let stream = vm.create_stream(root, StreamInfo::default().into_shared())?;
+    let headers = [(":method", "GET"), (":path", "/"), (":authority", "example.com:8080 abcd")];
+    if let Some(stream) = vm.stream(stream) {
+        stream.lend_headers(Direction::Request, headers.into_iter().collect(), Access::Write);
+    }
+    Ok((vm, root))
+}
+
+/// The time of one stream, out of many.
+fn per_stream(worker: &mut Worker, chain: &Chain) -> Duration {
+    const STREAMS: u32 = 2000;
+    let request: Headers =
+        [(":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")].into_iter().collect();
+    let response: Headers = [(":status", "200"), ("server", "example")].into_iter().collect();
+    let begin = Instant::now();
+    for _ in 0..STREAMS {
+        let info = StreamInfo::default().into_shared();
+        let stream = worker.open(chain, info.clone(), 1 << 20);
+        worker.headers(stream, Direction::Request, request.clone(), true);
+        while let Some(effect) = worker.stream_effect(stream) {
+            if let StreamEffect::RequestHeaders { .. } = effect {
+                black_box(lock(&info).request_headers.as_ref().map(Headers::len));
+                worker.headers(stream, Direction::Response, response.clone(), false);
+                worker.body(stream, Direction::Response, Body::from(Bytes::from_static(b"Hello")), true);
+            }
+        }
+        worker.finish(stream);
+        while worker.effect().is_some() {}
+    }
+    begin.elapsed() / STREAMS
+}
+
+/// Bytes of resident memory of this process.
+fn resident() -> Result<usize, Failure> {
+    const PAGE: usize = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").map_err(|error| format!("/proc/self/statm: {error}"))?;
+    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    Ok(pages.ok_or("/proc/self/statm is not as expected")? * PAGE)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}

@@ -8,6 +8,7 @@ mod any;
 mod body;
 mod bytecode;
 mod callback;
+mod callouts;
 mod capability;
 mod context;
 mod dns;

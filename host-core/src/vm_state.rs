@@ -6,9 +6,10 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 
 use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status, pairs};
-use crate::action::{Action, CallId};
+use crate::action::Action;
 use crate::body::Body;
 use crate::callback::CallbackId;
+use crate::callouts::Callouts;
 use crate::capability::Capabilities;
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext, StreamKind};
 use crate::dns::Lookups;
@@ -106,14 +107,6 @@ pub(crate) struct Frame {
     /// `granted`, narrowed by what the guest is doing.
     in_force: Capabilities,
     restriction: Option<&'static str>,
-}
-
-/// HTTP callouts in flight.
-#[derive(Debug, Default)]
-pub(crate) struct Callouts {
-    next: u32,
-    live: HashMap<CallId, (ContextId, usize)>,
-    bytes: usize,
 }
 
 impl VmState {
@@ -467,31 +460,5 @@ impl Buffer<'_> {
             },
             Self::Empty | Self::Unavailable => out.is_empty(),
         }
-    }
-}
-
-impl Callouts {
-    /// Notes a callout of so many bytes; `None` when there are too many or they are too large.
-    pub(crate) fn open(&mut self, root: ContextId, bytes: usize, limits: &Limits) -> Option<CallId> {
-        if self.live.len() >= limits.callouts || self.bytes.saturating_add(bytes) > limits.buffer {
-            return None;
-        }
-        loop {
-            // Ids of HTTP callouts are multiples of 4, as in deployed hosts; 0 is never one.
-            self.next = self.next.wrapping_add(4);
-            let id = CallId(self.next);
-            if self.next != 0 && !self.live.contains_key(&id) {
-                self.live.insert(id, (root, bytes));
-                self.bytes += bytes;
-                return Some(id);
-            }
-        }
-    }
-
-    /// Ends a callout; says whose it was.
-    pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
-        let (root, bytes) = self.live.remove(&id)?;
-        self.bytes -= bytes;
-        Some(root)
     }
 }

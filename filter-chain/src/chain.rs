@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, EngineError, Limits, Plugin, SandboxKey, SandboxSpec,
-    StartError,
+    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, EngineError, Limits, Plugin, Preopen, SandboxKey,
+    SandboxSpec, StartError,
 };
 
 /// A compiled module, shared by all workers.
@@ -29,6 +29,8 @@ pub struct PluginSpec {
     pub vm_configuration: Bytes,
     /// What WASI shows as the environment, `(key, value)`.
     pub environment: Vec<(String, String)>,
+    /// The directories that WASI shows. The host opens them when the VM starts.
+    pub preopens: Vec<Preopen>,
     /// What its VM may use.
     pub limits: Limits,
 }
@@ -97,9 +99,16 @@ impl Module {
 }
 
 impl PluginSpec {
-    /// A plugin alone with its code: no VM configuration, no environment, default limits.
+    /// A plugin alone with its code: no VM configuration, no environment, no directories, default limits.
     pub fn new(plugin: Plugin, module: Arc<Module>) -> Self {
-        Self { plugin, module, vm_configuration: Bytes::new(), environment: Vec::new(), limits: Limits::default() }
+        Self {
+            plugin,
+            module,
+            vm_configuration: Bytes::new(),
+            environment: Vec::new(),
+            preopens: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 
     /// The identity of the VM that it runs in.
@@ -111,6 +120,7 @@ impl PluginSpec {
             engine: self.module.engine,
             limits: &self.limits,
             environment: &self.environment,
+            preopens: &self.preopens,
             capabilities: self.plugin.capabilities,
         }
         .key()

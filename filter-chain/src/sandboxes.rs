@@ -182,6 +182,7 @@ impl Sandboxes {
             abi: spec.module.abi(),
             configuration: spec.vm_configuration.clone(),
             environment: spec.environment.clone(),
+            preopens: spec.preopens.clone(),
             capabilities: spec.plugin.capabilities,
             limits: spec.limits.clone(),
             vm_id: spec.plugin.vm_id.clone(),

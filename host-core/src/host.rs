@@ -1,10 +1,12 @@
-//! What the core asks of its embedder. Nothing here may block.
+//! What the core asks of its embedder. Nothing here may block, but files.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, MetricType};
 use crate::context::ContextId;
+use crate::files::Directory;
 use crate::plugin::Plugin;
 
 /// The world around a VM: log, clocks, randomness, upstream names, metrics.
@@ -26,6 +28,14 @@ pub trait Host: Send {
     fn has_upstream(&self, name: &str) -> bool;
     /// Defines a metric of a plugin, or finds it again by its name. `None` refuses it.
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>>;
+    /// Opens a directory of the system that a VM is to have, when the VM starts.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, to be read by the operator. By default there are no files.
+    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+        let _ = path;
+        Err("this host has no files".to_owned())
+    }
 }
 
 /// A metric that a plugin defined.

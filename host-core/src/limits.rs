@@ -25,6 +25,9 @@ pub struct Limits {
     pub metrics: usize,
     /// Bytes that a plugin may put into one body buffer. Default 64 MiB.
     pub buffer: usize,
+    /// Files and directories that a VM opens in its preopened directories, which do not count themselves.
+    /// A directory that is being listed takes two handles of the process. Default 64.
+    pub open_files: usize,
 }
 
 impl Default for Limits {
@@ -38,6 +41,7 @@ impl Default for Limits {
             callouts: 1024,
             metrics: 1000,
             buffer: 64 << 20,
+            open_files: 64,
         }
     }
 }

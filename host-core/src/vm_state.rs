@@ -13,6 +13,7 @@ use crate::callouts::Callouts;
 use crate::capability::Capabilities;
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamContext, StreamKind};
 use crate::dns::Lookups;
+use crate::files::{FileTable, Preopen};
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
 use crate::headers::Headers;
@@ -33,6 +34,8 @@ pub struct VmConfig {
     pub configuration: Bytes,
     /// What WASI shows as the environment, `(key, value)`.
     pub environment: Vec<(String, String)>,
+    /// The directories that WASI shows, in this order, from descriptor 3.
+    pub preopens: Vec<Preopen>,
     /// What start functions may call, besides what start functions may call in any case.
     pub capabilities: Capabilities,
     /// What it may use.
@@ -54,6 +57,7 @@ impl VmConfig {
             abi,
             configuration: Bytes::new(),
             environment: Vec::new(),
+            preopens: Vec::new(),
             capabilities: Capabilities::ALL,
             limits: Limits::default(),
             vm_id: String::new(),
@@ -75,6 +79,8 @@ pub struct VmState {
     pub(crate) calls: Callouts,
     pub(crate) grpc: GrpcCalls,
     pub(crate) lookups: Lookups,
+    /// Its directories and open files; none until its start section has run.
+    pub(crate) files: FileTable,
     budget: Budget,
     /// What it shares with the VMs of its id.
     pub(crate) space: Arc<Space>,
@@ -134,6 +140,7 @@ impl VmState {
             calls: Callouts::default(),
             grpc: GrpcCalls::default(),
             lookups: Lookups::default(),
+            files: FileTable::default(),
             budget,
             space,
             inbox,

@@ -3,6 +3,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::capability::Capabilities;
+use crate::files::Preopen;
 use crate::limits::Limits;
 
 /// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.
@@ -24,6 +25,8 @@ pub struct SandboxSpec<'a> {
     pub limits: &'a Limits,
     /// What WASI shows as the environment.
     pub environment: &'a [(String, String)],
+    /// The directories that it has.
+    pub preopens: &'a [Preopen],
     /// What the plugin may do: plugins that share memory share rights.
     pub capabilities: Capabilities,
 }
@@ -47,6 +50,12 @@ impl SandboxSpec<'_> {
         for (key, value) in self.environment {
             part(key.as_bytes());
             part(value.as_bytes());
+        }
+        part(&(self.preopens.len() as u64).to_le_bytes());
+        for Preopen { guest, host, write } in self.preopens {
+            part(guest.as_bytes());
+            part(host.as_os_str().as_encoded_bytes());
+            part(&[u8::from(*write)]);
         }
         SandboxKey(hash.finalize().into())
     }
@@ -75,6 +84,8 @@ mod tests {
         let smaller = Limits { memory: 1, ..Limits::default() };
         let environment = [("K".to_owned(), "v".to_owned())];
         let shifted = [("".to_owned(), "Kv".to_owned())];
+        let preopen = |guest: &str, host: &str, write| [Preopen { guest: guest.into(), host: host.into(), write }];
+        let (data, moved, writable) = (preopen("/a", "b", false), preopen("/", "ab", false), preopen("/a", "b", true));
         let base = SandboxSpec {
             vm_id: "a",
             code: b"c",
@@ -82,6 +93,7 @@ mod tests {
             engine: "null",
             limits: &limits,
             environment: &[],
+            preopens: &[],
             capabilities: Capabilities::ALL,
         };
         let variants = [
@@ -93,6 +105,9 @@ mod tests {
             SandboxSpec { limits: &smaller, ..base },
             SandboxSpec { environment: &environment, ..base },
             SandboxSpec { environment: &shifted, ..base },
+            SandboxSpec { preopens: &data, ..base },
+            SandboxSpec { preopens: &moved, ..base },
+            SandboxSpec { preopens: &writable, ..base },
             SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
         ];
         let keys: std::collections::HashSet<_> = variants.iter().map(SandboxSpec::key).collect();

@@ -10,6 +10,7 @@ mod case;
 mod cases;
 pub mod differential;
 mod expectation;
+mod folder;
 mod prelude;
 mod recorder;
 mod running;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis::core::{
     AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers,
-    HeadersStatus, Limits, Plugin, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
+    HeadersStatus, Limits, Plugin, Preopen, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
 };
 
 use crate::case::Case;
@@ -20,6 +20,8 @@ pub struct Setup {
     pub configuration: Bytes,
     /// WASI's environment.
     pub environment: Vec<(String, String)>,
+    /// WASI's directories.
+    pub preopens: Vec<Preopen>,
     /// What it may use.
     pub limits: Limits,
     /// What it shares with others that get the same.
@@ -34,6 +36,7 @@ impl Default for Setup {
             plugin: Plugin::new("test"),
             configuration: Bytes::new(),
             environment: Vec::new(),
+            preopens: Vec::new(),
             limits: Limits::default(),
             shared: Shared::default(),
             foreign: ForeignFunctions::default(),
@@ -110,8 +113,8 @@ impl Running {
     /// # Errors
     /// The VM or the plugin does not start.
     pub fn start(module: &dyn AnyModule, abi: AbiVersion, setup: Setup) -> Result<Self, StartError> {
-        let Setup { plugin, configuration, environment, limits, shared, foreign } = setup;
-        let config = VmConfig { configuration, environment, limits, shared, foreign, ..VmConfig::new(abi) };
+        let Setup { plugin, configuration, environment, preopens, limits, shared, foreign } = setup;
+        let config = VmConfig { configuration, environment, preopens, limits, shared, foreign, ..VmConfig::new(abi) };
         let recorder = Recorder::default();
         let mut vm = Vm::start(module, config, Box::new(recorder.clone()))?;
         let root = vm.add_plugin(Arc::new(plugin))?;

@@ -1,10 +1,11 @@
-//! What the gateway gives to its plugins: log, clocks, randomness, clusters, metrics.
+//! What the gateway gives to its plugins: log, clocks, randomness, clusters, metrics, directories.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use portcullis::SystemClock;
-use portcullis::core::{Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
 use tracing::level_filters::LevelFilter;
 
 use crate::metrics::Metrics;
@@ -79,5 +80,9 @@ impl Host for GatewayHost {
 
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
         self.metrics.define(plugin, metric_type, name)
+    }
+
+    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+        portcullis::open_directory(path)
     }
 }

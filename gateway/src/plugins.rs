@@ -53,6 +53,7 @@ impl Compiler {
         Ok(PluginSpec {
             vm_configuration: Bytes::copy_from_slice(&vm.configuration),
             environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            preopens: vm.preopens.clone(),
             limits: vm.limits.clone(),
             ..PluginSpec::new(own, module)
         })

@@ -388,7 +388,7 @@ mod limits {
     fn what_is_not_given_has_its_default() {
         assert_eq!(read(""), Limits::default());
         let all = "memory: 16MiB, table_elements: 10, stack: 1MiB, deadline: 250ms, start_deadline: 2s, callouts: 3, \
-                   metrics: 4, buffer: 1KiB";
+                   metrics: 4, buffer: 1KiB, open_files: 5";
         let expected = Limits {
             memory: 16 << 20,
             table_elements: 10,
@@ -398,6 +398,7 @@ mod limits {
             callouts: 3,
             metrics: 4,
             buffer: 1 << 10,
+            open_files: 5,
         };
         assert_eq!(read(all), expected);
     }

@@ -1,5 +1,6 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
+use portcullis::core::Preopen;
 use serde_json::{Map, Value, json};
 
 use super::cluster::{Cluster, ClusterKind};
@@ -131,11 +132,16 @@ fn vm(vm: &VmConfig) -> Value {
         Code::Text(text) => json!({ "inline_string": format!("<{} bytes>", text.len()) }),
     };
     let variables = vm.environment.iter().map(|(name, _)| (name.to_owned(), REDACTED.into()));
+    let preopens = vm.preopens.iter().map(
+        |Preopen { guest, host, write }| json!({ "guest": guest, "host": host.to_string_lossy(), "write": write }),
+    );
+    let preopens: Vec<Value> = preopens.collect();
     json!({
         "vm_id": vm.vm_id,
         "runtime": vm.runtime.as_ref().map(|runtime| runtime.value.as_str()),
         "code": { "local": code },
         "configuration": configuration(&vm.configuration),
+        "preopens": preopens,
         "environment_variables": { "key_values": Map::from_iter(variables) },
         "limits": {
             "memory": vm.limits.memory,
@@ -146,6 +152,7 @@ fn vm(vm: &VmConfig) -> Value {
             "callouts": vm.limits.callouts,
             "metrics": vm.limits.metrics,
             "buffer": vm.limits.buffer,
+            "open_files": vm.limits.open_files,
         },
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use portcullis::core::Limits;
+use portcullis::core::{Limits, Preopen};
 
 use super::any;
 use super::base64;
@@ -13,6 +13,7 @@ use super::error::Located;
 use super::files;
 use super::limits;
 use super::mapping::Refused;
+use super::preopen;
 use super::value::Value;
 
 /// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`.
@@ -28,6 +29,8 @@ pub struct VmConfig {
     pub configuration: Vec<u8>,
     /// What the code sees as its environment.
     pub environment: Environment,
+    /// The directories that it has, which were there when the configuration was read.
+    pub preopens: Vec<Preopen>,
     /// What it may use.
     pub limits: Limits,
 }
@@ -64,6 +67,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let code = mapping.required("code", "add `code: {local: {filename: plugin.wasm}}`", code);
     let configuration = mapping.or("configuration", Vec::new(), any::read);
     let environment = mapping.or("environment_variables", Environment::default(), environment::read);
+    let preopens = mapping.or("preopens", Vec::new(), preopen::read);
     let limits = mapping.or("limits", Limits::default(), limits::read);
     for (key, why) in IGNORED {
         let ignored = mapping.get(key).map(|flag| (flag, flag.boolean()));
@@ -77,6 +81,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         code: code?,
         configuration: configuration?,
         environment: environment?,
+        preopens: preopens?,
         limits: limits?,
     })
 }
@@ -87,6 +92,7 @@ const KEYS: &[&str] = &[
     "code",
     "configuration",
     "environment_variables",
+    "preopens",
     "limits",
     "allow_precompiled",
     "nack_on_code_cache_miss",

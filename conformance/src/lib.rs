@@ -12,6 +12,7 @@ mod case;
 mod cases;
 pub mod differential;
 mod expectation;
+mod folder;
 mod prelude;
 mod recorder;
 mod running;

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis::core::{Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
 
 /// What the wall clock always shows, in nanoseconds.
 pub const WALL: u64 = 1_700_000_000_123_456_789;
@@ -103,6 +104,10 @@ impl Host for Recorder {
     fn define_metric(&mut self, _: &Plugin, _: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
         let metric = Arc::clone(self.records().metrics.entry(name.to_owned()).or_default());
         Some(metric)
+    }
+
+    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+        portcullis::open_directory(path)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis::core::{
     AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers,
-    HeadersStatus, Limits, Plugin, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
+    HeadersStatus, Limits, Plugin, Preopen, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
 };
 
 use crate::case::Case;
@@ -20,6 +20,8 @@ pub struct Setup {
     pub configuration: Bytes,
     /// WASI's environment.
     pub environment: Vec<(String, String)>,
+    /// WASI's directories.
+    pub preopens: Vec<Preopen>,
     /// What it may use.
     pub limits: Limits,
     /// Whether its plugins may act on each other's contexts.
@@ -38,6 +40,7 @@ impl Default for Setup {
             plugin: Plugin::new("test"),
             configuration: Bytes::new(),
             environment: Vec::new(),
+            preopens: Vec::new(),
             limits: Limits::default(),
             any_effective_context: false,
             vm_id: String::new(),
@@ -116,10 +119,21 @@ impl Running {
     /// # Errors
     /// The VM or the plugin does not start.
     pub fn start(module: &dyn AnyModule, abi: AbiVersion, setup: Setup) -> Result<Self, StartError> {
-        let Setup { plugin, configuration, environment, limits, any_effective_context, vm_id, shared, foreign } = setup;
+        let Setup {
+            plugin,
+            configuration,
+            environment,
+            preopens,
+            limits,
+            any_effective_context,
+            vm_id,
+            shared,
+            foreign,
+        } = setup;
         let config = VmConfig {
             configuration,
             environment,
+            preopens,
             limits,
             any_effective_context,
             vm_id,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, EngineError, Limits, Plugin, SandboxKey,
-    SandboxSpec, StartError,
+    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, EngineError, Limits, Plugin, Preopen,
+    SandboxKey, SandboxSpec, StartError,
 };
 
 /// A compiled module, shared by all workers.
@@ -34,6 +34,8 @@ pub struct PluginSpec {
     pub any_effective_context: bool,
     /// Its sandbox, if that is kept apart from others of its `vm_id`: [`schedule`](portcullis_core::schedule) says so.
     pub partition: Option<SandboxKey>,
+    /// The directories that WASI shows. The host opens them when the VM starts.
+    pub preopens: Vec<Preopen>,
     /// What its VM may use.
     pub limits: Limits,
 }
@@ -113,7 +115,7 @@ impl Module {
 }
 
 impl PluginSpec {
-    /// A plugin alone with its code: no VM configuration, no environment, default limits.
+    /// A plugin alone with its code: no VM configuration, no environment, no directories, default limits.
     pub fn new(plugin: Plugin, module: Arc<Module>) -> Self {
         Self {
             plugin,
@@ -122,6 +124,7 @@ impl PluginSpec {
             environment: Vec::new(),
             any_effective_context: false,
             partition: None,
+            preopens: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -141,6 +144,7 @@ impl PluginSpec {
             limits: &self.limits,
             environment: &self.environment,
             any_effective_context: self.any_effective_context,
+            preopens: &self.preopens,
             capabilities: self.plugin.capabilities,
             rules: &self.plugin.rules,
         }

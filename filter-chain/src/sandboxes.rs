@@ -186,6 +186,7 @@ impl Sandboxes {
             abi: spec.module.abi(),
             configuration: spec.vm_configuration.clone(),
             environment: spec.environment.clone(),
+            preopens: spec.preopens.clone(),
             capabilities: spec.plugin.capabilities,
             rules: spec.plugin.rules.clone(),
             exports: spec.module.exports(),

@@ -1,10 +1,11 @@
-//! What the gateway gives to its plugins: log, clocks, randomness, clusters, metrics.
+//! What the gateway gives to its plugins: log, clocks, randomness, clusters, metrics, directories.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use portcullis::SystemClock;
-use portcullis::core::{Denial, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{Denial, Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
 use tracing::level_filters::LevelFilter;
 
 use crate::denials::Denials;
@@ -86,5 +87,9 @@ impl Host for GatewayHost {
 
     fn denied(&mut self, denial: &Denial<'_>) {
         self.denials.note(denial, self.clock.wall());
+    }
+
+    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+        portcullis::open_directory(path)
     }
 }

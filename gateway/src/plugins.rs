@@ -58,6 +58,7 @@ impl Compiler {
         Ok(PluginSpec {
             vm_configuration: Bytes::copy_from_slice(&vm.configuration),
             environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            preopens: vm.preopens.clone(),
             limits: vm.limits.clone(),
             any_effective_context: vm.any_effective_context,
             ..PluginSpec::new(own, module)

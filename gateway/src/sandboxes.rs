@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use portcullis::PluginSpec;
-use portcullis::core::{Capabilities, Limits, Placed, Placement, SandboxKey, Sharing, schedule};
+use portcullis::core::{Capabilities, Limits, Placed, Placement, Preopen, SandboxKey, Sharing, schedule};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -29,6 +29,8 @@ struct Sandbox {
     engine: &'static str,
     configuration: usize,
     environment: Vec<String>,
+    /// Guest path, host path and whether it may write.
+    preopens: Vec<String>,
     any_effective_context: bool,
     limits: Vec<(&'static str, String)>,
     capabilities: Capabilities,
@@ -52,7 +54,7 @@ pub(crate) fn place(config: &Config, listeners: &mut [PlannedListener]) -> Resul
         let placed: Vec<_> = all.iter().map(|(plugin, spec)| placed(config, plugin, spec, None)).collect();
         schedule(&placed).map_err(|conflict| {
             let place = |index: usize| all.get(index).map(|(plugin, _)| &plugin.origin);
-            let help = "give both the same capability_restriction_config, environment and limits, give them different vm_ids, or write \
+            let help = "give both the same capability_restriction_config, environment, preopens and limits, give them different vm_ids, or write \
                         `sharing: isolate` to give each a VM of its own";
             let first = place(conflict.first).map(|origin| format!(" ({:?} is defined in line {})", conflict.plugins.0, origin.line));
             let message = format!("{conflict}{}", first.unwrap_or_default());
@@ -140,6 +142,7 @@ impl Sandbox {
             engine: spec.module.engine(),
             configuration: spec.vm_configuration.len(),
             environment: spec.environment.iter().map(|(name, _)| name.clone()).collect(),
+            preopens: spec.preopens.iter().map(preopen).collect(),
             any_effective_context: spec.any_effective_context,
             limits,
             capabilities: spec.plugin.capabilities,
@@ -162,7 +165,7 @@ impl Sandbox {
         let limits: Vec<_> = self.limits.iter().map(|(name, value)| format!("{name} {value}")).collect();
         format!(
             "sandbox {}\n  plugins       {}\n  vm_id         {:?}\n  code          {} (sha256 {}...)\n  engine        {}\n  \
-             configuration {} bytes\n  environment   {}\n  limits        {}\n  contexts      {}\n  capabilities  {}\n  \
+             configuration {} bytes\n  environment   {}\n  preopens      {}\n  limits        {}\n  contexts      {}\n  capabilities  {}\n  \
              rules         {}\n",
             self.short(),
             list(&self.plugins),
@@ -172,6 +175,7 @@ impl Sandbox {
             self.engine,
             self.configuration,
             list(&self.environment),
+            list(&self.preopens),
             if limits.is_empty() { "default".to_owned() } else { limits.join(", ") },
             if self.any_effective_context { "those of all plugins of the VM" } else { "the plugin's own" },
             capabilities,
@@ -189,6 +193,7 @@ impl Sandbox {
             "engine": self.engine,
             "configuration_bytes": self.configuration,
             "environment": self.environment,
+            "preopens": self.preopens,
             "limits": self.limits.iter().map(|(name, value)| ((*name).to_owned(), json!(value)))
                 .collect::<serde_json::Map<_, _>>(),
             "effective_context": if self.any_effective_context { "vm" } else { "plugin" },
@@ -199,6 +204,11 @@ impl Sandbox {
             "rules": self.rules,
         })
     }
+}
+
+fn preopen(preopen: &Preopen) -> String {
+    let access = if preopen.write { "read and write" } else { "read" };
+    format!("{} = {} ({access})", preopen.guest, preopen.host.display())
 }
 
 impl Sandboxes {

@@ -135,8 +135,10 @@ mod messages {
         says("listner: []", &["1:1: unknown key \"listner\"; did you mean \"listeners\"?"]);
         says(
             "zzz: 1\nlisteners: [{address: 127.0.0.1:1}]",
-            &["1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, code_cache, plugins, \
-               listeners, clusters"],
+            &[
+                "1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, code_cache, sharing, plugins, \
+               listeners, clusters",
+            ],
         );
         says("{}", &["1:1: missing key \"listeners\"; add one, as `listeners: [{address: 127.0.0.1:8080}]`"]);
         says(
@@ -388,7 +390,7 @@ mod limits {
     fn what_is_not_given_has_its_default() {
         assert_eq!(read(""), Limits::default());
         let all = "memory: 16MiB, table_elements: 10, stack: 1MiB, deadline: 250ms, start_deadline: 2s, callouts: 3, \
-                   metrics: 4, buffer: 1KiB";
+                   metrics: 4, buffer: 1KiB, open_files: 5";
         let expected = Limits {
             memory: 16 << 20,
             table_elements: 10,
@@ -398,6 +400,7 @@ mod limits {
             callouts: 3,
             metrics: 4,
             buffer: 1 << 10,
+            open_files: 5,
         };
         assert_eq!(read(all), expected);
     }

@@ -1,6 +1,8 @@
 //! What goes wrong, by whose fault: the guest's ([`Trap`]), the operator's
 //! ([`StartError`], [`BytecodeError`](crate::BytecodeError)), the engine's ([`EngineError`]).
 
+use std::path::PathBuf;
+
 use crate::trap::Trap;
 
 /// What only an engine can say.
@@ -34,6 +36,16 @@ pub enum StartError {
         unit: &'static str,
         /// How much it may have.
         limit: usize,
+    },
+    /// A directory that the VM is to have cannot be opened.
+    #[error("preopen {guest:?}: cannot open the directory {}: {reason}; make it, or correct its host path", host.display())]
+    Preopen {
+        /// What the guest calls it.
+        guest: String,
+        /// Where it should be.
+        host: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// Guest code trapped.
     #[error("{during} failed: {reason}")]

@@ -1,11 +1,13 @@
-//! What the core asks of its embedder. Nothing here may block.
+//! What the core asks of its embedder. Nothing here may block, but files.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, MetricType};
 use crate::capability::Denial;
 use crate::context::ContextId;
+use crate::files::Directory;
 use crate::plugin::Plugin;
 
 /// The world around a VM: log, clocks, randomness, upstream names, metrics.
@@ -30,6 +32,14 @@ pub trait Host: Send {
     /// A plugin asked for what it may not have. Every denial is told here; the log has some of them.
     fn denied(&mut self, denial: &Denial<'_>) {
         let _ = denial;
+    }
+    /// Opens a directory of the system that a VM is to have, when the VM starts.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, to be read by the operator. By default there are no files.
+    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+        let _ = path;
+        Err("this host has no files".to_owned())
     }
 }
 

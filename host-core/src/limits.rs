@@ -25,12 +25,16 @@ pub struct Limits {
     pub metrics: usize,
     /// Bytes that a plugin may put into one body buffer. Default 64 MiB.
     pub buffer: usize,
+    /// Files and directories that a VM opens in its preopened directories, which do not count themselves.
+    /// A directory that is being listed takes two handles of the process. Default 64.
+    pub open_files: usize,
 }
 
 impl Limits {
     /// Each limit under the name that configurations give it, as text.
     pub fn named(&self) -> Vec<(&'static str, String)> {
-        let Self { memory, table_elements, stack, deadline, start_deadline, callouts, metrics, buffer } = self;
+        let Self { memory, table_elements, stack, deadline, start_deadline, callouts, metrics, buffer, open_files } =
+            self;
         vec![
             ("memory", memory.to_string()),
             ("table_elements", table_elements.to_string()),
@@ -40,6 +44,7 @@ impl Limits {
             ("callouts", callouts.to_string()),
             ("metrics", metrics.to_string()),
             ("buffer", buffer.to_string()),
+            ("open_files", open_files.to_string()),
         ]
     }
 }
@@ -55,6 +60,7 @@ impl Default for Limits {
             callouts: 1024,
             metrics: 1000,
             buffer: 64 << 20,
+            open_files: 64,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::callback::{CallbackId, checked};
 use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext, StreamKind};
 use crate::engine::Guest;
 use crate::error::StartError;
+use crate::files::FileTable;
 use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
 use crate::grpc::Received;
 use crate::host::Host;
@@ -56,11 +57,14 @@ impl Vm {
     /// without `_initialize`, `_start`.
     ///
     /// # Errors
-    /// The engine could not make it, or a start function trapped.
-    pub fn start(module: &dyn AnyModule, config: VmConfig, host: Box<dyn Host>) -> Result<Self, StartError> {
+    /// A directory could not be opened, the engine could not make the VM, or a start function trapped.
+    pub fn start(module: &dyn AnyModule, config: VmConfig, mut host: Box<dyn Host>) -> Result<Self, StartError> {
         let limits = config.limits.clone();
+        let files = FileTable::open(&config.preopens, limits.open_files, &mut *host)?;
         let guest = module.instantiate(VmState::new(config, host), &limits)?;
         let mut vm = Self { guest, failure: None };
+        // Not before: a start section may run twice (wasmi), and changes in a directory last.
+        vm.state().files = files;
         vm.guest.set_deadline(limits.start_deadline);
         if vm.call_start(CallbackId::initialize, |guest| checked::initialize(guest))?.is_some() {
             if vm.call_start(CallbackId::main, |guest| checked::main(guest, 0, 0))?.is_none() {

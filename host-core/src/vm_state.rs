@@ -9,13 +9,15 @@ use bytes::Bytes;
 use frame::Frame;
 
 use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status};
-use crate::action::{Action, CallId};
+use crate::action::Action;
 use crate::body::Body;
 use crate::callback::CallbackId;
-use crate::capability::rate::{Flow, Place};
+use crate::callouts::Callouts;
+use crate::capability::rate::Flow;
 use crate::capability::{Capabilities, DenialLog, Family, Rules};
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamKind};
 use crate::dns::Lookups;
+use crate::files::{FileTable, Preopen};
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
 use crate::headers::Headers;
@@ -38,6 +40,8 @@ pub struct VmConfig {
     pub configuration: Bytes,
     /// What WASI shows as the environment, `(key, value)`.
     pub environment: Vec<(String, String)>,
+    /// The directories that WASI shows, in this order, from descriptor 3.
+    pub preopens: Vec<Preopen>,
     /// What start functions may call, of what start functions may call in any case.
     pub capabilities: Capabilities,
     /// With which arguments start functions may call it.
@@ -69,6 +73,7 @@ impl VmConfig {
             abi,
             configuration: Bytes::new(),
             environment: Vec::new(),
+            preopens: Vec::new(),
             capabilities: Capabilities::ALL,
             rules: Rules::NONE,
             exports: Capabilities::NONE,
@@ -94,6 +99,8 @@ pub struct VmState {
     pub(crate) calls: Callouts,
     pub(crate) grpc: GrpcCalls,
     pub(crate) lookups: Lookups,
+    /// Its directories and open files; none until its start section has run.
+    pub(crate) files: FileTable,
     budget: Budget,
     /// What it shares with the VMs of its id.
     pub(crate) space: Arc<Space>,
@@ -115,23 +122,6 @@ pub struct VmState {
     frame: Frame,
 }
 
-/// One HTTP callout.
-#[derive(Debug)]
-struct Callout {
-    root: ContextId,
-    bytes: usize,
-    /// Its place among those that the plugin may have in flight.
-    _place: Option<Place>,
-}
-
-/// HTTP callouts in flight.
-#[derive(Debug, Default)]
-pub(crate) struct Callouts {
-    next: u32,
-    live: HashMap<CallId, Callout>,
-    bytes: usize,
-}
-
 impl VmState {
     /// The state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
@@ -149,6 +139,7 @@ impl VmState {
             calls: Callouts::default(),
             grpc: GrpcCalls::default(),
             lookups: Lookups::default(),
+            files: FileTable::default(),
             budget,
             space,
             inbox,
@@ -416,37 +407,5 @@ impl Buffer<'_> {
             },
             Self::Empty | Self::Unavailable => out.is_empty(),
         }
-    }
-}
-
-impl Callouts {
-    /// Notes a callout of so many bytes; `None` when there are too many or they are too large.
-    pub(crate) fn open(
-        &mut self,
-        root: ContextId,
-        bytes: usize,
-        place: Option<Place>,
-        limits: &Limits,
-    ) -> Option<CallId> {
-        if self.live.len() >= limits.callouts || self.bytes.saturating_add(bytes) > limits.buffer {
-            return None;
-        }
-        loop {
-            // Ids of HTTP callouts are multiples of 4, as in deployed hosts; 0 is never one.
-            self.next = self.next.wrapping_add(4);
-            let id = CallId(self.next);
-            if self.next != 0 && !self.live.contains_key(&id) {
-                self.live.insert(id, Callout { root, bytes, _place: place });
-                self.bytes += bytes;
-                return Some(id);
-            }
-        }
-    }
-
-    /// Ends a callout; says whose it was.
-    pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
-        let callout = self.live.remove(&id)?;
-        self.bytes -= callout.bytes;
-        Some(callout.root)
     }
 }

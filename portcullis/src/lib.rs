@@ -8,11 +8,13 @@
 
 mod code_cache;
 mod engines;
+mod files;
 mod foreign;
 mod system_host;
 
 pub use code_cache::{CodeCache, CodeCacheError, CodeSource, LoadedCode, PrecompileError};
 pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines, missing_engines};
+pub use files::open_directory;
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
     CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId,

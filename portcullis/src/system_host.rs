@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use portcullis_core::{Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis_core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
 
 /// The system's clocks and randomness, for hosts.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,8 @@ impl Default for SystemClock {
 /// Takes log lines.
 pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
 
-/// A host for embedders: it logs to a closure, keeps metrics in memory and knows upstreams by name.
+/// A host for embedders: it logs to a closure, keeps metrics in memory, knows upstreams by name and has the
+/// system's directories.
 /// Clones share the metrics.
 #[derive(Clone)]
 pub struct SystemHost {
@@ -125,6 +127,10 @@ impl Host for SystemHost {
         let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         let metric: Arc<Number> = Arc::clone(metrics.entry((plugin.name.clone(), name.to_owned())).or_default());
         Some(metric)
+    }
+
+    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+        crate::open_directory(path)
     }
 }
 

@@ -50,6 +50,7 @@ fn asks<'a>(
         engine: "any",
         limits,
         environment,
+        preopens: &[],
         any_effective_context: false,
         capabilities: plugin.capabilities,
         rules: &plugin.rules,

@@ -18,6 +18,7 @@ mod limits;
 mod linking;
 mod memory;
 mod metrics;
+mod preopens;
 mod properties;
 mod shared;
 mod start;
@@ -55,6 +56,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "linking", cases: linking::CASES },
     Topic { name: "memory", cases: memory::CASES },
     Topic { name: "metrics", cases: metrics::CASES },
+    Topic { name: "preopens", cases: preopens::CASES },
     Topic { name: "properties", cases: properties::CASES },
     Topic { name: "shared", cases: shared::CASES },
     Topic { name: "start", cases: start::CASES },

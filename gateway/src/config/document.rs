@@ -76,12 +76,12 @@ impl<'d> Document<'d> {
         note(&self.notices, diagnostic);
     }
 
-    /// The file that a path in the configuration means: the one in the working directory or, failing that, the one
-    /// beside the configuration.
-    pub(super) fn find(&self, path: &str) -> Option<PathBuf> {
+    /// The file or directory that a path in the configuration means: the one in the working directory or, failing that,
+    /// the one beside the configuration.
+    pub(super) fn find(&self, path: &str, is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
         let beside = Path::new(&*self.file).parent().map(|folder| folder.join(path));
         let candidates = [Some(PathBuf::from(path)), beside];
-        candidates.into_iter().flatten().find(|path| path.is_file())
+        candidates.into_iter().flatten().find(|path| is_there(path))
     }
 
     /// A path as it is meant where the file need not exist: relative to the configuration.

@@ -1,28 +1,44 @@
-//! Files that the configuration names.
+//! Files and directories that the configuration names.
 
 use std::path::{Path, PathBuf};
 
-use super::document::Read;
+use super::document::{Read, Reported};
 use super::value::{Value, quote};
 
 /// Reads the path of a file that has to exist. A relative path is looked up in the working directory and then beside the
 /// configuration. `help` says what to do if it is in neither.
 pub(super) fn existing(value: &Value<'_>, help: &str) -> Read<PathBuf> {
     let path = value.name()?;
-    if let Some(found) = value.document.find(&path) {
+    if let Some(found) = value.document.find(&path, Path::is_file) {
         return Ok(found);
     }
-    let named = quote(&path);
     if Path::new(&path).is_dir() {
-        return Err(value.fail(format!("{named} is a directory"), "name the file in it"));
+        return Err(value.fail(format!("{} is a directory", quote(&path)), "name the file in it"));
     }
-    let message = match Path::new(&path).is_absolute() {
-        true => format!("there is no file {named}"),
+    Err(missing(value, "file", &path, help))
+}
+
+/// The same, for a directory.
+pub(super) fn existing_directory(value: &Value<'_>, help: &str) -> Read<PathBuf> {
+    let path = value.name()?;
+    if let Some(found) = value.document.find(&path, Path::is_dir) {
+        return Ok(found);
+    }
+    if value.document.find(&path, Path::is_file).is_some() {
+        return Err(value.fail(format!("{} is a file", quote(&path)), "name the directory that it is in"));
+    }
+    Err(missing(value, "directory", &path, help))
+}
+
+fn missing(value: &Value<'_>, what: &str, path: &str, help: &str) -> Reported {
+    let named = quote(path);
+    let message = match Path::new(path).is_absolute() {
+        true => format!("there is no {what} {named}"),
         false => {
-            format!("there is no file {named}, neither in the working directory{} nor beside this file", working())
+            format!("there is no {what} {named}, neither in the working directory{} nor beside this file", working())
         }
     };
-    Err(value.fail(message, help))
+    value.fail(message, help)
 }
 
 fn working() -> String {

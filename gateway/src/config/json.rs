@@ -1,6 +1,6 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
-use portcullis::core::{Compatibility, OnDenial, Sharing};
+use portcullis::core::{Compatibility, OnDenial, Preopen, Sharing};
 use serde_json::{Map, Value, json};
 
 use super::capabilities::Restriction;
@@ -159,11 +159,16 @@ fn vm(vm: &VmConfig) -> Value {
         Code::Text(text) => json!({ "inline_string": format!("<{} bytes>", text.len()) }),
     };
     let variables = vm.environment.iter().map(|(name, _)| (name.to_owned(), REDACTED.into()));
+    let preopens = vm.preopens.iter().map(
+        |Preopen { guest, host, write }| json!({ "guest": guest, "host": host.to_string_lossy(), "write": write }),
+    );
+    let preopens: Vec<Value> = preopens.collect();
     json!({
         "vm_id": vm.vm_id,
         "runtime": vm.runtime.as_ref().map(|runtime| runtime.value.as_str()),
         "code": { "local": code },
         "configuration": configuration(&vm.configuration),
+        "preopens": preopens,
         "environment_variables": { "key_values": Map::from_iter(variables) },
         "capability_restriction_config": vm.restriction.as_ref().map(restriction),
         "sharing": vm.sharing.map(sharing),
@@ -177,6 +182,7 @@ fn vm(vm: &VmConfig) -> Value {
             "callouts": vm.limits.callouts,
             "metrics": vm.limits.metrics,
             "buffer": vm.limits.buffer,
+            "open_files": vm.limits.open_files,
         },
     })
 }

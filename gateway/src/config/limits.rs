@@ -20,6 +20,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Limits> {
     let table_elements = count("table_elements", default.table_elements, 10_000_000);
     let callouts = count("callouts", default.callouts, 1_000_000);
     let metrics = count("metrics", default.metrics, 1_000_000);
+    let open_files = count("open_files", default.open_files, 1024);
     let deadline = mapping.or("deadline", default.deadline, duration::positive);
     let start_deadline = mapping.or("start_deadline", default.start_deadline, duration::positive);
     Ok(Limits {
@@ -31,6 +32,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Limits> {
         callouts: callouts? as usize,
         metrics: metrics? as usize,
         buffer: buffer?,
+        open_files: open_files? as usize,
     })
 }
 
@@ -43,4 +45,4 @@ const MEMORY: RangeInclusive<u64> = (64 << 10)..=(4 * GIB);
 const STACK: RangeInclusive<u64> = (64 << 10)..=(16 << 20);
 
 const KEYS: &[&str] =
-    &["memory", "table_elements", "stack", "deadline", "start_deadline", "callouts", "metrics", "buffer"];
+    &["memory", "table_elements", "stack", "deadline", "start_deadline", "callouts", "metrics", "buffer", "open_files"];

@@ -29,6 +29,7 @@ mod listener;
 mod mapping;
 mod nearest;
 mod plugin;
+mod preopen;
 mod route;
 mod route_match;
 mod size;

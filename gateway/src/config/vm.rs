@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use portcullis::core::{Limits, Sharing};
+use portcullis::core::{Limits, Preopen, Sharing};
 
 use super::any;
 use super::base64;
@@ -14,6 +14,7 @@ use super::error::Located;
 use super::files;
 use super::limits;
 use super::mapping::Refused;
+use super::preopen;
 use super::value::Value;
 
 /// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`.
@@ -29,6 +30,8 @@ pub struct VmConfig {
     pub configuration: Vec<u8>,
     /// What the code sees as its environment.
     pub environment: Environment,
+    /// The directories that it has, which were there when the configuration was read.
+    pub preopens: Vec<Preopen>,
     /// What it may use.
     pub limits: Limits,
     /// What becomes of plugins that would share it and differ, if it says so.
@@ -71,6 +74,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let code = mapping.required("code", "add `code: {local: {filename: plugin.wasm}}`", code);
     let configuration = mapping.or("configuration", Vec::new(), any::read);
     let environment = mapping.or("environment_variables", Environment::default(), environment::read);
+    let preopens = mapping.or("preopens", Vec::new(), preopen::read);
     let limits = mapping.or("limits", Limits::default(), limits::read);
     let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
     let own_sharing = mapping.optional("sharing", sharing);
@@ -87,6 +91,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         code: code?,
         configuration: configuration?,
         environment: environment?,
+        preopens: preopens?,
         limits: limits?,
         sharing: own_sharing?,
         restriction: restriction?.flatten(),
@@ -105,6 +110,7 @@ const KEYS: &[&str] = &[
     "code",
     "configuration",
     "environment_variables",
+    "preopens",
     "limits",
     "effective_context",
     "sharing",

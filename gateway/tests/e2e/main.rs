@@ -12,6 +12,7 @@ mod counter;
 mod disconnects;
 mod dns;
 mod failures;
+mod files;
 mod grpc;
 mod harness;
 mod http1;

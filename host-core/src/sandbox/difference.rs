@@ -26,10 +26,11 @@ type Compare = fn(&Placed<'_>, &Placed<'_>) -> Option<String>;
 
 /// What differs between two of a group.
 pub(super) fn between(a: &Placed<'_>, b: &Placed<'_>) -> Vec<Difference> {
-    let ingredients: [(&'static str, Compare); 5] = [
+    let ingredients: [(&'static str, Compare); 6] = [
         ("capabilities", capabilities),
         ("rules", rules),
         ("environment variables", environment),
+        ("preopens", preopens),
         ("limits", limits),
         ("effective_context", effective_context),
     ];
@@ -68,6 +69,13 @@ fn environment(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
         |of: &[(String, String)], name: &str| of.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let names: BTreeSet<_> = a.iter().chain(b).map(|(name, _)| name.as_str()).collect();
     listing(&names.into_iter().filter(|name| value(a, name) != value(b, name)).collect::<Vec<_>>())
+}
+
+fn preopens(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let (a, b) = (a.spec.preopens, b.spec.preopens);
+    let only = a.iter().filter(|own| !b.contains(own)).chain(b.iter().filter(|own| !a.contains(own)));
+    let names: Vec<_> = only.map(|preopen| preopen.guest.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
+    listing(&names).or_else(|| (a != b).then(|| "their order".to_owned()))
 }
 
 fn limits(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {

@@ -3,6 +3,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::capability::{Capabilities, Rules};
+use crate::files::Preopen;
 use crate::limits::Limits;
 
 /// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.
@@ -26,6 +27,8 @@ pub struct SandboxSpec<'a> {
     pub environment: &'a [(String, String)],
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
+    /// The directories that it has.
+    pub preopens: &'a [Preopen],
     /// What the plugin may do: plugins that share memory share rights.
     pub capabilities: Capabilities,
     /// And with which arguments.
@@ -59,6 +62,12 @@ impl SandboxSpec<'_> {
         for (key, value) in self.environment {
             part(key.as_bytes());
             part(value.as_bytes());
+        }
+        part(&(self.preopens.len() as u64).to_le_bytes());
+        for Preopen { guest, host, write } in self.preopens {
+            part(guest.as_bytes());
+            part(host.as_os_str().as_encoded_bytes());
+            part(&[u8::from(*write)]);
         }
         SandboxKey(hash.finalize().into())
     }
@@ -98,6 +107,8 @@ mod tests {
         let smaller = Limits { memory: 1, ..Limits::default() };
         let environment = [("K".to_owned(), "v".to_owned())];
         let shifted = [("".to_owned(), "Kv".to_owned())];
+        let preopen = |guest: &str, host: &str, write| [Preopen { guest: guest.into(), host: host.into(), write }];
+        let (data, moved, writable) = (preopen("/a", "b", false), preopen("/", "ab", false), preopen("/a", "b", true));
         let base = SandboxSpec {
             vm_id: "a",
             code: b"c",
@@ -106,6 +117,7 @@ mod tests {
             limits: &limits,
             environment: &[],
             any_effective_context: false,
+            preopens: &[],
             capabilities: Capabilities::ALL,
             rules: &Rules::NONE,
         };
@@ -122,6 +134,9 @@ mod tests {
             SandboxSpec { any_effective_context: true, ..base },
             SandboxSpec { rules: &ruled, ..base },
             SandboxSpec { environment: &shifted, ..base },
+            SandboxSpec { preopens: &data, ..base },
+            SandboxSpec { preopens: &moved, ..base },
+            SandboxSpec { preopens: &writable, ..base },
             SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
         ];
         let keys: std::collections::HashSet<_> = variants.iter().map(SandboxSpec::key).collect();

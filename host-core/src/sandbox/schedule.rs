@@ -122,6 +122,7 @@ impl fmt::Display for Conflict {
 mod tests {
     use super::*;
     use crate::capability::{Capabilities, Rules};
+    use crate::files::Preopen;
     use crate::hostcall::HostcallId;
     use crate::limits::Limits;
 
@@ -133,6 +134,7 @@ mod tests {
             engine: "null",
             limits,
             environment: &[],
+            preopens: &[],
             any_effective_context: false,
             capabilities: Capabilities::ALL,
             rules: const { &Rules::NONE },
@@ -157,6 +159,7 @@ mod tests {
         let rules = Rules::new(&texts).unwrap_or_default();
         let (ours, theirs) = ([("K".to_owned(), "secret".to_owned())], [("K".to_owned(), "other".to_owned())]);
         let base = SandboxSpec { environment: &ours, ..spec(&limits) };
+        let data = [Preopen { guest: "/data".to_owned(), host: "/srv".into(), write: false }];
         for (other, difference) in [
             (
                 SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
@@ -165,6 +168,7 @@ mod tests {
             (SandboxSpec { rules: &rules, ..base }, "rules (proxy_log.rate)"),
             (SandboxSpec { environment: &theirs, ..base }, "environment variables (K)"),
             (SandboxSpec { environment: &[], ..base }, "environment variables (K)"),
+            (SandboxSpec { preopens: &data, ..base }, "preopens (/data)"),
             (SandboxSpec { limits: &small, ..base }, "limits (callouts 1024 and 1)"),
             (SandboxSpec { any_effective_context: true, ..base }, "effective_context (plugin and vm)"),
         ] {

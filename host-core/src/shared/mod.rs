@@ -206,6 +206,7 @@ mod tests {
                 engine,
                 limits: &limits,
                 environment: &[],
+                preopens: &[],
                 any_effective_context: false,
                 capabilities,
                 rules: const { &crate::Rules::NONE },

@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::fake_files::FakeFiles;
 use crate::abi::{LogLevel, MetricType};
 use crate::capability::Denial;
+use crate::files::Directory;
 use crate::host::{Host, LogRecord, Metric};
 use crate::plugin::Plugin;
 
@@ -37,6 +40,7 @@ struct Memory {
     time: u64,
     random: u8,
     quiet_below: Option<LogLevel>,
+    files: FakeFiles,
 }
 
 impl FakeHost {
@@ -50,6 +54,11 @@ impl FakeHost {
     pub fn with_upstream(self, name: &str) -> Self {
         self.memory().upstreams.push(name.to_owned());
         self
+    }
+
+    /// Has these files.
+    pub fn set_files(&self, files: &FakeFiles) {
+        self.memory().files = files.clone();
     }
 
     /// Sets both clocks, in nanoseconds.
@@ -128,6 +137,11 @@ impl Host for FakeHost {
     fn define_metric(&mut self, _: &Plugin, _: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
         let metric = Arc::clone(self.memory().metrics.entry(name.to_owned()).or_default());
         Some(metric)
+    }
+
+    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+        let files = self.memory().files.clone();
+        path.to_str().and_then(|path| files.directory(path)).ok_or_else(|| "there is none".to_owned())
     }
 }
 

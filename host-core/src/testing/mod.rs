@@ -1,7 +1,9 @@
-//! A host and an engine for tests: no network, no clock, no WebAssembly.
+//! A host and an engine for tests: no network, no disk, no clock, no WebAssembly.
 
+mod fake_files;
 mod fake_host;
 mod null_engine;
 
+pub use fake_files::FakeFiles;
 pub use fake_host::{FakeHost, FakeMetric, LoggedLine};
 pub use null_engine::{NullCaller, NullEngine, NullGuest, Script};

@@ -17,7 +17,10 @@ mod timer;
 mod toolchain;
 mod wasi;
 mod wasi_absent;
+mod wasi_directory;
 mod wasi_file;
+mod wasi_io;
+mod wasi_path;
 mod wasi_poll;
 
 pub(super) use buffer::{get_buffer_bytes, get_buffer_status, get_configuration, set_buffer_bytes};
@@ -46,14 +49,15 @@ pub(super) use wasi::{
     args_get, args_sizes_get, clock_res_get, clock_time_get, environ_get, environ_sizes_get, proc_exit, random_get,
     sched_yield,
 };
-pub(super) use wasi_absent::{
-    fd_fdstat_set_flags, fd_pread, fd_prestat_dir_name, fd_read, fd_readdir, path_create_directory, path_filestat_get,
-    path_filestat_set_times, path_link, path_open, path_readlink, path_remove_directory, path_rename, path_symlink,
-    path_unlink_file, proc_raise, sock_accept, sock_recv, sock_send, sock_shutdown,
-};
+pub(super) use wasi_absent::{proc_raise, sock_accept, sock_recv, sock_send, sock_shutdown};
+pub(super) use wasi_directory::{fd_prestat_dir_name, fd_prestat_get, fd_readdir};
 pub(super) use wasi_file::{
-    fd_advise, fd_allocate, fd_close, fd_datasync, fd_fdstat_get, fd_fdstat_set_rights, fd_filestat_get,
-    fd_filestat_set_size, fd_filestat_set_times, fd_prestat_get, fd_pwrite, fd_renumber, fd_seek, fd_sync, fd_tell,
-    fd_write,
+    fd_advise, fd_allocate, fd_close, fd_datasync, fd_fdstat_get, fd_fdstat_set_flags, fd_fdstat_set_rights,
+    fd_filestat_get, fd_filestat_set_size, fd_filestat_set_times, fd_renumber, fd_sync,
+};
+pub(super) use wasi_io::{fd_pread, fd_pwrite, fd_read, fd_seek, fd_tell, fd_write};
+pub(super) use wasi_path::{
+    path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open, path_readlink,
+    path_remove_directory, path_rename, path_symlink, path_unlink_file,
 };
 pub(super) use wasi_poll::poll_oneoff;

@@ -1,184 +1,191 @@
-//! WASI preview 1 files, as far as a plugin without directories has them: standard output and
-//! error, which go to its log.
+//! WASI preview 1: what can be asked about descriptors and done with them, besides reading and writing.
+//! There are the standard streams, which are logs; and files and directories below the VM's preopened
+//! directories, if it has some. If it has none, the answers are those of deployed hosts, which have none.
+//!
+//! differs: guests of `wasi_unstable` get the layouts of preview 1.
 
+use super::wasi_io::standard;
 use crate::abi::Errno;
+use crate::files::{Metadata, Rights, Times};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
-use crate::memory::GuestMemory;
-use crate::output::{Output, OutputStream};
+use crate::memory::{GuestMemory, OutOfBounds};
+use crate::vm_state::VmState;
 
-const STDOUT: i32 = 1;
-const STDERR: i32 = 2;
-/// The most bytes that one write takes; WASI lets a write be short.
-const MAX_WRITE: usize = Output::MAX_LINE;
-/// The most vectors of one write, as POSIX has it, so that empty ones do not hold up the host.
-const MAX_VECTORS: usize = 1024;
-
-/// Standard output is logged at info, standard error at error. What a write ends with a newline is one
-/// record, without it; what has none waits for more, until the guest logs something else or its
-/// callback ends. An empty line is not logged.
+/// Type, flags and rights. Standard output and error can be written.
 ///
-/// differs: in cpp-host each write is a record, so that a panic of Go's runtime is some hundred.
-pub(in crate::hostcall) fn fd_write(
-    mut call: Hostcall<'_>,
-    fd: i32,
-    iovs: i32,
-    iovs_len: i32,
-    ret_len: i32,
-) -> HostcallResult<Errno> {
-    let stream = match fd {
-        STDOUT => OutputStream::Stdout,
-        STDERR => OutputStream::Stderr,
-        _ => Err(Errno::Badf)?,
-    };
-    // Not the VM's reply buffer: an allocator may write while that holds what it allocates for.
-    let line = gather(&call.memory, iovs, iovs_len)?;
-    call.vm.write_output(stream, &line);
-    let written = u32::try_from(line.len()).unwrap_or(0);
-    call.memory.write_u32(ret_len, written)?;
-    Ok(Reply::Done)
-}
-
-/// As `fd_write`; a log has no offsets.
-pub(in crate::hostcall) fn fd_pwrite(
-    call: Hostcall<'_>,
-    fd: i32,
-    iovs: i32,
-    iovs_len: i32,
-    _offset: i64,
-    ret_len: i32,
-) -> HostcallResult<Errno> {
-    fd_write(call, fd, iovs, iovs_len, ret_len)
-}
-
-/// Standard output and error can be written; nothing else is open.
-///
-/// differs: cpp-host answers success when it cannot write the answer.
+/// differs: cpp-host answers success when it cannot write the answer. Directories tell of the rights that
+/// are there to be passed on, also where they are read-only and refuse to pass on that to write: so a
+/// guest that opens to write is told why it cannot.
 pub(in crate::hostcall) fn fd_fdstat_get(mut call: Hostcall<'_>, fd: i32, ret_stat: i32) -> HostcallResult<Errno> {
-    const RIGHT_TO_WRITE: u64 = 1 << 6;
-    open(fd)?;
+    let (file_type, flags, base, inheriting) = match call.vm.files.find(fd) {
+        Some(descriptor) => {
+            let (base, inheriting) = descriptor.rights();
+            (descriptor.file_type() as u8, descriptor.flags(), base.bits(), inheriting.bits())
+        }
+        None => standard(fd).map(|()| (0, 0, Rights::FD_WRITE.bits(), 0))?,
+    };
+    let [low, high] = flags.to_le_bytes();
     call.memory.slice_mut(ret_stat, 24)?.fill(0);
-    call.memory.write_u64(ret_stat.wrapping_add(8), RIGHT_TO_WRITE)?;
+    call.memory.slice_mut(ret_stat, 4)?.copy_from_slice(&[file_type, 0, low, high]);
+    call.memory.write_u64(ret_stat.wrapping_add(8), base)?;
+    call.memory.write_u64(ret_stat.wrapping_add(16), inheriting)?;
     Ok(Reply::Done)
 }
 
-/// There are no preopened directories; this ends the search for them.
-pub(in crate::hostcall) fn fd_prestat_get(_: Hostcall<'_>, _fd: i32, _ret_stat: i32) -> HostcallResult<Errno> {
-    Err(Errno::Badf.into())
-}
-
-/// There are no files to describe.
-pub(in crate::hostcall) fn fd_filestat_get(_: Hostcall<'_>, _fd: i32, _ret_stat: i32) -> HostcallResult<Errno> {
-    Err(Errno::Badf.into())
-}
-
-/// A log has one position, 0.
-pub(in crate::hostcall) fn fd_tell(mut call: Hostcall<'_>, fd: i32, ret_offset: i32) -> HostcallResult<Errno> {
-    open(fd)?;
-    call.memory.write_u64(ret_offset, 0)?;
+/// Whether writes go to the end, and whether they wait for the disk.
+pub(in crate::hostcall) fn fd_fdstat_set_flags(call: Hostcall<'_>, fd: i32, flags: i32) -> HostcallResult<Errno> {
+    let descriptor = call.vm.files.get(fd, Errno::Nosys)?;
+    descriptor.require(Rights::FD_FDSTAT_SET_FLAGS)?;
+    descriptor.set_flags(flags)?;
     Ok(Reply::Done)
 }
 
-/// As `fd_tell`: wherever it seeks, a log is at 0.
-///
-/// differs: cpp-host answers success for any descriptor, and leaves the guest with an offset that
-/// nothing has written.
-pub(in crate::hostcall) fn fd_seek(
+/// Gives up rights. Accepted for standard output and error, without effect.
+pub(in crate::hostcall) fn fd_fdstat_set_rights(
     call: Hostcall<'_>,
     fd: i32,
-    _offset: i64,
-    _whence: i32,
-    ret_offset: i32,
+    base: i64,
+    inheriting: i64,
 ) -> HostcallResult<Errno> {
-    fd_tell(call, fd, ret_offset)
+    match call.vm.files.find(fd) {
+        Some(descriptor) => descriptor.set_rights(Rights::from_guest(base), Rights::from_guest(inheriting))?,
+        None => standard(fd)?,
+    }
+    Ok(Reply::Done)
 }
 
-/// Advice about what is not a file is taken.
+/// What a file or directory is. The standard streams are not described.
+pub(in crate::hostcall) fn fd_filestat_get(mut call: Hostcall<'_>, fd: i32, ret_stat: i32) -> HostcallResult<Errno> {
+    let metadata = call.vm.files.get(fd, Errno::Badf)?.metadata()?;
+    write_filestat(&mut call.memory, ret_stat, &metadata)?;
+    Ok(Reply::Done)
+}
+
+/// Cuts a file or makes it longer. Accepted for standard output and error, without effect.
+pub(in crate::hostcall) fn fd_filestat_set_size(call: Hostcall<'_>, fd: i32, size: i64) -> HostcallResult<Errno> {
+    match call.vm.files.find(fd) {
+        Some(descriptor) => {
+            descriptor.file(Rights::FD_FILESTAT_SET_SIZE)?.file.set_size(size.cast_unsigned())?;
+        }
+        None => standard(fd)?,
+    }
+    Ok(Reply::Done)
+}
+
+/// Sets times. Accepted for standard output and error, without effect.
+pub(in crate::hostcall) fn fd_filestat_set_times(
+    call: Hostcall<'_>,
+    fd: i32,
+    accessed: i64,
+    modified: i64,
+    flags: i32,
+) -> HostcallResult<Errno> {
+    if call.vm.files.find(fd).is_none() {
+        standard(fd)?;
+        return Ok(Reply::Done);
+    }
+    let times = times(call.vm, accessed, modified, flags)?;
+    call.vm.files.get(fd, Errno::Badf)?.set_times(times)?;
+    Ok(Reply::Done)
+}
+
+/// Waits until a file is on the disk. Accepted for standard output and error, without effect.
+pub(in crate::hostcall) fn fd_sync(call: Hostcall<'_>, fd: i32) -> HostcallResult<Errno> {
+    sync(call, fd, false)
+}
+
+/// Waits until the bytes of a file are on the disk. Accepted for standard output and error, without effect.
+pub(in crate::hostcall) fn fd_datasync(call: Hostcall<'_>, fd: i32) -> HostcallResult<Errno> {
+    sync(call, fd, true)
+}
+
+/// Files cannot be given space ahead. Accepted for standard output and error, without effect.
+pub(in crate::hostcall) fn fd_allocate(call: Hostcall<'_>, fd: i32, _offset: i64, _len: i64) -> HostcallResult<Errno> {
+    match call.vm.files.find(fd) {
+        Some(_) => Err(Errno::Notsup.into()),
+        None => Ok(standard(fd).map(|()| Reply::Done)?),
+    }
+}
+
+/// Advice is taken and has no effect. So is advice about what is not open, in a VM without directories.
 pub(in crate::hostcall) fn fd_advise(
-    _: Hostcall<'_>,
-    _fd: i32,
+    call: Hostcall<'_>,
+    fd: i32,
     _offset: i64,
     _len: i64,
-    _advice: i32,
+    advice: i32,
 ) -> HostcallResult<Errno> {
-    Ok(Reply::Done)
+    let descriptor = match call.vm.files.get(fd, Errno::Success) {
+        Ok(descriptor) => descriptor,
+        Err(Errno::Success) => return Ok(Reply::Done),
+        Err(errno) => Err(errno)?,
+    };
+    descriptor.file(Rights::FD_ADVISE)?;
+    if (0..6).contains(&advice) { Ok(Reply::Done) } else { Err(Errno::Inval.into()) }
 }
 
-/// Only standard output and error can be renumbered, and that is not supported.
-pub(in crate::hostcall) fn fd_renumber(_: Hostcall<'_>, fd: i32, to: i32) -> HostcallResult<Errno> {
-    open(fd)?;
-    open(to)?;
-    Err(Errno::Notsup.into())
-}
-
-/// Closing a standard stream leaves it open.
-///
-/// differs: cpp-host answers success for descriptors that were never open, too.
-pub(in crate::hostcall) fn fd_close(_: Hostcall<'_>, fd: i32) -> HostcallResult<Errno> {
-    accepted(fd)
-}
-
-/// Accepted for standard output and error, without effect.
-pub(in crate::hostcall) fn fd_fdstat_set_rights(
-    _: Hostcall<'_>,
-    fd: i32,
-    _base: i64,
-    _inheriting: i64,
-) -> HostcallResult<Errno> {
-    accepted(fd)
-}
-
-/// Accepted for standard output and error, without effect.
-pub(in crate::hostcall) fn fd_allocate(_: Hostcall<'_>, fd: i32, _offset: i64, _len: i64) -> HostcallResult<Errno> {
-    accepted(fd)
-}
-
-/// Accepted for standard output and error, without effect.
-pub(in crate::hostcall) fn fd_datasync(_: Hostcall<'_>, fd: i32) -> HostcallResult<Errno> {
-    accepted(fd)
-}
-
-/// Accepted for standard output and error, without effect.
-pub(in crate::hostcall) fn fd_sync(_: Hostcall<'_>, fd: i32) -> HostcallResult<Errno> {
-    accepted(fd)
-}
-
-/// Accepted for standard output and error, without effect.
-pub(in crate::hostcall) fn fd_filestat_set_size(_: Hostcall<'_>, fd: i32, _size: i64) -> HostcallResult<Errno> {
-    accepted(fd)
-}
-
-/// Accepted for standard output and error, without effect.
-pub(in crate::hostcall) fn fd_filestat_set_times(
-    _: Hostcall<'_>,
-    fd: i32,
-    _access: i64,
-    _modification: i64,
-    _flags: i32,
-) -> HostcallResult<Errno> {
-    accepted(fd)
-}
-
-fn accepted(fd: i32) -> HostcallResult<Errno> {
-    open(fd)?;
-    Ok(Reply::Done)
-}
-
-fn open(fd: i32) -> Result<(), Errno> {
-    if matches!(fd, STDOUT | STDERR) { Ok(()) } else { Err(Errno::Badf) }
-}
-
-/// Collects the bytes of `iovs_len` vectors, which may overlap: up to the most that a write takes.
-fn gather(memory: &GuestMemory<'_>, iovs: i32, iovs_len: i32) -> Result<Vec<u8>, Errno> {
-    let mut line = Vec::new();
-    let size = iovs_len.cast_unsigned().checked_mul(8).ok_or(Errno::Fault)?;
-    for vector in memory.slice(iovs, size.cast_signed())?.as_chunks::<8>().0.iter().take(MAX_VECTORS) {
-        let [p0, p1, p2, p3, l0, l1, l2, l3] = *vector;
-        let bytes = memory.slice(i32::from_le_bytes([p0, p1, p2, p3]), i32::from_le_bytes([l0, l1, l2, l3]))?;
-        let room = MAX_WRITE - line.len();
-        line.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        if bytes.len() >= room {
-            break;
+/// Gives a file another number, and closes what had it. The standard streams and preopened directories
+/// keep theirs.
+pub(in crate::hostcall) fn fd_renumber(call: Hostcall<'_>, fd: i32, to: i32) -> HostcallResult<Errno> {
+    let files = &mut call.vm.files;
+    for one in [fd, to] {
+        if files.find(one).is_none() {
+            standard(one)?;
         }
     }
-    Ok(line)
+    if standard(fd).is_ok() || standard(to).is_ok() {
+        Err(Errno::Notsup)?;
+    }
+    files.renumber(fd, to)?;
+    Ok(Reply::Done)
+}
+
+/// Closes a file or directory, a preopened one, too. Closing a standard stream leaves it open.
+///
+/// differs: cpp-host answers success for descriptors that were never open, too.
+pub(in crate::hostcall) fn fd_close(call: Hostcall<'_>, fd: i32) -> HostcallResult<Errno> {
+    if !call.vm.files.close(fd) {
+        standard(fd)?;
+    }
+    Ok(Reply::Done)
+}
+
+fn sync(call: Hostcall<'_>, fd: i32, bytes_alone: bool) -> HostcallResult<Errno> {
+    match call.vm.files.find(fd) {
+        Some(descriptor) => descriptor.sync(bytes_alone)?,
+        None => standard(fd)?,
+    }
+    Ok(Reply::Done)
+}
+
+/// Writes a `filestat`.
+pub(super) fn write_filestat(memory: &mut GuestMemory<'_>, at: i32, stat: &Metadata) -> Result<(), OutOfBounds> {
+    let fields = [
+        stat.device,
+        stat.inode,
+        u64::from(stat.file_type as u8),
+        stat.links,
+        stat.size,
+        stat.accessed,
+        stat.modified,
+        stat.changed,
+    ];
+    for (place, field) in memory.slice_mut(at, 64)?.as_chunks_mut::<8>().0.iter_mut().zip(fields) {
+        *place = field.to_le_bytes();
+    }
+    Ok(())
+}
+
+/// The times that a guest wants to set (`fstflags`). `Inval`: a time and now, or other flags.
+pub(super) fn times(vm: &VmState, accessed: i64, modified: i64, flags: i32) -> Result<Times, Errno> {
+    let time = |given: i64, flags: i32| match flags & 3 {
+        0 => Ok(None),
+        1 => Ok(Some(given.cast_unsigned())),
+        2 => Ok(Some(vm.host.wall_clock())),
+        _ => Err(Errno::Inval),
+    };
+    if !(0..16).contains(&flags) {
+        return Err(Errno::Inval);
+    }
+    Ok(Times { accessed: time(accessed, flags)?, modified: time(modified, flags >> 2)? })
 }

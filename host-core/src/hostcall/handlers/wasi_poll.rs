@@ -10,7 +10,8 @@ const SUBSCRIPTION: u32 = 48;
 const EVENT: u32 = 32;
 
 /// Waits for nothing: what is ready is told, and where nothing is, time has passed at once, so that a
-/// plugin that sleeps goes on. Standard output and error take bytes, standard input has ended.
+/// plugin that sleeps goes on. Files are always ready. Standard output and error take bytes, standard input has
+/// ended.
 ///
 /// `Inval`: no subscription, or more than 1024.
 ///
@@ -29,9 +30,11 @@ pub(in crate::hostcall) fn poll_oneoff(
     let wanted = call.memory.slice(subscriptions, (count * SUBSCRIPTION).cast_signed())?;
     // A copy: events may be written over subscriptions.
     let wanted: Vec<_> = wanted.as_chunks::<{ SUBSCRIPTION as usize }>().0.iter().map(Subscription::read).collect();
+    let files = &mut call.vm.files;
     let clocks_alone = wanted.iter().all(|subscription| subscription.kind == Kind::Clock);
     let told = wanted.iter().filter(|subscription| clocks_alone || subscription.kind != Kind::Clock);
-    let told: Vec<u8> = told.flat_map(Subscription::event).collect();
+    let told = told.flat_map(|subscription| subscription.event(|fd| files.find(fd).is_some()));
+    let told: Vec<u8> = told.collect();
     let len = i32::try_from(told.len()).map_err(|_| Errno::Inval)?;
     call.memory.check_u32(ret_count)?;
     call.memory.slice_mut(events, len)?.copy_from_slice(&told);
@@ -69,13 +72,14 @@ impl Subscription {
     }
 
     /// What is told of it (`__wasi_event_t`).
-    fn event(&self) -> [u8; EVENT as usize] {
+    fn event(&self, mut is_file: impl FnMut(i32) -> bool) -> [u8; EVENT as usize] {
         const ROOM: u64 = 64 << 10;
         const HANGUP: u16 = 1;
         let (errno, bytes, flags) = match self.kind {
             Kind::Clock => (Errno::Success, 0, 0),
             Kind::Descriptor { fd: 1 | 2, write: true } => (Errno::Success, ROOM, 0),
             Kind::Descriptor { fd: 0, write: false } => (Errno::Success, 0, HANGUP),
+            Kind::Descriptor { fd, .. } if is_file(fd.cast_signed()) => (Errno::Success, ROOM, 0),
             Kind::Descriptor { .. } => (Errno::Badf, 0, 0),
             Kind::Unknown => (Errno::Inval, 0, 0),
         };

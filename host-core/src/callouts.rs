@@ -1,0 +1,55 @@
+use std::collections::HashMap;
+
+use crate::action::CallId;
+use crate::capability::rate::Place;
+use crate::context::ContextId;
+use crate::limits::Limits;
+
+/// HTTP callouts in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Callouts {
+    next: u32,
+    live: HashMap<CallId, Callout>,
+    bytes: usize,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Callout {
+    root: ContextId,
+    bytes: usize,
+    /// Its place among those that the plugin may have in flight.
+    _place: Option<Place>,
+}
+
+impl Callouts {
+    /// Notes a callout of so many bytes; `None` when there are too many or they are too large.
+    pub(crate) fn open(
+        &mut self,
+        root: ContextId,
+        bytes: usize,
+        place: Option<Place>,
+        limits: &Limits,
+    ) -> Option<CallId> {
+        if self.live.len() >= limits.callouts || self.bytes.saturating_add(bytes) > limits.buffer {
+            return None;
+        }
+        loop {
+            // Ids of HTTP callouts are multiples of 4, as in deployed hosts; 0 is never one.
+            self.next = self.next.wrapping_add(4);
+            let id = CallId(self.next);
+            if self.next != 0 && !self.live.contains_key(&id) {
+                self.live.insert(id, Callout { root, bytes, _place: place });
+                self.bytes += bytes;
+                return Some(id);
+            }
+        }
+    }
+
+    /// Ends a callout; says whose it was.
+    pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
+        let callout = self.live.remove(&id)?;
+        self.bytes -= callout.bytes;
+        Some(callout.root)
+    }
+}

@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+
+use super::{Descriptor, Preopen};
+use crate::abi::Errno;
+use crate::error::StartError;
+use crate::host::Host;
+
+/// The descriptors of a VM beyond its standard streams: preopened directories from 3 on, then what it
+/// opens. A number is the lowest that is free.
+#[derive(Debug, Default)]
+pub(crate) struct FileTable {
+    /// Whether the VM has preopened directories; if not, every function answers as one that is not there.
+    given: bool,
+    /// How many it may open.
+    limit: usize,
+    descriptors: BTreeMap<u32, Descriptor>,
+}
+
+const FIRST: u32 = 3;
+
+impl FileTable {
+    /// Opens the directories of a VM.
+    pub(crate) fn open(preopens: &[Preopen], limit: usize, host: &mut dyn Host) -> Result<Self, StartError> {
+        let mut descriptors = BTreeMap::new();
+        for (number, preopen) in (FIRST..).zip(preopens) {
+            let directory = host.open_directory(&preopen.host).map_err(|reason| {
+                let Preopen { guest, host, .. } = preopen.clone();
+                StartError::Preopen { guest, host, reason }
+            })?;
+            descriptors.insert(number, Descriptor::preopened(preopen, directory));
+        }
+        Ok(Self { given: !preopens.is_empty(), limit, descriptors })
+    }
+
+    /// An open descriptor.
+    pub(crate) fn find(&mut self, fd: i32) -> Option<&mut Descriptor> {
+        self.descriptors.get_mut(&fd.cast_unsigned())
+    }
+
+    /// An open descriptor. If it is none, `absent` is the answer of a standard stream, and of a VM without
+    /// directories.
+    pub(crate) fn get(&mut self, fd: i32, absent: Errno) -> Result<&mut Descriptor, Errno> {
+        let missing = self.missing(fd, absent);
+        self.find(fd).ok_or(missing)
+    }
+
+    /// Two, which may be the same.
+    pub(crate) fn pair(&self, a: i32, b: i32, absent: Errno) -> Result<(&Descriptor, &Descriptor), Errno> {
+        let one = |fd: i32| self.descriptors.get(&fd.cast_unsigned()).ok_or_else(|| self.missing(fd, absent));
+        Ok((one(a)?, one(b)?))
+    }
+
+    /// `Mfile` if nothing more may be opened.
+    pub(crate) fn has_room(&self) -> Result<(), Errno> {
+        let opened = self.descriptors.values().filter(|descriptor| descriptor.preopen().is_none()).count();
+        if opened < self.limit { Ok(()) } else { Err(Errno::Mfile) }
+    }
+
+    /// Gives a descriptor a number.
+    pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
+        self.has_room()?;
+        let free = (FIRST..).zip(self.descriptors.range(FIRST..)).find(|(number, (used, _))| number != *used);
+        let number = free.map(|(number, _)| number);
+        let behind = || self.descriptors.last_key_value().map_or(FIRST, |(last, _)| last.saturating_add(1).max(FIRST));
+        let number = number.unwrap_or_else(behind);
+        self.descriptors.insert(number, descriptor);
+        Ok(number)
+    }
+
+    /// Closes a descriptor; says whether it was open.
+    pub(crate) fn close(&mut self, fd: i32) -> bool {
+        self.descriptors.remove(&fd.cast_unsigned()).is_some()
+    }
+
+    /// Moves what `from` is to `to`, which is closed. Both must be open. `Notsup`: a preopened directory
+    /// keeps its number.
+    pub(crate) fn renumber(&mut self, from: i32, to: i32) -> Result<(), Errno> {
+        let (a, b) = self.pair(from, to, Errno::Badf)?;
+        if a.preopen().is_some() || b.preopen().is_some() {
+            return Err(Errno::Notsup);
+        }
+        if let Some(moved) = self.descriptors.remove(&from.cast_unsigned()) {
+            self.descriptors.insert(to.cast_unsigned(), moved);
+        }
+        Ok(())
+    }
+
+    fn missing(&self, fd: i32, absent: Errno) -> Errno {
+        if self.given && !(0..3).contains(&fd) { Errno::Badf } else { absent }
+    }
+}

@@ -1,0 +1,24 @@
+//! Directories of the system for plugins, by `cap-std`: each is a handle, paths are resolved from it one
+//! component at a time, and none leads out of it.
+
+mod directory;
+mod error;
+mod file;
+
+use std::path::Path;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use portcullis_core as core;
+
+use self::directory::SystemDirectory;
+
+/// Opens a directory of the system, for [`Host::open_directory`](core::Host::open_directory). What is in it
+/// when a plugin asks is what the plugin sees; calls on it block.
+///
+/// # Errors
+/// Why it cannot be opened, in the words of the system.
+pub fn open_directory(path: &Path) -> Result<Box<dyn core::Directory>, String> {
+    let directory = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| error.to_string())?;
+    Ok(Box::new(SystemDirectory::new(directory)))
+}

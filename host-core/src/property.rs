@@ -74,6 +74,7 @@ enum Value<'a> {
     Bytes(&'a [u8]),
     Text(&'a str),
     Owned(String),
+    Joined(Vec<u8>),
     Uint(u64),
     Int(i64),
     Bool(bool),
@@ -85,6 +86,7 @@ impl Value<'_> {
         match self {
             Self::Bytes(bytes) => out.extend_from_slice(bytes),
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Joined(bytes) => out.extend_from_slice(bytes),
             Self::Owned(text) => out.extend_from_slice(text.as_bytes()),
             Self::Uint(value) => out.extend_from_slice(&value.to_le_bytes()),
             Self::Int(value) => out.extend_from_slice(&value.to_le_bytes()),
@@ -119,7 +121,7 @@ impl<'a> Stream<'a> {
             b"headers" => map(headers, key),
             b"path" => header(b":path"),
             b"url_path" => self.split_path().map(|(path, _)| Value::Bytes(path)),
-            b"query" => self.split_path().and_then(|(_, query)| query).map(Value::Bytes),
+            b"query" => self.split_path().map(|(_, query)| Value::Bytes(query.unwrap_or_default())),
             b"host" => header(b":authority").or_else(|| header(b"host")),
             b"scheme" => header(b":scheme"),
             b"method" => header(b":method"),
@@ -192,7 +194,21 @@ fn map<'a>(headers: Option<Visible<'a>>, key: Option<&[u8]>) -> Option<Value<'a>
     let headers = headers?;
     match key {
         None => Some(Value::Map(headers)),
-        Some(key) => headers.get(key).map(Value::Bytes),
+        Some(key) => joined(headers, key),
+    }
+}
+
+/// All values of a name, with commas between, as Envoy's map has them.
+fn joined<'a>(headers: Visible<'a>, key: &[u8]) -> Option<Value<'a>> {
+    let first = headers.get(key)?;
+    let mut values = headers.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(first), Some(second)) => {
+            let mut all = [first, b",", second].concat();
+            values.for_each(|value| all.extend([b",", value].concat()));
+            Some(Value::Joined(all))
+        }
+        _ => Some(Value::Bytes(first)),
     }
 }
 
@@ -221,7 +237,8 @@ mod tests {
 
     fn get(info: &StreamInfo, path: &str) -> Result<Vec<u8>, Status> {
         let plugin = Plugin { root_id: "r".into(), ..Plugin::new("p") };
-        let headers: Headers = [(":path", "/a?b=c"), ("x-id", "7")].into_iter().collect();
+        let headers: Headers =
+            [(":path", "/a?b=c"), ("x-id", "7"), ("x-two", "1"), ("x-two", "2")].into_iter().collect();
         let headers = Visible { headers: &headers, map: MapType::RequestHeaders, rule: None };
         let stream = Stream { info, request_headers: Some(headers), response_headers: None, response_trailers: None };
         let mut out = Vec::new();
@@ -237,12 +254,13 @@ mod tests {
         assert_eq!(get(&info, "request.url_path"), Ok(b"/a".to_vec()));
         assert_eq!(get(&info, "request.query"), Ok(b"b=c".to_vec()));
         assert_eq!(get(&info, "request.headers.X-Id"), Ok(b"7".to_vec()));
+        assert_eq!(get(&info, "request.headers.X-Two"), Ok(b"1,2".to_vec()), "joined, as in Envoy's map");
         assert_eq!(get(&info, "source.address"), Ok(b"127.0.0.1:80".to_vec()));
         assert_eq!(get(&info, "source.port"), Ok(80i64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "connection.id"), Ok(9u64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "connection.mtls"), Ok(vec![0]));
         assert_eq!(get(&info, "response.code"), Err(Status::NotFound), "not to be had yet");
-        assert_eq!(get(&info, "request.headers_bytes"), Ok(16i64.to_le_bytes().to_vec()));
+        assert_eq!(get(&info, "request.headers_bytes"), Ok(28i64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "upstream.request_attempt_count"), Err(Status::NotFound), "not sent yet");
         assert_eq!(get(&info, "request.nothing"), Err(Status::NotFound));
         assert_eq!(get(&info, "request"), Err(Status::SerializationFailure));

@@ -59,7 +59,7 @@ fn a_stream_reads_what_it_has_by_now() {
         assert_eq!(read(caller, "request.query").unwrap(), b"q");
         assert_eq!(read(caller, "request.method").unwrap(), b"GET");
         assert_eq!(read(caller, "request.host").unwrap(), b"a.test");
-        assert_eq!(read(caller, "request.headers.x-id").unwrap(), b"7");
+        assert_eq!(read(caller, "request.headers.x-id").unwrap(), b"7,8");
         assert_eq!(read(caller, "request.headers").unwrap(), pairs(&get("/p?q")));
         assert_eq!(read(caller, "request.protocol").unwrap(), b"HTTP/1.1");
         assert_eq!(read(caller, "request.time").unwrap(), 6_u64.to_le_bytes());

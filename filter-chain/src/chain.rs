@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_core::{
@@ -36,8 +37,26 @@ pub struct PluginSpec {
     pub partition: Option<SandboxKey>,
     /// The directories that WASI shows. The host opens them when the VM starts.
     pub preopens: Vec<Preopen>,
+    /// How long its VM rests when it has failed, with `FailurePolicy::Reload`.
+    pub reload: Backoff,
     /// What its VM may use.
     pub limits: Limits,
+}
+
+/// How long a failed VM rests before it is started again: `base`, and twice as long each time it fails again, up to
+/// `max`. A VM that ran for `max` begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first rest. Default 1 s.
+    pub base: Duration,
+    /// The longest. Default 10 s.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { base: Duration::from_secs(1), max: Duration::from_secs(10) }
+    }
 }
 
 /// A chain of plugins that a worker has started, in the order in which requests pass them.
@@ -124,6 +143,7 @@ impl PluginSpec {
             environment: Vec::new(),
             any_effective_context: false,
             partition: None,
+            reload: Backoff::default(),
             preopens: Vec::new(),
             limits: Limits::default(),
         }

@@ -14,9 +14,6 @@ use crate::chain::PluginSpec;
 use crate::effect::{CalloutId, StreamId};
 use crate::tcp::ConnectionId;
 
-/// How long a failed VM rests before it is started again.
-const RELOAD_PAUSE: Duration = Duration::from_secs(1);
-
 /// All VMs of a worker, one for each sandbox, and all plugins.
 pub(crate) struct Sandboxes {
     host: Box<dyn Fn() -> Box<dyn Host>>,
@@ -42,6 +39,10 @@ pub(crate) struct Sandbox {
     replaced: bool,
     /// When it failed, or last failed to start again.
     failed_at: Option<Duration>,
+    /// When it was started.
+    started_at: Duration,
+    /// How long it rests before it is started again.
+    rest: Duration,
 }
 
 /// One plugin of a worker.
@@ -83,7 +84,8 @@ impl Sandboxes {
         let vm = match existing {
             Some(vm) => vm,
             None => {
-                let vm = self.start(spec)?;
+                let mut vm = self.start(spec)?;
+                let started_at = clock(&mut vm);
                 self.vms.insert(Sandbox {
                     key,
                     spec: spec.clone(),
@@ -93,6 +95,8 @@ impl Sandboxes {
                     grpc: HashMap::new(),
                     replaced: false,
                     failed_at: None,
+                    started_at,
+                    rest: spec.reload.base,
                 })
             }
         };
@@ -119,11 +123,12 @@ impl Sandboxes {
         self.vms.get(old)?.vm.failure()?;
         let now = self.now(old);
         let sandbox = self.vms.get_mut(old)?;
-        if sandbox.failed_at.is_some_and(|at| now.saturating_sub(at) < RELOAD_PAUSE) {
+        if sandbox.failed_at.is_some_and(|at| now.saturating_sub(at) < sandbox.rest) {
             return None;
         }
         sandbox.failed_at = Some(now);
-        let (key, spec) = (sandbox.key, sandbox.spec.clone());
+        sandbox.rest = sandbox.rest.saturating_mul(2).min(sandbox.spec.reload.max);
+        let (key, spec, rest) = (sandbox.key, sandbox.spec.clone(), sandbox.rest);
         // Why it does not start again is in the log; streams go on meeting the failed one.
         let mut vm = self.start(&spec).ok()?;
         let members: Vec<_> =
@@ -141,6 +146,8 @@ impl Sandboxes {
             grpc: HashMap::new(),
             replaced: false,
             failed_at: None,
+            started_at: now,
+            rest,
         });
         for (member, root) in members.into_iter().zip(roots) {
             let loaded = self.plugins.get_mut(member)?;
@@ -156,6 +163,9 @@ impl Sandboxes {
         let now = self.now(vm);
         let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.failed_at.is_none()) else { return false };
         sandbox.failed_at = Some(now);
+        if now.saturating_sub(sandbox.started_at) >= sandbox.spec.reload.max {
+            sandbox.rest = sandbox.spec.reload.base;
+        }
         for plugin in self.plugins.iter_mut().filter(|plugin| plugin.vm == vm) {
             plugin.next_tick = None;
         }
@@ -178,7 +188,7 @@ impl Sandboxes {
     /// The time of the host's monotonic clock.
     pub(crate) fn now(&mut self, vm: usize) -> Duration {
         let sandbox = self.vms.get_mut(vm);
-        sandbox.map_or(Duration::ZERO, |sandbox| Duration::from_nanos(sandbox.vm.state().host().monotonic_clock()))
+        sandbox.map_or(Duration::ZERO, |sandbox| clock(&mut sandbox.vm))
     }
 
     fn start(&self, spec: &PluginSpec) -> Result<Vm, StartError> {
@@ -192,6 +202,7 @@ impl Sandboxes {
             exports: spec.module.exports(),
             limits: spec.limits.clone(),
             any_effective_context: spec.any_effective_context,
+            sandbox: Some(spec.sandbox()),
             partition: spec.partition,
             vm_id: spec.plugin.vm_id.clone(),
             shared: self.shared.clone(),
@@ -200,4 +211,9 @@ impl Sandboxes {
         };
         Vm::start(spec.module.compiled(), config, (self.host)())
     }
+}
+
+/// The time of a VM's monotonic clock.
+fn clock(vm: &mut Vm) -> Duration {
+    Duration::from_nanos(vm.state().host().monotonic_clock())
 }

@@ -4,9 +4,10 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::{Bench, continue_both, plugin, recorder, set_tick, ticking, trap, with_policy};
-use portcullis_chain::PluginSpec;
+use portcullis_chain::{Backoff, PluginSpec};
 use portcullis_core::testing::Script;
 use portcullis_core::{CallbackId, FailurePolicy};
 
@@ -21,7 +22,9 @@ fn improving(id: CallbackId, bad: usize) -> PluginSpec {
         let script = ticking(recorder(&[(HEADERS, &[1])]), continue_both);
         if number < bad { script.try_on(id, |_, _| Err(trap())) } else { script }
     };
-    with_policy(plugin("a", script), FailurePolicy::Reload)
+    let mut spec = with_policy(plugin("a", script), FailurePolicy::Reload);
+    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    spec
 }
 
 #[test]
@@ -86,7 +89,9 @@ fn a_vm_that_does_not_start_is_tried_again_a_second_later() {
             .on(CallbackId::on_configure, move |_, _| i32::from(number != 1))
             .try_on(HEADERS, move |_, _| if number == 0 { Err(trap()) } else { Ok(0) })
     };
-    let mut bench = Bench::new(&[with_policy(plugin("a", script), FailurePolicy::Reload)]);
+    let mut spec = with_policy(plugin("a", script), FailurePolicy::Reload);
+    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    let mut bench = Bench::new(&[spec]);
     bench.request(true);
     bench.pass_second();
     for _ in 0..3 {
@@ -156,4 +161,33 @@ fn streams_do_not_wait_for_a_vm_that_fails_at_shutdown() {
     bench.worker.shut_down();
     assert_eq!(bench.effects(), UNAVAILABLE);
     assert_eq!(bench.worker.pending_roots(), 0);
+}
+
+/// Each failure doubles the rest, up to the longest; a VM that ran so long rests as the first did.
+#[test]
+fn a_vm_that_fails_again_and_again_rests_longer() {
+    let mut spec = improving(HEADERS, usize::MAX);
+    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(3) };
+    let mut bench = Bench::new(&[spec]);
+    bench.request(true);
+    let mut rests = Vec::new();
+    for seconds_of_health in [0, 0, 0, 3] {
+        let failed = bench.worker.vm_counts();
+        let mut rest = 0;
+        // The old VM goes with its stream.
+        bench.finish();
+        while bench.worker.vm_counts().0 == 0 {
+            assert!(rest < 10, "{failed:?}");
+            bench.pass_second();
+            rest += 1;
+            bench.open();
+        }
+        rests.push(rest);
+        (0..seconds_of_health).for_each(|_| bench.pass_second());
+        bench.request(true);
+    }
+    bench.finish();
+    bench.pass_second();
+    bench.open();
+    assert_eq!((rests, bench.worker.vm_counts().0), (vec![1, 2, 3, 3], 1), "after it was well: one second");
 }

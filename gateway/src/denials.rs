@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis::core::Denial;
+use portcullis::core::{Denial, SandboxKey};
 use serde_json::{Value, json};
 
 /// The denials of all plugins. Clones are the same.
@@ -22,6 +22,7 @@ struct Record {
 struct Kind {
     plugin: String,
     vm_id: String,
+    sandbox: Option<SandboxKey>,
     capability: &'static str,
     rule: Option<&'static str>,
     argument: Option<String>,
@@ -48,6 +49,7 @@ impl Denials {
         let mut kind = Kind {
             plugin: plugin.to_owned(),
             vm_id: denial.vm_id.to_owned(),
+            sandbox: denial.sandbox,
             capability: denial.capability,
             rule: denial.rule,
             argument: denial.argument.map(str::to_owned),
@@ -74,6 +76,7 @@ impl Denials {
             json!({
                 "plugin": kind.plugin,
                 "vm_id": kind.vm_id,
+                "sandbox": kind.sandbox.map(|sandbox| sandbox.to_string()),
                 "capability": kind.capability,
                 "rule": kind.rule,
                 "argument": kind.argument,
@@ -104,6 +107,7 @@ mod tests {
             let denial = Denial {
                 plugin: Some(&plugin),
                 vm_id: "vm",
+                sandbox: None,
                 context: ContextId::VM,
                 capability: "proxy_get_shared_data",
                 rule: Some("keys"),

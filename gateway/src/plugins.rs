@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin};
-use portcullis::{CodeCache, CodeSource, EngineInfo, LoadError, Module, PluginSpec};
+use portcullis::{Backoff, CodeCache, CodeSource, EngineInfo, LoadError, Module, PluginSpec};
 
 use crate::config::{self, Code, ConfigError};
 use crate::rights::Rights;
@@ -61,6 +61,7 @@ impl Compiler {
             preopens: vm.preopens.clone(),
             limits: vm.limits.clone(),
             any_effective_context: vm.any_effective_context,
+            reload: Backoff { base: plugin.reload_backoff.base_interval, max: plugin.reload_backoff.max_interval },
             ..PluginSpec::new(own, module)
         })
     }

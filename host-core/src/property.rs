@@ -205,7 +205,10 @@ fn joined<'a>(headers: Visible<'a>, key: &[u8]) -> Option<Value<'a>> {
     match (values.next(), values.next()) {
         (Some(first), Some(second)) => {
             let mut all = [first, b",", second].concat();
-            values.for_each(|value| all.extend([b",", value].concat()));
+            for value in values {
+                all.push(b',');
+                all.extend_from_slice(value);
+            }
             Some(Value::Joined(all))
         }
         _ => Some(Value::Bytes(first)),

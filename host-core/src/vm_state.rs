@@ -56,6 +56,8 @@ pub struct VmConfig {
     /// Whether a plugin may act on contexts of the other plugins of this VM, as deployed hosts let it; off by
     /// default. Its rights stay its own.
     pub any_effective_context: bool,
+    /// Its sandbox, for the record of denials.
+    pub sandbox: Option<SandboxKey>,
     /// The sandbox whose data and queues it sees alone, if it is kept apart from others of its id.
     pub partition: Option<SandboxKey>,
     /// With which VMs it shares, and how much.
@@ -80,6 +82,7 @@ impl VmConfig {
             limits: Limits::default(),
             vm_id: String::new(),
             any_effective_context: false,
+            sandbox: None,
             partition: None,
             shared: Shared::default(),
             foreign: ForeignFunctions::default(),

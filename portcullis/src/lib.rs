@@ -17,8 +17,8 @@ pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, 
 pub use files::open_directory;
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
-    CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, LoadError, Module, PluginSpec, StreamEffect, StreamId,
-    Worker, local_response,
+    Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, LoadError, Module, PluginSpec, StreamEffect,
+    StreamId, Worker, local_response,
 };
 pub use portcullis_core as core;
 pub use system_host::{Log, SystemClock, SystemHost};

@@ -26,6 +26,8 @@ fn a_rule_holds_and_its_denials_are_seen() {
         assert_eq!(denial["capability"], "proxy_add_header_map_value");
         assert_eq!((&denial["rule"], &denial["argument"]), (&"request_headers".into(), &"authorization".into()));
         assert_eq!(denial["count"], 2);
+        let sandboxes = gate.admin("/sandboxes").await.json();
+        assert_eq!(denial["sandbox"], sandboxes["sandboxes"][0]["sandbox"]);
         let line = "portcullis_denials_total{plugin=\"ruled\",capability=\"proxy_add_header_map_value\"}";
         assert!((gate.metric(line).await - 2.0).abs() < 0.5);
     });

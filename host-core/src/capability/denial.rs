@@ -5,6 +5,7 @@ use std::fmt;
 use super::rate::Flow;
 use crate::context::ContextId;
 use crate::plugin::Plugin;
+use crate::sandbox::SandboxKey;
 
 /// What happens when a plugin calls what it may not call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,8 +22,10 @@ pub enum OnDenial {
 pub struct Denial<'a> {
     /// The plugin; none before one exists.
     pub plugin: Option<&'a Plugin>,
-    /// The VM's id, which is that of its sandbox.
+    /// The VM's id.
     pub vm_id: &'a str,
+    /// Its sandbox, if its embedder has told the VM.
+    pub sandbox: Option<SandboxKey>,
     /// The context that the call was about.
     pub context: ContextId,
     /// The hostcall or callback.

@@ -181,8 +181,8 @@ impl VmState {
             self.callbacks_denied |= bit;
             let (plugin, context) = (self.frame.plugin.as_deref(), self.acting());
             let capability = id.decl().export;
-            let vm_id = &self.config.vm_id;
-            self.host.denied(&Denial { plugin, vm_id, context, capability, rule: None, argument: None });
+            let (vm_id, sandbox) = (&self.config.vm_id, self.config.sandbox);
+            self.host.denied(&Denial { plugin, vm_id, sandbox, context, capability, rule: None, argument: None });
         }
         learns
     }
@@ -227,7 +227,8 @@ impl VmState {
         let context = self.acting();
         let now = self.host.monotonic_clock();
         let plugin = self.frame.plugin.as_deref();
-        let denial = Denial { plugin, vm_id: &self.config.vm_id, context, capability, rule, argument };
+        let sandbox = self.config.sandbox;
+        let denial = Denial { plugin, vm_id: &self.config.vm_id, sandbox, context, capability, rule, argument };
         self.host.denied(&denial);
         if let Some(left_out) = self.denials.count(now) {
             let more =

@@ -121,7 +121,7 @@ impl Rule {
     /// Whether a path is allowed: whole segments of it are a prefix. A path that a server may read in
     /// another way is not.
     pub(crate) fn allows_path(&self, path: &[u8]) -> bool {
-        let path = path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+        let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
         let is_readable = is_plain(path) && path.len() <= 256 && path.iter().all(u8::is_ascii_graphic);
         self.learn(Key::Paths, if is_readable { path } else { b"/" });
         let Some(prefixes) = &self.prefixes else { return true };
@@ -161,8 +161,8 @@ fn is_plain(path: &[u8]) -> bool {
     };
     let segments = rest.split(|byte| *byte == b'/');
     let count = segments.clone().count();
-    !path.contains(&b'\\')
-        && !path.contains(&0)
+    // What follows # is cut off by some, and part of the path for others.
+    !path.iter().any(|byte| matches!(byte, b'\\' | b'#' | 0))
         && !(0..path.len()).any(hides_a_slash)
         && segments.enumerate().all(|(index, segment)| match dots(segment) {
             Some(1 | 2) => false,
@@ -231,6 +231,7 @@ mod tests {
             "/check/%5cadmin",
             "/check/a/../b",
             "/check/\0",
+            "/check#/../admin",
         ] {
             assert!(!path("/check", denied), "{denied}");
         }

@@ -31,7 +31,7 @@ pub(crate) fn begin(config: &Config, listeners: &mut [PlannedListener]) -> Lesso
         let configured = listener.plugins.iter().chain(routes.flatten());
         let specs = planned.plugins.iter_mut().chain(planned.route_plugins.iter_mut().flatten().flatten());
         for (plugin, spec) in configured.zip(specs) {
-            let learned = groups.entry(spec.sandbox_spec().group()).or_default();
+            let learned = groups.entry(spec.partition.unwrap_or_else(|| spec.sandbox_spec().group())).or_default();
             spec.plugin.rules = Rules::learning(Arc::clone(learned));
             let place = format!("{}:{}", plugin.origin.file, plugin.origin.line);
             if !lessons.iter().any(|lesson| lesson.place == place && lesson.plugin == plugin.name) {
@@ -74,6 +74,14 @@ impl Lesson {
                 let _ = write!(block, "{comma} {key}: [{}]", values.join(", "));
             }
             block.push_str(if rules.contains_key(name) { " }" } else { "}" });
+            if rules
+                .get(name)
+                .into_iter()
+                .flatten()
+                .any(|(_, values)| values.iter().any(|value| value == "*" || value == "/"))
+            {
+                block.push_str(" # all of something: it was read whole, or varied too much; review");
+            }
         }
         block.push('\n');
         block

@@ -19,7 +19,7 @@ struct Callout {
     root: ContextId,
     bytes: usize,
     /// Its place among those that the plugin may have in flight.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 impl Callouts {
@@ -39,11 +39,17 @@ impl Callouts {
             self.next = self.next.wrapping_add(4);
             let id = CallId(self.next);
             if self.next != 0 && !self.live.contains_key(&id) {
-                self.live.insert(id, Callout { root, bytes, _place: place });
+                self.live.insert(id, Callout { root, bytes, place });
                 self.bytes += bytes;
                 return Some(id);
             }
         }
+    }
+
+    /// Gives the places back that callouts take of what the plugin may have in flight: the VM has failed, and they
+    /// belong to the plugin's other VMs now.
+    pub(crate) fn free_places(&mut self) {
+        self.live.values_mut().for_each(|callout| callout.place = None);
     }
 
     /// Ends a callout; says whose it was.

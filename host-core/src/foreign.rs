@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::abi::Status;
 use crate::action::Action;
-use crate::context::ContextId;
+use crate::context::{ContextId, StreamKind};
 use crate::plugin::Plugin;
 use crate::stream_info::{StreamInfo, lock};
 use crate::vm_state::VmState;
@@ -89,7 +89,9 @@ impl<'a> ForeignCall<'a> {
     /// Has the route of the stream chosen anew, if the call is about one.
     pub fn clear_route_cache(&mut self) {
         let context = self.vm.acting();
-        if self.vm.contexts.stream(context).is_some() {
+        let stream = self.vm.acting_stream_mut().filter(|stream| stream.kind == StreamKind::Http);
+        // One action is enough until it is taken.
+        if stream.is_some_and(|stream| !std::mem::replace(&mut stream.route_cleared, true)) {
             self.vm.actions.push_back(Action::ClearRouteCache { context });
         }
     }

@@ -484,6 +484,9 @@ impl Vm {
                 format!("memory: the plugin asked for more than its limit of {limit} bytes, and gave up ({reason})");
         }
         self.guest.state().note(LogLevel::Error, &format!("{callback} failed: {reason}"));
+        let state = self.guest.state();
+        state.calls.free_places();
+        state.grpc.free_places();
         self.failure = Some(reason);
     }
 }

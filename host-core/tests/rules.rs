@@ -361,3 +361,54 @@ fn what_is_learned_is_the_least_that_passes_again() {
         assert_eq!(started.host.denials().len(), 1, "without {without}");
     }
 }
+
+#[test]
+fn a_vm_that_failed_holds_no_place() {
+    let setup = || Setup::new().ruled(&[("proxy_http_call", "in_flight", &["1"])]);
+    let mut failing = setup();
+    let rules = failing.plugin.rules.clone();
+    failing = failing.try_on(CallbackId::on_tick, |caller, _| {
+        http_call(caller, "up", &get("/"), b"").unwrap();
+        Err(portcullis_core::Trap::Deadline)
+    });
+    let mut failing = failing.start();
+    assert!(failing.vm.on_tick(failing.root).is_err());
+    let mut other = setup();
+    other.plugin.rules = rules;
+    let other = other.during(CallbackId::on_tick, |caller| {
+        assert!(http_call(caller, "up", &get("/"), b"").is_ok());
+    });
+    assert_eq!(other.host.denials(), [""; 0]);
+}
+
+#[test]
+fn hosts_are_taken_away_with_any_port_user_or_dots() {
+    let denials = tick(&[("proxy_http_call", "authorities", &["!admin.test"])], |caller| {
+        for authority in ["admin.test", "ADMIN.test:80", "x@admin.test", "admin.test..", "admin.test.:80"] {
+            assert_eq!(http_call(caller, "up", &with(&[(":authority", authority)]), b""), Err(10), "{authority}");
+        }
+        assert!(http_call(caller, "up", &with(&[(":authority", "a.test:80")]), b"").is_ok());
+    });
+    assert_eq!(denials.len(), 5);
+}
+
+#[test]
+fn a_hidden_value_cannot_be_guessed_and_local_responses_obey_header_rules() {
+    let rules: &[(&str, &str, &[&str])] = &[
+        ("proxy_get_header_map_pairs", "request_headers", &["!x-id"]),
+        ("proxy_set_header_map_pairs", "response_headers", &["x-*"]),
+    ];
+    headers(rules, |caller| {
+        let mut guess = get("/p?q");
+        let (pointer, len) = caller.put(&pairs(&guess));
+        assert_eq!(entry::proxy_set_header_map_pairs(caller, REQUEST, pointer, len).unwrap(), 10, "right, and refused");
+        guess.replace(b"x-id", b"wrong");
+        let (pointer, len) = caller.put(&pairs(&guess));
+        assert_eq!(entry::proxy_set_header_map_pairs(caller, REQUEST, pointer, len).unwrap(), 10);
+        for (name, status) in [("set-cookie", 10), ("x-a", 0)] {
+            let (pointer, len) = caller.put(&pairs(&[(name, "1")].into_iter().collect()));
+            let answer = entry::proxy_send_local_response(caller, 200, 0, 0, 0, 0, pointer, len, -1).unwrap();
+            assert_eq!(answer, status, "{name}");
+        }
+    });
+}

@@ -41,6 +41,9 @@ pub(super) fn read(value: &Value<'_>) -> Read<Option<Restriction>> {
     let preset = mapping.optional("preset", located)?;
     let on_denial = mapping.or("on_denial", OnDenial::Answer, |choice| choice.one_of(ON_DENIAL))?;
     let Some(allowed) = mapping.entry("allowed_capabilities") else {
+        if preset.is_none() && mapping.get("on_denial").is_some() {
+            return Err(value.fail("on_denial alone restricts nothing", "add `preset: all` or allowed_capabilities"));
+        }
         if preset.is_none() {
             value.notice("this restricts nothing", "add allowed_capabilities or preset, or remove the key");
             return Ok(None);

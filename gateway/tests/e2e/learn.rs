@@ -45,7 +45,7 @@ fn what_is_learned_passes_and_every_line_of_it_counts() {
         let block: Vec<_> = yaml.lines().skip_while(|line| !line.starts_with("capability")).collect();
         assert!(block.len() > 5, "{yaml}");
         let flow = |lines: &[&str]| {
-            let lines: Vec<_> = lines.iter().skip(2).map(|line| line.trim()).collect();
+            let lines: Vec<_> = lines.iter().skip(2).map(|line| line.split(" #").next().unwrap().trim()).collect();
             format!("capability_restriction_config: {{allowed_capabilities: {{{}}}}}", lines.join(", "))
         };
         let with = |lines: &[&str]| Setup::echo().plugin("learned", &guest("header_tour"), &flow(lines)).text();

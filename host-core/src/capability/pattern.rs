@@ -19,6 +19,8 @@ pub(super) enum Likeness {
     Folded,
     /// A dot of the pattern is also the zero byte between the segments of a property's path.
     Dotted,
+    /// The same, with letters without regard to case.
+    DottedFolded,
 }
 
 /// Bytes without a star.
@@ -50,8 +52,14 @@ impl Patterns {
 
     /// Whether the list allows a name. It allocates nothing.
     pub(super) fn allows(&self, name: &[u8]) -> bool {
-        let meets = |pattern: &Pattern| pattern.matches(name, self.likeness);
-        self.allowed.iter().any(meets) && !self.except.iter().any(meets)
+        self.allowed.iter().any(|pattern| pattern.matches(name, self.likeness, false)) && !self.excepts(name)
+    }
+
+    /// Whether the list takes a name away. What may be taken away in another spelling is: header names in a property's
+    /// path have no case, and what is too long to be searched might hold it.
+    pub(super) fn excepts(&self, name: &[u8]) -> bool {
+        let likeness = if self.likeness == Likeness::Dotted { Likeness::DottedFolded } else { self.likeness };
+        self.except.iter().any(|pattern| pattern.matches(name, likeness, true))
     }
 }
 
@@ -64,7 +72,8 @@ impl Pattern {
         Self { start, rest }
     }
 
-    fn matches(&self, name: &[u8], likeness: Likeness) -> bool {
+    /// Whether a name meets it; `unknown` is the answer where that would take too long to find out.
+    fn matches(&self, name: &[u8], likeness: Likeness, unknown: bool) -> bool {
         /// A guest chooses names; looking for parts within them must not take its host long.
         const MOST_SEARCHED: usize = 8 << 10;
         let Some((start, name)) = name.split_at_checked(self.start.len()) else { return false };
@@ -79,7 +88,10 @@ impl Pattern {
         likeness.same(end, tail)
             && between.iter().filter(|part| !part.is_empty()).all(|part| {
                 let mut windows = middle.windows(part.len()).take(MOST_SEARCHED);
-                let Some(at) = windows.position(|window| likeness.same(part, window)) else { return false };
+                let is_long = middle.len() > MOST_SEARCHED;
+                let Some(at) = windows.position(|window| likeness.same(part, window)) else {
+                    return is_long && unknown;
+                };
                 middle = middle.get(at + part.len()..).unwrap_or_default();
                 true
             })
@@ -93,6 +105,11 @@ impl Likeness {
             Self::Folded => pattern.eq_ignore_ascii_case(name),
             Self::Dotted => {
                 let same = |(pattern, byte): (&u8, &u8)| pattern == byte || *pattern == b'.' && *byte == 0;
+                pattern.len() == name.len() && pattern.iter().zip(name).all(same)
+            }
+            Self::DottedFolded => {
+                let same =
+                    |(pattern, byte): (&u8, &u8)| pattern.eq_ignore_ascii_case(byte) || *pattern == b'.' && *byte == 0;
                 pattern.len() == name.len() && pattern.iter().zip(name).all(same)
             }
         }
@@ -139,7 +156,15 @@ mod tests {
         assert!(headers.allows(b"x-a") && headers.allows(b"X-A"));
         let paths = Patterns::new(["request.headers.*", "a.b"], Likeness::Dotted);
         assert!(paths.allows(b"request\0headers\0x") && paths.allows(b"a.b") && paths.allows(b"a\0b"));
-        assert!(!paths.allows(b"request\0headers") && !paths.allows(b"axb"));
+        assert!(!paths.allows(b"request\0headers") && !paths.allows(b"axb") && !paths.allows(b"A.b"));
+        let paths = Patterns::new(["!request.headers.cookie"], Likeness::Dotted);
+        assert!(!paths.allows(b"request\0headers\0Cookie") && paths.allows(b"request\0headers\0host"));
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_searched_is_not_allowed() {
+        let long = "a".repeat(9000) + "secret";
+        assert!(!allows(&["!*secret*"], &long) && !allows(&["*secret*"], &long));
     }
 
     /// The same by trying every split.

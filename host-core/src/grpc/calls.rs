@@ -30,7 +30,7 @@ struct Live {
     half_closed: bool,
     head: usize,
     /// Its place among those that the plugin may have in flight.
-    _place: Option<Place>,
+    place: Option<Place>,
     /// The guest has given it up, and the embedder has not taken note. It counts until then, or a guest that opens and
     /// gives up could queue without end.
     cancelled: bool,
@@ -68,7 +68,7 @@ impl GrpcCalls {
             *last = last.wrapping_add(4);
             let id = GrpcId(last.wrapping_add(if stream { 2 } else { 1 }));
             if let Entry::Vacant(free) = self.live.entry(id) {
-                free.insert(Live { root, half_closed: !stream, head, _place: place, cancelled: false });
+                free.insert(Live { root, half_closed: !stream, head, place, cancelled: false });
                 return Some(id);
             }
         }
@@ -87,6 +87,11 @@ impl GrpcCalls {
     fn fits(&self, bytes: usize, limits: &Limits) -> bool {
         let held = self.heads.saturating_add(self.messages.load(Ordering::Relaxed));
         held.saturating_add(bytes) <= limits.buffer
+    }
+
+    /// Gives back the places that they take of what the plugin may have in flight.
+    pub(crate) fn free_places(&mut self) {
+        self.live.values_mut().for_each(|live| live.place = None);
     }
 
     /// Whose one is.

@@ -1,9 +1,11 @@
 //! Whether the rules of a plugin allow the arguments of a hostcall. A plugin without rules for it pays one
 //! look at its rules; one with rules pays no allocation.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::abi::{MapType, Status, pairs};
 use crate::capability::rate::Place;
-use crate::capability::{Family, Key, Rule};
+use crate::capability::{Family, Key};
 use crate::headers::Headers;
 use crate::hostcall::{Failure, HostcallId};
 use crate::shared::Queue;
@@ -28,7 +30,7 @@ impl Callout<'_> {
         let refused = headers.iter().find_map(|(name, value)| match name {
             b":method" => (!rule.allows(Key::Methods, value)).then_some(("methods", value)),
             b":path" => (!rule.allows_path(value)).then_some(("paths", value)),
-            b":authority" | b"host" => (!allows_authority(rule, value)).then_some(("authorities", value)),
+            b":authority" | b"host" => (!rule.allows_authority(value)).then_some(("authorities", value)),
             _ => None,
         });
         match refused {
@@ -41,7 +43,7 @@ impl Callout<'_> {
     pub(super) fn method(&self, vm: &mut VmState, method: &str, authority: Option<&str>) -> Result<(), Failure> {
         argument(vm, self.family, self.id, Key::Methods, "methods", method.as_bytes())?;
         let Some((rule, authority)) = vm.rule(self.family).zip(authority) else { return Ok(()) };
-        if allows_authority(rule, authority.as_bytes()) {
+        if rule.allows_authority(authority.as_bytes()) {
             return Ok(());
         }
         Err(vm.refuse(self.id, "authorities", Some(authority.as_bytes())))
@@ -118,19 +120,29 @@ pub(super) fn set_pairs(vm: &mut VmState, map: MapType, new: Headers) -> Result<
     let may_write = |name: &[u8]| write.is_none_or(|rule| rule.allows_header(map, name));
     let empty = Headers::new();
     let old = vm.map(map).unwrap_or(&empty);
-    let changed = |name: &[u8]| !old.get_all(name).eq(new.get_all(name));
-    let of_old = old.iter().filter(|(name, _)| may_read(name));
-    let refused = of_old.chain(new.iter()).map(|(name, _)| name).find(|name| !may_write(name) && changed(name));
-    if let Some(name) = refused.map(<[u8]>::to_vec) {
+    // What it may not write and sees; what it may not write and gives. What it does not see it may not even name, or it
+    // could guess its value.
+    let fixed = values(old.iter().filter(|(name, _)| !may_write(name) && may_read(name)));
+    let given = values(new.iter().filter(|(name, _)| !may_write(name)));
+    let mut names = fixed.keys().chain(given.keys());
+    if let Some(name) = names.find(|name| fixed.get(*name) != given.get(*name)).map(|name| name.to_vec()) {
         return Err(vm.refuse(ID, map_name(map), Some(&name)));
     }
+    let named: HashSet<&[u8]> = new.iter().map(|(name, _)| name).collect();
     let mut merged = Headers::new();
     // What it may not read and has set anew, it may write, or it would have been refused.
-    for (name, value) in old.iter().filter(|(name, _)| !may_read(name) && new.get(name).is_none()).chain(new.iter()) {
+    for (name, value) in old.iter().filter(|(name, _)| !may_read(name) && !named.contains(name)).chain(new.iter()) {
         merged.add(name, value);
     }
     let fits = merged.len() <= pairs::MAX_COUNT && merged.serialized_len() <= pairs::MAX_BYTES;
     if fits { Ok(merged) } else { Err(Status::BadArgument.into()) }
+}
+
+/// The values of each name. A guest chooses names, so nothing is looked for one by one.
+fn values<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> HashMap<&'a [u8], Vec<&'a [u8]>> {
+    let mut values: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
+    entries.for_each(|(name, value)| values.entry(name).or_default().push(value));
+    values
 }
 
 /// A queue, by its name and the id that it is registered under.
@@ -170,16 +182,5 @@ fn map_name(map: MapType) -> &'static str {
         MapType::GrpcReceiveTrailingMetadata => "grpc_trailing_metadata",
         MapType::HttpCallResponseHeaders => "call_headers",
         MapType::HttpCallResponseTrailers => "call_trailers",
-    }
-}
-
-/// A host's name with a dot behind it is the same host.
-fn allows_authority(rule: &Rule, authority: &[u8]) -> bool {
-    let end = authority.iter().rposition(|byte| *byte == b':').unwrap_or(authority.len());
-    let (host, port) = authority.split_at_checked(end).unwrap_or((authority, b""));
-    match host.strip_suffix(b".") {
-        // Only what is spelt oddly is put together anew.
-        Some(host) => rule.allows(Key::Authorities, &[host, port].concat()),
-        None => rule.allows(Key::Authorities, authority),
     }
 }

@@ -118,6 +118,22 @@ impl Rule {
         self.learn(Key::Map(map), b"*");
     }
 
+    /// Whether the host of a request is allowed. Dots behind its name are no part of it, and one that names a user is
+    /// refused; what takes a host away takes it away with any port.
+    pub(crate) fn allows_authority(&self, authority: &[u8]) -> bool {
+        self.learn(Key::Authorities, authority);
+        let Some(list) = self.list(Key::Authorities) else { return true };
+        let end = authority.iter().rposition(|byte| *byte == b':').unwrap_or(authority.len());
+        let Some((mut host, port)) = authority.split_at_checked(end) else { return false };
+        let is_dotted = host.ends_with(b".");
+        while let Some(shorter) = host.strip_suffix(b".") {
+            host = shorter;
+        }
+        // Only what is spelt oddly is put together anew.
+        let whole = if is_dotted { &[host, port].concat() } else { authority };
+        !authority.contains(&b'@') && list.allows(whole) && !list.excepts(host)
+    }
+
     /// Whether a path is allowed: whole segments of it are a prefix. A path that a server may read in
     /// another way is not.
     pub(crate) fn allows_path(&self, path: &[u8]) -> bool {
@@ -155,9 +171,10 @@ fn is_below(path: &[u8], prefix: &[u8]) -> bool {
 /// go nowhere or up, in any spelling.
 fn is_plain(path: &[u8]) -> bool {
     let Some(rest) = path.strip_prefix(b"/") else { return false };
+    let starts =
+        |at: usize, code: &[u8]| path.get(at..at + code.len()).is_some_and(|part| part.eq_ignore_ascii_case(code));
     let hides_a_slash = |at: usize| {
-        let code = path.get(at..at + 3).unwrap_or_default();
-        code.eq_ignore_ascii_case(b"%2f") || code.eq_ignore_ascii_case(b"%5c")
+        [b"%2f".as_slice(), b"%5c", b"%00", b"%252e", b"%252f", b"%255c"].iter().any(|code| starts(at, code))
     };
     let segments = rest.split(|byte| *byte == b'/');
     let count = segments.clone().count();
@@ -177,7 +194,7 @@ fn dots(mut segment: &[u8]) -> Option<usize> {
         segment = match segment {
             [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
             // Some servers cut off what follows a semicolon.
-            [b';', ..] => return Some(count),
+            [b';', ..] | [b'%', b'3', b'b' | b'B', ..] => return Some(count),
             _ => return None,
         };
         count += 1;
@@ -232,6 +249,9 @@ mod tests {
             "/check/a/../b",
             "/check/\0",
             "/check#/../admin",
+            "/check/..%3b/admin",
+            "/check/%252e%252e/admin",
+            "/check/..%00/admin",
         ] {
             assert!(!path("/check", denied), "{denied}");
         }

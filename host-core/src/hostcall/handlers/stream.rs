@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::abi::{Status, StreamType, pairs};
+use crate::abi::{MapType, Status, StreamType, pairs};
 use crate::action::{Action, LocalResponse};
 use crate::callback::CallbackId;
 use crate::capability::Family;
 use crate::context::{Direction, StreamContext, StreamKind};
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 
 /// Lets a paused half of the stream go on once the callback has returned
 /// (spec: `proxy_continue_stream`). Nothing paused is no error. The plugin loses sight of what it
@@ -99,6 +99,9 @@ pub(in crate::hostcall) fn send_local_response(
     if call.vm.rule(Family::LocalResponse).is_some_and(|rule| !rule.allows_status(status)) {
         let text = status.to_string();
         return Err(call.vm.refuse(HostcallId::proxy_send_local_response, "statuses", Some(text.as_bytes())));
+    }
+    for (name, _) in headers.iter() {
+        guard::write(call.vm, HostcallId::proxy_send_local_response, MapType::ResponseHeaders, name)?;
     }
     let ended = matches!(call.vm.callback(), Some(CallbackId::on_log | CallbackId::on_done | CallbackId::on_delete));
     let context = call.vm.acting();

@@ -4,17 +4,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use portcullis::Module;
 use portcullis::core::{Bytecode, Capabilities, Needs};
-use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Config, Diagnostic, Located};
+use crate::sandboxes::plugins;
 use crate::worker::Plan;
 
 /// What an operator may want to change, each once; nothing about plugins without a restriction.
 pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
     let mut known = HashMap::new();
     let mut all = Vec::new();
-    for (plugin, spec) in plugins(config, plan) {
+    for (plugin, spec) in plugins(config, &plan.listeners) {
         if spec.plugin.capabilities == Capabilities::ALL {
             continue;
         }
@@ -28,16 +29,6 @@ pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
         }
     }
     all
-}
-
-/// Every plugin of every chain, as it was configured and as it will run.
-fn plugins<'a>(config: &'a Config, plan: &'a Plan) -> impl Iterator<Item = (&'a config::Plugin, &'a PluginSpec)> {
-    config.listeners.iter().zip(plan.listeners.iter()).flat_map(|(listener, planned)| {
-        let routes = listener.routes.iter().zip(&planned.route_plugins);
-        let routes = routes.filter_map(|(route, planned)| Some((route.plugins.as_ref()?, planned.as_ref()?)));
-        let chains = std::iter::once((&listener.plugins, &planned.plugins)).chain(routes);
-        chains.flat_map(|(configured, planned)| configured.iter().zip(planned))
-    })
 }
 
 /// None where there is no bytecode to read.

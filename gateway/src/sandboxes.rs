@@ -72,8 +72,8 @@ pub(crate) fn place(config: &Config, listeners: &mut [PlannedListener]) -> Resul
     Ok(sandboxes)
 }
 
-/// Every plugin of every chain, in the order of the configuration.
-fn plugins<'a>(
+/// Every plugin of every chain, as it was configured and as it will run, in the order of the configuration.
+pub(crate) fn plugins<'a>(
     config: &'a Config,
     listeners: &'a [PlannedListener],
 ) -> impl Iterator<Item = (&'a config::Plugin, &'a PluginSpec)> {

@@ -289,8 +289,7 @@ impl Exchange {
         if let Some(uri) = rewrite(route, &parts.uri) {
             parts.uri = uri;
         }
-        told::sent(&self.info, route, upstream);
-        self.sent = Some(std::time::Instant::now());
+        self.sent = Some(told::sent(&self.info, route, upstream));
         let body = if end {
             QueueBody::empty()
         } else {

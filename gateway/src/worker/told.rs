@@ -8,13 +8,14 @@ use super::upstream::{AnswerBody, Upstream};
 use crate::config::Route;
 use crate::net::pool::UpstreamError;
 
-/// It is sent.
-pub(super) fn sent(info: &SharedStreamInfo, route: &Route, upstream: &Upstream) {
+/// It is sent; says when.
+pub(super) fn sent(info: &SharedStreamInfo, route: &Route, upstream: &Upstream) -> Instant {
     let mut info = lock(info);
     info.cluster_name = Some(route.cluster.clone());
     info.route_name = Some(route.name.clone());
     info.upstream_endpoints = upstream.endpoints();
     info.upstream_attempts += 1;
+    Instant::now()
 }
 
 /// It is answered.

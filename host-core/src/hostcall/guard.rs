@@ -1,5 +1,5 @@
 //! Whether the rules of a plugin allow the arguments of a hostcall. A plugin without rules for it pays one
-//! look at its rules; one with rules pays no allocation.
+//! look at its rules; one with rules pays no allocation, but for a map that is set whole.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,8 +40,8 @@ impl Callout<'_> {
     }
 
     /// Service and method of a gRPC request, and the authority that its target names.
-    pub(super) fn method(&self, vm: &mut VmState, method: &str, authority: Option<&str>) -> Result<(), Failure> {
-        argument(vm, self.family, self.id, Key::Methods, "methods", method.as_bytes())?;
+    pub(super) fn method(&self, vm: &mut VmState, method: &[u8], authority: Option<&str>) -> Result<(), Failure> {
+        argument(vm, self.family, self.id, Key::Methods, "methods", method)?;
         let Some((rule, authority)) = vm.rule(self.family).zip(authority) else { return Ok(()) };
         if rule.allows_authority(authority.as_bytes()) {
             return Ok(());

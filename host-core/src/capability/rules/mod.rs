@@ -18,7 +18,7 @@ use schema::{Ruled, SCHEMA};
 pub type RuleTexts = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 /// The argument rules of a plugin, compiled. A capability without rules costs what it cost before; one with
-/// rules allocates nothing to be judged.
+/// rules allocates nothing to be judged, but for a map that is set whole.
 ///
 /// Clones share what is counted: rates, calls in flight and bytes are those of all VMs of the plugin together.
 #[derive(Clone, Debug, Default)]

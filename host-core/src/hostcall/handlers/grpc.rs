@@ -144,7 +144,13 @@ fn open(
     let (service, method) = (segment(service)?, segment(method)?);
     let guard = Callout { family, id: hostcall, upstream: &target.cluster };
     if call.vm.rule(family).is_some() {
-        guard.method(call.vm, &format!("{service}/{method}"), target.authority.as_deref())?;
+        // The reused buffer of replies: judging a call allocates nothing.
+        let mut path = std::mem::take(&mut call.vm.reply);
+        path.clear();
+        [service, "/", method].iter().for_each(|part| path.extend_from_slice(part.as_bytes()));
+        let judged = guard.method(call.vm, &path, target.authority.as_deref());
+        call.vm.reply = path;
+        judged?;
     }
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
     let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;

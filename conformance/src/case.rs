@@ -5,6 +5,7 @@ use portcullis::core::{AnyEngine, Bytecode, HostcallId};
 use crate::prelude;
 
 /// One thing that every engine must do.
+#[derive(Debug)]
 pub struct Case {
     /// What it shows, as a sentence of a name: `absent_key_is_not_found`.
     pub name: &'static str,

@@ -54,7 +54,7 @@ pub(crate) fn module(hostcalls: &[HostcallId], guest: &str) -> String {
 }
 
 /// WASI functions are imported from the newer of their two modules.
-fn import(id: HostcallId) -> String {
+pub(crate) fn import(id: HostcallId) -> String {
     let module = AbiVersion::ALL.iter().find_map(|abi| id.linked_modules(*abi).last()).copied().unwrap_or_default();
     let decl = id.decl();
     import_from(module, decl, &format!("${}", decl.name))

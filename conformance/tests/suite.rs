@@ -8,7 +8,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS, HostcallId};
 use portcullis_conformance::answers::{self, LISTED};
 use portcullis_conformance::attacks::PAGE;
-use portcullis_conformance::{Case, GAPS, TOPICS};
+use portcullis_conformance::hosts::Probes;
+use portcullis_conformance::{Case, GAPS, TOPICS, suite};
 
 type Check = fn() -> Result<(), String>;
 
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
                 // Trials outlive this function's borrows, and the process outlives the engine.
                 let engine: &'static dyn AnyEngine = Box::leak(engine);
                 trials.extend(cases().map(|(path, case)| trial(engine, path, case)));
-                trials.extend(answer_trials(engine));
+                trials.extend(check_trials(engine));
             }
             Err(error) => trials.push(Trial::test(format!("{}::starts", info.name), move || Err(error.into()))),
         }
@@ -59,12 +60,10 @@ fn trial(engine: &'static dyn AnyEngine, path: String, case: &'static Case) -> T
     })
 }
 
-fn answer_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> {
-    let rows = answers::rows().map(move |row| {
-        Trial::test(format!("{}::answers::{}", engine.name(), row.name()), move || {
-            row.run(engine);
-            Ok(())
-        })
+fn check_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> {
+    let probes: &'static Probes<'static> = Box::leak(Box::new(Probes::new(engine)));
+    let rows = suite::checks().map(move |check| {
+        Trial::test(format!("{}::{}", engine.name(), check.path()), move || check.run_on(probes).map_err(Failed::from))
     });
     let denied = answers::denied().map(move |denied| {
         let answers::Denied { hostcall, answer } = denied;

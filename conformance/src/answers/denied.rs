@@ -25,11 +25,8 @@ pub fn denied() -> impl Iterator<Item = Denied> {
 }
 
 impl Denied {
-    /// Calls it with zeros, from a plugin with every right but this.
-    ///
-    /// # Panics
-    /// It is not denied.
-    pub fn run(&self, engine: &dyn AnyEngine) {
+    /// The guest.
+    pub fn wat(&self) -> String {
         let Self { hostcall, answer } = *self;
         let zero = |ty: &ValType| format!("({ty}.const 0)");
         let zeros: String = hostcall.decl().params.iter().map(zero).collect();
@@ -42,7 +39,16 @@ impl Denied {
             "{marker}(func (export \"proxy_on_tick\") (param i32)
                 (if (i32.ne (call ${hostcall} {zeros}) (i32.const {answer})) (then unreachable)))"
         );
-        let wasm = wat::parse_str(prelude::module(&[hostcall], &guest)).unwrap();
+        prelude::module(&[hostcall], &guest)
+    }
+
+    /// Calls it with zeros, from a plugin with every right but this.
+    ///
+    /// # Panics
+    /// It is not denied.
+    pub fn run(&self, engine: &dyn AnyEngine) {
+        let Self { hostcall, answer } = *self;
+        let wasm = wat::parse_str(self.wat()).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
         let plugin = Plugin { capabilities: Capabilities::ALL.without(hostcall), ..Plugin::new("test") };
         let setup = Setup { plugin, ..Setup::default() };

@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Log, "proxy_get_header_map_value 6 'x' 0 4", 1, "an_answer_that_is_not_there_in_the_log"),
     row(CallResponse, "proxy_get_header_map_value 6 ':status' 0 4", 0, "an_answers_headers"),
     row(CallResponse, "proxy_get_header_map_value 7 'x' 0 4", 1, "an_answers_trailers"),
-    row(GrpcMetadata, "proxy_get_header_map_value 4 'k' 0 4", 0, "initial_metadata"),
+    row(GrpcMetadata, "proxy_get_header_map_value 4 'x-upstream' 0 4", 0, "initial_metadata"),
     row(RequestHeaders, "proxy_get_header_map_value 8 'x' 0 4", 2, "a_map_above_the_last"),
     row(RequestHeaders, "proxy_get_header_map_value 8 -16 16 0 4", 2, "the_map_is_looked_at_first"),
     row(RequestHeaders, "proxy_get_header_map_value 2 -16 16 0 4", 6, "memory_before_the_map_is_there"),

@@ -1,6 +1,6 @@
 //! Bytes that the host hands to the guest, and where the guest wants them.
 
-use super::Stage::{RequestBody, RequestHeaders, Tick, TickOf010};
+use super::Stage::{RequestBody, RequestHeaders, Tick, TickOf010, TickWithFunctions};
 use super::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -12,10 +12,10 @@ pub(super) const ROWS: &[Row] = &[
     row(TickOf010, "proxy_get_configuration 0 65533", 6, "nowhere_for_the_length"),
     row(
         Tick,
-        "proxy_register_shared_queue 'q' 64; proxy_dequeue_shared_queue @64 0 65533",
+        "proxy_register_shared_queue 'q#' 64; proxy_dequeue_shared_queue @64 0 65533",
         6,
         "nowhere_for_the_length",
     ),
-    row(Tick, "proxy_set_shared_data 'k' 'v' 0; proxy_get_shared_data 'k' 0 65533 64", 6, "nowhere_for_the_length"),
-    row(Tick, "proxy_call_foreign_function 'works' 'x' 64 65533", 6, "nowhere_for_the_length"),
+    row(Tick, "proxy_set_shared_data 'k#' 'v' 0; proxy_get_shared_data 'k#' 0 65533 64", 6, "nowhere_for_the_length"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'works' 'x' 64 65533", 6, "nowhere_for_the_length"),
 ];

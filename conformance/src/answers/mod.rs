@@ -13,7 +13,6 @@ mod logs;
 mod memory;
 mod metrics;
 mod properties;
-mod script;
 mod shared;
 mod stage;
 mod streams;
@@ -22,7 +21,9 @@ mod wasi_files;
 
 pub use denied::{Denied, denied};
 pub use listed::LISTED;
-use portcullis::core::{AnyEngine, HostcallId};
+use portcullis::core::{HOSTCALLS, HostcallId};
+
+use crate::suite::Check;
 
 /// One answer of one hostcall.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +32,7 @@ pub struct Row {
     pub at: Stage,
     /// What it calls: calls with their arguments, with semicolons between. The last is the one whose answer counts.
     ///
-    /// An argument is a number (`-1`, with `L` behind it an `i64`), the word at an address of the guest's memory
-    /// (`@64`), or the address and length of a text (`'text'`, with `~` for a zero byte and `\xx` for any).
+    /// [`Program::compile`](crate::probe::Program::compile) has the language.
     pub script: &'static str,
     /// The answer as the guest gets it: a status, or an errno of WASI.
     pub answer: i32,
@@ -53,6 +53,8 @@ pub enum Stage {
     TickOfPending,
     /// In a tick of a plugin that is made for the specification, and not for Envoy.
     TickOfSpec,
+    /// In a tick of a plugin that has foreign functions.
+    TickWithFunctions,
     /// In a tick of a plugin of ABI 0.1.0.
     TickOf010,
     /// In the headers of a request with `x-id: 7`, `:path: /` and an empty header `empty`.
@@ -81,23 +83,28 @@ impl Row {
     /// # Panics
     /// The script names none that there is.
     pub fn hostcall(&self) -> HostcallId {
-        script::last(self.script)
+        let call = self.script.rsplit(';').next().unwrap_or_default();
+        let name = call.split_whitespace().next().unwrap_or_default();
+        let decl = HOSTCALLS.iter().find(|decl| decl.name == name);
+        decl.unwrap_or_else(|| panic!("there is no hostcall {name:?}")).id
     }
 
     /// The row's name.
     pub fn name(&self) -> String {
         format!("{}_answers_{}_{}", self.hostcall(), self.answer, self.why)
     }
+}
 
-    /// Runs it.
-    ///
-    /// # Panics
-    /// The guest gets another answer.
-    pub fn run(&self, engine: &dyn AnyEngine) {
-        // Some calls log before they answer.
-        let answer = stage::run(self, engine).pop();
-        assert_eq!(answer, Some(self.answer.to_string()), "{} in {:?}", self.script, self.at);
-    }
+/// All rows, as checks.
+pub(crate) fn checks() -> impl Iterator<Item = Check> {
+    rows().map(|row| Check {
+        topic: "answers",
+        name: row.name(),
+        task: stage::task(row.at, row.script),
+        expected: row.answer.to_string(),
+        last_only: true,
+        spec: "host#answers",
+    })
 }
 
 /// All rows.

@@ -1,6 +1,6 @@
 //! Properties and foreign functions.
 
-use super::Stage::{RequestHeaders, Tick};
+use super::Stage::{RequestHeaders, Tick, TickWithFunctions};
 use super::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -30,13 +30,13 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(RequestHeaders, "proxy_set_property -16 16 'b'", 6, "a_path_beyond_memory"),
     row(RequestHeaders, "proxy_set_property 'a' -16 16", 6, "a_value_beyond_memory"),
-    row(Tick, "proxy_call_foreign_function 'works' 'x' 0 4", 0, "what_it_returned"),
-    row(Tick, "proxy_call_foreign_function 'works' 'x' 0 0", 0, "null_pointers_want_nothing"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'works' 'x' 0 4", 0, "what_it_returned"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'works' 'x' 0 0", 0, "null_pointers_want_nothing"),
     row(Tick, "proxy_call_foreign_function 'nope' 'x' 0 4", 1, "an_unknown_name"),
-    row(Tick, "proxy_call_foreign_function 'fails' '' 0 4", 2, "what_the_function_returned"),
-    row(Tick, "proxy_call_foreign_function 'cannot' '' 0 4", 3, "what_the_function_returned"),
-    row(Tick, "proxy_call_foreign_function 'breaks' '' 0 4", 10, "what_the_function_returned"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'fails' '' 0 4", 2, "what_the_function_returned"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'cannot' '' 0 4", 3, "what_the_function_returned"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'breaks' '' 0 4", 10, "what_the_function_returned"),
     row(Tick, "proxy_call_foreign_function -16 16 '' 64 68", 6, "a_name_beyond_memory"),
-    row(Tick, "proxy_call_foreign_function 'works' -16 16 64 68", 6, "arguments_beyond_memory"),
-    row(Tick, "proxy_call_foreign_function 'works' 'x' 65533 68", 6, "nowhere_for_the_address"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'works' -16 16 64 68", 6, "arguments_beyond_memory"),
+    row(TickWithFunctions, "proxy_call_foreign_function 'works' 'x' 65533 68", 6, "nowhere_for_the_address"),
 ];

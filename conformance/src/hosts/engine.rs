@@ -1,0 +1,326 @@
+//! A host in memory: one plugin on one engine, without IO.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use portcullis::core::{
+    AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, CallOutcome, CallResponse, Compatibility,
+    ContextId, Direction, ForeignCall, ForeignFunctions, GrpcEvent, Headers, Limits, LocalResponse, PeerType, Plugin,
+    Shared, SharedLimits, Status, StreamInfo, VmFailed, lock,
+};
+
+use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
+use crate::kit;
+use crate::probe::{Probe, dialogue};
+use crate::running::{Running, Setup};
+
+/// The probes as modules of an engine, each compiled when it is first asked for.
+pub struct Probes<'a> {
+    engine: &'a dyn AnyEngine,
+    modules: [OnceLock<Result<Box<dyn AnyModule>, String>>; AbiVersion::ALL.len()],
+}
+
+/// Any engine as a host under test. Each task gets a VM of its own.
+pub struct EngineHost<'a> {
+    probes: &'a Probes<'a>,
+    running: Option<Running>,
+}
+
+impl<'a> Probes<'a> {
+    /// The probes of an engine.
+    pub fn new(engine: &'a dyn AnyEngine) -> Self {
+        Self { engine, modules: Default::default() }
+    }
+
+    fn module(&self, abi: AbiVersion) -> Result<&dyn AnyModule, String> {
+        let load = || {
+            let wasm = Probe::new(abi).wasm().map_err(|error| error.to_string())?;
+            let bytecode = Bytecode::judge(&wasm).map_err(|error| error.to_string())?;
+            self.engine.load(&bytecode).map_err(|error| error.to_string())
+        };
+        let index = AbiVersion::ALL.iter().position(|version| *version == abi);
+        let module = index.and_then(|index| self.modules.get(index)).ok_or("no such version")?;
+        module.get_or_init(load).as_deref().map_err(Clone::clone)
+    }
+}
+
+impl<'a> EngineHost<'a> {
+    /// A host on an engine.
+    pub fn new(probes: &'a Probes<'a>) -> Self {
+        Self { probes, running: None }
+    }
+
+    fn vm(&mut self) -> Result<&mut Running, Trouble> {
+        self.running.as_mut().ok_or(Trouble::Unsupported("nothing was prepared"))
+    }
+}
+
+impl HostUnderTest for EngineHost<'_> {
+    fn name(&self) -> &str {
+        self.probes.engine.name()
+    }
+
+    fn prepare(&mut self, needs: &Needs) -> Result<(), Trouble> {
+        let module = self.probes.module(needs.abi).map_err(Trouble::NoProbe)?;
+        let mut setup = setup(needs.setting);
+        setup.configuration = match needs.starts {
+            true => kit::start_configuration(&Probe::new(needs.abi)).into(),
+            // No programs.
+            false => dialogue::configuration(&[]).into(),
+        };
+        let started = Running::start(module, needs.abi, setup);
+        self.running = Some(started.map_err(|error| Trouble::PluginEnded(error.to_string()))?);
+        Ok(())
+    }
+
+    fn request(&mut self, request: &Message) -> Result<Message, Trouble> {
+        let running = self.vm()?;
+        let response = exchange(running, request);
+        response.and_then(|response| settle(running).map(|()| response)).map_err(|VmFailed| ended(running))
+    }
+
+    fn connect(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let running = self.vm()?;
+        let answer = connection(running, bytes);
+        answer.and_then(|answer| settle(running).map(|()| answer)).map_err(|VmFailed| ended(running))
+    }
+
+    fn call_foreign_function(&mut self, arguments: &'static [u8]) -> Result<(), Trouble> {
+        let running = self.vm()?;
+        let result = running.vm.on_foreign_function(running.root, 1, Bytes::from_static(arguments));
+        result.map_err(|VmFailed| ended(running))
+    }
+
+    fn end_plugin(&mut self) -> Result<(), Trouble> {
+        let running = self.vm()?;
+        let result = running.vm.end_root(running.root);
+        result.map(drop).map_err(|VmFailed| ended(running))
+    }
+
+    fn wait(&mut self) {
+        if let Some(running) = &mut self.running {
+            // A failure shows when the kit asks what was seen.
+            let _ = settle(running);
+        }
+    }
+}
+
+fn ended(running: &Running) -> Trouble {
+    Trouble::PluginEnded(running.vm.failure().unwrap_or_default().to_owned())
+}
+
+fn setup(setting: Setting) -> Setup {
+    let plugin = Plugin { configuration: Bytes::from_static(b"{}"), ..Plugin::new("test") };
+    let mut setup = Setup { plugin, environment: vec![("K".to_owned(), "v".to_owned())], ..Setup::default() };
+    match setting {
+        Setting::Plain | Setting::Pending => {}
+        Setting::Spec => setup.plugin.compatibility = Compatibility::Spec,
+        Setting::WithoutRoom => {
+            setup.limits = Limits { callouts: 0, metrics: 0, ..setup.limits };
+            setup.shared = Shared::new(SharedLimits { keys: 0, data: 0, queues: 1, items: 0, queue: 0 });
+        }
+        Setting::Functions => {
+            let works = |call: &mut ForeignCall<'_>| {
+                call.result.extend_from_slice(call.arguments);
+                Ok(())
+            };
+            setup.foreign = ForeignFunctions::default()
+                .with("works", works)
+                .with("fails", |_| Err(Status::BadArgument))
+                .with("cannot", |_| Err(Status::SerializationFailure))
+                .with("breaks", |_| Err(Status::InternalFailure));
+        }
+    }
+    setup
+}
+
+/// What came of a stream so far.
+#[derive(Default)]
+struct Stream {
+    reply: Option<LocalResponse>,
+    is_cut: bool,
+}
+
+/// One request, up to the end of its stream. What pauses is let go on: nothing here waits.
+fn exchange(running: &mut Running, request: &Message) -> Result<Message, VmFailed> {
+    let info = StreamInfo { protocol: "HTTP/1.1", ..StreamInfo::default() }.into_shared();
+    let stream = running.vm.create_stream(running.root, Arc::clone(&info))?;
+    let mut state = Stream::default();
+    let reply = half(running, stream, Direction::Request, request, &mut state)?;
+    let response = match (state.reply, state.is_cut) {
+        (Some(reply), _) => Message {
+            headers: vec![(":status".to_owned(), reply.status.to_string())],
+            body: reply.body,
+            trailers: Vec::new(),
+        },
+        (None, true) => Message::default(),
+        (None, false) => {
+            lock(&info).response_code = Some(200);
+            half(running, stream, Direction::Response, &upstream(&reply), &mut Stream::default())?
+        }
+    };
+    log(running, stream, [(Direction::Request, request), (Direction::Response, &response)])?;
+    running.vm.on_done(stream)?;
+    running.vm.delete(stream)?;
+    Ok(response)
+}
+
+/// The callback in which all that there was can be read once more.
+fn log(running: &mut Running, stream: ContextId, halves: [(Direction, &Message); 2]) -> Result<(), VmFailed> {
+    if let Some(lent) = running.vm.stream(stream) {
+        for (direction, message) in halves {
+            lent.lend_headers(direction, headers(&message.headers), Access::Read);
+            let trailers = (!message.trailers.is_empty()).then(|| headers(&message.trailers));
+            lent.lend_trailers(direction, trailers, Access::Read);
+        }
+    }
+    running.vm.on_log(stream)?;
+    if let Some(lent) = running.vm.stream(stream) {
+        for (direction, _) in halves {
+            lent.take_headers(direction);
+            lent.take_trailers(direction);
+        }
+    }
+    Ok(())
+}
+
+/// One direction of a stream; what passes on.
+fn half(
+    running: &mut Running,
+    stream: ContextId,
+    direction: Direction,
+    message: &Message,
+    state: &mut Stream,
+) -> Result<Message, VmFailed> {
+    let (has_body, has_trailers) = (!message.body.is_empty(), !message.trailers.is_empty());
+    let lent = |running: &mut Running, lend: &dyn Fn(&mut portcullis::core::StreamContext)| {
+        if let Some(lent) = running.vm.stream(stream) {
+            lend(lent);
+        }
+    };
+    lent(running, &|lent| lent.lend_headers(direction, headers(&message.headers), Access::Write));
+    running.vm.on_headers(stream, direction, !has_body && !has_trailers)?;
+    let passed = running.vm.stream(stream).and_then(|lent| lent.take_headers(direction)).unwrap_or_default();
+    let mut on = Message { headers: pairs(&passed), ..Message::default() };
+    if look(running, stream, state)? {
+        return Ok(on);
+    }
+    if has_body {
+        lent(running, &|lent| lent.lend_body(direction, Body::from(message.body.clone())));
+        running.vm.on_body(stream, direction, !has_trailers)?;
+        let body = running.vm.stream(stream).and_then(|lent| lent.take_body(direction));
+        on.body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        if look(running, stream, state)? {
+            return Ok(on);
+        }
+    }
+    if has_trailers {
+        let trailers = || Some(headers(&message.trailers));
+        lent(running, &|lent| lent.lend_trailers(direction, trailers(), Access::Write));
+        running.vm.on_trailers(stream, direction)?;
+        let trailers = running.vm.stream(stream).and_then(|lent| lent.take_trailers(direction));
+        on.trailers = pairs(&trailers.unwrap_or_default());
+        look(running, stream, state)?;
+    }
+    Ok(on)
+}
+
+fn upstream(request: &Message) -> Message {
+    let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let seen: String = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    Message {
+        headers: [(":status", "200"), ("x-upstream", "here")].iter().map(text).collect(),
+        body: format!("ok\n{seen}\n{}", String::from_utf8_lossy(&request.body)).into(),
+        trailers: [("x-trailer", "sent")].iter().map(text).collect(),
+    }
+}
+
+/// A TCP stream: bytes come, the upstream answers `hello`, the client closes.
+fn connection(running: &mut Running, bytes: &[u8]) -> Result<Vec<u8>, VmFailed> {
+    let stream = running.connect();
+    running.vm.on_new_connection(stream)?;
+    let mut answer = Vec::new();
+    for (direction, data) in [(Direction::Request, bytes), (Direction::Response, &b"hello"[..])] {
+        if let Some(lent) = running.vm.stream(stream) {
+            lent.lend_body(direction, Body::from(Bytes::copy_from_slice(data)));
+        }
+        running.vm.on_data(stream, direction, false)?;
+        let body = running.vm.stream(stream).and_then(|lent| lent.take_body(direction));
+        answer = body.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
+    }
+    running.vm.on_connection_close(stream, Direction::Request, PeerType::Remote)?;
+    running.vm.on_connection_close(stream, Direction::Response, PeerType::Local)?;
+    running.vm.on_done(stream)?;
+    running.vm.on_log(stream)?;
+    running.vm.delete(stream)?;
+    Ok(answer)
+}
+
+/// Carries out what was asked for; says whether a stream goes no further.
+fn look(running: &mut Running, stream: ContextId, state: &mut Stream) -> Result<bool, VmFailed> {
+    while let Some(action) = running.vm.next_action() {
+        match action {
+            Action::LocalResponse { context, response } if context == stream => {
+                state.reply.get_or_insert(response);
+            }
+            Action::Close { context, .. } if context == stream => state.is_cut = true,
+            other => carry_out(running, other)?,
+        }
+    }
+    Ok(state.reply.is_some() || state.is_cut)
+}
+
+/// Lets everything happen that does not need a stream: callouts, queues, a tick.
+fn settle(running: &mut Running) -> Result<(), VmFailed> {
+    /// A guest may feed its own queues for ever.
+    const ITEMS: usize = 8;
+    if running.vm.tick_period(running.root).is_some() {
+        running.tick()?;
+    }
+    for _ in 0..ITEMS {
+        while let Some(action) = running.vm.next_action() {
+            carry_out(running, action)?;
+        }
+        if !running.vm.on_queue_ready()? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Callouts are answered at once.
+fn carry_out(running: &mut Running, action: Action) -> Result<(), VmFailed> {
+    let map = |pairs: &[(&str, &str)]| -> Headers { pairs.iter().copied().collect() };
+    match action {
+        Action::HttpCall { call, .. } => {
+            let body = Body::from(Bytes::from_static(b"ok"));
+            let headers = map(&[(":status", "200"), ("x-upstream", "here")]);
+            let response = CallResponse { headers, body, trailers: map(&[("x-trailer", "sent")]) };
+            running.vm.on_http_call_response(call, CallOutcome::Response(response))
+        }
+        Action::GrpcStart { id, .. } => {
+            for event in [
+                GrpcEvent::InitialMetadata(map(&[("x-upstream", "here")])),
+                GrpcEvent::Message(Bytes::from_static(b"ok")),
+                GrpcEvent::TrailingMetadata(map(&[("x-trailer", "sent")])),
+                GrpcEvent::Close { status: 0, message: String::new() },
+            ] {
+                if running.vm.has_grpc(id) {
+                    running.vm.on_grpc(id, event)?;
+                }
+            }
+            Ok(())
+        }
+        Action::ResolveDns { id, .. } => running.vm.on_resolve_dns(id, &[std::net::Ipv4Addr::LOCALHOST.into()]),
+        _ => Ok(()),
+    }
+}
+
+fn headers(pairs: &[(String, String)]) -> Headers {
+    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+fn pairs(headers: &Headers) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    headers.iter().map(|(name, value)| (text(name), text(value))).collect()
+}

@@ -1,0 +1,116 @@
+//! What may be called where: each hostcall in each callback, and what it answers there.
+//!
+//! `grid.txt` is the data: a line for each script, a column for each callback. A cell is all that the probe
+//! observes, with commas between; `.` stands for a callback in which the script is not run.
+
+use portcullis::core::{AnyEngine, CallbackId};
+
+use crate::hosts::{EngineHost, Probes};
+use crate::kit;
+use crate::suite::{self, Check, plain};
+
+/// The grid.
+pub const GRID: &str = include_str!("grid.txt");
+
+/// The callbacks of its columns, in order.
+pub const PHASES: &[CallbackId] = {
+    use CallbackId as Id;
+    &[
+        Id::on_vm_start,
+        Id::on_configure,
+        Id::on_tick,
+        Id::on_queue_ready,
+        Id::on_http_call_response,
+        Id::on_grpc_receive_initial_metadata,
+        Id::on_grpc_receive,
+        Id::on_grpc_receive_trailing_metadata,
+        Id::on_grpc_close,
+        Id::on_foreign_function,
+        Id::on_context_create,
+        Id::on_request_headers,
+        Id::on_request_body,
+        Id::on_request_trailers,
+        Id::on_response_headers,
+        Id::on_response_body,
+        Id::on_response_trailers,
+        Id::on_new_connection,
+        Id::on_downstream_data,
+        Id::on_upstream_data,
+        Id::on_downstream_connection_close,
+        Id::on_upstream_connection_close,
+        Id::on_done,
+        Id::on_log,
+        Id::on_delete,
+    ]
+};
+
+/// A line of the grid: a script, and what is observed in each of [`PHASES`].
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The script.
+    pub script: &'static str,
+    /// What is observed.
+    pub cells: Vec<&'static str>,
+}
+
+/// The lines of the grid.
+pub fn lines() -> impl Iterator<Item = Line> {
+    GRID.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let (script, cells) = line.split_once('|')?;
+        Some(Line { script: script.trim(), cells: cells.split_whitespace().collect() })
+    })
+}
+
+impl Line {
+    /// The check of each phase; none where the script is not run.
+    pub fn checks(&self) -> impl Iterator<Item = Option<Check>> + use<> {
+        let Self { script, cells } = self.clone();
+        PHASES.iter().zip(cells).map(move |(phase, cell)| {
+            (cell != ".").then(|| Check {
+                topic: "phases",
+                name: format!("{}_in_{}", name(script), short(*phase)),
+                task: plain(*phase, script),
+                expected: cell.to_owned(),
+                last_only: false,
+                spec: "v0.2.1#Callbacks",
+            })
+        })
+    }
+}
+
+/// All cells, as checks.
+pub(crate) fn checks() -> impl Iterator<Item = Check> {
+    lines().flat_map(|line| line.checks().flatten())
+}
+
+/// The grid as an engine has it, to be compared with the one that is kept.
+pub fn grid(engine: &dyn AnyEngine) -> String {
+    let probes = Probes::new(engine);
+    let mut text = String::new();
+    for line in lines() {
+        let cell = |(phase, cell): (&CallbackId, &&str)| {
+            let task = plain(*phase, line.script);
+            let seen = kit::observe(&mut EngineHost::new(&probes), &task, 0);
+            if *cell == "." {
+                ".".to_owned()
+            } else {
+                seen.map_or_else(|trouble| format!("{trouble:?}"), |seen| suite::text(&seen))
+            }
+        };
+        let cells: Vec<_> = PHASES.iter().zip(&line.cells).map(cell).collect();
+        text.push_str(&format!("{} | {}\n", line.script, cells.join(" ")));
+    }
+    text
+}
+
+/// A phase without `on_`.
+pub fn short(phase: CallbackId) -> &'static str {
+    let export = phase.decl().export;
+    export.strip_prefix("proxy_on_").unwrap_or(export)
+}
+
+/// A script as a name.
+fn name(script: &str) -> String {
+    let words = script.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_")
+}

@@ -6,6 +6,7 @@ use portcullis_core::{
 };
 
 use crate::effect::{Effect, StreamEffect, StreamId};
+use crate::reply::status_of;
 use crate::stage::{Item, Mode, Overflow, Stage};
 use crate::worker::Worker;
 
@@ -375,7 +376,7 @@ impl Worker {
                 if request {
                     info.request_headers = Some(headers);
                 } else {
-                    info.response_code = headers.get_str(":status").and_then(|code| code.parse().ok());
+                    info.response_code = status_of(&headers);
                     info.response_headers = Some(headers);
                 }
                 let effect =

@@ -34,6 +34,7 @@ impl Worker {
         }
         lock(&state.info).response_details = Some(response.details.clone());
         let (headers, body) = render(response, state.grpc_request, state.head_request);
+        lock(&state.info).response_code = status_of(&headers);
         let through_chain = !std::mem::replace(&mut state.response.begun, true);
         self.end_request(stream);
         if through_chain {
@@ -49,7 +50,6 @@ impl Worker {
         let Some(state) = self.streams.get_mut(stream.0) else { return };
         (state.response.headers_out, state.response.done) = (true, true);
         let mut info = lock(&state.info);
-        info.response_code = headers.get_str(":status").and_then(|code| code.parse().ok());
         info.response_headers = Some(headers);
         info.response_trailers = None;
         drop(info);
@@ -136,6 +136,11 @@ fn add_fields(headers: &mut Headers, fields: &Headers) {
 pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
     let rest = content_type.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// The status of a response.
+pub(crate) fn status_of(headers: &Headers) -> Option<u16> {
+    headers.get_str(":status").and_then(|code| code.parse().ok())
 }
 
 /// The gRPC status that stands for an HTTP status (gRPC: "HTTP to gRPC Status Code Mapping").

@@ -13,7 +13,7 @@ use slab::Slab;
 use crate::chain::{Chain, LoadError, PluginSpec};
 use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
 use crate::flow::Work;
-use crate::reply::is_grpc;
+use crate::reply::{is_grpc, status_of};
 use crate::sandboxes::Sandboxes;
 use crate::stage::Item;
 use crate::stream::{HttpStream, Progress, StreamPlugin};
@@ -169,6 +169,9 @@ impl Worker {
         if direction == Direction::Request {
             state.head_request = headers.get(b":method") == Some(b"HEAD");
             state.grpc_request = headers.get(b"content-type").is_some_and(is_grpc);
+        } else {
+            // Plugins may ask for it while they see the headers.
+            lock(&state.info).response_code = status_of(&headers);
         }
         self.feed(stream, direction, Item::Headers { headers, end });
     }

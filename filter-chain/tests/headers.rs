@@ -99,9 +99,11 @@ fn edits_are_seen_by_the_next_and_at_the_end() {
 }
 
 #[test]
-fn the_response_code_is_the_one_that_leaves() {
+fn the_response_code_is_known_at_once_and_the_one_that_leaves_at_the_end() {
     let script = || {
         Script::new().on(CallbackId::on_response_headers, |caller, _| {
+            let (path, path_len) = caller.put(b"response\0code");
+            assert_eq!(entry::proxy_get_property(caller, path, path_len, 0, 4).ok(), Some(0));
             let (key, key_len) = caller.put(b":status");
             let (value, value_len) = caller.put(b"204");
             let map = MapType::ResponseHeaders as i32;

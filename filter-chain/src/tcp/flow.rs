@@ -65,14 +65,15 @@ impl Worker {
         let (all, stopped) = (side.ended, side.stopped);
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let flows = !data.is_empty() || end;
+        let greeted = if news { sandbox.vm.on_new_connection(context) } else { Ok(FilterStatus::Continue) };
+        // Only now: there is no buffer before there is data.
         if let Some(lent) = sandbox.vm.stream(context) {
             lent.lend_body(direction, data);
         }
-        let mut call = || -> Result<FilterStatus, VmFailed> {
-            let status = if news { sandbox.vm.on_new_connection(context)? } else { FilterStatus::Continue };
-            if flows { sandbox.vm.on_data(context, direction, all) } else { Ok(status) }
+        let result = match greeted {
+            Ok(_) if flows => sandbox.vm.on_data(context, direction, all),
+            greeted => greeted,
         };
-        let result = call();
         self.after_call(vm, result.is_err());
         match result {
             Ok(FilterStatus::StopIteration) => self.side(id, index, direction, |side| side.stopped = true),

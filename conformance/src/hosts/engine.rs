@@ -6,7 +6,7 @@ use bytes::Bytes;
 use portcullis::core::{
     AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, CallOutcome, CallResponse, Compatibility,
     ContextId, Direction, ForeignCall, ForeignFunctions, GrpcEvent, Headers, Limits, LocalResponse, PeerType, Plugin,
-    Shared, SharedLimits, Status, StreamInfo, VmFailed, lock,
+    Shared, SharedLimits, SharedStreamInfo, Status, StreamInfo, VmFailed, lock,
 };
 
 use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
@@ -135,8 +135,8 @@ fn setup(setting: Setting) -> Setup {
 }
 
 /// What came of a stream so far.
-#[derive(Default)]
 struct Stream {
+    info: SharedStreamInfo,
     reply: Option<LocalResponse>,
     is_cut: bool,
 }
@@ -145,19 +145,16 @@ struct Stream {
 fn exchange(running: &mut Running, request: &Message) -> Result<Message, VmFailed> {
     let info = StreamInfo { protocol: "HTTP/1.1", ..StreamInfo::default() }.into_shared();
     let stream = running.vm.create_stream(running.root, Arc::clone(&info))?;
-    let mut state = Stream::default();
-    let reply = half(running, stream, Direction::Request, request, &mut state)?;
-    let response = match (state.reply, state.is_cut) {
+    let mut state = Stream { info, reply: None, is_cut: false };
+    let passed = half(running, stream, Direction::Request, request, &mut state)?;
+    let response = match (state.reply.take(), state.is_cut) {
         (Some(reply), _) => Message {
             headers: vec![(":status".to_owned(), reply.status.to_string())],
             body: reply.body,
             trailers: Vec::new(),
         },
         (None, true) => Message::default(),
-        (None, false) => {
-            lock(&info).response_code = Some(200);
-            half(running, stream, Direction::Response, &upstream(&reply), &mut Stream::default())?
-        }
+        (None, false) => half(running, stream, Direction::Response, &upstream(&passed), &mut state)?,
     };
     log(running, stream, [(Direction::Request, request), (Direction::Response, &response)])?;
     running.vm.on_done(stream)?;
@@ -198,10 +195,17 @@ fn half(
             lend(lent);
         }
     };
+    if direction == Direction::Response {
+        lock(&state.info).response_code = message.header(":status").and_then(|code| code.parse().ok());
+    }
     lent(running, &|lent| lent.lend_headers(direction, headers(&message.headers), Access::Write));
     running.vm.on_headers(stream, direction, !has_body && !has_trailers)?;
     let passed = running.vm.stream(stream).and_then(|lent| lent.take_headers(direction)).unwrap_or_default();
     let mut on = Message { headers: pairs(&passed), ..Message::default() };
+    match direction {
+        Direction::Request => lock(&state.info).request_headers = Some(passed),
+        Direction::Response => lock(&state.info).response_headers = Some(passed),
+    }
     if look(running, stream, state)? {
         return Ok(on);
     }

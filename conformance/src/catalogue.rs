@@ -1,0 +1,163 @@
+//! All that the kit knows to examine, as one list.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use portcullis::core::AnyEngine;
+
+use crate::answers::{self, Denied};
+use crate::case::Case;
+use crate::cases::TOPICS;
+use crate::expectation::{GAPS, Gap};
+use crate::host_under_test::HostUnderTest;
+use crate::hosts::Probes;
+use crate::report::{Differences, Report, Result, Verdict};
+use crate::suite::{self, Check, Outcome};
+
+/// One thing that a host must do.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it is about.
+    pub topic: &'static str,
+    /// Its name, a sentence.
+    pub name: String,
+    /// Where the rule stands; see [`Case::spec`].
+    pub spec: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Case(&'static Case),
+    Check(Box<Check>),
+    Denied(Denied),
+}
+
+/// Everything: cases with a guest of their own, which run on engines, and checks of the probe, which run on any
+/// host.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    let cases = TOPICS.iter().flat_map(|topic| {
+        let entry = |case: &'static Case| Entry {
+            topic: topic.name,
+            name: case.name.to_owned(),
+            spec: case.spec,
+            kind: Kind::Case(case),
+        };
+        topic.cases.iter().map(entry)
+    });
+    let denied = answers::denied().map(|denied| Entry {
+        topic: "denied",
+        name: format!("{}_answers_{}", denied.hostcall, denied.answer),
+        spec: "host#capability_restriction_config",
+        kind: Kind::Denied(denied),
+    });
+    cases.chain(denied).chain(suite::checks().map(|check| Entry {
+        topic: check.topic,
+        name: check.name.clone(),
+        spec: check.spec,
+        kind: Kind::Check(Box::new(check)),
+    }))
+}
+
+impl Entry {
+    /// Its full name: `topic::name`.
+    pub fn path(&self) -> String {
+        format!("{}::{}", self.topic, self.name)
+    }
+
+    /// What a host must do, in words.
+    pub fn must(&self) -> String {
+        self.name.replace('_', " ")
+    }
+
+    /// The guest, in WebAssembly's text format; of a check, the script.
+    pub fn guest(&self) -> String {
+        match &self.kind {
+            Kind::Case(case) => case.wat(),
+            Kind::Check(check) => check.task.script.clone(),
+            Kind::Denied(denied) => denied.wat(),
+        }
+    }
+
+    /// Why it is known to fail on an engine, if it is.
+    pub fn gap(&self, engine: &str) -> Option<&'static Gap> {
+        GAPS.iter().find(|gap| gap.engine == engine && self.path() == gap.case)
+    }
+
+    /// Runs it on an engine.
+    ///
+    /// # Errors
+    /// What the engine did instead; or that it did what it is known not to.
+    pub fn run(&self, engine: &dyn AnyEngine, probes: &Probes<'_>) -> std::result::Result<(), String> {
+        let run = || match &self.kind {
+            Kind::Case(case) => {
+                (case.run)(case, engine);
+                Ok(())
+            }
+            Kind::Check(check) => check.run_on(probes),
+            Kind::Denied(denied) => {
+                denied.run(engine);
+                Ok(())
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+        });
+        match (result, self.gap(engine.name())) {
+            (Ok(()), Some(gap)) => Err(format!("passes, but is a known gap ({}): take it out of GAPS", gap.reason)),
+            (Err(_), Some(_)) => Ok(()),
+            (result, None) => result,
+        }
+    }
+
+    fn result(&self, verdict: Verdict) -> Result {
+        Result { topic: self.topic.to_owned(), name: self.name.clone(), spec: self.spec.to_owned(), verdict }
+    }
+}
+
+/// Examines an engine: every entry whose full name contains `filter`.
+pub fn examine_engine(engine: &dyn AnyEngine, filter: &str) -> Report {
+    let probes = Probes::new(engine);
+    let one = |entry: Entry| {
+        let verdict = match (entry.run(engine, &probes), entry.gap(engine.name())) {
+            (Ok(()), None) => Verdict::Passed,
+            (Ok(()), Some(gap)) => Verdict::Gap { why: gap.reason.to_owned() },
+            (Err(what), _) => Verdict::Failed { what },
+        };
+        entry.result(verdict)
+    };
+    let results = entries().filter(|entry| entry.path().contains(filter)).map(one).collect();
+    Report { host: engine.name().to_owned(), version: engine.version().to_owned(), results }
+}
+
+/// Examines a host: every check of the probe whose full name contains `filter`. What is known to differ is in
+/// `differences`; it fails if it differs no more.
+pub fn examine_host(host: &mut dyn HostUnderTest, version: &str, filter: &str, differences: &Differences) -> Report {
+    let mut results = Vec::new();
+    for (number, entry) in entries().enumerate() {
+        let path = entry.path();
+        let Kind::Check(check) = &entry.kind else { continue };
+        if !path.contains(filter) {
+            continue;
+        }
+        let verdict = match (check.run(host, number), differences.of(&path)) {
+            (Outcome::Passed, None) => Verdict::Passed,
+            (Outcome::NotExamined(why), _) => Verdict::NotExamined { why: why.to_owned() },
+            (outcome, Some(known)) if known.is_seen_in(&outcome) => {
+                let (expected, why) = (check.expected.clone(), known.why.to_owned());
+                Verdict::Differs { expected, observed: known.observed.to_owned(), why }
+            }
+            (Outcome::Differs(observed), None) => Verdict::Failed { what: check.complaint(&observed) },
+            (outcome, Some(known)) => {
+                let now = match outcome {
+                    Outcome::Differs(observed) => observed,
+                    _ => "what must be".to_owned(),
+                };
+                let what = format!("is known to differ, with {}; it is {now} now", known.observed);
+                Verdict::Failed { what }
+            }
+        };
+        results.push(entry.result(verdict));
+    }
+    Report { host: host.name().to_owned(), version: version.to_owned(), results }
+}

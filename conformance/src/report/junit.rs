@@ -1,0 +1,85 @@
+use std::fmt::Write;
+
+use super::{Report, Verdict};
+
+/// JUnit's XML, as CI systems read it. Known gaps, known differences and what was not examined count as skipped,
+/// with their reasons.
+pub fn junit(reports: &[Report]) -> String {
+    let suites: String = reports.iter().map(suite).collect();
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n{suites}</testsuites>\n")
+}
+
+fn suite(report: &Report) -> String {
+    let counts = report.counts();
+    let skipped = counts.gaps + counts.differs + counts.not_examined;
+    let mut xml = String::new();
+    let _ = writeln!(
+        xml,
+        "<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{skipped}\">",
+        escape(&format!("{} {}", report.host, report.version)),
+        report.results.len(),
+        counts.failed,
+    );
+    for result in &report.results {
+        let class = escape(&format!("{}.{}", report.host, result.topic));
+        let _ = write!(xml, "  <testcase classname=\"{class}\" name=\"{}\"", escape(&result.name));
+        let inside = match &result.verdict {
+            Verdict::Passed => None,
+            Verdict::Failed { what } => Some(format!("<failure message=\"{}\"/>", escape(what))),
+            Verdict::Gap { why } | Verdict::NotExamined { why } => Some(skip(why)),
+            Verdict::Differs { observed, why, .. } => Some(skip(&format!("observed {observed}: {why}"))),
+        };
+        let _ = match inside {
+            None => writeln!(xml, "/>"),
+            Some(inside) => writeln!(xml, ">{inside}</testcase>"),
+        };
+    }
+    xml.push_str("</testsuite>\n");
+    xml
+}
+
+fn skip(why: &str) -> String {
+    format!("<skipped message=\"{}\"/>", escape(why))
+}
+
+/// Text in an attribute. Characters that XML does not allow at all become `?`.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' | '\r' => escaped.push(' '),
+            c if c.is_control() => escaped.push('?'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Result;
+
+    #[test]
+    fn what_did_not_pass_says_why() {
+        let result = |name: &str, verdict| Result {
+            topic: "t".to_owned(),
+            name: name.to_owned(),
+            spec: "wasi#x".to_owned(),
+            verdict,
+        };
+        let results = vec![
+            result("a", Verdict::Passed),
+            result("b", Verdict::Failed { what: "<1> & \"2\"\u{1}".to_owned() }),
+            result("c", Verdict::NotExamined { why: "no".to_owned() }),
+        ];
+        let xml = junit(&[Report { host: "h".to_owned(), version: "1".to_owned(), results }]);
+        assert!(xml.contains("<testsuite name=\"h 1\" tests=\"3\" failures=\"1\" skipped=\"1\">"), "{xml}");
+        assert!(xml.contains("<failure message=\"&lt;1&gt; &amp; &quot;2&quot;?\"/>"), "{xml}");
+        assert!(xml.contains("name=\"c\"><skipped message=\"no\"/></testcase>"), "{xml}");
+    }
+}

@@ -1,6 +1,9 @@
 //! Guest memory. Every bounds check of the host is in this file.
 
+use std::cell::RefCell;
+
 use crate::abi::{Errno, Status};
+use crate::tape::Notes;
 
 /// The memory of the guest that is calling, for the time of one hostcall.
 ///
@@ -10,6 +13,8 @@ use crate::abi::{Errno, Status};
 #[derive(Debug)]
 pub struct GuestMemory<'a> {
     bytes: &'a mut [u8],
+    /// Where it is noted which ranges are handed out, if the VM is recorded.
+    notes: Option<&'a RefCell<Notes>>,
 }
 
 /// A pointer and length that do not lie inside the guest's memory.
@@ -32,21 +37,35 @@ impl<'a> GuestMemory<'a> {
     /// Wraps the whole memory of a guest.
     #[inline]
     pub fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes }
+        Self { bytes, notes: None }
+    }
+
+    /// The same, with a note of each range that is handed out.
+    #[inline]
+    pub(crate) fn noted(bytes: &'a mut [u8], notes: Option<&'a RefCell<Notes>>) -> Self {
+        Self { bytes, notes }
     }
 
     /// The bytes that the guest names.
     #[inline]
     pub fn slice(&self, pointer: i32, len: i32) -> Result<&[u8], OutOfBounds> {
         let (start, end) = self.range(pointer, len)?;
-        self.bytes.get(start..end).ok_or(OutOfBounds)
+        let bytes = self.bytes.get(start..end).ok_or(OutOfBounds)?;
+        if let Some(notes) = self.notes {
+            notes.borrow_mut().read(start, bytes);
+        }
+        Ok(bytes)
     }
 
     /// The bytes that the guest names, to be written.
     #[inline]
     pub fn slice_mut(&mut self, pointer: i32, len: i32) -> Result<&mut [u8], OutOfBounds> {
         let (start, end) = self.range(pointer, len)?;
-        self.bytes.get_mut(start..end).ok_or(OutOfBounds)
+        let bytes = self.bytes.get_mut(start..end).ok_or(OutOfBounds)?;
+        if let Some(notes) = self.notes {
+            notes.borrow_mut().write(start, bytes.len());
+        }
+        Ok(bytes)
     }
 
     /// Reads a word.

@@ -131,14 +131,17 @@ impl fmt::Display for Event {
             Self::Returned(Ok(Some(result))) => write!(f, "the callback returns {result}"),
             Self::Returned(Err(trap)) => write!(f, "the callback ends: {trap}"),
             Self::Hostcall { id, arguments, reads, then, .. } => {
-                write_hostcall(f, *id, arguments, reads)?;
+                Call { id: *id, arguments, reads }.fmt(f)?;
                 match then {
                     Then::Answer(answer) => write_answer(f, answer),
                     Then::Allocate(len) => write!(f, ", which allocates {len} bytes"),
                 }
             }
-            Self::Allocated { address: Ok(address), answer, .. } => {
+            Self::Allocated { address: Ok(address), writes, answer } => {
                 write!(f, "the allocator gives {address}")?;
+                if let Some(handed) = writes.iter().find(|span| span.address == *address) {
+                    write!(f, " for {}", shown(&handed.bytes))?;
+                }
                 write_answer(f, answer)
             }
             Self::Allocated { address: Err(trap), .. } => write!(f, "the allocator ends: {trap}"),
@@ -146,27 +149,34 @@ impl fmt::Display for Event {
     }
 }
 
-/// Writes a call as its author would: bytes in the place of pointer and length.
-fn write_hostcall(f: &mut fmt::Formatter<'_>, id: HostcallId, arguments: &[Value], reads: &[Span]) -> fmt::Result {
-    let names = id.decl().names;
-    write!(f, "{id}(")?;
-    let mut separator = "";
-    let mut arguments = names.iter().zip(arguments).peekable();
-    while let Some((name, value)) = arguments.next() {
-        write!(f, "{separator}{name}: ")?;
-        separator = ", ";
-        let len = arguments.peek().filter(|(next, _)| is_length_of(next, name)).and_then(|(_, len)| len.address());
-        let is_meant =
-            |span: &&Span| Some(span.address) == value.address() && span.bytes.len() == len.unwrap_or(0) as usize;
-        match reads.iter().find(is_meant).filter(|_| len.is_some()) {
-            Some(span) => {
-                f.write_str(&shown(&span.bytes))?;
-                arguments.next();
+/// A hostcall as its author would write it: bytes in the place of pointer and length.
+pub(super) struct Call<'a> {
+    pub(super) id: HostcallId,
+    pub(super) arguments: &'a [Value],
+    pub(super) reads: &'a [Span],
+}
+
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.id)?;
+        let mut separator = "";
+        let mut arguments = self.id.decl().names.iter().zip(self.arguments).peekable();
+        while let Some((name, value)) = arguments.next() {
+            write!(f, "{separator}{name}: ")?;
+            separator = ", ";
+            let len = arguments.peek().filter(|(next, _)| is_length_of(next, name)).and_then(|(_, len)| len.address());
+            let is_meant =
+                |span: &&Span| Some(span.address) == value.address() && u32::try_from(span.bytes.len()).ok() == len;
+            match self.reads.iter().find(is_meant) {
+                Some(span) => {
+                    f.write_str(&shown(&span.bytes))?;
+                    arguments.next();
+                }
+                None => write!(f, "{value}")?,
             }
-            None => write!(f, "{value}")?,
         }
+        f.write_str(")")
     }
-    f.write_str(")")
 }
 
 fn write_answer(f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
@@ -183,7 +193,7 @@ pub(super) fn is_length_of(name: &str, of: &str) -> bool {
 }
 
 /// Bytes as text, cut where they are too long to be read.
-pub(super) fn shown(bytes: &[u8]) -> String {
+fn shown(bytes: &[u8]) -> String {
     const LONGEST: usize = 200;
     match bytes.get(..LONGEST) {
         Some(start) if bytes.len() > LONGEST => format!("\"{}\"... ({} bytes)", start.escape_ascii(), bytes.len()),

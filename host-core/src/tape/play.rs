@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use super::START_EVENTS;
-use super::event::{Answer, Event, Span, Then, Value, is_length_of, shown};
+use super::event::{Answer, Call, Event, Span, Then, Value, is_length_of};
 use super::notes::bytes_at;
 use super::places::Places;
 use super::replay::{Difference, End, Replay, Report};
@@ -278,19 +278,16 @@ fn argument_at(id: HostcallId, arguments: &[Value], address: u32) -> Option<&'st
 /// A call that the guest makes, as its author would write it.
 fn described(id: HostcallId, arguments: &[Value], memory: &GuestMemory<'_>) -> String {
     let names = id.decl().names;
-    let mut texts = Vec::with_capacity(names.len());
-    for (index, (name, value)) in names.iter().zip(arguments).enumerate() {
-        let is_length = |index: usize| {
-            let pair = index.checked_sub(1).and_then(|before| names.get(before)).zip(names.get(index));
-            pair.is_some_and(|(of, name)| is_length_of(name, of))
-        };
-        let len = arguments.get(index + 1).filter(|_| is_length(index + 1)).and_then(|len| len.address());
-        let bytes = len.zip(value.address()).and_then(|(len, at)| bytes_at(memory, at, usize::try_from(len).ok()?));
-        match bytes {
-            Some(bytes) => texts.push(format!("{name}: {}", shown(bytes))),
-            None if is_length(index) => texts.push(format!("{name}: {value}")),
-            None => texts.push(format!("{name}: {value}")),
-        }
-    }
-    format!("{id}({})", texts.join(", "))
+    let pairs = names.windows(2).zip(arguments.windows(2));
+    let named = pairs.filter_map(|(names, values)| match (names, values) {
+        ([of, name], [address, len]) if is_length_of(name, of) => address.address().zip(len.address()),
+        _ => None,
+    });
+    // What nobody would read need not be copied.
+    let named = named.filter(|(_, len)| *len <= 1 << 20);
+    let read = |(address, len)| {
+        let bytes = bytes_at(memory, address, usize::try_from(len).ok()?)?;
+        Some(Span { address, bytes: bytes.to_vec() })
+    };
+    Call { id, arguments, reads: &named.filter_map(read).collect::<Vec<_>>() }.to_string()
 }

@@ -81,6 +81,5 @@ pub fn replay(
             lock(&player).returned(result);
         }
     }
-    let report = lock(&player).report();
-    report
+    lock(&player).report()
 }

@@ -9,12 +9,6 @@ use portcullis::core::tape::End;
 use portcullis::transcript::{Folder, RecordingEngine, Redaction, Settings, Transcript};
 use portcullis_conformance::TOPICS;
 
-/// They wait until they are stopped, and in a replay ten times as long.
-const SLOW: &[&str] = &[
-    "limits::an_endless_callback_is_stopped_at_its_deadline",
-    "limits::a_call_to_the_allocator_shares_the_deadline_of_its_callback",
-];
-
 #[test]
 fn what_a_case_did_on_one_engine_it_does_on_all() {
     let folder = std::env::temp_dir().join(format!("portcullis-cases-{}", std::process::id()));
@@ -23,9 +17,6 @@ fn what_a_case_did_on_one_engine_it_does_on_all() {
     for topic in TOPICS {
         for case in topic.cases {
             let name = format!("{}::{}", topic.name, case.name);
-            if SLOW.contains(&name.as_str()) {
-                continue;
-            }
             for path in record(&folder, case) {
                 for info in portcullis::engines() {
                     let replayed = Transcript::open(&path).unwrap().replay(info, None);

@@ -78,7 +78,7 @@ pub fn replay(
             let next = lock(&player).callback();
             let Some((id, arguments)) = next else { break };
             let deadline = limits.deadline.saturating_mul(SLOWER);
-            guest.set_deadline(if begins(id) { deadline.max(limits.start_deadline) } else { deadline });
+            guest.set_deadline(if begins(id) { limits.deadline.max(limits.start_deadline) } else { deadline });
             let result = call(&mut *guest, id, &arguments);
             lock(&player).returned(result);
         }

@@ -207,6 +207,41 @@ fn another_build_is_compared_by_what_pointers_point_to() {
     }
 }
 
+/// An engine may begin a start section anew, when that has used up its fuel (wasmi).
+#[test]
+fn a_start_section_is_recorded_once() {
+    const GUEST: &str = r#"(module
+        (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+        (func $start (local $i i32)
+            (drop (call $log (i32.const 2) (i32.const 0) (i32.const 0)))
+            (loop $again
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br_if $again (i32.lt_u (local.get $i) (i32.const 5000000))))
+            (drop (call $log (i32.const 3) (i32.const 0) (i32.const 0))))
+        (start $start))"#;
+    for info in engines() {
+        let folder = Temporary::new(&format!("start-{}", info.name));
+        let engine = info.start(&EngineSettings::default()).unwrap();
+        let engine = RecordingEngine::new(engine, "start", settings(&folder, 1 << 20));
+        let wasm = wat::parse_str(GUEST).unwrap();
+        let bytecode = Bytecode::judge(&wasm).unwrap();
+        let module = portcullis_core::AnyEngine::load(&engine, &bytecode).unwrap();
+        let host = portcullis_core::testing::FakeHost::new();
+        drop(Vm::start(&*module, VmConfig::new(bytecode.abi), Box::new(host)).unwrap());
+        let path = folder.transcript();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.matches("proxy_log").count(), 2, "{}: {text}", info.name);
+        for on in engines() {
+            let replayed = replay(&path, on.name, None).unwrap();
+            let (end, hostcalls) = (replayed.report.end, replayed.report.hostcalls);
+            assert_eq!((end, hostcalls), (End::Same, 2), "{} on {}", info.name, on.name);
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_replayed_says_why() {
     let folder = Temporary::new("errors");

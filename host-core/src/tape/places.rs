@@ -66,7 +66,7 @@ impl Places {
     pub(super) fn compare(
         &mut self,
         span: &Span,
-        all: &[Span],
+        all: &[u32],
         memory: &GuestMemory<'_>,
         is_redacted: bool,
     ) -> Result<(), usize> {
@@ -83,7 +83,7 @@ impl Places {
                 continue;
             }
             let (was, is) = (u32::from_le_bytes(*was), u32::from_le_bytes(*is));
-            if !all.iter().any(|other| other.address == was && other != span) {
+            if was == span.address || !all.contains(&was) {
                 return Err(4 * index);
             }
             self.pairs.push((was, is));

@@ -49,6 +49,7 @@ impl Player {
             self.report.events -= *played as u64;
             self.report.hostcalls = 0;
             *played = 0;
+            self.before.clear();
         }
     }
 
@@ -130,7 +131,7 @@ impl Player {
             Ok(places) => places,
             Err(name) => return Err(self.differ(&format!("`{name}` differs"), &recorded, now())),
         };
-        let all: Vec<_> = reads.iter().chain(writes).cloned().collect();
+        let all: Vec<_> = reads.iter().chain(writes).map(|span| span.address).collect();
         for span in reads {
             if let Err(at) = places.compare(span, &all, memory, self.how.is_redacted) {
                 let name = argument_at(id, had, span.address).unwrap_or("what it points to");

@@ -36,7 +36,7 @@ pub enum Trap {
     /// The guest called too deep.
     #[error("stack: the plugin used more stack than its limit")]
     Stack,
-    /// A hostcall ended the guest when it was recorded ([`replay`](crate::tape::replay)).
+    /// A hostcall ended the guest when it was recorded ([`replay`](crate::tape::replay())).
     #[error("{0}")]
     Told(String),
     /// WebAssembly's own rules, or an `unreachable` that a compiler put where the guest gives up.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis::transcript::{
-    Folder, RecordingEngine, Redaction, Replayed, Settings, Transcript, TranscriptError, recorded,
+    Folder, OneFile, RecordingEngine, Redaction, Replayed, Settings, Transcript, TranscriptError, recorded,
 };
 use portcullis::{Module, PluginSpec, StreamEffect, SystemHost, Worker, engines};
 use portcullis_core::tape::{Difference, End};
@@ -183,8 +183,12 @@ fn another_build_is_compared_by_what_pointers_point_to() {
         wat::parse_str(wat).unwrap()
     };
     let folder = Temporary::new("builds");
+    fs::create_dir(&folder.0).unwrap();
+    let path = folder.0.join("case.jsonl");
+    let outputs = OneFile::new(&path, Arc::new(|path, error| panic!("{}: {error}", path.display())));
+    let settings = Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit: 1 << 20 };
     let engine = engines()[0].start(&EngineSettings::default()).unwrap();
-    let engine = RecordingEngine::new(engine, "case", settings(&folder, 1 << 20));
+    let engine = RecordingEngine::new(engine, "case", settings);
     let wasm = guest(1024, "hello");
     let bytecode = Bytecode::judge(&wasm).unwrap();
     let module = portcullis_core::AnyEngine::load(&engine, &bytecode).unwrap();
@@ -193,7 +197,7 @@ fn another_build_is_compared_by_what_pointers_point_to() {
     vm.add_plugin(Plugin { root_id: "my root".into(), ..Plugin::new("p") }.into()).unwrap();
     assert_eq!(host.messages(), ["hello", "my root", "my"]);
     drop(vm);
-    let path = folder.transcript();
+    assert_eq!(folder.transcript(), path);
     let build = |name: &str, wasm: &[u8]| {
         let path = folder.0.join(name);
         fs::write(&path, wasm).unwrap();

@@ -31,19 +31,6 @@ impl Folder {
         Ok(Self { path: path.to_owned(), left: AtomicUsize::new(transcripts), trouble })
     }
 
-    /// Puts the code there, if it is not there yet.
-    fn keep_code(&self, subject: &Subject) -> io::Result<()> {
-        let path = self.path.join(format!("{}.wasm", subject.sha256));
-        if path.exists() {
-            return Ok(());
-        }
-        // Another thread may do the same: whoever is last puts the same in its place.
-        let part = self.path.join(format!("{}.{:?}.part", subject.sha256, std::thread::current().id()));
-        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
-        let written = written.and_then(|mut file| file.write_all(&subject.code));
-        written.and_then(|()| std::fs::rename(&part, &path))
-    }
-
     fn create(&self, name: &str) -> io::Result<(PathBuf, File)> {
         /// A name and its number, and nothing that would lead out of the folder.
         const LONGEST: usize = 100;
@@ -64,7 +51,7 @@ impl Folder {
 impl Outputs for Folder {
     fn open(&self, subject: &Subject) -> Option<Box<dyn Write + Send>> {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()?;
-        match self.keep_code(subject).and_then(|()| self.create(&subject.name)) {
+        match keep_code(&self.path, subject).and_then(|()| self.create(&subject.name)) {
             Ok((path, file)) => Some(Box::new(Told { file, path, trouble: Arc::clone(&self.trouble), is_told: false })),
             Err(error) => {
                 (self.trouble)(&self.path, &error);
@@ -80,12 +67,25 @@ impl std::fmt::Debug for Folder {
     }
 }
 
+/// Puts the code into a folder, if it is not there yet.
+pub(super) fn keep_code(folder: &Path, subject: &Subject) -> io::Result<()> {
+    let path = folder.join(format!("{}.wasm", subject.sha256));
+    if path.exists() {
+        return Ok(());
+    }
+    // Another thread may do the same: whoever is last puts the same in its place.
+    let part = folder.join(format!("{}.{:?}.part", subject.sha256, std::thread::current().id()));
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+    let written = written.and_then(|mut file| file.write_all(&subject.code));
+    written.and_then(|()| std::fs::rename(&part, &path))
+}
+
 /// A file whose first error is told.
-struct Told {
-    file: File,
-    path: PathBuf,
-    trouble: Trouble,
-    is_told: bool,
+pub(super) struct Told {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) trouble: Trouble,
+    pub(super) is_told: bool,
 }
 
 impl Write for Told {

@@ -22,6 +22,7 @@ mod content;
 mod error;
 mod folder;
 mod line;
+mod one_file;
 mod pairs;
 mod read;
 mod recorder;
@@ -30,6 +31,7 @@ mod secrets;
 
 pub use error::TranscriptError;
 pub use folder::{Folder, Trouble};
+pub use one_file::OneFile;
 pub use read::{Replayed, Transcript};
 pub use recorder::{Outputs, Recorder, RecordingEngine, Settings, Subject, recorded};
 pub use redaction::Redaction;

@@ -5,12 +5,14 @@ use std::sync::Mutex;
 use crate::engine::Caller;
 use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Raw, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, Noted};
 use crate::tape::{self, Player, Step, Tape, Value, Watch};
 use crate::trap::Trap;
 use crate::vm_state::VmState;
 
 /// Checks the right, runs the handler, hands its reply to the guest.
+///
+/// [`look_further`] has the handler, too, so those that are called often say that they are always inlined.
 #[inline]
 pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
     id: HostcallId,
@@ -18,8 +20,10 @@ pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
     arguments: impl FnOnce() -> Vec<Value>,
     handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
-    if caller.state().capabilities().allows(id) {
-        return answer(caller, handler, None);
+    let (bytes, vm) = caller.split();
+    if vm.capabilities().allows(id) {
+        let reply = handler(Hostcall { memory: GuestMemory::new(bytes), vm });
+        return answer(caller, reply, None);
     }
     look_further(id, caller, arguments, handler)
 }
@@ -41,7 +45,19 @@ fn look_further<C: Caller + ?Sized, O: Outcome>(
     };
     let refused = if vm.rights().allows(id) { Ok(None) } else { refuse::<O>(id, vm) };
     let answer = match refused {
-        Ok(None) => answer(caller, handler, watch.as_ref()),
+        Ok(None) => {
+            let (bytes, vm) = caller.split();
+            let mut noted;
+            let memory = match &watch {
+                None => GuestMemory::new(bytes),
+                Some(watch) => {
+                    noted = Noted { bytes, notes: &watch.notes };
+                    GuestMemory::noted(&mut noted)
+                }
+            };
+            let reply = handler(Hostcall { memory, vm });
+            answer(caller, reply, watch.as_ref())
+        }
         Ok(Some(refusal)) => Ok(refusal.into_raw()),
         Err(trap) => Err(trap),
     };
@@ -75,16 +91,14 @@ fn replay<C: Caller + ?Sized, O: Outcome>(
     O::Raw::from_value(value).ok_or_else(|| tape::lock(player).bad_answer(id))
 }
 
-/// Runs the handler, hands its reply to the guest.
+/// Hands a handler's reply to the guest. Inlined, or every reply would be made in memory to be looked at here.
 #[inline(always)]
 fn answer<C: Caller + ?Sized, O: Outcome>(
     caller: &mut C,
-    handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
+    reply: HostcallResult<O>,
     watch: Option<&Watch>,
 ) -> Result<O::Raw, Trap> {
-    let (memory, vm) = caller.split();
-    let memory = GuestMemory::noted(memory, watch.map(|watch| &watch.notes));
-    let (answer, source, wanted) = match handler(Hostcall { memory, vm }) {
+    let (answer, source, wanted) = match reply {
         Ok(Reply::Done) => return Ok(O::DONE.into_raw()),
         Ok(Reply::Answer(answer)) | Err(Failure::Answer(answer)) => return Ok(answer.into_raw()),
         Err(Failure::Trap(trap)) => return Err(trap),
@@ -128,8 +142,15 @@ fn hand_over<C: Caller + ?Sized>(
     if copied.is_some() && address == 0 {
         return Ok(false);
     }
-    let (memory, vm) = caller.split();
-    let mut memory = GuestMemory::noted(memory, watch.map(|watch| &watch.notes));
+    let (bytes, vm) = caller.split();
+    let mut noted;
+    let mut memory = match watch {
+        None => GuestMemory::new(bytes),
+        Some(watch) => {
+            noted = Noted { bytes, notes: &watch.notes };
+            GuestMemory::noted(&mut noted)
+        }
+    };
     let write = |memory: &mut GuestMemory<'_>| {
         if copied.is_some() {
             let target = memory.slice_mut(address.cast_signed(), len.cast_signed()).ok()?;

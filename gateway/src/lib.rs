@@ -11,6 +11,8 @@
 //! | `metrics`, `admin` | Prometheus, and the admin interface |
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
+//! | [`learn`] | what plugins use, as the configuration that allows it |
+//! | [`record`], [`replay`] | transcripts of what plugins do, and doing it again |
 //! | [`abi`], [`engines`], [`presets`] | the tables of the ABI, of the engines and of the presets, as text |
 
 pub mod abi;
@@ -27,6 +29,8 @@ mod metrics;
 pub mod net;
 mod plugins;
 pub mod presets;
+pub mod record;
+pub mod replay;
 mod rights;
 pub mod sandboxes;
 pub mod server;

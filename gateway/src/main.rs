@@ -9,6 +9,7 @@ use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 use portcullis_gateway::config::Config;
 use portcullis_gateway::inspect::Report;
+use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{Gateway, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -47,6 +48,25 @@ enum Command {
         /// Run all plugins on this engine, whatever `runtime` says; `portcullis engines` lists them.
         #[arg(long, value_name = "NAME")]
         engine: Option<String>,
+
+        #[command(flatten)]
+        record: record::Arguments,
+    },
+    /// Replay a transcript, which `serve --record` wrote, without network, and say where the plugin does something else.
+    ///
+    /// The plugin is the file beside the transcript whose name is its sha256. Exits 0 if it does what it did, 1 at the
+    /// first difference.
+    Replay {
+        /// The transcript (.jsonl).
+        file: PathBuf,
+
+        /// The engine to replay it on; the one that it was recorded on if none is named.
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
+
+        /// Another build of the plugin. Addresses differ then, so pointers are compared by what they point to.
+        #[arg(long, value_name = "WASM")]
+        plugin: Option<PathBuf>,
     },
     /// Check a configuration and start its plugins once, without listening.
     ///
@@ -148,7 +168,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(&arguments);
     let result = match &arguments.command {
-        Command::Serve { file, engine } => serve(file, engine.as_deref()),
+        Command::Serve { file, engine, record } => serve(file, engine.as_deref(), record.recording()),
+        Command::Replay { file, engine, plugin } => match replay(file, engine.as_deref(), plugin.as_deref()) {
+            Ok(false) => return ExitCode::FAILURE,
+            result => result.map(drop),
+        },
         Command::Check { file, engine } => check(file, engine.as_deref()),
         Command::Compile { plugin, output, code_cache, engine, stack } => compile(
             plugin,
@@ -176,8 +200,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
-    until_stopped(Gateway::prepare_on(Config::load(file)?, engine)?)
+fn serve(file: &PathBuf, engine: Option<&str>, recording: Option<Recording>) -> Result<(), ServeError> {
+    let mut gateway = Gateway::prepare_on(Config::load(file)?, engine)?;
+    if let Some(recording) = recording {
+        gateway.record(recording)?;
+    }
+    until_stopped(gateway)
+}
+
+/// Says whether the plugin does what it did.
+fn replay(file: &Path, engine: Option<&str>, plugin: Option<&Path>) -> Result<bool, ServeError> {
+    let (text, is_same) = portcullis_gateway::replay::replay(file, engine, plugin)?;
+    print(&text)?;
+    Ok(is_same)
 }
 
 fn learn(file: &PathBuf, output: Option<&Path>, engine: Option<&str>) -> Result<(), ServeError> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use portcullis::core::{BytecodeError, Shared};
+use portcullis::transcript::TranscriptError;
 use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, PrecompileError, SystemClock};
 use tokio::sync::watch;
 
@@ -19,8 +20,9 @@ use crate::learn::{self, Lessons};
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
 use crate::plugins::Compiler;
+use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
-use crate::worker::{self, Plan, PlannedListener, PluginFailed};
+use crate::worker::{self, Door, Plan, PlannedListener, PluginFailed};
 
 /// A configuration with its plugins compiled, ready to be served.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct Gateway {
     plan: Plan,
     metrics: Metrics,
     sandboxes: Sandboxes,
+    recording: Option<(Recording, Plan)>,
 }
 
 /// A gateway that serves.
@@ -80,6 +83,9 @@ pub enum ServeError {
         /// Why.
         error: BytecodeError,
     },
+    /// A transcript.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
     /// A thread or runtime.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -124,7 +130,7 @@ impl Gateway {
             shutdown_timeout: config.shutdown_timeout,
             shared: Shared::default(),
         };
-        Ok(Self { config, plan, metrics, sandboxes })
+        Ok(Self { config, plan, metrics, sandboxes, recording: None })
     }
 
     /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
@@ -133,6 +139,16 @@ impl Gateway {
         let lessons = learn::begin(&self.config, &mut listeners);
         self.plan.listeners = listeners.into();
         lessons
+    }
+
+    /// Records what plugins do with sampled connections, once it is served. One more worker has VMs for these.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn record(&mut self, recording: Recording) -> Result<(), ServeError> {
+        let listeners = record::listeners(&recording, &self.plan.listeners)?.into();
+        self.recording = Some((recording, Plan { listeners, ..self.plan.clone() }));
+        Ok(())
     }
 
     /// Which plugins share a VM, and which do not and why.
@@ -160,21 +176,21 @@ impl Gateway {
     /// A socket cannot be had, or a plugin does not start.
     pub fn serve(self) -> Result<Running, ServeError> {
         let (stop, stopped) = watch::channel(false);
-        let mut sockets = self.open_sockets()?;
+        let sockets = self.open_sockets()?;
         let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
         let addresses = addresses?;
         let (report, reports) = mpsc::channel();
         let mut workers = Vec::with_capacity(sockets.len());
-        for (index, sockets) in sockets.drain(..).enumerate() {
-            let (plan, stopped, report) = (self.plan.clone(), stopped.clone(), report.clone());
+        for (name, plan, doors) in self.posts(sockets) {
+            let (stopped, report) = (stopped.clone(), report.clone());
             let run = move || {
                 let started = report.clone();
-                let ended = worker::run(&plan, sockets, stopped, |result| drop(started.send(Ok(result))));
+                let ended = worker::run(&plan, doors, stopped, |result| drop(started.send(Ok(result))));
                 if let Err(error) = ended {
                     let _ = report.send(Err(error));
                 }
             };
-            let thread = std::thread::Builder::new().name(format!("worker-{index}")).stack_size(self.stack_size());
+            let thread = std::thread::Builder::new().name(name).stack_size(self.stack_size());
             workers.push(thread.spawn(run)?);
         }
         let mut running = Running { addresses, admin: None, stop, workers, admin_task: None };
@@ -207,10 +223,30 @@ impl Gateway {
         for (listener, address) in self.config.listeners.iter().zip(&running.addresses) {
             tracing::info!(listener = listener.name, %address, workers = self.config.workers, "listening");
         }
+        if let Some((recording, _)) = &self.recording {
+            let (folder, sample) = (recording.folder.display(), recording.sample);
+            tracing::info!(%folder, sample, "recording what plugins see of one in so many connections");
+        }
         if let Some(address) = running.admin {
             tracing::info!(%address, "admin interface");
         }
         Ok(running)
+    }
+
+    /// Each worker's name, plan and doors. The one that records has no sockets of its own.
+    fn posts(&self, sockets: Vec<Vec<TcpListener>>) -> Vec<(String, Plan, Vec<Door>)> {
+        let (samples, handed) = match &self.recording {
+            None => (Vec::new(), Vec::new()),
+            Some((recording, _)) => Sample::channels(recording, self.config.listeners.len()),
+        };
+        let door = |(index, socket)| Door::Socket(socket, samples.get(index).cloned());
+        let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(door).collect());
+        let named = |(index, doors)| (format!("worker-{index}"), self.plan.clone(), doors);
+        let mut posts: Vec<_> = sockets.enumerate().map(named).collect();
+        if let Some((_, plan)) = &self.recording {
+            posts.push(("recorder".to_owned(), plan.clone(), handed.into_iter().map(Door::Handed).collect()));
+        }
+        posts
     }
 
     /// What a worker's thread needs: the stack of the guests, and twice as much for the host that they call.

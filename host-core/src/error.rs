@@ -74,4 +74,15 @@ impl StartError {
     pub fn start_section(trap: &Trap) -> Self {
         Self::Trap { during: "the start section", reason: trap.to_string() }
     }
+
+    /// Why, without the functions that were running, which not every engine knows.
+    pub(crate) fn without_stack(&self) -> String {
+        match self {
+            Self::Trap { reason, .. } if reason.starts_with("trap: ") => {
+                reason.split_once(" in ").map_or(reason.as_str(), |(reason, _)| reason).to_owned()
+            }
+            Self::Trap { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
 }

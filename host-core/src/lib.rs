@@ -32,6 +32,7 @@ mod sandbox;
 mod sealed_code;
 mod shared;
 mod stream_info;
+pub mod tape;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod trap;

@@ -72,18 +72,26 @@ pub struct Budget {
     table_elements: usize,
     table_elements_left: usize,
     memory_was_refused: bool,
+    was_reset: bool,
 }
 
 impl Budget {
     pub(crate) fn new(limits: &Limits) -> Self {
         let Limits { memory, table_elements, .. } = *limits;
-        Self { memory, table_elements, table_elements_left: table_elements, memory_was_refused: false }
+        Self {
+            memory,
+            table_elements,
+            table_elements_left: table_elements,
+            memory_was_refused: false,
+            was_reset: false,
+        }
     }
 
     /// Begins anew, for a guest that is made again in place of one that is gone.
     pub fn reset(&mut self) {
         self.table_elements_left = self.table_elements;
         self.memory_was_refused = false;
+        self.was_reset = true;
     }
 
     /// Whether the memory may be `desired` bytes long. `maximum` is what the module itself allows.
@@ -103,6 +111,11 @@ impl Budget {
         let rest = rest.filter(|_| maximum.is_none_or(|maximum| desired <= maximum));
         self.table_elements_left = rest.unwrap_or(self.table_elements_left);
         rest.is_some()
+    }
+
+    /// Whether the guest has been made again since this was last asked.
+    pub(crate) fn take_was_reset(&mut self) -> bool {
+        std::mem::take(&mut self.was_reset)
     }
 
     /// Whether more memory was refused since this was last asked.

@@ -1,6 +1,9 @@
 //! Guest memory. Every bounds check of the host is in this file.
 
+use std::cell::RefCell;
+
 use crate::abi::{Errno, Status};
+use crate::tape::Notes;
 
 /// The memory of the guest that is calling, for the time of one hostcall.
 ///
@@ -10,6 +13,16 @@ use crate::abi::{Errno, Status};
 #[derive(Debug)]
 pub struct GuestMemory<'a> {
     bytes: &'a mut [u8],
+    /// The memory of a VM that is recorded. Then `bytes` is empty, so that what finds nothing there looks here, and nothing
+    /// else does.
+    noted: Option<&'a mut Noted<'a>>,
+}
+
+/// A memory of which it is noted which ranges are handed out.
+#[derive(Debug)]
+pub(crate) struct Noted<'a> {
+    pub(crate) bytes: &'a mut [u8],
+    pub(crate) notes: &'a RefCell<Notes>,
 }
 
 /// A pointer and length that do not lie inside the guest's memory.
@@ -32,21 +45,30 @@ impl<'a> GuestMemory<'a> {
     /// Wraps the whole memory of a guest.
     #[inline]
     pub fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes }
+        Self { bytes, noted: None }
+    }
+
+    /// Wraps the memory of a guest whose VM is recorded.
+    pub(crate) fn noted(noted: &'a mut Noted<'a>) -> Self {
+        Self { bytes: &mut [], noted: Some(noted) }
     }
 
     /// The bytes that the guest names.
     #[inline]
     pub fn slice(&self, pointer: i32, len: i32) -> Result<&[u8], OutOfBounds> {
-        let (start, end) = self.range(pointer, len)?;
-        self.bytes.get(start..end).ok_or(OutOfBounds)
+        match range(self.bytes.len(), pointer, len) {
+            Ok((start, end)) => self.bytes.get(start..end).ok_or(OutOfBounds),
+            Err(OutOfBounds) => self.noted.as_deref().ok_or(OutOfBounds)?.slice(pointer, len),
+        }
     }
 
     /// The bytes that the guest names, to be written.
     #[inline]
     pub fn slice_mut(&mut self, pointer: i32, len: i32) -> Result<&mut [u8], OutOfBounds> {
-        let (start, end) = self.range(pointer, len)?;
-        self.bytes.get_mut(start..end).ok_or(OutOfBounds)
+        match range(self.bytes.len(), pointer, len) {
+            Ok((start, end)) => self.bytes.get_mut(start..end).ok_or(OutOfBounds),
+            Err(OutOfBounds) => self.noted.as_deref_mut().ok_or(OutOfBounds)?.slice_mut(pointer, len),
+        }
     }
 
     /// Reads a word.
@@ -72,20 +94,40 @@ impl<'a> GuestMemory<'a> {
     /// Whether a word can be written there.
     #[inline]
     pub fn check_u32(&self, pointer: i32) -> Result<(), OutOfBounds> {
-        self.range(pointer, 4).map(drop)
+        let len = self.noted.as_ref().map_or(self.bytes.len(), |noted| noted.bytes.len());
+        range(len, pointer, 4).map(drop)
+    }
+}
+
+/// Not methods of the memory, which would have to lie in memory itself for them.
+impl Noted<'_> {
+    #[cold]
+    fn slice(&self, pointer: i32, len: i32) -> Result<&[u8], OutOfBounds> {
+        let (start, end) = range(self.bytes.len(), pointer, len)?;
+        let bytes = self.bytes.get(start..end).ok_or(OutOfBounds)?;
+        self.notes.borrow_mut().read(start, bytes);
+        Ok(bytes)
     }
 
-    #[inline]
-    fn range(&self, pointer: i32, len: i32) -> Result<(usize, usize), OutOfBounds> {
-        let start = u64::from(pointer.cast_unsigned());
-        let end = start + u64::from(len.cast_unsigned());
-        if end > u64::from(u32::MAX) {
-            return Err(OutOfBounds);
-        }
-        match (usize::try_from(start), usize::try_from(end)) {
-            (Ok(start), Ok(end)) if end <= self.bytes.len() => Ok((start, end)),
-            _ => Err(OutOfBounds),
-        }
+    #[cold]
+    fn slice_mut(&mut self, pointer: i32, len: i32) -> Result<&mut [u8], OutOfBounds> {
+        let (start, end) = range(self.bytes.len(), pointer, len)?;
+        self.notes.borrow_mut().write(start, end - start);
+        self.bytes.get_mut(start..end).ok_or(OutOfBounds)
+    }
+}
+
+/// Start and end of what the guest names, in a memory of so many bytes.
+#[inline]
+fn range(size: usize, pointer: i32, len: i32) -> Result<(usize, usize), OutOfBounds> {
+    let start = u64::from(pointer.cast_unsigned());
+    let end = start + u64::from(len.cast_unsigned());
+    if end > u64::from(u32::MAX) {
+        return Err(OutOfBounds);
+    }
+    match (usize::try_from(start), usize::try_from(end)) {
+        (Ok(start), Ok(end)) if end <= size => Ok((start, end)),
+        _ => Err(OutOfBounds),
     }
 }
 

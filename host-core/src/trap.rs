@@ -36,6 +36,9 @@ pub enum Trap {
     /// The guest called too deep.
     #[error("stack: the plugin used more stack than its limit")]
     Stack,
+    /// A hostcall ended the guest when it was recorded ([`replay`](crate::tape::replay())).
+    #[error("{0}")]
+    Told(String),
     /// WebAssembly's own rules, or an `unreachable` that a compiler put where the guest gives up.
     #[error("trap: {0}{1}")]
     Wasm(WasmTrap, CallStack),
@@ -72,6 +75,16 @@ pub enum WasmTrap {
     /// Something that one engine alone has, in its own words.
     #[error("{0}")]
     Other(String),
+}
+
+impl Trap {
+    /// Why, without the functions that were running, which not every engine knows.
+    pub(crate) fn without_stack(&self) -> String {
+        match self {
+            Self::Wasm(trap, _) => format!("trap: {trap}"),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// One function that was running.

@@ -28,6 +28,7 @@ use crate::metric::MetricTable;
 use crate::output::{Output, OutputStream};
 use crate::sandbox::SandboxKey;
 use crate::shared::{Inbox, Queue, Shared, Space, Wake};
+use crate::tape::Tape;
 use crate::trap::Trap;
 use crate::visible::Visible;
 
@@ -123,6 +124,8 @@ pub struct VmState {
     /// Callbacks of whose denial the host has been told, a bit each.
     callbacks_denied: u64,
     frame: Frame,
+    /// What records or replays what crosses its wall.
+    tape: Option<Tape>,
 }
 
 impl VmState {
@@ -154,6 +157,7 @@ impl VmState {
             denials: DenialLog::default(),
             callbacks_denied: 0,
             frame,
+            tape: None,
         }
     }
 
@@ -161,6 +165,21 @@ impl VmState {
     #[inline]
     pub fn budget(&mut self) -> &mut Budget {
         &mut self.budget
+    }
+
+    /// Puts a tape at its wall, before its guest is made.
+    pub(crate) fn set_tape(&mut self, tape: Tape) {
+        self.tape = Some(tape);
+        self.frame.look_at_all();
+    }
+
+    pub(crate) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
+    }
+
+    /// Nothing is recorded any more. Callbacks that begin from now on cost what they did without.
+    pub(crate) fn drop_tape(&mut self) {
+        self.tape = None;
     }
 
     /// The embedder's side.

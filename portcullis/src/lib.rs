@@ -11,6 +11,7 @@ mod engines;
 mod files;
 mod foreign;
 mod system_host;
+pub mod transcript;
 
 pub use code_cache::{CodeCache, CodeCacheError, CodeSource, LoadedCode, PrecompileError};
 pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines, missing_engines};

@@ -61,6 +61,7 @@ pub use listener::{Listener, TcpProxy, Tls};
 pub use plugin::{Backoff, FailurePolicy, Plugin};
 pub use route::Route;
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
+pub(crate) use size::parse_size;
 pub use vm::{Code, VmConfig};
 
 /// All that a gateway needs to know to start.

@@ -5,6 +5,14 @@ use std::ops::RangeInclusive;
 use super::document::Read;
 use super::value::{Kind, Value};
 
+/// The size that a text says, of a range of bytes.
+///
+/// # Errors
+/// What to write instead.
+pub(crate) fn parse_size(text: &str, range: &RangeInclusive<u64>) -> Result<usize, String> {
+    parse(text).and_then(|bytes| check(bytes, range))
+}
+
 /// Reads a size from one byte to 1 GiB.
 pub(super) fn read(value: &Value<'_>) -> Read<usize> {
     between(value, 1..=LARGEST)

@@ -1,7 +1,6 @@
 //! Accepting connections and handing their requests to exchanges.
 
 use std::cell::RefCell;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,44 +11,37 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::net::exec::LocalExec;
 use crate::net::io::{Facts, Stream};
 use crate::net::listen::Listener;
-use crate::worker::Context;
+use crate::record::Sample;
 use crate::worker::exchange::{Arrival, Exchange};
 use crate::worker::tcp;
+use crate::worker::{Context, Door};
 
 /// A client that has begun a head has so long to finish it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Accepts on one socket until told to stop, then lets what is in flight finish.
+/// Takes connections of one listener until told to stop, then lets what is in flight finish.
 pub(super) async fn run(
     context: Rc<Context>,
     listener: usize,
-    socket: TcpListener,
+    door: Door,
     tls: Option<Arc<ServerConfig>>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let socket = match Listener::from_std(socket) {
-        Ok(socket) => socket,
-        Err(error) => return tracing::error!(%error, "cannot use a listening socket"),
-    };
     let connections =
         Connections { context, listener, tls, graceful: GracefulShutdown::new(), tasks: RefCell::default() };
-    loop {
-        tokio::select! {
-            (tcp, _) = socket.accept() => connections.spawn(tcp),
-            _ = stop.wait_for(|stop| *stop) => break,
-        }
+    match door {
+        Door::Socket(socket, sample) => match Listener::from_std(socket) {
+            Ok(socket) => connections.accept(socket, sample, stop).await,
+            Err(error) => return tracing::error!(%error, "cannot use a listening socket"),
+        },
+        Door::Handed(handed) => connections.take(handed).await,
     }
-    // Clients whose connection the kernel has taken already must not be turned away.
-    while let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept()).await {
-        connections.spawn(tcp);
-    }
-    drop(socket);
     let limit = connections.context.shutdown_timeout;
     let Connections { graceful, tasks, .. } = connections;
     let mut tasks = tasks.into_inner();
@@ -71,6 +63,35 @@ struct Connections {
 }
 
 impl Connections {
+    async fn accept(&self, socket: Listener, sample: Option<Sample>, mut stop: watch::Receiver<bool>) {
+        let serve = |tcp| {
+            let own = match &sample {
+                None => Some(tcp),
+                Some(sample) => sample.offer(tcp),
+            };
+            own.into_iter().for_each(|tcp| self.spawn(tcp));
+        };
+        loop {
+            tokio::select! {
+                (tcp, _) = socket.accept() => serve(tcp),
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        // Clients whose connection the kernel has taken already must not be turned away.
+        while let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept()).await {
+            serve(tcp);
+        }
+    }
+
+    async fn take(&self, mut handed: mpsc::Receiver<std::net::TcpStream>) {
+        while let Some(tcp) = handed.recv().await {
+            match TcpStream::from_std(tcp) {
+                Ok(tcp) => self.spawn(tcp),
+                Err(error) => tracing::debug!(%error, "a connection is lost"),
+            }
+        }
+    }
+
     fn spawn(&self, tcp: TcpStream) {
         let (context, listener, tls) = (Rc::clone(&self.context), self.listener, self.tls.clone());
         let id = context.connections.get() + 1;

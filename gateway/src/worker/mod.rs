@@ -18,7 +18,7 @@ mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -27,11 +27,12 @@ use std::time::Duration;
 use portcullis::core::{Host, Shared, StartError, Wake};
 use portcullis::{CalloutId, Chain, ConnectionId, LoadError, PluginSpec, StreamId, Worker};
 use rustls::ServerConfig;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::config::{Cluster, Listener, Route, TcpProxy};
 use crate::host::GatewayHost;
+use crate::record::Sample;
 use crate::worker::upstream::Upstream;
 
 /// What a worker is made of; the same for all.
@@ -53,6 +54,14 @@ pub(crate) struct PlannedListener {
     pub(crate) plugins: Vec<PluginSpec>,
     /// For each route, its own plugins if it has some.
     pub(crate) route_plugins: Vec<Option<Vec<PluginSpec>>>,
+}
+
+/// Where the connections of a listener come from.
+pub(crate) enum Door {
+    /// From clients; some go on to the worker that records.
+    Socket(TcpListener, Option<Sample>),
+    /// From other workers, until all of them have stopped.
+    Handed(mpsc::Receiver<TcpStream>),
 }
 
 /// Why a worker did not start: a plugin of a chain.
@@ -118,7 +127,7 @@ pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
 /// Runs a worker until it is told to stop. `started` hears once whether its plugins did.
 pub(crate) fn run(
     plan: &Plan,
-    sockets: Vec<TcpListener>,
+    doors: Vec<Door>,
     stop: watch::Receiver<bool>,
     started: impl FnOnce(Result<(), PluginFailed>),
 ) -> std::io::Result<()> {
@@ -129,29 +138,23 @@ pub(crate) fn run(
             Err(failed) => started(Err(failed)),
             Ok(context) => {
                 started(Ok(()));
-                serve(Rc::new(context), plan, sockets, stop).await;
+                serve(Rc::new(context), plan, doors, stop).await;
             }
         }
     });
     Ok(())
 }
 
-async fn serve(context: Rc<Context>, plan: &Plan, sockets: Vec<TcpListener>, stop: watch::Receiver<bool>) {
+async fn serve(context: Rc<Context>, plan: &Plan, doors: Vec<Door>, stop: watch::Receiver<bool>) {
     let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
     let queues = tokio::task::spawn_local(pump::queues(Rc::clone(&context)));
     context.pump();
-    let listeners: Vec<_> = sockets
+    let listeners: Vec<_> = doors
         .into_iter()
         .zip(plan.listeners.iter())
         .enumerate()
-        .map(|(index, (socket, listener))| {
-            tokio::task::spawn_local(accept::run(
-                Rc::clone(&context),
-                index,
-                socket,
-                listener.tls.clone(),
-                stop.clone(),
-            ))
+        .map(|(index, (door, listener))| {
+            tokio::task::spawn_local(accept::run(Rc::clone(&context), index, door, listener.tls.clone(), stop.clone()))
         })
         .collect();
     for listener in listeners {

@@ -127,7 +127,9 @@ fn what_cannot_be_compiled_ahead_says_why() {
 fn help_is_worth_reading() {
     let output = portcullis(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
-    for word in ["serve", "check", "compile", "inspect", "engines", "abi", "presets", "quickstart.yaml", "--log"] {
+    for word in
+        ["serve", "check", "compile", "inspect", "replay", "engines", "abi", "presets", "quickstart.yaml", "--log"]
+    {
         assert!(text(&output.stdout).contains(word), "{word}");
     }
     assert_eq!(portcullis(&["--version"]).status.code(), Some(0));
@@ -135,14 +137,14 @@ fn help_is_worth_reading() {
 }
 
 /// A gateway in a process of its own.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    log: std::thread::JoinHandle<String>,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: std::thread::JoinHandle<String>,
 }
 
 /// Starts one and reads from its log where it listens.
-fn serve(config: &Path, arguments: &[&str]) -> Server {
+pub(crate) fn serve(config: &Path, arguments: &[&str]) -> Server {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.arg("serve").arg(config).args(arguments).stderr(Stdio::piped()).env_remove("RUST_LOG");
     let mut child = command.spawn().unwrap();

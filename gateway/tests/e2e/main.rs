@@ -27,6 +27,7 @@ mod policies;
 mod presets;
 mod properties;
 mod quickstart;
+mod record;
 mod rewrite;
 mod rights;
 mod routing;

@@ -27,6 +27,9 @@ impl Capabilities {
     /// No right; start functions may still run.
     pub const NONE: Self = Self { hostcalls: UNRESTRICTED_HOSTCALLS, callbacks: START_FUNCTIONS };
 
+    /// Nothing at all, not even what no set lacks: every call takes the branch that looks further.
+    pub(crate) const UNLOOKED: Self = Self { hostcalls: 0, callbacks: 0 };
+
     /// What a guest may call while the host runs its allocator. Emscripten's growth notice is among
     /// them, because an allocator that grows memory calls it.
     pub(crate) const IN_ALLOCATOR: Self = Self {

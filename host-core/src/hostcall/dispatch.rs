@@ -1,26 +1,104 @@
 //! The one door: every hostcall of every engine passes here.
 
+use std::sync::Mutex;
+
 use crate::engine::Caller;
-use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Reply, Source};
+use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Raw, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, Noted};
+use crate::tape::{self, Player, Step, Tape, Value, Watch};
 use crate::trap::Trap;
 use crate::vm_state::VmState;
 
 /// Checks the right, runs the handler, hands its reply to the guest.
+///
+/// [`look_further`] has the handler, too, so those that are called often say that they are always inlined.
 #[inline]
 pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
     id: HostcallId,
     caller: &mut C,
+    arguments: impl FnOnce() -> Vec<Value>,
     handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
-    let (memory, vm) = caller.split();
-    if !vm.capabilities().allows(id)
-        && let Some(answer) = refuse::<O>(id, vm)?
-    {
-        return Ok(answer.into_raw());
+    let (bytes, vm) = caller.split();
+    if vm.capabilities().allows(id) {
+        let reply = handler(Hostcall { memory: GuestMemory::new(bytes), vm });
+        return answer(caller, reply, None);
     }
-    let (answer, source, wanted) = match handler(Hostcall { memory: GuestMemory::new(memory), vm }) {
+    look_further(id, caller, arguments, handler)
+}
+
+/// What is not allowed at the first look: it may be refused, learned, recorded or replayed.
+#[cold]
+#[inline(never)]
+fn look_further<C: Caller + ?Sized, O: Outcome>(
+    id: HostcallId,
+    caller: &mut C,
+    arguments: impl FnOnce() -> Vec<Value>,
+    handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
+) -> Result<O::Raw, Trap> {
+    let vm = caller.state();
+    let watch = match vm.tape().cloned() {
+        None => None,
+        Some(Tape::Play(player)) => return replay::<C, O>(id, caller, &arguments(), &player),
+        Some(Tape::Record(recording)) => Some(Watch::begin(id, arguments(), &recording, vm)),
+    };
+    let refused = if vm.rights().allows(id) { Ok(None) } else { refuse::<O>(id, vm) };
+    let answer = match refused {
+        Ok(None) => {
+            let (bytes, vm) = caller.split();
+            let mut noted;
+            let memory = match &watch {
+                None => GuestMemory::new(bytes),
+                Some(watch) => {
+                    noted = Noted { bytes, notes: &watch.notes };
+                    GuestMemory::noted(&mut noted)
+                }
+            };
+            let reply = handler(Hostcall { memory, vm });
+            answer(caller, reply, watch.as_ref())
+        }
+        Ok(Some(refusal)) => Ok(refusal.into_raw()),
+        Err(trap) => Err(trap),
+    };
+    if let Some(watch) = watch {
+        watch.end(caller, &answer);
+    }
+    answer
+}
+
+/// Answers from a record, after a comparison with what the guest did then.
+fn replay<C: Caller + ?Sized, O: Outcome>(
+    id: HostcallId,
+    caller: &mut C,
+    arguments: &[Value],
+    player: &Mutex<Player>,
+) -> Result<O::Raw, Trap> {
+    if caller.state().budget().take_was_reset() {
+        tape::lock(player).rewind();
+    }
+    let (memory, _) = caller.split();
+    let step = tape::lock(player).hostcall(id, arguments, &mut GuestMemory::new(memory))?;
+    let answer = match step {
+        Step::Answer(answer) => answer,
+        Step::Allocate(places, len) => {
+            let address = allocate(caller, len, None);
+            let (memory, _) = caller.split();
+            tape::lock(player).allocated(places, address, &mut GuestMemory::new(memory))?
+        }
+    };
+    let value = answer.map_err(Trap::Told)?;
+    O::Raw::from_value(value).ok_or_else(|| tape::lock(player).bad_answer(id))
+}
+
+/// Hands a handler's reply to the guest. Inlined, or every reply would be made in memory to be looked at here.
+#[inline(always)]
+fn answer<C: Caller + ?Sized, O: Outcome>(
+    caller: &mut C,
+    reply: HostcallResult<O>,
+    watch: Option<&Watch>,
+) -> Result<O::Raw, Trap> {
+    let (answer, source, wanted) = match reply {
         Ok(Reply::Done) => return Ok(O::DONE.into_raw()),
         Ok(Reply::Answer(answer)) | Err(Failure::Answer(answer)) => return Ok(answer.into_raw()),
         Err(Failure::Trap(trap)) => return Err(trap),
@@ -36,7 +114,7 @@ pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
             (answer, Source::Reply, wanted)
         }
     };
-    let handed = hand_over(caller, source, &wanted);
+    let handed = hand_over(caller, source, &wanted, watch);
     settle(caller.state(), source, matches!(handed, Ok(true)));
     Ok(if handed? { answer } else { O::BAD_MEMORY }.into_raw())
 }
@@ -52,15 +130,27 @@ struct Wanted {
 /// place where a hostcall re-enters the guest, hence the only one where its memory may move:
 /// everything is borrowed anew after the allocation. An empty value is address 0 and length 0,
 /// without an allocation.
-fn hand_over<C: Caller + ?Sized>(caller: &mut C, source: Source, wanted: &Wanted) -> Result<bool, Trap> {
+fn hand_over<C: Caller + ?Sized>(
+    caller: &mut C,
+    source: Source,
+    wanted: &Wanted,
+    watch: Option<&Watch>,
+) -> Result<bool, Trap> {
     let Ok(len) = u32::try_from(caller.state().source_len(source)) else { return Ok(false) };
-    let address = if len == 0 || wanted.address.is_none() { 0 } else { allocate(caller, len)? };
+    let address = if len == 0 || wanted.address.is_none() { 0 } else { allocate(caller, len, watch)? };
     let copied = wanted.address.filter(|_| len != 0);
     if copied.is_some() && address == 0 {
         return Ok(false);
     }
-    let (memory, vm) = caller.split();
-    let mut memory = GuestMemory::new(memory);
+    let (bytes, vm) = caller.split();
+    let mut noted;
+    let mut memory = match watch {
+        None => GuestMemory::new(bytes),
+        Some(watch) => {
+            noted = Noted { bytes, notes: &watch.notes };
+            GuestMemory::noted(&mut noted)
+        }
+    };
     let write = |memory: &mut GuestMemory<'_>| {
         if copied.is_some() {
             let target = memory.slice_mut(address.cast_signed(), len.cast_signed()).ok()?;
@@ -86,10 +176,16 @@ fn settle(vm: &mut VmState, source: Source, handed: bool) {
     }
 }
 
-fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32) -> Result<u32, Trap> {
+fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32, watch: Option<&Watch>) -> Result<u32, Trap> {
+    if let Some(watch) = watch {
+        watch.allocates(caller, len);
+    }
     let saved = caller.state().enter_allocator();
     let address = caller.call_allocator(len);
     caller.state().leave(saved);
+    if let Some(watch) = watch {
+        watch.allocated(&address);
+    }
     address
 }
 
@@ -97,7 +193,6 @@ fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32) -> Result<u32, Trap> {
 /// the VM has started, breaks the ABI and ends, on every engine (in cpp-host on V8 alone).
 ///
 /// What a plugin uses while it is learned what it needs passes here, too: it is noted and let through.
-#[cold]
 fn refuse<O: Outcome>(id: HostcallId, vm: &mut VmState) -> Result<Option<O>, Trap> {
     if vm.learns(id) {
         return Ok(None);

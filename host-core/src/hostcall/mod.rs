@@ -12,7 +12,7 @@ mod table;
 
 use std::fmt;
 
-pub use outcome::{Failure, Float, HostcallResult, Outcome, Reply, Source, Word};
+pub use outcome::{Failure, Float, HostcallResult, Outcome, Raw, Reply, Source, Word};
 
 use crate::abi::AbiVersion;
 use crate::memory::GuestMemory;
@@ -37,6 +37,9 @@ pub struct HostcallDecl {
     pub modules: &'static [&'static str],
     /// Its import name, which is also the capability's name.
     pub name: &'static str,
+    /// Parameter names. One that begins with `ret_` says where the guest wants a result; one that ends with `_len` is the
+    /// length of what the one before it points to.
+    pub names: &'static [&'static str],
     /// Parameter types.
     pub params: &'static [ValType],
     /// Result types: none or one.
@@ -61,6 +64,7 @@ macro_rules! expand {
             id: HostcallId::$name,
             modules: &[$($module),*],
             name: stringify!($name),
+            names: &[$(stringify!($arg)),*],
             params: &[$(<$ty as WasmType>::TYPE),*],
             results: <<$ret as Outcome>::Raw as crate::wasm_type::WasmResult>::TYPES,
             since: AbiVersion::$since,
@@ -80,7 +84,7 @@ macro_rules! expand {
                 #[doc = "A trap that the engine must raise in the guest."]
                 #[inline]
                 pub fn $name<C: Caller + ?Sized>(caller: &mut C, $($arg: $ty),*) -> Result<<$ret as Outcome>::Raw, Trap> {
-                    dispatch::dispatch::<C, $ret>(HostcallId::$name, caller, |call| handlers::$handler(call, $($arg),*))
+                    dispatch::dispatch::<C, $ret>(HostcallId::$name, caller, || vec![$($arg.into()),*], |call| handlers::$handler(call, $($arg),*))
                 }
             )*
         }

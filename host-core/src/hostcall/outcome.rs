@@ -2,6 +2,7 @@
 
 use crate::abi::{BufferType, Errno, MapType, Status};
 use crate::memory::OutOfBounds;
+use crate::tape::Value;
 use crate::trap::Trap;
 
 /// How a family of hostcalls answers the guest: what success, a bad pointer and a denial look like.
@@ -13,10 +14,46 @@ pub trait Outcome: Sized {
     /// The current plugin may not call this.
     const DENIED: Self;
     /// The WebAssembly result type.
-    type Raw;
+    type Raw: Raw;
     /// The WebAssembly result.
     fn into_raw(self) -> Self::Raw;
 }
+
+/// A WebAssembly result as a value, for those who write it down.
+pub trait Raw: Sized {
+    /// The value; `None` if there is no result.
+    fn value(&self) -> Option<Value>;
+    /// The result again; `None` if the value is of another type.
+    fn from_value(value: Option<Value>) -> Option<Self>;
+}
+
+impl Raw for () {
+    fn value(&self) -> Option<Value> {
+        None
+    }
+
+    fn from_value(value: Option<Value>) -> Option<Self> {
+        value.is_none().then_some(())
+    }
+}
+
+macro_rules! raw {
+    ($($ty:ty => $variant:ident),*) => {
+        $(impl Raw for $ty {
+            fn value(&self) -> Option<Value> {
+                Some(Value::$variant(*self))
+            }
+
+            fn from_value(value: Option<Value>) -> Option<Self> {
+                match value {
+                    Some(Value::$variant(number)) => Some(number),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+raw!(i32 => I32, f64 => F64);
 
 impl Outcome for Status {
     const DONE: Self = Self::Ok;

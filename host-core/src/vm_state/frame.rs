@@ -23,8 +23,9 @@ pub(crate) struct Frame {
     granted: Capabilities,
     /// What may be called at all, as long as the guest does what it does.
     narrowed: Capabilities,
-    /// What may be called without a further look: what is granted and not narrowed, or nothing while it is learned what
-    /// the plugin needs.
+    /// What is granted and not narrowed; nothing while it is learned what the plugin needs.
+    rights: Capabilities,
+    /// What may be called without a further look: the rights, or nothing while the VM has a tape.
     in_force: Capabilities,
     restriction: Option<&'static str>,
 }
@@ -34,6 +35,8 @@ impl Frame {
     pub(super) fn before_start(config: &VmConfig, current: ContextId, callback: Option<CallbackId>) -> Self {
         let granted = config.capabilities;
         let learns = config.rules.learned().is_some();
+        let rights =
+            if learns { Capabilities::NONE } else { granted.and(Capabilities::IN_START).or(Capabilities::NONE) };
         Self {
             current,
             effective: None,
@@ -41,13 +44,15 @@ impl Frame {
             plugin: None,
             granted,
             narrowed: Capabilities::IN_START,
-            in_force: if learns {
-                Capabilities::NONE
-            } else {
-                granted.and(Capabilities::IN_START).or(Capabilities::NONE)
-            },
+            rights,
+            in_force: rights,
             restriction: Some("before the VM has started"),
         }
+    }
+
+    /// Has every call looked at, whatever is allowed.
+    pub(super) fn look_at_all(&mut self) {
+        self.in_force = Capabilities::UNLOOKED;
     }
 }
 
@@ -57,22 +62,27 @@ impl VmState {
     pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Frame {
         let root = self.contexts.root_of(context).and_then(|root| self.contexts.root(root));
         let plugin = root.map(|root| Arc::clone(&root.plugin));
-        let frame = match plugin {
+        let mut frame = match plugin {
             Some(plugin) => {
                 let learns = plugin.rules.learned().is_some();
+                let rights = if learns { Capabilities::NONE } else { plugin.capabilities };
                 Frame {
                     current: context,
                     effective: None,
                     callback: Some(callback),
                     granted: plugin.capabilities,
                     narrowed: Capabilities::ALL,
-                    in_force: if learns { Capabilities::NONE } else { plugin.capabilities },
+                    rights,
+                    in_force: rights,
                     restriction: None,
                     plugin: Some(plugin),
                 }
             }
             None => Frame::before_start(&self.config, context, Some(callback)),
         };
+        if self.tape.is_some() {
+            frame.look_at_all();
+        }
         std::mem::replace(&mut self.frame, frame)
     }
 
@@ -87,6 +97,7 @@ impl VmState {
         self.frame.current = ContextId::VM;
         self.frame.effective = None;
         self.frame.narrowed = saved.narrowed.and(Capabilities::IN_ALLOCATOR);
+        self.frame.rights = saved.rights.and(Capabilities::IN_ALLOCATOR);
         self.frame.in_force = saved.in_force.and(Capabilities::IN_ALLOCATOR);
         self.frame.restriction = Some("while the host runs the plugin's allocator");
         saved
@@ -143,10 +154,16 @@ impl VmState {
 
 /// What it may do.
 impl VmState {
-    /// The rights in force now.
+    /// What may be called now without a further look: the rights in force, or nothing while the VM is recorded or
+    /// replayed.
     #[inline]
     pub fn capabilities(&self) -> Capabilities {
         self.frame.in_force
+    }
+
+    /// The rights in force now.
+    pub(crate) fn rights(&self) -> Capabilities {
+        self.frame.rights
     }
 
     /// The rules for some of its hostcalls.
@@ -166,11 +183,14 @@ impl VmState {
         self.learned().filter(|_| may).map(|learned| learned.capability(id.decl().name)).is_some()
     }
 
-    /// Whether a callback that is not in force is called nevertheless, because it is being learned what
-    /// the plugin needs. If not, and the guest has it, that is a denial, which is told once: many plugins export
+    /// Whether a callback that is not in force is called nevertheless, because the VM has a tape, or it is being learned
+    /// what the plugin needs. If not, and the guest has it, that is a denial, which is told once: many plugins export
     /// all callbacks that there are and do nothing in most.
     #[cold]
     pub(crate) fn lets_through(&mut self, id: CallbackId) -> bool {
+        if self.frame.rights.allows_callback(id) {
+            return true;
+        }
         if !self.config.exports.allows_callback(id) || id.is_start_function() {
             return false;
         }

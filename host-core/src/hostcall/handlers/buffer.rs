@@ -11,7 +11,7 @@ use crate::vm_state::Buffer;
 
 /// A part of a buffer (spec: `proxy_get_buffer_bytes`). A start past the end, or length 0, is an
 /// empty value.
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn get_buffer_bytes(
     call: Hostcall<'_>,
     buffer: i32,

@@ -10,7 +10,7 @@ use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard
 /// The first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`,
 /// and in ABI 0.1.0 an empty value. A map that is not there is `BadArgument`, while logging as an
 /// absent name. So is a header that the plugin's rules hide.
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn get_header_map_value(
     call: Hostcall<'_>,
     map: i32,
@@ -93,7 +93,7 @@ pub(in crate::hostcall) fn remove_header_map_value(
 ///
 /// differs: the spec has `BadArgument` for a map that is not there; deployed hosts answer an empty
 /// map, and SDKs rely on it.
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn get_header_map_pairs(
     call: Hostcall<'_>,
     map: i32,

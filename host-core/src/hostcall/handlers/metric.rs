@@ -46,7 +46,7 @@ pub(in crate::hostcall) fn define_metric(
 
 /// Adds to a counter or gauge (spec: `proxy_increment_metric`). A counter only grows: 0 and less
 /// is `BadArgument`, as for a histogram.
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn increment_metric(call: Hostcall<'_>, metric: i32, delta: i64) -> HostcallResult {
     let id = metric.cast_unsigned();
     let metric_type = type_of(id)?;
@@ -62,7 +62,7 @@ pub(in crate::hostcall) fn increment_metric(call: Hostcall<'_>, metric: i32, del
 ///
 /// differs: the spec says that a counter is set; deployed hosts add to it, and so does this one
 /// ([`Compatibility`](crate::Compatibility) chooses).
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn record_metric(call: Hostcall<'_>, metric: i32, value: i64) -> HostcallResult {
     let id = metric.cast_unsigned();
     type_of(id).map_err(|_| Status::NotFound)?;

@@ -4,7 +4,7 @@ use crate::action::Action;
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
 
 /// Nanoseconds since the Unix epoch (spec: `proxy_get_current_time_nanoseconds`).
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn get_current_time_nanoseconds(mut call: Hostcall<'_>, ret_time: i32) -> HostcallResult {
     call.memory.write_u64(ret_time, call.vm.host.wall_clock())?;
     Ok(Reply::Done)

@@ -6,13 +6,13 @@ use crate::memory::GuestMemory;
 use crate::trap::Trap;
 
 /// Whether two threads are the same one (Emscripten).
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn pthread_equal(_: Hostcall<'_>, a: i32, b: i32) -> HostcallResult<Word> {
     Ok(Reply::Answer(Word((a == b).into())))
 }
 
 /// Memory has grown (Emscripten); the host looks at it anew in any case.
-#[inline]
+#[inline(always)]
 pub(in crate::hostcall) fn emscripten_notify_memory_growth(_: Hostcall<'_>, _memory: i32) -> HostcallResult<()> {
     Ok(Reply::Done)
 }

@@ -1,0 +1,59 @@
+//! The options of `serve` that begin with `--record`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use portcullis::transcript::Redaction;
+
+use super::Recording;
+use crate::config::parse_size;
+
+/// What `serve` is told to record, as options of a command.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Write transcripts of what the plugins do into this folder: all callbacks and hostcalls with their bytes.
+    ///
+    /// One more worker serves the connections that are recorded, with VMs of its own; the others pay nothing.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+
+    /// Record one in so many connections.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), requires = "record")]
+    record_sample: u64,
+
+    /// The most bytes of one transcript; its VM goes on unrecorded then.
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = record_limit, requires = "record")]
+    record_limit: usize,
+
+    /// The most transcripts; there is one for each VM.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "record")]
+    record_files: usize,
+
+    /// The headers whose values are replaced by asterisks, wherever they come up; `-` for none.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_values_t = Redaction::DEFAULT.iter().map(|name| (*name).to_owned()),
+        requires = "record"
+    )]
+    record_redact: Vec<String>,
+}
+
+impl Arguments {
+    /// The same as plain data, if there is something to be recorded.
+    pub fn recording(&self) -> Option<Recording> {
+        let names = self.record_redact.iter().map(String::as_str).map(str::trim).filter(|name| *name != "-");
+        Some(Recording {
+            folder: self.record.clone()?,
+            sample: self.record_sample,
+            limit: self.record_limit,
+            files: self.record_files,
+            redaction: Redaction::new(names),
+        })
+    }
+}
+
+fn record_limit(text: &str) -> Result<usize, String> {
+    parse_size(text, &((4 << 10)..=(1 << 40)))
+}

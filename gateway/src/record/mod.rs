@@ -1,0 +1,117 @@
+//! `serve --record`: transcripts of what plugins do with sampled connections.
+
+mod arguments;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use arguments::Arguments;
+use portcullis::transcript::{Folder, Redaction, Settings, recorded};
+use portcullis::{Module, PluginSpec};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::server::ServeError;
+use crate::worker::PlannedListener;
+
+/// What is recorded, and where.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// The folder of the transcripts; made if it is not there.
+    pub folder: PathBuf,
+    /// One in so many connections is recorded, the first among them.
+    pub sample: u64,
+    /// The most bytes of one transcript.
+    pub limit: usize,
+    /// The most transcripts that are begun.
+    pub files: usize,
+    /// The headers whose values are hidden.
+    pub redaction: Redaction,
+}
+
+/// The listeners again, with the VMs of all their plugins recorded.
+///
+/// # Errors
+/// The folder cannot be made.
+pub(crate) fn listeners(
+    recording: &Recording,
+    listeners: &[PlannedListener],
+) -> Result<Vec<PlannedListener>, ServeError> {
+    let trouble = |path: &Path, error: &std::io::Error| {
+        tracing::warn!(path = %path.display(), %error, "a transcript cannot be written");
+    };
+    let path = recording.folder.clone();
+    let folder = Folder::open(&path, recording.files, Arc::new(trouble)).map_err(|error| ServeError::File {
+        operation: "create the folder",
+        path,
+        error,
+    })?;
+    let settings =
+        Settings { outputs: Arc::new(folder), redaction: recording.redaction.clone(), limit: recording.limit };
+    let mut modules: HashMap<(*const Module, String), Arc<Module>> = HashMap::new();
+    let mut wrap = |spec: &mut PluginSpec| -> Result<(), ServeError> {
+        let name = if spec.plugin.vm_id.is_empty() { &spec.plugin.name } else { &spec.plugin.vm_id };
+        let key = (Arc::as_ptr(&spec.module), name.clone());
+        let module = match modules.get(&key) {
+            Some(module) => Arc::clone(module),
+            None => {
+                let module = recorded(&spec.module, name, &settings)
+                    .map_err(|error| ServeError::Io(std::io::Error::other(error)))?;
+                Arc::clone(modules.entry(key).or_insert_with(|| Arc::new(module)))
+            }
+        };
+        spec.module = module;
+        Ok(())
+    };
+    let mut listeners = listeners.to_vec();
+    for listener in &mut listeners {
+        let routes = listener.route_plugins.iter_mut().flatten().flatten();
+        listener.plugins.iter_mut().chain(routes).try_for_each(&mut wrap)?;
+    }
+    Ok(listeners)
+}
+
+/// Where sampled connections of a listener go: to the worker whose VMs are recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    every: u64,
+    /// How many connections there were, on all workers and listeners.
+    count: Arc<AtomicU64>,
+    to: mpsc::Sender<std::net::TcpStream>,
+}
+
+/// How many connections may wait for the recording worker. What finds no place is served unrecorded.
+const WAITING: usize = 256;
+
+impl Sample {
+    /// For each listener where its connections go, and where they come from.
+    pub(crate) fn channels(
+        recording: &Recording,
+        listeners: usize,
+    ) -> (Vec<Self>, Vec<mpsc::Receiver<std::net::TcpStream>>) {
+        let (every, count) = (recording.sample.max(1), Arc::<AtomicU64>::default());
+        let channel = |_| {
+            let (to, from) = mpsc::channel(WAITING);
+            (Self { every, count: Arc::clone(&count), to }, from)
+        };
+        (0..listeners).map(channel).unzip()
+    }
+
+    /// Hands over a connection if it is its turn; gives it back if not.
+    pub(crate) fn offer(&self, connection: TcpStream) -> Option<TcpStream> {
+        if !self.count.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every) {
+            return Some(connection);
+        }
+        let Ok(place) = self.to.try_reserve() else {
+            tracing::debug!("the recording worker is busy; a connection is not recorded");
+            return Some(connection);
+        };
+        match connection.into_std() {
+            Ok(connection) => place.send(connection),
+            Err(error) => tracing::debug!(%error, "a connection is lost"),
+        }
+        None
+    }
+}

@@ -1,0 +1,202 @@
+use std::fmt;
+
+use crate::callback::CallbackId;
+use crate::hostcall::HostcallId;
+
+/// A number that crosses the wall.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// An `i32`.
+    I32(i32),
+    /// An `i64`.
+    I64(i64),
+    /// An `f64`.
+    F64(f64),
+}
+
+/// Bytes of guest memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where they begin.
+    pub address: u32,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What a hostcall answered: its result, if it has one, or the trap that it raised, in words.
+pub type Answer = Result<Option<Value>, String>;
+
+/// One thing that crossed the wall.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The guest was made, and its start section ended: well, or by a trap.
+    Instantiated(Result<(), String>),
+    /// The host called the guest.
+    Callback {
+        /// Which callback.
+        id: CallbackId,
+        /// With which arguments.
+        arguments: Vec<i32>,
+    },
+    /// The callback ended: with a result, if it has one, or by a trap.
+    Returned(Result<Option<i32>, String>),
+    /// The guest called the host.
+    Hostcall {
+        /// Which hostcall.
+        id: HostcallId,
+        /// With which arguments.
+        arguments: Vec<Value>,
+        /// What the host read of its memory.
+        reads: Vec<Span>,
+        /// What the host wrote to its memory.
+        writes: Vec<Span>,
+        /// What followed.
+        then: Then,
+    },
+    /// The guest's allocator, which a hostcall ran, has ended, and so has the hostcall.
+    Allocated {
+        /// The address that it gave.
+        address: Result<u32, String>,
+        /// What the host wrote to the guest's memory since.
+        writes: Vec<Span>,
+        /// What the hostcall answered.
+        answer: Answer,
+    },
+}
+
+/// What follows when a hostcall has read its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Then {
+    /// It answers.
+    Answer(Answer),
+    /// It runs the guest's allocator for so many bytes. What that calls follows, and then [`Event::Allocated`].
+    Allocate(u32),
+}
+
+/// Numbers are equal if their bits are; of NaN there is one, because engines differ in its bits.
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::I32(one), Self::I32(another)) => one == another,
+            (Self::I64(one), Self::I64(another)) => one == another,
+            (Self::F64(one), Self::F64(another)) => {
+                one.to_bits() == another.to_bits() || one.is_nan() && another.is_nan()
+            }
+            _ => false,
+        }
+    }
+}
+
+macro_rules! from {
+    ($($ty:ty => $variant:ident),*) => {
+        $(impl From<$ty> for Value {
+            fn from(number: $ty) -> Self {
+                Self::$variant(number)
+            }
+        })*
+    };
+}
+from!(i32 => I32, i64 => I64, f64 => F64);
+
+impl Value {
+    /// The number as an address, if it can be one.
+    pub(crate) fn address(self) -> Option<u32> {
+        match self {
+            Self::I32(number) => Some(number.cast_unsigned()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::I32(number) => number.fmt(f),
+            Self::I64(number) => number.fmt(f),
+            Self::F64(number) => write!(f, "{number:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instantiated(Ok(())) => f.write_str("the start section ended"),
+            Self::Instantiated(Err(trap)) => write!(f, "the start section failed: {trap}"),
+            Self::Callback { id, arguments } => {
+                let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+                write!(f, "the host calls {id}({})", arguments.join(", "))
+            }
+            Self::Returned(Ok(None)) => f.write_str("the callback returns"),
+            Self::Returned(Ok(Some(result))) => write!(f, "the callback returns {result}"),
+            Self::Returned(Err(trap)) => write!(f, "the callback ends: {trap}"),
+            Self::Hostcall { id, arguments, reads, then, .. } => {
+                Call { id: *id, arguments, reads }.fmt(f)?;
+                match then {
+                    Then::Answer(answer) => write_answer(f, answer),
+                    Then::Allocate(len) => write!(f, ", which allocates {len} bytes"),
+                }
+            }
+            Self::Allocated { address: Ok(address), writes, answer } => {
+                write!(f, "the allocator gives {address}")?;
+                if let Some(handed) = writes.iter().find(|span| span.address == *address) {
+                    write!(f, " for {}", shown(&handed.bytes))?;
+                }
+                write_answer(f, answer)
+            }
+            Self::Allocated { address: Err(trap), .. } => write!(f, "the allocator ends: {trap}"),
+        }
+    }
+}
+
+/// A hostcall as its author would write it: bytes in the place of pointer and length.
+pub(super) struct Call<'a> {
+    pub(super) id: HostcallId,
+    pub(super) arguments: &'a [Value],
+    pub(super) reads: &'a [Span],
+}
+
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.id)?;
+        let mut separator = "";
+        let mut arguments = self.id.decl().names.iter().zip(self.arguments).peekable();
+        while let Some((name, value)) = arguments.next() {
+            write!(f, "{separator}{name}: ")?;
+            separator = ", ";
+            let len = arguments.peek().filter(|(next, _)| is_length_of(next, name)).and_then(|(_, len)| len.address());
+            let is_meant =
+                |span: &&Span| Some(span.address) == value.address() && u32::try_from(span.bytes.len()).ok() == len;
+            match self.reads.iter().find(is_meant) {
+                Some(span) => {
+                    f.write_str(&shown(&span.bytes))?;
+                    arguments.next();
+                }
+                None => write!(f, "{value}")?,
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+fn write_answer(f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
+    match answer {
+        Ok(None) => Ok(()),
+        Ok(Some(value)) => write!(f, " -> {value}"),
+        Err(trap) => write!(f, ", which ends the plugin: {trap}"),
+    }
+}
+
+/// Whether a parameter is the length of the one before it.
+pub(super) fn is_length_of(name: &str, of: &str) -> bool {
+    name.strip_suffix("_len") == Some(of)
+}
+
+/// Bytes as text, cut where they are too long to be read.
+fn shown(bytes: &[u8]) -> String {
+    const LONGEST: usize = 200;
+    match bytes.get(..LONGEST) {
+        Some(start) if bytes.len() > LONGEST => format!("\"{}\"... ({} bytes)", start.escape_ascii(), bytes.len()),
+        _ => format!("\"{}\"", bytes.escape_ascii()),
+    }
+}

@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use super::{Tape, lock};
+use crate::callback::CallbackId;
+use crate::engine::Guest;
+use crate::trap::Trap;
+use crate::vm_state::VmState;
+
+/// A guest whose callbacks are recorded.
+pub(super) struct Recorded {
+    pub(super) guest: Box<dyn Guest>,
+}
+
+impl Recorded {
+    fn call<R: Returns>(
+        &mut self,
+        id: CallbackId,
+        arguments: &[i32],
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<R>, Trap> {
+        let Some(Tape::Record(recording)) = self.guest.state().tape().cloned() else { return call(&mut *self.guest) };
+        lock(&recording).callback(id, arguments.to_vec());
+        let result = call(&mut *self.guest);
+        let outcome = match &result {
+            Ok(None) => None,
+            Ok(Some(returned)) => Some(Ok(returned.number())),
+            Err(trap) => Some(Err(trap.without_stack())),
+        };
+        let mut recording = lock(&recording);
+        recording.returned(outcome);
+        if recording.is_over() {
+            self.guest.state().drop_tape();
+        }
+        result
+    }
+}
+
+/// What a callback returns: nothing or a number.
+trait Returns {
+    fn number(&self) -> Option<i32>;
+}
+
+impl Returns for () {
+    fn number(&self) -> Option<i32> {
+        None
+    }
+}
+
+impl Returns for i32 {
+    fn number(&self) -> Option<i32> {
+        Some(*self)
+    }
+}
+
+macro_rules! guest {
+    ($( $method:ident = $export:literal($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident; )*) => {
+        impl Guest for Recorded {
+            fn state(&mut self) -> &mut VmState {
+                self.guest.state()
+            }
+
+            fn set_deadline(&mut self, deadline: Duration) {
+                self.guest.set_deadline(deadline);
+            }
+
+            fn memory_size(&mut self) -> usize {
+                self.guest.memory_size()
+            }
+
+            $(
+                fn $method(&mut self, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
+                    self.call(CallbackId::$method, &[$($arg),*], |guest| guest.$method($($arg),*))
+                }
+            )*
+        }
+
+        /// Calls a callback by its id: its result, or `None` if the guest does not have it, or if these are not as many
+        /// arguments as it takes.
+        pub(super) fn call(guest: &mut dyn Guest, id: CallbackId, arguments: &[i32]) -> Result<Option<Option<i32>>, Trap> {
+            match id {
+                $(
+                    CallbackId::$method => {
+                        let &[$($arg),*] = arguments else { return Ok(None) };
+                        Ok(guest.$method($($arg),*)?.map(|returned| returned.number()))
+                    }
+                )*
+            }
+        }
+    };
+}
+crate::for_each_callback!(guest);

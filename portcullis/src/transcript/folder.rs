@@ -1,0 +1,106 @@
+//! A folder of transcripts, private to its user.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::recorder::{Outputs, Subject};
+
+/// Hears of a file that cannot be written.
+pub type Trouble = Arc<dyn Fn(&Path, &io::Error) + Send + Sync>;
+
+/// Keeps transcripts as `NAME.NUMBER.jsonl`, and the code of each as `SHA256.wasm`. Files that are there are never written
+/// over.
+pub struct Folder {
+    path: PathBuf,
+    /// How many transcripts it still takes.
+    left: AtomicUsize,
+    trouble: Trouble,
+}
+
+impl Folder {
+    /// Opens a folder, which is made if it is not there; then its user alone may enter it. It takes so many transcripts.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(path: &Path, transcripts: usize, trouble: Trouble) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Ok(Self { path: path.to_owned(), left: AtomicUsize::new(transcripts), trouble })
+    }
+
+    fn create(&self, name: &str) -> io::Result<(PathBuf, File)> {
+        /// A name and its number, and nothing that would lead out of the folder.
+        const LONGEST: usize = 100;
+        let is_fine = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let name: String = name.chars().map(|c| if is_fine(&c) { c } else { '_' }).take(LONGEST).collect();
+        let name = if name.is_empty() { "plugin" } else { name.as_str() };
+        let mut number = 0_u32;
+        loop {
+            let path = self.path.join(format!("{name}.{number}.jsonl"));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => number = number.saturating_add(1),
+                result => return result.map(|file| (path, file)),
+            }
+        }
+    }
+}
+
+impl Outputs for Folder {
+    fn open(&self, subject: &Subject) -> Option<Box<dyn Write + Send>> {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()?;
+        match keep_code(&self.path, subject).and_then(|()| self.create(&subject.name)) {
+            Ok((path, file)) => Some(Box::new(Told { file, path, trouble: Arc::clone(&self.trouble), is_told: false })),
+            Err(error) => {
+                (self.trouble)(&self.path, &error);
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Folder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Folder").field("path", &self.path).field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// Puts the code into a folder, if it is not there yet.
+pub(super) fn keep_code(folder: &Path, subject: &Subject) -> io::Result<()> {
+    let path = folder.join(format!("{}.wasm", subject.sha256));
+    if path.exists() {
+        return Ok(());
+    }
+    // Another thread may do the same: whoever is last puts the same in its place.
+    let part = folder.join(format!("{}.{:?}.part", subject.sha256, std::thread::current().id()));
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+    let written = written.and_then(|mut file| file.write_all(&subject.code));
+    written.and_then(|()| std::fs::rename(&part, &path))
+}
+
+/// A file whose first error is told.
+pub(super) struct Told {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) trouble: Trouble,
+    pub(super) is_told: bool,
+}
+
+impl Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        if let Err(error) = &written
+            && error.kind() != ErrorKind::Interrupted
+            && !std::mem::replace(&mut self.is_told, true)
+        {
+            (self.trouble)(&self.path, error);
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

@@ -1,0 +1,215 @@
+//! Reading a transcript, and replaying it.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use portcullis_core::tape::{End, Event, Replay, Report, replay};
+use portcullis_core::{Bytecode, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, Plugin, VmConfig};
+
+use super::FORMAT;
+use super::error::TranscriptError;
+use super::line::{Header, Line};
+use super::recorder::sha256;
+use crate::engines::EngineInfo;
+
+/// The longest line. An event is as large as what a hostcall hands over, which may be a body.
+const LONGEST_LINE: u64 = 256 << 20;
+/// The most bytes of code.
+const LARGEST_CODE: u64 = 1 << 30;
+
+/// A transcript that is about to be replayed. It is read as it is played, a line at a time.
+#[derive(Debug)]
+pub struct Transcript {
+    path: PathBuf,
+    header: Header,
+    lines: BufReader<File>,
+}
+
+/// What came of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The report; its end is never [`End::Unreadable`].
+    pub report: Report,
+    /// The transcript ended because it was full.
+    pub was_full: bool,
+    /// Another build than the recorded one was played.
+    pub is_other_build: bool,
+}
+
+impl Transcript {
+    /// Opens a transcript and reads its first line.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none, or is of another version of the format.
+    pub fn open(path: &Path) -> Result<Self, TranscriptError> {
+        let path = path.to_owned();
+        let (lines, first) = match File::open(&path).and_then(|file| {
+            let mut lines = BufReader::new(file);
+            let first = next_line(&mut lines)?;
+            Ok((lines, first))
+        }) {
+            Ok(opened) => opened,
+            Err(error) => return Err(TranscriptError::Io { path, error }),
+        };
+        let no_transcript = |why: String| TranscriptError::Header { path: path.clone(), why };
+        let first = match first {
+            Next::Line(line) => line,
+            Next::End => return Err(no_transcript("it is empty".to_owned())),
+            Next::Bad(why) => return Err(no_transcript(why)),
+        };
+        let json: serde_json::Value =
+            serde_json::from_slice(&first).map_err(|error| no_transcript(error.to_string()))?;
+        match json.get("transcript").and_then(serde_json::Value::as_u64) {
+            Some(version) if version == u64::from(FORMAT) => {}
+            Some(version) => {
+                let by = json.get("portcullis").and_then(serde_json::Value::as_str).unwrap_or("a later one");
+                return Err(TranscriptError::Format { path, version, by: by.to_owned() });
+            }
+            None => return Err(no_transcript("it does not begin with the version of its format".to_owned())),
+        }
+        let header = serde_json::from_value(json).map_err(|error| no_transcript(error.to_string()))?;
+        Ok(Self { path, header, lines })
+    }
+
+    /// The engine that it was recorded on.
+    pub fn engine(&self) -> &str {
+        &self.header.engine
+    }
+
+    /// Replays it on an engine, with the code beside the transcript or with another build of the plugin.
+    ///
+    /// # Errors
+    /// The code or a line cannot be read, or the engine cannot run the code.
+    pub fn replay(self, engine: &EngineInfo, plugin: Option<&Path>) -> Result<Replayed, TranscriptError> {
+        let (code_path, wasm) = self.code(plugin)?;
+        let is_other_build = sha256(&wasm) != self.header.sha256;
+        let bytecode = Bytecode::judge(&wasm).map_err(|error| TranscriptError::Refused { path: code_path, error })?;
+        let limits = self.header.limits.limits();
+        let settings = EngineSettings::from(&limits);
+        let module = engine.start(&settings)?.load(&bytecode)?;
+        let how = Replay { is_moved: is_other_build, is_redacted: !self.header.redacted.is_empty() };
+        let config = VmConfig { limits, ..VmConfig::new(bytecode.abi) };
+        let was_full = Arc::new(AtomicBool::new(false));
+        let events = Events { lines: self.lines, was_full: Arc::clone(&was_full), is_over: false };
+        // What a worker's thread has: the stack of the guest, and more for the host that it calls.
+        let stack = (1 << 20) + 3 * settings.stack;
+        let run = || replay(&*module, config, Box::new(Nobody), Box::new(events), how);
+        let report = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, run)?;
+            thread.join().map_err(|_| io::Error::other("it ended by a panic"))
+        });
+        let report = report.map_err(TranscriptError::Thread)?;
+        match report.end {
+            // The first line is no event.
+            End::Unreadable(why) => Err(TranscriptError::Line { path: self.path, line: report.events + 2, why }),
+            _ => Ok(Replayed { report, was_full: was_full.load(Ordering::Relaxed), is_other_build }),
+        }
+    }
+
+    fn code(&self, plugin: Option<&Path>) -> Result<(PathBuf, Vec<u8>), TranscriptError> {
+        let read = |path: &Path| {
+            let mut code = Vec::new();
+            File::open(path).and_then(|file| file.take(LARGEST_CODE).read_to_end(&mut code)).map(|_| code)
+        };
+        if let Some(path) = plugin {
+            let code = read(path).map_err(|error| TranscriptError::Io { path: path.to_owned(), error })?;
+            return Ok((path.to_owned(), code));
+        }
+        let digest = &self.header.sha256;
+        if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let why = format!("{digest:?} is no sha256");
+            return Err(TranscriptError::Header { path: self.path.clone(), why });
+        }
+        let beside = self.path.with_file_name(format!("{digest}.wasm"));
+        let code = match read(&beside) {
+            Ok(code) => code,
+            Err(error) => return Err(TranscriptError::NoCode { path: self.path.clone(), code: beside, error }),
+        };
+        match sha256(&code) {
+            found if found == *digest => Ok((beside, code)),
+            found => Err(TranscriptError::OtherCode { path: beside, found }),
+        }
+    }
+}
+
+/// The events of a transcript.
+struct Events {
+    lines: BufReader<File>,
+    was_full: Arc<AtomicBool>,
+    is_over: bool,
+}
+
+impl Iterator for Events {
+    type Item = Result<Event, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let event = match next_line(&mut self.lines) {
+            Ok(Next::Line(line)) => {
+                serde_json::from_slice::<Line>(&line).map_err(|error| error.to_string()).and_then(Line::event)
+            }
+            Ok(Next::End) => {
+                self.is_over = true;
+                return None;
+            }
+            Ok(Next::Bad(why)) => Err(why),
+            Err(error) => Err(error.to_string()),
+        };
+        if matches!(event, Ok(None)) {
+            self.was_full.store(true, Ordering::Relaxed);
+        }
+        self.is_over = !matches!(event, Ok(Some(_)));
+        event.transpose()
+    }
+}
+
+enum Next {
+    Line(Vec<u8>),
+    End,
+    Bad(String),
+}
+
+fn next_line(lines: &mut impl BufRead) -> io::Result<Next> {
+    let mut line = Vec::new();
+    lines.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    Ok(match line.last() {
+        None => Next::End,
+        Some(b'\n') => Next::Line(line),
+        Some(_) if line.len() as u64 == LONGEST_LINE => Next::Bad(format!("it is longer than {LONGEST_LINE} bytes")),
+        Some(_) => Next::Bad("it is cut short: the file is not complete".to_owned()),
+    })
+}
+
+/// The world around a guest that is replayed: there is none.
+struct Nobody;
+
+impl Host for Nobody {
+    fn log(&mut self, _: &LogRecord<'_>) {}
+
+    fn log_level(&self) -> LogLevel {
+        LogLevel::Critical
+    }
+
+    fn wall_clock(&self) -> u64 {
+        0
+    }
+
+    fn monotonic_clock(&self) -> u64 {
+        0
+    }
+
+    fn random(&mut self, _: &mut [u8]) {}
+
+    fn has_upstream(&self, _: &str) -> bool {
+        false
+    }
+
+    fn define_metric(&mut self, _: &Plugin, _: MetricType, _: &str) -> Option<Arc<dyn Metric>> {
+        None
+    }
+}

@@ -1,0 +1,247 @@
+//! What is made unrecognizable in a transcript: the values of some headers, wherever they come up.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_core::HostcallId;
+use portcullis_core::tape::{Event, Span, Then, Value};
+
+use super::pairs;
+use super::secrets::Secrets;
+
+/// The names of headers whose values are not to be written down. Clones share what they have seen, so that a value that
+/// one VM got as a header is hidden when another finds it in shared data.
+///
+/// A value is known from when it first crosses the wall with its name: in a header map, as the value of one header, or as
+/// a property. From then on asterisks stand for it everywhere, and for its parts of 8 bytes and more (`;`, `,`, `=`, `"` and
+/// spaces part it). Values shorter than 6 bytes are hidden at their header alone. What is derived from a value, such as
+/// decoded base64 or a digest, is not found, and neither is a value in a body before it was seen as a header.
+#[derive(Clone, Debug)]
+pub struct Redaction {
+    names: Arc<[String]>,
+    secrets: Arc<Mutex<Secrets>>,
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT.iter().copied())
+    }
+}
+
+impl Redaction {
+    /// The names that are taken where nobody gives any.
+    pub const DEFAULT: &'static [&'static str] = &["authorization", "cookie", "set-cookie", "proxy-authorization"];
+
+    /// Hides the values of these headers. Case does not matter.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names = names.into_iter().map(str::to_ascii_lowercase).filter(|name| !name.is_empty()).collect();
+        Self { names, secrets: Arc::default() }
+    }
+
+    /// The names, in lower case.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn is_named(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Redacts the events of one VM.
+#[derive(Debug)]
+pub(super) struct Redactor {
+    redaction: Redaction,
+    /// For each hostcall whose allocator runs, whether its answer is a secret.
+    waiting: Vec<bool>,
+}
+
+impl Redactor {
+    pub(super) fn new(redaction: Redaction) -> Self {
+        Self { redaction, waiting: Vec::new() }
+    }
+
+    /// Hides what must not be seen; says whether all of it could be remembered.
+    pub(super) fn redact(&mut self, event: &mut Event) -> bool {
+        if self.redaction.names.is_empty() {
+            return true;
+        }
+        let mut all = true;
+        match event {
+            Event::Hostcall { id, arguments, reads, writes, then } => {
+                let is_secret = self.names_a_secret(*id, arguments, reads);
+                if matches!(then, Then::Allocate(_)) {
+                    self.waiting.push(is_secret);
+                }
+                if is_secret && let Some(at) = argument(*id, arguments, "value") {
+                    all &= self.hide_at(at, reads);
+                }
+                all &= self.hide_maps(reads) & self.hide_maps(writes);
+                self.hide_known(reads.iter_mut().chain(writes).map(|span| &mut span.bytes));
+                if let Then::Answer(Err(trap)) = then {
+                    self.hide_in(trap);
+                }
+            }
+            Event::Allocated { address, writes, answer } => {
+                let is_secret = self.waiting.pop().unwrap_or(false);
+                if let (true, Ok(address)) = (is_secret, &*address) {
+                    all &= self.hide_at(*address, writes);
+                }
+                all &= self.hide_maps(writes);
+                self.hide_known(writes.iter_mut().map(|span| &mut span.bytes));
+                for trap in address.as_mut().err().into_iter().chain(answer.as_mut().err()) {
+                    self.hide_in(trap);
+                }
+            }
+            Event::Returned(Err(trap)) | Event::Instantiated(Err(trap)) => self.hide_in(trap),
+            _ => {}
+        }
+        all
+    }
+
+    /// Whether a hostcall asks for a header that is to be hidden, or gives one.
+    fn names_a_secret(&self, id: HostcallId, arguments: &[Value], reads: &[Span]) -> bool {
+        let read = |name| {
+            let at = argument(id, arguments, name);
+            reads.iter().find(|span| Some(span.address) == at).map_or(&[][..], |span| &span.bytes)
+        };
+        match id {
+            HostcallId::proxy_get_header_map_value
+            | HostcallId::proxy_add_header_map_value
+            | HostcallId::proxy_replace_header_map_value => self.redaction.is_named(read("key")),
+            HostcallId::proxy_get_property | HostcallId::proxy_set_property => {
+                read("path").split(|byte| *byte == 0).any(|part| self.redaction.is_named(part))
+            }
+            _ => false,
+        }
+    }
+
+    /// Hides the whole of what lies at an address.
+    fn hide_at(&self, address: u32, spans: &mut [Span]) -> bool {
+        let span = spans.iter_mut().find(|span| span.address == address);
+        span.is_none_or(|span| self.hide(&mut span.bytes))
+    }
+
+    /// Hides values in header maps.
+    fn hide_maps(&self, spans: &mut [Span]) -> bool {
+        spans.iter_mut().all(|span| {
+            let entries = pairs::entries(&span.bytes).unwrap_or_default();
+            let named =
+                |range: &Range<usize>| span.bytes.get(range.clone()).is_some_and(|name| self.redaction.is_named(name));
+            let secret: Vec<_> = entries.into_iter().filter(|(name, _)| named(name)).map(|(_, value)| value).collect();
+            secret.into_iter().all(|value| span.bytes.get_mut(value).is_none_or(|value| self.hide(value)))
+        })
+    }
+
+    /// Remembers a value and hides it.
+    fn hide(&self, value: &mut [u8]) -> bool {
+        let mut secrets = self.redaction.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = secrets.learn(value);
+        value.fill(b'*');
+        is_known
+    }
+
+    fn hide_known<'a>(&self, all: impl Iterator<Item = &'a mut Vec<u8>>) {
+        let secrets = self.redaction.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        all.for_each(|bytes| secrets.hide(bytes));
+    }
+
+    fn hide_in(&self, text: &mut String) {
+        let mut bytes = std::mem::take(text).into_bytes();
+        self.hide_known(std::iter::once(&mut bytes));
+        *text = String::from_utf8_lossy(&bytes).into_owned();
+    }
+}
+
+/// An argument that is an address, by its name.
+fn argument(id: HostcallId, arguments: &[Value], name: &str) -> Option<u32> {
+    let index = id.decl().names.iter().position(|known| *known == name)?;
+    match arguments.get(index) {
+        Some(Value::I32(address)) => Some(address.cast_unsigned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(address: u32, bytes: &[u8]) -> Span {
+        Span { address, bytes: bytes.to_vec() }
+    }
+
+    fn call(id: HostcallId, arguments: &[i32], reads: Vec<Span>, then: Then) -> Event {
+        let arguments = arguments.iter().map(|number| (*number).into()).collect();
+        Event::Hostcall { id, arguments, reads, writes: Vec::new(), then }
+    }
+
+    fn done() -> Then {
+        Then::Answer(Ok(Some(0.into())))
+    }
+
+    fn redacted(redactor: &mut Redactor, mut event: Event) -> Vec<u8> {
+        assert!(redactor.redact(&mut event));
+        match event {
+            Event::Hostcall { reads, .. } => reads,
+            Event::Allocated { writes, .. } => writes,
+            _ => Vec::new(),
+        }
+        .into_iter()
+        .flat_map(|span| span.bytes)
+        .collect()
+    }
+
+    #[test]
+    fn a_value_that_is_asked_for_is_hidden_and_so_are_its_copies() {
+        let redaction = Redaction::default();
+        let mut redactor = Redactor::new(redaction.clone());
+        let ask = |name: &[u8]| {
+            let len = i32::try_from(name.len()).unwrap_or(0);
+            call(HostcallId::proxy_get_header_map_value, &[0, 8, len, 16, 20], vec![span(8, name)], Then::Allocate(6))
+        };
+        let answer = |bytes: &[u8]| Event::Allocated {
+            address: Ok(90),
+            writes: vec![span(90, bytes), span(16, &[90, 0, 0, 0])],
+            answer: Ok(Some(0.into())),
+        };
+        assert_eq!(redacted(&mut redactor, ask(b"Cookie")), b"Cookie");
+        // The allocator may log meanwhile.
+        let log = |text: &[u8]| call(HostcallId::proxy_log, &[2, 7, 0], vec![span(7, text)], done());
+        assert_eq!(redacted(&mut redactor, log(b"a=1234")), b"a=1234");
+        assert_eq!(redacted(&mut redactor, answer(b"a=1234")), b"******Z\0\0\0");
+        let mut another = Redactor::new(redaction);
+        assert_eq!(redacted(&mut another, log(b"got a=1234.")), b"got ******.");
+        assert_eq!(redacted(&mut redactor, ask(b"accept")), b"accept");
+        assert_eq!(redacted(&mut redactor, answer(b"a=1235")), b"a=1235Z\0\0\0");
+        let mut trap = Event::Returned(Err("aborted: a=1234".to_owned()));
+        assert!(redactor.redact(&mut trap));
+        assert_eq!(trap, Event::Returned(Err("aborted: ******".to_owned())));
+    }
+
+    #[test]
+    fn a_short_value_is_hidden_at_its_header() {
+        let mut redactor = Redactor::new(Redaction::new(["x-pin"]));
+        let reads = vec![span(8, b"x-pin"), span(20, b"123")];
+        let add = call(HostcallId::proxy_add_header_map_value, &[0, 8, 5, 20, 3], reads, done());
+        assert_eq!(redacted(&mut redactor, add), b"x-pin***");
+        let log = call(HostcallId::proxy_log, &[2, 7, 3], vec![span(7, b"123")], done());
+        assert_eq!(redacted(&mut redactor, log), b"123");
+    }
+
+    #[test]
+    fn values_in_maps_and_properties_are_hidden() {
+        let mut redactor = Redactor::new(Redaction::default());
+        let map = [("accept", "*/*"), ("Set-Cookie", "id=one two"), ("authorization", "Bearer xyz")];
+        let map = map.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let map = pairs::encode(&map).unwrap_or_default();
+        let set = call(HostcallId::proxy_set_header_map_pairs, &[0, 8, 99], vec![span(8, &map)], done());
+        let hidden = redacted(&mut redactor, set);
+        let text = String::from_utf8_lossy(&hidden).into_owned();
+        assert_eq!(hidden.len(), map.len());
+        assert!(text.contains("accept\0*/*\0Set-Cookie\0**********\0authorization\0**********\0"), "{text:?}");
+        let path = span(8, b"request\0headers\0cookie");
+        redacted(&mut redactor, call(HostcallId::proxy_get_property, &[8, 22, 16, 20], vec![path], Then::Allocate(9)));
+        let answer = Event::Allocated { address: Ok(90), writes: vec![span(90, b"no=secret")], answer: Ok(None) };
+        assert_eq!(redacted(&mut redactor, answer), b"*********");
+    }
+}

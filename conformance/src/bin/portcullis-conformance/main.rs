@@ -1,17 +1,25 @@
 //! The command `portcullis-conformance`.
 
-use std::fs;
+mod files;
+mod page;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use portcullis::core::{AbiVersion, EngineSettings};
+use files::{read, say, write};
+use portcullis::core::{AbiVersion, AnyEngine, EngineSettings};
+use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
 use portcullis_conformance::hosts::{HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
 use portcullis_conformance::setup::{self, Flavour, Ports};
 use portcullis_conformance::{entries, examine_engine, examine_host, phases};
+
+/// The most bytes of a transcript.
+const TRANSCRIPT: usize = 64 << 20;
 
 /// The conformance kit for hosts of Proxy-Wasm plugins.
 #[derive(Debug, Parser)]
@@ -28,6 +36,11 @@ enum Command {
         /// Only these; all by default.
         #[arg(long = "engine", value_name = "NAME")]
         engines: Vec<String>,
+
+        /// Record what the first VM does in this file, and others beside it, for `portcullis replay`. Takes one
+        /// engine, and a filter that says which cases.
+        #[arg(long, value_name = "FILE", requires = "engines")]
+        transcript: Option<PathBuf>,
 
         #[command(flatten)]
         telling: Telling,
@@ -147,7 +160,10 @@ fn main() -> ExitCode {
 /// Does it; says whether nothing failed.
 fn run(command: Command) -> Result<bool, String> {
     match command {
-        Command::Engines { engines, telling } => examine_engines(&engines, &telling),
+        Command::Engines { engines, transcript: Some(_), .. } if engines.len() > 1 => {
+            Err("--transcript takes one --engine: each would write the same file".to_owned())
+        }
+        Command::Engines { engines, transcript, telling } => examine_engines(&engines, transcript.as_ref(), &telling),
         Command::Http { name, targets, tcp, admin, base_port, differences, telling, spawn } => {
             let ports = Ports::from(base_port);
             let differences = match differences {
@@ -175,7 +191,7 @@ fn run(command: Command) -> Result<bool, String> {
             say(&told)?;
             Ok(true)
         }
-        Command::Page { reports, output, totals, check } => page(&reports, &output, totals.as_deref(), check),
+        Command::Page { reports, output, totals, check } => page::make(&reports, &output, totals.as_deref(), check),
         Command::List => {
             for entry in entries() {
                 say(&format!("{} [{}]: {}\n", entry.path(), entry.spec, entry.must()))?;
@@ -191,13 +207,16 @@ fn run(command: Command) -> Result<bool, String> {
     }
 }
 
-fn examine_engines(names: &[String], telling: &Telling) -> Result<bool, String> {
+fn examine_engines(names: &[String], transcript: Option<&PathBuf>, telling: &Telling) -> Result<bool, String> {
     // What a case says when it fails is in the report.
     std::panic::set_hook(Box::new(|_| {}));
     let mut reports = Vec::new();
     for info in portcullis::engines() {
         if names.is_empty() || names.iter().any(|name| name == info.name) {
-            let engine = info.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
+            let mut engine = info.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
+            if let Some(file) = transcript {
+                engine = Box::new(recording(engine, file));
+            }
             reports.push(examine_engine(&*engine, &telling.filter));
         }
     }
@@ -205,6 +224,16 @@ fn examine_engines(names: &[String], telling: &Telling) -> Result<bool, String> 
         Some(unknown) => Err(format!("there is no engine {unknown:?} in this binary")),
         None => tell(&reports, telling),
     }
+}
+
+fn recording(engine: Box<dyn AnyEngine>, file: &std::path::Path) -> RecordingEngine {
+    let tell = |path: &std::path::Path, error: &io::Error| {
+        let _ = writeln!(io::stderr(), "{}: {error}", path.display());
+    };
+    let outputs = Arc::new(OneFile::new(file, Arc::new(tell)));
+    // Whatever a case has in it is no secret.
+    let settings = Settings { outputs, redaction: Redaction::new([]), limit: TRANSCRIPT };
+    RecordingEngine::new(engine, "case", settings)
 }
 
 fn tell(reports: &[Report], telling: &Telling) -> Result<bool, String> {
@@ -225,54 +254,10 @@ fn tell(reports: &[Report], telling: &Telling) -> Result<bool, String> {
     Ok(reports.iter().all(|report| report.counts().failed == 0))
 }
 
-fn page(files: &[PathBuf], output: &Path, totals: Option<&Path>, check: bool) -> Result<bool, String> {
-    let mut reports: Vec<Report> = Vec::new();
-    for file in files {
-        let read: Vec<Report> =
-            serde_json::from_str(&read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
-        for report in read {
-            match reports.iter_mut().find(|own| own.host == report.host) {
-                Some(own) => own.merge(report),
-                None => reports.push(report),
-            }
-        }
-    }
-    let mut pages = vec![(output, report::markdown(&reports))];
-    if let Some(file) = totals {
-        const MARKS: [&str; 2] = ["<!-- conformance -->\n", "<!-- /conformance -->"];
-        let text = read(file)?;
-        let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
-        let (before, after) = parts.ok_or_else(|| format!("{}: there is no {MARKS:?}", file.display()))?;
-        pages.push((file, format!("{before}{}{}{}{after}", MARKS[0], report::totals(&reports), MARKS[1])));
-    }
-    let mut is_fresh = true;
-    for (file, page) in pages {
-        if check && fs::read_to_string(file).unwrap_or_default() != page {
-            is_fresh = false;
-            say(&format!("{} is stale; conformance/run.sh makes it anew\n", file.display()))?;
-        } else if !check {
-            write(file, &page)?;
-        }
-    }
-    Ok(is_fresh)
-}
-
 fn target(text: &str) -> Result<(AbiVersion, String), String> {
     let (version, address) = text.split_once('=').ok_or("expected VERSION=ADDRESS")?;
     let abi = AbiVersion::ALL.into_iter().find(|abi| abi.to_string() == version);
     let abi = abi.ok_or_else(|| format!("there is no ABI version {version:?}"))?;
     let _: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address with a port"))?;
     Ok((abi, address.to_owned()))
-}
-
-fn read(file: &Path) -> Result<String, String> {
-    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-fn write(file: &Path, text: &str) -> Result<(), String> {
-    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-fn say(text: &str) -> Result<(), String> {
-    io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }

@@ -1,0 +1,41 @@
+//! The page that is made of reports.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis_conformance::report::{self, Report};
+
+use crate::files::{read, say, write};
+
+/// Writes the page of some reports, and the table of totals; says whether nothing was stale.
+pub(crate) fn make(files: &[PathBuf], output: &Path, totals: Option<&Path>, check: bool) -> Result<bool, String> {
+    let mut reports: Vec<Report> = Vec::new();
+    for file in files {
+        let read: Vec<Report> =
+            serde_json::from_str(&read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
+        for report in read {
+            match reports.iter_mut().find(|own| own.host == report.host) {
+                Some(own) => own.merge(report),
+                None => reports.push(report),
+            }
+        }
+    }
+    let mut pages = vec![(output, report::markdown(&reports))];
+    if let Some(file) = totals {
+        const MARKS: [&str; 2] = ["<!-- conformance -->\n", "<!-- /conformance -->"];
+        let text = read(file)?;
+        let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
+        let (before, after) = parts.ok_or_else(|| format!("{}: there is no {MARKS:?}", file.display()))?;
+        pages.push((file, format!("{before}{}{}{}{after}", MARKS[0], report::totals(&reports), MARKS[1])));
+    }
+    let mut is_fresh = true;
+    for (file, page) in pages {
+        if check && fs::read_to_string(file).unwrap_or_default() != page {
+            is_fresh = false;
+            say(&format!("{} is stale; conformance/run.sh makes it anew\n", file.display()))?;
+        } else if !check {
+            write(file, &page)?;
+        }
+    }
+    Ok(is_fresh)
+}

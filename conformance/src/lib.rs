@@ -12,6 +12,7 @@ mod case;
 mod cases;
 mod catalogue;
 pub mod differential;
+pub mod exchange;
 mod expectation;
 mod folder;
 mod host_under_test;

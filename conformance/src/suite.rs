@@ -2,25 +2,25 @@
 
 use portcullis::core::{AbiVersion, CallbackId};
 
+use crate::exchange::{self, Sees};
 use crate::host_under_test::{HostUnderTest, Setting, Trouble};
 use crate::hosts::{EngineHost, Probes};
-use crate::kit::{self, Seen, Task};
-use crate::probe::Observation;
+use crate::kit::{self, Task};
 use crate::{answers, phases};
 
 /// Something that a host must do, as a task of the probe.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What it is about: `answers` or `phases`.
+    /// What it is about: `answers`, `exchange` or `phases`.
     pub topic: &'static str,
     /// Its name within the topic, a sentence of what a host must do.
     pub name: String,
     /// What the probe is made to do.
     pub task: Task,
-    /// What must be observed, as [`text`] has it.
+    /// What is looked at.
+    pub sees: Sees,
+    /// What must be seen, as [`Sees::of`] has it.
     pub expected: String,
-    /// Whether the last answer counts alone.
-    pub last_only: bool,
     /// Where the rule stands.
     pub spec: &'static str,
 }
@@ -38,7 +38,7 @@ pub enum Outcome {
 
 /// Every check, in the order in which reports show them.
 pub fn checks() -> impl Iterator<Item = Check> {
-    answers::checks().chain(phases::checks())
+    answers::checks().chain(exchange::checks()).chain(phases::checks())
 }
 
 /// Every task with the place of its check in [`checks`].
@@ -56,7 +56,7 @@ impl Check {
     pub fn run(&self, host: &mut dyn HostUnderTest, number: usize) -> Outcome {
         match kit::observe(host, &self.task, number) {
             Ok(seen) => {
-                let observed = self.observed(&seen);
+                let observed = self.sees.of(&seen);
                 if observed == self.expected { Outcome::Passed } else { Outcome::Differs(observed) }
             }
             Err(Trouble::Unsupported(why)) => Outcome::NotExamined(why),
@@ -80,21 +80,8 @@ impl Check {
     pub fn complaint(&self, observed: &str) -> String {
         let Task { phase, script, abi, setting, .. } = &self.task;
         let setting = if *setting == Setting::Plain { String::new() } else { format!(", {setting:?}") };
-        format!("`{script}` in {phase} ({abi}{setting}): expected {}, observed {observed}", self.expected)
+        format!("`{script}` in {phase} ({abi}{setting}): expected {:?}, observed {observed:?}", self.expected)
     }
-
-    fn observed(&self, seen: &Seen) -> String {
-        if self.last_only { seen.answer().map(|answer| answer.to_string()).unwrap_or_default() } else { text(seen) }
-    }
-}
-
-/// Observations as a text: numbers, and bytes in quotes, with commas between.
-pub fn text(seen: &Seen) -> String {
-    let one = |observation: &Observation| match observation {
-        Observation::Answer(answer) => answer.to_string(),
-        Observation::Bytes(bytes) => format!("'{}'", bytes.escape_ascii()),
-    };
-    seen.observations.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 /// A task in the newest version of the ABI that nothing is particular about.

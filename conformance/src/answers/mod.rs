@@ -23,6 +23,7 @@ pub use denied::{Denied, denied};
 pub use listed::LISTED;
 use portcullis::core::{HOSTCALLS, HostcallId};
 
+use crate::exchange::Sees;
 use crate::suite::Check;
 
 /// One answer of one hostcall.
@@ -102,7 +103,7 @@ pub(crate) fn checks() -> impl Iterator<Item = Check> {
         name: row.name(),
         task: stage::task(row.at, row.script),
         expected: row.answer.to_string(),
-        last_only: true,
+        sees: Sees::LastAnswer,
         spec: "host#answers",
     })
 }

@@ -147,15 +147,15 @@ fn exchange(running: &mut Running, request: &Message) -> Result<Message, VmFaile
     let stream = running.vm.create_stream(running.root, Arc::clone(&info))?;
     let mut state = Stream { info, reply: None, is_cut: false };
     let passed = half(running, stream, Direction::Request, request, &mut state)?;
-    let response = match (state.reply.take(), state.is_cut) {
-        (Some(reply), _) => Message {
-            headers: vec![(":status".to_owned(), reply.status.to_string())],
-            body: reply.body,
-            trailers: Vec::new(),
-        },
-        (None, true) => Message::default(),
-        (None, false) => half(running, stream, Direction::Response, &upstream(&passed), &mut state)?,
-    };
+    let mut response = Message::default();
+    if state.reply.is_none() && !state.is_cut {
+        response = half(running, stream, Direction::Response, &upstream(&passed), &mut state)?;
+    }
+    if let Some(LocalResponse { status, headers, body, .. }) = state.reply.take() {
+        let status = (":status".to_owned(), status.to_string());
+        response =
+            Message { headers: std::iter::once(status).chain(pairs(&headers)).collect(), body, trailers: Vec::new() };
+    }
     log(running, stream, [(Direction::Request, request), (Direction::Response, &response)])?;
     running.vm.on_done(stream)?;
     running.vm.delete(stream)?;
@@ -231,7 +231,9 @@ fn half(
 
 fn upstream(request: &Message) -> Message {
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    let seen: String = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    let headers = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+    let trailers = request.trailers.iter().map(|(name, value)| format!("trailer {name}: {value}\n"));
+    let seen: String = headers.chain(trailers).collect();
     Message {
         headers: [(":status", "200"), ("x-upstream", "here")].iter().map(text).collect(),
         body: format!("ok\n{seen}\n{}", String::from_utf8_lossy(&request.body)).into(),
@@ -239,21 +241,27 @@ fn upstream(request: &Message) -> Message {
     }
 }
 
-/// A TCP stream: bytes come, the upstream answers `hello`, the client closes.
+/// A TCP stream: bytes come, the upstream answers `hello`, the client says that it has no more, and the upstream
+/// closes.
 fn connection(running: &mut Running, bytes: &[u8]) -> Result<Vec<u8>, VmFailed> {
     let stream = running.connect();
     running.vm.on_new_connection(stream)?;
     let mut answer = Vec::new();
-    for (direction, data) in [(Direction::Request, bytes), (Direction::Response, &b"hello"[..])] {
+    let pieces = [(bytes, false), (b"hello", false), (b"", true), (b"", true)];
+    for ((data, end), direction) in
+        pieces.into_iter().zip([Direction::Request, Direction::Response].into_iter().cycle())
+    {
         if let Some(lent) = running.vm.stream(stream) {
             lent.lend_body(direction, Body::from(Bytes::copy_from_slice(data)));
         }
-        running.vm.on_data(stream, direction, false)?;
+        running.vm.on_data(stream, direction, end)?;
         let body = running.vm.stream(stream).and_then(|lent| lent.take_body(direction));
-        answer = body.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
+        if direction == Direction::Response {
+            answer.extend(body.map(|body| body.to_bytes()).unwrap_or_default());
+        }
     }
-    running.vm.on_connection_close(stream, Direction::Request, PeerType::Remote)?;
-    running.vm.on_connection_close(stream, Direction::Response, PeerType::Local)?;
+    running.vm.on_connection_close(stream, Direction::Response, PeerType::Remote)?;
+    running.vm.on_connection_close(stream, Direction::Request, PeerType::Local)?;
     running.vm.on_done(stream)?;
     running.vm.on_log(stream)?;
     running.vm.delete(stream)?;

@@ -5,9 +5,10 @@
 
 use portcullis::core::{AnyEngine, CallbackId};
 
+use crate::exchange::Sees;
 use crate::hosts::{EngineHost, Probes};
 use crate::kit;
-use crate::suite::{self, Check, plain};
+use crate::suite::{Check, plain};
 
 /// The grid.
 pub const GRID: &str = include_str!("grid.txt");
@@ -71,7 +72,7 @@ impl Line {
                 name: format!("{}_in_{}", name(script), short(*phase)),
                 task: plain(*phase, script),
                 expected: cell.to_owned(),
-                last_only: false,
+                sees: Sees::Everything,
                 spec: "v0.2.1#Callbacks",
             })
         })
@@ -94,7 +95,7 @@ pub fn grid(engine: &dyn AnyEngine) -> String {
             if *cell == "." {
                 ".".to_owned()
             } else {
-                seen.map_or_else(|trouble| format!("{trouble:?}"), |seen| suite::text(&seen))
+                seen.map_or_else(|trouble| format!("{trouble:?}"), |seen| Sees::Everything.of(&seen))
             }
         };
         let cells: Vec<_> = PHASES.iter().zip(&line.cells).map(cell).collect();

@@ -47,7 +47,7 @@ impl Program {
         let mut texts = Texts { segments: Vec::new(), free: TEXTS.start };
         let (mut calls, mut hostcalls) = (Vec::new(), Vec::new());
         let mut count = 0_u8;
-        for call in script.split(';') {
+        for call in script.split(';').filter(|call| !call.trim().is_empty()) {
             let fail = |what: String| ScriptError { call: call.trim().to_owned(), what };
             let mut words = words(call).into_iter();
             let name = words.next().unwrap_or_default();

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -83,7 +85,22 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
         let body = [text.as_bytes(), &sent.to_bytes()].concat();
         (response.header("trailer", "x-trailer"), Bytes::from(body))
     };
-    let body = Full::new(body).with_trailers(async { Some(Ok(trailers)) }).boxed();
+    let body = Lengthless(Full::new(body)).with_trailers(async { Some(Ok(trailers)) }).boxed();
     let fallback = || Response::new(Full::new(Bytes::new()).boxed());
     Ok(response.body(body).unwrap_or_else(|_| fallback()))
+}
+
+/// A body whose length nobody knows before its end, so that no header tells it: plugins change bodies.
+struct Lengthless(Full<Bytes>);
+
+impl Body for Lengthless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
 }

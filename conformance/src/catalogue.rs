@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use portcullis::core::AnyEngine;
+use portcullis::core::{AbiVersion, AnyEngine};
 
 use crate::answers::{self, Denied};
+use crate::callbacks::{self, Callback};
 use crate::case::Case;
 use crate::cases::TOPICS;
 use crate::expectation::{GAPS, Gap};
@@ -30,6 +31,7 @@ enum Kind {
     Case(&'static Case),
     Check(Box<Check>),
     Denied(Denied),
+    Callback(Callback),
 }
 
 /// Everything: cases with a guest of their own, which run on engines, and checks of the probe, which run on any
@@ -50,7 +52,16 @@ pub fn entries() -> impl Iterator<Item = Entry> {
         spec: "host#capability_restriction_config",
         kind: Kind::Denied(denied),
     });
-    cases.chain(denied).chain(suite::checks().map(|check| Entry {
+    let callbacks = callbacks::callbacks().map(|callback| Entry {
+        topic: "denied",
+        name: match callback.abi {
+            AbiVersion::V0_1_0 => format!("{}_of_0_1_0_is_not_called", callback.id.decl().export),
+            _ => format!("{}_is_not_called", callback.id.decl().export),
+        },
+        spec: "host#capability_restriction_config",
+        kind: Kind::Callback(callback),
+    });
+    cases.chain(denied).chain(callbacks).chain(suite::checks().map(|check| Entry {
         topic: check.topic,
         name: check.name.clone(),
         spec: check.spec,
@@ -75,6 +86,7 @@ impl Entry {
             Kind::Case(case) => case.wat(),
             Kind::Check(check) => check.task.script.clone(),
             Kind::Denied(denied) => denied.wat(),
+            Kind::Callback(callback) => callback.wat(),
         }
     }
 
@@ -96,6 +108,10 @@ impl Entry {
             Kind::Check(check) => check.run_on(probes),
             Kind::Denied(denied) => {
                 denied.run(engine);
+                Ok(())
+            }
+            Kind::Callback(callback) => {
+                callback.run(engine);
                 Ok(())
             }
         };

@@ -5,8 +5,10 @@ use portcullis::core::AbiVersion;
 
 /// A host with a [probe](crate::probe::Probe) in front of an upstream.
 ///
-/// The upstream answers every request with status 200, the header `x-upstream: here`, a body that begins with
-/// `ok`, and the trailer `x-trailer: sent` where the protocol carries trailers. The cluster `auth` leads to it, too.
+/// The upstream answers every request with status 200, the header `x-upstream: here`, the trailer `x-trailer: sent`
+/// where the protocol carries trailers, and a body that tells what it got: a line `ok`, a line `NAME: VALUE` for each
+/// header with `:method` and `:path`, a line `trailer NAME: VALUE` for each trailer, an empty line, and the body.
+/// The cluster `auth` leads to it, too. [`hosts::upstream`](crate::hosts::upstream) is one that listens.
 pub trait HostUnderTest {
     /// What to call it in reports, such as `wasmi` or `envoy`.
     fn name(&self) -> &str;

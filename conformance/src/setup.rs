@@ -21,6 +21,8 @@ pub enum Flavour {
     Portcullis,
     /// Envoy 1.33 or newer.
     Envoy,
+    /// Any other: the probes and, in `vm_configuration-VERSION.txt`, the string that their VM's configuration must be.
+    Other,
 }
 
 /// Six ports of 127.0.0.1.
@@ -79,17 +81,23 @@ const NOT_IN_ENVOY: [HostcallId; 7] = [
     HostcallId::proc_raise,
 ];
 
-/// Writes probes and configuration into a folder; what to do next.
+/// Writes probes and configuration into a folder; what to do next. The probes do not import what `without` names.
 ///
 /// # Errors
 /// They cannot be written.
-pub fn write(flavour: Flavour, dir: &Path, ports: Ports, engine: Option<&str>) -> io::Result<String> {
+pub fn write(
+    flavour: Flavour,
+    dir: &Path,
+    ports: Ports,
+    engine: Option<&str>,
+    without: &[HostcallId],
+) -> io::Result<String> {
     fs::create_dir_all(dir)?;
     let dir = dir.canonicalize()?;
+    let missing: &[_] = if flavour == Flavour::Envoy { &NOT_IN_ENVOY } else { &[] };
     let mut plugins = Vec::new();
     for abi in VERSIONS {
-        let without = if flavour == Flavour::Envoy { NOT_IN_ENVOY.to_vec() } else { Vec::new() };
-        let probe = Probe { abi, without };
+        let probe = Probe { abi, without: [missing, without].concat() };
         let file = dir.join(format!("probe-{abi}.wasm"));
         fs::write(&file, probe.wasm().map_err(io::Error::other)?)?;
         let code = json!({ "local": { "filename": file } });
@@ -98,6 +106,12 @@ pub fn write(flavour: Flavour, dir: &Path, ports: Ports, engine: Option<&str>) -
     let (configuration, command) = match flavour {
         Flavour::Portcullis => (portcullis(ports, &plugins, engine), "portcullis serve"),
         Flavour::Envoy => (envoy(ports, &plugins), "envoy --concurrency 1 -c"),
+        Flavour::Other => {
+            for (abi, (_, configuration)) in VERSIONS.iter().zip(&plugins) {
+                fs::write(dir.join(format!("vm_configuration-{abi}.txt")), configuration)?;
+            }
+            return Ok(format!("each probe in {} wants the VM's configuration of its version\n", dir.display()));
+        }
     };
     // JSON is YAML.
     let file = dir.join("host.yaml");

@@ -22,7 +22,8 @@ pub struct Probes<'a> {
 
 /// Any engine as a host under test. Each task gets a VM of its own.
 pub struct EngineHost<'a> {
-    probes: &'a Probes<'a>,
+    /// None for one that runs already.
+    probes: Option<&'a Probes<'a>>,
     running: Option<Running>,
 }
 
@@ -47,7 +48,24 @@ impl<'a> Probes<'a> {
 impl<'a> EngineHost<'a> {
     /// A host on an engine.
     pub fn new(probes: &'a Probes<'a>) -> Self {
-        Self { probes, running: None }
+        Self { probes: Some(probes), running: None }
+    }
+
+    /// A host of a guest that runs, which need be no probe.
+    pub(crate) fn of(running: Running) -> Self {
+        Self { probes: None, running: Some(running) }
+    }
+
+    /// What the guest logged and reported since the last time.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.running.as_ref().map(Running::seen).unwrap_or_default()
+    }
+
+    /// A tick, and what comes of it.
+    pub(crate) fn tick(&mut self) -> Result<(), Trouble> {
+        let running = self.vm()?;
+        let result = running.tick().and_then(|()| settle(running));
+        result.map_err(|VmFailed| ended(running))
     }
 
     fn vm(&mut self) -> Result<&mut Running, Trouble> {
@@ -57,11 +75,12 @@ impl<'a> EngineHost<'a> {
 
 impl HostUnderTest for EngineHost<'_> {
     fn name(&self) -> &str {
-        self.probes.engine.name()
+        self.probes.map_or("engine", |probes| probes.engine.name())
     }
 
     fn prepare(&mut self, needs: &Needs) -> Result<(), Trouble> {
-        let module = self.probes.module(needs.abi).map_err(Trouble::NoProbe)?;
+        let probes = self.probes.ok_or(Trouble::Unsupported("it runs another guest"))?;
+        let module = probes.module(needs.abi).map_err(Trouble::NoProbe)?;
         let mut setup = setup(needs.setting);
         setup.configuration = match needs.starts {
             true => kit::start_configuration(&Probe::new(needs.abi)).into(),

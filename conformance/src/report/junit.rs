@@ -16,7 +16,7 @@ fn suite(report: &Report) -> String {
     let _ = writeln!(
         xml,
         "<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{skipped}\">",
-        escape(&format!("{} {}", report.host, report.version)),
+        escape(&report.title()),
         report.results.len(),
         counts.failed,
     );

@@ -85,6 +85,11 @@ pub struct Counts {
 }
 
 impl Report {
+    /// Name and version, if that is known.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.host, self.version).trim_end().to_owned()
+    }
+
     /// How many entries came to what.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();

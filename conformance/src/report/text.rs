@@ -1,26 +1,31 @@
+//! The report as a text for a terminal.
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Counts, Report, Verdict};
 
-/// A line for whatever did not pass, and the totals.
+/// A line for whatever failed, one for each reason of what is known, and the totals.
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for result in &report.results {
-        let said = match &result.verdict {
-            Verdict::Failed { what } => format!("FAILED {}: {what}", result.path()),
-            Verdict::Gap { why } => format!("known gap {}: {why}", result.path()),
-            Verdict::Differs { expected, observed, why } => {
-                format!("differs {}: expected {expected}, observed {observed}: {why}", result.path())
+        match &result.verdict {
+            Verdict::Failed { what } => {
+                let _ = writeln!(text, "FAILED {}: {what}", result.path());
             }
-            Verdict::Passed | Verdict::NotExamined { .. } => continue,
-        };
-        let _ = writeln!(text, "{said}");
+            Verdict::Gap { why } | Verdict::Differs { why, .. } => *reasons.entry(why).or_default() += 1,
+            Verdict::Passed | Verdict::NotExamined { .. } => {}
+        }
+    }
+    for (why, count) in reasons {
+        let _ = writeln!(text, "known, {count}: {why}");
     }
     let Counts { passed, failed, gaps, differs, not_examined } = report.counts();
+    let name = report.title();
     let _ = writeln!(
         text,
-        "{} {}: {passed} passed, {failed} failed, {gaps} known gaps, {differs} known differences, {not_examined} not examined",
-        report.host, report.version
+        "{name}: {passed} passed, {failed} failed, {gaps} known gaps, {differs} known differences, {not_examined} not examined"
     );
     text
 }

@@ -1,150 +1,26 @@
 //! The command `portcullis-conformance`.
 
+mod arguments;
 mod files;
 mod page;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use arguments::{Arguments, Command, Form, Telling};
+use clap::Parser;
 use files::{read, say, write};
-use portcullis::core::{AbiVersion, AnyEngine, EngineSettings};
+use portcullis::core::{AnyEngine, EngineSettings};
 use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
 use portcullis_conformance::hosts::{HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
-use portcullis_conformance::setup::{self, Flavour, Ports};
+use portcullis_conformance::setup::{self, Ports};
 use portcullis_conformance::{entries, examine_engine, examine_host, phases};
 
 /// The most bytes of a transcript.
 const TRANSCRIPT: usize = 64 << 20;
-
-/// The conformance kit for hosts of Proxy-Wasm plugins.
-#[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Examine the engines that are built in.
-    Engines {
-        /// Only these; all by default.
-        #[arg(long = "engine", value_name = "NAME")]
-        engines: Vec<String>,
-
-        /// Record what the first VM does in this file, and others beside it, for `portcullis replay`. Takes one
-        /// engine, and a filter that says which cases.
-        #[arg(long, value_name = "FILE", requires = "engines")]
-        transcript: Option<PathBuf>,
-
-        #[command(flatten)]
-        telling: Telling,
-    },
-    /// Examine a host that has the probe in front of the kit's upstream; `setup` writes its configuration.
-    Http {
-        /// What to call it.
-        #[arg(long, default_value = "host")]
-        name: String,
-
-        /// Where a probe is, with its version of the ABI, such as `0.2.1=127.0.0.1:10000`; may be given again.
-        /// By default those of `setup`.
-        #[arg(long = "target", value_name = "VERSION=ADDRESS", value_parser = target)]
-        targets: Vec<(AbiVersion, String)>,
-
-        /// Where a probe stands before the TCP upstream.
-        #[arg(long, value_name = "ADDRESS")]
-        tcp: Option<String>,
-
-        /// Where the host's own pages are. The kit waits for /ready there, and reads the version from /server_info.
-        #[arg(long, value_name = "ADDRESS")]
-        admin: Option<String>,
-
-        /// The first of the ports that `setup` used.
-        #[arg(long, default_value_t = setup::BASE_PORT)]
-        base_port: u16,
-
-        /// What is known to differ, as JSON: a list of `{"why": "...", "cases": {"topic::name": "observed"}}`.
-        #[arg(long, value_name = "FILE")]
-        differences: Option<PathBuf>,
-
-        #[command(flatten)]
-        telling: Telling,
-
-        /// The command that starts the host, behind `--`. The kit starts it, and again when it dies.
-        #[arg(last = true)]
-        spawn: Vec<String>,
-    },
-    /// Write the probe and a configuration for a host that is to be examined.
-    Setup {
-        /// Which host's configuration.
-        flavour: Flavour,
-
-        /// Where to write them; made if it is not there.
-        #[arg(long, value_name = "DIR")]
-        dir: PathBuf,
-
-        /// The first of six ports on 127.0.0.1: probe of 0.2.1, probe of 0.1.0, probe before TCP, the host's pages,
-        /// HTTP upstream, TCP upstream.
-        #[arg(long, default_value_t = setup::BASE_PORT)]
-        base_port: u16,
-
-        /// The engine to name in the configuration, where the host has a choice.
-        #[arg(long)]
-        engine: Option<String>,
-    },
-    /// Make one page of JSON reports.
-    Page {
-        /// The reports. Those of one host are merged.
-        reports: Vec<PathBuf>,
-
-        /// The page.
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-
-        /// A file with the table of totals between two comments, `<!-- conformance -->` and `<!-- /conformance -->`.
-        #[arg(long, value_name = "FILE")]
-        totals: Option<PathBuf>,
-
-        /// Write nothing; fail if something would change.
-        #[arg(long)]
-        check: bool,
-    },
-    /// List what is examined.
-    List,
-    /// Print the grid of phases as an engine has it.
-    Grid {
-        /// The engine.
-        engine: String,
-    },
-}
-
-#[derive(Debug, Args)]
-struct Telling {
-    /// Only entries whose full name contains this.
-    #[arg(long, default_value = "")]
-    filter: String,
-
-    /// The form of the report.
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    format: Form,
-
-    /// Where to write it; to standard output if no file is named.
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    Text,
-    Json,
-    Junit,
-    Markdown,
-}
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
@@ -185,13 +61,19 @@ fn run(command: Command) -> Result<bool, String> {
             let version = admin.map_or(String::new(), |admin| host.version(&admin));
             tell(&[examine_host(&mut host, &version, &telling.filter, &differences)], &telling)
         }
-        Command::Setup { flavour, dir, base_port, engine } => {
-            let told = setup::write(flavour, &dir, Ports::from(base_port), engine.as_deref())
+        Command::Setup { flavour, dir, base_port, engine, without } => {
+            let told = setup::write(flavour, &dir, Ports::from(base_port), engine.as_deref(), &without)
                 .map_err(|error| format!("{}: {error}", dir.display()))?;
             say(&told)?;
             Ok(true)
         }
-        Command::Page { reports, output, totals, check } => page::make(&reports, &output, totals.as_deref(), check),
+        Command::Page { reports, output, totals, junit, check } => {
+            let reports = page::merged(&reports)?;
+            if let Some(file) = junit {
+                write(&file, &report::junit(&reports))?;
+            }
+            page::make(&reports, &output, totals.as_deref(), check)
+        }
         Command::List => {
             for entry in entries() {
                 say(&format!("{} [{}]: {}\n", entry.path(), entry.spec, entry.must()))?;
@@ -252,12 +134,4 @@ fn tell(reports: &[Report], telling: &Telling) -> Result<bool, String> {
         None => say(&told)?,
     }
     Ok(reports.iter().all(|report| report.counts().failed == 0))
-}
-
-fn target(text: &str) -> Result<(AbiVersion, String), String> {
-    let (version, address) = text.split_once('=').ok_or("expected VERSION=ADDRESS")?;
-    let abi = AbiVersion::ALL.into_iter().find(|abi| abi.to_string() == version);
-    let abi = abi.ok_or_else(|| format!("there is no ABI version {version:?}"))?;
-    let _: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address with a port"))?;
-    Ok((abi, address.to_owned()))
 }

@@ -7,8 +7,8 @@ use portcullis_conformance::report::{self, Report};
 
 use crate::files::{read, say, write};
 
-/// Writes the page of some reports, and the table of totals; says whether nothing was stale.
-pub(crate) fn make(files: &[PathBuf], output: &Path, totals: Option<&Path>, check: bool) -> Result<bool, String> {
+/// The reports in some files, those of one host as one.
+pub(crate) fn merged(files: &[PathBuf]) -> Result<Vec<Report>, String> {
     let mut reports: Vec<Report> = Vec::new();
     for file in files {
         let read: Vec<Report> =
@@ -20,13 +20,19 @@ pub(crate) fn make(files: &[PathBuf], output: &Path, totals: Option<&Path>, chec
             }
         }
     }
-    let mut pages = vec![(output, report::markdown(&reports))];
+    Ok(reports)
+}
+
+/// Writes the page of some reports, and the table of totals; says whether nothing was stale.
+pub(crate) fn make(reports: &[Report], output: &Path, totals: Option<&Path>, check: bool) -> Result<bool, String> {
+    let mut pages = vec![(output, report::markdown(reports))];
     if let Some(file) = totals {
         const MARKS: [&str; 2] = ["<!-- conformance -->\n", "<!-- /conformance -->"];
         let text = read(file)?;
         let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
-        let (before, after) = parts.ok_or_else(|| format!("{}: there is no {MARKS:?}", file.display()))?;
-        pages.push((file, format!("{before}{}{}{}{after}", MARKS[0], report::totals(&reports), MARKS[1])));
+        let (before, after) =
+            parts.ok_or_else(|| format!("{}: there are no comments {MARKS:?} for the totals", file.display()))?;
+        pages.push((file, format!("{before}{}{}{}{after}", MARKS[0], report::totals(reports), MARKS[1])));
     }
     let mut is_fresh = true;
     for (file, page) in pages {

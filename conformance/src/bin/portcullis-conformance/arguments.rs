@@ -1,0 +1,154 @@
+//! What can be asked for.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use portcullis::core::{AbiVersion, HOSTCALLS, HostcallId};
+use portcullis_conformance::setup::{self, Flavour};
+
+/// The conformance kit for hosts of Proxy-Wasm plugins.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Examine the engines that are built in.
+    Engines {
+        /// Only these; all by default.
+        #[arg(long = "engine", value_name = "NAME")]
+        engines: Vec<String>,
+
+        /// Record what the first VM does in this file, and others beside it, for `portcullis replay`. Takes one
+        /// engine, and a filter that says which cases.
+        #[arg(long, value_name = "FILE", requires = "engines")]
+        transcript: Option<PathBuf>,
+
+        #[command(flatten)]
+        telling: Telling,
+    },
+    /// Examine a host that has the probe in front of the kit's upstream; `setup` writes its configuration.
+    Http {
+        /// What to call it.
+        #[arg(long, default_value = "host")]
+        name: String,
+
+        /// Where a probe is, with its version of the ABI, such as `0.2.1=127.0.0.1:10000`; may be given again.
+        /// By default those of `setup`.
+        #[arg(long = "target", value_name = "VERSION=ADDRESS", value_parser = target)]
+        targets: Vec<(AbiVersion, String)>,
+
+        /// Where a probe stands before the TCP upstream.
+        #[arg(long, value_name = "ADDRESS")]
+        tcp: Option<String>,
+
+        /// Where the host's own pages are. The kit waits for /ready there, and reads the version from /server_info.
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<String>,
+
+        /// The first of the ports that `setup` used.
+        #[arg(long, default_value_t = setup::BASE_PORT)]
+        base_port: u16,
+
+        /// What is known to differ, as JSON: a list of `{"why": "...", "cases": {"topic::name": "observed"}}`.
+        #[arg(long, value_name = "FILE")]
+        differences: Option<PathBuf>,
+
+        #[command(flatten)]
+        telling: Telling,
+
+        /// The command that starts the host, behind `--`. The kit starts it, and again when it dies.
+        #[arg(last = true)]
+        spawn: Vec<String>,
+    },
+    /// Write the probe and a configuration for a host that is to be examined.
+    Setup {
+        /// Which host's configuration.
+        flavour: Flavour,
+
+        /// Where to write them; made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+
+        /// The first of six ports on 127.0.0.1: probe of 0.2.1, probe of 0.1.0, probe before TCP, the host's pages,
+        /// HTTP upstream, TCP upstream.
+        #[arg(long, default_value_t = setup::BASE_PORT)]
+        base_port: u16,
+
+        /// The engine to name in the configuration, where the host has a choice.
+        #[arg(long)]
+        engine: Option<String>,
+
+        /// A hostcall that the host does not link, which the probe then does not import; may be given again.
+        #[arg(long, value_name = "HOSTCALL", value_parser = hostcall)]
+        without: Vec<HostcallId>,
+    },
+    /// Make one page of JSON reports.
+    Page {
+        /// The reports. Those of one host are merged.
+        reports: Vec<PathBuf>,
+
+        /// The page.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+
+        /// A file with the table of totals between two comments, `<!-- conformance -->` and `<!-- /conformance -->`.
+        #[arg(long, value_name = "FILE")]
+        totals: Option<PathBuf>,
+
+        /// Where to write all of it as JUnit's XML, too.
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+
+        /// Write nothing; fail if something would change.
+        #[arg(long)]
+        check: bool,
+    },
+    /// List what is examined.
+    List,
+    /// Print the grid of phases as an engine has it.
+    Grid {
+        /// The engine.
+        engine: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Telling {
+    /// Only entries whose full name contains this.
+    #[arg(long, default_value = "")]
+    pub(crate) filter: String,
+
+    /// The form of the report.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    pub(crate) format: Form,
+
+    /// Where to write it; to standard output if no file is named.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Form {
+    Text,
+    Json,
+    Junit,
+    Markdown,
+}
+
+fn hostcall(text: &str) -> Result<HostcallId, String> {
+    let found = HOSTCALLS.iter().find(|decl| decl.name == text).map(|decl| decl.id);
+    found.ok_or_else(|| format!("there is no hostcall {text:?}; `portcullis abi` prints them"))
+}
+
+fn target(text: &str) -> Result<(AbiVersion, String), String> {
+    let (version, address) = text.split_once('=').ok_or("expected VERSION=ADDRESS")?;
+    let abi = AbiVersion::ALL.into_iter().find(|abi| abi.to_string() == version);
+    let abi = abi.ok_or_else(|| format!("there is no ABI version {version:?}"))?;
+    let _: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address with a port"))?;
+    Ok((abi, address.to_owned()))
+}

@@ -13,6 +13,7 @@ mod cases;
 pub mod differential;
 mod expectation;
 mod folder;
+pub mod hostile;
 mod prelude;
 mod recorder;
 mod running;

@@ -8,6 +8,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS, HostcallId};
 use portcullis_conformance::answers::{self, LISTED};
 use portcullis_conformance::attacks::PAGE;
+use portcullis_conformance::hostile;
 use portcullis_conformance::{Case, GAPS, TOPICS};
 
 type Check = fn() -> Result<(), String>;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
                 let engine: &'static dyn AnyEngine = Box::leak(engine);
                 trials.extend(cases().map(|(path, case)| trial(engine, path, case)));
                 trials.extend(answer_trials(engine));
+                trials.extend(hostile_trials(engine));
             }
             Err(error) => trials.push(Trial::test(format!("{}::starts", info.name), move || Err(error.into()))),
         }
@@ -75,6 +77,15 @@ fn answer_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> 
         })
     });
     rows.chain(denied)
+}
+
+fn hostile_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> {
+    hostile::edges().map(move |edge| {
+        Trial::test(format!("{}::{}", engine.name(), edge.name()), move || {
+            edge.run(engine);
+            Ok(())
+        })
+    })
 }
 
 fn names_are_unique_and_say_where_the_rule_stands() -> Result<(), String> {

@@ -1,0 +1,12 @@
+//! Guests that mean harm: what no guest of an honest toolchain does. The host answers, refuses or ends the guest; it never
+//! panics, never hangs, and never touches another VM.
+//!
+//! Much of it is derived from the tables of hostcalls and callbacks, so that a row that is added is attacked, too.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a case fails by panicking")]
+
+mod arguments;
+mod edge_guest;
+mod edges;
+mod parameters;
+
+pub use edges::{Edge, edges};

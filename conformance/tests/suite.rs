@@ -80,9 +80,9 @@ fn answer_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> 
 }
 
 fn hostile_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> {
-    hostile::edges().map(move |edge| {
-        Trial::test(format!("{}::{}", engine.name(), edge.name()), move || {
-            edge.run(engine);
+    hostile::derived().map(move |derived| {
+        Trial::test(format!("{}::{}", engine.name(), derived.name), move || {
+            (derived.run)(engine);
             Ok(())
         })
     })

@@ -18,7 +18,7 @@ const INPUTS: u64 = 2048;
 /// Where what is written goes, 256 bytes for each parameter.
 const OUTPUTS: u64 = 8192;
 /// What the allocator gives, whatever it is asked for.
-const ALLOCATED: u64 = 16384;
+pub(super) const ALLOCATED: u64 = 16384;
 const ALLOCATION: u64 = 4096;
 /// What a hostcall may write at address 0: the longest structure is a `filestat`.
 const STRUCTURE: u64 = 64;
@@ -46,8 +46,7 @@ pub(super) struct Call {
 /// addresses alike. Those that may change something come last.
 pub(super) fn calls(hostcall: HostcallId, with_directory: bool) -> Vec<Call> {
     let parameters = parameters::of(hostcall);
-    let good: Vec<i64> =
-        (0..parameters.len()).map(|index| good(hostcall, &parameters, index, with_directory)).collect();
+    let good = good_arguments(hostcall, with_directory);
     let mut calls = vec![Call { arguments: good.clone(), is_outside: false }];
     let mut with = |changes: &[(usize, i64)]| {
         let mut arguments = good.clone();
@@ -83,7 +82,58 @@ pub(super) fn calls(hostcall: HostcallId, with_directory: bool) -> Vec<Call> {
 
 /// The module: in the headers of a request it makes the calls, reports each answer, and whether its memory is as it was.
 pub(super) fn module(hostcall: HostcallId, with_directory: bool, calls: &[Call]) -> String {
-    let parameters = parameters::of(hostcall);
+    let lead = arguments::lead(hostcall).1;
+    let Prepared { imports, data, mut code } = prepared(hostcall, with_directory);
+    code.push_str("(local.set $before (call $sum))");
+    for call in calls {
+        let text = call_text(hostcall, &call.arguments);
+        let _ = match hostcall.decl().results {
+            [] => write!(code, "{lead} {text} (call $report (i32.const 0))"),
+            _ => write!(code, "{lead} (call $report {text})"),
+        };
+    }
+    code.push_str("(call $report (i64.ne (local.get $before) (call $sum)))");
+    let sum = sum(&kept(&parameters::of(hostcall)));
+    let allocator = format!("(i32.const {ALLOCATED})");
+    whole(hostcall, &imports, &allocator, &format!("{data} {sum}"), &code)
+}
+
+/// The module of a guest with another allocator, which makes the good call and tells of what it is handed.
+pub(super) fn allocating(hostcall: HostcallId, allocator: &str) -> String {
+    let Prepared { imports, data, mut code } = prepared(hostcall, false);
+    let index = parameters::of(hostcall).iter().position(|(name, _)| *name == "ret_ptr").unwrap_or_default();
+    let (address, len) = (output(index), output(index + 1));
+    let _ = write!(
+        code,
+        "(local.set $before (i64.extend_i32_u {call}))
+         (call $report (i32.wrap_i64 (local.get $before)))
+         (call $report (i32.load (i32.const {address})))
+         (call $report (i32.load (i32.const {len})))
+         (if (i64.eqz (local.get $before))
+            (then (call $dump (i32.load (i32.const {address})) (i32.load (i32.const {len})))))",
+        call = good_call(hostcall)
+    );
+    whole(hostcall, &imports, allocator, &data, &code)
+}
+
+/// The call that does what the hostcall is for.
+pub(super) fn good_call(hostcall: HostcallId) -> String {
+    call_text(hostcall, &good_arguments(hostcall, false))
+}
+
+/// Where a parameter has its answer written.
+pub(super) const fn output(index: usize) -> u64 {
+    OUTPUTS + index as u64 * 256
+}
+
+/// What a guest imports, holds and does before its calls.
+struct Prepared {
+    imports: Vec<HostcallId>,
+    data: String,
+    code: String,
+}
+
+fn prepared(hostcall: HostcallId, with_directory: bool) -> Prepared {
     let (hostcalls, lead) = arguments::lead(hostcall);
     let mut imports = [&[hostcall], hostcalls].concat();
     if with_directory && hostcall != HostcallId::path_open {
@@ -94,7 +144,7 @@ pub(super) fn module(hostcall: HostcallId, with_directory: bool, calls: &[Call])
         "(memory.fill (i32.const 0) (i32.const 0xa5) (i32.const {SIZE}))
          (memory.init $words (i32.const 1600) (i32.const 0) (i32.const 16))"
     );
-    for (index, (name, role)) in parameters.iter().enumerate() {
+    for (index, (name, role)) in parameters::of(hostcall).iter().enumerate() {
         if matches!(role, Role::Input { .. } | Role::Pointer { written: false }) {
             put_input(&mut data, &mut code, index, arguments::bytes(hostcall, name));
         }
@@ -107,22 +157,25 @@ pub(super) fn module(hostcall: HostcallId, with_directory: bool, calls: &[Call])
     }
     // What the lead writes, it has written.
     code.push_str(lead);
-    code.push_str("(local.set $before (call $sum))");
-    for call in calls {
-        let _ = write!(code, "{lead} {}", call_text(hostcall, call));
-    }
-    code.push_str("(call $report (i64.ne (local.get $before) (call $sum)))");
-    let sum = sum(&kept(&parameters));
+    Prepared { imports, data, code }
+}
+
+fn whole(hostcall: HostcallId, imports: &[HostcallId], allocator: &str, fields: &str, code: &str) -> String {
     let marker = hostcall.decl().until.marker();
     prelude::module(
-        &imports,
+        imports,
         &format!(
-            r#"(memory (export "memory") 2) (func (export "{marker}")) {data} {sum}
-            (func (export "malloc") (param i32) (result i32) (i32.const {ALLOCATED}))
+            r#"(memory (export "memory") 2 512) (func (export "{marker}")) {fields}
+            (func (export "malloc") (param i32) (result i32) {allocator})
             (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (local $before i64)
                 {code} (i32.const 0))"#
         ),
     )
+}
+
+fn good_arguments(hostcall: HostcallId, with_directory: bool) -> Vec<i64> {
+    let parameters = parameters::of(hostcall);
+    (0..parameters.len()).map(|index| good(hostcall, &parameters, index, with_directory)).collect()
 }
 
 fn good(hostcall: HostcallId, parameters: &[(&str, Role)], index: usize, with_directory: bool) -> i64 {
@@ -130,7 +183,7 @@ fn good(hostcall: HostcallId, parameters: &[(&str, Role)], index: usize, with_di
     let place = index as u64 * 256;
     match role {
         Role::Input { .. } | Role::Pointer { written: false } => (INPUTS + place + 4).cast_signed(),
-        Role::Buffer | Role::Pointer { written: true } => (OUTPUTS + place).cast_signed(),
+        Role::Buffer | Role::Pointer { written: true } => output(index).cast_signed(),
         Role::Length => match parameters[index - 1] {
             (of, Role::Input { unit }) => (arguments::bytes(hostcall, of).len() as u64 / unit).cast_signed(),
             _ => 8,
@@ -157,18 +210,14 @@ fn put_input(data: &mut String, code: &mut String, index: usize, bytes: &[u8]) {
     let _ = write!(code, "(memory.init $input{index} (i32.const {at}) (i32.const 0) (i32.const {len}))");
 }
 
-fn call_text(hostcall: HostcallId, call: &Call) -> String {
-    let decl = hostcall.decl();
+fn call_text(hostcall: HostcallId, arguments: &[i64]) -> String {
     let argument = |(ty, value): (&ValType, &i64)| match ty {
         ValType::I32 => format!(" (i32.const {})", u32::try_from(value & 0xffff_ffff).unwrap_or(0)),
         ValType::I64 => format!(" (i64.const {value})"),
         ValType::F64 => " (f64.const 1.5)".to_owned(),
     };
-    let arguments: String = decl.params.iter().zip(&call.arguments).map(argument).collect();
-    match decl.results {
-        [] => format!("(call ${hostcall}{arguments}) (call $report (i32.const 0))"),
-        _ => format!("(call $report (call ${hostcall}{arguments}))"),
-    }
+    let arguments: String = hostcall.decl().params.iter().zip(arguments).map(argument).collect();
+    format!("(call ${hostcall}{arguments})")
 }
 
 /// What must stay as it is, as ranges of whole double words.
@@ -176,7 +225,7 @@ fn kept(parameters: &[(&str, Role)]) -> Vec<(u64, u64)> {
     // The lead writes here.
     let mut written = vec![REPORT, (1608, 1616)];
     for (index, (name, role)) in parameters.iter().enumerate() {
-        let at = OUTPUTS + index as u64 * 256;
+        let at = output(index);
         match (role, *name) {
             (Role::Buffer, _) => written.extend([(0, BUFFER), (at, at + BUFFER), (SIZE - 8, SIZE)]),
             (Role::Pointer { written: true }, _) => written.extend([(0, STRUCTURE), (at, at + STRUCTURE)]),

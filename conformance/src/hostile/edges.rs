@@ -12,15 +12,14 @@ use crate::running::{Running, Setup};
 
 /// One hostcall, with all that can be wrong with its arguments.
 #[derive(Clone, Copy, Debug)]
-pub struct Edge {
-    /// The hostcall.
-    pub hostcall: HostcallId,
+pub(super) struct Edge {
+    hostcall: HostcallId,
     /// Whether the guest has a directory, without which most of WASI looks at nothing.
-    pub with_directory: bool,
+    with_directory: bool,
 }
 
 /// Each hostcall that takes an address, a length, an id or another number.
-pub fn edges() -> impl Iterator<Item = Edge> {
+pub(super) fn edges() -> impl Iterator<Item = Edge> {
     let of = |with_directory| move |id| Edge { hostcall: id, with_directory };
     let ids = || HOSTCALLS.iter().map(|decl| decl.id).filter(|id| !parameters::of(*id).is_empty());
     ids().map(of(false)).chain(ids().filter(|id| is_of_files(*id)).map(of(true)))
@@ -28,7 +27,7 @@ pub fn edges() -> impl Iterator<Item = Edge> {
 
 impl Edge {
     /// The edge's name.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let directory = if self.with_directory { "_with_a_directory" } else { "" };
         format!("hostile_edges::{}{directory}", self.hostcall)
     }
@@ -38,7 +37,7 @@ impl Edge {
     ///
     /// # Panics
     /// Something else happens.
-    pub fn run(&self, engine: &dyn AnyEngine) {
+    pub(super) fn run(&self, engine: &dyn AnyEngine) {
         let calls = edge_guest::calls(self.hostcall, self.with_directory);
         let start = Instant::now();
         match self.hostcall {

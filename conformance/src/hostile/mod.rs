@@ -4,9 +4,11 @@
 //! Much of it is derived from the tables of hostcalls and callbacks, so that a row that is added is attacked, too.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a case fails by panicking")]
 
+mod allocators;
 mod arguments;
+mod derived;
 mod edge_guest;
 mod edges;
 mod parameters;
 
-pub use edges::{Edge, edges};
+pub use derived::{Derived, derived};

@@ -1,6 +1,6 @@
 use portcullis::core::AnyEngine;
 
-use super::{allocators, edges};
+use super::{allocators, edges, signatures};
 
 /// A trial that is derived from a row of a table.
 pub struct Derived {
@@ -18,5 +18,9 @@ pub fn derived() -> impl Iterator<Item = Derived> {
         name: format!("hostile_allocators::{hostcall}"),
         run: Box::new(move |engine| allocators::run(hostcall, engine)),
     });
-    edges.chain(allocators)
+    let signatures = signatures::exports().map(|export| Derived {
+        name: format!("hostile_signatures::{export}"),
+        run: Box::new(move |engine| signatures::run(export, engine)),
+    });
+    edges.chain(allocators).chain(signatures)
 }

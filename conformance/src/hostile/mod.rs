@@ -10,5 +10,6 @@ mod derived;
 mod edge_guest;
 mod edges;
 mod parameters;
+mod signatures;
 
 pub use derived::{Derived, derived};

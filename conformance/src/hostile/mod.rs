@@ -6,10 +6,18 @@
 
 mod allocators;
 mod arguments;
+mod binary;
 mod derived;
 mod edge_guest;
 mod edges;
+mod modules;
 mod parameters;
 mod signatures;
+mod starts;
 
+use crate::case::Topic;
 pub use derived::{Derived, derived};
+
+/// All cases that are not derived.
+pub(crate) const TOPICS: [Topic; 2] =
+    [Topic { name: "hostile_modules", cases: modules::CASES }, Topic { name: "hostile_starts", cases: starts::CASES }];

@@ -7,9 +7,8 @@ use crate::prelude::types;
 
 /// Each export that the host may call, once.
 pub(super) fn exports() -> impl Iterator<Item = &'static str> {
-    let is_first = |(index, decl): &(usize, &CallbackDecl)| {
-        CALLBACKS[..*index].iter().all(|before| before.export != decl.export)
-    };
+    let is_first =
+        |(index, decl): &(usize, &CallbackDecl)| CALLBACKS[..*index].iter().all(|before| before.export != decl.export);
     CALLBACKS.iter().enumerate().filter(is_first).map(|(_, decl)| decl.export)
 }
 

@@ -7,10 +7,13 @@
 mod allocators;
 mod arguments;
 mod binary;
+mod callbacks;
 mod derived;
 mod edge_guest;
 mod edges;
+mod ids;
 mod modules;
+mod pairs;
 mod parameters;
 mod signatures;
 mod starts;
@@ -19,5 +22,10 @@ use crate::case::Topic;
 pub use derived::{Derived, derived};
 
 /// All cases that are not derived.
-pub(crate) const TOPICS: [Topic; 2] =
-    [Topic { name: "hostile_modules", cases: modules::CASES }, Topic { name: "hostile_starts", cases: starts::CASES }];
+pub(crate) const TOPICS: [Topic; 5] = [
+    Topic { name: "hostile_callbacks", cases: callbacks::CASES },
+    Topic { name: "hostile_ids", cases: ids::CASES },
+    Topic { name: "hostile_modules", cases: modules::CASES },
+    Topic { name: "hostile_pairs", cases: pairs::CASES },
+    Topic { name: "hostile_starts", cases: starts::CASES },
+];

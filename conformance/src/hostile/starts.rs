@@ -86,7 +86,7 @@ pub(super) const CASES: &[Case] = &[
             let operands = [&[0][..], &[0x41, 1].repeat(20_000), &[0x6a].repeat(19_999), &[0x1a, 0x0b]].concat();
             let long = with_body(&[&[0][..], &[1].repeat(1 << 20), &[0x0b]].concat());
             for (what, wasm) in [
-                ("blocks", nested(0x02, 10_000)),
+                ("blocks", nested(0x02, 4_000)),
                 ("loops", nested(0x03, 500)),
                 ("wide", wide),
                 ("operands", with_body(&operands)),

@@ -56,6 +56,8 @@ pub const TOPICS: &[Topic] = &[
     hostile::TOPICS[2],
     hostile::TOPICS[3],
     hostile::TOPICS[4],
+    hostile::TOPICS[5],
+    hostile::TOPICS[6],
     Topic { name: "lifecycle", cases: lifecycle::CASES },
     Topic { name: "limits", cases: limits::CASES },
     Topic { name: "linking", cases: linking::CASES },

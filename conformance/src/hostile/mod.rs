@@ -8,6 +8,7 @@ mod allocators;
 mod arguments;
 mod binary;
 mod callbacks;
+mod contexts;
 mod derived;
 mod edge_guest;
 mod edges;
@@ -17,15 +18,18 @@ mod pairs;
 mod parameters;
 mod signatures;
 mod starts;
+mod victims;
 
 use crate::case::Topic;
 pub use derived::{Derived, derived};
 
 /// All cases that are not derived.
-pub(crate) const TOPICS: [Topic; 5] = [
+pub(crate) const TOPICS: [Topic; 7] = [
     Topic { name: "hostile_callbacks", cases: callbacks::CASES },
+    Topic { name: "hostile_contexts", cases: contexts::CASES },
     Topic { name: "hostile_ids", cases: ids::CASES },
     Topic { name: "hostile_modules", cases: modules::CASES },
     Topic { name: "hostile_pairs", cases: pairs::CASES },
     Topic { name: "hostile_starts", cases: starts::CASES },
+    Topic { name: "hostile_victims", cases: victims::CASES },
 ];

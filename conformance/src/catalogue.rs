@@ -10,6 +10,7 @@ use crate::case::Case;
 use crate::cases::TOPICS;
 use crate::expectation::{GAPS, Gap};
 use crate::host_under_test::HostUnderTest;
+use crate::hostile::{self, Derived};
 use crate::hosts::Probes;
 use crate::report::{Differences, Report, Result, Verdict};
 use crate::suite::{self, Check, Outcome};
@@ -32,6 +33,7 @@ enum Kind {
     Check(Box<Check>),
     Denied(Denied),
     Callback(Callback),
+    Derived(Derived),
 }
 
 /// Everything: cases with a guest of their own, which run on engines, and checks of the probe, which run on any
@@ -48,7 +50,10 @@ pub fn entries() -> impl Iterator<Item = Entry> {
     });
     let denied = answers::denied().map(|denied| Entry {
         topic: "denied",
-        name: format!("{}_answers_{}", denied.hostcall, denied.answer),
+        name: match denied.answer {
+            Some(answer) => format!("{}_answers_{answer}", denied.hostcall),
+            None => format!("{}_has_no_effect", denied.hostcall),
+        },
         spec: "host#capability_restriction_config",
         kind: Kind::Denied(denied),
     });
@@ -61,7 +66,13 @@ pub fn entries() -> impl Iterator<Item = Entry> {
         spec: "host#capability_restriction_config",
         kind: Kind::Callback(callback),
     });
-    cases.chain(denied).chain(callbacks).chain(suite::checks().map(|check| Entry {
+    let derived = hostile::derived().map(|derived| Entry {
+        topic: derived.topic,
+        name: derived.name.clone(),
+        spec: "portcullis#a guest is an attacker",
+        kind: Kind::Derived(derived),
+    });
+    cases.chain(derived).chain(denied).chain(callbacks).chain(suite::checks().map(|check| Entry {
         topic: check.topic,
         name: check.name.clone(),
         spec: check.spec,
@@ -80,13 +91,14 @@ impl Entry {
         self.name.replace('_', " ")
     }
 
-    /// The guest, in WebAssembly's text format; of a check, the script.
+    /// The guest, in WebAssembly's text format; of a check, the script. Nothing for what is derived and has many.
     pub fn guest(&self) -> String {
         match &self.kind {
             Kind::Case(case) => case.wat(),
             Kind::Check(check) => check.task.script.clone(),
             Kind::Denied(denied) => denied.wat(),
             Kind::Callback(callback) => callback.wat(),
+            Kind::Derived(_) => String::new(),
         }
     }
 
@@ -112,6 +124,10 @@ impl Entry {
             }
             Kind::Callback(callback) => {
                 callback.run(engine);
+                Ok(())
+            }
+            Kind::Derived(derived) => {
+                derived.run(engine);
                 Ok(())
             }
         };

@@ -17,6 +17,7 @@ pub mod exchange;
 mod expectation;
 mod folder;
 mod host_under_test;
+pub mod hostile;
 pub mod hosts;
 pub mod kit;
 pub mod phases;

@@ -1,15 +1,15 @@
 //! Runs every case on every engine that is built in, as `engine::topic::case`.
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS, HostcallId};
+use portcullis::core::{AnyEngine, CALLBACKS, CallbackId, Capabilities, EngineSettings, HOSTCALLS, HostcallId};
 use portcullis_conformance::answers::{self, LISTED};
 use portcullis_conformance::attacks::PAGE;
+use portcullis_conformance::hostile::THREATS;
 use portcullis_conformance::hosts::Probes;
-use portcullis_conformance::{Case, GAPS, TOPICS, suite};
+use portcullis_conformance::{Case, Entry, GAPS, TOPICS, callbacks, entries};
 
 type Check = fn() -> Result<(), String>;
 
@@ -18,6 +18,10 @@ const META: &[(&str, Check)] = &[
     ("names_are_unique_and_say_where_the_rule_stands", names_are_unique_and_say_where_the_rule_stands),
     ("a_case_calls_the_hostcalls_that_it_names", a_case_calls_the_hostcalls_that_it_names),
     ("every_hostcall_is_named_by_a_case", every_hostcall_is_named_by_a_case),
+    ("every_callback_is_named_by_a_case_or_never_called", every_callback_is_named_by_a_case_or_never_called),
+    ("every_capability_is_denied_by_a_case", every_capability_is_denied_by_a_case),
+    ("every_threat_is_met_by_cases_that_exist", every_threat_is_met_by_cases_that_exist),
+    ("no_case_is_of_one_engine", no_case_is_of_one_engine),
     ("gaps_name_cases_and_reasons", gaps_name_cases_and_reasons),
     ("the_page_of_attacks_explains_each", the_page_of_attacks_explains_each),
     ("every_answer_that_is_listed_is_driven_and_no_other", every_answer_that_is_listed_is_driven_and_no_other),
@@ -33,8 +37,8 @@ fn main() -> ExitCode {
             Ok(engine) => {
                 // Trials outlive this function's borrows, and the process outlives the engine.
                 let engine: &'static dyn AnyEngine = Box::leak(engine);
-                trials.extend(cases().map(|(path, case)| trial(engine, path, case)));
-                trials.extend(check_trials(engine));
+                let probes: &'static Probes<'static> = Box::leak(Box::new(Probes::new(engine)));
+                trials.extend(entries().map(|entry| trial(engine, probes, entry)));
             }
             Err(error) => trials.push(Trial::test(format!("{}::starts", info.name), move || Err(error.into()))),
         }
@@ -42,53 +46,28 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
+fn trial(engine: &'static dyn AnyEngine, probes: &'static Probes<'static>, entry: Entry) -> Trial {
+    Trial::test(format!("{}::{}", engine.name(), entry.path()), move || entry.run(engine, probes).map_err(Failed::from))
+}
+
 fn cases() -> impl Iterator<Item = (String, &'static Case)> {
     TOPICS.iter().flat_map(|topic| topic.cases.iter().map(|case| (format!("{}::{}", topic.name, case.name), case)))
-}
-
-fn trial(engine: &'static dyn AnyEngine, path: String, case: &'static Case) -> Trial {
-    let gap = GAPS.iter().find(|gap| gap.engine == engine.name() && gap.case == path);
-    Trial::test(format!("{}::{path}", engine.name()), move || {
-        let Some(gap) = gap else {
-            (case.run)(case, engine);
-            return Ok(());
-        };
-        match catch_unwind(AssertUnwindSafe(|| (case.run)(case, engine))) {
-            Ok(()) => Err(format!("passes, but is a known gap ({}): take it out of GAPS", gap.reason).into()),
-            Err(_) => Ok(()),
-        }
-    })
-}
-
-fn check_trials(engine: &'static dyn AnyEngine) -> impl Iterator<Item = Trial> {
-    let probes: &'static Probes<'static> = Box::leak(Box::new(Probes::new(engine)));
-    let rows = suite::checks().map(move |check| {
-        Trial::test(format!("{}::{}", engine.name(), check.path()), move || check.run_on(probes).map_err(Failed::from))
-    });
-    let denied = answers::denied().map(move |denied| {
-        let answers::Denied { hostcall, answer } = denied;
-        let name = format!("{}::answers::{hostcall}_answers_{answer}_when_it_is_denied", engine.name());
-        Trial::test(name, move || {
-            denied.run(engine);
-            Ok(())
-        })
-    });
-    rows.chain(denied)
 }
 
 fn names_are_unique_and_say_where_the_rule_stands() -> Result<(), String> {
     const SOURCES: [&str; 6] = ["v0.1.0", "v0.2.0", "v0.2.1", "wasi", "host", "portcullis"];
     let mut seen = HashSet::new();
-    for (path, case) in cases() {
-        let source = case.spec.split_once('#').filter(|(source, rule)| SOURCES.contains(source) && !rule.is_empty());
+    for entry in entries() {
+        let (path, spec) = (entry.path(), entry.spec);
+        let source = spec.split_once('#').filter(|(source, rule)| SOURCES.contains(source) && !rule.is_empty());
         if source.is_none() {
-            return Err(format!("{path}: its spec {:?} is not SOURCE#RULE, with one of {SOURCES:?}", case.spec));
+            return Err(format!("{path}: its spec {spec:?} is not SOURCE#RULE, with one of {SOURCES:?}"));
         }
         if !seen.insert(path.clone()) {
             return Err(format!("{path} is there twice"));
         }
     }
-    Ok(())
+    if seen.len() < 2_900 { Err(format!("there are {} cases", seen.len())) } else { Ok(()) }
 }
 
 fn a_case_calls_the_hostcalls_that_it_names() -> Result<(), String> {
@@ -107,6 +86,69 @@ fn every_hostcall_is_named_by_a_case() -> Result<(), String> {
     let covered: HashSet<HostcallId> = cases().flat_map(|(_, case)| case.hostcalls.iter().copied()).collect();
     match HOSTCALLS.iter().find(|decl| !covered.contains(&decl.id)) {
         Some(decl) => Err(format!("no case names {}", decl.name)),
+        None => Ok(()),
+    }
+}
+
+fn every_callback_is_named_by_a_case_or_never_called() -> Result<(), String> {
+    let named: HashSet<CallbackId> = callbacks::callbacks().map(|callback| callback.id).collect();
+    let missing = CALLBACKS
+        .iter()
+        .map(|decl| decl.id)
+        .find(|id| !id.is_start_function() && !named.contains(id) && !callbacks::NEVER_CALLED.contains(id));
+    if let Some(id) = missing {
+        return Err(format!("no case names {id}"));
+    }
+    // Start functions are no capabilities; cases export them by name.
+    let guests: String = cases().map(|(_, case)| case.guest).collect();
+    match CALLBACKS.iter().find(|decl| !guests.contains(&format!("\"{}\"", decl.export)) && decl.id.is_start_function())
+    {
+        Some(decl) => Err(format!("no case exports {}", decl.export)),
+        None => Ok(()),
+    }
+}
+
+fn every_capability_is_denied_by_a_case() -> Result<(), String> {
+    let paths: Vec<_> = entries().filter(|entry| entry.topic == "denied").map(|entry| entry.name).collect();
+    // What no set of rights lacks: plugins need it to start, or to say that they failed.
+    let always: Vec<_> =
+        HOSTCALLS.iter().filter(|decl| Capabilities::NONE.allows(decl.id)).map(|decl| decl.name).collect();
+    let never = callbacks::NEVER_CALLED.iter().map(|id| id.decl().export).collect::<Vec<_>>();
+    let missing = Capabilities::names().find(|name| {
+        !always.contains(name)
+            && !never.contains(name)
+            && !paths.iter().any(|path| path.starts_with(&format!("{name}_")))
+    });
+    match missing {
+        Some(name) => Err(format!("no case denies {name}")),
+        None => Ok(()),
+    }
+}
+
+fn every_threat_is_met_by_cases_that_exist() -> Result<(), String> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let paths: Vec<_> = entries().map(|entry| entry.path()).collect();
+    let named: Vec<_> = THREATS.iter().flat_map(|(_, cases)| *cases).collect();
+    let is_there = |name: &str| match name.contains('/') {
+        true => std::path::Path::new(root).join(name).is_file(),
+        false => paths.iter().any(|path| path.starts_with(name)),
+    };
+    if let Some(name) = named.iter().find(|name| !is_there(name)) {
+        return Err(format!("there is no case {name}"));
+    }
+    let mut hostile = paths.iter().filter(|path| path.starts_with("hostile_"));
+    match hostile.find(|path| !named.iter().any(|name| path.starts_with(**name))) {
+        Some(path) => Err(format!("{path} meets no threat that is listed")),
+        None => Ok(()),
+    }
+}
+
+fn no_case_is_of_one_engine() -> Result<(), String> {
+    let engines = portcullis::engines();
+    match entries()
+        .find(|entry| engines.iter().any(|info| entry.path().contains(info.name) || entry.guest().contains(info.name)))
+    {
+        Some(entry) => Err(format!("{} names an engine", entry.path())),
         None => Ok(()),
     }
 }
@@ -133,7 +175,8 @@ fn every_answer_that_is_listed_is_driven_and_no_other() -> Result<(), String> {
         return Err(format!("{} is there twice", row.name()));
     }
     let rows = answers::rows().map(|row| (row.hostcall(), row.answer));
-    let driven: HashSet<_> = rows.chain(answers::denied().map(|denied| (denied.hostcall, denied.answer))).collect();
+    let driven: HashSet<_> =
+        rows.chain(answers::denied().filter_map(|denied| Some((denied.hostcall, denied.answer?)))).collect();
     let listed: HashSet<_> =
         LISTED.iter().flat_map(|(id, answers)| answers.iter().map(|answer| (*id, *answer))).collect();
     if let Some((id, answer)) = listed.difference(&driven).next() {

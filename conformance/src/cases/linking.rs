@@ -3,7 +3,7 @@
 use portcullis::core::HostcallId::proxy_log;
 use portcullis::core::{AbiVersion, Bytecode, HOSTCALLS, Vm, VmConfig};
 
-use crate::case::Case;
+use crate::case::{Case, verdict};
 use crate::prelude;
 use crate::recorder::Recorder;
 
@@ -95,6 +95,17 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| {
             let verdict = "imports the memory env.memory, but a plugin may import functions alone";
             assert_eq!(case.verdict(engine).as_deref(), Some(verdict));
+        },
+    },
+    Case {
+        name: "a_module_without_memory_is_refused",
+        guest: "",
+        hostcalls: &[],
+        spec: "v0.2.1#Memory management",
+        run: |_, engine| {
+            let wat = r#"(module (memory 1) (func (export "proxy_abi_version_0_2_1")) (func (export "memory")))"#;
+            let verdict = verdict(engine, wat).unwrap();
+            assert!(verdict.starts_with("exports no memory; "), "{verdict}");
         },
     },
     Case {

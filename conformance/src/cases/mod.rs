@@ -30,8 +30,8 @@ mod wasi;
 mod wasi_absent;
 mod wasi_files;
 
-use crate::attacks;
 use crate::case::Topic;
+use crate::{attacks, hostile};
 
 /// All cases.
 pub const TOPICS: &[Topic] = &[
@@ -51,6 +51,13 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "foreign", cases: foreign::CASES },
     Topic { name: "grpc", cases: grpc::CASES },
     Topic { name: "headers", cases: headers::CASES },
+    hostile::TOPICS[0],
+    hostile::TOPICS[1],
+    hostile::TOPICS[2],
+    hostile::TOPICS[3],
+    hostile::TOPICS[4],
+    hostile::TOPICS[5],
+    hostile::TOPICS[6],
     Topic { name: "lifecycle", cases: lifecycle::CASES },
     Topic { name: "limits", cases: limits::CASES },
     Topic { name: "linking", cases: linking::CASES },

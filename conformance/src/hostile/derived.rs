@@ -12,8 +12,10 @@ pub struct Derived {
     pub topic: &'static str,
     /// Its name within the topic.
     pub name: String,
-    run: Arc<dyn Fn(&dyn AnyEngine) + Send + Sync>,
+    run: Run,
 }
+
+type Run = Arc<dyn Fn(&dyn AnyEngine) + Send + Sync>;
 
 /// All of them.
 pub fn derived() -> impl Iterator<Item = Derived> {

@@ -110,7 +110,7 @@ impl HttpHost {
         for _ in 0..2 {
             if let Ok(Some(status)) = process.child.try_wait() {
                 // Whether there is a core dump is the machine's affair.
-                return Some(status.signal().map_or(status.to_string(), |signal| format!("signal {signal}")));
+                return Some(status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}")));
             }
             std::thread::sleep(MOMENT);
         }

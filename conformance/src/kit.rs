@@ -187,7 +187,7 @@ fn bring_about(host: &mut dyn HostUnderTest, task: &Task) -> Result<Option<Messa
 
 /// Waits for what the program observed.
 fn fetch(host: &mut dyn HostUnderTest) -> Result<Vec<Observation>, Trouble> {
-    const PATIENCE: usize = 300;
+    const PATIENCE: usize = 1500;
     for _ in 0..PATIENCE {
         let answer = ask(host, dialogue::FETCH)?;
         if answer.has_run {

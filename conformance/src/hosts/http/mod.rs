@@ -19,7 +19,7 @@ use crate::probe::dialogue::{self, Answer};
 use client::Client;
 
 /// How long a response may take. A request that a program has paused gets none.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a host may take to start, or a plugin to be started again.
 const REVIVAL: Duration = Duration::from_secs(10);

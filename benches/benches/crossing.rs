@@ -1,7 +1,8 @@
 //! What it costs to cross between host and guest, once.
 //!
 //! `empty_call` is one callback of a guest that does nothing. The others are one hostcall each,
-//! out of a loop inside the guest; `empty_loop` is that loop alone.
+//! out of a loop inside the guest; `empty_loop` is that loop alone. `bare_...` is the same on the engine alone, without a
+//! host: `empty_call` beside `bare_empty_call` and `increment_metric` beside `bare_increment` say what the host costs.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use criterion::{Bencher, Criterion};
 use portcullis::core::{Access, AnyEngine, ContextId, Direction, Plugin, StreamInfo, Vm};
-use portcullis_benches::{EMPTY, Failure, LOOPS, engines, load, looping, start};
+use portcullis_benches::{EMPTY, Failure, LOOPS, engines, floor, load, looping, start};
 
 /// Name, what is prepared, what is repeated, the status that it must have.
 const HOSTCALLS: &[(&str, &str, &str, u8)] = &[
@@ -54,6 +55,11 @@ fn crossing(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Fai
         vm.on_tick(root).map_err(|_| format!("{name}: {}", vm.failure().unwrap_or_default()))?;
         group.bench_function(*name, |bench| per_loop(bench, || vm.on_tick(root).is_ok()));
     }
+    let mut call = floor::floor(engine.name(), EMPTY)?;
+    group.bench_function("bare_empty_call", |bench| bench.iter(|| black_box(call())));
+    let mut call = floor::floor(engine.name(), &floor::looping())?;
+    assert!(call(), "the bare guest runs");
+    group.bench_function("bare_increment", |bench| per_loop(bench, &mut call));
     group.finish();
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! `cargo bench -p portcullis-benches`, and `-- --quick` for a first look. `compare/` measures the
 //! gateway against other proxies instead.
 
+pub mod floor;
+
 use std::error::Error;
 
 use bytes::Bytes;

@@ -30,6 +30,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Log, "proxy_send_local_response 200 '' '' '' -1", 0, "after_the_end"),
     row(Downstream, "proxy_send_local_response 200 '' '' '' -1", 0, "no_http"),
     row(RequestHeaders, "proxy_send_local_response 99 '' '' '' -1", 2, "a_status_that_is_none"),
+    row(RequestHeaders, "proxy_send_local_response 199 '' '' '' -1", 2, "a_status_of_no_response"),
     row(RequestHeaders, "proxy_send_local_response 200 '' '' 'x' -1", 2, "malformed_headers"),
     row(RequestHeaders, "proxy_send_local_response 200 -16 16 '' '' -1", 6, "details_beyond_memory"),
     row(RequestHeaders, "proxy_send_local_response 200 '' -16 16 '' -1", 6, "a_body_beyond_memory"),

@@ -17,7 +17,7 @@ use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
 use portcullis_conformance::hosts::{HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
 use portcullis_conformance::setup::{self, Ports};
-use portcullis_conformance::{entries, examine_engine, examine_host, phases};
+use portcullis_conformance::{HostUnderTest, Needs, Setting, entries, examine_engine, examine_host, phases};
 
 /// The most bytes of a transcript.
 const TRANSCRIPT: usize = 64 << 20;
@@ -54,11 +54,19 @@ fn run(command: Command) -> Result<bool, String> {
                 true => (ports.targets(), Some(ports.tcp().to_string()), Some(ports.admin().to_string())),
                 false => (targets, tcp, admin),
             };
+            let first = targets.first().cloned();
             let mut host = HttpHost::new(&name, targets, tcp).map_err(|error| error.to_string())?;
             if let Some(program) = spawn.first().cloned() {
                 host = host.spawned(spawn).map_err(|error| format!("{program}: {error}"))?;
             }
             let version = admin.map_or(String::new(), |admin| host.version(&admin));
+            if let Some((abi, address)) = first {
+                // Thousands of checks would each wait for a host that is not there.
+                let needs = Needs { abi, setting: Setting::Plain, starts: false };
+                host.prepare(&needs).map_err(|trouble| {
+                    format!("no probe of ABI {abi} at {address}: {trouble}; `setup` writes what the host has to load")
+                })?;
+            }
             tell(&[examine_host(&mut host, &version, &telling.filter, &differences)], &telling)
         }
         Command::Setup { flavour, dir, base_port, engine, without } => {
@@ -103,7 +111,10 @@ fn examine_engines(names: &[String], transcript: Option<&PathBuf>, telling: &Tel
         }
     }
     match names.iter().find(|name| !portcullis::engines().iter().any(|info| info.name == **name)) {
-        Some(unknown) => Err(format!("there is no engine {unknown:?} in this binary")),
+        Some(unknown) => {
+            let known: Vec<_> = portcullis::engines().iter().map(|info| info.name).collect();
+            Err(format!("there is no engine {unknown:?} in this binary; there are {}", known.join(", ")))
+        }
         None => tell(&reports, telling),
     }
 }

@@ -12,6 +12,7 @@ use portcullis_gateway::inspect::Report;
 use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{Gateway, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// A reverse proxy that runs Proxy-Wasm plugins.
@@ -166,7 +167,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log(&arguments);
+    // Dropped at the end, when all lines have been written.
+    let _log = start_log(&arguments);
     let result = match &arguments.command {
         Command::Serve { file, engine, record } => serve(file, engine.as_deref(), record.recording()),
         Command::Replay { file, engine, plugin } => match replay(file, engine.as_deref(), plugin.as_deref()) {
@@ -307,18 +309,27 @@ fn print(text: &str) -> Result<(), ServeError> {
     }
 }
 
-fn start_log(arguments: &Arguments) {
+/// Lines that may wait to be written. A worker that has another waits, too: none is lost, and memory is bounded.
+const WAITING_LINES: usize = 4096;
+
+fn start_log(arguments: &Arguments) -> WorkerGuard {
     let filter = match &arguments.log {
         Some(filter) => EnvFilter::new(filter),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
     };
+    // What waits is written at once; so no worker makes a system call for each line of its plugins.
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(false)
+        .buffered_lines_limit(WAITING_LINES)
+        .finish(std::io::BufWriter::with_capacity(64 << 10, std::io::stderr()));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal());
     if arguments.log_json {
         log.json().init();
     } else {
         log.init();
     }
+    guard
 }

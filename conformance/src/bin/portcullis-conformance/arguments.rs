@@ -1,9 +1,9 @@
 //! What can be asked for.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::uri::Authority;
 use portcullis::core::{AbiVersion, HOSTCALLS, HostcallId};
 use portcullis_conformance::setup::{self, Flavour};
 
@@ -37,17 +37,17 @@ pub(crate) enum Command {
         #[arg(long, default_value = "host")]
         name: String,
 
-        /// Where a probe is, with its version of the ABI, such as `0.2.1=127.0.0.1:10000`; may be given again.
-        /// By default those of `setup`.
-        #[arg(long = "target", value_name = "VERSION=ADDRESS", value_parser = target)]
+        /// Where a probe is, such as `http://proxy.test:8080`. A probe of another version of the ABI than 0.2.1 has
+        /// it before: `0.1.0=http://proxy.test:8081`. May be given again. By default those of `setup`.
+        #[arg(long = "target", value_name = "[VERSION=]URL", value_parser = target)]
         targets: Vec<(AbiVersion, String)>,
 
         /// Where a probe stands before the TCP upstream.
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "HOST:PORT", value_parser = authority)]
         tcp: Option<String>,
 
         /// Where the host's own pages are. The kit waits for /ready there, and reads the version from /server_info.
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "URL", value_parser = authority)]
         admin: Option<String>,
 
         /// The first of the ports that `setup` used.
@@ -146,9 +146,63 @@ fn hostcall(text: &str) -> Result<HostcallId, String> {
 }
 
 fn target(text: &str) -> Result<(AbiVersion, String), String> {
-    let (version, address) = text.split_once('=').ok_or("expected VERSION=ADDRESS")?;
-    let abi = AbiVersion::ALL.into_iter().find(|abi| abi.to_string() == version);
-    let abi = abi.ok_or_else(|| format!("there is no ABI version {version:?}"))?;
-    let _: SocketAddr = address.parse().map_err(|_| format!("{address:?} is no address with a port"))?;
-    Ok((abi, address.to_owned()))
+    let (abi, url) = match text.split_once('=') {
+        Some((version, url)) => {
+            let abi = AbiVersion::ALL.into_iter().find(|abi| abi.to_string() == version);
+            (abi.ok_or_else(|| format!("there is no ABI version {version:?}"))?, url)
+        }
+        None => (AbiVersion::V0_2_1, text),
+    };
+    Ok((abi, authority(url)?))
+}
+
+/// Host and port of `http://HOST[:PORT]` or `HOST:PORT`.
+fn authority(text: &str) -> Result<String, String> {
+    let form = || "expected http://HOST[:PORT] or HOST:PORT; the kit speaks no TLS".to_owned();
+    let (is_url, rest) = text.strip_prefix("http://").map_or((false, text), |rest| (true, rest));
+    let authority: Authority = rest.strip_suffix('/').unwrap_or(rest).parse().map_err(|_| form())?;
+    let has_port = authority.as_str().len() > authority.host().len();
+    match authority.port_u16() {
+        _ if authority.host().is_empty() || authority.as_str().contains('@') => Err(form()),
+        Some(port) => Ok(format!("{}:{port}", authority.host())),
+        None if is_url && !has_port => Ok(format!("{}:80", authority.host())),
+        None => Err(form()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_urls_or_addresses() {
+        for (text, version, expected) in [
+            ("http://proxy.test:8080", "0.2.1", "proxy.test:8080"),
+            ("http://proxy.test:8080/", "0.2.1", "proxy.test:8080"),
+            ("http://proxy.test", "0.2.1", "proxy.test:80"),
+            ("127.0.0.1:10000", "0.2.1", "127.0.0.1:10000"),
+            ("0.1.0=http://[::1]:81", "0.1.0", "[::1]:81"),
+            ("0.2.0=localhost:81", "0.2.0", "localhost:81"),
+        ] {
+            let (abi, address) = target(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((abi.to_string().as_str(), address.as_str()), (version, expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_refused() {
+        for text in [
+            "https://proxy.test",
+            "proxy.test",
+            "http://",
+            "http://:80",
+            "http://proxy.test/path",
+            "proxy.test:",
+            "proxy.test:99999",
+            "user@proxy.test:80",
+            "0.3.0=proxy.test:80",
+        ] {
+            assert!(target(text).is_err(), "{text}");
+        }
+    }
 }

@@ -92,7 +92,7 @@ impl HostUnderTest for ChainInMemory {
                 _ => false,
             };
             if ended && !std::mem::replace(&mut answered, true) {
-                send(worker, stream, Direction::Response, &answer(&upstream));
+                send(worker, stream, Direction::Response, &upstream.answer());
             }
         }
         worker.finish(stream);
@@ -108,24 +108,6 @@ fn send(worker: &mut Worker, stream: portcullis::StreamId, direction: Direction,
     }
     if !no_trailers {
         worker.trailers(stream, direction, headers(&message.trailers));
-    }
-}
-
-/// The upstream: it tells what it got, as `HostUnderTest` says.
-fn answer(request: &Message) -> Message {
-    let mut told = String::from("ok\n");
-    for (name, value) in &request.headers {
-        told.push_str(&format!("{name}: {value}\n"));
-    }
-    for (name, value) in &request.trailers {
-        told.push_str(&format!("trailer {name}: {value}\n"));
-    }
-    let body = [told.as_bytes(), b"\n", &request.body].concat();
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    Message {
-        headers: vec![pair(":status", "200"), pair("x-upstream", "here")],
-        body: body.into(),
-        trailers: vec![pair("x-trailer", "sent")],
     }
 }
 

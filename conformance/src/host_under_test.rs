@@ -5,10 +5,8 @@ use portcullis::core::AbiVersion;
 
 /// A host with a [probe](crate::probe::Probe) in front of an upstream.
 ///
-/// The upstream answers every request with status 200, the header `x-upstream: here`, the trailer `x-trailer: sent`
-/// where the protocol carries trailers, and a body that tells what it got: a line `ok`, a line `NAME: VALUE` for each
-/// header with `:method` and `:path`, a line `trailer NAME: VALUE` for each trailer, an empty line, and the body.
-/// The cluster `auth` leads to it, too. [`hosts::upstream`](crate::hosts::upstream) is one that listens.
+/// The upstream answers every request by [`Message::answer`]; its trailer where the protocol carries trailers. The
+/// cluster `auth` leads to it, too. [`hosts::upstream`](crate::hosts::upstream) is one that listens.
 pub trait HostUnderTest {
     /// What to call it in reports, such as `wasmi` or `envoy`.
     fn name(&self) -> &str;
@@ -104,6 +102,21 @@ impl Message {
     /// The value of a header, or nothing.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What the upstream answers to this request: status 200, the header `x-upstream: here`, the trailer
+    /// `x-trailer: sent`, and a body that tells what it got: a line `ok`, a line `NAME: VALUE` for each header with
+    /// `:method` and `:path`, a line `trailer NAME: VALUE` for each trailer, an empty line, and the body.
+    pub fn answer(&self) -> Self {
+        let headers = self.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+        let trailers = self.trailers.iter().map(|(name, value)| format!("trailer {name}: {value}\n"));
+        let told: String = headers.chain(trailers).collect();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Self {
+            headers: vec![pair(":status", "200"), pair("x-upstream", "here")],
+            body: [b"ok\n", told.as_bytes(), b"\n", &self.body].concat().into(),
+            trailers: vec![pair("x-trailer", "sent")],
+        }
     }
 }
 

@@ -168,7 +168,7 @@ fn exchange(running: &mut Running, request: &Message) -> Result<Message, VmFaile
     let passed = half(running, stream, Direction::Request, request, &mut state)?;
     let mut response = Message::default();
     if state.reply.is_none() && !state.is_cut {
-        response = half(running, stream, Direction::Response, &upstream(&passed), &mut state)?;
+        response = half(running, stream, Direction::Response, &passed.answer(), &mut state)?;
     }
     if let Some(LocalResponse { status, headers, body, .. }) = state.reply.take() {
         let status = (":status".to_owned(), status.to_string());
@@ -246,18 +246,6 @@ fn half(
         look(running, stream, state)?;
     }
     Ok(on)
-}
-
-fn upstream(request: &Message) -> Message {
-    let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    let headers = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
-    let trailers = request.trailers.iter().map(|(name, value)| format!("trailer {name}: {value}\n"));
-    let seen: String = headers.chain(trailers).collect();
-    Message {
-        headers: [(":status", "200"), ("x-upstream", "here")].iter().map(text).collect(),
-        body: format!("ok\n{seen}\n{}", String::from_utf8_lossy(&request.body)).into(),
-        trailers: [("x-trailer", "sent")].iter().map(text).collect(),
-    }
 }
 
 /// A TCP stream: bytes come, the upstream answers `hello`, the client says that it has no more, and the upstream

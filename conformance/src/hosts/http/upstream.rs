@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
@@ -16,6 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::host_under_test::Message;
 
 /// Serves both until the process ends, on a thread of its own.
 ///
@@ -65,29 +67,45 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
     let (head, body) = request.into_parts();
     let is_grpc =
         head.headers.get("content-type").is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    let response = Response::builder().header("x-upstream", "here");
-    let mut trailers = HeaderMap::new();
-    trailers.insert("x-trailer", HeaderValue::from_static("sent"));
-    let (response, body) = if is_grpc {
+    let answer = match is_grpc {
         // The client of a stream ends it when it has the answer.
-        trailers.insert("grpc-status", HeaderValue::from_static("0"));
-        (response.header("content-type", "application/grpc"), Bytes::from_static(b"\0\0\0\0\x02ok"))
-    } else {
-        let sent = body.collect().await?;
-        let mut text = format!("ok\n:method: {}\n:path: {}\n", head.method, head.uri.path());
-        for (name, value) in &head.headers {
-            text.push_str(&format!("{name}: {}\n", value.as_bytes().escape_ascii()));
+        true => Message::default().answer(),
+        false => {
+            let sent = body.collect().await?;
+            let pseudo = [(":method", head.method.as_str()), (":path", head.uri.path())];
+            let pseudo = pseudo.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let headers = pseudo.into_iter().chain(pairs(&head.headers)).collect();
+            let trailers = sent.trailers().into_iter().flat_map(pairs).collect();
+            Message { headers, body: sent.to_bytes(), trailers }.answer()
         }
-        for (name, value) in sent.trailers().into_iter().flatten() {
-            text.push_str(&format!("trailer {name}: {}\n", value.as_bytes().escape_ascii()));
-        }
-        text.push('\n');
-        let body = [text.as_bytes(), &sent.to_bytes()].concat();
-        (response.header("trailer", "x-trailer"), Bytes::from(body))
     };
+    let mut response = Response::builder();
+    for (name, value) in answer.headers.iter().filter(|(name, _)| !name.starts_with(':')) {
+        response = response.header(name, value);
+    }
+    let mut trailers = HeaderMap::new();
+    for (name, value) in answer.trailers {
+        if !is_grpc {
+            // Over HTTP/1.1 only those that were announced are sent.
+            response = response.header("trailer", &name);
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            trailers.insert(name, value);
+        }
+    }
+    let mut body = answer.body;
+    if is_grpc {
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        response = response.header("content-type", "application/grpc");
+        body = Bytes::from_static(b"\0\0\0\0\x02ok");
+    }
     let body = Lengthless(Full::new(body)).with_trailers(async { Some(Ok(trailers)) }).boxed();
     let fallback = || Response::new(Full::new(Bytes::new()).boxed());
     Ok(response.body(body).unwrap_or_else(|_| fallback()))
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().escape_ascii().to_string()))
 }
 
 /// A body whose length nobody knows before its end, so that no header tells it: plugins change bodies.

@@ -12,6 +12,7 @@ use crate::expectation::{GAPS, Gap};
 use crate::host_under_test::HostUnderTest;
 use crate::hostile::{self, Derived};
 use crate::hosts::Probes;
+use crate::patience::Patience;
 use crate::report::{Differences, Report, Result, Verdict};
 use crate::suite::{self, Check, Outcome};
 
@@ -165,14 +166,14 @@ pub fn examine_engine(engine: &dyn AnyEngine, filter: &str) -> Report {
 /// Examines a host: every check of the probe whose full name contains `filter`. What is known to differ is in
 /// `differences`; it fails if it differs no more.
 pub fn examine_host(host: &mut dyn HostUnderTest, version: &str, filter: &str, differences: &Differences) -> Report {
-    let mut results = Vec::new();
+    let (mut results, mut patience) = (Vec::new(), Patience::default());
     for (number, entry) in entries().enumerate() {
         let path = entry.path();
         let Kind::Check(check) = &entry.kind else { continue };
         if !path.contains(filter) {
             continue;
         }
-        let verdict = match (check.run(host, number), differences.of(&path)) {
+        let verdict = match (check.run_with(host, number, &mut patience), differences.of(&path)) {
             (Outcome::Passed, None) => Verdict::Passed,
             (Outcome::NotExamined(why), _) => Verdict::NotExamined { why: why.to_owned() },
             (outcome, Some(known)) if known.is_seen_in(&outcome) => {

@@ -20,6 +20,7 @@ mod host_under_test;
 pub mod hostile;
 pub mod hosts;
 pub mod kit;
+mod patience;
 pub mod phases;
 mod prelude;
 pub mod probe;

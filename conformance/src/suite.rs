@@ -5,7 +5,8 @@ use portcullis::core::{AbiVersion, CallbackId};
 use crate::exchange::{self, Sees};
 use crate::host_under_test::{HostUnderTest, Setting, Trouble};
 use crate::hosts::{EngineHost, Probes};
-use crate::kit::{self, Task};
+use crate::kit::{self, Seen, Task};
+use crate::patience::Patience;
 use crate::{answers, phases};
 
 /// Something that a host must do, as a task of the probe.
@@ -54,7 +55,21 @@ impl Check {
 
     /// Runs it on a host. `number` tells it from every other check that the host has seen.
     pub fn run(&self, host: &mut dyn HostUnderTest, number: usize) -> Outcome {
-        match kit::observe(host, &self.task, number) {
+        self.judge(kit::observe(host, &self.task, number))
+    }
+
+    /// As [`Self::run`], on a host of which is known what it has done so far.
+    pub(crate) fn run_with(&self, host: &mut dyn HostUnderTest, number: usize, patience: &mut Patience) -> Outcome {
+        if let Some(trouble) = patience.is_over_for(&self.task) {
+            return self.judge(Err(trouble));
+        }
+        let result = kit::observe(host, &self.task, number);
+        patience.note(&self.task, &result);
+        self.judge(result)
+    }
+
+    fn judge(&self, result: Result<Seen, Trouble>) -> Outcome {
+        match result {
             Ok(seen) => {
                 let observed = self.sees.of(&seen);
                 if observed == self.expected { Outcome::Passed } else { Outcome::Differs(observed) }

@@ -37,12 +37,10 @@ fn text(file: &Path, recorded_on: &str, engine: &str, replayed: &Replayed) -> (S
             false
         }
         _ => {
-            let (callbacks, hostcalls) = (report.callbacks, report.hostcalls);
+            let count = |number, noun| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+            let (callbacks, hostcalls) = (count(report.callbacks, "callback"), count(report.hostcalls, "hostcall"));
             let full = if *was_full { "; the transcript was full then" } else { "" };
-            let _ = writeln!(
-                text,
-                ": {callbacks} callbacks, {hostcalls} hostcalls, no difference ({engines}{build}{full})"
-            );
+            let _ = writeln!(text, ": {callbacks}, {hostcalls}, no difference ({engines}{build}{full})");
             true
         }
     };

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use portcullis_core::EngineSettings;
-use wasmer::sys::{EngineBuilder, NativeEngineExt};
+use wasmer::sys::{CompilerConfig, EngineBuilder, NativeEngineExt};
 
 use crate::tunables::Stack;
 
@@ -13,9 +13,11 @@ pub trait Compiler: Clone + Copy + fmt::Debug + Send + Sync + 'static {
     const SIMD: bool;
     /// Whether its code can read floating-point results of hostcalls.
     const FLOAT_RESULTS: bool;
+    /// Whether it tells `perf` the names of functions.
+    const PERF_MAP: bool;
 
     /// Wasmer's engine with it.
-    fn build() -> wasmer::Engine;
+    fn build(settings: &EngineSettings) -> wasmer::Engine;
 }
 
 /// Compiles for speed.
@@ -26,9 +28,14 @@ impl Compiler for Cranelift {
     const ENGINE: &'static str = "wasmer";
     const SIMD: bool = true;
     const FLOAT_RESULTS: bool = true;
+    const PERF_MAP: bool = true;
 
-    fn build() -> wasmer::Engine {
-        EngineBuilder::new(wasmer::sys::Cranelift::new()).engine().into()
+    fn build(settings: &EngineSettings) -> wasmer::Engine {
+        let mut compiler = wasmer::sys::Cranelift::new();
+        if settings.perf_map {
+            compiler.enable_perfmap();
+        }
+        EngineBuilder::new(compiler).engine().into()
     }
 }
 
@@ -43,14 +50,15 @@ impl Compiler for Singlepass {
     const SIMD: bool = false;
     // Found by the conformance suite with wasmer 7.4: it reads a register for whole numbers.
     const FLOAT_RESULTS: bool = false;
+    const PERF_MAP: bool = false;
 
-    fn build() -> wasmer::Engine {
+    fn build(_: &EngineSettings) -> wasmer::Engine {
         EngineBuilder::new(wasmer::sys::Singlepass::new()).engine().into()
     }
 }
 
 pub(crate) fn engine<C: Compiler>(settings: &EngineSettings) -> wasmer::Engine {
-    let mut engine = C::build();
+    let mut engine = C::build(settings);
     engine.set_tunables(Stack::new(settings.stack));
     engine
 }

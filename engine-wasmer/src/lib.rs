@@ -92,6 +92,8 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
         source_lines: false,
         simd: C::SIMD,
         float_results: C::FLOAT_RESULTS,
+        samples: false,
+        perf_map: C::PERF_MAP,
     };
     type Module = Module;
     type Instance = Instance;
@@ -108,9 +110,9 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
 
     /// Wasmer's code depends on the CPU's features.
     fn fingerprint(&self) -> String {
-        let (settings, target) = (&self.settings, wasmer::sys::Target::default());
+        let (stack, target) = (self.settings.stack, wasmer::sys::Target::default());
         let (engine, cpu) = (self.engine.deterministic_id(), target.cpu_features());
-        format!("{} {} {settings:?} {engine} {} {cpu:?}", Self::NAME, Self::VERSION, target.triple())
+        format!("{} {} stack {stack} {engine} {} {cpu:?}", Self::NAME, Self::VERSION, target.triple())
     }
 
     fn save(&self, module: &Module) -> Result<Option<Vec<u8>>, EngineError> {

@@ -2,6 +2,7 @@ use portcullis_core::{Caller, Trap, VmState};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::error::trap;
+use crate::sampler::Sampler;
 
 /// What a store holds: the VM's state, and handles looked up once. The handles are empty while the
 /// start section runs.
@@ -9,6 +10,8 @@ pub(crate) struct Data {
     pub(crate) vm: VmState,
     pub(crate) memory: Option<Memory>,
     pub(crate) malloc: Option<TypedFunc<i32, i32>>,
+    /// What samples it, if something does.
+    pub(crate) sampler: Option<Box<Sampler>>,
 }
 
 /// The guest that is calling in.

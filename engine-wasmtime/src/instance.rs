@@ -1,38 +1,59 @@
 use std::time::Duration;
 
 use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
-use wasmtime::{AsContextMut, Engine, Store, TypedFunc};
+use wasmtime::{AsContextMut, Store, TypedFunc};
 
 use crate::caller::Data;
 use crate::error::{cannot_instantiate, trap};
-use crate::{Module, TICK};
+use crate::sampler::{self, Sampler};
+use crate::{Module, Wasmtime};
 
 /// A guest.
 pub struct Instance {
     store: Store<Data>,
     exports: Exports,
+    /// Its code, if it may be sampled.
+    sampled: Option<wasmtime::Module>,
+    /// How far apart the clock beats.
+    tick: Duration,
+    deadline: Duration,
     /// How many beats of the clock a callback may take.
     ticks: u64,
 }
 
 impl Instance {
-    pub(crate) fn new(engine: &Engine, module: &Module, vm: VmState, limits: &Limits) -> Result<Self, StartError> {
-        let mut store = Store::new(engine, Data { vm, memory: None, malloc: None });
+    pub(crate) fn new(engine: &Wasmtime, module: &Module, vm: VmState, limits: &Limits) -> Result<Self, StartError> {
+        let tick = engine.tick();
+        let mut store = Store::new(&engine.engine, Data { vm, memory: None, malloc: None, sampler: None });
         store.limiter(|data| data);
-        store.set_epoch_deadline(ticks(limits.start_deadline));
+        store.set_epoch_deadline(ticks(limits.start_deadline, tick));
         let instance = module.pre.instantiate(&mut store).map_err(cannot_instantiate)?;
         let memory = instance.get_memory(&mut store, &module.memory);
         let malloc = instance.get_typed_func(&mut store, module.allocator).ok();
         let data = store.data_mut();
         (data.memory, data.malloc) = (memory, malloc);
         let exports = Exports::resolve(instance, &mut store);
-        Ok(Self { store, exports, ticks: ticks(limits.deadline) })
+        let sampled = engine.settings.samples.then(|| module.pre.module().clone());
+        let deadline = limits.deadline;
+        Ok(Self { store, exports, sampled, tick, deadline, ticks: ticks(deadline, tick) })
+    }
+}
+
+/// A callback begins, and its deadline.
+#[inline]
+fn arm(store: &mut Store<Data>, deadline: Duration, ticks: u64) {
+    match &mut store.data_mut().sampler {
+        None => store.set_epoch_deadline(ticks),
+        Some(sampler) => {
+            sampler.begin(deadline);
+            store.set_epoch_deadline(1);
+        }
     }
 }
 
 /// Whole beats, one more because the first may come at once.
-fn ticks(deadline: Duration) -> u64 {
-    let ticks = deadline.as_nanos().div_ceil(TICK.as_nanos());
+fn ticks(deadline: Duration, tick: Duration) -> u64 {
+    let ticks = deadline.as_nanos().div_ceil(tick.as_nanos());
     u64::from(u32::try_from(ticks).unwrap_or(u32::MAX)) + 1
 }
 
@@ -53,17 +74,31 @@ macro_rules! guest {
             }
 
             fn set_deadline(&mut self, deadline: Duration) {
-                self.ticks = ticks(deadline);
+                (self.deadline, self.ticks) = (deadline, ticks(deadline, self.tick));
             }
 
             fn memory_size(&mut self) -> usize {
                 self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
             }
 
+            fn begin_samples(&mut self, name: &str) {
+                let Some(module) = &self.sampled else { return };
+                if let Some(sampler) = Sampler::new(name, module) {
+                    self.store.data_mut().sampler = Some(Box::new(sampler));
+                    self.store.epoch_deadline_callback(sampler::beat);
+                }
+            }
+
+            fn take_samples(&mut self) -> Option<Vec<u8>> {
+                let sampler = self.store.data_mut().sampler.take()?;
+                self.store.epoch_deadline_trap();
+                sampler.finish()
+            }
+
             $(
                 fn $method(&mut self, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
                     let Some(callback) = &self.exports.$method else { return Ok(None) };
-                    self.store.set_epoch_deadline(self.ticks);
+                    arm(&mut self.store, self.deadline, self.ticks);
                     callback.call(&mut self.store, ($($arg,)*)).map(Some).map_err(trap)
                 }
             )*

@@ -13,6 +13,7 @@ mod caller;
 mod error;
 mod instance;
 mod link;
+mod sampler;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -25,7 +26,7 @@ use portcullis_core::{
     Bytecode, CallStack, EngineError, EngineFeatures, EngineSettings, Limits, SealedCode, StartError, VmState,
     WasmEngine,
 };
-use wasmtime::{Config, Engine, EngineWeak, InstancePre, OptLevel, WasmFeatures};
+use wasmtime::{Config, Engine, EngineWeak, InstancePre, OptLevel, ProfilingStrategy, WasmFeatures};
 
 use crate::caller::Data;
 use crate::error::cannot;
@@ -33,6 +34,9 @@ pub use crate::instance::Instance;
 
 /// How far apart the clock beats that deadlines are counted in.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How far apart it beats where guests are sampled.
+const SAMPLING_TICK: Duration = Duration::from_millis(1);
 
 /// The engine. Clones are the same engine.
 ///
@@ -59,8 +63,13 @@ impl Wasmtime {
     /// The machine cannot run wasmtime, or start a thread.
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
         let engine = Engine::new(&config(settings)).map_err(cannot("start"))?;
-        beat(engine.weak()).map_err(wasmtime::Error::from).map_err(cannot("start its clock"))?;
-        Ok(Self { engine, settings: settings.clone() })
+        let engine = Self { engine, settings: settings.clone() };
+        beat(engine.engine.weak(), engine.tick()).map_err(wasmtime::Error::from).map_err(cannot("start its clock"))?;
+        Ok(engine)
+    }
+
+    fn tick(&self) -> Duration {
+        if self.settings.samples { SAMPLING_TICK } else { TICK }
     }
 
     fn link(&self, module: &wasmtime::Module, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
@@ -83,6 +92,8 @@ impl WasmEngine for Wasmtime {
         source_lines: true,
         simd: true,
         float_results: true,
+        samples: true,
+        perf_map: true,
     };
     type Module = Module;
     type Instance = Instance;
@@ -101,7 +112,7 @@ impl WasmEngine for Wasmtime {
     fn fingerprint(&self) -> String {
         let mut hasher = DefaultHasher::new();
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
-        format!("{} {} {:?} {:016x}", Self::NAME, Self::VERSION, self.settings, hasher.finish())
+        format!("{} {} stack {} {:016x}", Self::NAME, Self::VERSION, self.settings.stack, hasher.finish())
     }
 
     fn save(&self, module: &Module) -> Result<Option<Vec<u8>>, EngineError> {
@@ -116,7 +127,7 @@ impl WasmEngine for Wasmtime {
     }
 
     fn instantiate(&self, module: &Module, state: VmState, limits: &Limits) -> Result<Instance, StartError> {
-        Instance::new(&self.engine, module, state, limits)
+        Instance::new(self, module, state, limits)
     }
 }
 
@@ -133,14 +144,17 @@ fn config(settings: &EngineSettings) -> Config {
         .max_wasm_stack(settings.stack)
         .wasm_backtrace_max_frames(NonZeroUsize::new(CallStack::FRAMES + 1))
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable);
+    if settings.perf_map {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     config
 }
 
 /// Beats an engine's clock until the engine is gone.
-fn beat(engine: EngineWeak) -> io::Result<JoinHandle<()>> {
+fn beat(engine: EngineWeak, tick: Duration) -> io::Result<JoinHandle<()>> {
     let beat = move || {
         loop {
-            thread::sleep(TICK);
+            thread::sleep(tick);
             let Some(engine) = engine.upgrade() else { break };
             engine.increment_epoch();
         }
@@ -155,7 +169,7 @@ mod tests {
     #[test]
     fn the_clock_stops_with_the_engine() {
         let engine = Engine::new(&config(&EngineSettings::default())).unwrap_or_default();
-        let clock = beat(engine.weak());
+        let clock = beat(engine.weak(), TICK);
         drop(engine);
         assert!(clock.is_ok_and(|clock| clock.join().is_ok()));
     }

@@ -181,7 +181,7 @@ fn main() -> ExitCode {
             output,
             code_cache,
             engine.as_deref().unwrap_or_default(),
-            &EngineSettings { stack: *stack },
+            &EngineSettings { stack: *stack, ..EngineSettings::default() },
         ),
         Command::Inspect { plugin, json, yaml } => match inspect(plugin, *json, *yaml) {
             Ok(false) => return ExitCode::FAILURE,

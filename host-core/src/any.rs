@@ -102,8 +102,9 @@ struct Loaded<E: WasmEngine> {
 impl<E: WasmEngine> AnyModule for Loaded<E> {
     fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, StartError> {
         self.begins.check(limits)?;
-        if EngineSettings::from(limits) != *WasmEngine::settings(&self.engine) {
-            let source = format!("the VM's stack limit is {}, the engine's {:?}", limits.stack, self.engine.settings());
+        if limits.stack != self.engine.settings().stack {
+            let own = self.engine.settings().stack;
+            let source = format!("the VM's stack limit is {}, the engine's {own}", limits.stack);
             let operation = "make a VM with settings that are not its own";
             return Err(EngineError { engine: E::NAME, operation, source: source.into() }.into());
         }

@@ -31,9 +31,9 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     /// What it was started with.
     fn settings(&self) -> &EngineSettings;
 
-    /// All that compiled code depends on besides the module: version, settings, the machine's CPU.
+    /// All that compiled code depends on besides the module: version, those settings that change code, the machine's CPU.
     fn fingerprint(&self) -> String {
-        format!("{} {} {:?} {}", Self::NAME, Self::VERSION, self.settings(), std::env::consts::ARCH)
+        format!("{} {} stack {} {}", Self::NAME, Self::VERSION, self.settings().stack, std::env::consts::ARCH)
     }
 
     /// The machine code of a module; `None` if this engine has none.
@@ -88,6 +88,16 @@ macro_rules! guest {
             fn set_deadline(&mut self, deadline: Duration);
             /// Bytes of linear memory that the guest has now.
             fn memory_size(&mut self) -> usize;
+            /// Begins to note again and again which functions are running, under this name, if the engine was
+            /// started for it ([`EngineSettings::samples`]) and can do so.
+            fn begin_samples(&mut self, name: &str) {
+                let _ = name;
+            }
+            /// What was noted since, as a file of the Firefox profiler (its processed format); nothing is noted any
+            /// more. `None` if nothing was to be.
+            fn take_samples(&mut self) -> Option<Vec<u8>> {
+                None
+            }
             $(
                 #[doc = concat!("Calls `", $export, "`.")]
                 #[doc = ""]
@@ -121,6 +131,10 @@ pub struct EngineFeatures {
     pub simd: bool,
     /// Hostcalls return floating-point numbers, as AssemblyScript's `Date.now` and `seed` do.
     pub float_results: bool,
+    /// Guests are sampled for a profile ([`Guest::take_samples`]).
+    pub samples: bool,
+    /// `perf` can be told the names of compiled functions ([`EngineSettings::perf_map`]).
+    pub perf_map: bool,
 }
 
 impl EngineFeatures {
@@ -135,10 +149,12 @@ impl EngineFeatures {
         source_lines: false,
         simd: false,
         float_results: false,
+        samples: false,
+        perf_map: false,
     };
 
     /// Each feature by its name.
-    pub fn list(self) -> [(&'static str, bool); 9] {
+    pub fn list(self) -> [(&'static str, bool); 11] {
         [
             ("memory limit", self.memory_limit),
             ("table limit", self.table_limit),
@@ -149,15 +165,23 @@ impl EngineFeatures {
             ("source lines", self.source_lines),
             ("simd", self.simd),
             ("float results", self.float_results),
+            ("guest profile", self.samples),
+            ("perf map", self.perf_map),
         ]
     }
 }
 
-/// What an engine is started with: what is fixed when code is compiled.
+/// What an engine is started with: what is fixed when code is compiled, and who looks on while it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EngineSettings {
     /// Stack of guest code in bytes ([`Limits::stack`]).
     pub stack: usize,
+    /// Guests can be sampled ([`Guest::begin_samples`]), where the engine can ([`EngineFeatures::samples`]). Its clock
+    /// beats faster for that. The code is the same.
+    pub samples: bool,
+    /// The names of compiled functions are written to `/tmp/perf-PID.map`, where Linux's `perf` looks for them, where
+    /// the engine can ([`EngineFeatures::perf_map`]). The code is the same.
+    pub perf_map: bool,
 }
 
 impl Default for EngineSettings {
@@ -168,6 +192,6 @@ impl Default for EngineSettings {
 
 impl From<&Limits> for EngineSettings {
     fn from(limits: &Limits) -> Self {
-        Self { stack: limits.stack }
+        Self { stack: limits.stack, samples: false, perf_map: false }
     }
 }

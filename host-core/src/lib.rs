@@ -40,6 +40,7 @@ mod visible;
 mod vm;
 mod vm_state;
 mod wasm_type;
+mod witness;
 
 pub use abi::{AbiVersion, BufferType, Errno, LogLevel, MapType, MetricType, PairsError, PeerType, Status, StreamType};
 pub use action::{Action, CallId, HttpCall, LocalResponse};

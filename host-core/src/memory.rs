@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::abi::{Errno, Status};
-use crate::tape::Notes;
+use crate::witness::Notes;
 
 /// The memory of the guest that is calling, for the time of one hostcall.
 ///
@@ -13,7 +13,7 @@ use crate::tape::Notes;
 #[derive(Debug)]
 pub struct GuestMemory<'a> {
     bytes: &'a mut [u8],
-    /// The memory of a VM that is recorded. Then `bytes` is empty, so that what finds nothing there looks here, and nothing
+    /// The memory of a VM that has a witness. Then `bytes` is empty, so that what finds nothing there looks here, and nothing
     /// else does.
     noted: Option<&'a mut Noted<'a>>,
 }
@@ -22,7 +22,7 @@ pub struct GuestMemory<'a> {
 #[derive(Debug)]
 pub(crate) struct Noted<'a> {
     pub(crate) bytes: &'a mut [u8],
-    pub(crate) notes: &'a RefCell<Notes>,
+    pub(crate) notes: &'a RefCell<dyn Notes>,
 }
 
 /// A pointer and length that do not lie inside the guest's memory.
@@ -48,7 +48,7 @@ impl<'a> GuestMemory<'a> {
         Self { bytes, noted: None }
     }
 
-    /// Wraps the memory of a guest whose VM is recorded.
+    /// Wraps the memory of a guest whose VM has a witness.
     pub(crate) fn noted(noted: &'a mut Noted<'a>) -> Self {
         Self { bytes: &mut [], noted: Some(noted) }
     }

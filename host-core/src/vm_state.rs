@@ -28,9 +28,9 @@ use crate::metric::MetricTable;
 use crate::output::{Output, OutputStream};
 use crate::sandbox::SandboxKey;
 use crate::shared::{Inbox, Queue, Shared, Space, Wake};
-use crate::tape::Tape;
 use crate::trap::Trap;
 use crate::visible::Visible;
+use crate::witness::Witness;
 
 /// What a VM is made with.
 #[derive(Debug)]
@@ -124,8 +124,8 @@ pub struct VmState {
     /// Callbacks of whose denial the host has been told, a bit each.
     callbacks_denied: u64,
     frame: Frame,
-    /// What records or replays what crosses its wall.
-    tape: Option<Tape>,
+    /// What looks at each of its calls.
+    witness: Option<Witness>,
 }
 
 impl VmState {
@@ -157,7 +157,7 @@ impl VmState {
             denials: DenialLog::default(),
             callbacks_denied: 0,
             frame,
-            tape: None,
+            witness: None,
         }
     }
 
@@ -167,19 +167,19 @@ impl VmState {
         &mut self.budget
     }
 
-    /// Puts a tape at its wall, before its guest is made.
-    pub(crate) fn set_tape(&mut self, tape: Tape) {
-        self.tape = Some(tape);
+    /// Has each call looked at by this, from before its guest is made.
+    pub(crate) fn set_witness(&mut self, witness: Witness) {
+        self.witness = Some(witness);
         self.frame.look_at_all();
     }
 
-    pub(crate) fn tape(&self) -> Option<&Tape> {
-        self.tape.as_ref()
+    pub(crate) fn witness(&self) -> Option<&Witness> {
+        self.witness.as_ref()
     }
 
-    /// Nothing is recorded any more. Callbacks that begin from now on cost what they did without.
-    pub(crate) fn drop_tape(&mut self) {
-        self.tape = None;
+    /// Nothing is looked at any more. Callbacks that begin from now on cost what they did without.
+    pub(crate) fn drop_witness(&mut self) {
+        self.witness = None;
     }
 
     /// The embedder's side.

@@ -1,14 +1,13 @@
 //! The one door: every hostcall of every engine passes here.
 
-use std::sync::Mutex;
-
 use crate::engine::Caller;
 use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Raw, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
 use crate::memory::{GuestMemory, Noted};
-use crate::tape::{self, Player, Step, Tape, Value, Watch};
+use crate::tape::{self, Step, Value};
 use crate::trap::Trap;
 use crate::vm_state::VmState;
+use crate::witness::{Played, Watch};
 
 /// Checks the right, runs the handler, hands its reply to the guest.
 ///
@@ -38,11 +37,11 @@ fn look_further<C: Caller + ?Sized, O: Outcome>(
     handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
     let vm = caller.state();
-    let watch = match vm.tape().cloned() {
-        None => None,
-        Some(Tape::Play(player)) => return replay::<C, O>(id, caller, &arguments(), &player),
-        Some(Tape::Record(recording)) => Some(Watch::begin(id, arguments(), &recording, vm)),
+    let watch = match Watch::begin(id, arguments, vm) {
+        Ok(watch) => watch,
+        Err(played) => return replay::<C, O>(id, caller, &played),
     };
+    let vm = caller.state();
     let refused = if vm.rights().allows(id) { Ok(None) } else { refuse::<O>(id, vm) };
     let answer = match refused {
         Ok(None) => {
@@ -51,7 +50,7 @@ fn look_further<C: Caller + ?Sized, O: Outcome>(
             let memory = match &watch {
                 None => GuestMemory::new(bytes),
                 Some(watch) => {
-                    noted = Noted { bytes, notes: &watch.notes };
+                    noted = Noted { bytes, notes: watch.notes() };
                     GuestMemory::noted(&mut noted)
                 }
             };
@@ -71,8 +70,7 @@ fn look_further<C: Caller + ?Sized, O: Outcome>(
 fn replay<C: Caller + ?Sized, O: Outcome>(
     id: HostcallId,
     caller: &mut C,
-    arguments: &[Value],
-    player: &Mutex<Player>,
+    Played { arguments, player }: &Played,
 ) -> Result<O::Raw, Trap> {
     if caller.state().budget().take_was_reset() {
         tape::lock(player).rewind();
@@ -147,7 +145,7 @@ fn hand_over<C: Caller + ?Sized>(
     let mut memory = match watch {
         None => GuestMemory::new(bytes),
         Some(watch) => {
-            noted = Noted { bytes, notes: &watch.notes };
+            noted = Noted { bytes, notes: watch.notes() };
             GuestMemory::noted(&mut noted)
         }
     };

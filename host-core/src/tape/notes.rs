@@ -1,5 +1,6 @@
 use super::event::Span;
 use crate::memory::GuestMemory;
+use crate::witness;
 
 /// What a hostcall was handed of guest memory.
 #[derive(Debug, Default)]
@@ -13,27 +14,8 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    pub(crate) fn new(room: usize) -> Self {
+    pub(super) fn new(room: usize) -> Self {
         Self { room, ..Self::default() }
-    }
-
-    /// Bytes that are read. A copy, because the hostcall may write over them.
-    #[cold]
-    pub(crate) fn read(&mut self, address: usize, bytes: &[u8]) {
-        let address = u32::try_from(address).unwrap_or(u32::MAX);
-        let is_known = |span: &Span| span.address == address && span.bytes.len() == bytes.len();
-        if !self.reads.iter().any(is_known) && self.take(bytes.len()) {
-            self.reads.push(Span { address, bytes: bytes.to_vec() });
-        }
-    }
-
-    /// A place that is written to. What stands there is read when the hostcall is done with it.
-    #[cold]
-    pub(crate) fn write(&mut self, address: usize, len: usize) {
-        let place = (u32::try_from(address).unwrap_or(u32::MAX), u32::try_from(len).unwrap_or(u32::MAX));
-        if !self.writes.contains(&place) && self.take(len) {
-            self.writes.push(place);
-        }
     }
 
     /// What was read and written since the last time; `None` if it was more than there was room for.
@@ -59,6 +41,27 @@ impl Notes {
                 self.is_over = true;
                 false
             }
+        }
+    }
+}
+
+impl witness::Notes for Notes {
+    /// A copy, because the hostcall may write over them.
+    #[cold]
+    fn read(&mut self, address: usize, bytes: &[u8]) {
+        let address = u32::try_from(address).unwrap_or(u32::MAX);
+        let is_known = |span: &Span| span.address == address && span.bytes.len() == bytes.len();
+        if !self.reads.iter().any(is_known) && self.take(bytes.len()) {
+            self.reads.push(Span { address, bytes: bytes.to_vec() });
+        }
+    }
+
+    /// What stands there is read when the hostcall is done with it.
+    #[cold]
+    fn write(&mut self, address: usize, len: usize) {
+        let place = (u32::try_from(address).unwrap_or(u32::MAX), u32::try_from(len).unwrap_or(u32::MAX));
+        if !self.writes.contains(&place) && self.take(len) {
+            self.writes.push(place);
         }
     }
 }

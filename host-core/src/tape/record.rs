@@ -2,9 +2,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex};
 
 use super::event::{Answer, Event, Span, Then, Value};
-use super::guest::Recorded;
 use super::notes::Notes;
-use super::{START_EVENTS, Tape, lock};
+use super::{START_EVENTS, lock};
 use crate::any::AnyModule;
 use crate::callback::CallbackId;
 use crate::engine::{Caller, Guest};
@@ -13,6 +12,7 @@ use crate::hostcall::{HostcallId, Raw};
 use crate::limits::Limits;
 use crate::trap::Trap;
 use crate::vm_state::VmState;
+use crate::witness::{Witness, Witnessed};
 
 /// Takes what crosses the wall of one VM, in order. It may be called from any thread, and must not wait for anything
 /// but a file.
@@ -39,10 +39,10 @@ pub fn record(
     sink: Box<dyn Sink>,
 ) -> Result<Box<dyn Guest>, StartError> {
     let recording = Arc::new(Mutex::new(Recording { sink, start: Some(Vec::new()), pending: None, is_over: false }));
-    state.set_tape(Tape::Record(Arc::clone(&recording)));
+    state.set_witness(Witness::Record(Arc::clone(&recording)));
     let made = module.instantiate(state, limits);
     lock(&recording).started(made.as_ref().map(drop).map_err(StartError::without_stack));
-    Ok(Box::new(Recorded { guest: made? }))
+    Ok(Box::new(Witnessed { guest: made? }))
 }
 
 /// What is being recorded of a VM.
@@ -57,16 +57,16 @@ pub(crate) struct Recording {
 
 impl Recording {
     /// Whether nothing more is recorded.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    pub(super) fn callback(&mut self, id: CallbackId, arguments: Vec<i32>) {
+    pub(crate) fn callback(&mut self, id: CallbackId, arguments: Vec<i32>) {
         self.pending = Some(Event::Callback { id, arguments });
     }
 
     /// A callback has ended; `None` if the guest does not have it.
-    pub(super) fn returned(&mut self, outcome: Option<Result<Option<i32>, String>>) {
+    pub(crate) fn returned(&mut self, outcome: Option<Result<Option<i32>, String>>) {
         match outcome {
             None => self.pending = None,
             Some(outcome) => {
@@ -114,7 +114,7 @@ impl Recording {
 }
 
 /// One hostcall that is being recorded.
-pub(crate) struct Watch {
+pub(crate) struct Recorded {
     id: HostcallId,
     arguments: RefCell<Vec<Value>>,
     recording: Arc<Mutex<Recording>>,
@@ -123,24 +123,22 @@ pub(crate) struct Watch {
     allocated: Cell<Option<Result<u32, String>>>,
 }
 
-impl Watch {
+impl Recorded {
     pub(crate) fn begin(
         id: HostcallId,
         arguments: Vec<Value>,
-        recording: &Arc<Mutex<Recording>>,
+        recording: Arc<Mutex<Recording>>,
         vm: &mut VmState,
     ) -> Self {
-        let mut now = lock(recording);
+        let mut now = lock(&recording);
         if vm.budget().take_was_reset() {
             now.restart();
         }
         let notes = RefCell::new(Notes::new(now.sink.room()));
         drop(now);
-        let (recording, allocated) = (Arc::clone(recording), Cell::new(None));
-        Self { id, arguments: RefCell::new(arguments), recording, notes, allocated }
+        Self { id, arguments: RefCell::new(arguments), recording, notes, allocated: Cell::new(None) }
     }
 
-    /// The guest's allocator is about to be run.
     pub(crate) fn allocates<C: Caller + ?Sized>(&self, caller: &mut C, len: u32) {
         self.hostcall(caller, Then::Allocate(len));
     }
@@ -156,7 +154,7 @@ impl Watch {
             Some(address) => self.tell(caller, |_, writes| Event::Allocated { address, writes, answer }),
         }
         if lock(&self.recording).is_over {
-            caller.state().drop_tape();
+            caller.state().drop_witness();
         }
     }
 

@@ -1,13 +1,13 @@
 use std::sync::{Arc, Mutex};
 
-use super::guest::call;
 use super::play::Player;
-use super::{Event, Tape, lock};
+use super::{Event, lock};
 use crate::any::AnyModule;
 use crate::callback::CallbackId;
 use crate::error::StartError;
 use crate::host::Host;
 use crate::vm_state::{VmConfig, VmState};
+use crate::witness::{Witness, call};
 
 /// How a record is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn replay(
     let limits = config.limits.clone();
     let player = Arc::new(Mutex::new(Player::new(record, how)));
     let mut state = VmState::new(config, host);
-    state.set_tape(Tape::Play(Arc::clone(&player)));
+    state.set_witness(Witness::Play(Arc::clone(&player)));
     let made = module.instantiate(state, &limits);
     lock(&player).instantiated(made.as_ref().map(drop).map_err(StartError::without_stack));
     if let Ok(mut guest) = made {

@@ -25,7 +25,7 @@ pub(crate) struct Frame {
     narrowed: Capabilities,
     /// What is granted and not narrowed; nothing while it is learned what the plugin needs.
     rights: Capabilities,
-    /// What may be called without a further look: the rights, or nothing while the VM has a tape.
+    /// What may be called without a further look: the rights, or nothing while the VM has a witness.
     in_force: Capabilities,
     restriction: Option<&'static str>,
 }
@@ -80,7 +80,7 @@ impl VmState {
             }
             None => Frame::before_start(&self.config, context, Some(callback)),
         };
-        if self.tape.is_some() {
+        if self.witness.is_some() {
             frame.look_at_all();
         }
         std::mem::replace(&mut self.frame, frame)
@@ -154,8 +154,8 @@ impl VmState {
 
 /// What it may do.
 impl VmState {
-    /// What may be called now without a further look: the rights in force, or nothing while the VM is recorded or
-    /// replayed.
+    /// What may be called now without a further look: the rights in force, or nothing while the VM has a
+    /// witness.
     #[inline]
     pub fn capabilities(&self) -> Capabilities {
         self.frame.in_force
@@ -183,7 +183,7 @@ impl VmState {
         self.learned().filter(|_| may).map(|learned| learned.capability(id.decl().name)).is_some()
     }
 
-    /// Whether a callback that is not in force is called nevertheless, because the VM has a tape, or it is being learned
+    /// Whether a callback that is not in force is called nevertheless, because the VM has a witness, or it is being learned
     /// what the plugin needs. If not, and the guest has it, that is a denial, which is told once: many plugins export
     /// all callbacks that there are and do nothing in most.
     #[cold]

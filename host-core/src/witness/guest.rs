@@ -1,35 +1,52 @@
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Tape, lock};
+use super::Witness;
 use crate::callback::CallbackId;
 use crate::engine::Guest;
+use crate::tape::{Recording, lock};
 use crate::trap::Trap;
 use crate::vm_state::VmState;
 
-/// A guest whose callbacks are recorded.
-pub(super) struct Recorded {
-    pub(super) guest: Box<dyn Guest>,
+/// A guest whose callbacks are looked at.
+pub(crate) struct Witnessed {
+    pub(crate) guest: Box<dyn Guest>,
 }
 
-impl Recorded {
+impl Witnessed {
     fn call<R: Returns>(
         &mut self,
         id: CallbackId,
         arguments: &[i32],
         call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
     ) -> Result<Option<R>, Trap> {
-        let Some(Tape::Record(recording)) = self.guest.state().tape().cloned() else { return call(&mut *self.guest) };
-        lock(&recording).callback(id, arguments.to_vec());
+        match self.guest.state().witness() {
+            Some(Witness::Record(recording)) => {
+                let recording = Arc::clone(recording);
+                self.recorded(&recording, id, arguments, call)
+            }
+            Some(Witness::Play(_)) | None => call(&mut *self.guest),
+        }
+    }
+
+    fn recorded<R: Returns>(
+        &mut self,
+        recording: &Mutex<Recording>,
+        id: CallbackId,
+        arguments: &[i32],
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<R>, Trap> {
+        lock(recording).callback(id, arguments.to_vec());
         let result = call(&mut *self.guest);
         let outcome = match &result {
             Ok(None) => None,
             Ok(Some(returned)) => Some(Ok(returned.number())),
             Err(trap) => Some(Err(trap.without_stack())),
         };
-        let mut recording = lock(&recording);
+        let mut recording = lock(recording);
         recording.returned(outcome);
         if recording.is_over() {
-            self.guest.state().drop_tape();
+            self.guest.state().drop_witness();
         }
         result
     }
@@ -54,7 +71,7 @@ impl Returns for i32 {
 
 macro_rules! guest {
     ($( $method:ident = $export:literal($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident; )*) => {
-        impl Guest for Recorded {
+        impl Guest for Witnessed {
             fn state(&mut self) -> &mut VmState {
                 self.guest.state()
             }
@@ -76,7 +93,7 @@ macro_rules! guest {
 
         /// Calls a callback by its id: its result, or `None` if the guest does not have it, or if these are not as many
         /// arguments as it takes.
-        pub(super) fn call(guest: &mut dyn Guest, id: CallbackId, arguments: &[i32]) -> Result<Option<Option<i32>>, Trap> {
+        pub(crate) fn call(guest: &mut dyn Guest, id: CallbackId, arguments: &[i32]) -> Result<Option<Option<i32>>, Trap> {
             match id {
                 $(
                     CallbackId::$method => {

@@ -1,0 +1,69 @@
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
+
+use super::{Notes, Witness};
+use crate::engine::Caller;
+use crate::hostcall::{HostcallId, Raw};
+use crate::tape::{Player, Recorded, Value};
+use crate::trap::Trap;
+use crate::vm_state::VmState;
+
+/// One hostcall that is looked at.
+pub(crate) enum Watch {
+    Record(Recorded),
+}
+
+/// One hostcall that a record answers.
+pub(crate) struct Played {
+    pub(crate) arguments: Vec<Value>,
+    pub(crate) player: Arc<Mutex<Player>>,
+}
+
+impl Watch {
+    /// Begins to look at a hostcall, if the VM has a witness.
+    ///
+    /// # Errors
+    /// The witness is a record, which answers in the host's place.
+    pub(crate) fn begin(
+        id: HostcallId,
+        arguments: impl FnOnce() -> Vec<Value>,
+        vm: &mut VmState,
+    ) -> Result<Option<Self>, Played> {
+        match vm.witness() {
+            None => Ok(None),
+            Some(Witness::Play(player)) => Err(Played { arguments: arguments(), player: Arc::clone(player) }),
+            Some(Witness::Record(recording)) => {
+                let recording = Arc::clone(recording);
+                Ok(Some(Self::Record(Recorded::begin(id, arguments(), recording, vm))))
+            }
+        }
+    }
+
+    /// Who is told what the hostcall is handed of guest memory.
+    pub(crate) fn notes(&self) -> &RefCell<dyn Notes> {
+        match self {
+            Self::Record(recorded) => &recorded.notes,
+        }
+    }
+
+    /// The guest's allocator is about to be run.
+    pub(crate) fn allocates<C: Caller + ?Sized>(&self, caller: &mut C, len: u32) {
+        match self {
+            Self::Record(recorded) => recorded.allocates(caller, len),
+        }
+    }
+
+    /// The guest's allocator has ended.
+    pub(crate) fn allocated(&self, address: &Result<u32, Trap>) {
+        match self {
+            Self::Record(recorded) => recorded.allocated(address),
+        }
+    }
+
+    /// The hostcall has ended.
+    pub(crate) fn end<C: Caller + ?Sized, R: Raw>(self, caller: &mut C, answer: &Result<R, Trap>) {
+        match self {
+            Self::Record(recorded) => recorded.end(caller, answer),
+        }
+    }
+}

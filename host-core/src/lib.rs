@@ -26,6 +26,7 @@ mod memory;
 mod metric;
 mod output;
 mod plugin;
+pub mod profile;
 mod property;
 mod reach;
 mod sandbox;

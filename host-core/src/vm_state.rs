@@ -26,6 +26,8 @@ use crate::hostcall::{HostcallId, Source};
 use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
 use crate::output::{Output, OutputStream};
+use crate::plugin::Plugin;
+use crate::profile::Meter;
 use crate::sandbox::SandboxKey;
 use crate::shared::{Inbox, Queue, Shared, Space, Wake};
 use crate::trap::Trap;
@@ -180,6 +182,14 @@ impl VmState {
     /// Nothing is looked at any more. Callbacks that begin from now on cost what they did without.
     pub(crate) fn drop_witness(&mut self) {
         self.witness = None;
+    }
+
+    /// What measures it, if something does; with the clock, and the plugin that runs.
+    pub(crate) fn meter(&mut self) -> Option<(&mut Meter, &dyn Host, Option<&Plugin>)> {
+        match &mut self.witness {
+            Some(Witness::Measure(meter)) => Some((meter, &*self.host, self.frame.plugin.as_deref())),
+            _ => None,
+        }
     }
 
     /// The embedder's side.

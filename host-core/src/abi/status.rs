@@ -31,3 +31,41 @@ pub enum Status {
     /// This host does not implement the hostcall.
     Unimplemented = 12,
 }
+
+impl Status {
+    /// Every status, at its number.
+    const ALL: [Self; 13] = [
+        Self::Ok,
+        Self::NotFound,
+        Self::BadArgument,
+        Self::SerializationFailure,
+        Self::ParseFailure,
+        Self::BadExpression,
+        Self::InvalidMemoryAccess,
+        Self::Empty,
+        Self::CasMismatch,
+        Self::ResultMismatch,
+        Self::InternalFailure,
+        Self::BrokenConnection,
+        Self::Unimplemented,
+    ];
+
+    /// The status of a number, if there is one.
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_is_at_its_number() {
+        for (number, status) in (0..).zip(Status::ALL) {
+            assert_eq!(status as i32, number);
+        }
+        assert_eq!(Status::from_number(13), None);
+        assert_eq!(Status::from_number(-1), None);
+    }
+}

@@ -27,7 +27,7 @@ pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
     look_further(id, caller, arguments, handler)
 }
 
-/// What is not allowed at the first look: it may be refused, learned, recorded or replayed.
+/// What is not allowed at the first look: it may be refused, learned, recorded, replayed or measured.
 #[cold]
 #[inline(never)]
 fn look_further<C: Caller + ?Sized, O: Outcome>(
@@ -61,7 +61,7 @@ fn look_further<C: Caller + ?Sized, O: Outcome>(
         Err(trap) => Err(trap),
     };
     if let Some(watch) = watch {
-        watch.end(caller, &answer);
+        watch.end::<C, O>(caller, &answer);
     }
     answer
 }
@@ -182,7 +182,7 @@ fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32, watch: Option<&Watch>)
     let address = caller.call_allocator(len);
     caller.state().leave(saved);
     if let Some(watch) = watch {
-        watch.allocated(&address);
+        watch.allocated(caller.state(), &address);
     }
     address
 }

@@ -17,6 +17,11 @@ pub trait Outcome: Sized {
     type Raw: Raw;
     /// The WebAssembly result.
     fn into_raw(self) -> Self::Raw;
+    /// The number of a result that says why it was not done; `None` if it was, or if no result says so.
+    fn failure(raw: &Self::Raw) -> Option<i32> {
+        let _ = raw;
+        None
+    }
 }
 
 /// A WebAssembly result as a value, for those who write it down.
@@ -65,6 +70,10 @@ impl Outcome for Status {
     fn into_raw(self) -> i32 {
         self as i32
     }
+
+    fn failure(raw: &i32) -> Option<i32> {
+        (*raw != Self::DONE as i32).then_some(*raw)
+    }
 }
 
 impl Outcome for Errno {
@@ -76,6 +85,10 @@ impl Outcome for Errno {
     #[inline]
     fn into_raw(self) -> i32 {
         self as i32
+    }
+
+    fn failure(raw: &i32) -> Option<i32> {
+        (*raw != Self::DONE as i32).then_some(*raw)
     }
 }
 

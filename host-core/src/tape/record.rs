@@ -42,7 +42,7 @@ pub fn record(
     state.set_witness(Witness::Record(Arc::clone(&recording)));
     let made = module.instantiate(state, limits);
     lock(&recording).started(made.as_ref().map(drop).map_err(StartError::without_stack));
-    Ok(Box::new(Witnessed { guest: made? }))
+    Ok(Box::new(Witnessed { guest: made?, samples: None }))
 }
 
 /// What is being recorded of a VM.

@@ -38,6 +38,8 @@ struct Memory {
     metrics: BTreeMap<String, Arc<FakeMetric>>,
     upstreams: Vec<String>,
     time: u64,
+    /// How far a line moves the clocks.
+    line: u64,
     random: u8,
     quiet_below: Option<LogLevel>,
     files: FakeFiles,
@@ -64,6 +66,16 @@ impl FakeHost {
     /// Sets both clocks, in nanoseconds.
     pub fn set_time(&self, nanoseconds: u64) {
         self.memory().time = nanoseconds;
+    }
+
+    /// Moves both clocks, by nanoseconds.
+    pub fn advance(&self, nanoseconds: u64) {
+        self.memory().time += nanoseconds;
+    }
+
+    /// Has each line that is logged move both clocks, by nanoseconds.
+    pub fn take_for_each_line(&self, nanoseconds: u64) {
+        self.memory().line = nanoseconds;
     }
 
     /// Sets the lowest level that is logged.
@@ -102,7 +114,9 @@ impl Host for FakeHost {
     }
 
     fn log(&mut self, record: &LogRecord<'_>) {
-        self.memory().lines.push(LoggedLine {
+        let mut memory = self.memory();
+        memory.time += memory.line;
+        memory.lines.push(LoggedLine {
             level: record.level,
             message: String::from_utf8_lossy(record.message).into_owned(),
             plugin: record.plugin.map(|plugin| plugin.name.clone()).unwrap_or_default(),

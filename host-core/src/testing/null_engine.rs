@@ -17,11 +17,18 @@ use crate::{AbiVersion, MapType};
 
 type Callback = Box<dyn FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap>>;
 
+type Allocator = Box<dyn FnMut(&mut NullCaller<'_>)>;
+
 /// What a guest of [`NullEngine`] does: a closure for each callback that it exports.
 #[derive(Default)]
 pub struct Script {
     callbacks: HashMap<CallbackId, Callback>,
+    allocator: Hook,
 }
+
+/// What the allocator does besides.
+#[derive(Default)]
+struct Hook(Option<Allocator>);
 
 impl Script {
     /// A guest that exports nothing.
@@ -46,6 +53,19 @@ impl Script {
     ) -> Self {
         self.callbacks.insert(id, Box::new(run));
         self
+    }
+
+    /// Has its allocator do this, too, when the host runs it.
+    #[must_use]
+    pub fn on_allocation(mut self, run: impl FnMut(&mut NullCaller<'_>) + 'static) -> Self {
+        self.allocator = Hook(Some(Box::new(run)));
+        self
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
     }
 }
 
@@ -111,7 +131,9 @@ impl WasmEngine for NullEngine {
     }
 
     fn instantiate(&self, (): &(), state: VmState, _: &Limits) -> Result<NullGuest, StartError> {
-        Ok(NullGuest { script: (self.script)(), parts: NullParts { state, memory: vec![0; 1 << 20], heap: HEAP } })
+        let mut script = (self.script)();
+        let allocator = std::mem::take(&mut script.allocator);
+        Ok(NullGuest { script, parts: NullParts { state, memory: vec![0; 1 << 20], heap: HEAP, allocator } })
     }
 }
 
@@ -130,6 +152,7 @@ struct NullParts {
     state: VmState,
     memory: Vec<u8>,
     heap: u32,
+    allocator: Hook,
 }
 
 /// A guest that is calling the host: what a closure of a [`Script`] gets.
@@ -148,18 +171,26 @@ impl Caller for NullCaller<'_> {
     }
 
     fn call_allocator(&mut self, len: u32) -> Result<u32, Trap> {
-        let address = self.parts.heap;
-        self.parts.heap = address.saturating_add(len);
-        let size = usize::try_from(self.parts.heap).unwrap_or(usize::MAX);
-        Ok(if size <= self.parts.memory.len() { address } else { 0 })
+        if let Some(mut run) = self.parts.allocator.0.take() {
+            run(self);
+            self.parts.allocator = Hook(Some(run));
+        }
+        Ok(self.allocate(len))
     }
 }
 
 impl NullCaller<'_> {
+    fn allocate(&mut self, len: u32) -> u32 {
+        let address = self.parts.heap;
+        self.parts.heap = address.saturating_add(len);
+        let size = usize::try_from(self.parts.heap).unwrap_or(usize::MAX);
+        if size <= self.parts.memory.len() { address } else { 0 }
+    }
+
     /// Puts bytes into guest memory; says where, as pointer and length.
     pub fn put(&mut self, bytes: &[u8]) -> (i32, i32) {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let address = self.call_allocator(len).unwrap_or(0);
+        let address = self.allocate(len);
         let start = address as usize;
         if let Some(target) = self.parts.memory.get_mut(start..start + bytes.len()) {
             target.copy_from_slice(bytes);

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::Witness;
 use crate::callback::CallbackId;
 use crate::engine::Guest;
+use crate::profile::{Meter, Part, Samples};
 use crate::tape::{Recording, lock};
 use crate::trap::Trap;
 use crate::vm_state::VmState;
@@ -11,6 +12,8 @@ use crate::vm_state::VmState;
 /// A guest whose callbacks are looked at.
 pub(crate) struct Witnessed {
     pub(crate) guest: Box<dyn Guest>,
+    /// Who gets the samples of its engine when it ends.
+    pub(crate) samples: Option<Samples>,
 }
 
 impl Witnessed {
@@ -25,6 +28,7 @@ impl Witnessed {
                 let recording = Arc::clone(recording);
                 self.recorded(&recording, id, arguments, call)
             }
+            Some(Witness::Measure(_)) => self.measured(id, call),
             Some(Witness::Play(_)) | None => call(&mut *self.guest),
         }
     }
@@ -49,6 +53,31 @@ impl Witnessed {
             self.guest.state().drop_witness();
         }
         result
+    }
+
+    fn measured<R>(
+        &mut self,
+        id: CallbackId,
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<R>, Trap> {
+        let span = Meter::begin(self.guest.state());
+        let result = call(&mut *self.guest);
+        match &result {
+            // The guest does not have it.
+            Ok(None) => Meter::forget(self.guest.state(), span),
+            result => Meter::end_guest(self.guest.state(), span, Part::Callback(id), result.is_err()),
+        }
+        result
+    }
+}
+
+impl Drop for Witnessed {
+    fn drop(&mut self) {
+        if let Some(samples) = self.samples.take()
+            && let Some(bytes) = self.guest.take_samples()
+        {
+            samples(bytes);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) use guest::{Witnessed, call};
 pub(crate) use watch::{Played, Watch};
 
+use crate::profile::Meter;
 use crate::tape::{Player, Recording};
 
 /// What looks at each call of a VM.
@@ -20,6 +21,8 @@ pub(crate) enum Witness {
     Record(Arc<Mutex<Recording>>),
     /// Answers in the host's place. Shared for the same reason.
     Play(Arc<Mutex<Player>>),
+    /// Measures how long it takes.
+    Measure(Meter),
 }
 
 /// Takes notes of what a hostcall is handed of guest memory.
@@ -35,6 +38,7 @@ impl fmt::Debug for Witness {
         f.write_str(match self {
             Self::Record(_) => "Record",
             Self::Play(_) => "Play",
+            Self::Measure(_) => "Measure",
         })
     }
 }

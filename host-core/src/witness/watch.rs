@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use super::{Notes, Witness};
 use crate::engine::Caller;
-use crate::hostcall::{HostcallId, Raw};
+use crate::hostcall::{HostcallId, Outcome};
+use crate::profile::Measured;
 use crate::tape::{Player, Recorded, Value};
 use crate::trap::Trap;
 use crate::vm_state::VmState;
@@ -11,6 +12,7 @@ use crate::vm_state::VmState;
 /// One hostcall that is looked at.
 pub(crate) enum Watch {
     Record(Recorded),
+    Measure(Measured),
 }
 
 /// One hostcall that a record answers.
@@ -36,6 +38,7 @@ impl Watch {
                 let recording = Arc::clone(recording);
                 Ok(Some(Self::Record(Recorded::begin(id, arguments(), recording, vm))))
             }
+            Some(Witness::Measure(_)) => Ok(Measured::begin(id, vm).map(Self::Measure)),
         }
     }
 
@@ -43,6 +46,7 @@ impl Watch {
     pub(crate) fn notes(&self) -> &RefCell<dyn Notes> {
         match self {
             Self::Record(recorded) => &recorded.notes,
+            Self::Measure(measured) => &measured.copied,
         }
     }
 
@@ -50,20 +54,23 @@ impl Watch {
     pub(crate) fn allocates<C: Caller + ?Sized>(&self, caller: &mut C, len: u32) {
         match self {
             Self::Record(recorded) => recorded.allocates(caller, len),
+            Self::Measure(measured) => measured.allocates(caller.state()),
         }
     }
 
     /// The guest's allocator has ended.
-    pub(crate) fn allocated(&self, address: &Result<u32, Trap>) {
+    pub(crate) fn allocated(&self, vm: &mut VmState, address: &Result<u32, Trap>) {
         match self {
             Self::Record(recorded) => recorded.allocated(address),
+            Self::Measure(measured) => measured.allocated(vm, address.is_err()),
         }
     }
 
     /// The hostcall has ended.
-    pub(crate) fn end<C: Caller + ?Sized, R: Raw>(self, caller: &mut C, answer: &Result<R, Trap>) {
+    pub(crate) fn end<C: Caller + ?Sized, O: Outcome>(self, caller: &mut C, answer: &Result<O::Raw, Trap>) {
         match self {
             Self::Record(recorded) => recorded.end(caller, answer),
+            Self::Measure(measured) => measured.end::<O>(caller.state(), answer),
         }
     }
 }

@@ -1,0 +1,61 @@
+//! What a VM does with its time: how often each callback and hostcall ran, for how long, with how many bytes.
+//!
+//! A VM that is measured does what it would do anyway, by the same rules. Time is that of [`Host::monotonic_clock`], in
+//! nanoseconds; bytes are those of guest memory that a hostcall was handed. Each nanosecond of a callback is in one row
+//! alone as own time: the guest's own code in the row of its callback or of its allocator, the host's in the row of the
+//! hostcall. So the own times of all rows together are the total times of the callbacks and the instantiations.
+//!
+//! A table is bounded: a row for each callback and hostcall that there are, for each plugin by its name.
+//!
+//! [`Host::monotonic_clock`]: crate::Host::monotonic_clock
+
+mod measured;
+mod meter;
+mod table;
+
+use std::sync::{Arc, Mutex};
+
+pub(crate) use measured::Measured;
+pub(crate) use meter::Meter;
+pub use table::{HostcallTime, Part, PluginProfile, Profile, Time};
+
+use crate::any::AnyModule;
+use crate::engine::Guest;
+use crate::error::StartError;
+use crate::limits::Limits;
+use crate::tape::lock;
+use crate::vm_state::VmState;
+use crate::witness::{Witness, Witnessed};
+
+/// Takes the samples of a guest that has ended, as a file ([`Guest::take_samples`]). It is called by the guest's thread,
+/// and not at all if the engine has no samples.
+pub type Samples = Box<dyn FnOnce(Vec<u8>) + Send>;
+
+/// Makes a guest that is measured, as a part of `profile`: what is done between callbacks is waited for, so profiles of
+/// VMs on several threads are best kept apart, and [merged](Profile::merge) to be read. If `samples` wants them, under a
+/// name, the guest is sampled, too.
+///
+/// # Errors
+/// Those of [`AnyModule::instantiate`].
+pub fn profile(
+    module: &dyn AnyModule,
+    mut state: VmState,
+    limits: &Limits,
+    profile: &Arc<Mutex<Profile>>,
+    samples: Option<(&str, Samples)>,
+) -> Result<Box<dyn Guest>, StartError> {
+    state.set_witness(Witness::Measure(Meter::new(Arc::clone(profile))));
+    let span = Meter::begin(&mut state);
+    let mut guest = module.instantiate(state, limits)?;
+    Meter::end_guest(guest.state(), span, Part::Instantiation, false);
+    let samples = samples.map(|(name, samples)| {
+        guest.begin_samples(name);
+        samples
+    });
+    Ok(Box::new(Witnessed { guest, samples }))
+}
+
+/// A copy of a profile that may be measured into meanwhile.
+pub fn snapshot(profile: &Mutex<Profile>) -> Profile {
+    lock(profile).clone()
+}

@@ -10,8 +10,10 @@ mod code_cache;
 mod engines;
 mod files;
 mod foreign;
+mod private;
 mod system_host;
 pub mod transcript;
+mod wrapped;
 
 pub use code_cache::{CodeCache, CodeCacheError, CodeSource, LoadedCode, PrecompileError};
 pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines, missing_engines};

@@ -1,13 +1,14 @@
 //! A folder of transcripts, private to its user.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::recorder::{Outputs, Subject};
+use crate::private;
 
 /// Hears of a file that cannot be written.
 pub type Trouble = Arc<dyn Fn(&Path, &io::Error) + Send + Sync>;
@@ -27,16 +28,12 @@ impl Folder {
     /// # Errors
     /// It cannot be made.
     pub fn open(path: &Path, transcripts: usize, trouble: Trouble) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        private::make_folder(path)?;
         Ok(Self { path: path.to_owned(), left: AtomicUsize::new(transcripts), trouble })
     }
 
     fn create(&self, name: &str) -> io::Result<(PathBuf, File)> {
-        /// A name and its number, and nothing that would lead out of the folder.
-        const LONGEST: usize = 100;
-        let is_fine = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        let name: String = name.chars().map(|c| if is_fine(&c) { c } else { '_' }).take(LONGEST).collect();
-        let name = if name.is_empty() { "plugin" } else { name.as_str() };
+        let name = private::file_name(name);
         let mut number = 0_u32;
         loop {
             let path = self.path.join(format!("{name}.{number}.jsonl"));
@@ -73,11 +70,7 @@ pub(super) fn keep_code(folder: &Path, subject: &Subject) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    // Another thread may do the same: whoever is last puts the same in its place.
-    let part = folder.join(format!("{}.{:?}.part", subject.sha256, std::thread::current().id()));
-    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
-    let written = written.and_then(|mut file| file.write_all(&subject.code));
-    written.and_then(|()| std::fs::rename(&part, &path))
+    private::replace(&path, &subject.code)
 }
 
 /// A file whose first error is told.

@@ -15,6 +15,7 @@ use portcullis_core::{
 use super::FORMAT;
 use super::line::{Header, Line, RecordedLimits};
 use super::redaction::{Redaction, Redactor};
+use crate::wrapped::wrapped;
 
 /// How guests are recorded.
 #[derive(Clone)]
@@ -68,9 +69,9 @@ impl Subject {
 /// The code of the module is none, as of one that was made for tests.
 pub fn recorded(module: &Arc<Module>, name: &str, settings: &Settings) -> Result<Module, LoadError> {
     let code = Bytes::copy_from_slice(module.code());
-    Module::load_by(module.engine(), code.clone(), |bytecode| {
+    wrapped(module, |compiled, bytecode| {
         let subject = Subject::new(name, module.engine(), bytecode, code);
-        Ok(Box::new(Recorder::new(Box::new(Compiled(Arc::clone(module))), subject, settings.clone())))
+        Box::new(Recorder::new(compiled, subject, settings.clone()))
     })
 }
 
@@ -164,19 +165,6 @@ impl fmt::Debug for Settings {
 pub(super) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A compiled module that others use, too.
-struct Compiled(Arc<Module>);
-
-impl AnyModule for Compiled {
-    fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, StartError> {
-        self.0.compiled().instantiate(state, limits)
-    }
-
-    fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
-        self.0.compiled().save()
-    }
 }
 
 /// The last line of a transcript that is full, for which there is always room.

@@ -2,14 +2,12 @@
 
 mod arguments;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use arguments::Arguments;
 use portcullis::transcript::{Folder, Redaction, Settings, recorded};
-use portcullis::{Module, PluginSpec};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -50,27 +48,7 @@ pub(crate) fn listeners(
     })?;
     let settings =
         Settings { outputs: Arc::new(folder), redaction: recording.redaction.clone(), limit: recording.limit };
-    let mut modules: HashMap<(*const Module, String), Arc<Module>> = HashMap::new();
-    let mut wrap = |spec: &mut PluginSpec| -> Result<(), ServeError> {
-        let name = if spec.plugin.vm_id.is_empty() { &spec.plugin.name } else { &spec.plugin.vm_id };
-        let key = (Arc::as_ptr(&spec.module), name.clone());
-        let module = match modules.get(&key) {
-            Some(module) => Arc::clone(module),
-            None => {
-                let module = recorded(&spec.module, name, &settings)
-                    .map_err(|error| ServeError::Io(std::io::Error::other(error)))?;
-                Arc::clone(modules.entry(key).or_insert_with(|| Arc::new(module)))
-            }
-        };
-        spec.module = module;
-        Ok(())
-    };
-    let mut listeners = listeners.to_vec();
-    for listener in &mut listeners {
-        let routes = listener.route_plugins.iter_mut().flatten().flatten();
-        listener.plugins.iter_mut().chain(routes).try_for_each(&mut wrap)?;
-    }
-    Ok(listeners)
+    PlannedListener::wrapped(listeners, |module, name| recorded(module, name, &settings))
 }
 
 /// Where sampled connections of a listener go: to the worker whose VMs are recorded.

@@ -10,6 +10,7 @@ mod callout;
 mod dns;
 mod exchange;
 mod grpc;
+mod planned;
 mod pump;
 mod route;
 mod tcp;
@@ -24,13 +25,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+pub(crate) use planned::PlannedListener;
 use portcullis::core::{Host, Shared, StartError, Wake};
-use portcullis::{CalloutId, Chain, ConnectionId, LoadError, PluginSpec, StreamId, Worker};
-use rustls::ServerConfig;
+use portcullis::{CalloutId, Chain, ConnectionId, LoadError, StreamId, Worker};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
-use crate::config::{Cluster, Listener, Route, TcpProxy};
+use crate::config::{Cluster, Route, TcpProxy};
 use crate::host::GatewayHost;
 use crate::record::Sample;
 use crate::worker::upstream::Upstream;
@@ -44,16 +45,6 @@ pub(crate) struct Plan {
     pub(crate) shutdown_timeout: Duration,
     /// What plugins share across workers.
     pub(crate) shared: Shared,
-}
-
-/// A listener with its plugins compiled.
-#[derive(Clone, Debug)]
-pub(crate) struct PlannedListener {
-    pub(crate) config: Listener,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-    pub(crate) plugins: Vec<PluginSpec>,
-    /// For each route, its own plugins if it has some.
-    pub(crate) route_plugins: Vec<Option<Vec<PluginSpec>>>,
 }
 
 /// Where the connections of a listener come from.

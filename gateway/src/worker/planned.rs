@@ -1,0 +1,52 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use portcullis::{LoadError, Module, PluginSpec};
+use rustls::ServerConfig;
+
+use crate::config::Listener;
+use crate::server::ServeError;
+
+/// A listener with its plugins compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedListener {
+    pub(crate) config: Listener,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) plugins: Vec<PluginSpec>,
+    /// For each route, its own plugins if it has some.
+    pub(crate) route_plugins: Vec<Option<Vec<PluginSpec>>>,
+}
+
+impl PlannedListener {
+    /// The listeners again, with something around the module of each plugin. `wrap` gets what the operator calls the VM,
+    /// and is called once for each module and name.
+    ///
+    /// # Errors
+    /// Those of `wrap`.
+    pub(crate) fn wrapped(
+        listeners: &[Self],
+        wrap: impl Fn(&Arc<Module>, &str) -> Result<Module, LoadError>,
+    ) -> Result<Vec<Self>, ServeError> {
+        let mut modules: HashMap<(*const Module, String), Arc<Module>> = HashMap::new();
+        let mut change = |spec: &mut PluginSpec| -> Result<(), ServeError> {
+            let name = if spec.plugin.vm_id.is_empty() { &spec.plugin.name } else { &spec.plugin.vm_id };
+            let key = (Arc::as_ptr(&spec.module), name.clone());
+            let module = match modules.get(&key) {
+                Some(module) => Arc::clone(module),
+                None => {
+                    let module =
+                        wrap(&spec.module, name).map_err(|error| ServeError::Io(std::io::Error::other(error)))?;
+                    Arc::clone(modules.entry(key).or_insert_with(|| Arc::new(module)))
+                }
+            };
+            spec.module = module;
+            Ok(())
+        };
+        let mut listeners = listeners.to_vec();
+        for listener in &mut listeners {
+            let routes = listener.route_plugins.iter_mut().flatten().flatten();
+            listener.plugins.iter_mut().chain(routes).try_for_each(&mut change)?;
+        }
+        Ok(listeners)
+    }
+}

@@ -69,7 +69,7 @@ pub use sandbox::{Conflict, Difference, Placed, Placement, SandboxKey, SandboxSp
 pub use sealed_code::{SealKey, SealedCode};
 pub use shared::{Shared, SharedLimits, Wake};
 pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};
-pub use trap::{CallStack, Frame, Trap, WasmTrap};
+pub use trap::{CallStack, Frame, Trap, WasmTrap, function_name};
 pub use vm::{CallOutcome, Vm, VmFailed};
 pub use vm_state::{VmConfig, VmState};
 pub use wasm_type::ValType;

@@ -139,13 +139,9 @@ impl fmt::Display for CallStack {
 
 impl Frame<'_> {
     fn append_to(self, text: &mut String) {
-        let mut name = Clipped { text, room: CallStack::NAME };
-        let written = match self.name {
-            Some(mangled) => write_demangled(&mut name, mangled),
-            None => write!(name, "function {}", self.function),
-        };
-        if written.is_err() {
-            text.push_str("...");
+        match self.name {
+            Some(mangled) => append_name(text, mangled),
+            None => text.push_str(&format!("function {}", self.function)),
         }
         let Some((file, line)) = self.source else { return };
         text.push_str(" (");
@@ -153,6 +149,21 @@ impl Frame<'_> {
             text.push_str("...");
         }
         text.push(')');
+    }
+}
+
+/// The name of a guest's function as it stood in its source, whatever the guest chose: Rust's and C++'s demangled, printable
+/// characters alone, and clipped.
+pub fn function_name(mangled: &str) -> String {
+    let mut name = String::new();
+    append_name(&mut name, mangled);
+    name
+}
+
+fn append_name(text: &mut String, mangled: &str) {
+    let mut name = Clipped { text, room: CallStack::NAME };
+    if write_demangled(&mut name, mangled).is_err() {
+        text.push_str("...");
     }
 }
 

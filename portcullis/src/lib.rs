@@ -11,6 +11,7 @@ mod engines;
 mod files;
 mod foreign;
 mod private;
+pub mod profile;
 mod system_host;
 pub mod transcript;
 mod wrapped;

@@ -13,6 +13,7 @@
 //! | `advice` | where the rights of a plugin differ from what it can use |
 //! | [`learn`] | what plugins use, as the configuration that allows it |
 //! | [`record`], [`replay`] | transcripts of what plugins do, and doing it again |
+//! | [`profile`] | where plugins spend their time |
 //! | [`abi`], [`engines`], [`presets`] | the tables of the ABI, of the engines and of the presets, as text |
 
 pub mod abi;
@@ -29,6 +30,7 @@ mod metrics;
 pub mod net;
 mod plugins;
 pub mod presets;
+pub mod profile;
 pub mod record;
 pub mod replay;
 mod rights;

@@ -9,8 +9,9 @@ use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 use portcullis_gateway::config::Config;
 use portcullis_gateway::inspect::Report;
+use portcullis_gateway::profile;
 use portcullis_gateway::record::{self, Recording};
-use portcullis_gateway::server::{Gateway, ServeError};
+use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -52,6 +53,9 @@ enum Command {
 
         #[command(flatten)]
         record: record::Arguments,
+
+        #[command(flatten)]
+        profile: profile::Arguments,
     },
     /// Replay a transcript, which `serve --record` wrote, without network, and say where the plugin does something else.
     ///
@@ -170,7 +174,7 @@ fn main() -> ExitCode {
     // Dropped at the end, when all lines have been written.
     let _log = start_log(&arguments);
     let result = match &arguments.command {
-        Command::Serve { file, engine, record } => serve(file, engine.as_deref(), record.recording()),
+        Command::Serve { file, engine, record, profile } => serve(file, engine.as_deref(), record.recording(), profile),
         Command::Replay { file, engine, plugin } => match replay(file, engine.as_deref(), plugin.as_deref()) {
             Ok(false) => return ExitCode::FAILURE,
             result => result.map(drop),
@@ -202,10 +206,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(file: &PathBuf, engine: Option<&str>, recording: Option<Recording>) -> Result<(), ServeError> {
-    let mut gateway = Gateway::prepare_on(Config::load(file)?, engine)?;
+fn serve(
+    file: &PathBuf,
+    engine: Option<&str>,
+    recording: Option<Recording>,
+    profile: &profile::Arguments,
+) -> Result<(), ServeError> {
+    let options = EngineOptions { engine, samples: profile.profile.is_some(), perf_map: profile.perf_map };
+    let mut gateway = Gateway::prepare_with(Config::load(file)?, options)?;
     if let Some(recording) = recording {
         gateway.record(recording)?;
+    }
+    if let Some(folder) = &profile.profile {
+        gateway.profile(folder)?;
     }
     until_stopped(gateway)
 }

@@ -6,16 +6,30 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin};
-use portcullis::{Backoff, CodeCache, CodeSource, EngineInfo, LoadError, Module, PluginSpec};
+use portcullis::{Backoff, CodeCache, CodeSource, EngineChoiceError, EngineInfo, LoadError, Module, PluginSpec};
 
 use crate::config::{self, Code, ConfigError};
 use crate::rights::Rights;
+
+/// How engines are started, beyond what plugins ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EngineOptions<'a> {
+    /// The name of the engine of all plugins, whatever they ask for.
+    pub engine: Option<&'a str>,
+    /// Guests can be sampled, where the engine can: what [`Gateway::profile`](crate::server::Gateway::profile) makes use
+    /// of.
+    pub samples: bool,
+    /// `perf` is told the names of compiled functions. An engine that cannot is an error.
+    pub perf_map: bool,
+}
 
 /// Compiles modules, each once however many plugins use it.
 #[derive(Default)]
 pub(crate) struct Compiler {
     /// The engine of all plugins, whatever they ask for.
     engine: Option<&'static EngineInfo>,
+    samples: bool,
+    perf_map: bool,
     cache: Option<CodeCache>,
     engines: HashMap<(&'static str, EngineSettings), Box<dyn AnyEngine>>,
     modules: HashMap<(&'static str, EngineSettings, Code), Arc<Module>>,
@@ -23,8 +37,13 @@ pub(crate) struct Compiler {
 
 impl Compiler {
     /// A compiler that has started no engine yet.
-    pub(crate) fn new(engine: Option<&'static EngineInfo>, cache: Option<CodeCache>) -> Self {
-        Self { engine, cache, ..Self::default() }
+    ///
+    /// # Errors
+    /// There is no engine of the name.
+    pub(crate) fn new(options: EngineOptions<'_>, cache: Option<CodeCache>) -> Result<Self, EngineChoiceError> {
+        let engine = options.engine.map(portcullis::engine).transpose()?.map(|choice| choice.engine);
+        let EngineOptions { samples, perf_map, .. } = options;
+        Ok(Self { engine, samples, perf_map, cache, ..Self::default() })
     }
 
     /// Compiles the plugins of a chain.
@@ -68,7 +87,13 @@ impl Compiler {
 
     fn module(&mut self, plugin: &config::Plugin) -> Result<Arc<Module>, ConfigError> {
         let info = self.choose(plugin)?;
-        let settings = EngineSettings::from(&plugin.vm.limits);
+        if self.perf_map && !info.features.perf_map {
+            let message = format!("--perf-map: {} cannot tell perf the names of functions", info.name);
+            let help = format!("leave --perf-map out, or run the plugin on {}", perf_mapped());
+            return Err(plugin.origin.diagnostic(message, &help).into());
+        }
+        let EngineSettings { stack, .. } = EngineSettings::from(&plugin.vm.limits);
+        let settings = EngineSettings { stack, samples: self.samples, perf_map: self.perf_map };
         let key = (info.name, settings.clone(), plugin.vm.code.clone());
         if let Some(module) = self.modules.get(&key) {
             return Ok(Arc::clone(module));
@@ -108,6 +133,13 @@ impl Compiler {
         }
         Ok(choice.engine)
     }
+}
+
+/// The engines that tell perf the names of functions.
+fn perf_mapped() -> String {
+    let names: Vec<_> =
+        portcullis::engines().iter().filter(|info| info.features.perf_map).map(|info| info.name).collect();
+    if names.is_empty() { "another engine, which is not in this binary".to_owned() } else { names.join(" or ") }
 }
 
 impl std::fmt::Debug for Compiler {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -20,6 +21,8 @@ use crate::learn::{self, Lessons};
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
 use crate::plugins::Compiler;
+pub use crate::plugins::EngineOptions;
+use crate::profile::{self, Profiling};
 use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
 use crate::worker::{self, Door, Plan, PlannedListener, PluginFailed};
@@ -32,6 +35,7 @@ pub struct Gateway {
     metrics: Metrics,
     sandboxes: Sandboxes,
     recording: Option<(Recording, Plan)>,
+    profiling: Option<Profiling>,
 }
 
 /// A gateway that serves.
@@ -44,6 +48,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     admin_task: Option<JoinHandle<()>>,
+    profile: Option<profile::Writer>,
 }
 
 /// Why a gateway cannot serve.
@@ -83,6 +88,14 @@ pub enum ServeError {
         /// Why.
         error: BytecodeError,
     },
+    /// The folder of the profile.
+    #[error("--profile: cannot write into {}: {error}; name a folder that this user may make or write to", folder.display())]
+    Profile {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// A transcript.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
@@ -105,13 +118,20 @@ impl Gateway {
     /// # Errors
     /// Those of [`Self::prepare`]; there is no such engine.
     pub fn prepare_on(config: Config, engine: Option<&str>) -> Result<Self, ServeError> {
-        let engine = engine.map(portcullis::engine).transpose()?.map(|choice| choice.engine);
+        Self::prepare_with(config, EngineOptions { engine, ..EngineOptions::default() })
+    }
+
+    /// The same, with engines that are started like this.
+    ///
+    /// # Errors
+    /// Those of [`Self::prepare`]; there is no such engine, or it cannot do what it is started for.
+    pub fn prepare_with(config: Config, options: EngineOptions<'_>) -> Result<Self, ServeError> {
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
         let metrics = Metrics::install();
         let cache = config.code_cache.as_deref().map(CodeCache::open).transpose()?;
-        let mut compiler = Compiler::new(engine, cache);
+        let mut compiler = Compiler::new(options, cache)?;
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
         let mut listeners = listeners?;
@@ -130,7 +150,7 @@ impl Gateway {
             shutdown_timeout: config.shutdown_timeout,
             shared: Shared::default(),
         };
-        Ok(Self { config, plan, metrics, sandboxes, recording: None })
+        Ok(Self { config, plan, metrics, sandboxes, recording: None, profiling: None })
     }
 
     /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
@@ -148,6 +168,16 @@ impl Gateway {
     pub fn record(&mut self, recording: Recording) -> Result<(), ServeError> {
         let listeners = record::listeners(&recording, &self.plan.listeners)?.into();
         self.recording = Some((recording, Plan { listeners, ..self.plan.clone() }));
+        Ok(())
+    }
+
+    /// Measures where plugins spend their time, once it is served, but for the VMs that are recorded. Every 10 seconds and
+    /// when it ends the profile is written into this folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or not be written to.
+    pub fn profile(&mut self, folder: &Path) -> Result<(), ServeError> {
+        self.profiling = Some(Profiling::open(folder)?);
         Ok(())
     }
 
@@ -174,7 +204,12 @@ impl Gateway {
     ///
     /// # Errors
     /// A socket cannot be had, or a plugin does not start.
-    pub fn serve(self) -> Result<Running, ServeError> {
+    pub fn serve(mut self) -> Result<Running, ServeError> {
+        let profile = self.profiling.take();
+        if let Some(profiling) = &profile {
+            profiling.announce(&self.plan.listeners);
+            self.plan.listeners = profiling.listeners(&self.plan.listeners)?.into();
+        }
         let (stop, stopped) = watch::channel(false);
         let sockets = self.open_sockets()?;
         let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
@@ -193,7 +228,8 @@ impl Gateway {
             let thread = std::thread::Builder::new().name(name).stack_size(self.stack_size());
             workers.push(thread.spawn(run)?);
         }
-        let mut running = Running { addresses, admin: None, stop, workers, admin_task: None };
+        let profile = profile.map(Profiling::start).transpose()?;
+        let mut running = Running { addresses, admin: None, stop, workers, admin_task: None, profile };
         drop(report);
         for _ in 0..running.workers.len() {
             match reports.recv() {
@@ -312,6 +348,9 @@ impl Running {
             if thread.join().is_err() {
                 tracing::error!("a thread ended by a panic");
             }
+        }
+        if let Some(profile) = self.profile.take() {
+            profile.finish();
         }
     }
 

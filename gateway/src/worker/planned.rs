@@ -18,6 +18,13 @@ pub(crate) struct PlannedListener {
 }
 
 impl PlannedListener {
+    /// The plugins of all chains of some listeners.
+    pub(crate) fn all_plugins(listeners: &[Self]) -> impl Iterator<Item = &PluginSpec> {
+        listeners
+            .iter()
+            .flat_map(|listener| listener.plugins.iter().chain(listener.route_plugins.iter().flatten().flatten()))
+    }
+
     /// The listeners again, with something around the module of each plugin. `wrap` gets what the operator calls the VM,
     /// and is called once for each module and name.
     ///

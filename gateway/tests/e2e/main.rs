@@ -25,6 +25,7 @@ mod limits;
 mod local_responses;
 mod policies;
 mod presets;
+mod profile;
 mod properties;
 mod quickstart;
 mod record;

@@ -16,13 +16,13 @@ use crate::harness::{Answer, Client, Gate, Sent, Setup, empty, get, guest, plugi
 const SECRET: &str = "session=c0ffee-1234";
 
 /// A folder for transcripts, empty.
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&path);
     path
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|own| own == extension)).collect();
     files.sort();
@@ -43,7 +43,7 @@ fn recording(setup: &str, folder: &Path, change: impl FnOnce(&mut Recording)) ->
     Gate { running: gateway.serve().unwrap() }
 }
 
-async fn stop(mut server: Server) -> String {
+pub(crate) async fn stop(mut server: Server) -> String {
     let killed = Command::new("kill").args(["-TERM", &server.child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     until(|| server.child.try_wait().unwrap().is_some()).await;
@@ -51,7 +51,7 @@ async fn stop(mut server: Server) -> String {
     server.log.join().unwrap()
 }
 
-async fn stop_gate(gate: Gate) {
+pub(crate) async fn stop_gate(gate: Gate) {
     let stopping = gate.stop();
     until(|| stopping.is_finished()).await;
 }

@@ -33,6 +33,11 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../guests/wasm/{name}.wasm"))
 }
 
+/// The engine that plugins run on which name none.
+pub(crate) fn engine() -> String {
+    std::env::var(ENGINE).unwrap_or_else(|_| portcullis::engines()[0].name.to_owned())
+}
+
 impl Setup {
     /// In front of the built-in echo.
     pub(crate) fn echo() -> Self {

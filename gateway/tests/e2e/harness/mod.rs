@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(crate) use body::{Sent, channel, empty, full, with_trailers};
 pub(crate) use client::{Answer, Client, Raw, get, post};
-pub(crate) use gate::{Gate, Setup, guest};
+pub(crate) use gate::{Gate, Setup, engine, guest};
 pub(crate) use upstream::{Upstream, reply};
 pub(crate) use wat::plugin;
 

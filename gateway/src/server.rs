@@ -306,8 +306,10 @@ impl Gateway {
                     Some(socket) => socket.local_addr()?,
                     None => listener.address,
                 };
-                if first.is_none() {
-                    refuse_shared(address)?;
+                // A gateway that already runs shares its port with this one's sockets, and half the traffic with it:
+                // that is never meant.
+                if first.is_none() && address.port() != 0 {
+                    listen::refuse_shared(address)?;
                 }
                 own.push(listen::bind(address)?);
             }
@@ -371,15 +373,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// A gateway that already runs shares its port with this one's sockets, and half the traffic with it:
-/// that is never meant.
-fn refuse_shared(address: SocketAddr) -> Result<(), ServeError> {
-    if address.port() != 0 {
-        drop(listen::bind_alone(address)?);
-    }
-    Ok(())
 }
 
 fn plan(listener: &config::Listener, compiler: &mut Compiler) -> Result<PlannedListener, ConfigError> {

@@ -23,12 +23,18 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// The kernel lets another process *of the same user* share the port too, so "in use" is reported for other users'
 /// processes and for sockets opened without `SO_REUSEPORT` only.
 pub fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
-    open(address, true).map_err(|source| BindError { address, remedy: remedy(source.kind()), source })
+    explained(address, open(address, true).and_then(listening))
 }
 
 /// Opens a listening socket that nobody shares: fails where [`bind`] would join a socket that is open already.
 pub fn bind_alone(address: SocketAddr) -> Result<StdListener, BindError> {
-    open(address, false).map_err(|source| BindError { address, remedy: remedy(source.kind()), source })
+    explained(address, open(address, false).and_then(listening))
+}
+
+/// Fails where [`bind`] would join a socket that is open already, and leaves nothing open. It never listens, so that no
+/// client's connection is taken and then dropped.
+pub fn refuse_shared(address: SocketAddr) -> Result<(), BindError> {
+    explained(address, open(address, false).map(drop))
 }
 
 /// A listening socket could not be opened.
@@ -92,14 +98,22 @@ impl Listener {
     }
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listening(socket: Socket) -> io::Result<StdListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn explained<T>(address: SocketAddr, result: io::Result<T>) -> Result<T, BindError> {
+    result.map_err(|source| BindError { address, remedy: remedy(source.kind()), source })
 }
 
 fn remedy(kind: io::ErrorKind) -> &'static str {
@@ -140,6 +154,17 @@ mod tests {
     fn two_workers_share_a_port() {
         let first = bind(ANY).unwrap();
         bind(first.local_addr().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_port_that_could_be_shared_is_refused() {
+        let first = bind(ANY).unwrap();
+        let address = first.local_addr().unwrap();
+        let error = refuse_shared(address).unwrap_err();
+        assert!(error.to_string().contains("the port is in use"), "{error}");
+        drop(first);
+        refuse_shared(address).unwrap();
+        bind(address).unwrap();
     }
 
     #[test]

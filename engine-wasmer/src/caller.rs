@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_core::{Caller, Trap, VmState};
-use wasmer::{AsStoreMut, FunctionEnvMut, Memory, TypedFunction};
+use wasmer::{AsStoreMut, FunctionEnvMut, Memory, StoreMut, TypedFunction};
 
 use crate::error::trap;
 
@@ -30,14 +30,7 @@ impl Caller for CallerCx<'_> {
     fn split(&mut self) -> (&mut [u8], &mut VmState) {
         let (data, store) = self.0.data_and_store_mut();
         let Some(memory) = &data.memory else { return (&mut [], &mut data.vm) };
-        let view = memory.view(&store);
-        let len = usize::try_from(view.data_size()).unwrap_or_default();
-        #[allow(unsafe_code, reason = "wasmer has no slice of a memory")]
-        // SAFETY: the memory belongs to the store, which is borrowed for as long as the slice lives,
-        // so the guest does not run, and the memory neither moves nor is written by others: it is
-        // not shared, which the core has checked. A view is as long as its memory.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), len) };
-        (bytes, &mut data.vm)
+        (bytes(memory, store), &mut data.vm)
     }
 
     /// The deadline of the outer call goes on.
@@ -45,6 +38,19 @@ impl Caller for CallerCx<'_> {
         let Some(malloc) = self.0.data().malloc.clone() else { return Ok(0) };
         let returned = malloc.call(&mut self.0.as_store_mut(), len.cast_signed());
         returned.map(i32::cast_unsigned).map_err(trap)
+    }
+}
+
+/// The bytes of a memory, as long as its store is borrowed.
+pub(crate) fn bytes<'a>(memory: &Memory, store: StoreMut<'a>) -> &'a mut [u8] {
+    let view = memory.view(&store);
+    let len = usize::try_from(view.data_size()).unwrap_or_default();
+    #[allow(unsafe_code, reason = "wasmer has no slice of a memory")]
+    // SAFETY: the memory belongs to the store, which is borrowed for as long as the slice lives,
+    // so the guest does not run, and the memory neither moves nor is written by others: it is
+    // not shared, which the core has checked. A view is as long as its memory.
+    unsafe {
+        std::slice::from_raw_parts_mut(view.data_ptr(), len)
     }
 }
 

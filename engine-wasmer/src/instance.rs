@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
-use wasmer::{Engine, FunctionEnv, Store, TypedFunction};
+use wasmer::{AsStoreMut, Engine, FunctionEnv, Store, TypedFunction, Value};
 
 use crate::Module;
-use crate::caller::Data;
+use crate::caller::{Data, bytes};
 use crate::error::{cannot_instantiate, trap};
 use crate::link;
 
@@ -12,6 +12,7 @@ use crate::link;
 pub struct Instance {
     store: Store,
     env: FunctionEnv<Data>,
+    instance: wasmer::Instance,
     exports: Exports,
     deadline: Duration,
 }
@@ -35,7 +36,7 @@ impl Instance {
         let exports = Exports::resolve(&instance, &store);
         let data = env.as_mut(&mut store);
         (data.memory, data.malloc) = (memory, malloc);
-        Ok(Self { store, env, exports, deadline: limits.deadline })
+        Ok(Self { store, env, instance, exports, deadline: limits.deadline })
     }
 }
 
@@ -60,9 +61,20 @@ macro_rules! guest {
                 self.deadline = deadline;
             }
 
-            fn memory_size(&mut self) -> usize {
-                let memory = self.env.as_ref(&self.store).memory.as_ref();
-                memory.map_or(0, |memory| usize::try_from(memory.view(&self.store).data_size()).unwrap_or(usize::MAX))
+            fn memory(&mut self) -> &[u8] {
+                let memory = self.env.as_ref(&self.store).memory.clone();
+                memory.map_or(&[], |memory| bytes(&memory, self.store.as_store_mut()))
+            }
+
+            fn global(&mut self, export: &str) -> Option<u128> {
+                match self.instance.exports.get_global(export).ok()?.get(&mut self.store) {
+                    Value::I32(number) => Some(number.cast_unsigned().into()),
+                    Value::I64(number) => Some(number.cast_unsigned().into()),
+                    Value::F32(number) => Some(number.to_bits().into()),
+                    Value::F64(number) => Some(number.to_bits().into()),
+                    Value::V128(vector) => Some(vector),
+                    _ => None,
+                }
             }
 
             $(

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
-use wasmi::{Engine, Store, TrapCode, TypedFunc};
+use wasmi::{Engine, Store, TrapCode, TypedFunc, Val};
 
 use crate::Module;
 use crate::caller::{Data, run};
@@ -10,6 +10,7 @@ use crate::error::{cannot, is_of_start};
 /// A guest.
 pub struct Instance {
     store: Store<Data>,
+    instance: wasmi::Instance,
     exports: Exports,
     deadline: Duration,
 }
@@ -50,7 +51,7 @@ impl Instance {
         let data = store.data_mut();
         (data.memory, data.malloc) = (memory, malloc);
         let exports = Exports::resolve(instance, &store);
-        Self { store, exports, deadline: limits.deadline }
+        Self { store, instance, exports, deadline: limits.deadline }
     }
 }
 
@@ -74,8 +75,19 @@ macro_rules! guest {
                 self.deadline = deadline;
             }
 
-            fn memory_size(&mut self) -> usize {
-                self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+            fn memory(&mut self) -> &[u8] {
+                self.store.data().memory.map_or(&[], |memory| memory.data(&self.store))
+            }
+
+            fn global(&mut self, export: &str) -> Option<u128> {
+                match self.instance.get_global(&self.store, export)?.get(&self.store) {
+                    Val::I32(number) => Some(number.cast_unsigned().into()),
+                    Val::I64(number) => Some(number.cast_unsigned().into()),
+                    Val::F32(number) => Some(number.to_bits().into()),
+                    Val::F64(number) => Some(number.to_bits().into()),
+                    Val::V128(vector) => Some(vector.as_u128()),
+                    _ => None,
+                }
             }
 
             $(

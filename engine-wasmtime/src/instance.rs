@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
-use wasmtime::{AsContextMut, Store, TypedFunc};
+use wasmtime::{AsContextMut, ModuleExport, Store, TypedFunc, Val};
 
 use crate::caller::Data;
 use crate::error::{cannot_instantiate, trap};
@@ -11,6 +11,7 @@ use crate::{Module, Wasmtime};
 /// A guest.
 pub struct Instance {
     store: Store<Data>,
+    instance: wasmtime::Instance,
     exports: Exports,
     /// Its code, if it may be sampled.
     sampled: Option<wasmtime::Module>,
@@ -32,10 +33,10 @@ impl Instance {
         let malloc = instance.get_typed_func(&mut store, module.allocator).ok();
         let data = store.data_mut();
         (data.memory, data.malloc) = (memory, malloc);
-        let exports = Exports::resolve(instance, &mut store);
+        let exports = Exports::resolve(instance, &module.places, &mut store);
         let sampled = engine.settings.samples.then(|| module.pre.module().clone());
         let deadline = limits.deadline;
-        Ok(Self { store, exports, sampled, tick, deadline, ticks: ticks(deadline, tick) })
+        Ok(Self { store, instance, exports, sampled, tick, deadline, ticks: ticks(deadline, tick) })
     }
 }
 
@@ -59,12 +60,24 @@ fn ticks(deadline: Duration, tick: Duration) -> u64 {
 
 macro_rules! guest {
     ($( $method:ident = $export:literal($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident; )*) => {
+        /// Where the exports of a module are that have the names of callbacks.
+        pub(crate) struct Places { $( $method: Option<ModuleExport>, )* }
+
+        impl Places {
+            pub(crate) fn find(module: &wasmtime::Module) -> Self {
+                let find = |export| module.get_export_index(export);
+                Self { $( $method: find($export), )* }
+            }
+        }
+
         /// The callbacks that the guest exports in these types.
         struct Exports { $( $method: Option<TypedFunc<($($ty,)*), $ret>>, )* }
 
         impl Exports {
-            fn resolve(instance: wasmtime::Instance, mut store: impl AsContextMut) -> Self {
-                Self { $( $method: instance.get_func(&mut store, $export).and_then(|f| f.typed(&store).ok()), )* }
+            fn resolve(instance: wasmtime::Instance, places: &Places, mut store: impl AsContextMut) -> Self {
+                Self { $( $method: places.$method.as_ref().and_then(|place| {
+                    instance.get_module_export(&mut store, place)?.into_func()?.typed(&store).ok()
+                }), )* }
             }
         }
 
@@ -77,8 +90,20 @@ macro_rules! guest {
                 (self.deadline, self.ticks) = (deadline, ticks(deadline, self.tick));
             }
 
-            fn memory_size(&mut self) -> usize {
-                self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+            fn memory(&mut self) -> &[u8] {
+                self.store.data().memory.map_or(&[], |memory| memory.data(&self.store))
+            }
+
+            fn global(&mut self, export: &str) -> Option<u128> {
+                let global = self.instance.get_global(&mut self.store, export)?;
+                match global.get(&mut self.store) {
+                    Val::I32(number) => Some(number.cast_unsigned().into()),
+                    Val::I64(number) => Some(number.cast_unsigned().into()),
+                    Val::F32(bits) => Some(bits.into()),
+                    Val::F64(bits) => Some(bits.into()),
+                    Val::V128(vector) => Some(vector.into()),
+                    _ => None,
+                }
             }
 
             fn begin_samples(&mut self, name: &str) {

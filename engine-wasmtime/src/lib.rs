@@ -26,11 +26,15 @@ use portcullis_core::{
     Bytecode, CallStack, EngineError, EngineFeatures, EngineSettings, Limits, SealedCode, StartError, VmState,
     WasmEngine,
 };
-use wasmtime::{Config, Engine, EngineWeak, InstancePre, OptLevel, ProfilingStrategy, WasmFeatures};
+use wasmtime::{
+    Config, Enabled, Engine, EngineWeak, InstancePre, OptLevel, PoolingAllocationConfig, ProfilingStrategy,
+    WasmFeatures,
+};
 
 use crate::caller::Data;
 use crate::error::cannot;
 pub use crate::instance::Instance;
+use crate::instance::Places;
 
 /// How far apart the clock beats that deadlines are counted in.
 const TICK: Duration = Duration::from_millis(10);
@@ -52,6 +56,7 @@ pub struct Wasmtime {
 #[derive(Clone)]
 pub struct Module {
     pre: InstancePre<Data>,
+    places: Arc<Places>,
     memory: Arc<str>,
     allocator: &'static str,
 }
@@ -75,7 +80,8 @@ impl Wasmtime {
     fn link(&self, module: &wasmtime::Module, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
         let linker = link::linker(&self.engine, bytecode.abi).map_err(cannot("link the hostcalls"))?;
         let pre = linker.instantiate_pre(module).map_err(cannot("link the module"))?;
-        Ok(Module { pre, memory: bytecode.memory.as_str().into(), allocator: bytecode.allocator })
+        let places = Arc::new(Places::find(module));
+        Ok(Module { pre, places, memory: bytecode.memory.as_str().into(), allocator: bytecode.allocator })
     }
 }
 
@@ -147,7 +153,32 @@ fn config(settings: &EngineSettings) -> Config {
     if settings.perf_map {
         config.profiler(ProfilingStrategy::PerfMap);
     }
+    if let Some(places) = settings.places {
+        config.allocation_strategy(pool(places));
+    }
     config
+}
+
+/// Memory for so many VMs at once. A place that a VM has left keeps what it has touched, up to a bound, and gets its first
+/// bytes back: faults of pages are most of what a VM of a few microseconds costs.
+fn pool(places: u32) -> PoolingAllocationConfig {
+    /// Bytes that a place keeps.
+    const KEPT: usize = 128 << 10;
+    /// What a module may have, and VMs that use less leave to others.
+    const TABLES: u32 = 4;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(places)
+        .total_memories(places)
+        .total_tables(places.saturating_mul(TABLES))
+        .max_tables_per_module(TABLES)
+        .table_elements(1 << 20)
+        .max_core_instance_size(16 << 20)
+        // The budget of a VM bounds it.
+        .max_memory_size(1 << 32)
+        .linear_memory_keep_resident(KEPT)
+        .table_keep_resident(KEPT)
+        .pagemap_scan(Enabled::Auto);
+    pool
 }
 
 /// Beats an engine's clock until the engine is gone.

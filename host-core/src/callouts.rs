@@ -52,6 +52,10 @@ impl Callouts {
         self.live.values_mut().for_each(|callout| callout.place = None);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// Ends a callout; says whose it was.
     pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
         let callout = self.live.remove(&id)?;

@@ -53,6 +53,21 @@ pub(crate) struct RootContext {
     pub(crate) declared: HashMap<Vec<u8>, bool>,
 }
 
+impl RootContext {
+    pub(crate) fn new(plugin: Arc<Plugin>) -> Self {
+        Self {
+            plugin,
+            tick: None,
+            tick_changed: false,
+            call_response: None,
+            grpc: Received::default(),
+            status: (0, Vec::new()),
+            ending: Ending::Live,
+            declared: HashMap::new(),
+        }
+    }
+}
+
 /// How far a root is on its way out (spec: `proxy_on_done`, `proxy_done`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -280,6 +295,17 @@ impl Contexts {
                 return ContextId(self.next);
             }
         }
+    }
+
+    /// Adds a context under an id that it had elsewhere, and goes on from the id that was given last there.
+    pub(crate) fn restore(&mut self, id: ContextId, context: Context, last: u32) {
+        self.live.insert(id.0, context);
+        self.next = last;
+    }
+
+    /// The id that was given last.
+    pub(crate) fn last(&self) -> u32 {
+        self.next
     }
 
     pub(crate) fn remove(&mut self, id: ContextId) -> Option<Context> {

@@ -46,6 +46,10 @@ impl Lookups {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// Ends one; says whose it was.
     pub(crate) fn close(&mut self, id: LookupId) -> Option<ContextId> {
         self.live.remove(&id)

@@ -34,6 +34,7 @@ mod sealed_code;
 mod shared;
 mod stream_info;
 pub mod tape;
+mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod trap;
@@ -69,6 +70,7 @@ pub use sandbox::{Conflict, Difference, Placed, Placement, SandboxKey, SandboxSp
 pub use sealed_code::{SealKey, SealedCode};
 pub use shared::{Shared, SharedLimits, Wake};
 pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};
+pub use template::{Lasting, Template};
 pub use trap::{CallStack, Frame, Trap, WasmTrap, function_name};
 pub use vm::{CallOutcome, Vm, VmFailed};
 pub use vm_state::{VmConfig, VmState};

@@ -10,13 +10,13 @@ pub(crate) const MAX_NAME: usize = 8 << 10;
 
 /// Ids as deployed hosts give them: the low two bits say the type, counters start at 4, gauges at
 /// 5, histograms at 6.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MetricTable {
     by_type: [Vec<Entry>; 3],
     max: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     plugin: String,
     name: String,

@@ -4,7 +4,6 @@ mod dns;
 mod grpc;
 mod tcp;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use crate::engine::Guest;
 use crate::error::StartError;
 use crate::files::FileTable;
 use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
-use crate::grpc::Received;
 use crate::host::Host;
 use crate::plugin::Plugin;
 use crate::stream_info::SharedStreamInfo;
@@ -62,7 +60,7 @@ impl Vm {
         let limits = config.limits.clone();
         let files = FileTable::open(&config.preopens, limits.open_files, &mut *host)?;
         let guest = module.instantiate(VmState::new(config, host), &limits)?;
-        let mut vm = Self { guest, failure: None };
+        let mut vm = Self::of(guest);
         // Not before: a start section may run twice (wasmi), and changes in a directory last.
         vm.state().files = files;
         vm.guest.set_deadline(limits.start_deadline);
@@ -77,6 +75,11 @@ impl Vm {
         Ok(vm)
     }
 
+    /// The VM of a guest that is not to be started.
+    pub(crate) fn of(guest: Box<dyn Guest>) -> Self {
+        Self { guest, failure: None }
+    }
+
     /// Starts a plugin: creates its root, then `proxy_on_vm_start` and `proxy_on_configure`.
     ///
     /// # Errors
@@ -84,17 +87,7 @@ impl Vm {
     pub fn add_plugin(&mut self, plugin: Arc<Plugin>) -> Result<ContextId, StartError> {
         let name = plugin.name.clone();
         let lengths = (self.state().config.configuration.len(), plugin.configuration.len());
-        let context = RootContext {
-            plugin,
-            tick: None,
-            tick_changed: false,
-            call_response: None,
-            grpc: Received::default(),
-            status: (0, Vec::new()),
-            ending: Ending::Live,
-            declared: HashMap::new(),
-        };
-        let root = self.state().contexts.insert(Context::Root(context));
+        let root = self.state().contexts.insert(Context::Root(RootContext::new(plugin)));
         let limits = self.state().config.limits.clone();
         self.guest.set_deadline(limits.start_deadline);
         let started = self.start_root(root, &name, lengths);
@@ -176,7 +169,17 @@ impl Vm {
 
     /// Bytes of linear memory that the guest has now.
     pub fn memory_size(&mut self) -> usize {
-        self.guest.memory_size()
+        self.guest.memory().len()
+    }
+
+    /// The guest's linear memory.
+    pub fn memory(&mut self) -> &[u8] {
+        self.guest.memory()
+    }
+
+    /// The bits of a global that the guest exports; see [`Guest::global`].
+    pub fn global(&mut self, export: &str) -> Option<u128> {
+        self.guest.global(export)
     }
 
     /// How many contexts are live, roots included.

@@ -98,10 +98,10 @@ impl VmConfig {
 #[derive(Debug)]
 pub struct VmState {
     pub(crate) host: Box<dyn Host>,
-    pub(crate) config: VmConfig,
+    pub(crate) config: Arc<VmConfig>,
     pub(crate) contexts: Contexts,
     pub(crate) actions: VecDeque<Action>,
-    pub(crate) metrics: MetricTable,
+    pub(crate) metrics: Arc<MetricTable>,
     pub(crate) calls: Callouts,
     pub(crate) grpc: GrpcCalls,
     pub(crate) lookups: Lookups,
@@ -122,9 +122,9 @@ pub struct VmState {
     pub(crate) call_data: Option<Bytes>,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
-    denials: DenialLog,
-    /// Callbacks of whose denial the host has been told, a bit each.
-    callbacks_denied: u64,
+    pub(crate) denials: Arc<DenialLog>,
+    /// It lasts for one stream, and its guest was made in the state after configure.
+    pub(crate) of_stream: bool,
     frame: Frame,
     /// What looks at each of its calls.
     witness: Option<Witness>,
@@ -133,10 +133,15 @@ pub struct VmState {
 impl VmState {
     /// The state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
-        let frame = Frame::before_start(&config, ContextId::VM, None);
-        let metrics = MetricTable::new(config.limits.metrics);
-        let budget = Budget::new(&config.limits);
         let space = config.shared.space(&config.vm_id, config.partition);
+        Self::within(Arc::new(config), space, host)
+    }
+
+    /// The same in a space that is known.
+    pub(crate) fn within(config: Arc<VmConfig>, space: Arc<Space>, host: Box<dyn Host>) -> Self {
+        let frame = Frame::before_start(&config, ContextId::VM, None);
+        let metrics = Arc::new(MetricTable::new(config.limits.metrics));
+        let budget = Budget::new(&config.limits);
         let inbox = Arc::new(Inbox::new(config.wake.clone()));
         Self {
             host,
@@ -156,8 +161,8 @@ impl VmState {
             output: Output::default(),
             call_data: None,
             reply: Vec::new(),
-            denials: DenialLog::default(),
-            callbacks_denied: 0,
+            denials: Arc::default(),
+            of_stream: false,
             frame,
             witness: None,
         }
@@ -199,11 +204,11 @@ impl VmState {
 
     /// How many hostcalls were denied.
     pub fn denials(&self) -> u64 {
-        self.denials.count
+        self.denials.total()
     }
 
     /// Logs in the host's own name, about the plugin that runs.
-    pub(crate) fn note(&mut self, level: LogLevel, message: &str) {
+    pub fn note(&mut self, level: LogLevel, message: &str) {
         self.flush_output();
         self.log_as(level, message.as_bytes(), true);
     }

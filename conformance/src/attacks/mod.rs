@@ -54,6 +54,7 @@ fn asks<'a>(
         any_effective_context: false,
         capabilities: plugin.capabilities,
         rules: &plugin.rules,
+        alone: None,
     };
     Placed { plugin: &plugin.name, spec, sharing }
 }

@@ -68,8 +68,12 @@ macro_rules! guest {
                 self.guest.set_deadline(deadline);
             }
 
-            fn memory_size(&mut self) -> usize {
-                self.guest.memory_size()
+            fn memory(&mut self) -> &[u8] {
+                self.guest.memory()
+            }
+
+            fn global(&mut self, export: &str) -> Option<u128> {
+                self.guest.global(export)
             }
 
             $(

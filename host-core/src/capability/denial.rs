@@ -1,11 +1,14 @@
 //! What a plugin asked for and may not have.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::rate::Flow;
+use crate::callback::CallbackId;
 use crate::context::ContextId;
 use crate::plugin::Plugin;
 use crate::sandbox::SandboxKey;
+use crate::template::Lasting;
 
 /// What happens when a plugin calls what it may not call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,32 +72,56 @@ impl Denial<'_> {
     }
 }
 
-/// How often denials of a VM are logged: a plugin that insists does not fill the log.
+/// What the operator has been told of a VM's denials: a plugin that insists does not fill the log. VMs that each last for
+/// one stream have one together.
 #[derive(Debug)]
 pub(crate) struct DenialLog {
     flow: Flow,
-    left_out: u64,
+    left_out: AtomicU64,
     /// All denials.
-    pub(crate) count: u64,
+    count: AtomicU64,
+    /// Callbacks of whose denial the host has been told, a bit each.
+    callbacks: AtomicU64,
+    /// The same for hostcalls that a VM for one stream does not have.
+    hostcalls: AtomicU64,
 }
 
 impl Default for DenialLog {
     fn default() -> Self {
         /// Lines at once; they fill again in as many seconds.
         const LINES: u64 = 5;
-        Self { flow: Flow::new(LINES, LINES * 1_000_000_000), left_out: 0, count: 0 }
+        let none = AtomicU64::default;
+        let flow = Flow::new(LINES, LINES * 1_000_000_000);
+        Self { flow, left_out: none(), count: none(), callbacks: none(), hostcalls: none() }
     }
 }
 
 impl DenialLog {
     /// Counts one; says how many were not logged before it, if this one is.
-    pub(crate) fn count(&mut self, now: u64) -> Option<u64> {
-        self.count += 1;
+    pub(crate) fn count(&self, now: u64) -> Option<u64> {
+        self.count.fetch_add(1, Ordering::Relaxed);
         if self.flow.take(1, now) {
-            return Some(std::mem::take(&mut self.left_out));
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
         }
-        self.left_out += 1;
+        self.left_out.fetch_add(1, Ordering::Relaxed);
         None
+    }
+
+    /// How many there were.
+    pub(crate) fn total(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether this callback is denied for the first time.
+    pub(crate) fn is_news(&self, callback: CallbackId) -> bool {
+        let bit = 1 << (callback as u8);
+        self.callbacks.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    /// Whether it is the first time that this is asked of a VM for one stream: ticks, or a queue's items.
+    pub(crate) fn is_first(&self, asked: Lasting) -> bool {
+        let bit = 1 << (asked as u8);
+        self.hostcalls.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 }
 
@@ -104,11 +131,11 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_and_not_logged() {
-        let mut log = DenialLog::default();
-        let logged = |log: &mut DenialLog, now| (0..100).filter_map(|_| log.count(now)).collect::<Vec<_>>();
-        assert_eq!(logged(&mut log, 0), [0; 5]);
+        let log = DenialLog::default();
+        let logged = |log: &DenialLog, now| (0..100).filter_map(|_| log.count(now)).collect::<Vec<_>>();
+        assert_eq!(logged(&log, 0), [0; 5]);
         assert_eq!(log.count(1_000_000_000), Some(95));
-        assert_eq!(log.count, 101);
+        assert_eq!(log.total(), 101);
     }
 
     #[test]

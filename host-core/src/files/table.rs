@@ -9,8 +9,8 @@ use crate::host::Host;
 /// opens. A number is the lowest that is free.
 #[derive(Debug, Default)]
 pub(crate) struct FileTable {
-    /// Whether the VM has preopened directories; if not, every function answers as one that is not there.
-    given: bool,
+    /// How many preopened directories the VM was given; if none, every function answers as one that is not there.
+    given: usize,
     /// How many it may open.
     limit: usize,
     descriptors: BTreeMap<u32, Descriptor>,
@@ -29,7 +29,7 @@ impl FileTable {
             })?;
             descriptors.insert(number, Descriptor::preopened(preopen, directory));
         }
-        Ok(Self { given: !preopens.is_empty(), limit, descriptors })
+        Ok(Self { given: preopens.len(), limit, descriptors })
     }
 
     /// An open descriptor.
@@ -52,8 +52,16 @@ impl FileTable {
 
     /// `Mfile` if nothing more may be opened.
     pub(crate) fn has_room(&self) -> Result<(), Errno> {
-        let opened = self.descriptors.values().filter(|descriptor| descriptor.preopen().is_none()).count();
-        if opened < self.limit { Ok(()) } else { Err(Errno::Mfile) }
+        if self.opened() < self.limit { Ok(()) } else { Err(Errno::Mfile) }
+    }
+
+    /// Whether anything is open beyond the preopened directories, or of these one is closed.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.opened() > 0 || self.descriptors.len() < self.given
+    }
+
+    fn opened(&self) -> usize {
+        self.descriptors.values().filter(|descriptor| descriptor.preopen().is_none()).count()
     }
 
     /// Gives a descriptor a number.
@@ -86,6 +94,6 @@ impl FileTable {
     }
 
     fn missing(&self, fd: i32, absent: Errno) -> Errno {
-        if self.given && !(0..3).contains(&fd) { Errno::Badf } else { absent }
+        if self.given > 0 && !(0..3).contains(&fd) { Errno::Badf } else { absent }
     }
 }

@@ -50,6 +50,10 @@ pub(crate) enum Sending {
 }
 
 impl GrpcCalls {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// Notes one whose head has so many bytes; `None` when there are too many or they are too large.
     pub(crate) fn open(
         &mut self,

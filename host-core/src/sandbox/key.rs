@@ -33,6 +33,8 @@ pub struct SandboxSpec<'a> {
     pub capabilities: Capabilities,
     /// And with which arguments.
     pub rules: &'a Rules,
+    /// The plugin's name, if it shares its VM with no plugin, because each stream has one.
+    pub alone: Option<&'a str>,
 }
 
 impl SandboxSpec<'_> {
@@ -73,12 +75,16 @@ impl SandboxSpec<'_> {
     }
 
     /// The key of those that share a VM unless they differ in what they may do: a SHA-256 over `vm_id`, code, VM
-    /// configuration and engine.
+    /// configuration, engine, and the name of a plugin that is alone.
     pub fn group(&self) -> SandboxKey {
         let mut hash = Sha256::new();
         for bytes in [self.vm_id.as_bytes(), &Sha256::digest(self.code), self.configuration, self.engine.as_bytes()] {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
+        }
+        if let Some(plugin) = self.alone {
+            hash.update(b"alone ");
+            hash.update(plugin);
         }
         SandboxKey(hash.finalize().into())
     }
@@ -120,6 +126,7 @@ mod tests {
             preopens: &[],
             capabilities: Capabilities::ALL,
             rules: &Rules::NONE,
+            alone: None,
         };
         let texts = [("proxy_log".to_owned(), [("rate".to_owned(), vec!["1/s".to_owned()])].into())].into();
         let ruled = Rules::new(&texts).unwrap_or_default();
@@ -132,6 +139,8 @@ mod tests {
             SandboxSpec { limits: &smaller, ..base },
             SandboxSpec { environment: &environment, ..base },
             SandboxSpec { any_effective_context: true, ..base },
+            SandboxSpec { alone: Some("a"), ..base },
+            SandboxSpec { alone: Some("b"), ..base },
             SandboxSpec { rules: &ruled, ..base },
             SandboxSpec { environment: &shifted, ..base },
             SandboxSpec { preopens: &data, ..base },

@@ -138,6 +138,7 @@ mod tests {
             any_effective_context: false,
             capabilities: Capabilities::ALL,
             rules: const { &Rules::NONE },
+            alone: None,
         }
     }
 

@@ -210,6 +210,7 @@ mod tests {
                 any_effective_context: false,
                 capabilities,
                 rules: const { &crate::Rules::NONE },
+                alone: None,
             };
             Some(spec.key())
         };

@@ -291,8 +291,12 @@ macro_rules! null_guest {
 
             fn set_deadline(&mut self, _: Duration) {}
 
-            fn memory_size(&mut self) -> usize {
-                self.parts.memory.len()
+            fn memory(&mut self) -> &[u8] {
+                &self.parts.memory
+            }
+
+            fn global(&mut self, _: &str) -> Option<u128> {
+                None
             }
 
             $(

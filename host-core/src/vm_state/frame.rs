@@ -196,9 +196,7 @@ impl VmState {
         }
         let learns = self.frame.granted.allows_callback(id)
             && self.learned().map(|learned| learned.capability(id.decl().export)).is_some();
-        let bit = 1 << (id as u8);
-        if !learns && self.callbacks_denied & bit == 0 {
-            self.callbacks_denied |= bit;
+        if !learns && self.denials.is_news(id) {
             let (plugin, context) = (self.frame.plugin.as_deref(), self.acting());
             let capability = id.decl().export;
             let (vm_id, sandbox) = (&self.config.vm_id, self.config.sandbox);

@@ -37,7 +37,9 @@ pub(in crate::hostcall) fn define_metric(
         None if !call.vm.metrics.has_room(&plugin.name) => Err(Status::InternalFailure)?,
         None => {
             let metric = call.vm.host.define_metric(&plugin, metric_type, name).ok_or(Status::InternalFailure)?;
-            call.vm.metrics.insert(metric_type, &plugin.name, name, metric).ok_or(Status::InternalFailure)?
+            Arc::make_mut(&mut call.vm.metrics)
+                .insert(metric_type, &plugin.name, name, metric)
+                .ok_or(Status::InternalFailure)?
         }
     };
     call.memory.write_u32(ret_metric, id)?;

@@ -3,6 +3,7 @@
 use crate::abi::Status;
 use crate::capability::{Family, Key};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
+use crate::template::Lasting;
 
 /// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
 ///
@@ -51,7 +52,8 @@ pub(in crate::hostcall) fn set_shared_data(
 /// Makes or finds a queue of this VM's id, which tells the plugin's root of its items from now on
 /// (spec: `proxy_register_shared_queue`).
 ///
-/// `InternalFailure`: there are too many queues.
+/// `InternalFailure`: there are too many queues. `Unimplemented`: the VM lasts for one stream, and cannot be told of
+/// items.
 pub(in crate::hostcall) fn register_shared_queue(
     mut call: Hostcall<'_>,
     name: i32,
@@ -62,6 +64,7 @@ pub(in crate::hostcall) fn register_shared_queue(
     call.memory.check_u32(ret_queue)?;
     const ID: HostcallId = HostcallId::proxy_register_shared_queue;
     guard::argument(call.vm, Family::RegisterQueue, ID, Key::Names, "names", name)?;
+    call.vm.must_last(Lasting::Queue)?;
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
     let id = call.vm.space.register(name, &call.vm.inbox, root)?;
     call.memory.write_u32(ret_queue, id)?;

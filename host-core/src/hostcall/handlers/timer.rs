@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::template::Lasting;
 
 /// Nanoseconds since the Unix epoch (spec: `proxy_get_current_time_nanoseconds`).
 #[inline(always)]
@@ -12,7 +13,12 @@ pub(in crate::hostcall) fn get_current_time_nanoseconds(mut call: Hostcall<'_>, 
 
 /// Sets the period of `proxy_on_tick` for the root of the context; 0 ends it
 /// (spec: `proxy_set_tick_period_milliseconds`).
+///
+/// `Unimplemented`: the VM lasts for one stream, and has no ticks.
 pub(in crate::hostcall) fn set_tick_period_milliseconds(call: Hostcall<'_>, period: i32) -> HostcallResult {
+    if period != 0 {
+        call.vm.must_last(Lasting::Ticks)?;
+    }
     if let Some((id, root)) = call.vm.root_mut() {
         let period = u64::from(period.cast_unsigned());
         root.tick = (period != 0).then(|| Duration::from_millis(period));

@@ -1,0 +1,166 @@
+//! VMs that last for one stream: how the state after configure is kept, and what such VMs cannot do.
+//!
+//! A plugin's code runs once, in a VM like any other. Then the host's side of that VM is kept as a [`Template`], and its
+//! guest's side (memory and globals) in a module that begins with them; who makes that module is the embedder. From both,
+//! [`Vm::resume`] makes a VM for each stream, in which nothing of the plugin runs before the stream does.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use crate::abi::{LogLevel, Status};
+use crate::any::AnyModule;
+use crate::capability::DenialLog;
+use crate::context::{Context, ContextId, RootContext};
+use crate::error::StartError;
+use crate::files::FileTable;
+use crate::host::Host;
+use crate::metric::MetricTable;
+use crate::plugin::Plugin;
+use crate::shared::{Queue, Space};
+use crate::vm::Vm;
+use crate::vm_state::{VmConfig, VmState};
+
+/// The host's side of a VM in which one plugin has been configured: its root, the ids of its metrics and queues, the
+/// properties that it has declared.
+#[derive(Clone)]
+pub struct Template {
+    config: Arc<VmConfig>,
+    plugin: Arc<Plugin>,
+    root: ContextId,
+    last_context: u32,
+    declared: HashMap<Vec<u8>, bool>,
+    metrics: Arc<MetricTable>,
+    queues: HashMap<u32, Weak<Queue>>,
+    /// Held, so that what streams share outlives each of them.
+    space: Arc<Space>,
+    denials: Arc<DenialLog>,
+}
+
+/// Something that only a VM can do that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lasting {
+    /// Ticks: `proxy_set_tick_period_milliseconds`.
+    Ticks,
+    /// Being told of the items of a queue: `proxy_register_shared_queue`.
+    Queue,
+    /// An HTTP callout from a start function or `proxy_on_configure`.
+    HttpCall,
+    /// A gRPC call or stream from there.
+    Grpc,
+    /// A lookup of a name from there.
+    Lookup,
+    /// A file that was opened there and is open still, or a preopened directory that was closed.
+    File,
+    /// Another plugin in the same VM, or a stream.
+    Company,
+}
+
+impl fmt::Display for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ticks => "it asks for ticks (proxy_set_tick_period_milliseconds)",
+            Self::Queue => "it registers a queue (proxy_register_shared_queue), of whose items its root must be told",
+            Self::HttpCall => "it makes an HTTP callout before there is a stream (proxy_http_call)",
+            Self::Grpc => "it makes a gRPC callout before there is a stream",
+            Self::Lookup => "it looks up a name before there is a stream (envoy_resolve_dns)",
+            Self::File => {
+                "it leaves a file open, or a preopened directory closed, before there is a stream (path_open, fd_close)"
+            }
+            Self::Company => "its VM has other contexts than its root",
+        })
+    }
+}
+
+/// Taking and using templates.
+impl Vm {
+    /// The host's side of this VM, to make others like it. Its plugin has been configured and has done nothing since.
+    ///
+    /// # Errors
+    /// The plugin has asked for what needs a VM that lasts.
+    pub fn template(&mut self, root: ContextId) -> Result<Template, Lasting> {
+        let state = self.state();
+        let context = state.contexts.root(root).filter(|_| state.contexts.len() == 1).ok_or(Lasting::Company)?;
+        for (asked, lasting) in [
+            (context.tick.is_some(), Lasting::Ticks),
+            (Arc::weak_count(&state.inbox) > 0, Lasting::Queue),
+            (!state.calls.is_empty(), Lasting::HttpCall),
+            (!state.grpc.is_empty(), Lasting::Grpc),
+            (!state.lookups.is_empty(), Lasting::Lookup),
+            (state.files.is_changed(), Lasting::File),
+        ] {
+            if asked {
+                return Err(lasting);
+            }
+        }
+        Ok(Template {
+            config: Arc::clone(&state.config),
+            plugin: Arc::clone(&context.plugin),
+            root,
+            last_context: state.contexts.last(),
+            declared: context.declared.clone(),
+            metrics: Arc::clone(&state.metrics),
+            queues: state.resolved_queues.clone(),
+            space: Arc::clone(&state.space),
+            denials: Arc::default(),
+        })
+    }
+
+    /// Makes a VM in the state of a template, from a module whose guests begin in the state that the template's guest had.
+    /// No code of the plugin runs; its root is [`Template::root`]. The VM has no ticks and is not told of queues' items.
+    ///
+    /// # Errors
+    /// A directory could not be opened, or the engine could not make the VM.
+    pub fn resume(module: &dyn AnyModule, template: &Template, mut host: Box<dyn Host>) -> Result<Self, StartError> {
+        let limits = &template.config.limits;
+        let files = FileTable::open(&template.config.preopens, limits.open_files, &mut *host)?;
+        let guest = module.instantiate(VmState::resumed(template, host), limits)?;
+        let mut vm = Self::of(guest);
+        vm.state().files = files;
+        Ok(vm)
+    }
+}
+
+impl Template {
+    /// The root of the plugin, in every VM that is made from it.
+    pub fn root(&self) -> ContextId {
+        self.root
+    }
+
+    /// What its VMs are made with.
+    pub fn config(&self) -> &VmConfig {
+        &self.config
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template").field("plugin", &self.plugin.name).field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl VmState {
+    fn resumed(template: &Template, host: Box<dyn Host>) -> Self {
+        let mut state = Self::within(Arc::clone(&template.config), Arc::clone(&template.space), host);
+        let root =
+            RootContext { declared: template.declared.clone(), ..RootContext::new(Arc::clone(&template.plugin)) };
+        state.contexts.restore(template.root, Context::Root(root), template.last_context);
+        state.metrics = Arc::clone(&template.metrics);
+        state.resolved_queues.clone_from(&template.queues);
+        state.denials = Arc::clone(&template.denials);
+        state.of_stream = true;
+        state
+    }
+
+    /// Whether the VM can do what only one can that lasts. If not, the operator is told, once.
+    pub(crate) fn must_last(&mut self, asked: Lasting) -> Result<(), Status> {
+        if !self.of_stream {
+            return Ok(());
+        }
+        if self.denials.is_first(asked) {
+            self.note(LogLevel::Error, &format!("{asked}, but its VM lasts for one stream; give it isolation: worker"));
+        }
+        Err(Status::Unimplemented)
+    }
+}

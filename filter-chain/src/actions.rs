@@ -92,6 +92,7 @@ impl Worker {
     fn start_callout(&mut self, vm: usize, call: CallId, request: HttpCall) {
         let id = self.next_callout();
         self.callouts.insert(id, (vm, call));
+        self.waits(vm, 1);
         self.effects.push_back(Effect::Callout { id, request });
     }
 
@@ -116,6 +117,33 @@ impl Worker {
             return;
         }
         self.actions.retain(|(of, _)| *of != vm);
+        self.give_up(vm);
+        if let Some(sandbox) = self.sandboxes.vms.get(vm) {
+            self.orphans.extend(sandbox.contexts.values());
+            self.tcp_orphans.extend(sandbox.connections.values());
+        }
+    }
+
+    /// Frees a VM that nothing new comes to, if its streams are over and it waits for no answer. A gRPC call or stream
+    /// may last for ever, so it ends with the streams.
+    pub(crate) fn let_go(&mut self, vm: usize) {
+        if self.sandboxes.is_over(vm) {
+            if self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.waits > 0 || !sandbox.grpc.is_empty()) {
+                self.give_up(vm);
+            }
+            self.sandboxes.free(vm);
+        }
+    }
+
+    /// Notes that a VM waits for one callout or lookup more or less.
+    pub(crate) fn waits(&mut self, vm: usize, change: isize) {
+        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
+            sandbox.waits = sandbox.waits.saturating_add_signed(change);
+        }
+    }
+
+    /// Cancels all that a VM waits for.
+    fn give_up(&mut self, vm: usize) {
         let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
         let grpc = self.grpc.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id);
         let lookups = self.lookups.iter().filter(|(_, lookup)| lookup.0 == vm).map(|(id, _)| *id);
@@ -125,9 +153,9 @@ impl Worker {
             self.lookups.remove(&id);
             self.effects.push_back(Effect::CancelCallout { id });
         }
-        if let Some(sandbox) = self.sandboxes.vms.get(vm) {
-            self.orphans.extend(sandbox.contexts.values());
-            self.tcp_orphans.extend(sandbox.connections.values());
+        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
+            sandbox.waits = 0;
+            sandbox.grpc.clear();
         }
     }
 }

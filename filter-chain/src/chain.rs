@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, EngineError, Limits, Plugin, Preopen,
-    SandboxKey, SandboxSpec, StartError,
+    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, ContextId, EngineError, ForeignFunctions,
+    Host, Limits, Plugin, Preopen, SandboxKey, SandboxSpec, Shared, StartError, Template, Vm, VmConfig, Wake,
 };
 
 /// A compiled module, shared by all workers.
@@ -41,6 +41,40 @@ pub struct PluginSpec {
     pub reload: Backoff,
     /// What its VM may use.
     pub limits: Limits,
+    /// How long its VMs last.
+    pub isolation: Isolation,
+    /// Its state after configure, taken of this spec as it is. Without one, a plugin with [`Isolation::Stream`] has a VM that
+    /// lasts, which it shares with no other plugin.
+    pub snapshot: Option<Arc<Snapshot>>,
+}
+
+/// How long the VMs of a plugin last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// As long as their worker. Plugins of one sandbox share a VM, and all their streams do.
+    #[default]
+    Worker,
+    /// One stream: each stream gets a VM in the state after configure, and loses it when it is over and its HTTP callouts
+    /// are. What a plugin breaks or leaks is gone then. It has no ticks, is not told of queues' items, and its root is
+    /// never told that it ends.
+    Stream,
+}
+
+impl Isolation {
+    /// `worker` or `stream`, as configurations call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// A plugin in the state after configure.
+#[derive(Debug)]
+pub struct Snapshot {
+    module: Arc<Module>,
+    template: Template,
 }
 
 /// How long a failed VM rests before it is started again: `base`, and twice as long each time it fails again, up to
@@ -146,6 +180,29 @@ impl PluginSpec {
             reload: Backoff::default(),
             preopens: Vec::new(),
             limits: Limits::default(),
+            isolation: Isolation::Worker,
+            snapshot: None,
+        }
+    }
+
+    /// What its VM is made with.
+    pub fn vm_config(&self, shared: Shared, foreign: ForeignFunctions, wake: Option<Wake>) -> VmConfig {
+        VmConfig {
+            abi: self.module.abi(),
+            configuration: self.vm_configuration.clone(),
+            environment: self.environment.clone(),
+            preopens: self.preopens.clone(),
+            capabilities: self.plugin.capabilities,
+            rules: self.plugin.rules.clone(),
+            exports: self.module.exports(),
+            limits: self.limits.clone(),
+            any_effective_context: self.any_effective_context,
+            sandbox: Some(self.sandbox()),
+            partition: self.partition,
+            vm_id: self.plugin.vm_id.clone(),
+            shared,
+            foreign,
+            wake,
         }
     }
 
@@ -167,7 +224,33 @@ impl PluginSpec {
             preopens: &self.preopens,
             capabilities: self.plugin.capabilities,
             rules: &self.plugin.rules,
+            alone: (self.isolation == Isolation::Stream).then_some(self.plugin.name.as_str()),
         }
+    }
+}
+
+impl Snapshot {
+    /// A module whose guests begin in the state that the guest of the template had.
+    pub fn new(module: Module, template: Template) -> Self {
+        Self { module: Arc::new(module), template }
+    }
+
+    /// The same state, with something around the module.
+    ///
+    /// # Errors
+    /// Those of `wrap`.
+    pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
+        Ok(Self { module: wrap(&self.module)?.into(), template: self.template.clone() })
+    }
+
+    /// Makes a VM in this state.
+    pub(crate) fn resume(&self, host: Box<dyn Host>) -> Result<Vm, StartError> {
+        Vm::resume(self.module.compiled(), &self.template, host)
+    }
+
+    /// The root of the plugin in each of these VMs.
+    pub(crate) fn root(&self) -> ContextId {
+        self.template.root()
     }
 }
 

@@ -13,14 +13,17 @@ impl Worker {
         let Some((vm, lookup)) = self.lookups.remove(&id) else { return };
         if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
             let result = sandbox.vm.on_resolve_dns(lookup, addresses);
+            self.waits(vm, -1);
             self.after_call(vm, result.is_err());
             self.run(None);
+            self.let_go(vm);
         }
     }
 
     pub(crate) fn start_lookup(&mut self, vm: usize, lookup: LookupId, name: String) {
         let id = self.next_callout();
         self.lookups.insert(id, (vm, lookup));
+        self.waits(vm, 1);
         self.effects.push_back(Effect::ResolveDns { id, name });
     }
 }

@@ -114,12 +114,10 @@ impl Worker {
         if plugin.context.is_some() {
             return true;
         }
-        let Some(root) = self.sandboxes.plugins.get(plugin.plugin).filter(|loaded| loaded.vm == plugin.vm) else {
-            return false;
-        };
-        let vm = plugin.vm;
+        let Some((vm, root)) = self.sandboxes.root_for(plugin.plugin, plugin.vm) else { return false };
+        plugin.vm = vm;
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return false };
-        let created = sandbox.vm.create_stream(root.root, state.info.clone());
+        let created = sandbox.vm.create_stream(root, state.info.clone());
         if let Ok(context) = created {
             plugin.context = Some(context);
             sandbox.contexts.insert(context, (stream, index));

@@ -17,6 +17,7 @@ impl Worker {
         }
         self.after_call(vm, result.is_err());
         self.run(None);
+        self.let_go(vm);
     }
 
     pub(crate) fn start_grpc(&mut self, vm: usize, call: GrpcId, request: GrpcRequest) {

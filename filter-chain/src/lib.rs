@@ -28,7 +28,7 @@ mod stream;
 mod tcp;
 mod worker;
 
-pub use chain::{Backoff, Chain, LoadError, Module, PluginSpec};
+pub use chain::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Snapshot};
 pub use effect::{CalloutId, Effect, StreamEffect, StreamId};
 pub use portcullis_core as core;
 pub use reply::local_response;

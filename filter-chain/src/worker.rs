@@ -153,9 +153,10 @@ impl Worker {
     /// Starts VMs again that have failed and rested.
     pub(crate) fn revive(&mut self, chain: &Chain) {
         for plugin in chain.0.iter() {
-            if let Some(vm) = self.sandboxes.revive(*plugin) {
-                self.collect(vm);
+            if let Some((old, new)) = self.sandboxes.revive(*plugin) {
+                self.collect(new);
                 self.run(None);
+                self.let_go(old);
             }
         }
     }
@@ -236,7 +237,10 @@ impl Worker {
             self.delete_stream(stream, index);
         }
         self.run(Some(stream));
-        self.streams.try_remove(stream.0);
+        let state = self.streams.try_remove(stream.0);
+        for plugin in state.iter().flat_map(|state| &state.plugins) {
+            self.let_go(plugin.vm);
+        }
     }
 
     fn feed(&mut self, stream: StreamId, direction: Direction, item: Item) {
@@ -297,7 +301,6 @@ impl Worker {
         sandbox.contexts.remove(&context);
         let deleted = sandbox.vm.delete(context);
         self.after_call(vm, deleted.is_err());
-        self.sandboxes.drop_if_unused(vm);
     }
 }
 
@@ -340,8 +343,10 @@ impl Worker {
         let Some((vm, call)) = self.callouts.remove(&id) else { return };
         if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
             let result = sandbox.vm.on_http_call_response(call, outcome);
+            self.waits(vm, -1);
             self.after_call(vm, result.is_err());
             self.run(None);
+            self.let_go(vm);
         }
     }
 

@@ -25,9 +25,10 @@ impl Worker {
     pub(super) fn create_tcp_context(&mut self, id: ConnectionId, index: usize) {
         let Some(state) = self.connections.get_mut(id.0) else { return };
         let Some(plugin) = state.plugins.get_mut(index) else { return };
-        let root = self.sandboxes.plugins.get(plugin.plugin).filter(|loaded| loaded.vm == plugin.vm);
-        let Some(root) = root.map(|loaded| loaded.root) else { return };
-        let vm = plugin.vm;
+        let Some((vm, root)) = self.sandboxes.root_for(plugin.plugin, plugin.vm) else {
+            return self.tcp_failed(id, index);
+        };
+        plugin.vm = vm;
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let created = sandbox.vm.create_tcp_stream(root, state.info.clone());
         if let Ok(context) = created {
@@ -112,11 +113,10 @@ impl Worker {
             self.resume_tcp(id, index, Direction::Request);
             self.resume_tcp(id, index, Direction::Response);
             let plugin = self.connections.get_mut(id.0).and_then(|state| state.plugins.get_mut(index));
-            if let Some((vm, context)) = plugin.and_then(|plugin| Some((plugin.vm, plugin.context.take()?))) {
-                if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
-                    sandbox.connections.remove(&context);
-                }
-                self.sandboxes.drop_if_unused(vm);
+            if let Some((vm, context)) = plugin.and_then(|plugin| Some((plugin.vm, plugin.context.take()?)))
+                && let Some(sandbox) = self.sandboxes.vms.get_mut(vm)
+            {
+                sandbox.connections.remove(&context);
             }
         } else if let Some(state) = self.connections.get_mut(id.0).filter(|state| !state.cut) {
             state.cut = true;

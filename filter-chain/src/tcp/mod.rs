@@ -153,10 +153,12 @@ impl Worker {
             let result = vm_calls.on_done(context).and_then(|()| vm_calls.on_log(context));
             let deleted = vm_calls.delete(context);
             self.after_call(vm, result.and(deleted).is_err());
-            self.sandboxes.drop_if_unused(vm);
         }
         self.run(None);
-        self.connections.try_remove(id.0);
+        let state = self.connections.try_remove(id.0);
+        for plugin in state.iter().flat_map(|state| &state.plugins) {
+            self.let_go(plugin.vm);
+        }
     }
 
     pub(crate) fn tcp_context(&self, id: ConnectionId, index: usize) -> Option<(usize, ContextId)> {

@@ -1,0 +1,191 @@
+//! Plugins whose streams each have a VM. What engines do for it is tested in `portcullis`.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Bench, answering, call_out, continue_both, plugin, recorder, trap, with_policy};
+use portcullis_chain::{Effect, Isolation, Module, PluginSpec, Snapshot, Worker};
+use portcullis_core::testing::{FakeHost, NullEngine, Script};
+use portcullis_core::{
+    AbiVersion, BufferType, CallbackId, Direction, FailurePolicy, ForeignFunctions, Host, MapType, Shared, StreamInfo,
+    Vm, entry,
+};
+
+const HEADERS: CallbackId = CallbackId::on_request_headers;
+
+/// A plugin with a VM for each stream.
+fn by_stream(script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
+    let spec = PluginSpec { isolation: Isolation::Stream, ..plugin("a", script.clone()) };
+    let config = spec.vm_config(Shared::default(), ForeignFunctions::default(), None);
+    let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).unwrap();
+    let root = vm.add_plugin(spec.plugin.clone().into()).unwrap();
+    let compiled = NullEngine::new(script).module().unwrap();
+    let module = Module::from_compiled("null", AbiVersion::V0_2_1, compiled);
+    let snapshot = Snapshot::new(module, vm.template(root).unwrap());
+    PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec }
+}
+
+/// Logs each callback with the id of its stream's context, and makes a callout when the request comes.
+fn calling() -> Script {
+    let script = recorder(&[]).on(HEADERS, |caller, args| {
+        let call = call_out(caller);
+        caller.log(&format!("request of {} calls {call}", args[0]));
+        1
+    });
+    answering(script, continue_both)
+}
+
+#[test]
+fn each_stream_has_a_vm_from_its_first_callback_to_its_last() {
+    let mut bench = Bench::new(&[by_stream(|| recorder(&[]))]);
+    assert_eq!(bench.worker.vm_counts(), (0, 0), "none before anything has come");
+    bench.request(true);
+    let first = bench.open();
+    bench.request(true);
+    assert_eq!(bench.worker.vm_counts(), (2, 0));
+    assert_eq!(bench.finish(), ["a: log", "a: done", "a: delete"]);
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    bench.turn_to(first);
+    bench.response(true);
+    assert_eq!(bench.finish(), ["a: log", "a: done", "a: delete"]);
+    assert_eq!(bench.worker.vm_counts(), (0, 0));
+    bench.worker.shut_down();
+    assert_eq!((bench.worker.pending_roots(), bench.journal()), (0, vec![]), "no root is told of an end");
+}
+
+#[test]
+fn a_callout_lets_its_own_stream_go_on() {
+    let mut bench = Bench::new(&[by_stream(calling)]);
+    bench.request(true);
+    let first = bench.open();
+    bench.request(true);
+    // The contexts have the same ids, and so have the callouts.
+    assert_eq!(bench.journal(), ["a: request of 2 calls 4"; 2]);
+    assert_eq!(bench.worker_effects(), ["callout to auth"; 2]);
+    assert_eq!(bench.answer_callout(), [""; 0], "that was the first's");
+    assert_eq!(bench.worker_effects(), ["wake another"]);
+    assert_eq!(bench.answer_callout(), ["request :method=POST end"]);
+    bench.turn_to(first);
+    assert_eq!(bench.effects(), ["request :method=POST end"]);
+}
+
+#[test]
+fn a_vm_waits_for_the_callouts_of_a_stream_that_is_over() {
+    let mut bench = Bench::new(&[by_stream(calling)]);
+    bench.request(true);
+    bench.finish();
+    assert_eq!(bench.worker_effects(), ["callout to auth"]);
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    bench.answer_callout();
+    assert_eq!(bench.journal(), ["a: answer 4 headers 1"]);
+    assert_eq!(bench.worker.vm_counts(), (0, 0));
+}
+
+#[test]
+fn not_all_that_wait_without_a_stream_can_be_kept() {
+    let mut bench = Bench::new(&[by_stream(calling)]);
+    for _ in 0..300 {
+        bench.request(true);
+        bench.finish();
+        bench.open();
+    }
+    assert_eq!(bench.worker.vm_counts(), (256, 0));
+    let effects = bench.worker_effects();
+    assert_eq!(effects.iter().filter(|effect| *effect == "cancel").count(), 44);
+    let told = bench.host.messages().into_iter().filter(|line| line.contains("these are given up")).count();
+    assert_eq!(told, 44);
+    // When answers come there is room again.
+    bench.answer_callout();
+    bench.request(true);
+    bench.finish();
+    assert_eq!(bench.worker.vm_counts(), (256, 0));
+}
+
+#[test]
+fn a_grpc_stream_ends_with_its_stream() {
+    let script = || {
+        recorder(&[]).on(HEADERS, |caller, _| {
+            let (upstream, len) = caller.put(b"auth");
+            assert_eq!(entry::proxy_grpc_stream(caller, upstream, len, 0, 0, 0, 0, 0, 0, 16).unwrap(), 0);
+            0
+        })
+    };
+    let mut bench = Bench::new(&[by_stream(script)]);
+    bench.request(true);
+    assert!(matches!(bench.worker.effect(), Some(Effect::GrpcStart { .. })));
+    bench.finish();
+    assert_eq!((bench.worker_effects(), bench.worker.vm_counts()), (vec!["cancel".to_owned()], (0, 0)));
+}
+
+#[test]
+fn a_trap_is_the_affair_of_one_stream() {
+    for (policy, effects) in [
+        (FailurePolicy::Closed, ["request done", "response :status=503 end"].as_slice()),
+        (FailurePolicy::Reload, &["request done", "response :status=503 end"]),
+        (FailurePolicy::Open, &["request :method=POST end"]),
+    ] {
+        let script = || {
+            recorder(&[]).try_on(HEADERS, |caller, _| match caller.header(MapType::RequestHeaders, "trap") {
+                Ok(_) => Err(trap()),
+                Err(_) => Ok(0),
+            })
+        };
+        let mut bench = Bench::new(&[with_policy(by_stream(script), policy)]);
+        let headers = [(":method", "POST"), ("trap", "1")];
+        let seen = bench.headers(Direction::Request, &headers, true);
+        assert_eq!(seen.len(), effects.len(), "{seen:?}");
+        assert_eq!(bench.worker.vm_counts(), (0, 1));
+        let failed = bench.open();
+        assert_eq!(bench.request(true), ["request :method=POST end"]);
+        bench.finish();
+        bench.turn_to(failed);
+        assert_eq!(bench.finish(), [""; 0], "nothing is called in it any more");
+        assert_eq!(bench.worker.vm_counts(), (0, 0));
+    }
+}
+
+#[test]
+fn a_tcp_stream_has_a_vm_and_loses_it() {
+    let script = || {
+        recorder(&[]).try_on(CallbackId::on_downstream_data, |caller, _| {
+            match caller.buffer(BufferType::DownstreamData).unwrap_or_default().as_slice() {
+                b"trap" => Err(trap()),
+                _ => Ok(0),
+            }
+        })
+    };
+    for (policy, goes_on) in [(FailurePolicy::Closed, false), (FailurePolicy::Open, true)] {
+        let mut worker = Worker::new(|| Box::new(FakeHost::new()) as Box<dyn Host>);
+        let chain = worker.load(&[with_policy(by_stream(script), policy)]).unwrap();
+        let connect = |worker: &mut Worker| worker.connect(&chain, StreamInfo::default().into_shared(), 100);
+        let (first, second) = (connect(&mut worker), connect(&mut worker));
+        assert_eq!(worker.vm_counts(), (2, 0));
+        worker.data(first, Direction::Request, bytes::Bytes::from_static(b"trap").into(), false);
+        assert_eq!(worker.vm_counts(), (1, 1));
+        let mut effects = String::new();
+        while let Some(effect) = worker.connection_effect(first) {
+            effects.push_str(&format!("{effect:?} "));
+        }
+        assert_eq!(effects.contains("Reset"), !goes_on, "{effects}");
+        worker.finish_connection(first);
+        worker.finish_connection(second);
+        assert_eq!(worker.vm_counts(), (0, 0));
+    }
+}
+
+#[test]
+fn chains_share_a_plugin_and_not_its_vms() {
+    let spec = by_stream(|| recorder(&[]));
+    let host = FakeHost::new();
+    let mut worker = Worker::new(move || Box::new(host.clone()) as Box<dyn Host>);
+    let once = worker.load(std::slice::from_ref(&spec)).unwrap();
+    assert_eq!(worker.load(std::slice::from_ref(&spec)).unwrap(), once);
+    let twice = worker.load(&[spec.clone(), spec]).unwrap();
+    let stream = worker.open(&twice, StreamInfo::default().into_shared(), 100);
+    worker.headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
+    assert_eq!(worker.vm_counts(), (2, 0), "one for each place in the chain");
+    worker.finish(stream);
+    assert_eq!(worker.vm_counts(), (0, 0));
+}

@@ -12,6 +12,7 @@ mod files;
 mod foreign;
 mod private;
 pub mod profile;
+pub mod snapshot;
 mod system_host;
 pub mod transcript;
 mod wrapped;
@@ -21,8 +22,8 @@ pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, 
 pub use files::open_directory;
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
-    Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, LoadError, Module, PluginSpec, StreamEffect,
-    StreamId, Worker, local_response,
+    Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, Isolation, LoadError, Module, PluginSpec,
+    Snapshot, StreamEffect, StreamId, Worker, local_response,
 };
 pub use portcullis_core as core;
 pub use system_host::{Log, SystemClock, SystemHost};

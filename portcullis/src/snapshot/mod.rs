@@ -1,0 +1,123 @@
+//! Snapshots: a plugin in the state after configure, from which each stream gets a VM of its own (`isolation: stream`).
+//!
+//! The plugin is started once, on a module that shows its globals. Then its memory and globals are written into another
+//! module, in place of its data and start section, so that every engine can make guests in that state and no code of the
+//! plugin runs again; [`Template`] is the host's side of it. What the plugin drew or read while it started, random seeds
+//! and clocks too, is the same in each stream.
+//!
+//! A plugin that ticks, registers queues, or has callouts in flight when it has been configured cannot be taken so, nor can
+//! a module that changes its tables: their elements are not written down.
+
+mod image;
+mod observed;
+
+use bytes::Bytes;
+use portcullis_chain::{LoadError, Module, PluginSpec, Snapshot};
+use portcullis_core::{AnyEngine, ForeignFunctions, Host, Lasting, Shared, StartError, Template, Vm};
+
+/// Why no snapshot can be taken of a plugin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The plugin has asked for what needs a VM that lasts.
+    #[error(
+        "a VM for each stream is made in the state after proxy_on_configure, and the plugin cannot be taken so: {0}"
+    )]
+    Lasting(Lasting),
+    /// The module can change what is not written down.
+    #[error("a VM for each stream is made from memory and globals alone, and the module has {0}, which changes more")]
+    Module(&'static str),
+    /// Too much of the memory is in use.
+    #[error(
+        "{used} bytes of the plugin's memory are in use after proxy_on_configure; at most {limit} can be kept for each stream"
+    )]
+    TooLarge {
+        /// Bytes.
+        used: usize,
+        /// Bytes.
+        limit: usize,
+    },
+    /// The module, or the one that was made of it, cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The plugin did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// A module that shows what a snapshot of it is made of.
+#[derive(Debug)]
+pub struct Observed {
+    original: Bytes,
+    wasm: Bytes,
+    globals: Vec<String>,
+}
+
+/// The state of a plugin after configure.
+#[derive(Debug)]
+pub struct State {
+    /// The host's side.
+    pub template: Template,
+    /// A module whose guests begin in that state.
+    pub wasm: Bytes,
+}
+
+/// Starts a plugin once on an engine, and takes the state that it is in then.
+///
+/// # Errors
+/// It does not start, or its state cannot be kept.
+pub fn snapshot(
+    engine: &dyn AnyEngine,
+    spec: &PluginSpec,
+    shared: Shared,
+    foreign: ForeignFunctions,
+    host: Box<dyn Host>,
+) -> Result<Snapshot, SnapshotError> {
+    let observed = Observed::new(Bytes::copy_from_slice(spec.module.code()))?;
+    let module = Module::load(engine, observed.wasm())?;
+    let State { template, wasm } = observed.start(&module, spec, shared, foreign, host)?;
+    Ok(Snapshot::new(Module::load(engine, wasm)?, template))
+}
+
+impl Observed {
+    /// Makes a module that shows its globals.
+    ///
+    /// # Errors
+    /// The module can change what is not written down.
+    pub fn new(original: Bytes) -> Result<Self, SnapshotError> {
+        let (wasm, globals) = observed::observed(&original)?;
+        Ok(Self { original, wasm, globals })
+    }
+
+    /// The module that shows them, to be compiled for [`Self::start`].
+    pub fn wasm(&self) -> Bytes {
+        self.wasm.clone()
+    }
+
+    /// Starts the plugin in a VM of the module that shows its globals, and takes the state that it is in then.
+    ///
+    /// # Errors
+    /// It does not start, or its state cannot be kept.
+    pub fn start(
+        &self,
+        module: &Module,
+        spec: &PluginSpec,
+        shared: Shared,
+        foreign: ForeignFunctions,
+        host: Box<dyn Host>,
+    ) -> Result<State, SnapshotError> {
+        let config = spec.vm_config(shared, foreign, None);
+        let mut vm = Vm::start(module.compiled(), config, host)?;
+        let root = vm.add_plugin(spec.plugin.clone().into())?;
+        let template = vm.template(root).map_err(SnapshotError::Lasting)?;
+        let globals: Vec<_> = self.globals.iter().map(|export| vm.global(export).unwrap_or_default()).collect();
+        let wasm = image::baked(&self.original, vm.memory(), &globals)?;
+        Ok(State { template, wasm })
+    }
+}
+
+/// A module that cannot be read, which was read before.
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> SnapshotError {
+    let operation = "rewrite the module";
+    LoadError::from(portcullis_core::EngineError { engine: "snapshot", operation, source: error.into() }).into()
+}

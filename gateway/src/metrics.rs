@@ -14,6 +14,10 @@ const BUCKETS: &[f64] = &[
     1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 1e7,
 ];
 
+/// How many metrics a plugin may define, in all its VMs, one after the other or at once: a VM has a limit of its own, and
+/// is gone with it.
+const MOST: usize = 10_000;
+
 /// Names that plugins may not define: the gateway's own begin so.
 const OWN_PREFIX: &str = "portcullis_";
 
@@ -26,8 +30,8 @@ pub(crate) struct Metrics {
 
 #[derive(Debug, Default)]
 struct Defined {
-    /// By plugin and name: workers share a metric.
-    metrics: HashMap<(String, String), Arc<PluginMetric>>,
+    /// By plugin and name: VMs share a metric.
+    metrics: HashMap<String, HashMap<String, Arc<PluginMetric>>>,
     /// A name has one type for all plugins, as Prometheus wants it.
     types: HashMap<String, MetricType>,
 }
@@ -58,19 +62,27 @@ impl Metrics {
     }
 
     /// Defines a metric of a plugin, or finds it. `None` for a name that is the gateway's or that
-    /// another plugin uses for another type.
+    /// another plugin uses for another type, or if the plugin has too many.
     pub(crate) fn define(&self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
         let name = &*prometheus_name(name);
         if name.starts_with(OWN_PREFIX) {
             return None;
         }
         let mut defined = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
-        if *defined.types.entry(name.to_owned()).or_insert(metric_type) != metric_type {
+        let Defined { metrics, types } = &mut *defined;
+        let own = metrics.entry(plugin.name.clone()).or_default();
+        if types.get(name).is_some_and(|known| *known != metric_type) {
             return None;
         }
-        let make = || Arc::new(PluginMetric::new(&plugin.name, metric_type, name));
-        let metric = defined.metrics.entry((plugin.name.clone(), name.to_owned())).or_insert_with(make);
-        let metric: Arc<PluginMetric> = Arc::clone(metric);
+        let metric: Arc<PluginMetric> = match own.get(name) {
+            Some(metric) => Arc::clone(metric),
+            None if own.len() >= MOST => return None,
+            None => {
+                types.insert(name.to_owned(), metric_type);
+                let metric = Arc::new(PluginMetric::new(&plugin.name, metric_type, name));
+                Arc::clone(own.entry(name.to_owned()).or_insert(metric))
+            }
+        };
         Some(metric)
     }
 }

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
-use portcullis::core::{AnyEngine, Body, Bytecode, Direction, Headers, LogLevel, Plugin, StreamInfo, lock};
-use portcullis::{Chain, Module, PluginSpec, StreamEffect, Worker};
+use portcullis::core::{
+    AnyEngine, Body, Bytecode, Direction, EngineSettings, ForeignFunctions, Headers, LogLevel, Plugin, Shared,
+    StreamInfo, lock,
+};
+use portcullis::snapshot::snapshot;
+use portcullis::{Chain, Isolation, Module, PluginSpec, StreamEffect, Worker};
 use portcullis_benches::{EMPTY, Failure, engines, header_tour, host, start};
 
 const REQUEST: [(&str, &str); 7] = [
@@ -60,10 +64,22 @@ fn streams(criterion: &mut Criterion, engine: &dyn AnyEngine, guests: &[(&str, B
     measure("no_plugin", &[])?;
     for (name, code) in guests {
         let module = Arc::new(Module::load(engine, code.clone())?);
-        measure(name, &[PluginSpec::new(Plugin::new(*name), module)])?;
+        let spec = PluginSpec::new(Plugin::new(*name), module);
+        measure(name, std::slice::from_ref(&spec))?;
+        measure(&format!("{name}_by_stream"), &[by_stream(engine.name(), spec)?])?;
     }
     group.finish();
     Ok(())
+}
+
+/// The same plugin with a VM for each stream.
+fn by_stream(engine: &'static str, spec: PluginSpec) -> Result<PluginSpec, Failure> {
+    let info = portcullis::engine(engine)?.engine;
+    let engine = info.start(&EngineSettings { places: Some(1000), ..EngineSettings::default() })?;
+    let spec = PluginSpec { isolation: Isolation::Stream, ..spec };
+    let host = host(LogLevel::Critical);
+    let snapshot = snapshot(&*engine, &spec, Shared::default(), ForeignFunctions::default(), host)?;
+    Ok(PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec })
 }
 
 /// Passes one stream through; says whether its response came out whole.

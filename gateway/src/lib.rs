@@ -11,6 +11,7 @@
 //! | `metrics`, `admin` | Prometheus, and the admin interface |
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
+//! | `by_stream` | the state after configure of plugins whose streams have VMs of their own |
 //! | [`learn`] | what plugins use, as the configuration that allows it |
 //! | [`record`], [`replay`] | transcripts of what plugins do, and doing it again |
 //! | [`profile`] | where plugins spend their time |
@@ -19,6 +20,7 @@
 pub mod abi;
 mod admin;
 mod advice;
+mod by_stream;
 pub mod config;
 mod convert;
 mod denials;

@@ -261,7 +261,7 @@ fn until_stopped(gateway: Gateway) -> Result<(), ServeError> {
 fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
     let config = Config::load(file)?;
     let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
-    let gateway = Gateway::prepare_on(config, engine)?;
+    let mut gateway = Gateway::prepare_on(config, engine)?;
     // First: a plugin that lacks a right may not start.
     for advice in gateway.advice() {
         tracing::warn!("{advice}");

@@ -23,6 +23,10 @@ pub struct EngineOptions<'a> {
     pub perf_map: bool,
 }
 
+/// How many VMs for streams there may be at once, of all plugins of an engine. Their memories are addresses alone until
+/// they are used.
+const PLACES: u32 = 10_000;
+
 /// Compiles modules, each once however many plugins use it.
 #[derive(Default)]
 pub(crate) struct Compiler {
@@ -79,26 +83,88 @@ impl Compiler {
             environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             preopens: vm.preopens.clone(),
             limits: vm.limits.clone(),
+            isolation: vm.isolation,
             any_effective_context: vm.any_effective_context,
             reload: Backoff { base: plugin.reload_backoff.base_interval, max: plugin.reload_backoff.max_interval },
             ..PluginSpec::new(own, module)
         })
     }
 
+    /// Compiles a module that was made of a plugin's, for one VM.
+    ///
+    /// # Errors
+    /// There is no engine for the plugin; within, it cannot compile the module.
+    pub(crate) fn load_once(
+        &mut self,
+        plugin: &config::Plugin,
+        wasm: Bytes,
+    ) -> Result<Result<Module, LoadError>, ConfigError> {
+        let (info, settings) = self.wanted(plugin)?;
+        let cache = self.cache.take();
+        let engine = self.start(plugin, info, settings);
+        let module =
+            engine.map(|engine| load(cache.as_ref(), engine, wasm.into(), "the module that shows its globals"));
+        self.cache = cache;
+        module
+    }
+
+    /// Compiles a module that was made of a plugin's, for many VMs, each for a short time. The code is not kept: what a
+    /// plugin draws at random while it starts is in it.
+    ///
+    /// # Errors
+    /// There is no engine for the plugin; within, it cannot compile the module.
+    pub(crate) fn load_for_many(
+        &mut self,
+        plugin: &config::Plugin,
+        wasm: Bytes,
+    ) -> Result<Result<Module, LoadError>, ConfigError> {
+        let (info, settings) = self.wanted(plugin)?;
+        let pooled = EngineSettings { places: Some(PLACES), ..settings.clone() };
+        if let Err(error) = self.start(plugin, info, pooled.clone()) {
+            tracing::warn!("{error}; VMs for streams are made slower");
+            return self.start(plugin, info, settings).map(|engine| Module::load(engine, wasm));
+        }
+        self.start(plugin, info, pooled).map(|engine| Module::load(engine, wasm))
+    }
+
     fn module(&mut self, plugin: &config::Plugin) -> Result<Arc<Module>, ConfigError> {
+        let (info, settings) = self.wanted(plugin)?;
+        let key = (info.name, settings.clone(), plugin.vm.code.clone());
+        if let Some(module) = self.modules.get(&key) {
+            return Ok(Arc::clone(module));
+        }
+        let (what, code) = read(plugin)?;
+        let cache = self.cache.take();
+        let loaded = self.start(plugin, info, settings).map(|engine| load(cache.as_ref(), engine, code, &what));
+        self.cache = cache;
+        let module = loaded?.map_err(|error| {
+            let help = "build the module as a Proxy-Wasm plugin, or correct the path";
+            plugin.origin.diagnostic(format!("{what}: {error}"), help)
+        })?;
+        let module = Arc::new(module);
+        self.modules.insert(key, Arc::clone(&module));
+        Ok(module)
+    }
+
+    /// The engine for a plugin, and what it is to be started with.
+    fn wanted(&self, plugin: &config::Plugin) -> Result<(&'static EngineInfo, EngineSettings), ConfigError> {
         let info = self.choose(plugin)?;
         if self.perf_map && !info.features.perf_map {
             let message = format!("--perf-map: {} cannot tell perf the names of functions", info.name);
             let help = format!("leave --perf-map out, or run the plugin on {}", perf_mapped());
             return Err(plugin.origin.diagnostic(message, &help).into());
         }
-        let EngineSettings { stack, .. } = EngineSettings::from(&plugin.vm.limits);
-        let settings = EngineSettings { stack, samples: self.samples, perf_map: self.perf_map };
-        let key = (info.name, settings.clone(), plugin.vm.code.clone());
-        if let Some(module) = self.modules.get(&key) {
-            return Ok(Arc::clone(module));
-        }
-        let (what, code) = read(plugin)?;
+        let settings = EngineSettings::from(&plugin.vm.limits);
+        Ok((info, EngineSettings { samples: self.samples, perf_map: self.perf_map, ..settings }))
+    }
+
+    /// The engine of these settings, started if it was not yet.
+    fn start(
+        &mut self,
+        plugin: &config::Plugin,
+        info: &'static EngineInfo,
+        settings: EngineSettings,
+    ) -> Result<&dyn AnyEngine, ConfigError> {
         let engine = match self.engines.entry((info.name, settings)) {
             std::collections::hash_map::Entry::Occupied(engine) => engine.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
@@ -107,13 +173,7 @@ impl Compiler {
                 place.insert(engine.map_err(|error| plugin.origin.diagnostic(error.to_string(), help))?)
             }
         };
-        let module = load(self.cache.as_ref(), &**engine, code, &what).map_err(|error| {
-            let help = "build the module as a Proxy-Wasm plugin, or correct the path";
-            plugin.origin.diagnostic(format!("{what}: {error}"), help)
-        })?;
-        let module = Arc::new(module);
-        self.modules.insert(key, Arc::clone(&module));
-        Ok(module)
+        Ok(&**engine)
     }
 
     /// The engine for a plugin, which the operator may not have named.

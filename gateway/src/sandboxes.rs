@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::PluginSpec;
 use portcullis::core::{Capabilities, Limits, Placed, Placement, Preopen, SandboxKey, Sharing, schedule};
+use portcullis::{Isolation, PluginSpec};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +27,7 @@ struct Sandbox {
     /// The start of the code's SHA-256.
     digest: String,
     engine: &'static str,
+    isolation: Isolation,
     configuration: usize,
     environment: Vec<String>,
     /// Guest path, host path and whether it may write.
@@ -140,6 +141,7 @@ impl Sandbox {
             },
             digest: Sha256::digest(spec.module.code()).iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
             engine: spec.module.engine(),
+            isolation: spec.isolation,
             configuration: spec.vm_configuration.len(),
             environment: spec.environment.iter().map(|(name, _)| name.clone()).collect(),
             preopens: spec.preopens.iter().map(preopen).collect(),
@@ -165,7 +167,7 @@ impl Sandbox {
         let limits: Vec<_> = self.limits.iter().map(|(name, value)| format!("{name} {value}")).collect();
         format!(
             "sandbox {}\n  plugins       {}\n  vm_id         {:?}\n  code          {} (sha256 {}...)\n  engine        {}\n  \
-             configuration {} bytes\n  environment   {}\n  preopens      {}\n  limits        {}\n  contexts      {}\n  capabilities  {}\n  \
+             one VM for    {}\n  configuration {} bytes\n  environment   {}\n  preopens      {}\n  limits        {}\n  contexts      {}\n  capabilities  {}\n  \
              rules         {}\n",
             self.short(),
             list(&self.plugins),
@@ -173,6 +175,7 @@ impl Sandbox {
             self.code,
             self.digest,
             self.engine,
+            if self.isolation == Isolation::Stream { "each stream" } else { "each worker" },
             self.configuration,
             list(&self.environment),
             list(&self.preopens),
@@ -191,6 +194,7 @@ impl Sandbox {
             "code": self.code,
             "code_sha256": self.digest,
             "engine": self.engine,
+            "isolation": self.isolation.name(),
             "configuration_bytes": self.configuration,
             "environment": self.environment,
             "preopens": self.preopens,
@@ -222,7 +226,7 @@ impl Sandboxes {
                 apart.why.join(", and in ")
             ));
         }
-        text.push_str(&format!("{} sandbox(es), each a VM for every worker\n", self.sandboxes.len()));
+        text.push_str(&format!("{} sandbox(es)\n", self.sandboxes.len()));
         text
     }
 

@@ -9,11 +9,12 @@ use std::thread::JoinHandle;
 
 use portcullis::core::{BytecodeError, Shared};
 use portcullis::transcript::TranscriptError;
-use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, PrecompileError, SystemClock};
+use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, Isolation, PrecompileError, SystemClock};
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
 use crate::advice;
+use crate::by_stream;
 use crate::config::{self, Config, ConfigError, Diagnostic};
 use crate::denials::Denials;
 use crate::host::GatewayHost;
@@ -32,6 +33,7 @@ use crate::worker::{self, Door, Plan, PlannedListener, PluginFailed};
 pub struct Gateway {
     config: Config,
     plan: Plan,
+    compiler: Compiler,
     metrics: Metrics,
     sandboxes: Sandboxes,
     recording: Option<(Recording, Plan)>,
@@ -150,7 +152,7 @@ impl Gateway {
             shutdown_timeout: config.shutdown_timeout,
             shared: Shared::default(),
         };
-        Ok(Self { config, plan, metrics, sandboxes, recording: None, profiling: None })
+        Ok(Self { config, plan, compiler, metrics, sandboxes, recording: None, profiling: None })
     }
 
     /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
@@ -166,6 +168,9 @@ impl Gateway {
     /// # Errors
     /// The folder cannot be made.
     pub fn record(&mut self, recording: Recording) -> Result<(), ServeError> {
+        if PlannedListener::all_plugins(&self.plan.listeners).any(|spec| spec.isolation == Isolation::Stream) {
+            tracing::warn!("--record: what has a VM for each stream is recorded in one for all of them");
+        }
         let listeners = record::listeners(&recording, &self.plan.listeners)?.into();
         self.recording = Some((recording, Plan { listeners, ..self.plan.clone() }));
         Ok(())
@@ -196,8 +201,10 @@ impl Gateway {
     ///
     /// # Errors
     /// The first plugin that does not start.
-    pub fn rehearse(&self) -> Result<(), ServeError> {
-        worker::rehearse(&self.plan).map_err(|failed| self.explain(&failed).into())
+    pub fn rehearse(&mut self) -> Result<(), ServeError> {
+        let mut plan = Plan { shared: Shared::default(), ..self.plan.clone() };
+        self.take_snapshots(&mut plan)?;
+        worker::rehearse(&plan).map_err(|failed| self.explain(&failed).into())
     }
 
     /// Opens the sockets and starts the workers.
@@ -205,6 +212,9 @@ impl Gateway {
     /// # Errors
     /// A socket cannot be had, or a plugin does not start.
     pub fn serve(mut self) -> Result<Running, ServeError> {
+        let mut plan = self.plan.clone();
+        self.take_snapshots(&mut plan)?;
+        self.plan = plan;
         let profile = self.profiling.take();
         if let Some(profiling) = &profile {
             profiling.announce(&self.plan.listeners);
@@ -292,6 +302,21 @@ impl Gateway {
             std::iter::once(&listener.plugins).chain(listener.route_plugins.iter().flatten()).flatten()
         });
         HOST + 3 * chains.map(|plugin| plugin.limits.stack).max().unwrap_or_default()
+    }
+
+    /// Starts the plugins of which each stream gets a VM of its own.
+    fn take_snapshots(&mut self, plan: &mut Plan) -> Result<(), ServeError> {
+        let mut listeners = plan.listeners.to_vec();
+        let (stack, config, compiler) = (self.stack_size(), &self.config, &mut self.compiler);
+        let take = || by_stream::take(config, &mut listeners, compiler, &plan.host, &plan.shared);
+        // Guests need a stack of that size, which this thread may not have.
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("snapshots".to_owned()).stack_size(stack);
+            let taken = thread.spawn_scoped(scope, take)?.join();
+            taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(ServeError::from)
+        })?;
+        plan.listeners = listeners.into();
+        Ok(())
     }
 
     /// For each worker, a socket for each listener.

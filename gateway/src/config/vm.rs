@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use portcullis::Isolation;
 use portcullis::core::{Limits, Preopen, Sharing};
 
 use super::any;
@@ -34,6 +35,8 @@ pub struct VmConfig {
     pub preopens: Vec<Preopen>,
     /// What it may use.
     pub limits: Limits,
+    /// How long it lasts.
+    pub isolation: Isolation,
     /// What becomes of plugins that would share it and differ, if it says so.
     pub sharing: Option<Sharing>,
     /// What all plugins in it may do at most. None is no restriction.
@@ -77,6 +80,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let preopens = mapping.or("preopens", Vec::new(), preopen::read);
     let limits = mapping.or("limits", Limits::default(), limits::read);
     let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
+    let isolation = mapping.or("isolation", Isolation::Worker, |isolation| isolation.one_of(ISOLATION));
     let own_sharing = mapping.optional("sharing", sharing);
     let restriction = mapping.optional("capability_restriction_config", capabilities::read);
     for (key, why) in IGNORED {
@@ -93,6 +97,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         environment: environment?,
         preopens: preopens?,
         limits: limits?,
+        isolation: isolation?,
         sharing: own_sharing?,
         restriction: restriction?.flatten(),
         any_effective_context: effective?,
@@ -113,6 +118,7 @@ const KEYS: &[&str] = &[
     "preopens",
     "limits",
     "effective_context",
+    "isolation",
     "sharing",
     "capability_restriction_config",
     "allow_precompiled",
@@ -121,6 +127,10 @@ const KEYS: &[&str] = &[
 
 /// Whose contexts `proxy_set_effective_context` may choose.
 const EFFECTIVE_CONTEXT: &[(&str, bool)] = &[("plugin", false), ("vm", true)];
+
+/// What has a VM of its own: a worker, or each stream.
+const ISOLATION: &[(&str, Isolation)] =
+    &[(Isolation::Worker.name(), Isolation::Worker), (Isolation::Stream.name(), Isolation::Stream)];
 
 /// Keys that Envoy has and that change nothing here.
 const IGNORED: &[(&str, &str)] = &[

@@ -110,8 +110,7 @@ pub(crate) struct TcpMetrics {
 /// # Errors
 /// The first plugin that does not start.
 pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
-    let alone = Plan { shared: Shared::default(), ..plan.clone() };
-    let mut worker = new_worker(&alone, &Arc::default());
+    let mut worker = new_worker(plan, &Arc::default());
     load(plan, &mut worker).map(drop)
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis::{LoadError, Module, PluginSpec};
+use portcullis::{LoadError, Module, PluginSpec, Snapshot};
 use rustls::ServerConfig;
 
 use crate::config::Listener;
@@ -34,6 +34,8 @@ impl PlannedListener {
         listeners: &[Self],
         wrap: impl Fn(&Arc<Module>, &str) -> Result<Module, LoadError>,
     ) -> Result<Vec<Self>, ServeError> {
+        let failed = |error| ServeError::Io(std::io::Error::other(error));
+        let mut snapshots: HashMap<*const Snapshot, Arc<Snapshot>> = HashMap::new();
         let mut modules: HashMap<(*const Module, String), Arc<Module>> = HashMap::new();
         let mut change = |spec: &mut PluginSpec| -> Result<(), ServeError> {
             let name = if spec.plugin.vm_id.is_empty() { &spec.plugin.name } else { &spec.plugin.vm_id };
@@ -41,12 +43,22 @@ impl PlannedListener {
             let module = match modules.get(&key) {
                 Some(module) => Arc::clone(module),
                 None => {
-                    let module =
-                        wrap(&spec.module, name).map_err(|error| ServeError::Io(std::io::Error::other(error)))?;
+                    let module = wrap(&spec.module, name).map_err(failed)?;
                     Arc::clone(modules.entry(key).or_insert_with(|| Arc::new(module)))
                 }
             };
             spec.module = module;
+            if let Some(snapshot) = &spec.snapshot {
+                let key = Arc::as_ptr(snapshot);
+                let wrapped = match snapshots.get(&key) {
+                    Some(snapshot) => Arc::clone(snapshot),
+                    None => {
+                        let wrapped = snapshot.wrapped(|module| wrap(module, name)).map_err(failed)?;
+                        Arc::clone(snapshots.entry(key).or_insert_with(|| Arc::new(wrapped)))
+                    }
+                };
+                spec.snapshot = Some(wrapped);
+            }
             Ok(())
         };
         let mut listeners = listeners.to_vec();

@@ -5,6 +5,7 @@
 mod admin;
 mod admission;
 mod bodies;
+mod by_stream;
 mod callouts;
 mod chains;
 mod cli;

@@ -1,0 +1,72 @@
+//! Plugins with `isolation: stream`: their state after configure, taken before traffic flows.
+
+use std::sync::Arc;
+
+use portcullis::core::{Plugin, SandboxKey, Shared};
+use portcullis::snapshot::{Observed, SnapshotError};
+use portcullis::{Isolation, PluginSpec, Snapshot};
+
+use crate::config::{self, Config, ConfigError};
+use crate::host::GatewayHost;
+use crate::plugins::Compiler;
+use crate::worker::PlannedListener;
+
+/// Starts each plugin whose streams get VMs of their own, once, and gives it its state. Those that share data share them
+/// with what `shared` says.
+///
+/// # Errors
+/// The first plugin that does not start, or whose state cannot be kept.
+pub(crate) fn take(
+    config: &Config,
+    listeners: &mut [PlannedListener],
+    compiler: &mut Compiler,
+    host: &GatewayHost,
+    shared: &Shared,
+) -> Result<(), ConfigError> {
+    let mut taken: Vec<(SandboxKey, Plugin, Arc<Snapshot>)> = Vec::new();
+    for (listener, planned) in config.listeners.iter().zip(listeners) {
+        let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
+        let configured = listener.plugins.iter().chain(routes.flatten());
+        let specs = planned.plugins.iter_mut().chain(planned.route_plugins.iter_mut().flatten().flatten());
+        for (plugin, spec) in configured.zip(specs).filter(|(_, spec)| spec.isolation == Isolation::Stream) {
+            let key = spec.sandbox();
+            let known = taken.iter().find(|(other, plugin, _)| *other == key && *plugin == spec.plugin);
+            let snapshot = match known {
+                Some((_, _, snapshot)) => Arc::clone(snapshot),
+                None => {
+                    let snapshot = Arc::new(take_one(plugin, spec, compiler, host, shared)?);
+                    taken.push((key, spec.plugin.clone(), Arc::clone(&snapshot)));
+                    snapshot
+                }
+            };
+            spec.snapshot = Some(snapshot);
+        }
+    }
+    Ok(())
+}
+
+fn take_one(
+    plugin: &config::Plugin,
+    spec: &PluginSpec,
+    compiler: &mut Compiler,
+    host: &GatewayHost,
+    shared: &Shared,
+) -> Result<Snapshot, ConfigError> {
+    let refused = |error: SnapshotError| plugin.origin.diagnostic(format!("isolation: stream: {error}"), help(&error));
+    let observed = Observed::new(spec.module.code().to_vec().into()).map_err(refused)?;
+    let module = compiler.load_once(plugin, observed.wasm())?.map_err(|error| refused(error.into()))?;
+    let foreign = portcullis::envoy_functions();
+    let state = observed.start(&module, spec, shared.clone(), foreign, Box::new(host.clone())).map_err(refused)?;
+    let module = compiler.load_for_many(plugin, state.wasm)?.map_err(|error| refused(error.into()))?;
+    Ok(Snapshot::new(module, state.template))
+}
+
+fn help(error: &SnapshotError) -> &'static str {
+    match error {
+        SnapshotError::Lasting(_) | SnapshotError::Module(_) | SnapshotError::TooLarge { .. } => {
+            "give the plugin isolation: worker, which is the default"
+        }
+        SnapshotError::Start(_) => "see the plugin's log lines above, and correct its configuration",
+        _ => "give the plugin isolation: worker, or another engine",
+    }
+}

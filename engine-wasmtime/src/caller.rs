@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use portcullis_core::{Caller, Trap, VmState};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
@@ -9,7 +11,8 @@ use crate::sampler::Sampler;
 pub(crate) struct Data {
     pub(crate) vm: VmState,
     pub(crate) memory: Option<Memory>,
-    pub(crate) malloc: Option<TypedFunc<i32, i32>>,
+    /// Shared, because it is taken out for each call, and to clone the handle itself costs more.
+    pub(crate) malloc: Option<Arc<TypedFunc<i32, i32>>>,
     /// What samples it, if something does.
     pub(crate) sampler: Option<Box<Sampler>>,
 }

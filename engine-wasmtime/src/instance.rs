@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
@@ -30,7 +31,7 @@ impl Instance {
         store.set_epoch_deadline(ticks(limits.start_deadline, tick));
         let instance = module.pre.instantiate(&mut store).map_err(cannot_instantiate)?;
         let memory = instance.get_memory(&mut store, &module.memory);
-        let malloc = instance.get_typed_func(&mut store, module.allocator).ok();
+        let malloc = instance.get_typed_func(&mut store, module.allocator).ok().map(Arc::new);
         let data = store.data_mut();
         (data.memory, data.malloc) = (memory, malloc);
         let exports = Exports::resolve(instance, &module.places, &mut store);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::{
-    ContextId, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, LogRecord, Plugin, SandboxKey, Shared,
-    StartError, Vm, Wake,
+    ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, LogRecord, Plugin, SandboxKey,
+    Shared, StartError, Vm, Wake,
 };
 use slab::Slab;
 
@@ -32,9 +32,9 @@ pub(crate) struct Sandbox {
     spec: Arc<PluginSpec>,
     pub(crate) vm: Vm,
     /// Which stream and plugin of it a context belongs to.
-    pub(crate) contexts: HashMap<ContextId, (StreamId, usize)>,
+    pub(crate) contexts: ContextMap<(StreamId, usize)>,
     /// The same for TCP streams.
-    pub(crate) connections: HashMap<ContextId, (ConnectionId, usize)>,
+    pub(crate) connections: ContextMap<(ConnectionId, usize)>,
     /// Its gRPC callouts.
     pub(crate) grpc: HashMap<GrpcId, CalloutId>,
     /// HTTP callouts and lookups that have not ended.
@@ -266,8 +266,8 @@ impl Sandbox {
             key,
             started_at: clock(&mut vm),
             vm,
-            contexts: HashMap::new(),
-            connections: HashMap::new(),
+            contexts: ContextMap::default(),
+            connections: ContextMap::default(),
             grpc: HashMap::new(),
             waits: 0,
             lingers: false,

@@ -125,6 +125,8 @@ impl Direction {
 #[derive(Debug)]
 pub struct StreamContext {
     pub(crate) root: ContextId,
+    /// The plugin of the root; none for a root that there is not.
+    pub(crate) plugin: Option<Arc<Plugin>>,
     pub(crate) kind: StreamKind,
     pub(crate) info: SharedStreamInfo,
     pub(crate) halves: [Half; 2],
@@ -167,9 +169,10 @@ pub enum Access {
 }
 
 impl StreamContext {
-    pub(crate) fn new(root: ContextId, info: SharedStreamInfo, kind: StreamKind) -> Self {
+    pub(crate) fn new(root: ContextId, plugin: Option<Arc<Plugin>>, info: SharedStreamInfo, kind: StreamKind) -> Self {
         Self {
             root,
+            plugin,
             kind,
             info,
             halves: Default::default(),
@@ -308,8 +311,18 @@ impl Contexts {
         self.next
     }
 
+    /// Removes a context. The streams of a root have no plugin any more.
     pub(crate) fn remove(&mut self, id: ContextId) -> Option<Context> {
-        self.live.remove(&id.0)
+        let removed = self.live.remove(&id.0);
+        if let Some(Context::Root(_)) = removed {
+            for context in self.live.values_mut() {
+                match context {
+                    Context::Stream(stream) if stream.root == id => stream.plugin = None,
+                    _ => {}
+                }
+            }
+        }
+        removed
     }
 
     pub(crate) fn contains(&self, id: ContextId) -> bool {
@@ -345,6 +358,15 @@ impl Contexts {
         }
     }
 
+    /// The plugin that a context belongs to, if it has one; `None` if there is no such context.
+    #[inline]
+    pub(crate) fn plugin_of(&self, id: ContextId) -> Option<Option<&Arc<Plugin>>> {
+        Some(match self.live.get(&id.0)? {
+            Context::Root(root) => Some(&root.plugin),
+            Context::Stream(stream) => stream.plugin.as_ref(),
+        })
+    }
+
     /// A map as far as the plugin of a root may see it.
     pub(crate) fn visible<'a>(&'a self, root: ContextId, map: MapType, headers: &'a Headers) -> Visible<'a> {
         let rule = self.root(root).and_then(|root| root.plugin.rules.get(Family::ReadHeaders));
@@ -366,9 +388,12 @@ impl Contexts {
     }
 }
 
+/// A map by contexts of one VM.
+pub type ContextMap<V> = HashMap<ContextId, V, BuildHasherDefault<IdHasher>>;
+
 /// Ids are ours and consecutive; they need spreading, not protection.
 #[derive(Debug, Default)]
-pub(crate) struct IdHasher(u64);
+pub struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {
@@ -393,8 +418,14 @@ mod tests {
 
     #[test]
     fn ids_start_at_one_and_skip_zero_and_live_ones() {
-        let stream =
-            || Context::Stream(StreamContext::new(ContextId(1), StreamInfo::default().into_shared(), StreamKind::Http));
+        let stream = || {
+            Context::Stream(StreamContext::new(
+                ContextId(1),
+                None,
+                StreamInfo::default().into_shared(),
+                StreamKind::Http,
+            ))
+        };
         let mut contexts = Contexts::default();
         assert_eq!(contexts.insert(stream()), ContextId(1));
         contexts.next = u32::MAX;

@@ -51,7 +51,7 @@ pub use body::Body;
 pub use bytecode::{Anatomy, Begins, Bytecode, BytecodeError, MemoryShape, Producer, StartStyle};
 pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
 pub use capability::{Capabilities, Denial, Learned, OnDenial, Preset, RuleError, RuleTexts, Rules, UnknownCapability};
-pub use context::{Access, CallResponse, ContextId, Direction, StreamContext};
+pub use context::{Access, CallResponse, ContextId, ContextMap, Direction, IdHasher, StreamContext};
 pub use dns::LookupId;
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
 pub use error::{EngineError, StartError};

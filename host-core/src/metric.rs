@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::abi::{MetricType, Status};
 use crate::host::Metric;
+use crate::plugin::Plugin;
 
 /// The most bytes of a metric's name. Some plugins put all their tags into it.
 pub(crate) const MAX_NAME: usize = 8 << 10;
@@ -18,7 +19,7 @@ pub(crate) struct MetricTable {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    plugin: String,
+    plugin: Arc<Plugin>,
     name: String,
     metric: Arc<dyn Metric>,
 }
@@ -31,41 +32,49 @@ impl MetricTable {
     /// The id of a metric that is defined already.
     ///
     /// differs: Envoy gives a new id to the same metric each time.
-    pub(crate) fn find(&self, metric_type: MetricType, plugin: &str, name: &str) -> Option<u32> {
+    pub(crate) fn find(&self, metric_type: MetricType, plugin: &Arc<Plugin>, name: &str) -> Option<u32> {
         let entries = self.by_type.get(metric_type as usize)?;
-        let index = entries.iter().position(|entry| entry.name == name && entry.plugin == plugin)?;
+        let index = entries.iter().position(|entry| entry.name == name && entry.is_of(plugin))?;
         id(metric_type, index)
     }
 
     /// Whether a plugin can define one more.
-    pub(crate) fn has_room(&self, plugin: &str) -> bool {
+    pub(crate) fn has_room(&self, plugin: &Arc<Plugin>) -> bool {
         self.count(plugin) < self.max
     }
 
     /// How many a plugin has defined.
-    pub(crate) fn count(&self, plugin: &str) -> usize {
-        self.by_type.iter().flatten().filter(|entry| entry.plugin == plugin).count()
+    pub(crate) fn count(&self, plugin: &Arc<Plugin>) -> usize {
+        self.by_type.iter().flatten().filter(|entry| entry.is_of(plugin)).count()
     }
 
     pub(crate) fn insert(
         &mut self,
         metric_type: MetricType,
-        plugin: &str,
+        plugin: &Arc<Plugin>,
         name: &str,
         metric: Arc<dyn Metric>,
     ) -> Option<u32> {
         let entries = self.by_type.get_mut(metric_type as usize)?;
-        entries.push(Entry { plugin: plugin.to_owned(), name: name.to_owned(), metric });
+        entries.push(Entry { plugin: Arc::clone(plugin), name: name.to_owned(), metric });
         id(metric_type, entries.len() - 1)
     }
 
     /// The metric of an id, for the plugin that owns it; other plugins' metrics are not found.
-    pub(crate) fn get(&self, id: u32, plugin: &str) -> Result<(MetricType, &Arc<dyn Metric>), Status> {
+    pub(crate) fn get(&self, id: u32, plugin: &Arc<Plugin>) -> Result<(MetricType, &Arc<dyn Metric>), Status> {
         let metric_type = type_of(id)?;
         let index = usize::try_from(id / 4).ok().and_then(|n| n.checked_sub(1)).ok_or(Status::NotFound)?;
         let entry = self.by_type.get(metric_type as usize).and_then(|entries| entries.get(index));
-        let entry = entry.filter(|entry| entry.plugin == plugin).ok_or(Status::NotFound)?;
+        let entry = entry.filter(|entry| entry.is_of(plugin)).ok_or(Status::NotFound)?;
         Ok((metric_type, &entry.metric))
+    }
+}
+
+impl Entry {
+    /// Plugins of one name have their metrics together.
+    #[inline]
+    fn is_of(&self, plugin: &Arc<Plugin>) -> bool {
+        Arc::ptr_eq(&self.plugin, plugin) || self.plugin.name == plugin.name
     }
 }
 

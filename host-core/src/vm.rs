@@ -13,6 +13,7 @@ use crate::abi::{LogLevel, MapType};
 use crate::action::{Action, CallId};
 use crate::any::AnyModule;
 use crate::callback::{CallbackId, checked};
+use crate::capability::Family;
 use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext, StreamKind};
 use crate::engine::Guest;
 use crate::error::StartError;
@@ -22,6 +23,7 @@ use crate::host::Host;
 use crate::plugin::Plugin;
 use crate::stream_info::SharedStreamInfo;
 use crate::trap::{Trap, WasmTrap};
+use crate::visible::Visible;
 use crate::vm_state::{VmConfig, VmState};
 
 /// One running VM with the plugins that share it. It stays on the thread that made it.
@@ -119,6 +121,7 @@ impl Vm {
         let result = self.call(context, CallbackId::on_delete, |guest| checked::on_delete(guest, context.as_arg()));
         let state = self.state();
         if let Some(Context::Root(_)) = state.contexts.remove(context) {
+            state.last_plugin = None;
             let ended = state.grpc.cancel_all(context);
             state.actions.extend(ended.into_iter().map(|id| Action::GrpcCancel { id }));
         }
@@ -298,7 +301,9 @@ impl Vm {
         if self.failure.is_some() {
             return Err(VmFailed);
         }
-        let stream = self.state().contexts.insert(Context::Stream(StreamContext::new(root, info, kind)));
+        let contexts = &mut self.state().contexts;
+        let plugin = contexts.root(root).map(|root| Arc::clone(&root.plugin));
+        let stream = contexts.insert(Context::Stream(StreamContext::new(root, plugin, info, kind)));
         let create = |guest: &mut dyn Guest| checked::on_context_create(guest, stream.as_arg(), root.as_arg());
         match self.call(stream, CallbackId::on_context_create, create) {
             Ok(_) => Ok(stream),
@@ -341,9 +346,8 @@ impl Vm {
                 }
             }),
         }?;
-        let contexts = &self.state().contexts;
-        let root = contexts.root_of(stream).and_then(|root| contexts.root(root));
-        let allow_stop = root.is_some_and(|root| root.plugin.allow_on_headers_stop_iteration);
+        let plugin = self.state().contexts.plugin_of(stream).flatten();
+        let allow_stop = plugin.is_some_and(|plugin| plugin.allow_on_headers_stop_iteration);
         Ok(HeadersStatus::from_guest(returned.unwrap_or(0), allow_stop))
     }
 
@@ -403,18 +407,16 @@ impl Vm {
         let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
         let Some(context) = self.stream(stream) else { return (0, 0, 0) };
         context.show(direction);
-        let (root, body) = (context.root, as_arg(context.body_len(direction)));
         let [headers, trailers] = match direction {
             Direction::Request => [MapType::RequestHeaders, MapType::RequestTrailers],
             Direction::Response => [MapType::ResponseHeaders, MapType::ResponseTrailers],
         };
-        let contexts = &self.state().contexts;
-        let Some(context) = contexts.stream(stream) else { return (0, 0, 0) };
+        let rule = context.plugin.as_ref().and_then(|plugin| plugin.rules.get(Family::ReadHeaders));
         let count = |map| {
             let headers = context.slot(map).and_then(|slot| slot.map.as_ref());
-            as_arg(headers.map_or(0, |headers| contexts.visible(root, map, headers).len()))
+            as_arg(headers.map_or(0, |headers| Visible { headers, map, rule }.len()))
         };
-        (count(headers), body, count(trailers))
+        (count(headers), as_arg(context.body_len(direction)), count(trailers))
     }
 }
 
@@ -428,12 +430,7 @@ impl Vm {
         if self.failure.is_some() {
             return Err(VmFailed);
         }
-        // A context that is gone gets no callback, and must not run with the VM's own rights.
-        if context != ContextId::VM && !self.guest.state().contexts.contains(context) {
-            return Ok(None);
-        }
-        let saved = self.guest.state().enter(context, callback);
-        self.guest.state().budget().take_memory_was_refused();
+        let Some(saved) = self.guest.state().enter(context, callback) else { return Ok(None) };
         let result = call(&mut *self.guest);
         if let Err(trap) = &result {
             self.fail(callback, trap);

@@ -126,6 +126,8 @@ pub struct VmState {
     /// It lasts for one stream, and its guest was made in the state after configure.
     pub(crate) of_stream: bool,
     frame: Frame,
+    /// The plugin that ran last, to be counted no more when it runs next.
+    pub(crate) last_plugin: Option<Arc<Plugin>>,
     /// What looks at each of its calls.
     witness: Option<Witness>,
 }
@@ -164,6 +166,7 @@ impl VmState {
             denials: Arc::default(),
             of_stream: false,
             frame,
+            last_plugin: None,
             witness: None,
         }
     }
@@ -253,13 +256,18 @@ impl VmState {
     }
 
     /// Logs the lines that the guest has not ended, before something else is logged.
-    #[inline]
+    #[inline(always)]
     fn flush_output(&mut self) {
         if !self.output.is_empty() {
-            for stream in [OutputStream::Stdout, OutputStream::Stderr] {
-                let line = self.output.take(stream);
-                self.log_line(stream, &line);
-            }
+            self.log_unended();
+        }
+    }
+
+    #[cold]
+    fn log_unended(&mut self) {
+        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+            let line = self.output.take(stream);
+            self.log_line(stream, &line);
         }
     }
 

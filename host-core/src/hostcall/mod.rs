@@ -113,6 +113,27 @@ impl HostcallId {
         HOSTCALLS.iter().find(named).map(|decl| decl.id)
     }
 
+    /// Whether its arguments are numbers alone, so that its handler finds no memory.
+    #[inline(always)]
+    pub(crate) const fn is_scalar(self) -> bool {
+        matches!(
+            self,
+            Self::proxy_set_tick_period_milliseconds
+                | Self::proxy_continue_request
+                | Self::proxy_continue_response
+                | Self::proxy_clear_route_cache
+                | Self::proxy_continue_stream
+                | Self::proxy_close_stream
+                | Self::proxy_grpc_cancel
+                | Self::proxy_grpc_close
+                | Self::proxy_increment_metric
+                | Self::proxy_record_metric
+                | Self::proxy_set_effective_context
+                | Self::proxy_done
+                | Self::sched_yield
+        )
+    }
+
     /// Whether this is a function of WASI preview 1.
     pub fn is_wasi(self) -> bool {
         self.decl().modules.contains(&"wasi_snapshot_preview1")

@@ -11,43 +11,35 @@ use crate::hostcall::{Failure, HostcallId, Outcome};
 use crate::plugin::{Compatibility, Plugin};
 use crate::trap::Trap;
 
-/// Who runs now, and with which rights.
-#[derive(Clone, Debug)]
+/// Who runs now, and with which rights. It is saved and made anew for each callback, so it is small.
+#[derive(Debug)]
 pub(crate) struct Frame {
+    /// What may be called without a further look: the rights, or nothing while the VM has a witness.
+    in_force: Capabilities,
+    pub(super) plugin: Option<Arc<Plugin>>,
     /// The context whose callback runs.
     pub(super) current: ContextId,
     /// The context that the guest chose to act on, if any.
     effective: Option<ContextId>,
     callback: Option<CallbackId>,
-    pub(super) plugin: Option<Arc<Plugin>>,
-    granted: Capabilities,
-    /// What may be called at all, as long as the guest does what it does.
-    narrowed: Capabilities,
-    /// What is granted and not narrowed; nothing while it is learned what the plugin needs.
-    rights: Capabilities,
-    /// What may be called without a further look: the rights, or nothing while the VM has a witness.
+    /// The host runs the guest's allocator.
+    in_allocator: bool,
+}
+
+/// What was before the guest's allocator runs.
+pub(crate) struct BeforeAllocator {
     in_force: Capabilities,
-    restriction: Option<&'static str>,
+    current: ContextId,
+    effective: Option<ContextId>,
+    in_allocator: bool,
 }
 
 impl Frame {
     /// The guest before any plugin exists.
     pub(super) fn before_start(config: &VmConfig, current: ContextId, callback: Option<CallbackId>) -> Self {
-        let granted = config.capabilities;
         let learns = config.rules.learned().is_some();
-        let rights =
-            if learns { Capabilities::NONE } else { granted.and(Capabilities::IN_START).or(Capabilities::NONE) };
-        Self {
-            current,
-            effective: None,
-            callback,
-            plugin: None,
-            granted,
-            narrowed: Capabilities::IN_START,
-            rights,
-            in_force: rights,
-            restriction: Some("before the VM has started"),
-        }
+        let in_force = if learns { Capabilities::NONE } else { config.capabilities.and(Capabilities::IN_START) };
+        Self { in_force, plugin: None, current, effective: None, callback, in_allocator: false }
     }
 
     /// Has every call looked at, whatever is allowed.
@@ -58,24 +50,26 @@ impl Frame {
 
 /// Who runs.
 impl VmState {
-    /// Enters the guest in a context; `leave` undoes it.
-    pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Frame {
-        let root = self.contexts.root_of(context).and_then(|root| self.contexts.root(root));
-        let plugin = root.map(|root| Arc::clone(&root.plugin));
+    /// Enters the guest in a context; `leave` undoes it. `None` if there is no such context: it gets no callback, and
+    /// must not run with the VM's own rights.
+    pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Option<Frame> {
+        let plugin = if context == ContextId::VM { None } else { self.contexts.plugin_of(context)? };
         let mut frame = match plugin {
             Some(plugin) => {
                 let learns = plugin.rules.learned().is_some();
-                let rights = if learns { Capabilities::NONE } else { plugin.capabilities };
+                let in_force = if learns { Capabilities::NONE } else { plugin.capabilities };
+                // Most often it is the one that ran before; then nothing is counted.
+                let plugin = match self.last_plugin.take() {
+                    Some(last) if Arc::ptr_eq(&last, plugin) => last,
+                    _ => Arc::clone(plugin),
+                };
                 Frame {
+                    in_force,
+                    plugin: Some(plugin),
                     current: context,
                     effective: None,
                     callback: Some(callback),
-                    granted: plugin.capabilities,
-                    narrowed: Capabilities::ALL,
-                    rights,
-                    in_force: rights,
-                    restriction: None,
-                    plugin: Some(plugin),
+                    in_allocator: false,
                 }
             }
             None => Frame::before_start(&self.config, context, Some(callback)),
@@ -83,24 +77,32 @@ impl VmState {
         if self.witness.is_some() {
             frame.look_at_all();
         }
-        std::mem::replace(&mut self.frame, frame)
+        self.budget.take_memory_was_refused();
+        Some(std::mem::replace(&mut self.frame, frame))
     }
 
     pub(crate) fn leave(&mut self, saved: Frame) {
         self.flush_output();
-        self.frame = saved;
+        self.last_plugin = std::mem::replace(&mut self.frame, saved).plugin;
     }
 
     /// Narrows the rights for the time in which the host runs the guest's allocator.
-    pub(crate) fn enter_allocator(&mut self) -> Frame {
-        let saved = self.frame.clone();
+    pub(crate) fn enter_allocator(&mut self) -> BeforeAllocator {
+        let Frame { in_force, current, effective, in_allocator, .. } = self.frame;
+        self.frame.in_force = in_force.and(Capabilities::IN_ALLOCATOR);
         self.frame.current = ContextId::VM;
         self.frame.effective = None;
-        self.frame.narrowed = saved.narrowed.and(Capabilities::IN_ALLOCATOR);
-        self.frame.rights = saved.rights.and(Capabilities::IN_ALLOCATOR);
-        self.frame.in_force = saved.in_force.and(Capabilities::IN_ALLOCATOR);
-        self.frame.restriction = Some("while the host runs the plugin's allocator");
-        saved
+        self.frame.in_allocator = true;
+        BeforeAllocator { in_force, current, effective, in_allocator }
+    }
+
+    pub(crate) fn leave_allocator(&mut self, saved: BeforeAllocator) {
+        self.flush_output();
+        let BeforeAllocator { in_force, current, effective, in_allocator } = saved;
+        self.frame.in_force = in_force;
+        self.frame.current = current;
+        self.frame.effective = effective;
+        self.frame.in_allocator = in_allocator;
     }
 
     pub(crate) fn plugin(&self) -> Option<&Arc<Plugin>> {
@@ -161,9 +163,19 @@ impl VmState {
         self.frame.in_force
     }
 
-    /// The rights in force now.
+    /// The rights in force now: what is granted and not narrowed; nothing while it is learned what the plugin needs.
     pub(crate) fn rights(&self) -> Capabilities {
-        self.frame.rights
+        if self.learned().is_some() { Capabilities::NONE } else { self.granted().and(self.narrowed()) }
+    }
+
+    fn granted(&self) -> Capabilities {
+        self.frame.plugin.as_ref().map_or(self.config.capabilities, |plugin| plugin.capabilities)
+    }
+
+    /// What may be called at all, as long as the guest does what it does.
+    fn narrowed(&self) -> Capabilities {
+        let narrowed = if self.frame.plugin.is_some() { Capabilities::ALL } else { Capabilities::IN_START };
+        if self.frame.in_allocator { narrowed.and(Capabilities::IN_ALLOCATOR) } else { narrowed }
     }
 
     /// The rules for some of its hostcalls.
@@ -174,12 +186,17 @@ impl VmState {
 
     /// Whether the plugin has the right but may not use it now; says what the guest is doing.
     pub(crate) fn restriction(&self, id: HostcallId) -> Option<&'static str> {
-        self.frame.restriction.filter(|_| self.frame.granted.allows(id))
+        let restriction = match (self.frame.in_allocator, &self.frame.plugin) {
+            (true, _) => Some("while the host runs the plugin's allocator"),
+            (false, None) => Some("before the VM has started"),
+            (false, Some(_)) => None,
+        };
+        restriction.filter(|_| self.granted().allows(id))
     }
 
     /// Whether it is being learned what the plugin needs, and this is part of it.
     pub(crate) fn learns(&self, id: HostcallId) -> bool {
-        let may = self.frame.granted.allows(id) && self.frame.narrowed.allows(id);
+        let may = self.granted().allows(id) && self.narrowed().allows(id);
         self.learned().filter(|_| may).map(|learned| learned.capability(id.decl().name)).is_some()
     }
 
@@ -188,13 +205,13 @@ impl VmState {
     /// all callbacks that there are and do nothing in most.
     #[cold]
     pub(crate) fn lets_through(&mut self, id: CallbackId) -> bool {
-        if self.frame.rights.allows_callback(id) {
+        if self.rights().allows_callback(id) {
             return true;
         }
         if !self.config.exports.allows_callback(id) || id.is_start_function() {
             return false;
         }
-        let learns = self.frame.granted.allows_callback(id)
+        let learns = self.granted().allows_callback(id)
             && self.learned().map(|learned| learned.capability(id.decl().export)).is_some();
         if !learns && self.denials.is_news(id) {
             let (plugin, context) = (self.frame.plugin.as_deref(), self.acting());

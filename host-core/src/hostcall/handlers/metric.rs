@@ -29,16 +29,16 @@ pub(in crate::hostcall) fn define_metric(
     guard::argument(call.vm, Family::DefineMetric, ID, Key::Names, "names", name.as_bytes())?;
     let plugin = Arc::clone(call.vm.plugin().ok_or(Status::InternalFailure)?);
     let count = call.vm.rule(Family::DefineMetric).and_then(|rule| rule.count);
-    let id = match call.vm.metrics.find(metric_type, &plugin.name, name) {
+    let id = match call.vm.metrics.find(metric_type, &plugin, name) {
         Some(id) => id,
-        None if count.is_some_and(|most| call.vm.metrics.count(&plugin.name) >= most) => {
+        None if count.is_some_and(|most| call.vm.metrics.count(&plugin) >= most) => {
             return Err(call.vm.refuse(ID, "count", None));
         }
-        None if !call.vm.metrics.has_room(&plugin.name) => Err(Status::InternalFailure)?,
+        None if !call.vm.metrics.has_room(&plugin) => Err(Status::InternalFailure)?,
         None => {
             let metric = call.vm.host.define_metric(&plugin, metric_type, name).ok_or(Status::InternalFailure)?;
             Arc::make_mut(&mut call.vm.metrics)
-                .insert(metric_type, &plugin.name, name, metric)
+                .insert(metric_type, &plugin, name, metric)
                 .ok_or(Status::InternalFailure)?
         }
     };
@@ -56,7 +56,7 @@ pub(in crate::hostcall) fn increment_metric(call: Hostcall<'_>, metric: i32, del
         Err(Status::BadArgument)?;
     }
     let plugin = call.vm.plugin().ok_or(Status::NotFound)?;
-    call.vm.metrics.get(id, &plugin.name)?.1.add(delta);
+    call.vm.metrics.get(id, plugin)?.1.add(delta);
     Ok(Reply::Done)
 }
 
@@ -70,7 +70,7 @@ pub(in crate::hostcall) fn record_metric(call: Hostcall<'_>, metric: i32, value:
     type_of(id).map_err(|_| Status::NotFound)?;
     let plugin = call.vm.plugin().ok_or(Status::NotFound)?;
     let sets = call.vm.keeps_to_spec();
-    match call.vm.metrics.get(id, &plugin.name)? {
+    match call.vm.metrics.get(id, plugin)? {
         (MetricType::Counter, metric) if sets => metric.record(value.cast_unsigned()),
         (MetricType::Counter, metric) if value > 0 => metric.add(value),
         (MetricType::Counter, _) => {}
@@ -86,7 +86,7 @@ pub(in crate::hostcall) fn get_metric(mut call: Hostcall<'_>, metric: i32, ret_v
         Err(Status::BadArgument)?;
     }
     let plugin = call.vm.plugin().ok_or(Status::NotFound)?;
-    let value = call.vm.metrics.get(id, &plugin.name)?.1.value();
+    let value = call.vm.metrics.get(id, plugin)?.1.value();
     call.memory.write_u64(ret_value, value)?;
     Ok(Reply::Done)
 }

@@ -37,6 +37,8 @@ impl Worker {
         self.after_call(vm, result.is_err());
         if let Some(plugin) = self.sandboxes.by_root(vm, root) {
             (plugin.ended, plugin.next_tick) = (true, None);
+            // Not now: something may be due that it asked for.
+            self.left.push(vm);
         }
     }
 
@@ -124,14 +126,39 @@ impl Worker {
         }
     }
 
-    /// Frees a VM that nothing new comes to, if its streams are over and it waits for no answer. A gRPC call or stream
-    /// may last for ever, so it ends with the streams.
+    /// Frees a VM that nothing new comes to, if its streams are over, it waits for no answer, and its roots have ended,
+    /// which are asked to now. A gRPC call or stream may last for ever, so it ends with the streams.
     pub(crate) fn let_go(&mut self, vm: usize) {
-        if self.sandboxes.is_over(vm) {
+        while self.sandboxes.is_over(vm) {
+            let failed = self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.vm.failure().is_some());
+            match self.sandboxes.root_left(vm).filter(|_| !failed) {
+                Some((_, true)) => return,
+                Some((plugin, false)) => {
+                    self.end_root(plugin);
+                    self.run(None);
+                    continue;
+                }
+                None => {}
+            }
             if self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.waits > 0 || !sandbox.grpc.is_empty()) {
                 self.give_up(vm);
             }
             self.sandboxes.free(vm);
+        }
+    }
+
+    /// Asks the root of a plugin to end, and deletes it if it has.
+    pub(crate) fn end_root(&mut self, plugin: usize) {
+        let Some(loaded) = self.sandboxes.plugins.get_mut(plugin) else { return };
+        if std::mem::replace(&mut loaded.asked, true) || loaded.ended {
+            return;
+        }
+        let (vm, root) = (loaded.vm, loaded.root);
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        let result = sandbox.vm.end_root(root);
+        self.after_call(vm, result.is_err());
+        if result == Ok(true) {
+            self.delete_root(vm, root);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a chain is made of.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,8 @@ use portcullis_core::{
     AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, ContextId, EngineError, ForeignFunctions,
     Host, Limits, Plugin, Preopen, SandboxKey, SandboxSpec, Shared, StartError, Template, Vm, VmConfig, Wake,
 };
+
+use crate::tier::Tier;
 
 /// A compiled module, shared by all workers.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct PluginSpec {
     /// Its state after configure, taken of this spec as it is. Without one, a plugin with [`Isolation::Stream`] has a VM that
     /// lasts, which it shares with no other plugin.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// The engine that it is meant for, if `module` only serves until the plugin is compiled for that.
+    pub tier: Option<Arc<Tier>>,
 }
 
 /// How long the VMs of a plugin last.
@@ -74,6 +78,8 @@ impl Isolation {
 #[derive(Debug)]
 pub struct Snapshot {
     module: Arc<Module>,
+    /// The same on the engine that the plugin is meant for, once it is compiled.
+    compiled: OnceLock<Arc<Module>>,
     template: Template,
 }
 
@@ -182,7 +188,13 @@ impl PluginSpec {
             limits: Limits::default(),
             isolation: Isolation::Worker,
             snapshot: None,
+            tier: None,
         }
+    }
+
+    /// Its code as it is to be run now.
+    pub fn module_now(&self) -> &Arc<Module> {
+        self.tier.as_ref().and_then(|tier| tier.compiled()).unwrap_or(&self.module)
     }
 
     /// What its VM is made with.
@@ -217,7 +229,7 @@ impl PluginSpec {
             vm_id: &self.plugin.vm_id,
             code: &self.module.code,
             configuration: &self.vm_configuration,
-            engine: self.module.engine,
+            engine: self.tier.as_ref().map_or(self.module.engine, |tier| tier.engine()),
             limits: &self.limits,
             environment: &self.environment,
             any_effective_context: self.any_effective_context,
@@ -232,7 +244,13 @@ impl PluginSpec {
 impl Snapshot {
     /// A module whose guests begin in the state that the guest of the template had.
     pub fn new(module: Module, template: Template) -> Self {
-        Self { module: Arc::new(module), template }
+        Self { module: Arc::new(module), compiled: OnceLock::new(), template }
+    }
+
+    /// The module has been compiled for the engine that the plugin is meant for: streams that begin get VMs of it from now
+    /// on. The first module counts.
+    pub fn reach(&self, module: Module) {
+        let _ = self.compiled.set(Arc::new(module));
     }
 
     /// The same state, with something around the module.
@@ -240,12 +258,12 @@ impl Snapshot {
     /// # Errors
     /// Those of `wrap`.
     pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
-        Ok(Self { module: wrap(&self.module)?.into(), template: self.template.clone() })
+        Ok(Self::new(wrap(&self.module)?, self.template.clone()))
     }
 
     /// Makes a VM in this state.
     pub(crate) fn resume(&self, host: Box<dyn Host>) -> Result<Vm, StartError> {
-        Vm::resume(self.module.compiled(), &self.template, host)
+        Vm::resume(self.compiled.get().unwrap_or(&self.module).compiled(), &self.template, host)
     }
 
     /// The root of the plugin in each of these VMs.

@@ -48,6 +48,9 @@ impl Worker {
                 break;
             }
         }
+        while let Some(vm) = self.left.pop() {
+            self.let_go(vm);
+        }
         for stream in self.touched.drain(..).filter(|stream| Some(*stream) != fed) {
             self.effects.push_back(Effect::Wake { stream });
         }

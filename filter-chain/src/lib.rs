@@ -26,6 +26,7 @@ mod sandboxes;
 mod stage;
 mod stream;
 mod tcp;
+mod tier;
 mod worker;
 
 pub use chain::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Snapshot};
@@ -33,4 +34,5 @@ pub use effect::{CalloutId, Effect, StreamEffect, StreamId};
 pub use portcullis_core as core;
 pub use reply::local_response;
 pub use tcp::{ConnectionEffect, ConnectionId};
+pub use tier::Tier;
 pub use worker::Worker;

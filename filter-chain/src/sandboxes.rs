@@ -43,6 +43,8 @@ pub(crate) struct Sandbox {
     lingers: bool,
     /// Nothing new comes to it: a newer VM has taken its place, or it is of one stream. It goes with its last stream.
     replaced: bool,
+    /// It runs the code that it is meant for, or cannot.
+    settled: bool,
     /// When it failed, or last failed to start again.
     failed_at: Option<Duration>,
     /// When it was started.
@@ -59,9 +61,16 @@ pub(crate) struct Loaded {
     pub(crate) next_tick: Option<Duration>,
     /// Its root has been deleted.
     pub(crate) ended: bool,
+    /// It is what was left behind in an old VM, for the streams there.
+    retired: bool,
+    /// Its root has been asked to end.
+    pub(crate) asked: bool,
     /// What it was loaded from, if each stream has a VM of its own; it has none itself then.
     by_stream: Option<ByStream>,
 }
+
+/// A VM that has taken the place of another, and what the plugins have left there.
+type Successor = (usize, Vec<Loaded>);
 
 /// Where the VMs of a plugin come from that has one for each stream.
 struct ByStream {
@@ -109,8 +118,8 @@ impl Sandboxes {
         let vm = match existing {
             Some(vm) => vm,
             None => {
-                let vm = self.start(spec)?;
-                self.vms.insert(Sandbox::new(key, Arc::new(spec.clone()), vm))
+                let (vm, settled) = self.start(spec)?;
+                self.vms.insert(Sandbox { settled, ..Sandbox::new(key, Arc::new(spec.clone()), vm) })
             }
         };
         let plugin = Arc::new(spec.plugin.clone());
@@ -124,7 +133,16 @@ impl Sandboxes {
                 return Err(error);
             }
         };
-        self.plugins.push(Loaded { plugin, vm, root, next_tick: None, ended: false, by_stream: None });
+        self.plugins.push(Loaded {
+            plugin,
+            vm,
+            root,
+            next_tick: None,
+            ended: false,
+            retired: false,
+            asked: false,
+            by_stream: None,
+        });
         Ok(self.plugins.len() - 1)
     }
 
@@ -139,6 +157,8 @@ impl Sandboxes {
             root: snapshot.root(),
             next_tick: None,
             ended: true,
+            retired: false,
+            asked: false,
             by_stream: Some(ByStream {
                 key: spec.sandbox(),
                 spec: Arc::new(spec.clone()),
@@ -153,7 +173,8 @@ impl Sandboxes {
     pub(crate) fn root_for(&mut self, plugin: usize, vm: usize) -> Option<(usize, ContextId)> {
         let loaded = self.plugins.get(plugin)?;
         let Some(ByStream { key, spec, snapshot }) = &loaded.by_stream else {
-            return (loaded.vm == vm).then_some((vm, loaded.root));
+            // A newer VM may have taken the place of the one that was there when the stream began.
+            return Some((loaded.vm, loaded.root));
         };
         if vm != NOWHERE {
             return Some((vm, loaded.root));
@@ -183,22 +204,76 @@ impl Sandboxes {
         }
         sandbox.failed_at = Some(now);
         sandbox.rest = sandbox.rest.saturating_mul(2).min(sandbox.spec.reload.max);
-        let (key, spec, rest) = (sandbox.key, Arc::clone(&sandbox.spec), sandbox.rest);
         // Why it does not start again is in the log; streams go on meeting the failed one.
-        let mut vm = self.start(&spec).ok()?;
-        let members: Vec<_> =
-            self.plugins.iter().enumerate().filter(|(_, loaded)| loaded.vm == old).map(|(i, _)| i).collect();
-        let mut roots = Vec::with_capacity(members.len());
-        for member in &members {
-            roots.push(vm.add_plugin(Arc::clone(&self.plugins.get(*member)?.plugin)).ok()?);
-        }
-        let new = self.vms.insert(Sandbox { rest, ..Sandbox::new(key, spec, vm) });
-        for (member, root) in members.into_iter().zip(roots) {
-            let loaded = self.plugins.get_mut(member)?;
-            (loaded.vm, loaded.root, loaded.next_tick) = (new, root, None);
-        }
-        self.vms.get_mut(old)?.replaced = true;
+        let (new, _) = self.succeed(old).ok()??;
         Some((old, new))
+    }
+
+    /// The VMs whose plugins have been compiled since they were started.
+    pub(crate) fn reached(&self) -> Vec<usize> {
+        let reached = |sandbox: &Sandbox| {
+            let waits = !sandbox.settled && !sandbox.replaced && sandbox.vm.failure().is_none();
+            waits && sandbox.spec.tier.as_ref().is_some_and(|tier| tier.compiled().is_some())
+        };
+        self.vms.iter().filter(|(_, sandbox)| reached(sandbox)).map(|(vm, _)| vm).collect()
+    }
+
+    /// Starts a VM of the compiled module in the place of one; says which. It is tried once. The old roots go on, for the
+    /// streams that are there.
+    pub(crate) fn move_on(&mut self, old: usize) -> Option<usize> {
+        self.vms.get_mut(old)?.settled = true;
+        match self.succeed(old) {
+            Ok(successor) => {
+                let (new, left) = successor?;
+                self.plugins.extend(left);
+                Some(new)
+            }
+            Err(error) => {
+                let sandbox = self.vms.get_mut(old)?;
+                let engine = sandbox.spec.module_now().engine();
+                let message = format!("its VM cannot move to {engine}, and stays: {error}");
+                sandbox.vm.state().note(LogLevel::Error, &message);
+                None
+            }
+        }
+    }
+
+    /// A root of a VM that has not ended, and whether it has been asked to; those that have not come first.
+    pub(crate) fn root_left(&self, vm: usize) -> Option<(usize, bool)> {
+        let left = self.plugins.iter().enumerate().filter(|(_, loaded)| loaded.vm == vm && !loaded.ended);
+        left.map(|(index, loaded)| (index, loaded.asked)).min_by_key(|(_, asked)| *asked)
+    }
+
+    /// Starts another VM in the place of one, with all its plugins.
+    fn succeed(&mut self, old: usize) -> Result<Option<Successor>, StartError> {
+        let Some(sandbox) = self.vms.get(old) else { return Ok(None) };
+        let (key, spec, rest) = (sandbox.key, Arc::clone(&sandbox.spec), sandbox.rest);
+        let (mut vm, settled) = self.start(&spec)?;
+        let is_member = |loaded: &&mut Loaded| loaded.vm == old && !loaded.retired;
+        let mut roots = Vec::new();
+        for member in self.plugins.iter_mut().filter(is_member) {
+            roots.push(vm.add_plugin(Arc::clone(&member.plugin))?);
+        }
+        let new = self.vms.insert(Sandbox { rest, settled, ..Sandbox::new(key, spec, vm) });
+        let mut left = Vec::new();
+        for (member, root) in self.plugins.iter_mut().filter(is_member).zip(roots) {
+            let next_tick = member.next_tick.take();
+            left.push(Loaded {
+                plugin: Arc::clone(&member.plugin),
+                vm: old,
+                root: member.root,
+                next_tick,
+                ended: member.ended,
+                retired: true,
+                asked: member.asked,
+                by_stream: None,
+            });
+            (member.vm, member.root) = (new, root);
+        }
+        if let Some(sandbox) = self.vms.get_mut(old) {
+            sandbox.replaced = true;
+        }
+        Ok(Some((new, left)))
     }
 
     /// Notes that a VM has failed; says whether that is news. Its ticks end.
@@ -254,9 +329,11 @@ impl Sandboxes {
         sandbox.map_or(Duration::ZERO, |sandbox| clock(&mut sandbox.vm))
     }
 
-    fn start(&self, spec: &PluginSpec) -> Result<Vm, StartError> {
+    /// Starts a VM; says whether it runs the code that it is meant for.
+    fn start(&self, spec: &PluginSpec) -> Result<(Vm, bool), StartError> {
         let config = spec.vm_config(self.shared.clone(), self.foreign.clone(), self.wake.clone());
-        Vm::start(spec.module.compiled(), config, (self.host)())
+        let settled = spec.tier.as_ref().is_none_or(|tier| tier.compiled().is_some());
+        Ok((Vm::start(spec.module_now().compiled(), config, (self.host)())?, settled))
     }
 }
 
@@ -272,6 +349,7 @@ impl Sandbox {
             waits: 0,
             lingers: false,
             replaced: false,
+            settled: true,
             failed_at: None,
             rest: spec.reload.base,
             spec,

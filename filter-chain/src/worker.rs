@@ -41,6 +41,8 @@ pub struct Worker {
     pub(crate) tcp_work: VecDeque<TcpWork>,
     pub(crate) tcp_orphans: VecDeque<(ConnectionId, usize)>,
     pub(crate) tcp_touched: Vec<ConnectionId>,
+    /// VMs of which the last root may have gone.
+    pub(crate) left: Vec<usize>,
 }
 
 /// Setting up and taking down.
@@ -63,6 +65,7 @@ impl Worker {
             tcp_work: VecDeque::new(),
             tcp_orphans: VecDeque::new(),
             tcp_touched: Vec::new(),
+            left: Vec::new(),
         }
     }
 
@@ -98,14 +101,7 @@ impl Worker {
     /// Asks all plugins to end. Those that need time go on; see [`Worker::pending_roots`].
     pub fn shut_down(&mut self) {
         for index in 0..self.sandboxes.plugins.len() {
-            let Some(plugin) = self.sandboxes.plugins.get(index) else { continue };
-            let (vm, root, ended) = (plugin.vm, plugin.root, plugin.ended);
-            let Some(sandbox) = self.sandboxes.vms.get_mut(vm).filter(|_| !ended) else { continue };
-            let result = sandbox.vm.end_root(root);
-            self.after_call(vm, result.is_err());
-            if result == Ok(true) {
-                self.delete_root(vm, root);
-            }
+            self.end_root(index);
         }
         self.run(None);
     }
@@ -309,28 +305,28 @@ impl Worker {
     /// Tells plugins of items in queues that they have registered. Says whether there is more to
     /// tell: plugins that feed themselves must not keep the worker from its streams.
     pub fn queues_ready(&mut self) -> bool {
-        const AT_ONCE: usize = 64;
         let vms: Vec<_> = self.sandboxes.vms.iter().map(|(vm, _)| vm).collect();
         let mut more = false;
         for vm in vms {
-            for told in 0..=AT_ONCE {
-                if told == AT_ONCE {
-                    more = true;
-                    break;
-                }
-                let Some(sandbox) = self.sandboxes.vms.get_mut(vm).filter(|sandbox| sandbox.vm.failure().is_none())
-                else {
-                    break;
-                };
-                let result = sandbox.vm.on_queue_ready();
-                self.after_call(vm, result.is_err());
-                self.run(None);
-                if result == Ok(false) {
-                    break;
-                }
-            }
+            more |= self.tell_queues(vm);
         }
         more
+    }
+
+    /// Tells the plugins of a VM of items; says whether there is more to tell.
+    pub(crate) fn tell_queues(&mut self, vm: usize) -> bool {
+        const AT_ONCE: usize = 64;
+        for _ in 0..AT_ONCE {
+            let sandbox = self.sandboxes.vms.get_mut(vm).filter(|sandbox| sandbox.vm.failure().is_none());
+            let Some(sandbox) = sandbox else { return false };
+            let result = sandbox.vm.on_queue_ready();
+            self.after_call(vm, result.is_err());
+            self.run(None);
+            if result == Ok(false) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The next thing to do for the worker.

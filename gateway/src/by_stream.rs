@@ -34,7 +34,7 @@ pub(crate) fn take(
             let snapshot = match known {
                 Some((_, _, snapshot)) => Arc::clone(snapshot),
                 None => {
-                    let snapshot = Arc::new(take_one(plugin, spec, compiler, host, shared)?);
+                    let snapshot = take_one(plugin, spec, compiler, host, shared)?;
                     taken.push((key, spec.plugin.clone(), Arc::clone(&snapshot)));
                     snapshot
                 }
@@ -51,14 +51,16 @@ fn take_one(
     compiler: &mut Compiler,
     host: &GatewayHost,
     shared: &Shared,
-) -> Result<Snapshot, ConfigError> {
+) -> Result<Arc<Snapshot>, ConfigError> {
     let refused = |error: SnapshotError| plugin.origin.diagnostic(format!("isolation: stream: {error}"), help(&error));
     let observed = Observed::new(spec.module.code().to_vec().into()).map_err(refused)?;
     let module = compiler.load_once(plugin, observed.wasm())?.map_err(|error| refused(error.into()))?;
     let foreign = portcullis::envoy_functions();
     let state = observed.start(&module, spec, shared.clone(), foreign, Box::new(host.clone())).map_err(refused)?;
-    let module = compiler.load_for_many(plugin, state.wasm)?.map_err(|error| refused(error.into()))?;
-    Ok(Snapshot::new(module, state.template))
+    let module = compiler.load_for_many(plugin, state.wasm.clone())?.map_err(|error| refused(error.into()))?;
+    let snapshot = Arc::new(Snapshot::new(module, state.template));
+    compiler.reach_later(plugin, state.wasm, &snapshot)?;
+    Ok(snapshot)
 }
 
 fn help(error: &SnapshotError) -> &'static str {

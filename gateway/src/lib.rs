@@ -12,6 +12,7 @@
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
 //! | `by_stream` | the state after configure of plugins whose streams have VMs of their own |
+//! | `tier` | compiling while plugins serve on the interpreter |
 //! | [`learn`] | what plugins use, as the configuration that allows it |
 //! | [`record`], [`replay`] | transcripts of what plugins do, and doing it again |
 //! | [`profile`] | where plugins spend their time |
@@ -38,4 +39,5 @@ pub mod replay;
 mod rights;
 pub mod sandboxes;
 pub mod server;
+mod tier;
 mod worker;

@@ -1,15 +1,20 @@
 //! From configured plugins to compiled ones.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin};
-use portcullis::{Backoff, CodeCache, CodeSource, EngineChoiceError, EngineInfo, LoadError, Module, PluginSpec};
+use portcullis::{
+    Backoff, CodeCache, CodeSource, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot,
+    Tier,
+};
 
 use crate::config::{self, Code, ConfigError};
 use crate::rights::Rights;
+use crate::tier::{Job, Waits};
 
 /// How engines are started, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +32,9 @@ pub struct EngineOptions<'a> {
 /// they are used.
 const PLACES: u32 = 10_000;
 
+/// The engine that serves at once.
+const INTERPRETER: &str = "wasmi";
+
 /// Compiles modules, each once however many plugins use it.
 #[derive(Default)]
 pub(crate) struct Compiler {
@@ -34,9 +42,20 @@ pub(crate) struct Compiler {
     engine: Option<&'static EngineInfo>,
     samples: bool,
     perf_map: bool,
-    cache: Option<CodeCache>,
-    engines: HashMap<(&'static str, EngineSettings), Box<dyn AnyEngine>>,
-    modules: HashMap<(&'static str, EngineSettings, Code), Arc<Module>>,
+    cache: Option<Arc<CodeCache>>,
+    engines: HashMap<(&'static str, EngineSettings), Arc<dyn AnyEngine>>,
+    modules: HashMap<ModuleKey, (Arc<Module>, Option<Arc<Tier>>)>,
+    jobs: Vec<Job>,
+}
+
+/// What plugins share that share a module.
+#[derive(PartialEq, Eq, Hash)]
+struct ModuleKey {
+    engine: &'static str,
+    settings: EngineSettings,
+    code: Code,
+    at_once: &'static str,
+    isolation: Isolation,
 }
 
 impl Compiler {
@@ -47,7 +66,7 @@ impl Compiler {
     pub(crate) fn new(options: EngineOptions<'_>, cache: Option<CodeCache>) -> Result<Self, EngineChoiceError> {
         let engine = options.engine.map(portcullis::engine).transpose()?.map(|choice| choice.engine);
         let EngineOptions { samples, perf_map, .. } = options;
-        Ok(Self { engine, samples, perf_map, cache, ..Self::default() })
+        Ok(Self { engine, samples, perf_map, cache: cache.map(Arc::new), ..Self::default() })
     }
 
     /// Compiles the plugins of a chain.
@@ -59,7 +78,7 @@ impl Compiler {
     }
 
     fn compile_one(&mut self, plugin: &config::Plugin) -> Result<PluginSpec, ConfigError> {
-        let module = self.module(plugin)?;
+        let (module, tier) = self.module(plugin)?;
         let vm = &plugin.vm;
         let rights = Rights::within(plugin.vm.restriction.as_ref(), plugin.restriction.as_ref())?;
         let own = Plugin {
@@ -84,6 +103,7 @@ impl Compiler {
             preopens: vm.preopens.clone(),
             limits: vm.limits.clone(),
             isolation: vm.isolation,
+            tier,
             any_effective_context: vm.any_effective_context,
             reload: Backoff { base: plugin.reload_backoff.base_interval, max: plugin.reload_backoff.max_interval },
             ..PluginSpec::new(own, module)
@@ -99,13 +119,9 @@ impl Compiler {
         plugin: &config::Plugin,
         wasm: Bytes,
     ) -> Result<Result<Module, LoadError>, ConfigError> {
-        let (info, settings) = self.wanted(plugin)?;
-        let cache = self.cache.take();
-        let engine = self.start(plugin, info, settings);
-        let module =
-            engine.map(|engine| load(cache.as_ref(), engine, wasm.into(), "the module that shows its globals"));
-        self.cache = cache;
-        module
+        let (info, settings) = self.at_once(plugin)?;
+        let engine = self.start(plugin, info, settings)?;
+        Ok(load(self.cache.as_deref(), &*engine, wasm, "the module that shows its globals"))
     }
 
     /// Compiles a module that was made of a plugin's, for many VMs, each for a short time. The code is not kept: what a
@@ -118,32 +134,100 @@ impl Compiler {
         plugin: &config::Plugin,
         wasm: Bytes,
     ) -> Result<Result<Module, LoadError>, ConfigError> {
-        let (info, settings) = self.wanted(plugin)?;
-        let pooled = EngineSettings { places: Some(PLACES), ..settings.clone() };
-        if let Err(error) = self.start(plugin, info, pooled.clone()) {
-            tracing::warn!("{error}; VMs for streams are made slower");
-            return self.start(plugin, info, settings).map(|engine| Module::load(engine, wasm));
-        }
-        self.start(plugin, info, pooled).map(|engine| Module::load(engine, wasm))
+        let (info, settings) = self.at_once(plugin)?;
+        let engine = self.start_for_many(plugin, info, settings)?;
+        Ok(Module::load(&*engine, wasm))
     }
 
-    fn module(&mut self, plugin: &config::Plugin) -> Result<Arc<Module>, ConfigError> {
+    /// Has the same module compiled later for the engine that the plugin is meant for, if that is another one.
+    ///
+    /// # Errors
+    /// There is no engine for the plugin.
+    pub(crate) fn reach_later(
+        &mut self,
+        plugin: &config::Plugin,
+        code: Bytes,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<(), ConfigError> {
         let (info, settings) = self.wanted(plugin)?;
-        let key = (info.name, settings.clone(), plugin.vm.code.clone());
-        if let Some(module) = self.modules.get(&key) {
-            return Ok(Arc::clone(module));
+        if self.at_once(plugin)?.0.name != info.name {
+            let engine = self.start_for_many(plugin, info, settings)?;
+            let what = "the state after proxy_on_configure".to_owned();
+            self.jobs.push(Job {
+                plugin: plugin.name.clone(),
+                what,
+                engine,
+                code,
+                waits: Waits::Snapshot(Arc::clone(snapshot)),
+            });
+        }
+        Ok(())
+    }
+
+    /// What is to be compiled while plugins serve, each module once; and where code is kept.
+    pub(crate) fn take_jobs(&mut self) -> (Vec<Job>, Option<Arc<CodeCache>>) {
+        (std::mem::take(&mut self.jobs), self.cache.clone())
+    }
+
+    fn module(&mut self, plugin: &config::Plugin) -> Result<(Arc<Module>, Option<Arc<Tier>>), ConfigError> {
+        let (info, settings) = self.wanted(plugin)?;
+        let (now, settings_now) = self.at_once(plugin)?;
+        let key = ModuleKey {
+            engine: info.name,
+            settings: settings.clone(),
+            code: plugin.vm.code.clone(),
+            at_once: now.name,
+            isolation: plugin.vm.isolation,
+        };
+        if let Some(known) = self.modules.get(&key) {
+            return Ok(known.clone());
         }
         let (what, code) = read(plugin)?;
-        let cache = self.cache.take();
-        let loaded = self.start(plugin, info, settings).map(|engine| load(cache.as_ref(), engine, code, &what));
-        self.cache = cache;
-        let module = loaded?.map_err(|error| {
+        let code = Bytes::from(code);
+        let mut tier = None;
+        let mut engine = self.start(plugin, info, settings)?;
+        let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&*engine, &code));
+        if now.name != info.name && !is_kept {
+            let reached = Arc::new(Tier::new(info.name));
+            // VMs for streams are made of another module.
+            if plugin.vm.isolation == Isolation::Worker {
+                let (what, code, waits) = (what.clone(), code.clone(), Waits::Tier(Arc::clone(&reached)));
+                self.jobs.push(Job { plugin: plugin.name.clone(), what, engine, code, waits });
+            }
+            engine = self.start(plugin, now, settings_now)?;
+            tier = Some(reached);
+        }
+        let module = load(self.cache.as_deref(), &*engine, code, &what).map_err(|error| {
             let help = "build the module as a Proxy-Wasm plugin, or correct the path";
             plugin.origin.diagnostic(format!("{what}: {error}"), help)
         })?;
-        let module = Arc::new(module);
-        self.modules.insert(key, Arc::clone(&module));
-        Ok(module)
+        let known = (Arc::new(module), tier);
+        self.modules.insert(key, known.clone());
+        Ok(known)
+    }
+
+    /// The engine on which a plugin serves at once; with `tier: fast-start`, the interpreter.
+    fn at_once(&self, plugin: &config::Plugin) -> Result<(&'static EngineInfo, EngineSettings), ConfigError> {
+        let (info, settings) = self.wanted(plugin)?;
+        if !plugin.vm.fast_start {
+            return Ok((info, settings));
+        }
+        if self.samples {
+            tracing::warn!(
+                plugin = plugin.name,
+                "--profile: tier: fast-start is not applied; the plugin is compiled first"
+            );
+            return Ok((info, settings));
+        }
+        let refused =
+            |message: String, help: &str| plugin.origin.diagnostic(format!("tier: fast-start: {message}"), help);
+        if !info.features.precompiled {
+            let message = format!("{} interprets, so there is nothing to wait for", info.name);
+            return Err(refused(message, "remove tier, or run the plugin on an engine that compiles").into());
+        }
+        let interpreter = portcullis::engine(INTERPRETER)
+            .map_err(|error| refused(error.to_string(), "build it with that feature, or remove tier"))?;
+        Ok((interpreter.engine, settings))
     }
 
     /// The engine for a plugin, and what it is to be started with.
@@ -164,16 +248,30 @@ impl Compiler {
         plugin: &config::Plugin,
         info: &'static EngineInfo,
         settings: EngineSettings,
-    ) -> Result<&dyn AnyEngine, ConfigError> {
-        let engine = match self.engines.entry((info.name, settings)) {
-            std::collections::hash_map::Entry::Occupied(engine) => engine.into_mut(),
-            std::collections::hash_map::Entry::Vacant(place) => {
+    ) -> Result<Arc<dyn AnyEngine>, ConfigError> {
+        match self.engines.entry((info.name, settings)) {
+            Entry::Occupied(engine) => Ok(Arc::clone(engine.get())),
+            Entry::Vacant(place) => {
                 let engine = info.start(&place.key().1);
                 let help = "choose another engine; `portcullis engines` lists what is built in";
-                place.insert(engine.map_err(|error| plugin.origin.diagnostic(error.to_string(), help))?)
+                let engine = engine.map_err(|error| plugin.origin.diagnostic(error.to_string(), help))?;
+                Ok(Arc::clone(place.insert(engine.into())))
             }
-        };
-        Ok(&**engine)
+        }
+    }
+
+    /// The same with places for many VMs, where there is memory for these.
+    fn start_for_many(
+        &mut self,
+        plugin: &config::Plugin,
+        info: &'static EngineInfo,
+        settings: EngineSettings,
+    ) -> Result<Arc<dyn AnyEngine>, ConfigError> {
+        let with_places = EngineSettings { places: Some(PLACES), ..settings.clone() };
+        self.start(plugin, info, with_places).or_else(|error| {
+            tracing::warn!("{error}; VMs for streams take longer to make");
+            self.start(plugin, info, settings)
+        })
     }
 
     /// The engine for a plugin, which the operator may not have named.
@@ -223,10 +321,16 @@ fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
     })
 }
 
-fn load(cache: Option<&CodeCache>, engine: &dyn AnyEngine, code: Vec<u8>, what: &str) -> Result<Module, LoadError> {
+/// Compiles a module, or takes the code that is kept of it.
+pub(crate) fn load(
+    cache: Option<&CodeCache>,
+    engine: &dyn AnyEngine,
+    code: Bytes,
+    what: &str,
+) -> Result<Module, LoadError> {
     let (start, name) = (Instant::now(), engine.name());
     let Some(cache) = cache else {
-        let module = Module::load(engine, code.into())?;
+        let module = Module::load(engine, code)?;
         tracing::debug!(module = what, engine = name, elapsed = ?start.elapsed(), "compiled");
         return Ok(module);
     };

@@ -26,7 +26,7 @@ struct Sandbox {
     code: String,
     /// The start of the code's SHA-256.
     digest: String,
-    engine: &'static str,
+    engine: String,
     isolation: Isolation,
     configuration: usize,
     environment: Vec<String>,
@@ -140,7 +140,10 @@ impl Sandbox {
                 Code::Text(_) => "inline_string".to_owned(),
             },
             digest: Sha256::digest(spec.module.code()).iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
-            engine: spec.module.engine(),
+            engine: match &spec.tier {
+                Some(tier) => format!("{}, and {} until it is compiled", tier.engine(), spec.module.engine()),
+                None => spec.module.engine().to_owned(),
+            },
             isolation: spec.isolation,
             configuration: spec.vm_configuration.len(),
             environment: spec.environment.iter().map(|(name, _)| name.clone()).collect(),

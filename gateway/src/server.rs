@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use portcullis::core::{BytecodeError, Shared};
 use portcullis::transcript::TranscriptError;
-use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, Isolation, PrecompileError, SystemClock};
+use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, Isolation, LoadError, PrecompileError, SystemClock};
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
@@ -26,6 +26,7 @@ pub use crate::plugins::EngineOptions;
 use crate::profile::{self, Profiling};
 use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
+use crate::tier;
 use crate::worker::{self, Door, Plan, PlannedListener, PluginFailed};
 
 /// A configuration with its plugins compiled, ready to be served.
@@ -34,6 +35,8 @@ pub struct Gateway {
     config: Config,
     plan: Plan,
     compiler: Compiler,
+    /// Tells the workers that a plugin has been compiled.
+    reached: Option<watch::Sender<usize>>,
     metrics: Metrics,
     sandboxes: Sandboxes,
     recording: Option<(Recording, Plan)>,
@@ -101,6 +104,14 @@ pub enum ServeError {
     /// A transcript.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
+    /// A plugin that serves while it is compiled.
+    #[error("{what}: {error}; run it on another engine, or on wasmi alone")]
+    Compile {
+        /// The module.
+        what: String,
+        /// Why not.
+        error: LoadError,
+    },
     /// A thread or runtime.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -145,14 +156,25 @@ impl Gateway {
             denials: Denials::default(),
             clusters: Arc::new(clusters),
         };
+        let (reached, workers_hear) = watch::channel(0);
         let plan = Plan {
             host,
             listeners: listeners.into(),
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
             shared: Shared::default(),
+            reached: workers_hear,
         };
-        Ok(Self { config, plan, compiler, metrics, sandboxes, recording: None, profiling: None })
+        Ok(Self {
+            config,
+            plan,
+            compiler,
+            reached: Some(reached),
+            metrics,
+            sandboxes,
+            recording: None,
+            profiling: None,
+        })
     }
 
     /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
@@ -168,6 +190,9 @@ impl Gateway {
     /// # Errors
     /// The folder cannot be made.
     pub fn record(&mut self, recording: Recording) -> Result<(), ServeError> {
+        if PlannedListener::all_plugins(&self.plan.listeners).any(|spec| spec.tier.is_some()) {
+            tracing::warn!("--record: what starts fast is recorded on the interpreter, where it stays");
+        }
         if PlannedListener::all_plugins(&self.plan.listeners).any(|spec| spec.isolation == Isolation::Stream) {
             tracing::warn!("--record: what has a VM for each stream is recorded in one for all of them");
         }
@@ -204,6 +229,10 @@ impl Gateway {
     pub fn rehearse(&mut self) -> Result<(), ServeError> {
         let mut plan = Plan { shared: Shared::default(), ..self.plan.clone() };
         self.take_snapshots(&mut plan)?;
+        let (jobs, cache) = self.compiler.take_jobs();
+        for job in jobs {
+            job.run(cache.as_deref()).map_err(|error| ServeError::Compile { what: job.what.clone(), error })?;
+        }
         worker::rehearse(&plan).map_err(|failed| self.explain(&failed).into())
     }
 
@@ -221,6 +250,7 @@ impl Gateway {
             self.plan.listeners = profiling.listeners(&self.plan.listeners)?.into();
         }
         let (stop, stopped) = watch::channel(false);
+        let (jobs, cache) = self.compiler.take_jobs();
         let sockets = self.open_sockets()?;
         let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
         let addresses = addresses?;
@@ -237,6 +267,9 @@ impl Gateway {
             };
             let thread = std::thread::Builder::new().name(name).stack_size(self.stack_size());
             workers.push(thread.spawn(run)?);
+        }
+        if let Some(reached) = self.reached.take().filter(|_| !jobs.is_empty()) {
+            tier::compile_all(jobs, cache, reached, stopped)?;
         }
         let profile = profile.map(Profiling::start).transpose()?;
         let mut running = Running { addresses, admin: None, stop, workers, admin_task: None, profile };

@@ -171,6 +171,7 @@ fn vm(vm: &VmConfig) -> Value {
         "preopens": preopens,
         "environment_variables": { "key_values": Map::from_iter(variables) },
         "capability_restriction_config": vm.restriction.as_ref().map(restriction),
+        "tier": if vm.fast_start { "fast-start" } else { "compiled" },
         "isolation": vm.isolation.name(),
         "sharing": vm.sharing.map(sharing),
         "effective_context": if vm.any_effective_context { "vm" } else { "plugin" },

@@ -35,6 +35,8 @@ pub struct VmConfig {
     pub preopens: Vec<Preopen>,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it serves on the interpreter until it is compiled.
+    pub fast_start: bool,
     /// How long it lasts.
     pub isolation: Isolation,
     /// What becomes of plugins that would share it and differ, if it says so.
@@ -81,6 +83,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let limits = mapping.or("limits", Limits::default(), limits::read);
     let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
     let isolation = mapping.or("isolation", Isolation::Worker, |isolation| isolation.one_of(ISOLATION));
+    let fast_start = mapping.or("tier", false, |tier| tier.one_of(TIER));
     let own_sharing = mapping.optional("sharing", sharing);
     let restriction = mapping.optional("capability_restriction_config", capabilities::read);
     for (key, why) in IGNORED {
@@ -97,6 +100,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         environment: environment?,
         preopens: preopens?,
         limits: limits?,
+        fast_start: fast_start?,
         isolation: isolation?,
         sharing: own_sharing?,
         restriction: restriction?.flatten(),
@@ -118,6 +122,7 @@ const KEYS: &[&str] = &[
     "preopens",
     "limits",
     "effective_context",
+    "tier",
     "isolation",
     "sharing",
     "capability_restriction_config",
@@ -127,6 +132,9 @@ const KEYS: &[&str] = &[
 
 /// Whose contexts `proxy_set_effective_context` may choose.
 const EFFECTIVE_CONTEXT: &[(&str, bool)] = &[("plugin", false), ("vm", true)];
+
+/// Whether a plugin serves before it is compiled.
+const TIER: &[(&str, bool)] = &[("compiled", false), ("fast-start", true)];
 
 /// What has a VM of its own: a worker, or each stream.
 const ISOLATION: &[(&str, Isolation)] =

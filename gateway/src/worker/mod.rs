@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) shutdown_timeout: Duration,
     /// What plugins share across workers.
     pub(crate) shared: Shared,
+    /// How many plugins have been compiled while they served.
+    pub(crate) reached: watch::Receiver<usize>,
 }
 
 /// Where the connections of a listener come from.
@@ -138,6 +140,7 @@ pub(crate) fn run(
 async fn serve(context: Rc<Context>, plan: &Plan, doors: Vec<Door>, stop: watch::Receiver<bool>) {
     let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
     let queues = tokio::task::spawn_local(pump::queues(Rc::clone(&context)));
+    let tiers = tokio::task::spawn_local(pump::tiers(Rc::clone(&context), plan.reached.clone()));
     context.pump();
     let listeners: Vec<_> = doors
         .into_iter()
@@ -155,6 +158,7 @@ async fn serve(context: Rc<Context>, plan: &Plan, doors: Vec<Door>, stop: watch:
     context.end_plugins().await;
     ticking.abort();
     queues.abort();
+    tiers.abort();
 }
 
 impl Context {

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis::{LoadError, Module, PluginSpec, Snapshot};
+use portcullis::{LoadError, Module, PluginSpec, Snapshot, Tier};
 use rustls::ServerConfig;
 
 use crate::config::Listener;
@@ -48,6 +48,8 @@ impl PlannedListener {
                 }
             };
             spec.module = module;
+            // What it would move to has nothing around it.
+            spec.tier = spec.tier.as_ref().map(|tier| Arc::new(Tier::new(tier.engine())));
             if let Some(snapshot) = &spec.snapshot {
                 let key = Arc::as_ptr(snapshot);
                 let wrapped = match snapshots.get(&key) {

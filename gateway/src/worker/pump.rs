@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use portcullis::Effect;
+use tokio::sync::watch;
 
 use crate::worker::{Context, callout, dns, grpc};
 
@@ -74,6 +75,21 @@ pub(super) async fn tick(context: Rc<Context>) {
             () = context.ticks_changed.notified() => continue,
         }
         context.pump();
+    }
+}
+
+/// Moves plugins to the VMs of what has been compiled, until all is.
+pub(super) async fn tiers(context: Rc<Context>, mut reached: watch::Receiver<usize>) {
+    loop {
+        reached.borrow_and_update();
+        let moved = context.worker.borrow_mut().move_on();
+        context.pump();
+        if moved > 0 {
+            tracing::debug!(vms = moved, "moved to compiled code");
+        }
+        if reached.changed().await.is_err() {
+            break;
+        }
     }
 }
 

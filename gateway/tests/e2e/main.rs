@@ -35,5 +35,6 @@ mod rights;
 mod routing;
 mod shared;
 mod tcp;
+mod tier;
 mod timeouts;
 mod trailers;

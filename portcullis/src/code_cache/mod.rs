@@ -113,6 +113,13 @@ impl CodeCache {
         Ok(LoadedCode { module, source, rejected })
     }
 
+    /// Whether compiled code of a module is there, in the plugin's own file or in the folder. It has not been looked at.
+    pub fn has(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> bool {
+        let (wasm, sections) = section::split(plugin);
+        let subject = subject(&wasm, engine);
+        sections.iter().any(|sealed| self.key.open(&subject, sealed).is_some()) || self.file(&subject).exists()
+    }
+
     /// The plugin with its compiled code for this engine in it, sealed with the folder's key. It is
     /// still the same plugin for every host; code for other engines that is in it stays.
     ///

@@ -1,0 +1,106 @@
+//! `tier: fast-start`: plugins serve on the interpreter at once, and are compiled meanwhile.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use portcullis::core::AnyEngine;
+use portcullis::{CodeCache, LoadError, Snapshot, Tier};
+use tokio::sync::watch;
+
+use crate::plugins::load;
+
+/// How the thread that compiles gives way to the workers (`nice`).
+const NICE: i32 = 10;
+
+/// A module to be compiled while its plugin serves.
+pub(crate) struct Job {
+    /// The first plugin that waits for it.
+    pub(crate) plugin: String,
+    /// What the module is called.
+    pub(crate) what: String,
+    pub(crate) engine: Arc<dyn AnyEngine>,
+    pub(crate) code: Bytes,
+    /// Who waits for it.
+    pub(crate) waits: Waits,
+}
+
+/// Who waits for a module.
+pub(crate) enum Waits {
+    /// VMs that last; their code is kept.
+    Tier(Arc<Tier>),
+    /// VMs for streams.
+    Snapshot(Arc<Snapshot>),
+}
+
+/// Compiles, one module after the other, on one thread, which nobody waits for: when the process ends, so does it.
+/// Workers hear of each module by `reached`.
+pub(crate) fn compile_all(
+    jobs: Vec<Job>,
+    cache: Option<Arc<CodeCache>>,
+    reached: watch::Sender<usize>,
+    stopped: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    for job in &jobs {
+        tracing::info!(
+            plugin = job.plugin,
+            module = job.what,
+            engine = job.engine.name(),
+            "serving on wasmi while it is compiled"
+        );
+    }
+    let compile = move || {
+        // Engines compile on as many threads as the pool has that they are called in.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+        give_way();
+        for job in jobs.iter().take_while(|_| !*stopped.borrow()) {
+            let begin = Instant::now();
+            let run = || job.run(cache.as_deref());
+            let result = match &pool {
+                Ok(pool) => pool.install(run),
+                Err(_) => run(),
+            };
+            job.tell(&result, begin.elapsed());
+            reached.send_modify(|count| *count += 1);
+        }
+    };
+    std::thread::Builder::new().name("compiler".to_owned()).spawn(compile).map(drop)
+}
+
+impl Job {
+    /// Compiles the module; who waits for it has it then.
+    ///
+    /// # Errors
+    /// The engine cannot compile it.
+    pub(crate) fn run(&self, cache: Option<&CodeCache>) -> Result<(), LoadError> {
+        match &self.waits {
+            Waits::Tier(tier) => tier.reach(load(cache, &*self.engine, self.code.clone(), &self.what)?),
+            // What is drawn at random while a plugin starts is in it, so it is not kept.
+            Waits::Snapshot(snapshot) => snapshot.reach(load(None, &*self.engine, self.code.clone(), &self.what)?),
+        }
+        Ok(())
+    }
+
+    fn tell(&self, result: &Result<(), LoadError>, elapsed: Duration) {
+        let (plugin, module, engine) = (&self.plugin, &self.what, self.engine.name());
+        match result {
+            Ok(()) => tracing::info!(plugin, module, engine, ?elapsed, "compiled; new streams move there"),
+            Err(error) => tracing::error!(plugin, module, engine, "cannot be compiled, and stays on wasmi: {error}"),
+        }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("what", &self.what).field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// Lets this thread run when no worker wants to. On Linux a thread has a priority of its own.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the thread that compiles has the priority of the others");
+    }
+}

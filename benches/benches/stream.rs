@@ -4,38 +4,35 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion};
-use portcullis::core::{
-    AnyEngine, Body, Bytecode, Direction, EngineSettings, ForeignFunctions, Headers, LogLevel, Plugin, Shared,
-    StreamInfo, lock,
-};
+use criterion::{BatchSize, Criterion, Throughput};
+use portcullis::core::{AnyEngine, Bytecode, EngineSettings, ForeignFunctions, Headers, LogLevel, Plugin, Shared};
 use portcullis::snapshot::snapshot;
-use portcullis::{Chain, Isolation, Module, PluginSpec, StreamEffect, Worker};
+use portcullis::{Isolation, Module, PluginSpec, Worker};
+use portcullis_benches::traffic::{REQUEST, RESPONSE, stream};
 use portcullis_benches::{EMPTY, Failure, engines, header_tour, host, start};
 
-const REQUEST: [(&str, &str); 7] = [
-    (":method", "GET"),
-    (":scheme", "http"),
-    (":authority", "example.com"),
-    (":path", "/index.html?q=1"),
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"),
-    ("accept", "text/html,application/xhtml+xml"),
-    ("x-request-id", "5f2c1f0e-8f1b-4f0e-9d57-0a8f3f4f7a11"),
-];
+/// Reads each body whole, or writes it anew; memory for 1 MiB of it.
+const BODIES: &str = r#"(module
+    (import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_set_buffer_bytes" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 20)
+    (func (export "proxy_abi_version_0_2_1"))
+    (func (export "malloc") (param i32) (result i32) (i32.const 65536))
+    (func (export "proxy_on_response_body") (param i32) (param $len i32) (param i32) (result i32)
+        (if (call $get (i32.const 1) (i32.const 0) (local.get $len) (i32.const 0) (i32.const 4)) (then unreachable))
+        WRITE
+        (i32.const 0)))"#;
 
-const RESPONSE: [(&str, &str); 5] = [
-    (":status", "200"),
-    ("server", "example"),
-    ("content-type", "text/plain"),
-    ("content-length", "13"),
-    ("date", "Mon, 01 Jan 2024 00:00:00 GMT"),
-];
+const WRITE: &str =
+    "(if (call $set (i32.const 1) (i32.const 0) (local.get $len) (i32.load (i32.const 0)) (local.get $len))
+    (then unreachable))";
 
 fn main() -> Result<(), Failure> {
     let mut criterion = Criterion::default().configure_from_args();
     for engine in engines()? {
         let guests = [("header_tour", header_tour()?), ("empty_guest", wat::parse_str(EMPTY)?.into())];
         streams(&mut criterion, &*engine, &guests)?;
+        bodies(&mut criterion, &*engine)?;
         vms(&mut criterion, &*engine, &guests)?;
     }
     criterion.final_summary();
@@ -49,13 +46,14 @@ fn streams(criterion: &mut Criterion, engine: &dyn AnyEngine, guests: &[(&str, B
     let mut measure = |name: &str, specs: &[PluginSpec]| -> Result<(), Failure> {
         let mut worker = Worker::new(|| host(LogLevel::Critical));
         let chain = worker.load(specs).map_err(|(_, error)| error)?;
-        if !stream(&mut worker, &chain, request.clone(), response.clone()) {
+        let body = Bytes::from_static(b"Hello, World!");
+        if !stream(&mut worker, &chain, request.clone(), response.clone(), body.clone()) {
             return Err(format!("{name}: the response does not come out").into());
         }
         group.bench_function(name, |bench| {
             bench.iter_batched(
                 || (request.clone(), response.clone()),
-                |(request, response)| black_box(stream(&mut worker, &chain, request, response)),
+                |(request, response)| black_box(stream(&mut worker, &chain, request, response, body.clone())),
                 BatchSize::SmallInput,
             );
         });
@@ -72,37 +70,42 @@ fn streams(criterion: &mut Criterion, engine: &dyn AnyEngine, guests: &[(&str, B
     Ok(())
 }
 
+/// Streams whose response has a body of some size, through a plugin that reads it, and one that writes it anew.
+fn bodies(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Failure> {
+    let mut group = criterion.benchmark_group(format!("bodies/{}", engine.name()));
+    let (request, response): (Headers, Headers) = (REQUEST.into_iter().collect(), RESPONSE.into_iter().collect());
+    for (what, write) in [("read", ""), ("rewrite", WRITE)] {
+        let module = Module::load(engine, wat::parse_str(BODIES.replace("WRITE", write))?.into())?;
+        let mut worker = Worker::new(|| host(LogLevel::Critical));
+        let spec = PluginSpec::new(Plugin::new(what), Arc::new(module));
+        let chain = worker.load(&[spec]).map_err(|(_, error)| error)?;
+        for (size, bytes) in [("1KiB", 1 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)] {
+            let body = Bytes::from(vec![b'x'; bytes]);
+            if !stream(&mut worker, &chain, request.clone(), response.clone(), body.clone()) {
+                return Err(format!("{what} {size}: the body does not come out").into());
+            }
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group.bench_function(format!("{what}/{size}"), |bench| {
+                bench.iter_batched(
+                    || (request.clone(), response.clone()),
+                    |(request, response)| black_box(stream(&mut worker, &chain, request, response, body.clone())),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+    }
+    group.finish();
+    Ok(())
+}
+
 /// The same plugin with a VM for each stream.
 fn by_stream(engine: &'static str, spec: PluginSpec) -> Result<PluginSpec, Failure> {
     let info = portcullis::engine(engine)?.engine;
     let engine = info.start(&EngineSettings { places: Some(1000), ..EngineSettings::default() })?;
     let spec = PluginSpec { isolation: Isolation::Stream, ..spec };
-    let host = host(LogLevel::Critical);
+    let host = || host(LogLevel::Critical);
     let snapshot = snapshot(&*engine, &spec, Shared::default(), ForeignFunctions::default(), host)?;
     Ok(PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec })
-}
-
-/// Passes one stream through; says whether its response came out whole.
-fn stream(worker: &mut Worker, chain: &Chain, request: Headers, response: Headers) -> bool {
-    let info = StreamInfo::default().into_shared();
-    let stream = worker.open(chain, info.clone(), 1 << 20);
-    worker.headers(stream, Direction::Request, request, true);
-    let (mut response, mut complete) = (Some(response), false);
-    while let Some(effect) = worker.stream_effect(stream) {
-        match effect {
-            StreamEffect::RequestHeaders { .. } => {
-                black_box(lock(&info).request_headers.as_ref().map(Headers::len));
-                let body = Body::from(Bytes::from_static(b"Hello, World!"));
-                worker.headers(stream, Direction::Response, response.take().unwrap_or_default(), false);
-                worker.body(stream, Direction::Response, body, true);
-            }
-            StreamEffect::ResponseBody { end, .. } => complete = end,
-            _ => {}
-        }
-    }
-    worker.finish(stream);
-    while worker.effect().is_some() {}
-    complete
 }
 
 /// From a compiled module to a VM with one plugin, and back to nothing.

@@ -124,26 +124,30 @@ impl Worker {
             self.orphans.extend(sandbox.contexts.values());
             self.tcp_orphans.extend(sandbox.connections.values());
         }
+        // An old VM whose streams are over was there for its roots alone.
+        if self.sandboxes.root_left(vm).is_some() {
+            self.left.push(vm);
+        }
     }
 
     /// Frees a VM that nothing new comes to, if its streams are over, it waits for no answer, and its roots have ended,
-    /// which are asked to now. A gRPC call or stream may last for ever, so it ends with the streams.
+    /// which are asked to now. A gRPC stream may last for ever, so it ends with the streams.
     pub(crate) fn let_go(&mut self, vm: usize) {
-        while self.sandboxes.is_over(vm) {
+        while self.sandboxes.is_over(vm) && !self.sandboxes.may_wait(vm) {
             let failed = self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.vm.failure().is_some());
             match self.sandboxes.root_left(vm).filter(|_| !failed) {
                 Some((_, true)) => return,
                 Some((plugin, false)) => {
                     self.end_root(plugin);
                     self.run(None);
-                    continue;
                 }
-                None => {}
+                None => {
+                    if self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.waits > 0 || !sandbox.grpc.is_empty()) {
+                        self.give_up(vm);
+                    }
+                    self.sandboxes.free(vm);
+                }
             }
-            if self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.waits > 0 || !sandbox.grpc.is_empty()) {
-                self.give_up(vm);
-            }
-            self.sandboxes.free(vm);
         }
     }
 

@@ -58,9 +58,12 @@ pub enum Isolation {
     /// As long as their worker. Plugins of one sandbox share a VM, and all their streams do.
     #[default]
     Worker,
-    /// One stream: each stream gets a VM in the state after configure, and loses it when it is over and its HTTP callouts
-    /// are. What a plugin breaks or leaks is gone then. It has no ticks, is not told of queues' items, and its root is
-    /// never told that it ends.
+    /// One stream: each stream gets a VM in the state after configure, and loses it when it is over and its HTTP and gRPC
+    /// calls and lookups are; gRPC streams end with it. What a plugin breaks or leaks is gone then. It has no ticks, is not
+    /// told of queues' items, and its root is never told that it ends. [`FailurePolicy::Reload`](portcullis_core::FailurePolicy)
+    /// is as `Closed`. Limits of memory, tables and files are for each VM, of which a plugin has at most 2048 in a worker;
+    /// of callouts, lookups and metrics for all of them together. At most 256 VMs of a plugin wait for callouts without a
+    /// stream.
     Stream,
 }
 
@@ -259,6 +262,14 @@ impl Snapshot {
     /// Those of `wrap`.
     pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
         Ok(Self::new(wrap(&self.module)?, self.template.clone()))
+    }
+
+    /// Makes a VM in this state once, to see that it can be made.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn try_out(&self, host: Box<dyn Host>) -> Result<(), StartError> {
+        self.resume(host).map(drop)
     }
 
     /// Makes a VM in this state.

@@ -11,9 +11,9 @@ impl Worker {
         let Some((vm, call)) = self.grpc.get(&id).copied() else { return };
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let result = sandbox.vm.on_grpc(call, event);
-        if !sandbox.vm.has_grpc(call) {
-            sandbox.grpc.remove(&call);
+        if !sandbox.vm.has_grpc(call) && sandbox.grpc.remove(&call).is_some() {
             self.grpc.remove(&id);
+            self.grpc_ended(vm, call);
         }
         self.after_call(vm, result.is_err());
         self.run(None);
@@ -25,6 +25,9 @@ impl Worker {
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         sandbox.grpc.insert(call, id);
         self.grpc.insert(id, (vm, call));
+        if call.is_call() {
+            self.waits(vm, 1);
+        }
         self.effects.push_back(Effect::GrpcStart { id, request });
     }
 
@@ -39,7 +42,15 @@ impl Worker {
         let id = self.sandboxes.vms.get_mut(vm).and_then(|sandbox| sandbox.grpc.remove(&call));
         if let Some(id) = id {
             self.grpc.remove(&id);
+            self.grpc_ended(vm, call);
             self.effects.push_back(Effect::CancelCallout { id });
+        }
+    }
+
+    /// A call has an end of its own, which a VM waits for; a stream may have none.
+    fn grpc_ended(&mut self, vm: usize, call: GrpcId) {
+        if call.is_call() {
+            self.waits(vm, -1);
         }
     }
 }

@@ -27,6 +27,7 @@ mod stage;
 mod stream;
 mod tcp;
 mod tier;
+mod vms;
 mod worker;
 
 pub use chain::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Snapshot};

@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chain::{PluginSpec, Snapshot};
+use crate::effect::{CalloutId, StreamId};
+use crate::tcp::ConnectionId;
+use crate::vms::Vms;
 use portcullis_core::{
     ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, LogRecord, Plugin, SandboxKey,
     Shared, StartError, Vm, Wake,
 };
-use slab::Slab;
-
-use crate::chain::{PluginSpec, Snapshot};
-use crate::effect::{CalloutId, StreamId};
-use crate::tcp::ConnectionId;
 
 /// All VMs of a worker, one for each sandbox, and all plugins.
 pub(crate) struct Sandboxes {
@@ -20,10 +19,8 @@ pub(crate) struct Sandboxes {
     pub(crate) shared: Shared,
     pub(crate) wake: Option<Wake>,
     pub(crate) foreign: ForeignFunctions,
-    pub(crate) vms: Slab<Sandbox>,
+    pub(crate) vms: Vms,
     pub(crate) plugins: Vec<Loaded>,
-    /// How many VMs wait for callouts and have no stream any more.
-    lingering: usize,
 }
 
 /// One VM.
@@ -37,14 +34,18 @@ pub(crate) struct Sandbox {
     pub(crate) connections: ContextMap<(ConnectionId, usize)>,
     /// Its gRPC callouts.
     pub(crate) grpc: HashMap<GrpcId, CalloutId>,
-    /// HTTP callouts and lookups that have not ended.
+    /// Callouts that end and have not: HTTP and gRPC calls, and lookups.
     pub(crate) waits: usize,
+    /// The plugin whose VM it is for one stream.
+    of: Option<usize>,
     /// Its streams are over, and it waits for these.
     lingers: bool,
     /// Nothing new comes to it: a newer VM has taken its place, or it is of one stream. It goes with its last stream.
     replaced: bool,
     /// It runs the code that it is meant for, or cannot.
     settled: bool,
+    /// Its plugins do not start on what they have been compiled to.
+    stays: bool,
     /// When it failed, or last failed to start again.
     failed_at: Option<Duration>,
     /// When it was started.
@@ -77,12 +78,22 @@ struct ByStream {
     key: SandboxKey,
     spec: Arc<PluginSpec>,
     snapshot: Arc<Snapshot>,
+    /// How many VMs there are.
+    live: usize,
+    /// How many of them wait for callouts and have no stream any more.
+    lingering: usize,
+    /// What is told of it in the host's own name, at most once a second, and how often it was not.
+    told: Option<(Duration, u64)>,
 }
 
-/// The VM of a plugin that has one for each stream, before there is a stream.
+/// The VM of a plugin that has one for each stream, before there is a stream; and of what has gone with its VM.
 pub(crate) const NOWHERE: usize = usize::MAX;
 
-/// How many VMs of streams that are over may wait for their callouts. When there are more, callouts are given up.
+/// How many VMs a plugin may have at once, for as many streams of a worker.
+const MOST: usize = 2048;
+
+/// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
+/// given up.
 const LINGERING: usize = 256;
 
 impl Sandboxes {
@@ -92,9 +103,8 @@ impl Sandboxes {
             shared: Shared::default(),
             wake: None,
             foreign: ForeignFunctions::default(),
-            vms: Slab::new(),
+            vms: Vms::default(),
             plugins: Vec::new(),
-            lingering: 0,
         }
     }
 
@@ -118,7 +128,7 @@ impl Sandboxes {
         let vm = match existing {
             Some(vm) => vm,
             None => {
-                let (vm, settled) = self.start(spec)?;
+                let (vm, settled) = self.start(spec, false)?;
                 self.vms.insert(Sandbox { settled, ..Sandbox::new(key, Arc::new(spec.clone()), vm) })
             }
         };
@@ -163,6 +173,9 @@ impl Sandboxes {
                 key: spec.sandbox(),
                 spec: Arc::new(spec.clone()),
                 snapshot: Arc::clone(snapshot),
+                live: 0,
+                lingering: 0,
+                told: None,
             }),
         });
         self.plugins.len() - 1
@@ -171,24 +184,49 @@ impl Sandboxes {
     /// Where the root of a plugin is for a stream whose VM is `vm`: made now, if each stream has one and this one has
     /// none yet.
     pub(crate) fn root_for(&mut self, plugin: usize, vm: usize) -> Option<(usize, ContextId)> {
-        let loaded = self.plugins.get(plugin)?;
-        let Some(ByStream { key, spec, snapshot }) = &loaded.by_stream else {
+        let loaded = self.plugins.get_mut(plugin)?;
+        let Some(by) = &mut loaded.by_stream else {
             // A newer VM may have taken the place of the one that was there when the stream began.
             return Some((loaded.vm, loaded.root));
         };
-        if vm != NOWHERE {
-            return Some((vm, loaded.root));
-        }
-        let made = snapshot.resume((self.host)());
-        let made = made.map_err(|error| {
-            let message = format!("no VM can be made for a stream: {error}");
-            let (level, plugin) = (LogLevel::Error, Some(&*loaded.plugin));
-            let (message, context) = (message.as_bytes(), loaded.root);
-            (self.host)().log(&LogRecord { level, message, plugin, context, from_host: true });
-        });
-        let sandbox = Sandbox::new(*key, Arc::clone(spec), made.ok()?);
         let root = loaded.root;
-        Some((self.vms.insert(Sandbox { replaced: true, ..sandbox }), root))
+        if vm != NOWHERE {
+            return Some((vm, root));
+        }
+        let made = match by.live < MOST {
+            true => by.snapshot.resume((self.host)()).map_err(|error| error.to_string()),
+            false => Err(format!("there are {MOST} of them, as many as there may be in a worker")),
+        };
+        match made {
+            Ok(made) => {
+                by.live += 1;
+                let sandbox = Sandbox::new(by.key, Arc::clone(&by.spec), made);
+                Some((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), ..sandbox }), root))
+            }
+            Err(error) => {
+                self.tell(plugin, &format!("no VM can be made for a stream: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Tells the operator something about a plugin that may happen in every stream; at most once a second.
+    fn tell(&mut self, plugin: usize, message: &str) {
+        let mut host = (self.host)();
+        let now = Duration::from_nanos(host.monotonic_clock());
+        let Some(loaded) = self.plugins.get_mut(plugin) else { return };
+        let Some(by) = &mut loaded.by_stream else { return };
+        let more = match &mut by.told {
+            Some((at, more)) if now.saturating_sub(*at) < Duration::from_secs(1) => {
+                *more += 1;
+                return;
+            }
+            told => told.replace((now, 0)).map_or(0, |(_, more)| more),
+        };
+        let more = if more > 0 { format!(" ({more} such lines before it were left out)") } else { String::new() };
+        let (message, level) = (format!("{message}{more}"), LogLevel::Error);
+        let (message, plugin, context) = (message.as_bytes(), Some(&*loaded.plugin), loaded.root);
+        host.log(&LogRecord { level, message, plugin, context, from_host: true });
     }
 
     /// Starts the VM of a plugin again if it has failed, its policy says so, and it has rested; says
@@ -215,7 +253,10 @@ impl Sandboxes {
             let waits = !sandbox.settled && !sandbox.replaced && sandbox.vm.failure().is_none();
             waits && sandbox.spec.tier.as_ref().is_some_and(|tier| tier.compiled().is_some())
         };
-        self.vms.iter().filter(|(_, sandbox)| reached(sandbox)).map(|(vm, _)| vm).collect()
+        // While the worker is shut down nothing begins that it would not ask to end.
+        let ends = |vm: usize| self.plugins.iter().any(|loaded| loaded.vm == vm && loaded.asked);
+        let vms = self.vms.iter().filter(|(vm, sandbox)| reached(sandbox) && !ends(*vm));
+        vms.map(|(vm, _)| vm).collect()
     }
 
     /// Starts a VM of the compiled module in the place of one; says which. It is tried once. The old roots go on, for the
@@ -230,6 +271,7 @@ impl Sandboxes {
             }
             Err(error) => {
                 let sandbox = self.vms.get_mut(old)?;
+                sandbox.stays = true;
                 let engine = sandbox.spec.module_now().engine();
                 let message = format!("its VM cannot move to {engine}, and stays: {error}");
                 sandbox.vm.state().note(LogLevel::Error, &message);
@@ -247,14 +289,14 @@ impl Sandboxes {
     /// Starts another VM in the place of one, with all its plugins.
     fn succeed(&mut self, old: usize) -> Result<Option<Successor>, StartError> {
         let Some(sandbox) = self.vms.get(old) else { return Ok(None) };
-        let (key, spec, rest) = (sandbox.key, Arc::clone(&sandbox.spec), sandbox.rest);
-        let (mut vm, settled) = self.start(&spec)?;
+        let (key, spec, rest, stays) = (sandbox.key, Arc::clone(&sandbox.spec), sandbox.rest, sandbox.stays);
+        let (mut vm, settled) = self.start(&spec, stays)?;
         let is_member = |loaded: &&mut Loaded| loaded.vm == old && !loaded.retired;
         let mut roots = Vec::new();
         for member in self.plugins.iter_mut().filter(is_member) {
             roots.push(vm.add_plugin(Arc::clone(&member.plugin))?);
         }
-        let new = self.vms.insert(Sandbox { rest, settled, ..Sandbox::new(key, spec, vm) });
+        let new = self.vms.insert(Sandbox { rest, settled, stays, ..Sandbox::new(key, spec, vm) });
         let mut left = Vec::new();
         for (member, root) in self.plugins.iter_mut().filter(is_member).zip(roots) {
             let next_tick = member.next_tick.take();
@@ -290,31 +332,45 @@ impl Sandboxes {
         true
     }
 
-    /// Whether a VM can be freed: nothing new comes to it, its streams are over, and it waits for nothing, or too many
-    /// do so that have no stream any more.
-    pub(crate) fn is_over(&mut self, vm: usize) -> bool {
-        let Some(sandbox) = self.vms.get_mut(vm) else { return false };
-        if !sandbox.replaced || !sandbox.contexts.is_empty() || !sandbox.connections.is_empty() {
-            return false;
-        }
-        if sandbox.waits == 0 {
-            return true;
-        }
-        if !sandbox.lingers && self.lingering >= LINGERING {
-            let message = format!("more than {LINGERING} streams are over whose callouts are not; these are given up");
-            sandbox.vm.state().note(LogLevel::Warn, &message);
-            return true;
-        }
-        if !std::mem::replace(&mut sandbox.lingers, true) {
-            self.lingering += 1;
-        }
-        false
+    /// Whether nothing new comes to a VM, and its streams are over.
+    pub(crate) fn is_over(&self, vm: usize) -> bool {
+        let over = |sandbox: &Sandbox| sandbox.contexts.is_empty() && sandbox.connections.is_empty();
+        self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && over(sandbox))
     }
 
-    /// Frees a VM.
+    /// Whether a VM whose streams are over may wait for its callouts. Of those that are of one stream not all can.
+    pub(crate) fn may_wait(&mut self, vm: usize) -> bool {
+        let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.waits > 0) else { return false };
+        let Some(plugin) = sandbox.of else { return true };
+        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
+        let Some(by) = by.filter(|by| sandbox.lingers || by.lingering < LINGERING) else {
+            let what = format!(
+                "more than {LINGERING} streams are over whose callouts are not; those of further ones are given up"
+            );
+            self.tell(plugin, &what);
+            return false;
+        };
+        if !std::mem::replace(&mut sandbox.lingers, true) {
+            by.lingering += 1;
+        }
+        true
+    }
+
+    /// How many VMs are there for callouts alone.
+    pub(crate) fn lingering(&self) -> usize {
+        self.plugins.iter().filter_map(|loaded| loaded.by_stream.as_ref()).map(|by| by.lingering).sum()
+    }
+
+    /// Frees a VM. What plugins have left there goes with it.
     pub(crate) fn free(&mut self, vm: usize) {
-        if self.vms.try_remove(vm).is_some_and(|sandbox| sandbox.lingers) {
-            self.lingering -= 1;
+        for left in self.plugins.iter_mut().filter(|loaded| loaded.retired && loaded.vm == vm) {
+            (left.vm, left.ended, left.next_tick) = (NOWHERE, true, None);
+        }
+        let Some(sandbox) = self.vms.remove(vm) else { return };
+        let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin));
+        if let Some(by) = plugin.and_then(|loaded| loaded.by_stream.as_mut()) {
+            by.live -= 1;
+            by.lingering -= usize::from(sandbox.lingers);
         }
     }
 
@@ -329,11 +385,12 @@ impl Sandboxes {
         sandbox.map_or(Duration::ZERO, |sandbox| clock(&mut sandbox.vm))
     }
 
-    /// Starts a VM; says whether it runs the code that it is meant for.
-    fn start(&self, spec: &PluginSpec) -> Result<(Vm, bool), StartError> {
+    /// Starts a VM, of the first module if it `stays` there; says whether nothing better is to be expected.
+    fn start(&self, spec: &PluginSpec, stays: bool) -> Result<(Vm, bool), StartError> {
         let config = spec.vm_config(self.shared.clone(), self.foreign.clone(), self.wake.clone());
-        let settled = spec.tier.as_ref().is_none_or(|tier| tier.compiled().is_some());
-        Ok((Vm::start(spec.module_now().compiled(), config, (self.host)())?, settled))
+        let settled = stays || spec.tier.as_ref().is_none_or(|tier| tier.compiled().is_some());
+        let module = if stays { &spec.module } else { spec.module_now() };
+        Ok((Vm::start(module.compiled(), config, (self.host)())?, settled))
     }
 }
 
@@ -347,9 +404,11 @@ impl Sandbox {
             connections: ContextMap::default(),
             grpc: HashMap::new(),
             waits: 0,
+            of: None,
             lingers: false,
             replaced: false,
             settled: true,
+            stays: false,
             failed_at: None,
             rest: spec.reload.base,
             spec,

@@ -106,10 +106,11 @@ impl Worker {
         self.run(None);
     }
 
-    /// How many plugins have not ended yet.
+    /// How many plugins have not ended yet, and VMs of streams that are over wait for callouts.
     pub fn pending_roots(&self) -> usize {
         let failed = |vm: usize| self.sandboxes.vms.get(vm).is_none_or(|sandbox| sandbox.vm.failure().is_some());
-        self.sandboxes.plugins.iter().filter(|plugin| !plugin.ended && !failed(plugin.vm)).count()
+        let roots = self.sandboxes.plugins.iter().filter(|plugin| !plugin.ended && !failed(plugin.vm));
+        roots.count() + self.sandboxes.lingering()
     }
 
     /// Bytes of linear memory of all VMs.

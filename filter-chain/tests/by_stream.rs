@@ -3,28 +3,19 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use common::{Bench, answering, call_out, continue_both, plugin, recorder, trap, with_policy};
-use portcullis_chain::{Effect, Isolation, Module, PluginSpec, Snapshot, Worker};
-use portcullis_core::testing::{FakeHost, NullEngine, Script};
+use bytes::Bytes;
+use common::{Bench, answering, call_out, continue_both, recorder, trap, with_policy};
+use portcullis_chain::{Effect, PluginSpec, Worker};
+use portcullis_core::testing::{FakeHost, Script};
 use portcullis_core::{
-    AbiVersion, BufferType, CallbackId, Direction, FailurePolicy, ForeignFunctions, Host, MapType, Shared, StreamInfo,
-    Vm, entry,
+    BufferType, CallOutcome, CallbackId, Direction, FailurePolicy, GrpcEvent, Host, MapType, StreamInfo, entry,
 };
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 
 /// A plugin with a VM for each stream.
 fn by_stream(script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
-    let spec = PluginSpec { isolation: Isolation::Stream, ..plugin("a", script.clone()) };
-    let config = spec.vm_config(Shared::default(), ForeignFunctions::default(), None);
-    let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).unwrap();
-    let root = vm.add_plugin(spec.plugin.clone().into()).unwrap();
-    let compiled = NullEngine::new(script).module().unwrap();
-    let module = Module::from_compiled("null", AbiVersion::V0_2_1, compiled);
-    let snapshot = Snapshot::new(module, vm.template(root).unwrap());
-    PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec }
+    common::by_stream("a", script)
 }
 
 /// Logs each callback with the id of its stream's context, and makes a callout when the request comes.
@@ -94,8 +85,9 @@ fn not_all_that_wait_without_a_stream_can_be_kept() {
     assert_eq!(bench.worker.vm_counts(), (256, 0));
     let effects = bench.worker_effects();
     assert_eq!(effects.iter().filter(|effect| *effect == "cancel").count(), 44);
-    let told = bench.host.messages().into_iter().filter(|line| line.contains("these are given up")).count();
-    assert_eq!(told, 44);
+    let told = bench.host.messages().into_iter().filter(|line| line.contains("of further ones are given up")).count();
+    assert_eq!(told, 1, "not once for each");
+    assert!(bench.host.lines().iter().any(|line| line.message.contains("are given up") && line.plugin == "a"));
     // When answers come there is room again.
     bench.answer_callout();
     bench.request(true);
@@ -162,7 +154,7 @@ fn a_tcp_stream_has_a_vm_and_loses_it() {
         let connect = |worker: &mut Worker| worker.connect(&chain, StreamInfo::default().into_shared(), 100);
         let (first, second) = (connect(&mut worker), connect(&mut worker));
         assert_eq!(worker.vm_counts(), (2, 0));
-        worker.data(first, Direction::Request, bytes::Bytes::from_static(b"trap").into(), false);
+        worker.data(first, Direction::Request, Bytes::from_static(b"trap").into(), false);
         assert_eq!(worker.vm_counts(), (1, 1));
         let mut effects = String::new();
         while let Some(effect) = worker.connection_effect(first) {
@@ -188,4 +180,64 @@ fn chains_share_a_plugin_and_not_its_vms() {
     assert_eq!(worker.vm_counts(), (2, 0), "one for each place in the chain");
     worker.finish(stream);
     assert_eq!(worker.vm_counts(), (0, 0));
+}
+
+#[test]
+fn a_grpc_call_of_a_stream_that_is_over_is_made() {
+    let script = || {
+        let script = recorder(&[]).on(CallbackId::on_log, |caller, _| {
+            let (upstream, len) = caller.put(b"auth");
+            assert_eq!(entry::proxy_grpc_call(caller, upstream, len, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16).unwrap(), 0);
+            0
+        });
+        script.on(CallbackId::on_grpc_receive, |caller, _| {
+            caller.log("answer");
+            0
+        })
+    };
+    let mut bench = Bench::new(&[by_stream(script)]);
+    bench.request(true);
+    bench.finish();
+    let Some(Effect::GrpcStart { id, .. }) = bench.worker.effect() else { panic!("no call") };
+    assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((1, 0), 1), "a graceful stop waits for it");
+    bench.worker.grpc_event(id, GrpcEvent::Message(Bytes::from_static(b"m")));
+    assert_eq!((bench.journal(), bench.worker.vm_counts()), (vec!["a: answer".to_owned()], (0, 0)));
+}
+
+/// What a plugin has in flight is limited as that of one VM.
+#[test]
+fn callouts_of_all_streams_count_together() {
+    let mut spec = by_stream(calling);
+    spec.limits.callouts = 2;
+    let spec = common::by_stream_of(&spec, calling);
+    let mut bench = Bench::new(&[spec]);
+    for call in ["4", "4", "-1"] {
+        bench.request(true);
+        assert_eq!(bench.journal(), [format!("a: request of 2 calls {call}")]);
+        bench.open();
+    }
+}
+
+/// A failed VM may go before its stream does; the stream must not find another one in its place.
+#[test]
+fn a_stream_whose_vm_has_gone_is_alone() {
+    let script = || {
+        let script = recorder(&[]).on(CallbackId::on_new_connection, |caller, _| {
+            call_out(caller);
+            0
+        });
+        script.try_on(CallbackId::on_http_call_response, |_, _| Err(trap()))
+    };
+    let host = FakeHost::new().with_upstream("auth");
+    let mut worker = Worker::new(move || Box::new(host.clone()) as Box<dyn Host>);
+    let specs = [with_policy(by_stream(script), FailurePolicy::Open)];
+    let chain = worker.load(&specs).unwrap();
+    let first = worker.connect(&chain, StreamInfo::default().into_shared(), 100);
+    let Some(Effect::Callout { id, .. }) = worker.effect() else { panic!("no callout") };
+    worker.callout_done(id, CallOutcome::Reset(String::new()));
+    assert_eq!(worker.vm_counts(), (0, 0), "it has failed, and the stream goes on without it");
+    let second = worker.connect(&chain, StreamInfo::default().into_shared(), 100);
+    worker.finish_connection(first);
+    assert_eq!(worker.vm_counts(), (1, 0), "the second stream's");
+    worker.finish_connection(second);
 }

@@ -4,11 +4,12 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use common::{Bench, answering, call_out, continue_both, plugin, recorder, set_tick};
-use portcullis_chain::{Module, PluginSpec, Tier};
+use common::{Bench, answering, by_stream, call_out, continue_both, plugin, recorder, set_tick, trap, with_policy};
+use portcullis_chain::{Backoff, Module, PluginSpec, Tier};
 use portcullis_core::testing::{NullEngine, Script};
-use portcullis_core::{AbiVersion, CallbackId, Direction, entry};
+use portcullis_core::{AbiVersion, CallbackId, Direction, FailurePolicy, entry};
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 
@@ -143,4 +144,69 @@ fn a_worker_that_starts_later_starts_there() {
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
     assert_eq!((bench.journal(), bench.worker.move_on()), (vec!["a: fast".to_owned()], 0));
+}
+
+#[test]
+fn what_a_failed_vm_leaves_is_not_taken_for_a_stream_that_has_its_place() {
+    let (spec, tier) = tiered(|| saying("slow").try_on(CallbackId::on_response_headers, |_, _| Err(trap())));
+    // One that needs time for its end would never be let go.
+    let slow_to_end = || recorder(&[]).on(CallbackId::on_done, |_, _| 0);
+    let mut bench = Bench::new(&[by_stream("b", slow_to_end), spec]);
+    bench.request(true);
+    reach(&tier, || saying("fast"));
+    assert_eq!(bench.worker.move_on(), 1);
+    bench.response(true);
+    bench.finish();
+    assert_eq!(bench.worker.vm_counts(), (1, 0), "the old VM has failed, and went with its stream");
+    bench.open();
+    bench.request(true);
+    bench.finish();
+    assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((1, 0), 1));
+}
+
+#[test]
+fn an_old_vm_that_fails_after_its_streams_goes_too() {
+    let slow = || {
+        saying("slow")
+            .on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000))
+            .on(CallbackId::on_done, |_, _| 0)
+            .try_on(CallbackId::on_tick, |_, _| Err(trap()))
+    };
+    let (spec, tier) = tiered(slow);
+    let mut bench = Bench::new(&[spec]);
+    reach(&tier, || saying("fast"));
+    assert_eq!((bench.worker.move_on(), bench.worker.vm_counts()), (1, (2, 0)));
+    bench.tick();
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+}
+
+#[test]
+fn what_stays_is_made_anew_where_it_stays() {
+    let slow = || saying("slow").try_on(CallbackId::on_request_trailers, |_, _| Err(trap()));
+    let (spec, tier) = tiered(slow);
+    let reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    let mut bench = Bench::new(&[PluginSpec { reload, ..with_policy(spec, FailurePolicy::Reload) }]);
+    reach(&tier, || saying("fast").on(CallbackId::on_configure, |_, _| 0));
+    assert_eq!(bench.worker.move_on(), 0);
+    for _ in 0..2 {
+        bench.request(false);
+        bench.request_trailers();
+        assert_eq!(bench.worker.vm_counts(), (0, 1));
+        bench.finish();
+        bench.pass_second();
+        bench.open();
+        assert_eq!(bench.request(true), ["request :method=POST end"]);
+        assert_eq!(bench.worker.vm_counts(), (1, 0));
+        bench.finish();
+        bench.open();
+    }
+}
+
+#[test]
+fn nothing_moves_that_has_been_asked_to_end() {
+    let (spec, tier) = tiered(|| saying("slow").on(CallbackId::on_done, |_, _| 0));
+    let mut bench = Bench::new(&[spec]);
+    bench.worker.shut_down();
+    reach(&tier, || saying("fast"));
+    assert_eq!((bench.worker.move_on(), bench.worker.vm_counts()), (0, (1, 0)));
 }

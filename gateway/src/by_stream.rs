@@ -59,6 +59,7 @@ fn take_one(
     let state = observed.start(&module, spec, shared.clone(), foreign, Box::new(host.clone())).map_err(refused)?;
     let module = compiler.load_for_many(plugin, state.wasm.clone())?.map_err(|error| refused(error.into()))?;
     let snapshot = Arc::new(Snapshot::new(module, state.template));
+    snapshot.try_out(Box::new(host.clone())).map_err(|error| refused(error.into()))?;
     compiler.reach_later(plugin, state.wasm, &snapshot)?;
     Ok(snapshot)
 }

@@ -135,8 +135,15 @@ impl Compiler {
         wasm: Bytes,
     ) -> Result<Result<Module, LoadError>, ConfigError> {
         let (info, settings) = self.at_once(plugin)?;
-        let engine = self.start_for_many(plugin, info, settings)?;
-        Ok(Module::load(&*engine, wasm))
+        let engine = self.start_for_many(plugin, info, settings.clone())?;
+        Ok(match Module::load(&*engine, wasm.clone()) {
+            // Of tables there may be more than there are places for.
+            Err(LoadError::Engine(error)) if engine.settings().places.is_some() => {
+                tracing::warn!(plugin = plugin.name, "{error}; its VMs for streams take longer to make");
+                Module::load(&*self.start(plugin, info, settings)?, wasm)
+            }
+            loaded => loaded,
+        })
     }
 
     /// Has the same module compiled later for the engine that the plugin is meant for, if that is another one.

@@ -1,8 +1,10 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::action::CallId;
 use crate::capability::rate::Place;
 use crate::context::ContextId;
+use crate::in_flight::{Held, InFlight};
 use crate::limits::Limits;
 
 /// HTTP callouts in flight.
@@ -10,14 +12,14 @@ use crate::limits::Limits;
 pub(crate) struct Callouts {
     next: u32,
     live: HashMap<CallId, Callout>,
-    bytes: usize,
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 /// One of them.
 #[derive(Debug)]
 struct Callout {
     root: ContextId,
-    bytes: usize,
+    _held: Held,
     /// Its place among those that the plugin may have in flight.
     place: Option<Place>,
 }
@@ -31,16 +33,13 @@ impl Callouts {
         place: Option<Place>,
         limits: &Limits,
     ) -> Option<CallId> {
-        if self.live.len() >= limits.callouts || self.bytes.saturating_add(bytes) > limits.buffer {
-            return None;
-        }
+        let held = self.in_flight.take((1, limits.callouts), (bytes, limits.buffer))?;
         loop {
             // Ids of HTTP callouts are multiples of 4, as in deployed hosts; 0 is never one.
             self.next = self.next.wrapping_add(4);
             let id = CallId(self.next);
             if self.next != 0 && !self.live.contains_key(&id) {
-                self.live.insert(id, Callout { root, bytes, place });
-                self.bytes += bytes;
+                self.live.insert(id, Callout { root, _held: held, place });
                 return Some(id);
             }
         }
@@ -58,8 +57,6 @@ impl Callouts {
 
     /// Ends a callout; says whose it was.
     pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
-        let callout = self.live.remove(&id)?;
-        self.bytes -= callout.bytes;
-        Some(callout.root)
+        self.live.remove(&id).map(|callout| callout.root)
     }
 }

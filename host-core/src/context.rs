@@ -391,7 +391,7 @@ impl Contexts {
 /// A map by contexts of one VM.
 pub type ContextMap<V> = HashMap<ContextId, V, BuildHasherDefault<IdHasher>>;
 
-/// Ids are ours and consecutive; they need spreading, not protection.
+/// For ids that are ours and consecutive: they need spreading, not protection.
 #[derive(Debug, Default)]
 pub struct IdHasher(u64);
 
@@ -400,6 +400,10 @@ impl Hasher for IdHasher {
         for byte in bytes {
             self.write_u32(u32::from(*byte));
         }
+    }
+
+    fn write_usize(&mut self, id: usize) {
+        self.0 = (self.0 ^ id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 
     fn write_u32(&mut self, id: u32) {

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::context::ContextId;
+use crate::in_flight::{Held, InFlight};
 use crate::limits::Limits;
 
 /// The id of a lookup, unique among those in flight of its VM; never 0.
@@ -25,22 +27,21 @@ const TTL: u32 = 60;
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
     last: u32,
-    live: HashMap<LookupId, ContextId>,
+    live: HashMap<LookupId, (ContextId, Held)>,
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 impl Lookups {
     /// Notes one; `None` when there are too many.
     pub(crate) fn open(&mut self, root: ContextId, limits: &Limits) -> Option<LookupId> {
-        if self.live.len() >= limits.callouts {
-            return None;
-        }
+        let held = self.in_flight.take((1, limits.callouts), (0, 0))?;
         loop {
             self.last = self.last.wrapping_add(1);
             let id = LookupId(self.last);
             if let Entry::Vacant(free) = self.live.entry(id)
                 && id.0 != 0
             {
-                free.insert(root);
+                free.insert((root, held));
                 return Some(id);
             }
         }
@@ -52,7 +53,7 @@ impl Lookups {
 
     /// Ends one; says whose it was.
     pub(crate) fn close(&mut self, id: LookupId) -> Option<ContextId> {
-        self.live.remove(&id)
+        self.live.remove(&id).map(|(root, _)| root)
     }
 }
 

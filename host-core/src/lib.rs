@@ -21,6 +21,7 @@ mod grpc;
 mod headers;
 mod host;
 pub mod hostcall;
+mod in_flight;
 mod limits;
 mod memory;
 mod metric;

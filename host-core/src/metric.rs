@@ -38,6 +38,13 @@ impl MetricTable {
         id(metric_type, index)
     }
 
+    /// All that are defined.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (MetricType, &str)> {
+        let types = [MetricType::Counter, MetricType::Gauge, MetricType::Histogram];
+        let each = types.into_iter().zip(&self.by_type);
+        each.flat_map(|(metric_type, entries)| entries.iter().map(move |entry| (metric_type, entry.name.as_str())))
+    }
+
     /// Whether a plugin can define one more.
     pub(crate) fn has_room(&self, plugin: &Arc<Plugin>) -> bool {
         self.count(plugin) < self.max

@@ -4,17 +4,18 @@
 //! guest's side (memory and globals) in a module that begins with them; who makes that module is the embedder. From both,
 //! [`Vm::resume`] makes a VM for each stream, in which nothing of the plugin runs before the stream does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::abi::{LogLevel, Status};
+use crate::abi::{LogLevel, MetricType, Status};
 use crate::any::AnyModule;
 use crate::capability::DenialLog;
 use crate::context::{Context, ContextId, RootContext};
 use crate::error::StartError;
 use crate::files::FileTable;
 use crate::host::Host;
+use crate::in_flight::InFlight;
 use crate::metric::MetricTable;
 use crate::plugin::Plugin;
 use crate::shared::{Queue, Space};
@@ -35,6 +36,25 @@ pub struct Template {
     /// Held, so that what streams share outlives each of them.
     space: Arc<Space>,
     denials: Arc<DenialLog>,
+    together: Arc<Together>,
+}
+
+/// What VMs that were made from one template have together, so that no limit is one for each stream.
+#[derive(Debug, Default)]
+pub(crate) struct Together {
+    calls: Arc<InFlight>,
+    grpc: Arc<InFlight>,
+    lookups: Arc<InFlight>,
+    metrics: Mutex<HashSet<(u8, String)>>,
+}
+
+impl Together {
+    /// Whether a plugin may define this metric, if it may define so many in all of its VMs.
+    pub(crate) fn defines(&self, metric_type: MetricType, name: &str, most: usize) -> bool {
+        let mut known = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let metric = (metric_type as u8, name.to_owned());
+        known.contains(&metric) || known.len() < most && known.insert(metric)
+    }
 }
 
 /// Something that only a VM can do that lasts.
@@ -51,7 +71,7 @@ pub enum Lasting {
     Grpc,
     /// A lookup of a name from there.
     Lookup,
-    /// A file that was opened there and is open still, or a preopened directory that was closed.
+    /// A file that was opened there and is open still, or a preopened directory that was closed or has lost rights.
     File,
     /// Another plugin in the same VM, or a stream.
     Company,
@@ -66,7 +86,7 @@ impl fmt::Display for Lasting {
             Self::Grpc => "it makes a gRPC callout before there is a stream",
             Self::Lookup => "it looks up a name before there is a stream (envoy_resolve_dns)",
             Self::File => {
-                "it leaves a file open, or a preopened directory closed, before there is a stream (path_open, fd_close)"
+                "it leaves a file open, or a preopened directory closed or with fewer rights, before there is a stream (path_open, fd_close, fd_fdstat_set_rights)"
             }
             Self::Company => "its VM has other contexts than its root",
         })
@@ -94,6 +114,10 @@ impl Vm {
                 return Err(lasting);
             }
         }
+        let together = Together::default();
+        for (metric_type, name) in state.metrics.names() {
+            together.defines(metric_type, name, usize::MAX);
+        }
         Ok(Template {
             config: Arc::clone(&state.config),
             plugin: Arc::clone(&context.plugin),
@@ -104,6 +128,7 @@ impl Vm {
             queues: state.resolved_queues.clone(),
             space: Arc::clone(&state.space),
             denials: Arc::default(),
+            together: Arc::new(together),
         })
     }
 
@@ -149,13 +174,16 @@ impl VmState {
         state.metrics = Arc::clone(&template.metrics);
         state.resolved_queues.clone_from(&template.queues);
         state.denials = Arc::clone(&template.denials);
-        state.of_stream = true;
+        state.calls.in_flight = Arc::clone(&template.together.calls);
+        state.grpc.in_flight = Arc::clone(&template.together.grpc);
+        state.lookups.in_flight = Arc::clone(&template.together.lookups);
+        state.together = Some(Arc::clone(&template.together));
         state
     }
 
     /// Whether the VM can do what only one can that lasts. If not, the operator is told, once.
     pub(crate) fn must_last(&mut self, asked: Lasting) -> Result<(), Status> {
-        if !self.of_stream {
+        if self.together.is_none() {
             return Ok(());
         }
         if self.denials.is_first(asked) {

@@ -483,8 +483,17 @@ impl Vm {
             reason =
                 format!("memory: the plugin asked for more than its limit of {limit} bytes, and gave up ({reason})");
         }
-        self.guest.state().note(LogLevel::Error, &format!("{callback} failed: {reason}"));
         let state = self.guest.state();
+        // Where each stream has a VM, each of them may fail.
+        let now = state.host.monotonic_clock();
+        match if state.together.is_some() { state.denials.failure(now) } else { Some(0) } {
+            None => {}
+            Some(0) => state.note(LogLevel::Error, &format!("{callback} failed: {reason}")),
+            Some(more) => {
+                let line = format!("{callback} failed: {reason} ({more} failures before it were not logged)");
+                state.note(LogLevel::Error, &line);
+            }
+        }
         state.calls.free_places();
         state.grpc.free_places();
         self.failure = Some(reason);

@@ -30,6 +30,7 @@ use crate::plugin::Plugin;
 use crate::profile::Meter;
 use crate::sandbox::SandboxKey;
 use crate::shared::{Inbox, Queue, Shared, Space, Wake};
+use crate::template::Together;
 use crate::trap::Trap;
 use crate::visible::Visible;
 use crate::witness::Witness;
@@ -123,8 +124,8 @@ pub struct VmState {
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
     pub(crate) denials: Arc<DenialLog>,
-    /// It lasts for one stream, and its guest was made in the state after configure.
-    pub(crate) of_stream: bool,
+    /// What it has together with others, if it lasts for one stream, and its guest was made in the state after configure.
+    pub(crate) together: Option<Arc<Together>>,
     frame: Frame,
     /// The plugin that ran last, to be counted no more when it runs next.
     pub(crate) last_plugin: Option<Arc<Plugin>>,
@@ -164,7 +165,7 @@ impl VmState {
             call_data: None,
             reply: Vec::new(),
             denials: Arc::default(),
-            of_stream: false,
+            together: None,
             frame,
             last_plugin: None,
             witness: None,

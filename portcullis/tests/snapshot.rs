@@ -235,7 +235,7 @@ fn host() -> FakeHost {
 }
 
 fn take(engine: &dyn AnyEngine, spec: &PluginSpec, host: &FakeHost) -> Result<portcullis::Snapshot, SnapshotError> {
-    snapshot(engine, spec, Shared::default(), ForeignFunctions::default(), Box::new(host.clone()))
+    snapshot(engine, spec, Shared::default(), ForeignFunctions::default(), || Box::new(host.clone()))
 }
 
 fn spec(engine: &dyn AnyEngine, guest: &str) -> PluginSpec {

@@ -8,11 +8,11 @@ mod text;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis_chain::{Chain, Effect, Module, PluginSpec, StreamId, Worker};
+use portcullis_chain::{Chain, Effect, Isolation, Module, PluginSpec, Snapshot, StreamId, Worker};
 use portcullis_core::testing::{FakeHost, NullEngine, Script};
 use portcullis_core::{
-    AbiVersion, CallOutcome, CallResponse, Direction, FailurePolicy, Headers, Host, Plugin, SharedStreamInfo,
-    StreamInfo,
+    AbiVersion, CallOutcome, CallResponse, Direction, FailurePolicy, ForeignFunctions, Headers, Host, Plugin, Shared,
+    SharedStreamInfo, StreamInfo, Vm,
 };
 
 pub(crate) use exchange::*;
@@ -37,6 +37,27 @@ pub(crate) fn plugin(name: &str, script: impl Fn() -> Script + Send + Sync + 'st
     let mut plugin = Plugin::new(name);
     plugin.vm_id = name.to_owned();
     PluginSpec::new(plugin, Arc::new(Module::from_compiled("null", AbiVersion::V0_2_1, module)))
+}
+
+/// A plugin with a VM for each stream.
+pub(crate) fn by_stream(name: &str, script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
+    let spec = PluginSpec { isolation: Isolation::Stream, ..plugin(name, script.clone()) };
+    by_stream_of(&spec, script)
+}
+
+/// The same of a plugin that is described already.
+pub(crate) fn by_stream_of(spec: &PluginSpec, script: impl Fn() -> Script + Send + Sync + 'static) -> PluginSpec {
+    let name = &spec.plugin.name;
+    let config = spec.vm_config(Shared::default(), ForeignFunctions::default(), None);
+    let template = || {
+        let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).ok()?;
+        let root = vm.add_plugin(spec.plugin.clone().into()).ok()?;
+        vm.template(root).ok()
+    };
+    let template = template().unwrap_or_else(|| panic!("{name} does not start"));
+    let compiled = NullEngine::new(script).module().unwrap_or_else(|error| panic!("{error}"));
+    let module = Module::from_compiled("null", AbiVersion::V0_2_1, compiled);
+    PluginSpec { snapshot: Some(Arc::new(Snapshot::new(module, template))), ..spec.clone() }
 }
 
 /// The same plugin, with another failure policy.

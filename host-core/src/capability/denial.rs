@@ -82,6 +82,8 @@ pub(crate) struct DenialLog {
     count: AtomicU64,
     /// Callbacks of whose denial the host has been told, a bit each.
     callbacks: AtomicU64,
+    /// How often failures are logged of VMs for one stream, and how many were not.
+    failures: (Flow, AtomicU64),
     /// The same for hostcalls that a VM for one stream does not have.
     hostcalls: AtomicU64,
 }
@@ -91,8 +93,9 @@ impl Default for DenialLog {
         /// Lines at once; they fill again in as many seconds.
         const LINES: u64 = 5;
         let none = AtomicU64::default;
-        let flow = Flow::new(LINES, LINES * 1_000_000_000);
-        Self { flow, left_out: none(), count: none(), callbacks: none(), hostcalls: none() }
+        let flow = || Flow::new(LINES, LINES * 1_000_000_000);
+        let failures = (flow(), none());
+        Self { flow: flow(), left_out: none(), count: none(), callbacks: none(), failures, hostcalls: none() }
     }
 }
 
@@ -104,6 +107,16 @@ impl DenialLog {
             return Some(self.left_out.swap(0, Ordering::Relaxed));
         }
         self.left_out.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// A VM for one stream has failed; says how many such lines were left out before this one, if it is to be logged.
+    pub(crate) fn failure(&self, now: u64) -> Option<u64> {
+        let (flow, left_out) = &self.failures;
+        if flow.take(1, now) {
+            return Some(left_out.swap(0, Ordering::Relaxed));
+        }
+        left_out.fetch_add(1, Ordering::Relaxed);
         None
     }
 

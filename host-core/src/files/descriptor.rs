@@ -60,6 +60,11 @@ impl Descriptor {
         }
     }
 
+    /// Whether it has the rights and flags that a preopened directory has at first.
+    pub(crate) fn is_as_given(&self) -> bool {
+        (self.base, self.inheriting, self.flags) == (allowed(Rights::OF_DIRECTORY, self.writable), Rights::ALL, 0)
+    }
+
     /// What the guest calls it, if it is a preopened directory.
     pub(crate) fn preopen(&self) -> Option<&str> {
         self.preopen.as_deref()

@@ -1,13 +1,13 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
 use super::GrpcId;
 use crate::capability::rate::Place;
 use crate::context::ContextId;
+use crate::in_flight::{Held, InFlight};
 use crate::limits::Limits;
 
 /// What a message costs besides its bytes, so that empty ones are not free.
@@ -18,17 +18,15 @@ const MESSAGE_COST: usize = 256;
 pub(crate) struct GrpcCalls {
     last: [u32; 2],
     live: HashMap<GrpcId, Live>,
-    /// Bytes of the heads of those that live.
-    heads: usize,
-    /// What messages cost that somebody still holds.
-    messages: Arc<AtomicUsize>,
+    /// How many there are, and the bytes of their heads, and of messages that somebody still holds.
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 #[derive(Debug)]
 struct Live {
     root: ContextId,
     half_closed: bool,
-    head: usize,
+    _held: Held,
     /// Its place among those that the plugin may have in flight.
     place: Option<Place>,
     /// The guest has given it up, and the embedder has not taken note. It counts until then, or a guest that opens and
@@ -39,7 +37,7 @@ struct Live {
 /// A message that has been charged, and is until nobody holds it.
 struct Charged {
     message: Box<[u8]>,
-    charged: Arc<AtomicUsize>,
+    _held: Held,
 }
 
 /// Whether a stream takes more messages.
@@ -63,16 +61,13 @@ impl GrpcCalls {
         place: Option<Place>,
         limits: &Limits,
     ) -> Option<GrpcId> {
-        if self.live.len() >= limits.callouts || !self.fits(head, limits) {
-            return None;
-        }
-        self.heads += head;
+        let held = self.in_flight.take((1, limits.callouts), (head, limits.buffer))?;
         let last = if stream { &mut self.last[1] } else { &mut self.last[0] };
         loop {
             *last = last.wrapping_add(4);
             let id = GrpcId(last.wrapping_add(if stream { 2 } else { 1 }));
             if let Entry::Vacant(free) = self.live.entry(id) {
-                free.insert(Live { root, half_closed: !stream, head, place, cancelled: false });
+                free.insert(Live { root, half_closed: !stream, _held: held, place, cancelled: false });
                 return Some(id);
             }
         }
@@ -81,16 +76,8 @@ impl GrpcCalls {
     /// Takes a message to be sent, which counts until it has been; `None` if there is no room.
     pub(crate) fn message(&self, message: &[u8], limits: &Limits) -> Option<Bytes> {
         let cost = message.len().saturating_add(MESSAGE_COST);
-        if !self.fits(cost, limits) {
-            return None;
-        }
-        self.messages.fetch_add(cost, Ordering::Relaxed);
-        Some(Bytes::from_owner(Charged { message: message.into(), charged: Arc::clone(&self.messages) }))
-    }
-
-    fn fits(&self, bytes: usize, limits: &Limits) -> bool {
-        let held = self.heads.saturating_add(self.messages.load(Ordering::Relaxed));
-        held.saturating_add(bytes) <= limits.buffer
+        let held = self.in_flight.take((0, usize::MAX), (cost, limits.buffer))?;
+        Some(Bytes::from_owner(Charged { message: message.into(), _held: held }))
     }
 
     /// Gives back the places that they take of what the plugin may have in flight.
@@ -131,7 +118,6 @@ impl GrpcCalls {
     /// Ends one; says whose it was, unless that had given it up.
     pub(crate) fn close(&mut self, id: GrpcId) -> Option<ContextId> {
         let live = self.live.remove(&id)?;
-        self.heads -= live.head;
         (!live.cancelled).then_some(live.root)
     }
 
@@ -156,12 +142,6 @@ impl GrpcCalls {
 impl AsRef<[u8]> for Charged {
     fn as_ref(&self) -> &[u8] {
         &self.message
-    }
-}
-
-impl Drop for Charged {
-    fn drop(&mut self) {
-        self.charged.fetch_sub(self.message.len() + MESSAGE_COST, Ordering::Relaxed);
     }
 }
 
@@ -196,7 +176,7 @@ mod tests {
         calls.cancel(id);
         assert_eq!((calls.root(id), calls.sending(id), calls.cancel_all(ROOT)), (None, None, vec![]));
         assert_eq!(calls.open(ROOT, true, 10, None, &limits), None);
-        assert_eq!((calls.close(id), calls.heads), (None, 0));
+        assert_eq!(calls.close(id), None);
         assert!(calls.open(ROOT, true, 10, None, &limits).is_some());
     }
 

@@ -25,7 +25,9 @@ pub enum SnapshotError {
     )]
     Lasting(Lasting),
     /// The module can change what is not written down.
-    #[error("a VM for each stream is made from memory and globals alone, and the module has {0}, which changes more")]
+    #[error(
+        "a VM for each stream is made from memory and globals alone, and the module has {0}: tables, and which segments are dropped, are not kept"
+    )]
     Module(&'static str),
     /// Too much of the memory is in use.
     #[error(
@@ -71,12 +73,14 @@ pub fn snapshot(
     spec: &PluginSpec,
     shared: Shared,
     foreign: ForeignFunctions,
-    host: Box<dyn Host>,
+    host: impl Fn() -> Box<dyn Host>,
 ) -> Result<Snapshot, SnapshotError> {
     let observed = Observed::new(Bytes::copy_from_slice(spec.module.code()))?;
     let module = Module::load(engine, observed.wasm())?;
-    let State { template, wasm } = observed.start(&module, spec, shared, foreign, host)?;
-    Ok(Snapshot::new(Module::load(engine, wasm)?, template))
+    let State { template, wasm } = observed.start(&module, spec, shared, foreign, host())?;
+    let snapshot = Snapshot::new(Module::load(engine, wasm)?, template);
+    snapshot.try_out(host())?;
+    Ok(snapshot)
 }
 
 impl Observed {
@@ -110,7 +114,8 @@ impl Observed {
         let mut vm = Vm::start(module.compiled(), config, host)?;
         let root = vm.add_plugin(spec.plugin.clone().into())?;
         let template = vm.template(root).map_err(SnapshotError::Lasting)?;
-        let globals: Vec<_> = self.globals.iter().map(|export| vm.global(export).unwrap_or_default()).collect();
+        let globals: Option<Vec<_>> = self.globals.iter().map(|export| vm.global(export)).collect();
+        let globals = globals.ok_or(SnapshotError::Module("a global that the engine does not show"))?;
         let wasm = image::baked(&self.original, vm.memory(), &globals)?;
         Ok(State { template, wasm })
     }

@@ -1,11 +1,16 @@
 //! Modules that show their globals.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{ExportKind, ExportSection, Module, RawSection};
 use wasmparser::{Operator, Parser, Payload, ValType};
 
 use super::{SnapshotError, unreadable};
+
+/// How many mutable globals a module may have. Compilers make a handful.
+const MOST: usize = 10_000;
 
 /// The module with an export of each mutable global, and the names of these exports in the order of the globals.
 pub(super) fn observed(wasm: &[u8]) -> Result<(Bytes, Vec<String>), SnapshotError> {
@@ -22,6 +27,9 @@ pub(super) fn observed(wasm: &[u8]) -> Result<(Bytes, Vec<String>), SnapshotErro
                         if matches!(ty.content_type, ValType::Ref(_)) {
                             return Err(SnapshotError::Module("a mutable global that holds a reference"));
                         }
+                        if mutable.len() >= MOST {
+                            return Err(SnapshotError::Module("more mutable globals than 10,000"));
+                        }
                         mutable.push(index);
                     }
                 }
@@ -35,12 +43,12 @@ pub(super) fn observed(wasm: &[u8]) -> Result<(Bytes, Vec<String>), SnapshotErro
             }
             Payload::ExportSection(section) => {
                 let mut exports = ExportSection::new();
-                let taken: Vec<_> =
+                let taken: HashSet<_> =
                     section.clone().into_iter().filter_map(Result::ok).map(|export| export.name).collect();
                 RoundtripReencoder.parse_export_section(&mut exports, section.clone()).map_err(unreadable)?;
                 for index in &mutable {
                     let mut name = format!("portcullis:global:{index}");
-                    while taken.contains(&&*name) {
+                    while taken.contains(&*name) {
                         name.push('\'');
                     }
                     exports.export(&name, ExportKind::Global, *index);

@@ -29,12 +29,20 @@ pub(in crate::hostcall) fn define_metric(
     guard::argument(call.vm, Family::DefineMetric, ID, Key::Names, "names", name.as_bytes())?;
     let plugin = Arc::clone(call.vm.plugin().ok_or(Status::InternalFailure)?);
     let count = call.vm.rule(Family::DefineMetric).and_then(|rule| rule.count);
+    let most = call.vm.config.limits.metrics;
     let id = match call.vm.metrics.find(metric_type, &plugin, name) {
         Some(id) => id,
         None if count.is_some_and(|most| call.vm.metrics.count(&plugin) >= most) => {
             return Err(call.vm.refuse(ID, "count", None));
         }
         None if !call.vm.metrics.has_room(&plugin) => Err(Status::InternalFailure)?,
+        None if call.vm.together.as_ref().is_some_and(|all| !all.defines(metric_type, name, count.unwrap_or(most))) => {
+            return Err(if count.is_some() {
+                call.vm.refuse(ID, "count", None)
+            } else {
+                Status::InternalFailure.into()
+            });
+        }
         None => {
             let metric = call.vm.host.define_metric(&plugin, metric_type, name).ok_or(Status::InternalFailure)?;
             Arc::make_mut(&mut call.vm.metrics)

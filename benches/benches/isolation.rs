@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use portcullis::core::{
-    Access, AnyEngine, Body, Capabilities, Direction, Headers, HostcallId, LogLevel, Plugin, RuleTexts, Rules,
-    StreamInfo, Vm, lock,
+    Access, AnyEngine, Capabilities, Direction, Headers, HostcallId, LogLevel, Plugin, RuleTexts, Rules, StreamInfo, Vm,
 };
-use portcullis::{Chain, Module, PluginSpec, StreamEffect, Worker};
+use portcullis::{Chain, Module, PluginSpec, Worker};
+use portcullis_benches::traffic::stream;
 use portcullis_benches::{Failure, LOOPS, engines, header_tour, host, load, looping, start};
 
 /// How often what varies is done; the median counts.
@@ -184,18 +184,7 @@ fn per_stream(worker: &mut Worker, chain: &Chain) -> Duration {
     let response: Headers = [(":status", "200"), ("server", "example")].into_iter().collect();
     let begin = Instant::now();
     for _ in 0..STREAMS {
-        let info = StreamInfo::default().into_shared();
-        let stream = worker.open(chain, info.clone(), 1 << 20);
-        worker.headers(stream, Direction::Request, request.clone(), true);
-        while let Some(effect) = worker.stream_effect(stream) {
-            if let StreamEffect::RequestHeaders { .. } = effect {
-                black_box(lock(&info).request_headers.as_ref().map(Headers::len));
-                worker.headers(stream, Direction::Response, response.clone(), false);
-                worker.body(stream, Direction::Response, Body::from(Bytes::from_static(b"Hello")), true);
-            }
-        }
-        worker.finish(stream);
-        while worker.effect().is_some() {}
+        black_box(stream(worker, chain, request.clone(), response.clone(), Bytes::from_static(b"Hello")));
     }
     begin.elapsed() / STREAMS
 }

@@ -4,6 +4,7 @@
 //! gateway against other proxies instead.
 
 pub mod floor;
+pub mod traffic;
 
 use std::error::Error;
 
@@ -52,6 +53,8 @@ pub fn looping(prepare: &str, work: &str, expected: u8) -> String {
             (import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))
             (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
             (import "env" "proxy_get_buffer_bytes" (func $buffer (param i32 i32 i32 i32 i32) (result i32)))
+            (import "env" "proxy_get_shared_data" (func $get_data (param i32 i32 i32 i32 i32) (result i32)))
+            (import "env" "proxy_set_shared_data" (func $set_data (param i32 i32 i32 i32 i32) (result i32)))
             (import "env" "proxy_get_current_time_nanoseconds" (func $time (param i32) (result i32)))
             (memory (export "memory") 1)
             (data (i32.const 1024) "twenty bytes of text:authority")

@@ -2,6 +2,7 @@
 
 mod dns;
 mod grpc;
+mod http;
 mod tcp;
 
 use std::sync::Arc;
@@ -13,17 +14,13 @@ use crate::abi::{LogLevel, MapType};
 use crate::action::{Action, CallId};
 use crate::any::AnyModule;
 use crate::callback::{CallbackId, checked};
-use crate::capability::Family;
-use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext, StreamContext, StreamKind};
+use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext};
 use crate::engine::Guest;
 use crate::error::StartError;
 use crate::files::FileTable;
-use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
 use crate::host::Host;
 use crate::plugin::Plugin;
-use crate::stream_info::SharedStreamInfo;
 use crate::trap::{Trap, WasmTrap};
-use crate::visible::Visible;
 use crate::vm_state::{VmConfig, VmState};
 
 /// One running VM with the plugins that share it. It stays on the thread that made it.
@@ -284,139 +281,6 @@ impl Vm {
     /// Forgets a callout that will have no end, because its VM or root is going.
     pub fn forget_call(&mut self, call: CallId) {
         self.state().calls.close(call);
-    }
-}
-
-/// Streams.
-impl Vm {
-    /// Creates the context of an HTTP stream.
-    ///
-    /// # Errors
-    /// The VM has failed.
-    pub fn create_stream(&mut self, root: ContextId, info: SharedStreamInfo) -> Result<ContextId, VmFailed> {
-        self.create(root, info, StreamKind::Http)
-    }
-
-    fn create(&mut self, root: ContextId, info: SharedStreamInfo, kind: StreamKind) -> Result<ContextId, VmFailed> {
-        if self.failure.is_some() {
-            return Err(VmFailed);
-        }
-        let contexts = &mut self.state().contexts;
-        let plugin = contexts.root(root).map(|root| Arc::clone(&root.plugin));
-        let stream = contexts.insert(Context::Stream(StreamContext::new(root, plugin, info, kind)));
-        let create = |guest: &mut dyn Guest| checked::on_context_create(guest, stream.as_arg(), root.as_arg());
-        match self.call(stream, CallbackId::on_context_create, create) {
-            Ok(_) => Ok(stream),
-            Err(failed) => {
-                self.state().contexts.remove(stream);
-                Err(failed)
-            }
-        }
-    }
-
-    /// What is lent to a stream's plugin, to lend more or to take it back. It outlives a failure.
-    pub fn stream(&mut self, stream: ContextId) -> Option<&mut StreamContext> {
-        self.state().contexts.stream_mut(stream)
-    }
-
-    /// Headers have come; they are lent. If the guest answered or closed the stream meanwhile (an
-    /// action says so), the status has no meaning: the direction stops. The same holds for bodies and
-    /// trailers.
-    ///
-    /// # Errors
-    /// The VM has failed.
-    pub fn on_headers(
-        &mut self,
-        stream: ContextId,
-        direction: Direction,
-        end: bool,
-    ) -> Result<HeadersStatus, VmFailed> {
-        let (count, id, end) = (self.show(stream, direction).0, stream.as_arg(), i32::from(end));
-        let returned = match direction {
-            Direction::Request => self.call(stream, CallbackId::on_request_headers, |guest| {
-                match checked::on_request_headers(guest, id, count, end)? {
-                    None => checked::on_request_headers_0_1_0(guest, id, count),
-                    some => Ok(some),
-                }
-            }),
-            Direction::Response => self.call(stream, CallbackId::on_response_headers, |guest| {
-                match checked::on_response_headers(guest, id, count, end)? {
-                    None => checked::on_response_headers_0_1_0(guest, id, count),
-                    some => Ok(some),
-                }
-            }),
-        }?;
-        let plugin = self.state().contexts.plugin_of(stream).flatten();
-        let allow_stop = plugin.is_some_and(|plugin| plugin.allow_on_headers_stop_iteration);
-        Ok(HeadersStatus::from_guest(returned.unwrap_or(0), allow_stop))
-    }
-
-    /// Body bytes have come; all that the plugin may see are lent.
-    ///
-    /// # Errors
-    /// The VM has failed.
-    pub fn on_body(&mut self, stream: ContextId, direction: Direction, end: bool) -> Result<DataStatus, VmFailed> {
-        let (len, id, end) = (self.show(stream, direction).1, stream.as_arg(), i32::from(end));
-        let returned =
-            match direction {
-                Direction::Request => self
-                    .call(stream, CallbackId::on_request_body, |guest| checked::on_request_body(guest, id, len, end)),
-                Direction::Response => self
-                    .call(stream, CallbackId::on_response_body, |guest| checked::on_response_body(guest, id, len, end)),
-            }?;
-        Ok(DataStatus::from_guest(returned.unwrap_or(0)))
-    }
-
-    /// Trailers have come; they are lent.
-    ///
-    /// # Errors
-    /// The VM has failed.
-    pub fn on_trailers(&mut self, stream: ContextId, direction: Direction) -> Result<TrailersStatus, VmFailed> {
-        let (count, id) = (self.show(stream, direction).2, stream.as_arg());
-        let returned = match direction {
-            Direction::Request => self
-                .call(stream, CallbackId::on_request_trailers, |guest| checked::on_request_trailers(guest, id, count)),
-            Direction::Response => self.call(stream, CallbackId::on_response_trailers, |guest| {
-                checked::on_response_trailers(guest, id, count)
-            }),
-        }?;
-        Ok(TrailersStatus::from_guest(returned.unwrap_or(0)))
-    }
-
-    /// The stream is complete, in whatever way.
-    ///
-    /// # Errors
-    /// The VM has failed.
-    pub fn on_log(&mut self, stream: ContextId) -> Result<(), VmFailed> {
-        for direction in [Direction::Request, Direction::Response] {
-            self.show(stream, direction);
-        }
-        self.call(stream, CallbackId::on_log, |guest| checked::on_log(guest, stream.as_arg())).map(drop)
-    }
-
-    /// The stream is over. What the plugin answers is ignored, as in deployed hosts.
-    ///
-    /// # Errors
-    /// The VM has failed.
-    pub fn on_done(&mut self, stream: ContextId) -> Result<(), VmFailed> {
-        self.call(stream, CallbackId::on_done, |guest| checked::on_done(guest, stream.as_arg())).map(drop)
-    }
-
-    /// Makes what is lent visible; says how much it is: headers, body bytes, trailers.
-    fn show(&mut self, stream: ContextId, direction: Direction) -> (i32, i32, i32) {
-        let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
-        let Some(context) = self.stream(stream) else { return (0, 0, 0) };
-        context.show(direction);
-        let [headers, trailers] = match direction {
-            Direction::Request => [MapType::RequestHeaders, MapType::RequestTrailers],
-            Direction::Response => [MapType::ResponseHeaders, MapType::ResponseTrailers],
-        };
-        let rule = context.plugin.as_ref().and_then(|plugin| plugin.rules.get(Family::ReadHeaders));
-        let count = |map| {
-            let headers = context.slot(map).and_then(|slot| slot.map.as_ref());
-            as_arg(headers.map_or(0, |headers| Visible { headers, map, rule }.len()))
-        };
-        (count(headers), as_arg(context.body_len(direction)), count(trailers))
     }
 }
 

@@ -178,6 +178,7 @@ impl Compiler {
 
     fn module(&mut self, plugin: &config::Plugin) -> Result<(Arc<Module>, Option<Arc<Tier>>), ConfigError> {
         let (info, settings) = self.wanted(plugin)?;
+        self.notice(plugin, info);
         let (now, settings_now) = self.at_once(plugin)?;
         let key = ModuleKey {
             engine: info.name,
@@ -216,14 +217,8 @@ impl Compiler {
     /// The engine on which a plugin serves at once; with `tier: fast-start`, the interpreter.
     fn at_once(&self, plugin: &config::Plugin) -> Result<(&'static EngineInfo, EngineSettings), ConfigError> {
         let (info, settings) = self.wanted(plugin)?;
-        if !plugin.vm.fast_start {
-            return Ok((info, settings));
-        }
-        if self.samples {
-            tracing::warn!(
-                plugin = plugin.name,
-                "--profile: tier: fast-start is not applied; the plugin is compiled first"
-            );
+        // A profile is to be of the engine that the plugin is meant for.
+        if !plugin.vm.fast_start || self.samples {
             return Ok((info, settings));
         }
         let refused =
@@ -291,12 +286,23 @@ impl Compiler {
         let name = runtime.map_or("", |runtime| &runtime.value);
         let help = "leave runtime out for the default engine; `portcullis engines` lists what is built in";
         let choice = portcullis::engine(name).map_err(|error| origin.diagnostic(error.to_string(), help))?;
-        if choice.is_substitute {
-            let message = format!("the runtime {name} is Envoy's alone; {} takes its place", choice.engine.name);
+        Ok(choice.engine)
+    }
+
+    /// Says what is not done as it was asked for; once for each place of a plugin, however often its engine is looked up.
+    fn notice(&self, plugin: &config::Plugin, engine: &EngineInfo) {
+        if let Some(config::Located { value: name, origin }) =
+            plugin.vm.runtime.as_ref().filter(|_| self.engine.is_none())
+            && portcullis::engine(name).is_ok_and(|choice| choice.is_substitute)
+        {
+            let message = format!("the runtime {name} is Envoy's alone; {} takes its place", engine.name);
             let help = "leave runtime out, or name an engine of `portcullis engines`";
             tracing::warn!("{}", origin.diagnostic(message, help));
         }
-        Ok(choice.engine)
+        if plugin.vm.fast_start && self.samples {
+            let message = "--profile: tier: fast-start is not applied; the plugin is compiled first";
+            tracing::warn!(plugin = plugin.name, "{message}");
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Module {
     engine: &'static str,
     code: Bytes,
     abi: AbiVersion,
-    exports: Capabilities,
+    exports: Option<Capabilities>,
     compiled: Box<dyn AnyModule>,
 }
 
@@ -141,13 +141,18 @@ impl Module {
     ) -> Result<Self, LoadError> {
         let bytecode = Bytecode::judge(&code)?;
         let (compiled, abi) = (compile(&bytecode)?, bytecode.abi);
-        let exports = Capabilities::of_callbacks(&bytecode.callbacks);
+        let exports = Some(Capabilities::of_callbacks(&bytecode.callbacks));
         Ok(Self { engine, code, abi, exports, compiled })
     }
 
-    /// A module that an engine made without bytecode, for tests.
-    pub fn from_compiled(engine: &'static str, abi: AbiVersion, compiled: Box<dyn AnyModule>) -> Self {
-        Self { engine, code: Bytes::new(), abi, exports: Capabilities::NONE, compiled }
+    /// A module that an engine made without bytecode, for tests. `exports` are its callbacks, if that is known.
+    pub fn from_compiled(
+        engine: &'static str,
+        abi: AbiVersion,
+        exports: Option<Capabilities>,
+        compiled: Box<dyn AnyModule>,
+    ) -> Self {
+        Self { engine, code: Bytes::new(), abi, exports, compiled }
     }
 
     /// The ABI that it declares.
@@ -155,8 +160,8 @@ impl Module {
         self.abi
     }
 
-    /// The callbacks that it exports.
-    pub fn exports(&self) -> Capabilities {
+    /// The callbacks that it exports, if that is known.
+    pub fn exports(&self) -> Option<Capabilities> {
         self.exports
     }
 

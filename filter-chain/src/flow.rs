@@ -187,8 +187,8 @@ impl Worker {
         {
             return self.without_plugin(stream, direction, index, [item]);
         }
-        let Some(place) = self.place(stream, direction, index) else {
-            // A response passes by plugins that its request never reached.
+        let place = self.place(stream, direction, index).filter(|place| !self.passes_by(*place, &item));
+        let Some(place) = place else {
             return self.work.push_front(Work { stream, direction, position: position + 1, item });
         };
         match item {
@@ -196,6 +196,14 @@ impl Worker {
             Item::Data { body, end } => self.data_at(place, body, end),
             Item::Trailers(trailers) => self.trailers_at(place, trailers),
         }
+    }
+
+    /// Whether an item is nothing to a plugin that holds nothing back: it has no callback for it. (A response passes by
+    /// plugins that its request never reached, too.)
+    fn passes_by(&mut self, place: Place, item: &Item) -> bool {
+        let stage = self.streams.get(place.stream.0).and_then(|state| state.plugins.get(place.index));
+        stage.is_some_and(|plugin| plugin.stage_ref(place.direction).mode == Mode::Open)
+            && self.sandboxes.vms.get_mut(place.vm).is_some_and(|s| s.vm.is_deaf_to(place.direction, item.part()))
     }
 
     fn headers_at(&mut self, place: Place, headers: Headers, end: bool) {

@@ -1,6 +1,6 @@
 //! One plugin's place in one direction of a stream.
 
-use portcullis_core::{Body, Headers};
+use portcullis_core::{Body, Headers, Part};
 
 /// What passes through a stage, in this order: headers, any number of data, maybe trailers. `end`
 /// says that nothing follows.
@@ -9,6 +9,16 @@ pub(crate) enum Item {
     Headers { headers: Headers, end: bool },
     Data { body: Body, end: bool },
     Trailers(Headers),
+}
+
+impl Item {
+    pub(crate) fn part(&self) -> Part {
+        match self {
+            Self::Headers { .. } => Part::Headers,
+            Self::Data { .. } => Part::Body,
+            Self::Trailers(_) => Part::Trailers,
+        }
+    }
 }
 
 /// How far a direction is stopped at a stage.

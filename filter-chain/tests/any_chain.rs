@@ -30,6 +30,8 @@ struct Behaviour {
     /// What its headers, body and trailers callbacks return, again and again.
     results: [Vec<i32>; 3],
     allow_stop: bool,
+    /// The callbacks that it has not, of [`FILTERS`], a bit for each.
+    lacks: u8,
     /// Which of its callbacks continues the stream too, besides the ticks.
     hasty: u32,
     /// Which of its callbacks traps, if so many come.
@@ -54,10 +56,12 @@ fn behaviour(limited: bool) -> impl Strategy<Value = Behaviour> {
         if limited { (vec![0, 2, 4, 5], vec![0, 2]) } else { (vec![0, 1, 2, 3, 4, 9], vec![0, 1, 2]) };
     let list = |values| proptest::collection::vec(proptest::sample::select(values), 1..5);
     let results = (list(headers), list(data), list(vec![0, 1]));
-    (results, any::<bool>(), 0u32..12, proptest::option::weighted(0.2, 0u32..30)).prop_map(
-        |(results, allow_stop, hasty, trap_at)| Behaviour {
+    let lacks = prop_oneof![Just(0), any::<u8>()];
+    (results, any::<bool>(), lacks, 0u32..12, proptest::option::weighted(0.2, 0u32..30)).prop_map(
+        |(results, allow_stop, lacks, hasty, trap_at)| Behaviour {
             results: [results.0, results.1, results.2],
             allow_stop,
+            lacks,
             hasty,
             trap_at,
         },
@@ -83,13 +87,15 @@ fn case() -> impl Strategy<Value = Case> {
 fn script(behaviour: Behaviour, live: &Arc<AtomicI64>) -> Script {
     let streams = Rc::new(RefCell::new(Vec::<i32>::new()));
     let calls = Rc::new(Cell::new(0));
-    let Behaviour { results, hasty, trap_at, .. } = behaviour;
+    let Behaviour { results, lacks, hasty, trap_at, .. } = behaviour;
     let next = move || {
         calls.set(calls.get() + 1);
         if trap_at == Some(calls.get() - 1) { Err(trap()) } else { Ok(calls.get()) }
     };
     let mut script = Script::new().on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000));
-    for (id, results) in FILTERS.into_iter().zip(results.iter().chain(&results)) {
+    let has = |index: usize| lacks >> index & 1 == 0;
+    let filters = FILTERS.into_iter().zip(results.iter().chain(&results)).enumerate();
+    for (id, results) in filters.filter(|(index, _)| has(*index)).map(|(_, filter)| filter) {
         let (next, results) = (next.clone(), results.clone());
         let mut answers = results.into_iter().cycle();
         script = script.try_on(id, move |caller, args| {

@@ -244,3 +244,61 @@ fn a_plugin_may_give_an_empty_last_chunk_a_body() {
     bench.request_body("abc", false);
     assert_eq!(bench.request_body("", true), ["request body tail end"]);
 }
+
+/// A guest that sees requests' headers, answers them so, and has no callback for anything else.
+fn headers_alone(answer: i32) -> Script {
+    Script::new().on(HEADERS, move |caller, args| {
+        log_filter(caller, HEADERS, "", args);
+        answer
+    })
+}
+
+#[test]
+fn what_a_plugin_has_no_callback_for_passes_by_it() {
+    let deaf = plugin("deaf", || headers_alone(0));
+    let mut bench = Bench::new(&[deaf.clone(), plugin("a", || recorder(&[])), deaf]);
+    assert_eq!(bench.request(false), ["request :method=POST"]);
+    assert_eq!(bench.request_body("abc", false), ["request body abc"]);
+    assert_eq!(bench.request_trailers(), ["request trailers t=1"]);
+    assert_eq!(bench.response(false), ["response :status=200"]);
+    assert_eq!(bench.response_body("de", true), ["response body de end"]);
+    assert_eq!(bodies(&bench.journal()), ["abc", "de end"]);
+}
+
+#[test]
+fn a_plugin_that_holds_headers_lets_them_go_with_the_body_that_it_has_no_callback_for() {
+    let mut bench = Bench::new(&[with_headers_stop(plugin("a", || headers_alone(1))), plugin("b", || recorder(&[]))]);
+    assert_eq!(bench.request(false), [""; 0]);
+    assert_eq!(bench.request_body("abc", true), ["request :method=POST", "request body abc end"]);
+}
+
+#[test]
+fn what_waits_for_a_plugin_passes_by_it_when_it_resumes() {
+    let script = || {
+        headers_alone(4).on(CallbackId::on_configure, |caller, _| common::set_tick(caller, 1000)).on(
+            CallbackId::on_tick,
+            |caller, _| {
+                assert_eq!(caller.set_effective(2), 0);
+                caller.continue_stream(StreamType::Request);
+                0
+            },
+        )
+    };
+    let mut bench = Bench::new(&[plugin("a", script)]);
+    assert_eq!(bench.request(false), [""; 0]);
+    assert_eq!(bench.request_body("abc", true), [""; 0]);
+    assert_eq!(bench.tick(), ["request :method=POST", "request body abc end"]);
+}
+
+#[test]
+fn nothing_passes_by_a_plugin_whose_vm_has_failed() {
+    let script = || {
+        headers_alone(0)
+            .on(CallbackId::on_configure, |caller, _| common::set_tick(caller, 1000))
+            .try_on(CallbackId::on_tick, |_, _| Err(common::trap()))
+    };
+    let mut bench = Bench::new(&[plugin("a", script)]);
+    assert_eq!(bench.request(false), ["request :method=POST"]);
+    assert_eq!(bench.tick(), [""; 0]);
+    assert_eq!(bench.request_body("abc", true), ["request done", "response :status=503 end"]);
+}

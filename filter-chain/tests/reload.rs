@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Bench, continue_both, plugin, recorder, set_tick, ticking, trap, with_policy};
+use common::{Bench, changing, continue_both, recorder, set_tick, ticking, trap, with_policy};
 use portcullis_chain::{Backoff, PluginSpec};
 use portcullis_core::testing::Script;
 use portcullis_core::{CallbackId, FailurePolicy};
@@ -22,7 +22,7 @@ fn improving(id: CallbackId, bad: usize) -> PluginSpec {
         let script = ticking(recorder(&[(HEADERS, &[1])]), continue_both);
         if number < bad { script.try_on(id, |_, _| Err(trap())) } else { script }
     };
-    let mut spec = with_policy(plugin("a", script), FailurePolicy::Reload);
+    let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
     spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
     spec
 }
@@ -89,7 +89,7 @@ fn a_vm_that_does_not_start_is_tried_again_a_second_later() {
             .on(CallbackId::on_configure, move |_, _| i32::from(number != 1))
             .try_on(HEADERS, move |_, _| if number == 0 { Err(trap()) } else { Ok(0) })
     };
-    let mut spec = with_policy(plugin("a", script), FailurePolicy::Reload);
+    let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
     spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
@@ -125,7 +125,7 @@ fn what_a_new_vm_asks_for_when_it_starts_is_done() {
             .on(CallbackId::on_configure, |caller, _| set_tick(caller, 500))
             .try_on(HEADERS, |_, _| Err(trap()))
     };
-    let mut bench = Bench::new(&[with_policy(plugin("a", script), FailurePolicy::Reload)]);
+    let mut bench = Bench::new(&[with_policy(changing("a", script), FailurePolicy::Reload)]);
     bench.request(true);
     assert_eq!(bench.worker.next_tick(), None);
     bench.pass_second();
@@ -143,7 +143,7 @@ fn streams_do_not_wait_for_a_vm_that_another_plugin_broke_when_it_started() {
             if count > 1 { Err(trap()) } else { Ok(1) }
         })
     };
-    let first = plugin("a", script);
+    let first = changing("a", script);
     let mut second = first.clone();
     second.plugin.name = "b".to_owned();
     let mut bench = Bench::new(&[first]);
@@ -156,7 +156,7 @@ fn streams_do_not_wait_for_a_vm_that_another_plugin_broke_when_it_started() {
 #[test]
 fn streams_do_not_wait_for_a_vm_that_fails_at_shutdown() {
     let script = || recorder(&[(HEADERS, &[1])]).try_on(CallbackId::on_done, |_, _| Err(trap()));
-    let mut bench = Bench::new(&[plugin("a", script)]);
+    let mut bench = Bench::new(&[changing("a", script)]);
     assert_eq!(bench.request(true), [""; 0]);
     bench.worker.shut_down();
     assert_eq!(bench.effects(), UNAVAILABLE);

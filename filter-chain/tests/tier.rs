@@ -22,7 +22,7 @@ fn tiered(script: impl Fn() -> Script + Send + Sync + 'static) -> (PluginSpec, A
 /// The plugin is compiled; then it does this.
 fn reach(tier: &Tier, script: impl Fn() -> Script + Send + Sync + 'static) {
     let module = NullEngine::new(script).module().unwrap();
-    tier.reach(Module::from_compiled("fast", AbiVersion::V0_2_1, module));
+    tier.reach(Module::from_compiled("fast", AbiVersion::V0_2_1, None, module));
 }
 
 /// Says in each request which code it is.

@@ -73,6 +73,6 @@ pub use shared::{Shared, SharedLimits, Wake};
 pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};
 pub use template::{Lasting, Template};
 pub use trap::{CallStack, Frame, Trap, WasmTrap, function_name};
-pub use vm::{CallOutcome, Vm, VmFailed};
+pub use vm::{CallOutcome, Part, Vm, VmFailed};
 pub use vm_state::{VmConfig, VmState};
 pub use wasm_type::ValType;

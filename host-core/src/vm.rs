@@ -5,6 +5,8 @@ mod grpc;
 mod http;
 mod tcp;
 
+pub use http::Part;
+
 use std::sync::Arc;
 use std::time::Duration;
 

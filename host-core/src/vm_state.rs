@@ -51,8 +51,8 @@ pub struct VmConfig {
     /// With which arguments start functions may call it.
     pub rules: Rules,
     /// The callbacks that its module exports, so that those that a plugin may not receive are told as
-    /// denials. None by default.
-    pub exports: Capabilities,
+    /// denials, and what the module has no callback for passes by it. `None`, the default, if that is not known.
+    pub exports: Option<Capabilities>,
     /// What it may use.
     pub limits: Limits,
     /// The id under which it shares data and queues.
@@ -82,7 +82,7 @@ impl VmConfig {
             preopens: Vec::new(),
             capabilities: Capabilities::ALL,
             rules: Rules::NONE,
-            exports: Capabilities::NONE,
+            exports: None,
             limits: Limits::default(),
             vm_id: String::new(),
             any_effective_context: false,

@@ -325,7 +325,8 @@ fn a_denial_may_end_the_vm() {
 #[test]
 fn a_callback_that_is_exported_and_not_granted_is_a_denial() {
     let mut setup = Setup::new().granting(&["proxy_on_tick"]).returning(0, &[CallbackId::on_tick]);
-    setup.config.exports = portcullis_core::Capabilities::of_callbacks(&[CallbackId::on_log, CallbackId::on_tick]);
+    setup.config.exports =
+        Some(portcullis_core::Capabilities::of_callbacks(&[CallbackId::on_log, CallbackId::on_tick]));
     let mut started = setup.start();
     let stream = started.stream();
     started.vm.on_tick(started.root).unwrap();
@@ -343,7 +344,7 @@ fn what_is_learned_is_the_least_that_passes_again() {
     };
     let mut setup = Setup::new();
     setup.plugin.rules = portcullis_core::Rules::learning(std::sync::Arc::clone(&learned));
-    setup.config.exports = portcullis_core::Capabilities::of_callbacks(&[CallbackId::on_tick]);
+    setup.config.exports = Some(portcullis_core::Capabilities::of_callbacks(&[CallbackId::on_tick]));
     setup.config.shared = Shared::default();
     let started = setup.during(CallbackId::on_tick, run);
     assert_eq!(started.host.denials(), [""; 0]);

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use portcullis_chain::{Chain, Effect, Isolation, Module, PluginSpec, Snapshot, StreamId, Worker};
 use portcullis_core::testing::{FakeHost, NullEngine, Script};
 use portcullis_core::{
-    AbiVersion, CallOutcome, CallResponse, Direction, FailurePolicy, ForeignFunctions, Headers, Host, Plugin, Shared,
-    SharedStreamInfo, StreamInfo, Vm,
+    AbiVersion, CallOutcome, CallResponse, Capabilities, Direction, FailurePolicy, ForeignFunctions, Headers, Host,
+    Plugin, Shared, SharedStreamInfo, StreamInfo, Vm,
 };
 
 pub(crate) use exchange::*;
@@ -33,10 +33,24 @@ pub(crate) struct Bench {
 
 /// A plugin in a VM of its own.
 pub(crate) fn plugin(name: &str, script: impl Fn() -> Script + Send + Sync + 'static) -> PluginSpec {
+    let exports = script().exports();
+    of_exports(name, Some(exports), script)
+}
+
+/// The same of a guest that is another each time.
+pub(crate) fn changing(name: &str, script: impl Fn() -> Script + Send + Sync + 'static) -> PluginSpec {
+    of_exports(name, None, script)
+}
+
+fn of_exports(
+    name: &str,
+    exports: Option<Capabilities>,
+    script: impl Fn() -> Script + Send + Sync + 'static,
+) -> PluginSpec {
     let module = NullEngine::new(script).module().unwrap_or_else(|error| panic!("{error}"));
     let mut plugin = Plugin::new(name);
     plugin.vm_id = name.to_owned();
-    PluginSpec::new(plugin, Arc::new(Module::from_compiled("null", AbiVersion::V0_2_1, module)))
+    PluginSpec::new(plugin, Arc::new(Module::from_compiled("null", AbiVersion::V0_2_1, exports, module)))
 }
 
 /// A plugin with a VM for each stream.
@@ -56,7 +70,7 @@ pub(crate) fn by_stream_of(spec: &PluginSpec, script: impl Fn() -> Script + Send
     };
     let template = template().unwrap_or_else(|| panic!("{name} does not start"));
     let compiled = NullEngine::new(script).module().unwrap_or_else(|error| panic!("{error}"));
-    let module = Module::from_compiled("null", AbiVersion::V0_2_1, compiled);
+    let module = Module::from_compiled("null", AbiVersion::V0_2_1, spec.module.exports(), compiled);
     PluginSpec { snapshot: Some(Arc::new(Snapshot::new(module, template))), ..spec.clone() }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::any::{AnyEngine, AnyModule};
 use crate::bytecode::{Begins, Bytecode, StartStyle};
 use crate::callback::CallbackId;
+use crate::capability::Capabilities;
 use crate::context::ContextId;
 use crate::engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
 use crate::error::{EngineError, StartError};
@@ -53,6 +54,11 @@ impl Script {
     ) -> Self {
         self.callbacks.insert(id, Box::new(run));
         self
+    }
+
+    /// The callbacks that it exports.
+    pub fn exports(&self) -> Capabilities {
+        Capabilities::of_callbacks(&self.callbacks.keys().copied().collect::<Vec<_>>())
     }
 
     /// Has its allocator do this, too, when the host runs it.

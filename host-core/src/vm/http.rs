@@ -12,6 +12,21 @@ use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
 use crate::stream_info::SharedStreamInfo;
 use crate::visible::Visible;
 
+/// A part of an HTTP message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Its headers.
+    Headers,
+    /// Its body, or a piece of it.
+    Body,
+    /// Its trailers.
+    Trailers,
+}
+
+/// The callbacks for headers, whose shape changed.
+const REQUEST_HEADERS: &[CallbackId] = &[CallbackId::on_request_headers, CallbackId::on_request_headers_0_1_0];
+const RESPONSE_HEADERS: &[CallbackId] = &[CallbackId::on_response_headers, CallbackId::on_response_headers_0_1_0];
+
 impl Vm {
     /// Creates the context of an HTTP stream.
     ///
@@ -46,6 +61,22 @@ impl Vm {
     /// What is lent to a stream's plugin, to lend more or to take it back. It outlives a failure.
     pub fn stream(&mut self, stream: ContextId) -> Option<&mut StreamContext> {
         self.state().contexts.stream_mut(stream)
+    }
+
+    /// Whether a part of a message would pass by all of the guest's code: the module has no callback for it. A VM that has
+    /// failed lets nothing pass.
+    pub fn is_deaf_to(&mut self, direction: Direction, part: Part) -> bool {
+        let callbacks = match (direction, part) {
+            (Direction::Request, Part::Headers) => REQUEST_HEADERS,
+            (Direction::Request, Part::Body) => &[CallbackId::on_request_body],
+            (Direction::Request, Part::Trailers) => &[CallbackId::on_request_trailers],
+            (Direction::Response, Part::Headers) => RESPONSE_HEADERS,
+            (Direction::Response, Part::Body) => &[CallbackId::on_response_body],
+            (Direction::Response, Part::Trailers) => &[CallbackId::on_response_trailers],
+        };
+        let exports = self.state().config.exports;
+        self.failure.is_none()
+            && exports.is_some_and(|exports| !callbacks.iter().any(|callback| exports.allows_callback(*callback)))
     }
 
     /// Headers have come; they are lent. If the guest answered or closed the stream meanwhile (an

@@ -208,7 +208,7 @@ impl VmState {
         if self.rights().allows_callback(id) {
             return true;
         }
-        if !self.config.exports.allows_callback(id) || id.is_start_function() {
+        if !self.config.exports.is_some_and(|exports| exports.allows_callback(id)) || id.is_start_function() {
             return false;
         }
         let learns = self.granted().allows_callback(id)

@@ -4,6 +4,7 @@
 //! gateway against other proxies instead.
 
 pub mod floor;
+pub mod shapes;
 pub mod traffic;
 
 use std::error::Error;

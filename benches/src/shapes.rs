@@ -1,0 +1,118 @@
+//! Hostcalls by shape, each out of a loop inside a guest.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis::core::{Access, AnyEngine, AnyModule, Body, ContextId, Direction, Plugin, StreamInfo, Vm};
+
+use crate::{Failure, load, looping, start};
+
+/// One hostcall, again and again.
+#[derive(Debug)]
+pub struct Shape {
+    /// What it is called.
+    pub name: &'static str,
+    /// What is done before the loop.
+    prepare: &'static str,
+    /// What is done in each turn of it.
+    work: &'static str,
+    /// The status that this must leave.
+    status: u8,
+}
+
+/// What the hot path of plugins is made of; `nothing` is the loop alone.
+pub const SHAPES: &[Shape] = &[
+    Shape { name: "nothing", prepare: "", work: "(local.get 0)", status: 1 },
+    Shape { name: "set_effective_context", prepare: "", work: "(call $effective (i32.const 2))", status: 0 },
+    Shape {
+        name: "increment_metric",
+        prepare: "(drop (call $define (i32.const 0) (i32.const 1024) (i32.const 6) (i32.const 0)))",
+        work: "(call $increment (i32.const 4) (i64.const 1))",
+        status: 0,
+    },
+    Shape {
+        name: "log_20_bytes",
+        prepare: "",
+        work: "(call $log (i32.const 2) (i32.const 1024) (i32.const 20))",
+        status: 0,
+    },
+    Shape { name: "time", prepare: "", work: "(call $time (i32.const 16))", status: 0 },
+    Shape {
+        name: "header_value_through_the_allocator",
+        prepare: FOR_THE_STREAM,
+        work: "(call $header (i32.const 0) (i32.const 1044) (i32.const 10) (i32.const 0) (i32.const 4))",
+        status: 0,
+    },
+    Shape {
+        name: "header_pairs",
+        prepare: FOR_THE_STREAM,
+        work: "(call $pairs (i32.const 0) (i32.const 0) (i32.const 4))",
+        status: 0,
+    },
+    Shape {
+        name: "replaced_header",
+        prepare: FOR_THE_STREAM,
+        work: "(call $replace (i32.const 0) (i32.const 1044) (i32.const 10) (i32.const 1024) (i32.const 20))",
+        status: 0,
+    },
+    Shape {
+        name: "property",
+        prepare: FOR_THE_STREAM,
+        work: "(call $property (i32.const 1054) (i32.const 12) (i32.const 0) (i32.const 4))",
+        status: 0,
+    },
+    Shape {
+        name: "body",
+        prepare: FOR_THE_STREAM,
+        work: "(call $buffer (i32.const 0) (i32.const 0) (i32.const 100) (i32.const 0) (i32.const 4))",
+        status: 0,
+    },
+    Shape {
+        name: "http_call_that_fails_early",
+        prepare: "",
+        work: "(call $http_call (i32.const 1024) (i32.const 6) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))",
+        status: 2,
+    },
+];
+
+const FOR_THE_STREAM: &str = "(drop (call $effective (i32.const 2)))";
+
+impl Shape {
+    /// The guest that does it [`LOOPS`](crate::LOOPS) times in `proxy_on_tick`.
+    pub fn guest(&self) -> String {
+        looping(self.prepare, self.work, self.status)
+    }
+}
+
+/// A guest with a plugin, whose id is 1, and a stream with headers and a body, whose id is 2.
+///
+/// # Errors
+/// It does not start.
+pub fn guest(engine: &dyn AnyEngine, wat: &str) -> Result<(Vm, ContextId), Failure> {
+    guest_of(&*load(engine, wat)?)
+}
+
+/// The same of a module that is loaded.
+///
+/// # Errors
+/// It does not start.
+pub fn guest_of(module: &dyn AnyModule) -> Result<(Vm, ContextId), Failure> {
+    let mut vm = start(module)?;
+    let root = vm.add_plugin(Arc::new(Plugin::new("bench")))?;
+    let stream = vm.create_stream(root, StreamInfo::default().into_shared())?;
+    let headers = [(":method", "GET"), (":path", "/"), (":authority", "example.com:8080 abcd")];
+    if let Some(stream) = vm.stream(stream) {
+        stream.lend_headers(Direction::Request, headers.into_iter().collect(), Access::Write);
+        stream.lend_body(Direction::Request, Body::from(Bytes::from_static(&[b'x'; 1000])));
+    }
+    Ok((vm, root))
+}
+
+/// One call of its `proxy_on_tick`.
+///
+/// # Errors
+/// The guest failed, with what it says of it.
+pub fn tick(vm: &mut Vm, root: ContextId) -> Result<(), Failure> {
+    vm.on_tick(root).map_err(|_| vm.failure().unwrap_or_default().into())
+}

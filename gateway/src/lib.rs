@@ -14,6 +14,7 @@
 //! | `by_stream` | the state after configure of plugins whose streams have VMs of their own |
 //! | `tier` | compiling while plugins serve on the interpreter |
 //! | [`learn`] | what plugins use, as the configuration that allows it |
+//! | [`log`] | the log: how a line looks, and the thread that writes it |
 //! | [`record`], [`replay`] | transcripts of what plugins do, and doing it again |
 //! | [`profile`] | where plugins spend their time |
 //! | [`abi`], [`engines`], [`presets`] | the tables of the ABI, of the engines and of the presets, as text |
@@ -29,6 +30,7 @@ pub mod engines;
 mod host;
 pub mod inspect;
 pub mod learn;
+pub mod log;
 mod metrics;
 pub mod net;
 mod plugins;

@@ -1,6 +1,6 @@
 //! The `portcullis` command.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,12 +9,11 @@ use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 use portcullis_gateway::config::Config;
 use portcullis_gateway::inspect::Report;
+use portcullis_gateway::log;
 use portcullis_gateway::profile;
 use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 
 /// A reverse proxy that runs Proxy-Wasm plugins.
 ///
@@ -172,7 +171,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Dropped at the end, when all lines have been written.
-    let _log = start_log(&arguments);
+    let _log = log::start(arguments.log.as_deref(), arguments.log_json);
     let result = match &arguments.command {
         Command::Serve { file, engine, record, profile } => serve(file, engine.as_deref(), record.recording(), profile),
         Command::Replay { file, engine, plugin } => match replay(file, engine.as_deref(), plugin.as_deref()) {
@@ -320,29 +319,4 @@ fn print(text: &str) -> Result<(), ServeError> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// Lines that may wait to be written. A worker that has another waits, too: none is lost, and memory is bounded.
-const WAITING_LINES: usize = 4096;
-
-fn start_log(arguments: &Arguments) -> WorkerGuard {
-    let filter = match &arguments.log {
-        Some(filter) => EnvFilter::new(filter),
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-    };
-    // What waits is written at once; so no worker makes a system call for each line of its plugins.
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(false)
-        .buffered_lines_limit(WAITING_LINES)
-        .finish(std::io::BufWriter::with_capacity(64 << 10, std::io::stderr()));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal());
-    if arguments.log_json {
-        log.json().init();
-    } else {
-        log.init();
-    }
-    guard
 }

@@ -1,0 +1,35 @@
+//! The gateway's log: what is written, how, and by whom.
+
+mod line;
+mod writer;
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use line::Lines;
+pub use writer::LogThread;
+use writer::Waiting;
+
+/// Starts the log on standard error. `filter` is what is logged, as in `info,plugin=debug`; without one, the environment
+/// variable `RUST_LOG` says it, or it is `info`. `json` makes each line an object.
+///
+/// What is still to be written when the answer is dropped is written then.
+pub fn start(filter: Option<&str>, json: bool) -> LogThread {
+    let filter = match filter {
+        Some(filter) => EnvFilter::new(filter),
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+    };
+    let waiting = Waiting::default();
+    let thread = LogThread::start(waiting.clone(), std::io::stderr());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(waiting)
+        .with_ansi(std::io::stderr().is_terminal());
+    if json {
+        log.json().init();
+    } else {
+        log.event_format(Lines::default()).init();
+    }
+    thread
+}

@@ -1,0 +1,130 @@
+//! Instructions of crossings and streams, as callgrind counts them: they do not vary with the machine's load, so each has
+//! a bound, and one that takes more fails.
+//!
+//! `benches/instructions.sh` runs it, on wasmi: what the host does for a hostcall is the same on each engine, and so are
+//! an interpreter's instructions on each machine. A bound is what was counted and a tenth. What becomes cheaper gets a
+//! lower one.
+
+#![allow(missing_docs, unused_qualifications, reason = "the harness makes items of its own")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gungraun::prelude::*;
+use gungraun::{Callgrind, EventKind};
+use portcullis::core::{AnyEngine, ContextId, Headers, LogLevel, Plugin, Vm};
+use portcullis::{Chain, Module, PluginSpec, Worker};
+use portcullis_benches::shapes::{SHAPES, guest, tick};
+use portcullis_benches::traffic::{REQUEST, RESPONSE, stream};
+use portcullis_benches::{EMPTY, Failure, engines, header_tour, host};
+
+// One callback of a guest that does nothing.
+#[library_benchmark(setup = ready)]
+#[bench::empty_call(args = (EMPTY), config = at_most(1_000))]
+fn callback((mut vm, root): (Vm, ContextId)) -> Vm {
+    assert!(black_box(vm.on_tick(root)).is_ok());
+    vm
+}
+
+// A thousand hostcalls out of a loop in the guest.
+#[library_benchmark(setup = ready_for)]
+#[bench::nothing(args = ("nothing"), config = at_most(78_000))]
+#[bench::set_effective_context(args = ("set_effective_context"), config = at_most(492_000))]
+#[bench::increment_metric(args = ("increment_metric"), config = at_most(436_000))]
+#[bench::log_20_bytes(args = ("log_20_bytes"), config = at_most(569_000))]
+#[bench::time(args = ("time"), config = at_most(504_000))]
+#[bench::header_value(args = ("header_value_through_the_allocator"), config = at_most(2_085_000))]
+#[bench::header_pairs(args = ("header_pairs"), config = at_most(1_912_000))]
+#[bench::replaced_header(args = ("replaced_header"), config = at_most(1_701_000))]
+#[bench::property(args = ("property"), config = at_most(2_361_000))]
+#[bench::body(args = ("body"), config = at_most(1_844_000))]
+#[bench::http_call(args = ("http_call_that_fails_early"), config = at_most(984_000))]
+fn thousand_hostcalls((mut vm, root): (Vm, ContextId)) -> Vm {
+    assert!(black_box(vm.on_tick(root)).is_ok());
+    vm
+}
+
+// A hundred streams through so many plugins: create, both heads, a small body, log, delete.
+#[library_benchmark(setup = ready_chain)]
+#[bench::no_plugin(args = ("empty", 0), config = at_most(464_000))]
+#[bench::one_empty_guest(args = ("empty", 1), config = at_most(1_517_000))]
+#[bench::sixteen_empty_guests(args = ("empty", 16), config = at_most(17_785_000))]
+#[bench::header_tour(args = ("header_tour", 1), config = at_most(68_759_000))]
+fn hundred_streams(mut ready: Ready) -> Ready {
+    for (request, response) in ready.heads.drain(..) {
+        assert!(stream(&mut ready.worker, &ready.chain, request, response, BODY));
+    }
+    ready
+}
+
+library_benchmark_group!(name = crossing, benchmarks = [callback, thousand_hostcalls]);
+library_benchmark_group!(name = streams, benchmarks = hundred_streams);
+main!(library_benchmark_groups = [crossing, streams]);
+
+const BODY: Bytes = Bytes::from_static(b"Hello, World!");
+
+/// A worker with a chain, and what streams take.
+#[derive(Debug)]
+struct Ready {
+    worker: Worker,
+    chain: Chain,
+    heads: Vec<(Headers, Headers)>,
+}
+
+fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);
+    callgrind.hard_limits([(EventKind::Ir, instructions)]);
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(callgrind);
+    config
+}
+
+/// A guest that has done it once: what is made at the first call, and translated by wasmi, is there.
+fn ready(wat: &str) -> (Vm, ContextId) {
+    let ready = || -> Result<_, Failure> {
+        let (mut vm, root) = guest(&*wasmi()?, wat)?;
+        tick(&mut vm, root)?;
+        Ok((vm, root))
+    };
+    or_panic(ready())
+}
+
+fn ready_for(name: &str) -> (Vm, ContextId) {
+    match SHAPES.iter().find(|shape| shape.name == name) {
+        Some(shape) => ready(&shape.guest()),
+        None => panic!("no hostcall has the shape {name}"),
+    }
+}
+
+fn ready_chain(guest: &str, plugins: usize) -> Ready {
+    let ready = || -> Result<_, Failure> {
+        let code = if guest == "empty" { wat::parse_str(EMPTY)?.into() } else { header_tour()? };
+        let module = Arc::new(Module::load(&*wasmi()?, code)?);
+        let spec = |index| PluginSpec::new(Plugin::new(format!("plugin_{index}")), Arc::clone(&module));
+        let specs: Vec<_> = (0..plugins).map(spec).collect();
+        let mut worker = Worker::new(|| host(LogLevel::Critical));
+        let chain = worker.load(&specs).map_err(|(_, error)| error)?;
+        let heads = || -> (Headers, Headers) { (REQUEST.into_iter().collect(), RESPONSE.into_iter().collect()) };
+        for _ in 0..10 {
+            let (request, response) = heads();
+            if !stream(&mut worker, &chain, request, response, BODY) {
+                return Err("the response does not come out".into());
+            }
+        }
+        Ok(Ready { worker, chain, heads: (0..100).map(|_| heads()).collect() })
+    };
+    or_panic(ready())
+}
+
+fn wasmi() -> Result<Box<dyn AnyEngine>, Failure> {
+    engines()?.into_iter().find(|engine| engine.name() == "wasmi").ok_or_else(|| "wasmi is not built in".into())
+}
+
+/// The harness knows no other way to say that there is nothing to measure.
+fn or_panic<T>(ready: Result<T, Failure>) -> T {
+    match ready {
+        Ok(ready) => ready,
+        Err(failure) => panic!("{failure}"),
+    }
+}

@@ -27,6 +27,7 @@ listeners:
       - name: header_tour
         vm_config:
           code: {{ local: {{ filename: {plugin} }} }}
+          tier: {tier}
     routes:
       - match: {{ prefix: / }}
         cluster: echo
@@ -52,14 +53,14 @@ def main():
         f"Milliseconds from the start of the process to the first filtered response: median of"
         f" {args.runs} runs (lowest–highest). {args.workers} workers, {os.cpu_count()} CPUs.\n"
     )
-    print("| engine | warm code cache | cold code cache |")
-    print("|---|--:|--:|")
+    print("| engine | warm code cache | cold code cache | cold, tier: fast-start |")
+    print("|---|--:|--:|--:|")
     with tempfile.TemporaryDirectory(prefix="first-response-") as folder:
         for engine in args.engines:
-            warm, cold, is_cached = measure(args, binary, engine, Path(folder))
+            warm, cold, fast, is_cached = measure(args, binary, engine, Path(folder))
             note = "" if is_cached else " (keeps nothing)"
             print(
-                f"| {engine} {built_in[engine]}{note} | {spread(warm)} | {spread(cold)} |",
+                f"| {engine} {built_in[engine]}{note} | {spread(warm)} | {spread(cold)} | {fast} |",
                 flush=True,
             )
 
@@ -78,7 +79,8 @@ def arguments():
 
 
 def measure(args, binary, engine, folder):
-    """The times with a warm and with a cold cache, in turns, and whether there is anything kept."""
+    """The times with a warm cache, a cold one, and a cold one where the plugin serves before it is compiled, in turns; and
+    whether there is anything kept."""
     kept = folder / engine
     log = folder / "log.txt"
     # Fills the cache, and brings binary and plugin into the memory of the operating system.
@@ -86,26 +88,34 @@ def measure(args, binary, engine, folder):
     first_response(args, binary, engine, kept, log)
     is_cached = FROM_CACHE in log.read_text(errors="replace")
     before = contents(kept)
-    warm, cold = [], []
+    warm, cold, fast = [], [], []
+
+    def fresh(times, tier):
+        with tempfile.TemporaryDirectory(dir=folder) as empty:
+            times.append(first_response(args, binary, engine, Path(empty) / "cache", tier=tier))
+
     for _ in range(args.runs):
         warm.append(first_response(args, binary, engine, kept))
-        with tempfile.TemporaryDirectory(dir=folder) as fresh:
-            cold.append(first_response(args, binary, engine, Path(fresh) / "cache"))
+        fresh(cold, "compiled")
+        if is_cached:
+            fresh(fast, "fast-start")
     if contents(kept) != before:
         sys.exit(f"{engine}: the warm cache was written to, so it was not warm")
-    return warm, cold, is_cached
+    return warm, cold, spread(fast) if fast else "–", is_cached
 
 
 def contents(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def first_response(args, binary, engine, cache, log=None):
+def first_response(args, binary, engine, cache, log=None, tier="compiled"):
     """Starts a gateway and asks it until it answers; returns how long that took, in ms."""
     port = servers.free_port()
     config = cache.parent / "gateway.yaml"
     config.write_text(
-        CONFIG.format(cache=cache, workers=args.workers, port=port, plugin=configs.PLUGIN)
+        CONFIG.format(
+            cache=cache, workers=args.workers, port=port, plugin=configs.PLUGIN, tier=tier
+        )
     )
     command = [str(binary), "serve", str(config), "--engine", engine]
     env = {**os.environ, "RUST_LOG": "info,portcullis_gateway=debug" if log else "info"}

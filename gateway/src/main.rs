@@ -171,7 +171,13 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Dropped at the end, when all lines have been written.
-    let _log = log::start(arguments.log.as_deref(), arguments.log_json);
+    let _log = match log::start(arguments.log.as_deref(), arguments.log_json) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("no thread can be started for the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let result = match &arguments.command {
         Command::Serve { file, engine, record, profile } => serve(file, engine.as_deref(), record.recording(), profile),
         Command::Replay { file, engine, plugin } => match replay(file, engine.as_deref(), plugin.as_deref()) {

@@ -15,13 +15,16 @@ use writer::Waiting;
 /// variable `RUST_LOG` says it, or it is `info`. `json` makes each line an object.
 ///
 /// What is still to be written when the answer is dropped is written then.
-pub fn start(filter: Option<&str>, json: bool) -> LogThread {
+///
+/// # Errors
+/// The thread that writes cannot be started.
+pub fn start(filter: Option<&str>, json: bool) -> std::io::Result<LogThread> {
     let filter = match filter {
         Some(filter) => EnvFilter::new(filter),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
     };
     let waiting = Waiting::default();
-    let thread = LogThread::start(waiting.clone(), std::io::stderr());
+    let thread = LogThread::start(waiting.clone(), std::io::stderr())?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(waiting)
@@ -31,5 +34,5 @@ pub fn start(filter: Option<&str>, json: bool) -> LogThread {
     } else {
         log.event_format(Lines::default()).init();
     }
-    thread
+    Ok(thread)
 }

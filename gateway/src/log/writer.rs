@@ -45,7 +45,7 @@ struct State {
 
 impl LogThread {
     /// Starts it. Errors of `out` are nobody's: there is no place to tell them.
-    pub(super) fn start(waiting: Waiting, mut out: impl Write + Send + 'static) -> Self {
+    pub(super) fn start(waiting: Waiting, mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::clone(&waiting.0);
         let thread = std::thread::Builder::new().name("log".into()).spawn(move || {
             let mut taken = Vec::new();
@@ -53,12 +53,8 @@ impl LogThread {
                 drop(out.write_all(&taken).and_then(|()| out.flush()));
                 taken.clear();
             }
-        });
-        if thread.is_err() {
-            // Nobody would take the lines.
-            lock(&waiting.0.state).closed = true;
-        }
-        Self { waiting, thread: thread.ok() }
+        })?;
+        Ok(Self { waiting, thread: Some(thread) })
     }
 }
 
@@ -175,7 +171,7 @@ mod tests {
     #[test]
     fn many_lines_are_written_at_once_in_order_and_none_is_lost() {
         let (waiting, output) = (Waiting::default(), Output::default());
-        let thread = LogThread::start(waiting.clone(), output.clone());
+        let thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
         let expected: String = (0..10_000).map(|line| format!("line {line}\n")).collect();
         for line in expected.split_inclusive('\n') {
             waiting.make_writer().write_all(line.as_bytes()).expect("never fails");
@@ -189,7 +185,7 @@ mod tests {
     #[test]
     fn a_line_is_written_although_no_other_follows() {
         let (waiting, output) = (Waiting::default(), Output::default());
-        let _thread = LogThread::start(waiting.clone(), output.clone());
+        let _thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
         for turn in 1..=3 {
             waiting.0.push(b"line\n");
             while lock(&output.written).len() < turn {
@@ -201,7 +197,7 @@ mod tests {
     #[test]
     fn who_logs_waits_while_nothing_can_be_written() {
         let (waiting, output) = (Waiting::default(), Output::default());
-        let thread = LogThread::start(waiting.clone(), output.clone());
+        let thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
         let shut = lock(&output.gate);
         let line = vec![b'x'; MOST / 4];
         let writer = waiting.clone();
@@ -220,7 +216,7 @@ mod tests {
     #[test]
     fn a_line_after_the_end_is_dropped_and_waits_for_nobody() {
         let waiting = Waiting::default();
-        drop(LogThread::start(waiting.clone(), Output::default()));
+        drop(LogThread::start(waiting.clone(), Output::default()).expect("a thread"));
         waiting.0.push(b"late\n");
         assert!(lock(&waiting.0.state).lines.is_empty());
     }

@@ -170,7 +170,7 @@ impl VmState {
         let mut state = Self::within(Arc::clone(&template.config), Arc::clone(&template.space), host);
         let root =
             RootContext { declared: template.declared.clone(), ..RootContext::new(Arc::clone(&template.plugin)) };
-        state.contexts.restore(template.root, Context::Root(root), template.last_context);
+        state.contexts.restore(template.root, Context::Root(Box::new(root)), template.last_context);
         state.metrics = Arc::clone(&template.metrics);
         state.resolved_queues.clone_from(&template.queues);
         state.denials = Arc::clone(&template.denials);

@@ -88,7 +88,7 @@ impl Vm {
     pub fn add_plugin(&mut self, plugin: Arc<Plugin>) -> Result<ContextId, StartError> {
         let name = plugin.name.clone();
         let lengths = (self.state().config.configuration.len(), plugin.configuration.len());
-        let root = self.state().contexts.insert(Context::Root(RootContext::new(plugin)));
+        let root = self.state().contexts.insert(Context::Root(Box::new(RootContext::new(plugin))));
         let limits = self.state().config.limits.clone();
         self.guest.set_deadline(limits.start_deadline);
         let started = self.start_root(root, &name, lengths);

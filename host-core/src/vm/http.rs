@@ -47,7 +47,7 @@ impl Vm {
         }
         let contexts = &mut self.state().contexts;
         let plugin = contexts.root(root).map(|root| Arc::clone(&root.plugin));
-        let stream = contexts.insert(Context::Stream(StreamContext::new(root, plugin, info, kind)));
+        let stream = contexts.insert(Context::Stream(Box::new(StreamContext::new(root, plugin, info, kind))));
         let create = |guest: &mut dyn Guest| checked::on_context_create(guest, stream.as_arg(), root.as_arg());
         match self.call(stream, CallbackId::on_context_create, create) {
             Ok(_) => Ok(stream),

@@ -12,7 +12,7 @@ use std::time::Instant;
 use criterion::{Bencher, Criterion};
 use portcullis::core::profile::profile;
 use portcullis::core::{AnyEngine, AnyModule, EngineError, Guest, Limits, StartError, VmState};
-use portcullis_benches::shapes::{SHAPES, guest, guest_of, tick};
+use portcullis_benches::shapes::{SHAPES, guest, guest_of, shape, tick};
 use portcullis_benches::{EMPTY, Failure, LOOPS, engines, floor, load};
 
 fn main() -> Result<(), Failure> {
@@ -35,11 +35,8 @@ fn crossing(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Fai
     }
     let (mut vm, root) = guest_of(&Measured(load(engine, EMPTY)?))?;
     group.bench_function("profiled_empty_call", |bench| bench.iter(|| black_box(vm.on_tick(root))));
-    for shape in SHAPES.iter().filter(|shape| shape.name == "log_20_bytes") {
-        let (mut vm, root) = guest_of(&Measured(load(engine, &shape.guest())?))?;
-        let name = format!("profiled_{}", shape.name);
-        group.bench_function(name, |bench| per_loop(bench, || vm.on_tick(root).is_ok()));
-    }
+    let (mut vm, root) = guest_of(&Measured(load(engine, &shape("log_20_bytes")?.guest())?))?;
+    group.bench_function("profiled_log_20_bytes", |bench| per_loop(bench, || vm.on_tick(root).is_ok()));
     let mut call = floor::floor(engine.name(), EMPTY)?;
     group.bench_function("bare_empty_call", |bench| bench.iter(|| black_box(call())));
     let mut call = floor::floor(engine.name(), &floor::looping())?;

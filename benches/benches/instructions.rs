@@ -15,7 +15,7 @@ use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use portcullis::core::{AnyEngine, ContextId, Headers, LogLevel, Plugin, Vm};
 use portcullis::{Chain, Module, PluginSpec, Worker};
-use portcullis_benches::shapes::{SHAPES, guest, tick};
+use portcullis_benches::shapes::{guest, shape, tick};
 use portcullis_benches::traffic::{REQUEST, RESPONSE, stream};
 use portcullis_benches::{EMPTY, Failure, engines, header_tour, host};
 
@@ -91,10 +91,7 @@ fn ready(wat: &str) -> (Vm, ContextId) {
 }
 
 fn ready_for(name: &str) -> (Vm, ContextId) {
-    match SHAPES.iter().find(|shape| shape.name == name) {
-        Some(shape) => ready(&shape.guest()),
-        None => panic!("no hostcall has the shape {name}"),
-    }
+    ready(&or_panic(shape(name)).guest())
 }
 
 fn ready_chain(guest: &str, plugins: usize) -> Ready {

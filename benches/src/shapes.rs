@@ -85,6 +85,14 @@ impl Shape {
     }
 }
 
+/// The shape of this name.
+///
+/// # Errors
+/// There is none.
+pub fn shape(name: &str) -> Result<&'static Shape, Failure> {
+    SHAPES.iter().find(|shape| shape.name == name).ok_or_else(|| format!("no hostcall has the shape {name}").into())
+}
+
 /// A guest with a plugin, whose id is 1, and a stream with headers and a body, whose id is 2.
 ///
 /// # Errors

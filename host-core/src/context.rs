@@ -392,7 +392,7 @@ impl Contexts {
 /// A map by contexts of one VM.
 pub type ContextMap<V> = HashMap<ContextId, V, BuildHasherDefault<IdHasher>>;
 
-/// For ids that are ours and consecutive: they need neither spreading nor protection. Neighbours stand side by side, where
+/// For keys that are one id each, ours and consecutive: they need neither spreading nor protection. Neighbours stand side by side, where
 /// the ones in use are in the processor's caches together.
 #[derive(Debug, Default)]
 pub struct IdHasher(u64);

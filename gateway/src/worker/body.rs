@@ -35,10 +35,10 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.exchange.is_sent()
+        self.exchange.out().is_sent()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.exchange.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.exchange.out().remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -4,7 +4,6 @@
 //! An exchange is no task. hyper polls it for the response's head, then as the response's body;
 //! each poll moves everything that can move, in both directions.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -25,6 +24,7 @@ use crate::net::io::Facts;
 use crate::net::pool::UpstreamError;
 use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::body::{Cut, ResponseBody};
+use crate::worker::outgoing::Outgoing;
 use crate::worker::route::rewrite;
 use crate::worker::upstream::{Answer, AnswerBody};
 use crate::worker::{Context, callout, told};
@@ -61,16 +61,6 @@ enum UpstreamState {
     Idle,
     Waiting(Answer),
     Answering(AnswerBody),
-}
-
-/// What is ready for the client.
-#[derive(Default)]
-struct Outgoing {
-    head: Option<(StatusCode, HeaderMap)>,
-    frames: VecDeque<Frame<Bytes>>,
-    bytes: usize,
-    ended: bool,
-    cut: Option<&'static str>,
 }
 
 impl Exchange {
@@ -143,31 +133,19 @@ impl Exchange {
 
     fn poll_head(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
         self.advance(cx);
-        match (self.out.head.take(), self.out.cut) {
-            (Some(head), _) => Poll::Ready(Ok(head)),
-            (None, Some(reason)) => Poll::Ready(Err(Cut(reason))),
-            (None, None) => Poll::Pending,
-        }
+        self.out.take_head()
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if self.out.frames.is_empty() && !self.out.ended && self.out.cut.is_none() {
+        if self.out.is_waiting() {
             self.advance(cx);
         }
-        if let Some(frame) = self.out.frames.pop_front() {
-            self.out.bytes -= frame.data_ref().map_or(0, Bytes::len);
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        match self.out.cut {
-            Some(reason) => Poll::Ready(Some(Err(Cut(reason)))),
-            None if self.out.ended => Poll::Ready(None),
-            None => Poll::Pending,
-        }
+        self.out.take_frame()
     }
 
-    /// Whether the whole response has been handed to hyper.
-    pub(super) fn is_sent(&self) -> bool {
-        self.out.ended && self.out.frames.is_empty() && self.out.cut.is_none()
+    /// What is ready for the client, and not handed to hyper yet.
+    pub(super) fn out(&self) -> &Outgoing {
+        &self.out
     }
 
     /// A plugin that changed a body may have left a length that is no longer true. The length of what a
@@ -176,15 +154,9 @@ impl Exchange {
         if self.head_request || status == StatusCode::NOT_MODIFIED || !headers.contains_key(CONTENT_LENGTH) {
             return;
         }
-        if let Some(length) = self.remaining() {
+        if let Some(length) = self.out.remaining() {
             headers.insert(CONTENT_LENGTH, length.into());
         }
-    }
-
-    /// How many body bytes are left, once that is known.
-    pub(super) fn remaining(&self) -> Option<u64> {
-        let plain = self.out.ended && self.out.cut.is_none() && self.out.frames.iter().all(Frame::is_data);
-        plain.then_some(self.out.bytes as u64)
     }
 
     /// Moves everything that can move.
@@ -245,21 +217,24 @@ impl Exchange {
             }
             StreamEffect::ResponseHeaders { end } => self.send_head(end),
             // The head was replaced by one without a body.
-            StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers if self.out.ended => {}
+            StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers if self.out.has_ended() => {}
             StreamEffect::ResponseBody { body, end } => {
-                self.out.bytes += body.len();
-                each_chunk(body, |chunk| self.out.frames.push_back(Frame::data(chunk)));
-                self.out.ended |= end;
+                self.out.data(body);
+                if end {
+                    self.out.end();
+                }
             }
             StreamEffect::ResponseTrailers => {
                 let trailers = lock(&self.info).response_trailers.as_ref().map(convert::fields).transpose();
                 match trailers {
-                    Ok(trailers) => self.out.frames.extend(trailers.map(Frame::trailers)),
-                    Err(_) => self.out.cut = Some("unsendable_trailers"),
+                    Ok(trailers) => self.out.trailers(trailers),
+                    Err(_) => {
+                        self.out.cut("unsendable_trailers");
+                        self.out.end();
+                    }
                 }
-                self.out.ended = true;
             }
-            StreamEffect::Reset { reason } => self.out.cut = Some(reason),
+            StreamEffect::Reset { reason } => self.out.cut(reason),
             // The route is chosen when the request is sent, whatever it was before.
             _ => {}
         }
@@ -306,21 +281,21 @@ impl Exchange {
     fn send_head(&mut self, end: bool) {
         let head = lock(&self.info).response_headers.as_ref().map(convert::to_response);
         match head {
-            Some(Ok(head)) => self.out.head = Some(head),
+            Some(Ok(head)) => self.out.head(head),
             Some(Err(unsendable)) => {
                 tracing::warn!(%unsendable, "response replaced by 500");
                 (self.incoming, self.upload, self.timeout) = (None, None, None);
                 self.upstream = UpstreamState::Idle;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 lock(&self.info).response_code = Some(status.as_u16());
-                self.out.head = Some((status, HeaderMap::new()));
                 // Nothing of the plugins' response follows a head that is not theirs.
-                self.out.cut = None;
-                self.out.ended = true;
+                self.out.replace(status);
             }
             None => {}
         }
-        self.out.ended |= end;
+        if end {
+            self.out.end();
+        }
         if let Some(code) = lock(&self.info).response_code {
             self.count(code);
         }
@@ -411,7 +386,7 @@ impl Exchange {
                 self.upload = None;
                 drop(worker);
                 self.upstream = UpstreamState::Idle;
-                self.out.cut = Some("request_body_broken");
+                self.out.cut("request_body_broken");
             }
             None => {
                 self.incoming = None;
@@ -426,7 +401,7 @@ impl Exchange {
         const AHEAD: usize = 64 << 10;
         let UpstreamState::Answering(body) = &mut self.upstream else { return Poll::Pending };
         let mut worker = self.context.worker.borrow_mut();
-        if self.out.bytes >= AHEAD || !worker.wants_body(self.stream, Direction::Response) {
+        if self.out.bytes() >= AHEAD || !worker.wants_body(self.stream, Direction::Response) {
             return Poll::Pending;
         }
         match ready!(Pin::new(&mut *body).poll_frame(cx)) {
@@ -477,7 +452,7 @@ impl Drop for Exchange {
         {
             let mut info = lock(&self.info);
             info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
-            if !self.is_sent() && self.out.cut.is_none() {
+            if !self.out.is_sent() && !self.out.is_cut() {
                 told::abandoned(&mut info);
             }
         }

@@ -10,6 +10,7 @@ mod callout;
 mod dns;
 mod exchange;
 mod grpc;
+mod outgoing;
 mod planned;
 mod pump;
 mod route;

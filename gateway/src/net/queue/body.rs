@@ -17,13 +17,14 @@ use super::{BodyError, End, HIGH_WATER, Shared, body_queue, register, wake};
 /// with trailers it has none, because HTTP/1.1 can send trailers in a chunked body only.
 #[derive(Debug)]
 pub struct QueueBody {
-    pub(super) shared: Rc<RefCell<Shared>>,
+    /// None for a body without data, which most requests have.
+    pub(super) shared: Option<Rc<RefCell<Shared>>>,
 }
 
 impl QueueBody {
     /// A complete body without data.
     pub fn empty() -> Self {
-        Self::full(Bytes::new())
+        Self { shared: None }
     }
 
     /// A complete body.
@@ -40,7 +41,8 @@ impl Body for QueueBody {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut shared = self.shared.borrow_mut();
+        let Some(shared) = &self.shared else { return Poll::Ready(None) };
+        let mut shared = shared.borrow_mut();
         if let Some(data) = shared.chunks.pop_front() {
             let was_full = shared.queued >= HIGH_WATER;
             shared.queued -= data.len();
@@ -63,12 +65,14 @@ impl Body for QueueBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        let shared = self.shared.borrow();
+        let Some(shared) = &self.shared else { return true };
+        let shared = shared.borrow();
         shared.chunks.is_empty() && matches!(shared.end, End::Finished(None) | End::Delivered)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let shared = self.shared.borrow();
+        let Some(shared) = &self.shared else { return SizeHint::with_exact(0) };
+        let shared = shared.borrow();
         let queued = shared.queued as u64;
         if matches!(shared.end, End::Finished(None) | End::Delivered) {
             return SizeHint::with_exact(queued);
@@ -81,7 +85,8 @@ impl Body for QueueBody {
 
 impl Drop for QueueBody {
     fn drop(&mut self) {
-        let mut shared = self.shared.borrow_mut();
+        let Some(shared) = &self.shared else { return };
+        let mut shared = shared.borrow_mut();
         shared.closed = true;
         shared.discard();
         let writer = shared.writer.take();

@@ -23,7 +23,7 @@ pub const HIGH_WATER: usize = 64 * 1024;
 pub fn body_queue() -> (BodySender, QueueBody) {
     let shared = Rc::new(RefCell::new(Shared::default()));
     let sender = BodySender { shared: Rc::clone(&shared) };
-    (sender, QueueBody { shared })
+    (sender, QueueBody { shared: Some(shared) })
 }
 
 /// Nobody reads the body any more.

@@ -81,7 +81,11 @@ impl Headers {
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         self.sizes.push(Size { name: name.len(), value: value.len() });
         self.bytes.reserve(name.len() + value.len() + 2);
-        self.bytes.extend(name.iter().map(u8::to_ascii_lowercase));
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        if let Some(name) = self.bytes.get_mut(start..) {
+            name.make_ascii_lowercase();
+        }
         self.bytes.push(0);
         self.bytes.extend_from_slice(value);
         self.bytes.push(0);

@@ -1,8 +1,6 @@
 //! Fields that belong to one connection and must not be forwarded (RFC 9110, section 7.6.1).
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
 
 /// Removes the hop-by-hop fields from a message that is about to be forwarded, and whatever its `connection` field
 /// names.
@@ -11,9 +9,13 @@ use http::header::{
 /// Fields that a later hop relies on survive being named in `connection`: otherwise a client could make the gateway
 /// drop the address that an earlier proxy recorded.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let mut names: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+    if names.is_empty() {
+        return;
+    }
     let wants_trailers = headers.get_all(TE).iter().any(lists_trailers);
-    strip_nominated(headers);
-    for name in &HOP_BY_HOP {
+    names.extend(nominated(headers));
+    for name in names {
         headers.remove(name);
     }
     if wants_trailers {
@@ -21,39 +23,28 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-const HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Whether fields of this name, in lower case, belong to one connection.
+pub fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.contains(&name)
+}
+
+const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 
 /// Never removed on a client's word.
-const END_TO_END: [HeaderName; 6] = [
-    HOST,
-    CONTENT_LENGTH,
-    FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-];
+const END_TO_END: [&str; 6] =
+    ["host", "content-length", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
-fn strip_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
-    let nominated: Vec<HeaderName> = headers
+/// What `connection` fields name, besides what belongs to a connection anyway.
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let known = |token: &[u8]| HOP_BY_HOP.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(token));
+    headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .filter(|name| !END_TO_END.contains(name))
-        .collect();
-    for name in nominated {
-        headers.remove(name);
-    }
+        .map(<[u8]>::trim_ascii)
+        .filter(move |token| !known(token))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !END_TO_END.contains(&name.as_str()))
 }
 
 fn lists_trailers(value: &HeaderValue) -> bool {

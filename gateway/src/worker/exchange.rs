@@ -11,7 +11,7 @@ use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, request, response};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use portcullis::core::{Body, Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock, response_flag};
@@ -26,7 +26,7 @@ use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::body::{Cut, ResponseBody};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::route::rewrite;
-use crate::worker::upstream::{Answer, AnswerBody};
+use crate::worker::upstream::{Answer, AnswerBody, Upstream};
 use crate::worker::{Context, callout, told};
 
 /// Where a request arrived.
@@ -42,6 +42,10 @@ pub(crate) struct Exchange {
     listener: usize,
     stream: StreamId,
     info: SharedStreamInfo,
+    /// The client used TLS.
+    secure: bool,
+    /// The heads as they came, until they are passed on.
+    came: (Option<request::Parts>, Option<response::Parts>),
     /// The rest of the client's request, while it is wanted.
     incoming: Option<Incoming>,
     /// Where request body goes once the request has been sent.
@@ -126,6 +130,8 @@ impl Exchange {
             started: std::time::Instant::now(),
             sent: None,
             head_request: parts.method == http::Method::HEAD,
+            secure: tls.is_some(),
+            came: (Some(parts), None),
             out: Outgoing::default(),
             context,
         }
@@ -248,7 +254,16 @@ impl Exchange {
         let route =
             context.listeners.get(self.listener).and_then(|listener| listener.route(headers)).map(|(route, _)| route);
         let upstream = route.and_then(|route| context.clusters.get(&route.cluster));
-        let parts = convert::to_request(headers);
+        // The echo says what the target was, whole.
+        let came = self
+            .came
+            .0
+            .take()
+            .filter(|came| came.uri.authority().is_some() || upstream.is_some_and(Upstream::speaks_http1));
+        let parts = match came.and_then(|came| convert::unchanged::request(headers, came, self.secure)) {
+            Some(parts) => Ok(parts),
+            None => convert::to_request(headers),
+        };
         drop(info);
         let (Some(route), Some(upstream)) = (route, upstream) else {
             lock(&self.info).response_flags |= response_flag::NO_ROUTE_FOUND;
@@ -279,7 +294,11 @@ impl Exchange {
     }
 
     fn send_head(&mut self, end: bool) {
-        let head = lock(&self.info).response_headers.as_ref().map(convert::to_response);
+        let came = self.came.1.take();
+        let head = lock(&self.info).response_headers.as_ref().map(|headers| {
+            let unchanged = came.and_then(|came| convert::unchanged::response(headers, came));
+            unchanged.map_or_else(|| convert::to_response(headers), Ok)
+        });
         match head {
             Some(Ok(head)) => self.out.head(head),
             Some(Err(unsendable)) => {
@@ -343,6 +362,7 @@ impl Exchange {
                     self.upstream = UpstreamState::Answering(body);
                 }
                 let headers = convert::response_headers(&parts);
+                self.came.1 = Some(parts);
                 self.context.worker.borrow_mut().headers(self.stream, Direction::Response, headers, end);
             }
             Err(error) => self.upstream_failed(&error),

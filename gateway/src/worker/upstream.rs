@@ -98,6 +98,11 @@ impl Upstream {
         }
     }
 
+    /// Whether it takes requests over HTTP/1.1.
+    pub(super) fn speaks_http1(&self) -> bool {
+        matches!(self, Self::Pool { http2: false, .. })
+    }
+
     /// Whether it takes requests over HTTP/2, as gRPC needs it.
     pub(super) fn speaks_http2(&self) -> bool {
         matches!(self, Self::Pool { http2: true, .. })

@@ -1,6 +1,8 @@
 //! Between HTTP messages and the header maps that plugins see, where `:method` and its like are
 //! ordinary entries.
 
+pub(crate) mod unchanged;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, request, response};
 use portcullis::core::Headers;
@@ -21,13 +23,9 @@ pub(crate) enum Unsendable {
 /// A request's head as plugins see it. `secure` says whether the client used TLS.
 pub(crate) fn request_headers(parts: &request::Parts, secure: bool) -> Headers {
     let mut headers = with_room(&parts.headers);
-    let uri = &parts.uri;
-    let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
-    let authority = uri.authority().map(|authority| authority.as_str().as_bytes()).or(host).unwrap_or_default();
-    headers.add(b":authority", authority);
-    headers.add(b":path", uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
-    headers.add(b":method", parts.method.as_str().as_bytes());
-    headers.add(b":scheme", if secure { b"https" } else { b"http" });
+    for (name, value) in request_pseudo(parts, secure) {
+        headers.add(name, value);
+    }
     // `:authority` stands for it.
     add_fields(&mut headers, parts.headers.iter().filter(|(name, _)| *name != http::header::HOST));
     headers
@@ -97,6 +95,19 @@ pub(crate) fn fields(headers: &Headers) -> Result<HeaderMap, Unsendable> {
         fields.try_append(name, value).map_err(|_| bad())?;
     }
     Ok(fields)
+}
+
+/// The pseudo-headers of a request, in their order.
+fn request_pseudo(parts: &request::Parts, secure: bool) -> [(&[u8], &[u8]); 4] {
+    let uri = &parts.uri;
+    let host = || parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes()).or_else(host).unwrap_or_default();
+    [
+        (b":authority", authority),
+        (b":path", uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes()),
+        (b":method", parts.method.as_str().as_bytes()),
+        (b":scheme", if secure { b"https" } else { b"http" }),
+    ]
 }
 
 fn with_room(fields: &HeaderMap) -> Headers {

@@ -155,6 +155,7 @@ impl Gateway {
             metrics: metrics.clone(),
             denials: Denials::default(),
             clusters: Arc::new(clusters),
+            line: Vec::new(),
         };
         let (reached, workers_hear) = watch::channel(0);
         let plan = Plan {

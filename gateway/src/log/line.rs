@@ -1,111 +1,101 @@
-//! How a line of the log looks.
+//! How a line looks that a plugin has logged, or the host about it.
 //!
-//! As `tracing_subscriber` writes it. What plugins say, which is nearly all of a log and is written while requests wait,
-//! looks the same and takes another way: text that needs no escape is copied. And it stays one line: a newline in it, with
-//! which a plugin could write lines that look like the gateway's, is written as `\n`. Only a terminal gets it as it is.
+//! As `tracing_subscriber` writes it. Such lines are nearly all of a log and are written while requests wait, so they take
+//! a way of their own, on which what needs no escape is copied. And each stays one line: a newline in it, with which a plugin
+//! could write lines that look like the gateway's, is written as `\n`.
 
-use std::fmt::{self, Debug, Write};
-use std::time::SystemTime;
+use std::borrow::Cow;
 
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::{Format, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use portcullis::core::{LogRecord, Plugin};
+use tracing::Level;
 
-use crate::host::{PLUGIN, VM};
+use crate::log::stamp;
 
-/// Formats lines of text.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    standard: Format,
+/// Adds a line.
+pub(super) fn push(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<'_>) {
+    stamp::push_now(line);
+    push_said(line, level, target, record);
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let target = event.metadata().target();
-        if to.has_ansi_escapes() || !(target == PLUGIN || target == VM) {
-            return self.standard.format_event(context, to, event);
-        }
-        write!(to, "{} ", humantime::format_rfc3339_micros(SystemTime::now()))?;
-        write_said(&mut to, event)
+/// What is said, as text.
+pub(super) fn text(message: &[u8]) -> Cow<'_, str> {
+    match within(message) {
+        (whole, false) => String::from_utf8_lossy(whole),
+        (start, true) => format!("{}{CUT}", String::from_utf8_lossy(start)).into(),
     }
+}
+
+/// The most bytes of one message; what is longer is cut, and says so.
+const MAX: usize = 16 << 10;
+const CUT: &str = " [cut]";
+
+/// As much of it as is logged, and whether there is more.
+fn within(message: &[u8]) -> (&[u8], bool) {
+    message.get(..MAX).map_or((message, false), |start| (start, message.len() > MAX))
 }
 
 /// All but the time.
-fn write_said(to: &mut Writer<'_>, event: &Event<'_>) -> fmt::Result {
-    to.write_str(match *event.metadata().level() {
-        Level::ERROR => "ERROR ",
-        Level::WARN => " WARN ",
-        Level::INFO => " INFO ",
-        Level::DEBUG => "DEBUG ",
-        Level::TRACE => "TRACE ",
-    })?;
-    to.write_str(event.metadata().target())?;
-    to.write_char(':')?;
-    let mut fields = Fields { to, result: Ok(()) };
-    event.record(&mut fields);
-    fields.result?;
-    to.write_char('\n')
-}
-
-struct Fields<'a, 'w> {
-    to: &'a mut Writer<'w>,
-    result: fmt::Result,
-}
-
-impl Fields<'_, '_> {
-    fn write(&mut self, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        self.result = self.result.and_then(|()| write(self.to));
+fn push_said(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<'_>) {
+    line.extend_from_slice(match level {
+        Level::ERROR => b" ERROR ",
+        Level::WARN => b"  WARN ",
+        Level::INFO => b"  INFO ",
+        Level::DEBUG => b" DEBUG ",
+        Level::TRACE => b" TRACE ",
+    });
+    line.extend_from_slice(target.as_bytes());
+    line.extend_from_slice(b": ");
+    let (message, is_cut) = within(record.message);
+    push_message(line, message);
+    if is_cut {
+        line.extend_from_slice(CUT.as_bytes());
     }
-}
-
-impl Visit for Fields<'_, '_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(|to| {
-            to.write_char(' ')?;
-            to.write_str(field.name())?;
-            if value.bytes().all(|byte| is_plain(byte) && byte != b'"' && byte != b'\\') {
-                to.write_str("=\"")?;
-                to.write_str(value)?;
-                to.write_char('"')
-            } else {
-                write!(to, "={value:?}")
-            }
-        });
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.write(|to| {
-            to.write_char(' ')?;
-            if field.name() == "message" {
-                return write!(OneLine(to), "{value:?}");
-            }
-            write!(to, "{}={value:?}", field.name())
-        });
-    }
-}
-
-/// Writes text without what moves a terminal's cursor, colours it, or begins another line.
-struct OneLine<'a, 'w>(&'a mut Writer<'w>);
-
-impl Write for OneLine<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let Self(to) = self;
-        if text.bytes().all(is_plain) {
-            return to.write_str(text);
+    if let Some(Plugin { name, root_id, vm_id, .. }) = record.plugin {
+        for (field, text) in [("plugin", name), ("root", root_id), ("vm", vm_id)] {
+            push_field(line, field, text);
         }
-        text.chars().try_for_each(|char| match char {
-            '\n' => to.write_str("\\n"),
-            '\r' => to.write_str("\\r"),
-            '\x07' | '\x08' | '\x0b' | '\x0c' | '\x1b' | '\x7f' => write!(to, "\\x{:02x}", u32::from(char)),
-            '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => write!(to, "\\u{{{:x}}}", u32::from(char)),
-            _ => to.write_char(char),
-        })
+    }
+    line.extend_from_slice(b" context=");
+    line.extend_from_slice(itoa::Buffer::new().format(record.context.number()).as_bytes());
+    line.push(b'\n');
+}
+
+// Bytes are looked at by `fold` and not by `all`: it has no branches, and takes many at once.
+
+/// Adds a field, if there is something to say.
+fn push_field(line: &mut Vec<u8>, field: &str, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    line.push(b' ');
+    line.extend_from_slice(field.as_bytes());
+    line.push(b'=');
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte) & (byte != b'"') & (byte != b'\\')) {
+        line.push(b'"');
+        line.extend_from_slice(text.as_bytes());
+        line.push(b'"');
+    } else {
+        line.extend_from_slice(format!("{text:?}").as_bytes());
+    }
+}
+
+/// Adds text without what moves a terminal's cursor, colours it, or begins another line.
+fn push_message(line: &mut Vec<u8>, message: &[u8]) {
+    if message.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+        return line.extend_from_slice(message);
+    }
+    for char in String::from_utf8_lossy(message).chars() {
+        match char {
+            '\n' => line.extend_from_slice(b"\\n"),
+            '\r' => line.extend_from_slice(b"\\r"),
+            '\x07' | '\x08' | '\x0b' | '\x0c' | '\x1b' | '\x7f' => {
+                line.extend_from_slice(format!("\\x{:02x}", u32::from(char)).as_bytes());
+            }
+            '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                line.extend_from_slice(format!("\\u{{{:x}}}", u32::from(char)).as_bytes());
+            }
+            _ => line.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
     }
 }
 
@@ -117,16 +107,19 @@ fn is_plain(byte: u8) -> bool {
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test may panic")]
 mod tests {
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use portcullis::core::{ContextId, LogLevel};
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
+    use crate::log::say::{PLUGIN, event};
 
     #[derive(Clone, Debug, Default)]
     struct Text(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Text {
+    impl Write for Text {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().expect("no panic").extend_from_slice(bytes);
             Ok(bytes.len())
@@ -145,16 +138,17 @@ mod tests {
         }
     }
 
-    /// What is written by each formatter, without the time.
-    fn written(log: impl Fn()) -> [String; 2] {
-        let (ours, standard) = (Text::default(), Text::default());
-        let builder = || tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false);
-        let subscriber = builder().with_writer(ours.clone()).event_format(Lines::default()).finish();
-        tracing::subscriber::with_default(subscriber, &log);
-        let subscriber = builder().with_writer(standard.clone()).finish();
-        tracing::subscriber::with_default(subscriber, &log);
+    /// A line as it is written here, and as `tracing_subscriber` writes it, without the time.
+    fn written(message: &[u8], plugin: Option<&Plugin>) -> [String; 2] {
+        let record = LogRecord { level: LogLevel::Warn, message, plugin, context: ContextId::VM, from_host: false };
+        let mut ours = Vec::new();
+        push(&mut ours, Level::WARN, PLUGIN, &record);
+        let standard = Text::default();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(standard.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || event(&record));
+        let standard = standard.0.lock().expect("no panic").clone();
         [ours, standard].map(|text| {
-            let text = String::from_utf8(text.0.lock().expect("no panic").clone()).expect("the log is text");
+            let text = String::from_utf8(text).expect("the log is text");
             let (time, rest) = text.split_once(' ').expect("a line begins with the time");
             assert_eq!(time.len(), "2026-01-01T00:00:00.000000Z".len(), "{time}");
             assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
@@ -164,43 +158,46 @@ mod tests {
 
     #[test]
     fn a_plugins_line_looks_as_the_standard_has_it() {
-        for message in
-            ["on_request", "", "with \"quotes\" and \\", "tab\there", "äöü € 😀", "\x1b[31mred\x07\x7f", "\u{9b}31m"]
-        {
-            for name in ["tour", "", "a \"b\"", "back\\slash", "new\nline", "ä"] {
-                let [ours, standard] = written(|| {
-                    let (plugin, vm) = (Some(name), None::<&str>);
-                    tracing::warn!(target: PLUGIN, plugin, vm, context = %7, "{message}");
-                });
-                assert_eq!(ours, standard);
+        let long = "x".repeat(MAX + 1);
+        let messages: [&[u8]; 9] = [
+            b"on_request",
+            b"",
+            b"with \"quotes\" and \\",
+            b"tab\there",
+            "\u{e4}\u{f6}\u{fc} \u{20ac} \u{1f600}".as_bytes(),
+            b"\x1b[31mred\x07\x7f",
+            "\u{9b}31m".as_bytes(),
+            b"not \xff text",
+            long.as_bytes(),
+        ];
+        for message in messages {
+            assert_eq!(written(message, None)[0], written(message, None)[1]);
+            for name in ["tour", "", "a \"b\"", "back\\slash", "new\nline", "\u{e4}"] {
+                let mut plugin = Plugin::new(name);
+                for (root, vm) in [("", ""), ("root", name)] {
+                    (plugin.root_id, plugin.vm_id) = (root.to_owned(), vm.to_owned());
+                    let [ours, standard] = written(message, Some(&plugin));
+                    assert_eq!(ours, standard);
+                }
             }
         }
-        let levels = || {
-            tracing::trace!(target: PLUGIN, "m");
-            tracing::debug!(target: VM, "m");
-            tracing::info!(target: PLUGIN, number = 5, flag = true, "m");
-            tracing::error!(target: VM, text = ?"debug", "m");
-        };
-        let [ours, standard] = written(levels);
-        let without_times = |text: String| -> Vec<String> {
-            text.lines().map(|line| line.split_at(line.find("m").unwrap_or_default()).1.to_owned()).collect()
-        };
-        assert_eq!(without_times(ours), without_times(standard));
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_cut_and_says_so() {
+        let [ours, _] = written("x".repeat(MAX + 1).as_bytes(), None);
+        assert!(ours.ends_with("x [cut] context=0\n"), "{}", ours.len());
+        let [ours, _] = written("x".repeat(MAX).as_bytes(), None);
+        assert!(ours.ends_with("x context=0\n"));
     }
 
     #[test]
     fn a_plugin_cannot_begin_another_line() {
         for end in ["\n", "\r\n", "\r", "\x0b", "\u{85}", "\u{2028}"] {
             let message = format!("harmless{end}2026-01-01T00:00:00.000000Z ERROR portcullis: all is lost");
-            let [ours, _] = written(|| tracing::info!(target: PLUGIN, "{message}"));
+            let [ours, _] = written(message.as_bytes(), None);
             assert_eq!(ours.chars().filter(|char| char.is_control() || *char == '\u{2028}').count(), 1, "{ours:?}");
-            assert!(ours.ends_with("all is lost\n"));
+            assert!(ours.ends_with("all is lost context=0\n"));
         }
-    }
-
-    #[test]
-    fn other_lines_are_the_standards() {
-        let [ours, standard] = written(|| tracing::info!(target: "portcullis", port = 80, "listening\non"));
-        assert_eq!(ours, standard);
     }
 }

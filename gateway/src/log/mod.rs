@@ -1,13 +1,16 @@
 //! The gateway's log: what is written, how, and by whom.
 
 mod line;
+mod say;
+mod stamp;
 mod writer;
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use line::Lines;
+use say::LINES;
+pub(crate) use say::say;
 pub use writer::LogThread;
 use writer::Waiting;
 
@@ -25,14 +28,15 @@ pub fn start(filter: Option<&str>, json: bool) -> std::io::Result<LogThread> {
     };
     let waiting = Waiting::default();
     let thread = LogThread::start(waiting.clone(), std::io::stderr())?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(waiting)
-        .with_ansi(std::io::stderr().is_terminal());
+    let is_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(waiting.clone()).with_ansi(is_terminal);
     if json {
         log.json().init();
     } else {
-        log.event_format(Lines::default()).init();
+        log.init();
+        if !is_terminal {
+            LINES.get_or_init(|| waiting);
+        }
     }
     Ok(thread)
 }

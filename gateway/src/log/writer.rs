@@ -12,7 +12,7 @@ const MOST: usize = 1 << 20;
 
 /// How long lines are gathered before they are written. A thread that were woken for each line would cost the worker
 /// more than the line does.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Lines that wait to be written.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,13 @@ impl LogThread {
             }
         })?;
         Ok(Self { waiting, thread: Some(thread) })
+    }
+}
+
+impl Waiting {
+    /// Adds a line, whole.
+    pub(super) fn push(&self, line: &[u8]) {
+        self.0.push(line);
     }
 }
 

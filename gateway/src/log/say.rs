@@ -1,0 +1,63 @@
+//! Logging what plugins say, and what the host says about them.
+
+use std::sync::OnceLock;
+
+use portcullis::core::{LogLevel, LogRecord, Plugin};
+use tracing::Level;
+
+use crate::log::line;
+use crate::log::writer::Waiting;
+
+/// The target of lines that plugins log.
+pub(super) const PLUGIN: &str = "plugin";
+
+/// The target of lines that the host logs about a plugin's VM.
+const VM: &str = "portcullis::vm";
+
+/// Where lines go without events of `tracing`, which cost as much as they do: a log that is text, and no terminal's.
+pub(super) static LINES: OnceLock<Waiting> = OnceLock::new();
+
+/// Calls a macro with the level and the target of a line, of which `tracing` wants constants.
+macro_rules! by_level {
+    ($record:expr, $line:ident) => {
+        match ($record.from_host, $record.level) {
+            (true, LogLevel::Error | LogLevel::Critical) => $line!(ERROR, VM),
+            (true, _) => $line!(WARN, VM),
+            (false, LogLevel::Trace) => $line!(TRACE, PLUGIN),
+            (false, LogLevel::Debug) => $line!(DEBUG, PLUGIN),
+            (false, LogLevel::Info) => $line!(INFO, PLUGIN),
+            (false, LogLevel::Warn) => $line!(WARN, PLUGIN),
+            (false, LogLevel::Error | LogLevel::Critical) => $line!(ERROR, PLUGIN),
+        }
+    };
+}
+
+/// Logs a line; `buffer` is room that is used again.
+pub(crate) fn say(record: &LogRecord<'_>, buffer: &mut Vec<u8>) {
+    let Some(lines) = LINES.get() else { return event(record) };
+    macro_rules! line {
+        ($level:ident, $target:ident) => {
+            if tracing::enabled!(target: $target, Level::$level) {
+                buffer.clear();
+                line::push(buffer, Level::$level, $target, record);
+                lines.push(buffer);
+            }
+        };
+    }
+    by_level!(record, line);
+}
+
+/// Logs it as an event of `tracing`.
+pub(super) fn event(record: &LogRecord<'_>) {
+    let text = line::text(record.message);
+    // Fields that are empty are left out.
+    let field = |of: fn(&Plugin) -> &str| record.plugin.map(of).filter(|text| !text.is_empty());
+    let (plugin, root, vm) = (field(|p| &p.name), field(|p| &p.root_id), field(|p| &p.vm_id));
+    let context = record.context;
+    macro_rules! line {
+        ($level:ident, $target:ident) => {
+            tracing::event!(target: $target, Level::$level, plugin, root, vm, %context, "{text}")
+        };
+    }
+    by_level!(record, line);
+}

@@ -15,6 +15,9 @@ use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A reverse proxy that runs Proxy-Wasm plugins.
 ///
 /// Plugins built for Envoy and other Proxy-Wasm hosts run unchanged. Start with

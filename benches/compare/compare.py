@@ -148,7 +148,7 @@ def started_by(args):
         if missing:
             sys.exit(f"not in {binary}: {missing}; cargo build --release --features wasmer,wasmi")
         env = dict(pair.split("=", 1) for pair in args.gateway_env)
-        start = functools.partial(servers.portcullis, binary=str(binary), env=env)
+        start = functools.partial(servers.portcullis, command=[str(binary)], env=env)
         without["portcullis", False] = functools.partial(start, engine=None)
         for engine in engines:
             with_plugin[engine, True] = functools.partial(start, engine=engine)

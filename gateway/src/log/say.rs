@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use portcullis::core::{LogLevel, LogRecord, Plugin};
 use tracing::Level;
+use tracing::metadata::Kind;
 
 use crate::log::line;
 use crate::log::writer::Waiting;
@@ -37,7 +38,7 @@ pub(crate) fn say(record: &LogRecord<'_>, buffer: &mut Vec<u8>) {
     let Some(lines) = LINES.get() else { return event(record) };
     macro_rules! line {
         ($level:ident, $target:ident) => {
-            if tracing::enabled!(target: $target, Level::$level) {
+            if tracing::enabled!(kind: Kind::EVENT, target: $target, Level::$level, message, plugin, root, vm, context) {
                 buffer.clear();
                 line::push(buffer, Level::$level, $target, record);
                 lines.push(buffer);

@@ -24,6 +24,7 @@ mod learn;
 mod lifecycle;
 mod limits;
 mod local_responses;
+mod log;
 mod policies;
 mod presets;
 mod profile;

@@ -5,8 +5,8 @@
 //! [`to_response`](super::to_response) are for every other.
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
-use http::uri::Scheme;
-use http::{StatusCode, request, response};
+use http::uri::{PathAndQuery, Scheme};
+use http::{StatusCode, Version, request, response};
 use portcullis::core::Headers;
 
 use super::request_pseudo;
@@ -19,11 +19,7 @@ pub(crate) fn request(headers: &Headers, mut came: request::Parts, secure: bool)
     if !pseudo.iter().all(|pseudo| entries.next() == Some(*pseudo)) {
         return None;
     }
-    // What the client says of the scheme may be wrong.
-    if came.uri.scheme().is_some_and(|scheme| *scheme != if secure { Scheme::HTTPS } else { Scheme::HTTP }) {
-        return None;
-    }
-    if came.uri.authority().is_none() && !names_one_host(&came.headers) {
+    if !is_plain(&came, secure) {
         return None;
     }
     add(&mut came.headers, entries, |name| *name != HOST)?;
@@ -31,6 +27,7 @@ pub(crate) fn request(headers: &Headers, mut came: request::Parts, secure: bool)
         came.headers.remove(HOST);
     }
     came.extensions.clear();
+    came.version = Version::default();
     Some(came)
 }
 
@@ -65,11 +62,28 @@ fn add<'a>(
     Some(())
 }
 
-/// Whether there is one host, which nothing but a name, an address and a port can be made of.
+/// Whether the target is written in one of the two usual forms, whole with the client's true scheme or as a path behind one
+/// host. What else a client may send means what the pseudo-headers say.
+fn is_plain(came: &request::Parts, secure: bool) -> bool {
+    let expected = if secure { Scheme::HTTPS } else { Scheme::HTTP };
+    let has_place = match (came.uri.scheme(), came.uri.authority()) {
+        (Some(scheme), Some(_)) => *scheme == expected,
+        (None, None) => names_one_host(&came.headers),
+        _ => false,
+    };
+    // An empty path says that it is `/`, and is sent empty.
+    let is_written = |path: &PathAndQuery| path.as_str() != "/" || *path == PathAndQuery::from_static("/");
+    has_place && came.uri.path_and_query().is_some_and(is_written)
+}
+
+/// Whether there is one host: a name or an IPv4 address, and a port if there is one.
 fn names_one_host(headers: &HeaderMap) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte);
     let mut hosts = headers.get_all(HOST).iter();
-    hosts.next().is_some_and(|host| !host.is_empty() && host.as_bytes().iter().all(plain)) && hosts.next().is_none()
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let mut parts = host.as_bytes().splitn(2, |byte| *byte == b':');
+    let is_name =
+        |name: &[u8]| !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
+    parts.next().is_some_and(is_name) && parts.next().is_none_or(|port| port.iter().all(u8::is_ascii_digit))
 }
 
 #[cfg(test)]
@@ -77,8 +91,12 @@ fn names_one_host(headers: &HeaderMap) -> bool {
 mod tests {
     use proptest::prelude::*;
 
+    use http::Request;
+
     use super::*;
     use crate::convert::{request_headers, response_headers, to_request, to_response};
+    use crate::net::pool::{UpstreamProtocol, prepare};
+    use crate::net::queue::QueueBody;
 
     /// What a plugin may do, and leave undone.
     #[derive(Clone, Debug)]
@@ -136,7 +154,8 @@ mod tests {
 
     fn fields() -> impl Strategy<Value = HeaderMap> {
         let name = prop_oneof![Just("x-one"), Just("x-two"), Just("host"), Just("content-length")];
-        let value = prop_oneof![Just("1"), Just("a.example"), Just("b.example:80"), Just("a/b@c")];
+        let value =
+            prop_oneof![Just("1"), Just("a.example"), Just("b.example:80"), Just("a/b@c"), Just("a:1:2"), Just("[")];
         proptest::collection::vec((name, value), 0..5).prop_map(|pairs| {
             let mut fields = HeaderMap::new();
             for (name, value) in pairs {
@@ -146,36 +165,54 @@ mod tests {
         })
     }
 
-    /// A target without its authority says as much as one with it where the host says it.
-    fn complete(mut parts: request::Parts, secure: bool) -> request::Parts {
-        if parts.uri.authority().is_none() {
-            let host = parts.headers.remove(HOST).unwrap();
-            let mut target = parts.uri.into_parts();
-            target.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
-            target.authority = Some(host.to_str().unwrap().parse().unwrap());
-            parts.uri = target.try_into().unwrap();
-        }
-        parts
+    /// What an upstream gets, as far as it can tell.
+    fn sent(protocol: UpstreamProtocol, parts: request::Parts) -> (String, Version, HeaderMap) {
+        let mut request = Request::from_parts(parts, QueueBody::empty());
+        prepare(protocol, &mut request);
+        (request.uri().to_string(), request.version(), request.headers().clone())
+    }
+
+    fn targets() -> impl Strategy<Value = &'static str> {
+        prop_oneof![
+            Just("/"),
+            Just("/a?b"),
+            Just("/?x"),
+            Just("*"),
+            Just("a.example"),
+            Just("http://a.example/c"),
+            Just("http://a.example"),
+            Just("http://a.example#x"),
+            Just("http://a.example?x"),
+            Just("https://b.example:80/"),
+        ]
     }
 
     proptest! {
         /// It is never another request than the one that is made of all that plugins have left.
         #[test]
         fn a_request_is_what_the_whole_way_makes_of_it(
-            target in prop_oneof![Just("/"), Just("/a?b"), Just("http://a.example/c"), Just("https://b.example:80/")],
+            target in targets(),
+            method in prop_oneof![Just("GET"), Just("OPTIONS"), Just("HEAD")],
             secure in any::<bool>(),
             fields in fields(),
             edits in edits(),
         ) {
-            let (mut came, ()) = http::Request::get(target).body(()).unwrap().into_parts();
-            came.headers = fields;
+            let (mut came, ()) = Request::builder().method(method).uri(target).body(()).unwrap().into_parts();
+            (came.headers, came.version) = (fields, Version::HTTP_10);
             let mut headers = request_headers(&came, secure);
             edit(&mut headers, &edits);
+            let is_whole = came.uri.authority().is_some();
             if let Some(fast) = request(&headers, came, secure) {
-                let (fast, slow) = (complete(fast, secure), to_request(&headers).unwrap());
-                prop_assert_eq!(fast.method, slow.method);
-                prop_assert_eq!(fast.uri, slow.uri);
-                prop_assert_eq!(fast.headers, slow.headers);
+                let slow = to_request(&headers).unwrap();
+                prop_assert_eq!(&fast.method, &slow.method);
+                prop_assert_eq!(fast.version, slow.version);
+                prop_assert_eq!(fast.uri.path_and_query(), slow.uri.path_and_query());
+                if is_whole {
+                    prop_assert_eq!(
+                        sent(UpstreamProtocol::Http2, fast.clone()), sent(UpstreamProtocol::Http2, slow.clone())
+                    );
+                }
+                prop_assert_eq!(sent(UpstreamProtocol::Http1, fast), sent(UpstreamProtocol::Http1, slow));
             }
         }
 
@@ -193,27 +230,44 @@ mod tests {
 
     #[test]
     fn what_only_had_fields_added_need_not_be_read_again() {
-        let (came, ()) =
-            http::Request::get("/").header("host", "a").header("x-one", "1").body(()).unwrap().into_parts();
-        let mut headers = request_headers(&came, false);
-        headers.add(b"x-new", b"2");
-        let sent = request(&headers, came, false).unwrap();
-        assert_eq!(sent.headers["x-new"], "2");
-        assert_eq!(sent.headers[HOST], "a");
+        for (target, host) in [("/a", "a"), ("/", "a.example:8080"), ("http://a/b", "a")] {
+            let (came, ()) =
+                Request::get(target).header("host", host).header("x-one", "1").body(()).unwrap().into_parts();
+            let mut headers = request_headers(&came, false);
+            headers.add(b"x-new", b"2");
+            let sent = request(&headers, came, false).unwrap();
+            assert_eq!(
+                (&sent.headers["x-one"], &sent.headers["x-new"]),
+                (&"1".parse().unwrap(), &"2".parse().unwrap())
+            );
+        }
         let (came, ()) = http::Response::builder().header("x-one", "1").body(()).unwrap().into_parts();
-        let headers = response_headers(&came);
-        assert!(response(&headers, came).is_some());
+        let mut headers = response_headers(&came);
+        headers.add(b"x-new", b"2");
+        let (_, sent) = response(&headers, came).unwrap();
+        assert_eq!((sent.len(), &sent["x-new"]), (2, &"2".parse().unwrap()));
     }
 
     #[test]
     fn a_host_that_could_be_read_in_two_ways_is_read() {
-        for hosts in [&["a", "b"][..], &["a/b"], &["user@a"], &[""], &[]] {
-            let (mut came, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        for hosts in
+            [&["a", "b"][..], &["a/b"], &["user@a"], &[""], &[], &["a:80:x"], &["a:x"], &["["], &["]a["], &["a::1"]]
+        {
+            let (mut came, ()) = Request::get("/").body(()).unwrap().into_parts();
             for host in hosts {
                 came.headers.append(HOST, HeaderValue::from_static(host));
             }
             let headers = request_headers(&came, false);
             assert!(request(&headers, came, false).is_none(), "{hosts:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_in_another_form_is_read() {
+        for target in ["a.example", "http://a.example#x", "https://a.example/"] {
+            let (came, ()) = Request::get(target).header("host", "a.example").body(()).unwrap().into_parts();
+            let headers = request_headers(&came, false);
+            assert!(request(&headers, came, false).is_none(), "{target}");
         }
     }
 }

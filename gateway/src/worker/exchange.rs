@@ -216,6 +216,7 @@ impl Exchange {
                 }
             }
             StreamEffect::RequestDone => {
+                self.came.0 = None;
                 self.incoming = None;
                 self.upload = None;
                 self.upstream = UpstreamState::Idle;
@@ -254,7 +255,7 @@ impl Exchange {
         let route =
             context.listeners.get(self.listener).and_then(|listener| listener.route(headers)).map(|(route, _)| route);
         let upstream = route.and_then(|route| context.clusters.get(&route.cluster));
-        // The echo says what the target was, whole.
+        // The echo tells the whole target, and HTTP/2 sends it; where only a path came, the rest is what plugins see.
         let came = self
             .came
             .0

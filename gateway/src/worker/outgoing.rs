@@ -79,7 +79,7 @@ impl Outgoing {
         self.head = Some(head);
     }
 
-    /// Puts a head in place of all that was to be sent; nothing follows it.
+    /// Puts a head in place of the plugins', before any of the body is there; nothing follows it.
     pub(super) fn replace(&mut self, status: StatusCode) {
         self.head = Some((status, HeaderMap::new()));
         self.cut = None;

@@ -2,7 +2,7 @@
 
 use http::Request;
 
-use crate::harness::{Gate, Sent, Setup, Upstream, empty, get, guest, plugin, reply, run};
+use crate::harness::{Gate, Raw, Sent, Setup, Upstream, empty, get, guest, plugin, reply, run};
 
 /// A request to a host.
 fn to(host: &str, path: &str) -> Request<Sent> {
@@ -86,6 +86,56 @@ fn a_prefix_is_rewritten() {
         {
             assert_eq!(client.ask(get(path)).await.json()["path"], sent);
         }
+    });
+}
+
+/// Whatever form a client gives its target, the upstream gets the path that routes and plugins saw, rewritten.
+#[test]
+fn a_target_in_an_unusual_form_is_routed_and_rewritten_as_a_path() {
+    run(async {
+        for protocol in ["protocol: http1", "protocol: http2"] {
+            let upstream = Upstream::echo();
+            let gate = Setup::to(&upstream)
+                .backend(protocol)
+                .route("match: {prefix: /}, prefix_rewrite: /public/, cluster: backend")
+                .start();
+            for (target, path) in [
+                ("/x", "/public/x"),
+                ("http://a", "/public/"),
+                ("http://a/x?y", "/public/x?y"),
+                ("http://a#x", "/public/"),
+                ("a", "/public/"),
+            ] {
+                let mut raw = Raw::connect(gate.address()).await;
+                raw.write(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+                let answer = raw.read_all().await;
+                assert!(answer.contains(&format!("\"path\":\"{path}\"")), "{target} {protocol}: {answer}");
+            }
+            let upstream = Upstream::echo();
+            let gate = Setup::to(&upstream).backend(protocol).start();
+            for target in ["http://a#x", "a", "http://a"] {
+                let mut raw = Raw::connect(gate.address()).await;
+                raw.write(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+                let answer = raw.read_all().await;
+                assert!(answer.contains("\"path\":\"/\""), "{target} {protocol}: {answer}");
+            }
+        }
+    });
+}
+
+/// A route of that host cannot be passed by, because a later reader takes another part of it for the name.
+#[test]
+fn a_host_that_can_be_read_in_two_ways_is_refused() {
+    run(async {
+        let upstream = Upstream::echo();
+        let gate = Setup::to(&upstream).start();
+        for host in ["a:80:x", "[", "]a[", "a::1"] {
+            let mut raw = Raw::connect(gate.address()).await;
+            raw.write(&format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await;
+            let answer = raw.read_all().await;
+            assert!(answer.starts_with("HTTP/1.1 500 "), "{host}: {answer}");
+        }
+        assert_eq!(upstream.requests(), 0);
     });
 }
 

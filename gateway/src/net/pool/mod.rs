@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 
 pub use self::body::UpstreamBody;
 pub use self::error::UpstreamError;
+pub(crate) use self::request::prepare;
 
 use self::endpoint::Endpoint;
 use super::queue::QueueBody;
@@ -129,7 +130,7 @@ impl Cluster {
     ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<> {
         let inner = Rc::clone(&self.0);
         async move {
-            request::prepare(inner.config.protocol, &mut request);
+            prepare(inner.config.protocol, &mut request);
             let count = inner.endpoints.len();
             let first = inner.next.get();
             inner.next.set(first.wrapping_add(1));

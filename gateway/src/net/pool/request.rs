@@ -9,7 +9,7 @@ use super::UpstreamProtocol;
 use crate::net::queue::QueueBody;
 
 /// Sets version and target for the protocol, and makes the framing fields agree with the body.
-pub(super) fn prepare(protocol: UpstreamProtocol, request: &mut Request<QueueBody>) {
+pub(crate) fn prepare(protocol: UpstreamProtocol, request: &mut Request<QueueBody>) {
     match protocol {
         UpstreamProtocol::Http1 => prepare_h1(request),
         UpstreamProtocol::Http2 => prepare_h2(request),

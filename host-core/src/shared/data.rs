@@ -1,14 +1,18 @@
 use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::SharedLimits;
+use super::{SharedLimits, lock};
 use crate::abi::Status;
 use crate::capability::rate::Kept;
 
-/// Values by key, each with the version of its last change.
+/// Values by key, each with the version of its last change. Keys are spread over locks, so that threads seldom wait for
+/// one another's.
 #[derive(Default)]
 pub(super) struct Data {
-    values: HashMap<Box<[u8]>, Entry>,
-    bytes: usize,
+    parts: [Part; PARTS],
+    keys: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 /// A value.
@@ -19,13 +23,22 @@ pub(crate) struct Entry {
     pub(crate) kept: Option<Kept>,
 }
 
+/// A few for each thread that a machine runs at once.
+const PARTS: usize = 32;
+
+/// Lines of the processor's cache are handed from thread to thread whole: each part has its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part(Mutex<HashMap<Box<[u8]>, Entry>>);
+
 impl Data {
-    pub(super) fn get(&self, key: &[u8]) -> Option<(&[u8], u32)> {
-        self.values.get(key).map(|entry| (entry.value.as_slice(), entry.cas))
+    /// A value and its version, handed to `read` while nobody writes it.
+    pub(super) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8], u32) -> R) -> Option<R> {
+        lock(&self.part(key)?.0).get(key).map(|entry| read(&entry.value, entry.cas))
     }
 
     pub(super) fn set(
-        &mut self,
+        &self,
         key: &[u8],
         value: &[u8],
         cas: u32,
@@ -33,18 +46,17 @@ impl Data {
         next_cas: impl FnOnce() -> u32,
         limits: &SharedLimits,
     ) -> Result<(), Status> {
-        let count = self.values.len();
-        let old = self.values.get_mut(key);
+        let mut values = lock(&self.part(key).ok_or(Status::InternalFailure)?.0);
+        let old = values.get_mut(key);
         if old.as_ref().is_some_and(|entry| cas != 0 && cas != entry.cas) {
             return Err(Status::CasMismatch);
         }
         let freed = old.as_ref().map_or(0, |entry| key.len() + entry.value.len());
-        let bytes = (self.bytes - freed).saturating_add(key.len()).saturating_add(value.len());
-        if bytes > limits.data || (old.is_none() && count >= limits.keys) {
-            return Err(Status::InternalFailure);
-        }
+        let keys = Room::take(&self.keys, usize::from(old.is_some()), 1, limits.keys)?;
+        let bytes = Room::take(&self.bytes, freed, key.len().saturating_add(value.len()), limits.data)?;
         let kept = keep(old.as_deref())?;
-        self.bytes = bytes;
+        keys.use_up();
+        bytes.use_up();
         match old {
             Some(entry) => {
                 entry.value.clear();
@@ -53,8 +65,105 @@ impl Data {
                 entry.value.shrink_to(value.len().saturating_mul(2));
                 (entry.cas, entry.kept) = (next_cas(), kept);
             }
-            None => drop(self.values.insert(key.into(), Entry { value: value.to_vec(), cas: next_cas(), kept })),
+            None => drop(values.insert(key.into(), Entry { value: value.to_vec(), cas: next_cas(), kept })),
         }
         Ok(())
+    }
+
+    /// By the end of a key, where most keys differ. A guest that finds keys of one part makes its threads wait, and none of
+    /// another `vm_id`.
+    fn part(&self, key: &[u8]) -> Option<&Part> {
+        let mix = |mixed: usize, byte: &u8| mixed.wrapping_mul(31).wrapping_add(usize::from(*byte));
+        self.parts.get(key.iter().rev().take(8).fold(key.len(), mix) % PARTS)
+    }
+}
+
+/// What was taken of a bounded number; dropped, it is given back.
+struct Room<'a> {
+    of: &'a AtomicUsize,
+    less: usize,
+    more: usize,
+}
+
+impl<'a> Room<'a> {
+    /// Takes `more` where `less` goes. What does not grow is never refused.
+    fn take(of: &'a AtomicUsize, less: usize, more: usize, limit: usize) -> Result<Self, Status> {
+        if less != more {
+            let within = |taken: usize| {
+                let sum = taken.saturating_sub(less).saturating_add(more);
+                (sum <= limit || more < less).then_some(sum)
+            };
+            of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).map_err(|_| Status::InternalFailure)?;
+        }
+        Ok(Self { of, less, more })
+    }
+
+    fn use_up(mut self) {
+        (self.less, self.more) = (0, 0);
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if self.more > self.less {
+            self.of.fetch_sub(self.more - self.less, Ordering::Relaxed);
+        } else if self.less > self.more {
+            self.of.fetch_add(self.less - self.more, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_takes_no_room() {
+        let data = Data::default();
+        let limits = SharedLimits { keys: 2, data: 10, ..SharedLimits::default() };
+        let set = |key: &[u8], value: &[u8], allowed: bool| {
+            let keep = |_: Option<&Entry>| if allowed { Ok(None) } else { Err(Status::InternalFailure) };
+            data.set(key, value, 0, keep, || 1, &limits)
+        };
+        for _ in 0..20 {
+            assert_eq!(set(b"a", b"1", false), Err(Status::InternalFailure));
+        }
+        assert_eq!(set(b"a", b"12345678", true), Ok(()));
+        assert_eq!(set(b"a", b"", false), Err(Status::InternalFailure));
+        assert_eq!(set(b"b", b"1", true), Err(Status::InternalFailure), "there is one byte left");
+        assert_eq!(set(b"b", b"", true), Ok(()));
+        assert_eq!(set(b"c", b"", true), Err(Status::InternalFailure), "there is no key left");
+        assert_eq!(set(b"a", b"1", true), Ok(()));
+        assert_eq!(set(b"b", b"1234567", true), Ok(()));
+    }
+
+    #[test]
+    fn threads_together_stay_within_the_limits() {
+        let data = Data::default();
+        let limits = SharedLimits { keys: 50, data: 500, ..SharedLimits::default() };
+        let version = AtomicU32::new(0);
+        let next = || version.fetch_add(1, Ordering::Relaxed) + 1;
+        std::thread::scope(|scope| {
+            for thread in 0..4_usize {
+                let (data, limits, next) = (&data, &limits, &next);
+                scope.spawn(move || {
+                    for turn in 0..2000_usize {
+                        let key = format!("key {}", (turn * 7 + thread) % 80);
+                        let value = vec![0; (turn * 13 + thread) % 40];
+                        let _ = data.set(key.as_bytes(), &value, 0, |_| Ok(None), next, limits);
+                    }
+                });
+            }
+        });
+        let (mut keys, mut bytes) = (0, 0);
+        for part in &data.parts {
+            for (key, entry) in lock(&part.0).iter() {
+                (keys, bytes) = (keys + 1, bytes + key.len() + entry.value.len());
+            }
+        }
+        assert!(keys > 0 && keys <= 50 && bytes <= 500, "{keys} keys, {bytes} bytes");
+        assert_eq!((data.keys.into_inner(), data.bytes.into_inner()), (keys, bytes));
     }
 }

@@ -61,7 +61,7 @@ impl Shared {
         let space = Arc::new(Space {
             vm_id: vm_id.into(),
             registry: Arc::clone(&self.0),
-            data: Mutex::new(Data::default()),
+            data: Data::default(),
             queues: Mutex::new(HashMap::new()),
         });
         spaces.insert(name, Arc::downgrade(&space));
@@ -84,15 +84,15 @@ struct Registry {
 pub(crate) struct Space {
     vm_id: Arc<str>,
     registry: Arc<Registry>,
-    data: Mutex<Data>,
+    data: Data,
     /// By name.
     queues: Mutex<HashMap<Vec<u8>, Arc<Queue>>>,
 }
 
 impl Space {
-    /// A value and its version, handed to `read` while nobody writes.
+    /// A value and its version, handed to `read` while nobody writes it.
     pub(crate) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8], u32) -> R) -> Option<R> {
-        lock(&self.data).get(key).map(|(value, cas)| read(value, cas))
+        self.data.get(key, read)
     }
 
     /// Sets a value. `cas` is the version that it must replace; 0, or a key that there is not, replaces in
@@ -104,7 +104,7 @@ impl Space {
         cas: u32,
         keep: impl FnOnce(Option<&Entry>) -> Result<Option<Kept>, Status>,
     ) -> Result<(), Status> {
-        lock(&self.data).set(key, value, cas, keep, || next(&self.registry.last_cas), &self.registry.limits)
+        self.data.set(key, value, cas, keep, || next(&self.registry.last_cas), &self.registry.limits)
     }
 
     /// The queue of this name, made if there is none. From now on it tells `inbox`.

@@ -50,7 +50,10 @@ def measure(args, engine, upstream, folder):
         control("on", gateway.child.pid)
         load(gateway.port, args.requests)
         control("off", gateway.child.pid)
-    total = re.search(r"^(?:totals|summary): (\d+)", out.read_text(errors="replace"), re.M)
+    written = out.read_text(errors="replace") if out.exists() else ""
+    total = re.search(r"^(?:totals|summary): (\d+)", written, re.M)
+    if not total:
+        sys.exit("valgrind has written no result: was it stopped before it could?")
     return int(total[1]) / args.requests
 
 

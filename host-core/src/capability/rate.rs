@@ -83,11 +83,16 @@ impl Store {
         Self { most, kept: Arc::default() }
     }
 
-    /// Keeps so many bytes, in place of what may have been kept before.
-    pub(crate) fn keep(&self, bytes: usize, before: Option<&Kept>) -> Option<Kept> {
-        let own = before.filter(|kept| Arc::ptr_eq(&kept.of, &self.kept)).map_or(0, |kept| kept.bytes);
-        let fits = |kept: usize| kept.checked_add(bytes).filter(|sum| sum.saturating_sub(own) <= self.most);
+    /// Keeps so many bytes, in place of what may have been kept before; in one step, or other threads would find
+    /// less room than there is.
+    pub(crate) fn keep(&self, bytes: usize, before: Option<&mut Kept>) -> Option<Kept> {
+        let before = before.filter(|kept| Arc::ptr_eq(&kept.of, &self.kept));
+        let own = before.as_ref().map_or(0, |kept| kept.bytes);
+        let fits = |kept: usize| kept.saturating_sub(own).checked_add(bytes).filter(|sum| *sum <= self.most);
         self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        if let Some(before) = before {
+            before.bytes = 0;
+        }
         Some(Kept { bytes, of: Arc::clone(&self.kept) })
     }
 }
@@ -125,12 +130,16 @@ mod tests {
     #[test]
     fn what_is_replaced_makes_room() {
         let store = Store::new(10);
-        let first = store.keep(8, None);
+        let mut first = store.keep(8, None);
         assert!(first.is_some() && store.keep(3, None).is_none());
-        let second = store.keep(9, first.as_ref());
+        assert!(store.keep(11, first.as_mut()).is_none() && store.keep(3, None).is_none());
+        let mut second = store.keep(9, first.as_mut());
         assert!(second.is_some());
+        assert!(store.keep(1, None).is_some() && store.keep(2, None).is_none(), "nothing is counted twice");
         drop(first);
         assert!(store.keep(1, None).is_some() && store.keep(2, None).is_none());
-        assert!(Store::new(10).keep(11, second.as_ref()).is_none(), "another's bytes make no room");
+        assert!(Store::new(10).keep(11, second.as_mut()).is_none(), "another's bytes make no room");
+        drop(second);
+        assert!(store.keep(10, None).is_some());
     }
 }

@@ -161,7 +161,7 @@ pub(super) fn set_data(vm: &mut VmState, key: &[u8], value: &[u8], cas: u32) -> 
             return Err(Status::CasMismatch);
         }
         let Some(store) = store else { return Ok(None) };
-        let kept = store.keep(key.len().saturating_add(value.len()), entry.and_then(|entry| entry.kept.as_ref()));
+        let kept = store.keep(key.len().saturating_add(value.len()), entry.and_then(|entry| entry.kept.as_mut()));
         is_full = kept.is_none();
         kept.map(Some).ok_or(Status::InternalFailure)
     });

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +12,8 @@ use crate::capability::rate::Kept;
 #[derive(Default)]
 pub(super) struct Data {
     parts: [Part; PARTS],
+    /// Chooses the part of a key: not by a rule that a guest could know.
+    chooser: RandomState,
     keys: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -42,19 +45,21 @@ impl Data {
         key: &[u8],
         value: &[u8],
         cas: u32,
-        keep: impl FnOnce(Option<&Entry>) -> Result<Option<Kept>, Status>,
+        keep: impl FnOnce(Option<&mut Entry>) -> Result<Option<Kept>, Status>,
         next_cas: impl FnOnce() -> u32,
         limits: &SharedLimits,
     ) -> Result<(), Status> {
         let mut values = lock(&self.part(key).ok_or(Status::InternalFailure)?.0);
-        let old = values.get_mut(key);
+        let mut old = values.get_mut(key);
         if old.as_ref().is_some_and(|entry| cas != 0 && cas != entry.cas) {
             return Err(Status::CasMismatch);
         }
-        let freed = old.as_ref().map_or(0, |entry| key.len() + entry.value.len());
-        let keys = Room::take(&self.keys, usize::from(old.is_some()), 1, limits.keys)?;
-        let bytes = Room::take(&self.bytes, freed, key.len().saturating_add(value.len()), limits.data)?;
-        let kept = keep(old.as_deref())?;
+        let before = old.as_ref().map_or(0, |entry| key.len() + entry.value.len());
+        let after = key.len().saturating_add(value.len());
+        // Taken before it is sure that it will be used: near a limit, another thread may be refused meanwhile.
+        let keys = Room::take(&self.keys, usize::from(old.is_none()), limits.keys)?;
+        let bytes = Room::take(&self.bytes, after.saturating_sub(before), limits.data)?;
+        let kept = keep(old.as_deref_mut())?;
         keys.use_up();
         bytes.use_up();
         match old {
@@ -67,48 +72,39 @@ impl Data {
             }
             None => drop(values.insert(key.into(), Entry { value: value.to_vec(), cas: next_cas(), kept })),
         }
+        self.bytes.fetch_sub(before.saturating_sub(after), Ordering::Relaxed);
         Ok(())
     }
 
-    /// By the end of a key, where most keys differ. A guest that finds keys of one part makes its threads wait, and none of
-    /// another `vm_id`.
     fn part(&self, key: &[u8]) -> Option<&Part> {
-        let mix = |mixed: usize, byte: &u8| mixed.wrapping_mul(31).wrapping_add(usize::from(*byte));
-        self.parts.get(key.iter().rev().take(8).fold(key.len(), mix) % PARTS)
+        self.parts.get(usize::try_from(self.chooser.hash_one(key) >> 32).ok()? % PARTS)
     }
 }
 
 /// What was taken of a bounded number; dropped, it is given back.
 struct Room<'a> {
     of: &'a AtomicUsize,
-    less: usize,
-    more: usize,
+    taken: usize,
 }
 
 impl<'a> Room<'a> {
-    /// Takes `more` where `less` goes. What does not grow is never refused.
-    fn take(of: &'a AtomicUsize, less: usize, more: usize, limit: usize) -> Result<Self, Status> {
-        if less != more {
-            let within = |taken: usize| {
-                let sum = taken.saturating_sub(less).saturating_add(more);
-                (sum <= limit || more < less).then_some(sum)
-            };
+    fn take(of: &'a AtomicUsize, more: usize, limit: usize) -> Result<Self, Status> {
+        if more > 0 {
+            let within = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= limit);
             of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).map_err(|_| Status::InternalFailure)?;
         }
-        Ok(Self { of, less, more })
+        Ok(Self { of, taken: more })
     }
 
     fn use_up(mut self) {
-        (self.less, self.more) = (0, 0);
+        self.taken = 0;
     }
 }
 
 impl Drop for Room<'_> {
     fn drop(&mut self) {
-        if self.more > self.less {
-            self.of.fetch_sub(self.more - self.less, Ordering::Relaxed);
-        } else if self.less > self.more {
-            self.of.fetch_add(self.less - self.more, Ordering::Relaxed);
+        if self.taken > 0 {
+            self.of.fetch_sub(self.taken, Ordering::Relaxed);
         }
     }
 }
@@ -124,7 +120,7 @@ mod tests {
         let data = Data::default();
         let limits = SharedLimits { keys: 2, data: 10, ..SharedLimits::default() };
         let set = |key: &[u8], value: &[u8], allowed: bool| {
-            let keep = |_: Option<&Entry>| if allowed { Ok(None) } else { Err(Status::InternalFailure) };
+            let keep = |_: Option<&mut Entry>| if allowed { Ok(None) } else { Err(Status::InternalFailure) };
             data.set(key, value, 0, keep, || 1, &limits)
         };
         for _ in 0..20 {
@@ -152,7 +148,12 @@ mod tests {
                     for turn in 0..2000_usize {
                         let key = format!("key {}", (turn * 7 + thread) % 80);
                         let value = vec![0; (turn * 13 + thread) % 40];
-                        let _ = data.set(key.as_bytes(), &value, 0, |_| Ok(None), next, limits);
+                        // Every other thread is refused what it tries, smaller values included.
+                        let keep = |_: Option<&mut Entry>| {
+                            if thread % 2 == 0 { Ok(None) } else { Err(Status::InternalFailure) }
+                        };
+                        let _ = data.set(key.as_bytes(), &value, 0, keep, next, limits);
+                        assert!(data.bytes.load(Ordering::Relaxed) <= 500 && data.keys.load(Ordering::Relaxed) <= 50);
                     }
                 });
             }

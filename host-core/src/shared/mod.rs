@@ -96,13 +96,14 @@ impl Space {
     }
 
     /// Sets a value. `cas` is the version that it must replace; 0, or a key that there is not, replaces in
-    /// any case. `keep` sees what it replaces, may refuse, and counts the bytes.
+    /// any case. `keep` sees what it replaces, may refuse, and counts the bytes; what it
+    /// allows is done.
     pub(crate) fn set(
         &self,
         key: &[u8],
         value: &[u8],
         cas: u32,
-        keep: impl FnOnce(Option<&Entry>) -> Result<Option<Kept>, Status>,
+        keep: impl FnOnce(Option<&mut Entry>) -> Result<Option<Kept>, Status>,
     ) -> Result<(), Status> {
         self.data.set(key, value, cas, keep, || next(&self.registry.last_cas), &self.registry.limits)
     }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -138,16 +139,40 @@ fn help_is_worth_reading() {
 
 /// A gateway in a process of its own.
 pub(crate) struct Server {
-    pub(crate) child: Child,
+    pub(crate) child: Running,
     pub(crate) address: SocketAddr,
     pub(crate) log: std::thread::JoinHandle<String>,
+}
+
+/// A process that ends with the test, however that ends.
+pub(crate) struct Running(Child);
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Starts one and reads from its log where it listens.
 pub(crate) fn serve(config: &Path, arguments: &[&str]) -> Server {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.arg("serve").arg(config).args(arguments).stderr(Stdio::piped()).env_remove("RUST_LOG");
-    let mut child = command.spawn().unwrap();
+    let mut child = Running(command.spawn().unwrap());
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let (told, address) = std::sync::mpsc::channel();
     let log = std::thread::spawn(move || {

@@ -41,6 +41,12 @@ fn lines_of_plugins_have_their_level_target_and_fields() {
             &["--log", "info,plugin[{nosuch}]=off", "--log-json"],
             2,
         ),
+        (
+            "log-context",
+            &["--log", "info,plugin[{context}]=off"],
+            &["--log", "info,plugin[{context}]=off", "--log-json"],
+            6,
+        ),
         ("log-off", &["--log", "info,plugin=off"], &["--log", "info,plugin=off", "--log-json"], 6),
     ] {
         let lines: Vec<_> = logged(name, &code, arguments).into_iter().filter(|line| line.contains(" said ")).collect();

@@ -10,9 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Bytes that may wait to be written. A worker that has more waits, too: no line is lost, and memory is bounded.
 const MOST: usize = 1 << 20;
 
-/// How long lines are gathered before they are written; a process that is killed loses so much, and what a
-/// slow reader has not taken. A thread that were woken
-/// for each line would cost the worker more than the line does.
+/// How long lines are gathered before they are written; a process that is killed loses so much, and what a slow reader has
+/// not taken. A thread that were woken for each line would cost the worker more than the line does.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Lines that wait to be written.

@@ -28,7 +28,7 @@ pub const THREATS: &[(&str, &[&str])] = &[
         "a growing allocator tells of it as Emscripten's does",
         &["answers::emscripten_notify_memory_growth", "assemblyscript::what_emscripten_imports"],
     ),
-    ("a few bytes are uncompressed to more than there is room for", &["portcullis/tests/foreign.rs"]),
+    ("a few bytes are uncompressed to more than there is room for", &["portcullis/tests/it/foreign.rs"]),
     (
         "a foreign function's argument lies in memory that moves meanwhile",
         &["hostile_allocators::proxy_call_foreign_function", "hostile_edges::proxy_call_foreign_function"],

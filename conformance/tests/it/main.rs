@@ -1,0 +1,6 @@
+//! Every engine does the same.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod differential;
+mod transcripts;

@@ -1,0 +1,18 @@
+//! Chains of plugins that are Rust closures.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod any_chain;
+mod body;
+mod by_stream;
+mod callouts;
+mod common;
+mod failure;
+mod headers;
+mod lifecycle;
+mod local_reply;
+mod reload;
+mod resume;
+mod tcp;
+mod tier;
+mod trailers;

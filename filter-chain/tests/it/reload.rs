@@ -1,0 +1,191 @@
+//! VMs that are started anew, or that fail outside of a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::common::{Bench, changing, continue_both, recorder, set_tick, ticking, trap, with_policy};
+use portcullis_chain::{Backoff, PluginSpec};
+use portcullis_core::testing::Script;
+use portcullis_core::{CallbackId, FailurePolicy};
+
+const HEADERS: CallbackId = CallbackId::on_request_headers;
+const UNAVAILABLE: [&str; 2] = ["request done", "response :status=503 end"];
+
+/// A plugin whose first VMs trap in a callback; later ones do not.
+fn improving(id: CallbackId, bad: usize) -> PluginSpec {
+    let started = Arc::new(AtomicUsize::new(0));
+    let script = move || {
+        let number = started.fetch_add(1, Ordering::Relaxed);
+        let script = ticking(recorder(&[(HEADERS, &[1])]), continue_both);
+        if number < bad { script.try_on(id, |_, _| Err(trap())) } else { script }
+    };
+    let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
+    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    spec
+}
+
+#[test]
+fn a_new_vm_serves_later_streams_after_a_second() {
+    let mut bench = Bench::new(&[improving(HEADERS, 1)]);
+    assert_eq!(bench.request(true), UNAVAILABLE);
+    bench.open();
+    assert_eq!(bench.request(true), UNAVAILABLE, "too early");
+    bench.pass_second();
+    bench.open();
+    assert_eq!(bench.worker.vm_counts(), (1, 1), "streams still know the old VM");
+    assert_eq!(bench.request(true), [""; 0]);
+    assert_eq!(bench.tick(), ["request :method=POST end"], "its tick runs too");
+}
+
+#[test]
+fn the_old_vm_goes_with_its_last_stream() {
+    let mut bench = Bench::new(&[improving(HEADERS, 1)]);
+    bench.request(true);
+    bench.pass_second();
+    let old = bench.open();
+    bench.request(true);
+    let new = bench.turn_to(old);
+    bench.finish();
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    bench.turn_to(new);
+    assert_eq!(bench.tick(), ["request :method=POST end"]);
+    assert_eq!(bench.finish(), ["a: log", "a: done", "a: delete"]);
+}
+
+/// Contexts of both VMs have the same ids; each stream keeps to its own VM.
+#[test]
+fn streams_of_the_old_vm_are_not_taken_for_those_of_the_new_one() {
+    let mut bench = Bench::new(&[improving(CallbackId::on_request_body, 1)]);
+    bench.request(false);
+    bench.tick();
+    let old = bench.open();
+    bench.request(false);
+    bench.tick();
+    let failing = bench.turn_to(old);
+    assert_eq!(bench.request_body("abc", false), UNAVAILABLE);
+    bench.pass_second();
+    let old = bench.open();
+    assert_eq!(bench.request(false), [""; 0]);
+    let new = bench.turn_to(failing);
+    assert_eq!(bench.request_body("abc", false), UNAVAILABLE, "its VM has failed");
+    bench.finish();
+    bench.turn_to(old);
+    bench.finish();
+    bench.turn_to(new);
+    assert_eq!(bench.tick(), ["request :method=POST"]);
+    assert_eq!(bench.request_body("abc", true), ["request body abc end"]);
+}
+
+#[test]
+fn a_vm_that_does_not_start_is_tried_again_a_second_later() {
+    let started = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&started);
+    let script = move || {
+        let number = started.fetch_add(1, Ordering::Relaxed);
+        recorder(&[])
+            .on(CallbackId::on_configure, move |_, _| i32::from(number != 1))
+            .try_on(HEADERS, move |_, _| if number == 0 { Err(trap()) } else { Ok(0) })
+    };
+    let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
+    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    let mut bench = Bench::new(&[spec]);
+    bench.request(true);
+    bench.pass_second();
+    for _ in 0..3 {
+        bench.open();
+        assert_eq!(bench.request(true), UNAVAILABLE);
+    }
+    assert_eq!(counter.load(Ordering::Relaxed), 2, "one try");
+    bench.pass_second();
+    bench.open();
+    assert_eq!(bench.request(true), ["request :method=POST end"]);
+}
+
+#[test]
+fn a_vm_may_fail_and_be_started_anew_many_times() {
+    let mut bench = Bench::new(&[improving(HEADERS, 5)]);
+    for _ in 0..5 {
+        assert_eq!(bench.request(true), UNAVAILABLE);
+        bench.finish();
+        bench.pass_second();
+        bench.open();
+    }
+    assert_eq!(bench.request(true), [""; 0]);
+    assert_eq!(bench.tick(), ["request :method=POST end"]);
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+}
+
+#[test]
+fn what_a_new_vm_asks_for_when_it_starts_is_done() {
+    let script = || {
+        Script::new()
+            .on(CallbackId::on_configure, |caller, _| set_tick(caller, 500))
+            .try_on(HEADERS, |_, _| Err(trap()))
+    };
+    let mut bench = Bench::new(&[with_policy(changing("a", script), FailurePolicy::Reload)]);
+    bench.request(true);
+    assert_eq!(bench.worker.next_tick(), None);
+    bench.pass_second();
+    bench.open();
+    assert!(bench.worker.next_tick().is_some());
+}
+
+/// Loading a plugin into a VM that serves streams may fail that VM.
+#[test]
+fn streams_do_not_wait_for_a_vm_that_another_plugin_broke_when_it_started() {
+    let script = || {
+        let mut count = 0;
+        recorder(&[(HEADERS, &[1])]).try_on(CallbackId::on_configure, move |_, _| {
+            count += 1;
+            if count > 1 { Err(trap()) } else { Ok(1) }
+        })
+    };
+    let first = changing("a", script);
+    let mut second = first.clone();
+    second.plugin.name = "b".to_owned();
+    let mut bench = Bench::new(&[first]);
+    assert_eq!(bench.request(true), [""; 0]);
+    assert!(bench.worker.load(&[second]).is_err());
+    assert_eq!(bench.effects(), UNAVAILABLE);
+    assert_eq!(bench.worker_effects(), ["wake"]);
+}
+
+#[test]
+fn streams_do_not_wait_for_a_vm_that_fails_at_shutdown() {
+    let script = || recorder(&[(HEADERS, &[1])]).try_on(CallbackId::on_done, |_, _| Err(trap()));
+    let mut bench = Bench::new(&[changing("a", script)]);
+    assert_eq!(bench.request(true), [""; 0]);
+    bench.worker.shut_down();
+    assert_eq!(bench.effects(), UNAVAILABLE);
+    assert_eq!(bench.worker.pending_roots(), 0);
+}
+
+/// Each failure doubles the rest, up to the longest; a VM that ran so long rests as the first did.
+#[test]
+fn a_vm_that_fails_again_and_again_rests_longer() {
+    let mut spec = improving(HEADERS, usize::MAX);
+    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(3) };
+    let mut bench = Bench::new(&[spec]);
+    bench.request(true);
+    let mut rests = Vec::new();
+    for seconds_of_health in [0, 0, 0, 3] {
+        let failed = bench.worker.vm_counts();
+        let mut rest = 0;
+        // The old VM goes with its stream.
+        bench.finish();
+        while bench.worker.vm_counts().0 == 0 {
+            assert!(rest < 10, "{failed:?}");
+            bench.pass_second();
+            rest += 1;
+            bench.open();
+        }
+        rests.push(rest);
+        (0..seconds_of_health).for_each(|_| bench.pass_second());
+        bench.request(true);
+    }
+    bench.finish();
+    bench.pass_second();
+    bench.open();
+    assert_eq!((rests, bench.worker.vm_counts().0), (vec![1, 2, 3, 3], 1), "after it was well: one second");
+}

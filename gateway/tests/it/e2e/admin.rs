@@ -1,0 +1,81 @@
+//! The admin interface.
+
+use crate::e2e::harness::{Client, Gate, Setup, get, guest, plugin, post, run, within};
+
+#[test]
+fn it_is_ready_and_knows_its_pages() {
+    run(async {
+        let gate = Setup::echo().start();
+        let ready = gate.admin("/ready").await;
+        assert_eq!((ready.status, ready.text()), (200, "ready\n"));
+        assert_eq!(gate.admin("/nothing").await.status, 404);
+        let mut client = Client::h1(gate.running.admin.unwrap()).await;
+        assert_eq!(client.ask(post("/ready", "x")).await.status, 405);
+    });
+}
+
+#[test]
+fn the_configuration_is_shown_without_secrets() {
+    run(async {
+        let text = Setup::echo()
+            .plugin("secretive", &guest("header_tour"), "configuration: {password: HUSH-1, mode: shown}")
+            .text();
+        let text = text.replace(
+            "vm_config: {",
+            "vm_config: {configuration: {api_key: HUSH-2}, environment_variables: {key_values: {TOKEN: HUSH-3}}, ",
+        );
+        let gate = Gate::start(&text);
+        let config = gate.admin("/config").await;
+        assert_eq!(config.header("content-type"), "application/json");
+        assert!(!config.text().contains("HUSH"), "{}", config.text());
+        assert!(config.text().contains("shown") && config.text().contains("backend"), "{}", config.text());
+        let json = config.json();
+        assert!(json.is_object(), "{json}");
+    });
+}
+
+#[test]
+fn requests_are_counted_by_class() {
+    run(async {
+        let gate = Setup::echo().listener("name: counted_listener").start();
+        let mut client = gate.h1().await;
+        for _ in 0..3 {
+            client.ask(get("/")).await;
+        }
+        let line = "portcullis_requests_total{listener=\"counted_listener\",class=\"2xx\"}";
+        within(async { while gate.metric(line).await < 3.0 {} }).await;
+        assert!((gate.metric(line).await - 3.0).abs() < 0.5);
+    });
+}
+
+#[test]
+fn plugins_cannot_touch_the_hosts_own_metrics() {
+    run(async {
+        let wat = crate::e2e::harness::wat::module(
+            r#"(import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+            (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0))
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+              (call $define (i32.const 0) $"portcullis_requests_total" (i32.const 512)))"#,
+        );
+        // proxy_define_metric is denied with a status, so that the plugin starts.
+        let gate = Setup::echo().plugin("intruder", &wat, "").start();
+        assert!(!gate.admin("/metrics").await.text().contains("intruder"));
+    });
+}
+
+#[test]
+fn a_busy_worker_does_not_silence_it() {
+    run(async {
+        let wat = plugin(&[("request_headers", "(loop $l (br $l)) (i32.const 0)")]);
+        let gate = Setup::echo().plugin("busy_admin", &wat, "").start();
+        let mut client = gate.h1().await;
+        let (answer, ready) = tokio::join!(client.ask(get("/")), async {
+            let started = std::time::Instant::now();
+            let ready = gate.admin("/ready").await;
+            (ready.status, started.elapsed())
+        });
+        assert_eq!((answer.status, ready.0), (503, 200));
+        assert!(ready.1 < std::time::Duration::from_millis(900), "{ready:?}");
+    });
+}

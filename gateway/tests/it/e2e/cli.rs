@@ -1,0 +1,284 @@
+//! The `portcullis` command.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::e2e::harness::{Client, Setup, Upstream, get, guest, plugin, reply, run, until};
+
+pub(crate) fn portcullis(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).output().unwrap()
+}
+
+pub(crate) fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn check_says_ok() {
+    let good = file("good.yaml", &Setup::echo().plugin("checked", &guest("header_tour"), "").text());
+    let output = portcullis(&["check", good.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), format!("{}: ok: 1 listener(s), 1 cluster(s)\n", good.display()));
+}
+
+#[test]
+fn check_says_what_is_wrong() {
+    let refused = plugin(&[("configure", r#"(call $say $"never") (i32.const 0)"#)]);
+    for (name, config, message) in [
+        ("key.yaml", Setup::echo().text().replace("workers: 1", "worker: 1"), ":1:1: unknown key \"worker\""),
+        ("yaml.yaml", "listeners: [".to_owned(), "yaml.yaml:"),
+        ("plugin.yaml", Setup::echo().plugin("p", &refused, "").text(), ":7:9: listeners[0].plugins[0]"),
+    ] {
+        let path = file(name, &config);
+        let output = portcullis(&["check", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+    let output = portcullis(&["check", "/nowhere/gateway.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("/nowhere/gateway.yaml: cannot read the configuration"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn abi_prints_the_tables() {
+    let output = portcullis(&["abi"]);
+    assert_eq!(output.status.code(), Some(0));
+    for name in ["proxy_log", "proxy_http_call", "fd_write", "proxy_on_request_headers"] {
+        assert!(text(&output.stdout).contains(name), "{name}");
+    }
+}
+
+#[test]
+fn engines_are_listed_with_what_they_can_enforce() {
+    let output = portcullis(&["engines"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = text(&output.stdout);
+    assert!(text.lines().next().unwrap().contains("wasmtime (default)"), "{text}");
+    for info in portcullis::engines() {
+        assert!(text.contains(info.name) && text.contains(info.version), "{text}");
+    }
+    for (feature, _) in portcullis::engines()[0].features.list() {
+        assert!(text.lines().any(|line| line.starts_with(feature) && line.contains("yes")), "{feature}: {text}");
+    }
+    for name in portcullis::missing_engines() {
+        assert!(text.contains(&format!("{name}: not in this binary; build it with `--features {name}`")), "{text}");
+    }
+}
+
+#[test]
+fn a_plugin_that_was_compiled_ahead_is_not_compiled_again() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache");
+    let _ = std::fs::remove_dir_all(&folder);
+    let (code, wasm) = (folder.to_str().unwrap(), guest("header_tour"));
+    let ahead = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ahead.wasm");
+    let arguments = ["compile", wasm.to_str().unwrap(), "-o", ahead.to_str().unwrap(), "--code-cache", code];
+    let output = portcullis(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("with code for wasmtime"), "{}", text(&output.stdout));
+    let log = |plugin: &Path| {
+        let config = format!("code_cache: {code}\n{}", Setup::echo().plugin("ahead", plugin, "").text());
+        let config = file("ahead.yaml", &config);
+        let output = portcullis(&["--log", "debug", "check", config.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    assert!(log(&ahead).contains("taken from the plugin itself"));
+    assert!(log(&wasm).contains("compiled"));
+    assert!(log(&wasm).contains("taken from the code cache"));
+    std::fs::write(folder.join("key"), [7; 32]).unwrap();
+    assert!(log(&ahead).contains(" compiled"), "another key");
+}
+
+#[test]
+fn what_cannot_be_compiled_ahead_says_why() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-cache-errors");
+    let compile = |plugin: &str, more: &[&str]| {
+        let output = portcullis(&[&["compile", plugin, "-o", "/dev/null"], more].concat());
+        assert_ne!(output.status.code(), Some(0));
+        text(&output.stderr)
+    };
+    let cache = ["--code-cache", folder.to_str().unwrap()];
+    assert!(compile("/nowhere.wasm", &cache).contains("cannot read /nowhere.wasm: No such file"));
+    assert!(compile("/nowhere.wasm", &[]).contains("--code-cache"));
+    assert!(compile("Cargo.toml", &cache).contains("not a WebAssembly module"));
+    let wasm = guest("header_tour");
+    assert!(
+        compile(wasm.to_str().unwrap(), &[&cache[..], &["--engine", "wasm3"]].concat()).contains("no engine \"wasm3\"")
+    );
+}
+
+#[test]
+fn help_is_worth_reading() {
+    let output = portcullis(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    for word in
+        ["serve", "check", "compile", "inspect", "replay", "engines", "abi", "presets", "quickstart.yaml", "--log"]
+    {
+        assert!(text(&output.stdout).contains(word), "{word}");
+    }
+    assert_eq!(portcullis(&["--version"]).status.code(), Some(0));
+    assert_eq!(portcullis(&["frobnicate"]).status.code(), Some(2));
+}
+
+/// A gateway in a process of its own.
+pub(crate) struct Server {
+    pub(crate) child: Running,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: std::thread::JoinHandle<String>,
+}
+
+/// A process that ends with the test, however that ends.
+pub(crate) struct Running(Child);
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts one and reads from its log where it listens.
+pub(crate) fn serve(config: &Path, arguments: &[&str]) -> Server {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.arg("serve").arg(config).args(arguments).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    let mut child = Running(command.spawn().unwrap());
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let (told, address) = std::sync::mpsc::channel();
+    let log = std::thread::spawn(move || {
+        let (mut line, mut all) = (String::new(), String::new());
+        while log.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if line.contains("listening") {
+                let _ = told.send(line.clone());
+            }
+            all += &std::mem::take(&mut line);
+        }
+        all
+    });
+    let line = address.recv_timeout(crate::e2e::harness::LIMIT).expect("it does not listen");
+    let start = line.find("127.0.0.1:").unwrap();
+    let end =
+        line[start..].find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').map_or(line.len(), |end| start + end);
+    Server { child, address: line[start..end].parse().unwrap(), log }
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight() {
+    run(async {
+        let go = Arc::new(Notify::new());
+        let waits = Arc::clone(&go);
+        let upstream = Upstream::new(move |_| {
+            let waits = Arc::clone(&waits);
+            async move {
+                waits.notified().await;
+                reply(200, "whole")
+            }
+        });
+        let config = file(
+            "sigterm.yaml",
+            &Setup::to(&upstream)
+                .workers(2)
+                .plugin("tour", &guest("header_tour"), "root_id: r")
+                .text()
+                .replace("vm_config: {", "vm_config: {vm_id: v, "),
+        );
+        let mut server = serve(&config, &["--log-json"]);
+        let mut client = Client::h1(server.address).await;
+        let stopping = async {
+            until(|| upstream.requests() == 1).await;
+            let killed = Command::new("kill").arg("-TERM").arg(server.child.id().to_string()).status().unwrap();
+            assert!(killed.success());
+            until(|| std::net::TcpStream::connect(server.address).is_err()).await;
+            assert!(server.child.try_wait().unwrap().is_none());
+            go.notify_one();
+        };
+        let (answer, ()) = tokio::join!(client.ask(get("/x")), stopping);
+        assert_eq!((answer.status, answer.text(), answer.header("x-plugin").as_str()), (200, "whole", "header_tour"));
+        until(|| server.child.try_wait().unwrap().is_some()).await;
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+        let log = server.log.join().unwrap();
+        let line = log.lines().find(|line| line.contains("-> :path: /x")).expect("the plugin's line");
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["target"], &line["level"]), (&"plugin".into(), &"INFO".into()));
+        assert_eq!(line["fields"]["plugin"], "tour");
+        assert_eq!((&line["fields"]["root"], &line["fields"]["vm"]), (&"r".into(), &"v".into()));
+        assert!(line["fields"].get("context").is_some(), "{line}");
+    });
+}
+
+#[test]
+fn a_port_in_use_ends_it() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap();
+    let config = Setup::echo().text().replace("address: 127.0.0.1:0", &format!("address: {address}"));
+    let output = portcullis(&["serve", file("in_use.yaml", &config).to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("cannot listen on {address}")), "{}", text(&output.stderr));
+}
+
+#[test]
+fn plugins_that_would_share_a_vm_with_other_rights_are_refused_or_kept_apart() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sharing-conflict.yaml");
+    let config = std::fs::read_to_string(example)
+        .unwrap()
+        .replace("guests/wasm/header_tour.wasm", guest("header_tour").to_str().unwrap());
+    let refused = file("sharing-reject.yaml", &config);
+    let output = portcullis(&["check", refused.to_str().unwrap()]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    for part in [
+        "sharing-reject.yaml:15:9: listeners[0].plugins[1]: the plugins \"tagger\" and \"caller\" would share a VM (vm_id \"shared\")",
+        "capabilities (only \"caller\" has proxy_http_call), and in rules (proxy_http_call.upstreams)",
+        "(\"tagger\" is defined in line 10)",
+        "write `sharing: isolate`",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let isolated = file("sharing-isolate.yaml", &config.replace("\nsharing: reject", "\nsharing: isolate"));
+    assert_eq!(portcullis(&["check", isolated.to_str().unwrap()]).status.code(), Some(0));
+    let output = portcullis(&["sandboxes", isolated.to_str().unwrap()]);
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("2 sandbox(es)") && shown.contains("\"tagger\" and \"caller\" do not share a VM"),
+        "{shown}"
+    );
+    let output = portcullis(&["sandboxes", "--json", isolated.to_str().unwrap()]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["sandboxes"].as_array().map(Vec::len), Some(2), "{json}");
+    assert_eq!(json["apart"][0]["plugins"], serde_json::json!(["tagger", "caller"]));
+    // Equal rights share.
+    let same = config.replace("            proxy_http_call: { upstreams: [backend] }\n", "            proxy_log: {}\n");
+    let same = file("sharing-same.yaml", &same);
+    let shown = text(&portcullis(&["sandboxes", same.to_str().unwrap()]).stdout);
+    assert!(shown.contains("plugins       tagger, caller") && shown.contains("1 sandbox(es)"), "{shown}");
+}

@@ -1,0 +1,83 @@
+//! What plugins read of their streams, through real sockets.
+
+use crate::e2e::harness::wat::plugin_with;
+use crate::e2e::harness::{Setup, Upstream, get, logs, reply, run};
+
+/// Logs these properties at the end of each stream: `name=value`, or `name!status`.
+fn teller(paths: &[&str]) -> std::path::PathBuf {
+    let mut data = String::new();
+    let mut calls = String::new();
+    for (index, path) in paths.iter().enumerate() {
+        let at = 0x8000 + 64 * index;
+        data.push_str(&format!("(data (i32.const {at}) \"{}\")", path.replace('.', "\\00")));
+        calls.push_str(&format!("(call $say $\"{path}\") (call $tell (i32.const {at}) (i32.const {}))", path.len()));
+    }
+    plugin_with(
+        r#"(import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))"#,
+        &format!(
+            r#"{data}
+            (func $tell (param i32 i32)
+                (if (call $property (local.get 0) (local.get 1) (i32.const 0) (i32.const 4))
+                    (then (call $say $"not found"))
+                    (else (call $say (i32.load (i32.const 0)) (i32.load (i32.const 4))))))
+            (func (export "proxy_on_log") (param i32) {calls})"#
+        ),
+    )
+}
+
+/// The line behind each property's name.
+async fn told(plugin: &str, paths: &[&str]) -> Vec<String> {
+    logs::wait(plugin, paths.last().unwrap()).await;
+    within_lines(plugin, 2 * paths.len()).await;
+    let lines = logs::of(plugin);
+    let value = |path: &&str| {
+        let at = lines.iter().position(|line| line.contains(*path)).unwrap();
+        lines[at + 1].clone()
+    };
+    paths.iter().map(value).collect()
+}
+
+async fn within_lines(plugin: &str, count: usize) {
+    crate::e2e::harness::until(|| logs::of(plugin).len() >= count).await;
+}
+
+#[test]
+fn what_became_of_a_request_at_its_upstream() {
+    run(async {
+        let upstream = Upstream::new(|_| async { reply(200, "hello") });
+        let paths = [
+            "upstream.address",
+            "upstream.local_address",
+            "upstream.num_endpoints",
+            "upstream.request_attempt_count",
+            "response.backend_latency",
+            "response.headers_bytes",
+            "response.flags",
+            "connection.subject_peer_certificate",
+        ];
+        let gate = Setup::to(&upstream).plugin("told", &teller(&paths), "").start();
+        assert_eq!(gate.h1().await.ask(get("/")).await.status, 200);
+        let told = told("told", &paths).await;
+        assert!(told[0].contains(&upstream.address.to_string()), "{told:?}");
+        assert!(told[1].contains("127.0.0.1:") && told[1] != told[0], "{told:?}");
+        let one = "\u{1}\0\0\0\0\0\0\0";
+        assert!(told[2].contains(one) && told[3].contains(one), "{told:?}");
+        assert!(!told[4].contains("not found") && !told[5].contains("not found"), "{told:?}");
+        assert!(told[6].contains("\0\0\0\0\0\0\0\0"), "{told:?}");
+        assert!(told[7].contains("not found"), "{told:?}");
+    });
+}
+
+#[test]
+fn why_there_was_no_upstream() {
+    run(async {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let paths = ["upstream.transport_failure_reason", "upstream.local_address", "response.flags"];
+        let gate = Setup::to_address(closed).plugin("untold", &teller(&paths), "").start();
+        assert_eq!(gate.h1().await.ask(get("/")).await.status, 503);
+        let told = told("untold", &paths).await;
+        assert!(told[0].contains("cannot connect to upstream"), "{told:?}");
+        assert!(told[1].contains("not found"), "{told:?}");
+        assert!(told[2].contains(" \0\0\0\0\0\0\0"), "the flag UF is 32: {told:?}");
+    });
+}

@@ -1,0 +1,189 @@
+//! Which upstream gets a request, and as what.
+
+use http::Request;
+
+use crate::e2e::harness::{Gate, Raw, Sent, Setup, Upstream, empty, get, guest, plugin, reply, run};
+
+/// A request to a host.
+fn to(host: &str, path: &str) -> Request<Sent> {
+    Request::get(path).header("host", host).body(empty()).unwrap()
+}
+
+/// Upstreams that answer with their names.
+fn named(name: &'static str) -> Upstream {
+    Upstream::new(move |_| async move { reply(200, name) })
+}
+
+async fn chosen(gate: &Gate, request: Request<Sent>) -> String {
+    gate.h1().await.ask(request).await.text().to_owned()
+}
+
+#[test]
+fn the_first_route_that_matches_takes_the_request() {
+    run(async {
+        let (last, a, b) = (named("last"), named("a"), named("b"));
+        let gate = Setup::to(&last)
+            .cluster("a", &format!("endpoints: [{}]", a.address))
+            .cluster("b", &format!("endpoints: [{}]", b.address))
+            .route("match: {host: one.test, path: /exact}, cluster: a")
+            .route("match: {host: one.test}, cluster: b")
+            .route("match: {host: '*.wild.test', prefix: /p}, cluster: a")
+            .route("match: {prefix: /head, headers: [{name: X-Env, exact: prod}]}, cluster: a")
+            .route("match: {prefix: /head, headers: [{name: x-env, present: true}]}, cluster: b")
+            .start();
+        for (host, path, upstream) in [
+            ("one.test", "/exact", "a"),
+            ("ONE.test:8080", "/exact?q=1", "a"),
+            ("one.test", "/exact/more", "b"),
+            ("x.wild.test", "/p/q", "a"),
+            ("x.y.wild.test", "/p", "a"),
+            ("wild.test", "/p", "last"),
+            ("x.wild.test", "/q", "last"),
+            ("other.test", "/exact", "last"),
+            ("other.test", "/head", "last"),
+        ] {
+            assert_eq!(chosen(&gate, to(host, path)).await, upstream, "{host}{path}");
+            assert_eq!(gate.h2().await.ask(to(host, path)).await.text(), upstream, "{host}{path}");
+        }
+        for (value, upstream) in [("prod", "a"), ("test", "b")] {
+            let mut request = to("h", "/head");
+            request.headers_mut().insert("x-env", value.parse().unwrap());
+            assert_eq!(chosen(&gate, request).await, upstream);
+        }
+    });
+}
+
+#[test]
+fn a_request_that_no_route_takes_is_404() {
+    run(async {
+        let text = format!(
+            "workers: 1\nadmin: 127.0.0.1:0\nlisteners:\n- address: 127.0.0.1:0\n  plugins:\n  - {}\n  routes:\n  \
+             - {{match: {{prefix: /only}}, cluster: e}}\nclusters: [{{name: e, echo: {{}}}}]\n",
+            Setup::plugin_entry("no_route", &guest("header_tour"), "")
+        );
+        let gate = Gate::start(&text);
+        for mut client in [gate.h1().await, gate.h2().await] {
+            let answer = client.ask(get("/other")).await;
+            assert_eq!((answer.status, answer.body.len()), (404, 0));
+            assert_eq!(answer.header("x-plugin"), "header_tour", "plugins see it pass");
+            assert_eq!(client.ask(get("/only")).await.status, 200);
+            assert_eq!(client.ask(get("/hello")).await.status, 200, "a plugin can answer it");
+        }
+    });
+}
+
+#[test]
+fn a_prefix_is_rewritten() {
+    run(async {
+        let upstream = Upstream::echo();
+        let gate = Setup::to(&upstream)
+            .route("match: {prefix: /api/}, prefix_rewrite: /, cluster: backend")
+            .route("match: {path: /one}, prefix_rewrite: /two, cluster: backend")
+            .start();
+        let mut client = gate.h1().await;
+        for (path, sent) in
+            [("/api/users?x=/api/", "/users?x=/api/"), ("/one?a", "/two?a"), ("/apis", "/apis"), ("/api/", "/")]
+        {
+            assert_eq!(client.ask(get(path)).await.json()["path"], sent);
+        }
+    });
+}
+
+/// Whatever form a client gives its target, the upstream gets the path that routes and plugins saw, rewritten.
+#[test]
+fn a_target_in_an_unusual_form_is_routed_and_rewritten_as_a_path() {
+    run(async {
+        for protocol in ["protocol: http1", "protocol: http2"] {
+            let upstream = Upstream::echo();
+            let gate = Setup::to(&upstream)
+                .backend(protocol)
+                .route("match: {prefix: /}, prefix_rewrite: /public/, cluster: backend")
+                .start();
+            for (target, path) in [
+                ("/x", "/public/x"),
+                ("http://a", "/public/"),
+                ("http://a/x?y", "/public/x?y"),
+                ("http://a#x", "/public/"),
+                ("a", "/public/"),
+            ] {
+                let mut raw = Raw::connect(gate.address()).await;
+                raw.write(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+                let answer = raw.read_all().await;
+                assert!(answer.contains(&format!("\"path\":\"{path}\"")), "{target} {protocol}: {answer}");
+            }
+            let upstream = Upstream::echo();
+            let gate = Setup::to(&upstream).backend(protocol).start();
+            for target in ["http://a#x", "a", "http://a"] {
+                let mut raw = Raw::connect(gate.address()).await;
+                raw.write(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+                let answer = raw.read_all().await;
+                assert!(answer.contains("\"path\":\"/\""), "{target} {protocol}: {answer}");
+            }
+        }
+    });
+}
+
+/// A route of that host cannot be passed by, because a later reader takes another part of it for the name.
+#[test]
+fn a_host_that_can_be_read_in_two_ways_is_refused() {
+    run(async {
+        let upstream = Upstream::echo();
+        let gate = Setup::to(&upstream).start();
+        for host in ["a:80:x", "[", "]a[", "a::1"] {
+            let mut raw = Raw::connect(gate.address()).await;
+            raw.write(&format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await;
+            let answer = raw.read_all().await;
+            assert!(answer.starts_with("HTTP/1.1 500 "), "{host}: {answer}");
+        }
+        assert_eq!(upstream.requests(), 0);
+    });
+}
+
+#[test]
+fn a_route_may_have_plugins_of_its_own() {
+    run(async {
+        let own = Setup::plugin_entry(
+            "own",
+            &plugin(&[("request_headers", r#"(call $header (i32.const 0) $"x-own" $"1") (i32.const 0)"#)]),
+            "",
+        );
+        let gate = Setup::echo()
+            .plugin("general", &guest("header_tour"), "")
+            .route("match: {prefix: /bare}, cluster: backend, plugins: []")
+            .route(&format!("match: {{prefix: /own}}, cluster: backend, plugins: [{own}]"))
+            .start();
+        let mut client = gate.h1().await;
+        for (path, general, own) in [("/", true, false), ("/bare", false, false), ("/own", false, true)] {
+            let answer = client.ask(get(path)).await;
+            let headers = answer.json()["headers"].clone();
+            assert_eq!((headers.get("x-plugin").is_some(), headers.get("x-own").is_some()), (general, own), "{path}");
+            assert_eq!(answer.headers.contains_key("x-plugin"), general, "{path}");
+        }
+    });
+}
+
+#[test]
+fn endpoints_take_turns() {
+    run(async {
+        let (a, b) = (named("a"), named("b"));
+        let setup = Setup::echo().cluster("both", &format!("endpoints: [{}, {}]", a.address, b.address));
+        let gate = setup.route("match: {prefix: /both}, cluster: both").start();
+        let mut client = gate.h1().await;
+        let mut answers = Vec::new();
+        for _ in 0..6 {
+            answers.push(client.ask(get("/both")).await.text().to_owned());
+        }
+        assert_eq!(answers, ["a", "b", "a", "b", "a", "b"]);
+    });
+}
+
+#[test]
+fn a_plugin_can_choose_the_route() {
+    run(async {
+        let wat = plugin(&[("request_headers", r#"(call $header (i32.const 0) $"x-to" $"a") (i32.const 0)"#)]);
+        let a = named("a");
+        let setup = Setup::echo().cluster("a", &format!("endpoints: [{}]", a.address)).plugin("chooser", &wat, "");
+        let gate = setup.route("match: {headers: [{name: x-to, exact: a}]}, cluster: a").start();
+        assert_eq!(chosen(&gate, get("/")).await, "a");
+    });
+}

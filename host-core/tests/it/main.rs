@@ -1,0 +1,25 @@
+//! The core without an engine: guests are Rust closures.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod buffers;
+mod capabilities;
+mod common;
+mod expected;
+mod files;
+mod foreign;
+mod headers;
+mod http_call;
+mod lifecycle;
+mod log_time;
+mod memory;
+mod metrics;
+mod profile;
+mod properties;
+mod restricted;
+mod rules;
+mod shared;
+mod streams;
+mod table;
+mod tape;
+mod wasi;

@@ -1,0 +1,206 @@
+//! Compiled code that is kept, on every engine that is built in.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use portcullis::{CodeCache, CodeCacheError, CodeSource, LoadedCode, PrecompileError, engines};
+use portcullis_core::testing::FakeHost;
+use portcullis_core::{AnyEngine, EngineSettings, Plugin, Vm, VmConfig};
+
+const GUEST: &str = r#"(module
+    (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 8) "started")
+    (func (export "proxy_abi_version_0_2_1"))
+    (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+    (func (export "proxy_on_vm_start") (param i32 i32) (result i32)
+        (drop (call $log (i32.const 2) (i32.const 8) (i32.const 7)))
+        (i32.const 1)))"#;
+
+/// A folder that is gone after the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("portcullis-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn code(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "code")).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn wasm() -> Vec<u8> {
+    wat::parse_str(GUEST).unwrap()
+}
+
+fn each(mut test: impl FnMut(&dyn AnyEngine, bool)) {
+    for info in engines() {
+        let engine = info.start(&EngineSettings::default()).unwrap();
+        test(&*engine, info.features.precompiled);
+    }
+}
+
+fn load(cache: &CodeCache, engine: &dyn AnyEngine, plugin: &[u8]) -> LoadedCode {
+    let loaded = cache.load(engine, plugin).unwrap();
+    let host = FakeHost::new();
+    let mut vm =
+        Vm::start(loaded.module.compiled(), VmConfig::new(loaded.module.abi()), Box::new(host.clone())).unwrap();
+    vm.add_plugin(Plugin::new("test").into()).unwrap();
+    assert_eq!(host.messages(), ["started"], "on {}", engine.name());
+    loaded
+}
+
+#[test]
+fn the_second_start_does_not_compile() {
+    each(|engine, precompiled| {
+        let folder = Folder::new(&format!("second-{}", engine.name()));
+        let first = load(&CodeCache::open(&folder.0).unwrap(), engine, &wasm()).source;
+        let second = load(&CodeCache::open(&folder.0).unwrap(), engine, &wasm()).source;
+        match precompiled {
+            true => assert_eq!(
+                (&first, second),
+                (&CodeSource::Kept(folder.code()[0].clone()), CodeSource::Folder(folder.code()[0].clone()))
+            ),
+            false => assert_eq!((first, second), (CodeSource::Compiled, CodeSource::Compiled)),
+        }
+    });
+}
+
+#[test]
+fn only_code_of_this_key_and_subject_is_run() {
+    each(|engine, precompiled| {
+        if !precompiled {
+            return;
+        }
+        let (ours, theirs) =
+            (Folder::new(&format!("ours-{}", engine.name())), Folder::new(&format!("theirs-{}", engine.name())));
+        let cache = CodeCache::open(&ours.0).unwrap();
+        load(&cache, engine, &wasm());
+        let file = ours.code()[0].clone();
+        let good = fs::read(&file).unwrap();
+        let other_module = wat::parse_str(GUEST.replace("started", "STARTED")).unwrap();
+        cache.load(engine, &other_module).unwrap();
+        let of_another =
+            ours.code().into_iter().find(|path| *path != file).map(|path| fs::read(path).unwrap()).unwrap();
+        load(&CodeCache::open(&theirs.0).unwrap(), engine, &wasm());
+        let foreign = fs::read(&theirs.code()[0]).unwrap();
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for bad in [&flipped, &foreign, &of_another, &good[..good.len() / 2].to_vec(), &Vec::new()] {
+            fs::write(&file, bad).unwrap();
+            let loaded = load(&cache, engine, &wasm());
+            assert_eq!(loaded.source, CodeSource::Kept(file.clone()));
+            assert_eq!(loaded.rejected.map(|(path, _)| path), Some(file.clone()));
+            assert_eq!(load(&cache, engine, &wasm()).source, CodeSource::Folder(file.clone()), "it was replaced");
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_costs_time_and_nothing_else() {
+    each(|engine, precompiled| {
+        if !precompiled {
+            return;
+        }
+        let folder = Folder::new(&format!("full-{}", engine.name()));
+        let cache = CodeCache::open(&folder.0).unwrap();
+        fs::remove_dir_all(&folder.0).unwrap();
+        assert!(matches!(load(&cache, engine, &wasm()).source, CodeSource::NotKept(CodeCacheError::Io { .. })));
+    });
+}
+
+#[test]
+fn a_plugin_may_carry_its_code() {
+    let folder = Folder::new("carry");
+    let cache = CodeCache::open(&folder.0).unwrap();
+    let mut plugin = wasm();
+    each(|engine, precompiled| match cache.precompile(engine, &plugin) {
+        Ok(with_code) => plugin = with_code,
+        Err(error) => {
+            assert!(!precompiled && matches!(error, PrecompileError::NoCode(_)));
+            assert_eq!(error.to_string(), format!("the engine {} has no compiled code: it interprets", engine.name()));
+        }
+    });
+    let other = Folder::new("carry-other");
+    let foreign = CodeCache::open(&other.0).unwrap();
+    each(|engine, precompiled| {
+        if precompiled {
+            assert_eq!(load(&cache, engine, &plugin).source, CodeSource::Plugin);
+            assert!(matches!(load(&foreign, engine, &plugin).source, CodeSource::Kept(_)), "another key");
+        }
+        // Everybody else runs it as it is.
+        load(&cache, engine, &plugin);
+    });
+    assert!(folder.code().is_empty());
+}
+
+#[test]
+fn the_folder_is_private() {
+    let folder = Folder::new("private");
+    let open = || CodeCache::open(&folder.0).map(drop);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open().unwrap();
+    let key = folder.0.join("key");
+    assert_eq!((mode(&folder.0), mode(&key)), (0o700, 0o600));
+    set(&folder.0, 0o755);
+    let error = open().unwrap_err().to_string();
+    let path = folder.0.display();
+    assert_eq!(error, format!("{path} can be reached by other users (mode 755): run `chmod 700 {path}`"));
+    set(&folder.0, 0o700);
+    set(&key, 0o640);
+    let error = open().unwrap_err().to_string();
+    assert_eq!(error, format!("{path}/key can be reached by other users (mode 640): run `chmod 600 {path}/key`"));
+    set(&key, 0o600);
+    fs::write(&key, b"short").unwrap();
+    assert_eq!(open(), Err(CodeCacheError::BadKey { path: key }));
+}
+
+#[test]
+fn a_file_is_no_folder() {
+    let folder = Folder::new("file");
+    fs::write(&folder.0, b"").unwrap();
+    assert!(matches!(CodeCache::open(&folder.0), Err(CodeCacheError::Io { operation: "create", .. })));
+    fs::remove_file(&folder.0).unwrap();
+}
+
+#[test]
+fn many_may_open_a_folder_at_once() {
+    let folder = Folder::new("race");
+    let keys: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    CodeCache::open(&folder.0).unwrap();
+                    fs::read(folder.0.join("key")).unwrap()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(keys.iter().all(|key| *key == keys[0]));
+}
+
+#[test]
+fn code_of_other_settings_is_other_code() {
+    for info in engines().iter().filter(|info| info.features.precompiled) {
+        let other = EngineSettings { stack: EngineSettings::default().stack / 2, ..EngineSettings::default() };
+        // Who looks on does not change the code.
+        let watched = EngineSettings { samples: true, perf_map: true, ..EngineSettings::default() };
+        let [a, b, c] =
+            [EngineSettings::default(), watched, other].map(|settings| info.start(&settings).unwrap().fingerprint());
+        assert_eq!(a, b, "{}", info.name);
+        assert_ne!(a, c, "{}", info.name);
+    }
+}

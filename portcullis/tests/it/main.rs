@@ -1,0 +1,9 @@
+//! What engines, files and formats do together, on every engine that is built in.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod code_cache;
+mod files;
+mod foreign;
+mod snapshot;
+mod transcript;

@@ -1,0 +1,258 @@
+//! Plugins in the state after configure, on every engine that is built in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis::snapshot::{SnapshotError, snapshot};
+use portcullis::{Chain, Isolation, Module, PluginSpec, Worker, engines};
+use portcullis_core::testing::FakeHost;
+use portcullis_core::{
+    AnyEngine, Direction, EngineSettings, ForeignFunctions, Host, Limits, Plugin, Shared, StreamInfo, Wake,
+};
+
+/// A guest that counts in everything that it has: two memories' worth of bytes, globals of each type, the start section.
+/// Each request logs one line: how often each of them was counted.
+const COUNTER: &str = r#"
+    (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+    (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+    (import "env" "proxy_register_shared_queue" (func $queue (param i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (global $i32 (mut i32) (i32.const 1))
+    (global $fixed i32 (i32.const 7))
+    (global $i64 (mut i64) (i64.const 0x100000000))
+    (global $f32 (mut f32) (f32.const nan:0x200001))
+    (global $f64 (mut f64) (f64.const -0.5))
+    (data (i32.const 64) "0")
+    (data $passive "P")
+    (data $active (i32.const 65) "A")
+    (start $begin)
+    (func $begin (i32.store8 (i32.const 64) (i32.add (i32.load8_u (i32.const 64)) (i32.const 1))))
+    (func (export "proxy_abi_version_0_2_1"))
+    (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+    (func $count
+        (i32.store8 (i32.const 64) (i32.add (i32.load8_u (i32.const 64)) (i32.const 1)))
+        (global.set $i32 (i32.add (global.get $i32) (i32.const 1)))
+        (global.set $i64 (i64.add (global.get $i64) (i64.const 1)))
+        (global.set $f64 (f64.add (global.get $f64) (f64.const 1))))
+    (func (export "proxy_on_configure") (param i32 i32) (result i32)
+        (call $count)
+        (drop (memory.grow (i32.const 2)))
+        (i32.store8 (i32.const 196607) (i32.const 120))
+        (i32.const 1))
+    (func $digit (param $at i32) (param $number i32)
+        (i32.store8 (local.get $at) (i32.add (i32.const 48) (local.get $number))))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (call $count)
+        (call $digit (i32.const 66) (global.get $i32))
+        (call $digit (i32.const 67) (i32.sub (i32.wrap_i64 (i64.shr_u (global.get $i64) (i64.const 32))) (i32.const 1)))
+        (call $digit (i32.const 68) (i32.wrap_i64 (global.get $i64)))
+        (call $digit (i32.const 69) (i32.eq (i32.reinterpret_f32 (global.get $f32)) (i32.const 0x7fa00001)))
+        (call $digit (i32.const 70) (i32.trunc_f64_s (global.get $f64)))
+        (call $digit (i32.const 71) (memory.size))
+        (i32.store8 (i32.const 72) (i32.load8_u (i32.const 196607)))
+        (memory.init $passive (i32.const 73) (i32.const 0) (i32.const 1))
+        (memory.init $active (i32.const 74) (i32.const 0) (i32.const 0))
+        (drop (call $log (i32.const 2) (i32.const 64) (i32.const 10)))
+        (i32.const 0))"#;
+
+#[test]
+fn each_stream_begins_in_the_state_after_configure() {
+    each(|engine, name| {
+        let mut gate = Gate::new(engine, &spec(engine, COUNTER));
+        for _ in 0..3 {
+            gate.request();
+        }
+        // "0" and a start section, configure and a request; of the globals what two calls leave; three pages.
+        assert_eq!(gate.host.messages(), ["3A302113xP"; 3], "on {name}");
+        assert_eq!(gate.worker.vm_counts(), (0, 0), "on {name}");
+    });
+}
+
+#[test]
+fn a_trap_ends_one_stream_and_a_leak_ends_with_it() {
+    let guest = COUNTER.replace("(i32.const 0))\"", "")
+        + r#"(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (unreachable))
+            (func (export "proxy_on_log") (param i32) (drop (memory.grow (i32.const 5))))"#;
+    each(|engine, name| {
+        let mut gate = Gate::new(engine, &spec(engine, &guest));
+        let (trapped, other) = (gate.open(), gate.open());
+        assert_eq!(gate.worker.vm_counts(), (2, 0), "on {name}");
+        gate.worker.headers(trapped, Direction::Response, [(":status", "200")].into_iter().collect(), true);
+        assert_eq!(gate.worker.vm_counts(), (1, 1), "on {name}");
+        gate.worker.finish(trapped);
+        gate.worker.finish(other);
+        gate.request();
+        assert_eq!(gate.worker.vm_counts(), (0, 0), "on {name}");
+        let counted: Vec<_> = gate.host.messages().into_iter().filter(|line| line.ends_with("xP")).collect();
+        assert_eq!(counted, ["3A302113xP"; 3], "on {name}");
+    });
+}
+
+#[test]
+fn a_stream_has_neither_ticks_nor_queues() {
+    let guest = COUNTER.to_owned()
+        + r#"(func (export "proxy_on_log") (param i32)
+            (call $digit (i32.const 66) (call $tick (i32.const 0)))
+            (call $digit (i32.const 67) (call $tick (i32.const 10)))
+            (call $digit (i32.const 68) (call $queue (i32.const 64) (i32.const 1) (i32.const 128)))
+            (drop (call $log (i32.const 2) (i32.const 66) (i32.const 3))))"#;
+    each(|engine, name| {
+        let mut gate = Gate::new(engine, &spec(engine, &guest));
+        gate.request();
+        gate.request();
+        let lines = gate.host.messages();
+        // Status 12 is shown as '<'.
+        assert_eq!(lines.iter().filter(|line| *line == "0<<").count(), 2, "on {name}: {lines:?}");
+        let told: Vec<_> = lines.iter().filter(|line| line.contains("isolation: worker")).collect();
+        assert_eq!(told.len(), 2, "each once, on {name}: {lines:?}");
+        assert!(told[0].contains("proxy_set_tick_period_milliseconds"), "{told:?}");
+        assert!(told[1].contains("proxy_register_shared_queue"), "{told:?}");
+        assert_eq!(gate.worker.next_tick(), None);
+    });
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_with_its_reason() {
+    let configure = |body: &str| {
+        COUNTER.replace("(drop (memory.grow (i32.const 2)))", &format!("(drop (memory.grow (i32.const 2))) {body}"))
+            + r#"(table $t 2 funcref) (elem declare func $count)
+               (func (export "proxy_on_foreign_function") (param i32 i32 i32) (drop (i32.const 0)))"#
+    };
+    let cases = [
+        (configure("(drop (call $tick (i32.const 1000)))"), "proxy_set_tick_period_milliseconds"),
+        (configure("(drop (call $queue (i32.const 64) (i32.const 1) (i32.const 128)))"), "proxy_register_shared_queue"),
+        (configure("(table.set $t (i32.const 0) (ref.func $count))"), "the module has table.set"),
+        (configure("(data.drop $passive)"), "the module has data.drop"),
+        (configure("") + "(global (mut funcref) (ref.null func))", "a mutable global that holds a reference"),
+        (configure("unreachable"), "proxy_on_configure failed"),
+        (configure("(memory.fill (i32.const 0) (i32.const 1) (i32.mul (i32.const 65536) (i32.add (i32.const 1) (memory.grow (i32.const 1024)))))
+            (memory.fill (i32.const 0) (i32.const 1) (i32.mul (i32.const 65536) (memory.size)))"),
+            "at most 67108864 can be kept"),
+    ];
+    each(|engine, name| {
+        for (guest, reason) in &cases {
+            let error = take(engine, &spec(engine, guest), &FakeHost::new()).unwrap_err().to_string();
+            assert!(error.contains(reason), "on {name}: {error}");
+        }
+        // Ticks that have ended are no reason.
+        let ended = configure("(drop (call $tick (i32.const 1000))) (drop (call $tick (i32.const 0)))");
+        assert!(take(engine, &spec(engine, &ended), &FakeHost::new()).is_ok(), "on {name}");
+    });
+}
+
+#[test]
+fn plugins_of_each_language_do_in_each_stream_what_they_do_in_their_first() {
+    for guest in ["header_tour", "c_headers", "go_headers", "as_headers", "body_rewrite"] {
+        let path = format!("{}/../guests/wasm/{guest}.wasm", env!("CARGO_MANIFEST_DIR"));
+        let code = Bytes::from(std::fs::read(path).unwrap());
+        each(|engine, name| {
+            let plugin = Plugin { root_id: guest.to_owned(), ..Plugin::new("plugin") };
+            let spec = PluginSpec {
+                isolation: Isolation::Stream,
+                ..PluginSpec::new(plugin, Arc::new(Module::load(engine, code.clone()).unwrap()))
+            };
+            let lasting = {
+                let mut gate = Gate::without_snapshot(&spec);
+                let before = gate.host.messages().len();
+                gate.request();
+                gate.host.messages().split_off(before)
+            };
+            let mut gate = Gate::new(engine, &spec);
+            let configured = gate.host.messages().len();
+            for stream in 0..3 {
+                gate.request();
+                let lines = gate.host.messages().split_off(configured + stream * lasting.len());
+                assert_eq!(lines, lasting, "{guest} on {name}, stream {stream}");
+            }
+            assert_eq!(gate.worker.vm_counts(), (0, 0), "{guest} on {name}");
+        });
+    }
+}
+
+#[test]
+fn streams_beyond_the_places_of_an_engine_go_without_and_say_so() {
+    for info in engines().iter().filter(|info| info.name == "wasmtime") {
+        let engine = info.start(&EngineSettings { places: Some(1), ..EngineSettings::default() }).unwrap();
+        let mut gate = Gate::new(&*engine, &spec(&*engine, COUNTER));
+        let (first, _second) = (gate.open(), gate.open());
+        assert_eq!(gate.worker.vm_counts(), (1, 0));
+        let lines = gate.host.messages();
+        assert!(lines.iter().any(|line| line.starts_with("no VM can be made for a stream: ")), "{lines:?}");
+        gate.worker.finish(first);
+        gate.request();
+        assert_eq!(gate.host.messages().iter().filter(|line| *line == "3A302113xP").count(), 2);
+    }
+}
+
+/// A worker over one plugin.
+struct Gate {
+    worker: Worker,
+    chain: Chain,
+    host: FakeHost,
+}
+
+impl Gate {
+    /// Each stream has a VM.
+    fn new(engine: &dyn AnyEngine, spec: &PluginSpec) -> Self {
+        let host = host();
+        let snapshot = take(engine, spec, &host).unwrap_or_else(|error| panic!("on {}: {error}", engine.name()));
+        Self::over(&PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec.clone() }, host)
+    }
+
+    /// One VM has all streams.
+    fn without_snapshot(spec: &PluginSpec) -> Self {
+        Self::over(spec, host())
+    }
+
+    fn over(spec: &PluginSpec, host: FakeHost) -> Self {
+        let hosts = host.clone();
+        let worker = Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>);
+        let mut worker = worker.sharing(Shared::default(), Wake::new(|| ()));
+        let chain = worker.load(std::slice::from_ref(spec)).unwrap();
+        Self { worker, chain, host }
+    }
+
+    fn open(&mut self) -> portcullis::StreamId {
+        let stream = self.worker.open(&self.chain, StreamInfo::default().into_shared(), 1 << 20);
+        let headers = [(":method", "POST"), (":path", "/"), (":authority", "a"), ("x", "y")].into_iter().collect();
+        self.worker.headers(stream, Direction::Request, headers, false);
+        stream
+    }
+
+    fn request(&mut self) {
+        let stream = self.open();
+        self.worker.body(stream, Direction::Request, Bytes::from_static(b"body").into(), true);
+        self.worker.finish(stream);
+    }
+}
+
+/// Go gives up where the clock says 0.
+fn host() -> FakeHost {
+    let host = FakeHost::new();
+    host.set_time(1);
+    host
+}
+
+fn take(engine: &dyn AnyEngine, spec: &PluginSpec, host: &FakeHost) -> Result<portcullis::Snapshot, SnapshotError> {
+    snapshot(engine, spec, Shared::default(), ForeignFunctions::default(), || Box::new(host.clone()))
+}
+
+fn spec(engine: &dyn AnyEngine, guest: &str) -> PluginSpec {
+    let wasm = wat::parse_str(format!("(module {guest})")).unwrap();
+    let module = Module::load(engine, wasm.into()).unwrap_or_else(|error| panic!("{error}"));
+    PluginSpec {
+        isolation: Isolation::Stream,
+        limits: Limits { memory: 128 << 20, ..Limits::default() },
+        ..PluginSpec::new(Plugin::new("plugin"), Arc::new(module))
+    }
+}
+
+fn each(mut test: impl FnMut(&dyn AnyEngine, &str)) {
+    for info in engines() {
+        test(&*info.start(&EngineSettings::default()).unwrap(), info.name);
+    }
+    for info in engines().iter().filter(|info| info.name == "wasmtime") {
+        let settings = EngineSettings { places: Some(100), ..EngineSettings::default() };
+        test(&*info.start(&settings).unwrap(), "wasmtime with places");
+    }
+}

@@ -113,8 +113,9 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let limits = Limits { start_deadline: Duration::from_millis(20), ..Limits::default() };
-            let error = case.try_start(engine, limited(limits)).unwrap_err();
+            let [start_deadline, deadline] = [20, 50].map(Duration::from_millis);
+            let error =
+                case.try_start(engine, limited(Limits { start_deadline, deadline, ..Limits::default() })).unwrap_err();
             assert_eq!(error.to_string(), format!("_initialize failed: {DEADLINE}"));
         },
     },

@@ -2,40 +2,76 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use portcullis::core::EngineSettings;
 use portcullis::core::tape::End;
 use portcullis::transcript::{Folder, RecordingEngine, Redaction, Settings, Transcript};
-use portcullis_conformance::TOPICS;
+use portcullis_conformance::{Case, TOPICS};
 
 #[test]
 fn what_a_case_did_on_one_engine_it_does_on_all() {
-    let folder = std::env::temp_dir().join(format!("portcullis-cases-{}", std::process::id()));
-    let mut differences = Vec::new();
-    let (mut replays, mut hostcalls) = (0, 0);
-    for topic in TOPICS {
-        for case in topic.cases {
-            let name = format!("{}::{}", topic.name, case.name);
-            for path in record(&folder, case) {
-                for info in portcullis::engines() {
-                    let replayed = Transcript::open(&path).unwrap().replay(info, None);
-                    let replayed = replayed.unwrap_or_else(|error| panic!("{name} on {}: {error}", info.name));
-                    replays += 1;
-                    hostcalls += replayed.report.hostcalls;
-                    if replayed.report.end != End::Same {
-                        differences.push(format!("{name} on {}: {:#?}", info.name, replayed.report));
-                    }
+    // The last topics have the longest cases, which are begun first.
+    let topics = TOPICS.iter().rev();
+    let cases: Vec<_> = topics.flat_map(|topic| topic.cases.iter().map(|case| (topic.name, case))).collect();
+    let next = AtomicUsize::new(0);
+    let replayed = thread::scope(|scope| {
+        let replay_some = |_| {
+            scope.spawn(|| {
+                let mut replayed = Replayed::default();
+                while let Some((topic, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    replayed.add(topic, case);
                 }
-            }
-        }
-    }
-    let _ = std::fs::remove_dir_all(&folder);
+                replayed
+            })
+        };
+        let threads: Vec<_> = (0..thread::available_parallelism().unwrap().get()).map(replay_some).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).reduce(Replayed::and).unwrap()
+    });
+    let Replayed { replays, hostcalls, differences } = replayed;
     assert!(differences.is_empty(), "{}\n{} of {replays}", differences.join("\n"), differences.len());
     assert!(replays > 300 && hostcalls > 1000, "{replays} replays, {hostcalls} hostcalls");
 }
 
+/// What came of replaying some cases.
+#[derive(Default)]
+struct Replayed {
+    replays: usize,
+    hostcalls: u64,
+    differences: Vec<String>,
+}
+
+impl Replayed {
+    /// Records a case and replays it on every engine.
+    fn add(&mut self, topic: &str, case: &Case) {
+        let name = format!("{topic}::{}", case.name);
+        let folder =
+            std::env::temp_dir().join(format!("portcullis-cases-{}-{topic}-{}", std::process::id(), case.name));
+        for path in record(&folder, case) {
+            for info in portcullis::engines() {
+                let replayed = Transcript::open(&path).unwrap().replay(info, None);
+                let replayed = replayed.unwrap_or_else(|error| panic!("{name} on {}: {error}", info.name));
+                self.replays += 1;
+                self.hostcalls += replayed.report.hostcalls;
+                if replayed.report.end != End::Same {
+                    self.differences.push(format!("{name} on {}: {:#?}", info.name, replayed.report));
+                }
+            }
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.replays += other.replays;
+        self.hostcalls += other.hostcalls;
+        self.differences.extend(other.differences);
+        self
+    }
+}
+
 /// The transcripts of a case, one for each VM that it starts.
-fn record(folder: &Path, case: &portcullis_conformance::Case) -> Vec<PathBuf> {
+fn record(folder: &Path, case: &Case) -> Vec<PathBuf> {
     let _ = std::fs::remove_dir_all(folder);
     let outputs = Folder::open(folder, usize::MAX, Arc::new(|path, error| panic!("{}: {error}", path.display())));
     let settings = Settings { outputs: Arc::new(outputs.unwrap()), redaction: Redaction::new([]), limit: 64 << 20 };

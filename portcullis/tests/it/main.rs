@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod code_cache;
+mod common;
 mod files;
 mod foreign;
 mod snapshot;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis::snapshot::{SnapshotError, snapshot};
-use portcullis::{Chain, Isolation, Module, PluginSpec, Worker, engines};
+use portcullis::{Chain, EngineInfo, Isolation, Module, PluginSpec, Worker, engines};
 use portcullis_core::testing::FakeHost;
 use portcullis_core::{
     AnyEngine, Direction, EngineSettings, ForeignFunctions, Host, Limits, Plugin, Shared, StreamInfo, Wake,
 };
+
+use crate::common;
 
 /// A guest that counts in everything that it has: two memories' worth of bytes, globals of each type, the start section.
 /// Each request logs one line: how often each of them was counted.
@@ -141,32 +143,50 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
 }
 
 #[test]
-fn plugins_of_each_language_do_in_each_stream_what_they_do_in_their_first() {
-    for guest in ["header_tour", "c_headers", "go_headers", "as_headers", "body_rewrite"] {
-        let path = format!("{}/../guests/wasm/{guest}.wasm", env!("CARGO_MANIFEST_DIR"));
-        let code = Bytes::from(std::fs::read(path).unwrap());
-        each(|engine, name| {
-            let plugin = Plugin { root_id: guest.to_owned(), ..Plugin::new("plugin") };
-            let spec = PluginSpec {
-                isolation: Isolation::Stream,
-                ..PluginSpec::new(plugin, Arc::new(Module::load(engine, code.clone()).unwrap()))
-            };
-            let lasting = {
-                let mut gate = Gate::without_snapshot(&spec);
-                let before = gate.host.messages().len();
-                gate.request();
-                gate.host.messages().split_off(before)
-            };
-            let mut gate = Gate::new(engine, &spec);
-            let configured = gate.host.messages().len();
-            for stream in 0..3 {
-                gate.request();
-                let lines = gate.host.messages().split_off(configured + stream * lasting.len());
-                assert_eq!(lines, lasting, "{guest} on {name}, stream {stream}");
-            }
-            assert_eq!(gate.worker.vm_counts(), (0, 0), "{guest} on {name}");
-        });
-    }
+fn a_rust_plugin_does_in_each_stream_what_it_does_in_its_first() {
+    each_stream_is_as_the_first("header_tour");
+}
+
+#[test]
+fn a_c_plugin_does_in_each_stream_what_it_does_in_its_first() {
+    each_stream_is_as_the_first("c_headers");
+}
+
+#[test]
+fn a_go_plugin_does_in_each_stream_what_it_does_in_its_first() {
+    each_stream_is_as_the_first("go_headers");
+}
+
+#[test]
+fn an_assemblyscript_plugin_does_in_each_stream_what_it_does_in_its_first() {
+    each_stream_is_as_the_first("as_headers");
+}
+
+#[test]
+fn a_plugin_that_changes_bodies_does_in_each_stream_what_it_does_in_its_first() {
+    each_stream_is_as_the_first("body_rewrite");
+}
+
+fn each_stream_is_as_the_first(guest: &str) {
+    let code = common::guest(guest);
+    each(|engine, name| {
+        let plugin = Plugin { root_id: guest.to_owned(), ..Plugin::new("plugin") };
+        let spec = PluginSpec { isolation: Isolation::Stream, ..PluginSpec::new(plugin, common::load(engine, &code)) };
+        let lasting = {
+            let mut gate = Gate::without_snapshot(&spec);
+            let before = gate.host.messages().len();
+            gate.request();
+            gate.host.messages().split_off(before)
+        };
+        let mut gate = Gate::new(engine, &spec);
+        let configured = gate.host.messages().len();
+        for stream in 0..3 {
+            gate.request();
+            let lines = gate.host.messages().split_off(configured + stream * lasting.len());
+            assert_eq!(lines, lasting, "{guest} on {name}, stream {stream}");
+        }
+        assert_eq!(gate.worker.vm_counts(), (0, 0), "{guest} on {name}");
+    });
 }
 
 #[test]
@@ -247,12 +267,19 @@ fn spec(engine: &dyn AnyEngine, guest: &str) -> PluginSpec {
     }
 }
 
-fn each(mut test: impl FnMut(&dyn AnyEngine, &str)) {
-    for info in engines() {
-        test(&*info.start(&EngineSettings::default()).unwrap(), info.name);
-    }
-    for info in engines().iter().filter(|info| info.name == "wasmtime") {
-        let settings = EngineSettings { places: Some(100), ..EngineSettings::default() };
-        test(&*info.start(&settings).unwrap(), "wasmtime with places");
-    }
+/// Runs a test on each engine, on a thread of its own.
+fn each(test: impl Fn(&dyn AnyEngine, &str) + Sync) {
+    let places = EngineSettings { places: Some(100), ..EngineSettings::default() };
+    std::thread::scope(|scope| {
+        let run = |info: &'static EngineInfo, settings: EngineSettings, name| {
+            let test = &test;
+            scope.spawn(move || test(&*info.start(&settings).unwrap(), name));
+        };
+        for info in engines() {
+            run(info, EngineSettings::default(), info.name);
+            if info.name == "wasmtime" {
+                run(info, places.clone(), "wasmtime with places");
+            }
+        }
+    });
 }

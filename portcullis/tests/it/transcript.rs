@@ -9,9 +9,11 @@ use bytes::Bytes;
 use portcullis::transcript::{
     Folder, OneFile, RecordingEngine, Redaction, Replayed, Settings, Transcript, TranscriptError, recorded,
 };
-use portcullis::{Module, PluginSpec, StreamEffect, SystemHost, Worker, engines};
+use portcullis::{EngineInfo, PluginSpec, StreamEffect, SystemHost, Worker, engines};
 use portcullis_core::tape::{Difference, End};
 use portcullis_core::{Body, Bytecode, Direction, EngineSettings, Headers, Plugin, StreamInfo, Vm, VmConfig};
+
+use crate::common::{guest, load};
 
 /// A folder that is gone after the test.
 struct Temporary(PathBuf);
@@ -49,14 +51,10 @@ fn settings(folder: &Temporary, limit: usize) -> Settings {
     Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit }
 }
 
-fn guest(name: &str) -> Bytes {
-    fs::read(format!("{}/../guests/wasm/{name}.wasm", env!("CARGO_MANIFEST_DIR"))).unwrap().into()
-}
-
-/// Sends requests through a recorded plugin on the first engine.
-fn record(folder: &Temporary, code: Bytes, limit: usize) -> PathBuf {
-    let engine = engines()[0].start(&EngineSettings::default()).unwrap();
-    let module = Arc::new(Module::load(&*engine, code).unwrap());
+/// Sends requests through a recorded plugin.
+fn record(engine: &EngineInfo, folder: &Temporary, code: &[u8], limit: usize) -> PathBuf {
+    let engine = engine.start(&EngineSettings::default()).unwrap();
+    let module = load(&*engine, code);
     let module = Arc::new(recorded(&module, "a plugin/of mine", &settings(folder, limit)).unwrap());
     let host = SystemHost::new(|_| ());
     let mut worker = Worker::new(move || Box::new(host.clone()));
@@ -90,6 +88,13 @@ fn record(folder: &Temporary, code: Bytes, limit: usize) -> PathBuf {
     folder.transcript()
 }
 
+/// Runs a test on each engine, with a folder for each.
+fn each(name: &str, mut test: impl FnMut(&EngineInfo, &Temporary)) {
+    for info in engines() {
+        test(info, &Temporary::new(&format!("{name}-{}", info.name)));
+    }
+}
+
 fn replay(path: &Path, engine: &str, plugin: Option<&Path>) -> Result<Replayed, TranscriptError> {
     Transcript::open(path)?.replay(portcullis::engine(engine).unwrap().engine, plugin)
 }
@@ -105,53 +110,60 @@ fn difference(replayed: Replayed) -> Difference {
 #[test]
 fn what_one_engine_did_every_other_does() {
     for name in ["header_tour", "c_headers", "as_headers", "go_headers", "body_rewrite", "counter"] {
-        let folder = Temporary::new(name);
-        let path = record(&folder, guest(name), 16 << 20);
-        for info in engines() {
-            let replayed =
-                replay(&path, info.name, None).unwrap_or_else(|error| panic!("{name} on {}: {error}", info.name));
-            assert_eq!(replayed.report.end, End::Same, "{name} on {}", info.name);
-            assert!(replayed.report.callbacks > 8, "{name}: {:?}", replayed.report);
-            assert!(!replayed.was_full && !replayed.is_other_build);
+        for (index, recorder) in engines().iter().enumerate() {
+            let folder = Temporary::new(&format!("{name}-{}", recorder.name));
+            let path = record(recorder, &folder, &guest(name), 16 << 20);
+            // What the first did, all do; what another did, it does again.
+            let players = if index == 0 { engines() } else { std::slice::from_ref(recorder) };
+            for info in players {
+                let replayed = replay(&path, info.name, None);
+                let replayed = replayed.unwrap_or_else(|error| panic!("{name} on {}: {error}", info.name));
+                assert_eq!(replayed.report.end, End::Same, "{name} on {}", info.name);
+                assert!(replayed.report.callbacks > 8, "{name}: {:?}", replayed.report);
+                assert!(!replayed.was_full && !replayed.is_other_build);
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(!text.contains("hidden-value"), "{name}");
         }
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains("hidden-value"), "{name}");
     }
 }
 
 #[test]
 fn files_are_private_and_have_harmless_names() {
-    let folder = Temporary::new("private");
-    let path = record(&folder, guest("header_tour"), 16 << 20);
-    assert_eq!(path.file_name().unwrap(), "a_plugin_of_mine.0.jsonl");
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&folder.0), mode(&path), mode(&folder.files("wasm")[0])), (0o700, 0o600, 0o600));
-    assert_eq!(fs::read(&folder.files("wasm")[0]).unwrap(), guest("header_tour"));
+    each("private", |info, folder| {
+        let path = record(info, folder, &guest("header_tour"), 16 << 20);
+        assert_eq!(path.file_name().unwrap(), "a_plugin_of_mine.0.jsonl");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder.0), mode(&path), mode(&folder.files("wasm")[0])), (0o700, 0o600, 0o600));
+        assert_eq!(fs::read(&folder.files("wasm")[0]).unwrap(), guest("header_tour"));
+    });
 }
 
 #[test]
 fn a_full_transcript_says_so_and_is_replayed_as_far_as_it_goes() {
-    let folder = Temporary::new("full");
-    let path = record(&folder, guest("header_tour"), 5000);
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.len() <= 5000 && text.ends_with("{\"end\":\"full\"}\n"), "{}", text.len());
-    let replayed = replay(&path, "", None).unwrap();
-    assert_eq!((replayed.report.end, replayed.was_full), (End::Same, true));
+    each("full", |info, folder| {
+        let path = record(info, folder, &guest("header_tour"), 5000);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.len() <= 5000 && text.ends_with("{\"end\":\"full\"}\n"), "{}", text.len());
+        let replayed = replay(&path, info.name, None).unwrap();
+        assert_eq!((replayed.report.end, replayed.was_full), (End::Same, true));
+    });
 }
 
 #[test]
 fn what_differs_is_named() {
-    let folder = Temporary::new("differs");
-    let path = record(&folder, guest("header_tour"), 16 << 20);
-    let text = fs::read_to_string(&path).unwrap();
-    let line = text.lines().position(|line| line.contains("proxy_log") && line.contains("/hello")).unwrap();
-    fs::write(&path, text.replacen("/hello", "/hallo", 1)).unwrap();
-    let first = text.lines().position(|line| line.contains("/hello")).unwrap();
-    // The plugin is told of another path, and so it says something else than it did.
-    let told = difference(replay(&path, "", None).unwrap());
-    assert!(first < line && told.event == line as u64, "{told:?}");
-    assert!(told.what.starts_with("the bytes of `message` differ from byte"), "{told:?}");
-    assert!(told.recorded.contains("/hello") && told.now.contains("/hallo") && told.before.len() == 5, "{told:?}");
+    each("differs", |info, folder| {
+        let path = record(info, folder, &guest("header_tour"), 16 << 20);
+        let text = fs::read_to_string(&path).unwrap();
+        let line = text.lines().position(|line| line.contains("proxy_log") && line.contains("/hello")).unwrap();
+        fs::write(&path, text.replacen("/hello", "/hallo", 1)).unwrap();
+        let first = text.lines().position(|line| line.contains("/hello")).unwrap();
+        // The plugin is told of another path, and so it says something else than it did.
+        let told = difference(replay(&path, info.name, None).unwrap());
+        assert!(first < line && told.event == line as u64, "{told:?}");
+        assert!(told.what.starts_with("the bytes of `message` differ from byte"), "{told:?}");
+        assert!(told.recorded.contains("/hello") && told.now.contains("/hallo") && told.before.len() == 5, "{told:?}");
+    });
 }
 
 #[test]
@@ -181,33 +193,34 @@ fn another_build_is_compared_by_what_pointers_point_to() {
         );
         wat::parse_str(wat).unwrap()
     };
-    let folder = Temporary::new("builds");
-    fs::create_dir(&folder.0).unwrap();
-    let path = folder.0.join("case.jsonl");
-    let outputs = OneFile::new(&path, Arc::new(|path, error| panic!("{}: {error}", path.display())));
-    let settings = Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit: 1 << 20 };
-    let engine = engines()[0].start(&EngineSettings::default()).unwrap();
-    let engine = RecordingEngine::new(engine, "case", settings);
-    let wasm = guest(1024, "hello");
-    let bytecode = Bytecode::judge(&wasm).unwrap();
-    let module = portcullis_core::AnyEngine::load(&engine, &bytecode).unwrap();
-    let host = portcullis_core::testing::FakeHost::new();
-    let mut vm = Vm::start(&*module, VmConfig::new(bytecode.abi), Box::new(host.clone())).unwrap();
-    vm.add_plugin(Plugin { root_id: "my root".into(), ..Plugin::new("p") }.into()).unwrap();
-    assert_eq!(host.messages(), ["hello", "my root", "my"]);
-    drop(vm);
-    assert_eq!(folder.transcript(), path);
-    let build = |name: &str, wasm: &[u8]| {
-        let path = folder.0.join(name);
-        fs::write(&path, wasm).unwrap();
-        path
-    };
-    for info in engines() {
-        let moved = replay(&path, info.name, Some(&build("moved.wasm", &guest(2048, "hello")))).unwrap();
-        assert_eq!((moved.report.end, moved.is_other_build), (End::Same, true), "{}", info.name);
-        let other = replay(&path, info.name, Some(&build("other.wasm", &guest(2048, "hallo")))).unwrap();
-        assert_eq!(difference(other).now, "proxy_log(level: 2, message: \"hallo\")");
-    }
+    each("builds", |info, folder| {
+        fs::create_dir(&folder.0).unwrap();
+        let path = folder.0.join("case.jsonl");
+        let outputs = OneFile::new(&path, Arc::new(|path, error| panic!("{}: {error}", path.display())));
+        let settings = Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit: 1 << 20 };
+        let engine = info.start(&EngineSettings::default()).unwrap();
+        let engine = RecordingEngine::new(engine, "case", settings);
+        let wasm = guest(1024, "hello");
+        let bytecode = Bytecode::judge(&wasm).unwrap();
+        let module = portcullis_core::AnyEngine::load(&engine, &bytecode).unwrap();
+        let host = portcullis_core::testing::FakeHost::new();
+        let mut vm = Vm::start(&*module, VmConfig::new(bytecode.abi), Box::new(host.clone())).unwrap();
+        vm.add_plugin(Plugin { root_id: "my root".into(), ..Plugin::new("p") }.into()).unwrap();
+        assert_eq!(host.messages(), ["hello", "my root", "my"]);
+        drop(vm);
+        assert_eq!(folder.transcript(), path);
+        let build = |name: &str, wasm: &[u8]| {
+            let path = folder.0.join(name);
+            fs::write(&path, wasm).unwrap();
+            path
+        };
+        for on in engines() {
+            let moved = replay(&path, on.name, Some(&build("moved.wasm", &guest(2048, "hello")))).unwrap();
+            assert_eq!((moved.report.end, moved.is_other_build), (End::Same, true), "{} on {}", info.name, on.name);
+            let other = replay(&path, on.name, Some(&build("other.wasm", &guest(2048, "hallo")))).unwrap();
+            assert_eq!(difference(other).now, "proxy_log(level: 2, message: \"hallo\")");
+        }
+    });
 }
 
 /// An engine may begin a start section anew, when that has used up its fuel (wasmi).
@@ -225,10 +238,9 @@ fn a_start_section_is_recorded_once() {
                 (br_if $again (i32.lt_u (local.get $i) (i32.const 5000000))))
             (drop (call $log (i32.const 3) (i32.const 0) (i32.const 0))))
         (start $start))"#;
-    for info in engines() {
-        let folder = Temporary::new(&format!("start-{}", info.name));
+    each("start", |info, folder| {
         let engine = info.start(&EngineSettings::default()).unwrap();
-        let engine = RecordingEngine::new(engine, "start", settings(&folder, 1 << 20));
+        let engine = RecordingEngine::new(engine, "start", settings(folder, 1 << 20));
         let wasm = wat::parse_str(GUEST).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
         let module = portcullis_core::AnyEngine::load(&engine, &bytecode).unwrap();
@@ -242,40 +254,44 @@ fn a_start_section_is_recorded_once() {
             let (end, hostcalls) = (replayed.report.end, replayed.report.hostcalls);
             assert_eq!((end, hostcalls), (End::Same, 2), "{} on {}", info.name, on.name);
         }
-    }
+    });
 }
 
 #[test]
 fn what_cannot_be_replayed_says_why() {
-    let folder = Temporary::new("errors");
-    let path = record(&folder, guest("header_tour"), 16 << 20);
-    let text = fs::read_to_string(&path).unwrap();
-    let code = folder.files("wasm")[0].clone();
-    let error = |text: &str| {
-        fs::write(&path, text).unwrap();
-        replay(&path, "", None).unwrap_err().to_string()
-    };
-    let cut = &text[..text.len() - 5];
-    let lines = text.lines().count();
-    for (text, parts) in [
-        (String::new(), ["jsonl:1: this is no transcript: it is empty", "name a file that"]),
-        ("{}\n".to_owned(), ["jsonl:1: this is no transcript", "version of its format"]),
-        (
-            text.replacen("\"transcript\":1", "\"transcript\":7", 1),
-            ["has format 7", "use the version that wrote it, 0.1.0"],
-        ),
-        (
-            cut.to_owned(),
-            [&format!("jsonl:{lines}: it is cut short"), "record it again, or cut the file before this line"],
-        ),
-        (text.replacen("{\"callback\"", "{\"calback\"", 1), ["jsonl:3: unknown variant `calback`", "record it again"]),
-        (text.replacen("\"sha256\":\"", "\"sha256\":\"../", 1), ["is no sha256", "name a file that"]),
-    ] {
-        let error = error(&text);
-        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
-    }
-    fs::write(&code, b"\0asm").unwrap();
-    assert!(error(&text).contains("its sha256 is"), "{}", error(&text));
-    fs::remove_file(&code).unwrap();
-    assert!(error(&text).contains("or name another build with --plugin"), "{}", error(&text));
+    each("errors", |info, folder| {
+        let path = record(info, folder, &guest("header_tour"), 16 << 20);
+        let text = fs::read_to_string(&path).unwrap();
+        let code = folder.files("wasm")[0].clone();
+        let error = |text: &str| {
+            fs::write(&path, text).unwrap();
+            replay(&path, info.name, None).unwrap_err().to_string()
+        };
+        let cut = &text[..text.len() - 5];
+        let lines = text.lines().count();
+        for (text, parts) in [
+            (String::new(), ["jsonl:1: this is no transcript: it is empty", "name a file that"]),
+            ("{}\n".to_owned(), ["jsonl:1: this is no transcript", "version of its format"]),
+            (
+                text.replacen("\"transcript\":1", "\"transcript\":7", 1),
+                ["has format 7", "use the version that wrote it, 0.1.0"],
+            ),
+            (
+                cut.to_owned(),
+                [&format!("jsonl:{lines}: it is cut short"), "record it again, or cut the file before this line"],
+            ),
+            (
+                text.replacen("{\"callback\"", "{\"calback\"", 1),
+                ["jsonl:3: unknown variant `calback`", "record it again"],
+            ),
+            (text.replacen("\"sha256\":\"", "\"sha256\":\"../", 1), ["is no sha256", "name a file that"]),
+        ] {
+            let error = error(&text);
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        }
+        fs::write(&code, b"\0asm").unwrap();
+        assert!(error(&text).contains("its sha256 is"), "{}", error(&text));
+        fs::remove_file(&code).unwrap();
+        assert!(error(&text).contains("or name another build with --plugin"), "{}", error(&text));
+    });
 }

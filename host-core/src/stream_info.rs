@@ -76,6 +76,8 @@ pub mod response_flag {
     pub const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
     /// No route takes the request (NR).
     pub const NO_ROUTE_FOUND: u64 = 1 << 8;
+    /// The request may not go where it would (UAEX).
+    pub const UNAUTHORIZED: u64 = 1 << 12;
     /// The client went away (DC).
     pub const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
 }

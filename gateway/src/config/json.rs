@@ -62,6 +62,7 @@ fn route(route: &Route) -> Value {
         "timeout": route.timeout.map(duration::format),
         "prefix_rewrite": route.prefix_rewrite,
         "plugins": route.plugins.as_ref().map(chain),
+        "reachable_by_rewrite": route.reachable_by_rewrite,
     })
 }
 

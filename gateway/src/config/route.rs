@@ -26,6 +26,8 @@ pub struct Route {
     pub prefix_rewrite: Option<String>,
     /// The plugins for these requests, in place of the listener's; None for the listener's.
     pub plugins: Option<Vec<Plugin>>,
+    /// Whether requests reach it that came to a route with other plugins, and match it only as those changed them.
+    pub reachable_by_rewrite: bool,
 }
 
 /// What the rest of the file offers to listeners and routes.
@@ -49,7 +51,7 @@ pub(super) fn read_all(value: &Value<'_>, scope: &Scope) -> Read<Vec<Route>> {
     })
 }
 
-const KEYS: &[&str] = &["name", "match", "cluster", "timeout", "prefix_rewrite", "plugins"];
+const KEYS: &[&str] = &["name", "match", "cluster", "timeout", "prefix_rewrite", "plugins", "reachable_by_rewrite"];
 
 const ENVOY_ROUTE: Refused =
     ("route", "this is Envoy's form of a route", "write cluster, timeout and prefix_rewrite beside match");
@@ -63,6 +65,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
     let timeout = mapping.optional("timeout", duration::read);
     let prefix_rewrite = mapping.optional("prefix_rewrite", route_match::absolute);
     let plugins = mapping.optional("plugins", |chain| scope.library.chain(chain));
+    let reachable_by_rewrite = mapping.or("reachable_by_rewrite", false, Value::boolean);
     Ok(Route {
         name: name?,
         matcher: matcher?,
@@ -70,5 +73,6 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
         timeout: timeout?,
         prefix_rewrite: prefix_rewrite?,
         plugins: plugins?,
+        reachable_by_rewrite: reachable_by_rewrite?,
     })
 }

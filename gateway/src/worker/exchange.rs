@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode, request, response};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use portcullis::core::{Body, Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock, response_flag};
-use portcullis::{StreamEffect, StreamId, local_response};
+use portcullis::{Chain, StreamEffect, StreamId, local_response};
 use tokio::time::Sleep;
 
 use crate::convert;
@@ -25,7 +25,7 @@ use crate::net::pool::UpstreamError;
 use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::body::{Cut, ResponseBody};
 use crate::worker::outgoing::Outgoing;
-use crate::worker::route::rewrite;
+use crate::worker::route::{refuse_rewritten, rewrite};
 use crate::worker::upstream::{Answer, AnswerBody, Upstream};
 use crate::worker::{Context, callout, told};
 
@@ -42,6 +42,8 @@ pub(crate) struct Exchange {
     listener: usize,
     stream: StreamId,
     info: SharedStreamInfo,
+    /// The plugins of the route that the request came to; they are the stream's, whatever they make of the request.
+    chain: Chain,
     /// The client used TLS.
     secure: bool,
     /// The heads as they came, until they are passed on.
@@ -93,7 +95,8 @@ impl Exchange {
         let headers = convert::request_headers(&parts, tls.is_some());
         let listener = context.listeners.get(arrival.listener);
         let route = listener.and_then(|listener| listener.route(&headers));
-        let chain = route.map(|(_, chain)| chain.clone()).or_else(|| listener.map(|listener| listener.chain.clone()));
+        let chain = route.map(|(_, chain)| chain).or_else(|| listener.map(|listener| &listener.chain));
+        let chain = chain.cloned().unwrap_or_default();
         let info = StreamInfo {
             source: Some(arrival.facts.peer),
             destination: Some(arrival.facts.local),
@@ -116,13 +119,14 @@ impl Exchange {
         let limit = listener.map_or(0, |listener| listener.buffer_limit);
         let end = incoming.is_end_stream();
         let mut worker = context.worker.borrow_mut();
-        let stream = worker.open(&chain.unwrap_or_default(), info.clone(), limit);
+        let stream = worker.open(&chain, info.clone(), limit);
         worker.headers(stream, Direction::Request, headers, end);
         drop(worker);
         Self {
             listener: arrival.listener,
             stream,
             info,
+            chain,
             incoming: Some(incoming).filter(|_| !end),
             upload: None,
             upstream: UpstreamState::Idle,
@@ -247,13 +251,14 @@ impl Exchange {
         }
     }
 
-    /// Sends the request's head. The route is chosen by what the plugins made of it.
+    /// Sends the request's head. The route is chosen by what the plugins made of it, among those whose plugins it has passed.
     fn send_request(&mut self, end: bool) {
         let context = Rc::clone(&self.context);
         let info = lock(&self.info);
         let Some(headers) = &info.request_headers else { return };
-        let route =
-            context.listeners.get(self.listener).and_then(|listener| listener.route(headers)).map(|(route, _)| route);
+        let routed = context.listeners.get(self.listener).and_then(|listener| listener.route(headers));
+        let is_reachable = routed.is_none_or(|(route, chain)| route.reachable_by_rewrite || *chain == self.chain);
+        let route = routed.map(|(route, _)| route);
         let upstream = route.and_then(|route| context.clusters.get(&route.cluster));
         // The echo tells the whole target, and HTTP/2 sends it; where only a path came, the rest is what plugins see.
         let came = self
@@ -270,6 +275,9 @@ impl Exchange {
             lock(&self.info).response_flags |= response_flag::NO_ROUTE_FOUND;
             return self.reply(local_response(404, "route_not_found", ""));
         };
+        if !is_reachable {
+            return self.reply(refuse_rewritten(&self.info, route));
+        }
         let mut parts = match parts {
             Ok(parts) if parts.method == http::Method::CONNECT => {
                 return self.reply(local_response(405, "connect_not_supported", "CONNECT is not supported"));

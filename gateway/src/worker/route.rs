@@ -1,8 +1,8 @@
 //! Choosing a route.
 
 use http::Uri;
-use portcullis::Chain;
-use portcullis::core::Headers;
+use portcullis::core::{Headers, LocalResponse, SharedStreamInfo, lock, response_flag};
+use portcullis::{Chain, local_response};
 
 use crate::config::{PathMatch, Route};
 use crate::worker::ListenerState;
@@ -28,6 +28,19 @@ pub(super) fn rewrite(route: &Route, target: &Uri) -> Option<Uri> {
     let mut parts = target.clone().into_parts();
     parts.path_and_query = Some(format!("{replacement}{rest}").parse().ok()?);
     Uri::from_parts(parts).ok()
+}
+
+/// Answers a request that plugins have made match a route whose plugins it has not passed; logs both routes.
+pub(super) fn refuse_rewritten(info: &SharedStreamInfo, route: &Route) -> LocalResponse {
+    let mut info = lock(info);
+    info.response_flags |= response_flag::UNAUTHORIZED;
+    tracing::warn!(
+        from = info.route_name.as_deref().unwrap_or("none"),
+        to = route.name,
+        "request refused: plugins made it match a route whose plugins it has not passed; give both routes the same plugins, or \
+         write `reachable_by_rewrite: true` in the route that it matches"
+    );
+    local_response(403, "route_not_reachable_by_rewrite", "")
 }
 
 #[cfg(test)]

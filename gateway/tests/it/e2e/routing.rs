@@ -1,8 +1,11 @@
 //! Which upstream gets a request, and as what.
 
+use std::path::PathBuf;
+
 use http::Request;
 
-use crate::e2e::harness::{Gate, Raw, Sent, Setup, Upstream, empty, get, guest, plugin, reply, run};
+use crate::e2e::harness::wat::plugin_with;
+use crate::e2e::harness::{Gate, Raw, Sent, Setup, Upstream, empty, get, guest, logs, plugin, reply, run};
 
 /// A request to a host.
 fn to(host: &str, path: &str) -> Request<Sent> {
@@ -159,6 +162,93 @@ fn a_route_may_have_plugins_of_its_own() {
             assert_eq!((headers.get("x-plugin").is_some(), headers.get("x-own").is_some()), (general, own), "{path}");
             assert_eq!(answer.headers.contains_key("x-plugin"), general, "{path}");
         }
+    });
+}
+
+/// Sets one header, and does some more.
+fn setting(name: &str, value: &str, more: &str) -> PathBuf {
+    plugin_with(
+        r#"(import "env" "proxy_replace_header_map_value" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+           (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))"#,
+        &format!(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $set (i32.const 0) $"{name}" $"{value}")) {more} (i32.const 0))"#
+        ),
+    )
+}
+
+/// The plugins of a route see each request that goes where the route sends it.
+#[test]
+fn a_route_with_other_plugins_is_not_reached_by_a_rewrite() {
+    const CLEAR: &str =
+        r#"(drop (call $foreign $"clear_route_cache" (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 20)))"#;
+    run(async {
+        let deny = plugin(&[("request_headers", r#"(call $answer (i32.const 403) $"guarded") (i32.const 1)"#)]);
+        let matches = [
+            ("prefix: /admin", ":path", "/admin"),
+            ("path: /admin", ":path", "/admin?x=1"),
+            ("host: admin.test", ":authority", "admin.test"),
+            ("headers: [{name: x-admin, exact: '1'}]", "x-admin", "1"),
+            ("headers: [{name: x-guest, present: true, invert: true}]", "x-guest", ""),
+        ];
+        for (index, (condition, name, value)) in matches.into_iter().enumerate() {
+            for more in ["", CLEAR] {
+                let upstream = Upstream::echo();
+                let guard = Setup::plugin_entry(&format!("guard_{index}"), &deny, "");
+                let route = format!("name: admin, match: {{{condition}}}, cluster: backend, plugins: [{guard}]");
+                // Not there is another value than empty.
+                let code = if value.is_empty() { removing(name, more) } else { setting(name, value, more) };
+                let setup = Setup::to(&upstream).plugin(&format!("rewriter_{index}"), &code, "");
+                let gate = setup.clone().route(&route).start();
+                for mut client in [gate.h1().await, gate.h2().await] {
+                    let mut request = get("/x");
+                    request.headers_mut().insert("x-guest", "1".parse().unwrap());
+                    let answer = client.ask(request).await;
+                    assert_eq!((answer.status, answer.text()), (403, ""), "{condition}");
+                    // Who comes to the route itself meets its plugin.
+                    let mut request = to(if name == ":authority" { value } else { "a.test" }, "/admin");
+                    request.headers_mut().insert("x-admin", "1".parse().unwrap());
+                    assert_eq!(client.ask(request).await.text(), "guarded", "{condition}");
+                }
+                assert_eq!(upstream.requests(), 0);
+                logs::wait("", "plugins made it match a route whose plugins it has not passed").await;
+                let open = setup.route(&format!("{route}, reachable_by_rewrite: true")).start();
+                let mut request = get("/x");
+                request.headers_mut().insert("x-guest", "1".parse().unwrap());
+                assert_eq!(open.h1().await.ask(request).await.status, 200, "{condition}");
+            }
+        }
+    });
+}
+
+fn removing(name: &str, more: &str) -> PathBuf {
+    plugin_with(
+        r#"(import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))"#,
+        &format!(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                 (drop (call $remove (i32.const 0) $"{name}")) {more} (i32.const 0))"#
+        ),
+    )
+}
+
+#[test]
+fn a_route_with_the_same_plugins_is_reached_by_a_rewrite() {
+    run(async {
+        let (a, b) = (named("a"), named("b"));
+        let rewriter = setting(":path", "/b", "");
+        let own = Setup::plugin_entry("same", &rewriter, "");
+        let gate = Setup::echo()
+            .cluster("a", &format!("endpoints: [{}]", a.address))
+            .cluster("b", &format!("endpoints: [{}]", b.address))
+            .route(&format!("match: {{prefix: /a}}, cluster: a, plugins: [{own}]"))
+            .route(&format!("match: {{prefix: /b}}, cluster: b, plugins: [{own}]"))
+            .start();
+        assert_eq!(chosen(&gate, get("/a")).await, "b");
+        // And so are routes of the listener's plugins.
+        let listeners = Setup::echo().plugin("general", &rewriter, "");
+        let gate = listeners.cluster("b", &format!("endpoints: [{}]", b.address));
+        let gate = gate.route("match: {prefix: /b}, cluster: b").start();
+        assert_eq!(chosen(&gate, get("/a")).await, "b");
     });
 }
 

@@ -28,7 +28,7 @@ struct Arguments {
     /// What to log: trace, debug, info, warn, error, off, or a filter such as `info,plugin=debug`.
     ///
     /// Lines of plugins have the target `plugin`; their own level is the highest that is let
-    /// through. The environment variable RUST_LOG says the same.
+    /// through. Engines log warnings, and more with `engines=debug`. The environment variable RUST_LOG says the same.
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 

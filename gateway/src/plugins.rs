@@ -342,6 +342,9 @@ pub(crate) fn load(
     what: &str,
 ) -> Result<Module, LoadError> {
     let (start, name) = (Instant::now(), engine.name());
+    if cache.is_none_or(|cache| !cache.has(engine, &code)) {
+        tracing::info!(module = what, engine = name, "compiling");
+    }
     let Some(cache) = cache else {
         let module = Module::load(engine, code)?;
         tracing::debug!(module = what, engine = name, elapsed = ?start.elapsed(), "compiled");

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use portcullis::core::{BytecodeError, Shared};
 use portcullis::transcript::TranscriptError;
@@ -41,6 +42,8 @@ pub struct Gateway {
     sandboxes: Sandboxes,
     recording: Option<(Recording, Plan)>,
     profiling: Option<Profiling>,
+    /// When its preparation began.
+    begun: Instant,
 }
 
 /// A gateway that serves.
@@ -139,6 +142,7 @@ impl Gateway {
     /// # Errors
     /// Those of [`Self::prepare`]; there is no such engine, or it cannot do what it is started for.
     pub fn prepare_with(config: Config, options: EngineOptions<'_>) -> Result<Self, ServeError> {
+        let begun = Instant::now();
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
@@ -175,6 +179,7 @@ impl Gateway {
             sandboxes,
             recording: None,
             profiling: None,
+            begun,
         })
     }
 
@@ -310,6 +315,8 @@ impl Gateway {
         if let Some(address) = running.admin {
             tracing::info!(%address, "admin interface");
         }
+        let plugins = PlannedListener::all_plugins(&self.plan.listeners).count();
+        tracing::info!(elapsed = ?self.begun.elapsed(), plugins, "ready");
         Ok(running)
     }
 

@@ -1,5 +1,6 @@
 //! The gateway's log: what is written, how, and by whom.
 
+mod filter;
 mod line;
 mod say;
 mod stamp;
@@ -15,7 +16,8 @@ pub use writer::LogThread;
 use writer::Waiting;
 
 /// Starts the log on standard error. `filter` is what is logged, as in `info,plugin=debug`; without one, the environment
-/// variable `RUST_LOG` says it, or it is `info`. `json` makes each line an object.
+/// variable `RUST_LOG` says it, or it is `info`. Engines log of themselves where `engines=LEVEL` says so, and else only warnings.
+/// `json` makes each line an object.
 ///
 /// What is still to be written when the answer is dropped is written then.
 ///
@@ -23,8 +25,12 @@ use writer::Waiting;
 /// The thread that writes cannot be started.
 pub fn start(filter: Option<&str>, json: bool) -> std::io::Result<LogThread> {
     let filter = match filter {
-        Some(filter) => EnvFilter::new(filter),
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        Some(filter) => EnvFilter::new(filter::with_engines(filter)),
+        None => {
+            let filter = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
+            let filter = filter.and_then(|filter| EnvFilter::try_new(filter::with_engines(&filter)).ok());
+            filter.unwrap_or_else(|| EnvFilter::new("info"))
+        }
     };
     let waiting = Waiting::default();
     let thread = LogThread::start(waiting.clone(), std::io::stderr())?;

@@ -4,10 +4,16 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::e2e::cli::{file, serve};
-use crate::e2e::harness::{Client, Setup, get, plugin, run, until};
+use crate::e2e::harness::{Client, Setup, engine, get, guest, plugin, run, until};
 
-/// What plugins say at each level for a request, in the log of a process with such arguments.
+/// Reads what the plugin "loud" says for a request, in the log of a process with such arguments.
 fn logged(name: &str, code: &Path, arguments: &'static [&'static str]) -> Vec<String> {
+    let log = whole_log(name, code, arguments);
+    log.lines().filter(|line| line.contains("loud")).map(str::to_owned).collect()
+}
+
+/// Reads the log of a process that has served one request.
+fn whole_log(name: &str, code: &Path, arguments: &'static [&'static str]) -> String {
     let setup = Setup::echo().plugin("loud", code, "root_id: r");
     let config = file(&format!("{name}.yaml"), &setup.text().replace("vm_config: {", "vm_config: {vm_id: v, "));
     run(async move {
@@ -16,9 +22,22 @@ fn logged(name: &str, code: &Path, arguments: &'static [&'static str]) -> Vec<St
         let killed = Command::new("kill").arg("-TERM").arg(server.child.id().to_string()).status().unwrap();
         assert!(killed.success());
         until(|| server.child.try_wait().unwrap().is_some()).await;
-        let log = server.log.join().unwrap();
-        log.lines().filter(|line| line.contains("loud")).map(str::to_owned).collect()
+        server.log.join().unwrap()
     })
+}
+
+/// A plugin is compiled without a word of its compiler, unless somebody asks for it.
+#[test]
+fn debugging_the_gateway_is_not_debugging_its_engines() {
+    let tour = guest("header_tour");
+    let log = whole_log("log-debug", &tour, &["--log", "debug"]);
+    assert!(log.lines().count() < 50, "{log}");
+    let place = |part: &str| log.find(part).unwrap_or_else(|| panic!("no {part:?} in {log}"));
+    assert!(place(" compiling ") < place(" listening ") && place(" listening ") < place(" ready "), "{log}");
+    if engine() == "wasmtime" {
+        let log = whole_log("log-engines", &tour, &["--log", "info,engines=debug"]);
+        assert!(log.contains(" DEBUG cranelift") && !log.contains(" DEBUG portcullis"), "{} bytes", log.len());
+    }
 }
 
 /// In all forms of the log: the same lines at the same levels, of the target that filters go by, to the last one.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis::SystemClock;
 use portcullis::core::{Denial, Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
@@ -23,6 +23,8 @@ pub(crate) struct GatewayHost {
     pub(crate) denials: Denials,
     /// The names of its clusters.
     pub(crate) clusters: Arc<HashSet<String>>,
+    /// Names of clusters that plugins asked for and there are not; each is told once.
+    pub(crate) missing: Arc<Mutex<HashSet<String>>>,
     /// Room for a line of the log.
     pub(crate) line: Vec<u8>,
 }
@@ -57,6 +59,22 @@ impl Host for GatewayHost {
 
     fn has_upstream(&self, name: &str) -> bool {
         self.clusters.contains(name)
+    }
+
+    fn lacks_upstream(&mut self, plugin: Option<&Plugin>, name: &str) {
+        /// Plugins choose the names.
+        const MOST: usize = 100;
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        if missing.len() < MOST && name.len() <= 256 && !missing.contains(name) {
+            missing.insert(name.to_owned());
+            let mut clusters: Vec<_> = self.clusters.iter().map(String::as_str).collect();
+            clusters.sort_unstable();
+            tracing::warn!(
+                plugin = plugin.map(|plugin| plugin.name.as_str()),
+                "a callout goes to the cluster {name:?}, which is not there (there are {}); define it under clusters",
+                clusters.join(", ")
+            );
+        }
     }
 
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {

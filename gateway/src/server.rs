@@ -159,6 +159,7 @@ impl Gateway {
             metrics: metrics.clone(),
             denials: Denials::default(),
             clusters: Arc::new(clusters),
+            missing: Arc::default(),
             line: Vec::new(),
         };
         let (reached, workers_hear) = watch::channel(0);

@@ -27,6 +27,10 @@ pub trait Host: Send {
     fn random(&mut self, buffer: &mut [u8]);
     /// Whether a callout to this upstream can be tried.
     fn has_upstream(&self, name: &str) -> bool;
+    /// Takes note of a callout to an upstream that is not there. The plugin is answered as the ABI says.
+    fn lacks_upstream(&mut self, plugin: Option<&Plugin>, name: &str) {
+        let _ = (plugin, name);
+    }
     /// Defines a metric of a plugin, or finds it again by its name. `None` refuses it.
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>>;
     /// A plugin asked for what it may not have. Every denial is told here; the log has some of them.

@@ -12,6 +12,7 @@ use crate::convert;
 use crate::net::pool::UpstreamError;
 use crate::net::queue::body_queue;
 use crate::worker::Context;
+use crate::worker::upstream::Upstream;
 
 /// The most bytes of an answer that a plugin gets.
 const MAX_ANSWER: usize = 16 << 20;
@@ -19,13 +20,16 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Makes a callout and tells the plugin its end. Failures look as on Envoy: a response with status
 /// 504 or 503; only an answer that breaks off is a reset.
 pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall) {
-    let timeout = call.timeout;
-    let exchange = exchange(&context, call);
+    let (timeout, upstream) = (call.timeout, context.clusters.get(&call.upstream));
+    let exchange = exchange(upstream, call);
     let outcome = match timeout {
         None => exchange.await,
         Some(limit) => match tokio::time::timeout(limit, exchange).await {
             Ok(outcome) => outcome,
-            Err(_) => failed(504, "upstream request timeout"),
+            Err(_) => {
+                upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
+                failed(504, "upstream request timeout")
+            }
         },
     };
     context.callouts.borrow_mut().remove(&id);
@@ -33,10 +37,8 @@ pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall) {
     context.pump();
 }
 
-async fn exchange(context: &Context, call: HttpCall) -> CallOutcome {
-    let Some(upstream) = context.clusters.get(&call.upstream) else {
-        return failed(503, "unknown cluster");
-    };
+async fn exchange(upstream: Option<&Upstream>, call: HttpCall) -> CallOutcome {
+    let Some(upstream) = upstream else { return failed(503, "unknown cluster") };
     let request = match request(call) {
         Ok(request) => request,
         Err(unsendable) => return failed(503, &unsendable.to_string()),

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
@@ -53,7 +54,8 @@ pub(crate) struct Exchange {
     /// Where request body goes once the request has been sent.
     upload: Option<BodySender>,
     upstream: UpstreamState,
-    timeout: Option<Pin<Box<Sleep>>>,
+    /// How long the upstream may take still, and at all.
+    timeout: Option<(Pin<Box<Sleep>>, Duration)>,
     started: std::time::Instant,
     /// When the request was sent to its upstream.
     sent: Option<std::time::Instant>,
@@ -299,7 +301,7 @@ impl Exchange {
         self.upstream = UpstreamState::Waiting(upstream.send(Request::from_parts(parts, body)));
         let limit =
             route.timeout.map_or_else(|| upstream.timeout(), |limit| Some(limit).filter(|limit| !limit.is_zero()));
-        self.timeout = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
+        self.timeout = limit.map(|limit| (Box::pin(tokio::time::sleep(limit)), limit));
     }
 
     fn send_head(&mut self, end: bool) {
@@ -346,10 +348,11 @@ impl Exchange {
     }
 
     fn poll_timeout(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        let Some(timeout) = &mut self.timeout else { return Poll::Pending };
+        let Some((timeout, limit)) = &mut self.timeout else { return Poll::Pending };
         ready!(timeout.as_mut().poll(cx));
+        let limit = *limit;
         self.timeout = None;
-        lock(&self.info).response_flags |= response_flag::UPSTREAM_REQUEST_TIMEOUT;
+        told::timed_out(&self.info, &self.context.clusters, limit);
         self.reply(local_response(504, "response_timeout", "upstream request timeout"));
         Poll::Ready(())
     }
@@ -468,7 +471,6 @@ impl Exchange {
     }
 
     fn upstream_failed(&self, error: &UpstreamError) {
-        tracing::debug!(%error, reason = error.reason(), "upstream failed");
         told::failed(&self.info, error);
         let response = local_response(503, error.reason(), &callout::before_headers(error));
         self.reply(response);

@@ -1,6 +1,7 @@
 //! What becomes of a request at its upstream, as plugins read it (host: attributes `upstream.*`, `response.*`).
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use portcullis::core::{SharedStreamInfo, StreamInfo, lock, response_flag};
 
@@ -28,6 +29,14 @@ pub(super) fn answered(info: &SharedStreamInfo, body: &AnswerBody) {
 /// The answer is complete; the request was sent at a time.
 pub(super) fn complete(info: &SharedStreamInfo, sent: Option<Instant>) {
     lock(info).backend_latency = sent.and_then(|sent| u64::try_from(sent.elapsed().as_nanos()).ok());
+}
+
+/// Notes that the answer did not come within a limit.
+pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &HashMap<String, Upstream>, limit: Duration) {
+    let mut info = lock(info);
+    info.response_flags |= response_flag::UPSTREAM_REQUEST_TIMEOUT;
+    let upstream = info.cluster_name.as_ref().and_then(|name| clusters.get(name));
+    upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
 }
 
 /// There is none.

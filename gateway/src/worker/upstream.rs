@@ -98,6 +98,13 @@ impl Upstream {
         }
     }
 
+    /// Notes that a request was not answered within its limit.
+    pub(super) fn timed_out(&self, limit: Duration) {
+        if let Self::Pool { cluster, .. } = self {
+            cluster.timed_out(limit);
+        }
+    }
+
     /// Whether it takes requests over HTTP/1.1.
     pub(super) fn speaks_http1(&self) -> bool {
         matches!(self, Self::Pool { http2: false, .. })

@@ -105,6 +105,15 @@ impl VmState {
         self.frame.in_allocator = in_allocator;
     }
 
+    /// Whether there is an upstream of this name; the host takes note where there is none.
+    pub(crate) fn finds_upstream(&mut self, name: &str) -> bool {
+        let is_there = self.host.has_upstream(name);
+        if !is_there {
+            self.host.lacks_upstream(self.frame.plugin.as_deref(), name);
+        }
+        is_there
+    }
+
     pub(crate) fn plugin(&self) -> Option<&Arc<Plugin>> {
         self.frame.plugin.as_ref()
     }

@@ -77,7 +77,9 @@ impl Body for UpstreamBody {
             }
             Some(Err(error)) => {
                 this.lease = None;
-                Some(Err(UpstreamError::http(this.endpoint.name(), error)))
+                let error = UpstreamError::http(this.endpoint.name(), error);
+                this.endpoint.failed(&error);
+                Some(Err(error))
             }
             None => {
                 this.release();

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::body::UpstreamBody;
 use super::error::{Failed, UpstreamError};
+use super::failures::Failures;
 use super::{ClusterConfig, UpstreamProtocol, h1, h2};
 use crate::net::queue::QueueBody;
 
@@ -24,6 +25,7 @@ pub(super) struct Endpoint {
     name: Arc<str>,
     connect_timeout: Duration,
     link: Link,
+    failures: Failures,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl Endpoint {
         Self {
             name: name.into(),
             connect_timeout: config.connect_timeout,
+            failures: Failures::new(&config.name),
             link: match config.protocol {
                 UpstreamProtocol::Http1 => Link::Http1(h1::Pool::new(config.max_idle, config.idle_timeout)),
                 UpstreamProtocol::Http2 => Link::Http2(h2::Shared::default()),
@@ -53,6 +56,11 @@ impl Endpoint {
 
     pub(super) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Notes that a request to it has failed, or a connection.
+    pub(super) fn failed(&self, error: &UpstreamError) {
+        self.failures.note(&self.name, error);
     }
 
     pub(super) async fn exchange(

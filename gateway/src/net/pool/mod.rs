@@ -7,6 +7,7 @@
 mod body;
 mod endpoint;
 mod error;
+mod failures;
 mod h1;
 mod h2;
 mod request;
@@ -24,6 +25,7 @@ pub use self::error::UpstreamError;
 pub(crate) use self::request::prepare;
 
 use self::endpoint::Endpoint;
+use self::failures::Failures;
 use super::queue::QueueBody;
 
 /// What a cluster speaks.
@@ -77,18 +79,26 @@ struct Inner {
     endpoints: Vec<Rc<Endpoint>>,
     /// Where round robin goes next.
     next: Cell<usize>,
+    /// What went wrong with no endpoint in particular.
+    failures: Failures,
 }
 
 impl Cluster {
     /// Opens no connection yet.
     pub fn new(config: ClusterConfig) -> Self {
         let endpoints = config.endpoints.iter().map(|name| Rc::new(Endpoint::new(name, &config))).collect();
-        Self(Rc::new(Inner { config, endpoints, next: Cell::new(0) }))
+        let failures = Failures::new(&config.name);
+        Self(Rc::new(Inner { config, endpoints, next: Cell::new(0), failures }))
     }
 
     /// The cluster's name in the configuration.
     pub fn name(&self) -> &str {
         &self.0.config.name
+    }
+
+    /// Notes that a request was not answered within its limit.
+    pub fn timed_out(&self, limit: Duration) {
+        self.0.failures.note_timeout(limit);
     }
 
     /// Opens a connection of its own to the next endpoint in turn that can be connected to, for other bytes than
@@ -104,7 +114,10 @@ impl Cluster {
                 let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else { break };
                 match endpoint.dial().await {
                     Ok(dialed) => return Ok(dialed),
-                    Err(error) => last = error,
+                    Err(error) => {
+                        endpoint.failed(&error);
+                        last = error;
+                    }
                 }
             }
             Err(last)
@@ -142,7 +155,7 @@ impl Cluster {
                 match endpoint.exchange(request).await {
                     Ok(response) => return Ok(response),
                     Err(failed) => {
-                        tracing::debug!(cluster = inner.config.name, error = %failed.error, "upstream request failed");
+                        endpoint.failed(&failed.error);
                         last = failed.error;
                         match failed.unsent {
                             Some(unsent) => request = *unsent,

@@ -37,3 +37,4 @@ mod tcp;
 mod tier;
 mod timeouts;
 mod trailers;
+mod upstreams;

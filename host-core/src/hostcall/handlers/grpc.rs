@@ -207,7 +207,7 @@ fn target(
     }
     let service = GrpcService::parse(bytes).ok_or(Status::ParseFailure)?;
     allowed(vm, &service.cluster)?;
-    if vm.host.has_upstream(&service.cluster) { Ok(service) } else { Err(Status::InternalFailure.into()) }
+    if vm.finds_upstream(&service.cluster) { Ok(service) } else { Err(Status::InternalFailure.into()) }
 }
 
 /// What may stand between two slashes of a path.

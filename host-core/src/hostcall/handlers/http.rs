@@ -37,7 +37,7 @@ pub(in crate::hostcall) fn http_call(
     let name = std::str::from_utf8(call.memory.slice(upstream, upstream_len)?).map_err(|_| Status::BadArgument)?;
     let guard = Callout { family: Family::HttpCall, id: HostcallId::proxy_http_call, upstream: name };
     guard.upstream(call.vm)?;
-    if !call.vm.host.has_upstream(name) {
+    if !call.vm.finds_upstream(name) {
         Err(Status::BadArgument)?;
     }
     let request = HttpCall {

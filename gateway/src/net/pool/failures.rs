@@ -1,0 +1,103 @@
+//! What the operator is told of an endpoint that fails.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::UpstreamError;
+
+/// Counts the failures of one endpoint, and logs them at a bounded rate.
+#[derive(Debug)]
+pub(super) struct Failures {
+    cluster: String,
+    /// When one was logged last, and how many were not since.
+    logged: Cell<Option<(Instant, u64)>>,
+}
+
+/// How long further failures of an endpoint are counted only.
+const QUIET: Duration = Duration::from_secs(10);
+
+impl Failures {
+    pub(super) fn new(cluster: &str) -> Self {
+        Self { cluster: cluster.to_owned(), logged: Cell::new(None) }
+    }
+
+    /// Notes a failed request or connection.
+    pub(super) fn note(&self, endpoint: &str, error: &UpstreamError) {
+        // A client that goes away is not the upstream's failure.
+        if !matches!(error, UpstreamError::RequestAborted { .. }) {
+            self.tell(endpoint, error.reason(), &with_causes(error));
+        }
+    }
+
+    /// Notes a request that was not answered in time.
+    pub(super) fn note_timeout(&self, limit: Duration) {
+        self.tell("", "response_timeout", &format!("no whole response within {limit:?}"));
+    }
+
+    fn tell(&self, endpoint: &str, reason: &'static str, error: &str) {
+        metrics::counter!("portcullis_upstream_failures_total", "cluster" => self.cluster.clone(), "reason" => reason)
+            .increment(1);
+        let now = Instant::now();
+        let left_out = match self.logged.get() {
+            Some((at, left_out)) if now.saturating_duration_since(at) < QUIET => {
+                return self.logged.set(Some((at, left_out + 1)));
+            }
+            logged => logged.map_or(0, |(_, left_out)| left_out),
+        };
+        self.logged.set(Some((now, 0)));
+        tracing::warn!(
+            cluster = self.cluster,
+            endpoint = Some(endpoint).filter(|endpoint| !endpoint.is_empty()),
+            reason,
+            left_out = Some(left_out).filter(|count| *count > 0),
+            "upstream failed: {error}"
+        );
+    }
+}
+
+/// Writes an error with its causes, each of which says more than the one before.
+fn with_causes(error: &UpstreamError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_what_the_system_said() {
+        let endpoint: Arc<str> = "127.0.0.1:9".into();
+        let error = UpstreamError::connect(&endpoint, std::io::Error::from_raw_os_error(111));
+        let text = with_causes(&error);
+        assert!(text.starts_with("cannot connect to upstream 127.0.0.1:9: Connection refused"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_told_at_a_bounded_rate() {
+        let failures = Failures::new("backend");
+        let left_out = || failures.logged.get().map(|(_, left_out)| left_out);
+        let error = UpstreamError::NoEndpoints { cluster: "backend".into() };
+        assert_eq!(left_out(), None);
+        for expected in 0..3 {
+            failures.note("a:1", &error);
+            assert_eq!(left_out(), Some(expected));
+        }
+        tokio::time::advance(QUIET).await;
+        failures.note("a:1", &error);
+        assert_eq!(left_out(), Some(0), "told again, with how many were left out");
+        failures.note("a:1", &UpstreamError::ConnectTimeout { endpoint: "a:1".into(), limit: QUIET });
+        assert_eq!(left_out(), Some(1));
+    }
+}

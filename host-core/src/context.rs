@@ -46,6 +46,8 @@ pub(crate) struct RootContext {
     pub(crate) tick: Option<Duration>,
     pub(crate) tick_changed: bool,
     pub(crate) call_response: Option<CallResponse>,
+    /// What `call_response` stands for is a callout that was reset: it has no body.
+    pub(crate) call_was_reset: bool,
     pub(crate) grpc: Received,
     pub(crate) status: (u32, Vec<u8>),
     pub(crate) ending: Ending,
@@ -60,6 +62,7 @@ impl RootContext {
             tick: None,
             tick_changed: false,
             call_response: None,
+            call_was_reset: false,
             grpc: Received::default(),
             status: (0, Vec::new()),
             ending: Ending::Live,

@@ -247,6 +247,7 @@ impl Vm {
         let state = self.state();
         let Some(root) = state.calls.close(call) else { return Ok(()) };
         let Some(context) = state.contexts.root_mut(root) else { return Ok(()) };
+        context.call_was_reset = matches!(outcome, CallOutcome::Reset(_));
         let response = match outcome {
             CallOutcome::Response(response) => response,
             CallOutcome::Reset(reason) => {

@@ -332,9 +332,7 @@ impl VmState {
                 .received()
                 .and_then(|received| received.message.as_ref())
                 .map_or_else(|| self.absent(), Buffer::Bytes),
-            BufferType::HttpCallResponseBody => {
-                self.call_response().map_or(Buffer::Unavailable, |response| Buffer::Body(&response.body))
-            }
+            BufferType::HttpCallResponseBody => self.call_response_body().map_or(Buffer::Unavailable, Buffer::Body),
             BufferType::VmConfiguration => Buffer::Bytes(&self.config.configuration),
             BufferType::PluginConfiguration => match (self.callback(), self.plugin()) {
                 (Some(CallbackId::on_configure | CallbackId::on_context_create), Some(plugin))
@@ -370,6 +368,12 @@ impl VmState {
 
     fn call_response(&self) -> Option<&crate::context::CallResponse> {
         self.contexts.root(self.acting_root()?)?.call_response.as_ref()
+    }
+
+    /// The body of the answer to a callout; none of one that was reset.
+    fn call_response_body(&self) -> Option<&Body> {
+        let root = self.contexts.root(self.acting_root()?).filter(|root| !root.call_was_reset)?;
+        root.call_response.as_ref().map(|response| &response.body)
     }
 
     fn received(&self) -> Option<&Received> {

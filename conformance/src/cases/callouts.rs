@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis::core::HostcallId::{
-    proxy_get_buffer_bytes, proxy_get_header_map_value, proxy_get_status, proxy_http_call,
+    proxy_get_buffer_bytes, proxy_get_buffer_status, proxy_get_header_map_value, proxy_get_status, proxy_http_call,
 };
 use portcullis::core::{Action, Body, CallId, CallOutcome, CallResponse, HttpCall};
 
@@ -113,16 +113,19 @@ pub(super) const CASES: &[Case] = &[
                     (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1200))))
             (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
                 (call $report (local.get 2)) (call $report (local.get 3)) (call $report (local.get 4))
-                (call $status))
+                (call $status)
+                (call $report (call $proxy_get_buffer_bytes
+                    (i32.const 4) (i32.const 0) (i32.const 9) (i32.const 1200) (i32.const 1204)))
+                (call $report (call $proxy_get_buffer_status (i32.const 4) (i32.const 1200) (i32.const 1204))))
         "#,
-        hostcalls: &[proxy_http_call, proxy_get_status],
+        hostcalls: &[proxy_http_call, proxy_get_status, proxy_get_buffer_bytes, proxy_get_buffer_status],
         spec: "host#onHttpCallFailure",
         run: |case, engine| {
             let mut guest = case.start(engine);
             assert_eq!(guest.tick(), Ok(()));
             assert_eq!(guest.seen(), ["0", "0", "0"]);
             assert_eq!(guest.vm.on_http_call_response(CallId(4), CallOutcome::Reset("reset".to_owned())), Ok(()));
-            assert_eq!(guest.seen(), ["0", "0", "0", "0", "5", "reset", "11"]);
+            assert_eq!(guest.seen(), ["0", "0", "0", "0", "5", "reset", "11", "1", "1"], "there is no body");
             // The message is gone, the code stays.
             assert_eq!(guest.tick(), Ok(()));
             assert_eq!(guest.seen(), ["0", "0", "11"]);

@@ -33,12 +33,21 @@ use crate::vm_state::{VmConfig, VmState};
 /// says [`VmFailed`].
 pub struct Vm {
     guest: Box<dyn Guest>,
-    failure: Option<String>,
+    failure: Option<Failure>,
 }
 
-/// The VM has failed; [`Vm::failure`] says why.
+/// Why a VM has failed, and where.
+#[derive(Debug)]
+struct Failure {
+    during: CallbackId,
+    plugin: Option<Arc<Plugin>>,
+    reason: String,
+}
+
+/// The VM has failed ([`Vm::failure`] says why), or a callback whose answer decides over a stream could not be called
+/// because the stream's context or its root does not exist. Not to be taken for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the plugin's VM has failed")]
+#[error("the plugin's VM has failed, or has no such context")]
 pub struct VmFailed;
 
 /// How an HTTP callout ended.
@@ -129,7 +138,13 @@ impl Vm {
 
     /// Why the VM has failed, if it has.
     pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+        self.failure.as_ref().map(|failure| failure.reason.as_str())
+    }
+
+    /// The callback in which the VM has failed, and the plugin that ran, if one did.
+    pub fn failed_in(&self) -> Option<(&'static str, Option<&str>)> {
+        let failure = self.failure.as_ref()?;
+        Some((failure.during.decl().export, failure.plugin.as_ref().map(|plugin| plugin.name.as_str())))
     }
 
     /// The next thing that a guest of this VM asked for.
@@ -288,12 +303,33 @@ impl Vm {
 }
 
 impl Vm {
+    /// Calls the guest. `None` if the callback or the context does not exist.
     fn call<R>(
         &mut self,
         context: ContextId,
         callback: CallbackId,
         call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
     ) -> Result<Option<R>, VmFailed> {
+        self.enter_and_call(context, callback, call).map(Option::flatten)
+    }
+
+    /// Calls a callback whose answer decides over a stream. `None` if the callback does not exist, and only then.
+    fn ask<R>(
+        &mut self,
+        context: ContextId,
+        callback: CallbackId,
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<R>, VmFailed> {
+        self.enter_and_call(context, callback, call)?.ok_or(VmFailed)
+    }
+
+    /// Calls the guest. `None` outside if the context does not exist, inside if the callback does not.
+    fn enter_and_call<R>(
+        &mut self,
+        context: ContextId,
+        callback: CallbackId,
+        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
+    ) -> Result<Option<Option<R>>, VmFailed> {
         if self.failure.is_some() {
             return Err(VmFailed);
         }
@@ -303,7 +339,7 @@ impl Vm {
             self.fail(callback, trap);
         }
         self.guest.state().leave(saved);
-        result.map_err(|_| VmFailed)
+        result.map(Some).map_err(|_| VmFailed)
     }
 
     fn start_root(&mut self, root: ContextId, plugin: &str, lengths: (usize, usize)) -> Result<(), StartError> {
@@ -335,9 +371,12 @@ impl Vm {
         callback: CallbackId,
         call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
     ) -> Result<Option<R>, StartError> {
-        self.call(root, callback, call).map_err(|VmFailed| StartError::Trap {
-            during: callback.decl().export,
-            reason: self.failure.clone().unwrap_or_default(),
+        self.call(root, callback, call).map_err(|VmFailed| match &self.failure {
+            // Maybe another callback than the one that was to run now.
+            Some(Failure { during, reason, .. }) => {
+                StartError::Trap { during: during.decl().export, reason: reason.clone() }
+            }
+            None => StartError::Trap { during: callback.decl().export, reason: String::new() },
         })
     }
 
@@ -363,7 +402,8 @@ impl Vm {
         }
         state.calls.free_places();
         state.grpc.free_places();
-        self.failure = Some(reason);
+        let plugin = self.guest.state().plugin().cloned();
+        self.failure = Some(Failure { during: callback, plugin, reason });
     }
 }
 

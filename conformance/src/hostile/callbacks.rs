@@ -225,14 +225,13 @@ pub(super) const CASES: &[Case] = &[
             let stream = guest.open(&[("a", "1")]);
             guest.vm.delete(guest.root).unwrap();
             assert_eq!(guest.seen(), ["1", "1", "1"]);
-            guest.headers(stream).unwrap();
-            guest.vm.on_body(stream, Direction::Request, true).unwrap();
+            assert_eq!(guest.headers(stream), Err(VmFailed), "no plugin is no consent");
+            assert_eq!(guest.vm.on_body(stream, Direction::Request, true), Err(VmFailed));
             guest.vm.on_log(stream).unwrap();
             guest.vm.on_done(stream).unwrap();
             guest.vm.delete(stream).unwrap();
-            let late = guest.vm.create_stream(guest.root, Default::default()).unwrap();
-            guest.headers(late).unwrap();
-            guest.vm.delete(late).unwrap();
+            assert_eq!(guest.vm.create_stream(guest.root, Default::default()), Err(VmFailed));
+            assert_eq!(guest.vm.create_tcp_stream(guest.root, Default::default()), Err(VmFailed));
             assert_eq!((guest.vm.context_count(), guest.vm.failure()), (0, None));
             assert_eq!(guest.seen(), [""; 0]);
         },

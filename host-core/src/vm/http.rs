@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Vm, VmFailed};
 use crate::abi::MapType;
 use crate::callback::{CallbackId, checked};
-use crate::capability::Family;
+use crate::capability::{Capabilities, Family};
 use crate::context::{Context, ContextId, Direction, StreamContext, StreamKind};
 use crate::engine::Guest;
 use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
@@ -27,11 +27,22 @@ pub enum Part {
 const REQUEST_HEADERS: &[CallbackId] = &[CallbackId::on_request_headers, CallbackId::on_request_headers_0_1_0];
 const RESPONSE_HEADERS: &[CallbackId] = &[CallbackId::on_response_headers, CallbackId::on_response_headers_0_1_0];
 
+const fn callbacks(direction: Direction, part: Part) -> &'static [CallbackId] {
+    match (direction, part) {
+        (Direction::Request, Part::Headers) => REQUEST_HEADERS,
+        (Direction::Request, Part::Body) => &[CallbackId::on_request_body],
+        (Direction::Request, Part::Trailers) => &[CallbackId::on_request_trailers],
+        (Direction::Response, Part::Headers) => RESPONSE_HEADERS,
+        (Direction::Response, Part::Body) => &[CallbackId::on_response_body],
+        (Direction::Response, Part::Trailers) => &[CallbackId::on_response_trailers],
+    }
+}
+
 impl Vm {
     /// Creates the context of an HTTP stream.
     ///
     /// # Errors
-    /// The VM has failed.
+    /// The VM has failed, or has no such root.
     pub fn create_stream(&mut self, root: ContextId, info: SharedStreamInfo) -> Result<ContextId, VmFailed> {
         self.create(root, info, StreamKind::Http)
     }
@@ -46,7 +57,7 @@ impl Vm {
             return Err(VmFailed);
         }
         let contexts = &mut self.state().contexts;
-        let plugin = contexts.root(root).map(|root| Arc::clone(&root.plugin));
+        let plugin = Some(Arc::clone(&contexts.root(root).ok_or(VmFailed)?.plugin));
         let stream = contexts.insert(Context::Stream(Box::new(StreamContext::new(root, plugin, info, kind))));
         let create = |guest: &mut dyn Guest| checked::on_context_create(guest, stream.as_arg(), root.as_arg());
         match self.call(stream, CallbackId::on_context_create, create) {
@@ -66,17 +77,21 @@ impl Vm {
     /// Whether a part of a message would pass by all of the guest's code: the module has no callback for it. A VM that has
     /// failed lets nothing pass.
     pub fn is_deaf_to(&mut self, direction: Direction, part: Part) -> bool {
-        let callbacks = match (direction, part) {
-            (Direction::Request, Part::Headers) => REQUEST_HEADERS,
-            (Direction::Request, Part::Body) => &[CallbackId::on_request_body],
-            (Direction::Request, Part::Trailers) => &[CallbackId::on_request_trailers],
-            (Direction::Response, Part::Headers) => RESPONSE_HEADERS,
-            (Direction::Response, Part::Body) => &[CallbackId::on_response_body],
-            (Direction::Response, Part::Trailers) => &[CallbackId::on_response_trailers],
-        };
+        let callbacks = callbacks(direction, part);
         let exports = self.state().config.exports;
         self.failure.is_none()
             && exports.is_some_and(|exports| !callbacks.iter().any(|callback| exports.allows_callback(*callback)))
+    }
+
+    /// Whether the plugin of a stream may receive a part of a message, as far as is known: its module has a callback for
+    /// it, and the plugin has the right.
+    pub fn may_hear(&mut self, stream: ContextId, direction: Direction, part: Part) -> bool {
+        let callbacks = callbacks(direction, part);
+        let state = self.state();
+        let exports = state.config.exports.unwrap_or(Capabilities::ALL);
+        let plugin = state.contexts.plugin_of(stream).flatten();
+        let rights = plugin.map_or(Capabilities::ALL, |plugin| plugin.capabilities);
+        callbacks.iter().any(|callback| exports.allows_callback(*callback) && rights.allows_callback(*callback))
     }
 
     /// Headers have come; they are lent. If the guest answered or closed the stream meanwhile (an
@@ -93,13 +108,13 @@ impl Vm {
     ) -> Result<HeadersStatus, VmFailed> {
         let (count, id, end) = (self.show(stream, direction).0, stream.as_arg(), i32::from(end));
         let returned = match direction {
-            Direction::Request => self.call(stream, CallbackId::on_request_headers, |guest| {
+            Direction::Request => self.ask(stream, CallbackId::on_request_headers, |guest| {
                 match checked::on_request_headers(guest, id, count, end)? {
                     None => checked::on_request_headers_0_1_0(guest, id, count),
                     some => Ok(some),
                 }
             }),
-            Direction::Response => self.call(stream, CallbackId::on_response_headers, |guest| {
+            Direction::Response => self.ask(stream, CallbackId::on_response_headers, |guest| {
                 match checked::on_response_headers(guest, id, count, end)? {
                     None => checked::on_response_headers_0_1_0(guest, id, count),
                     some => Ok(some),
@@ -117,13 +132,14 @@ impl Vm {
     /// The VM has failed.
     pub fn on_body(&mut self, stream: ContextId, direction: Direction, end: bool) -> Result<DataStatus, VmFailed> {
         let (len, id, end) = (self.show(stream, direction).1, stream.as_arg(), i32::from(end));
-        let returned =
-            match direction {
-                Direction::Request => self
-                    .call(stream, CallbackId::on_request_body, |guest| checked::on_request_body(guest, id, len, end)),
-                Direction::Response => self
-                    .call(stream, CallbackId::on_response_body, |guest| checked::on_response_body(guest, id, len, end)),
-            }?;
+        let returned = match direction {
+            Direction::Request => {
+                self.ask(stream, CallbackId::on_request_body, |guest| checked::on_request_body(guest, id, len, end))
+            }
+            Direction::Response => {
+                self.ask(stream, CallbackId::on_response_body, |guest| checked::on_response_body(guest, id, len, end))
+            }
+        }?;
         Ok(DataStatus::from_guest(returned.unwrap_or(0)))
     }
 
@@ -135,10 +151,9 @@ impl Vm {
         let (count, id) = (self.show(stream, direction).2, stream.as_arg());
         let returned = match direction {
             Direction::Request => self
-                .call(stream, CallbackId::on_request_trailers, |guest| checked::on_request_trailers(guest, id, count)),
-            Direction::Response => self.call(stream, CallbackId::on_response_trailers, |guest| {
-                checked::on_response_trailers(guest, id, count)
-            }),
+                .ask(stream, CallbackId::on_request_trailers, |guest| checked::on_request_trailers(guest, id, count)),
+            Direction::Response => self
+                .ask(stream, CallbackId::on_response_trailers, |guest| checked::on_response_trailers(guest, id, count)),
         }?;
         Ok(TrailersStatus::from_guest(returned.unwrap_or(0)))
     }

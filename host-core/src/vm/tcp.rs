@@ -14,7 +14,7 @@ impl Vm {
     /// Creates the context of a TCP stream.
     ///
     /// # Errors
-    /// The VM has failed.
+    /// The VM has failed, or has no such root.
     pub fn create_tcp_stream(&mut self, root: ContextId, info: SharedStreamInfo) -> Result<ContextId, VmFailed> {
         self.create(root, info, StreamKind::Tcp)
     }
@@ -25,7 +25,7 @@ impl Vm {
     /// The VM has failed.
     pub fn on_new_connection(&mut self, stream: ContextId) -> Result<FilterStatus, VmFailed> {
         let returned = self
-            .call(stream, CallbackId::on_new_connection, |guest| checked::on_new_connection(guest, stream.as_arg()))?;
+            .ask(stream, CallbackId::on_new_connection, |guest| checked::on_new_connection(guest, stream.as_arg()))?;
         Ok(FilterStatus::from_guest(returned.unwrap_or(0)))
     }
 
@@ -37,9 +37,9 @@ impl Vm {
         let (len, id, end) = (self.show(stream, direction).1, stream.as_arg(), i32::from(end));
         let returned = match direction {
             Direction::Request => self
-                .call(stream, CallbackId::on_downstream_data, |guest| checked::on_downstream_data(guest, id, len, end)),
+                .ask(stream, CallbackId::on_downstream_data, |guest| checked::on_downstream_data(guest, id, len, end)),
             Direction::Response => {
-                self.call(stream, CallbackId::on_upstream_data, |guest| checked::on_upstream_data(guest, id, len, end))
+                self.ask(stream, CallbackId::on_upstream_data, |guest| checked::on_upstream_data(guest, id, len, end))
             }
         }?;
         Ok(FilterStatus::from_guest(returned.unwrap_or(0)))

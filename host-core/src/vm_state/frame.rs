@@ -53,7 +53,8 @@ impl VmState {
     /// Enters the guest in a context; `leave` undoes it. `None` if there is no such context: it gets no callback, and
     /// must not run with the VM's own rights.
     pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Option<Frame> {
-        let plugin = if context == ContextId::VM { None } else { self.contexts.plugin_of(context)? };
+        // A stream whose root is gone is as absent as the root.
+        let plugin = if context == ContextId::VM { None } else { Some(self.contexts.plugin_of(context)??) };
         let mut frame = match plugin {
             Some(plugin) => {
                 let learns = plugin.rules.learned().is_some();

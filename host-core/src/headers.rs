@@ -105,6 +105,16 @@ impl Headers {
         self.remove_from(name, index + 1, offset + size.total());
     }
 
+    /// Gives the first entry of `name` another name; says whether there is one.
+    pub(crate) fn rename(&mut self, name: &[u8], new: &[u8]) -> bool {
+        let Some((index, offset, size)) = self.position(name, 0, 0) else { return false };
+        self.bytes.splice(offset..offset + size.name, new.iter().map(u8::to_ascii_lowercase));
+        if let Some(slot) = self.sizes.get_mut(index) {
+            slot.name = new.len();
+        }
+        true
+    }
+
     /// Removes all values of `name`; says whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         self.remove_from(name, 0, 0)

@@ -5,6 +5,7 @@
 mod abi;
 mod action;
 mod any;
+mod authority;
 mod body;
 mod bytecode;
 mod callback;

@@ -1,6 +1,7 @@
 //! Properties (spec: `proxy_get_property`): attributes of a stream by path, in Envoy's encodings.
 
 use crate::abi::Status;
+use crate::authority;
 use crate::plugin::Plugin;
 use crate::stream_info::StreamInfo;
 use crate::visible::Visible;
@@ -122,7 +123,7 @@ impl<'a> Stream<'a> {
             b"path" => header(b":path"),
             b"url_path" => self.split_path().map(|(path, _)| Value::Bytes(path)),
             b"query" => self.split_path().map(|(_, query)| Value::Bytes(query.unwrap_or_default())),
-            b"host" => header(b":authority").or_else(|| header(b"host")),
+            b"host" => header(b":authority"),
             b"scheme" => header(b":scheme"),
             b"method" => header(b":method"),
             b"referer" => header(b"referer"),
@@ -201,6 +202,9 @@ fn map<'a>(headers: Option<Visible<'a>>, key: Option<&[u8]>) -> Option<Value<'a>
 /// All values of a name, with commas between, as Envoy's map has them.
 fn joined<'a>(headers: Visible<'a>, key: &[u8]) -> Option<Value<'a>> {
     let first = headers.get(key)?;
+    if authority::is_named(headers.map, key) {
+        return Some(Value::Bytes(first));
+    }
     let mut values = headers.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value);
     match (values.next(), values.next()) {
         (Some(first), Some(second)) => {

@@ -1,6 +1,7 @@
 //! A header map as far as a plugin may see it.
 
 use crate::abi::{MapType, pairs};
+use crate::authority;
 use crate::capability::Rule;
 use crate::headers::Headers;
 
@@ -51,7 +52,9 @@ impl<'a> Visible<'a> {
 
     /// The first value of a name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.headers.get(name).filter(|_| self.rule.is_none_or(|rule| rule.allows_header(self.map, name)))
+        let is_authority = authority::is_named(self.map, name);
+        let value = if is_authority { authority::get(self.headers) } else { self.headers.get(name) };
+        value.filter(|_| self.rule.is_none_or(|rule| rule.allows_header(self.map, name)))
     }
 
     /// The entries in order.

@@ -13,6 +13,7 @@ mod dns;
 mod foreign;
 mod grpc;
 mod headers;
+mod host;
 mod lifecycle;
 mod limits;
 mod linking;
@@ -51,6 +52,7 @@ pub const TOPICS: &[Topic] = &[
     Topic { name: "foreign", cases: foreign::CASES },
     Topic { name: "grpc", cases: grpc::CASES },
     Topic { name: "headers", cases: headers::CASES },
+    Topic { name: "host", cases: host::CASES },
     hostile::TOPICS[0],
     hostile::TOPICS[1],
     hostile::TOPICS[2],

@@ -55,6 +55,11 @@ impl Patterns {
         self.allowed.iter().any(|pattern| pattern.matches(name, self.likeness, false)) && !self.excepts(name)
     }
 
+    /// Whether the list allows a thing that has two names: one of them, and takes none away.
+    pub(super) fn allows_either(&self, one: &[u8], other: &[u8]) -> bool {
+        (self.allows(one) || self.allows(other)) && !self.excepts(one) && !self.excepts(other)
+    }
+
     /// Whether the list takes a name away. What may be taken away in another spelling is: header names in a property's
     /// path have no case, and what is too long to be searched might hold it.
     pub(super) fn excepts(&self, name: &[u8]) -> bool {

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::abi::{MapType, Status, pairs};
+use crate::authority;
 use crate::capability::rate::Place;
-use crate::capability::{Family, Key};
+use crate::capability::{Family, Key, Rule};
 use crate::headers::Headers;
 use crate::hostcall::{Failure, HostcallId};
 use crate::shared::Queue;
@@ -80,6 +81,22 @@ pub(super) fn argument(
     Err(vm.refuse(id, key_name, Some(argument)))
 }
 
+/// The path of a property. What names a request's host by either of its names is about both.
+#[inline]
+pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
+    const HEADERS: &[u8] = b"request\0headers\0";
+    let allowed = |rule: &Rule| match path.strip_prefix(HEADERS) {
+        Some(name) if authority::is_either(name) => {
+            rule.allows_either(Key::Paths, path, b"request\0headers\0:authority", b"request\0headers\0host")
+        }
+        _ => rule.allows(Key::Paths, path),
+    };
+    if vm.rule(Family::GetProperty).is_none_or(allowed) {
+        return Ok(());
+    }
+    Err(vm.refuse(HostcallId::proxy_get_property, "paths", Some(path)))
+}
+
 /// How often.
 pub(super) fn rate(vm: &mut VmState, family: Family, id: HostcallId, count: u64) -> Result<(), Failure> {
     let Some(rate) = vm.rule(family).and_then(|rule| rule.rate.as_ref()) else { return Ok(()) };
@@ -122,16 +139,17 @@ pub(super) fn set_pairs(vm: &mut VmState, map: MapType, new: Headers) -> Result<
     let old = vm.map(map).unwrap_or(&empty);
     // What it may not write and sees; what it may not write and gives. What it does not see it may not even name, or it
     // could guess its value.
-    let fixed = values(old.iter().filter(|(name, _)| !may_write(name) && may_read(name)));
-    let given = values(new.iter().filter(|(name, _)| !may_write(name)));
+    let fixed = values(map, old.iter().filter(|(name, _)| !may_write(name) && may_read(name)));
+    let given = values(map, new.iter().filter(|(name, _)| !may_write(name)));
     let mut names = fixed.keys().chain(given.keys());
     if let Some(name) = names.find(|name| fixed.get(*name) != given.get(*name)).map(|name| name.to_vec()) {
         return Err(vm.refuse(ID, map_name(map), Some(&name)));
     }
     let named: HashSet<&[u8]> = new.iter().map(|(name, _)| name).collect();
+    let is_named = |name: &[u8]| named.contains(authority::name(map, name));
     let mut merged = Headers::new();
     // What it may not read and has set anew, it may write, or it would have been refused.
-    for (name, value) in old.iter().filter(|(name, _)| !may_read(name) && !named.contains(name)).chain(new.iter()) {
+    for (name, value) in old.iter().filter(|(name, _)| !may_read(name) && !is_named(name)).chain(new.iter()) {
         merged.add(name, value);
     }
     let fits = merged.len() <= pairs::MAX_COUNT && merged.serialized_len() <= pairs::MAX_BYTES;
@@ -139,9 +157,9 @@ pub(super) fn set_pairs(vm: &mut VmState, map: MapType, new: Headers) -> Result<
 }
 
 /// The values of each name. A guest chooses names, so nothing is looked for one by one.
-fn values<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> HashMap<&'a [u8], Vec<&'a [u8]>> {
+fn values<'a>(map: MapType, entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> HashMap<&'a [u8], Vec<&'a [u8]>> {
     let mut values: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
-    entries.for_each(|(name, value)| values.entry(name).or_default().push(value));
+    entries.for_each(|(name, value)| values.entry(authority::name(map, name)).or_default().push(value));
     values
 }
 

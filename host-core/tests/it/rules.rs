@@ -128,6 +128,60 @@ fn a_hidden_header_is_in_no_value_pair_size_or_count() {
     assert_eq!(started.host.denials(), [hidden]);
 }
 
+/// `host` and `:authority` are two names of one value: what takes one away takes both.
+#[test]
+fn a_request_host_is_ruled_by_either_name() {
+    let request = MapType::RequestHeaders;
+    for (list, shown) in [
+        (&["!host"][..], false),
+        (&["!:Authority"], false),
+        (&["x-*"], false),
+        (&["*", "!host"], false),
+        (&["host"], true),
+        (&[":authority"], true),
+        (&["h*"], true),
+        (&["!x-id"], true),
+    ] {
+        let rules = [("proxy_get_header_map_value", "request_headers", list)];
+        headers(&rules, move |caller| {
+            for name in ["host", "Host", ":authority"] {
+                assert_eq!(caller.header(request, name).is_ok(), shown, "{list:?} {name}");
+            }
+            let all = caller.bytes(|caller, p, l| entry::proxy_get_header_map_pairs(caller, REQUEST, p, l)).unwrap();
+            assert_eq!(all.windows(10).any(|name| name == b":authority"), shown, "{list:?}");
+            for path in ["request\0host", "request\0headers\0host", "request\0headers\0:authority"] {
+                let (pointer, len) = caller.put(path.as_bytes());
+                let value = caller.bytes(|caller, p, l| entry::proxy_get_property(caller, pointer, len, p, l));
+                assert_eq!(value.is_ok(), shown, "{list:?} {path:?}");
+            }
+        });
+        let rules = [("proxy_add_header_map_value", "request_headers", list)];
+        headers(&rules, move |caller| {
+            let answer = if shown { 0 } else { 10 };
+            for name in ["host", ":authority", "HOST"] {
+                assert_eq!(caller.add_header(request, name, "evil"), answer, "{list:?} {name}");
+                let (key, len) = caller.put(name.as_bytes());
+                assert_eq!(entry::proxy_remove_header_map_value(caller, REQUEST, key, len).unwrap(), answer);
+                let mut all = get("/p");
+                all.add(name.as_bytes(), b"evil");
+                let (all, all_len) = caller.put(&pairs(&all));
+                if list == ["!host"] {
+                    assert_eq!(entry::proxy_set_header_map_pairs(caller, REQUEST, all, all_len).unwrap(), 10);
+                }
+            }
+        });
+    }
+    for (list, shown) in [(&["*", "!request.headers.host"][..], false), (&["request.headers.:authority"], true)] {
+        headers(&[("proxy_get_property", "paths", list)], move |caller| {
+            for path in ["request\0headers\0host", "request\0headers\0:authority", "request\0headers\0HOST"] {
+                let (pointer, len) = caller.put(path.as_bytes());
+                let value = caller.bytes(|caller, p, l| entry::proxy_get_property(caller, pointer, len, p, l));
+                assert_eq!(value.is_ok(), shown, "{list:?} {path:?}");
+            }
+        });
+    }
+}
+
 #[test]
 fn a_hidden_header_is_in_no_property_either() {
     let rules: &[(&str, &str, &[&str])] = &[("proxy_get_header_map_value", "request_headers", &["!x-id", "!:path"])];

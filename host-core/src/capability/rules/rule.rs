@@ -11,6 +11,7 @@ use super::learned::Learned;
 use super::read;
 use super::schema::{Family, Key, Kind, Ruled};
 use crate::abi::MapType;
+use crate::authority;
 
 /// What one capability may be used with.
 #[derive(Debug)]
@@ -98,6 +99,12 @@ impl Rule {
         self.list(key).is_none_or(|list| list.allows(argument))
     }
 
+    /// The same, of an argument that has two names.
+    pub(crate) fn allows_either(&self, key: Key, argument: &[u8], one: &[u8], other: &[u8]) -> bool {
+        self.learn(key, argument);
+        self.list(key).is_none_or(|list| list.allows_either(one, other))
+    }
+
     /// Whether a header of a map is allowed. If rules name maps, the others have no headers, as
     /// far as the plugin is concerned, but for those of `other_maps`.
     pub(crate) fn allows_header(&self, map: MapType, name: &[u8]) -> bool {
@@ -108,6 +115,8 @@ impl Rule {
     /// The same, of what is not asked for by its name.
     pub(crate) fn shows(&self, map: MapType, name: &[u8]) -> bool {
         match self.list(Key::Map(map)).or_else(|| self.list(Key::OtherMaps)) {
+            // One value: what names it by either name allows it, and what takes one name away takes it away.
+            Some(list) if authority::is_named(map, name) => list.allows_either(authority::AUTHORITY, authority::HOST),
             Some(list) => list.allows(name),
             None => self.lists.is_empty(),
         }

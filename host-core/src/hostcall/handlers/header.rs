@@ -2,8 +2,10 @@
 //! memory, availability of the map.
 
 use crate::abi::{AbiVersion, MapType, Status, pairs};
+use crate::authority;
 use crate::callback::CallbackId;
 use crate::capability::Family;
+use crate::context::Slot;
 use crate::headers::Headers;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 
@@ -26,7 +28,7 @@ pub(in crate::hostcall) fn get_header_map_value(
     reply.clear();
     let found = match call.vm.map(map) {
         Some(_) if !visible => Ok(false),
-        Some(headers) => Ok(headers.get(key).map(|value| reply.extend_from_slice(value)).is_some()),
+        Some(headers) => Ok(value(headers, map, key).map(|value| reply.extend_from_slice(value)).is_some()),
         None if call.vm.callback() == Some(CallbackId::on_log) => Ok(false),
         None => Err(Status::BadArgument),
     };
@@ -50,6 +52,9 @@ pub(in crate::hostcall) fn add_header_map_value(
     let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
     guard::write(call.vm, HostcallId::proxy_add_header_map_value, map, key)?;
     let slot = call.vm.writable_slot(map)?;
+    if authority::is_named(map, key) {
+        return set_authority(slot, value);
+    }
     check_growth(slot.map.as_ref(), key, value, false)?;
     slot.map.get_or_insert_default().add(key, value);
     Ok(Reply::Done)
@@ -68,6 +73,9 @@ pub(in crate::hostcall) fn replace_header_map_value(
     let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
     guard::write(call.vm, HostcallId::proxy_replace_header_map_value, map, key)?;
     let slot = call.vm.writable_slot(map)?;
+    if authority::is_named(map, key) {
+        return set_authority(slot, value);
+    }
     check_growth(slot.map.as_ref(), key, value, true)?;
     slot.map.get_or_insert_default().replace(key, value);
     Ok(Reply::Done)
@@ -83,8 +91,10 @@ pub(in crate::hostcall) fn remove_header_map_value(
     let map = MapType::try_from(map)?;
     let key = call.memory.slice(key, key_len)?;
     guard::write(call.vm, HostcallId::proxy_remove_header_map_value, map, key)?;
-    if let Some(headers) = &mut call.vm.writable_slot(map)?.map {
-        headers.remove(key);
+    match &mut call.vm.writable_slot(map)?.map {
+        Some(headers) if authority::is_named(map, key) => authority::remove(headers),
+        Some(headers) => drop(headers.remove(key)),
+        None => {}
     }
     Ok(Reply::Done)
 }
@@ -117,7 +127,11 @@ pub(in crate::hostcall) fn set_header_map_pairs(
     let map = MapType::try_from(map)?;
     let bytes = call.memory.slice(pairs, pairs_len)?;
     call.vm.writable_slot(map)?;
-    let new = guard::set_pairs(call.vm, map, pairs::decode(bytes).map_err(Status::from)?)?;
+    let mut new = pairs::decode(bytes).map_err(Status::from)?;
+    if map == MapType::RequestHeaders {
+        new = authority::merged(new);
+    }
+    let new = guard::set_pairs(call.vm, map, new)?;
     call.vm.writable_slot(map)?.map = Some(new);
     Ok(Reply::Done)
 }
@@ -130,6 +144,18 @@ pub(in crate::hostcall) fn get_header_map_size(mut call: Hostcall<'_>, map: i32,
     call.memory.check_u32(ret_size)?;
     let size = call.vm.visible(map).ok_or(Status::BadArgument)?.serialized_len();
     call.memory.write_u32(ret_size, u32::try_from(size).unwrap_or(u32::MAX))?;
+    Ok(Reply::Done)
+}
+
+/// The first value of a name, or the one of its two names.
+#[inline]
+fn value<'a>(headers: &'a Headers, map: MapType, key: &[u8]) -> Option<&'a [u8]> {
+    if authority::is_named(map, key) { authority::get(headers) } else { headers.get(key) }
+}
+
+fn set_authority(slot: &mut Slot, value: &[u8]) -> HostcallResult {
+    check_growth(slot.map.as_ref(), authority::AUTHORITY, value, true)?;
+    authority::set(slot.map.get_or_insert_default(), value);
     Ok(Reply::Done)
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::abi::{Status, pairs};
 use crate::action::{Action, HttpCall};
+use crate::authority;
 use crate::capability::Family;
 use crate::headers::Headers;
 use crate::hostcall::guard::Callout;
@@ -60,8 +61,9 @@ pub(in crate::hostcall) fn http_call(
 }
 
 fn checked(headers: Headers) -> Result<Headers, Status> {
+    let headers = authority::merged(headers);
     let has = |name: &str| headers.get(name.as_bytes()).is_some();
-    let complete = has(":method") && has(":path") && (has(":authority") || has("host"));
+    let complete = has(":method") && has(":path") && has(":authority");
     if complete { Ok(headers) } else { Err(Status::BadArgument) }
 }
 

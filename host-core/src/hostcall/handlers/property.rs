@@ -16,7 +16,7 @@ pub(in crate::hostcall) fn get_property(
 ) -> HostcallResult {
     let path = call.memory.slice(path, path_len)?;
     let name = path.strip_suffix(&[0]).unwrap_or(path);
-    guard::argument(call.vm, Family::GetProperty, HostcallId::proxy_get_property, Key::Paths, "paths", name)?;
+    guard::property(call.vm, name)?;
     let mut reply = std::mem::take(&mut call.vm.reply);
     let result = read(call.vm, path, &mut reply);
     call.vm.reply = reply;

@@ -1,5 +1,7 @@
 //! Which requests a route takes.
 
+use std::borrow::Cow;
+
 use super::document::Read;
 use super::mapping::Mapping;
 use super::value::Value;
@@ -39,7 +41,7 @@ impl Default for PathMatch {
     }
 }
 
-/// A condition on a header.
+/// A condition on a header: on its bytes, and on all values of its name with commas between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderMatch {
     /// The header's name, in lower case.
@@ -53,20 +55,21 @@ pub struct HeaderMatch {
 /// What the value of a header has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderRule {
-    /// This text.
+    /// These bytes.
     Exact(String),
-    /// A text that begins so.
+    /// Bytes that begin so.
     Prefix(String),
     /// Anything at all, or with `false` the header has to be absent.
     Present(bool),
 }
 
 impl RouteMatch {
-    /// Whether a request meets the conditions. `header` looks a header up by its name in lower case.
-    pub fn matches<'h>(&self, host: &str, path: &str, header: impl Fn(&str) -> Option<&'h str>) -> bool {
+    /// Whether a request meets the conditions. `header` looks a header up by its name in lower case, and gives all of its
+    /// values, with commas between.
+    pub fn matches<'h>(&self, host: &[u8], path: &[u8], header: impl Fn(&str) -> Option<Cow<'h, [u8]>>) -> bool {
         self.host.as_ref().is_none_or(|condition| condition.matches(host))
             && self.path.matches(path)
-            && self.headers.iter().all(|condition| condition.matches(header(&condition.name)))
+            && self.headers.iter().all(|condition| condition.matches(header(&condition.name).as_deref()))
     }
 
     /// Whether it takes every request with an ordinary path.
@@ -76,34 +79,34 @@ impl RouteMatch {
 }
 
 impl HostMatch {
-    fn matches(&self, host: &str) -> bool {
+    fn matches(&self, host: &[u8]) -> bool {
         let host = without_port(host);
         match self {
-            Self::Exact(name) => host.eq_ignore_ascii_case(name),
+            Self::Exact(name) => host.eq_ignore_ascii_case(name.as_bytes()),
             Self::Suffix(suffix) => {
                 let start = host.len().checked_sub(suffix.len()).filter(|start| *start > 0);
                 let end = start.and_then(|start| host.get(start..));
-                end.is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+                end.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
             }
         }
     }
 }
 
 impl PathMatch {
-    fn matches(&self, path: &str) -> bool {
-        let path = path.find(['?', '#']).map_or(path, |end| &path[..end]);
+    fn matches(&self, path: &[u8]) -> bool {
+        let path = path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
         match self {
-            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
-            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
+            Self::Exact(exact) => path == exact.as_bytes(),
         }
     }
 }
 
 impl HeaderMatch {
-    fn matches(&self, value: Option<&str>) -> bool {
+    fn matches(&self, value: Option<&[u8]>) -> bool {
         let met = match &self.rule {
-            HeaderRule::Exact(exact) => value == Some(exact),
-            HeaderRule::Prefix(prefix) => value.is_some_and(|value| value.starts_with(prefix.as_str())),
+            HeaderRule::Exact(exact) => value == Some(exact.as_bytes()),
+            HeaderRule::Prefix(prefix) => value.is_some_and(|value| value.starts_with(prefix.as_bytes())),
             HeaderRule::Present(present) => value.is_some() == *present,
         };
         met != self.invert
@@ -149,7 +152,7 @@ fn host(value: &Value<'_>) -> Read<Option<HostMatch>> {
     if text.contains("://") {
         return Err(value.expected(what, "leave out the scheme"));
     }
-    if without_port(&text) != text {
+    if without_port(text.as_bytes()) != text.as_bytes() {
         return Err(value.expected(what, "leave out the port: routes do not look at it"));
     }
     let (name, wildcard) = match text.strip_prefix('*') {
@@ -186,9 +189,10 @@ fn header(value: &Value<'_>) -> Read<HeaderMatch> {
 }
 
 /// A host without its port; an IPv6 address keeps its brackets.
-fn without_port(host: &str) -> &str {
-    let port = host.rfind(':').filter(|colon| host.rfind(']').is_none_or(|end| end < *colon));
-    port.map_or(host, |colon| &host[..colon])
+fn without_port(host: &[u8]) -> &[u8] {
+    let last = |wanted: u8| host.iter().rposition(|byte| *byte == wanted);
+    let port = last(b':').filter(|colon| last(b']').is_none_or(|end| end < *colon));
+    port.and_then(|colon| host.get(..colon)).unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -207,23 +211,23 @@ mod tests {
     fn a_host_matches_in_any_case_and_with_any_port() {
         let exact = for_host(HostMatch::Exact("api.example.com".to_owned()));
         for host in ["api.example.com", "API.Example.com:8080"] {
-            assert!(exact.matches(host, "/", |_| None), "{host}");
+            assert!(exact.matches(host.as_bytes(), b"/", |_| None), "{host}");
         }
         for host in ["example.com", "x.api.example.com", ""] {
-            assert!(!exact.matches(host, "/", |_| None), "{host}");
+            assert!(!exact.matches(host.as_bytes(), b"/", |_| None), "{host}");
         }
         let address = for_host(HostMatch::Exact("[::1]".to_owned()));
-        assert!(address.matches("[::1]:80", "/", |_| None));
+        assert!(address.matches(b"[::1]:80", b"/", |_| None));
     }
 
     #[test]
     fn a_wildcard_stands_for_one_label_or_more() {
         let suffix = for_host(HostMatch::Suffix(".example.com".to_owned()));
         for host in ["a.example.com", "A.B.EXAMPLE.com:1", "é.example.com"] {
-            assert!(suffix.matches(host, "/", |_| None), "{host}");
+            assert!(suffix.matches(host.as_bytes(), b"/", |_| None), "{host}");
         }
         for host in ["example.com", ".example.com", "badexample.com", "com", "example.com.evil.org"] {
-            assert!(!suffix.matches(host, "/", |_| None), "{host}");
+            assert!(!suffix.matches(host.as_bytes(), b"/", |_| None), "{host}");
         }
     }
 
@@ -238,31 +242,34 @@ mod tests {
             ("/api/a", true, false),
             ("/?/api", false, false),
         ] {
-            assert_eq!(prefix.matches("", path, |_| None), by_prefix, "{path}");
-            assert_eq!(exact.matches("", path, |_| None), by_exact, "{path}");
+            assert_eq!(prefix.matches(b"", path.as_bytes(), |_| None), by_prefix, "{path}");
+            assert_eq!(exact.matches(b"", path.as_bytes(), |_| None), by_exact, "{path}");
         }
     }
 
     #[test]
     fn headers_match_by_their_rules() {
-        let meets = |rule: HeaderRule, invert: bool, value: Option<&'static str>| {
+        let meets = |rule: HeaderRule, invert: bool, value: Option<&'static [u8]>| {
             let name = "x-env".to_owned();
             let condition = HeaderMatch { name, rule, invert };
-            route(None, PathMatch::default(), vec![condition]).matches("", "/", |name| {
+            route(None, PathMatch::default(), vec![condition]).matches(b"", b"/", |name| {
                 assert_eq!(name, "x-env");
-                value
+                value.map(Cow::Borrowed)
             })
         };
         let exact = || HeaderRule::Exact("prod".to_owned());
         let prefix = || HeaderRule::Prefix("pr".to_owned());
-        assert!(meets(exact(), false, Some("prod")));
-        assert!(!meets(exact(), false, Some("pro")));
+        assert!(meets(exact(), false, Some(b"prod")));
+        assert!(!meets(exact(), false, Some(b"pro")));
         assert!(!meets(exact(), false, None));
         assert!(meets(exact(), true, None));
-        assert!(meets(prefix(), false, Some("prod")));
-        assert!(!meets(prefix(), true, Some("prod")));
-        assert!(meets(HeaderRule::Present(true), false, Some("")));
+        assert!(meets(prefix(), false, Some(b"prod")));
+        assert!(!meets(prefix(), true, Some(b"prod")));
+        assert!(meets(HeaderRule::Present(true), false, Some(b"")));
         assert!(meets(HeaderRule::Present(false), false, None));
-        assert!(!meets(HeaderRule::Present(true), true, Some("")));
+        assert!(!meets(HeaderRule::Present(true), true, Some(b"")));
+        // What is no text is there all the same.
+        assert!(!meets(HeaderRule::Present(true), true, Some(b"\xff")));
+        assert!(meets(prefix(), false, Some(b"pr\xff")) && !meets(exact(), false, Some(b"prod\xff")));
     }
 }

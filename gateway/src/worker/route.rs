@@ -1,5 +1,7 @@
 //! Choosing a route.
 
+use std::borrow::Cow;
+
 use http::Uri;
 use portcullis::core::{Headers, LocalResponse, SharedStreamInfo, lock, response_flag};
 use portcullis::{Chain, local_response};
@@ -10,12 +12,26 @@ use crate::worker::ListenerState;
 impl ListenerState {
     /// The first route that takes a request.
     pub(super) fn route(&self, headers: &Headers) -> Option<(&Route, &Chain)> {
-        let host = headers.get_str(":authority").unwrap_or_default();
-        let path = headers.get_str(":path").unwrap_or_default();
+        let host = headers.get(b":authority").unwrap_or_default();
+        let path = headers.get(b":path").unwrap_or_default();
         let found =
-            self.routes.iter().find(|(route, _)| route.matcher.matches(host, path, |name| headers.get_str(name)));
+            self.routes.iter().find(|(route, _)| route.matcher.matches(host, path, |name| joined(headers, name)));
         found.map(|(route, chain)| (route, chain.as_ref().unwrap_or(&self.chain)))
     }
+}
+
+/// All values of a name, with commas between, as Envoy matches them.
+fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, [u8]>> {
+    // `host` is another name of it.
+    let name = if name == "host" { ":authority" } else { name };
+    let mut values = headers.iter().filter(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value);
+    let mut joined = Cow::Borrowed(values.next()?);
+    for value in values {
+        let joined = joined.to_mut();
+        joined.push(b',');
+        joined.extend_from_slice(value);
+    }
+    Some(joined)
 }
 
 /// The target with the part of its path that the route matched replaced, if the route says so.

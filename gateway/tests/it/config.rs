@@ -69,8 +69,9 @@ mod examples {
         assert_eq!(names(api.plugins.as_ref().unwrap()), ["auth", "header_tour", "body_rewrite"]);
         assert_eq!(listener.routes[0].plugins, Some(Vec::new()));
         assert_eq!(listener.routes[2].plugins, None);
-        assert!(api.matcher.matches("a.example.com:8080", "/api/x?y", |name| (name == "x-env").then_some("prod")));
-        assert!(!api.matcher.matches("a.example.com", "/api/x", |_| Some("prod")));
+        let prod = || std::borrow::Cow::Borrowed(&b"prod"[..]);
+        assert!(api.matcher.matches(b"a.example.com:8080", b"/api/x?y", |name| (name == "x-env").then(prod)));
+        assert!(!api.matcher.matches(b"a.example.com", b"/api/x", |_| Some(prod())));
     }
 
     #[test]

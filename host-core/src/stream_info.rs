@@ -80,6 +80,10 @@ pub mod response_flag {
     pub const UNAUTHORIZED: u64 = 1 << 12;
     /// The client went away (DC).
     pub const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
+    /// The client broke the protocol (DPE).
+    pub const DOWNSTREAM_PROTOCOL_ERROR: u64 = 1 << 18;
+    /// The upstream broke the protocol (UPE).
+    pub const UPSTREAM_PROTOCOL_ERROR: u64 = 1 << 23;
 }
 
 /// What plugins set with `proxy_set_property`, by raw path; bounded.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::body::UpstreamBody;
 use super::error::{Failed, UpstreamError};
 use super::failures::Failures;
+use super::framing::{self, Framing, UnknownCoding};
 use super::{ClusterConfig, UpstreamProtocol, h1, h2};
 use crate::net::queue::QueueBody;
 
@@ -68,7 +69,18 @@ impl Endpoint {
         request: Request<QueueBody>,
     ) -> Result<Response<UpstreamBody>, Failed> {
         match &self.link {
-            Link::Http1(pool) => h1::exchange(self, pool, request).await,
+            Link::Http1(pool) => {
+                let mut response = h1::exchange(self, pool, request).await?;
+                match framing::settle(response.headers_mut()) {
+                    Ok(Framing::Plain) => {}
+                    Ok(Framing::Doubtful) => response.body_mut().retire(),
+                    Err(UnknownCoding) => {
+                        let error = UpstreamError::Coding { endpoint: Arc::clone(&self.name) };
+                        return Err(Failed { error, unsent: None });
+                    }
+                }
+                Ok(response)
+            }
             Link::Http2(shared) => h2::exchange(self, shared, request).await,
         }
     }

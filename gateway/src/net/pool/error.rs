@@ -52,6 +52,12 @@ pub enum UpstreamError {
         /// What hyper said.
         source: Arc<hyper::Error>,
     },
+    /// The body is in a coding that cannot be forwarded: its name belongs to one connection.
+    #[error("upstream {endpoint} sent a transfer coding other than chunked; let it send the body as it is")]
+    Coding {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+    },
     /// Our own side aborted the request's body; not the upstream's fault.
     #[error("the request to upstream {endpoint} was aborted")]
     RequestAborted {
@@ -70,8 +76,16 @@ impl UpstreamError {
             Self::Connect { .. } => "connect_failure",
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Reset { .. } => "upstream_reset",
-            Self::Protocol { .. } => "upstream_protocol_error",
+            Self::Protocol { .. } | Self::Coding { .. } => "upstream_protocol_error",
             Self::RequestAborted { .. } => "request_aborted",
+        }
+    }
+
+    /// What a client is answered: 502 if the upstream's answer is invalid, as in Envoy, else 503.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Protocol { .. } | Self::Coding { .. } => 502,
+            _ => 503,
         }
     }
 

@@ -8,6 +8,7 @@ mod body;
 mod endpoint;
 mod error;
 mod failures;
+mod framing;
 mod h1;
 mod h2;
 mod request;

@@ -1,13 +1,15 @@
 //! Between HTTP messages and the header maps that plugins see, where `:method` and its like are
 //! ordinary entries.
 
+pub(crate) mod canonical;
 pub(crate) mod unchanged;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, request, response};
 use portcullis::core::Headers;
 
-use crate::net::headers::strip_hop_by_hop;
+use self::canonical::is_authority;
+use crate::net::headers::{has_strippable_trailers, strip_hop_by_hop, strip_trailers};
 
 /// A plugin left something in a header map that HTTP cannot carry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +43,11 @@ pub(crate) fn response_headers(parts: &response::Parts) -> Headers {
 
 /// Trailers as plugins see them.
 pub(crate) fn trailers(fields: &HeaderMap) -> Headers {
+    if has_strippable_trailers(fields) {
+        let mut fields = fields.clone();
+        strip_trailers(&mut fields);
+        return trailers(&fields);
+    }
     let mut headers = with_room(fields);
     add_fields(&mut headers, fields.iter());
     headers
@@ -55,16 +62,16 @@ pub(crate) fn to_request(headers: &Headers) -> Result<request::Parts, Unsendable
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = Method::from_bytes(required(":method")?).map_err(|_| Unsendable::Pseudo(":method"))?;
     let path = required(":path")?;
-    let uri = Uri::builder().path_and_query(path);
+    if !path.starts_with(b"/") && (path != b"*" || parts.method != Method::OPTIONS) {
+        return Err(Unsendable::Pseudo(":path"));
+    }
     let authority = headers.get(b":authority").or_else(|| headers.get(b"host")).unwrap_or_default();
-    parts.uri = if authority.is_empty() {
-        uri.build().map_err(|_| Unsendable::Pseudo(":path"))?
-    } else {
-        uri.scheme(required(":scheme").unwrap_or(b"http"))
-            .authority(authority)
-            .build()
-            .map_err(|_| Unsendable::Pseudo(":path or :authority"))?
-    };
+    if !is_authority(authority) {
+        return Err(Unsendable::Pseudo(":authority"));
+    }
+    let uri = Uri::builder().path_and_query(path).authority(authority);
+    let uri = uri.scheme(required(":scheme").unwrap_or(b"http")).build();
+    parts.uri = uri.map_err(|_| Unsendable::Pseudo(":path, :scheme or :authority"))?;
     parts.headers = fields(headers)?;
     parts.headers.remove(http::header::HOST);
     strip_hop_by_hop(&mut parts.headers);
@@ -80,6 +87,16 @@ pub(crate) fn to_response(headers: &Headers) -> Result<(StatusCode, HeaderMap), 
     let mut fields = fields(headers)?;
     strip_hop_by_hop(&mut fields);
     Ok((status.ok_or(Unsendable::Pseudo(":status"))?, fields))
+}
+
+/// Trailers as they are sent.
+///
+/// # Errors
+/// What a plugin made of them cannot be sent.
+pub(crate) fn to_trailers(headers: &Headers) -> Result<HeaderMap, Unsendable> {
+    let mut fields = fields(headers)?;
+    strip_trailers(&mut fields);
+    Ok(fields)
 }
 
 /// The fields of a map that are not pseudo-headers.
@@ -148,6 +165,6 @@ mod tests {
         assert_eq!(to_response(&headers).map(drop), Err(Unsendable::Pseudo(":status")));
         let headers: Headers =
             [(":method", "GET"), (":path", "/ x"), (":authority", "a"), (":scheme", "http")].into_iter().collect();
-        assert_eq!(to_request(&headers).map(drop), Err(Unsendable::Pseudo(":path or :authority")));
+        assert_eq!(to_request(&headers).map(drop), Err(Unsendable::Pseudo(":path, :scheme or :authority")));
     }
 }

@@ -9,6 +9,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{StatusCode, Version, request, response};
 use portcullis::core::Headers;
 
+use super::canonical::{has_plain_path, is_authority, is_port};
 use super::request_pseudo;
 use crate::net::headers::is_hop_by_hop;
 
@@ -67,13 +68,13 @@ fn add<'a>(
 fn is_plain(came: &request::Parts, secure: bool) -> bool {
     let expected = if secure { Scheme::HTTPS } else { Scheme::HTTP };
     let has_place = match (came.uri.scheme(), came.uri.authority()) {
-        (Some(scheme), Some(_)) => *scheme == expected,
+        (Some(scheme), Some(authority)) => *scheme == expected && is_authority(authority.as_str().as_bytes()),
         (None, None) => names_one_host(&came.headers),
         _ => false,
     };
     // An empty path says that it is `/`, and is sent empty.
     let is_written = |path: &PathAndQuery| path.as_str() != "/" || *path == PathAndQuery::from_static("/");
-    has_place && came.uri.path_and_query().is_some_and(is_written)
+    has_place && has_plain_path(came) && came.uri.path_and_query().is_some_and(is_written)
 }
 
 /// Whether there is one host: a name or an IPv4 address, and a port if there is one.
@@ -83,7 +84,7 @@ fn names_one_host(headers: &HeaderMap) -> bool {
     let mut parts = host.as_bytes().splitn(2, |byte| *byte == b':');
     let is_name =
         |name: &[u8]| !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
-    parts.next().is_some_and(is_name) && parts.next().is_none_or(|port| port.iter().all(u8::is_ascii_digit))
+    parts.next().is_some_and(is_name) && parts.next().is_none_or(is_port)
 }
 
 #[cfg(test)]
@@ -154,8 +155,16 @@ mod tests {
 
     fn fields() -> impl Strategy<Value = HeaderMap> {
         let name = prop_oneof![Just("x-one"), Just("x-two"), Just("host"), Just("content-length")];
-        let value =
-            prop_oneof![Just("1"), Just("a.example"), Just("b.example:80"), Just("a/b@c"), Just("a:1:2"), Just("[")];
+        let value = prop_oneof![
+            Just("1"),
+            Just("a.example"),
+            Just("b.example:80"),
+            Just("a/b@c"),
+            Just("a:1:2"),
+            Just("["),
+            Just("a:99999"),
+            Just("[::1]:80")
+        ];
         proptest::collection::vec((name, value), 0..5).prop_map(|pairs| {
             let mut fields = HeaderMap::new();
             for (name, value) in pairs {
@@ -184,6 +193,9 @@ mod tests {
             Just("http://a.example#x"),
             Just("http://a.example?x"),
             Just("https://b.example:80/"),
+            Just("http://u@a.example/c"),
+            Just("http://a,b/c"),
+            Just("//b/x"),
         ]
     }
 

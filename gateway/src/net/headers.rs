@@ -1,6 +1,6 @@
 //! Fields that belong to one connection and must not be forwarded (RFC 9110, section 7.6.1).
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 
 /// Removes the hop-by-hop fields from a message that is about to be forwarded, and whatever its `connection` field
 /// names.
@@ -21,6 +21,20 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Removes from trailers what belongs to one connection, and what says where a message goes or ends (RFC 9110, section
+/// 6.5.1): readers that merge trailers into the head would take it for the head's.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    for name in [TE, CONTENT_LENGTH, HOST] {
+        trailers.remove(name);
+    }
+}
+
+/// Whether [`strip_trailers`] has something to remove.
+pub fn has_strippable_trailers(trailers: &HeaderMap) -> bool {
+    trailers.keys().any(|name| is_hop_by_hop(name.as_str()) || *name == CONTENT_LENGTH || *name == HOST)
 }
 
 /// Whether fields of this name, in lower case, belong to one connection.
@@ -99,6 +113,26 @@ mod tests {
     fn keeps_te_trailers_only() {
         assert_eq!(stripped(&[("te", "gzip;q=0.5, Trailers"), ("connection", "te")]), ["te: trailers"]);
         assert!(stripped(&[("te", "gzip")]).is_empty());
+    }
+
+    #[test]
+    fn trailers_lose_what_heads_lose_and_what_frames_and_routes() {
+        let mut trailers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "x-one"),
+            ("x-one", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("host", "a"),
+            ("x-sum", "5"),
+        ] {
+            trailers.append(name, HeaderValue::from_static(value));
+        }
+        assert!(has_strippable_trailers(&trailers));
+        strip_trailers(&mut trailers);
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-sum"]);
+        assert!(!has_strippable_trailers(&trailers));
     }
 
     #[test]

@@ -45,7 +45,7 @@ async fn exchange(upstream: Option<&Upstream>, call: HttpCall) -> CallOutcome {
     };
     let response = match upstream.send(request).await {
         Ok(response) => response,
-        Err(error) => return failed(503, &before_headers(&error)),
+        Err(error) => return failed(error.status(), &before_headers(&error)),
     };
     let (parts, mut body) = response.into_parts();
     let mut answer = CallResponse { headers: convert::response_headers(&parts), ..CallResponse::default() };
@@ -69,7 +69,7 @@ fn request(call: HttpCall) -> Result<Request<crate::net::queue::QueueBody>, conv
     let (sender, body) = body_queue();
     let has_body = !call.body.is_empty();
     sender.push(call.body.clone());
-    sender.finish(Some(convert::fields(&call.trailers)?).filter(|trailers| !trailers.is_empty()));
+    sender.finish(Some(convert::to_trailers(&call.trailers)?).filter(|trailers| !trailers.is_empty()));
     let mut request = Request::from_parts(parts, body);
     if has_body && call.trailers.is_empty() {
         request.headers_mut().insert(http::header::CONTENT_LENGTH, call.body.len().into());
@@ -82,7 +82,7 @@ pub(super) fn before_headers(error: &UpstreamError) -> String {
     let reason = match error {
         UpstreamError::Connect { .. } | UpstreamError::NoEndpoints { .. } => "connection failure",
         UpstreamError::ConnectTimeout { .. } => "connection timeout",
-        UpstreamError::Protocol { .. } => "protocol error",
+        UpstreamError::Protocol { .. } | UpstreamError::Coding { .. } => "protocol error",
         _ => "connection termination",
     };
     format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}")

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use http::{Request, Response, StatusCode, request, response};
+use http::{Method, Request, Response, StatusCode, request, response};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use portcullis::core::{Body, Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock, response_flag};
@@ -20,15 +20,16 @@ use portcullis::{Chain, StreamEffect, StreamId, local_response};
 use tokio::time::Sleep;
 
 use crate::convert;
+use crate::convert::canonical::canonical;
 use crate::net::headers::strip_hop_by_hop;
 use crate::net::io::Facts;
 use crate::net::pool::UpstreamError;
 use crate::net::queue::{BodySender, QueueBody, body_queue};
-use crate::worker::body::{Cut, ResponseBody};
+use crate::worker::body::{Cut, ResponseBody, is_malformed};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::route::{refuse_rewritten, rewrite};
 use crate::worker::upstream::{Answer, AnswerBody, Upstream};
-use crate::worker::{Context, callout, told};
+use crate::worker::{Context, callout, refused, told};
 
 /// Where a request arrived.
 pub(super) struct Arrival {
@@ -81,17 +82,20 @@ impl Exchange {
         arrival: Arrival,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Cut> {
-        let mut exchange = Box::new(Self::begin(context, &arrival, request));
+        let (mut parts, incoming) = request.into_parts();
+        if let Err(refusal) = canonical(&mut parts, arrival.facts.local) {
+            return refused::answer(&context, &arrival, parts.version, refusal);
+        }
+        let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming));
         let (status, mut headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
         exchange.fit_length(status, &mut headers);
-        let mut response = Response::new(ResponseBody::new(exchange));
+        let mut response = Response::new(ResponseBody::Exchange(exchange));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         Ok(response)
     }
 
-    fn begin(context: Rc<Context>, arrival: &Arrival, request: Request<Incoming>) -> Self {
-        let (mut parts, incoming) = request.into_parts();
+    fn begin(context: Rc<Context>, arrival: &Arrival, mut parts: request::Parts, incoming: Incoming) -> Self {
         strip_hop_by_hop(&mut parts.headers);
         let tls = arrival.facts.tls.as_ref();
         let headers = convert::request_headers(&parts, tls.is_some());
@@ -135,7 +139,7 @@ impl Exchange {
             timeout: None,
             started: std::time::Instant::now(),
             sent: None,
-            head_request: parts.method == http::Method::HEAD,
+            head_request: parts.method == Method::HEAD,
             secure: tls.is_some(),
             came: (Some(parts), None),
             out: Outgoing::default(),
@@ -214,7 +218,7 @@ impl Exchange {
                 }
             }
             StreamEffect::RequestTrailers => {
-                let trailers = lock(&self.info).request_trailers.as_ref().map(convert::fields).transpose();
+                let trailers = lock(&self.info).request_trailers.as_ref().map(convert::to_trailers).transpose();
                 match (trailers, self.upload.take()) {
                     (Ok(trailers), Some(upload)) => upload.finish(trailers),
                     (Err(unsendable), _) => self.fail_unsendable(&unsendable),
@@ -238,7 +242,7 @@ impl Exchange {
                 }
             }
             StreamEffect::ResponseTrailers => {
-                let trailers = lock(&self.info).response_trailers.as_ref().map(convert::fields).transpose();
+                let trailers = lock(&self.info).response_trailers.as_ref().map(convert::to_trailers).transpose();
                 match trailers {
                     Ok(trailers) => self.out.trailers(trailers),
                     Err(_) => {
@@ -281,8 +285,8 @@ impl Exchange {
             return self.reply(refuse_rewritten(&self.info, route));
         }
         let mut parts = match parts {
-            Ok(parts) if parts.method == http::Method::CONNECT => {
-                return self.reply(local_response(405, "connect_not_supported", "CONNECT is not supported"));
+            Ok(parts) if matches!(parts.method, Method::CONNECT | Method::TRACE) => {
+                return self.reply(local_response(405, "method_not_supported", "the method is not supported"));
             }
             Ok(parts) => parts,
             Err(unsendable) => return self.fail_unsendable(&unsendable),
@@ -326,15 +330,9 @@ impl Exchange {
         if end {
             self.out.end();
         }
-        if let Some(code) = lock(&self.info).response_code {
-            self.count(code);
-        }
-    }
-
-    fn count(&self, code: u16) {
-        let counters = self.context.listeners.get(self.listener).map(|listener| &listener.requests);
-        if let Some(counter) = counters.and_then(|counters| counters.get(usize::from(code / 100).wrapping_sub(1))) {
-            counter.increment(1);
+        let code = lock(&self.info).response_code;
+        if let Some((code, listener)) = code.zip(self.context.listeners.get(self.listener)) {
+            listener.count(code);
         }
     }
 
@@ -414,11 +412,15 @@ impl Exchange {
             }
             Some(Err(error)) => {
                 tracing::debug!(%error, "request body ended early");
-                self.incoming = None;
-                self.upload = None;
                 drop(worker);
+                (self.incoming, self.upload, self.timeout) = (None, None, None);
                 self.upstream = UpstreamState::Idle;
-                self.out.cut("request_body_broken");
+                if is_malformed(&error) {
+                    lock(&self.info).response_flags |= response_flag::DOWNSTREAM_PROTOCOL_ERROR;
+                    self.reply(local_response(400, "malformed_request_body", "the request's body is malformed"));
+                } else {
+                    self.out.cut("request_body_broken");
+                }
             }
             None => {
                 self.incoming = None;
@@ -472,7 +474,7 @@ impl Exchange {
 
     fn upstream_failed(&self, error: &UpstreamError) {
         told::failed(&self.info, error);
-        let response = local_response(503, error.reason(), &callout::before_headers(error));
+        let response = local_response(error.status(), error.reason(), &callout::before_headers(error));
         self.reply(response);
     }
 }

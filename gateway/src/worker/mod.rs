@@ -13,6 +13,7 @@ mod grpc;
 mod outgoing;
 mod planned;
 mod pump;
+mod refused;
 mod route;
 mod tcp;
 mod told;

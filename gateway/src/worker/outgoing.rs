@@ -26,7 +26,7 @@ impl Outgoing {
     pub(super) fn take_head(&mut self) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
         match (self.head.take(), self.cut) {
             (Some(head), _) => Poll::Ready(Ok(head)),
-            (None, Some(reason)) => Poll::Ready(Err(Cut(reason))),
+            (None, Some(reason)) => Poll::Ready(Err(Cut::new(reason))),
             (None, None) => Poll::Pending,
         }
     }
@@ -38,7 +38,7 @@ impl Outgoing {
             return Poll::Ready(Some(Ok(frame)));
         }
         match self.cut {
-            Some(reason) => Poll::Ready(Some(Err(Cut(reason)))),
+            Some(reason) => Poll::Ready(Some(Err(Cut::new(reason)))),
             None if self.ended => Poll::Ready(None),
             None => Poll::Pending,
         }

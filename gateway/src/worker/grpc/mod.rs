@@ -17,6 +17,7 @@ use portcullis::core::{GrpcEvent, GrpcRequest};
 use self::frame::Decoder;
 use self::status::Status;
 use crate::convert;
+use crate::convert::canonical::is_authority;
 use crate::net::headers::strip_hop_by_hop;
 use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::Context;
@@ -178,7 +179,9 @@ fn head(request: &GrpcRequest) -> Result<Request<()>, Status> {
     let path = format!("/{}/{}", request.service, request.method);
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::try_from(authority.as_str()).map_err(|_| bad("authority"))?);
+    let valid = Some(authority).filter(|authority| is_authority(authority.as_bytes()));
+    parts.authority =
+        Some(valid.and_then(|valid| Authority::try_from(valid.as_str()).ok()).ok_or_else(|| bad("authority"))?);
     parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| bad("service or method"))?);
     let uri = Uri::from_parts(parts).map_err(|_| bad("service or method"))?;
     let mut fields =

@@ -106,8 +106,8 @@ fn a_target_in_an_unusual_form_is_routed_and_rewritten_as_a_path() {
                 ("/x", "/public/x"),
                 ("http://a", "/public/"),
                 ("http://a/x?y", "/public/x?y"),
+                ("http://a?y", "/public/?y"),
                 ("http://a#x", "/public/"),
-                ("a", "/public/"),
             ] {
                 let mut raw = Raw::connect(gate.address()).await;
                 raw.write(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
@@ -116,7 +116,7 @@ fn a_target_in_an_unusual_form_is_routed_and_rewritten_as_a_path() {
             }
             let upstream = Upstream::echo();
             let gate = Setup::to(&upstream).backend(protocol).start();
-            for target in ["http://a#x", "a", "http://a"] {
+            for target in ["http://a#x", "http://a"] {
                 let mut raw = Raw::connect(gate.address()).await;
                 raw.write(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
                 let answer = raw.read_all().await;
@@ -136,7 +136,7 @@ fn a_host_that_can_be_read_in_two_ways_is_refused() {
             let mut raw = Raw::connect(gate.address()).await;
             raw.write(&format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await;
             let answer = raw.read_all().await;
-            assert!(answer.starts_with("HTTP/1.1 500 "), "{host}: {answer}");
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{host}: {answer}");
         }
         assert_eq!(upstream.requests(), 0);
     });

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod gate;
 pub(crate) mod logs;
 pub(crate) mod upstream;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use body::{Sent, channel, empty, full, with_trailers};
 pub(crate) use client::{Answer, Client, Raw, get, post};
+pub(crate) use frames::Reply;
 pub(crate) use gate::{Gate, Setup, engine, guest};
 pub(crate) use upstream::{Upstream, reply};
 pub(crate) use wat::plugin;

@@ -1,0 +1,239 @@
+//! One canonical request at the door: whatever two readers could read in two ways is made plain, or refused, before
+//! routes, rules, plugins and logs see the request.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{Method, StatusCode, Version, request};
+
+/// Why a request is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The client gets a response with this status.
+    #[error("{1}")]
+    Answer(StatusCode, &'static str),
+    /// The HTTP/2 stream is reset with PROTOCOL_ERROR (RFC 9113, section 8.1.1).
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+/// Makes a request's head canonical. Afterwards it has one valid host, in its target or as its one `host` field, a path
+/// that begins with a slash (or is `*`, for OPTIONS), and at most one `cookie` field.
+///
+/// `local` is the address that the client connected to: the host of an HTTP/1.0 request that names none (RFC 9112,
+/// section 3.3).
+///
+/// # Errors
+/// The request is malformed, or of a kind that is not forwarded.
+pub(crate) fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result<(), Refusal> {
+    join_cookies(&mut parts.headers);
+    if parts.version == Version::HTTP_2 {
+        return canonical_h2(parts);
+    }
+    check_codings(&parts.headers)?;
+    let host = one_host(&parts.headers)?;
+    let is_named = host.is_some_and(|host| !host.is_empty());
+    if !is_named && parts.version != Version::HTTP_10 {
+        return Err(bad("the request has no host: send one Host field"));
+    }
+    check_method(&parts.method)?;
+    match (parts.uri.scheme(), parts.uri.authority()) {
+        (Some(_), Some(_)) => {
+            parts.uri = absolute(&parts.uri)?;
+            // The target wins (RFC 9112, section 3.2.2).
+            parts.headers.remove(HOST);
+            return Ok(());
+        }
+        (None, None) if has_plain_path(parts) => {}
+        _ => return Err(bad("the request target is neither a path nor an http URL")),
+    }
+    if !is_named {
+        let value = HeaderValue::from_str(&local.to_string()).map_err(|_| bad("the request has no host"))?;
+        parts.headers.insert(HOST, value);
+    }
+    Ok(())
+}
+
+/// Returns true if `text` is a host, with a port or without, that every reader understands alike: a name, an IPv4
+/// address or a bracketed IPv6 address.
+///
+/// differs: RFC 3986 allows percent-encoding and commas in names. No name of a host needs them; the former has two
+/// spellings, and the latter is how some proxies join two `host` fields.
+pub(crate) fn is_authority(text: &[u8]) -> bool {
+    if let Some(rest) = text.strip_prefix(b"[") {
+        let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+        let (address, after) = rest.split_at(end);
+        let is_address = std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());
+        let after = after.strip_prefix(b"]").unwrap_or_default();
+        return is_address && (after.is_empty() || after.strip_prefix(b":").is_some_and(is_port));
+    }
+    let mut parts = text.splitn(2, |byte| *byte == b':');
+    parts.next().is_some_and(is_name) && parts.next().is_none_or(is_port)
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(byte))
+}
+
+pub(super) fn is_port(port: &[u8]) -> bool {
+    let number = |port: &[u8]| port.iter().fold(0_u32, |number, digit| number * 10 + u32::from(digit - b'0'));
+    port.len() <= 5 && port.iter().all(u8::is_ascii_digit) && number(port) <= 65_535
+}
+
+fn canonical_h2(parts: &mut request::Parts) -> Result<(), Refusal> {
+    let host = one_host(&parts.headers)?;
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    match (authority, host) {
+        (None, None | Some([])) => return Err(bad("the request has no host: send :authority")),
+        (Some(authority), _) if !is_authority(authority) => {
+            return Err(Refusal::Malformed("the request has a malformed :authority"));
+        }
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            return Err(bad(":authority and host of the request differ"));
+        }
+        (Some(_), Some(_)) => drop(parts.headers.remove(HOST)),
+        _ => {}
+    }
+    check_method(&parts.method)?;
+    if parts.uri.scheme().is_some_and(|scheme| !is_http(scheme)) {
+        return Err(bad("the request's scheme is neither http nor https"));
+    }
+    if !has_plain_path(parts) {
+        return Err(Refusal::Malformed("the request has a malformed :path"));
+    }
+    Ok(())
+}
+
+/// Joins the lines of `cookie` (RFC 9113, section 8.2.3): a reader that looks at the first alone would miss the others.
+///
+/// differs: Envoy leaves the lines of an HTTP/1 request apart. No client may send more than one (RFC 6265, section
+/// 5.4), and servers join them the same way.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for line in std::iter::once(second).chain(lines) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    // Each is a valid value, and so are they together.
+    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Checks that the body is chunked and nothing else. hyper has refused what does not end with `chunked`, and removes
+/// that coding alone: another would be forwarded without its name.
+fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
+    let values = headers.get_all(TRANSFER_ENCODING);
+    let codings = values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut codings = codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if is_chunked(only) => Ok(()),
+        (Some(first), _) if is_chunked(first) => Err(bad("the request's body is chunked twice")),
+        _ => Err(Refusal::Answer(StatusCode::NOT_IMPLEMENTED, "no transfer coding but chunked is supported")),
+    }
+}
+
+/// The `host` field, if there is one.
+fn one_host(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
+    let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err(bad("the request has more than one Host field")),
+        (Some(host), None) if !host.is_empty() && !is_authority(host) => {
+            Err(bad("the request has a malformed Host field"))
+        }
+        (host, None) => Ok(host),
+    }
+}
+
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    match *method {
+        Method::CONNECT => Err(Refusal::Answer(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not supported")),
+        // It would show an upstream's view of the request, credentials included, to a script of the client.
+        Method::TRACE => Err(Refusal::Answer(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not supported")),
+        _ => Ok(()),
+    }
+}
+
+/// The target without user information, with a path.
+fn absolute(target: &Uri) -> Result<Uri, Refusal> {
+    if !target.scheme().is_some_and(is_http) {
+        return Err(bad("the scheme of the request target is neither http nor https"));
+    }
+    let unreadable = || bad("the request target is malformed");
+    let mut parts = target.clone().into_parts();
+    let authority = parts.authority.as_ref().map_or("", Authority::as_str);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if !is_authority(host.as_bytes()) {
+        return Err(bad("the request target has a malformed host"));
+    }
+    if host.len() != authority.len() {
+        parts.authority = Some(host.parse().map_err(|_| unreadable())?);
+    }
+    match parts.path_and_query.as_ref().map(PathAndQuery::as_str) {
+        Some(query) if query.starts_with('?') => {
+            parts.path_and_query = Some(format!("/{query}").parse().map_err(|_| unreadable())?);
+        }
+        // What is empty is shown as a slash, and sent as nothing.
+        Some("/") | None => parts.path_and_query = Some(PathAndQuery::from_static("/")),
+        Some(path) if path.starts_with('/') => {}
+        Some(_) => return Err(unreadable()),
+    }
+    Uri::from_parts(parts).map_err(|_| unreadable())
+}
+
+pub(super) fn has_plain_path(parts: &request::Parts) -> bool {
+    let path = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    path.starts_with('/') || path == "*" && parts.method == Method::OPTIONS
+}
+
+fn is_http(scheme: &Scheme) -> bool {
+    *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS
+}
+
+const fn bad(why: &'static str) -> Refusal {
+    Refusal::Answer(StatusCode::BAD_REQUEST, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_a_port_or_without() {
+        for host in ["a", "a.b-c_d.", "A:80", "a:", "127.0.0.1:65535", "[::1]", "[2001:db8::1]:443", "xn--a", "1"] {
+            assert!(is_authority(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "u@a",
+            "a:b",
+            "a:80:80",
+            "a:65536",
+            "a:-1",
+            "a::1",
+            "[",
+            "[]",
+            "[::1",
+            "[::1]a",
+            "[a]",
+            "]",
+            "a,b",
+            "a%20",
+            "\u{e9}",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "[fe80::1%25eth0]",
+        ] {
+            assert!(!is_authority(host.as_bytes()), "{host}");
+        }
+    }
+}

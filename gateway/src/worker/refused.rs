@@ -1,0 +1,50 @@
+//! Requests that are answered before any plugin hears of them.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode, Version};
+
+use crate::convert::canonical::Refusal;
+use crate::worker::body::{Cut, ResponseBody};
+use crate::worker::exchange::Arrival;
+use crate::worker::{Context, ListenerState};
+
+/// Answers a request that the door refuses, and counts it.
+///
+/// # Errors
+/// An HTTP/2 request that is malformed gets no answer: its stream is reset.
+pub(super) fn answer(
+    context: &Context,
+    arrival: &Arrival,
+    version: Version,
+    refusal: Refusal,
+) -> Result<Response<ResponseBody>, Cut> {
+    tracing::debug!(client = %arrival.facts.peer, reason = %refusal, "request refused at the door");
+    let (status, why) = match refusal {
+        Refusal::Answer(status, why) => (status, why),
+        Refusal::Malformed(why) => return Err(Cut::malformed(why)),
+    };
+    if let Some(listener) = context.listeners.get(arrival.listener) {
+        listener.count(status.as_u16());
+    }
+    let mut response = Response::new(ResponseBody::Text(Some(Bytes::from_static(why.as_bytes()))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    } else if version != Version::HTTP_2 {
+        // What follows may not begin where it seems to.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+impl ListenerState {
+    /// Counts a response by its class.
+    pub(super) fn count(&self, status: u16) {
+        if let Some(counter) = self.requests.get(usize::from(status / 100).wrapping_sub(1)) {
+            counter.increment(1);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Where messages end: it is said once, truly, and with the name of each coding.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::e2e::harness::{Raw, Setup, Upstream, get, plugin, run};
+
+#[test]
+fn a_malformed_chunk_is_answered_and_the_connection_closed() {
+    run(async {
+        let upstream = Upstream::echo();
+        let holds = plugin(&[("request_body", "(i32.const 1)")]);
+        for setup in [Setup::echo(), Setup::to(&upstream), Setup::to(&upstream).plugin("door_holds", &holds, "")] {
+            let gate = setup.start();
+            for body in
+                ["zz\r\n", "3\r\nabcd\r\n", "3;x\n", "3\nabc", "\r\n", "ffffffffffffffffff\r\n", "0\r\nbad\r\n\r\n"]
+            {
+                let mut raw = Raw::connect(gate.address()).await;
+                raw.write(&format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}")).await;
+                let answer = raw.read_all().await;
+                assert!(answer.starts_with("HTTP/1.1 400 "), "{body:?}: {answer}");
+                assert!(answer.ends_with("\r\n\r\nthe request's body is malformed"), "{body:?}: {answer}");
+            }
+        }
+    });
+}
+
+/// An upstream that answers each connection with these bytes, once its request's head is there, and closes.
+async fn answering(bytes: &'static str) -> std::net::SocketAddr {
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = socket.accept().await {
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && tcp.read_exact(&mut byte).await.is_ok() {
+                head.push(byte[0]);
+            }
+            let _ = tcp.write_all(bytes.as_bytes()).await;
+            let _ = tcp.shutdown().await;
+        }
+    });
+    address
+}
+
+/// A body never goes on without the name of its coding, nor with two statements of its length.
+#[test]
+fn a_response_says_once_where_it_ends() {
+    run(async {
+        const ABCDE: &str = "5\r\nabcde\r\n0\r\n\r\n";
+        for (fields, body, status, length) in [
+            ("transfer-encoding: chunked\r\n", ABCDE, 200, None),
+            ("transfer-encoding: chunked\r\ncontent-length: 3\r\n", ABCDE, 200, None),
+            ("content-length: 3\r\ntransfer-encoding: chunked\r\n", ABCDE, 200, None),
+            ("content-length: 5\r\ncontent-length: 5\r\n", "abcde", 200, Some("5")),
+            ("content-length: 5, 5\r\n", "abcde", 200, Some("5")),
+            ("content-length: 5\r\ncontent-length: 6\r\n", "abcde", 502, None),
+            ("content-length: x\r\n", "abcde", 502, None),
+            ("transfer-encoding: gzip, chunked\r\n", ABCDE, 502, None),
+            ("transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", ABCDE, 502, None),
+            ("transfer-encoding: chunked, gzip\r\n", ABCDE, 502, None),
+            ("transfer-encoding: gzip\r\n", "abcde", 502, None),
+            ("transfer-encoding: \r\n", "abcde", 502, None),
+        ] {
+            let text: &str = Box::leak(format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}").into_boxed_str());
+            let gate = Setup::to_address(answering(text).await).start();
+            for mut client in [gate.h1().await, gate.h2().await] {
+                let answer = client.ask(get("/")).await;
+                assert_eq!(answer.status, status, "{fields:?}");
+                if status == 200 {
+                    assert_eq!(answer.text(), "abcde", "{fields:?}");
+                    let told = answer.headers.get("content-length").map(|length| length.to_str().unwrap());
+                    assert_eq!(told, length, "{fields:?}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn trailers_lose_what_belongs_to_a_connection() {
+    run(async {
+        const TRAILERS: &str = "0\r\nconnection: x-one\r\nx-one: 1\r\ntransfer-encoding: gzip\r\nte: trailers\r\n\
+                                content-length: 9\r\nhost: b\r\nx-sum: 7\r\n\r\n";
+        let upstream = Upstream::echo();
+        let gate = Setup::to(&upstream).backend("protocol: http2").start();
+        let mut raw = Raw::connect(gate.address()).await;
+        let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+        raw.write(&format!("{head}3\r\nabc\r\n{TRAILERS}")).await;
+        let answer = raw.read_all().await;
+        assert!(answer.contains("\"trailers\":{\"x-sum\":\"7\"}"), "{answer}");
+
+        let text = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n{TRAILERS}");
+        let gate = Setup::to_address(answering(Box::leak(text.into_boxed_str())).await).start();
+        let answer = gate.h2().await.ask(get("/")).await;
+        let trailers = answer.trailers.unwrap();
+        assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-sum"]);
+    });
+}

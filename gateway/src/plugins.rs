@@ -284,6 +284,14 @@ impl Compiler {
         let runtime = plugin.vm.runtime.as_ref();
         let origin = runtime.map_or(&plugin.origin, |runtime| &runtime.origin);
         let name = runtime.map_or("", |runtime| &runtime.value);
+        if name == "envoy.wasm.runtime.null" {
+            let what = match &plugin.vm.code {
+                Code::Text(text) if text.len() <= 100 && !text.contains(char::is_whitespace) => text,
+                _ => &plugin.name,
+            };
+            let message = format!("null plugins are C++ inside Envoy: there is no .wasm of {what} to run");
+            return Err(origin.diagnostic(message, "remove this plugin").into());
+        }
         let help = "leave runtime out for the default engine; `portcullis engines` lists what is built in";
         let choice = portcullis::engine(name).map_err(|error| origin.diagnostic(error.to_string(), help))?;
         Ok(choice.engine)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::address::{self, Endpoint};
-use super::document::Read;
+use super::document::{Read, Reported};
 use super::duration;
 use super::error::Origin;
 use super::mapping::{Mapping, Refused};
@@ -67,7 +67,11 @@ impl Protocol {
 }
 
 /// The names of the clusters in the file, also of those that could not be read.
-pub(super) struct ClusterNames(Vec<String>);
+pub(super) struct ClusterNames {
+    names: Vec<String>,
+    /// The key is misspelt, which is reported: a reference to a name is not reported as well.
+    misspelt: Option<Reported>,
+}
 
 impl ClusterNames {
     /// Collects the names.
@@ -76,16 +80,19 @@ impl ClusterNames {
         let names = nodes.iter().filter_map(|node| node.data.as_mapping_get("name")?.data.as_str());
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.dedup();
-        Self(names)
+        Self { names, misspelt: root.misspelt("clusters") }
     }
 
     /// Reads the name of a cluster that is in the file.
     pub(super) fn reference(&self, value: &Value<'_>) -> Read<String> {
         let name = value.name()?;
-        if self.0.contains(&name) {
+        if self.names.contains(&name) {
             return Ok(name);
         }
-        let help = nearest::suggest(&name, &self.0).unwrap_or_else(|| match self.0.as_slice() {
+        if let Some(reported) = self.misspelt {
+            return Err(reported);
+        }
+        let help = nearest::suggest(&name, &self.names).unwrap_or_else(|| match self.names.as_slice() {
             [] => "define it under clusters".to_owned(),
             names => format!("the clusters are {}", names.join(", ")),
         });

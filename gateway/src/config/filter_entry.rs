@@ -1,46 +1,142 @@
-//! A whole entry of Envoy's `http_filters`, around the plugin that it holds.
+//! A whole entry of Envoy's `http_filters` or `filters`, around the plugin that it holds.
 
 use super::document::Read;
+use super::mapping::Refused;
 use super::value::{Value, quote};
 
-/// The plugin in a filter entry, and the entry's own name.
+/// What an entry of Envoy's filters holds.
 pub(super) struct FilterEntry<'d> {
     pub(super) config: Value<'d>,
     pub(super) name: Option<String>,
+    pub(super) filter: Filter,
 }
 
-/// Whether this is a filter entry and not a plugin by itself.
-pub(super) fn is_entry(value: &Value<'_>) -> bool {
-    value.node.data.as_mapping_get("typed_config").is_some()
+/// Which of Envoy's two filters an entry configures, and where that was written.
+#[derive(Clone)]
+pub(super) struct Filter {
+    pub(super) is_network: bool,
+    /// The `@type` or `type_url`.
+    type_name: String,
 }
 
-/// Takes the plugin out of its entry.
-pub(super) fn read<'d>(value: &Value<'d>) -> Read<FilterEntry<'d>> {
-    let mapping = value.mapping(&["name", "typed_config"])?;
-    let name = mapping.optional("name", Value::name);
-    let config = mapping.required("typed_config", "add it, as in Envoy", |typed| {
-        check_type(typed)?;
-        typed.mapping(&["@type", "config"])?.required("config", "add the plugin's keys below it", |v| Ok(v.clone()))
-    });
-    Ok(FilterEntry { config: config?, name: name? })
+/// What the chain of a listener is fed with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Traffic {
+    Http,
+    Tcp,
 }
 
-const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
-
-/// The type decides about the other keys, so it is checked first.
-fn check_type(typed: &Value<'_>) -> Read<()> {
-    let mapping = typed.entries()?;
-    let help = format!("add `\"@type\": {WASM}`");
-    mapping.required("@type", &help, |name| {
-        let text = name.string()?;
-        let short = |name: &str| name.rsplit('/').next().map(str::to_owned);
-        if short(text) == short(WASM) {
-            return Ok(());
+impl Filter {
+    /// Reports a filter that a chain at `place` has no use for.
+    pub(super) fn check(&self, traffic: Traffic, place: &Value<'_>) -> Read<()> {
+        match (self.is_network, traffic) {
+            (true, Traffic::Http) => {
+                let message =
+                    format!("{} is a filter for TCP, and this chain is fed with HTTP", quote(&self.type_name));
+                Err(place.fail(message, "put it into a listener with tcp_proxy"))
+            }
+            (false, Traffic::Tcp) => {
+                let message =
+                    format!("{} is a filter for HTTP, and this chain is fed with TCP", quote(&self.type_name));
+                place.notice(message, format!("write {NETWORK_WASM}: only the plugin's callbacks for TCP are called"));
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        let help = match text.ends_with(".Router") {
-            true => "remove this entry: the listener's routes do its work".to_owned(),
-            false => format!("only {WASM} can be used here"),
-        };
-        Err(name.fail(format!("{} is not a Wasm plugin", quote(text)), help))
-    })
+    }
+}
+
+/// Whether this is a filter entry, or what stands in one, and not a plugin by itself.
+pub(super) fn is_entry(value: &Value<'_>) -> bool {
+    ["typed_config", "config_discovery", "@type"].iter().any(|key| value.member(key).is_some())
+}
+
+/// Finds the plugin in an entry without reporting anything.
+pub(super) fn peek<'d>(value: &Value<'d>) -> Option<Value<'d>> {
+    let any = value.member("typed_config").unwrap_or_else(|| value.clone());
+    any.member("value").unwrap_or(any).member("config")
+}
+
+const DISCOVERY: Refused = (
+    "config_discovery",
+    "filters are not fetched from a management server",
+    "write the filter's typed_config in its place",
+);
+
+/// Takes the plugin out of its entry, or out of an `Any` that stands in a chain by itself.
+pub(super) fn read<'d>(value: &Value<'d>) -> Read<FilterEntry<'d>> {
+    if value.member("@type").is_some() {
+        let (config, filter) = unwrap(value)?;
+        return Ok(FilterEntry { config, name: None, filter });
+    }
+    let mapping = value.mapping_without(&["name", "typed_config", "disabled", "is_optional"], &[DISCOVERY])?;
+    let name = mapping.optional("name", Value::name);
+    let disabled = mapping.optional("disabled", |flag| match flag.boolean()? {
+        true => Err(flag.fail(
+            "a filter that is off until a route turns it on is not supported",
+            "remove it here, and write it into the plugins of the routes that want it",
+        )),
+        false => Ok(()),
+    });
+    let optional = mapping.optional("is_optional", |flag| {
+        if flag.boolean()? {
+            flag.notice("is_optional is ignored: a plugin that cannot be loaded is an error", "remove it");
+        }
+        Ok(())
+    });
+    let config = mapping.required("typed_config", "add it, as in Envoy", unwrap);
+    let (config, filter) = config?;
+    disabled?;
+    optional?;
+    Ok(FilterEntry { config, name: name?, filter })
+}
+
+const HTTP_WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const NETWORK_WASM: &str = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm";
+const TYPED_STRUCTS: &[&str] = &["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
+
+/// Takes the plugin out of an `Any`. The type decides about the other keys, so it is checked first.
+fn unwrap<'d>(any: &Value<'d>) -> Read<(Value<'d>, Filter)> {
+    let mapping = any.entries()?;
+    let help = format!("add `\"@type\": {HTTP_WASM}`");
+    let place = mapping.required("@type", &help, |name| Ok(name.clone()))?;
+    let text = place.string()?;
+    if !TYPED_STRUCTS.contains(&short(text)) {
+        let filter = filter(&place, text, &quote(text))?;
+        return Ok((plugin(any, &["@type", "config"])?, filter));
+    }
+    let mapping = any.mapping(&["@type", "type_url", "value"])?;
+    let filter = mapping.required("type_url", &format!("add `type_url: {HTTP_WASM}`"), |name| {
+        let text = name.string()?;
+        filter(name, text, &format!("a TypedStruct of type_url {}", quote(text)))
+    })?;
+    let value = mapping.required("value", "add `value: {config: ...}`", |value| plugin(value, &["config"]))?;
+    Ok((value, filter))
+}
+
+fn plugin<'d>(value: &Value<'d>, keys: &[&str]) -> Read<Value<'d>> {
+    value.mapping(keys)?.required("config", "add the plugin's keys below it", |config| Ok(config.clone()))
+}
+
+/// Returns which filter a type is. `what` is the type as messages call it.
+fn filter(place: &Value<'_>, text: &str, what: &str) -> Read<Filter> {
+    let is = |known: &str| short(text) == short(known);
+    if is(HTTP_WASM) || is(NETWORK_WASM) {
+        return Ok(Filter { is_network: is(NETWORK_WASM), type_name: text.to_owned() });
+    }
+    let help = match text.rsplit('.').next() {
+        Some("Router") => "remove this entry: the listener's routes do its work".to_owned(),
+        Some("TcpProxy") => "remove this entry, and write `tcp_proxy: {cluster: NAME}` into the listener".to_owned(),
+        Some("HttpConnectionManager") => {
+            "copy its http_filters to plugins, and the routes of its route_config to routes".to_owned()
+        }
+        Some("WasmService") => "a plugin without traffic is not supported: remove this entry".to_owned(),
+        _ => format!("only {HTTP_WASM} (or network.wasm in a listener with tcp_proxy) can be used here"),
+    };
+    Err(place.fail(format!("{what} is not a Wasm plugin"), help))
+}
+
+/// The name of a type without the server in front of it.
+fn short(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }

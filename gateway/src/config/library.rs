@@ -1,7 +1,7 @@
 //! Chains of plugins, and the plugins at the top of the file that chains refer to by name.
 
-use super::document::Read;
-use super::filter_entry;
+use super::document::{Read, Reported};
+use super::filter_entry::{self, Filter, Traffic};
 use super::mapping::Mapping;
 use super::nearest;
 use super::plugin::{self, Plugin};
@@ -12,7 +12,15 @@ use super::value::{Kind, Value};
 /// reported as well.
 #[derive(Default)]
 pub(super) struct Library {
-    plugins: Vec<(String, Read<Plugin>)>,
+    plugins: Vec<Named>,
+    /// The key is misspelt, which is reported: a reference to a name is not reported as well.
+    misspelt: Option<Reported>,
+}
+
+/// A plugin at the top of the file, and the filter of Envoy that it was written as.
+struct Named {
+    name: String,
+    plugin: Read<(Plugin, Option<Filter>)>,
 }
 
 impl Library {
@@ -29,19 +37,23 @@ impl Library {
                     return Err(value.fail("missing key \"name\"", "add a name for the chains to refer to"));
                 };
                 names.check(&place, name)?;
-                plugins.push((name.to_owned(), plugin));
+                plugins.push(Named { name: name.to_owned(), plugin });
                 Ok(())
             })
         });
-        Self { plugins }
+        Self { plugins, misspelt: root.misspelt("plugins") }
     }
 
     /// Reads a chain: plugins, and names of plugins.
-    pub(super) fn chain(&self, value: &Value<'_>) -> Read<Vec<Plugin>> {
-        value.list(|index, value| self.plugin(index, value))
+    pub(super) fn chain(&self, value: &Value<'_>, traffic: Traffic) -> Read<Vec<Plugin>> {
+        value.list(|index, value| {
+            let (plugin, filter) = self.plugin(index, value)?;
+            filter.map_or(Ok(()), |filter| filter.check(traffic, value))?;
+            Ok(plugin)
+        })
     }
 
-    fn plugin(&self, index: usize, value: &Value<'_>) -> Read<Plugin> {
+    fn plugin(&self, index: usize, value: &Value<'_>) -> Read<(Plugin, Option<Filter>)> {
         match value.kind() {
             Kind::String(name) => self.named(value, name),
             Kind::Mapping => self.defined(index, value),
@@ -49,11 +61,14 @@ impl Library {
         }
     }
 
-    fn named(&self, value: &Value<'_>, name: &str) -> Read<Plugin> {
-        if let Some((_, plugin)) = self.plugins.iter().find(|(known, _)| known == name) {
-            return plugin.clone();
+    fn named(&self, value: &Value<'_>, name: &str) -> Read<(Plugin, Option<Filter>)> {
+        if let Some(known) = self.plugins.iter().find(|known| known.name == name) {
+            return known.plugin.clone();
         }
-        let known: Vec<&str> = self.plugins.iter().map(|(known, _)| known.as_str()).collect();
+        if let Some(reported) = self.misspelt {
+            return Err(reported);
+        }
+        let known: Vec<&str> = self.plugins.iter().map(|known| known.name.as_str()).collect();
         let help = nearest::suggest(name, &known).unwrap_or_else(|| match known.as_slice() {
             [] => "define it under plugins at the top of the file".to_owned(),
             known => format!("the plugins at the top of the file are {}", known.join(", ")),
@@ -61,19 +76,20 @@ impl Library {
         Err(value.fail(format!("no plugin is called {name:?}"), help))
     }
 
-    fn defined(&self, index: usize, value: &Value<'_>) -> Read<Plugin> {
+    fn defined(&self, index: usize, value: &Value<'_>) -> Read<(Plugin, Option<Filter>)> {
         let default_name = format!("plugin_{index}");
         if filter_entry::is_entry(value) {
             let entry = filter_entry::read(value)?;
-            return plugin::read(&entry.config, &entry.name.unwrap_or(default_name));
+            let plugin = plugin::read(&entry.config, &entry.name.unwrap_or(default_name))?;
+            return Ok((plugin, Some(entry.filter)));
         }
         let only_name = value.node.data.as_mapping().is_some_and(|mapping| mapping.len() == 1);
         match declared_name(value) {
-            Some((_, name)) if only_name && self.plugins.iter().any(|(known, _)| *known == name) => {
+            Some((_, name)) if only_name && self.plugins.iter().any(|known| known.name == name) => {
                 let message = format!("a reference to the plugin {name:?} is its name alone");
                 Err(value.fail(message, format!("write `- {name}`")))
             }
-            _ => plugin::read(value, &default_name),
+            _ => Ok((plugin::read(value, &default_name)?, None)),
         }
     }
 }
@@ -85,6 +101,5 @@ fn declared_name<'d>(value: &Value<'d>) -> Option<(Value<'d>, &'d str)> {
         let name = place.node.data.as_str()?;
         Some((place, name))
     };
-    let inner = value.member("typed_config").and_then(|typed| typed.member("config"));
-    inner.as_ref().and_then(own).or_else(|| own(value))
+    filter_entry::peek(value).as_ref().and_then(own).or_else(|| own(value))
 }

@@ -9,6 +9,7 @@ use super::document::Read;
 use super::duration;
 use super::error::Origin;
 use super::files;
+use super::filter_entry::Traffic;
 use super::mapping::Refused;
 use super::plugin::Plugin;
 use super::route::{self, Route, Scope};
@@ -103,10 +104,11 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     });
     let tls = mapping.optional("tls", tls);
     let buffer_limit = mapping.or("buffer_limit", DEFAULT_BUFFER_LIMIT, size::read);
-    let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain));
+    let is_tcp = mapping.get("tcp_proxy").is_some();
+    let traffic = if is_tcp { Traffic::Tcp } else { Traffic::Http };
+    let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain, traffic));
     let routes = mapping.or("routes", Vec::new(), |routes| route::read_all(routes, scope));
     let tcp_proxy = mapping.optional("tcp_proxy", |proxy| tcp_proxy(proxy, scope));
-    let is_tcp = mapping.get("tcp_proxy").is_some();
     if let Some(routes) = mapping.get("routes").filter(|_| is_tcp) {
         return Err(routes.fail("a listener has either routes or tcp_proxy", "remove one of them"));
     }

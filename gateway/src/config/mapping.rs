@@ -54,6 +54,7 @@ impl<'d> Mapping<'d> {
     /// Reports each key that is not known. An error if there is one of the `refused`.
     pub(super) fn check_keys(&mut self, known: &[&str], refused: &[Refused]) -> Read<()> {
         let document = self.value.document;
+        self.take_camel_case(|key| known.contains(&key) || refused.iter().any(|(name, ..)| *name == key));
         let mut result = Ok(());
         for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let key = entry.key.as_str();
@@ -74,6 +75,35 @@ impl<'d> Mapping<'d> {
             }
         }
         result
+    }
+
+    /// Renames keys that are written as protobuf's JSON has them: `vmConfig` is `vm_config`.
+    fn take_camel_case(&mut self, is_known: impl Fn(&str) -> bool) {
+        let document = self.value.document;
+        for index in 0..self.entries.len() {
+            let Some(entry) = self.entries.get(index).filter(|entry| !is_known(&entry.key)) else { continue };
+            let key = snake_case(&entry.key);
+            if !is_known(&key) {
+                continue;
+            }
+            let first = self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.origin.line);
+            let Some(entry) = self.entries.get_mut(index) else { continue };
+            match first {
+                None => entry.key = key,
+                Some(line) => {
+                    let message = format!("{:?} is another name of {key:?}, written in line {line}", entry.key);
+                    document.fail(entry.origin.diagnostic(message, "keep one of the two"));
+                    // Whatever it says, there is nothing more to report about it.
+                    self.entries.remove(index);
+                    return self.take_camel_case(is_known);
+                }
+            }
+        }
+    }
+
+    /// The finding about a key that stands here under a name that resembles `key`.
+    pub(super) fn misspelt(&self, key: &str) -> Option<Reported> {
+        self.misspelt.iter().find(|(meant, _)| meant == key).map(|(_, reported)| *reported)
     }
 
     pub(super) fn entries(&self) -> &[Entry<'d>] {
@@ -118,14 +148,26 @@ impl<'d> Mapping<'d> {
     }
 
     fn missing(&self, key: &str, help: &str) -> Reported {
-        if let Some((_, reported)) = self.misspelt.iter().find(|(meant, _)| meant == key) {
-            return *reported;
+        if let Some(reported) = self.misspelt(key) {
+            return reported;
         }
         match self.entry(key) {
             Some(empty) => empty.fail("there is nothing behind this key", help),
             None => self.value.fail(format!("missing key {key:?}"), help),
         }
     }
+}
+
+/// The name of a field whose name in protobuf's JSON is `key`.
+pub(super) fn snake_case(key: &str) -> String {
+    let mut name = String::with_capacity(key.len() + 4);
+    for c in key.chars() {
+        if c.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
 }
 
 fn mapping_help(value: &Value<'_>) -> &'static str {

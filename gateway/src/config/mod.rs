@@ -22,6 +22,7 @@ mod environment;
 mod error;
 mod files;
 mod filter_entry;
+mod foreign;
 mod json;
 mod library;
 mod limits;
@@ -46,7 +47,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use document::{Document, Read};
-use mapping::Refused;
 use portcullis::core::Sharing;
 use route::Scope;
 use unique::Unique;
@@ -133,16 +133,11 @@ impl Config {
 const KEYS: &[&str] =
     &["workers", "admin", "shutdown_timeout", "code_cache", "sharing", "plugins", "listeners", "clusters"];
 
-const ENVOY_FILE: Refused = (
-    "static_resources",
-    "this is a configuration for Envoy",
-    "copy its Wasm filters to the plugins of a listener; see examples/gateway.yaml",
-);
-
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn read(root: &Value<'_>) -> Read<Config> {
-    let mapping = root.mapping_without(KEYS, &[ENVOY_FILE])?;
+    foreign::check(root)?;
+    let mapping = root.mapping(KEYS)?;
     let scope = Scope { library: library::Library::read(&mapping), clusters: cluster::ClusterNames::read(&mapping) };
     let mut addresses = Unique::new("address");
     let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));

@@ -9,7 +9,7 @@ use super::capabilities::{self, Restriction};
 use super::document::Read;
 use super::duration;
 use super::error::Origin;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, Refused};
 use super::value::{Kind, Value};
 use super::vm::{self, VmConfig};
 
@@ -85,7 +85,7 @@ impl Backoff {
 
 /// Reads a plugin. `default_name` is for one without a name of its own.
 pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
-    let mapping = value.mapping(KEYS)?;
+    let mapping = value.mapping_without(KEYS, &[OLD_FORM])?;
     let name = mapping.or("name", default_name.to_owned(), Value::name);
     let root_id = mapping.or("root_id", String::new(), |id| id.string().map(str::to_owned));
     let vm = mapping.required("vm_config", "add `vm_config: {code: {local: {filename: plugin.wasm}}}`", vm::read);
@@ -123,6 +123,13 @@ const KEYS: &[&str] = &[
     "compatibility",
     "allow_on_headers_stop_iteration",
 ];
+
+/// `{name: envoy.filters.http.wasm, config: {config: ...}}`.
+const OLD_FORM: Refused = (
+    "config",
+    "this is Envoy's form before 1.18",
+    "write typed_config with an @type, as in examples/gateway.yaml, or the plugin's keys without anything around them",
+);
 
 const COMPATIBILITY: &[(&str, Compatibility)] = &[("envoy", Compatibility::Envoy), ("spec", Compatibility::Spec)];
 

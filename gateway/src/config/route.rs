@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cluster::ClusterNames;
 use super::document::Read;
 use super::duration;
+use super::filter_entry::Traffic;
 use super::library::Library;
 use super::mapping::Refused;
 use super::plugin::Plugin;
@@ -64,7 +65,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
         mapping.required("cluster", "add the name of one of the clusters", |name| scope.clusters.reference(name));
     let timeout = mapping.optional("timeout", duration::read);
     let prefix_rewrite = mapping.optional("prefix_rewrite", route_match::absolute);
-    let plugins = mapping.optional("plugins", |chain| scope.library.chain(chain));
+    let plugins = mapping.optional("plugins", |chain| scope.library.chain(chain, Traffic::Http));
     let reachable_by_rewrite = mapping.or("reachable_by_rewrite", false, Value::boolean);
     Ok(Route {
         name: name?,

@@ -164,9 +164,12 @@ impl<'d> Value<'d> {
         Ok(mapping)
     }
 
-    /// The value of a key, if this is a mapping that has it. Never a finding.
+    /// The value of a key, if this is a mapping that has it, also in camel case. Never a finding.
     pub(super) fn member(&self, key: &str) -> Option<Self> {
-        let node = self.node.data.as_mapping_get(key)?;
+        let (key, node) = self.node.data.as_mapping()?.iter().find_map(|(name, node)| {
+            let name = name.data.as_str()?;
+            (name == key || mapping::snake_case(name) == key).then_some((name, node))
+        })?;
         Some(Value::new(self.document, node, mapping::join(&self.path, key)))
     }
 

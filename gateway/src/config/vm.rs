@@ -158,13 +158,16 @@ const VARIABLE: Refused = (
     "use filename, inline_bytes or inline_string",
 );
 
+const WATCHED: Refused =
+    ("watched_directory", "directories are not watched", "remove the key, and start the gateway again with a new file");
+
 fn code(value: &Value<'_>) -> Read<Code> {
     let mapping = value.mapping_without(&["local"], &[REMOTE])?;
     mapping.required("local", "add `local: {filename: plugin.wasm}`", local)
 }
 
 fn local(value: &Value<'_>) -> Read<Code> {
-    let mapping = value.mapping_without(FORMS, &[VARIABLE])?;
+    let mapping = value.mapping_without(FORMS, &[VARIABLE, WATCHED])?;
     match mapping.at_most_one(FORMS)? {
         Some(("filename", path)) => files::existing(path, "build the plugin, or correct the path").map(Code::File),
         Some(("inline_bytes", bytes)) => base64::read(bytes).map(Code::Bytes),

@@ -6,3 +6,4 @@ mod config;
 mod e2e;
 mod guests;
 mod net;
+mod pasted;

@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod local_responses;
 mod log;
+mod pasted;
 mod policies;
 mod presets;
 mod profile;

@@ -173,8 +173,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Dropped at the end, when all lines have been written.
-    let _log = match log::start(arguments.log.as_deref(), arguments.log_json) {
+    // Dropped before the end, when all lines have been written.
+    let log = match log::start(arguments.log.as_deref(), arguments.log_json) {
         Ok(log) => log,
         Err(error) => {
             eprintln!("no thread can be started for the log: {error}");
@@ -208,6 +208,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // What plugins said of it stands above it.
+            drop(log);
             eprintln!("{error}");
             ExitCode::FAILURE
         }

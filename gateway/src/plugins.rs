@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin};
+use portcullis::core::{AnyEngine, BytecodeError, EngineSettings, FailurePolicy, Plugin};
 use portcullis::{
     Backoff, CodeCache, CodeSource, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot,
     Tier,
@@ -46,6 +46,8 @@ pub(crate) struct Compiler {
     engines: HashMap<(&'static str, EngineSettings), Arc<dyn AnyEngine>>,
     modules: HashMap<ModuleKey, (Arc<Module>, Option<Arc<Tier>>)>,
     jobs: Vec<Job>,
+    /// The log has said that an engine takes the place of one of Envoy's.
+    told_of_substitute: bool,
 }
 
 /// What plugins share that share a module.
@@ -206,8 +208,8 @@ impl Compiler {
             tier = Some(reached);
         }
         let module = load(self.cache.as_deref(), &*engine, code, &what).map_err(|error| {
-            let help = "build the module as a Proxy-Wasm plugin, or correct the path";
-            plugin.origin.diagnostic(format!("{what}: {error}"), help)
+            let (message, help) = remedy(&error);
+            plugin.vm.code_origin.diagnostic(format!("{what}: {message}"), help)
         })?;
         let known = (Arc::new(module), tier);
         self.modules.insert(key, known.clone());
@@ -297,15 +299,16 @@ impl Compiler {
         Ok(choice.engine)
     }
 
-    /// Says what is not done as it was asked for; once for each place of a plugin, however often its engine is looked up.
-    fn notice(&self, plugin: &config::Plugin, engine: &EngineInfo) {
+    /// Says what is not done as it was asked for: of a runtime once, of a tier for each place of a plugin.
+    fn notice(&mut self, plugin: &config::Plugin, engine: &EngineInfo) {
         if let Some(config::Located { value: name, origin }) =
             plugin.vm.runtime.as_ref().filter(|_| self.engine.is_none())
             && portcullis::engine(name).is_ok_and(|choice| choice.is_substitute)
+            && !std::mem::replace(&mut self.told_of_substitute, true)
         {
             let message = format!("the runtime {name} is Envoy's alone; {} takes its place", engine.name);
             let help = "leave runtime out, or name an engine of `portcullis engines`";
-            tracing::warn!("{}", origin.diagnostic(message, help));
+            tracing::info!("{}", origin.diagnostic(message, help));
         }
         if plugin.vm.fast_start && self.samples {
             let message = "--profile: tier: fast-start is not applied; the plugin is compiled first";
@@ -333,13 +336,24 @@ fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
         Code::File(path) => {
             let code = std::fs::read(path).map_err(|error| {
                 let message = format!("cannot read {}: {error}", path.display());
-                plugin.origin.diagnostic(message, "correct code.local.filename")
+                plugin.vm.code_origin.diagnostic(message, "correct code.local.filename")
             })?;
             (path.display().to_string(), code)
         }
         Code::Bytes(bytes) => ("inline_bytes".to_owned(), bytes.clone()),
         Code::Text(text) => ("inline_string".to_owned(), text.clone().into_bytes()),
     })
+}
+
+/// The message of an error and one remedy: the error's own, if it has one.
+fn remedy(error: &LoadError) -> (String, String) {
+    const ANY: &str = "build the module as a Proxy-Wasm plugin, or correct the path";
+    let text = error.to_string();
+    match (error, text.rsplit_once("; ")) {
+        (LoadError::Bytecode(BytecodeError::NoMarker), Some((message, _))) => (message.to_owned(), ANY.to_owned()),
+        (LoadError::Bytecode(_), Some((message, help))) => (message.to_owned(), help.to_owned()),
+        _ => (text, ANY.to_owned()),
+    }
 }
 
 /// Compiles a module, or takes the code that is kept of it.

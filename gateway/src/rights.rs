@@ -2,7 +2,7 @@
 
 use portcullis::core::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 
-use crate::config::{Allowed, ConfigError, Located, Restriction};
+use crate::config::{Allowed, ConfigError, Located, Restriction, suggest_several};
 
 /// What a plugin may do.
 #[derive(Clone, Debug)]
@@ -50,13 +50,19 @@ impl Rights {
         };
         for allowed in &restriction.allowed {
             let one = Capabilities::from_names([allowed.name.value.as_str()]);
-            let help = "`portcullis abi` lists the names";
-            capabilities =
-                capabilities.or(one.map_err(|error| allowed.name.origin.diagnostic(error.to_string(), help))?);
+            capabilities = capabilities.or(one.map_err(|_| unknown(&allowed.name))?);
         }
         let rules = rules(&restriction.allowed)?;
         Ok(Self { capabilities, rules, on_denial: restriction.on_denial })
     }
+}
+
+/// Says that there is no capability of a name, and which ones may be meant.
+fn unknown(name: &Located) -> ConfigError {
+    let known: Vec<_> = Capabilities::names().collect();
+    let help = suggest_several(&name.value, &known);
+    let help = help.unwrap_or_else(|| "`portcullis abi` lists the names".to_owned());
+    name.origin.diagnostic(format!("unknown capability {:?}", name.value), help).into()
 }
 
 fn preset(name: &Located) -> Result<Preset, ConfigError> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use portcullis::core::{BytecodeError, Shared};
+use portcullis::core::{BytecodeError, Shared, StartError};
 use portcullis::transcript::TranscriptError;
 use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, Isolation, LoadError, PrecompileError, SystemClock};
 use tokio::sync::watch;
@@ -95,6 +95,14 @@ pub enum ServeError {
         path: std::path::PathBuf,
         /// Why.
         error: BytecodeError,
+    },
+    /// The folder of the transcripts.
+    #[error("--record: cannot create the folder {}: {error}; name a folder that this user may make or write to", folder.display())]
+    Record {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
     },
     /// The folder of the profile.
     #[error("--profile: cannot write into {}: {error}; name a folder that this user may make or write to", folder.display())]
@@ -391,11 +399,27 @@ impl Gateway {
             None => Some(&listener.plugins),
             Some(route) => listener.routes.get(route)?.plugins.as_ref(),
         });
-        let help =
-            if failed.is_refusal() { "correct the plugin's configuration" } else { "see the plugin's log lines above" };
-        let message = failed.error.to_string();
-        let diagnostic = match plugins.and_then(|plugins| plugins.get(failed.index)) {
-            Some(plugin) => plugin.origin.diagnostic(message, help),
+        let plugin = plugins.and_then(|plugins| plugins.get(failed.index));
+        let help = match (&failed.error, plugin) {
+            _ if failed.is_refusal() => "correct it, as the plugin's log lines above say",
+            (LoadError::Start(StartError::Trap { .. }), Some(plugin)) if !plugin.root_id.is_empty() => {
+                "see the plugin's log lines above; the module may have no root context of this root_id"
+            }
+            _ => "see the plugin's log lines above",
+        };
+        let root = plugin.filter(|plugin| !plugin.root_id.is_empty() && !failed.is_refusal());
+        let root = root.map(|plugin| format!("root_id {:?}: ", plugin.root_id)).unwrap_or_default();
+        let message = format!("{root}{}", failed.error.to_string().trim_end_matches("; its log says why"));
+        let diagnostic = match plugin {
+            Some(plugin) => {
+                let place = match &failed.error {
+                    LoadError::Start(StartError::Configure { .. }) => &plugin.configuration_origin,
+                    LoadError::Start(StartError::VmStart { .. }) => &plugin.vm.configuration_origin,
+                    LoadError::Start(StartError::Trap { .. }) => &plugin.root_id_origin,
+                    _ => &plugin.origin,
+                };
+                place.diagnostic(message, help)
+            }
             None => Diagnostic {
                 file: String::new(),
                 line: 0,
@@ -403,6 +427,7 @@ impl Gateway {
                 path: String::new(),
                 message,
                 help: help.to_owned(),
+                excerpt: String::new(),
             },
         };
         diagnostic.into()
@@ -446,7 +471,7 @@ fn plan(listener: &config::Listener, compiler: &mut Compiler) -> Result<PlannedL
     let tls = listener.tls.as_ref().map(|tls| {
         let help = "give PEM files of a certificate chain and its key";
         tls::server_config(&tls.certificate, &tls.private_key)
-            .map_err(|error| tls.origin.diagnostic(error.to_string(), help))
+            .map_err(|error| ConfigError::from(tls.origin.diagnostic(error.to_string(), help)))
     });
     let compile = |plugins: &Option<Vec<config::Plugin>>, compiler: &mut Compiler| {
         plugins.as_ref().map(|plugins| compiler.compile(plugins)).transpose()

@@ -50,6 +50,9 @@ fn listening_help(text: &str) -> String {
     if text.contains("://") {
         return "leave out the scheme".to_owned();
     }
+    if let Some(help) = without_brackets(text) {
+        return help;
+    }
     if text.parse::<IpAddr>().is_ok() {
         return "add a port".to_owned();
     }
@@ -67,8 +70,8 @@ fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     if text.contains("://") {
         return Err("leave out the scheme".to_owned());
     }
-    if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!("put the IPv6 address in brackets: \"[{text}]:9000\""));
+    if let Some(help) = without_brackets(text) {
+        return Err(help);
     }
     let (host, port) = text.rsplit_once(':').ok_or("add a colon and the port")?;
     let port = port.parse().ok().filter(|port| *port > 0);
@@ -79,6 +82,18 @@ fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
         _ => return Err("write the name or IP address of a host before the colon".to_owned()),
     };
     Ok(Endpoint { host: host.to_owned(), port })
+}
+
+/// The remedy for an IPv6 address that stands without its brackets, with or without a port.
+fn without_brackets(text: &str) -> Option<String> {
+    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    match text.rsplit_once(':') {
+        // A last group of decimal digits is taken for the port that is missing otherwise.
+        Some((host, port)) if is_address(host) && port.parse::<u16>().is_ok() => {
+            Some(format!("write \"[{host}]:{port}\""))
+        }
+        _ => is_address(text).then(|| format!("write \"[{text}]:9000\", with the port")),
+    }
 }
 
 fn is_host_name(host: &str) -> bool {
@@ -104,7 +119,9 @@ mod tests {
         for (text, remedy) in [
             ("http://a:80", "leave out the scheme"),
             ("backend", "add a colon and the port"),
-            ("::1", "put the IPv6 address in brackets: \"[::1]:9000\""),
+            ("::1", "write \"[::1]:9000\", with the port"),
+            ("::1:15080", "write \"[::1]:15080\""),
+            ("2001:db8::a:80", "write \"[2001:db8::a]:80\""),
             ("a:0", "the port is a number from 1 to 65535, and nothing may follow it"),
             ("a:80/path", "the port is a number from 1 to 65535, and nothing may follow it"),
             (":80", "write the name or IP address of a host before the colon"),
@@ -121,7 +138,9 @@ mod tests {
             (":8080", "to listen on all addresses, write 0.0.0.0:8080"),
             ("localhost:8080", "write 127.0.0.1:8080"),
             ("127.0.0.1", "add a port"),
-            ("::1", "add a port"),
+            ("::1", "write \"[::1]:9000\", with the port"),
+            ("::1:15080", "write \"[::1]:15080\""),
+            ("::1:8080", "write \"[::1]:8080\""),
             ("127.0.0.1:99999", "the port is a number from 0 to 65535"),
             ("example.com:80", "write the IP address: names are not looked up here"),
             ("8080", "write the IP address, a colon and the port"),

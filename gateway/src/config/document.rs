@@ -7,6 +7,7 @@ use std::sync::Arc;
 use saphyr::ScanError;
 
 use super::error::{self, ConfigError, Diagnostic, Origin};
+use super::indentation;
 use super::value::Value;
 use super::yaml::{Node, Tree};
 
@@ -32,8 +33,13 @@ impl<'d> Document<'d> {
         let file: Arc<str> = name.into();
         let origin = |line, column| Origin { file: file.clone(), line, column, path: String::new() };
         let tree = Tree::parse(text).map_err(|error| {
-            let (message, help) = (format!("not valid YAML: {}", error.info()), syntax_help(&error, text));
-            origin(error.marker().line(), error.marker().col() + 1).diagnostic(message, help)
+            let (line, column) = (error.marker().line(), error.marker().col() + 1);
+            let general = || (format!("not valid YAML: {}", error.info()), syntax_help(&error, text).to_owned());
+            let is_indented = ["did not find expected", "mapping values are not allowed"];
+            let is_indented = is_indented.iter().any(|info| error.info().contains(info));
+            let explained = is_indented.then(|| indentation::explain(text, line)).flatten();
+            let (message, help) = explained.unwrap_or_else(general);
+            Diagnostic { excerpt: excerpt(text, line, column), ..origin(line, column).diagnostic(message, help) }
         })?;
         match tree.documents.as_slice() {
             [] => {
@@ -107,6 +113,19 @@ fn note(list: &RefCell<Vec<Diagnostic>>, diagnostic: Diagnostic) {
     if !list.iter().any(same) {
         list.push(diagnostic);
     }
+}
+
+/// Shows a line and a caret below one of its columns; nothing of a line that is too long to be read.
+fn excerpt(text: &str, line: usize, column: usize) -> String {
+    const LONGEST: usize = 160;
+    let shown = line.checked_sub(1).and_then(|index| text.lines().nth(index)).unwrap_or_default().replace('\t', " ");
+    if shown.trim().is_empty() || shown.chars().count() > LONGEST || column > LONGEST {
+        return String::new();
+    }
+    let number = line.to_string();
+    let margin = " ".repeat(number.len());
+    let before = " ".repeat(column.saturating_sub(1));
+    format!("  {number} | {shown}\n  {margin} | {before}^")
 }
 
 fn syntax_help(error: &ScanError, text: &str) -> &'static str {

@@ -21,6 +21,8 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub help: String,
+    /// The line with a caret below it, where the place says more than its keys; else empty.
+    pub excerpt: String,
 }
 
 impl fmt::Display for Diagnostic {
@@ -32,7 +34,8 @@ impl fmt::Display for Diagnostic {
         if !self.path.is_empty() {
             write!(f, " {}:", self.path)?;
         }
-        write!(f, " {}; {}", self.message, self.help)
+        write!(f, " {}; {}", self.message, self.help)?;
+        if self.excerpt.is_empty() { Ok(()) } else { write!(f, "\n{}", self.excerpt) }
     }
 }
 
@@ -86,6 +89,7 @@ impl Origin {
             path: self.path.clone(),
             message: message.into(),
             help: help.into(),
+            excerpt: String::new(),
         }
     }
 }

@@ -23,6 +23,7 @@ mod error;
 mod files;
 mod filter_entry;
 mod foreign;
+mod indentation;
 mod json;
 mod library;
 mod limits;
@@ -42,6 +43,7 @@ mod value;
 mod vm;
 mod yaml;
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,6 +60,7 @@ pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol};
 pub use environment::Environment;
 pub use error::{ConfigError, Diagnostic, Located, Origin};
 pub use listener::{Listener, TcpProxy, Tls};
+pub(crate) use nearest::suggest_several;
 pub use plugin::{Backoff, FailurePolicy, Plugin};
 pub use route::Route;
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
@@ -86,14 +89,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration file.
+    /// Reads a configuration file; `-` is standard input.
     ///
     /// # Errors
     ///
     /// If the file cannot be read, and everything that [`Self::parse`] finds.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let name = path.display().to_string();
+        let is_input = path == Path::new("-");
+        let name = if is_input { "<stdin>".to_owned() } else { path.display().to_string() };
         let whole_file = |message: String, help: &str| Diagnostic {
             file: name.clone(),
             line: 0,
@@ -101,8 +105,14 @@ impl Config {
             path: String::new(),
             message,
             help: help.to_owned(),
+            excerpt: String::new(),
         };
-        let bytes = std::fs::read(path).map_err(|error| {
+        let read = || {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+        };
+        let bytes = if is_input { read() } else { std::fs::read(path) };
+        let bytes = bytes.map_err(|error| {
             let help = "correct the path, or start from examples/quickstart.yaml";
             whole_file(format!("cannot read the configuration: {error}"), help)
         })?;

@@ -15,6 +15,29 @@ pub(super) fn find<'k, S: AsRef<str>>(wrong: &str, known: &'k [S]) -> Option<&'k
     (best.0 >= ALIKE).then_some(best.1)
 }
 
+/// The remedy for a wrong word among many that begin alike: up to three known ones that it begins or resembles.
+pub(crate) fn suggest_several(wrong: &str, known: &[&str]) -> Option<String> {
+    const SHOWN: usize = 3;
+    /// A word as short as this begins too many others.
+    const SHORTEST: usize = 8;
+    /// So much less alike than the best one is still worth a look.
+    const MARGIN: f64 = 0.01;
+    let mut found: Vec<&str> =
+        known.iter().copied().filter(|word| wrong.len() >= SHORTEST && word.starts_with(wrong)).collect();
+    // The one that most plugins want goes first.
+    found.sort_by_key(|word| !word.ends_with("_value"));
+    if found.is_empty() {
+        let likeness = |word: &str| likeness(&normal(wrong), &normal(word));
+        let best = likeness(find(wrong, known)?);
+        found = known.iter().copied().filter(|word| likeness(word) >= best - MARGIN).collect();
+        found.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    }
+    found.truncate(SHOWN);
+    let quoted: Vec<String> = found.iter().map(|word| format!("{word:?}")).collect();
+    let quoted: Vec<&str> = quoted.iter().map(String::as_str).collect();
+    (!quoted.is_empty()).then(|| format!("did you mean {}?", either(&quoted)))
+}
+
 /// The words as a sentence has them: `a`, `a or b`, `a, b or c`.
 pub(super) fn either(words: &[&str]) -> String {
     match words {
@@ -61,6 +84,17 @@ mod tests {
         for wrong in ["filters", "x", "timeout", "", "match"] {
             assert_eq!(find(wrong, KEYS), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn several_words_are_suggested_where_several_begin_so() {
+        let known = ["get_header_map_size", "get_header_map_pairs", "get_header_map_value", "get_header_map_x", "log"];
+        assert_eq!(
+            suggest_several("get_header", &known).as_deref(),
+            Some("did you mean \"get_header_map_value\", \"get_header_map_size\" or \"get_header_map_pairs\"?")
+        );
+        assert_eq!(suggest_several("lgo", &known).as_deref(), Some("did you mean \"log\"?"));
+        assert_eq!(suggest_several("something", &known), None);
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub struct Plugin {
     pub compatibility: Compatibility,
     /// Where the plugin is defined.
     pub origin: Origin,
+    /// Where `root_id` stands; without one, where the plugin is defined.
+    pub root_id_origin: Origin,
+    /// Where `configuration` stands; without one, where the plugin is defined.
+    pub configuration_origin: Origin,
 }
 
 /// What happens to traffic when a plugin fails.
@@ -108,6 +112,8 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
         allow_on_headers_stop_iteration: stop_iteration?,
         compatibility: compatibility?,
         origin: value.origin(),
+        root_id_origin: mapping.get("root_id").unwrap_or(value).origin(),
+        configuration_origin: mapping.get("configuration").unwrap_or(value).origin(),
     })
 }
 

@@ -11,7 +11,7 @@ use super::base64;
 use super::capabilities::{self, Restriction};
 use super::document::Read;
 use super::environment::{self, Environment};
-use super::error::Located;
+use super::error::{Located, Origin};
 use super::files;
 use super::limits;
 use super::mapping::Refused;
@@ -27,8 +27,12 @@ pub struct VmConfig {
     pub runtime: Option<Located>,
     /// Where the module's bytes are.
     pub code: Code,
+    /// Where it says so: the file's name, the bytes or the text.
+    pub code_origin: Origin,
     /// What `proxy_on_vm_start` is given.
     pub configuration: Vec<u8>,
+    /// Where it stands; without one, where the VM stands.
+    pub configuration_origin: Origin,
     /// What the code sees as its environment.
     pub environment: Environment,
     /// The directories that it has, which were there when the configuration was read.
@@ -92,11 +96,14 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
             flag.notice(format!("{key} is ignored: {why}"), "remove the key");
         }
     }
+    let (code, code_origin) = code?;
     Ok(VmConfig {
         vm_id: vm_id?,
         runtime: runtime?,
-        code: code?,
+        code,
+        code_origin,
         configuration: configuration?,
+        configuration_origin: mapping.get("configuration").unwrap_or(value).origin(),
         environment: environment?,
         preopens: preopens?,
         limits: limits?,
@@ -161,17 +168,20 @@ const VARIABLE: Refused = (
 const WATCHED: Refused =
     ("watched_directory", "directories are not watched", "remove the key, and start the gateway again with a new file");
 
-fn code(value: &Value<'_>) -> Read<Code> {
+fn code(value: &Value<'_>) -> Read<(Code, Origin)> {
     let mapping = value.mapping_without(&["local"], &[REMOTE])?;
     mapping.required("local", "add `local: {filename: plugin.wasm}`", local)
 }
 
-fn local(value: &Value<'_>) -> Read<Code> {
+fn local(value: &Value<'_>) -> Read<(Code, Origin)> {
     let mapping = value.mapping_without(FORMS, &[VARIABLE, WATCHED])?;
-    match mapping.at_most_one(FORMS)? {
-        Some(("filename", path)) => files::existing(path, "build the plugin, or correct the path").map(Code::File),
-        Some(("inline_bytes", bytes)) => base64::read(bytes).map(Code::Bytes),
-        Some((_, text)) => text.string().map(|text| Code::Text(text.to_owned())),
-        None => Err(value.fail("no code is given", "add `filename: plugin.wasm`, inline_bytes or inline_string")),
-    }
+    let Some((form, place)) = mapping.at_most_one(FORMS)? else {
+        return Err(value.fail("no code is given", "add `filename: plugin.wasm`, inline_bytes or inline_string"));
+    };
+    let code = match form {
+        "filename" => Code::File(files::existing(place, "build the plugin, or correct the path")?),
+        "inline_bytes" => Code::Bytes(base64::read(place)?),
+        _ => Code::Text(place.string()?.to_owned()),
+    };
+    Ok((code, place.origin()))
 }

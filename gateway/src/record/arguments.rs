@@ -18,7 +18,7 @@ pub struct Arguments {
     record: Option<PathBuf>,
 
     /// Record one in so many connections.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), requires = "record")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = record_sample, requires = "record")]
     record_sample: u64,
 
     /// The most bytes of one transcript; its VM goes on unrecorded then.
@@ -52,6 +52,10 @@ impl Arguments {
             redaction: Redaction::new(names),
         })
     }
+}
+
+fn record_sample(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|sample| *sample > 0).ok_or_else(|| "N is a whole number, 1 or more".to_owned())
 }
 
 fn record_limit(text: &str) -> Result<usize, String> {

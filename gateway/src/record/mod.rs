@@ -41,11 +41,8 @@ pub(crate) fn listeners(
         tracing::warn!(path = %path.display(), %error, "a transcript cannot be written");
     };
     let path = recording.folder.clone();
-    let folder = Folder::open(&path, recording.files, Arc::new(trouble)).map_err(|error| ServeError::File {
-        operation: "create the folder",
-        path,
-        error,
-    })?;
+    let folder = Folder::open(&path, recording.files, Arc::new(trouble))
+        .map_err(|error| ServeError::Record { folder: path, error })?;
     let settings =
         Settings { outputs: Arc::new(folder), redaction: recording.redaction.clone(), limit: recording.limit };
     PlannedListener::wrapped(listeners, |module, name| recorded(module, name, &settings))

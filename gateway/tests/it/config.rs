@@ -93,7 +93,9 @@ mod messages {
     #[track_caller]
     fn says(text: &str, expected: &[&str]) {
         let found = errors(text);
-        let found: Vec<&str> = found.lines().map(|line| line.strip_prefix("gateway.yaml:").unwrap()).collect();
+        // A line of the file, and the caret below it, are indented.
+        let found = found.lines().filter(|line| !line.starts_with(' '));
+        let found: Vec<&str> = found.map(|line| line.strip_prefix("gateway.yaml:").unwrap()).collect();
         assert_eq!(found, expected);
     }
 
@@ -121,6 +123,11 @@ mod messages {
             "a: 1\n---\nb: 2\n",
             &["3:1: the file holds several YAML documents; keep one, and remove the line `---` that starts the second"],
         );
+        assert_eq!(
+            errors("listeners:\n  - address: x\n    plugins:\n      - name: a\n      vm_config: {}\n"),
+            "gateway.yaml:5:7: \"vm_config\" stands left of \"name\" in line 4; indent it to column 9\n  \
+             5 |       vm_config: {}\n    |       ^"
+        );
         let missing = Config::load("no/such.yaml").unwrap_err().to_string();
         assert_eq!(
             missing,
@@ -132,6 +139,15 @@ mod messages {
     #[test]
     fn keys() {
         says("listner: []", &["1:1: unknown key \"listner\"; did you mean \"listeners\"?"]);
+        // The cause, and not what follows from it.
+        says(
+            "listeners: [{address: 127.0.0.1:1, routes: [{cluster: e}]}]\ncluster: [{name: e, echo: {}}]",
+            &["2:1: unknown key \"cluster\"; did you mean \"clusters\"?"],
+        );
+        says(
+            "listeners: [{address: 127.0.0.1:1, plugins: [p], routes: [{cluster: e}]}]\nplugin: [{name: p}]\nclusters: [{name: e, echo: {}}]",
+            &["2:1: unknown key \"plugin\"; did you mean \"plugins\"?"],
+        );
         says(
             "zzz: 1\nlisteners: [{address: 127.0.0.1:1}]",
             &[

@@ -8,10 +8,17 @@ use portcullis_gateway::server::Gateway;
 use crate::e2e::harness::wat::{module, write};
 use crate::e2e::harness::{Gate, Setup, get, guest, logs, plugin, run};
 
-/// A plugin at line 7, column 9 of its file.
+/// A plugin at line 7 of its file, and the finding about it.
 fn refusal(code: &Path) -> String {
     let error = Setup::echo().plugin("bad", code, "").refusal();
-    assert!(error.starts_with("gateway.yaml:7:9: listeners[0].plugins[0]"), "{error}");
+    assert!(error.starts_with("gateway.yaml:7:") && error.contains(": listeners[0].plugins[0]"), "{error}");
+    error
+}
+
+/// A module of a plugin that is refused where its file is named.
+fn module_refusal(code: &Path) -> String {
+    let error = refusal(code);
+    assert!(error.starts_with("gateway.yaml:7:58: listeners[0].plugins[0].vm_config.code.local.filename: "), "{error}");
     error
 }
 
@@ -35,7 +42,7 @@ fn modules_that_are_no_plugins() {
         ),
     ];
     for (code, message) in cases {
-        let error = refusal(&code);
+        let error = module_refusal(&code);
         assert!(error.contains(message), "{error}\nshould say: {message}");
         assert!(error.contains(&code.display().to_string()), "the file is named: {error}");
     }
@@ -53,7 +60,7 @@ fn imports_that_nobody_has() {
         (r#""env" "table" (table 1 funcref)"#, &["env.table", "may import functions alone"]),
         (r#""wasi_snapshot_preview1" "fd_wrote" (func)"#, &["fd_wrote", "did you mean", "fd_write"]),
     ] {
-        let error = refusal(&importing(import));
+        let error = module_refusal(&importing(import));
         for part in parts {
             assert!(error.contains(part), "{error}\nshould say: {part}");
         }
@@ -83,7 +90,7 @@ fn plugins_that_do_not_start() {
         }
         let said = plugin(&[("configure", r#"(call $say $"I want more") (i32.const 0)"#)]);
         let error = Setup::echo().plugin("says_why", &said, "").refusal();
-        assert!(error.contains("its log says why"), "{error}");
+        assert!(error.contains("as the plugin's log lines above say"), "{error}");
         logs::wait("says_why", "I want more").await;
     });
 }

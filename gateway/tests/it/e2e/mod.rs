@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod local_responses;
 mod log;
+mod messages;
 mod pasted;
 mod policies;
 mod presets;

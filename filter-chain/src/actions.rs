@@ -54,6 +54,10 @@ impl Worker {
             }
             Action::Close { context, stream } => {
                 if let Some((id, _)) = self.connection_of(vm, context) {
+                    // What a plugin has closed is not dialled when it continues.
+                    if let Some(state) = self.connections.get_mut(id.0) {
+                        state.dialled = true;
+                    }
                     self.emit_tcp(id, ConnectionEffect::Close { direction: Direction::of(stream) });
                 } else if let Some((stream, _)) = self.stream_of(vm, context) {
                     self.cut(stream, "wasm_close_stream");

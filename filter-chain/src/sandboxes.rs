@@ -210,6 +210,11 @@ impl Sandboxes {
         }
     }
 
+    /// The VM of a plugin now; [`NOWHERE`] if the plugin does not exist in this worker.
+    pub(crate) fn vm_of(&self, plugin: usize) -> usize {
+        self.plugins.get(plugin).map_or(NOWHERE, |loaded| loaded.vm)
+    }
+
     /// Tells the operator something about a plugin that may happen in every stream; at most once a second.
     fn tell(&mut self, plugin: usize, message: &str) {
         let mut host = (self.host)();

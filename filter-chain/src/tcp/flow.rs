@@ -1,8 +1,8 @@
 //! How data pass from plugin to plugin.
 
-use portcullis_core::{Body, Direction, FilterStatus, VmFailed};
+use portcullis_core::{Body, ContextId, Direction, FilterStatus, VmFailed};
 
-use super::{ConnectionEffect, ConnectionId, Side};
+use super::{ConnectionEffect, ConnectionId, Greeting, TcpPlugin};
 use crate::worker::Worker;
 
 /// Data on their way to a position of a TCP stream; maybe none, and then the connection itself.
@@ -29,7 +29,7 @@ impl Worker {
             return self.tcp_failed(id, index);
         };
         plugin.vm = vm;
-        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
         let created = sandbox.vm.create_tcp_stream(root, state.info.clone());
         if let Ok(context) = created {
             plugin.context = Some(context);
@@ -46,7 +46,7 @@ impl Worker {
         let TcpWork { id, direction, position, data, end } = work;
         let Some(state) = self.connections.get_mut(id.0).filter(|state| !state.cut) else { return };
         let Some(index) = state.index(direction, position) else {
-            if direction == Direction::Request && !std::mem::replace(&mut state.connected, true) {
+            if direction == Direction::Request && !std::mem::replace(&mut state.dialled, true) {
                 self.emit_tcp(id, ConnectionEffect::Connect);
             }
             if !data.is_empty() || end {
@@ -54,40 +54,86 @@ impl Worker {
             }
             return;
         };
-        let Some((vm, context)) = self.tcp_context(id, index) else {
+        let Some(plugin) = state.plugins.get_mut(index) else { return };
+        let Some(context) = plugin.context else {
+            let plugin = plugin.plugin;
+            if !self.policy_is_open(plugin) {
+                return self.tcp_failed(id, index);
+            }
             return self.pass_tcp(id, direction, position, data, end);
         };
-        let Some(plugin) = self.connections.get_mut(id.0).and_then(|state| state.plugins.get_mut(index)) else {
+        match (plugin.greeting, direction) {
+            (Greeting::Passed, _) => self.data_at_plugin(id, direction, position, data, end),
+            (Greeting::Due, Direction::Request) => {
+                plugin.greeting = Greeting::Paused;
+                plugin.keep_unseen(direction, data, end);
+                let vm = plugin.vm;
+                self.greet(id, index, vm, context);
+            }
+            // An end alone, which a plugin makes that closes the upstream side, is nothing that a plugin could inspect.
+            (_, Direction::Response) if data.is_empty() && plugin.side_ref(direction).unseen.is_empty() => {
+                self.pass_tcp(id, direction, position, data, end);
+            }
+            _ => plugin.keep_unseen(direction, data, end),
+        }
+    }
+
+    /// Tells a plugin of the connection.
+    fn greet(&mut self, id: ConnectionId, index: usize, vm: usize, context: ContextId) {
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
+        let result = sandbox.vm.on_new_connection(context);
+        self.after_call(vm, result.is_err());
+        match result {
+            Ok(FilterStatus::StopIteration) => {}
+            Ok(FilterStatus::Continue) => self.let_in(id, index),
+            Err(VmFailed) => self.tcp_failed(id, index),
+        }
+    }
+
+    /// Lets the connection pass a plugin: the plugins behind it are told, then the plugin sees the data that have come.
+    fn let_in(&mut self, id: ConnectionId, index: usize) {
+        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let positions =
+            [Direction::Response, Direction::Request].map(|direction| (direction, state.position(direction, index)));
+        let Some(plugin) = state.plugins.get_mut(index) else { return };
+        let was_paused = std::mem::replace(&mut plugin.greeting, Greeting::Passed) == Greeting::Paused;
+        // What is put in front last is the first to go on.
+        for (direction, position) in positions {
+            let side = plugin.side(direction);
+            let (data, end) = (std::mem::take(&mut side.unseen), std::mem::take(&mut side.unseen_end));
+            if !data.is_empty() || end {
+                self.tcp_work.push_front(TcpWork { id, direction, position, data, end });
+            }
+        }
+        if was_paused {
+            self.pass_tcp(id, Direction::Request, index, Body::default(), false);
+        }
+    }
+
+    /// Shows data to a plugin that has let the connection pass.
+    fn data_at_plugin(&mut self, id: ConnectionId, direction: Direction, position: usize, data: Body, end: bool) {
+        // The connection itself has passed here before.
+        if data.is_empty() && !end {
             return;
-        };
-        let news = direction == Direction::Request && !std::mem::replace(&mut plugin.told, true);
+        }
+        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(index) = state.index(direction, position) else { return };
+        let Some(plugin) = state.plugins.get_mut(index) else { return };
+        let (vm, Some(context)) = (plugin.vm, plugin.context) else { return };
         let side = plugin.side(direction);
-        side.ended |= end;
-        let (all, stopped) = (side.ended, side.stopped);
-        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
-        let flows = !data.is_empty() || end;
-        let greeted = if news { sandbox.vm.on_new_connection(context) } else { Ok(FilterStatus::Continue) };
-        // Only now: there is no buffer before there is data.
+        // Until the plugin has answered, it holds what has come.
+        (side.ended, side.stopped) = (side.ended | end, true);
+        let ended = side.ended;
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
         if let Some(lent) = sandbox.vm.stream(context) {
             lent.lend_body(direction, data);
         }
-        let result = match greeted {
-            Ok(_) if flows => sandbox.vm.on_data(context, direction, all),
-            greeted => greeted,
-        };
+        let result = sandbox.vm.on_data(context, direction, ended);
         self.after_call(vm, result.is_err());
         match result {
-            Ok(FilterStatus::StopIteration) => self.side(id, index, direction, |side| side.stopped = true),
-            // Nothing new does not set free what is held.
-            Ok(FilterStatus::Continue) if stopped && !flows => {}
-            Ok(FilterStatus::Continue) => {
-                self.side(id, index, direction, |side| side.stopped = true);
-                self.resume_tcp(id, index, direction);
-            }
-            Err(VmFailed) => {
-                self.side(id, index, direction, |side| side.stopped = true);
-                self.tcp_failed(id, index);
-            }
+            Ok(FilterStatus::StopIteration) => {}
+            Ok(FilterStatus::Continue) => self.resume_tcp(id, index, direction),
+            Err(VmFailed) => self.tcp_failed(id, index),
         }
     }
 
@@ -96,6 +142,9 @@ impl Worker {
         let Some(state) = self.connections.get_mut(id.0) else { return };
         let position = state.position(direction, index);
         let Some(plugin) = state.plugins.get_mut(index) else { return };
+        if direction == Direction::Request && plugin.greeting == Greeting::Paused {
+            return self.let_in(id, index);
+        }
         let (vm, context, side) = (plugin.vm, plugin.context, plugin.side(direction));
         if !std::mem::take(&mut side.stopped) {
             return;
@@ -106,10 +155,12 @@ impl Worker {
         self.pass_tcp(id, direction, position, data, end);
     }
 
-    /// A plugin's VM has failed: what the plugin holds goes on without it, or the stream ends.
+    /// Answers the absence of a plugin (its VM has failed, or its VM, root or context does not exist) by its failure policy:
+    /// what the plugin holds goes on without it, or the stream ends.
     pub(crate) fn tcp_failed(&mut self, id: ConnectionId, index: usize) {
         let Some(plugin) = self.connections.get(id.0).and_then(|state| state.plugins.get(index)) else { return };
         if self.policy_is_open(plugin.plugin) {
+            self.let_in(id, index);
             self.resume_tcp(id, index, Direction::Request);
             self.resume_tcp(id, index, Direction::Response);
             let plugin = self.connections.get_mut(id.0).and_then(|state| state.plugins.get_mut(index));
@@ -138,10 +189,12 @@ impl Worker {
     fn pass_tcp(&mut self, id: ConnectionId, direction: Direction, position: usize, data: Body, end: bool) {
         self.tcp_work.push_front(TcpWork { id, direction, position: position + 1, data, end });
     }
+}
 
-    fn side(&mut self, id: ConnectionId, index: usize, direction: Direction, change: impl FnOnce(&mut Side)) {
-        if let Some(plugin) = self.connections.get_mut(id.0).and_then(|state| state.plugins.get_mut(index)) {
-            change(plugin.side(direction));
-        }
+impl TcpPlugin {
+    fn keep_unseen(&mut self, direction: Direction, data: Body, end: bool) {
+        let side = self.side(direction);
+        side.unseen.append(data);
+        side.unseen_end |= end;
     }
 }

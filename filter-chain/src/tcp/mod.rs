@@ -2,6 +2,12 @@
 //!
 //! Data pass from plugin to plugin as HTTP bodies do: downstream data in the order of the chain, upstream data the
 //! other way round. A plugin that stops holds what has come so far, and sees all of it when more comes.
+//!
+//! A plugin that pauses the new connection holds everything: data of either side wait unseen, the plugins behind it
+//! are not told of the connection, and nothing is dialled, until the plugin continues the downstream side.
+//!
+//! differs: in Envoy the first data of a client reach a plugin that has paused the new connection, and undo that if
+//! its `proxy_on_downstream_data` is missing or answers Continue.
 
 mod flow;
 
@@ -53,8 +59,8 @@ pub(crate) struct TcpStream {
     pub(crate) effects: VecDeque<ConnectionEffect>,
     /// How many bytes of one direction plugins may hold before nothing more is read.
     pub(crate) limit: usize,
-    /// Every plugin has let the connection pass.
-    pub(crate) connected: bool,
+    /// [`ConnectionEffect::Connect`] has been emitted, or must not be any more: a plugin has closed a side.
+    pub(crate) dialled: bool,
     /// Nothing of it matters any more.
     pub(crate) cut: bool,
 }
@@ -65,9 +71,20 @@ pub(crate) struct TcpPlugin {
     pub(crate) plugin: usize,
     pub(crate) vm: usize,
     pub(crate) context: Option<ContextId>,
-    /// It has been told of the connection.
-    pub(crate) told: bool,
+    pub(crate) greeting: Greeting,
     pub(crate) sides: [Side; 2],
+}
+
+/// How far `proxy_on_new_connection` of a plugin has come. Until it has passed, data wait unseen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    /// The plugin has not been told of the connection.
+    #[default]
+    Due,
+    /// The plugin has been told and pauses the connection.
+    Paused,
+    /// The plugin lets the connection pass.
+    Passed,
 }
 
 /// A plugin's place in one direction.
@@ -77,6 +94,10 @@ pub(crate) struct Side {
     pub(crate) stopped: bool,
     /// Nothing follows.
     pub(crate) ended: bool,
+    /// Data that have come before the plugin let the connection pass.
+    pub(crate) unseen: Body,
+    /// Nothing follows the data that are unseen.
+    pub(crate) unseen_end: bool,
 }
 
 /// TCP streams.
@@ -85,13 +106,16 @@ impl Worker {
     /// may hold.
     pub fn connect(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> ConnectionId {
         self.revive(chain);
-        let plugin = |plugin: &usize| {
-            let vm = self.sandboxes.plugins.get(*plugin)?.vm;
-            Some(TcpPlugin { plugin: *plugin, vm, context: None, told: false, sides: Default::default() })
+        let plugin = |plugin: &usize| TcpPlugin {
+            plugin: *plugin,
+            vm: self.sandboxes.vm_of(*plugin),
+            context: None,
+            greeting: Greeting::Due,
+            sides: Default::default(),
         };
-        let plugins: Vec<_> = chain.0.iter().filter_map(plugin).collect();
+        let plugins: Vec<_> = chain.0.iter().map(plugin).collect();
         let count = plugins.len();
-        let stream = TcpStream { info, plugins, effects: VecDeque::new(), limit, connected: false, cut: false };
+        let stream = TcpStream { info, plugins, effects: VecDeque::new(), limit, dialled: false, cut: false };
         let id = ConnectionId(self.connections.insert(stream));
         for index in 0..count {
             self.create_tcp_context(id, index);
@@ -119,7 +143,7 @@ impl Worker {
         let vms = &mut self.sandboxes.vms;
         let held = |plugin: &TcpPlugin| {
             let lent = plugin.context.and_then(|context| vms.get_mut(plugin.vm)?.vm.stream(context));
-            lent.map_or(0, |lent| lent.body_len(direction))
+            plugin.side_ref(direction).unseen.len() + lent.map_or(0, |lent| lent.body_len(direction))
         };
         !state.cut && state.plugins.iter().map(held).sum::<usize>() < state.limit
     }
@@ -188,6 +212,13 @@ impl TcpStream {
 impl TcpPlugin {
     pub(crate) fn side(&mut self, direction: Direction) -> &mut Side {
         let [downstream, upstream] = &mut self.sides;
+        match direction {
+            Direction::Request => downstream,
+            Direction::Response => upstream,
+        }
+    }
+    pub(crate) fn side_ref(&self, direction: Direction) -> &Side {
+        let [downstream, upstream] = &self.sides;
         match direction {
             Direction::Request => downstream,
             Direction::Response => upstream,

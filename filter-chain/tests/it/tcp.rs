@@ -127,16 +127,111 @@ fn what_is_held_is_seen_whole_and_passes_at_once() {
 #[test]
 fn a_connection_waits_for_a_plugin_that_stops_it() {
     let resume = || {
-        ticking(told(&[1]), |caller| {
+        ticking(told(&[1, 0]), |caller| {
             assert_eq!(entry::proxy_continue_stream(caller, 2).unwrap(), 0);
         })
     };
     let mut line = Line::new(&[plugin("a", resume), plugin("b", || told(&[0]))]);
     assert_eq!(line.effects(), [""; 0]);
     assert_eq!(line.data(DOWN, "early", false), [""; 0]);
-    assert_eq!(line.tick(), ["connect", "down early"]);
-    assert_eq!(line.host.messages(), ["connection", "DownstreamData early 0", "connection", "DownstreamData early 0"]);
+    assert_eq!(line.data(DOWN, "!", true), [""; 0]);
+    assert_eq!(line.host.messages(), ["connection"], "data wait unseen, and b is not told");
+    assert_eq!(line.tick(), ["connect", "down early! end"]);
+    let told = ["connection", "connection", "DownstreamData early! 1", "DownstreamData early! 1"];
+    assert_eq!(line.host.messages(), told);
+    assert_eq!(line.tick(), [""; 0], "once");
     assert!(std::iter::from_fn(|| line.worker.effect()).any(|effect| matches!(effect, Effect::WakeConnection { .. })));
+}
+
+/// Pauses the connection; each tick continues a side, the first `others` ones the upstream side.
+fn pausing(exports: fn() -> Script, others: usize) -> impl Fn() -> Script + Clone {
+    move || {
+        let mut sides = std::iter::repeat_n(3, others).chain(std::iter::repeat(2));
+        let script = exports().on(CallbackId::on_new_connection, |_, _| 1);
+        ticking(script, move |caller| {
+            assert_eq!(entry::proxy_continue_stream(caller, sides.next().unwrap()).unwrap(), 0);
+        })
+    }
+}
+
+/// A guest need not have a callback for data to hold them back.
+#[test]
+fn data_do_not_undo_the_pause_of_a_plugin_without_a_callback_for_them() {
+    let mut line = Line::new(&[plugin("a", || told(&[0])), plugin("b", pausing(Script::new, 1))]);
+    assert_eq!(line.data(DOWN, "12345", false), [""; 0]);
+    assert!(line.worker.wants_data(line.id, DOWN));
+    assert_eq!(line.data(DOWN, "67890", false), [""; 0]);
+    assert!(!line.worker.wants_data(line.id, DOWN), "as much is held as may be");
+    assert_eq!(line.data(DOWN, "", true), [""; 0]);
+    assert_eq!(line.tick(), [""; 0], "the upstream side is not paused");
+    assert_eq!(line.tick(), ["connect", "down 1234567890 end"]);
+    assert!(line.worker.wants_data(line.id, DOWN));
+    assert_eq!(line.data(UP, "answer", true), ["up answer end"]);
+}
+
+#[test]
+fn nothing_of_the_upstream_passes_before_a_paused_connection_does() {
+    let mut line = Line::new(&[plugin("a", pausing(|| told(&[0]), 1)), plugin("b", || told(&[0]))]);
+    assert_eq!(line.data(UP, "12345", false), [""; 0]);
+    assert_eq!(line.data(UP, "67890", true), [""; 0]);
+    assert!(!line.worker.wants_data(line.id, UP));
+    assert_eq!(line.host.messages(), [""; 0]);
+    line.tick();
+    assert_eq!(line.tick(), ["connect", "up 1234567890 end"]);
+}
+
+#[test]
+fn a_connection_may_be_continued_by_the_callback_that_pauses_it() {
+    let script = || {
+        told(&[0]).on(CallbackId::on_new_connection, |caller, _| {
+            assert_eq!(entry::proxy_continue_stream(caller, 2).unwrap(), 0);
+            1
+        })
+    };
+    let mut line = Line::new(&[plugin("a", script)]);
+    assert_eq!(line.effects(), ["connect"]);
+    assert_eq!(line.data(DOWN, "x", false), ["down x"]);
+}
+
+#[test]
+fn each_plugin_pauses_the_connection_for_itself() {
+    let specs = [("a", 0), ("b", 1)].map(|(name, others)| plugin(name, pausing(|| told(&[0]), others)));
+    let mut line = Line::new(&specs);
+    line.data(DOWN, "x", false);
+    assert_eq!(line.tick(), [""; 0], "a lets it pass, and b is told");
+    assert_eq!(line.host.messages(), ["DownstreamData x 0"], "a has seen the data, and b holds them unseen");
+    assert_eq!(line.tick(), ["connect", "down x"]);
+}
+
+/// What a plugin has closed is not dialled.
+#[test]
+fn a_connection_that_is_closed_when_it_comes_is_not_dialled() {
+    for (side, effect) in [(2, "close down"), (3, "close up")] {
+        for answer in [0, 1] {
+            let script = move || {
+                let script = Script::new().on(CallbackId::on_new_connection, move |caller, _| {
+                    assert_eq!(entry::proxy_close_stream(caller, side).unwrap(), 0);
+                    answer
+                });
+                ticking(script, |caller| assert_eq!(entry::proxy_continue_stream(caller, 2).unwrap(), 0))
+            };
+            let mut line = Line::new(&[plugin("a", script), plugin("b", || told(&[0]))]);
+            assert_eq!(line.effects(), [effect]);
+            assert_eq!(line.data(UP, "", true), ["up  end"], "the driver tells the end of what it has closed");
+            assert_eq!(line.tick(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_failed_plugin_does_not_pause_a_connection_for_ever() {
+    let failing = || crate::common::try_ticking(told(&[1]), |_| Err(trap()));
+    let reset = &["Reset { reason: \"wasm_fail_stream\" }"][..];
+    for (policy, expected) in [(FailurePolicy::Closed, reset), (FailurePolicy::Open, &["connect", "down early end"])] {
+        let mut line = Line::new(&[with_policy(plugin("a", failing), policy), plugin("b", || told(&[0]))]);
+        assert_eq!(line.data(DOWN, "early", true), [""; 0]);
+        assert_eq!(line.tick(), expected);
+    }
 }
 
 #[test]

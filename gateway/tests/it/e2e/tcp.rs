@@ -217,6 +217,69 @@ fn a_plugin_holds_data_until_its_tick() {
     });
 }
 
+/// A plugin that pauses the connection and has no callback for data.
+const PAUSING: &str = r#"
+  (func (export "proxy_on_new_connection") (param i32) (result i32)
+    (call $say $"paused")
+    (i32.const 1))
+"#;
+
+#[test]
+fn what_a_client_sends_does_not_undo_the_pause_of_its_connection() {
+    run(async {
+        let (listener, address) = listen().await;
+        let text = Setup::to_address(address).plugin("tcp_pause", &plugin_with("", PAUSING), "").text();
+        let proxy = "tcp_proxy: {cluster: backend, idle_timeout: 300ms}";
+        let gate = Gate::start(&text.replace("routes:\n      - {cluster: backend}", proxy));
+        let mut client = connect(&gate).await;
+        logs::wait("tcp_pause", "paused").await;
+        client.write_all(b"hello").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(rest(&mut client).await, Ok(Vec::new()), "until the connection was idle for too long");
+        let metrics = gate.admin("/metrics").await;
+        assert!(metrics.text().contains("portcullis_tcp_connections_total{listener="), "{}", metrics.text());
+        let nobody = std::future::poll_fn(|cx| std::task::Poll::Ready(listener.poll_accept(cx).is_pending())).await;
+        assert!(nobody, "the upstream has been dialled");
+    });
+}
+
+#[test]
+fn a_paused_connection_is_dialled_when_its_plugin_continues() {
+    run(async {
+        let (listener, address) = listen().await;
+        // The first byte of another client continues the connection before.
+        let continuing = r#"
+          (global $first (mut i32) (i32.const 0))
+          (func (export "proxy_on_new_connection") (param $id i32) (result i32)
+            (call $say $"paused")
+            (if (i32.eqz (global.get $first))
+              (then (global.set $first (local.get $id)))
+              (else (drop (call $tick (i32.const 1)))))
+            (i32.const 1))
+          (func (export "proxy_on_tick") (param i32)
+            (drop (call $effective (global.get $first)))
+            (drop (call $resume (i32.const 2))))
+          (func (export "proxy_on_downstream_data") (param i32 i32 i32) (result i32)
+            (if (local.get 1) (then (drop (call $buffer (i32.const 2) (i32.const 0) (i32.const 0) $"<"))))
+            (i32.const 0))
+        "#;
+        let gate = with(Setup::to_address(address), "tcp_continue", continuing);
+        let mut client = connect(&gate).await;
+        client.write_all(b"early").await.unwrap();
+        client.shutdown().await.unwrap();
+        logs::wait("tcp_continue", "paused").await;
+        let other = connect(&gate).await;
+        let (mut upstream, _) = within(listener.accept()).await.unwrap();
+        assert_eq!(rest(&mut upstream).await, Ok(b"<early".to_vec()), "data and end have been held, and are seen");
+        upstream.write_all(b"answer").await.unwrap();
+        drop(upstream);
+        assert_eq!(rest(&mut client).await, Ok(b"answer".to_vec()));
+        let nobody = std::future::poll_fn(|cx| std::task::Poll::Ready(listener.poll_accept(cx).is_pending())).await;
+        assert!(nobody, "the other connection is still paused");
+        drop(other);
+    });
+}
+
 #[test]
 fn a_plugin_that_traps_ends_its_connection_or_is_passed_by() {
     run(async {

@@ -30,9 +30,12 @@ impl Worker {
         vms.into_iter().for_each(|(vm, failed)| self.after_call(vm, failed));
     }
 
-    /// Deletes a root.
+    /// Deletes a root that has ended, once no stream of its VM is left: a stream keeps its plugin to its end.
     pub(crate) fn delete_root(&mut self, vm: usize, root: ContextId) {
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        if sandbox.has_streams() {
+            return sandbox.ended_roots.push(root);
+        }
         let result = sandbox.vm.delete(root);
         self.after_call(vm, result.is_err());
         if let Some(plugin) = self.sandboxes.by_root(vm, root) {
@@ -119,6 +122,10 @@ impl Worker {
     /// A VM has failed: what it asked for in its last call is void, nobody in it waits for anything
     /// any more, and streams that wait for it must not wait for ever.
     fn vm_failed(&mut self, vm: usize) {
+        // Where a context does not exist, the VM itself may be well.
+        if self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.vm.failure().is_none()) {
+            return;
+        }
         if !self.sandboxes.failed(vm) {
             return;
         }
@@ -137,6 +144,7 @@ impl Worker {
     /// Frees a VM that nothing new comes to, if its streams are over, it waits for no answer, and its roots have ended,
     /// which are asked to now. A gRPC stream may last for ever, so it ends with the streams.
     pub(crate) fn let_go(&mut self, vm: usize) {
+        self.delete_ended_roots(vm);
         while self.sandboxes.is_over(vm) && !self.sandboxes.may_wait(vm) {
             let failed = self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.vm.failure().is_some());
             match self.sandboxes.root_left(vm).filter(|_| !failed) {
@@ -153,6 +161,18 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Deletes the roots that have waited for the streams of their VM.
+    fn delete_ended_roots(&mut self, vm: usize) {
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
+        if sandbox.ended_roots.is_empty() || sandbox.has_streams() {
+            return;
+        }
+        for root in std::mem::take(&mut sandbox.ended_roots) {
+            self.delete_root(vm, root);
+        }
+        self.run(None);
     }
 
     /// Asks the root of a plugin to end, and deletes it if it has.

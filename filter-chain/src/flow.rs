@@ -187,10 +187,19 @@ impl Worker {
         {
             return self.without_plugin(stream, direction, index, [item]);
         }
-        let place = self.place(stream, direction, index).filter(|place| !self.passes_by(*place, &item));
-        let Some(place) = place else {
-            return self.work.push_front(Work { stream, direction, position: position + 1, item });
+        let pass = |item| Work { stream, direction, position: position + 1, item };
+        let Some(place) = self.place(stream, direction, index) else {
+            // A response passes plugins that its request never reached; a request reaches every plugin.
+            if direction == Direction::Request && !self.fails_open(stream, index) {
+                return self.without_plugin(stream, direction, index, [item]);
+            }
+            return self.work.push_front(pass(item));
         };
+        match self.without_callback(place, &item) {
+            Some(Mode::Open) => return self.work.push_front(pass(item)),
+            Some(_) => return self.hold(place, item),
+            None => {}
+        }
         match item {
             Item::Headers { headers, end } => self.headers_at(place, headers, end),
             Item::Data { body, end } => self.data_at(place, body, end),
@@ -198,20 +207,46 @@ impl Worker {
         }
     }
 
-    /// Whether an item is nothing to a plugin that holds nothing back: it has no callback for it. (A response passes by
-    /// plugins that its request never reached, too.)
-    fn passes_by(&mut self, place: Place, item: &Item) -> bool {
-        let stage = self.streams.get(place.stream.0).and_then(|state| state.plugins.get(place.index));
-        stage.is_some_and(|plugin| plugin.stage_ref(place.direction).mode == Mode::Open)
-            && self.sandboxes.vms.get_mut(place.vm).is_some_and(|s| s.vm.is_deaf_to(place.direction, item.part()))
+    /// The mode of a plugin that has no callback for an item: what is open lets it pass, what is held goes on holding.
+    /// An absent callback decides nothing, least of all that a pause ends.
+    ///
+    /// differs: in Envoy an item without a callback ends the pause of the plugin.
+    fn without_callback(&mut self, place: Place, item: &Item) -> Option<Mode> {
+        let Place { stream, direction, index, vm, context } = place;
+        let mode = self.streams.get(stream.0)?.plugins.get(index)?.stage_ref(direction).mode;
+        let vm = &mut self.sandboxes.vms.get_mut(vm)?.vm;
+        let absent = match mode {
+            Mode::Open => vm.is_deaf_to(direction, item.part()),
+            Mode::Held | Mode::Stopped => vm.failure().is_none() && !vm.may_hear(context, direction, item.part()),
+        };
+        absent.then_some(mode)
+    }
+
+    /// Adds an item to what a plugin holds.
+    fn hold(&mut self, place: Place, item: Item) {
+        let Place { stream, direction, index, .. } = place;
+        let lent = self.sandboxes.vms.get_mut(place.vm).and_then(|sandbox| sandbox.vm.stream(place.context));
+        let Some(lent) = lent else { return self.without_plugin(stream, direction, index, [item]) };
+        match item {
+            Item::Headers { headers, .. } => lent.lend_headers(direction, headers, Access::Write),
+            Item::Data { body, end } => {
+                lent.lend_body(direction, body);
+                self.with_stage(place, |stage| stage.ended |= end);
+            }
+            Item::Trailers(trailers) => lent.lend_trailers(direction, Some(trailers), Access::Write),
+        }
+        self.check_limit(stream, direction, index);
     }
 
     fn headers_at(&mut self, place: Place, headers: Headers, end: bool) {
-        let Place { direction, context, .. } = place;
-        let Some(sandbox) = self.sandboxes.vms.get_mut(place.vm) else { return };
-        if let Some(lent) = sandbox.vm.stream(context) {
-            lent.lend_headers(direction, headers, Access::Write);
-        }
+        let Place { stream, direction, index, context, .. } = place;
+        let Some(sandbox) = self.sandboxes.vms.get_mut(place.vm) else {
+            return self.without_plugin(stream, direction, index, [Item::Headers { headers, end }]);
+        };
+        let Some(lent) = sandbox.vm.stream(context) else {
+            return self.without_plugin(stream, direction, index, [Item::Headers { headers, end }]);
+        };
+        lent.lend_headers(direction, headers, Access::Write);
         let status = sandbox.vm.on_headers(context, direction, end);
         self.after_call(place.vm, status.is_err());
         let (mode, overflow) = match status {
@@ -228,14 +263,17 @@ impl Worker {
     }
 
     fn data_at(&mut self, place: Place, body: Body, end: bool) {
-        let Place { direction, context, .. } = place;
-        let Some(sandbox) = self.sandboxes.vms.get_mut(place.vm) else { return };
-        if let Some(lent) = sandbox.vm.stream(context) {
-            lent.lend_body(direction, body);
-            if end {
-                // Trailers that do not exist can be created with the last data.
-                lent.lend_trailers(direction, None, Access::Write);
-            }
+        let Place { stream, direction, index, context, .. } = place;
+        let Some(sandbox) = self.sandboxes.vms.get_mut(place.vm) else {
+            return self.without_plugin(stream, direction, index, [Item::Data { body, end }]);
+        };
+        let Some(lent) = sandbox.vm.stream(context) else {
+            return self.without_plugin(stream, direction, index, [Item::Data { body, end }]);
+        };
+        lent.lend_body(direction, body);
+        if end {
+            // Trailers that do not exist can be created with the last data.
+            lent.lend_trailers(direction, None, Access::Write);
         }
         let status = sandbox.vm.on_body(context, direction, end);
         if status == Ok(DataStatus::StopNoBuffer)
@@ -257,11 +295,14 @@ impl Worker {
     }
 
     fn trailers_at(&mut self, place: Place, trailers: Headers) {
-        let Place { direction, context, .. } = place;
-        let Some(sandbox) = self.sandboxes.vms.get_mut(place.vm) else { return };
-        if let Some(lent) = sandbox.vm.stream(context) {
-            lent.lend_trailers(direction, Some(trailers), Access::Write);
-        }
+        let Place { stream, direction, index, context, .. } = place;
+        let Some(sandbox) = self.sandboxes.vms.get_mut(place.vm) else {
+            return self.without_plugin(stream, direction, index, [Item::Trailers(trailers)]);
+        };
+        let Some(lent) = sandbox.vm.stream(context) else {
+            return self.without_plugin(stream, direction, index, [Item::Trailers(trailers)]);
+        };
+        lent.lend_trailers(direction, Some(trailers), Access::Write);
         let status = sandbox.vm.on_trailers(context, direction);
         self.after_call(place.vm, status.is_err());
         let mode = match status {
@@ -298,7 +339,8 @@ impl Worker {
         self.pass(stream, direction, index, items);
     }
 
-    /// A plugin's VM has failed: the stream goes on without it, or fails.
+    /// Answers the absence of a plugin (its VM has failed, or its VM, root or context does not exist) by its failure policy:
+    /// the stream goes on without it, or fails.
     fn without_plugin(
         &mut self,
         stream: StreamId,

@@ -21,6 +21,7 @@ pub(crate) struct Sandboxes {
     pub(crate) foreign: ForeignFunctions,
     pub(crate) vms: Vms,
     pub(crate) plugins: Vec<Loaded>,
+    told_of_stray: bool,
 }
 
 /// One VM.
@@ -36,6 +37,8 @@ pub(crate) struct Sandbox {
     pub(crate) grpc: HashMap<GrpcId, CalloutId>,
     /// Callouts that end and have not: HTTP and gRPC calls, and lookups.
     pub(crate) waits: usize,
+    /// Roots that may be deleted when no stream is left.
+    pub(crate) ended_roots: Vec<ContextId>,
     /// The plugin whose VM it is for one stream.
     of: Option<usize>,
     /// Its streams are over, and it waits for these.
@@ -68,6 +71,8 @@ pub(crate) struct Loaded {
     pub(crate) asked: bool,
     /// What it was loaded from, if each stream has a VM of its own; it has none itself then.
     by_stream: Option<ByStream>,
+    /// When the host last logged something of it in its own name, at most once a second, and how often it did not since.
+    told: Option<(Duration, u64)>,
 }
 
 /// A VM that has taken the place of another, and what the plugins have left there.
@@ -82,8 +87,6 @@ struct ByStream {
     live: usize,
     /// How many of them wait for callouts and have no stream any more.
     lingering: usize,
-    /// What is told of it in the host's own name, at most once a second, and how often it was not.
-    told: Option<(Duration, u64)>,
 }
 
 /// The VM of a plugin that has one for each stream, before there is a stream; and of what has gone with its VM.
@@ -105,6 +108,7 @@ impl Sandboxes {
             foreign: ForeignFunctions::default(),
             vms: Vms::default(),
             plugins: Vec::new(),
+            told_of_stray: false,
         }
     }
 
@@ -152,6 +156,7 @@ impl Sandboxes {
             retired: false,
             asked: false,
             by_stream: None,
+            told: None,
         });
         Ok(self.plugins.len() - 1)
     }
@@ -175,8 +180,8 @@ impl Sandboxes {
                 snapshot: Arc::clone(snapshot),
                 live: 0,
                 lingering: 0,
-                told: None,
             }),
+            told: None,
         });
         self.plugins.len() - 1
     }
@@ -184,8 +189,15 @@ impl Sandboxes {
     /// Where the root of a plugin is for a stream whose VM is `vm`: made now, if each stream has one and this one has
     /// none yet.
     pub(crate) fn root_for(&mut self, plugin: usize, vm: usize) -> Option<(usize, ContextId)> {
-        let loaded = self.plugins.get_mut(plugin)?;
+        let Some(loaded) = self.plugins.get_mut(plugin) else {
+            self.tell_of_stray();
+            return None;
+        };
         let Some(by) = &mut loaded.by_stream else {
+            if loaded.ended {
+                self.tell(plugin, "it has ended: streams that still come to it are answered by its failure policy");
+                return None;
+            }
             // A newer VM may have taken the place of the one that was there when the stream began.
             return Some((loaded.vm, loaded.root));
         };
@@ -215,13 +227,22 @@ impl Sandboxes {
         self.plugins.get(plugin).map_or(NOWHERE, |loaded| loaded.vm)
     }
 
+    /// Tells the operator, once, that a chain was not loaded in this worker.
+    fn tell_of_stray(&mut self) {
+        if std::mem::replace(&mut self.told_of_stray, true) {
+            return;
+        }
+        let message = b"a stream came over a chain that its worker has not loaded, and is answered 503";
+        let level = LogLevel::Error;
+        (self.host)().log(&LogRecord { level, message, plugin: None, context: ContextId::VM, from_host: true });
+    }
+
     /// Tells the operator something about a plugin that may happen in every stream; at most once a second.
     fn tell(&mut self, plugin: usize, message: &str) {
         let mut host = (self.host)();
         let now = Duration::from_nanos(host.monotonic_clock());
         let Some(loaded) = self.plugins.get_mut(plugin) else { return };
-        let Some(by) = &mut loaded.by_stream else { return };
-        let more = match &mut by.told {
+        let more = match &mut loaded.told {
             Some((at, more)) if now.saturating_sub(*at) < Duration::from_secs(1) => {
                 *more += 1;
                 return;
@@ -240,16 +261,31 @@ impl Sandboxes {
         let reloads = |loaded: &&Loaded| loaded.plugin.failure_policy == FailurePolicy::Reload;
         let old = self.plugins.get(plugin).filter(reloads)?.vm;
         self.vms.get(old)?.vm.failure()?;
-        let now = self.now(old);
-        let sandbox = self.vms.get_mut(old)?;
-        if sandbox.failed_at.is_some_and(|at| now.saturating_sub(at) < sandbox.rest) {
+        if self.is_shut_down(old) || self.rests(old).is_some() {
             return None;
         }
-        sandbox.failed_at = Some(now);
-        sandbox.rest = sandbox.rest.saturating_mul(2).min(sandbox.spec.reload.max);
         // Why it does not start again is in the log; streams go on meeting the failed one.
         let (new, _) = self.succeed(old).ok()??;
         Some((old, new))
+    }
+
+    /// Whether a plugin of a VM has been asked to end. Nothing begins there that would not be asked to.
+    fn is_shut_down(&self, vm: usize) -> bool {
+        self.plugins.iter().any(|loaded| loaded.vm == vm && loaded.asked)
+    }
+
+    /// For how long a VM that has failed still rests before another one may be started in its place. If it does not, the
+    /// next rest begins.
+    fn rests(&mut self, vm: usize) -> Option<Duration> {
+        let now = self.now(vm);
+        let sandbox = self.vms.get_mut(vm)?;
+        let rested = sandbox.failed_at.map_or(Duration::ZERO, |at| now.saturating_sub(at));
+        if rested < sandbox.rest {
+            return Some(sandbox.rest.saturating_sub(rested));
+        }
+        sandbox.failed_at = Some(now);
+        sandbox.rest = sandbox.rest.saturating_mul(2).min(sandbox.spec.reload.max);
+        None
     }
 
     /// The VMs whose plugins have been compiled since they were started.
@@ -258,9 +294,7 @@ impl Sandboxes {
             let waits = !sandbox.settled && !sandbox.replaced && sandbox.vm.failure().is_none();
             waits && sandbox.spec.tier.as_ref().is_some_and(|tier| tier.compiled().is_some())
         };
-        // While the worker is shut down nothing begins that it would not ask to end.
-        let ends = |vm: usize| self.plugins.iter().any(|loaded| loaded.vm == vm && loaded.asked);
-        let vms = self.vms.iter().filter(|(vm, sandbox)| reached(sandbox) && !ends(*vm));
+        let vms = self.vms.iter().filter(|(vm, sandbox)| reached(sandbox) && !self.is_shut_down(*vm));
         vms.map(|(vm, _)| vm).collect()
     }
 
@@ -314,6 +348,7 @@ impl Sandboxes {
                 retired: true,
                 asked: member.asked,
                 by_stream: None,
+                told: member.told,
             });
             (member.vm, member.root) = (new, root);
         }
@@ -339,8 +374,7 @@ impl Sandboxes {
 
     /// Whether nothing new comes to a VM, and its streams are over.
     pub(crate) fn is_over(&self, vm: usize) -> bool {
-        let over = |sandbox: &Sandbox| sandbox.contexts.is_empty() && sandbox.connections.is_empty();
-        self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && over(sandbox))
+        self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && !sandbox.has_streams())
     }
 
     /// Whether a VM whose streams are over may wait for its callouts. Of those that are of one stream not all can.
@@ -400,6 +434,11 @@ impl Sandboxes {
 }
 
 impl Sandbox {
+    /// Whether a stream has a context here.
+    pub(crate) fn has_streams(&self) -> bool {
+        !self.contexts.is_empty() || !self.connections.is_empty()
+    }
+
     fn new(key: SandboxKey, spec: Arc<PluginSpec>, mut vm: Vm) -> Self {
         Self {
             key,
@@ -409,6 +448,7 @@ impl Sandbox {
             connections: ContextMap::default(),
             grpc: HashMap::new(),
             waits: 0,
+            ended_roots: Vec::new(),
             of: None,
             lingers: false,
             replaced: false,

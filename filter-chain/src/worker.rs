@@ -98,7 +98,8 @@ impl Worker {
         Ok(Chain(plugins?))
     }
 
-    /// Asks all plugins to end. Those that need time go on; see [`Worker::pending_roots`].
+    /// Asks all plugins to end. Those that need time go on, and so do those of VMs with streams, until these are over; see
+    /// [`Worker::pending_roots`]. A stream that comes to a plugin that has ended is answered by the plugin's failure policy.
     pub fn shut_down(&mut self) {
         for index in 0..self.sandboxes.plugins.len() {
             self.end_root(index);
@@ -127,16 +128,19 @@ impl Worker {
 
 /// Streams.
 impl Worker {
-    /// Begins a stream over a chain. `limit` is how many bytes each direction may hold.
+    /// Begins a stream over a chain that this worker has loaded; one of another worker is answered as if its plugins had
+    /// failed, 503. `limit` is how many bytes each direction may hold.
     pub fn open(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> StreamId {
         self.revive(chain);
-        let plugin = |plugin: &usize| {
-            let vm = self.sandboxes.plugins.get(*plugin)?.vm;
-            Some(StreamPlugin { plugin: *plugin, vm, context: None, stages: Default::default() })
+        let plugin = |plugin: &usize| StreamPlugin {
+            plugin: *plugin,
+            vm: self.sandboxes.vm_of(*plugin),
+            context: None,
+            stages: Default::default(),
         };
         StreamId(self.streams.insert(HttpStream {
             info,
-            plugins: chain.0.iter().filter_map(plugin).collect(),
+            plugins: chain.0.iter().map(plugin).collect(),
             effects: VecDeque::new(),
             limit,
             request: Progress::default(),

@@ -2,7 +2,7 @@
 
 use crate::common::{Bench, log_filter, plugin, recorder, ticking, with_headers_stop};
 use portcullis_core::testing::Script;
-use portcullis_core::{BufferType, CallbackId, Direction, StreamType, entry};
+use portcullis_core::{BufferType, CallbackId, Capabilities, Direction, StreamType, entry};
 
 const BODY: CallbackId = CallbackId::on_request_body;
 const HEADERS: CallbackId = CallbackId::on_request_headers;
@@ -264,10 +264,28 @@ fn what_a_plugin_has_no_callback_for_passes_by_it() {
 }
 
 #[test]
-fn a_plugin_that_holds_headers_lets_them_go_with_the_body_that_it_has_no_callback_for() {
-    let mut bench = Bench::new(&[with_headers_stop(plugin("a", || headers_alone(1))), plugin("b", || recorder(&[]))]);
+fn a_plugin_that_holds_headers_holds_the_body_that_it_has_no_callback_for() {
+    let specs = [with_headers_stop(plugin("a", || headers_alone(1))), plugin("b", || recorder(&[]))];
+    let mut bench = Bench::limited(&specs, 5);
     assert_eq!(bench.request(false), [""; 0]);
-    assert_eq!(bench.request_body("abc", true), ["request :method=POST", "request body abc end"]);
+    assert_eq!(bench.request_body("abc", false), [""; 0]);
+    assert!(bench.wants(Direction::Request));
+    assert_eq!(bench.request_body("de", false), [""; 0]);
+    assert!(!bench.wants(Direction::Request), "as much is held as may be");
+    assert_eq!(bench.request_body("", true), [""; 0]);
+    assert_eq!(bench.journal(), ["a:  1"], "its headers");
+}
+
+/// A callback that the plugin may not receive is as absent as one that its module lacks.
+#[test]
+fn a_plugin_that_holds_headers_holds_the_body_whose_callback_it_is_denied() {
+    let mut spec = with_headers_stop(plugin("a", || recorder(&[(HEADERS, &[1])])));
+    let others = Capabilities::names().filter(|name| *name != "proxy_on_request_body");
+    spec.plugin.capabilities = Capabilities::from_names(others).unwrap();
+    let mut bench = Bench::new(&[spec]);
+    assert_eq!(bench.request(false), [""; 0]);
+    assert_eq!(bench.request_body("abc", true), [""; 0]);
+    assert_eq!(bench.journal(), ["a: request headers 1"]);
 }
 
 #[test]

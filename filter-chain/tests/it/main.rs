@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod absence;
 mod any_chain;
 mod body;
 mod by_stream;
 mod callouts;
 mod common;
+mod decisions;
 mod failure;
 mod headers;
 mod lifecycle;

@@ -30,7 +30,7 @@ mod tier;
 mod vms;
 mod worker;
 
-pub use chain::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Snapshot};
+pub use chain::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Resting, Snapshot};
 pub use effect::{CalloutId, Effect, StreamEffect, StreamId};
 pub use portcullis_core as core;
 pub use reply::local_response;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chain::{PluginSpec, Snapshot};
+use crate::chain::{LoadError, PluginSpec, Resting, Snapshot};
 use crate::effect::{CalloutId, StreamId};
 use crate::tcp::ConnectionId;
 use crate::vms::Vms;
@@ -113,18 +113,14 @@ impl Sandboxes {
     }
 
     /// The index of a plugin: started, or the same one that runs already.
-    pub(crate) fn load(&mut self, spec: &PluginSpec) -> Result<usize, StartError> {
+    pub(crate) fn load(&mut self, spec: &PluginSpec) -> Result<usize, LoadError> {
         if let Some(snapshot) = &spec.snapshot {
             return Ok(self.load_by_stream(spec, snapshot));
         }
         let key = spec.sandbox();
-        let existing = self
-            .vms
-            .iter()
-            .find(|(_, vm)| vm.key == key && vm.spec.partition == spec.partition && !vm.replaced)
-            .map(|(index, _)| index);
+        let existing = self.working(key, spec)?;
         if let Some(vm) = existing {
-            let same = |loaded: &Loaded| loaded.vm == vm && *loaded.plugin == spec.plugin;
+            let same = |loaded: &Loaded| loaded.vm == vm && !loaded.asked && *loaded.plugin == spec.plugin;
             if let Some(index) = self.plugins.iter().position(same) {
                 return Ok(index);
             }
@@ -144,7 +140,7 @@ impl Sandboxes {
                 if existing.is_none() {
                     self.vms.remove(vm);
                 }
-                return Err(error);
+                return Err(error.into());
             }
         };
         self.plugins.push(Loaded {
@@ -159,6 +155,32 @@ impl Sandboxes {
             told: None,
         });
         Ok(self.plugins.len() - 1)
+    }
+
+    /// The VM of a sandbox, if there is one. One that has failed is replaced when it has rested, with all its plugins.
+    fn working(&mut self, key: SandboxKey, spec: &PluginSpec) -> Result<Option<usize>, LoadError> {
+        let same = |vm: &Sandbox| vm.key == key && vm.spec.partition == spec.partition && !vm.replaced;
+        // At most one of them works: another one is started only where none does.
+        let works = |(_, vm): &(usize, &Sandbox)| vm.vm.failure().is_none();
+        let of_sandbox = || self.vms.iter().filter(|(_, vm)| same(vm));
+        let Some((vm, sandbox)) = of_sandbox().find(works).or_else(|| of_sandbox().next()) else { return Ok(None) };
+        let Some(reason) = sandbox.vm.failure().map(str::to_owned) else { return Ok(Some(vm)) };
+        if self.is_shut_down(vm) {
+            return Ok(None);
+        }
+        let (during, plugin) = sandbox.vm.failed_in().unwrap_or_default();
+        let (plugin, failed_at) = (plugin.unwrap_or_default().to_owned(), sandbox.failed_at);
+        if let Some(rest) = self.rests(vm) {
+            let now = self.now(vm);
+            let ago = failed_at.map_or(Duration::ZERO, |at| now.saturating_sub(at));
+            return Err(LoadError::Resting(Box::new(Resting { plugin, during, reason, ago, rest })));
+        }
+        Ok(self.succeed(vm)?.map(|(new, _)| new))
+    }
+
+    /// The VMs that others have taken the place of.
+    pub(crate) fn replaced(&self) -> Vec<usize> {
+        self.vms.iter().filter(|(_, sandbox)| sandbox.replaced).map(|(vm, _)| vm).collect()
     }
 
     fn load_by_stream(&mut self, spec: &PluginSpec, snapshot: &Arc<Snapshot>) -> usize {

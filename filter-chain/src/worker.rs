@@ -88,13 +88,17 @@ impl Worker {
     /// Starts a chain: each plugin in the VM of its sandbox. A plugin that runs already, in another
     /// chain, is used again.
     ///
+    /// A VM that has failed is not used again: when it has rested (see [`PluginSpec::reload`]) another one is started in
+    /// its place, with all plugins that it had.
+    ///
     /// # Errors
-    /// A plugin did not start, with its index in `specs`; those before it run.
+    /// A plugin did not start, or its VM has failed and still rests, with its index in `specs`; those before it run.
     pub fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
-        let load = |(index, spec)| self.sandboxes.load(spec).map_err(|error| (index, error.into()));
+        let load = |(index, spec)| self.sandboxes.load(spec).map_err(|error| (index, error));
         let plugins: Result<_, _> = specs.iter().enumerate().map(load).collect();
         self.after_calls();
         self.run(None);
+        self.sandboxes.replaced().into_iter().for_each(|vm| self.let_go(vm));
         Ok(Chain(plugins?))
     }
 

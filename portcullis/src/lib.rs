@@ -23,7 +23,7 @@ pub use files::open_directory;
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
     Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, Isolation, LoadError, Module, PluginSpec,
-    Snapshot, StreamEffect, StreamId, Tier, Worker, local_response,
+    Resting, Snapshot, StreamEffect, StreamId, Tier, Worker, local_response,
 };
 pub use portcullis_core as core;
 pub use system_host::{Log, SystemClock, SystemHost};

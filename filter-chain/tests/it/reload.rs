@@ -131,6 +131,44 @@ fn what_a_new_vm_asks_for_when_it_starts_is_done() {
     assert!(bench.worker.next_tick().is_some());
 }
 
+/// What has failed is not found again: neither for another plugin of its sandbox nor for the same one.
+#[test]
+fn loading_makes_a_fresh_vm_in_the_place_of_one_that_has_failed() {
+    for policy in [FailurePolicy::Reload, FailurePolicy::Closed, FailurePolicy::Open] {
+        let first = with_policy(improving(HEADERS, 1), policy);
+        let mut second = first.clone();
+        second.plugin.name = "b".to_owned();
+        let mut bench = Bench::new(std::slice::from_ref(&first));
+        bench.request(true);
+        for spec in [&first, &second] {
+            let Err((0, error)) = bench.worker.load(std::slice::from_ref(spec)) else { panic!("the VM rests") };
+            let error = error.to_string();
+            assert!(error.contains("0.0ns ago, in proxy_on_request_headers of plugin \"a\": trap: "), "{error}");
+            assert!(error.contains("may be started in 1.0s"), "{error}");
+        }
+        bench.finish();
+        bench.pass_second();
+        bench.chain = bench.worker.load(&[first, second]).unwrap();
+        assert_eq!(bench.worker.vm_counts(), (1, 0), "the VM that has failed is gone");
+        bench.open();
+        bench.journal();
+        assert_eq!(bench.request(true), [""; 0], "each plugin pauses it");
+        assert_eq!(bench.tick(), ["request :method=POST end"], "{policy:?}");
+        assert_eq!(bench.journal(), ["a: request headers 1 end", "b: request headers 1 end"], "{policy:?}");
+    }
+}
+
+#[test]
+fn a_plugin_that_has_ended_is_started_again_when_it_is_loaded_again() {
+    let spec = changing("a", || recorder(&[]));
+    let mut bench = Bench::new(std::slice::from_ref(&spec));
+    bench.worker.shut_down();
+    bench.chain = bench.worker.load(&[spec]).unwrap();
+    bench.open();
+    assert_eq!(bench.request(true), ["request :method=POST end"]);
+    assert_eq!(bench.journal().last().map(String::as_str), Some("a: request headers 1 end"));
+}
+
 /// Loading a plugin into a VM that serves streams may fail that VM.
 #[test]
 fn streams_do_not_wait_for_a_vm_that_another_plugin_broke_when_it_started() {

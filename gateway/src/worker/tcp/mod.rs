@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 pub(super) use self::pipe::Io;
 use self::pipe::Pipe;
 use crate::net::io::{Facts, Stream};
-use crate::worker::Context;
 use crate::worker::upstream::Dialed;
+use crate::worker::{Context, ListenerState};
 
 /// The most bytes that are read at once.
 const CHUNK: usize = 16 << 10;
@@ -48,24 +48,15 @@ pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64
     context.connections_woken.borrow_mut().insert(id, Rc::clone(&woken));
     context.pump();
     let client = Pipe::new(Box::new(client));
-    let mut line = Line { context: &context, id, info, client, upstream: Pipe::default(), connecting: None, by: None };
+    let (context, upstream) = (&context, Pipe::default());
+    let mut line = Line { context, state, id, info, client, upstream, connecting: None, by: None };
     line.run(&proxy.cluster, proxy.idle_timeout, &woken).await;
-    let by = line.by.unwrap_or(PeerType::Local);
-    let info = line.info;
-    context.connections_woken.borrow_mut().remove(&id);
-    context.worker.borrow_mut().connection_closed(id, CLIENT, by);
-    {
-        let mut info = lock(&info);
-        info.duration = Some(context.host.clock.wall().saturating_sub(info.start_time));
-    }
-    context.worker.borrow_mut().finish_connection(id);
-    context.pump();
-    state.tcp.active.decrement(1.0);
 }
 
 /// A stream while it lasts.
 struct Line<'a> {
     context: &'a Rc<Context>,
+    state: &'a ListenerState,
     id: ConnectionId,
     info: SharedStreamInfo,
     client: Pipe,
@@ -84,6 +75,22 @@ enum Event {
     Ended,
     Connected(io::Result<Dialed>),
     Woken,
+}
+
+impl Drop for Line<'_> {
+    /// The stream is over, in whatever way, cut short by a shutdown too: plugins are told and log it.
+    fn drop(&mut self) {
+        self.context.connections_woken.borrow_mut().remove(&self.id);
+        let by = self.by.unwrap_or(PeerType::Local);
+        self.context.worker.borrow_mut().connection_closed(self.id, CLIENT, by);
+        {
+            let mut info = lock(&self.info);
+            info.duration = Some(self.context.host.clock.wall().saturating_sub(info.start_time));
+        }
+        self.context.worker.borrow_mut().finish_connection(self.id);
+        self.context.pump();
+        self.state.tcp.active.decrement(1.0);
+    }
 }
 
 impl Line<'_> {

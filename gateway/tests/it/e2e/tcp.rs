@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::e2e::harness::wat::plugin_with;
-use crate::e2e::harness::{Gate, Setup, logs, run, within};
+use crate::e2e::harness::{Gate, Setup, logs, run, until, within};
 use crate::e2e::timeouts::closed_port;
 
 /// A gateway for TCP in front of something.
@@ -294,6 +294,28 @@ fn a_plugin_that_traps_ends_its_connection_or_is_passed_by() {
         let open = gate(Setup::echo().plugin("tcp_open", Path::new(&trapping), "failure_policy: FAIL_OPEN"));
         assert_eq!(exchange(&open, b"hello").await, b"hello");
         assert_eq!(exchange(&open, b"again").await, b"again");
+    });
+}
+
+/// A root waits for its streams, so a stream that is cut short has to end for its plugins, too.
+#[test]
+fn a_connection_that_a_shutdown_cuts_ends_for_its_plugins() {
+    run(async {
+        let ends = r#"
+          (func (export "proxy_on_new_connection") (param i32) (result i32) (call $say $"come") (i32.const 0))
+          (func (export "proxy_on_downstream_connection_close") (param i32 i32) (call $say $"closed"))
+          (func (export "proxy_on_log") (param i32) (call $say $"logged"))
+          (func (export "proxy_on_delete") (param i32) (call $say $"deleted"))
+        "#;
+        let setup = Setup::echo().plugin("tcp_shutdown", &plugin_with("", ends), "").text();
+        let setup = setup.replace("shutdown_timeout: 5s", "shutdown_timeout: 300ms");
+        let gate = Gate::start(&setup.replace("routes:\n      - {cluster: backend}", "tcp_proxy: {cluster: backend}"));
+        let mut client = connect(&gate).await;
+        logs::wait("tcp_shutdown", "come").await;
+        let stopping = gate.stop();
+        until(|| stopping.is_finished()).await;
+        assert_eq!(logs::of("tcp_shutdown"), ["come", "closed", "logged", "deleted", "deleted"]);
+        let _ = rest(&mut client).await;
     });
 }
 

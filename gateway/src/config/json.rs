@@ -44,6 +44,7 @@ fn listener(listener: &Listener) -> Value {
             "private_key": tls.private_key.to_string_lossy(),
         })),
         "buffer_limit": listener.buffer_limit,
+        "use_remote_address": listener.use_remote_address,
         "plugins": listener.plugins.iter().map(plugin).collect::<Vec<_>>(),
         "routes": listener.routes.iter().map(route).collect::<Vec<_>>(),
         "tcp_proxy": listener.tcp_proxy.as_ref().map(|proxy| json!({

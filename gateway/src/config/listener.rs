@@ -28,6 +28,11 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// How many bytes of one direction of a stream the plugins may make the host hold.
     pub buffer_limit: usize,
+    /// Whether clients connect to it directly: the peer is appended to `x-forwarded-for`, and what a client says of
+    /// `x-request-id` and `x-forwarded-proto` is replaced. True by default.
+    ///
+    /// differs: false is Envoy's default.
+    pub use_remote_address: bool,
     /// The chain of plugins.
     pub plugins: Vec<Plugin>,
     /// The routes; the first that matches takes the request.
@@ -81,7 +86,8 @@ pub(super) fn unique_address(value: &Value<'_>, addresses: &mut Unique) -> Read<
 
 const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 
-const KEYS: &[&str] = &["name", "address", "tls", "buffer_limit", "plugins", "routes", "tcp_proxy"];
+const KEYS: &[&str] =
+    &["name", "address", "tls", "buffer_limit", "use_remote_address", "plugins", "routes", "tcp_proxy"];
 
 const REFUSED: &[Refused] = &[
     (
@@ -104,6 +110,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     });
     let tls = mapping.optional("tls", tls);
     let buffer_limit = mapping.or("buffer_limit", DEFAULT_BUFFER_LIMIT, size::read);
+    let use_remote_address = mapping.or("use_remote_address", true, Value::boolean);
     let is_tcp = mapping.get("tcp_proxy").is_some();
     let traffic = if is_tcp { Traffic::Tcp } else { Traffic::Http };
     let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain, traffic));
@@ -111,6 +118,9 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     let tcp_proxy = mapping.optional("tcp_proxy", |proxy| tcp_proxy(proxy, scope));
     if let Some(routes) = mapping.get("routes").filter(|_| is_tcp) {
         return Err(routes.fail("a listener has either routes or tcp_proxy", "remove one of them"));
+    }
+    if let Some(key) = mapping.get("use_remote_address").filter(|_| is_tcp) {
+        key.notice("use_remote_address is ignored: TCP streams have no headers", "remove it");
     }
     if !is_tcp && routes.as_ref().is_ok_and(Vec::is_empty) {
         let message = "the listener has no routes: it answers 404 unless a plugin answers";
@@ -121,6 +131,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
         address: address?,
         tls: tls?,
         buffer_limit: buffer_limit?,
+        use_remote_address: use_remote_address?,
         plugins: plugins?,
         routes: routes?,
         tcp_proxy: tcp_proxy?,

@@ -29,7 +29,7 @@ use crate::worker::body::{Cut, ResponseBody, is_malformed};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::route::{refuse_rewritten, rewrite};
 use crate::worker::upstream::{Answer, AnswerBody, Upstream};
-use crate::worker::{Context, callout, refused, told};
+use crate::worker::{Context, callout, edge, refused, told};
 
 /// Where a request arrived.
 pub(super) struct Arrival {
@@ -98,8 +98,10 @@ impl Exchange {
     fn begin(context: Rc<Context>, arrival: &Arrival, mut parts: request::Parts, incoming: Incoming) -> Self {
         strip_hop_by_hop(&mut parts.headers);
         let tls = arrival.facts.tls.as_ref();
-        let headers = convert::request_headers(&parts, tls.is_some());
         let listener = context.listeners.get(arrival.listener);
+        let is_edge = listener.is_none_or(|listener| listener.use_remote_address);
+        edge::stamp(&mut parts.headers, &arrival.facts, is_edge, &mut context.request_ids.borrow_mut());
+        let headers = convert::request_headers(&parts, tls.is_some());
         let route = listener.and_then(|listener| listener.route(&headers));
         let chain = route.map(|(_, chain)| chain).or_else(|| listener.map(|listener| &listener.chain));
         let chain = chain.cloned().unwrap_or_default();

@@ -8,6 +8,7 @@ mod accept;
 mod body;
 mod callout;
 mod dns;
+mod edge;
 mod exchange;
 mod grpc;
 mod outgoing;
@@ -89,12 +90,15 @@ pub(crate) struct Context {
     /// Queues have items for plugins of this worker.
     pub(crate) queues_ready: Arc<Notify>,
     pub(crate) connections: Cell<u64>,
+    pub(crate) request_ids: RefCell<edge::RequestIds>,
     shutdown_timeout: Duration,
 }
 
 /// A listener as requests meet it.
 pub(crate) struct ListenerState {
     pub(crate) buffer_limit: usize,
+    /// Whether its clients are no proxies whose word about the request counts.
+    pub(crate) use_remote_address: bool,
     pub(crate) chain: Chain,
     pub(crate) routes: Vec<(Route, Option<Chain>)>,
     pub(crate) requests: [metrics::Counter; 5],
@@ -183,6 +187,7 @@ impl Context {
             armed_tick: Cell::new(None),
             queues_ready,
             connections: Cell::new(0),
+            request_ids: RefCell::default(),
             shutdown_timeout: plan.shutdown_timeout,
         })
     }
@@ -228,7 +233,8 @@ fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFa
             active: metrics::gauge!("portcullis_tcp_connections_active", "listener" => name.clone()),
         };
         let (buffer_limit, tcp_proxy) = (planned.config.buffer_limit, planned.config.tcp_proxy.clone());
-        states.push(ListenerState { buffer_limit, chain, routes, requests, tcp_proxy, tcp });
+        let use_remote_address = planned.config.use_remote_address;
+        states.push(ListenerState { buffer_limit, use_remote_address, chain, routes, requests, tcp_proxy, tcp });
     }
     Ok(states)
 }

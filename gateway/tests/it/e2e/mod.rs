@@ -11,6 +11,7 @@ mod counter;
 mod disconnects;
 mod dns;
 mod door;
+mod edge;
 mod failures;
 mod files;
 mod framing;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::e2e::harness::{Setup, Upstream, get, guest, logs, plugin, post, run, until};
 
-/// Traps on requests with `x-trap`: such a request has one header more.
+/// Traps on requests with `x-trap`: such a request has one header more than its pseudo-headers and what the gateway adds.
 fn fragile(phase: &str, headers: u8) -> std::path::PathBuf {
     plugin(&[
         (phase, &format!("(if (i32.gt_u (local.get $n) (i32.const {headers})) (then (unreachable))) (i32.const 0)")),
@@ -22,7 +22,7 @@ fn trapping() -> http::Request<crate::e2e::harness::Sent> {
 fn fail_open_passes_the_plugin_by() {
     run(async {
         let upstream = Upstream::echo();
-        let setup = Setup::to(&upstream).plugin("open", &fragile("request_headers", 4), "failure_policy: FAIL_OPEN");
+        let setup = Setup::to(&upstream).plugin("open", &fragile("request_headers", 7), "failure_policy: FAIL_OPEN");
         let gate = setup.plugin("open_next", &guest("header_tour"), "").start();
         let mut client = gate.h1().await;
         assert_eq!(client.ask(get("/")).await.header("x-alive"), "1");
@@ -50,7 +50,7 @@ fn fail_open_loses_nothing_of_a_body() {
 #[test]
 fn fail_closed_is_the_default() {
     run(async {
-        let gate = Setup::echo().plugin("closed", &fragile("request_headers", 4), "").start();
+        let gate = Setup::echo().plugin("closed", &fragile("request_headers", 7), "").start();
         let mut client = gate.h1().await;
         assert_eq!(client.ask(get("/")).await.status, 200);
         assert_eq!(client.ask(trapping()).await.status, 503);
@@ -65,7 +65,7 @@ const RELOAD: &str = "failure_policy: FAIL_RELOAD, reload_config: {backoff: {bas
 #[test]
 fn fail_reload_serves_again() {
     run(async {
-        let gate = Setup::echo().plugin("reload", &fragile("request_headers", 4), RELOAD).start();
+        let gate = Setup::echo().plugin("reload", &fragile("request_headers", 7), RELOAD).start();
         let mut client = gate.h1().await;
         for round in 1..=2 {
             let failed = Instant::now();
@@ -91,7 +91,7 @@ fn fail_reload_brings_ticks_back() {
         let wat = plugin(&[
             ("configure", "(drop (call $tick (i32.const 20))) (i32.const 1)"),
             ("tick", r#"(call $say $"tick")"#),
-            ("request_headers", "(if (i32.gt_u (local.get $n) (i32.const 4)) (then (unreachable))) (i32.const 0)"),
+            ("request_headers", "(if (i32.gt_u (local.get $n) (i32.const 7)) (then (unreachable))) (i32.const 0)"),
         ]);
         let gate = Setup::echo().plugin("reload_tick", &wat, RELOAD).start();
         logs::wait("reload_tick", "tick").await;
@@ -110,7 +110,7 @@ fn fail_reload_brings_ticks_back() {
 #[test]
 fn plugins_in_one_vm_fail_together() {
     run(async {
-        let wat = fragile("request_headers", 4);
+        let wat = fragile("request_headers", 7);
         let own = Setup::plugin_entry("shared_b", &wat, "");
         let setup = Setup::echo().plugin("shared_a", &wat, "");
         let gate = setup.route(&format!("match: {{prefix: /b}}, cluster: backend, plugins: [{own}]")).start();

@@ -9,6 +9,8 @@ pub(super) const ROWS: &[Row] = &[
     row(RequestHeaders, "proxy_get_header_map_value 0 'X-ID' 0 4", 0, "a_name_in_any_case"),
     row(RequestHeaders, "proxy_get_header_map_value 0 'empty' 0 4", 0, "an_empty_value"),
     row(RequestHeaders, "proxy_get_header_map_value 0 'nope' 0 4", 1, "an_absent_name"),
+    row(RequestHeaders, "proxy_get_header_map_value 0 ':authority' 0 4", 0, "the_host_of_a_request"),
+    row(RequestHeaders, "proxy_get_header_map_value 0 'Host' 0 4", 0, "the_host_of_a_request_by_its_other_name"),
     row(RequestHeadersOf010, "proxy_get_header_map_value 0 'nope' 0 4", 0, "an_absent_name_in_0_1_0"),
     row(RequestHeadersOf010, "proxy_get_header_map_value 2 'nope' 0 4", 2, "an_absent_map_in_0_1_0"),
     row(RequestHeaders, "proxy_get_header_map_value 2 'x' 0 4", 2, "a_map_that_is_not_there"),

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::e2e::harness::{Raw, Setup, Upstream, get, plugin, run};
+use crate::e2e::harness::{Raw, Setup, Upstream, get, logs, plugin, run, wat};
 
 #[test]
 fn a_malformed_chunk_is_answered_and_the_connection_closed() {
@@ -93,5 +93,36 @@ fn trailers_lose_what_belongs_to_a_connection() {
         let answer = gate.h2().await.ask(get("/")).await;
         let trailers = answer.trailers.unwrap();
         assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-sum"]);
+    });
+}
+
+/// What holds for responses to clients holds for those to plugins.
+#[test]
+fn a_callout_is_told_of_an_answer_that_cannot_be_read() {
+    run(async {
+        let calls = wat::plugin_with(
+            r#"(import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))"#,
+            r#"(data (i32.const 64) "\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\04\00\00\00\01\00\00\00:method\00GET\00:path\00/\00host\00a\00")
+            (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                (drop (call $call $"service" (i32.const 64) (i32.const 55) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 5000) (i32.const 16)))
+                (i32.const 1))
+            (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
+                (drop (call $get (i32.const 6) $":status" (i32.const 16) (i32.const 20)))
+                (call $say (i32.load (i32.const 16)) (i32.load (i32.const 20))))"#,
+        );
+        for (name, fields, status) in [
+            ("framing_call_gzip", "transfer-encoding: gzip, chunked\r\n", "502"),
+            ("framing_call_length", "content-length: x\r\n", "502"),
+            ("framing_call_both", "transfer-encoding: chunked\r\ncontent-length: 3\r\n", "200"),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n5\r\nabcde\r\n0\r\n\r\n");
+            let service = answering(Box::leak(text.into_boxed_str())).await;
+            let setup = Setup::echo().cluster("service", &format!("endpoints: [{service}]"));
+            let gate = setup.plugin(name, &calls, "").start();
+            let mut raw = Raw::connect(gate.address()).await;
+            raw.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            logs::wait(name, status).await;
+        }
     });
 }

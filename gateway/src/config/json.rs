@@ -8,7 +8,8 @@ use super::cluster::{Cluster, ClusterKind};
 use super::duration;
 use super::listener::Listener;
 use super::plugin::Plugin;
-use super::route::Route;
+use super::route::{Route, RouteOrder};
+use super::route_action::{RedirectPath, RouteAction};
 use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
 use super::vm::{Code, VmConfig};
 use super::{Config, Diagnostic};
@@ -47,6 +48,10 @@ fn listener(listener: &Listener) -> Value {
         "use_remote_address": listener.use_remote_address,
         "plugins": listener.plugins.iter().map(plugin).collect::<Vec<_>>(),
         "routes": listener.routes.iter().map(route).collect::<Vec<_>>(),
+        "route_order": match listener.route_order {
+            RouteOrder::Host => "host",
+            RouteOrder::File => "file",
+        },
         "tcp_proxy": listener.tcp_proxy.as_ref().map(|proxy| json!({
             "cluster": proxy.cluster,
             "idle_timeout": duration::format(proxy.idle_timeout),
@@ -56,15 +61,57 @@ fn listener(listener: &Listener) -> Value {
 
 fn route(route: &Route) -> Value {
     let chain = |plugins: &Vec<Plugin>| plugins.iter().map(plugin).collect::<Vec<_>>();
-    json!({
+    let mut shown = json!({
         "name": route.name,
         "match": route_match(&route.matcher),
-        "cluster": route.cluster,
         "timeout": route.timeout.map(duration::format),
         "prefix_rewrite": route.prefix_rewrite,
         "plugins": route.plugins.as_ref().map(chain),
         "reachable_by_rewrite": route.reachable_by_rewrite,
-    })
+    });
+    if let Value::Object(members) = &mut shown {
+        let (key, value) = action(&route.action);
+        set(members, key, value);
+    }
+    shown
+}
+
+fn action(action: &RouteAction) -> (&'static str, Value) {
+    match action {
+        RouteAction::Forward(forward) => match forward.clusters() {
+            [(name, _)] => ("cluster", name.as_str().into()),
+            clusters => {
+                let clusters = clusters.iter().map(|(name, weight)| json!({ "name": name, "weight": weight }));
+                ("weighted_clusters", json!({ "clusters": clusters.collect::<Vec<_>>() }))
+            }
+        },
+        RouteAction::Respond(response) => {
+            let headers = response.headers.iter().map(|(name, value)| match is_secret(name) {
+                true => (name.clone(), REDACTED.into()),
+                false => (name.clone(), Value::from(value.as_str())),
+            });
+            let body = match std::str::from_utf8(&response.body) {
+                Ok(text) => json!({ "inline_string": text }),
+                Err(_) => json!({ "inline_bytes": format!("<{} bytes>", response.body.len()) }),
+            };
+            let headers = Map::from_iter(headers);
+            ("direct_response", json!({ "status": response.status, "headers": headers, "body": body }))
+        }
+        RouteAction::Redirect(redirect) => {
+            let mut object = Map::new();
+            set(&mut object, "response_code", redirect.code());
+            set(&mut object, "scheme_redirect", redirect.scheme.as_deref());
+            set(&mut object, "host_redirect", redirect.host.as_deref());
+            set(&mut object, "port_redirect", redirect.port);
+            match &redirect.path {
+                None => {}
+                Some(RedirectPath::Whole(path)) => set(&mut object, "path_redirect", path.as_str()),
+                Some(RedirectPath::Prefix(path)) => set(&mut object, "prefix_rewrite", path.as_str()),
+            }
+            set(&mut object, "strip_query", redirect.strip_query);
+            ("redirect", object.into())
+        }
+    }
 }
 
 fn route_match(matcher: &RouteMatch) -> Value {
@@ -73,10 +120,13 @@ fn route_match(matcher: &RouteMatch) -> Value {
         None => {}
         Some(HostMatch::Exact(host)) => set(&mut object, "host", host.as_str()),
         Some(HostMatch::Suffix(suffix)) => set(&mut object, "host", format!("*{suffix}")),
+        Some(HostMatch::Prefix(prefix)) => set(&mut object, "host", format!("{prefix}*")),
     }
     match &matcher.path {
         PathMatch::Prefix(prefix) => set(&mut object, "prefix", prefix.as_str()),
         PathMatch::Exact(path) => set(&mut object, "path", path.as_str()),
+        PathMatch::Separated(path) => set(&mut object, "path_separated_prefix", path.as_str()),
+        PathMatch::Regex(pattern) => set(&mut object, "safe_regex", json!({ "regex": pattern.as_str() })),
     }
     let headers: Vec<Value> = matcher.headers.iter().map(header).collect();
     set(&mut object, "headers", headers);
@@ -84,12 +134,23 @@ fn route_match(matcher: &RouteMatch) -> Value {
 }
 
 fn header(header: &HeaderMatch) -> Value {
-    let (key, value) = match &header.rule {
-        HeaderRule::Exact(text) => ("exact", Value::from(text.as_str())),
-        HeaderRule::Prefix(text) => ("prefix", Value::from(text.as_str())),
-        HeaderRule::Present(flag) => ("present", Value::from(*flag)),
+    let (rule, ignore_case) = match &header.rule {
+        HeaderRule::IgnoreCase(rule) => (&**rule, true),
+        rule => (rule, false),
     };
-    json!({ "name": header.name, key: value, "invert": header.invert })
+    let (key, value) = match rule {
+        HeaderRule::Exact(text) => ("exact", Value::from(text.as_str())),
+        HeaderRule::Prefix(text) => ("prefix", text.as_str().into()),
+        HeaderRule::Suffix(text) => ("suffix", text.as_str().into()),
+        HeaderRule::Contains(text) => ("contains", text.as_str().into()),
+        HeaderRule::Regex(pattern) => ("safe_regex", json!({ "regex": pattern.as_str() })),
+        HeaderRule::IgnoreCase(_) => ("ignore_case", true.into()),
+        HeaderRule::Present(flag) => {
+            return json!({ "name": header.name, "present": flag, "invert": header.invert });
+        }
+    };
+    let matcher = json!({ key: value, "ignore_case": ignore_case });
+    json!({ "name": header.name, "string_match": matcher, "invert": header.invert })
 }
 
 fn cluster(cluster: &Cluster) -> Value {

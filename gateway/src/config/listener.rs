@@ -12,7 +12,7 @@ use super::files;
 use super::filter_entry::Traffic;
 use super::mapping::Refused;
 use super::plugin::Plugin;
-use super::route::{self, Route, Scope};
+use super::route::{self, Route, RouteOrder, Scope};
 use super::size;
 use super::unique::Unique;
 use super::value::Value;
@@ -35,8 +35,10 @@ pub struct Listener {
     pub use_remote_address: bool,
     /// The chain of plugins.
     pub plugins: Vec<Plugin>,
-    /// The routes; the first that matches takes the request.
+    /// The routes in the order in which they are tried; the first that matches takes the request.
     pub routes: Vec<Route>,
+    /// What that order is.
+    pub route_order: RouteOrder,
     /// Where TCP streams go; such a listener has no routes and knows nothing of HTTP.
     pub tcp_proxy: Option<TcpProxy>,
     /// Where the listener is defined.
@@ -87,7 +89,7 @@ pub(super) fn unique_address(value: &Value<'_>, addresses: &mut Unique) -> Read<
 const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 
 const KEYS: &[&str] =
-    &["name", "address", "tls", "buffer_limit", "use_remote_address", "plugins", "routes", "tcp_proxy"];
+    &["name", "address", "tls", "buffer_limit", "use_remote_address", "plugins", "routes", "route_order", "tcp_proxy"];
 
 const REFUSED: &[Refused] = &[
     (
@@ -114,9 +116,11 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     let is_tcp = mapping.get("tcp_proxy").is_some();
     let traffic = if is_tcp { Traffic::Tcp } else { Traffic::Http };
     let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain, traffic));
-    let routes = mapping.or("routes", Vec::new(), |routes| route::read_all(routes, scope));
+    let route_order = mapping.or("route_order", RouteOrder::default(), |order| order.one_of(RouteOrder::NAMES));
+    let order = route_order.as_ref().copied().unwrap_or_default();
+    let routes = mapping.or("routes", Vec::new(), |routes| route::read_all(routes, scope, order));
     let tcp_proxy = mapping.optional("tcp_proxy", |proxy| tcp_proxy(proxy, scope));
-    if let Some(routes) = mapping.get("routes").filter(|_| is_tcp) {
+    if let Some(routes) = mapping.get("routes").or_else(|| mapping.get("route_order")).filter(|_| is_tcp) {
         return Err(routes.fail("a listener has either routes or tcp_proxy", "remove one of them"));
     }
     if let Some(key) = mapping.get("use_remote_address").filter(|_| is_tcp) {
@@ -134,6 +138,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
         use_remote_address: use_remote_address?,
         plugins: plugins?,
         routes: routes?,
+        route_order: route_order?,
         tcp_proxy: tcp_proxy?,
         origin: value.origin(),
     })

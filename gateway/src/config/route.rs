@@ -6,9 +6,11 @@ use super::cluster::ClusterNames;
 use super::document::Read;
 use super::duration;
 use super::filter_entry::Traffic;
+use super::host_match::HostMatch;
 use super::library::Library;
-use super::mapping::Refused;
+use super::mapping::{Mapping, Refused};
 use super::plugin::Plugin;
+use super::route_action::{self, RouteAction};
 use super::route_match::{self, RouteMatch};
 use super::value::Value;
 
@@ -19,8 +21,8 @@ pub struct Route {
     pub name: String,
     /// Which requests it takes.
     pub matcher: RouteMatch,
-    /// The cluster that they go to; there is one of this name.
-    pub cluster: String,
+    /// What it does with them.
+    pub action: RouteAction,
     /// How long a whole request to the upstream may take: zero for no limit, None for the cluster's own limit.
     pub timeout: Option<Duration>,
     /// What the matched part of the path is replaced with.
@@ -31,49 +33,150 @@ pub struct Route {
     pub reachable_by_rewrite: bool,
 }
 
+impl Route {
+    /// Chooses the cluster of a request; None if the route answers itself. Asks for a random number only where there is a
+    /// choice.
+    pub fn cluster(&self, random: impl FnOnce() -> u64) -> Option<&str> {
+        match &self.action {
+            RouteAction::Forward(forward) => Some(forward.choose(random)),
+            RouteAction::Respond(_) | RouteAction::Redirect(_) => None,
+        }
+    }
+}
+
 /// What the rest of the file offers to listeners and routes.
 pub(super) struct Scope {
     pub(super) library: Library,
     pub(super) clusters: ClusterNames,
 }
 
-/// Reads the `routes` of a listener.
-pub(super) fn read_all(value: &Value<'_>, scope: &Scope) -> Read<Vec<Route>> {
-    let mut catch_all: Option<String> = None;
-    value.list(|index, value| {
-        let route = read(index, value, scope)?;
-        if let Some(name) = &catch_all {
-            let message = format!("this route is never reached: route {name:?} before it takes every request");
-            value.notice(message, "move it up, or remove it");
-        } else if route.matcher.is_catch_all() {
-            catch_all = Some(route.name.clone());
-        }
-        Ok(route)
-    })
+/// In which order the routes of a listener are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouteOrder {
+    /// By their hosts, as Envoy looks for a virtual host; those with the same host as they stand in the file.
+    #[default]
+    Host,
+    /// As they stand in the file.
+    File,
 }
 
-const KEYS: &[&str] = &["name", "match", "cluster", "timeout", "prefix_rewrite", "plugins", "reachable_by_rewrite"];
+impl RouteOrder {
+    /// The names in the configuration.
+    pub(super) const NAMES: &[(&str, Self)] = &[("host", Self::Host), ("file", Self::File)];
+}
 
-const ENVOY_ROUTE: Refused =
-    ("route", "this is Envoy's form of a route", "write cluster, timeout and prefix_rewrite beside match");
+/// Reads the `routes` of a listener, and brings them into the order in which they are tried.
+pub(super) fn read_all(value: &Value<'_>, scope: &Scope, order: RouteOrder) -> Read<Vec<Route>> {
+    let mut routes = value.list(|index, value| Ok((value.clone(), read(index, value, scope)?)))?;
+    if order == RouteOrder::Host {
+        routes.sort_by_key(|(_, route)| HostMatch::rank(route.matcher.host.as_ref()));
+    }
+    for (index, (value, route)) in routes.iter().enumerate() {
+        let mut before = routes.iter().take(index).map(|(_, before)| before);
+        let Some(first) = before.find(|before| before.matcher.covers(&route.matcher)) else { continue };
+        let what = if first.matcher.is_catch_all() { "every request" } else { "all that it could take" };
+        let message = format!("this route is never reached: route {:?} before it takes {what}", first.name);
+        value.notice(message, "move it up, or remove it");
+    }
+    Ok(routes.into_iter().map(|(_, route)| route).collect())
+}
+
+const KEYS: &[&str] = &[
+    "name",
+    "match",
+    "cluster",
+    "weighted_clusters",
+    "direct_response",
+    "redirect",
+    "route",
+    "timeout",
+    "prefix_rewrite",
+    "plugins",
+    "reachable_by_rewrite",
+];
+
+/// What can stand under Envoy's `route` as well as beside `match`.
+const FORWARD_KEYS: &[&str] = &["cluster", "weighted_clusters", "timeout", "prefix_rewrite"];
+
+/// Keys of Envoy's routes that have no meaning here.
+const REFUSED: &[Refused] = &[
+    ("typed_per_filter_config", "plugins are not configured per route", "give the route plugins of its own"),
+    ("request_headers_to_add", "routes change no headers", "let a plugin do it"),
+    ("request_headers_to_remove", "routes change no headers", "let a plugin do it"),
+    (
+        "response_headers_to_add",
+        "routes change no headers",
+        "let a plugin do it, or write headers into direct_response",
+    ),
+    ("response_headers_to_remove", "routes change no headers", "let a plugin do it"),
+    ("metadata", "metadata of routes is not read", "remove the key, or write it into the plugin's configuration"),
+    ("decorator", "requests are not traced", "remove the key"),
+    ("filter_action", "no filter but Wasm plugins answers", "use direct_response or a plugin"),
+    ("non_forwarding_action", "this is for clients of gRPC alone", "use direct_response"),
+];
+
+/// Keys of Envoy's `route` that have no meaning here.
+const FORWARD_REFUSED: &[Refused] = &[
+    (
+        "cluster_header",
+        "the cluster is not taken from a header",
+        "write a route for each value, with a match on the header",
+    ),
+    ("host_rewrite_literal", "the host goes to the upstream as it came", "let a plugin set :authority"),
+    ("auto_host_rewrite", "the host goes to the upstream as it came", "let a plugin set :authority"),
+    ("host_rewrite_header", "the host goes to the upstream as it came", "let a plugin set :authority"),
+    (
+        "regex_rewrite",
+        "paths are not rewritten by regular expressions",
+        "use prefix_rewrite, or let a plugin set :path",
+    ),
+    ("retry_policy", "requests are not sent again", "remove the key"),
+    ("idle_timeout", "routes have one limit", "use timeout"),
+    ("max_stream_duration", "routes have one limit", "use timeout"),
+    ("hash_policy", "endpoints are used in turn", "remove the key"),
+    ("request_mirror_policies", "requests are not mirrored", "remove the key"),
+    ("rate_limits", "there is no rate limit service", "let a plugin do it"),
+    ("cors", "CORS is not answered", "let a plugin do it"),
+    ("upgrade_configs", "connections are not upgraded", "remove the key"),
+];
 
 fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
-    let mapping = value.mapping_without(KEYS, &[ENVOY_ROUTE])?;
+    let mapping = value.mapping_without(KEYS, &[REFUSED, FORWARD_REFUSED].concat())?;
     let name = mapping.or("name", format!("route_{index}"), Value::name);
     let matcher = mapping.or("match", RouteMatch::default(), route_match::read);
-    let cluster =
-        mapping.required("cluster", "add the name of one of the clusters", |name| scope.clusters.reference(name));
-    let timeout = mapping.optional("timeout", duration::read);
-    let prefix_rewrite = mapping.optional("prefix_rewrite", route_match::absolute);
+    let inner = mapping.optional("route", |route| route.mapping_without(FORWARD_KEYS, FORWARD_REFUSED))?;
+    let action = action(&mapping, inner.as_ref(), scope);
+    let forward = inner.as_ref().unwrap_or(&mapping);
+    let timeout = forward.optional("timeout", duration::read);
+    let prefix_rewrite = forward.optional("prefix_rewrite", route_match::absolute);
     let plugins = mapping.optional("plugins", |chain| scope.library.chain(chain, Traffic::Http));
     let reachable_by_rewrite = mapping.or("reachable_by_rewrite", false, Value::boolean);
     Ok(Route {
         name: name?,
         matcher: matcher?,
-        cluster: cluster?,
+        action: action?,
         timeout: timeout?,
         prefix_rewrite: prefix_rewrite?,
         plugins: plugins?,
         reachable_by_rewrite: reachable_by_rewrite?,
     })
+}
+
+/// Reads what a route does. `inner` is what stands under `route`, if something does.
+fn action(mapping: &Mapping<'_>, inner: Option<&Mapping<'_>>, scope: &Scope) -> Read<RouteAction> {
+    let found = mapping.at_most_one(&["route", "cluster", "weighted_clusters", "direct_response", "redirect"])?;
+    let has_action = matches!(found, Some(("route" | "direct_response" | "redirect", _)));
+    for key in ["timeout", "prefix_rewrite"] {
+        if let Some(place) = mapping.get(key).filter(|_| has_action) {
+            let help = if inner.is_some() { "move it there" } else { "remove it" };
+            let whose =
+                if inner.is_some() { "belongs under route" } else { "has no effect on a route that answers itself" };
+            return Err(place.fail(format!("{key} {whose}"), help));
+        }
+    }
+    match found {
+        Some(("direct_response", value)) => route_action::direct_response(value).map(RouteAction::Respond),
+        Some(("redirect", value)) => route_action::redirect(value).map(RouteAction::Redirect),
+        _ => route_action::forward(inner.unwrap_or(mapping), &scope.clusters).map(RouteAction::Forward),
+    }
 }

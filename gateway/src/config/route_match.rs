@@ -3,8 +3,13 @@
 use std::borrow::Cow;
 
 use super::document::Read;
-use super::mapping::Mapping;
+use super::host_match;
+use super::mapping::{Mapping, Refused};
+use super::pattern::{self, Pattern};
+use super::string_match;
 use super::value::Value;
+
+pub use super::host_match::HostMatch;
 
 /// The conditions of a route; a request has to meet all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,15 +22,6 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderMatch>,
 }
 
-/// A condition on the host. Case does not count, nor does the port of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostMatch {
-    /// This host, in lower case.
-    Exact(String),
-    /// All hosts that end so, in lower case with the leading dot: `*.example.com` is `.example.com`.
-    Suffix(String),
-}
-
 /// A condition on the path, without its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathMatch {
@@ -33,6 +29,10 @@ pub enum PathMatch {
     Prefix(String),
     /// The path is this.
     Exact(String),
+    /// The path is this, or begins so at the end of a segment: `/api` takes `/api/x` and not `/apis`. No slash at the end.
+    Separated(String),
+    /// All of the path matches.
+    Regex(Pattern),
 }
 
 impl Default for PathMatch {
@@ -59,6 +59,14 @@ pub enum HeaderRule {
     Exact(String),
     /// Bytes that begin so.
     Prefix(String),
+    /// A text that ends so.
+    Suffix(String),
+    /// A text with this in it.
+    Contains(String),
+    /// A text all of which matches.
+    Regex(Pattern),
+    /// The same as another rule, of ASCII letters in either case; what it holds is in lower case.
+    IgnoreCase(Box<Self>),
     /// Anything at all, or with `false` the header has to be absent.
     Present(bool),
 }
@@ -76,19 +84,15 @@ impl RouteMatch {
     pub fn is_catch_all(&self) -> bool {
         *self == Self::default()
     }
-}
 
-impl HostMatch {
-    fn matches(&self, host: &[u8]) -> bool {
-        let host = without_port(host);
-        match self {
-            Self::Exact(name) => host.eq_ignore_ascii_case(name.as_bytes()),
-            Self::Suffix(suffix) => {
-                let start = host.len().checked_sub(suffix.len()).filter(|start| *start > 0);
-                let end = start.and_then(|start| host.get(start..));
-                end.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
-            }
-        }
+    /// Returns true if it surely takes every request that another one takes.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let host = match (&self.host, &other.host) {
+            (None, _) => true,
+            (Some(own), Some(other)) => own.covers(other),
+            (Some(_), None) => false,
+        };
+        host && self.path.covers(&other.path) && self.headers.iter().all(|condition| other.headers.contains(condition))
     }
 }
 
@@ -98,6 +102,23 @@ impl PathMatch {
         match self {
             Self::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
             Self::Exact(exact) => path == exact.as_bytes(),
+            Self::Separated(prefix) => {
+                path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            }
+            Self::Regex(pattern) => pattern.matches(path),
+        }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            // Every path begins so.
+            (Self::Prefix(prefix), _) if prefix == "/" => true,
+            (Self::Prefix(prefix), Self::Prefix(path) | Self::Exact(path) | Self::Separated(path)) => {
+                path.starts_with(prefix.as_str())
+            }
+            (Self::Separated(_), Self::Exact(path) | Self::Separated(path)) => self.matches(path.as_bytes()),
+            (Self::Separated(prefix), Self::Prefix(path)) => path.starts_with(&format!("{prefix}/")),
+            _ => self == other,
         }
     }
 }
@@ -105,22 +126,49 @@ impl PathMatch {
 impl HeaderMatch {
     fn matches(&self, value: Option<&[u8]>) -> bool {
         let met = match &self.rule {
-            HeaderRule::Exact(exact) => value == Some(exact.as_bytes()),
-            HeaderRule::Prefix(prefix) => value.is_some_and(|value| value.starts_with(prefix.as_bytes())),
             HeaderRule::Present(present) => value.is_some() == *present,
+            rule => value.is_some_and(|value| rule.matches(value)),
         };
         met != self.invert
     }
 }
 
+impl HeaderRule {
+    /// Returns whether the value of a header is as the rule says.
+    fn matches(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Exact(exact) => value == exact.as_bytes(),
+            Self::Prefix(prefix) => value.starts_with(prefix.as_bytes()),
+            Self::Suffix(suffix) => value.ends_with(suffix.as_bytes()),
+            Self::Contains(part) => part.is_empty() || value.windows(part.len()).any(|here| here == part.as_bytes()),
+            Self::Regex(pattern) => pattern.matches(value),
+            Self::IgnoreCase(rule) => rule.matches(&value.to_ascii_lowercase()),
+            Self::Present(present) => *present,
+        }
+    }
+}
+
 /// Reads the `match` of a route.
 pub(super) fn read(value: &Value<'_>) -> Read<RouteMatch> {
-    let mapping = value.mapping(&["host", "prefix", "path", "headers"])?;
-    let host = mapping.optional("host", host);
+    let mapping = value
+        .mapping_without(&["host", "prefix", "path", "path_separated_prefix", "safe_regex", "headers"], REFUSED)?;
+    let host = mapping.optional("host", host_match::read);
     let path = path(&mapping);
     let headers = mapping.or("headers", Vec::new(), |list| list.list(|_, value| header(value)));
     Ok(RouteMatch { host: host?.flatten(), path: path?, headers: headers? })
 }
+
+/// What Envoy's routes can look at besides.
+const REFUSED: &[Refused] = &[
+    ("query_parameters", "routes do not look at the query", "let a plugin look at it, and set a header for the routes"),
+    ("case_sensitive", "paths are compared as they are", "use safe_regex with (?i)"),
+    ("connect_matcher", "CONNECT is not supported", "remove the route"),
+    ("path_match_policy", "there are no templates of paths", "use safe_regex"),
+    ("runtime_fraction", "a route takes all requests that match", "use weighted_clusters"),
+    ("grpc", "routes do not look at it", "use headers: [{name: content-type, prefix: application/grpc}]"),
+    ("dynamic_metadata", "no filter here writes metadata", "let a plugin set a header for the routes"),
+    ("tls_context", "client certificates are not asked for", "remove the key"),
+];
 
 /// Reads a path or the beginning of one.
 pub(super) fn absolute(value: &Value<'_>) -> Read<String> {
@@ -135,64 +183,57 @@ pub(super) fn absolute(value: &Value<'_>) -> Read<String> {
 }
 
 fn path(mapping: &Mapping<'_>) -> Read<PathMatch> {
-    match mapping.at_most_one(&["prefix", "path"])? {
+    match mapping.at_most_one(&["prefix", "path", "path_separated_prefix", "safe_regex"])? {
         None => Ok(PathMatch::default()),
         Some(("prefix", value)) => absolute(value).map(PathMatch::Prefix),
-        Some((_, value)) => absolute(value).map(PathMatch::Exact),
+        Some(("path", value)) => absolute(value).map(PathMatch::Exact),
+        Some(("safe_regex", value)) => pattern::read(value).map(PathMatch::Regex),
+        Some((_, value)) => match absolute(value)? {
+            path if path.ends_with('/') => Err(value.expected("a path without a slash at its end", "remove the slash")),
+            path => Ok(PathMatch::Separated(path)),
+        },
     }
 }
 
-/// Reads a host; `*` is any.
-fn host(value: &Value<'_>) -> Read<Option<HostMatch>> {
-    let what = "a host such as example.com or \"*.example.com\"";
-    let text = value.string()?.to_ascii_lowercase();
-    if text == "*" {
-        return Ok(None);
-    }
-    if text.contains("://") {
-        return Err(value.expected(what, "leave out the scheme"));
-    }
-    if without_port(text.as_bytes()) != text.as_bytes() {
-        return Err(value.expected(what, "leave out the port: routes do not look at it"));
-    }
-    let (name, wildcard) = match text.strip_prefix('*') {
-        Some(suffix) => (suffix, true),
-        None => (text.as_str(), false),
-    };
-    if name.contains('*') || wildcard && !name.starts_with('.') {
-        return Err(value.expected(what, "a * can only stand for the first labels, as in \"*.example.com\""));
-    }
-    if name.is_empty() || name == "." || name.contains([' ', '/', '?', '#', '@']) {
-        return Err(value.expected(what, "write the name alone"));
-    }
-    let name = name.to_owned();
-    Ok(Some(if wildcard { HostMatch::Suffix(name) } else { HostMatch::Exact(name) }))
-}
+const RULES: &[&str] = &["exact", "prefix", "present", "present_match", "string_match"];
 
-const RULES: &[&str] = &["exact", "prefix", "present"];
+const HEADER_KEYS: &[&str] =
+    &["name", "exact", "prefix", "present", "present_match", "string_match", "invert", "invert_match"];
+
+const HEADER_REFUSED: &[Refused] = &[
+    ("range_match", "values are not compared as numbers", "use string_match with safe_regex"),
+    ("treat_missing_header_as_empty", "a header that is absent meets `invert` alone", "remove the key"),
+    ("exact_match", "Envoy has removed this form", "write `string_match: {exact: VALUE}`"),
+    ("prefix_match", "Envoy has removed this form", "write `string_match: {prefix: VALUE}`"),
+    ("suffix_match", "Envoy has removed this form", "write `string_match: {suffix: VALUE}`"),
+    ("contains_match", "Envoy has removed this form", "write `string_match: {contains: VALUE}`"),
+    ("safe_regex_match", "Envoy has removed this form", "write `string_match: {safe_regex: {regex: VALUE}}`"),
+];
 
 fn header(value: &Value<'_>) -> Read<HeaderMatch> {
-    let mapping = value.mapping(&["name", "exact", "prefix", "present", "invert"])?;
-    let name = mapping.required("name", "add the header's name", |name| match name.name()?.parse() {
-        Ok::<http::HeaderName, _>(header) => Ok(header.as_str().to_owned()),
-        Err(_) => Err(name.expected("the name of a header", "write a name such as x-env")),
+    let mapping = value.mapping_without(HEADER_KEYS, HEADER_REFUSED)?;
+    let name = mapping.required("name", "add the header's name", |name| match name.name()?.as_str() {
+        pseudo @ (":authority" | ":method" | ":path" | ":scheme") => Ok(pseudo.to_owned()),
+        text => match text.parse::<http::HeaderName>() {
+            Ok(header) => Ok(header.as_str().to_owned()),
+            Err(_) => Err(name.expected("the name of a header", "write a name such as x-env")),
+        },
     });
     let rule = match mapping.at_most_one(RULES) {
         Ok(Some(("exact", text))) => text.string().map(|text| HeaderRule::Exact(text.to_owned())),
         Ok(Some(("prefix", text))) => text.string().map(|text| HeaderRule::Prefix(text.to_owned())),
+        Ok(Some(("string_match", matcher))) => string_match::read(matcher),
         Ok(Some((_, flag))) => flag.boolean().map(HeaderRule::Present),
-        Ok(None) => Err(value.fail("no rule for the header's value", "add exact, prefix or `present: true`")),
+        Ok(None) => {
+            Err(value.fail("no rule for the header's value", "add exact, prefix, string_match or `present: true`"))
+        }
         Err(reported) => Err(reported),
     };
-    let invert = mapping.or("invert", false, Value::boolean);
+    let invert = match mapping.at_most_one(&["invert", "invert_match"])? {
+        Some((_, flag)) => flag.boolean(),
+        None => Ok(false),
+    };
     Ok(HeaderMatch { name: name?, rule: rule?, invert: invert? })
-}
-
-/// A host without its port; an IPv6 address keeps its brackets.
-fn without_port(host: &[u8]) -> &[u8] {
-    let last = |wanted: u8| host.iter().rposition(|byte| *byte == wanted);
-    let port = last(b':').filter(|colon| last(b']').is_none_or(|end| end < *colon));
-    port.and_then(|colon| host.get(..colon)).unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -201,34 +242,6 @@ mod tests {
 
     fn route(host: Option<HostMatch>, path: PathMatch, headers: Vec<HeaderMatch>) -> RouteMatch {
         RouteMatch { host, path, headers }
-    }
-
-    fn for_host(host: HostMatch) -> RouteMatch {
-        route(Some(host), PathMatch::default(), Vec::new())
-    }
-
-    #[test]
-    fn a_host_matches_in_any_case_and_with_any_port() {
-        let exact = for_host(HostMatch::Exact("api.example.com".to_owned()));
-        for host in ["api.example.com", "API.Example.com:8080"] {
-            assert!(exact.matches(host.as_bytes(), b"/", |_| None), "{host}");
-        }
-        for host in ["example.com", "x.api.example.com", ""] {
-            assert!(!exact.matches(host.as_bytes(), b"/", |_| None), "{host}");
-        }
-        let address = for_host(HostMatch::Exact("[::1]".to_owned()));
-        assert!(address.matches(b"[::1]:80", b"/", |_| None));
-    }
-
-    #[test]
-    fn a_wildcard_stands_for_one_label_or_more() {
-        let suffix = for_host(HostMatch::Suffix(".example.com".to_owned()));
-        for host in ["a.example.com", "A.B.EXAMPLE.com:1", "é.example.com"] {
-            assert!(suffix.matches(host.as_bytes(), b"/", |_| None), "{host}");
-        }
-        for host in ["example.com", ".example.com", "badexample.com", "com", "example.com.evil.org"] {
-            assert!(!suffix.matches(host.as_bytes(), b"/", |_| None), "{host}");
-        }
     }
 
     #[test]
@@ -271,5 +284,45 @@ mod tests {
         // What is no text is there all the same.
         assert!(!meets(HeaderRule::Present(true), true, Some(b"\xff")));
         assert!(meets(prefix(), false, Some(b"pr\xff")) && !meets(exact(), false, Some(b"prod\xff")));
+    }
+
+    #[test]
+    fn paths_match_at_the_end_of_a_segment_or_by_a_pattern() {
+        let separated = route(None, PathMatch::Separated("/api".to_owned()), Vec::new());
+        for (path, expected) in [("/api", true), ("/api/", true), ("/api/x?y", true), ("/apis", false), ("/a", false)] {
+            assert_eq!(separated.matches(b"", path.as_bytes(), |_| None), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_another_route_takes_is_covered() {
+        let of = |host: Option<HostMatch>, path: PathMatch| route(host, path, Vec::new());
+        let (prefix, exact) = (|p: &str| PathMatch::Prefix(p.into()), |p: &str| PathMatch::Exact(p.into()));
+        let separated = |p: &str| PathMatch::Separated(p.into());
+        for (first, second, expected) in [
+            (prefix("/"), separated("/x"), true),
+            (prefix("/a"), exact("/ab"), true),
+            (prefix("/a/"), separated("/a"), false),
+            (separated("/a"), prefix("/a/"), true),
+            (separated("/a"), prefix("/a"), false),
+            (separated("/a"), exact("/ab"), false),
+            (separated("/a"), separated("/a/b"), true),
+            (exact("/a"), exact("/a"), true),
+            (exact("/a"), prefix("/a"), false),
+        ] {
+            assert_eq!(of(None, first.clone()).covers(&of(None, second.clone())), expected, "{first:?} {second:?}");
+        }
+        let host = |name: &str| Some(HostMatch::Exact(name.to_owned()));
+        assert!(of(None, prefix("/")).covers(&of(host("a"), prefix("/"))));
+        assert!(!of(host("a"), prefix("/")).covers(&of(None, prefix("/"))));
+        assert!(!of(host("a"), prefix("/")).covers(&of(host("b"), prefix("/"))));
+        let header = |value: &str| HeaderMatch {
+            name: "x".to_owned(),
+            rule: HeaderRule::Exact(value.to_owned()),
+            invert: false,
+        };
+        let with = |headers: Vec<HeaderMatch>| route(None, prefix("/"), headers);
+        assert!(with(vec![header("a")]).covers(&with(vec![header("b"), header("a")])));
+        assert!(!with(vec![header("a")]).covers(&with(vec![header("b")])));
     }
 }

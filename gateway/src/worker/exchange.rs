@@ -27,7 +27,7 @@ use crate::net::pool::UpstreamError;
 use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::body::{Cut, ResponseBody, is_malformed};
 use crate::worker::outgoing::Outgoing;
-use crate::worker::route::{refuse_rewritten, rewrite};
+use crate::worker::route::{Lot, own_answer, refuse_rewritten, rewrite};
 use crate::worker::upstream::{Answer, AnswerBody, Upstream};
 use crate::worker::{Context, callout, edge, refused, told};
 
@@ -62,6 +62,8 @@ pub(crate) struct Exchange {
     sent: Option<std::time::Instant>,
     head_request: bool,
     out: Outgoing,
+    /// What chooses among the clusters of a route.
+    lot: Lot,
 }
 
 #[derive(Default)]
@@ -102,6 +104,7 @@ impl Exchange {
         let is_edge = listener.is_none_or(|listener| listener.use_remote_address);
         edge::stamp(&mut parts.headers, &arrival.facts, is_edge, &mut context.request_ids.borrow_mut());
         let headers = convert::request_headers(&parts, tls.is_some());
+        let lot = Lot::default();
         let route = listener.and_then(|listener| listener.route(&headers));
         let chain = route.map(|(_, chain)| chain).or_else(|| listener.map(|listener| &listener.chain));
         let chain = chain.cloned().unwrap_or_default();
@@ -119,7 +122,7 @@ impl Exchange {
                 "HTTP/1.1"
             },
             start_time: context.host.clock.wall(),
-            cluster_name: route.map(|(route, _)| route.cluster.clone()),
+            cluster_name: route.and_then(|(route, _)| route.cluster(|| lot.draw())).map(str::to_owned),
             route_name: route.map(|(route, _)| route.name.clone()),
             ..StreamInfo::default()
         }
@@ -145,6 +148,7 @@ impl Exchange {
             secure: tls.is_some(),
             came: (Some(parts), None),
             out: Outgoing::default(),
+            lot,
             context,
         }
     }
@@ -265,9 +269,20 @@ impl Exchange {
         let info = lock(&self.info);
         let Some(headers) = &info.request_headers else { return };
         let routed = context.listeners.get(self.listener).and_then(|listener| listener.route(headers));
-        let is_reachable = routed.is_none_or(|(route, chain)| route.reachable_by_rewrite || *chain == self.chain);
+        if let Some((route, _)) = routed.filter(|(route, chain)| !route.reachable_by_rewrite && **chain != self.chain) {
+            drop(info);
+            return self.reply(refuse_rewritten(&self.info, route));
+        }
         let route = routed.map(|(route, _)| route);
-        let upstream = route.and_then(|route| context.clusters.get(&route.cluster));
+        if let Some((route, answer)) = route.and_then(|route| Some((route, own_answer(route, headers)?))) {
+            drop(info);
+            let mut info = lock(&self.info);
+            (info.route_name, info.cluster_name) = (Some(route.name.clone()), None);
+            drop(info);
+            return self.reply(answer);
+        }
+        let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
+        let upstream = cluster.and_then(|cluster| context.clusters.get(cluster));
         // The echo tells the whole target, and HTTP/2 sends it; where only a path came, the rest is what plugins see.
         let came = self
             .came
@@ -279,13 +294,10 @@ impl Exchange {
             None => convert::to_request(headers),
         };
         drop(info);
-        let (Some(route), Some(upstream)) = (route, upstream) else {
+        let (Some(route), Some(cluster), Some(upstream)) = (route, cluster, upstream) else {
             lock(&self.info).response_flags |= response_flag::NO_ROUTE_FOUND;
             return self.reply(local_response(404, "route_not_found", ""));
         };
-        if !is_reachable {
-            return self.reply(refuse_rewritten(&self.info, route));
-        }
         let mut parts = match parts {
             Ok(parts) if matches!(parts.method, Method::CONNECT | Method::TRACE) => {
                 return self.reply(local_response(405, "method_not_supported", "the method is not supported"));
@@ -296,7 +308,7 @@ impl Exchange {
         if let Some(uri) = rewrite(route, &parts.uri) {
             parts.uri = uri;
         }
-        self.sent = Some(told::sent(&self.info, route, upstream));
+        self.sent = Some(told::sent(&self.info, route, cluster, upstream));
         let body = if end {
             QueueBody::empty()
         } else {

@@ -1,12 +1,15 @@
 //! Choosing a route.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
+use bytes::Bytes;
 use http::Uri;
 use portcullis::core::{Headers, LocalResponse, SharedStreamInfo, lock, response_flag};
 use portcullis::{Chain, local_response};
 
-use crate::config::{PathMatch, Route};
+use crate::config::{PathMatch, Redirect, RedirectPath, Route, RouteAction};
 use crate::worker::ListenerState;
 
 impl ListenerState {
@@ -37,10 +40,7 @@ fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, [u8]>> {
 /// The target with the part of its path that the route matched replaced, if the route says so.
 pub(super) fn rewrite(route: &Route, target: &Uri) -> Option<Uri> {
     let replacement = route.prefix_rewrite.as_deref()?;
-    let matched = match &route.matcher.path {
-        PathMatch::Prefix(matched) | PathMatch::Exact(matched) => matched,
-    };
-    let rest = target.path_and_query()?.as_str().strip_prefix(matched.as_str())?;
+    let rest = unmatched(route, target.path_and_query()?.as_str())?;
     let mut parts = target.clone().into_parts();
     parts.path_and_query = Some(format!("{replacement}{rest}").parse().ok()?);
     Uri::from_parts(parts).ok()
@@ -57,6 +57,93 @@ pub(super) fn refuse_rewritten(info: &SharedStreamInfo, route: &Route) -> LocalR
          write `reachable_by_rewrite: true` in the route that it matches"
     );
     local_response(403, "route_not_reachable_by_rewrite", "")
+}
+
+/// Returns what stands behind the part of a path that the route matched.
+fn unmatched<'t>(route: &Route, path: &'t str) -> Option<&'t str> {
+    match &route.matcher.path {
+        PathMatch::Prefix(matched) | PathMatch::Exact(matched) | PathMatch::Separated(matched) => {
+            path.strip_prefix(matched.as_str())
+        }
+        // A regular expression matches all of it.
+        PathMatch::Regex(_) => Some(split_query(path).1),
+    }
+}
+
+/// Splits a target into its path and its query, with the question mark.
+fn split_query(target: &str) -> (&str, &str) {
+    target.split_at(target.find('?').unwrap_or(target.len()))
+}
+
+/// A random number that stays the same for one request, so that all who ask for its cluster hear of the same one.
+#[derive(Debug, Default)]
+pub(super) struct Lot(Cell<Option<u64>>);
+
+impl Lot {
+    pub(super) fn draw(&self) -> u64 {
+        self.0.get().unwrap_or_else(|| {
+            // Each state has keys of its own, seeded by the system.
+            let number = RandomState::new().build_hasher().finish();
+            self.0.set(Some(number));
+            number
+        })
+    }
+}
+
+/// Returns the response of a route that answers itself.
+pub(super) fn own_answer(route: &Route, request: &Headers) -> Option<LocalResponse> {
+    match &route.action {
+        RouteAction::Forward(_) => None,
+        // A success would be the promise of a tunnel.
+        _ if request.get(b":method") == Some(b"CONNECT") => {
+            Some(local_response(405, "connect_not_supported", "CONNECT is not supported"))
+        }
+        RouteAction::Respond(response) => {
+            let mut headers = Headers::default();
+            for (name, value) in &response.headers {
+                headers.add(name.as_bytes(), value.as_bytes());
+            }
+            let body = Bytes::copy_from_slice(&response.body);
+            let answer = local_response(response.status, "direct_response", "");
+            Some(LocalResponse { headers, body, ..answer })
+        }
+        RouteAction::Redirect(redirect) => {
+            let mut headers = Headers::default();
+            headers.add(b"location", location(route, redirect, request).as_bytes());
+            Some(LocalResponse { headers, ..local_response(redirect.status, "direct_response", "") })
+        }
+    }
+}
+
+/// Returns where a client is sent. Like Envoy, leaves out a port that was the default of the scheme before.
+fn location(route: &Route, redirect: &Redirect, request: &Headers) -> String {
+    let before = request.get_str(":scheme").unwrap_or("http");
+    let scheme = redirect.scheme.as_deref().unwrap_or(before);
+    let authority = request.get_str(":authority").unwrap_or_default();
+    let colon = authority.rfind(':').filter(|colon| authority.rfind(']').is_none_or(|end| end < *colon));
+    let (name, port) = authority.split_at(colon.unwrap_or(authority.len()));
+    let is_default = scheme != before && matches!((before, port), ("http", ":80") | ("https", ":443"));
+    let kept = if is_default || redirect.port.is_some() { name } else { authority };
+    let host = redirect.host.as_deref().unwrap_or(kept);
+    let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let target = request.get_str(":path").unwrap_or("/");
+    let query = |own: &str| match redirect.strip_query || own.contains('?') {
+        true => "",
+        false => split_query(target).1,
+    };
+    let path = match &redirect.path {
+        Some(RedirectPath::Whole(path)) => format!("{path}{}", query(path)),
+        Some(RedirectPath::Prefix(prefix)) => {
+            let rest = unmatched(route, split_query(target).0).unwrap_or_default();
+            format!("{prefix}{rest}{}", query(prefix))
+        }
+        None => format!("{}{}", split_query(target).0, query("")),
+    };
+    if host.is_empty() {
+        // Of a client that named no host, only the path is known. Two slashes at its start would name a host.
+        return format!("/{}", path.trim_start_matches(['/', '\\']));
+    }
+    format!("{scheme}://{host}{port}{path}")
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use crate::config::Route;
 use crate::net::pool::UpstreamError;
 
 /// It is sent; says when.
-pub(super) fn sent(info: &SharedStreamInfo, route: &Route, upstream: &Upstream) -> Instant {
+pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstream: &Upstream) -> Instant {
     let mut info = lock(info);
-    info.cluster_name = Some(route.cluster.clone());
+    info.cluster_name = Some(cluster.to_owned());
     info.route_name = Some(route.name.clone());
     info.upstream_endpoints = upstream.endpoints();
     info.upstream_attempts += 1;

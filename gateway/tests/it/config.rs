@@ -52,7 +52,7 @@ mod examples {
         assert_eq!(config.admin, Some(SocketAddr::from(([127, 0, 0, 1], 9901))));
         assert_eq!(config.listeners[0].address, SocketAddr::from(([127, 0, 0, 1], 8080)));
         assert_eq!(config.listeners[0].plugins[0].name, "header_tour");
-        assert_eq!(config.listeners[0].routes[0].cluster, "echo");
+        assert_eq!(config.listeners[0].routes[0].cluster(|| 0), Some("echo"));
         assert_eq!(config.clusters[0].kind, ClusterKind::Echo);
     }
 
@@ -65,20 +65,26 @@ mod examples {
         assert_eq!(names(&listener.plugins), ["header_tour", "counter"]);
         assert_eq!(listener.plugins[1].configuration, b"1000");
         assert_eq!(listener.buffer_limit, 256 << 10);
-        let api = &listener.routes[1];
+        let route = |name: &str| listener.routes.iter().find(|route| route.name == name).unwrap();
+        let api = route("api");
         assert_eq!(names(api.plugins.as_ref().unwrap()), ["auth", "header_tour", "body_rewrite"]);
-        assert_eq!(listener.routes[0].plugins, Some(Vec::new()));
-        assert_eq!(listener.routes[2].plugins, None);
-        let prod = || std::borrow::Cow::Borrowed(&b"prod"[..]);
-        assert!(api.matcher.matches(b"a.example.com:8080", b"/api/x?y", |name| (name == "x-env").then(prod)));
-        assert!(!api.matcher.matches(b"a.example.com", b"/api/x", |_| Some(prod())));
+        assert_eq!(route("health").plugins, Some(Vec::new()));
+        assert_eq!(route("everything_else").plugins, None);
+        let header = |name: &str| match name {
+            "x-env" => Some(std::borrow::Cow::Borrowed(&b"prod"[..])),
+            ":method" => Some(std::borrow::Cow::Borrowed(&b"GET"[..])),
+            _ => None,
+        };
+        let all = |_: &str| Some(std::borrow::Cow::Borrowed(&b"prod"[..]));
+        assert!(api.matcher.matches(b"a.example.com:8080", b"/api/x?y", header));
+        assert!(!api.matcher.matches(b"a.example.com", b"/api/x", all));
     }
 
     #[test]
     fn the_admin_view_uses_the_names_of_the_file() {
         let json = example("gateway.yaml").to_json();
         assert_eq!(json["shutdown_timeout"], "10s");
-        assert_eq!(json["listeners"][0]["routes"][1]["match"]["host"], "*.example.com");
+        assert_eq!(json["listeners"][0]["routes"][0]["match"]["host"], "*.example.com");
         assert_eq!(json["listeners"][0]["plugins"][1]["configuration"], "1000");
         assert_eq!(json["clusters"][0]["endpoints"][1], "localhost:9001");
         assert_eq!(json["clusters"][2]["echo"], serde_json::json!({}));
@@ -249,10 +255,8 @@ clusters: [{name: c, echo: {}, protocol: http2}]
                  \"x:80\"; leave out the port: routes do not look at it",
                 "7:59: listeners[0].routes[1].match.headers[0].name: expected the name of a header, found \"x y\"; write \
                  a name such as x-env",
-                "7:82: listeners[0].routes[1].match.headers[1]: no rule for the header's value; add exact, prefix or \
-                 `present: true`",
-                "9:9: listeners[0].routes[2]: this is Envoy's form of a route; write cluster, timeout and \
-                 prefix_rewrite beside match",
+                "7:82: listeners[0].routes[1].match.headers[1]: no rule for the header's value; add exact, prefix, \
+                 string_match or `present: true`",
                 "10:42: clusters[0].protocol: this has no effect on an echo cluster; remove it, or remove echo",
             ],
         );

@@ -7,3 +7,4 @@ mod e2e;
 mod guests;
 mod net;
 mod pasted;
+mod routes;

@@ -36,6 +36,7 @@ mod quickstart;
 mod record;
 mod rewrite;
 mod rights;
+mod route_actions;
 mod routing;
 mod shared;
 mod tcp;

@@ -1,0 +1,73 @@
+//! `safe_regex`: regular expressions whose time is linear in the text.
+
+use std::hash::{Hash, Hasher};
+
+use regex::bytes::RegexBuilder;
+
+use super::document::Read;
+use super::value::Value;
+
+/// A regular expression that a whole text has to match.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    compiled: regex::bytes::Regex,
+}
+
+impl Pattern {
+    /// Returns whether it matches all of a text.
+    pub fn matches(&self, text: &[u8]) -> bool {
+        self.compiled.is_match(text)
+    }
+
+    /// Returns the expression as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+/// The most bytes of a compiled expression, and of the states that are cached while it runs.
+const LARGEST: usize = 1 << 20;
+
+/// Reads `{regex: ...}`. Of Envoy's `google_re2`, which has chosen the only engine, nothing is left to say.
+pub(super) fn read(value: &Value<'_>) -> Read<Pattern> {
+    let mapping = value.mapping(&["regex", "google_re2"])?;
+    if let Some(engine) = mapping.get("google_re2") {
+        engine.mapping(&[])?;
+    }
+    mapping.required("regex", "add `regex: EXPRESSION`", |regex| {
+        let text = regex.string()?;
+        // Classes such as \\w are of ASCII, as in RE2. Alone first: `a)(b` is no expression, and would be one in brackets.
+        let compile = |text: &str| {
+            RegexBuilder::new(text).unicode(false).size_limit(LARGEST).dfa_size_limit(LARGEST).build().map_err(
+                |error| match error {
+                    regex::Error::CompiledTooBig(_) => regex
+                        .fail("the regular expression takes more than 1 MiB", "repeat less: {1,1000} is written out"),
+                    error => {
+                        let reason = error.to_string();
+                        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                        let help = "correct it; the syntax is that of RE2, without look-around and back-references";
+                        regex.fail(format!("not a regular expression: {reason}"), help)
+                    }
+                },
+            )
+        };
+        compile(text)?;
+        let compiled = compile(&format!("\\A(?:{text})\\z"))?;
+        Ok(Pattern { text: text.to_owned(), compiled })
+    })
+}

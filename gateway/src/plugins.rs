@@ -351,6 +351,12 @@ fn remedy(error: &LoadError) -> (String, String) {
     let text = error.to_string();
     match (error, text.rsplit_once("; ")) {
         (LoadError::Bytecode(BytecodeError::NoMarker), Some((message, _))) => (message.to_owned(), ANY.to_owned()),
+        (LoadError::Bytecode(BytecodeError::NotWasm(_)), None) if text.ends_with("compressed with gzip") => {
+            (text, "decompress it with gunzip".to_owned())
+        }
+        (LoadError::Bytecode(BytecodeError::NotWasm(_)), None) if text.ends_with("it is empty") => {
+            (text, "build the plugin again".to_owned())
+        }
         (LoadError::Bytecode(_), Some((message, help))) => (message.to_owned(), help.to_owned()),
         _ => (text, ANY.to_owned()),
     }

@@ -1,6 +1,9 @@
 //! Chains of plugins, and the plugins at the top of the file that chains refer to by name.
 
-use super::document::{Read, Reported};
+use std::cell::Cell;
+
+use super::document::{Document, Read, Reported};
+use super::error::Origin;
 use super::filter_entry::{self, Filter, Traffic};
 use super::mapping::Mapping;
 use super::nearest;
@@ -21,6 +24,10 @@ pub(super) struct Library {
 struct Named {
     name: String,
     plugin: Read<(Plugin, Option<Filter>)>,
+    /// Where the name stands.
+    origin: Origin,
+    /// A chain has it.
+    is_used: Cell<bool>,
 }
 
 impl Library {
@@ -37,7 +44,7 @@ impl Library {
                     return Err(value.fail("missing key \"name\"", "add a name for the chains to refer to"));
                 };
                 names.check(&place, name)?;
-                plugins.push(Named { name: name.to_owned(), plugin });
+                plugins.push(Named { name: name.to_owned(), plugin, origin: place.origin(), is_used: Cell::default() });
                 Ok(())
             })
         });
@@ -53,6 +60,15 @@ impl Library {
         })
     }
 
+    /// Notes each plugin that no chain has had, once all chains have been read.
+    pub(super) fn notice_unused(&self, document: &Document<'_>) {
+        for unused in self.plugins.iter().filter(|known| !known.is_used.get()) {
+            let message = format!("plugin {:?} is in no chain, so it never runs", unused.name);
+            let help = "add its name to the plugins of a listener or route, or remove it";
+            document.notice(unused.origin.diagnostic(message, help));
+        }
+    }
+
     fn plugin(&self, index: usize, value: &Value<'_>) -> Read<(Plugin, Option<Filter>)> {
         match value.kind() {
             Kind::String(name) => self.named(value, name),
@@ -63,6 +79,7 @@ impl Library {
 
     fn named(&self, value: &Value<'_>, name: &str) -> Read<(Plugin, Option<Filter>)> {
         if let Some(known) = self.plugins.iter().find(|known| known.name == name) {
+            known.is_used.set(true);
             return known.plugin.clone();
         }
         if let Some(reported) = self.misspelt {

@@ -165,6 +165,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         listener::read_all(listeners, &scope, &mut addresses)
     });
     let clusters = mapping.or("clusters", Vec::new(), cluster::read_all);
+    scope.library.notice_unused(root.document);
     Ok(Config {
         workers: workers? as usize,
         admin: admin?,

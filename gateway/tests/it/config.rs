@@ -361,6 +361,15 @@ clusters: [{name: c, echo: {}, protocol: http2}]
                  capability_restriction_config",
             ]
         );
+        let spare = format!("plugins: [{{name: spare, {VM}}}, {{name: used, {VM}}}]\n{}", with_plugins("      - used"));
+        let notices: Vec<String> = parse(&spare).notices.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            notices,
+            [
+                "gateway.yaml:1:18: plugins[0].name: plugin \"spare\" is in no chain, so it never runs; add its name to the \
+              plugins of a listener or route, or remove it"
+            ]
+        );
         let text = "
 admin: 0.0.0.0:9901
 listeners:

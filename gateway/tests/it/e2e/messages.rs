@@ -30,11 +30,12 @@ fn several_capabilities_are_suggested() {
 #[test]
 fn a_file_that_is_no_plugin_is_pointed_at() {
     for (name, code, expected) in [
-        ("text.wasm", "<html>", "; build the module as a Proxy-Wasm plugin, or correct the path\n"),
-        ("gzip.wasm", "\u{1f}\u{8b}", "\n"),
-        ("component.wasm", "\0asm\u{d}\0\u{1}\0", "; build it for wasm32-wasip1 rather than wasm32-wasip2\n"),
+        ("text.wasm", b"<html>".as_slice(), "; build the module as a Proxy-Wasm plugin, or correct the path\n"),
+        ("gzip.wasm", b"\x1f\x8b\x08\0", "it is compressed with gzip; decompress it with gunzip\n"),
+        ("component.wasm", b"\0asm\x0d\0\x01\0", "; build it for wasm32-wasip1 rather than wasm32-wasip2\n"),
     ] {
-        let wasm = file(name, code);
+        let wasm = file(name, "");
+        std::fs::write(&wasm, code).unwrap();
         let config = format!(
             "listeners:\n- address: 127.0.0.1:0\n  routes: [{{cluster: e}}]\n  plugins:\n  - vm_config:\n      code:\n        local:\n          filename: {}\nclusters: [{{name: e, echo: {{}}}}]\n",
             wasm.display()
@@ -89,6 +90,17 @@ fn options_say_what_they_take() {
     let said = text(&output.stderr);
     assert!(said.contains("--record: cannot create the folder /dev/null/x: "), "{said}");
     assert!(said.ends_with("name a folder that this user may make or write to\n"), "{said}");
+}
+
+#[test]
+fn a_plugin_in_no_chain_is_a_warning_of_check() {
+    let spare = Setup::plugin_entry("spare", &guest("header_tour"), "");
+    let path = file("spare.yaml", &format!("{}plugins:\n  - {spare}\n", Setup::echo().text()));
+    let output = portcullis(&["check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = text(&output.stderr) + &text(&output.stdout);
+    let line = said.lines().find(|line| line.contains("plugin \"spare\" is in no chain"));
+    assert!(line.is_some_and(|line| line.contains("WARN")), "{said}");
 }
 
 /// It is how a file from Envoy looks, and nothing to warn of.

@@ -152,6 +152,13 @@ mod tests {
     use crate::config::Config;
 
     #[test]
+    fn a_request_draws_once() {
+        let (one, other) = (Lot::default(), Lot::default());
+        assert_eq!(one.draw(), one.draw());
+        assert_ne!(one.draw(), other.draw());
+    }
+
+    #[test]
     fn the_matched_prefix_is_replaced_and_the_query_kept() {
         let text = "listeners:\n- address: 127.0.0.1:1\n  routes:\n  - match: { prefix: /api/ }\n    prefix_rewrite: /\n    cluster: e\nclusters:\n- name: e\n  echo: {}\n";
         let config = Config::parse("t.yaml", text);

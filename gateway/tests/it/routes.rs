@@ -124,7 +124,7 @@ fn mistakes_are_named() {
         ),
         (
             "match: {safe_regex: {regex: '(a{1000}){1000}'}}, cluster: e",
-            ".match.safe_regex.regex: the regular expression takes more than 1 MiB; repeat less: {1,1000} is written out",
+            ".match.safe_regex.regex: the regular expression takes more than 64 KiB; repeat less: {1,1000} is written out",
         ),
         (
             "match: {headers: [{name: x, string_match: {safe_regex: {regex: a}, ignore_case: true}}]}, cluster: e",

@@ -8,7 +8,7 @@ use portcullis::{Isolation, PluginSpec, Snapshot};
 
 use crate::config::{self, Config, ConfigError};
 use crate::host::GatewayHost;
-use crate::plugins::Compiler;
+use crate::plugins::{Compiler, not_started};
 use crate::worker::PlannedListener;
 
 /// Starts each plugin whose streams get VMs of their own, once, and gives it its state. Those that share data share them
@@ -52,7 +52,10 @@ fn take_one(
     host: &GatewayHost,
     shared: &Shared,
 ) -> Result<Arc<Snapshot>, ConfigError> {
-    let refused = |error: SnapshotError| plugin.origin.diagnostic(format!("isolation: stream: {error}"), help(&error));
+    let refused = |error: SnapshotError| match &error {
+        SnapshotError::Start(error) => not_started(plugin, error, "isolation: stream: "),
+        _ => plugin.origin.diagnostic(format!("isolation: stream: {error}"), help(&error)),
+    };
     let observed = Observed::new(spec.module.code().to_vec().into()).map_err(refused)?;
     let module = compiler.load_once(plugin, observed.wasm())?.map_err(|error| refused(error.into()))?;
     let foreign = portcullis::envoy_functions();
@@ -69,7 +72,6 @@ fn help(error: &SnapshotError) -> &'static str {
         SnapshotError::Lasting(_) | SnapshotError::Module(_) | SnapshotError::TooLarge { .. } => {
             "give the plugin isolation: worker, which is the default"
         }
-        SnapshotError::Start(_) => "see the plugin's log lines above, and correct its configuration",
         _ => "give the plugin isolation: worker, or another engine",
     }
 }

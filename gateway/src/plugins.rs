@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, BytecodeError, EngineSettings, FailurePolicy, Plugin};
+use portcullis::core::{AnyEngine, BytecodeError, EngineSettings, FailurePolicy, Plugin, StartError};
 use portcullis::{
     Backoff, CodeCache, CodeSource, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot,
     Tier,
 };
 
-use crate::config::{self, Code, ConfigError};
+use crate::config::{self, Code, ConfigError, Diagnostic};
 use crate::rights::Rights;
 use crate::tier::{Job, Waits};
 
@@ -344,6 +344,31 @@ fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
         Code::Text(text) => ("inline_string".to_owned(), text.clone().into_bytes()),
     })
 }
+
+/// Says that a plugin did not start, at the place of what it did not start with: its configuration or its root_id. `before` is what
+/// the message begins with.
+pub(crate) fn not_started(plugin: &config::Plugin, error: &StartError, before: &str) -> Diagnostic {
+    let (place, help) = match error {
+        StartError::Configure { .. } => (&plugin.configuration_origin, REFUSED),
+        StartError::VmStart { .. } => (&plugin.vm.configuration_origin, REFUSED),
+        StartError::Trap { .. } if !plugin.root_id.is_empty() => (
+            &plugin.root_id_origin,
+            "see the plugin's log lines above; the module may have no root context of this root_id",
+        ),
+        _ => (&plugin.origin, "see the plugin's log lines above"),
+    };
+    let root = match error {
+        StartError::Trap { .. } if !plugin.root_id.is_empty() => format!("root_id {:?}: ", plugin.root_id),
+        _ => String::new(),
+    };
+    // The remedy says the same.
+    let error = error.to_string();
+    let error = error.trim_end_matches("; its log says why");
+    place.diagnostic(format!("{before}{root}{error}"), help)
+}
+
+/// What to do when a plugin has answered false.
+const REFUSED: &str = "correct it, as the plugin's log lines above say";
 
 /// The message of an error and one remedy: the error's own, if it has one.
 fn remedy(error: &LoadError) -> (String, String) {

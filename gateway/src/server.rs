@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use portcullis::core::{BytecodeError, Shared, StartError};
+use portcullis::core::{BytecodeError, Shared};
 use portcullis::transcript::TranscriptError;
 use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, Isolation, LoadError, PrecompileError, SystemClock};
 use tokio::sync::watch;
@@ -22,8 +22,8 @@ use crate::host::GatewayHost;
 use crate::learn::{self, Lessons};
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
-use crate::plugins::Compiler;
 pub use crate::plugins::EngineOptions;
+use crate::plugins::{Compiler, not_started};
 use crate::profile::{self, Profiling};
 use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
@@ -400,35 +400,23 @@ impl Gateway {
             Some(route) => listener.routes.get(route)?.plugins.as_ref(),
         });
         let plugin = plugins.and_then(|plugins| plugins.get(failed.index));
-        let help = match (&failed.error, plugin) {
-            _ if failed.is_refusal() => "correct it, as the plugin's log lines above say",
-            (LoadError::Start(StartError::Trap { .. }), Some(plugin)) if !plugin.root_id.is_empty() => {
-                "see the plugin's log lines above; the module may have no root context of this root_id"
+        let diagnostic = match (plugin, &failed.error) {
+            (Some(plugin), LoadError::Start(error)) => not_started(plugin, error, ""),
+            (plugin, error) => {
+                let (message, help) = (error.to_string(), "see the plugin's log lines above".to_owned());
+                match plugin {
+                    Some(plugin) => plugin.origin.diagnostic(message, help),
+                    None => Diagnostic {
+                        file: String::new(),
+                        line: 0,
+                        column: 0,
+                        path: String::new(),
+                        message,
+                        help,
+                        excerpt: String::new(),
+                    },
+                }
             }
-            _ => "see the plugin's log lines above",
-        };
-        let root = plugin.filter(|plugin| !plugin.root_id.is_empty() && !failed.is_refusal());
-        let root = root.map(|plugin| format!("root_id {:?}: ", plugin.root_id)).unwrap_or_default();
-        let message = format!("{root}{}", failed.error.to_string().trim_end_matches("; its log says why"));
-        let diagnostic = match plugin {
-            Some(plugin) => {
-                let place = match &failed.error {
-                    LoadError::Start(StartError::Configure { .. }) => &plugin.configuration_origin,
-                    LoadError::Start(StartError::VmStart { .. }) => &plugin.vm.configuration_origin,
-                    LoadError::Start(StartError::Trap { .. }) => &plugin.root_id_origin,
-                    _ => &plugin.origin,
-                };
-                place.diagnostic(message, help)
-            }
-            None => Diagnostic {
-                file: String::new(),
-                line: 0,
-                column: 0,
-                path: String::new(),
-                message,
-                help: help.to_owned(),
-                excerpt: String::new(),
-            },
         };
         diagnostic.into()
     }

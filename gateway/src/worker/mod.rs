@@ -29,7 +29,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub(crate) use planned::PlannedListener;
-use portcullis::core::{Host, Shared, StartError, Wake};
+use portcullis::core::{Host, Shared, Wake};
 use portcullis::{CalloutId, Chain, ConnectionId, LoadError, StreamId, Worker};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
@@ -237,11 +237,4 @@ fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFa
         states.push(ListenerState { buffer_limit, use_remote_address, chain, routes, requests, tcp_proxy, tcp });
     }
     Ok(states)
-}
-
-impl PluginFailed {
-    /// Whether the plugin itself refused, and not its module.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self.error, LoadError::Start(StartError::VmStart { .. } | StartError::Configure { .. }))
-    }
 }

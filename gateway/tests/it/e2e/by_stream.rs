@@ -104,7 +104,7 @@ fn what_needs_a_vm_that_lasts_is_refused_where_it_stands() {
     for (code, problem, remedy) in [
         (&ticks, "it asks for ticks (proxy_set_tick_period_milliseconds)", "give the plugin isolation: worker"),
         (&table, "the module has table.set", "give the plugin isolation: worker"),
-        (&refuses, "refused its configuration", "see the plugin's log lines above"),
+        (&refuses, "refused its configuration", "correct it, as the plugin's log lines above say"),
     ] {
         let setup = gate("refused", code, "");
         let error = Gate::try_start(&with_vm_keys(&setup, "isolation: stream")).err().unwrap_or_default();

@@ -62,7 +62,6 @@ pub(crate) struct Exchange {
     sent: Option<std::time::Instant>,
     head_request: bool,
     out: Outgoing,
-    /// What chooses among the clusters of a route.
     lot: Lot,
 }
 
@@ -214,9 +213,11 @@ impl Exchange {
     fn apply(&mut self, effect: StreamEffect) {
         match effect {
             StreamEffect::RequestHeaders { end } => self.send_request(end),
-            StreamEffect::RequestBody { body, end } => {
+            StreamEffect::RequestBody { mut body, end } => {
                 if let Some(upload) = &self.upload {
-                    each_chunk(body, |chunk| upload.push(chunk));
+                    while let Some(chunk) = body.pop() {
+                        upload.push(chunk);
+                    }
                     if end {
                         upload.finish(None);
                         self.upload = None;
@@ -276,9 +277,7 @@ impl Exchange {
         let route = routed.map(|(route, _)| route);
         if let Some((route, answer)) = route.and_then(|route| Some((route, own_answer(route, headers)?))) {
             drop(info);
-            let mut info = lock(&self.info);
-            (info.route_name, info.cluster_name) = (Some(route.name.clone()), None);
-            drop(info);
+            told::answered_by(&self.info, route);
             return self.reply(answer);
         }
         let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
@@ -512,11 +511,5 @@ impl Drop for Exchange {
 impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange").field("stream", &self.stream).finish_non_exhaustive()
-    }
-}
-
-fn each_chunk(mut body: Body, mut take: impl FnMut(Bytes)) {
-    while let Some(chunk) = body.pop() {
-        take(chunk);
     }
 }

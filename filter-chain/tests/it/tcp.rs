@@ -203,6 +203,30 @@ fn each_plugin_pauses_the_connection_for_itself() {
     assert_eq!(line.tick(), ["connect", "down x"]);
 }
 
+#[test]
+fn a_pause_of_data_survives_the_other_side_and_what_continues_that() {
+    for (side, other, paused, number) in
+        [(DOWN, UP, CallbackId::on_downstream_data, 2), (UP, DOWN, CallbackId::on_upstream_data, 3)]
+    {
+        let script = move || {
+            let mut sides = [5 - number, number].into_iter();
+            ticking(Script::new().on(paused, |_, _| 1), move |caller| {
+                assert_eq!(entry::proxy_continue_stream(caller, sides.next().unwrap_or(number)).unwrap(), 0);
+            })
+        };
+        let way = |direction| if direction == DOWN { "down" } else { "up" };
+        let mut line = Line::new(&[plugin("a", script)]);
+        assert_eq!(line.effects(), ["connect"]);
+        assert_eq!(line.data(side, "abc", false), [""; 0]);
+        assert_eq!(line.data(other, "x", false), [format!("{} x", way(other))]);
+        assert_eq!(line.tick(), [""; 0], "the other side is continued");
+        assert_eq!(line.data(side, "de", false), [""; 0]);
+        assert_eq!(line.data(other, "y", true), [format!("{} y end", way(other))]);
+        assert_eq!(line.data(side, "", true), [""; 0]);
+        assert_eq!(line.tick(), [format!("{} abcde end", way(side))]);
+    }
+}
+
 /// What a plugin has closed is not dialled.
 #[test]
 fn a_connection_that_is_closed_when_it_comes_is_not_dialled() {

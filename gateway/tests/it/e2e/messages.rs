@@ -12,7 +12,7 @@ use crate::e2e::harness::{Setup, guest, plugin};
 /// What `check` prints of a configuration that cannot be served.
 fn refused(name: &str, config: &str) -> String {
     let path = file(name, config);
-    let output = portcullis(&["check", path.to_str().unwrap()]);
+    let output = portcullis(&["--log", "warn,plugin=info", "check", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     text(&output.stderr).replace(path.to_str().unwrap(), "FILE")
 }

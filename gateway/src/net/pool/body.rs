@@ -38,11 +38,6 @@ impl UpstreamBody {
         body
     }
 
-    /// Has the connection closed behind this body, and not used again.
-    pub(super) fn retire(&mut self) {
-        self.lease = None;
-    }
-
     /// The endpoint that answered, as configured.
     pub fn endpoint(&self) -> &str {
         self.endpoint.name()

@@ -69,18 +69,7 @@ impl Endpoint {
         request: Request<QueueBody>,
     ) -> Result<Response<UpstreamBody>, Failed> {
         match &self.link {
-            Link::Http1(pool) => {
-                let mut response = h1::exchange(self, pool, request).await?;
-                match framing::settle(response.headers_mut()) {
-                    Ok(Framing::Plain) => {}
-                    Ok(Framing::Doubtful) => response.body_mut().retire(),
-                    Err(UnknownCoding) => {
-                        let error = UpstreamError::Coding { endpoint: Arc::clone(&self.name) };
-                        return Err(Failed { error, unsent: None });
-                    }
-                }
-                Ok(response)
-            }
+            Link::Http1(pool) => h1::exchange(self, pool, request).await,
             Link::Http2(shared) => h2::exchange(self, shared, request).await,
         }
     }
@@ -106,6 +95,23 @@ impl Endpoint {
     pub(super) async fn dial(&self) -> Result<(TcpStream, SocketAddr), UpstreamError> {
         let (io, addresses) = self.connect().await?;
         Ok((io.into_inner(), addresses.remote))
+    }
+
+    /// Returns a response over HTTP/1.1. Its connection goes back to the pool behind the body, if the head says once where that
+    /// ends; whatever else stands on the connection would be taken for the next response.
+    pub(super) fn h1_response(
+        self: &Rc<Self>,
+        mut response: Response<Incoming>,
+        addresses: Addresses,
+        connection: h1::Connection,
+    ) -> Result<Response<UpstreamBody>, Failed> {
+        match framing::settle(response.headers_mut()) {
+            Ok(Framing::Plain) => Ok(self.response(response, addresses, Some(connection))),
+            Ok(Framing::Doubtful) => Ok(self.response(response, addresses, None)),
+            Err(UnknownCoding) => {
+                Err(Failed { error: UpstreamError::Coding { endpoint: Arc::clone(&self.name) }, unsent: None })
+            }
+        }
     }
 
     pub(super) fn response(

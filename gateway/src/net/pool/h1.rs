@@ -51,7 +51,7 @@ pub(super) async fn exchange(
         match connection.sender.try_send_request(request).await {
             Ok(response) => {
                 let addresses = connection.addresses;
-                return Ok(endpoint.response(response, addresses, Some(connection)));
+                return endpoint.h1_response(response, addresses, connection);
             }
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
@@ -69,7 +69,7 @@ pub(super) async fn exchange(
     match connection.sender.try_send_request(request).await {
         Ok(response) => {
             let addresses = connection.addresses;
-            Ok(endpoint.response(response, addresses, Some(connection)))
+            endpoint.h1_response(response, addresses, connection)
         }
         Err(error) => Err(Failed::sending(endpoint.name(), error)),
     }

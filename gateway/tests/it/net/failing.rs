@@ -130,6 +130,24 @@ fn a_connection_closed_under_the_request_is_survived_when_repeating_is_safe() {
     });
 }
 
+/// What stands behind a head that says twice where its body ends is not taken for the next response, also where there is no body.
+#[test]
+fn a_connection_with_a_doubtful_response_is_not_used_again() {
+    local(async {
+        let upstream = Script::run(|accept| {
+            let mut first = accept();
+            read_request(&mut first);
+            first
+                .write_all(b"HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n")
+                .unwrap();
+            answer(&mut accept(), "two");
+        });
+        let cluster = upstream.cluster();
+        assert_eq!(cluster.send(get("/")).await.unwrap().status(), 204);
+        assert_eq!(text(cluster.send(get("/")).await.unwrap()).await, "two");
+    });
+}
+
 #[test]
 fn what_is_not_http_is_a_protocol_error() {
     local(async {

@@ -148,7 +148,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
     let action = action(&mapping, inner.as_ref(), scope);
     let forward = inner.as_ref().unwrap_or(&mapping);
     let timeout = forward.optional("timeout", duration::read);
-    let prefix_rewrite = forward.optional("prefix_rewrite", route_match::absolute);
+    let prefix_rewrite = forward.optional("prefix_rewrite", route_match::replacement);
     let plugins = mapping.optional("plugins", |chain| scope.library.chain(chain, Traffic::Http));
     let reachable_by_rewrite = mapping.or("reachable_by_rewrite", false, Value::boolean);
     Ok(Route {

@@ -2,6 +2,8 @@
 
 use std::io::Read as _;
 
+use bytes::Bytes;
+
 use super::base64;
 use super::cluster::ClusterNames;
 use super::document::Read;
@@ -37,7 +39,7 @@ pub struct DirectResponse {
     /// Headers besides it, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// Where a client is sent, as far as that is not where it was.
@@ -142,7 +144,7 @@ pub(super) fn direct_response(value: &Value<'_>) -> Read<DirectResponse> {
             place.fail(format!("a response of status {status} has no body"), "remove it, or choose another status")
         );
     }
-    Ok(DirectResponse { status, headers: headers?, body })
+    Ok(DirectResponse { status, headers: headers?, body: body.into() })
 }
 
 /// The most bytes of a body: it is kept in memory.

@@ -182,6 +182,15 @@ pub(super) fn absolute(value: &Value<'_>) -> Read<String> {
     Ok(text.to_owned())
 }
 
+/// Reads what part of a path is replaced with.
+pub(super) fn replacement(value: &Value<'_>) -> Read<String> {
+    let text = absolute(value)?;
+    match text.parse::<http::uri::PathAndQuery>() {
+        Ok(_) => Ok(text),
+        Err(_) => Err(value.expected("a path", "encode what a URL cannot hold, a space as %20")),
+    }
+}
+
 fn path(mapping: &Mapping<'_>) -> Read<PathMatch> {
     match mapping.at_most_one(&["prefix", "path", "path_separated_prefix", "safe_regex"])? {
         None => Ok(PathMatch::default()),

@@ -304,8 +304,8 @@ impl Exchange {
             Ok(parts) => parts,
             Err(unsendable) => return self.fail_unsendable(&unsendable),
         };
-        if let Some(uri) = rewrite(route, &parts.uri) {
-            parts.uri = uri;
+        if let Err(answer) = rewrite(route, &mut parts.uri) {
+            return self.reply(answer);
         }
         self.sent = Some(told::sent(&self.info, route, cluster, upstream));
         let body = if end {

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use bytes::Bytes;
 use http::Uri;
 use portcullis::core::{Headers, LocalResponse, SharedStreamInfo, lock, response_flag};
 use portcullis::{Chain, local_response};
@@ -37,13 +36,20 @@ fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, [u8]>> {
     Some(joined)
 }
 
-/// The target with the part of its path that the route matched replaced, if the route says so.
-pub(super) fn rewrite(route: &Route, target: &Uri) -> Option<Uri> {
-    let replacement = route.prefix_rewrite.as_deref()?;
-    let rest = unmatched(route, target.path_and_query()?.as_str())?;
-    let mut parts = target.clone().into_parts();
-    parts.path_and_query = Some(format!("{replacement}{rest}").parse().ok()?);
-    Uri::from_parts(parts).ok()
+/// Replaces the part of a target's path that the route matched, if the route says so.
+///
+/// # Errors
+/// The target would be longer than a target can be; what came must not go on in its place.
+pub(super) fn rewrite(route: &Route, target: &mut Uri) -> Result<(), LocalResponse> {
+    let Some(replacement) = route.prefix_rewrite.as_deref() else { return Ok(()) };
+    let rest = target.path_and_query().and_then(|path| unmatched(route, path.as_str()));
+    let rewritten = rest.and_then(|rest| format!("{replacement}{rest}").parse().ok()).and_then(|path| {
+        let mut parts = target.clone().into_parts();
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).ok()
+    });
+    *target = rewritten.ok_or_else(|| local_response(414, "rewritten_path_too_long", ""))?;
+    Ok(())
 }
 
 /// Answers a request that plugins have made match a route whose plugins it has not passed; logs both routes.
@@ -103,7 +109,7 @@ pub(super) fn own_answer(route: &Route, request: &Headers) -> Option<LocalRespon
             for (name, value) in &response.headers {
                 headers.add(name.as_bytes(), value.as_bytes());
             }
-            let body = Bytes::copy_from_slice(&response.body);
+            let body = response.body.clone();
             let answer = local_response(response.status, "direct_response", "");
             Some(LocalResponse { headers, body, ..answer })
         }
@@ -164,9 +170,10 @@ mod tests {
         let config = Config::parse("t.yaml", text);
         let config = config.map_err(|error| error.to_string());
         let route = config.as_ref().ok().and_then(|config| config.listeners.first()?.routes.first());
-        let rewritten =
-            |target: &str| route.and_then(|route| rewrite(route, &target.parse().ok()?)).map(|uri| uri.to_string());
-        assert_eq!(rewritten("http://h/api/a?b"), Some("http://h/a?b".to_owned()), "{config:?}");
-        assert_eq!(rewritten("http://h/other"), None);
+        let rewritten = |target: &str| {
+            let (route, mut target) = (route?, target.parse().ok()?);
+            Some(rewrite(route, &mut target).map(|()| target.to_string()).map_err(|answer| answer.status))
+        };
+        assert_eq!(rewritten("http://h/api/a?b"), Some(Ok("http://h/a?b".to_owned())), "{config:?}");
     }
 }

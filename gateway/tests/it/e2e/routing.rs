@@ -92,6 +92,22 @@ fn a_prefix_is_rewritten() {
     });
 }
 
+/// The target that came must not go on where the one that it stands for cannot.
+#[test]
+fn a_target_that_is_too_long_once_it_is_rewritten_is_refused() {
+    run(async {
+        let upstream = Upstream::echo();
+        let route = "match: {prefix: /}, prefix_rewrite: /public/and/a/bit/more/, cluster: backend";
+        let gate = Setup::to(&upstream).route(route).start();
+        let mut raw = Raw::connect(gate.address()).await;
+        let target = format!("/admin?{}", "x".repeat(65_520));
+        raw.write(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+        let answer = raw.read_all().await;
+        assert!(answer.starts_with("HTTP/1.1 414 "), "{answer:.100}");
+        assert_eq!(upstream.requests(), 0);
+    });
+}
+
 /// Whatever form a client gives its target, the upstream gets the path that routes and plugins saw, rewritten.
 #[test]
 fn a_target_in_an_unusual_form_is_routed_and_rewritten_as_a_path() {
@@ -184,6 +200,9 @@ fn a_route_with_other_plugins_is_not_reached_by_a_rewrite() {
         r#"(drop (call $foreign $"clear_route_cache" (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 20)))"#;
     run(async {
         let deny = plugin(&[("request_headers", r#"(call $answer (i32.const 403) $"guarded") (i32.const 1)"#)]);
+        // What answers itself is behind its plugins, too.
+        let actions =
+            ["cluster: backend", "direct_response: {status: 200, body: secret}", "redirect: {path_redirect: /}"];
         let matches = [
             ("prefix: /admin", ":path", "/admin"),
             ("path: /admin", ":path", "/admin?x=1"),
@@ -192,10 +211,10 @@ fn a_route_with_other_plugins_is_not_reached_by_a_rewrite() {
             ("headers: [{name: x-guest, present: true, invert: true}]", "x-guest", ""),
         ];
         for (index, (condition, name, value)) in matches.into_iter().enumerate() {
-            for more in ["", CLEAR] {
+            for (more, action) in ["", CLEAR].into_iter().flat_map(|more| actions.map(|action| (more, action))) {
                 let upstream = Upstream::echo();
                 let guard = Setup::plugin_entry(&format!("guard_{index}"), &deny, "");
-                let route = format!("name: admin, match: {{{condition}}}, cluster: backend, plugins: [{guard}]");
+                let route = format!("name: admin, match: {{{condition}}}, {action}, plugins: [{guard}]");
                 // Not there is another value than empty.
                 let code = if value.is_empty() { removing(name, more) } else { setting(name, value, more) };
                 let setup = Setup::to(&upstream).plugin(&format!("rewriter_{index}"), &code, "");
@@ -215,7 +234,8 @@ fn a_route_with_other_plugins_is_not_reached_by_a_rewrite() {
                 let open = setup.route(&format!("{route}, reachable_by_rewrite: true")).start();
                 let mut request = get("/x");
                 request.headers_mut().insert("x-guest", "1".parse().unwrap());
-                assert_eq!(open.h1().await.ask(request).await.status, 200, "{condition}");
+                let reached = if action.starts_with("redirect") { 301 } else { 200 };
+                assert_eq!(open.h1().await.ask(request).await.status, reached, "{condition} {action}");
             }
         }
     });

@@ -69,12 +69,14 @@ pub(crate) fn merged(headers: Headers) -> Headers {
     if is_plain {
         return headers;
     }
+    // A guest chooses how many there are, so each is looked at once.
+    let mut last = headers.iter().filter(|(name, _)| is_either(name)).last();
     let mut merged = Headers::with_capacity(headers.len(), headers.serialized_len());
     for (name, value) in headers.iter() {
-        if is_either(name) {
-            merged.replace(AUTHORITY, value);
-        } else {
+        if !is_either(name) {
             merged.add(name, value);
+        } else if let Some((_, value)) = last.take() {
+            merged.add(AUTHORITY, value);
         }
     }
     merged

@@ -64,9 +64,11 @@ impl Host for GatewayHost {
     fn lacks_upstream(&mut self, plugin: Option<&Plugin>, name: &str) {
         /// Plugins choose the names.
         const MOST: usize = 100;
-        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        if missing.len() < MOST && name.len() <= 256 && !missing.contains(name) {
-            missing.insert(name.to_owned());
+        let is_news = {
+            let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+            missing.len() < MOST && name.len() <= 256 && !missing.contains(name) && missing.insert(name.to_owned())
+        };
+        if is_news {
             let mut clusters: Vec<_> = self.clusters.iter().map(String::as_str).collect();
             clusters.sort_unstable();
             tracing::warn!(

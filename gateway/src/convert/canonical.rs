@@ -49,7 +49,9 @@ pub(crate) fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result
         _ => return Err(bad("the request target is neither a path nor an http URL")),
     }
     if !is_named {
-        let value = HeaderValue::from_str(&local.to_string()).map_err(|_| bad("the request has no host"))?;
+        // Without the zone that a link-local address has, which is nobody else's.
+        let local = SocketAddr::new(local.ip(), local.port()).to_string();
+        let value = HeaderValue::from_str(&local).map_err(|_| bad("the request has no host"))?;
         parts.headers.insert(HOST, value);
     }
     Ok(())

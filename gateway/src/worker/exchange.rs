@@ -11,7 +11,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::HeaderMap;
 use http::{Method, Request, Response, StatusCode, request, response};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
@@ -27,7 +27,7 @@ use crate::net::pool::UpstreamError;
 use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::body::{Cut, ResponseBody, is_malformed};
 use crate::worker::outgoing::Outgoing;
-use crate::worker::route::{Lot, own_answer, refuse_rewritten, rewrite};
+use crate::worker::route::{Lot, rewrite, unforwarded};
 use crate::worker::upstream::{Answer, AnswerBody, Upstream};
 use crate::worker::{Context, callout, edge, refused, told};
 
@@ -89,7 +89,7 @@ impl Exchange {
         }
         let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming));
         let (status, mut headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
-        exchange.fit_length(status, &mut headers);
+        exchange.out.fit_length(exchange.head_request, status, &mut headers);
         let mut response = Response::new(ResponseBody::Exchange(exchange));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -167,17 +167,6 @@ impl Exchange {
     /// What is ready for the client, and not handed to hyper yet.
     pub(super) fn out(&self) -> &Outgoing {
         &self.out
-    }
-
-    /// A plugin that changed a body may have left a length that is no longer true. The length of what a
-    /// HEAD or a 304 does not carry stays.
-    fn fit_length(&self, status: StatusCode, headers: &mut HeaderMap) {
-        if self.head_request || status == StatusCode::NOT_MODIFIED || !headers.contains_key(CONTENT_LENGTH) {
-            return;
-        }
-        if let Some(length) = self.out.remaining() {
-            headers.insert(CONTENT_LENGTH, length.into());
-        }
     }
 
     /// Moves everything that can move.
@@ -267,19 +256,15 @@ impl Exchange {
     /// Sends the request's head. The route is chosen by what the plugins made of it, among those whose plugins it has passed.
     fn send_request(&mut self, end: bool) {
         let context = Rc::clone(&self.context);
-        let info = lock(&self.info);
+        let mut info = lock(&self.info);
         let Some(headers) = &info.request_headers else { return };
         let routed = context.listeners.get(self.listener).and_then(|listener| listener.route(headers));
-        if let Some((route, _)) = routed.filter(|(route, chain)| !route.reachable_by_rewrite && **chain != self.chain) {
+        if let Some(answer) = routed.and_then(|routed| unforwarded(routed, &self.chain, &mut info)) {
             drop(info);
-            return self.reply(refuse_rewritten(&self.info, route));
-        }
-        let route = routed.map(|(route, _)| route);
-        if let Some((route, answer)) = route.and_then(|route| Some((route, own_answer(route, headers)?))) {
-            drop(info);
-            told::answered_by(&self.info, route);
             return self.reply(answer);
         }
+        let Some(headers) = &info.request_headers else { return };
+        let route = routed.map(|(route, _)| route);
         let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
         let upstream = cluster.and_then(|cluster| context.clusters.get(cluster));
         // The echo tells the whole target, and HTTP/2 sends it; where only a path came, the rest is what plugins see.

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::HeaderMap;
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use http_body::Frame;
 use portcullis::core::Body;
 
@@ -67,6 +67,17 @@ impl Outgoing {
     /// Bytes of body that are ready.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Corrects a length that is no longer true because a plugin has changed the body. The length of what the answer to a HEAD
+    /// or a 304 does not carry stays.
+    pub(super) fn fit_length(&self, head_request: bool, status: StatusCode, headers: &mut HeaderMap) {
+        if head_request || status == StatusCode::NOT_MODIFIED || !headers.contains_key(CONTENT_LENGTH) {
+            return;
+        }
+        if let Some(length) = self.remaining() {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
     }
 
     /// How many body bytes are left, once that is known.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use http::Uri;
-use portcullis::core::{Headers, LocalResponse, SharedStreamInfo, lock, response_flag};
+use portcullis::core::{Headers, LocalResponse, StreamInfo, response_flag};
 use portcullis::{Chain, local_response};
 
 use crate::config::{PathMatch, Redirect, RedirectPath, Route, RouteAction};
@@ -52,9 +52,23 @@ pub(super) fn rewrite(route: &Route, target: &mut Uri) -> Result<(), LocalRespon
     Ok(())
 }
 
+/// Returns the response to a request that goes to no upstream: its route has plugins that it has not `passed`, or answers
+/// itself. The former is looked at first, since an answer stands behind its plugins as an upstream does.
+pub(super) fn unforwarded(
+    (route, chain): (&Route, &Chain),
+    passed: &Chain,
+    info: &mut StreamInfo,
+) -> Option<LocalResponse> {
+    if !route.reachable_by_rewrite && chain != passed {
+        return Some(refuse_rewritten(route, info));
+    }
+    let answer = own_answer(route, info.request_headers.as_ref()?)?;
+    (info.route_name, info.cluster_name) = (Some(route.name.clone()), None);
+    Some(answer)
+}
+
 /// Answers a request that plugins have made match a route whose plugins it has not passed; logs both routes.
-pub(super) fn refuse_rewritten(info: &SharedStreamInfo, route: &Route) -> LocalResponse {
-    let mut info = lock(info);
+fn refuse_rewritten(route: &Route, info: &mut StreamInfo) -> LocalResponse {
     info.response_flags |= response_flag::UNAUTHORIZED;
     tracing::warn!(
         from = info.route_name.as_deref().unwrap_or("none"),
@@ -97,7 +111,7 @@ impl Lot {
 }
 
 /// Returns the response of a route that answers itself.
-pub(super) fn own_answer(route: &Route, request: &Headers) -> Option<LocalResponse> {
+fn own_answer(route: &Route, request: &Headers) -> Option<LocalResponse> {
     match &route.action {
         RouteAction::Forward(_) => None,
         // A success would be the promise of a tunnel.

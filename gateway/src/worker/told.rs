@@ -19,12 +19,6 @@ pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstre
     Instant::now()
 }
 
-/// A route answers it without an upstream.
-pub(super) fn answered_by(info: &SharedStreamInfo, route: &Route) {
-    let mut info = lock(info);
-    (info.route_name, info.cluster_name) = (Some(route.name.clone()), None);
-}
-
 /// It is answered.
 pub(super) fn answered(info: &SharedStreamInfo, body: &AnswerBody) {
     let mut info = lock(info);

@@ -34,7 +34,7 @@ fn what_a_case_did_on_one_engine_it_does_on_all() {
     assert!(replays > 300 && hostcalls > 1000, "{replays} replays, {hostcalls} hostcalls");
 }
 
-/// What came of replaying some cases.
+/// Results of replaying some cases.
 #[derive(Default)]
 struct Replayed {
     replays: usize,

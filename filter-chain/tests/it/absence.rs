@@ -1,4 +1,4 @@
-//! What is not there does not consent: a plugin whose root is gone is answered for by its failure policy.
+//! Absence is not consent: the failure policy of a plugin answers where its root, VM or context does not exist.
 
 use crate::common::{Bench, plugin, recorder, with_policy};
 use portcullis_chain::ConnectionEffect;

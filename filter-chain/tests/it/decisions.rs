@@ -16,7 +16,7 @@ struct Pause {
     allow_stop: bool,
 }
 
-/// What comes after a pause.
+/// An event that follows a pause.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Data,

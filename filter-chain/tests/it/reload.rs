@@ -131,7 +131,7 @@ fn what_a_new_vm_asks_for_when_it_starts_is_done() {
     assert!(bench.worker.next_tick().is_some());
 }
 
-/// What has failed is not found again: neither for another plugin of its sandbox nor for the same one.
+/// Loads no plugin into a VM that has failed: neither another plugin of its sandbox nor the same one.
 #[test]
 fn loading_makes_a_fresh_vm_in_the_place_of_one_that_has_failed() {
     for policy in [FailurePolicy::Reload, FailurePolicy::Closed, FailurePolicy::Open] {

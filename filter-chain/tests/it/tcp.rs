@@ -227,7 +227,7 @@ fn a_pause_of_data_survives_the_other_side_and_what_continues_that() {
     }
 }
 
-/// What a plugin has closed is not dialled.
+/// A connection that a plugin has closed is not dialled.
 #[test]
 fn a_connection_that_is_closed_when_it_comes_is_not_dialled() {
     for (side, effect) in [(2, "close down"), (3, "close up")] {

@@ -4,7 +4,7 @@ use super::document::Read;
 use super::mapping::Refused;
 use super::value::{Value, quote};
 
-/// What an entry of Envoy's filters holds.
+/// The content of an entry of Envoy's filters.
 pub(super) struct FilterEntry<'d> {
     pub(super) config: Value<'d>,
     pub(super) name: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct Filter {
     type_name: String,
 }
 
-/// What the chain of a listener is fed with.
+/// The kind of traffic that a chain gets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Traffic {
     Http,

@@ -6,7 +6,7 @@ struct Open<'t> {
     line: usize,
     /// None is a dash.
     key: Option<&'t str>,
-    /// There is a value behind the key, so nothing can stand below it.
+    /// A value stands behind the key, so nothing can stand below the key.
     has_value: bool,
 }
 

@@ -37,7 +37,7 @@ pub struct Listener {
     pub plugins: Vec<Plugin>,
     /// The routes in the order in which they are tried; the first that matches takes the request.
     pub routes: Vec<Route>,
-    /// What that order is.
+    /// The order in which routes are tried.
     pub route_order: RouteOrder,
     /// Where TCP streams go; such a listener has no routes and knows nothing of HTTP.
     pub tcp_proxy: Option<TcpProxy>,

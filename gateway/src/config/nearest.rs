@@ -20,7 +20,7 @@ pub(crate) fn suggest_several(wrong: &str, known: &[&str]) -> Option<String> {
     const SHOWN: usize = 3;
     /// A word as short as this begins too many others.
     const SHORTEST: usize = 8;
-    /// So much less alike than the best one is still worth a look.
+    /// How much less alike than the best name a name may be and still be suggested.
     const MARGIN: f64 = 0.01;
     let mut found: Vec<&str> =
         known.iter().copied().filter(|word| wrong.len() >= SHORTEST && word.starts_with(wrong)).collect();

@@ -21,7 +21,7 @@ pub struct Route {
     pub name: String,
     /// Which requests it takes.
     pub matcher: RouteMatch,
-    /// What it does with them.
+    /// The action of the route.
     pub action: RouteAction,
     /// How long a whole request to the upstream may take: zero for no limit, None for the cluster's own limit.
     pub timeout: Option<Duration>,
@@ -95,7 +95,7 @@ const KEYS: &[&str] = &[
     "reachable_by_rewrite",
 ];
 
-/// What can stand under Envoy's `route` as well as beside `match`.
+/// Keys that can stand under Envoy's `route` as well as beside `match`.
 const FORWARD_KEYS: &[&str] = &["cluster", "weighted_clusters", "timeout", "prefix_rewrite"];
 
 /// Keys of Envoy's routes that have no meaning here.

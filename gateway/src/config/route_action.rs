@@ -1,4 +1,4 @@
-//! What a route does with its requests: sends them to a cluster, or answers them itself.
+//! Actions of routes: send requests to a cluster, or answer them.
 
 use std::io::Read as _;
 
@@ -11,7 +11,7 @@ use super::files;
 use super::mapping::{Mapping, Refused};
 use super::value::{Kind, Value};
 
-/// What a route does with a request.
+/// The action of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteAction {
     /// Sends it to a cluster.
@@ -59,7 +59,7 @@ pub struct Redirect {
     pub strip_query: bool,
 }
 
-/// What becomes of a path.
+/// How a redirect changes the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectPath {
     /// This takes its place, with a query of its own or the one of the request.

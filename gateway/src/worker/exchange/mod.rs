@@ -1,0 +1,296 @@
+//! One request and its response: feeds the filter chain what arrives from both sides and carries
+//! out its effects.
+//!
+//! An exchange is no task. hyper polls it for the response's head, then as the response's body;
+//! each poll moves everything that can move, in both directions.
+
+mod request;
+mod response;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use portcullis::core::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
+use portcullis::{Chain, StreamEffect, StreamId, local_response};
+use tokio::time::Sleep;
+
+use crate::convert;
+use crate::convert::canonical::canonical;
+use crate::net::headers::strip_hop_by_hop;
+use crate::net::io::Facts;
+use crate::net::queue::BodySender;
+use crate::worker::body::{Cut, ResponseBody};
+use crate::worker::outgoing::Outgoing;
+use crate::worker::route::Lot;
+use crate::worker::upstream::{Answer, AnswerBody};
+use crate::worker::{Context, edge, refused, told};
+
+/// Where a request arrived.
+pub(in crate::worker) struct Arrival {
+    pub(in crate::worker) facts: Rc<Facts>,
+    pub(in crate::worker) connection: u64,
+    pub(in crate::worker) listener: usize,
+}
+
+/// One request and its response.
+pub(crate) struct Exchange {
+    context: Rc<Context>,
+    listener: usize,
+    stream: StreamId,
+    info: SharedStreamInfo,
+    /// The plugins of the route that the request came to; they are the stream's, whatever they make of the request.
+    chain: Chain,
+    /// The client used TLS.
+    secure: bool,
+    /// The heads as they came, until they are passed on.
+    came: (Option<http::request::Parts>, Option<http::response::Parts>),
+    /// The rest of the client's request, while it is wanted.
+    incoming: Option<Incoming>,
+    /// Where request body goes once the request has been sent.
+    upload: Option<BodySender>,
+    upstream: UpstreamState,
+    /// How long the upstream may take still, and at all.
+    timeout: Option<(Pin<Box<Sleep>>, Duration)>,
+    started: std::time::Instant,
+    /// When the request was sent to its upstream.
+    sent: Option<std::time::Instant>,
+    head_request: bool,
+    out: Outgoing,
+    lot: Lot,
+}
+
+#[derive(Default)]
+enum UpstreamState {
+    #[default]
+    Idle,
+    Waiting(Answer),
+    Answering(AnswerBody),
+}
+
+impl Exchange {
+    /// Begins an exchange and waits for the response's head.
+    ///
+    /// # Errors
+    /// A response that was cut before its head: the connection ends without one.
+    pub(in crate::worker) async fn start(
+        context: Rc<Context>,
+        arrival: Arrival,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Cut> {
+        let (mut parts, incoming) = request.into_parts();
+        if let Err(refusal) = canonical(&mut parts, arrival.facts.local) {
+            return refused::answer(&context, &arrival, parts.version, refusal);
+        }
+        let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming));
+        let (status, mut headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
+        exchange.out.fit_length(exchange.head_request, status, &mut headers);
+        let mut response = Response::new(ResponseBody::Exchange(exchange));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    fn begin(context: Rc<Context>, arrival: &Arrival, mut parts: http::request::Parts, incoming: Incoming) -> Self {
+        strip_hop_by_hop(&mut parts.headers);
+        let tls = arrival.facts.tls.as_ref();
+        let listener = context.listeners.get(arrival.listener);
+        let is_edge = listener.is_none_or(|listener| listener.use_remote_address);
+        edge::stamp(&mut parts.headers, &arrival.facts, is_edge, &mut context.request_ids.borrow_mut());
+        let headers = convert::request_headers(&parts, tls.is_some());
+        let lot = Lot::default();
+        let route = listener.and_then(|listener| listener.route(&headers));
+        let chain = route.map(|(_, chain)| chain).or_else(|| listener.map(|listener| &listener.chain));
+        let chain = chain.cloned().unwrap_or_default();
+        let info = StreamInfo {
+            source: Some(arrival.facts.peer),
+            destination: Some(arrival.facts.local),
+            connection_id: arrival.connection,
+            tls_version: tls.map(|tls| tls.version.to_owned()),
+            server_name: tls.and_then(|tls| tls.sni.clone()),
+            protocol: if parts.version == http::Version::HTTP_2 {
+                "HTTP/2"
+            } else if parts.version == http::Version::HTTP_10 {
+                "HTTP/1.0"
+            } else {
+                "HTTP/1.1"
+            },
+            start_time: context.host.clock.wall(),
+            cluster_name: route.and_then(|(route, _)| route.cluster(|| lot.draw())).map(str::to_owned),
+            route_name: route.map(|(route, _)| route.name.clone()),
+            ..StreamInfo::default()
+        }
+        .into_shared();
+        let limit = listener.map_or(0, |listener| listener.buffer_limit);
+        let end = incoming.is_end_stream();
+        let mut worker = context.worker.borrow_mut();
+        let stream = worker.open(&chain, info.clone(), limit);
+        worker.headers(stream, Direction::Request, headers, end);
+        drop(worker);
+        Self {
+            listener: arrival.listener,
+            stream,
+            info,
+            chain,
+            incoming: Some(incoming).filter(|_| !end),
+            upload: None,
+            upstream: UpstreamState::Idle,
+            timeout: None,
+            started: std::time::Instant::now(),
+            sent: None,
+            head_request: parts.method == Method::HEAD,
+            secure: tls.is_some(),
+            came: (Some(parts), None),
+            out: Outgoing::default(),
+            lot,
+            context,
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
+        self.advance(cx);
+        self.out.take_head()
+    }
+
+    pub(in crate::worker) fn poll_frame(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.out.is_waiting() {
+            self.advance(cx);
+        }
+        self.out.take_frame()
+    }
+
+    /// What is ready for the client, and not handed to hyper yet.
+    pub(in crate::worker) fn out(&self) -> &Outgoing {
+        &self.out
+    }
+
+    /// Moves everything that can move.
+    fn advance(&mut self, cx: &mut std::task::Context<'_>) {
+        self.register(cx);
+        loop {
+            let mut moved = false;
+            loop {
+                let effect = self.context.worker.borrow_mut().stream_effect(self.stream);
+                let Some(effect) = effect else { break };
+                self.apply(effect);
+                moved = true;
+            }
+            self.context.pump();
+            moved |= self.poll_timeout(cx).is_ready();
+            moved |= self.poll_answer(cx).is_ready();
+            moved |= self.poll_request_body(cx).is_ready();
+            moved |= self.poll_response_body(cx).is_ready();
+            if !moved {
+                break;
+            }
+        }
+    }
+
+    fn register(&self, cx: &std::task::Context<'_>) {
+        let mut wakers = self.context.wakers.borrow_mut();
+        match wakers.get_mut(&self.stream) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => drop(wakers.insert(self.stream, cx.waker().clone())),
+        }
+    }
+
+    fn apply(&mut self, effect: StreamEffect) {
+        match effect {
+            StreamEffect::RequestHeaders { end } => self.send_request(end),
+            StreamEffect::RequestBody { mut body, end } => {
+                if let Some(upload) = &self.upload {
+                    while let Some(chunk) = body.pop() {
+                        upload.push(chunk);
+                    }
+                    if end {
+                        upload.finish(None);
+                        self.upload = None;
+                    }
+                }
+            }
+            StreamEffect::RequestTrailers => {
+                let trailers = lock(&self.info).request_trailers.as_ref().map(convert::to_trailers).transpose();
+                match (trailers, self.upload.take()) {
+                    (Ok(trailers), Some(upload)) => upload.finish(trailers),
+                    (Err(unsendable), _) => self.fail_unsendable(&unsendable),
+                    (Ok(_), None) => {}
+                }
+            }
+            StreamEffect::RequestDone => {
+                self.came.0 = None;
+                self.incoming = None;
+                self.upload = None;
+                self.upstream = UpstreamState::Idle;
+                self.timeout = None;
+            }
+            StreamEffect::ResponseHeaders { end } => self.send_head(end),
+            // The head was replaced by one without a body.
+            StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers if self.out.has_ended() => {}
+            StreamEffect::ResponseBody { body, end } => {
+                self.out.data(body);
+                if end {
+                    self.out.end();
+                }
+            }
+            StreamEffect::ResponseTrailers => {
+                let trailers = lock(&self.info).response_trailers.as_ref().map(convert::to_trailers).transpose();
+                match trailers {
+                    Ok(trailers) => self.out.trailers(trailers),
+                    Err(_) => {
+                        self.out.cut("unsendable_trailers");
+                        self.out.end();
+                    }
+                }
+            }
+            StreamEffect::Reset { reason } => self.out.cut(reason),
+            // The route is chosen when the request is sent, whatever it was before.
+            _ => {}
+        }
+    }
+
+    fn reply(&self, response: LocalResponse) {
+        self.context.worker.borrow_mut().reply(self.stream, response);
+    }
+
+    fn poll_timeout(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let Some((timeout, limit)) = &mut self.timeout else { return Poll::Pending };
+        ready!(timeout.as_mut().poll(cx));
+        let limit = *limit;
+        self.timeout = None;
+        told::timed_out(&self.info, &self.context.clusters, limit);
+        self.reply(local_response(504, "response_timeout", "upstream request timeout"));
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Exchange {
+    /// The exchange is over, in whatever way: plugins log it.
+    fn drop(&mut self) {
+        {
+            let mut info = lock(&self.info);
+            info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
+            if !self.out.is_sent() && !self.out.is_cut() {
+                told::abandoned(&mut info);
+            }
+        }
+        self.context.wakers.borrow_mut().remove(&self.stream);
+        self.context.worker.borrow_mut().finish(self.stream);
+        self.context.pump();
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+//! The response's way: from the upstream, through the chain, to the client.
+
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+use http::StatusCode;
+use http_body::Body as _;
+use portcullis::core::{Body, Direction, lock};
+use portcullis::local_response;
+
+use super::{Exchange, UpstreamState};
+use crate::convert;
+use crate::net::headers::strip_hop_by_hop;
+use crate::net::pool::UpstreamError;
+use crate::worker::{callout, told};
+
+impl Exchange {
+    pub(super) fn poll_answer(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let UpstreamState::Waiting(answer) = &mut self.upstream else { return Poll::Pending };
+        let answer = ready!(answer.as_mut().poll(cx));
+        self.upstream = UpstreamState::Idle;
+        match answer {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                strip_hop_by_hop(&mut parts.headers);
+                told::answered(&self.info, &body);
+                let end = body.is_end_stream();
+                if end {
+                    self.timeout = None;
+                    told::complete(&self.info, self.sent);
+                } else {
+                    self.upstream = UpstreamState::Answering(body);
+                }
+                let headers = convert::response_headers(&parts);
+                self.came.1 = Some(parts);
+                self.context.worker.borrow_mut().headers(self.stream, Direction::Response, headers, end);
+            }
+            Err(error) => self.upstream_failed(&error),
+        }
+        Poll::Ready(())
+    }
+
+    pub(super) fn send_head(&mut self, end: bool) {
+        let came = self.came.1.take();
+        let head = lock(&self.info).response_headers.as_ref().map(|headers| {
+            let unchanged = came.and_then(|came| convert::unchanged::response(headers, came));
+            unchanged.map_or_else(|| convert::to_response(headers), Ok)
+        });
+        match head {
+            Some(Ok(head)) => self.out.head(head),
+            Some(Err(unsendable)) => {
+                tracing::warn!(%unsendable, "response replaced by 500");
+                (self.incoming, self.upload, self.timeout) = (None, None, None);
+                self.upstream = UpstreamState::Idle;
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                lock(&self.info).response_code = Some(status.as_u16());
+                // Nothing of the plugins' response follows a head that is not theirs.
+                self.out.replace(status);
+            }
+            None => {}
+        }
+        if end {
+            self.out.end();
+        }
+        let code = lock(&self.info).response_code;
+        if let Some((code, listener)) = code.zip(self.context.listeners.get(self.listener)) {
+            listener.count(code);
+        }
+    }
+
+    pub(super) fn poll_response_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        /// Enough to keep a client busy while more is read.
+        const AHEAD: usize = 64 << 10;
+        let UpstreamState::Answering(body) = &mut self.upstream else { return Poll::Pending };
+        let mut worker = self.context.worker.borrow_mut();
+        if self.out.bytes() >= AHEAD || !worker.wants_body(self.stream, Direction::Response) {
+            return Poll::Pending;
+        }
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let end = body.is_end_stream() || frame.is_trailers();
+                if end {
+                    told::complete(&self.info, self.sent);
+                }
+                match frame.into_data() {
+                    Ok(data) => worker.body(self.stream, Direction::Response, Body::from(data), end),
+                    Err(frame) => {
+                        if let Ok(fields) = frame.into_trailers() {
+                            (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                            worker.trailers(self.stream, Direction::Response, convert::trailers(&fields));
+                        }
+                        return Poll::Ready(());
+                    }
+                }
+                if end {
+                    (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                }
+            }
+            Some(Err(error)) => {
+                drop(worker);
+                self.upstream = UpstreamState::Idle;
+                self.upstream_failed(&error);
+            }
+            None => {
+                told::complete(&self.info, self.sent);
+                (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                worker.body(self.stream, Direction::Response, Body::new(), true);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn upstream_failed(&self, error: &UpstreamError) {
+        told::failed(&self.info, error);
+        let response = local_response(error.status(), error.reason(), &callout::before_headers(error));
+        self.reply(response);
+    }
+}

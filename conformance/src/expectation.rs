@@ -14,6 +14,14 @@ pub struct Gap {
 /// The known gaps.
 pub const GAPS: &[Gap] = &[
     Gap { engine: "wasmi", case: "traps::the_message_names_the_functions", reason: NO_BACKTRACE },
+    Gap { engine: "wasmi", case: "traps::a_deadline_names_the_functions", reason: NO_BACKTRACE },
+    Gap { engine: "wasmi", case: "traps::endless_recursion_names_the_functions", reason: NO_BACKTRACE },
+    Gap { engine: "wasmer", case: "traps::endless_recursion_names_the_functions", reason: NO_BACKTRACE_OF_STACK },
+    Gap {
+        engine: "wasmer-singlepass",
+        case: "traps::endless_recursion_names_the_functions",
+        reason: NO_BACKTRACE_OF_STACK,
+    },
     Gap { engine: "wasmi", case: "traps::names_of_rust_functions_are_readable", reason: NO_BACKTRACE },
     Gap { engine: "wasmer-singlepass", case: "linking::simd_runs", reason: NO_SIMD },
     Gap { engine: "wasmer-singlepass", case: "assemblyscript::floating_point_crosses_both_ways", reason: NO_FLOATS },
@@ -23,5 +31,7 @@ const NO_SIMD: &str = "Singlepass compiles no vector instructions; its features 
 
 const NO_FLOATS: &str =
     "code of Singlepass reads floating-point results of hostcalls as 0; its features say so (no float results)";
+
+const NO_BACKTRACE_OF_STACK: &str = "wasmer unwinds no stack that overflowed";
 
 const NO_BACKTRACE: &str = "wasmi does not say which functions were running; its features say so (no backtrace)";

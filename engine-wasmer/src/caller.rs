@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use portcullis_core::{Caller, Trap, VmState};
+use portcullis_core::{CallStack, Caller, Trap, VmState};
 use wasmer::{AsStoreMut, FunctionEnvMut, Memory, StoreMut, TypedFunction};
 
 use crate::error::trap;
@@ -67,7 +67,7 @@ impl Data {
 
     /// [`CHECK`](crate::meter::CHECK).
     pub(crate) fn check(&self) -> Result<(), Trap> {
-        if Instant::now() >= self.expires { Err(Trap::Deadline) } else { Ok(()) }
+        if Instant::now() >= self.expires { Err(Trap::Deadline(CallStack::default())) } else { Ok(()) }
     }
 
     /// [`GROW_MEMORY`](crate::meter::GROW_MEMORY).

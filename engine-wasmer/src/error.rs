@@ -1,6 +1,6 @@
 use std::fmt::Display;
 
-use portcullis_core::{CallStack, EngineError, Frame, StartError, Trap, WasmTrap};
+use portcullis_core::{CallStack, EngineError, Frame, Limits, StartError, Trap, WasmTrap};
 use wasmer::sys::vm::TrapCode;
 use wasmer::{FrameInfo, InstantiationError, RuntimeError};
 
@@ -12,21 +12,24 @@ pub(crate) fn cannot<E: Display>(operation: &'static str) -> impl Fn(E) -> Engin
 }
 
 /// The start section trapped, or an allocation failed.
-pub(crate) fn cannot_instantiate(error: InstantiationError) -> StartError {
+pub(crate) fn cannot_instantiate(error: InstantiationError, limits: &Limits) -> StartError {
     match error {
-        InstantiationError::Start(error) => StartError::start_section(&trap(error)),
+        InstantiationError::Start(error) => StartError::start_section(&trap(error), limits),
         other => cannot("instantiate the module")(other).into(),
     }
 }
 
 /// Why a guest was stopped: what a hostcall raised, or what wasmer found.
 pub(crate) fn trap(error: RuntimeError) -> Trap {
+    let stack: CallStack = error.trace().iter().map(frame).collect();
     let error = match error.downcast::<Trap>() {
+        // Raised by a function that knows no stack.
+        Ok(Trap::Deadline(_)) => return Trap::Deadline(stack),
         Ok(trap) => return trap,
         Err(error) => error,
     };
     let trap = match error.clone().to_trap() {
-        Some(TrapCode::StackOverflow) => return Trap::Stack,
+        Some(TrapCode::StackOverflow) => return Trap::Stack(stack),
         Some(TrapCode::UnreachableCodeReached) => WasmTrap::Unreachable,
         Some(TrapCode::HeapAccessOutOfBounds) => WasmTrap::MemoryOutOfBounds,
         Some(TrapCode::TableAccessOutOfBounds) => WasmTrap::TableOutOfBounds,
@@ -38,7 +41,7 @@ pub(crate) fn trap(error: RuntimeError) -> Trap {
         Some(other) => WasmTrap::Other(other.message().to_owned()),
         None => WasmTrap::Other(error.message()),
     };
-    Trap::Wasm(trap, error.trace().iter().map(frame).collect::<CallStack>())
+    Trap::Wasm(trap, stack)
 }
 
 /// Indices as they were before functions were added.

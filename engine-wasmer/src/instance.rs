@@ -30,7 +30,8 @@ impl Instance {
         let mut store = Store::new(engine.clone());
         let env = FunctionEnv::new(&mut store, data);
         let imports = link::imports(&mut store, &env, &module.about);
-        let instance = wasmer::Instance::new(&mut store, &module.module, &imports).map_err(cannot_instantiate)?;
+        let instance = wasmer::Instance::new(&mut store, &module.module, &imports)
+            .map_err(|error| cannot_instantiate(error, limits))?;
         let memory = instance.exports.get_memory(&module.about.memory).ok().cloned();
         let malloc = instance.exports.get_typed_function(&store, module.about.allocator).ok();
         let exports = Exports::resolve(&instance, &store);

@@ -1,5 +1,5 @@
 use portcullis_core::{HostcallId, entry, for_each_hostcall};
-use wasmer::{Function, FunctionEnv, FunctionEnvMut, Imports, Store};
+use wasmer::{Function, FunctionEnv, FunctionEnvMut, Imports, RuntimeError, Store};
 
 use crate::About;
 use crate::caller::{CallerCx, Data};
@@ -19,7 +19,8 @@ pub(crate) fn imports(store: &mut Store, env: &FunctionEnv<Data>, about: &About)
         )* };
     }
     for_each_hostcall!(link);
-    let check = |env: FunctionEnvMut<'_, Data>| env.data().check();
+    // Made here, while the guest's functions are on the stack, the error has their names.
+    let check = |env: FunctionEnvMut<'_, Data>| env.data().check().map_err(|trap| RuntimeError::user(Box::new(trap)));
     imports.define(meter::MODULE, meter::CHECK, Function::new_typed_with_env(store, env, check));
     let memory = |mut env: FunctionEnvMut<'_, Data>, delta, pages| env.data_mut().grow_memory(delta, pages);
     imports.define(meter::MODULE, meter::GROW_MEMORY, Function::new_typed_with_env(store, env, memory));

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use portcullis_core::{Caller, Trap, VmState};
+use portcullis_core::{CallStack, Caller, Trap, VmState};
 use wasmi::errors::{MemoryError, TableError};
 use wasmi::{AsContextMut, Error, Memory, ResourceLimiter, TypedFunc, TypedResumableCall, WasmParams, WasmResults};
 use wasmi_core::LimiterError;
@@ -82,7 +82,7 @@ pub(crate) fn run<P: WasmParams, R: WasmResults>(
             Ok(TypedResumableCall::Finished(result)) => return Ok(result),
             Ok(TypedResumableCall::HostTrap(ended)) => return Err(store.data_mut().trap(ended.host_error())),
             Ok(TypedResumableCall::OutOfFuel(_)) if Instant::now() >= store.data().expires => {
-                return Err(Trap::Deadline);
+                return Err(Trap::Deadline(CallStack::default()));
             }
             Ok(TypedResumableCall::OutOfFuel(paused)) => {
                 store.set_fuel(paused.required_fuel().max(SLICE)).and_then(|()| paused.resume(&mut store))

@@ -31,8 +31,8 @@ pub(crate) fn is_of_start(error: &wasmi::Error) -> bool {
 /// What wasmi found. It keeps no backtrace.
 pub(crate) fn trap(error: &wasmi::Error) -> Trap {
     let trap = match error.as_trap_code() {
-        Some(TrapCode::OutOfFuel) => return Trap::Deadline,
-        Some(TrapCode::StackOverflow) => return Trap::Stack,
+        Some(TrapCode::OutOfFuel) => return Trap::Deadline(CallStack::default()),
+        Some(TrapCode::StackOverflow) => return Trap::Stack(CallStack::default()),
         Some(TrapCode::UnreachableCodeReached) => WasmTrap::Unreachable,
         Some(TrapCode::MemoryOutOfBounds) => WasmTrap::MemoryOutOfBounds,
         Some(TrapCode::TableOutOfBounds) => WasmTrap::TableOutOfBounds,

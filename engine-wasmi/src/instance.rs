@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
+use portcullis_core::{CallStack, Guest, Limits, StartError, Trap, VmState, for_each_callback};
 use wasmi::{Engine, Store, TrapCode, TypedFunc, Val};
 
 use crate::Module;
@@ -32,13 +32,13 @@ impl Instance {
                 Err(error) if error.as_trap_code() == Some(TrapCode::OutOfFuel) => {
                     data = store.into_data();
                     if Instant::now() >= data.expires {
-                        return Err(StartError::start_section(&Trap::Deadline));
+                        return Err(StartError::start_section(&Trap::Deadline(CallStack::default()), limits));
                     }
                     data.vm.budget().reset();
                     fuel = fuel.saturating_mul(2);
                 }
                 Err(error) if is_of_start(&error) => {
-                    return Err(StartError::start_section(&store.data_mut().trap(&error)));
+                    return Err(StartError::start_section(&store.data_mut().trap(&error), limits));
                 }
                 Err(error) => return Err(cannot("instantiate the module")(error).into()),
             }

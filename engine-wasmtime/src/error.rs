@@ -1,4 +1,4 @@
-use portcullis_core::{CallStack, EngineError, Frame, StartError, Trap, WasmEngine, WasmTrap};
+use portcullis_core::{CallStack, EngineError, Frame, Limits, StartError, Trap, WasmEngine, WasmTrap};
 use wasmtime::{FrameInfo, WasmBacktrace};
 
 use crate::Wasmtime;
@@ -9,9 +9,9 @@ pub(crate) fn cannot(operation: &'static str) -> impl Fn(wasmtime::Error) -> Eng
 }
 
 /// The start section trapped, or an allocation failed.
-pub(crate) fn cannot_instantiate(error: wasmtime::Error) -> StartError {
+pub(crate) fn cannot_instantiate(error: wasmtime::Error, limits: &Limits) -> StartError {
     if error.is::<WasmBacktrace>() || error.is::<wasmtime::Trap>() {
-        return StartError::start_section(&trap(error));
+        return StartError::start_section(&trap(error), limits);
     }
     cannot("instantiate the module")(error).into()
 }
@@ -22,9 +22,11 @@ pub(crate) fn trap(error: wasmtime::Error) -> Trap {
         Ok(trap) => return trap,
         Err(error) => error,
     };
+    let frames = error.downcast_ref().map(WasmBacktrace::frames).unwrap_or_default();
+    let stack: CallStack = frames.iter().map(frame).collect();
     let trap = match error.downcast_ref() {
-        Some(wasmtime::Trap::Interrupt) => return Trap::Deadline,
-        Some(wasmtime::Trap::StackOverflow) => return Trap::Stack,
+        Some(wasmtime::Trap::Interrupt) => return Trap::Deadline(stack),
+        Some(wasmtime::Trap::StackOverflow) => return Trap::Stack(stack),
         Some(wasmtime::Trap::UnreachableCodeReached) => WasmTrap::Unreachable,
         Some(wasmtime::Trap::MemoryOutOfBounds) => WasmTrap::MemoryOutOfBounds,
         Some(wasmtime::Trap::TableOutOfBounds) => WasmTrap::TableOutOfBounds,
@@ -36,8 +38,7 @@ pub(crate) fn trap(error: wasmtime::Error) -> Trap {
         Some(other) => WasmTrap::Other(other.to_string()),
         None => WasmTrap::Other(error.root_cause().to_string()),
     };
-    let frames = error.downcast_ref().map(WasmBacktrace::frames).unwrap_or_default();
-    Trap::Wasm(trap, frames.iter().map(frame).collect::<CallStack>())
+    Trap::Wasm(trap, stack)
 }
 
 fn frame(frame: &FrameInfo) -> Frame<'_> {

@@ -29,7 +29,7 @@ impl Instance {
         let mut store = Store::new(&engine.engine, Data { vm, memory: None, malloc: None, sampler: None });
         store.limiter(|data| data);
         store.set_epoch_deadline(ticks(limits.start_deadline, tick));
-        let instance = module.pre.instantiate(&mut store).map_err(cannot_instantiate)?;
+        let instance = module.pre.instantiate(&mut store).map_err(|error| cannot_instantiate(error, limits))?;
         let memory = instance.get_memory(&mut store, &module.memory);
         let malloc = instance.get_typed_func(&mut store, module.allocator).ok().map(Arc::new);
         let data = store.data_mut();

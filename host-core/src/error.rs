@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::limits::Limits;
 use crate::trap::Trap;
 
 /// What only an engine can say.
@@ -71,14 +72,16 @@ pub enum StartError {
 
 impl StartError {
     /// The start section trapped.
-    pub fn start_section(trap: &Trap) -> Self {
-        Self::Trap { during: "the start section", reason: trap.to_string() }
+    pub fn start_section(trap: &Trap, limits: &Limits) -> Self {
+        Self::Trap { during: "the start section", reason: trap.told(limits, true) }
     }
 
     /// Why, without the functions that were running, which not every engine knows.
     pub(crate) fn without_stack(&self) -> String {
         match self {
-            Self::Trap { reason, .. } if reason.starts_with("trap: ") => {
+            Self::Trap { reason, .. }
+                if ["trap: ", "deadline: ", "stack: "].iter().any(|kind| reason.starts_with(kind)) =>
+            {
                 reason.split_once(" in ").map_or(reason.as_str(), |(reason, _)| reason).to_owned()
             }
             Self::Trap { reason, .. } => reason.clone(),

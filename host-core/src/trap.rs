@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::hostcall::HostcallId;
+use crate::limits::Limits;
 
 /// Why a guest was stopped. Its VM never runs again.
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +32,11 @@ pub enum Trap {
         rule: Option<&'static str>,
     },
     /// The guest ran longer than its deadline.
-    #[error("deadline: the plugin ran longer than its limit for one call")]
-    Deadline,
+    #[error("deadline: the plugin ran longer than its limit for one call{0}")]
+    Deadline(CallStack),
     /// The guest called too deep.
-    #[error("stack: the plugin used more stack than its limit")]
-    Stack,
+    #[error("stack: the plugin used more stack than its limit{0}")]
+    Stack(CallStack),
     /// A hostcall ended the guest when it was recorded ([`replay`](crate::tape::replay())).
     #[error("{0}")]
     Told(String),
@@ -82,7 +83,34 @@ impl Trap {
     pub(crate) fn without_stack(&self) -> String {
         match self {
             Self::Wasm(trap, _) => format!("trap: {trap}"),
+            Self::Deadline(_) => Self::Deadline(CallStack::default()).to_string(),
+            Self::Stack(_) => Self::Stack(CallStack::default()).to_string(),
             other => other.to_string(),
+        }
+    }
+
+    /// Says why, with the limit that was reached and the key that sets it. `starting`: the guest had the time of a start.
+    pub(crate) fn told(&self, limits: &Limits, starting: bool) -> String {
+        match self {
+            Self::Deadline(stack) if starting => {
+                format!("deadline: {:?} (limits.start_deadline) passed{stack}", limits.start_deadline)
+            }
+            Self::Deadline(stack) => format!("deadline: {:?} (limits.deadline) passed{stack}", limits.deadline),
+            Self::Stack(stack) => format!("stack: more than {} bytes (limits.stack) were used{stack}", limits.stack),
+            other => other.to_string(),
+        }
+    }
+
+    /// Names the reason in one word, for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Exit(_) => "exit",
+            Self::Abort(_) => "abort",
+            Self::Restricted { .. } => "restricted",
+            Self::Denied { .. } => "denied",
+            Self::Deadline(_) => "deadline",
+            Self::Stack(_) => "stack",
+            Self::Told(_) | Self::Wasm(..) => "trap",
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::engine::Guest;
 use crate::error::StartError;
 use crate::files::FileTable;
 use crate::host::Host;
+use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::trap::{Trap, WasmTrap};
 use crate::vm_state::{VmConfig, VmState};
@@ -34,6 +35,8 @@ use crate::vm_state::{VmConfig, VmState};
 pub struct Vm {
     guest: Box<dyn Guest>,
     failure: Option<Failure>,
+    /// Calls have the time of a start.
+    starting: bool,
 }
 
 /// Why a VM has failed, and where.
@@ -73,7 +76,7 @@ impl Vm {
         let mut vm = Self::of(guest);
         // Not before: a start section may run twice (wasmi), and changes in a directory last.
         vm.state().files = files;
-        vm.guest.set_deadline(limits.start_deadline);
+        vm.set_starting(&limits, true);
         if vm.call_start(CallbackId::initialize, |guest| checked::initialize(guest))?.is_some() {
             if vm.call_start(CallbackId::main, |guest| checked::main(guest, 0, 0))?.is_none() {
                 vm.call_start(CallbackId::main_void, |guest| checked::main_void(guest))?;
@@ -81,13 +84,13 @@ impl Vm {
         } else {
             vm.call_start(CallbackId::start, |guest| checked::start(guest))?;
         }
-        vm.guest.set_deadline(limits.deadline);
+        vm.set_starting(&limits, false);
         Ok(vm)
     }
 
     /// The VM of a guest that is not to be started.
     pub(crate) fn of(guest: Box<dyn Guest>) -> Self {
-        Self { guest, failure: None }
+        Self { guest, failure: None, starting: false }
     }
 
     /// Starts a plugin: creates its root, then `proxy_on_vm_start` and `proxy_on_configure`.
@@ -99,9 +102,9 @@ impl Vm {
         let lengths = (self.state().config.configuration.len(), plugin.configuration.len());
         let root = self.state().contexts.insert(Context::Root(Box::new(RootContext::new(plugin))));
         let limits = self.state().config.limits.clone();
-        self.guest.set_deadline(limits.start_deadline);
+        self.set_starting(&limits, true);
         let started = self.start_root(root, &name, lengths);
-        self.guest.set_deadline(limits.deadline);
+        self.set_starting(&limits, false);
         if started.is_err() {
             self.state().contexts.remove(root);
         }
@@ -380,14 +383,20 @@ impl Vm {
         })
     }
 
+    fn set_starting(&mut self, limits: &Limits, starting: bool) {
+        self.starting = starting;
+        self.guest.set_deadline(if starting { limits.start_deadline } else { limits.deadline });
+    }
+
     #[cold]
     fn fail(&mut self, callback: CallbackId, trap: &Trap) {
-        let mut reason = trap.to_string();
+        let limits = &self.guest.state().config.limits;
+        let mut reason = trap.told(limits, self.starting);
         // A guest that gets no memory gives up by itself; that is what its author must know.
         if matches!(trap, Trap::Wasm(WasmTrap::Unreachable, _)) && self.state().budget().take_memory_was_refused() {
             let limit = self.state().config.limits.memory;
             reason =
-                format!("memory: the plugin asked for more than its limit of {limit} bytes, and gave up ({reason})");
+                format!("memory: the plugin asked for more than {limit} bytes (limits.memory), and gave up ({reason})");
         }
         let state = self.guest.state();
         // Where each stream has a VM, each of them may fail.

@@ -1,9 +1,12 @@
 //! Guests that fail.
 
+use std::time::Duration;
+
 use portcullis::core::HostcallId::{proc_exit, proxy_continue_stream};
-use portcullis::core::{CallId, CallOutcome, Direction, LogLevel, Plugin, StreamInfo, VmFailed};
+use portcullis::core::{CallId, CallOutcome, Direction, Limits, LogLevel, Plugin, StreamInfo, VmFailed};
 
 use crate::case::Case;
+use crate::running::Setup;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -27,6 +30,38 @@ pub(super) const CASES: &[Case] = &[
             let found =
                 lines.first().map(|line| (line.level, line.text.as_str(), line.plugin.as_str(), line.from_host));
             assert_eq!((lines.len(), found), (1, Some(expected)));
+        },
+    },
+    Case {
+        name: "a_deadline_names_the_functions",
+        guest: r#"
+            (func $spin (loop (br 0)))
+            (func (export "proxy_on_tick") (param i32) (call $spin))
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#trap messages",
+        run: |case, engine| {
+            let limits = Limits { deadline: Duration::from_millis(20), ..Limits::default() };
+            let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
+            assert_eq!(guest.tick(), Err(VmFailed));
+            let passed = "deadline: 20ms (limits.deadline) passed in spin, called by function 2";
+            assert_eq!(guest.failure(), passed);
+        },
+    },
+    Case {
+        name: "endless_recursion_names_the_functions",
+        guest: r#"
+            (func $deep (param i32) (result i32)
+                (i32.add (local.get 0) (call $deep (i32.add (local.get 0) (i32.const 1)))))
+            (func (export "proxy_on_tick") (param i32) (drop (call $deep (i32.const 0))))
+        "#,
+        hostcalls: &[],
+        spec: "portcullis#trap messages",
+        run: |case, engine| {
+            let mut guest = case.start(engine);
+            assert_eq!(guest.tick(), Err(VmFailed));
+            let used = "stack: more than 524288 bytes (limits.stack) were used in deep, called by deep, by deep";
+            assert!(guest.failure().starts_with(used), "{}", guest.failure());
         },
     },
     Case {

@@ -40,7 +40,7 @@ impl TracedGuest {
         let outcome = match &result {
             Ok(None) => return result,
             Ok(Some(returned)) => format!("returned {returned:?}"),
-            Err(trap @ (Trap::Stack | Trap::Deadline)) => {
+            Err(trap @ (Trap::Stack(_) | Trap::Deadline(_))) => {
                 self.witness.give_up();
                 trap.to_string()
             }

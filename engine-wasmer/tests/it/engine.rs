@@ -7,7 +7,7 @@ use portcullis_core::testing::FakeHost;
 use portcullis_core::{AbiVersion, AnyEngine, Bytecode, EngineSettings, Limits, Plugin, Vm, VmConfig};
 use portcullis_wasmer::Wasmer;
 
-const DEADLINE: &str = "deadline: the plugin ran longer than its limit for one call";
+const DEADLINE: &str = "deadline: 30ms (limits.deadline) passed";
 
 fn engine() -> Wasmer {
     Wasmer::new(&EngineSettings::default()).unwrap()
@@ -37,7 +37,7 @@ fn failure(fields: &str, tick: &str) -> Option<String> {
     let mut vm = Vm::start(&*module, config, Box::new(FakeHost::new())).unwrap();
     let root = vm.add_plugin(Plugin::new("test").into()).unwrap();
     let _ = vm.on_tick(root);
-    vm.failure().map(str::to_owned)
+    vm.failure().map(|reason| reason.split_once(" in ").map_or(reason, |(reason, _)| reason).to_owned())
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::common::{Setup, get};
 use portcullis_core::testing::NullCaller;
 use portcullis_core::{
-    Access, CallbackId, Caller, Capabilities, Direction, HOSTCALLS, HostcallId, Trap, VmState, entry,
+    Access, CallStack, CallbackId, Caller, Capabilities, Direction, HOSTCALLS, HostcallId, Trap, VmState, entry,
 };
 
 macro_rules! call_each {
@@ -179,6 +179,6 @@ fn an_allocator_may_call_exactly_what_the_reference_host_lets_it_call() {
 
 #[test]
 fn a_trap_in_the_allocator_ends_the_call() {
-    let started = allocate_with(READER, |_| Err(Trap::Deadline));
+    let started = allocate_with(READER, |_| Err(Trap::Deadline(CallStack::default())));
     assert!(started.vm.failure().unwrap().starts_with("deadline"));
 }

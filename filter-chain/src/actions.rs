@@ -182,6 +182,7 @@ impl Worker {
             return;
         }
         let (vm, root) = (loaded.vm, loaded.root);
+        self.sandboxes.note_change();
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let result = sandbox.vm.end_root(root);
         self.after_call(vm, result.is_err());

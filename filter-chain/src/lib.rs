@@ -34,6 +34,7 @@ pub use chain::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Restin
 pub use effect::{CalloutId, Effect, StreamEffect, StreamId};
 pub use portcullis_core as core;
 pub use reply::local_response;
+pub use sandboxes::{Health, LiveVms, PluginState};
 pub use tcp::{ConnectionEffect, ConnectionId};
 pub use tier::Tier;
 pub use worker::Worker;

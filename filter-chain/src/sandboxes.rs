@@ -1,5 +1,7 @@
 //! The VMs of a worker and the plugins in them.
 
+mod health;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +10,10 @@ use crate::chain::{LoadError, PluginSpec, Resting, Snapshot};
 use crate::effect::{CalloutId, StreamId};
 use crate::tcp::ConnectionId;
 use crate::vms::Vms;
+pub use health::{Health, LiveVms, PluginState};
 use portcullis_core::{
-    ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, LogRecord, Plugin, SandboxKey,
-    Shared, StartError, Vm, Wake,
+    ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, Plugin, SandboxKey, Shared,
+    StartError, Vm, Wake,
 };
 
 /// All VMs of a worker, one for each sandbox, and all plugins.
@@ -22,6 +25,8 @@ pub(crate) struct Sandboxes {
     pub(crate) vms: Vms,
     pub(crate) plugins: Vec<Loaded>,
     told_of_stray: bool,
+    /// The health of a plugin has changed.
+    changed: bool,
 }
 
 /// One VM.
@@ -84,7 +89,7 @@ struct ByStream {
     spec: Arc<PluginSpec>,
     snapshot: Arc<Snapshot>,
     /// How many VMs there are.
-    live: usize,
+    live: LiveVms,
     /// How many of them wait for callouts and have no stream any more.
     lingering: usize,
 }
@@ -109,6 +114,7 @@ impl Sandboxes {
             vms: Vms::default(),
             plugins: Vec::new(),
             told_of_stray: false,
+            changed: false,
         }
     }
 
@@ -143,6 +149,7 @@ impl Sandboxes {
                 return Err(error.into());
             }
         };
+        self.note_change();
         self.plugins.push(Loaded {
             plugin,
             vm,
@@ -188,6 +195,7 @@ impl Sandboxes {
         if let Some(index) = self.plugins.iter().position(same) {
             return index;
         }
+        self.note_change();
         self.plugins.push(Loaded {
             plugin: Arc::new(spec.plugin.clone()),
             vm: NOWHERE,
@@ -200,7 +208,7 @@ impl Sandboxes {
                 key: spec.sandbox(),
                 spec: Arc::new(spec.clone()),
                 snapshot: Arc::clone(snapshot),
-                live: 0,
+                live: LiveVms::default(),
                 lingering: 0,
             }),
             told: None,
@@ -227,13 +235,13 @@ impl Sandboxes {
         if vm != NOWHERE {
             return Some((vm, root));
         }
-        let made = match by.live < MOST {
+        let made = match by.live.count() < MOST {
             true => by.snapshot.resume((self.host)()).map_err(|error| error.to_string()),
             false => Err(format!("there are {MOST} of them, as many as there may be in a worker")),
         };
         match made {
             Ok(made) => {
-                by.live += 1;
+                by.live.begin();
                 let sandbox = Sandbox::new(by.key, Arc::clone(&by.spec), made);
                 Some((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), ..sandbox }), root))
             }
@@ -249,34 +257,6 @@ impl Sandboxes {
         self.plugins.get(plugin).map_or(NOWHERE, |loaded| loaded.vm)
     }
 
-    /// Tells the operator, once, that a chain was not loaded in this worker.
-    fn tell_of_stray(&mut self) {
-        if std::mem::replace(&mut self.told_of_stray, true) {
-            return;
-        }
-        let message = b"a stream came over a chain that its worker has not loaded, and is answered 503";
-        let level = LogLevel::Error;
-        (self.host)().log(&LogRecord { level, message, plugin: None, context: ContextId::VM, from_host: true });
-    }
-
-    /// Tells the operator something about a plugin that may happen in every stream; at most once a second.
-    fn tell(&mut self, plugin: usize, message: &str) {
-        let mut host = (self.host)();
-        let now = Duration::from_nanos(host.monotonic_clock());
-        let Some(loaded) = self.plugins.get_mut(plugin) else { return };
-        let more = match &mut loaded.told {
-            Some((at, more)) if now.saturating_sub(*at) < Duration::from_secs(1) => {
-                *more += 1;
-                return;
-            }
-            told => told.replace((now, 0)).map_or(0, |(_, more)| more),
-        };
-        let more = if more > 0 { format!(" ({more} such lines before it were left out)") } else { String::new() };
-        let (message, level) = (format!("{message}{more}"), LogLevel::Error);
-        let (message, plugin, context) = (message.as_bytes(), Some(&*loaded.plugin), loaded.root);
-        host.log(&LogRecord { level, message, plugin, context, from_host: true });
-    }
-
     /// Starts the VM of a plugin again if it has failed, its policy says so, and it has rested; says
     /// which VM that was, and which took its place.
     pub(crate) fn revive(&mut self, plugin: usize) -> Option<(usize, usize)> {
@@ -286,8 +266,10 @@ impl Sandboxes {
         if self.is_shut_down(old) || self.rests(old).is_some() {
             return None;
         }
-        // Why it does not start again is in the log; streams go on meeting the failed one.
-        let (new, _) = self.succeed(old).ok()??;
+        // Where it does not start again, streams go on meeting the failed one.
+        let succeeded = self.succeed(old);
+        self.tell_revival(plugin, succeeded.as_ref().map(drop).map_err(ToString::to_string));
+        let (new, _) = succeeded.ok()??;
         Some((old, new))
     }
 
@@ -307,6 +289,7 @@ impl Sandboxes {
         }
         sandbox.failed_at = Some(now);
         sandbox.rest = sandbox.rest.saturating_mul(2).min(sandbox.spec.reload.max);
+        self.note_change();
         None
     }
 
@@ -377,6 +360,7 @@ impl Sandboxes {
         if let Some(sandbox) = self.vms.get_mut(old) {
             sandbox.replaced = true;
         }
+        self.note_change();
         Ok(Some((new, left)))
     }
 
@@ -391,6 +375,8 @@ impl Sandboxes {
         for plugin in self.plugins.iter_mut().filter(|plugin| plugin.vm == vm) {
             plugin.next_tick = None;
         }
+        self.note_change();
+        self.tell_consequences(vm);
         true
     }
 
@@ -430,7 +416,7 @@ impl Sandboxes {
         let Some(sandbox) = self.vms.remove(vm) else { return };
         let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin));
         if let Some(by) = plugin.and_then(|loaded| loaded.by_stream.as_mut()) {
-            by.live -= 1;
+            by.live.end();
             by.lingering -= usize::from(sandbox.lingers);
         }
     }

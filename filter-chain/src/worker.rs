@@ -14,7 +14,7 @@ use crate::chain::{Chain, LoadError, PluginSpec};
 use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
 use crate::flow::Work;
 use crate::reply::{is_grpc, status_of};
-use crate::sandboxes::Sandboxes;
+use crate::sandboxes::{Health, Sandboxes};
 use crate::stage::Item;
 use crate::stream::{HttpStream, Progress, StreamPlugin};
 use crate::tcp::{ConnectionId, TcpStream, TcpWork};
@@ -121,6 +121,18 @@ impl Worker {
     /// Bytes of linear memory of all VMs.
     pub fn memory_size(&mut self) -> usize {
         self.sandboxes.vms.iter_mut().map(|(_, sandbox)| sandbox.vm.memory_size()).sum()
+    }
+
+    /// Describes how each plugin is doing, in the order in which they were loaded. A plugin that was loaded for several chains
+    /// is there once.
+    pub fn health(&self) -> impl Iterator<Item = Health> {
+        self.sandboxes.health()
+    }
+
+    /// Says whether [`Worker::health`] has changed since the last call, but for the number of VMs of streams, which
+    /// [`LiveVms`](crate::LiveVms) has always.
+    pub fn health_changed(&mut self) -> bool {
+        self.sandboxes.take_changed()
     }
 
     /// How many VMs run, and how many have failed.

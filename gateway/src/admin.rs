@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -13,7 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
-use crate::denials::Denials;
+use crate::health::Readiness;
+use crate::host::GatewayHost;
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 
@@ -21,7 +23,7 @@ use crate::net::listen::Listener;
 pub(crate) struct Admin {
     pub(crate) config: serde_json::Value,
     pub(crate) metrics: Metrics,
-    pub(crate) denials: Denials,
+    pub(crate) host: GatewayHost,
     pub(crate) sandboxes: serde_json::Value,
 }
 
@@ -60,16 +62,28 @@ pub(crate) fn run(admin: Admin, socket: TcpListener, mut stop: watch::Receiver<b
 }
 
 impl Admin {
+    /// The time that workers count in.
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.host.clock.monotonic())
+    }
+
     fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
         }
         match path {
-            "/ready" => respond(StatusCode::OK, "text/plain", "ready\n".to_owned()),
-            "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render()),
+            "/ready" => {
+                let Readiness { is_ready, text } = self.host.health.readiness(self.now());
+                let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                respond(status, "text/plain", text)
+            }
+            "/metrics" => {
+                self.host.health.set_gauges(self.now());
+                respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
+            }
             "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
             "/sandboxes" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.sandboxes)),
-            "/denials" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.denials.to_json())),
+            "/denials" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.host.denials.to_json())),
             _ => {
                 let pages = "there is /ready, /metrics, /config, /sandboxes, /denials\n";
                 respond(StatusCode::NOT_FOUND, "text/plain", pages.to_owned())

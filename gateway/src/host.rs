@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis::SystemClock;
-use portcullis::core::{Denial, Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{Denial, Directory, Failure, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
 use tracing::level_filters::LevelFilter;
 
 use crate::denials::Denials;
+use crate::health::PluginHealth;
 use crate::log;
 use crate::metrics::Metrics;
 
@@ -19,6 +20,10 @@ pub(crate) struct GatewayHost {
     pub(crate) clock: SystemClock,
     /// Its metrics.
     pub(crate) metrics: Metrics,
+    /// The number of the worker that it is part of; none for what serves no traffic.
+    pub(crate) worker: Option<usize>,
+    /// How the plugins of all workers are doing.
+    pub(crate) health: PluginHealth,
     /// What was denied.
     pub(crate) denials: Denials,
     /// The names of its clusters.
@@ -31,7 +36,7 @@ pub(crate) struct GatewayHost {
 
 impl Host for GatewayHost {
     fn log(&mut self, record: &LogRecord<'_>) {
-        log::say(record, &mut self.line);
+        log::say(record, self.worker, &mut self.line);
     }
 
     fn log_level(&self) -> LogLevel {
@@ -85,6 +90,12 @@ impl Host for GatewayHost {
 
     fn denied(&mut self, denial: &Denial<'_>) {
         self.denials.note(denial, self.clock.wall());
+    }
+
+    fn failed(&mut self, failure: &Failure<'_>) {
+        let plugin = failure.plugin.map_or_else(String::new, |plugin| plugin.name.clone());
+        metrics::counter!("portcullis_plugin_failures_total", "plugin" => plugin, "reason" => failure.reason)
+            .increment(1);
     }
 
     fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {

@@ -27,6 +27,7 @@ pub mod config;
 mod convert;
 mod denials;
 pub mod engines;
+mod health;
 mod host;
 pub mod inspect;
 pub mod learn;

@@ -18,6 +18,7 @@ use crate::advice;
 use crate::by_stream;
 use crate::config::{self, Config, ConfigError, Diagnostic};
 use crate::denials::Denials;
+use crate::health::PluginHealth;
 use crate::host::GatewayHost;
 use crate::learn::{self, Lessons};
 use crate::metrics::Metrics;
@@ -165,6 +166,8 @@ impl Gateway {
         let host = GatewayHost {
             clock: SystemClock::new(),
             metrics: metrics.clone(),
+            worker: None,
+            health: PluginHealth::default(),
             denials: Denials::default(),
             clusters: Arc::new(clusters),
             missing: Arc::default(),
@@ -307,7 +310,7 @@ impl Gateway {
             let admin = Admin {
                 config: self.config.to_json(),
                 metrics: self.metrics.clone(),
-                denials: self.plan.host.denials.clone(),
+                host: self.plan.host.clone(),
                 sandboxes: self.sandboxes.to_json(),
             };
             let stopped = running.stop.subscribe();
@@ -337,10 +340,15 @@ impl Gateway {
         };
         let door = |(index, socket)| Door::Socket(socket, samples.get(index).cloned());
         let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(door).collect());
-        let named = |(index, doors)| (format!("worker-{index}"), self.plan.clone(), doors);
+        let numbered = |plan: &Plan, worker| {
+            let host = GatewayHost { worker: Some(worker), ..plan.host.clone() };
+            Plan { host, ..plan.clone() }
+        };
+        let named = |(index, doors)| (format!("worker-{index}"), numbered(&self.plan, index), doors);
         let mut posts: Vec<_> = sockets.enumerate().map(named).collect();
         if let Some((_, plan)) = &self.recording {
-            posts.push(("recorder".to_owned(), plan.clone(), handed.into_iter().map(Door::Handed).collect()));
+            let plan = numbered(plan, posts.len());
+            posts.push(("recorder".to_owned(), plan, handed.into_iter().map(Door::Handed).collect()));
         }
         posts
     }

@@ -3,8 +3,7 @@ use std::sync::Arc;
 
 use crate::action::CallId;
 use crate::capability::rate::Place;
-use crate::context::ContextId;
-use crate::in_flight::{Held, InFlight};
+use crate::in_flight::{Held, InFlight, Owner};
 use crate::limits::Limits;
 
 /// HTTP callouts in flight.
@@ -18,7 +17,7 @@ pub(crate) struct Callouts {
 /// One of them.
 #[derive(Debug)]
 struct Callout {
-    root: ContextId,
+    owner: Owner,
     _held: Held,
     /// Its place among those that the plugin may have in flight.
     place: Option<Place>,
@@ -26,20 +25,14 @@ struct Callout {
 
 impl Callouts {
     /// Notes a callout of so many bytes; `None` when there are too many or they are too large.
-    pub(crate) fn open(
-        &mut self,
-        root: ContextId,
-        bytes: usize,
-        place: Option<Place>,
-        limits: &Limits,
-    ) -> Option<CallId> {
+    pub(crate) fn open(&mut self, owner: Owner, bytes: usize, place: Option<Place>, limits: &Limits) -> Option<CallId> {
         let held = self.in_flight.take((1, limits.callouts), (bytes, limits.buffer))?;
         loop {
             // Ids of HTTP callouts are multiples of 4, as in deployed hosts; 0 is never one.
             self.next = self.next.wrapping_add(4);
             let id = CallId(self.next);
             if self.next != 0 && !self.live.contains_key(&id) {
-                self.live.insert(id, Callout { root, _held: held, place });
+                self.live.insert(id, Callout { owner, _held: held, place });
                 return Some(id);
             }
         }
@@ -56,7 +49,7 @@ impl Callouts {
     }
 
     /// Ends a callout; says whose it was.
-    pub(crate) fn close(&mut self, id: CallId) -> Option<ContextId> {
-        self.live.remove(&id).map(|callout| callout.root)
+    pub(crate) fn close(&mut self, id: CallId) -> Option<Owner> {
+        self.live.remove(&id).map(|callout| callout.owner)
     }
 }

@@ -12,7 +12,7 @@ use crate::capability::Family;
 use crate::grpc::Received;
 use crate::headers::Headers;
 use crate::plugin::Plugin;
-use crate::stream_info::SharedStreamInfo;
+use crate::stream_info::{SharedStreamInfo, lock};
 use crate::visible::Visible;
 
 /// The id of a context, unique among the live contexts of its VM. 0 is the VM itself.
@@ -132,6 +132,8 @@ pub struct StreamContext {
     pub(crate) plugin: Option<Arc<Plugin>>,
     pub(crate) kind: StreamKind,
     pub(crate) info: SharedStreamInfo,
+    /// [`StreamInfo::id`](crate::StreamInfo::id), which log lines want without a lock.
+    pub(crate) id: u64,
     pub(crate) halves: [Half; 2],
     pub(crate) local_response: bool,
     pub(crate) closed: bool,
@@ -173,11 +175,13 @@ pub enum Access {
 
 impl StreamContext {
     pub(crate) fn new(root: ContextId, plugin: Option<Arc<Plugin>>, info: SharedStreamInfo, kind: StreamKind) -> Self {
+        let id = lock(&info).id;
         Self {
             root,
             plugin,
             kind,
             info,
+            id,
             halves: Default::default(),
             local_response: false,
             closed: false,

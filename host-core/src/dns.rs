@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::context::ContextId;
-use crate::in_flight::{Held, InFlight};
+use crate::in_flight::{Held, InFlight, Owner};
 use crate::limits::Limits;
 
 /// The id of a lookup, unique among those in flight of its VM; never 0.
@@ -27,13 +26,13 @@ const TTL: u32 = 60;
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
     last: u32,
-    live: HashMap<LookupId, (ContextId, Held)>,
+    live: HashMap<LookupId, (Owner, Held)>,
     pub(crate) in_flight: Arc<InFlight>,
 }
 
 impl Lookups {
     /// Notes one; `None` when there are too many.
-    pub(crate) fn open(&mut self, root: ContextId, limits: &Limits) -> Option<LookupId> {
+    pub(crate) fn open(&mut self, owner: Owner, limits: &Limits) -> Option<LookupId> {
         let held = self.in_flight.take((1, limits.callouts), (0, 0))?;
         loop {
             self.last = self.last.wrapping_add(1);
@@ -41,7 +40,7 @@ impl Lookups {
             if let Entry::Vacant(free) = self.live.entry(id)
                 && id.0 != 0
             {
-                free.insert((root, held));
+                free.insert((owner, held));
                 return Some(id);
             }
         }
@@ -52,8 +51,8 @@ impl Lookups {
     }
 
     /// Ends one; says whose it was.
-    pub(crate) fn close(&mut self, id: LookupId) -> Option<ContextId> {
-        self.live.remove(&id).map(|(root, _)| root)
+    pub(crate) fn close(&mut self, id: LookupId) -> Option<Owner> {
+        self.live.remove(&id).map(|(owner, _)| owner)
     }
 }
 
@@ -74,15 +73,18 @@ pub(crate) fn answer(addresses: &[IpAddr]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::ContextId;
+
+    const OWNER: Owner = Owner { root: ContextId::VM, stream: 7 };
 
     #[test]
     fn ids_are_not_given_twice() {
         let (mut lookups, limits) = (Lookups::default(), Limits { callouts: 2, ..Limits::default() });
-        assert_eq!(lookups.open(ContextId::VM, &limits), Some(LookupId(1)));
+        assert_eq!(lookups.open(OWNER, &limits), Some(LookupId(1)));
         lookups.last = u32::MAX;
-        assert_eq!(lookups.open(ContextId::VM, &limits), Some(LookupId(2)), "neither 0 nor 1");
-        assert_eq!(lookups.open(ContextId::VM, &limits), None, "too many");
-        assert_eq!(lookups.close(LookupId(1)), Some(ContextId::VM));
+        assert_eq!(lookups.open(OWNER, &limits), Some(LookupId(2)), "neither 0 nor 1");
+        assert_eq!(lookups.open(OWNER, &limits), None, "too many");
+        assert_eq!(lookups.close(LookupId(1)), Some(OWNER));
         assert_eq!(lookups.close(LookupId(1)), None);
     }
 

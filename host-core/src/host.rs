@@ -37,6 +37,10 @@ pub trait Host: Send {
     fn denied(&mut self, denial: &Denial<'_>) {
         let _ = denial;
     }
+    /// Takes note of a plugin that failed: it trapped, was ended, or refused to start. The log has been told why.
+    fn failed(&mut self, failure: &Failure<'_>) {
+        let _ = failure;
+    }
     /// Opens a directory of the system that a VM is to have, when the VM starts.
     ///
     /// # Errors
@@ -68,8 +72,22 @@ pub struct LogRecord<'a> {
     pub plugin: Option<&'a Plugin>,
     /// The context that runs.
     pub context: ContextId,
+    /// The number of the stream that it concerns ([`StreamInfo::id`](crate::StreamInfo::id)); 0 for none.
+    pub stream: u64,
     /// Whether the host says it, and not the guest.
     pub from_host: bool,
+}
+
+/// A failure of a plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// The plugin that ran; none before a plugin exists.
+    pub plugin: Option<&'a Plugin>,
+    /// The callback that failed.
+    pub during: &'static str,
+    /// The reason in one word, as metrics have it: [`Trap::kind`](crate::Trap::kind), or `refused` for a plugin that returned
+    /// false from `proxy_on_vm_start` or `proxy_on_configure`.
+    pub reason: &'static str,
 }
 
 impl fmt::Debug for LogRecord<'_> {

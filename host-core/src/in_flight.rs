@@ -3,6 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::context::ContextId;
+
+/// Whose something in flight is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The root that hears of its end.
+    pub(crate) root: ContextId,
+    /// The number of the stream that asked for it, which log lines carry; 0 if none did.
+    pub(crate) stream: u64,
+}
+
 /// How many there are, and how many bytes they take. VMs that were made from one template have one together, so that a
 /// plugin is not let have a limit for each stream.
 #[derive(Debug, Default)]

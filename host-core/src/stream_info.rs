@@ -15,6 +15,8 @@ pub struct StreamInfo {
     pub source: Option<SocketAddr>,
     /// The address that the client connected to.
     pub destination: Option<SocketAddr>,
+    /// A number that no other stream of the process has, which its log lines carry; 0 if the host gives none.
+    pub id: u64,
     /// An id of the client's connection.
     pub connection_id: u64,
     /// TLS version of the client's connection, such as `TLSv1.3`.

@@ -20,7 +20,7 @@ use crate::context::{CallResponse, Context, ContextId, Direction, Ending, RootCo
 use crate::engine::Guest;
 use crate::error::StartError;
 use crate::files::FileTable;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::trap::{Trap, WasmTrap};
@@ -263,7 +263,8 @@ impl Vm {
     /// The VM has failed.
     pub fn on_http_call_response(&mut self, call: CallId, outcome: CallOutcome) -> Result<(), VmFailed> {
         let state = self.state();
-        let Some(root) = state.calls.close(call) else { return Ok(()) };
+        let Some(owner) = state.calls.close(call) else { return Ok(()) };
+        let root = state.acts_for(owner);
         let Some(context) = state.contexts.root_mut(root) else { return Ok(()) };
         context.call_was_reset = matches!(outcome, CallOutcome::Reset(_));
         let response = match outcome {
@@ -351,13 +352,23 @@ impl Vm {
         self.call_root(root, CallbackId::on_context_create, |guest| checked::on_context_create(guest, id, 0))?;
         let start = |guest: &mut dyn Guest| checked::on_vm_start(guest, id, as_arg(lengths.0));
         if self.call_root(root, CallbackId::on_vm_start, start)? == Some(0) {
+            self.refused(root, CallbackId::on_vm_start);
             return Err(StartError::VmStart { plugin: plugin.to_owned() });
         }
         let configure = |guest: &mut dyn Guest| checked::on_configure(guest, id, as_arg(lengths.1));
         if self.call_root(root, CallbackId::on_configure, configure)? == Some(0) {
+            self.refused(root, CallbackId::on_configure);
             return Err(StartError::Configure { plugin: plugin.to_owned() });
         }
         Ok(())
+    }
+
+    /// Tells the host that a plugin does not want to start.
+    fn refused(&mut self, root: ContextId, callback: CallbackId) {
+        let state = self.state();
+        let plugin = state.contexts.root(root).map(|root| Arc::clone(&root.plugin));
+        let during = callback.decl().export;
+        state.host.failed(&host::Failure { plugin: plugin.as_deref(), during, reason: "refused" });
     }
 
     fn call_start<R>(
@@ -392,9 +403,11 @@ impl Vm {
     fn fail(&mut self, callback: CallbackId, trap: &Trap) {
         let limits = &self.guest.state().config.limits;
         let mut reason = trap.told(limits, self.starting);
+        let mut kind = trap.kind();
         // A guest that gets no memory gives up by itself; that is what its author must know.
         if matches!(trap, Trap::Wasm(WasmTrap::Unreachable, _)) && self.state().budget().take_memory_was_refused() {
             let limit = self.state().config.limits.memory;
+            kind = "memory";
             reason =
                 format!("memory: the plugin asked for more than {limit} bytes (limits.memory), and gave up ({reason})");
         }
@@ -411,7 +424,9 @@ impl Vm {
         }
         state.calls.free_places();
         state.grpc.free_places();
-        let plugin = self.guest.state().plugin().cloned();
+        let plugin = state.plugin().cloned();
+        let during = callback.decl().export;
+        state.host.failed(&host::Failure { plugin: plugin.as_deref(), during, reason: kind });
         self.failure = Some(Failure { during: callback, plugin, reason });
     }
 }

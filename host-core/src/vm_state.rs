@@ -129,6 +129,8 @@ pub struct VmState {
     frame: Frame,
     /// The plugin that ran last, to be counted no more when it runs next.
     pub(crate) last_plugin: Option<Arc<Plugin>>,
+    /// The number of the stream on whose account the next callback of a root runs; 0 for none.
+    acts_for: u64,
     /// What looks at each of its calls.
     witness: Option<Witness>,
 }
@@ -168,6 +170,7 @@ impl VmState {
             together: None,
             frame,
             last_plugin: None,
+            acts_for: 0,
             witness: None,
         }
     }
@@ -285,7 +288,8 @@ impl VmState {
             return;
         }
         let plugin = self.frame.plugin.as_deref();
-        self.host.log(&LogRecord { level, message, plugin, context: self.frame.current, from_host });
+        let (context, stream) = (self.frame.current, self.acting_for());
+        self.host.log(&LogRecord { level, message, plugin, context, stream, from_host });
     }
 
     pub(crate) fn environment(&self) -> &[(String, String)] {

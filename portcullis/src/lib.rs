@@ -22,8 +22,8 @@ pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, 
 pub use files::open_directory;
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
-    Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, Isolation, LoadError, Module, PluginSpec,
-    Resting, Snapshot, StreamEffect, StreamId, Tier, Worker, local_response,
+    Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, Health, Isolation, LiveVms, LoadError, Module,
+    PluginSpec, PluginState, Resting, Snapshot, StreamEffect, StreamId, Tier, Worker, local_response,
 };
 pub use portcullis_core as core;
 pub use system_host::{Log, SystemClock, SystemHost};

@@ -11,6 +11,7 @@ mod common;
 mod decisions;
 mod failure;
 mod headers;
+mod health;
 mod lifecycle;
 mod local_reply;
 mod reload;

@@ -12,9 +12,17 @@ use tracing::Level;
 use crate::log::stamp;
 
 /// Adds a line.
-pub(super) fn push(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<'_>) {
+pub(super) fn push(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<'_>, worker: Option<usize>) {
     stamp::push_now(line);
     push_said(line, level, target, record);
+    push_number(line, " context=", record.context.number());
+    if record.stream != 0 {
+        push_number(line, " stream=", record.stream);
+    }
+    if let Some(worker) = worker {
+        push_number(line, " worker=", worker);
+    }
+    line.push(b'\n');
 }
 
 /// What is said, as text.
@@ -34,7 +42,7 @@ fn within(message: &[u8]) -> (&[u8], bool) {
     message.get(..MAX).map_or((message, false), |start| (start, message.len() > MAX))
 }
 
-/// All but the time.
+/// All between the time and the numbers.
 fn push_said(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<'_>) {
     line.extend_from_slice(match level {
         Level::ERROR => b" ERROR ",
@@ -51,22 +59,24 @@ fn push_said(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<
         line.extend_from_slice(CUT.as_bytes());
     }
     if let Some(Plugin { name, root_id, vm_id, .. }) = record.plugin {
-        for (field, text) in [("plugin", name), ("root", root_id), ("vm", vm_id)] {
-            push_field(line, field, text);
+        for (field, text) in [("plugin", name), ("root", root_id)] {
+            if !text.is_empty() {
+                push_field(line, field, text);
+            }
         }
+        push_field(line, "vm", vm_id);
     }
-    line.extend_from_slice(b" context=");
-    line.extend_from_slice(itoa::Buffer::new().format(record.context.number()).as_bytes());
-    line.push(b'\n');
+}
+
+fn push_number(line: &mut Vec<u8>, field: &str, number: impl itoa::Integer) {
+    line.extend_from_slice(field.as_bytes());
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 // Bytes are looked at by `fold` and not by `all`: it has no branches, and takes many at once.
 
-/// Adds a field, if there is something to say.
+/// Adds a field.
 fn push_field(line: &mut Vec<u8>, field: &str, text: &str) {
-    if text.is_empty() {
-        return;
-    }
     line.push(b' ');
     line.extend_from_slice(field.as_bytes());
     line.push(b'=');
@@ -140,12 +150,17 @@ mod tests {
 
     /// A line as it is written here, and as `tracing_subscriber` writes it, without the time.
     fn written(message: &[u8], plugin: Option<&Plugin>) -> [String; 2] {
-        let record = LogRecord { level: LogLevel::Warn, message, plugin, context: ContextId::VM, from_host: false };
+        written_by(message, plugin, 0, None)
+    }
+
+    fn written_by(message: &[u8], plugin: Option<&Plugin>, stream: u64, worker: Option<usize>) -> [String; 2] {
+        let (level, context) = (LogLevel::Warn, ContextId::VM);
+        let record = LogRecord { level, message, plugin, context, stream, from_host: false };
         let mut ours = Vec::new();
-        push(&mut ours, Level::WARN, PLUGIN, &record);
+        push(&mut ours, Level::WARN, PLUGIN, &record, worker);
         let standard = Text::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(standard.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || event(&record));
+        tracing::subscriber::with_default(subscriber, || event(&record, worker));
         let standard = standard.0.lock().expect("no panic").clone();
         [ours, standard].map(|text| {
             let text = String::from_utf8(text).expect("the log is text");
@@ -180,6 +195,16 @@ mod tests {
                     assert_eq!(ours, standard);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn numbers_look_as_the_standard_has_them() {
+        for (stream, worker) in [(0, Some(0)), (7, None), (u64::MAX, Some(12))] {
+            let [ours, standard] = written_by(b"text", Some(&Plugin::new("tour")), stream, worker);
+            assert_eq!(ours, standard);
+            assert_eq!(ours.contains(&format!(" stream={stream}")), stream != 0, "{ours}");
+            assert!(ours.contains(r#" vm="" context=0"#), "{ours}");
         }
     }
 

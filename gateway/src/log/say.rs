@@ -23,6 +23,7 @@ macro_rules! by_level {
     ($record:expr, $line:ident) => {
         match ($record.from_host, $record.level) {
             (true, LogLevel::Error | LogLevel::Critical) => $line!(ERROR, VM),
+            (true, LogLevel::Info) => $line!(INFO, VM),
             (true, _) => $line!(WARN, VM),
             (false, LogLevel::Trace) => $line!(TRACE, PLUGIN),
             (false, LogLevel::Debug) => $line!(DEBUG, PLUGIN),
@@ -33,14 +34,16 @@ macro_rules! by_level {
     };
 }
 
-/// Logs a line; `buffer` is room that is used again.
-pub(crate) fn say(record: &LogRecord<'_>, buffer: &mut Vec<u8>) {
-    let Some(lines) = LINES.get() else { return event(record) };
+/// Logs a line of worker `worker`, if one runs; `buffer` is room that is used again.
+pub(crate) fn say(record: &LogRecord<'_>, worker: Option<usize>, buffer: &mut Vec<u8>) {
+    let Some(lines) = LINES.get() else { return event(record, worker) };
     macro_rules! line {
         ($level:ident, $target:ident) => {
-            if tracing::enabled!(kind: Kind::EVENT, target: $target, Level::$level, message, plugin, root, vm, context) {
+            if tracing::enabled!(
+                kind: Kind::EVENT, target: $target, Level::$level, message, plugin, root, vm, context, stream, worker
+            ) {
                 buffer.clear();
-                line::push(buffer, Level::$level, $target, record);
+                line::push(buffer, Level::$level, $target, record, worker);
                 lines.push(buffer);
             }
         };
@@ -49,15 +52,15 @@ pub(crate) fn say(record: &LogRecord<'_>, buffer: &mut Vec<u8>) {
 }
 
 /// Logs it as an event of `tracing`.
-pub(super) fn event(record: &LogRecord<'_>) {
+pub(super) fn event(record: &LogRecord<'_>, worker: Option<usize>) {
     let text = line::text(record.message);
-    // Fields that are empty are left out.
+    // Fields that are empty are left out, but for the VM's.
     let field = |of: fn(&Plugin) -> &str| record.plugin.map(of).filter(|text| !text.is_empty());
-    let (plugin, root, vm) = (field(|p| &p.name), field(|p| &p.root_id), field(|p| &p.vm_id));
-    let context = record.context;
+    let (plugin, root, vm) = (field(|p| &p.name), field(|p| &p.root_id), record.plugin.map(|plugin| &*plugin.vm_id));
+    let (context, stream) = (record.context.number(), Some(record.stream).filter(|stream| *stream != 0));
     macro_rules! line {
         ($level:ident, $target:ident) => {
-            tracing::event!(target: $target, Level::$level, plugin, root, vm, %context, "{text}")
+            tracing::event!(target: $target, Level::$level, plugin, root, vm, context, stream, worker, "{text}")
         };
     }
     by_level!(record, line);

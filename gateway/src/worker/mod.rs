@@ -25,6 +25,7 @@ use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -113,6 +114,12 @@ pub(crate) struct TcpMetrics {
     pub(crate) active: metrics::Gauge,
 }
 
+/// Gives the next stream a number that no other one of the process has.
+pub(crate) fn next_stream() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 /// Starts the plugins of a plan in a worker that serves nothing: what `check` does.
 ///
 /// # Errors
@@ -190,6 +197,14 @@ impl Context {
             request_ids: RefCell::default(),
             shutdown_timeout: plan.shutdown_timeout,
         })
+        .inspect(Self::tell_health)
+    }
+
+    /// Tells the admin interface how the plugins of this worker are doing.
+    fn tell_health(&self) {
+        if let Some(number) = self.host.worker {
+            self.host.health.note(number, self.worker.borrow().health().collect());
+        }
     }
 
     /// Gives plugins time to end, as much as a graceful stop has.
@@ -203,6 +218,14 @@ impl Context {
         };
         if tokio::time::timeout(self.shutdown_timeout, pending).await.is_err() {
             tracing::warn!("plugins did not end in time");
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(number) = self.host.worker {
+            self.host.health.forget(number);
         }
     }
 }

@@ -53,6 +53,9 @@ impl Context {
                 Some(_) => {}
             }
         }
+        if self.worker.borrow_mut().health_changed() {
+            self.tell_health();
+        }
         if self.worker.borrow().next_tick() != self.armed_tick.get() {
             self.ticks_changed.notify_one();
         }

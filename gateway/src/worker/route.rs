@@ -71,6 +71,7 @@ pub(super) fn unforwarded(
 fn refuse_rewritten(route: &Route, info: &mut StreamInfo) -> LocalResponse {
     info.response_flags |= response_flag::UNAUTHORIZED;
     tracing::warn!(
+        stream = info.id,
         from = info.route_name.as_deref().unwrap_or("none"),
         to = route.name,
         "request refused: plugins made it match a route whose plugins it has not passed; give both routes the same plugins, or \

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::GrpcId;
 use crate::capability::rate::Place;
 use crate::context::ContextId;
-use crate::in_flight::{Held, InFlight};
+use crate::in_flight::{Held, InFlight, Owner};
 use crate::limits::Limits;
 
 /// What a message costs besides its bytes, so that empty ones are not free.
@@ -24,7 +24,7 @@ pub(crate) struct GrpcCalls {
 
 #[derive(Debug)]
 struct Live {
-    root: ContextId,
+    owner: Owner,
     half_closed: bool,
     _held: Held,
     /// Its place among those that the plugin may have in flight.
@@ -55,7 +55,7 @@ impl GrpcCalls {
     /// Notes one whose head has so many bytes; `None` when there are too many or they are too large.
     pub(crate) fn open(
         &mut self,
-        root: ContextId,
+        owner: Owner,
         stream: bool,
         head: usize,
         place: Option<Place>,
@@ -67,7 +67,7 @@ impl GrpcCalls {
             *last = last.wrapping_add(4);
             let id = GrpcId(last.wrapping_add(if stream { 2 } else { 1 }));
             if let Entry::Vacant(free) = self.live.entry(id) {
-                free.insert(Live { root, half_closed: !stream, _held: held, place, cancelled: false });
+                free.insert(Live { owner, half_closed: !stream, _held: held, place, cancelled: false });
                 return Some(id);
             }
         }
@@ -86,8 +86,8 @@ impl GrpcCalls {
     }
 
     /// Whose one is.
-    pub(crate) fn root(&self, id: GrpcId) -> Option<ContextId> {
-        self.get(id).map(|live| live.root)
+    pub(crate) fn owner(&self, id: GrpcId) -> Option<Owner> {
+        self.get(id).map(|live| live.owner)
     }
 
     /// Whether one counts.
@@ -116,14 +116,14 @@ impl GrpcCalls {
     }
 
     /// Ends one; says whose it was, unless that had given it up.
-    pub(crate) fn close(&mut self, id: GrpcId) -> Option<ContextId> {
+    pub(crate) fn close(&mut self, id: GrpcId) -> Option<Owner> {
         let live = self.live.remove(&id)?;
-        (!live.cancelled).then_some(live.root)
+        (!live.cancelled).then_some(live.owner)
     }
 
     /// Gives up all of a root, in the order of their ids.
     pub(crate) fn cancel_all(&mut self, root: ContextId) -> Vec<GrpcId> {
-        let of_root = self.live.iter_mut().filter(|(_, live)| live.root == root && !live.cancelled);
+        let of_root = self.live.iter_mut().filter(|(_, live)| live.owner.root == root && !live.cancelled);
         let mut ended: Vec<_> = of_root
             .map(|(id, live)| {
                 live.cancelled = true;
@@ -151,33 +151,34 @@ mod tests {
     use super::*;
 
     const ROOT: ContextId = ContextId::VM;
+    const OWNER: Owner = Owner { root: ROOT, stream: 7 };
 
     #[test]
     fn ids_say_what_they_are_and_are_not_given_twice() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 3, ..Limits::default() });
-        assert_eq!(calls.open(ROOT, false, 0, None, &limits), Some(GrpcId(5)));
-        assert_eq!(calls.open(ROOT, true, 0, None, &limits), Some(GrpcId(6)));
+        assert_eq!(calls.open(OWNER, false, 0, None, &limits), Some(GrpcId(5)));
+        assert_eq!(calls.open(OWNER, true, 0, None, &limits), Some(GrpcId(6)));
         assert_eq!(
             (calls.sending(GrpcId(5)), calls.sending(GrpcId(6))),
             (Some(Sending::HalfClosed), Some(Sending::Open))
         );
         calls.last = [u32::MAX - 3, 0];
-        assert_eq!(calls.open(ROOT, false, 0, None, &limits), Some(GrpcId(1)));
-        assert_eq!(calls.open(ROOT, false, 0, None, &limits), None, "too many");
-        assert_eq!((calls.close(GrpcId(1)), calls.close(GrpcId(1))), (Some(ROOT), None));
-        assert_eq!(calls.open(ROOT, false, 0, None, &limits), Some(GrpcId(9)), "5 is in flight");
+        assert_eq!(calls.open(OWNER, false, 0, None, &limits), Some(GrpcId(1)));
+        assert_eq!(calls.open(OWNER, false, 0, None, &limits), None, "too many");
+        assert_eq!((calls.close(GrpcId(1)), calls.close(GrpcId(1))), (Some(OWNER), None));
+        assert_eq!(calls.open(OWNER, false, 0, None, &limits), Some(GrpcId(9)), "5 is in flight");
         assert_eq!(calls.cancel_all(ROOT), [GrpcId(5), GrpcId(6), GrpcId(9)]);
     }
 
     #[test]
     fn what_is_given_up_counts_until_the_embedder_knows() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 1, ..Limits::default() });
-        let id = calls.open(ROOT, true, 10, None, &limits).unwrap();
+        let id = calls.open(OWNER, true, 10, None, &limits).unwrap();
         calls.cancel(id);
-        assert_eq!((calls.root(id), calls.sending(id), calls.cancel_all(ROOT)), (None, None, vec![]));
-        assert_eq!(calls.open(ROOT, true, 10, None, &limits), None);
+        assert_eq!((calls.owner(id), calls.sending(id), calls.cancel_all(ROOT)), (None, None, vec![]));
+        assert_eq!(calls.open(OWNER, true, 10, None, &limits), None);
         assert_eq!(calls.close(id), None);
-        assert!(calls.open(ROOT, true, 10, None, &limits).is_some());
+        assert!(calls.open(OWNER, true, 10, None, &limits).is_some());
     }
 
     #[test]
@@ -185,12 +186,12 @@ mod tests {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { buffer: 2 * MESSAGE_COST + 5, ..Limits::default() });
         let (empty, hello) = (calls.message(b"", &limits).unwrap(), calls.message(b"hello", &limits).unwrap());
         assert_eq!((&empty[..], &hello[..]), (&b""[..], &b"hello"[..]));
-        assert_eq!((calls.message(b"", &limits), calls.open(ROOT, true, 1, None, &limits)), (None, None));
+        assert_eq!((calls.message(b"", &limits), calls.open(OWNER, true, 1, None, &limits)), (None, None));
         let part = hello.slice(1..2);
         drop((empty, hello));
         assert_eq!(calls.message(b"12345", &limits), None, "a part holds all");
         drop(part);
-        assert_eq!(calls.open(ROOT, true, limits.buffer - MESSAGE_COST, None, &limits), Some(GrpcId(6)));
+        assert_eq!(calls.open(OWNER, true, limits.buffer - MESSAGE_COST, None, &limits), Some(GrpcId(6)));
         assert!(calls.message(b"", &limits).is_some() && calls.message(b"1", &limits).is_none());
     }
 }

@@ -7,7 +7,7 @@ use super::fake_files::FakeFiles;
 use crate::abi::{LogLevel, MetricType};
 use crate::capability::Denial;
 use crate::files::Directory;
-use crate::host::{Host, LogRecord, Metric};
+use crate::host::{Failure, Host, LogRecord, Metric};
 use crate::plugin::Plugin;
 
 /// A host that remembers. Clones share what they remember, so a test keeps one and gives one away.
@@ -23,6 +23,8 @@ pub struct LoggedLine {
     pub message: String,
     /// The plugin's name; empty before a plugin exists.
     pub plugin: String,
+    /// The number of the stream that it concerns; 0 for none.
+    pub stream: u64,
     /// Whether the host said it.
     pub from_host: bool,
 }
@@ -35,6 +37,7 @@ pub struct FakeMetric(AtomicU64);
 struct Memory {
     lines: Vec<LoggedLine>,
     denials: Vec<String>,
+    failures: Vec<String>,
     metrics: BTreeMap<String, Arc<FakeMetric>>,
     upstreams: Vec<String>,
     time: u64,
@@ -88,6 +91,11 @@ impl FakeHost {
         self.memory().denials.clone()
     }
 
+    /// Lists the failures so far, as `plugin: reason in callback`.
+    pub fn failures(&self) -> Vec<String> {
+        self.memory().failures.clone()
+    }
+
     /// What was logged so far, as text.
     pub fn messages(&self) -> Vec<String> {
         self.memory().lines.iter().map(|line| line.message.clone()).collect()
@@ -109,6 +117,11 @@ impl FakeHost {
 }
 
 impl Host for FakeHost {
+    fn failed(&mut self, failure: &Failure<'_>) {
+        let plugin = failure.plugin.map_or("", |plugin| &plugin.name);
+        self.memory().failures.push(format!("{plugin}: {} in {}", failure.reason, failure.during));
+    }
+
     fn denied(&mut self, denial: &Denial<'_>) {
         self.memory().denials.push(denial.to_string());
     }
@@ -120,6 +133,7 @@ impl Host for FakeHost {
             level: record.level,
             message: String::from_utf8_lossy(record.message).into_owned(),
             plugin: record.plugin.map(|plugin| plugin.name.clone()).unwrap_or_default(),
+            stream: record.stream,
             from_host: record.from_host,
         });
     }

@@ -8,6 +8,7 @@ use crate::callback::CallbackId;
 use crate::capability::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
 use crate::context::{ContextId, StreamContext};
 use crate::hostcall::{Failure, HostcallId, Outcome};
+use crate::in_flight::Owner;
 use crate::plugin::{Compatibility, Plugin};
 use crate::trap::Trap;
 
@@ -22,6 +23,8 @@ pub(crate) struct Frame {
     /// The context that the guest chose to act on, if any.
     effective: Option<ContextId>,
     callback: Option<CallbackId>,
+    /// The number of the stream on whose account it runs; 0 for none.
+    stream: u64,
     /// The host runs the guest's allocator.
     in_allocator: bool,
 }
@@ -39,7 +42,7 @@ impl Frame {
     pub(super) fn before_start(config: &VmConfig, current: ContextId, callback: Option<CallbackId>) -> Self {
         let learns = config.rules.learned().is_some();
         let in_force = if learns { Capabilities::NONE } else { config.capabilities.and(Capabilities::IN_START) };
-        Self { in_force, plugin: None, current, effective: None, callback, in_allocator: false }
+        Self { in_force, plugin: None, current, effective: None, callback, stream: 0, in_allocator: false }
     }
 
     /// Has every call looked at, whatever is allowed.
@@ -55,6 +58,8 @@ impl VmState {
     pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Option<Frame> {
         // A stream whose root is gone is as absent as the root.
         let plugin = if context == ContextId::VM { None } else { Some(self.contexts.plugin_of(context)??) };
+        let stream = std::mem::take(&mut self.acts_for);
+        let stream = self.contexts.stream(context).map_or(stream, |stream| stream.id);
         let mut frame = match plugin {
             Some(plugin) => {
                 let learns = plugin.rules.learned().is_some();
@@ -70,6 +75,7 @@ impl VmState {
                     current: context,
                     effective: None,
                     callback: Some(callback),
+                    stream,
                     in_allocator: false,
                 }
             }
@@ -132,6 +138,23 @@ impl VmState {
     #[inline]
     pub(crate) fn acting(&self) -> ContextId {
         self.frame.effective.filter(|id| self.contexts.contains(*id)).unwrap_or(self.frame.current)
+    }
+
+    /// Prepares for the callback that tells the end of something; says whose root that is.
+    pub(crate) fn acts_for(&mut self, owner: Owner) -> ContextId {
+        self.acts_for = owner.stream;
+        owner.root
+    }
+
+    /// Whose what a guest asks for now will be.
+    pub(crate) fn acting_owner(&self) -> Option<Owner> {
+        Some(Owner { root: self.acting_root()?, stream: self.acting_for() })
+    }
+
+    /// The number of the stream that a guest acts for, which its log lines carry; 0 for none.
+    pub(super) fn acting_for(&self) -> u64 {
+        let chosen = self.frame.effective.and_then(|id| self.contexts.stream(id));
+        chosen.map_or(self.frame.stream, |stream| stream.id)
     }
 
     /// The root of the context that hostcalls act on.

@@ -140,6 +140,7 @@ fn after_a_trap_nothing_is_called_in_the_vm_any_more() {
     assert_eq!(started.vm.on_headers(stream, Direction::Request, true), Err(VmFailed));
     assert_eq!(started.vm.failure(), Some("trap: unreachable"));
     assert_eq!(started.host.messages(), ["proxy_on_request_headers failed: trap: unreachable"]);
+    assert_eq!(started.host.failures(), ["plugin: trap in proxy_on_request_headers"]);
     started.calls();
     let vm = &mut started.vm;
     assert_eq!(vm.on_headers(stream, Direction::Request, true), Err(VmFailed));
@@ -157,6 +158,31 @@ fn after_a_trap_nothing_is_called_in_the_vm_any_more() {
     assert!(vm.stream(stream).is_none());
     assert_eq!(started.calls(), []);
     assert_eq!(started.host.messages().len(), 1, "it is said once");
+    assert_eq!(started.host.failures().len(), 1, "and counted once");
+}
+
+#[test]
+fn failures_have_their_reason_in_one_word() {
+    use CallbackId as C;
+    let stack = CallStack::default;
+    for (trap, reason) in [
+        (Trap::Exit(1), "exit"),
+        (Trap::Abort(String::new()), "abort"),
+        (Trap::Deadline(stack()), "deadline"),
+        (Trap::Stack(stack()), "stack"),
+        (Trap::Wasm(WasmTrap::DivisionByZero, stack()), "trap"),
+    ] {
+        let trap = std::sync::Mutex::new(Some(trap));
+        let mut started =
+            Setup::new().try_on(C::on_tick, move |_, _| Err(trap.lock().unwrap().take().unwrap())).start();
+        assert_eq!(started.vm.on_tick(started.root), Err(VmFailed));
+        assert_eq!(started.host.failures(), [format!("plugin: {reason} in proxy_on_tick")]);
+    }
+    for callback in [C::on_vm_start, C::on_configure] {
+        let (vm, plugin, _, host) = Setup::new().on(callback, |_, _| 0).vm();
+        assert!(vm.unwrap().add_plugin(Arc::new(plugin)).is_err());
+        assert_eq!(host.failures(), [format!("plugin: refused in {callback}")]);
+    }
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::common::{Setup, during};
+use crate::common::{Setup, during, get, http_call};
 use portcullis_core::testing::{LoggedLine, NullCaller};
-use portcullis_core::{Action, CallbackId, LogLevel, entry};
+use portcullis_core::{
+    Access, Action, CallOutcome, CallStack, CallbackId, Direction, LogLevel, StreamInfo, Trap, VmFailed, entry,
+};
 
 fn log(caller: &mut NullCaller<'_>, level: i32, message: &[u8]) -> i32 {
     let (message, len) = caller.put(message);
@@ -23,9 +25,60 @@ fn a_line_is_logged_with_its_level_and_plugin() {
     let lines = started.host.lines();
     for (line, level) in lines.iter().zip(LogLevel::ALL) {
         let message = format!("at {}", *level as i32);
-        assert_eq!(*line, LoggedLine { level: *level, message, plugin: "plugin".into(), from_host: false });
+        assert_eq!(*line, LoggedLine { level: *level, message, plugin: "plugin".into(), stream: 0, from_host: false });
     }
     assert_eq!(lines.len(), 8);
+}
+
+/// By this number the lines of a request are found, in all VMs and in callouts.
+#[test]
+fn lines_carry_the_number_of_their_stream() {
+    for (callback, stream) in [(CallbackId::on_request_headers, 7), (CallbackId::on_log, 7), (CallbackId::on_tick, 0)] {
+        let info = StreamInfo { id: 7, ..StreamInfo::default() };
+        let started = Setup::stream(info).during(callback, |caller| assert_eq!(log(caller, 2, b"here"), 0));
+        let lines = started.host.lines();
+        assert_eq!(lines.iter().map(|line| line.stream).collect::<Vec<_>>(), [stream], "{callback}");
+    }
+    let info = StreamInfo { id: 7, ..StreamInfo::default() };
+    let trap = |_: &mut NullCaller<'_>, _: &[i32]| Err(Trap::Deadline(CallStack::default()));
+    let mut started = Setup::stream(info).try_on(CallbackId::on_log, trap).start();
+    let stream = started.stream();
+    assert_eq!(started.vm.on_log(stream), Err(VmFailed));
+    let lines = started.host.lines();
+    assert_eq!(lines.iter().map(|line| (line.stream, line.from_host)).collect::<Vec<_>>(), [(7, true)]);
+}
+
+/// What comes back is told to a root; its lines belong to the stream that asked.
+#[test]
+fn lines_about_an_answer_carry_the_number_of_the_stream_that_asked() {
+    let info = StreamInfo { id: 7, ..StreamInfo::default() };
+    let mut started = Setup::stream(info)
+        .on(CallbackId::on_request_headers, |caller, _| {
+            http_call(caller, "up", &get("/"), b"").unwrap();
+            let (name, len) = caller.put(b"a.test");
+            assert_eq!(entry::envoy_resolve_dns(caller, name, len, 16).unwrap(), 0);
+            0
+        })
+        .on(CallbackId::on_http_call_response, |caller, _| log(caller, 2, b"answered"))
+        .on(CallbackId::envoy_on_resolve_dns, |caller, _| log(caller, 2, b"found"))
+        .on(CallbackId::on_tick, |caller, _| log(caller, 2, b"ticked"))
+        .start();
+    let stream = started.stream();
+    started.vm.stream(stream).unwrap().lend_headers(Direction::Request, get("/"), Access::Write);
+    started.vm.on_headers(stream, Direction::Request, true).unwrap();
+    while let Some(action) = started.vm.next_action() {
+        match action {
+            Action::HttpCall { call, .. } => {
+                started.vm.on_http_call_response(call, CallOutcome::Reset("x".to_owned())).unwrap();
+            }
+            Action::ResolveDns { id, .. } => started.vm.on_resolve_dns(id, &[]).unwrap(),
+            _ => {}
+        }
+    }
+    started.vm.on_tick(started.root).unwrap();
+    let lines = started.host.lines();
+    let lines: Vec<_> = lines.iter().map(|line| (line.message.as_str(), line.stream)).collect();
+    assert_eq!(lines, [("answered", 7), ("found", 7), ("ticked", 0)]);
 }
 
 #[test]
@@ -79,7 +132,7 @@ fn the_tick_period_is_the_roots_whoever_sets_it_and_0_ends_it() {
         .start();
     let (root, stream) = (started.root, started.stream());
     assert_eq!(started.vm.tick_period(root), None);
-    started.vm.on_headers(stream, portcullis_core::Direction::Request, true).unwrap();
+    started.vm.on_headers(stream, Direction::Request, true).unwrap();
     assert_eq!(started.actions(), [Action::SetTick { root }], "one is enough");
     assert_eq!(started.vm.tick_period(root), Some(Duration::from_millis(250)));
     started.vm.on_tick(root).unwrap();

@@ -31,7 +31,7 @@ use crate::worker::body::{Cut, ResponseBody};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::route::Lot;
 use crate::worker::upstream::{Answer, AnswerBody};
-use crate::worker::{Context, edge, refused, told};
+use crate::worker::{Context, edge, next_stream, refused, told};
 
 /// Where a request arrived.
 pub(in crate::worker) struct Arrival {
@@ -110,6 +110,7 @@ impl Exchange {
         let chain = route.map(|(_, chain)| chain).or_else(|| listener.map(|listener| &listener.chain));
         let chain = chain.cloned().unwrap_or_default();
         let info = StreamInfo {
+            id: next_stream(),
             source: Some(arrival.facts.peer),
             destination: Some(arrival.facts.local),
             connection_id: arrival.connection,

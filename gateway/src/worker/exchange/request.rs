@@ -102,7 +102,7 @@ impl Exchange {
                 }
             }
             Some(Err(error)) => {
-                tracing::debug!(%error, "request body ended early");
+                tracing::debug!(stream = lock(&self.info).id, %error, "request body ended early");
                 drop(worker);
                 (self.incoming, self.upload, self.timeout) = (None, None, None);
                 self.upstream = UpstreamState::Idle;
@@ -122,7 +122,7 @@ impl Exchange {
     }
 
     pub(super) fn fail_unsendable(&mut self, unsendable: &convert::Unsendable) {
-        tracing::warn!(%unsendable, "request refused");
+        tracing::warn!(stream = lock(&self.info).id, %unsendable, "request refused");
         self.reply(local_response(500, "unsendable_request", &unsendable.to_string()));
     }
 }

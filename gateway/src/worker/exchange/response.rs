@@ -49,7 +49,7 @@ impl Exchange {
         match head {
             Some(Ok(head)) => self.out.head(head),
             Some(Err(unsendable)) => {
-                tracing::warn!(%unsendable, "response replaced by 500");
+                tracing::warn!(stream = lock(&self.info).id, %unsendable, "response replaced by 500");
                 (self.incoming, self.upload, self.timeout) = (None, None, None);
                 self.upstream = UpstreamState::Idle;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;

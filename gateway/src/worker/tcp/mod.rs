@@ -18,7 +18,7 @@ pub(super) use self::pipe::Io;
 use self::pipe::Pipe;
 use crate::net::io::{Facts, Stream};
 use crate::worker::upstream::Dialed;
-use crate::worker::{Context, ListenerState};
+use crate::worker::{Context, ListenerState, next_stream};
 
 /// The most bytes that are read at once.
 const CHUNK: usize = 16 << 10;
@@ -31,6 +31,7 @@ pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64
     let Some(state) = context.listeners.get(listener) else { return };
     let Some(proxy) = &state.tcp_proxy else { return };
     let info = StreamInfo {
+        id: next_stream(),
         source: Some(facts.peer),
         destination: Some(facts.local),
         connection_id: connection,
@@ -105,7 +106,7 @@ impl Line<'_> {
             match event {
                 Ok(event) => self.handle(event),
                 Err(_) => {
-                    tracing::debug!(cluster, "a TCP stream was idle for too long");
+                    tracing::debug!(stream = lock(&self.info).id, cluster, "a TCP stream was idle for too long");
                     return;
                 }
             }
@@ -170,7 +171,7 @@ impl Line<'_> {
                 }
             }
             Event::Read(direction, Err(error)) | Event::Broken(direction, error) => {
-                tracing::debug!(%error, ?direction, "a side of a TCP stream is gone");
+                tracing::debug!(stream = lock(&self.info).id, %error, ?direction, "a side of a TCP stream is gone");
                 self.lost(direction);
             }
             Event::Connected(dialed) => {
@@ -181,7 +182,7 @@ impl Line<'_> {
                         self.upstream.io = Some(dialed.io);
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "cannot connect a TCP stream");
+                        tracing::debug!(stream = lock(&self.info).id, %error, "cannot connect a TCP stream");
                         self.lost(UPSTREAM);
                     }
                 }
@@ -213,7 +214,7 @@ impl Line<'_> {
                     worker.data(self.id, UPSTREAM, Body::default(), true);
                 }
                 Some(ConnectionEffect::Reset { reason }) => {
-                    tracing::debug!(reason, "a TCP stream was cut");
+                    tracing::debug!(stream = lock(&self.info).id, reason, "a TCP stream was cut");
                     self.client.reset();
                     self.upstream.reset();
                     return true;

@@ -1,10 +1,11 @@
 //! The log as a process writes it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use crate::e2e::cli::{file, serve};
-use crate::e2e::harness::{Client, Setup, engine, get, guest, plugin, run, until};
+use crate::e2e::harness::{Client, Setup, engine, get, guest, plugin, run, until, wat};
 
 /// Reads what the plugin "loud" says for a request, in the log of a process with such arguments.
 fn logged(name: &str, code: &Path, arguments: &'static [&'static str]) -> Vec<String> {
@@ -76,6 +77,9 @@ fn lines_of_plugins_have_their_level_target_and_fields() {
             let start =
                 format!("{level:>5} plugin: said {level} {number} plugin=\"loud\" root=\"r\" vm=\"v\" context=");
             assert!(line.starts_with(&start), "{line}");
+            let numbers = line.get(start.len()..).and_then(|line| line.strip_suffix(" worker=0"));
+            let (context, stream) = numbers.and_then(|numbers| numbers.split_once(" stream=")).expect(line);
+            assert!(context.parse::<u64>().is_ok() && stream == "1", "{line}");
         }
         assert_eq!(lines.len(), expected.len(), "{name} {lines:?}");
         let lines = logged(&format!("{name}-json"), &code, json);
@@ -85,6 +89,8 @@ fn lines_of_plugins_have_their_level_target_and_fields() {
             let message = format!("said {level} {number}");
             assert_eq!((&line["level"], &line["target"]), (&(*level).into(), &"plugin".into()), "{line}");
             assert_eq!((&line["fields"]["message"], &line["fields"]["vm"]), (&message.into(), &"v".into()), "{line}");
+            assert_eq!((&line["fields"]["stream"], &line["fields"]["worker"]), (&1.into(), &0.into()), "{line}");
+            assert!(line["fields"]["context"].is_u64(), "{line}");
         }
         assert_eq!(lines.len(), expected.len(), "{name} {lines:?}");
     }
@@ -98,4 +104,59 @@ fn lines_about_a_vm_have_a_target_of_their_own() {
     let line = lines.iter().find(|line| line.contains("proxy_on_log failed")).expect("it says so");
     assert!(line.contains(" ERROR portcullis::vm: proxy_on_log failed: trap: unreachable"), "{line}");
     assert!(line.contains(" plugin=\"loud\" root=\"r\" vm=\"v\" context="), "{line}");
+}
+
+/// Over workers, callouts and VMs that are started again: by one number the lines of a request are found, and no others.
+#[test]
+fn the_lines_of_a_request_share_a_number_that_no_other_has() {
+    let code = wat::plugin_of(
+        r#"(data (i32.const 64) "\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\04\00\00\00\01\00\00\00:method\00GET\00:path\00/\00host\00a\00")
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+            (call $say $"began") (global.set $stream (local.get 0))
+            (drop (call $call $"backend" (i32.const 64) (i32.const 55) (i32.const 0) (i32.const 0)
+                (i32.const 0) (i32.const 0) (i32.const 5000) (i32.const 16)))
+            (i32.const 1))
+        (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
+            (call $say $"answered")
+            (drop (call $effective (global.get $stream)))
+            (drop (call $resume (i32.const 0)))
+            (call $say $"resumed"))
+        (func (export "proxy_on_log") (param $id i32)
+            (call $say $"logged") (if (i32.eq (local.get $id) (i32.const 3)) (then (unreachable))))"#,
+    );
+    let reload = "failure_policy: FAIL_RELOAD, reload_config: {backoff: {base_interval: 1ms, max_interval: 1ms}}";
+    let config = file("log-stream.yaml", &Setup::echo().workers(2).plugin("loud", &code, reload).text());
+    let log = run(async move {
+        let mut server = serve(&config, &["--log", "info", "--log-json"]);
+        let mut served = 0;
+        while served < 12 {
+            // Where the plugin has just failed, a request may come before it has rested.
+            served += i32::from(Client::h1(server.address).await.ask(get("/")).await.status == 200);
+        }
+        assert!(Command::new("kill").arg("-TERM").arg(server.child.id().to_string()).status().unwrap().success());
+        until(|| server.child.try_wait().unwrap().is_some()).await;
+        server.log.join().unwrap()
+    });
+    let mut said: BTreeMap<u64, Vec<(u64, String)>> = BTreeMap::new();
+    let (mut workers, mut revived) = (BTreeSet::new(), 0);
+    for line in log.lines().filter(|line| line.starts_with('{')) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = &line["fields"];
+        let (message, worker) = (fields["message"].as_str().unwrap(), fields["worker"].as_u64());
+        revived += usize::from(message == "it has been started again");
+        if line["target"] == "plugin" {
+            workers.extend(worker);
+            said.entry(fields["stream"].as_u64().expect(message))
+                .or_default()
+                .push((worker.unwrap(), message.to_owned()));
+        }
+    }
+    assert!(revived > 0 && !workers.is_empty(), "{log}");
+    let whole: Vec<_> = said.values().filter(|lines| lines.len() > 1).collect();
+    assert!(whole.len() >= 12, "{log}");
+    for lines in whole {
+        let texts: Vec<_> = lines.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["began", "answered", "resumed", "logged"], "{log}");
+        assert!(lines.iter().all(|(worker, _)| Some(worker) == lines.first().map(|(worker, _)| worker)), "{lines:?}");
+    }
 }

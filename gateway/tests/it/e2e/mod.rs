@@ -17,6 +17,7 @@ mod files;
 mod framing;
 mod grpc;
 mod harness;
+mod health;
 mod http1;
 mod http2;
 mod inspect;

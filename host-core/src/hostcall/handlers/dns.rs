@@ -28,8 +28,9 @@ pub(in crate::hostcall) fn envoy_resolve_dns(
     let plain = name.strip_suffix('.').unwrap_or(&name);
     guard::argument(call.vm, Family::ResolveDns, ID, Key::Names, "names", plain.as_bytes())?;
     guard::rate(call.vm, Family::ResolveDns, ID, 1)?;
-    let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
-    let id = call.vm.lookups.open(root, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
+    let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;
+    let root = owner.root;
+    let id = call.vm.lookups.open(owner, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
     call.vm.actions.push_back(Action::ResolveDns { root, id, name });
     call.memory.write_u32(ret_token, id.0)?;
     Ok(Reply::Done)

@@ -152,13 +152,14 @@ fn open(
         call.vm.reply = path;
         judged?;
     }
-    let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
+    let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;
+    let root = owner.root;
     let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;
     let place = guard.place(call.vm)?;
     let (grpc, limits) = (&mut call.vm.grpc, &call.vm.config.limits);
     let names = [&target.cluster, service, method].map(str::len).iter().sum::<usize>();
     let head = metadata.serialized_len() + names + target.authority.as_ref().map_or(0, String::len);
-    let id = grpc.open(root, message.is_none(), head, place, limits).ok_or(Status::InternalFailure)?;
+    let id = grpc.open(owner, message.is_none(), head, place, limits).ok_or(Status::InternalFailure)?;
     let message = match message.map(|message| grpc.message(message, limits)) {
         Some(None) => {
             grpc.close(id);
@@ -225,6 +226,6 @@ fn valid(id: i32) -> Result<GrpcId, Status> {
 /// Whether one takes messages. Plugins that share a VM do not reach each other's.
 fn own(call: &Hostcall<'_>, id: GrpcId) -> Result<Sending, Status> {
     let root = call.vm.acting_root();
-    let own = call.vm.grpc.root(id).filter(|of| Some(*of) == root);
+    let own = call.vm.grpc.owner(id).filter(|owner| Some(owner.root) == root);
     own.and_then(|_| call.vm.grpc.sending(id)).ok_or(Status::NotFound)
 }

@@ -51,9 +51,10 @@ pub(in crate::hostcall) fn http_call(
     guard.head(call.vm, &request.headers)?;
     let body = call.memory.slice(body, body_len)?;
     let size = body.len() + request.headers.serialized_len() + request.trailers.serialized_len();
-    let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
+    let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;
+    let root = owner.root;
     let place = guard.place(call.vm)?;
-    let id = call.vm.calls.open(root, size, place, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
+    let id = call.vm.calls.open(owner, size, place, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
     let request = HttpCall { body: Bytes::copy_from_slice(body), ..request };
     call.vm.actions.push_back(Action::HttpCall { root, call: id, request });
     call.memory.write_u32(ret_call, id.0)?;

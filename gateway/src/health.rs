@@ -1,0 +1,156 @@
+//! How plugins are doing over all workers: `/ready`, `portcullis_vms`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis::core::FailurePolicy;
+use portcullis::{Health, PluginState};
+
+/// What workers have said of their plugins. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PluginHealth(Arc<Mutex<Workers>>);
+
+/// By worker, its plugins in the order in which they were loaded. All workers load the same.
+type Workers = BTreeMap<usize, Vec<Health>>;
+
+/// The answer of `/ready`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    pub(crate) is_ready: bool,
+    /// A line each: whether it is, and what has failed.
+    pub(crate) text: String,
+}
+
+impl PluginHealth {
+    /// Takes note of how the plugins of a worker are doing now.
+    pub(crate) fn note(&self, worker: usize, plugins: Vec<Health>) {
+        self.lock().insert(worker, plugins);
+    }
+
+    /// Forgets a worker that has ended.
+    pub(crate) fn forget(&self, worker: usize) {
+        self.lock().remove(&worker);
+    }
+
+    /// Judges whether traffic is served: not while a plugin that is not passed by when it fails can serve on no worker.
+    /// `now` is the time of the hosts' monotonic clock.
+    pub(crate) fn readiness(&self, now: Duration) -> Readiness {
+        let workers = self.lock();
+        let most = workers.values().map(Vec::len).max().unwrap_or_default();
+        let (mut is_ready, mut lines) = (true, String::new());
+        for index in 0..most {
+            let of_plugin: Vec<_> = workers.values().filter_map(|plugins| plugins.get(index)).collect();
+            let failed: Vec<_> = of_plugin.iter().filter_map(|health| reason_of(health, now)).collect();
+            let (Some(first), Some(reason)) = (of_plugin.first(), failed.first()) else { continue };
+            let plugin = &first.plugin;
+            if failed.len() == of_plugin.len() && plugin.failure_policy != FailurePolicy::Open {
+                is_ready = false;
+            }
+            let (bad, all, policy) = (failed.len(), of_plugin.len(), policy_name(plugin.failure_policy));
+            let _ = writeln!(lines, "{}: failed on {bad} of {all} workers, {policy}: {reason}", plugin.name);
+        }
+        let first = if is_ready { "ready\n" } else { "not ready\n" };
+        Readiness { is_ready, text: format!("{first}{lines}") }
+    }
+
+    /// Sets the gauges of all plugins.
+    pub(crate) fn set_gauges(&self, now: Duration) {
+        let mut counts: BTreeMap<(String, &str), usize> = BTreeMap::new();
+        for health in self.lock().values().flatten() {
+            let mut add = |state, count| *counts.entry((health.plugin.name.clone(), state)).or_default() += count;
+            STATES.iter().for_each(|state| add(state, 0));
+            match &health.state {
+                PluginState::Runs => add(RUNNING, 1),
+                PluginState::ByStream(vms) => add(RUNNING, vms.count()),
+                PluginState::Failed { rests_until: Some(until), .. } if now < *until => add(RESTING, 1),
+                PluginState::Failed { .. } => add(FAILED, 1),
+                _ => {}
+            }
+        }
+        for ((plugin, state), count) in counts {
+            #[expect(clippy::cast_precision_loss, reason = "Prometheus has only floating-point numbers")]
+            metrics::gauge!("portcullis_vms", "plugin" => plugin, "state" => state).set(count as f64);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Workers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const RUNNING: &str = "running";
+const RESTING: &str = "resting";
+const FAILED: &str = "failed";
+const STATES: [&str; 3] = [RUNNING, RESTING, FAILED];
+
+/// The reason why a plugin cannot serve, if it cannot. One that has rested serves again: what comes next starts it.
+fn reason_of(health: &Health, now: Duration) -> Option<&str> {
+    match &health.state {
+        PluginState::Failed { rests_until: Some(until), .. } if now >= *until => None,
+        PluginState::Failed { reason, .. } => Some(reason.lines().next().unwrap_or_default()),
+        PluginState::Ended => Some("it has ended"),
+        _ => None,
+    }
+}
+
+fn policy_name(policy: FailurePolicy) -> &'static str {
+    match policy {
+        FailurePolicy::Closed => "FAIL_CLOSED",
+        FailurePolicy::Open => "FAIL_OPEN",
+        FailurePolicy::Reload => "FAIL_RELOAD",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis::core::Plugin;
+
+    use super::*;
+
+    fn plugin(name: &str, failure_policy: FailurePolicy, state: PluginState) -> Health {
+        Health { plugin: Arc::new(Plugin { failure_policy, ..Plugin::new(name) }), state }
+    }
+
+    fn failed(rests_until: Option<u64>) -> PluginState {
+        let rests_until = rests_until.map(Duration::from_secs);
+        PluginState::Failed { reason: "trap: unreachable".to_owned(), rests_until }
+    }
+
+    fn judged(workers: Vec<Vec<Health>>) -> (bool, String) {
+        let health = PluginHealth::default();
+        workers.into_iter().enumerate().for_each(|(worker, plugins)| health.note(worker, plugins));
+        let Readiness { is_ready, text } = health.readiness(Duration::from_secs(5));
+        (is_ready, text)
+    }
+
+    #[test]
+    fn a_closed_plugin_must_serve_somewhere() {
+        use FailurePolicy::{Closed, Open, Reload};
+        let line = |bad, policy| format!("p: failed on {bad} of 2 workers, {policy}: trap: unreachable\n");
+        for (policy, states, is_ready, lines) in [
+            (Closed, [PluginState::Runs, PluginState::Runs], true, String::new()),
+            (Closed, [failed(None), PluginState::Runs], true, line(1, "FAIL_CLOSED")),
+            (Closed, [failed(None), failed(None)], false, line(2, "FAIL_CLOSED")),
+            (Open, [failed(None), failed(None)], true, line(2, "FAIL_OPEN")),
+            (Reload, [failed(Some(6)), failed(Some(7))], false, line(2, "FAIL_RELOAD")),
+            // Rested: the next request starts it again, which must come to be.
+            (Reload, [failed(Some(5)), failed(Some(7))], true, line(1, "FAIL_RELOAD")),
+        ] {
+            let workers =
+                states.map(|state| vec![plugin("other", Closed, PluginState::Runs), plugin("p", policy, state)]);
+            let first = if is_ready { "ready\n" } else { "not ready\n" };
+            assert_eq!(judged(workers.into()), (is_ready, format!("{first}{lines}")), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_has_ended_counts_no_more() {
+        let health = PluginHealth::default();
+        health.note(0, vec![plugin("p", FailurePolicy::Closed, failed(None))]);
+        health.note(1, vec![plugin("p", FailurePolicy::Closed, PluginState::Runs)]);
+        health.forget(1);
+        assert!(!health.readiness(Duration::ZERO).is_ready);
+    }
+}

@@ -3,6 +3,7 @@
 use crate::abi::Status;
 use crate::authority;
 use crate::plugin::Plugin;
+use crate::resource_metadata;
 use crate::stream_info::StreamInfo;
 use crate::visible::Visible;
 
@@ -30,6 +31,10 @@ pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<
     let path = path.strip_suffix(&[0]).unwrap_or(path);
     if path.is_empty() {
         return Err(Status::SerializationFailure);
+    }
+    // Nothing that a plugin has set stands in for the metadata of a resource that has none.
+    if let Some(result) = resource_metadata::read(scope.stream.as_ref().map(|stream| stream.info), path, out) {
+        return result;
     }
     let mut segments = path.split(|byte| *byte == 0);
     let first = segments.next().unwrap_or_default();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::headers::Headers;
+use crate::resource_metadata::ResourceMetadata;
 
 /// What is known of a stream: connection, route, sizes, and the maps that no plugin holds now.
 ///
@@ -56,6 +57,12 @@ pub struct StreamInfo {
     pub cluster_name: Option<String>,
     /// The route that was chosen.
     pub route_name: Option<String>,
+    /// The metadata of the route; none before there is a route.
+    pub route_metadata: Option<Arc<ResourceMetadata>>,
+    /// The metadata of the cluster; none before there is a cluster.
+    pub cluster_metadata: Option<Arc<ResourceMetadata>>,
+    /// The metadata of the upstream that was chosen, if it has some.
+    pub upstream_metadata: Option<Arc<ResourceMetadata>>,
     /// The request's headers, when no plugin holds them.
     pub request_headers: Option<Headers>,
     /// The request's trailers, when no plugin holds them.

@@ -66,9 +66,25 @@ impl Patterns {
         let likeness = if self.likeness == Likeness::Dotted { Likeness::DottedFolded } else { self.likeness };
         self.except.iter().any(|pattern| pattern.matches(name, likeness, true))
     }
+
+    /// Whether the list takes away what stands below a property's path.
+    pub(super) fn excepts_below(&self, path: &[u8]) -> bool {
+        self.except.iter().any(|pattern| pattern.may_match_below(path, Likeness::DottedFolded))
+    }
 }
 
 impl Pattern {
+    /// Whether there are names that meet it and begin with a path and a dot.
+    fn may_match_below(&self, path: &[u8], likeness: Likeness) -> bool {
+        if let Some((start, behind)) = self.start.split_at_checked(path.len()) {
+            let has_star = behind.is_empty() && self.rest.is_some();
+            return likeness.same(start, path) && (has_star || behind.starts_with(b"."));
+        }
+        let begins =
+            path.split_at_checked(self.start.len()).is_some_and(|(begin, _)| likeness.same(&self.start, begin));
+        begins && self.rest.is_some()
+    }
+
     fn new(text: &str) -> Self {
         let mut parts = text.split('*').map(|part| Part::from(part.as_bytes()));
         let start = parts.next().unwrap_or_default();

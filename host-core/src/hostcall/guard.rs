@@ -9,7 +9,9 @@ use crate::capability::rate::Place;
 use crate::capability::{Family, Key, Rule};
 use crate::headers::Headers;
 use crate::hostcall::{Failure, HostcallId};
+use crate::resource_metadata;
 use crate::shared::Queue;
+use crate::stream_info::lock;
 use crate::vm_state::VmState;
 
 /// A callout that is about to be made.
@@ -91,10 +93,19 @@ pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
         }
         _ => rule.allows(Key::Paths, path),
     };
-    if vm.rule(Family::GetProperty).is_none_or(allowed) {
-        return Ok(());
+    let is_hidden = |rule: &Rule| rule.takes_below(Key::Paths, path) && holds_parts(vm, path);
+    match vm.rule(Family::GetProperty) {
+        Some(rule) if !allowed(rule) || is_hidden(rule) => {
+            Err(vm.refuse(HostcallId::proxy_get_property, "paths", Some(path)))
+        }
+        _ => Ok(()),
     }
-    Err(vm.refuse(HostcallId::proxy_get_property, "paths", Some(path)))
+}
+
+/// Whether a path is about metadata in which there is more, some of which a rule takes away.
+fn holds_parts(vm: &VmState, path: &[u8]) -> bool {
+    resource_metadata::is_metadata(path)
+        && vm.acting_stream().is_some_and(|stream| resource_metadata::has_parts(&lock(&stream.info), path))
 }
 
 /// How often.

@@ -13,6 +13,7 @@ mod http_call;
 mod lifecycle;
 mod log_time;
 mod memory;
+mod metadata;
 mod metrics;
 mod profile;
 mod properties;

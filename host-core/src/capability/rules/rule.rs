@@ -99,7 +99,12 @@ impl Rule {
         self.list(key).is_none_or(|list| list.allows(argument))
     }
 
-    /// The same, of an argument that has two names.
+    /// Whether the rules take away something whose path begins with this one.
+    pub(crate) fn takes_below(&self, key: Key, path: &[u8]) -> bool {
+        self.list(key).is_some_and(|list| list.excepts_below(path))
+    }
+
+    /// Whether an argument that has two names is allowed.
     pub(crate) fn allows_either(&self, key: Key, argument: &[u8], one: &[u8], other: &[u8]) -> bool {
         self.learn(key, argument);
         self.list(key).is_none_or(|list| list.allows_either(one, other))

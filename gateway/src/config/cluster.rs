@@ -1,15 +1,19 @@
 //! Clusters: where requests go.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use portcullis::core::ResourceMetadata;
 
 use super::address::{self, Endpoint};
 use super::document::{Read, Reported};
 use super::duration;
 use super::error::Origin;
 use super::mapping::{Mapping, Refused};
+use super::metadata;
 use super::nearest;
 use super::unique::Unique;
-use super::value::Value;
+use super::value::{Kind, Value};
 
 /// A named upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub struct Cluster {
     pub name: String,
     /// What answers.
     pub kind: ClusterKind,
+    /// What plugins read as `xds.cluster_metadata`.
+    pub metadata: Arc<ResourceMetadata>,
     /// Where the cluster is defined.
     pub origin: Origin,
 }
@@ -35,7 +41,7 @@ pub enum ClusterKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// The servers, to be used in turn; never empty.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Server>,
     /// The protocol that they speak.
     pub protocol: Protocol,
     /// How long a connection may take to open; never zero.
@@ -44,6 +50,15 @@ pub struct Endpoints {
     pub request_timeout: Duration,
     /// How many idle connections are kept for each endpoint and worker.
     pub max_idle: usize,
+}
+
+/// One server of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where it is.
+    pub address: Endpoint,
+    /// What plugins read as `xds.upstream_host_metadata`, if it has some.
+    pub metadata: Option<Arc<ResourceMetadata>>,
 }
 
 /// The protocol of a cluster.
@@ -112,7 +127,8 @@ const DEFAULT_MAX_IDLE: u64 = 128;
 
 /// The keys of a cluster with endpoints, behind its name and the endpoints.
 const ENDPOINT_KEYS: &[&str] = &["protocol", "connect_timeout", "request_timeout", "max_idle"];
-const KEYS: &[&str] = &["name", "endpoints", "echo", "protocol", "connect_timeout", "request_timeout", "max_idle"];
+const KEYS: &[&str] =
+    &["name", "metadata", "endpoints", "echo", "protocol", "connect_timeout", "request_timeout", "max_idle"];
 
 const REFUSED: &[Refused] = &[
     ("tls", "TLS to upstreams is not supported yet", "remove the key, and reach the upstream through plain HTTP"),
@@ -130,7 +146,8 @@ fn read(value: &Value<'_>, names: &mut Unique) -> Read<Cluster> {
         Some(echo) => read_echo(&mapping, echo),
         None => endpoints(&mapping).map(ClusterKind::Endpoints),
     };
-    Ok(Cluster { name: name?, kind: kind?, origin: value.origin() })
+    let metadata = mapping.or("metadata", Arc::default(), metadata::read);
+    Ok(Cluster { name: name?, kind: kind?, metadata: metadata?, origin: value.origin() })
 }
 
 fn read_echo(mapping: &Mapping<'_>, echo: &Value<'_>) -> Read<ClusterKind> {
@@ -146,13 +163,30 @@ fn read_echo(mapping: &Mapping<'_>, echo: &Value<'_>) -> Read<ClusterKind> {
     Ok(ClusterKind::Echo)
 }
 
+/// Reads a server: its address, or a mapping with more about it.
+fn server(value: &Value<'_>) -> Read<Server> {
+    if !matches!(value.kind(), Kind::Mapping) {
+        return Ok(Server { address: address::endpoint(value)?, metadata: None });
+    }
+    let mapping = value.mapping_without(&["address", "metadata"], SERVER_REFUSED)?;
+    let address = mapping.required("address", "add it, as `address: 127.0.0.1:9000`", address::endpoint);
+    let metadata = mapping.optional("metadata", metadata::read);
+    Ok(Server { address: address?, metadata: metadata? })
+}
+
+/// Keys of Envoy's endpoints that have no meaning here.
+const SERVER_REFUSED: &[Refused] = &[
+    ("endpoint", "this is Envoy's form of an endpoint", "write `address: 127.0.0.1:9000` in its place"),
+    ("load_balancing_weight", "endpoints are used in turn", "remove the key, or write the endpoint more than once"),
+    ("health_status", "endpoints have no health status", "remove the key, or the endpoint if it is not healthy"),
+];
+
 fn endpoints(mapping: &Mapping<'_>) -> Read<Endpoints> {
     let help = "add `endpoints: [127.0.0.1:9000]`, or `echo: {}`";
-    let endpoints =
-        mapping.required("endpoints", help, |list| match list.list(|_, endpoint| address::endpoint(endpoint))? {
-            endpoints if endpoints.is_empty() => Err(list.fail("a cluster needs at least one endpoint", help)),
-            endpoints => Ok(endpoints),
-        });
+    let endpoints = mapping.required("endpoints", help, |list| match list.list(|_, endpoint| server(endpoint))? {
+        endpoints if endpoints.is_empty() => Err(list.fail("a cluster needs at least one endpoint", help)),
+        endpoints => Ok(endpoints),
+    });
     let protocols = [Protocol::Http1, Protocol::Http2].map(|protocol| (protocol.name(), protocol));
     let protocol = mapping.or("protocol", Protocol::default(), |name| name.one_of(&protocols));
     let connect_timeout = mapping.or("connect_timeout", DEFAULT_CONNECT_TIMEOUT, duration::positive);

@@ -4,9 +4,10 @@ use portcullis::core::{Compatibility, OnDenial, Preopen, Sharing};
 use serde_json::{Map, Value, json};
 
 use super::capabilities::Restriction;
-use super::cluster::{Cluster, ClusterKind};
+use super::cluster::{Cluster, ClusterKind, Server};
 use super::duration;
 use super::listener::Listener;
+use super::metadata;
 use super::plugin::Plugin;
 use super::route::{Route, RouteOrder};
 use super::route_action::{RedirectPath, RouteAction};
@@ -68,6 +69,7 @@ fn route(route: &Route) -> Value {
         "prefix_rewrite": route.prefix_rewrite,
         "plugins": route.plugins.as_ref().map(chain),
         "reachable_by_rewrite": route.reachable_by_rewrite,
+        "metadata": metadata::to_json(&route.metadata, redact),
     });
     if let Value::Object(members) = &mut shown {
         let (key, value) = action(&route.action);
@@ -156,10 +158,11 @@ fn header(header: &HeaderMatch) -> Value {
 fn cluster(cluster: &Cluster) -> Value {
     let mut object = Map::new();
     set(&mut object, "name", cluster.name.as_str());
+    set(&mut object, "metadata", metadata::to_json(&cluster.metadata, redact));
     match &cluster.kind {
         ClusterKind::Echo => set(&mut object, "echo", json!({})),
         ClusterKind::Endpoints(servers) => {
-            let endpoints: Vec<String> = servers.endpoints.iter().map(ToString::to_string).collect();
+            let endpoints: Vec<Value> = servers.endpoints.iter().map(server).collect();
             set(&mut object, "endpoints", endpoints);
             set(&mut object, "protocol", servers.protocol.name());
             set(&mut object, "connect_timeout", duration::format(servers.connect_timeout));
@@ -168,6 +171,14 @@ fn cluster(cluster: &Cluster) -> Value {
         }
     }
     object.into()
+}
+
+fn server(server: &Server) -> Value {
+    let address = server.address.to_string();
+    match server.metadata.as_ref().map(|metadata| metadata::to_json(metadata, redact)) {
+        None => address.into(),
+        Some(metadata) => json!({ "address": address, "metadata": metadata }),
+    }
 }
 
 fn sharing(sharing: Sharing) -> &'static str {

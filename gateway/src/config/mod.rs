@@ -30,6 +30,7 @@ mod library;
 mod limits;
 mod listener;
 mod mapping;
+mod metadata;
 mod nearest;
 mod pattern;
 mod plugin;
@@ -60,7 +61,7 @@ use value::Value;
 
 pub use address::Endpoint;
 pub use capabilities::{Allowed, ArgumentRule, Restriction};
-pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol};
+pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
 pub use environment::Environment;
 pub use error::{ConfigError, Diagnostic, Located, Origin};
 pub use listener::{Listener, TcpProxy, Tls};

@@ -1,6 +1,9 @@
 //! Routes: which request goes to which cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use portcullis::core::ResourceMetadata;
 
 use super::cluster::ClusterNames;
 use super::document::Read;
@@ -9,6 +12,7 @@ use super::filter_entry::Traffic;
 use super::host_match::HostMatch;
 use super::library::Library;
 use super::mapping::{Mapping, Refused};
+use super::metadata;
 use super::plugin::Plugin;
 use super::route_action::{self, RouteAction};
 use super::route_match::{self, RouteMatch};
@@ -31,6 +35,8 @@ pub struct Route {
     pub plugins: Option<Vec<Plugin>>,
     /// Whether requests reach it that came to a route with other plugins, and match it only as those changed them.
     pub reachable_by_rewrite: bool,
+    /// What plugins read as `xds.route_metadata`.
+    pub metadata: Arc<ResourceMetadata>,
 }
 
 impl Route {
@@ -93,6 +99,7 @@ const KEYS: &[&str] = &[
     "prefix_rewrite",
     "plugins",
     "reachable_by_rewrite",
+    "metadata",
 ];
 
 /// Keys that can stand under Envoy's `route` as well as beside `match`.
@@ -109,7 +116,6 @@ const REFUSED: &[Refused] = &[
         "let a plugin do it, or write headers into direct_response",
     ),
     ("response_headers_to_remove", "routes change no headers", "let a plugin do it"),
-    ("metadata", "metadata of routes is not read", "remove the key, or write it into the plugin's configuration"),
     ("decorator", "requests are not traced", "remove the key"),
     ("filter_action", "no filter but Wasm plugins answers", "use direct_response or a plugin"),
     ("non_forwarding_action", "this is for clients of gRPC alone", "use direct_response"),
@@ -151,6 +157,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
     let prefix_rewrite = forward.optional("prefix_rewrite", route_match::replacement);
     let plugins = mapping.optional("plugins", |chain| scope.library.chain(chain, Traffic::Http));
     let reachable_by_rewrite = mapping.or("reachable_by_rewrite", false, Value::boolean);
+    let metadata = mapping.or("metadata", Arc::default(), metadata::read);
     Ok(Route {
         name: name?,
         matcher: matcher?,
@@ -159,6 +166,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
         prefix_rewrite: prefix_rewrite?,
         plugins: plugins?,
         reachable_by_rewrite: reachable_by_rewrite?,
+        metadata: metadata?,
     })
 }
 

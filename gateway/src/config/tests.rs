@@ -38,7 +38,7 @@ fn defaults_are_filled_in() {
     assert_eq!(config.listeners[0].buffer_limit, 1 << 20);
     assert_eq!(config.listeners[0].tls, None);
     let ClusterKind::Endpoints(servers) = &config.cluster("a").unwrap().kind else { panic!() };
-    assert_eq!(servers.endpoints[0].to_string(), "b:80");
+    assert_eq!(servers.endpoints[0].address.to_string(), "b:80");
     assert_eq!(servers.protocol, Protocol::Http1);
     assert_eq!(servers.connect_timeout, Duration::from_secs(5));
     assert_eq!(servers.request_timeout, Duration::from_secs(15));

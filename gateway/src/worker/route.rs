@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use http::Uri;
 use portcullis::core::{Headers, LocalResponse, StreamInfo, response_flag};
@@ -63,7 +64,8 @@ pub(super) fn unforwarded(
         return Some(refuse_rewritten(route, info));
     }
     let answer = own_answer(route, info.request_headers.as_ref()?)?;
-    (info.route_name, info.cluster_name) = (Some(route.name.clone()), None);
+    (info.route_name, info.route_metadata) = (Some(route.name.clone()), Some(Arc::clone(&route.metadata)));
+    (info.cluster_name, info.cluster_metadata) = (None, None);
     Some(answer)
 }
 

@@ -1,19 +1,34 @@
 //! What becomes of a request at its upstream, as plugins read it (host: attributes `upstream.*`, `response.*`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::core::{SharedStreamInfo, StreamInfo, lock, response_flag};
 
+use super::route::Lot;
 use super::upstream::{AnswerBody, Upstream};
 use crate::config::Route;
 use crate::net::pool::UpstreamError;
 
+/// Returns what is known of a request when its route is: names and metadata of the route and its cluster.
+pub(super) fn routed(clusters: &HashMap<String, Upstream>, route: Option<&Route>, lot: &Lot) -> StreamInfo {
+    let cluster = route.and_then(|route| route.cluster(|| lot.draw()));
+    let upstream = cluster.and_then(|cluster| clusters.get(cluster));
+    StreamInfo {
+        cluster_name: cluster.map(str::to_owned),
+        cluster_metadata: upstream.map(|upstream| Arc::clone(upstream.metadata())),
+        route_name: route.map(|route| route.name.clone()),
+        route_metadata: route.map(|route| Arc::clone(&route.metadata)),
+        ..StreamInfo::default()
+    }
+}
+
 /// It is sent; says when.
 pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstream: &Upstream) -> Instant {
     let mut info = lock(info);
-    info.cluster_name = Some(cluster.to_owned());
-    info.route_name = Some(route.name.clone());
+    (info.cluster_name, info.cluster_metadata) = (Some(cluster.to_owned()), Some(Arc::clone(upstream.metadata())));
+    (info.route_name, info.route_metadata) = (Some(route.name.clone()), Some(Arc::clone(&route.metadata)));
     info.upstream_endpoints = upstream.endpoints();
     info.upstream_attempts += 1;
     Instant::now()
@@ -23,6 +38,7 @@ pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstre
 pub(super) fn answered(info: &SharedStreamInfo, body: &AnswerBody) {
     let mut info = lock(info);
     (info.upstream, info.upstream_local) = body.addresses().unzip();
+    info.upstream_metadata = body.metadata().cloned();
     info.response_details = Some("via_upstream".to_owned());
 }
 

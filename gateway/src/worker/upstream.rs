@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::Full;
+use portcullis::core::ResourceMetadata;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::{Cluster, ClusterKind, Protocol};
@@ -20,7 +22,13 @@ use crate::worker::tcp::Io;
 
 /// An upstream of this worker.
 #[derive(Clone, Debug)]
-pub(crate) enum Upstream {
+pub(crate) struct Upstream {
+    kind: Kind,
+    metadata: Arc<ResourceMetadata>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
     /// The built-in echo.
     Echo,
     /// Servers, and how long a request to them may take.
@@ -31,6 +39,7 @@ pub(crate) enum Upstream {
 pub(super) struct Dialed {
     pub(super) io: Box<dyn Io>,
     pub(super) address: Option<SocketAddr>,
+    pub(super) metadata: Option<Arc<ResourceMetadata>>,
 }
 
 /// How much the echo of a TCP stream holds.
@@ -48,8 +57,9 @@ pub(super) enum AnswerBody {
 
 impl Upstream {
     pub(super) fn new(cluster: &Cluster) -> Self {
-        let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self::Echo };
-        let endpoints: Vec<_> = servers.endpoints.iter().map(ToString::to_string).collect();
+        let metadata = Arc::clone(&cluster.metadata);
+        let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self { kind: Kind::Echo, metadata } };
+        let endpoints: Vec<_> = servers.endpoints.iter().map(|server| server.address.to_string()).collect();
         let count = endpoints.len();
         let config = pool::ClusterConfig {
             protocol: match servers.protocol {
@@ -58,17 +68,24 @@ impl Upstream {
             },
             connect_timeout: servers.connect_timeout,
             max_idle: servers.max_idle,
+            metadata: servers.endpoints.iter().map(|server| server.metadata.clone()).collect(),
             ..pool::ClusterConfig::new(cluster.name.clone(), endpoints)
         };
         let http2 = config.protocol == UpstreamProtocol::Http2;
-        Self::Pool { cluster: pool::Cluster::new(config), endpoints: count, timeout: servers.request_timeout, http2 }
+        let timeout = servers.request_timeout;
+        Self { kind: Kind::Pool { cluster: pool::Cluster::new(config), endpoints: count, timeout, http2 }, metadata }
+    }
+
+    /// The metadata of the cluster.
+    pub(super) fn metadata(&self) -> &Arc<ResourceMetadata> {
+        &self.metadata
     }
 
     /// Sends a request; nothing happens before the answer is polled.
     pub(super) fn send(&self, request: Request<QueueBody>) -> Answer {
-        match self {
-            Self::Echo => Box::pin(async { Ok(echo(request).await.map(AnswerBody::Echo)) }),
-            Self::Pool { cluster, .. } => {
+        match &self.kind {
+            Kind::Echo => Box::pin(async { Ok(echo(request).await.map(AnswerBody::Echo)) }),
+            Kind::Pool { cluster, .. } => {
                 let answer = cluster.send(request);
                 Box::pin(async { Ok(answer.await?.map(AnswerBody::Pool)) })
             }
@@ -77,8 +94,8 @@ impl Upstream {
 
     /// Opens a connection for a TCP stream; the echo sends back what it gets.
     pub(super) fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialed>>>> {
-        match self {
-            Self::Echo => Box::pin(async {
+        match &self.kind {
+            Kind::Echo => Box::pin(async {
                 let (near, far) = tokio::io::duplex(ECHO_BUFFER);
                 tokio::task::spawn_local(async move {
                     let (mut read, mut write) = tokio::io::split(far);
@@ -86,13 +103,13 @@ impl Upstream {
                     let _ = tokio::io::copy(&mut read, &mut write).await;
                     let _ = write.shutdown().await;
                 });
-                Ok(Dialed { io: Box::new(near), address: None })
+                Ok(Dialed { io: Box::new(near), address: None, metadata: None })
             }),
-            Self::Pool { cluster, .. } => {
+            Kind::Pool { cluster, .. } => {
                 let dialed = cluster.dial();
                 Box::pin(async {
-                    let (tcp, address) = dialed.await.map_err(io::Error::other)?;
-                    Ok(Dialed { io: Box::new(tcp), address: Some(address) })
+                    let pool::Dialed { tcp, address, metadata } = dialed.await.map_err(io::Error::other)?;
+                    Ok(Dialed { io: Box::new(tcp), address: Some(address), metadata })
                 })
             }
         }
@@ -100,39 +117,47 @@ impl Upstream {
 
     /// Notes that a request was not answered within its limit.
     pub(super) fn timed_out(&self, limit: Duration) {
-        if let Self::Pool { cluster, .. } = self {
+        if let Kind::Pool { cluster, .. } = &self.kind {
             cluster.timed_out(limit);
         }
     }
 
     /// Whether it takes requests over HTTP/1.1.
     pub(super) fn speaks_http1(&self) -> bool {
-        matches!(self, Self::Pool { http2: false, .. })
+        matches!(self.kind, Kind::Pool { http2: false, .. })
     }
 
     /// Whether it takes requests over HTTP/2, as gRPC needs it.
     pub(super) fn speaks_http2(&self) -> bool {
-        matches!(self, Self::Pool { http2: true, .. })
+        matches!(self.kind, Kind::Pool { http2: true, .. })
     }
 
     /// How many servers it has; the echo is none.
     pub(super) fn endpoints(&self) -> Option<u64> {
-        match self {
-            Self::Echo => None,
-            Self::Pool { endpoints, .. } => Some(*endpoints as u64),
+        match &self.kind {
+            Kind::Echo => None,
+            Kind::Pool { endpoints, .. } => Some(*endpoints as u64),
         }
     }
 
     /// How long a request may take that sets no limit of its own.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        match self {
-            Self::Echo => None,
-            Self::Pool { timeout, .. } => Some(*timeout).filter(|limit| !limit.is_zero()),
+        match &self.kind {
+            Kind::Echo => None,
+            Kind::Pool { timeout, .. } => Some(*timeout).filter(|limit| !limit.is_zero()),
         }
     }
 }
 
 impl AnswerBody {
+    /// The metadata of the server that answered.
+    pub(super) fn metadata(&self) -> Option<&Arc<ResourceMetadata>> {
+        match self {
+            Self::Echo(_) => None,
+            Self::Pool(body) => body.metadata(),
+        }
+    }
+
     /// The address of the server that answered, and our own on that connection.
     pub(super) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {

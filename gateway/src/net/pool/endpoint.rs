@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use portcullis::core::ResourceMetadata;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -24,6 +25,7 @@ use crate::net::queue::QueueBody;
 pub(super) struct Endpoint {
     /// `host:port`, as configured. `Arc`, because errors carry it and must be `Send`.
     name: Arc<str>,
+    metadata: Option<Arc<ResourceMetadata>>,
     connect_timeout: Duration,
     link: Link,
     failures: Failures,
@@ -43,9 +45,10 @@ pub(super) struct Addresses {
 }
 
 impl Endpoint {
-    pub(super) fn new(name: &str, config: &ClusterConfig) -> Self {
+    pub(super) fn new(name: &str, metadata: Option<Arc<ResourceMetadata>>, config: &ClusterConfig) -> Self {
         Self {
             name: name.into(),
+            metadata,
             connect_timeout: config.connect_timeout,
             failures: Failures::new(&config.name),
             link: match config.protocol {
@@ -57,6 +60,10 @@ impl Endpoint {
 
     pub(super) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    pub(super) fn metadata(&self) -> Option<&Arc<ResourceMetadata>> {
+        self.metadata.as_ref()
     }
 
     /// Notes that a request to it has failed, or a connection.

@@ -16,9 +16,11 @@ mod request;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use portcullis::core::ResourceMetadata;
 use tokio::net::TcpStream;
 
 pub use self::body::UpstreamBody;
@@ -46,6 +48,8 @@ pub struct ClusterConfig {
     pub name: String,
     /// `host:port` each; a name is looked up whenever a connection is opened.
     pub endpoints: Vec<String>,
+    /// Metadata of the endpoints, by their index; those behind the last have none.
+    pub metadata: Vec<Option<Arc<ResourceMetadata>>>,
     /// What the endpoints speak.
     pub protocol: UpstreamProtocol,
     /// For looking up the name and connecting, together, for each endpoint.
@@ -62,6 +66,7 @@ impl ClusterConfig {
         Self {
             name: name.into(),
             endpoints,
+            metadata: Vec::new(),
             protocol: UpstreamProtocol::Http1,
             connect_timeout: Duration::from_secs(5),
             max_idle: 64,
@@ -73,6 +78,17 @@ impl ClusterConfig {
 /// A cluster of upstream endpoints and this worker's connections to them. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Cluster(Rc<Inner>);
+
+/// A connection for other bytes than HTTP.
+#[derive(Debug)]
+pub struct Dialed {
+    /// The connection.
+    pub tcp: TcpStream,
+    /// The endpoint's address.
+    pub address: SocketAddr,
+    /// The endpoint's metadata.
+    pub metadata: Option<Arc<ResourceMetadata>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -87,7 +103,9 @@ struct Inner {
 impl Cluster {
     /// Opens no connection yet.
     pub fn new(config: ClusterConfig) -> Self {
-        let endpoints = config.endpoints.iter().map(|name| Rc::new(Endpoint::new(name, &config))).collect();
+        let metadata = config.metadata.iter().cloned().chain(std::iter::repeat(None));
+        let named = config.endpoints.iter().zip(metadata);
+        let endpoints = named.map(|(name, metadata)| Rc::new(Endpoint::new(name, metadata, &config))).collect();
         let failures = Failures::new(&config.name);
         Self(Rc::new(Inner { config, endpoints, next: Cell::new(0), failures }))
     }
@@ -104,7 +122,7 @@ impl Cluster {
 
     /// Opens a connection of its own to the next endpoint in turn that can be connected to, for other bytes than
     /// HTTP.
-    pub fn dial(&self) -> impl Future<Output = Result<(TcpStream, SocketAddr), UpstreamError>> + use<> {
+    pub fn dial(&self) -> impl Future<Output = Result<Dialed, UpstreamError>> + use<> {
         let inner = Rc::clone(&self.0);
         async move {
             let count = inner.endpoints.len();
@@ -114,7 +132,7 @@ impl Cluster {
             for turn in 0..count {
                 let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else { break };
                 match endpoint.dial().await {
-                    Ok(dialed) => return Ok(dialed),
+                    Ok((tcp, address)) => return Ok(Dialed { tcp, address, metadata: endpoint.metadata().cloned() }),
                     Err(error) => {
                         endpoint.failed(&error);
                         last = error;

@@ -124,9 +124,7 @@ impl Exchange {
                 "HTTP/1.1"
             },
             start_time: context.host.clock.wall(),
-            cluster_name: route.and_then(|(route, _)| route.cluster(|| lot.draw())).map(str::to_owned),
-            route_name: route.map(|(route, _)| route.name.clone()),
-            ..StreamInfo::default()
+            ..told::routed(&context.clusters, route.map(|(route, _)| route), &lot)
         }
         .into_shared();
         let limit = listener.map_or(0, |listener| listener.buffer_limit);

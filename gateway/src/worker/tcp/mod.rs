@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64
         server_name: facts.tls.as_ref().and_then(|tls| tls.sni.clone()),
         start_time: context.host.clock.wall(),
         cluster_name: Some(proxy.cluster.clone()),
+        cluster_metadata: context.clusters.get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
         ..StreamInfo::default()
     }
     .into_shared();
@@ -178,7 +180,9 @@ impl Line<'_> {
                 self.connecting = None;
                 match dialed {
                     Ok(dialed) => {
-                        lock(&self.info).upstream = dialed.address;
+                        let mut info = lock(&self.info);
+                        (info.upstream, info.upstream_metadata) = (dialed.address, dialed.metadata);
+                        drop(info);
                         self.upstream.io = Some(dialed.io);
                     }
                     Err(error) => {

@@ -28,6 +28,7 @@ mod limits;
 mod local_responses;
 mod log;
 mod messages;
+mod metadata;
 mod pasted;
 mod policies;
 mod presets;

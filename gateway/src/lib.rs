@@ -8,6 +8,7 @@
 //! | [`net`] | sockets, TLS, upstream connections, the echo |
 //! | `plugins`, `host` | compiling plugins, and what they are given |
 //! | `convert` | between HTTP messages and header maps |
+//! | [`descriptors`] | how many file descriptors there may be |
 //! | `metrics`, `admin` | Prometheus, and the admin interface |
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
@@ -26,6 +27,7 @@ mod by_stream;
 pub mod config;
 mod convert;
 mod denials;
+pub mod descriptors;
 pub mod engines;
 mod health;
 mod host;

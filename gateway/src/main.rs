@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 use portcullis_gateway::config::Config;
+use portcullis_gateway::descriptors::{self, Raised};
 use portcullis_gateway::inspect::Report;
 use portcullis_gateway::log;
 use portcullis_gateway::profile;
@@ -255,6 +256,12 @@ fn learn(file: &PathBuf, output: Option<&Path>, engine: Option<&str>) -> Result<
 }
 
 fn until_stopped(gateway: Gateway) -> Result<(), ServeError> {
+    let Raised { from, to } = descriptors::raise();
+    if from < to {
+        tracing::info!(from, to, "raised the soft limit of file descriptors to the hard one");
+    } else {
+        tracing::debug!(limit = to, "the soft limit of file descriptors is the hard one");
+    }
     let running = gateway.serve()?;
     let stopped = async {
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {

@@ -170,7 +170,11 @@ impl Drop for Running {
 
 /// Starts one and reads from its log where it listens.
 pub(crate) fn serve(config: &Path, arguments: &[&str]) -> Server {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    serve_with(Command::new(env!("CARGO_BIN_EXE_portcullis")), config, arguments)
+}
+
+/// The same, by another command that runs it.
+pub(crate) fn serve_with(mut command: Command, config: &Path, arguments: &[&str]) -> Server {
     command.arg("serve").arg(config).args(arguments).stderr(Stdio::piped()).env_remove("RUST_LOG");
     let mut child = Running(command.spawn().unwrap());
     let mut log = BufReader::new(child.stderr.take().unwrap());

@@ -8,6 +8,7 @@ mod callouts;
 mod chains;
 mod cli;
 mod counter;
+mod descriptors;
 mod disconnects;
 mod dns;
 mod door;

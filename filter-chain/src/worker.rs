@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_core::{
     Access, Action, Body, CallId, CallOutcome, Compatibility, Direction, ForeignFunctions, GrpcId, Headers, Host,
-    LocalResponse, LookupId, Shared, SharedStreamInfo, Wake, lock,
+    LocalResponse, LookupId, Part, Shared, SharedStreamInfo, Wake, lock,
 };
 use slab::Slab;
 
@@ -15,7 +15,7 @@ use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
 use crate::flow::Work;
 use crate::reply::{is_grpc, status_of};
 use crate::sandboxes::{Health, Sandboxes};
-use crate::stage::Item;
+use crate::stage::{Item, Mode};
 use crate::stream::{HttpStream, Progress, StreamPlugin};
 use crate::tcp::{ConnectionId, TcpStream, TcpWork};
 
@@ -217,6 +217,20 @@ impl Worker {
         let Some(state) = self.streams.get(stream.0) else { return false };
         let limit = state.limit;
         state.reads_on(direction) || self.held(stream, direction) < limit
+    }
+
+    /// Whether body bytes of a direction would be received by somebody now: its headers have left, or the plugin that holds
+    /// them receives the body meanwhile. When not, nobody needs a body yet that has not been sent.
+    pub fn hears_body(&mut self, stream: StreamId, direction: Direction) -> bool {
+        let Some(state) = self.streams.get(stream.0) else { return false };
+        let plugins =
+            (0..state.plugins.len()).filter_map(|position| state.plugins.get(state.index(direction, position)?));
+        let mut stopping = plugins.filter(|plugin| plugin.stage_ref(direction).mode != Mode::Open);
+        let Some(first) = stopping.next() else { return true };
+        let (mode, vm, context) = (first.stage_ref(direction).mode, first.vm, first.context);
+        let vm = self.sandboxes.vms.get_mut(vm).map(|sandbox| &mut sandbox.vm);
+        let hears = vm.zip(context).is_some_and(|(vm, context)| vm.may_hear(context, direction, Part::Body));
+        mode == Mode::Held && hears
     }
 
     /// Answers a stream in the proxy's own name, as plugins do with a local response: through the

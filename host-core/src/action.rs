@@ -106,7 +106,7 @@ pub struct CallId(pub u32);
 /// A response that a plugin makes (spec: `proxy_send_local_response`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalResponse {
-    /// HTTP status, 200 to 599.
+    /// HTTP status, 200 to 599; 500 for a guest's that is none.
     pub status: u16,
     /// Why, for logs.
     pub details: String,

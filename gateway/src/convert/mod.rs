@@ -20,6 +20,9 @@ pub(crate) enum Unsendable {
     /// A pseudo-header that is missing or wrong.
     #[error("a plugin made {0} invalid")]
     Pseudo(&'static str),
+    /// A status that ends no response: 1xx, or none that a client knows.
+    #[error("a plugin made the status {0}: one from 200 to 599 can be sent")]
+    Status(StatusCode),
 }
 
 /// A request's head as plugins see it. `secure` says whether the client used TLS.
@@ -78,15 +81,20 @@ pub(crate) fn to_request(headers: &Headers) -> Result<request::Parts, Unsendable
     Ok(parts)
 }
 
-/// A response's head as a client gets it.
+/// A response's head as a client gets it. `came` is the status of the upstream's response, if it is one.
 ///
 /// # Errors
 /// What a plugin made of it cannot be sent.
-pub(crate) fn to_response(headers: &Headers) -> Result<(StatusCode, HeaderMap), Unsendable> {
+pub(crate) fn to_response(headers: &Headers, came: Option<StatusCode>) -> Result<(StatusCode, HeaderMap), Unsendable> {
     let status = headers.get(b":status").and_then(|status| StatusCode::from_bytes(status).ok());
+    let status = status.ok_or(Unsendable::Pseudo(":status"))?;
+    // 600 to 999 are an upstream's own affair, as in Envoy.
+    if !(200..=599).contains(&status.as_u16()) && came != Some(status) {
+        return Err(Unsendable::Status(status));
+    }
     let mut fields = fields(headers)?;
     strip_hop_by_hop(&mut fields);
-    Ok((status.ok_or(Unsendable::Pseudo(":status"))?, fields))
+    Ok((status, fields))
 }
 
 /// Trailers as they are sent.
@@ -159,10 +167,15 @@ mod tests {
     #[test]
     fn what_http_cannot_carry_is_named() {
         let headers: Headers = [(":status", "200"), ("x-bad", "a\r\nb")].into_iter().collect();
-        let error = to_response(&headers).map(drop).map_err(|error| error.to_string());
+        let error = to_response(&headers, None).map(drop).map_err(|error| error.to_string());
         assert_eq!(error, Err("a plugin made the header \"x-bad\" invalid".to_owned()));
         let headers: Headers = [(":status", "abc")].into_iter().collect();
-        assert_eq!(to_response(&headers).map(drop), Err(Unsendable::Pseudo(":status")));
+        assert_eq!(to_response(&headers, None).map(drop), Err(Unsendable::Pseudo(":status")));
+        let headers: Headers = [(":status", "103")].into_iter().collect();
+        assert_eq!(to_response(&headers, None).map(drop), Err(Unsendable::Status(StatusCode::EARLY_HINTS)));
+        let headers: Headers = [(":status", "700")].into_iter().collect();
+        assert!(to_response(&headers, None).is_err());
+        assert!(to_response(&headers, StatusCode::from_u16(700).ok()).is_ok(), "the upstream's own");
         let headers: Headers =
             [(":method", "GET"), (":path", "/ x"), (":authority", "a"), (":scheme", "http")].into_iter().collect();
         assert_eq!(to_request(&headers).map(drop), Err(Unsendable::Pseudo(":path, :scheme or :authority")));

@@ -82,7 +82,7 @@ pub(super) fn before_headers(error: &UpstreamError) -> String {
     let reason = match error {
         UpstreamError::Connect { .. } | UpstreamError::NoEndpoints { .. } => "connection failure",
         UpstreamError::ConnectTimeout { .. } => "connection timeout",
-        UpstreamError::Protocol { .. } | UpstreamError::Coding { .. } => "protocol error",
+        error if error.is_invalid() => "protocol error",
         _ => "connection termination",
     };
     format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}")

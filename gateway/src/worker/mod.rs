@@ -10,6 +10,7 @@ mod callout;
 mod dns;
 mod edge;
 mod exchange;
+mod expect;
 mod grpc;
 mod outgoing;
 mod planned;

@@ -63,7 +63,7 @@ pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) {
             info.upstream_failure = Some(error.to_string());
             response_flag::UPSTREAM_CONNECTION_FAILURE
         }
-        UpstreamError::Protocol { .. } | UpstreamError::Coding { .. } => response_flag::UPSTREAM_PROTOCOL_ERROR,
+        error if error.is_invalid() => response_flag::UPSTREAM_PROTOCOL_ERROR,
         _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
     };
 }

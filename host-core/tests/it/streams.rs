@@ -133,12 +133,21 @@ fn only_0_to_16_is_a_grpc_status() {
     }
 }
 
+/// The stream is answered all the same: a plugin that refuses a request must not let it pass by a wrong number.
+#[test]
+fn a_status_of_no_response_is_500() {
+    for code in [0, 99, 100, 101, 103, 199, 600, 999, 1000, -1, 65_736] {
+        let mut started = during(CallbackId::on_request_headers, move |caller| {
+            assert_eq!(answer(caller, code, "why", b"", -1), 0, "{code}");
+        });
+        let answers = answers(&mut started);
+        assert_eq!((answers[0].status, answers[0].details.as_str()), (500, "why"), "{code}");
+    }
+}
+
 #[test]
 fn an_answer_that_is_no_response_is_refused() {
     let mut started = during(CallbackId::on_request_headers, |caller| {
-        for code in [0, 100, 199, 600, -1, 65_736] {
-            assert_eq!(answer(caller, code, "", b"", -1), 2, "{code}");
-        }
         assert_eq!(answer(caller, 200, "", b"malformed", -1), 2);
         assert_eq!(entry::proxy_send_local_response(caller, 200, 0, -1, 0, 0, 0, 0, -1).unwrap(), 6);
         assert_eq!(entry::proxy_send_local_response(caller, 200, 0, 0, 0, -1, 0, 0, -1).unwrap(), 6);

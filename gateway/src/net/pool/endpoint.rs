@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use portcullis::core::ResourceMetadata;
@@ -105,13 +105,17 @@ impl Endpoint {
     }
 
     /// Returns a response over HTTP/1.1. Its connection goes back to the pool behind the body, if the head says once where that
-    /// ends; whatever else stands on the connection would be taken for the next response.
+    /// ends; whatever else stands on the connection would be taken for the next response. hyper has dropped every 1xx head
+    /// but that of a 101, which is none that a request can have asked for.
     pub(super) fn h1_response(
         self: &Rc<Self>,
         mut response: Response<Incoming>,
         addresses: Addresses,
         connection: h1::Connection,
     ) -> Result<Response<UpstreamBody>, Failed> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failed { error: UpstreamError::Switching { endpoint: Arc::clone(&self.name) }, unsent: None });
+        }
         match framing::settle(response.headers_mut()) {
             Ok(Framing::Plain) => Ok(self.response(response, addresses, Some(connection))),
             Ok(Framing::Doubtful) => Ok(self.response(response, addresses, None)),

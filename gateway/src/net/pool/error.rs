@@ -58,6 +58,12 @@ pub enum UpstreamError {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
     },
+    /// The upstream switches protocols, which no request asks for: `upgrade` is not forwarded.
+    #[error("upstream {endpoint} sent a 101 response, which nothing asked for; let it answer with another status")]
+    Switching {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+    },
     /// Our own side aborted the request's body; not the upstream's fault.
     #[error("the request to upstream {endpoint} was aborted")]
     RequestAborted {
@@ -76,7 +82,7 @@ impl UpstreamError {
             Self::Connect { .. } => "connect_failure",
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Reset { .. } => "upstream_reset",
-            Self::Protocol { .. } | Self::Coding { .. } => "upstream_protocol_error",
+            Self::Protocol { .. } | Self::Coding { .. } | Self::Switching { .. } => "upstream_protocol_error",
             Self::RequestAborted { .. } => "request_aborted",
         }
     }
@@ -84,9 +90,14 @@ impl UpstreamError {
     /// What a client is answered: 502 if the upstream's answer is invalid, as in Envoy, else 503.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Protocol { .. } | Self::Coding { .. } => 502,
+            _ if self.is_invalid() => 502,
             _ => 503,
         }
+    }
+
+    /// Whether the upstream answered, but with what is no HTTP response or none that can be forwarded.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::Protocol { .. } | Self::Coding { .. } | Self::Switching { .. })
     }
 
     /// With what the upstream reset the stream, over HTTP/2, if it did.
@@ -101,7 +112,9 @@ impl UpstreamError {
 
     pub(super) fn http(endpoint: &Arc<str>, error: hyper::Error) -> Self {
         let ours = caused_by::<BodyError>(&error);
-        let invalid = error.is_parse();
+        // h2 resets a stream, or closes a connection, on which the upstream breaks the protocol.
+        let is_ours = |error: &h2::Error| error.is_library() && (error.is_reset() || error.is_go_away());
+        let invalid = error.is_parse() || cause::<h2::Error>(&error).is_some_and(is_ours);
         let endpoint = Arc::clone(endpoint);
         let source = Arc::new(error);
         if ours {

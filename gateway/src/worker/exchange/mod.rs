@@ -31,7 +31,7 @@ use crate::worker::body::{Cut, ResponseBody};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::route::Lot;
 use crate::worker::upstream::{Answer, AnswerBody};
-use crate::worker::{Context, edge, next_stream, refused, told};
+use crate::worker::{Context, edge, expect, next_stream, refused, told};
 
 /// Where a request arrived.
 pub(in crate::worker) struct Arrival {
@@ -54,6 +54,8 @@ pub(crate) struct Exchange {
     came: (Option<http::request::Parts>, Option<http::response::Parts>),
     /// The rest of the client's request, while it is wanted.
     incoming: Option<Incoming>,
+    /// The client sends its body when it is told that it is wanted.
+    awaits_continue: bool,
     /// Where request body goes once the request has been sent.
     upload: Option<BodySender>,
     upstream: UpstreamState,
@@ -86,10 +88,13 @@ impl Exchange {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Cut> {
         let (mut parts, incoming) = request.into_parts();
-        if let Err(refusal) = canonical(&mut parts, arrival.facts.local) {
-            return refused::answer(&context, &arrival, parts.version, refusal);
-        }
+        let taken = canonical(&mut parts, arrival.facts.local).and_then(|()| expect::take(&mut parts));
+        let awaits_continue = match taken {
+            Ok(awaits) => awaits,
+            Err(refusal) => return refused::answer(&context, &arrival, parts.version, refusal),
+        };
         let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming));
+        exchange.awaits_continue = awaits_continue;
         let (status, mut headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
         exchange.out.fit_length(exchange.head_request, status, &mut headers);
         let mut response = Response::new(ResponseBody::Exchange(exchange));
@@ -139,6 +144,7 @@ impl Exchange {
             info,
             chain,
             incoming: Some(incoming).filter(|_| !end),
+            awaits_continue: false,
             upload: None,
             upstream: UpstreamState::Idle,
             timeout: None,

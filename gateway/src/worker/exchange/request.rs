@@ -74,9 +74,12 @@ impl Exchange {
     pub(super) fn poll_request_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
         let Some(incoming) = &mut self.incoming else { return Poll::Pending };
         let mut worker = self.context.worker.borrow_mut();
-        if !worker.wants_body(self.stream, Direction::Request) {
+        if !worker.wants_body(self.stream, Direction::Request)
+            || self.awaits_continue && !worker.hears_body(self.stream, Direction::Request)
+        {
             return Poll::Pending;
         }
+        self.awaits_continue = false;
         if let Some(upload) = &self.upload
             && ready!(upload.poll_capacity(cx)).is_err()
         {

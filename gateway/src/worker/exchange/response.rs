@@ -43,8 +43,9 @@ impl Exchange {
     pub(super) fn send_head(&mut self, end: bool) {
         let came = self.came.1.take();
         let head = lock(&self.info).response_headers.as_ref().map(|headers| {
+            let status = came.as_ref().map(|came| came.status);
             let unchanged = came.and_then(|came| convert::unchanged::response(headers, came));
-            unchanged.map_or_else(|| convert::to_response(headers), Ok)
+            unchanged.map_or_else(|| convert::to_response(headers, status), Ok)
         });
         match head {
             Some(Ok(head)) => self.out.head(head),
@@ -53,7 +54,10 @@ impl Exchange {
                 (self.incoming, self.upload, self.timeout) = (None, None, None);
                 self.upstream = UpstreamState::Idle;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                lock(&self.info).response_code = Some(status.as_u16());
+                let mut info = lock(&self.info);
+                info.response_code = Some(status.as_u16());
+                info.response_details = Some("unsendable_response".to_owned());
+                drop(info);
                 // Nothing of the plugins' response follows a head that is not theirs.
                 self.out.replace(status);
             }

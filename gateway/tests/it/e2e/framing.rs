@@ -1,8 +1,6 @@
 //! Where messages end: it is said once, truly, and with the name of each coding.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-use crate::e2e::harness::{Raw, Setup, Upstream, get, logs, plugin, run, wat};
+use crate::e2e::harness::{Raw, Setup, Upstream, answering, get, logs, plugin, run, wat};
 
 #[test]
 fn a_malformed_chunk_is_answered_and_the_connection_closed() {
@@ -22,23 +20,6 @@ fn a_malformed_chunk_is_answered_and_the_connection_closed() {
             }
         }
     });
-}
-
-/// An upstream that answers each connection with these bytes, once its request's head is there, and closes.
-async fn answering(bytes: &'static str) -> std::net::SocketAddr {
-    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut tcp, _)) = socket.accept().await {
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && tcp.read_exact(&mut byte).await.is_ok() {
-                head.push(byte[0]);
-            }
-            let _ = tcp.write_all(bytes.as_bytes()).await;
-            let _ = tcp.shutdown().await;
-        }
-    });
-    address
 }
 
 /// A body never goes on without the name of its coding, nor with two statements of its length.

@@ -13,6 +13,7 @@ mod disconnects;
 mod dns;
 mod door;
 mod edge;
+mod expect;
 mod failures;
 mod files;
 mod framing;

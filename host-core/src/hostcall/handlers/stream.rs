@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::abi::{MapType, Status, StreamType, pairs};
+use crate::abi::{LogLevel, MapType, Status, StreamType, pairs};
 use crate::action::{Action, LocalResponse};
 use crate::callback::CallbackId;
 use crate::capability::Family;
@@ -77,8 +77,8 @@ pub(in crate::hostcall) fn clear_route_cache(call: Hostcall<'_>) -> HostcallResu
 /// Answers the request in the upstream's place (spec: `proxy_send_local_response`). The first
 /// answer of a stream that can be sent wins; one that cannot, as in a TCP stream, is accepted and dropped.
 ///
-/// differs: a status outside 200 to 599 and malformed headers are `BadArgument`; Envoy sends what
-/// it is given, and reads malformed headers as none.
+/// differs: a status outside 200 to 599 is sent as 500, since no client reads it as a response; Envoy sends what it is
+/// given. Malformed headers are `BadArgument`; Envoy reads them as none.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(in crate::hostcall) fn send_local_response(
     call: Hostcall<'_>,
@@ -94,7 +94,8 @@ pub(in crate::hostcall) fn send_local_response(
     let details = call.memory.slice(details, details_len)?;
     let body = call.memory.slice(body, body_len)?;
     let headers = call.memory.slice(headers, headers_len)?;
-    let status = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)).ok_or(Status::BadArgument)?;
+    let valid = u16::try_from(code).ok().filter(|code| (200..=599).contains(code));
+    let status = valid.unwrap_or(500);
     let headers = pairs::decode(headers).map_err(Status::from)?;
     if call.vm.rule(Family::LocalResponse).is_some_and(|rule| !rule.allows_status(status)) {
         let text = status.to_string();
@@ -108,6 +109,12 @@ pub(in crate::hostcall) fn send_local_response(
     let http = |stream: &&mut StreamContext| !ended && stream.kind == StreamKind::Http;
     let Some(stream) = call.vm.contexts.stream_mut(context).filter(http) else { return Ok(Reply::Done) };
     if !std::mem::replace(&mut stream.local_response, true) {
+        if valid.is_none() {
+            call.vm.note(
+                LogLevel::Warn,
+                &format!("a local response has the status {code}: 500 is sent; use one from 200 to 599"),
+            );
+        }
         let response = LocalResponse {
             status,
             details: String::from_utf8_lossy(details).replace(char::is_whitespace, "_"),

@@ -1,5 +1,6 @@
 //! What every test here is made of: a gateway, an upstream, a client, plugins, and the log.
 
+pub(crate) mod answering;
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod frames;
@@ -11,6 +12,7 @@ pub(crate) mod wat;
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) use answering::{Part, answering, answering_h2};
 pub(crate) use body::{Sent, channel, empty, full, with_trailers};
 pub(crate) use client::{Answer, Client, Raw, get, post};
 pub(crate) use frames::Reply;

@@ -89,6 +89,8 @@ pub mod response_flag {
     pub const UNAUTHORIZED: u64 = 1 << 12;
     /// The client went away (DC).
     pub const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
+    /// Nothing of the stream moved for too long (SI).
+    pub const STREAM_IDLE_TIMEOUT: u64 = 1 << 16;
     /// The client broke the protocol (DPE).
     pub const DOWNSTREAM_PROTOCOL_ERROR: u64 = 1 << 18;
     /// The upstream broke the protocol (UPE).

@@ -46,7 +46,8 @@ pub struct Endpoints {
     pub protocol: Protocol,
     /// How long a connection may take to open; never zero.
     pub connect_timeout: Duration,
-    /// How long a whole request may take, for routes and callouts that set no limit; zero for no limit.
+    /// How long a whole response may take once the request has been sent whole, for routes that set no limit; zero for no
+    /// limit.
     pub request_timeout: Duration,
     /// How many idle connections are kept for each endpoint and worker.
     pub max_idle: usize,

@@ -38,7 +38,7 @@ impl Config {
 }
 
 fn listener(listener: &Listener) -> Value {
-    json!({
+    let mut shown = json!({
         "name": listener.name,
         "address": listener.address.to_string(),
         "tls": listener.tls.as_ref().map(|tls| json!({
@@ -57,7 +57,13 @@ fn listener(listener: &Listener) -> Value {
             "cluster": proxy.cluster,
             "idle_timeout": duration::format(proxy.idle_timeout),
         })),
-    })
+    });
+    if let Value::Object(members) = &mut shown {
+        for (key, timeout) in listener.timeouts.members(listener.tcp_proxy.is_some()) {
+            set(members, key, timeout);
+        }
+    }
+    shown
 }
 
 fn route(route: &Route) -> Value {

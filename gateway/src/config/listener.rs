@@ -14,6 +14,7 @@ use super::mapping::Refused;
 use super::plugin::Plugin;
 use super::route::{self, Route, RouteOrder, Scope};
 use super::size;
+use super::timeouts::{self, Timeouts};
 use super::unique::Unique;
 use super::value::Value;
 
@@ -33,6 +34,8 @@ pub struct Listener {
     ///
     /// differs: false is Envoy's default.
     pub use_remote_address: bool,
+    /// Time limits for its clients.
+    pub timeouts: Timeouts,
     /// The chain of plugins.
     pub plugins: Vec<Plugin>,
     /// The routes in the order in which they are tried; the first that matches takes the request.
@@ -88,8 +91,24 @@ pub(super) fn unique_address(value: &Value<'_>, addresses: &mut Unique) -> Read<
 
 const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 
-const KEYS: &[&str] =
-    &["name", "address", "tls", "buffer_limit", "use_remote_address", "plugins", "routes", "route_order", "tcp_proxy"];
+const KEYS: &[&str] = &[
+    "name",
+    "address",
+    "tls",
+    "buffer_limit",
+    "use_remote_address",
+    timeouts::HANDSHAKE,
+    timeouts::REQUEST_HEADERS,
+    timeouts::IDLE,
+    timeouts::STREAM_IDLE,
+    timeouts::MAX_STREAM_DURATION,
+    timeouts::WRITE,
+    timeouts::KEEPALIVE,
+    "plugins",
+    "routes",
+    "route_order",
+    "tcp_proxy",
+];
 
 const REFUSED: &[Refused] = &[
     (
@@ -114,6 +133,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     let buffer_limit = mapping.or("buffer_limit", DEFAULT_BUFFER_LIMIT, size::read);
     let use_remote_address = mapping.or("use_remote_address", true, Value::boolean);
     let is_tcp = mapping.get("tcp_proxy").is_some();
+    let timeouts = timeouts::read(&mapping, is_tcp);
     let traffic = if is_tcp { Traffic::Tcp } else { Traffic::Http };
     let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain, traffic));
     let route_order = mapping.or("route_order", RouteOrder::default(), |order| order.one_of(RouteOrder::NAMES));
@@ -136,6 +156,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
         tls: tls?,
         buffer_limit: buffer_limit?,
         use_remote_address: use_remote_address?,
+        timeouts: timeouts?,
         plugins: plugins?,
         routes: routes?,
         route_order: route_order?,

@@ -43,6 +43,7 @@ mod string_match;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
+mod timeouts;
 mod unique;
 mod value;
 mod vm;
@@ -72,6 +73,7 @@ pub use route::{Route, RouteOrder};
 pub use route_action::{DirectResponse, Forward, Redirect, RedirectPath, RouteAction};
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
 pub(crate) use size::parse_size;
+pub use timeouts::{Keepalive, Timeouts};
 pub use vm::{Code, VmConfig};
 
 /// All that a gateway needs to know to start.

@@ -27,7 +27,8 @@ pub struct Route {
     pub matcher: RouteMatch,
     /// The action of the route.
     pub action: RouteAction,
-    /// How long a whole request to the upstream may take: zero for no limit, None for the cluster's own limit.
+    /// How long the upstream may take for its whole response once the request has been sent whole: zero for no limit, None
+    /// for the cluster's own limit.
     pub timeout: Option<Duration>,
     /// What the matched part of the path is replaced with.
     pub prefix_rewrite: Option<String>,
@@ -137,8 +138,8 @@ const FORWARD_REFUSED: &[Refused] = &[
         "use prefix_rewrite, or let a plugin set :path",
     ),
     ("retry_policy", "requests are not sent again", "remove the key"),
-    ("idle_timeout", "routes have one limit", "use timeout"),
-    ("max_stream_duration", "routes have one limit", "use timeout"),
+    ("idle_timeout", "routes limit what the upstream takes alone", "set stream_idle_timeout in the listener"),
+    ("max_stream_duration", "routes limit what the upstream takes alone", "set it in the listener"),
     ("hash_policy", "endpoints are used in turn", "remove the key"),
     ("request_mirror_policies", "requests are not mirrored", "remove the key"),
     ("rate_limits", "there is no rate limit service", "let a plugin do it"),

@@ -15,10 +15,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A client that has not finished its TLS handshake by then is turned away, or idle sockets could exhaust the
-/// descriptors.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A connection from a client.
 #[derive(Debug)]
 pub enum Stream {
@@ -51,10 +47,16 @@ pub struct TlsFacts {
 }
 
 impl Stream {
-    /// Performs the server's side of the TLS handshake, within [`HANDSHAKE_TIMEOUT`].
-    pub async fn accept_tls(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+    /// Performs the server's side of the TLS handshake within a limit; zero is none.
+    ///
+    /// # Errors
+    /// Those of the connection and of TLS, and that of a client that is not done in time.
+    pub async fn accept_tls(tcp: TcpStream, config: Arc<ServerConfig>, limit: Duration) -> io::Result<Self> {
         let handshake = TlsAcceptor::from(config).accept(tcp);
-        match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        if limit.is_zero() {
+            return Ok(Self::Tls(Box::new(handshake.await?)));
+        }
+        match timeout(limit, handshake).await {
             Ok(done) => Ok(Self::Tls(Box::new(done?))),
             Err(_) => {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not finish the TLS handshake in time"))

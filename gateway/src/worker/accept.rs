@@ -6,24 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::net::exec::LocalExec;
+use crate::config::Timeouts;
 use crate::net::io::{Facts, Stream};
 use crate::net::listen::Listener;
 use crate::record::Sample;
+use crate::worker::deadline::Deadlines;
+use crate::worker::deadline::guard::{Guard, StreamExec};
 use crate::worker::exchange::{Arrival, Exchange};
 use crate::worker::tcp;
 use crate::worker::{Context, Door};
-
-/// A client that has begun a head has so long to finish it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Takes connections of one listener until told to stop, then lets what is in flight finish.
 pub(super) async fn run(
@@ -33,8 +31,8 @@ pub(super) async fn run(
     tls: Option<Arc<ServerConfig>>,
     stop: watch::Receiver<bool>,
 ) {
-    let connections =
-        Connections { context, listener, tls, graceful: GracefulShutdown::new(), tasks: RefCell::default() };
+    let closing = watch::Sender::new(false);
+    let connections = Connections { context, listener, tls, closing, tasks: RefCell::default() };
     match door {
         Door::Socket(socket, sample) => match Listener::from_std(socket) {
             Ok(socket) => connections.accept(socket, sample, stop).await,
@@ -43,12 +41,10 @@ pub(super) async fn run(
         Door::Handed(handed) => connections.take(handed).await,
     }
     let limit = connections.context.shutdown_timeout;
-    let Connections { graceful, tasks, .. } = connections;
+    let Connections { closing, tasks, .. } = connections;
     let mut tasks = tasks.into_inner();
-    let done = async {
-        graceful.shutdown().await;
-        while tasks.join_next().await.is_some() {}
-    };
+    closing.send_replace(true);
+    let done = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(limit, done).await.is_err() {
         tracing::warn!(?limit, "connections did not finish in time");
     }
@@ -58,7 +54,8 @@ struct Connections {
     context: Rc<Context>,
     listener: usize,
     tls: Option<Arc<ServerConfig>>,
-    graceful: GracefulShutdown,
+    /// Tells each connection to end.
+    closing: watch::Sender<bool>,
     tasks: RefCell<JoinSet<()>>,
 }
 
@@ -96,34 +93,47 @@ impl Connections {
         let (context, listener, tls) = (Rc::clone(&self.context), self.listener, self.tls.clone());
         let id = context.connections.get() + 1;
         context.connections.set(id);
-        let watcher = self.graceful.watcher();
+        let closing = self.closing.subscribe();
         let mut tasks = self.tasks.borrow_mut();
         // Those that have ended.
         while tasks.try_join_next().is_some() {}
         tasks.spawn_local(async move {
+            let Some(state) = context.listeners.get(listener) else { return };
+            let limits = state.timeouts;
             let stream = match tls {
                 None => Stream::Plain(tcp),
-                Some(tls) => match Stream::accept_tls(tcp, tls).await {
+                Some(tls) => match Stream::accept_tls(tcp, tls, limits.handshake).await {
                     Ok(stream) => stream,
                     Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
                 },
             };
             let Ok(facts) = stream.facts() else { return };
-            if context.listeners.get(listener).is_some_and(|listener| listener.tcp_proxy.is_some()) {
-                return tcp::serve(context, listener, id, stream, &facts).await;
+            if state.tcp_proxy.is_some() {
+                return tcp::serve(Rc::clone(&context), listener, id, stream, &facts).await;
             }
             let facts: Rc<Facts> = Rc::new(facts);
+            let deadlines = Deadlines::new(limits);
+            let guard = Guard::new(Rc::clone(&deadlines), stream);
+            let shared = Rc::clone(&context);
             let service = service_fn(move |request| {
-                let arrival = Arrival { facts: Rc::clone(&facts), connection: id, listener };
-                Exchange::start(Rc::clone(&context), arrival, request)
+                let (facts, deadlines) = (Rc::clone(&facts), Rc::clone(&deadlines));
+                let arrival = Arrival { facts, deadlines, connection: id, listener };
+                Exchange::start(Rc::clone(&shared), arrival, request)
             });
-            let mut builder = auto::Builder::new(LocalExec);
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-            builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-            let connection = builder.serve_connection(stream.into_hyper(), service).into_owned();
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(%error, "connection ended");
-            }
+            let builder = builder(&guard, &limits);
+            let connection = builder.serve_connection(TokioIo::new(guard.io()), service).into_owned();
+            guard.serve(&context, connection, closing).await;
         });
     }
+}
+
+fn builder(guard: &Guard, limits: &Timeouts) -> auto::Builder<StreamExec> {
+    let mut builder = auto::Builder::new(guard.exec());
+    // The guard has the limits.
+    builder.http1().header_read_timeout(None);
+    let interval = Some(limits.keepalive.interval).filter(|interval| !interval.is_zero());
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(256);
+    http2.keep_alive_interval(interval).keep_alive_timeout(limits.keepalive.timeout);
+    builder
 }

@@ -7,6 +7,7 @@
 mod accept;
 mod body;
 mod callout;
+mod deadline;
 mod dns;
 mod edge;
 mod exchange;
@@ -36,7 +37,7 @@ use portcullis::{CalloutId, Chain, ConnectionId, LoadError, StreamId, Worker};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
-use crate::config::{Cluster, Route, TcpProxy};
+use crate::config::{Cluster, Route, TcpProxy, Timeouts};
 use crate::host::GatewayHost;
 use crate::record::Sample;
 use crate::worker::upstream::Upstream;
@@ -101,6 +102,8 @@ pub(crate) struct ListenerState {
     pub(crate) buffer_limit: usize,
     /// Whether its clients are no proxies whose word about the request counts.
     pub(crate) use_remote_address: bool,
+    /// Time limits for its clients.
+    pub(crate) timeouts: Timeouts,
     pub(crate) chain: Chain,
     pub(crate) routes: Vec<(Route, Option<Chain>)>,
     pub(crate) requests: [metrics::Counter; 5],
@@ -257,8 +260,17 @@ fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFa
             active: metrics::gauge!("portcullis_tcp_connections_active", "listener" => name.clone()),
         };
         let (buffer_limit, tcp_proxy) = (planned.config.buffer_limit, planned.config.tcp_proxy.clone());
-        let use_remote_address = planned.config.use_remote_address;
-        states.push(ListenerState { buffer_limit, use_remote_address, chain, routes, requests, tcp_proxy, tcp });
+        let (use_remote_address, timeouts) = (planned.config.use_remote_address, planned.config.timeouts);
+        states.push(ListenerState {
+            buffer_limit,
+            use_remote_address,
+            timeouts,
+            chain,
+            routes,
+            requests,
+            tcp_proxy,
+            tcp,
+        });
     }
     Ok(states)
 }

@@ -8,10 +8,8 @@ mod request;
 mod response;
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
-use std::time::Duration;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -19,8 +17,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use portcullis::core::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
-use portcullis::{Chain, StreamEffect, StreamId, local_response};
-use tokio::time::Sleep;
+use portcullis::{Chain, StreamEffect, StreamId};
+use tokio::task::AbortHandle;
 
 use crate::convert;
 use crate::convert::canonical::canonical;
@@ -28,6 +26,7 @@ use crate::net::headers::strip_hop_by_hop;
 use crate::net::io::Facts;
 use crate::net::queue::BodySender;
 use crate::worker::body::{Cut, ResponseBody};
+use crate::worker::deadline::{Deadlines, StreamTimer};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::route::Lot;
 use crate::worker::upstream::{Answer, AnswerBody};
@@ -36,6 +35,7 @@ use crate::worker::{Context, edge, expect, next_stream, refused, told};
 /// Where a request arrived.
 pub(in crate::worker) struct Arrival {
     pub(in crate::worker) facts: Rc<Facts>,
+    pub(in crate::worker) deadlines: Rc<Deadlines>,
     pub(in crate::worker) connection: u64,
     pub(in crate::worker) listener: usize,
 }
@@ -59,8 +59,7 @@ pub(crate) struct Exchange {
     /// Where request body goes once the request has been sent.
     upload: Option<BodySender>,
     upstream: UpstreamState,
-    /// How long the upstream may take still, and at all.
-    timeout: Option<(Pin<Box<Sleep>>, Duration)>,
+    timer: StreamTimer,
     started: std::time::Instant,
     /// When the request was sent to its upstream.
     sent: Option<std::time::Instant>,
@@ -88,12 +87,13 @@ impl Exchange {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Cut> {
         let (mut parts, incoming) = request.into_parts();
+        let task = arrival.deadlines.request(parts.version);
         let taken = canonical(&mut parts, arrival.facts.local).and_then(|()| expect::take(&mut parts));
         let awaits_continue = match taken {
             Ok(awaits) => awaits,
             Err(refusal) => return refused::answer(&context, &arrival, parts.version, refusal),
         };
-        let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming));
+        let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming, task));
         exchange.awaits_continue = awaits_continue;
         let (status, mut headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
         exchange.out.fit_length(exchange.head_request, status, &mut headers);
@@ -103,7 +103,13 @@ impl Exchange {
         Ok(response)
     }
 
-    fn begin(context: Rc<Context>, arrival: &Arrival, mut parts: http::request::Parts, incoming: Incoming) -> Self {
+    fn begin(
+        context: Rc<Context>,
+        arrival: &Arrival,
+        mut parts: http::request::Parts,
+        incoming: Incoming,
+        task: Option<AbortHandle>,
+    ) -> Self {
         strip_hop_by_hop(&mut parts.headers);
         let tls = arrival.facts.tls.as_ref();
         let listener = context.listeners.get(arrival.listener);
@@ -147,7 +153,7 @@ impl Exchange {
             awaits_continue: false,
             upload: None,
             upstream: UpstreamState::Idle,
-            timeout: None,
+            timer: arrival.deadlines.begin(stream, task),
             started: std::time::Instant::now(),
             sent: None,
             head_request: parts.method == Method::HEAD,
@@ -161,7 +167,11 @@ impl Exchange {
 
     fn poll_head(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
         self.advance(cx);
-        self.out.take_head()
+        let head = self.out.take_head();
+        if head.is_ready() {
+            self.timer.head_gone();
+        }
+        head
     }
 
     pub(in crate::worker) fn poll_frame(
@@ -171,7 +181,11 @@ impl Exchange {
         if self.out.is_waiting() {
             self.advance(cx);
         }
-        self.out.take_frame()
+        let frame = self.out.take_frame();
+        if frame.is_ready() {
+            self.timer.moved();
+        }
+        frame
     }
 
     /// What is ready for the client, and not handed to hyper yet.
@@ -182,6 +196,7 @@ impl Exchange {
     /// Moves everything that can move.
     fn advance(&mut self, cx: &mut std::task::Context<'_>) {
         self.register(cx);
+        let mut any = false;
         loop {
             let mut moved = false;
             loop {
@@ -191,13 +206,17 @@ impl Exchange {
                 moved = true;
             }
             self.context.pump();
-            moved |= self.poll_timeout(cx).is_ready();
+            moved |= self.answer_expired();
             moved |= self.poll_answer(cx).is_ready();
             moved |= self.poll_request_body(cx).is_ready();
             moved |= self.poll_response_body(cx).is_ready();
             if !moved {
                 break;
             }
+            any = true;
+        }
+        if any {
+            self.timer.moved();
         }
     }
 
@@ -220,13 +239,17 @@ impl Exchange {
                     if end {
                         upload.finish(None);
                         self.upload = None;
+                        self.timer.request_sent();
                     }
                 }
             }
             StreamEffect::RequestTrailers => {
                 let trailers = lock(&self.info).request_trailers.as_ref().map(convert::to_trailers).transpose();
                 match (trailers, self.upload.take()) {
-                    (Ok(trailers), Some(upload)) => upload.finish(trailers),
+                    (Ok(trailers), Some(upload)) => {
+                        upload.finish(trailers);
+                        self.timer.request_sent();
+                    }
                     (Err(unsendable), _) => self.fail_unsendable(&unsendable),
                     (Ok(_), None) => {}
                 }
@@ -236,7 +259,7 @@ impl Exchange {
                 self.incoming = None;
                 self.upload = None;
                 self.upstream = UpstreamState::Idle;
-                self.timeout = None;
+                self.timer.upstream_done();
             }
             StreamEffect::ResponseHeaders { end } => self.send_head(end),
             // The head was replaced by one without a body.
@@ -267,26 +290,22 @@ impl Exchange {
         self.context.worker.borrow_mut().reply(self.stream, response);
     }
 
-    fn poll_timeout(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        let Some((timeout, limit)) = &mut self.timeout else { return Poll::Pending };
-        ready!(timeout.as_mut().poll(cx));
-        let limit = *limit;
-        self.timeout = None;
-        told::timed_out(&self.info, &self.context.clusters, limit);
-        self.reply(local_response(504, "response_timeout", "upstream request timeout"));
-        Poll::Ready(())
+    /// Answers in place of an upstream or client that has not moved in time; says whether there was something to answer.
+    fn answer_expired(&mut self) -> bool {
+        let Some(expired) = self.timer.expired() else { return false };
+        self.reply(expired.answer(&self.context, &self.info, self.incoming.is_none()));
+        true
     }
 }
 
 impl Drop for Exchange {
     /// The exchange is over, in whatever way: plugins log it.
     fn drop(&mut self) {
-        {
-            let mut info = lock(&self.info);
-            info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
-            if !self.out.is_sent() && !self.out.is_cut() {
-                told::abandoned(&mut info);
-            }
+        lock(&self.info).duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
+        if let Some(expired) = self.timer.ended() {
+            expired.note(&self.context, &self.info);
+        } else if !self.out.is_sent() && !self.out.is_cut() {
+            told::abandoned(&mut lock(&self.info));
         }
         self.context.wakers.borrow_mut().remove(&self.stream);
         self.context.worker.borrow_mut().finish(self.stream);

@@ -58,7 +58,11 @@ impl Exchange {
             return self.reply(answer);
         }
         self.sent = Some(told::sent(&self.info, route, cluster, upstream));
+        let limit =
+            route.timeout.map_or_else(|| upstream.timeout(), |limit| Some(limit).filter(|limit| !limit.is_zero()));
+        self.timer.limit_upstream(limit);
         let body = if end {
+            self.timer.request_sent();
             QueueBody::empty()
         } else {
             let (upload, body) = body_queue();
@@ -66,9 +70,6 @@ impl Exchange {
             body
         };
         self.upstream = UpstreamState::Waiting(upstream.send(Request::from_parts(parts, body)));
-        let limit =
-            route.timeout.map_or_else(|| upstream.timeout(), |limit| Some(limit).filter(|limit| !limit.is_zero()));
-        self.timeout = limit.map(|limit| (Box::pin(tokio::time::sleep(limit)), limit));
     }
 
     pub(super) fn poll_request_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
@@ -85,6 +86,7 @@ impl Exchange {
         {
             // The upstream has stopped reading; what it answers decides.
             self.incoming = None;
+            self.timer.request_sent();
             return Poll::Ready(());
         }
         match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
@@ -107,7 +109,8 @@ impl Exchange {
             Some(Err(error)) => {
                 tracing::debug!(stream = lock(&self.info).id, %error, "request body ended early");
                 drop(worker);
-                (self.incoming, self.upload, self.timeout) = (None, None, None);
+                (self.incoming, self.upload) = (None, None);
+                self.timer.upstream_done();
                 self.upstream = UpstreamState::Idle;
                 if is_malformed(&error) {
                     lock(&self.info).response_flags |= response_flag::DOWNSTREAM_PROTOCOL_ERROR;

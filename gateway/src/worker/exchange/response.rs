@@ -26,7 +26,7 @@ impl Exchange {
                 told::answered(&self.info, &body);
                 let end = body.is_end_stream();
                 if end {
-                    self.timeout = None;
+                    self.timer.upstream_done();
                     told::complete(&self.info, self.sent);
                 } else {
                     self.upstream = UpstreamState::Answering(body);
@@ -51,7 +51,8 @@ impl Exchange {
             Some(Ok(head)) => self.out.head(head),
             Some(Err(unsendable)) => {
                 tracing::warn!(stream = lock(&self.info).id, %unsendable, "response replaced by 500");
-                (self.incoming, self.upload, self.timeout) = (None, None, None);
+                (self.incoming, self.upload) = (None, None);
+                self.timer.upstream_done();
                 self.upstream = UpstreamState::Idle;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 let mut info = lock(&self.info);
@@ -90,14 +91,16 @@ impl Exchange {
                     Ok(data) => worker.body(self.stream, Direction::Response, Body::from(data), end),
                     Err(frame) => {
                         if let Ok(fields) = frame.into_trailers() {
-                            (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                            self.upstream = UpstreamState::Idle;
+                            self.timer.upstream_done();
                             worker.trailers(self.stream, Direction::Response, convert::trailers(&fields));
                         }
                         return Poll::Ready(());
                     }
                 }
                 if end {
-                    (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                    self.upstream = UpstreamState::Idle;
+                    self.timer.upstream_done();
                 }
             }
             Some(Err(error)) => {
@@ -107,7 +110,8 @@ impl Exchange {
             }
             None => {
                 told::complete(&self.info, self.sent);
-                (self.upstream, self.timeout) = (UpstreamState::Idle, None);
+                self.upstream = UpstreamState::Idle;
+                self.timer.upstream_done();
                 worker.body(self.stream, Direction::Response, Body::new(), true);
             }
         }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::e2e::harness::{Client, Setup, Upstream, get, guest, post, run};
 
 /// A certificate for `gateway.test` and its key, as files.
-fn certificate(name: &str) -> (PathBuf, PathBuf) {
+pub(crate) fn certificate(name: &str) -> (PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["gateway.test".to_owned()]).unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let files = (folder.join(format!("{name}.cert.pem")), folder.join(format!("{name}.key.pem")));

@@ -22,6 +22,8 @@ mod harness;
 mod health;
 mod http1;
 mod http2;
+mod idle_connections;
+mod idle_streams;
 mod inspect;
 mod languages;
 mod learn;

@@ -4,7 +4,7 @@ use crate::e2e::harness::wat::plugin_with;
 use crate::e2e::harness::{Setup, Upstream, get, logs, reply, run};
 
 /// Logs these properties at the end of each stream: `name=value`, or `name!status`.
-fn teller(paths: &[&str]) -> std::path::PathBuf {
+pub(crate) fn teller(paths: &[&str]) -> std::path::PathBuf {
     let mut data = String::new();
     let mut calls = String::new();
     for (index, path) in paths.iter().enumerate() {
@@ -26,7 +26,7 @@ fn teller(paths: &[&str]) -> std::path::PathBuf {
 }
 
 /// The line behind each property's name.
-async fn told(plugin: &str, paths: &[&str]) -> Vec<String> {
+pub(crate) async fn told(plugin: &str, paths: &[&str]) -> Vec<String> {
     logs::wait(plugin, paths.last().unwrap()).await;
     within_lines(plugin, 2 * paths.len()).await;
     let lines = logs::of(plugin);

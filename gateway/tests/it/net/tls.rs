@@ -34,7 +34,7 @@ fn tls_settles_the_protocol_and_serves() {
             let config = Arc::clone(&config);
             let server = spawn_local(async move {
                 let (tcp, _) = listener.accept().await;
-                let stream = Stream::accept_tls(tcp, config).await.unwrap();
+                let stream = Stream::accept_tls(tcp, config, std::time::Duration::from_secs(10)).await.unwrap();
                 let facts = stream.facts().unwrap();
                 spawn_local(serve_echo(stream.into_hyper()));
                 facts

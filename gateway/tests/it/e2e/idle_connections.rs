@@ -1,0 +1,195 @@
+//! Connections on which nothing happens, or not enough.
+
+use std::time::Duration;
+
+use http::Response;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+
+use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, channel, get, guest, logs, run, until, within};
+use crate::e2e::http2::certificate;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+const GOAWAY: u8 = 7;
+
+/// Sends bytes, and gives all that comes until the gateway closes.
+async fn told(gate: &Gate, sent: &[u8]) -> Vec<u8> {
+    let mut raw = Raw::connect(gate.address()).await;
+    within(raw.0.write_all(sent)).await.unwrap();
+    rest(&mut raw).await
+}
+
+/// All that comes until the gateway closes, also by a reset.
+async fn rest(raw: &mut Raw) -> Vec<u8> {
+    let mut read = Vec::new();
+    let _ = within(raw.0.read_to_end(&mut read)).await;
+    read
+}
+
+/// The kinds of the HTTP/2 frames in it.
+fn kinds(mut bytes: &[u8]) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    while let [a, b, c, kind, ..] = bytes {
+        kinds.push(*kind);
+        bytes = bytes.get(9 + u32::from_be_bytes([0, *a, *b, *c]) as usize..).unwrap();
+    }
+    kinds
+}
+
+#[test]
+fn a_head_that_does_not_come_ends_the_connection() {
+    run(async {
+        let gate = Setup::echo().listener("request_headers_timeout: 100ms").start();
+        for sent in ["", "PRI * HT"] {
+            assert_eq!(told(&gate, sent.as_bytes()).await, b"", "{sent:?}");
+        }
+        for sent in ["G", "GET / HTTP/1.1\r\nhost: a\r\n", "PRONTO / HTTP/1.1\r\n"] {
+            let answer = String::from_utf8(told(&gate, sent.as_bytes()).await).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{sent:?}: {answer}");
+            assert!(answer.ends_with("connection: close\r\n\r\nrequest header timeout"), "{sent:?}: {answer}");
+        }
+        // HEADERS of a stream, without END_HEADERS.
+        let open_head = [0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82];
+        for sent in [[PREFACE, SETTINGS].concat(), [PREFACE, SETTINGS, &open_head].concat()] {
+            let answer = told(&gate, &sent).await;
+            assert!(kinds(&answer).contains(&GOAWAY), "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn the_next_head_is_waited_for_no_longer_than_the_first() {
+    run(async {
+        let gate = Setup::echo().listener("request_headers_timeout: 100ms").start();
+        let mut raw = Raw::connect(gate.address()).await;
+        raw.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        raw.read_to("\"HTTP/1.1\"}").await;
+        raw.write("GET / HTTP/1.1\r\nhost:").await;
+        let answer = String::from_utf8(rest(&mut raw).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    });
+}
+
+#[test]
+fn tls_and_then_silence_ends_the_connection() {
+    run(async {
+        let (cert, key) = certificate("silent");
+        let tls = format!("tls: {{certificate: {:?}, private_key: {:?}}}", cert.display(), key.display());
+        let setup = Setup::echo().listener(&tls).listener("transport_socket_connect_timeout: 100ms");
+        let gate = setup.listener("request_headers_timeout: 100ms").start();
+        // No handshake at all, and half of one.
+        assert_eq!(told(&gate, b"").await, b"");
+        assert_eq!(told(&gate, b"\x16\x03\x01").await, b"");
+        let mut client = Client::tls(gate.address(), &cert, &["http/1.1"]).await;
+        client.closed().await;
+        // A TCP listener has the limit, too.
+        let text = gate_text(&tls).replace("routes:\n      - {cluster: backend}", "tcp_proxy: {cluster: backend}");
+        assert_eq!(told(&Gate::start(&text), b"\x16").await, b"");
+    });
+}
+
+fn gate_text(tls: &str) -> String {
+    Setup::echo().listener(tls).listener("transport_socket_connect_timeout: 100ms").text()
+}
+
+#[test]
+fn a_connection_without_requests_is_closed() {
+    run(async {
+        let gate = Setup::echo().listener("idle_timeout: 100ms").start();
+        let mut client = gate.h1().await;
+        for _ in 0..2 {
+            assert_eq!(client.ask(get("/")).await.status, 200);
+        }
+        client.closed().await;
+
+        // A peer that does not answer the PING behind the GOAWAY is not waited for.
+        let mut raw = Raw::connect(gate.address()).await;
+        let head = [0x82, 0x84, 0x86, 0x41, 1, b'a'];
+        let head = [&[0, 0, 6, 1, 5, 0, 0, 0, 1][..], &head].concat();
+        within(raw.0.write_all(&[PREFACE, SETTINGS, &head].concat())).await.unwrap();
+        let frames = kinds(&rest(&mut raw).await);
+        let data = frames.iter().position(|kind| *kind == 0).expect("the response has a body");
+        assert!(frames[data..].contains(&GOAWAY), "{frames:?}");
+
+        // One that is busy is not idle.
+        let upstream = Upstream::new(|_| std::future::pending());
+        let setup = Setup::to(&upstream).listener("idle_timeout: 50ms").backend("request_timeout: 300ms");
+        let gate = setup.start();
+        for mut client in [gate.h1().await, gate.h2().await] {
+            assert_eq!(client.ask(get("/")).await.status, 504);
+        }
+    });
+}
+
+#[test]
+fn an_http2_peer_that_shows_no_life_is_left() {
+    run(async {
+        let upstream = Upstream::new(|_| std::future::pending());
+        let setup = Setup::to(&upstream).listener("connection_keepalive: {interval: 100ms, timeout: 100ms}");
+        let gate = setup.plugin("lifeless", &guest("header_tour"), "").start();
+        let mut raw = Raw::connect(gate.address()).await;
+        let head = [&[0, 0, 6, 1, 5, 0, 0, 0, 1][..], &[0x82, 0x84, 0x86, 0x41, 1, b'a']].concat();
+        within(raw.0.write_all(&[PREFACE, SETTINGS, &head].concat())).await.unwrap();
+        let frames = kinds(&rest(&mut raw).await);
+        assert!(frames.contains(&6), "there was a PING: {frames:?}");
+        logs::wait("lifeless", "completed").await;
+        until(|| upstream.closed() == 1).await;
+    });
+}
+
+/// A client whose socket takes next to nothing, and who reads nothing of a response without end.
+async fn stuck(gate: &Gate) -> Raw {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut raw = Raw(within(socket.connect(gate.address())).await.unwrap());
+    raw.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    raw
+}
+
+/// An upstream whose responses never end.
+fn flood() -> Upstream {
+    Upstream::new(|_| async {
+        let (writer, body) = channel();
+        tokio::spawn(async move {
+            loop {
+                writer.send(vec![b'x'; 64 << 10]);
+                if tokio::time::timeout(Duration::from_millis(1), writer.closed()).await.is_ok() {
+                    break;
+                }
+            }
+        });
+        Response::new(body)
+    })
+}
+
+#[test]
+fn a_client_that_does_not_read_is_reset() {
+    run(async {
+        let upstream = flood();
+        for (name, limit) in [
+            ("stuck_write", "write_timeout: 200ms"),
+            ("stuck_idle", "stream_idle_timeout: 200ms"),
+            ("stuck_long", "max_stream_duration: 200ms"),
+        ] {
+            let gate = Setup::to(&upstream).backend("request_timeout: 0s").listener(limit);
+            let gate = gate.plugin(name, &guest("header_tour"), "").start();
+            let before = upstream.closed();
+            let mut raw = stuck(&gate).await;
+            until(|| upstream.closed() == before + 1).await;
+            logs::wait(name, "completed").await;
+            let mut read = Vec::new();
+            assert!(within(raw.0.read_to_end(&mut read)).await.is_err(), "{name}: the end is a reset");
+        }
+    });
+}
+
+#[test]
+fn a_route_has_its_limit_though_the_client_does_not_read() {
+    run(async {
+        let upstream = flood();
+        let gate = Setup::to(&upstream).backend("request_timeout: 200ms").start();
+        let _raw = stuck(&gate).await;
+        until(|| upstream.closed() == 1).await;
+    });
+}

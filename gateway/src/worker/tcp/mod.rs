@@ -14,6 +14,7 @@ use bytes::Bytes;
 use portcullis::core::{Body, Direction, PeerType, SharedStreamInfo, StreamInfo, lock};
 use portcullis::{ConnectionEffect, ConnectionId};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 pub(super) use self::pipe::Io;
 use self::pipe::Pipe;
@@ -103,10 +104,13 @@ impl Line<'_> {
             if self.carry_out(cluster) || self.is_over() {
                 return;
             }
+            let moved = self.moved();
             let event = self.event(&mut buffer, woken);
-            let event = if idle.is_zero() { Ok(event.await) } else { tokio::time::timeout(idle, event).await };
+            let event = if idle.is_zero() { Ok(event.await) } else { timeout_at(moved + idle, event).await };
             match event {
                 Ok(event) => self.handle(event),
+                // Something has been written meanwhile.
+                Err(_) if self.moved() > moved => continue,
                 Err(_) => {
                     tracing::debug!(stream = lock(&self.info).id, cluster, "a TCP stream was idle for too long");
                     return;
@@ -114,6 +118,11 @@ impl Line<'_> {
             }
             self.context.pump();
         }
+    }
+
+    /// The last time that a byte went either way. What plugins do is none.
+    fn moved(&self) -> Instant {
+        self.client.moved.max(self.upstream.moved)
     }
 
     /// The next thing that happens.
@@ -184,6 +193,7 @@ impl Line<'_> {
                         (info.upstream, info.upstream_metadata) = (dialed.address, dialed.metadata);
                         drop(info);
                         self.upstream.io = Some(dialed.io);
+                        self.upstream.moved = Instant::now();
                     }
                     Err(error) => {
                         tracing::debug!(stream = lock(&self.info).id, %error, "cannot connect a TCP stream");

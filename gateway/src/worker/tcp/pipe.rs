@@ -11,6 +11,7 @@ use portcullis::core::Body;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::net::io::Stream;
 
@@ -42,7 +43,6 @@ impl Io for DuplexStream {
 }
 
 /// One side.
-#[derive(Default)]
 pub(super) struct Pipe {
     /// None before it is connected and after it is closed.
     pub(super) io: Option<Box<dyn Io>>,
@@ -55,6 +55,23 @@ pub(super) struct Pipe {
     pub(super) ended: bool,
     /// Its peer has sent everything.
     pub(super) read_all: bool,
+    /// The last time that it was connected, read or written.
+    pub(super) moved: Instant,
+}
+
+impl Default for Pipe {
+    fn default() -> Self {
+        Self {
+            io: None,
+            waiting: VecDeque::new(),
+            waiting_len: 0,
+            dirty: false,
+            ending: false,
+            ended: false,
+            read_all: false,
+            moved: Instant::now(),
+        }
+    }
 }
 
 impl Pipe {
@@ -90,6 +107,7 @@ impl Pipe {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.dirty = true;
+            self.moved = Instant::now();
             self.waiting_len -= written;
             chunk.advance(written);
             if chunk.is_empty() {
@@ -113,6 +131,7 @@ impl Pipe {
         let Some(io) = self.io.as_mut().filter(|_| !self.read_all) else { return Poll::Pending };
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
+        self.moved = Instant::now();
         Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
     }
 

@@ -331,3 +331,41 @@ fn an_idle_connection_ends() {
         assert_eq!(rest(&mut client).await, Ok(b"hello".to_vec()));
     });
 }
+
+#[test]
+fn a_client_that_does_not_read_ends_the_connection() {
+    run(async {
+        let (listener, address) = listen().await;
+        let text = Setup::to_address(address).text();
+        let text =
+            text.replace("routes:\n      - {cluster: backend}", "tcp_proxy: {cluster: backend, idle_timeout: 100ms}");
+        let gate = Gate::start(&text);
+        let _client = connect(&gate).await;
+        let (mut upstream, _) = within(listener.accept()).await.unwrap();
+        let flood = async { while upstream.write_all(&[b'x'; 16 << 10]).await.is_ok() {} };
+        within(flood).await;
+    });
+}
+
+#[test]
+fn a_plugin_keeps_no_connection_by_its_ticks() {
+    run(async {
+        // It holds everything, and asks for what it has at each tick.
+        let holds = r#"
+          (func (export "proxy_on_new_connection") (param i32) (result i32) (global.set $stream (local.get 0)) (i32.const 1))
+          (func (export "proxy_on_configure") (param i32 i32) (result i32) (drop (call $tick (i32.const 10))) (i32.const 1))
+          (func (export "proxy_on_tick") (param i32)
+            (if (global.get $stream) (then
+              (drop (call $effective (global.get $stream)))
+              (drop (call $resume (i32.const 3))))))
+          (func (export "proxy_on_log") (param i32) (global.set $stream (i32.const 0)) (call $say $"logged"))
+        "#;
+        let setup = Setup::echo().plugin("tcp_ticks", &plugin_with("", holds), "").text();
+        let setup =
+            setup.replace("routes:\n      - {cluster: backend}", "tcp_proxy: {cluster: backend, idle_timeout: 100ms}");
+        let gate = Gate::start(&setup);
+        let mut client = connect(&gate).await;
+        assert_eq!(rest(&mut client).await, Ok(Vec::new()));
+        logs::wait("tcp_ticks", "logged").await;
+    });
+}

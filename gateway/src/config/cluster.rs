@@ -12,6 +12,7 @@ use super::error::Origin;
 use super::mapping::{Mapping, Refused};
 use super::metadata;
 use super::nearest;
+use super::timeouts::{self, Keepalive};
 use super::unique::Unique;
 use super::value::{Kind, Value};
 
@@ -51,6 +52,10 @@ pub struct Endpoints {
     pub request_timeout: Duration,
     /// How many idle connections are kept for each endpoint and worker.
     pub max_idle: usize,
+    /// How long a connection may be unused before it is closed; zero for no limit.
+    pub idle_timeout: Duration,
+    /// The PINGs to HTTP/2 servers while requests are on the connection.
+    pub keepalive: Keepalive,
 }
 
 /// One server of a cluster.
@@ -125,11 +130,23 @@ pub(super) fn read_all(value: &Value<'_>) -> Read<Vec<Cluster>> {
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULT_MAX_IDLE: u64 = 128;
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The keys of a cluster with endpoints, behind its name and the endpoints.
-const ENDPOINT_KEYS: &[&str] = &["protocol", "connect_timeout", "request_timeout", "max_idle"];
-const KEYS: &[&str] =
-    &["name", "metadata", "endpoints", "echo", "protocol", "connect_timeout", "request_timeout", "max_idle"];
+const ENDPOINT_KEYS: &[&str] =
+    &["protocol", "connect_timeout", "request_timeout", "max_idle", timeouts::IDLE, timeouts::KEEPALIVE];
+const KEYS: &[&str] = &[
+    "name",
+    "metadata",
+    "endpoints",
+    "echo",
+    "protocol",
+    "connect_timeout",
+    "request_timeout",
+    "max_idle",
+    timeouts::IDLE,
+    timeouts::KEEPALIVE,
+];
 
 const REFUSED: &[Refused] = &[
     ("tls", "TLS to upstreams is not supported yet", "remove the key, and reach the upstream through plain HTTP"),
@@ -193,11 +210,18 @@ fn endpoints(mapping: &Mapping<'_>) -> Read<Endpoints> {
     let connect_timeout = mapping.or("connect_timeout", DEFAULT_CONNECT_TIMEOUT, duration::positive);
     let request_timeout = mapping.or("request_timeout", DEFAULT_REQUEST_TIMEOUT, duration::read);
     let max_idle = mapping.or("max_idle", DEFAULT_MAX_IDLE, |number| number.integer(0..=65536));
+    let idle_timeout = mapping.or(timeouts::IDLE, DEFAULT_IDLE_TIMEOUT, duration::read);
+    let keepalive = mapping.or(timeouts::KEEPALIVE, Keepalive::default(), timeouts::keepalive);
+    if let Some(place) = mapping.get(timeouts::KEEPALIVE).filter(|_| matches!(protocol, Ok(Protocol::Http1))) {
+        place.notice("connection_keepalive is ignored: HTTP/1.1 has no PINGs", "remove it, or add `protocol: http2`");
+    }
     Ok(Endpoints {
         endpoints: endpoints?,
         protocol: protocol?,
         connect_timeout: connect_timeout?,
         request_timeout: request_timeout?,
         max_idle: max_idle? as usize,
+        idle_timeout: idle_timeout?,
+        keepalive: keepalive?,
     })
 }

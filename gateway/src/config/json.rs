@@ -4,7 +4,7 @@ use portcullis::core::{Compatibility, OnDenial, Preopen, Sharing};
 use serde_json::{Map, Value, json};
 
 use super::capabilities::Restriction;
-use super::cluster::{Cluster, ClusterKind, Server};
+use super::cluster::{Cluster, ClusterKind, Protocol, Server};
 use super::duration;
 use super::listener::Listener;
 use super::metadata;
@@ -174,6 +174,10 @@ fn cluster(cluster: &Cluster) -> Value {
             set(&mut object, "connect_timeout", duration::format(servers.connect_timeout));
             set(&mut object, "request_timeout", duration::format(servers.request_timeout));
             set(&mut object, "max_idle", servers.max_idle);
+            set(&mut object, "idle_timeout", duration::format(servers.idle_timeout));
+            if servers.protocol == Protocol::Http2 {
+                set(&mut object, "connection_keepalive", servers.keepalive.to_json());
+            }
         }
     }
     object.into()

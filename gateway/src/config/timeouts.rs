@@ -28,7 +28,7 @@ pub struct Timeouts {
     pub keepalive: Keepalive,
 }
 
-/// The PINGs to a silent HTTP/2 client.
+/// The PINGs to a silent HTTP/2 peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// The silence before a PING is sent; zero for no PINGs.
@@ -46,8 +46,21 @@ impl Default for Timeouts {
             stream_idle: Duration::from_secs(300),
             max_stream_duration: Duration::ZERO,
             write: Duration::from_secs(60),
-            keepalive: Keepalive { interval: Duration::from_secs(60), timeout: Duration::from_secs(20) },
+            keepalive: Keepalive::default(),
         }
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(60), timeout: Duration::from_secs(20) }
+    }
+}
+
+impl Keepalive {
+    /// The value of its key, as the file has it.
+    pub(super) fn to_json(self) -> Json {
+        json!({ "interval": duration::format(self.interval), "timeout": duration::format(self.timeout) })
     }
 }
 
@@ -57,14 +70,13 @@ impl Timeouts {
         let text = |limit| Json::from(duration::format(limit));
         let mut members = vec![(HANDSHAKE, text(self.handshake))];
         if !tcp {
-            let Keepalive { interval, timeout } = self.keepalive;
             members.extend([
                 (REQUEST_HEADERS, text(self.request_headers)),
                 (IDLE, text(self.idle)),
                 (STREAM_IDLE, text(self.stream_idle)),
                 (MAX_STREAM_DURATION, text(self.max_stream_duration)),
                 (WRITE, text(self.write)),
-                (KEEPALIVE, json!({ "interval": duration::format(interval), "timeout": duration::format(timeout) })),
+                (KEEPALIVE, self.keepalive.to_json()),
             ]);
         }
         members
@@ -107,8 +119,9 @@ pub(super) fn read(mapping: &Mapping<'_>, tcp: bool) -> Read<Timeouts> {
     })
 }
 
-fn keepalive(value: &Value<'_>) -> Read<Keepalive> {
-    let default = Timeouts::default().keepalive;
+/// Reads the PINGs of HTTP/2.
+pub(super) fn keepalive(value: &Value<'_>) -> Read<Keepalive> {
+    let default = Keepalive::default();
     let mapping = value.mapping(&["interval", "timeout"])?;
     let interval = mapping.or("interval", default.interval, duration::read);
     let timeout = mapping.or("timeout", default.timeout, duration::positive);

@@ -69,6 +69,8 @@ impl Upstream {
             connect_timeout: servers.connect_timeout,
             max_idle: servers.max_idle,
             metadata: servers.endpoints.iter().map(|server| server.metadata.clone()).collect(),
+            idle_timeout: servers.idle_timeout,
+            keepalive: servers.keepalive,
             ..pool::ClusterConfig::new(cluster.name.clone(), endpoints)
         };
         let http2 = config.protocol == UpstreamProtocol::Http2;

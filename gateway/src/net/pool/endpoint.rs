@@ -53,7 +53,7 @@ impl Endpoint {
             failures: Failures::new(&config.name),
             link: match config.protocol {
                 UpstreamProtocol::Http1 => Link::Http1(h1::Pool::new(config.max_idle, config.idle_timeout)),
-                UpstreamProtocol::Http2 => Link::Http2(h2::Shared::default()),
+                UpstreamProtocol::Http2 => Link::Http2(h2::Shared::new(config.idle_timeout, config.keepalive)),
             },
         }
     }

@@ -1,8 +1,8 @@
-//! HTTP/1.1: idle connections are kept on a stack.
+//! HTTP/1.1: idle connections are kept on a stack, and closed when they have been idle for too long.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -28,10 +28,18 @@ pub(super) struct Connection {
 /// time grows old and is let go.
 #[derive(Debug)]
 pub(super) struct Pool {
+    shared: Rc<Shared>,
+    max_idle: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
     /// Oldest first.
     idle: RefCell<VecDeque<Idle>>,
-    max_idle: usize,
+    /// How long they may be that; zero for no limit.
     timeout: Duration,
+    /// A task waits for the oldest to become too old.
+    swept: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -77,7 +85,7 @@ pub(super) async fn exchange(
 
 impl Pool {
     pub(super) fn new(max_idle: usize, timeout: Duration) -> Self {
-        Self { idle: RefCell::default(), max_idle, timeout }
+        Self { shared: Rc::new(Shared { idle: RefCell::default(), timeout, swept: Cell::new(false) }), max_idle }
     }
 
     /// A connection may be put here a moment before its task is done with it; it is taken only when it is ready.
@@ -85,18 +93,22 @@ impl Pool {
         if self.max_idle == 0 || connection.sender.is_closed() {
             return;
         }
-        let mut idle = self.idle.borrow_mut();
+        let mut idle = self.shared.idle.borrow_mut();
         if idle.len() >= self.max_idle {
             idle.pop_front();
         }
         idle.push_back(Idle { connection, since: Instant::now() });
+        drop(idle);
+        if !self.shared.timeout.is_zero() && !self.shared.swept.replace(true) {
+            tokio::task::spawn_local(sweep(Rc::downgrade(&self.shared)));
+        }
     }
 
     async fn take(&self) -> Option<Connection> {
         let mut found = self.pop_ready();
         let stale = match &found {
             Some(idle) => idle.since.elapsed() >= CHECK_AFTER,
-            None if self.idle.borrow().is_empty() => return None,
+            None if self.shared.idle.borrow().is_empty() => return None,
             None => true,
         };
         if stale {
@@ -109,11 +121,8 @@ impl Pool {
     }
 
     fn pop_ready(&self) -> Option<Idle> {
-        let mut idle = self.idle.borrow_mut();
-        let now = Instant::now();
-        while idle.front().is_some_and(|oldest| self.is_spent(oldest, now)) {
-            idle.pop_front();
-        }
+        self.shared.drop_spent();
+        let mut idle = self.shared.idle.borrow_mut();
         for index in (0..idle.len()).rev() {
             let sender = &idle.get(index)?.connection.sender;
             if sender.is_closed() {
@@ -124,9 +133,30 @@ impl Pool {
         }
         None
     }
+}
 
-    fn is_spent(&self, idle: &Idle, now: Instant) -> bool {
-        idle.connection.sender.is_closed() || now.duration_since(idle.since) >= self.timeout
+impl Shared {
+    /// Drops connections that are closed or too old, and says when the next one will be.
+    fn drop_spent(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        while let Some(oldest) = idle.front() {
+            let is_old = !self.timeout.is_zero() && now.duration_since(oldest.since) >= self.timeout;
+            if !is_old && !oldest.connection.sender.is_closed() {
+                return Some(oldest.since + self.timeout);
+            }
+            idle.pop_front();
+        }
+        None
+    }
+}
+
+/// Closes connections as they become too old, while there are any.
+async fn sweep(pool: Weak<Shared>) {
+    while let Some(shared) = pool.upgrade() {
+        let Some(next) = shared.drop_spent() else { return shared.swept.set(false) };
+        drop(shared);
+        tokio::time::sleep_until(next).await;
     }
 }
 

@@ -1,15 +1,19 @@
 //! HTTP/2 with prior knowledge: one connection carries every request.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::TokioTimer;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::body::UpstreamBody;
 use super::endpoint::{Addresses, Endpoint};
 use super::error::{Failed, UpstreamError};
+use crate::config::Keepalive;
 use crate::net::exec::LocalExec;
 use crate::net::queue::QueueBody;
 
@@ -17,11 +21,23 @@ use crate::net::queue::QueueBody;
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 
 /// The connection that all requests share, or the attempt at one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
+    current: Rc<Current>,
+    keepalive: Keepalive,
+}
+
+#[derive(Debug)]
+struct Current {
     /// Replaced when the connection has closed or the attempt has failed; requests that wait on the old cell still get
     /// its outcome.
     cell: RefCell<Rc<Attempt>>,
+    /// The last time that a request asked for it.
+    used: Cell<Instant>,
+    /// How long nobody may ask; zero for no limit.
+    timeout: Duration,
+    /// A task waits for that.
+    swept: Cell<bool>,
 }
 
 /// Requests that come while one is connecting wait for its outcome, and all get it.
@@ -62,28 +78,55 @@ pub(super) async fn exchange(
 }
 
 impl Shared {
+    pub(super) fn new(timeout: Duration, keepalive: Keepalive) -> Self {
+        let used = Cell::new(Instant::now());
+        let current = Current { cell: RefCell::default(), used, timeout, swept: Cell::new(false) };
+        Self { current: Rc::new(current), keepalive }
+    }
+
     /// The connection and whether it stood before.
     async fn connection(&self, endpoint: &Endpoint) -> (Result<Connection, UpstreamError>, bool) {
-        let mut attempt = Rc::clone(&self.cell.borrow());
+        self.current.used.set(Instant::now());
+        let mut attempt = Rc::clone(&self.current.cell.borrow());
         match attempt.get() {
             Some(Ok(connection)) if !connection.sender.is_closed() => {
                 return (Ok(connection.clone()), true);
             }
             Some(_) => {
                 attempt = Rc::default();
-                self.cell.replace(Rc::clone(&attempt));
+                self.current.cell.replace(Rc::clone(&attempt));
             }
             None => {}
         }
-        let outcome = attempt.get_or_init(|| open(endpoint)).await;
+        let outcome = attempt.get_or_init(|| open(endpoint, self.keepalive)).await;
+        if !self.current.timeout.is_zero() && !self.current.swept.replace(true) {
+            tokio::task::spawn_local(sweep(Rc::downgrade(&self.current)));
+        }
         (outcome.clone(), false)
     }
 }
 
-async fn open(endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
+/// Lets the connection go when nobody has asked for it for too long. Requests that are on it keep it to their end.
+async fn sweep(current: Weak<Current>) {
+    while let Some(shared) = current.upgrade() {
+        let due = shared.used.get() + shared.timeout;
+        if due <= Instant::now() {
+            shared.swept.set(false);
+            shared.cell.replace(Rc::default());
+            return;
+        }
+        drop(shared);
+        tokio::time::sleep_until(due).await;
+    }
+}
+
+async fn open(endpoint: &Endpoint, keepalive: Keepalive) -> Result<Connection, UpstreamError> {
     let (io, addresses) = endpoint.connect().await?;
     let (sender, driver) = Builder::new(LocalExec)
         .max_header_list_size(MAX_HEADER_LIST)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(keepalive.interval).filter(|interval| !interval.is_zero()))
+        .keep_alive_timeout(keepalive.timeout)
         .handshake(io)
         .await
         .map_err(|error| UpstreamError::http(endpoint.name(), error))?;

@@ -30,6 +30,7 @@ pub(crate) use self::request::prepare;
 use self::endpoint::Endpoint;
 use self::failures::Failures;
 use super::queue::QueueBody;
+use crate::config::Keepalive;
 
 /// What a cluster speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,8 +57,10 @@ pub struct ClusterConfig {
     pub connect_timeout: Duration,
     /// HTTP/1.1 connections kept for later, for each endpoint and worker.
     pub max_idle: usize,
-    /// An HTTP/1.1 connection unused for so long is not used again.
+    /// A connection unused for so long is closed; zero for no limit.
     pub idle_timeout: Duration,
+    /// The PINGs of HTTP/2 while requests are on the connection.
+    pub keepalive: Keepalive,
 }
 
 impl ClusterConfig {
@@ -71,6 +74,7 @@ impl ClusterConfig {
             connect_timeout: Duration::from_secs(5),
             max_idle: 64,
             idle_timeout: Duration::from_secs(60),
+            keepalive: Keepalive::default(),
         }
     }
 }

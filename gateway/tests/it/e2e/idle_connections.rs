@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, channel, get, guest, logs, run, until, within};
+use crate::e2e::harness::{Answer, Client, Gate, Raw, Setup, Upstream, channel, get, guest, logs, run, until, within};
 use crate::e2e::http2::certificate;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -191,5 +192,63 @@ fn a_route_has_its_limit_though_the_client_does_not_read() {
         let gate = Setup::to(&upstream).backend("request_timeout: 200ms").start();
         let _raw = stuck(&gate).await;
         until(|| upstream.closed() == 1).await;
+    });
+}
+
+#[test]
+fn connections_to_upstreams_are_closed_when_nobody_uses_them() {
+    run(async {
+        for protocol in ["protocol: http1", "protocol: http2"] {
+            let upstream = Upstream::echo();
+            let gate = Setup::to(&upstream).backend(protocol).backend("idle_timeout: 100ms").start();
+            let mut client = gate.h1().await;
+            for asked in 1..3 {
+                assert_eq!(client.ask(get("/")).await.status, 200);
+                until(|| upstream.closed() == asked).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_request_keeps_its_connection_however_long_nobody_else_asks() {
+    run(async {
+        let upstream = Upstream::new(|request| async move {
+            match request.uri().path() {
+                "/tick" => std::future::pending().await,
+                _ => {
+                    let (writer, body) = channel();
+                    writer.send("begin ");
+                    tokio::spawn(async move {
+                        // All of the request has come once the clock has ticked.
+                        let _ = request.into_body().collect().await;
+                        writer.send("end");
+                    });
+                    Response::new(body)
+                }
+            }
+        });
+        let setup = Setup::to(&upstream).backend("protocol: http2").backend("idle_timeout: 50ms");
+        let gate = setup.cluster("clock", &format!("endpoints: [{}]", upstream.address));
+        let gate = gate.route("match: {path: /tick}, timeout: 200ms, cluster: clock").start();
+        let (writer, body) = channel();
+        let mut client = gate.h2().await;
+        let response = client.send(Request::post("/").body(body).unwrap()).await.unwrap();
+        assert_eq!(gate.h1().await.ask(get("/tick")).await.status, 504);
+        drop(writer);
+        assert_eq!(Answer::read(response).await.unwrap().text(), "begin end");
+    });
+}
+
+#[test]
+fn an_http2_upstream_that_shows_no_life_is_left() {
+    run(async {
+        // The system accepts connections, and nobody reads them.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let setup = Setup::to_address(listener.local_addr().unwrap()).backend("protocol: http2");
+        let gate =
+            setup.backend("request_timeout: 0s, connection_keepalive: {interval: 100ms, timeout: 100ms}").start();
+        let answer = gate.h1().await.ask(get("/")).await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
     });
 }

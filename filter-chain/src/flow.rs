@@ -435,7 +435,10 @@ impl Worker {
                 (effect, end)
             }
             Item::Data { body, end } if request => (StreamEffect::RequestBody { body, end }, end),
-            Item::Data { body, end } => (StreamEffect::ResponseBody { body, end }, end),
+            Item::Data { body, end } => {
+                info.response_size += body.len() as u64;
+                (StreamEffect::ResponseBody { body, end }, end)
+            }
             Item::Trailers(trailers) if trailers.is_empty() => {
                 let (body, end) = (Body::new(), true);
                 (

@@ -52,6 +52,7 @@ impl Worker {
         let mut info = lock(&state.info);
         info.response_headers = Some(headers);
         info.response_trailers = None;
+        info.response_size += body.len() as u64;
         drop(info);
         self.emit(stream, StreamEffect::ResponseHeaders { end: body.is_empty() });
         if !body.is_empty() {

@@ -196,12 +196,9 @@ impl Worker {
 
     /// Body bytes have come; `end` says that nothing follows.
     pub fn body(&mut self, stream: StreamId, direction: Direction, body: Body, end: bool) {
-        if let Some(state) = self.streams.get(stream.0) {
-            let mut info = lock(&state.info);
-            match direction {
-                Direction::Request => info.request_size += body.len() as u64,
-                Direction::Response => info.response_size += body.len() as u64,
-            }
+        // As Envoy counts: what came of a request, and what was sent of a response.
+        if let Some(state) = self.streams.get(stream.0).filter(|_| direction == Direction::Request) {
+            lock(&state.info).request_size += body.len() as u64;
         }
         self.feed(stream, direction, Item::Data { body, end });
     }

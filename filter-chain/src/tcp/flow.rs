@@ -1,6 +1,6 @@
 //! How data pass from plugin to plugin.
 
-use portcullis_core::{Body, ContextId, Direction, FilterStatus, VmFailed};
+use portcullis_core::{Body, ContextId, Direction, FilterStatus, VmFailed, lock};
 
 use super::{ConnectionEffect, ConnectionId, Greeting, TcpPlugin};
 use crate::worker::Worker;
@@ -46,7 +46,9 @@ impl Worker {
         let TcpWork { id, direction, position, data, end } = work;
         let Some(state) = self.connections.get_mut(id.0).filter(|state| !state.cut) else { return };
         let Some(index) = state.index(direction, position) else {
-            if direction == Direction::Request && !std::mem::replace(&mut state.dialled, true) {
+            if direction == Direction::Response {
+                lock(&state.info).response_size += data.len() as u64;
+            } else if !std::mem::replace(&mut state.dialled, true) {
                 self.emit_tcp(id, ConnectionEffect::Connect);
             }
             if !data.is_empty() || end {

@@ -126,12 +126,8 @@ impl Worker {
 
     /// Data have come; `end` says that nothing follows.
     pub fn data(&mut self, id: ConnectionId, direction: Direction, data: Body, end: bool) {
-        if let Some(state) = self.connections.get(id.0) {
-            let mut info = lock(&state.info);
-            match direction {
-                Direction::Request => info.request_size += data.len() as u64,
-                Direction::Response => info.response_size += data.len() as u64,
-            }
+        if let Some(state) = self.connections.get(id.0).filter(|_| direction == Direction::Request) {
+            lock(&state.info).request_size += data.len() as u64;
         }
         self.feed_tcp(id, direction, data, end);
     }

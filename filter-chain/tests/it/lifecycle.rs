@@ -1,7 +1,7 @@
 //! From load to shutdown: VMs, roots, logs, ticks, callouts.
 
 use crate::common::{Bench, answering, call_out, plugin, recorder, set_tick, ticking};
-use portcullis_chain::{Effect, PluginSpec};
+use portcullis_chain::{Effect, PluginSpec, local_response};
 use portcullis_core::testing::Script;
 use portcullis_core::{
     CallOutcome, CallbackId, Capabilities, Compatibility, Direction, HostcallId, LocalResponse, MapType, entry,
@@ -226,11 +226,40 @@ fn shutdown_waits_for_roots_that_ask_for_time() {
 }
 
 #[test]
-fn sizes_count_what_came() {
-    let mut bench = Bench::new(&two());
+fn sizes_count_what_came_of_a_request_and_what_left_of_a_response() {
+    // The body of the response is held until its end, then replaced.
+    let holding = || {
+        recorder(&[(CallbackId::on_request_body, &[1])]).on(CallbackId::on_response_body, |caller, args| {
+            if args.get(2) != Some(&1) {
+                return 1;
+            }
+            let (data, len) = caller.put(b"hi");
+            assert_eq!(entry::proxy_set_buffer_bytes(caller, 1, 0, 100, data, len).unwrap(), 0);
+            0
+        })
+    };
+    let mut bench = Bench::new(&[plugin("holding", holding)]);
+    let sizes = |bench: &Bench| bench.info.lock().map(|info| (info.request_size, info.response_size)).unwrap();
     bench.request(false);
     bench.body(Direction::Request, "abc", true);
+    assert_eq!(sizes(&bench), (3, 0));
     bench.response(false);
-    bench.body(Direction::Response, "defg", true);
-    assert!(bench.info.lock().is_ok_and(|info| (info.request_size, info.response_size) == (3, 4)));
+    bench.body(Direction::Response, "defg", false);
+    assert_eq!(sizes(&bench), (3, 0));
+    bench.body(Direction::Response, "h", true);
+    assert_eq!(sizes(&bench), (3, 2));
+}
+
+#[test]
+fn the_size_of_a_response_is_that_of_the_answer_that_takes_its_place() {
+    for holds in [false, true] {
+        let result: &[i32] = if holds { &[1] } else { &[0] };
+        let mut bench = Bench::new(&[plugin("a", move || recorder(&[(CallbackId::on_response_headers, result)]))]);
+        bench.request(true);
+        if holds {
+            bench.response(false);
+        }
+        bench.worker.reply(bench.stream, local_response(403, "no", "four"));
+        assert!(bench.info.lock().is_ok_and(|info| info.response_size == 4), "{holds}");
+    }
 }

@@ -46,10 +46,13 @@ pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<
             (b"plugin_root_id", None, _) => Some(Value::Text(&scope.plugin.root_id)),
             (b"plugin_vm_id", None, _) => Some(Value::Text(&scope.plugin.vm_id)),
             (
-                b"request" | b"response" | b"source" | b"destination" | b"connection" | b"upstream" | b"xds",
+                b"request" | b"response" | b"source" | b"destination" | b"connection" | b"upstream" | b"filter_state",
                 None,
                 Some(_),
-            ) => {
+            )
+            | (b"xds", None, _) => return Err(Status::SerializationFailure),
+            // An object of the upstream's own, in which nothing is set.
+            (b"upstream_filter_state", None, Some(stream)) if stream.info.upstream.is_some() => {
                 return Err(Status::SerializationFailure);
             }
             (first, Some(second), Some(stream)) => stream.attribute(first, second, third),
@@ -61,9 +64,15 @@ pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<
             return Ok(());
         }
     }
-    let state = scope.stream.as_ref().and_then(|stream| stream.info.filter_state.get(path));
+    let state = scope.stream.as_ref().map(|stream| &stream.info.filter_state);
+    let state = state.and_then(|state| state.get(path).or_else(|| state.get(set_under(path)?)));
     out.extend_from_slice(state.ok_or(Status::NotFound)?);
     Ok(())
+}
+
+/// Returns the name of what plugins have set, if a path is the one by which Envoy has it in the stream's filter state.
+pub(crate) fn set_under(path: &[u8]) -> Option<&[u8]> {
+    path.strip_prefix(b"filter_state\0wasm.").filter(|name| !name.contains(&0))
 }
 
 /// Sets a property of a stream, which all plugins of the stream can read back by the same path;
@@ -114,6 +123,9 @@ impl<'a> Stream<'a> {
             b"xds" => match name {
                 b"cluster_name" => self.info.cluster_name.as_deref().map(Value::Text),
                 b"route_name" => self.info.route_name.as_deref().map(Value::Text),
+                // A listener has one chain, without a name, and no direction (0: unspecified).
+                b"filter_chain_name" => Some(Value::Text("")),
+                b"listener_direction" => Some(Value::Int(0)),
                 _ => None,
             },
             _ => None,
@@ -134,12 +146,12 @@ impl<'a> Stream<'a> {
             b"referer" => header(b"referer"),
             b"useragent" => header(b"user-agent"),
             b"id" => header(b"x-request-id"),
-            b"protocol" => Some(Value::Text(self.info.protocol)),
+            b"protocol" => Some(Value::Text(self.info.protocol)).filter(|_| !self.info.protocol.is_empty()),
             b"time" => i64::try_from(self.info.start_time).ok().map(Value::Int),
             b"duration" => self.info.duration.and_then(|ns| i64::try_from(ns).ok()).map(Value::Int),
             b"size" => i64::try_from(self.info.request_size).ok().map(Value::Int),
-            b"total_size" => total_size(self.info.request_size, headers),
-            b"headers_bytes" => total_size(0, headers),
+            b"total_size" => total_size(self.info.request_size, [headers]),
+            b"headers_bytes" => total_size(0, [headers]),
             _ => None,
         }
     }
@@ -151,25 +163,41 @@ impl<'a> Stream<'a> {
             b"trailers" => map(self.response_trailers, key),
             b"code" => self.info.response_code.map(|code| Value::Int(code.into())),
             b"code_details" => self.info.response_details.as_deref().map(Value::Text),
-            b"size" => self.info.response_code.and_then(|_| i64::try_from(size).ok()).map(Value::Int),
-            b"total_size" => self.info.response_code.and_then(|_| total_size(size, self.response_headers)),
-            b"headers_bytes" => total_size(0, self.response_headers),
-            b"flags" => self.info.response_code.and_then(|_| int(self.info.response_flags)),
+            b"size" => int(size),
+            b"total_size" => total_size(size, [self.response_headers, self.response_trailers]),
+            b"headers_bytes" => total_size(0, [self.response_headers]),
+            b"flags" => int(self.info.response_flags),
             b"backend_latency" => self.info.backend_latency.and_then(int),
-            b"grpc_status" => {
-                let maps = [self.response_trailers, self.response_headers];
-                let text = maps.into_iter().flatten().find_map(|map| map.get(b"grpc-status"));
-                text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).map(Value::Int)
-            }
+            b"grpc_status" => self.grpc_status().map(Value::Int),
             _ => None,
         }
+    }
+
+    /// The status of gRPC that the response has, or that stands for its status of HTTP.
+    fn grpc_status(&self) -> Option<i64> {
+        const UNKNOWN: i64 = 2;
+        let maps = [self.response_trailers, self.response_headers];
+        let text = maps.into_iter().flatten().find_map(|map| map.get(b"grpc-status").filter(|text| !text.is_empty()));
+        if let Some(text) = text {
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            // -1: it is none.
+            return Some(number.filter(|number| (0..=16).contains(number)).unwrap_or(-1));
+        }
+        Some(match self.info.response_code? {
+            400 => 13,
+            401 => 16,
+            403 => 7,
+            404 => 12,
+            429 | 502 | 503 | 504 => 14,
+            _ => UNKNOWN,
+        })
     }
 
     fn connection(&'a self, name: &[u8]) -> Option<Value<'a>> {
         match name {
             b"id" => Some(Value::Uint(self.info.connection_id)),
             b"mtls" => Some(Value::Bool(false)),
-            b"requested_server_name" => self.info.server_name.as_deref().map(Value::Text),
+            b"requested_server_name" => Some(Value::Text(self.info.server_name.as_deref().unwrap_or_default())),
             b"tls_version" => self.info.tls_version.as_deref().map(Value::Text),
             _ => None,
         }
@@ -180,8 +208,14 @@ impl<'a> Stream<'a> {
         match name {
             b"local_address" => address(self.info.upstream_local, b"address"),
             b"num_endpoints" => self.info.upstream_endpoints.map(Value::Uint),
-            b"request_attempt_count" => Some(Value::Uint(attempts)).filter(|_| attempts > 0),
-            b"transport_failure_reason" => self.info.upstream_failure.as_deref().map(Value::Text),
+            b"request_attempt_count" => Some(Value::Uint(attempts)),
+            b"cx_pool_ready_duration" => self.info.upstream_ready.and_then(int),
+            // A message without fields: endpoints have no locality here.
+            b"locality" => self.info.upstream.map(|_| Value::Text("")),
+            b"transport_failure_reason" => {
+                let reason = self.info.upstream_failure.as_deref().unwrap_or_default();
+                Some(Value::Text(reason)).filter(|_| attempts > 0)
+            }
             _ => address(self.info.upstream, name),
         }
     }
@@ -196,11 +230,12 @@ impl<'a> Stream<'a> {
     }
 }
 
+/// A map, which is empty where there is none, or the values of a key.
 fn map<'a>(headers: Option<Visible<'a>>, key: Option<&[u8]>) -> Option<Value<'a>> {
-    let headers = headers?;
+    const NO_PAIRS: &[u8] = &0_u32.to_le_bytes();
     match key {
-        None => Some(Value::Map(headers)),
-        Some(key) => joined(headers, key),
+        None => Some(headers.map_or(Value::Bytes(NO_PAIRS), Value::Map)),
+        Some(key) => joined(headers?, key),
     }
 }
 
@@ -236,9 +271,11 @@ fn address(address: Option<std::net::SocketAddr>, name: &[u8]) -> Option<Value<'
     }
 }
 
-fn total_size(body: u64, headers: Option<Visible<'_>>) -> Option<Value<'static>> {
-    let headers: usize = headers?.iter().map(|(name, value)| name.len() + value.len()).sum();
-    int(body.checked_add(u64::try_from(headers).ok()?)?)
+/// The bytes of a body and of maps, as far as they are there.
+fn total_size<const N: usize>(body: u64, maps: [Option<Visible<'_>>; N]) -> Option<Value<'static>> {
+    let size = |map: Visible<'_>| map.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let bytes: usize = maps.into_iter().flatten().map(size).sum();
+    int(body.checked_add(u64::try_from(bytes).ok()?)?)
 }
 
 #[cfg(test)]
@@ -273,10 +310,66 @@ mod tests {
         assert_eq!(get(&info, "connection.mtls"), Ok(vec![0]));
         assert_eq!(get(&info, "response.code"), Err(Status::NotFound), "not to be had yet");
         assert_eq!(get(&info, "request.headers_bytes"), Ok(28i64.to_le_bytes().to_vec()));
-        assert_eq!(get(&info, "upstream.request_attempt_count"), Err(Status::NotFound), "not sent yet");
+        assert_eq!(get(&info, "upstream.request_attempt_count"), Ok(0u64.to_le_bytes().to_vec()), "not sent yet");
+        assert_eq!(get(&info, "upstream.transport_failure_reason"), Err(Status::NotFound), "not sent yet");
         assert_eq!(get(&info, "request.nothing"), Err(Status::NotFound));
         assert_eq!(get(&info, "request"), Err(Status::SerializationFailure));
         assert_eq!(get(&info, ""), Err(Status::SerializationFailure));
+    }
+
+    #[test]
+    fn what_a_stream_has_not_is_empty_or_zero_as_in_envoy() {
+        let info = StreamInfo { response_size: 7, ..StreamInfo::default() };
+        for empty in ["connection.requested_server_name", "xds.filter_chain_name"] {
+            assert_eq!(get(&info, empty), Ok(Vec::new()), "{empty}");
+        }
+        for no_pairs in ["response.headers", "response.trailers"] {
+            assert_eq!(get(&info, no_pairs), Ok(vec![0; 4]), "{no_pairs}");
+        }
+        for zero in ["response.flags", "response.headers_bytes", "xds.listener_direction"] {
+            assert_eq!(get(&info, zero), Ok(vec![0; 8]), "{zero}");
+        }
+        for seven in ["response.size", "response.total_size"] {
+            assert_eq!(get(&info, seven), Ok(7i64.to_le_bytes().to_vec()), "{seven}");
+        }
+        let nothing = ["request.protocol", "response.headers.x", "response.grpc_status", "upstream.locality"];
+        for absent in nothing {
+            assert_eq!(get(&info, absent), Err(Status::NotFound), "{absent}");
+        }
+        for object in ["filter_state", "xds"] {
+            assert_eq!(get(&info, object), Err(Status::SerializationFailure), "{object}");
+        }
+    }
+
+    #[test]
+    fn the_total_size_of_a_response_has_its_head_and_trailers() {
+        let info = StreamInfo { response_size: 7, ..StreamInfo::default() };
+        let plugin = Plugin::new("p");
+        let map = |pairs: &[(&str, &str)]| -> Headers { pairs.iter().copied().collect() };
+        let (head, trailers) = (map(&[(":status", "200")]), map(&[("t", "1"), ("grpc-status", "5")]));
+        let (head, trailers) = (
+            Visible { headers: &head, map: MapType::ResponseHeaders, rule: None },
+            Visible { headers: &trailers, map: MapType::ResponseTrailers, rule: None },
+        );
+        let get = |path: &[u8]| {
+            let (response_headers, response_trailers) = (Some(head), Some(trailers));
+            let stream = Stream { info: &info, request_headers: None, response_headers, response_trailers };
+            let mut out = Vec::new();
+            read(&Scope { plugin: &plugin, stream: Some(stream) }, path, &mut out).map(|()| out)
+        };
+        assert_eq!(get(b"response\0total_size"), Ok(31i64.to_le_bytes().to_vec()));
+        assert_eq!(get(b"response\0headers_bytes"), Ok(10i64.to_le_bytes().to_vec()));
+        assert_eq!(get(b"response\0grpc_status"), Ok(5i64.to_le_bytes().to_vec()));
+    }
+
+    #[test]
+    fn a_status_of_http_stands_for_one_of_grpc() {
+        for (code, status) in
+            [(200, 2), (400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (500, 2), (502, 14), (503, 14), (504, 14)]
+        {
+            let info = StreamInfo { response_code: Some(code), ..StreamInfo::default() };
+            assert_eq!(get(&info, "response.grpc_status"), Ok(i64::to_le_bytes(status).to_vec()), "{code}");
+        }
     }
 
     #[test]
@@ -286,6 +379,7 @@ mod tests {
             upstream_endpoints: Some(2),
             upstream_attempts: 1,
             upstream_failure: Some("connection refused".to_owned()),
+            upstream_ready: Some(6),
             backend_latency: Some(5),
             response_flags: crate::response_flag::UPSTREAM_CONNECTION_FAILURE,
             response_code: Some(503),
@@ -295,7 +389,13 @@ mod tests {
         assert_eq!(get(&info, "upstream.num_endpoints"), Ok(2u64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "upstream.request_attempt_count"), Ok(1u64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "upstream.transport_failure_reason"), Ok(b"connection refused".to_vec()));
+        assert_eq!(get(&info, "upstream.cx_pool_ready_duration"), Ok(6i64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "upstream.address"), Err(Status::NotFound));
+        assert_eq!(get(&info, "upstream_filter_state"), Err(Status::NotFound));
+        let info = StreamInfo { upstream: info.upstream_local, upstream_failure: None, ..info };
+        assert_eq!(get(&info, "upstream.locality"), Ok(Vec::new()));
+        assert_eq!(get(&info, "upstream.transport_failure_reason"), Ok(Vec::new()));
+        assert_eq!(get(&info, "upstream_filter_state"), Err(Status::SerializationFailure));
         assert_eq!(get(&info, "response.backend_latency"), Ok(5i64.to_le_bytes().to_vec()));
         assert_eq!(get(&info, "response.flags"), Ok(32i64.to_le_bytes().to_vec()));
     }
@@ -305,6 +405,17 @@ mod tests {
         let mut info = StreamInfo::default();
         assert_eq!(write(&mut info, b"a\0b", b"1"), Ok(()));
         assert_eq!(get(&info, "a.b"), Ok(b"1".to_vec()));
+        assert_eq!(write(&mut info, b"c", b"2"), Ok(()));
+        let get_raw = |path: &[u8]| {
+            let (request_headers, response_headers, response_trailers) = (None, None, None);
+            let stream = Stream { info: &info, request_headers, response_headers, response_trailers };
+            let mut out = Vec::new();
+            read(&Scope { plugin: &Plugin::new("p"), stream: Some(stream) }, path, &mut out).map(|()| out)
+        };
+        assert_eq!(get_raw(b"filter_state\0wasm.c"), Ok(b"2".to_vec()), "as Envoy has it");
+        for other in [&b"filter_state\0c"[..], b"filter_state\0wasm.a\0b", b"filter_state\0wasm.d", b"wasm.c"] {
+            assert_eq!(get_raw(other), Err(Status::NotFound), "{}", other.escape_ascii());
+        }
         assert_eq!(write(&mut info, b"plugin_name", b"mine"), Ok(()));
         assert_eq!(get(&info, "plugin_name"), Ok(b"p".to_vec()), "built-in names shadow it");
         assert_eq!(write(&mut info, b"big", &vec![0; 256 << 10]), Err(Status::BadArgument));

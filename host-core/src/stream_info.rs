@@ -24,15 +24,15 @@ pub struct StreamInfo {
     pub tls_version: Option<String>,
     /// The name that the client asked for in TLS.
     pub server_name: Option<String>,
-    /// The request's protocol, such as `HTTP/1.1`.
+    /// The request's protocol, such as `HTTP/1.1`; empty for a TCP stream.
     pub protocol: &'static str,
     /// When the request began, in nanoseconds since the Unix epoch.
     pub start_time: u64,
     /// How long the stream took in nanoseconds, once it is complete.
     pub duration: Option<u64>,
-    /// Body bytes of the request so far.
+    /// Body bytes of the request that have come so far.
     pub request_size: u64,
-    /// Body bytes of the response so far.
+    /// Body bytes of the response that have passed the chain so far.
     pub response_size: u64,
     /// The response's status, once there is one.
     pub response_code: Option<u16>,
@@ -44,7 +44,9 @@ pub struct StreamInfo {
     pub upstream_local: Option<SocketAddr>,
     /// How many servers its cluster has.
     pub upstream_endpoints: Option<u64>,
-    /// How often the request was sent to an upstream.
+    /// How long a connection with the upstream took to be had, in nanoseconds, once there is one.
+    pub upstream_ready: Option<u64>,
+    /// How often the request was sent to an upstream, or a TCP stream dialled one.
     pub upstream_attempts: u64,
     /// Why no connection with an upstream came about.
     pub upstream_failure: Option<String>,

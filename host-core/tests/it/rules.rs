@@ -183,6 +183,21 @@ fn a_request_host_is_ruled_by_either_name() {
 }
 
 #[test]
+fn what_is_set_has_no_second_name_past_the_rules() {
+    for (list, shown) in [(&["*", "!mine"][..], false), (&["filter_state.*"], false), (&["*"], true)] {
+        headers(&[("proxy_get_property", "paths", list)], move |caller| {
+            let ((name, name_len), (value, value_len)) = (caller.put(b"mine"), caller.put(b"1"));
+            assert_eq!(entry::proxy_set_property(caller, name, name_len, value, value_len).unwrap(), 0);
+            for path in [&b"filter_state\0wasm.mine"[..], b"filter_state\0wasm.mine\0"] {
+                let (pointer, len) = caller.put(path);
+                let value = caller.bytes(|caller, p, l| entry::proxy_get_property(caller, pointer, len, p, l));
+                assert_eq!(value, if shown { Ok(b"1".to_vec()) } else { Err(10) }, "{list:?}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_hidden_header_is_in_no_property_either() {
     let rules: &[(&str, &str, &[&str])] = &[("proxy_get_header_map_value", "request_headers", &["!x-id", "!:path"])];
     let get = |caller: &mut NullCaller<'_>, path: &str| {

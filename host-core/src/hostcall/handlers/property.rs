@@ -17,6 +17,10 @@ pub(in crate::hostcall) fn get_property(
     let path = call.memory.slice(path, path_len)?;
     let name = path.strip_suffix(&[0]).unwrap_or(path);
     guard::property(call.vm, name)?;
+    if let Some(other) = property::set_under(name) {
+        // What rules keep from a plugin has no second name.
+        guard::property(call.vm, other)?;
+    }
     let mut reply = std::mem::take(&mut call.vm.reply);
     let result = read(call.vm, path, &mut reply);
     call.vm.reply = reply;

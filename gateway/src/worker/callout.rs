@@ -43,7 +43,7 @@ async fn exchange(upstream: Option<&Upstream>, call: HttpCall) -> CallOutcome {
         Ok(request) => request,
         Err(unsendable) => return failed(503, &unsendable.to_string()),
     };
-    let response = match upstream.send(request).await {
+    let response = match upstream.send(request, |_, _| ()).await {
         Ok(response) => response,
         Err(error) => return failed(error.status(), &before_headers(&error)),
     };

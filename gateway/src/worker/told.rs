@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::core::{SharedStreamInfo, StreamInfo, lock, response_flag};
+use portcullis::core::{ResourceMetadata, SharedStreamInfo, StreamInfo, lock, response_flag};
 
 use super::route::Lot;
-use super::upstream::{AnswerBody, Upstream};
+use super::upstream::Upstream;
 use crate::config::Route;
-use crate::net::pool::UpstreamError;
+use crate::net::pool::{Addresses, UpstreamError};
 
 /// Returns what is known of a request when its route is: names and metadata of the route and its cluster.
 pub(super) fn routed(clusters: &HashMap<String, Upstream>, route: Option<&Route>, lot: &Lot) -> StreamInfo {
     let cluster = route.and_then(|route| route.cluster(|| lot.draw()));
     let upstream = cluster.and_then(|cluster| clusters.get(cluster));
     StreamInfo {
+        upstream_endpoints: upstream.and_then(Upstream::endpoints),
         cluster_name: cluster.map(str::to_owned),
         cluster_metadata: upstream.map(|upstream| Arc::clone(upstream.metadata())),
         route_name: route.map(|route| route.name.clone()),
@@ -34,11 +35,23 @@ pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstre
     Instant::now()
 }
 
+/// Returns what notes the connection on which a request goes out, which was wanted since a time.
+pub(super) fn connected(
+    info: &SharedStreamInfo,
+    since: Instant,
+) -> impl Fn(Addresses, Option<&Arc<ResourceMetadata>>) + 'static {
+    let info = SharedStreamInfo::clone(info);
+    move |Addresses { local, remote }, metadata| {
+        let mut info = lock(&info);
+        info.upstream_metadata = metadata.cloned();
+        (info.upstream, info.upstream_local) = (Some(remote), Some(local));
+        info.upstream_ready = u64::try_from(since.elapsed().as_nanos()).ok();
+    }
+}
+
 /// It is answered.
-pub(super) fn answered(info: &SharedStreamInfo, body: &AnswerBody) {
+pub(super) fn answered(info: &SharedStreamInfo) {
     let mut info = lock(info);
-    (info.upstream, info.upstream_local) = body.addresses().unzip();
-    info.upstream_metadata = body.metadata().cloned();
     info.response_details = Some("via_upstream".to_owned());
 }
 
@@ -66,6 +79,31 @@ pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) {
         error if error.is_invalid() => response_flag::UPSTREAM_PROTOCOL_ERROR,
         _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
     };
+}
+
+/// A TCP stream dials its upstream; says when.
+pub(super) fn dialled(info: &SharedStreamInfo) -> Instant {
+    lock(info).upstream_attempts += 1;
+    Instant::now()
+}
+
+/// A TCP stream has its upstream, which it dialled at a time; the echo has no addresses.
+pub(super) fn established(
+    info: &SharedStreamInfo,
+    addresses: Option<Addresses>,
+    metadata: Option<&Arc<ResourceMetadata>>,
+    since: Option<Instant>,
+) {
+    if let Some((addresses, since)) = addresses.zip(since) {
+        connected(info, since)(addresses, metadata);
+    }
+}
+
+/// The upstream of a TCP stream cannot be reached.
+pub(super) fn unreachable(info: &SharedStreamInfo, error: &std::io::Error) {
+    let mut info = lock(info);
+    info.upstream_failure = Some(error.to_string());
+    info.response_flags |= response_flag::UPSTREAM_CONNECTION_FAILURE;
 }
 
 /// The client went before the response was sent.

@@ -1,7 +1,6 @@
 //! What a route or a callout sends a request to.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::config::{Cluster, ClusterKind, Protocol};
 use crate::net::echo::echo;
-use crate::net::pool::{self, UpstreamBody, UpstreamError, UpstreamProtocol};
+use crate::net::pool::{self, Addresses, UpstreamBody, UpstreamError, UpstreamProtocol};
 use crate::net::queue::QueueBody;
 use crate::worker::tcp::Io;
 
@@ -38,7 +37,8 @@ enum Kind {
 /// A connection for a TCP stream.
 pub(super) struct Dialed {
     pub(super) io: Box<dyn Io>,
-    pub(super) address: Option<SocketAddr>,
+    /// None of the echo.
+    pub(super) addresses: Option<Addresses>,
     pub(super) metadata: Option<Arc<ResourceMetadata>>,
 }
 
@@ -83,12 +83,17 @@ impl Upstream {
         &self.metadata
     }
 
-    /// Sends a request; nothing happens before the answer is polled.
-    pub(super) fn send(&self, request: Request<QueueBody>) -> Answer {
+    /// Sends a request; nothing happens before the answer is polled. `connected` is told of the connection that it goes out
+    /// on, and again of the one on which it is sent again.
+    pub(super) fn send(
+        &self,
+        request: Request<QueueBody>,
+        connected: impl Fn(Addresses, Option<&Arc<ResourceMetadata>>) + 'static,
+    ) -> Answer {
         match &self.kind {
             Kind::Echo => Box::pin(async { Ok(echo(request).await.map(AnswerBody::Echo)) }),
             Kind::Pool { cluster, .. } => {
-                let answer = cluster.send(request);
+                let answer = cluster.send_noting(request, connected);
                 Box::pin(async { Ok(answer.await?.map(AnswerBody::Pool)) })
             }
         }
@@ -105,13 +110,13 @@ impl Upstream {
                     let _ = tokio::io::copy(&mut read, &mut write).await;
                     let _ = write.shutdown().await;
                 });
-                Ok(Dialed { io: Box::new(near), address: None, metadata: None })
+                Ok(Dialed { io: Box::new(near), addresses: None, metadata: None })
             }),
             Kind::Pool { cluster, .. } => {
                 let dialed = cluster.dial();
                 Box::pin(async {
-                    let pool::Dialed { tcp, address, metadata } = dialed.await.map_err(io::Error::other)?;
-                    Ok(Dialed { io: Box::new(tcp), address: Some(address), metadata })
+                    let pool::Dialed { tcp, addresses, metadata } = dialed.await.map_err(io::Error::other)?;
+                    Ok(Dialed { io: Box::new(tcp), addresses: Some(addresses), metadata })
                 })
             }
         }
@@ -147,24 +152,6 @@ impl Upstream {
         match &self.kind {
             Kind::Echo => None,
             Kind::Pool { timeout, .. } => Some(*timeout).filter(|limit| !limit.is_zero()),
-        }
-    }
-}
-
-impl AnswerBody {
-    /// The metadata of the server that answered.
-    pub(super) fn metadata(&self) -> Option<&Arc<ResourceMetadata>> {
-        match self {
-            Self::Echo(_) => None,
-            Self::Pool(body) => body.metadata(),
-        }
-    }
-
-    /// The address of the server that answered, and our own on that connection.
-    pub(super) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
-        match self {
-            Self::Echo(_) => None,
-            Self::Pool(body) => Some((body.remote_addr(), body.local_addr())),
         }
     }
 }

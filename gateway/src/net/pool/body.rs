@@ -3,13 +3,11 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use portcullis::core::ResourceMetadata;
 
 use super::UpstreamError;
 use super::endpoint::{Addresses, Endpoint};
@@ -43,11 +41,6 @@ impl UpstreamBody {
     /// The endpoint that answered, as configured.
     pub fn endpoint(&self) -> &str {
         self.endpoint.name()
-    }
-
-    /// The endpoint's metadata.
-    pub fn metadata(&self) -> Option<&Arc<ResourceMetadata>> {
-        self.endpoint.metadata()
     }
 
     /// The endpoint's address.

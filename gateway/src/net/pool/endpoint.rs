@@ -39,9 +39,11 @@ enum Link {
 
 /// Both ends of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Addresses {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+pub struct Addresses {
+    /// Our own.
+    pub local: SocketAddr,
+    /// The endpoint's.
+    pub remote: SocketAddr,
 }
 
 impl Endpoint {
@@ -74,10 +76,11 @@ impl Endpoint {
     pub(super) async fn exchange(
         self: &Rc<Self>,
         request: Request<QueueBody>,
+        connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
     ) -> Result<Response<UpstreamBody>, Failed> {
         match &self.link {
-            Link::Http1(pool) => h1::exchange(self, pool, request).await,
-            Link::Http2(shared) => h2::exchange(self, shared, request).await,
+            Link::Http1(pool) => h1::exchange(self, pool, request, connected).await,
+            Link::Http2(shared) => h2::exchange(self, shared, request, connected).await,
         }
     }
 
@@ -99,9 +102,9 @@ impl Endpoint {
     }
 
     /// A connection of its own, for other bytes than HTTP.
-    pub(super) async fn dial(&self) -> Result<(TcpStream, SocketAddr), UpstreamError> {
+    pub(super) async fn dial(&self) -> Result<(TcpStream, Addresses), UpstreamError> {
         let (io, addresses) = self.connect().await?;
-        Ok((io.into_inner(), addresses.remote))
+        Ok((io.into_inner(), addresses))
     }
 
     /// Returns a response over HTTP/1.1. Its connection goes back to the pool behind the body, if the head says once where that

@@ -3,10 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::client::conn::http1::{self, SendRequest};
+use portcullis::core::ResourceMetadata;
 use tokio::time::Instant;
 
 use super::body::UpstreamBody;
@@ -53,8 +55,10 @@ pub(super) async fn exchange(
     endpoint: &Rc<Endpoint>,
     pool: &Pool,
     mut request: Request<QueueBody>,
+    connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
 ) -> Result<Response<UpstreamBody>, Failed> {
     if let Some(mut connection) = pool.take().await {
+        connected(connection.addresses, endpoint.metadata());
         let copy = replayable(&request);
         match connection.sender.try_send_request(request).await {
             Ok(response) => {
@@ -74,6 +78,7 @@ pub(super) async fn exchange(
         Ok(connection) => connection,
         Err(error) => return Err(Failed::before(error, request)),
     };
+    connected(connection.addresses, endpoint.metadata());
     match connection.sender.try_send_request(request).await {
         Ok(response) => {
             let addresses = connection.addresses;

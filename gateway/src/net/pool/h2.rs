@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioTimer;
+use portcullis::core::ResourceMetadata;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -54,6 +56,7 @@ pub(super) async fn exchange(
     endpoint: &Rc<Endpoint>,
     shared: &Shared,
     mut request: Request<QueueBody>,
+    connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
 ) -> Result<Response<UpstreamBody>, Failed> {
     let mut first = true;
     loop {
@@ -62,6 +65,7 @@ pub(super) async fn exchange(
             Ok(connection) => connection,
             Err(error) => return Err(Failed::before(error, request)),
         };
+        connected(connection.addresses, endpoint.metadata());
         match connection.sender.try_send_request(request).await {
             Ok(response) => return Ok(endpoint.response(response, connection.addresses, None)),
             Err(mut error) => match error.take_message() {

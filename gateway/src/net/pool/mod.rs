@@ -14,7 +14,6 @@ mod h2;
 mod request;
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use portcullis::core::ResourceMetadata;
 use tokio::net::TcpStream;
 
 pub use self::body::UpstreamBody;
+pub use self::endpoint::Addresses;
 pub use self::error::UpstreamError;
 pub(crate) use self::request::prepare;
 
@@ -88,8 +88,8 @@ pub struct Cluster(Rc<Inner>);
 pub struct Dialed {
     /// The connection.
     pub tcp: TcpStream,
-    /// The endpoint's address.
-    pub address: SocketAddr,
+    /// Both of its ends.
+    pub addresses: Addresses,
     /// The endpoint's metadata.
     pub metadata: Option<Arc<ResourceMetadata>>,
 }
@@ -136,7 +136,9 @@ impl Cluster {
             for turn in 0..count {
                 let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else { break };
                 match endpoint.dial().await {
-                    Ok((tcp, address)) => return Ok(Dialed { tcp, address, metadata: endpoint.metadata().cloned() }),
+                    Ok((tcp, addresses)) => {
+                        return Ok(Dialed { tcp, addresses, metadata: endpoint.metadata().cloned() });
+                    }
                     Err(error) => {
                         endpoint.failed(&error);
                         last = error;
@@ -162,8 +164,18 @@ impl Cluster {
     /// HTTP/1.1 connection is closed, the HTTP/2 stream reset.
     pub fn send(
         &self,
-        mut request: Request<QueueBody>,
+        request: Request<QueueBody>,
     ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<> {
+        self.send_noting(request, |_, _| ())
+    }
+
+    /// Sends a request as [`Self::send`] does, and tells `connected` of each connection on which it is sent, before it is, with
+    /// the metadata of its endpoint.
+    pub fn send_noting<F: Fn(Addresses, Option<&Arc<ResourceMetadata>>)>(
+        &self,
+        mut request: Request<QueueBody>,
+        connected: F,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<F> {
         let inner = Rc::clone(&self.0);
         async move {
             prepare(inner.config.protocol, &mut request);
@@ -175,7 +187,7 @@ impl Cluster {
                 let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else {
                     break;
                 };
-                match endpoint.exchange(request).await {
+                match endpoint.exchange(request, &connected).await {
                     Ok(response) => return Ok(response),
                     Err(failed) => {
                         endpoint.failed(&failed.error);

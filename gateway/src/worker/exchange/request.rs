@@ -57,7 +57,8 @@ impl Exchange {
         if let Err(answer) = rewrite(route, &mut parts.uri) {
             return self.reply(answer);
         }
-        self.sent = Some(told::sent(&self.info, route, cluster, upstream));
+        let sent = told::sent(&self.info, route, cluster, upstream);
+        self.sent = Some(sent);
         let limit =
             route.timeout.map_or_else(|| upstream.timeout(), |limit| Some(limit).filter(|limit| !limit.is_zero()));
         self.timer.limit_upstream(limit);
@@ -69,7 +70,8 @@ impl Exchange {
             self.upload = Some(upload);
             body
         };
-        self.upstream = UpstreamState::Waiting(upstream.send(Request::from_parts(parts, body)));
+        let answer = upstream.send(Request::from_parts(parts, body), told::connected(&self.info, sent));
+        self.upstream = UpstreamState::Waiting(answer);
     }
 
     pub(super) fn poll_request_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {

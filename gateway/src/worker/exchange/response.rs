@@ -23,7 +23,7 @@ impl Exchange {
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
-                told::answered(&self.info, &body);
+                told::answered(&self.info);
                 let end = body.is_end_stream();
                 if end {
                     self.timer.upstream_done();

@@ -133,7 +133,7 @@ async fn exchange(told: &mut Told, request: GrpcRequest, body: QueueBody) -> Sta
 }
 
 async fn send(upstream: &Upstream, request: Request<QueueBody>) -> Result<Response<AnswerBody>, Status> {
-    let answer = upstream.send(request).await;
+    let answer = upstream.send(request, |_, _| ()).await;
     answer.map_err(|error| Status::new(status::of_reset(&error), super::callout::before_headers(&error)))
 }
 

@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 pub(super) use self::pipe::Io;
 use self::pipe::Pipe;
 use crate::net::io::{Facts, Stream};
-use crate::worker::upstream::Dialed;
-use crate::worker::{Context, ListenerState, next_stream};
+use crate::worker::upstream::{Dialed, Upstream};
+use crate::worker::{Context, ListenerState, next_stream, told};
 
 /// The most bytes that are read at once.
 const CHUNK: usize = 16 << 10;
@@ -42,6 +42,7 @@ pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64
         start_time: context.host.clock.wall(),
         cluster_name: Some(proxy.cluster.clone()),
         cluster_metadata: context.clusters.get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
+        upstream_endpoints: context.clusters.get(&proxy.cluster).and_then(Upstream::endpoints),
         ..StreamInfo::default()
     }
     .into_shared();
@@ -53,7 +54,7 @@ pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64
     context.pump();
     let client = Pipe::new(Box::new(client));
     let (context, upstream) = (&context, Pipe::default());
-    let mut line = Line { context, state, id, info, client, upstream, connecting: None, by: None };
+    let mut line = Line { context, state, id, info, client, upstream, connecting: None, dialled: None, by: None };
     line.run(&proxy.cluster, proxy.idle_timeout, &woken).await;
 }
 
@@ -66,6 +67,8 @@ struct Line<'a> {
     client: Pipe,
     upstream: Pipe,
     connecting: Option<Pin<Box<dyn Future<Output = io::Result<Dialed>> + 'a>>>,
+    /// When the upstream was dialled.
+    dialled: Option<std::time::Instant>,
     /// Who closed the client's connection.
     by: Option<PeerType>,
 }
@@ -189,14 +192,13 @@ impl Line<'_> {
                 self.connecting = None;
                 match dialed {
                     Ok(dialed) => {
-                        let mut info = lock(&self.info);
-                        (info.upstream, info.upstream_metadata) = (dialed.address, dialed.metadata);
-                        drop(info);
+                        told::established(&self.info, dialed.addresses, dialed.metadata.as_ref(), self.dialled);
                         self.upstream.io = Some(dialed.io);
                         self.upstream.moved = Instant::now();
                     }
                     Err(error) => {
                         tracing::debug!(stream = lock(&self.info).id, %error, "cannot connect a TCP stream");
+                        told::unreachable(&self.info, &error);
                         self.lost(UPSTREAM);
                     }
                 }
@@ -211,6 +213,7 @@ impl Line<'_> {
             match effect {
                 None => return false,
                 Some(ConnectionEffect::Connect) => {
+                    self.dialled = Some(told::dialled(&self.info));
                     self.connecting = self.context.clusters.get(cluster).map(|upstream| upstream.dial());
                 }
                 Some(ConnectionEffect::Data { direction, data, end }) => {

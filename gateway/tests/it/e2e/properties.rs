@@ -1,7 +1,7 @@
 //! What plugins read of their streams, through real sockets.
 
 use crate::e2e::harness::wat::plugin_with;
-use crate::e2e::harness::{Setup, Upstream, get, logs, reply, run};
+use crate::e2e::harness::{Gate, Setup, Upstream, get, logs, reply, run};
 
 /// Logs these properties at the end of each stream: `name=value`, or `name!status`.
 pub(crate) fn teller(paths: &[&str]) -> std::path::PathBuf {
@@ -65,6 +65,48 @@ fn what_became_of_a_request_at_its_upstream() {
         assert!(!told[4].contains("not found") && !told[5].contains("not found"), "{told:?}");
         assert!(told[6].contains("\0\0\0\0\0\0\0\0"), "{told:?}");
         assert!(told[7].contains("not found"), "{told:?}");
+    });
+}
+
+#[test]
+fn an_upstream_that_does_not_answer_is_known() {
+    run(async {
+        let upstream = Upstream::new(|_| std::future::pending::<http::Response<_>>());
+        let paths = ["upstream.address", "upstream.local_address", "upstream.cx_pool_ready_duration", "response.flags"];
+        let setup = Setup::to(&upstream).backend("request_timeout: 50ms").plugin("unanswered", &teller(&paths), "");
+        let gate = setup.start();
+        assert_eq!(gate.h1().await.ask(get("/")).await.status, 504);
+        let told = told("unanswered", &paths).await;
+        assert!(told[0].contains(&upstream.address.to_string()), "{told:?}");
+        assert!(told[1].contains("127.0.0.1:") && !told[2].contains("not found"), "{told:?}");
+        assert!(told[3].contains("\u{4}\0\0\0\0\0\0\0"), "the flag UT is 4: {told:?}");
+    });
+}
+
+#[test]
+fn what_became_of_a_tcp_stream_at_its_upstream() {
+    run(async {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let paths =
+            ["upstream.address", "upstream.local_address", "upstream.transport_failure_reason", "response.flags"];
+        let tcp = |setup: Setup| {
+            Gate::start(&setup.text().replace("routes:\n      - {cluster: backend}", "tcp_proxy: {cluster: backend}"))
+        };
+        let gate = tcp(Setup::to_address(open.local_addr().unwrap()).plugin("tcp_told", &teller(&paths), ""));
+        let client = tokio::net::TcpStream::connect(gate.address()).await.unwrap();
+        let (_, peer) = open.accept().await.unwrap();
+        drop(client);
+        let told_of_one = told("tcp_told", &paths).await;
+        assert!(told_of_one[0].contains(&open.local_addr().unwrap().to_string()), "{told_of_one:?}");
+        assert!(told_of_one[1].contains(&peer.to_string()), "our own end: {told_of_one:?}");
+        assert!(told_of_one[3].contains("\0\0\0\0\0\0\0\0"), "{told_of_one:?}");
+        let gate = tcp(Setup::to_address(closed).plugin("tcp_untold", &teller(&paths), ""));
+        let _client = tokio::net::TcpStream::connect(gate.address()).await.unwrap();
+        let told = told("tcp_untold", &paths).await;
+        assert!(told[0].contains("not found") && told[1].contains("not found"), "{told:?}");
+        assert!(told[2].contains("cannot connect to upstream"), "{told:?}");
+        assert!(told[3].contains(" \0\0\0\0\0\0\0"), "the flag UF is 32: {told:?}");
     });
 }
 

@@ -19,6 +19,22 @@ pub struct Task {
     pub script: String,
     /// What that callback returns then, if not what it would (0; of a callback that succeeds or fails, 1).
     pub returns: Option<u8>,
+    /// What leads to that callback.
+    pub course: Course,
+}
+
+/// What leads to the callback of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// What brings it about by itself: a request where it belongs to streams of HTTP, a connection where it belongs to those
+    /// of TCP, a callout in a tick where it belongs to a callout.
+    Direct,
+    /// A connection, where a callback belongs to streams of both.
+    Tcp,
+    /// A callout in the headers of a request, which waits for it.
+    PausedRequest,
+    /// A callout in a new connection, which waits for it.
+    PausedConnection,
 }
 
 /// What was seen of a task.
@@ -61,12 +77,12 @@ pub fn observe(host: &mut dyn HostUnderTest, task: &Task, number: usize) -> Resu
     if needs.starts {
         return started(host, task, &hello);
     }
-    if let Some((phase, script)) = lead_to(task.phase) {
+    if let Some((phase, script, returns)) = lead_to(task) {
         let lead = compile(script, number)?;
         if let Some(missing) = lead.hostcalls.iter().find(|id| !hello.imports.contains(id)) {
             return Err(Trouble::DoesNotLink(*missing));
         }
-        ask(host, &dialogue::lead(phase, &lead))?;
+        ask(host, &dialogue::lead(phase, returns, &lead))?;
     }
     if task.setting == Setting::Pending {
         ask(host, dialogue::PENDING)?;
@@ -110,8 +126,15 @@ pub fn subject() -> Message {
     }
 }
 
-const SUBJECT: &[(&str, &str)] =
-    &[(":method", "POST"), (":path", "/"), (":authority", "probe.test"), ("x-id", "7"), ("empty", "")];
+const SUBJECT: &[(&str, &str)] = &[
+    (":method", "POST"),
+    (":path", "/p?q=1"),
+    (":authority", "probe.test"),
+    ("x-id", "7"),
+    ("empty", ""),
+    ("referer", "http://probe.test/before"),
+    ("user-agent", "kit"),
+];
 
 const HTTP_CALL: &str = "proxy_http_call 'auth' '\\03\\00\\00\\00\\07\\00\\00\\00\\03\\00\\00\\00\\05\\00\\00\\00\\01\\00\\00\\00\
     \\0a\\00\\00\\00\\01\\00\\00\\00:method~GET~:path~/~:authority~a~' '' '' 1000 64";
@@ -120,10 +143,18 @@ const GRPC_STREAM: &str = "proxy_grpc_stream 'auth' 'S' 'M' '' 64";
 
 const QUEUE: &str = "proxy_register_shared_queue 'lead#' 64; proxy_enqueue_shared_queue @64 'item'";
 
-/// What has to be called, and where, for a callback that a hostcall brings about.
-fn lead_to(phase: CallbackId) -> Option<(CallbackId, &'static str)> {
+/// Pause, as headers and new connections return it.
+const PAUSE: Option<u8> = Some(1);
+
+/// What has to be called, and where, for a callback that a hostcall brings about; and what that callback returns.
+fn lead_to(task: &Task) -> Option<(CallbackId, &'static str, Option<u8>)> {
     use CallbackId as Id;
-    let script = match phase {
+    match task.course {
+        Course::PausedRequest => return Some((Id::on_request_headers, HTTP_CALL, PAUSE)),
+        Course::PausedConnection => return Some((Id::on_new_connection, HTTP_CALL, PAUSE)),
+        Course::Direct | Course::Tcp => {}
+    }
+    let script = match task.phase {
         Id::on_http_call_response => HTTP_CALL,
         Id::on_grpc_receive_initial_metadata
         | Id::on_grpc_receive
@@ -133,7 +164,7 @@ fn lead_to(phase: CallbackId) -> Option<(CallbackId, &'static str)> {
         Id::envoy_on_resolve_dns => "envoy_resolve_dns 'localhost' 64",
         _ => return None,
     };
-    Some((Id::on_tick, script))
+    Some((Id::on_tick, script, None))
 }
 
 fn compile(script: &str, number: usize) -> Result<Program, Trouble> {
@@ -168,19 +199,32 @@ fn started(host: &mut dyn HostUnderTest, task: &Task, hello: &Hello) -> Result<S
 /// Makes the host call the phase's callback.
 fn bring_about(host: &mut dyn HostUnderTest, task: &Task) -> Result<Option<Message>, Trouble> {
     use CallbackId as Id;
+    let connects = match task.course {
+        Course::Tcp | Course::PausedConnection => true,
+        Course::PausedRequest => false,
+        Course::Direct => matches!(
+            task.phase,
+            Id::on_new_connection
+                | Id::on_downstream_data
+                | Id::on_upstream_data
+                | Id::on_downstream_connection_close
+                | Id::on_upstream_connection_close
+        ),
+    };
+    if connects {
+        let bytes: &[u8] = if task.course == Course::PausedConnection { b"" } else { b"hello" };
+        return host.connect(bytes).map(|_| None);
+    }
     match task.phase {
-        Id::on_new_connection
-        | Id::on_downstream_data
-        | Id::on_upstream_data
-        | Id::on_downstream_connection_close
-        | Id::on_upstream_connection_close => host.connect(b"hello").map(|_| None),
         Id::on_foreign_function => host.call_foreign_function(b"args").map(|()| None),
-        id if id == Id::on_context_create || belongs_to_a_stream(id) => match host.request(&subject()) {
-            Ok(response) => Ok(Some(response)),
-            // A program may end or hold its stream; whether it ran shows when the kit asks.
-            Err(Trouble::NoAnswer(_)) => Ok(None),
-            Err(trouble) => Err(trouble),
-        },
+        id if id == Id::on_context_create || belongs_to_a_stream(id) || task.course == Course::PausedRequest => {
+            match host.request(&subject()) {
+                Ok(response) => Ok(Some(response)),
+                // A program may end or hold its stream; whether it ran shows when the kit asks.
+                Err(Trouble::NoAnswer(_)) => Ok(None),
+                Err(trouble) => Err(trouble),
+            }
+        }
         _ => Ok(None),
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod answers;
 pub mod attacks;
+pub mod attributes;
 pub mod callbacks;
 mod case;
 mod cases;

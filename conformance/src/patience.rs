@@ -16,6 +16,8 @@ pub(crate) struct Patience {
     phases: HashMap<(AbiVersion, CallbackId), Phase>,
     /// How often in a row no probe answered.
     absent: u32,
+    /// The last task, and what came of it.
+    recent: Option<(Task, Result<Seen, Trouble>)>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,18 @@ impl Patience {
         }
         let phase = self.phases.get(&(task.abi, task.phase))?;
         (!phase.is_known && phase.waited >= ATTEMPTS).then_some(Trouble::NotCalled)
+    }
+
+    /// What came of a task, if it was the last that was tried: checks that look at one part each of what a task
+    /// observes share it.
+    pub(crate) fn recall(&self, task: &Task) -> Option<Result<Seen, Trouble>> {
+        let (_, result) = self.recent.as_ref().filter(|(recent, _)| recent == task)?;
+        Some(result.clone())
+    }
+
+    /// Keeps what came of a task.
+    pub(crate) fn keep(&mut self, task: &Task, result: &Result<Seen, Trouble>) {
+        self.recent = Some((task.clone(), result.clone()));
     }
 
     /// Notes what came of a task that was tried.
@@ -55,9 +69,17 @@ mod tests {
 
     use super::*;
     use crate::host_under_test::Setting;
+    use crate::kit::Course;
 
     fn task(phase: CallbackId) -> Task {
-        Task { abi: AbiVersion::V0_2_1, setting: Setting::Plain, phase, script: String::new(), returns: None }
+        Task {
+            abi: AbiVersion::V0_2_1,
+            setting: Setting::Plain,
+            phase,
+            script: String::new(),
+            returns: None,
+            course: Course::Direct,
+        }
     }
 
     #[test]
@@ -70,6 +92,17 @@ mod tests {
         }
         assert_eq!(patience.is_over_for(&queue), Some(Trouble::NotCalled));
         assert_eq!(patience.is_over_for(&tick), None, "another may come");
+    }
+
+    #[test]
+    fn only_the_last_task_is_recalled() {
+        let mut patience = Patience::default();
+        let (tick, queue) = (task(CallbackId::on_tick), task(CallbackId::on_queue_ready));
+        patience.keep(&tick, &Ok(Seen::default()));
+        assert_eq!(patience.recall(&tick), Some(Ok(Seen::default())));
+        assert_eq!(patience.recall(&queue), None);
+        patience.keep(&queue, &Err(Trouble::NotCalled));
+        assert_eq!((patience.recall(&tick), patience.recall(&queue)), (None, Some(Err(Trouble::NotCalled))));
     }
 
     #[test]

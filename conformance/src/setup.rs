@@ -145,7 +145,7 @@ fn portcullis(ports: Ports, plugins: &[(Value, String)], engine: Option<&str>) -
         json!({
             "address": address,
             "plugins": [plugin(plugin_of, engine)],
-            "routes": [{ "match": { "prefix": "/" }, "cluster": "auth" }],
+            "routes": [{ "name": "every", "match": { "prefix": "/" }, "cluster": "auth" }],
         })
     };
     let mut listeners: Vec<_> = plugins.iter().zip(ports.targets()).map(listener).collect();
@@ -179,7 +179,7 @@ fn envoy(ports: Ports, plugins: &[(Value, String)]) -> Value {
             typed("probe", "filters.http.wasm.v3.Wasm", json!({ "config": plugin(of, engine) })),
             typed("router", "filters.http.router.v3.Router", json!({})),
         ];
-        let route = json!({ "match": { "prefix": "/" }, "route": { "cluster": "auth" } });
+        let route = json!({ "name": "every", "match": { "prefix": "/" }, "route": { "cluster": "auth" } });
         let manager = json!({
             "stat_prefix": "probe",
             "http_protocol_options": { "enable_trailers": true },

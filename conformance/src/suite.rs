@@ -5,9 +5,9 @@ use portcullis::core::{AbiVersion, CallbackId};
 use crate::exchange::{self, Sees};
 use crate::host_under_test::{HostUnderTest, Setting, Trouble};
 use crate::hosts::{EngineHost, Probes};
-use crate::kit::{self, Seen, Task};
+use crate::kit::{self, Course, Seen, Task};
 use crate::patience::Patience;
-use crate::{answers, phases};
+use crate::{answers, attributes, phases};
 
 /// Something that a host must do, as a task of the probe.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub enum Outcome {
 
 /// Every check, in the order in which reports show them.
 pub fn checks() -> impl Iterator<Item = Check> {
-    answers::checks().chain(exchange::checks()).chain(phases::checks())
+    answers::checks().chain(exchange::checks()).chain(phases::checks()).chain(attributes::checks())
 }
 
 /// Every task with the place of its check in [`checks`].
@@ -63,8 +63,15 @@ impl Check {
         if let Some(trouble) = patience.is_over_for(&self.task) {
             return self.judge(Err(trouble));
         }
+        let is_shared = matches!(self.sees, Sees::Property { .. });
+        if let Some(result) = patience.recall(&self.task).filter(|_| is_shared) {
+            return self.judge(result);
+        }
         let result = kit::observe(host, &self.task, number);
         patience.note(&self.task, &result);
+        if is_shared {
+            patience.keep(&self.task, &result);
+        }
         self.judge(result)
     }
 
@@ -84,7 +91,11 @@ impl Check {
     /// # Errors
     /// What was observed instead.
     pub fn run_on(&self, probes: &Probes<'_>) -> Result<(), String> {
-        match self.run(&mut EngineHost::new(probes), 0) {
+        let outcome = match self.sees {
+            Sees::Property { .. } => self.judge(probes.observe_once(&self.task)),
+            _ => self.run(&mut EngineHost::new(probes), 0),
+        };
+        match outcome {
             Outcome::Passed => Ok(()),
             Outcome::Differs(observed) => Err(self.complaint(&observed)),
             Outcome::NotExamined(why) => Err(format!("not examined: {why}")),
@@ -94,6 +105,11 @@ impl Check {
     /// What to say when something else was observed.
     pub fn complaint(&self, observed: &str) -> String {
         let Task { phase, script, abi, setting, .. } = &self.task;
+        let script = match self.sees {
+            // One of many reads.
+            Sees::Property { at, .. } => script.split(';').nth(2 * at).unwrap_or(script).trim(),
+            _ => script,
+        };
         let setting = if *setting == Setting::Plain { String::new() } else { format!(", {setting:?}") };
         format!("`{script}` in {phase} ({abi}{setting}): expected {:?}, observed {observed:?}", self.expected)
     }
@@ -101,5 +117,12 @@ impl Check {
 
 /// A task in the newest version of the ABI that nothing is particular about.
 pub(crate) fn plain(phase: CallbackId, script: &str) -> Task {
-    Task { abi: AbiVersion::V0_2_1, setting: Setting::Plain, phase, script: script.to_owned(), returns: None }
+    Task {
+        abi: AbiVersion::V0_2_1,
+        setting: Setting::Plain,
+        phase,
+        script: script.to_owned(),
+        returns: None,
+        course: Course::Direct,
+    }
 }

@@ -5,6 +5,7 @@ mod rows;
 
 use portcullis::core::CallbackId;
 
+use crate::attributes::Cell;
 use crate::kit::Seen;
 use crate::probe::Observation;
 use crate::suite::{Check, plain};
@@ -28,6 +29,13 @@ pub enum Sees {
     UpstreamBody,
     /// The callbacks of the stream, in order; those that come several times in a row, once.
     Callbacks,
+    /// What came of one of the properties that the program read, each by a hostcall and `bytes`.
+    Property {
+        /// Which hostcall of the program.
+        at: usize,
+        /// What must be; see [`Cell`].
+        cell: &'static str,
+    },
 }
 
 impl Sees {
@@ -52,6 +60,7 @@ impl Sees {
                 named(&pairs, name)
             }
             Self::UpstreamBody => echo(seen).1,
+            Self::Property { at, cell } => property(seen, at, cell).unwrap_or_else(|| "not read".to_owned()),
             Self::Callbacks => {
                 let mut callbacks = seen.trace.clone();
                 callbacks.dedup();
@@ -74,6 +83,16 @@ pub(crate) fn checks() -> impl Iterator<Item = Check> {
         sees: *sees,
         spec: "v0.2.1#Callbacks",
     })
+}
+
+/// What a read came to: the status that a hostcall answered, and the bytes that were noted behind it.
+fn property(seen: &Seen, at: usize, cell: &str) -> Option<String> {
+    let is_answer = |(_, observation): &(usize, &Observation)| matches!(observation, Observation::Answer(_));
+    let (index, answer) = seen.observations.iter().enumerate().filter(is_answer).nth(at)?;
+    match (answer, seen.observations.get(index + 1)?) {
+        (Observation::Answer(status), Observation::Bytes(bytes)) => Some(Cell::describe(cell, *status, bytes)),
+        _ => None,
+    }
 }
 
 /// Head and body of the request, as the upstream tells of it.

@@ -9,7 +9,7 @@ type Row = (&'static str, CallbackId, &'static str, Sees, &'static str);
 
 pub(super) const ROWS: &[Row] = {
     use CallbackId as Id;
-    use Sees::{Callbacks, Response, ResponseBody, ResponseTrailer, Upstream, UpstreamBody};
+    use Sees::{Callbacks, Everything, Response, ResponseBody, ResponseTrailer, Upstream, UpstreamBody};
     &[
         ("the_upstream_gets_what_came", Id::on_request_headers, "", Upstream("x-id"), "7"),
         ("the_upstream_gets_an_empty_value", Id::on_request_headers, "", Upstream("empty"), ""),
@@ -186,6 +186,41 @@ pub(super) const ROWS: &[Row] = {
             "proxy_send_local_response 503 '' 'local' '' -1",
             Response(":status"),
             "503",
+        ),
+        (
+            "a_status_of_grpc_is_read_from_the_head",
+            Id::on_response_headers,
+            "proxy_add_header_map_value 2 'grpc-status' '5'; proxy_get_property 'response~grpc_status' 64 68; bytes @64 @68",
+            Everything,
+            "0,0,'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'",
+        ),
+        (
+            "a_number_that_is_no_status_of_grpc_is_minus_one",
+            Id::on_response_headers,
+            "proxy_add_header_map_value 2 'grpc-status' '17'; proxy_get_property 'response~grpc_status' 64 68; bytes @64 @68",
+            Everything,
+            "0,0,'\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff'",
+        ),
+        (
+            "a_text_that_is_no_status_of_grpc_is_minus_one",
+            Id::on_response_headers,
+            "proxy_add_header_map_value 2 'grpc-status' 'x'; proxy_get_property 'response~grpc_status' 64 68; bytes @64 @68",
+            Everything,
+            "0,0,'\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff'",
+        ),
+        (
+            "an_empty_status_of_grpc_is_none",
+            Id::on_response_headers,
+            "proxy_add_header_map_value 2 'grpc-status' ''; proxy_get_property 'response~grpc_status' 64 68; bytes @64 @68",
+            Everything,
+            "0,0,'\\x02\\x00\\x00\\x00\\x00\\x00\\x00\\x00'",
+        ),
+        (
+            "what_a_plugin_sets_is_filter_state",
+            Id::on_response_headers,
+            "proxy_set_property 'a' 'b'; proxy_get_property 'filter_state~wasm.a' 64 68; bytes @64 @68",
+            Everything,
+            "0,0,'b'",
         ),
         (
             "the_callbacks_of_a_stream_come_in_this_order",

@@ -48,10 +48,10 @@ pub fn arm(phase: CallbackId, returns: Option<u8>, program: &Program) -> String 
 }
 
 /// Gives the probe a program that leads to the phase of another one. It runs first, and what it observes is
-/// dropped.
-pub fn lead(phase: CallbackId, program: &Program) -> String {
+/// dropped. `returns` is what its callback returns after it.
+pub fn lead(phase: CallbackId, returns: Option<u8>, program: &Program) -> String {
     let mut text = "l".to_owned();
-    hex(&mut text, &[phase as u8]);
+    hex(&mut text, &[phase as u8, returns.unwrap_or(u8::MAX)]);
     hex(&mut text, program.as_bytes());
     text
 }

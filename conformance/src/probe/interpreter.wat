@@ -23,6 +23,7 @@
 (global $returns (mut i32) (i32.const 255))
 (global $done (mut i32) (i32.const 1))
 (global $lead_phase (mut i32) (i32.const -1))
+(global $lead_returns (mut i32) (i32.const 255))
 ;; The stream that is no control request.
 (global $subject (mut i32) (i32.const -1))
 (global $heap (mut i32) (i32.const 4096))
@@ -90,9 +91,11 @@
                 (loop $next
                     (br_if $arguments_end (i32.eqz (local.get $arguments)))
                     (local.set $value (i64.load (i32.add (local.get $at) (i32.const 1))))
-                    ;; The word at an address.
-                    (if (i32.load8_u (local.get $at))
+                    ;; 1: the word at an address; 2: the stream.
+                    (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 1))
                         (then (local.set $value (i64.load32_u (i32.wrap_i64 (local.get $value))))))
+                    (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 2))
+                        (then (local.set $value (i64.extend_i32_u (global.get $subject)))))
                     (i64.store (local.get $argument) (local.get $value))
                     (local.set $argument (i32.add (local.get $argument) (i32.const 8)))
                     (local.set $at (i32.add (local.get $at) (i32.const 9)))
@@ -121,7 +124,9 @@
             (global.set $lead_phase (i32.const -1))
             ;; What it observes is of no interest.
             (global.set $notes_end (global.get $noted))
-            (call $run (i32.const 30720))))
+            (call $run (i32.const 30720))
+            (if (i32.ne (global.get $lead_returns) (i32.const 255))
+                (then (local.set $default (global.get $lead_returns))))))
     (if (i32.ne (global.get $phase) (local.get $phase)) (then (return (local.get $default))))
     (global.set $phase (i32.const -1))
     (global.set $noted (i32.const 32768))
@@ -181,9 +186,10 @@
     (local.set $len (i32.sub (i32.load (i32.const 61452)) (i32.const 1)))
     (if (i32.eq (local.get $what) (i32.const 108)) ;; l
         (then
-            (call $unhex (local.get $at) (i32.const 2) (i32.const 61464))
-            (call $unhex (i32.add (local.get $at) (i32.const 2)) (i32.sub (local.get $len) (i32.const 2)) (i32.const 30720))
-            (global.set $lead_phase (i32.load8_u (i32.const 61464)))))
+            (call $unhex (local.get $at) (i32.const 4) (i32.const 61464))
+            (call $unhex (i32.add (local.get $at) (i32.const 4)) (i32.sub (local.get $len) (i32.const 4)) (i32.const 30720))
+            (global.set $lead_phase (i32.load8_u (i32.const 61464)))
+            (global.set $lead_returns (i32.load8_u (i32.const 61465)))))
     (if (i32.eq (local.get $what) (i32.const 97)) ;; a
         (then
             (call $unhex (local.get $at) (i32.const 4) (i32.const 61464))

@@ -25,7 +25,7 @@ pub struct Probe {
 }
 
 /// The version of the language between kit and probe.
-pub const LANGUAGE: u8 = 1;
+pub const LANGUAGE: u8 = 2;
 
 const INTERPRETER: &str = include_str!("interpreter.wat");
 

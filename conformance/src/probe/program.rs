@@ -36,8 +36,8 @@ const PSEUDO: [(&str, u8, usize); 2] = [("bytes", 255, 2), ("word", 254, 1)];
 impl Program {
     /// Compiles a script: calls with their arguments, with semicolons between.
     ///
-    /// An argument is a number (`-1`), the word at an address of the guest's memory (`@64`), or the address
-    /// and length of a text (`'text'`, with `~` for a zero byte, `\xx` for any, and `#` for what `unique` is).
+    /// An argument is a number (`-1`), the word at an address of the guest's memory (`@64`), the id of the stream's context
+    /// (`subject`), or the address and length of a text (`'text'`, with `~` for a zero byte, `\xx` for any, and `#` for what `unique` is).
     /// Two calls are none of the ABI: `bytes ADDRESS LENGTH` and `word ADDRESS` make the probe observe a part of its
     /// memory.
     ///
@@ -67,8 +67,8 @@ impl Program {
                 return Err(fail(format!("it has {} arguments, and takes {wanted}", arguments.len())));
             }
             calls.extend([row, byte(wanted)]);
-            for (is_word, value) in arguments {
-                calls.push(u8::from(is_word));
+            for (kind, value) in arguments {
+                calls.push(kind as u8);
                 calls.extend(value.to_le_bytes());
             }
             count = count.checked_add(1).ok_or_else(|| fail("it is one too many".to_owned()))?;
@@ -114,6 +114,17 @@ impl Observation {
     }
 }
 
+/// How a number in a call is meant.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// As it is.
+    Number,
+    /// The word at that address.
+    Word,
+    /// The id of the stream's context, whatever the number.
+    Subject,
+}
+
 /// Texts, and where in the guest's memory they are laid out.
 struct Texts {
     segments: Vec<(usize, Vec<u8>)>,
@@ -121,8 +132,8 @@ struct Texts {
 }
 
 impl Texts {
-    /// One argument, or two for a text; and whether it is the word at that address.
-    fn arguments(&mut self, word: &str, unique: &str) -> Result<Vec<(bool, i64)>, String> {
+    /// One argument, or two for a text; and how each is meant.
+    fn arguments(&mut self, word: &str, unique: &str) -> Result<Vec<(Kind, i64)>, String> {
         if let Some(text) = word.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
             let text = unescape(&text.replace('#', unique))?;
             let (at, len) = (self.free, text.len());
@@ -131,11 +142,15 @@ impl Texts {
                 return Err("its texts are too long".to_owned());
             }
             self.segments.push((at, text));
-            return Ok(vec![(false, at.try_into().unwrap_or(i64::MAX)), (false, len.try_into().unwrap_or(i64::MAX))]);
+            let number = |number: usize| (Kind::Number, number.try_into().unwrap_or(i64::MAX));
+            return Ok(vec![number(at), number(len)]);
         }
-        let (is_word, number) = word.strip_prefix('@').map_or((false, word), |address| (true, address));
+        if word == "subject" {
+            return Ok(vec![(Kind::Subject, 0)]);
+        }
+        let (kind, number) = word.strip_prefix('@').map_or((Kind::Number, word), |address| (Kind::Word, address));
         let number = number.parse().map_err(|_| format!("{word:?} is no argument"))?;
-        Ok(vec![(is_word, number)])
+        Ok(vec![(kind, number)])
     }
 }
 

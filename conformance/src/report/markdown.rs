@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Counts, Report, Result, Verdict};
+use crate::attributes::{self, COLUMNS};
 use crate::phases::{self, PHASES};
 
 const INTRODUCTION: &str = "\
@@ -23,12 +24,17 @@ Envoy, are examined over HTTP and TCP, by the same probe and the same checks.
 | – | not examined: the host cannot be brought there over HTTP, or the case has a guest of its own |
 ";
 
+/// The topics that are shown as grids.
+const GRIDS: [&str; 2] = ["phases", "attributes"];
+
 /// The page for reports of different hosts.
 pub fn markdown(reports: &[Report]) -> String {
     let mut page = format!("{INTRODUCTION}\n## Totals\n\n{}", totals(reports));
     differences(&mut page, reports);
-    grid(&mut page, reports);
-    cases(&mut page, reports);
+    let index = index(reports);
+    phases(&mut page, reports, &index);
+    attributes(&mut page, reports, &index);
+    cases(&mut page, reports, &index);
     page
 }
 
@@ -74,38 +80,70 @@ fn differences(page: &mut String, reports: &[Report]) {
     }
 }
 
-/// Hostcalls by phases. A cell has what must be observed, and what other hosts have instead.
-fn grid(page: &mut String, reports: &[Report]) {
+/// The results of each report by their full names.
+type Index<'a> = Vec<BTreeMap<String, &'a Result>>;
+
+fn index(reports: &[Report]) -> Index<'_> {
+    reports.iter().map(|report| report.results.iter().map(|result| (result.path(), result)).collect()).collect()
+}
+
+/// Hostcalls by phases.
+fn phases(page: &mut String, reports: &[Report], index: &Index<'_>) {
     page.push_str(
         "\n## What may be called where\n\nA line for each script, a column for each callback. A cell is all that is observed: statuses, and words that were \
-         written. Where a host has something else, its first letter stands before it.\n\n| script |",
+         written. Where a host has something else, its first letter stands before it.\n\n",
     );
-    for phase in PHASES {
-        let _ = write!(page, " {} |", phases::short(*phase).replace('_', " "));
-    }
-    page.push_str("\n|---|");
-    page.push_str(&"---|".repeat(PHASES.len()));
-    page.push('\n');
-    let index: Vec<BTreeMap<String, &Result>> =
-        reports.iter().map(|report| report.results.iter().map(|result| (result.path(), result)).collect()).collect();
+    head(page, "script", PHASES.iter().map(|phase| phases::short(*phase)));
     for line in phases::lines() {
         let _ = write!(page, "| `{}` |", shortened(line.script));
         for check in line.checks() {
-            let Some(check) = check else {
-                page.push_str("  |");
-                continue;
-            };
-            let mut cell = check.expected.clone();
-            for (report, results) in reports.iter().zip(&index) {
-                if let Some(Result { verdict: Verdict::Differs { observed, .. }, .. }) = results.get(&check.path()) {
-                    let letter = report.host.chars().next().unwrap_or('?').to_uppercase();
-                    let _ = write!(cell, " {letter} {}", observed.replace('|', "\\|"));
-                }
+            match check {
+                Some(check) => cell(page, reports, index, &check.path(), &check.expected),
+                None => page.push_str("  |"),
             }
-            let _ = write!(page, " {cell} |");
         }
         page.push('\n');
     }
+}
+
+/// Attributes by phases.
+fn attributes(page: &mut String, reports: &[Report], index: &Index<'_>) {
+    page.push_str(
+        "\n## What an attribute is where\n\nA line for each path of `proxy_get_property`, a column for each phase. A cell is the status if it is not 0, or the \
+         value: its bytes, or its shape where it depends on time, addresses or chance. Where a host has something else, its first letter stands before it.\n\n",
+    );
+    head(page, "attribute", COLUMNS.iter().map(|column| column.name));
+    for line in attributes::lines() {
+        let _ = write!(page, "| `{}` |", line.path);
+        for (column, expected) in COLUMNS.iter().zip(&line.cells) {
+            let path = format!("attributes::{}", attributes::name(line.path, column));
+            cell(page, reports, index, &path, expected);
+        }
+        page.push('\n');
+    }
+}
+
+/// The head of a grid.
+fn head<'a>(page: &mut String, rows: &str, columns: impl Iterator<Item = &'a str>) {
+    let _ = write!(page, "| {rows} |");
+    let mut rule = "|---|".to_owned();
+    for column in columns {
+        let _ = write!(page, " {} |", column.replace('_', " "));
+        rule.push_str("---|");
+    }
+    let _ = writeln!(page, "\n{rule}");
+}
+
+/// A cell of a grid: what must be observed, and what other hosts have instead.
+fn cell(page: &mut String, reports: &[Report], index: &Index<'_>, path: &str, expected: &str) {
+    let _ = write!(page, " {expected}");
+    for (report, results) in reports.iter().zip(index) {
+        if let Some(Result { verdict: Verdict::Differs { observed, .. }, .. }) = results.get(path) {
+            let letter = report.host.chars().next().unwrap_or('?').to_uppercase();
+            let _ = write!(page, " {letter} {}", observed.replace('|', "\\|"));
+        }
+    }
+    page.push_str(" |");
 }
 
 /// Bytes of pairs say little to a reader.
@@ -120,10 +158,10 @@ fn shortened(script: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// Every case but those of the grid.
-fn cases(page: &mut String, reports: &[Report]) {
+/// Every case but those of the grids.
+fn cases(page: &mut String, reports: &[Report], index: &Index<'_>) {
     let mut topics: Vec<(&str, Vec<&Result>)> = Vec::new();
-    for result in reports.iter().flat_map(|report| &report.results).filter(|result| result.topic != "phases") {
+    for result in reports.iter().flat_map(|report| &report.results).filter(|result| !GRIDS.contains(&&*result.topic)) {
         let topic = match topics.iter_mut().find(|(topic, _)| *topic == result.topic) {
             Some((_, topic)) => topic,
             None => {
@@ -136,8 +174,6 @@ fn cases(page: &mut String, reports: &[Report]) {
             topic.push(result);
         }
     }
-    let index: Vec<BTreeMap<String, &Result>> =
-        reports.iter().map(|report| report.results.iter().map(|result| (result.path(), result)).collect()).collect();
     for (topic, results) in topics {
         let _ = write!(page, "\n## {topic}\n\n| a host must do this | rule |");
         for report in reports {
@@ -146,7 +182,7 @@ fn cases(page: &mut String, reports: &[Report]) {
         let _ = writeln!(page, "\n|---|---|{}", "---|".repeat(reports.len()));
         for result in results {
             let _ = write!(page, "| {} | {} |", result.name.replace('_', " "), result.spec);
-            for results in &index {
+            for results in index {
                 let mark = match results.get(&result.path()).map(|result| &result.verdict) {
                     Some(Verdict::Passed) => "✓",
                     Some(Verdict::Differs { .. }) => "≠",

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis::core::{
     Access, Action, Body, CallOutcome, CallResponse, ContextId, Direction, GrpcEvent, Headers, LocalResponse, PeerType,
-    SharedStreamInfo, StreamInfo, VmFailed, lock,
+    SharedStreamInfo, VmFailed, lock,
 };
 
+use super::info;
 use crate::host_under_test::Message;
 use crate::running::Running;
 
@@ -20,7 +21,8 @@ struct Stream {
 
 /// One request, up to the end of its stream. What pauses is let go on: nothing here waits.
 pub(super) fn exchange(running: &mut Running, request: &Message) -> Result<Message, VmFailed> {
-    let info = StreamInfo { protocol: "HTTP/1.1", ..StreamInfo::default() }.into_shared();
+    let info = info::request();
+    let request = &forwarded_for(request);
     let stream = running.vm.create_stream(running.root, Arc::clone(&info))?;
     let mut state = Stream { info, reply: None, is_cut: false };
     let passed = half(running, stream, Direction::Request, request, &mut state)?;
@@ -33,10 +35,22 @@ pub(super) fn exchange(running: &mut Running, request: &Message) -> Result<Messa
         response =
             Message { headers: std::iter::once(status).chain(pairs(&headers)).collect(), body, trailers: Vec::new() };
     }
+    info::over(&state.info);
     log(running, stream, [(Direction::Request, request), (Direction::Response, &response)])?;
     running.vm.on_done(stream)?;
     running.vm.delete(stream)?;
     Ok(response)
+}
+
+/// A request with what a proxy adds to it.
+fn forwarded_for(request: &Message) -> Message {
+    let mut request = request.clone();
+    for (name, value) in
+        [(":scheme", "http"), ("x-request-id", "2f3c1b9e-8a7d-4c5b-9e0f-1a2b3c4d5e6f"), ("x-forwarded-proto", "http")]
+    {
+        request.headers.push((name.to_owned(), value.to_owned()));
+    }
+    request
 }
 
 /// The callback in which all that there was can be read once more.
@@ -73,7 +87,7 @@ fn half(
         }
     };
     if direction == Direction::Response {
-        lock(&state.info).response_code = message.header(":status").and_then(|code| code.parse().ok());
+        info::answered(&state.info, message.header(":status").and_then(|code| code.parse().ok()));
     }
     lent(running, &|lent| lent.lend_headers(direction, headers(&message.headers), Access::Write));
     running.vm.on_headers(stream, direction, !has_body && !has_trailers)?;
@@ -83,14 +97,27 @@ fn half(
         Direction::Request => lock(&state.info).request_headers = Some(passed),
         Direction::Response => lock(&state.info).response_headers = Some(passed),
     }
+    if direction == Direction::Request {
+        // All of it comes while the headers are looked at.
+        info::came(&state.info, message.body.len());
+    }
     if look(running, stream, state)? {
         return Ok(on);
+    }
+    match direction {
+        Direction::Request => info::forwarded(&state.info),
+        Direction::Response if !has_trailers => info::complete(&state.info),
+        Direction::Response => {}
     }
     if has_body {
         lent(running, &|lent| lent.lend_body(direction, Body::from(message.body.clone())));
         running.vm.on_body(stream, direction, !has_trailers)?;
         let body = running.vm.stream(stream).and_then(|lent| lent.take_body(direction));
         on.body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        if direction == Direction::Response {
+            info::sent(&state.info, on.body.len());
+            info::complete(&state.info);
+        }
         if look(running, stream, state)? {
             return Ok(on);
         }
@@ -99,8 +126,12 @@ fn half(
         let trailers = || Some(headers(&message.trailers));
         lent(running, &|lent| lent.lend_trailers(direction, trailers(), Access::Write));
         running.vm.on_trailers(stream, direction)?;
-        let trailers = running.vm.stream(stream).and_then(|lent| lent.take_trailers(direction));
-        on.trailers = pairs(&trailers.unwrap_or_default());
+        let trailers = running.vm.stream(stream).and_then(|lent| lent.take_trailers(direction)).unwrap_or_default();
+        on.trailers = pairs(&trailers);
+        match direction {
+            Direction::Request => lock(&state.info).request_trailers = Some(trailers),
+            Direction::Response => lock(&state.info).response_trailers = Some(trailers),
+        }
         look(running, stream, state)?;
     }
     Ok(on)
@@ -109,24 +140,34 @@ fn half(
 /// A TCP stream: bytes come, the upstream answers `hello`, the client says that it has no more, and the upstream
 /// closes.
 pub(super) fn connection(running: &mut Running, bytes: &[u8]) -> Result<Vec<u8>, VmFailed> {
-    let stream = running.connect();
+    let info = info::connection();
+    let stream = running.vm.create_tcp_stream(running.root, Arc::clone(&info))?;
     running.vm.on_new_connection(stream)?;
+    let mut state = Stream { info, reply: None, is_cut: false };
+    look(running, stream, &mut state)?;
+    info::forwarded(&state.info);
     let mut answer = Vec::new();
     let pieces = [(bytes, false), (b"hello", false), (b"", true), (b"", true)];
     for ((data, end), direction) in
         pieces.into_iter().zip([Direction::Request, Direction::Response].into_iter().cycle())
     {
+        if direction == Direction::Request {
+            info::came(&state.info, data.len());
+        }
         if let Some(lent) = running.vm.stream(stream) {
             lent.lend_body(direction, Body::from(Bytes::copy_from_slice(data)));
         }
         running.vm.on_data(stream, direction, end)?;
         let body = running.vm.stream(stream).and_then(|lent| lent.take_body(direction));
         if direction == Direction::Response {
-            answer.extend(body.map(|body| body.to_bytes()).unwrap_or_default());
+            let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+            info::sent(&state.info, body.len());
+            answer.extend(body);
         }
     }
     running.vm.on_connection_close(stream, Direction::Response, PeerType::Remote)?;
     running.vm.on_connection_close(stream, Direction::Request, PeerType::Local)?;
+    info::over(&state.info);
     running.vm.on_done(stream)?;
     running.vm.on_log(stream)?;
     running.vm.delete(stream)?;

@@ -1,0 +1,68 @@
+//! What a proxy tells plugins of a stream besides its bytes, and when.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use portcullis::core::{SharedStreamInfo, StreamInfo, lock};
+
+/// How long everything takes here, in nanoseconds.
+const MOMENT: u64 = 5_000;
+
+/// A client has connected.
+fn connected(cluster: &str) -> StreamInfo {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    StreamInfo {
+        source: "127.0.0.1:40001".parse().ok(),
+        destination: "127.0.0.1:10000".parse().ok(),
+        connection_id: 1,
+        start_time: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        cluster_name: Some(cluster.to_owned()),
+        upstream_endpoints: Some(1),
+        ..StreamInfo::default()
+    }
+}
+
+/// A request has come.
+pub(super) fn request() -> SharedStreamInfo {
+    StreamInfo { protocol: "HTTP/1.1", route_name: Some("every".to_owned()), ..connected("auth") }.into_shared()
+}
+
+/// A client of a TCP stream has connected.
+pub(super) fn connection() -> SharedStreamInfo {
+    connected("tcp").into_shared()
+}
+
+/// The request goes to its upstream, or a TCP stream has one.
+pub(super) fn forwarded(info: &SharedStreamInfo) {
+    let mut info = lock(info);
+    info.upstream = "127.0.0.1:10004".parse().ok();
+    info.upstream_local = "127.0.0.1:40002".parse().ok();
+    info.upstream_attempts = 1;
+    info.upstream_ready = Some(MOMENT);
+}
+
+/// The response's head has come.
+pub(super) fn answered(info: &SharedStreamInfo, code: Option<u16>) {
+    let mut info = lock(info);
+    info.response_code = code;
+    info.response_details = Some("via_upstream".to_owned());
+}
+
+/// The upstream has nothing more to say.
+pub(super) fn complete(info: &SharedStreamInfo) {
+    lock(info).backend_latency = Some(MOMENT);
+}
+
+/// So many bytes have come from the client.
+pub(super) fn came(info: &SharedStreamInfo, bytes: usize) {
+    lock(info).request_size += bytes as u64;
+}
+
+/// So many bytes were sent to the client.
+pub(super) fn sent(info: &SharedStreamInfo, bytes: usize) {
+    lock(info).response_size += bytes as u64;
+}
+
+/// The stream is over.
+pub(super) fn over(info: &SharedStreamInfo) {
+    lock(info).duration = Some(MOMENT);
+}

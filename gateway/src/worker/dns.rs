@@ -13,7 +13,7 @@ use crate::worker::Context;
 /// How many lookups of plugins a worker has under way; others wait. Each takes a thread, and cannot be stopped.
 pub(super) const AT_ONCE: usize = 16;
 /// How long a plugin waits for an answer.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Looks up a name and tells the plugin its addresses.
 pub(super) async fn run(context: Rc<Context>, id: CalloutId, name: String) {

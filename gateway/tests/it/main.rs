@@ -8,3 +8,4 @@ mod guests;
 mod net;
 mod pasted;
 mod routes;
+mod timeouts_page;

@@ -143,7 +143,7 @@ impl Guard {
 }
 
 /// How long a client may take to take an answer that ends its connection.
-const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 /// The answer to a head that did not come in time, as Envoy gives it.
 const HEAD_TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 22\r\ncontent-type: text/plain\r\n\

@@ -240,3 +240,18 @@ async fn a_closing_connection_may_finish_what_the_peer_takes() {
     }
     assert_eq!(connection.next_at().await, (30, Verdict::Cut(Overdue::Closing)));
 }
+
+/// The limits that have no key stand on the page of all limits.
+#[test]
+fn limits_without_a_key_are_documented() {
+    let page = include_str!("../../../../docs/timeouts.md");
+    for (what, limit) in [
+        ("a connection that is closing and has no stream, for the peer to take something", CLOSE_GRACE),
+        ("the same, for a peer that takes a little again and again", LONGEST_GRACE),
+        ("the answer 408 to a head that did not come", guard::ANSWER_LIMIT),
+        ("a plugin's lookup of a name", crate::worker::dns::LIMIT),
+    ] {
+        let row = format!("| {what} | {}s |", limit.as_secs());
+        assert!(page.contains(&row), "{row}");
+    }
+}

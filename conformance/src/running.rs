@@ -180,7 +180,15 @@ impl Running {
     /// # Panics
     /// The guest traps.
     pub fn connect(&mut self) -> ContextId {
-        self.vm.create_tcp_stream(self.root, StreamInfo::default().into_shared()).unwrap()
+        self.connect_with(StreamInfo::default())
+    }
+
+    /// The same, of which this is known.
+    ///
+    /// # Panics
+    /// The guest traps.
+    pub fn connect_with(&mut self, info: StreamInfo) -> ContextId {
+        self.vm.create_tcp_stream(self.root, info.into_shared()).unwrap()
     }
 
     /// Lends headers to be written.

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::abi::Status;
+use crate::abi::{LogLevel, Status};
 use crate::action::Action;
+use crate::capability::{Capabilities, Family, Key};
 use crate::context::{ContextId, StreamKind};
+use crate::hostcall::{Failure, HostcallId};
 use crate::plugin::Plugin;
+use crate::steering::Steer;
 use crate::stream_info::{StreamInfo, lock};
+use crate::trap::Trap;
 use crate::vm_state::VmState;
 
 type Function = Arc<dyn Fn(&mut ForeignCall<'_>) -> Result<(), Status> + Send + Sync>;
@@ -25,6 +29,8 @@ pub struct ForeignCall<'a> {
     /// What the plugin gets, also if the function fails.
     pub result: &'a mut Vec<u8>,
     vm: &'a mut VmState,
+    /// What the plugin did was denied, and its operator has its VM end then.
+    pub(crate) trap: Option<Trap>,
 }
 
 impl ForeignFunctions {
@@ -55,7 +61,7 @@ impl ForeignFunctions {
 
 impl<'a> ForeignCall<'a> {
     pub(crate) fn new(arguments: &'a [u8], result: &'a mut Vec<u8>, vm: &'a mut VmState) -> Self {
-        Self { arguments, result, vm }
+        Self { arguments, result, vm, trap: None }
     }
 
     /// The plugin that calls; none before there is one.
@@ -84,6 +90,76 @@ impl<'a> ForeignCall<'a> {
         }
         root.declared.insert(path.to_vec(), set_once);
         true
+    }
+
+    /// Changes where the TCP stream goes that the call is about, and keeps what the plugin gave as `filter_state.KEY`.
+    /// A plugin whose rights are restricted needs the key by name in `filter_state`, the rule of
+    /// `proxy_call_foreign_function`; the rule `upstreams` may limit the clusters.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no stream, or none that can be steered; `InternalFailure` if the plugin may not;
+    /// `BadArgument` if its upstream has been chosen, or there is no room.
+    pub fn steer(&mut self, key: &'static str, value: &str, steer: Steer<'_>) -> Result<(), Status> {
+        let stream = self.vm.acting_stream().ok_or(Status::NotFound)?;
+        if lock(&stream.info).steering.is_none() {
+            self.note_once(key, &format!("set_envoy_filter_state: {key} is for TCP streams alone"));
+            return Err(Status::NotFound);
+        }
+        let argument = match steer {
+            Steer::Cluster(name) => Some(name),
+            Steer::IdleTimeout(_) | Steer::Nothing => None,
+        };
+        self.check_steering(key, argument)?;
+        let path = [b"filter_state\0", key.as_bytes()].concat();
+        let changed = self.with_stream(|info| {
+            let Some(steering) = &mut info.steering else { return false };
+            let is_late = steering.is_settled && argument.is_some();
+            // What is kept is bounded, and so what is obeyed is.
+            if is_late || !info.filter_state.set(&path, value.as_bytes()) {
+                return false;
+            }
+            match steer {
+                Steer::Cluster(name) => steering.cluster = Some(name.to_owned()),
+                Steer::IdleTimeout(limit) => steering.idle_timeout = Some(limit),
+                Steer::Nothing => {}
+            }
+            true
+        });
+        if changed == Some(true) { Ok(()) } else { Err(Status::BadArgument) }
+    }
+
+    /// Tells the operator something about the plugin, once in the life of its VM for each `key`.
+    pub fn note_once(&mut self, key: &'static str, message: &str) {
+        if !self.vm.noted.contains(&key) {
+            self.vm.noted.push(key);
+            self.vm.note(LogLevel::Warn, message);
+        }
+    }
+
+    /// Checks that the plugin may steer by a key, and to an upstream. Without rules of its own only a plugin that may do
+    /// everything can.
+    fn check_steering(&mut self, key: &str, upstream: Option<&str>) -> Result<(), Status> {
+        const ID: HostcallId = HostcallId::proxy_call_foreign_function;
+        let refused = match self.vm.rule(Family::CallForeign) {
+            Some(rule) if !rule.grants(Key::FilterState, key.as_bytes()) => Some(("filter_state", key)),
+            Some(rule) => upstream
+                .filter(|upstream| !rule.allows(Key::Upstreams, upstream.as_bytes()))
+                .map(|upstream| ("upstreams", upstream)),
+            None => {
+                let plugin = self.vm.plugin();
+                let is_free =
+                    plugin.is_some_and(|plugin| plugin.capabilities == Capabilities::ALL && plugin.rules.is_empty());
+                (!is_free).then_some(("filter_state", key))
+            }
+        };
+        let Some((rule, argument)) = refused else { return Ok(()) };
+        match self.vm.refuse(ID, rule, Some(argument.as_bytes())) {
+            Failure::Answer(status) => Err(status),
+            Failure::Trap(trap) => {
+                self.trap = Some(trap);
+                Err(Status::InternalFailure)
+            }
+        }
     }
 
     /// Has the route of the stream chosen anew, if the call is about one.

@@ -35,6 +35,7 @@ mod resource_metadata;
 mod sandbox;
 mod sealed_code;
 mod shared;
+mod steering;
 mod stream_info;
 pub mod tape;
 mod template;
@@ -73,6 +74,7 @@ pub use resource_metadata::{MetadataList, MetadataMap, MetadataValue, ResourceMe
 pub use sandbox::{Conflict, Difference, Placed, Placement, SandboxKey, SandboxSpec, Sharing, schedule};
 pub use sealed_code::{SealKey, SealedCode};
 pub use shared::{Shared, SharedLimits, Wake};
+pub use steering::{Steer, Steering};
 pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};
 pub use template::{Lasting, Template};
 pub use trap::{CallStack, Frame, Trap, WasmTrap, function_name};

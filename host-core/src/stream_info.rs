@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::headers::Headers;
 use crate::resource_metadata::ResourceMetadata;
+use crate::steering::Steering;
 
 /// What is known of a stream: connection, route, sizes, and the maps that no plugin holds now.
 ///
@@ -73,6 +74,8 @@ pub struct StreamInfo {
     pub response_headers: Option<Headers>,
     /// The response's trailers, when no plugin holds them.
     pub response_trailers: Option<Headers>,
+    /// What plugins may change of where the stream goes; none if they cannot.
+    pub steering: Option<Steering>,
     /// What plugins have set.
     pub filter_state: FilterState,
 }

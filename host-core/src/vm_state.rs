@@ -123,6 +123,8 @@ pub struct VmState {
     pub(crate) call_data: Option<Bytes>,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
+    /// What the operator has been told once.
+    pub(crate) noted: Vec<&'static str>,
     pub(crate) denials: Arc<DenialLog>,
     /// What it has together with others, if it lasts for one stream, and its guest was made in the state after configure.
     pub(crate) together: Option<Arc<Together>>,
@@ -166,6 +168,7 @@ impl VmState {
             output: Output::default(),
             call_data: None,
             reply: Vec::new(),
+            noted: Vec::new(),
             denials: Arc::default(),
             together: None,
             frame,

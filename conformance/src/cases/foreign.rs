@@ -1,8 +1,10 @@
 //! Foreign functions.
 
 use portcullis::core::ForeignFunctions;
-use portcullis::core::HostcallId::{proxy_call_foreign_function, proxy_get_buffer_bytes, proxy_set_buffer_bytes};
-use portcullis::core::Status;
+use portcullis::core::HostcallId::{
+    proxy_call_foreign_function, proxy_get_buffer_bytes, proxy_get_property, proxy_set_buffer_bytes,
+};
+use portcullis::core::{Capabilities, Plugin, Status, Steering, StreamInfo};
 
 use crate::case::Case;
 use crate::running::Setup;
@@ -73,6 +75,49 @@ pub(super) const CASES: &[Case] = &[
             }
             guest.tick().unwrap();
             assert_eq!(guest.seen(), ["1", "-1"], "they are gone");
+        },
+    },
+    Case {
+        name: "filter_state_that_steers_is_obeyed_or_refused_and_never_swallowed",
+        guest: r#"
+            (data (i32.const 1024) "set_envoy_filter_state")
+            (data (i32.const 1100) "\0a\17envoy.tcp_proxy.cluster\12\05other")
+            (data (i32.const 1200) "\0a\22envoy.network.upstream_server_name\12\01a")
+            (data (i32.const 1300) "\0a\03foo\12\01a")
+            (data (i32.const 1400) "filter_state\00envoy.tcp_proxy.cluster")
+            (func $set (param i32 i32) (call $report (call $proxy_call_foreign_function
+                (i32.const 1024) (i32.const 22) (local.get 0) (local.get 1) (i32.const 0) (i32.const 0))))
+            (func (export "proxy_on_new_connection") (param i32) (result i32)
+                (call $set (i32.const 1100) (i32.const 32))
+                (call $set (i32.const 1200) (i32.const 39))
+                (call $set (i32.const 1300) (i32.const 8))
+                (call $answer (call $proxy_get_property (i32.const 1400) (i32.const 36) (i32.const 0) (i32.const 4)))
+                (i32.const 0))
+        "#,
+        hostcalls: &[proxy_call_foreign_function, proxy_get_property],
+        spec: "host#set_envoy_filter_state",
+        run: |case, engine| {
+            let steered = || StreamInfo { steering: Some(Steering::default()), ..StreamInfo::default() };
+            let settled = Steering { is_settled: true, ..Steering::default() };
+            for (info, expected) in [
+                (steered(), &["0", "1", "1", "0", "5", "other"][..]),
+                (StreamInfo { steering: Some(settled), ..StreamInfo::default() }, &["2", "1", "1", "1", "-1"]),
+                (StreamInfo::default(), &["1", "1", "1", "1", "-1"]),
+            ] {
+                let foreign = portcullis::envoy_functions();
+                let mut guest = case.start_with(engine, Setup { foreign, ..Setup::default() });
+                let stream = guest.connect_with(info);
+                guest.vm.on_new_connection(stream).unwrap();
+                assert_eq!(guest.seen(), expected);
+            }
+            let foreign = portcullis::envoy_functions();
+            let rights = ["proxy_call_foreign_function", "proxy_get_property", "proxy_log", "proxy_on_new_connection"];
+            let capabilities = Capabilities::from_names(rights).unwrap();
+            let plugin = Plugin { capabilities, ..Plugin::new("test") };
+            let mut guest = case.start_with(engine, Setup { foreign, plugin, ..Setup::default() });
+            let stream = guest.connect_with(steered());
+            guest.vm.on_new_connection(stream).unwrap();
+            assert_eq!(guest.seen(), ["10", "1", "1", "1", "-1"], "a right of its own");
         },
     },
 ];

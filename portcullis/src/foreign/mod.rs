@@ -1,6 +1,7 @@
 //! Foreign functions that Envoy has, under the same names and with the same messages.
 
 mod compress;
+mod filter_state;
 mod property;
 mod signature;
 
@@ -11,7 +12,8 @@ use portcullis_core::ForeignFunctions;
 /// * `compress`, `uncompress`: zlib (RFC 1950), arguments and results to 16 MiB. `BadArgument` for more,
 ///   `SerializationFailure` for what is not zlib's, `InternalFailure` for a result that is too long.
 /// * `clear_route_cache`: chooses the route of the stream anew.
-/// * `set_envoy_filter_state`: sets `filter_state.PATH` of the stream (`SetEnvoyFilterStateArguments`).
+/// * `set_envoy_filter_state`: sets an object of the stream's filter state (`SetEnvoyFilterStateArguments`), and so
+///   steers TCP streams whose embedder obeys [`Steering`](portcullis_core::Steering). The keys are in COMPATIBILITY.md.
 ///   differs: the life span is that of the request, whatever is asked for.
 /// * `declare_property`: declares a property that streams of the plugin will have
 ///   (`DeclarePropertyArguments`); a read-only one is set once.

@@ -1,6 +1,8 @@
 use portcullis_core::{ForeignCall, Status};
 use prost::Message;
 
+use super::filter_state;
+
 /// `envoy.source.extensions.common.wasm.SetEnvoyFilterStateArguments`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SetFilterState {
@@ -29,13 +31,7 @@ pub(super) struct DeclareProperty {
 
 pub(super) fn set_filter_state(call: &mut ForeignCall<'_>) -> Result<(), Status> {
     let SetFilterState { path, value, .. } = decode(call)?;
-    let path = [b"filter_state\0", path.as_bytes()].concat();
-    let set = call.with_stream(|info| info.filter_state.set(&path, value.as_bytes()));
-    match set {
-        Some(true) => Ok(()),
-        Some(false) => Err(Status::BadArgument),
-        None => Err(Status::NotFound),
-    }
+    filter_state::set(call, &path, &value)
 }
 
 pub(super) fn declare(call: &mut ForeignCall<'_>) -> Result<(), Status> {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use portcullis::envoy_functions;
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::{
-    AbiVersion, Access, Action, CallbackId, Direction, Headers, Plugin, StreamInfo, Vm, VmConfig, entry, lock,
+    AbiVersion, Access, Action, CallbackId, Capabilities, Direction, Headers, Plugin, RuleTexts, Rules, Steering,
+    StreamInfo, Vm, VmConfig, entry, lock,
 };
 use prost::Message;
 
@@ -13,6 +14,16 @@ const OK: i32 = 0;
 
 /// Runs this in the callback for request headers of a stream; gives what is known of it then.
 fn guest(run: impl FnMut(&mut NullCaller<'_>) + Send + 'static) -> (StreamInfo, Vec<Action>) {
+    let (info, actions, _) = guest_of(Plugin::new("test"), StreamInfo::default(), run);
+    (info, actions)
+}
+
+/// The same, of a plugin with such rights, and a stream of which this is known; with what the operator was told.
+fn guest_of(
+    plugin: Plugin,
+    info: StreamInfo,
+    run: impl FnMut(&mut NullCaller<'_>) + Send + 'static,
+) -> (StreamInfo, Vec<Action>, FakeHost) {
     let run = Arc::new(Mutex::new(run));
     let engine = NullEngine::new(move || {
         let run = Arc::clone(&run);
@@ -22,14 +33,21 @@ fn guest(run: impl FnMut(&mut NullCaller<'_>) + Send + 'static) -> (StreamInfo, 
         })
     });
     let config = VmConfig { foreign: envoy_functions(), ..VmConfig::new(AbiVersion::V0_2_1) };
-    let mut vm = Vm::start(&*engine.module().unwrap(), config, Box::new(FakeHost::new())).unwrap();
-    let root = vm.add_plugin(Arc::new(Plugin::new("test"))).unwrap();
-    let info = StreamInfo::default().into_shared();
+    let host = FakeHost::new();
+    let mut vm = Vm::start(&*engine.module().unwrap(), config, Box::new(host.clone())).unwrap();
+    let root = vm.add_plugin(Arc::new(plugin)).unwrap();
+    let info = info.into_shared();
     let stream = vm.create_stream(root, Arc::clone(&info)).unwrap();
     vm.stream(stream).unwrap().lend_headers(Direction::Request, Headers::default(), Access::Write);
     vm.on_headers(stream, Direction::Request, true).unwrap();
     let info = lock(&info).clone();
-    (info, std::iter::from_fn(|| vm.next_action()).collect())
+    (info, std::iter::from_fn(|| vm.next_action()).collect(), host)
+}
+
+/// Sets an object of filter state; the status.
+fn set_state(caller: &mut NullCaller<'_>, key: &str, value: &str) -> i32 {
+    let arguments = Strings { first: key.into(), second: value.as_bytes().to_vec(), ..Strings::default() };
+    call(caller, "set_envoy_filter_state", &arguments.encode_to_vec()).0
 }
 
 /// The status and the result.
@@ -102,17 +120,138 @@ fn a_bomb_does_not_go_off() {
 #[test]
 fn filter_state_is_set_and_the_route_chosen_anew() {
     let (info, actions) = guest(|caller| {
-        let arguments = Strings { first: "key".into(), second: b"value".to_vec(), ..Strings::default() };
-        assert_eq!(call(caller, "set_envoy_filter_state", &arguments.encode_to_vec()).0, OK);
+        assert_eq!(set_state(caller, "envoy.string", "value"), OK);
         assert_eq!(call(caller, "set_envoy_filter_state", b"\xff").0, 2);
         assert_eq!(call(caller, "clear_route_cache", b"").0, OK);
-        let (path, len) = caller.put(b"filter_state\0key");
+        let (path, len) = caller.put(b"filter_state\0envoy.string");
         let read =
             caller.bytes(|caller, ret_ptr, ret_len| entry::proxy_get_property(caller, path, len, ret_ptr, ret_len));
         assert_eq!(read, Ok(b"value".to_vec()));
     });
-    assert_eq!(info.filter_state.get(b"filter_state\0key"), Some(&b"value"[..]));
+    assert_eq!(info.filter_state.get(b"filter_state\0envoy.string"), Some(&b"value"[..]));
     assert!(matches!(actions[..], [Action::ClearRouteCache { .. }]));
+}
+
+/// Every key of Envoy 1.40, and some that are none.
+const STATES: &[(&str, &str, i32, i32)] = &[
+    // Key, value, status on TCP, status on HTTP.
+    ("foo", "bar", 1, 1),
+    ("", "", 1, 1),
+    ("envoy.unknown", "x", 1, 1),
+    ("envoy.udp_proxy.cluster", "x", 1, 1),
+    ("envoy.tcp_proxy.receive_before_connect", "true", 1, 1),
+    ("wasm.envoy.tcp_proxy.cluster", "x", 1, 1),
+    ("envoy.string", "x", 0, 0),
+    ("envoy.string", "", 0, 0),
+    ("envoy.bool", "true", 0, 0),
+    ("envoy.hashable_string", "x", 0, 0),
+    ("envoy.network.ip", "1.2.3.4", 0, 0),
+    ("envoy.network.ip", "x", 2, 2),
+    ("envoy.tcp_proxy.cluster", "other", 0, 1),
+    ("envoy.tcp_proxy.disable_tunneling", "true", 0, 1),
+    ("envoy.tcp_proxy.per_connection_idle_timeout_ms", "abc", 2, 2),
+    ("envoy.tcp_proxy.per_connection_idle_timeout_ms", "", 2, 2),
+    ("envoy.tcp_proxy.per_connection_idle_timeout_ms", "-1", 2, 2),
+    ("envoy.tcp_proxy.per_connection_idle_timeout_ms", "99999999999999999999", 2, 2),
+    ("envoy.tcp_proxy.per_connection_idle_timeout_ms", " 5000", 0, 1),
+    ("envoy.ai.llm_protocol.request", "x", 1, 1),
+    ("envoy.ai.model.request", "x", 1, 1),
+    ("envoy.filters.listener.original_dst.local_ip", "1.2.3.4:5", 1, 1),
+    ("envoy.filters.listener.original_dst.remote_ip", "1.2.3.4:5", 1, 1),
+    ("envoy.network.application_protocols", "h2", 1, 1),
+    ("envoy.network.network_namespace", "x", 1, 1),
+    ("envoy.network.transport_socket.http_11_proxy.info", "1.2.3.4:5", 1, 1),
+    ("envoy.network.transport_socket.original_dst_address", "1.2.3.4:5", 1, 1),
+    ("envoy.network.upstream_server_name", "a.test", 1, 1),
+    ("envoy.network.upstream_subject_alt_names", "a.test", 1, 1),
+    ("envoy.ratelimit.hits_addend", "5", 1, 1),
+    ("envoy.router.debug_config", "x", 1, 1),
+    ("envoy.upstream.dynamic_host", "a.test", 1, 1),
+    ("envoy.upstream.dynamic_port", "80", 1, 1),
+];
+
+fn steerable() -> StreamInfo {
+    StreamInfo { steering: Some(Steering::default()), ..StreamInfo::default() }
+}
+
+#[test]
+fn each_key_of_filter_state_is_obeyed_or_answered_with_an_error() {
+    let set_all = |http: bool| {
+        move |caller: &mut NullCaller<'_>| {
+            for (key, value, on_tcp, on_http) in STATES {
+                assert_eq!(set_state(caller, key, value), if http { *on_http } else { *on_tcp }, "{key}={value:?}");
+            }
+        }
+    };
+    let (info, _, host) = guest_of(Plugin::new("test"), steerable(), set_all(false));
+    let steering = info.steering.unwrap();
+    assert_eq!(steering.cluster.as_deref(), Some("other"));
+    assert_eq!(steering.idle_timeout, Some(std::time::Duration::from_secs(5)));
+    assert_eq!(info.filter_state.get(b"filter_state\0envoy.tcp_proxy.cluster"), Some(&b"other"[..]));
+    let told = host.messages();
+    let names = told.iter().filter(|line| line.contains("upstream_server_name")).collect::<Vec<_>>();
+    assert_eq!(
+        names,
+        [
+            "set_envoy_filter_state: envoy.network.upstream_server_name is not supported: upstreams are reached without TLS"
+        ]
+    );
+    let (info, ..) = guest_of(Plugin::new("test"), StreamInfo::default(), set_all(true));
+    assert_eq!((info.steering, info.filter_state.get(b"filter_state\0envoy.tcp_proxy.cluster")), (None, None));
+}
+
+#[test]
+fn a_stream_that_has_its_upstream_is_not_sent_elsewhere() {
+    let settled = Steering { is_settled: true, ..Steering::default() };
+    let info = StreamInfo { steering: Some(settled), ..StreamInfo::default() };
+    let (info, ..) = guest_of(Plugin::new("test"), info, |caller| {
+        assert_eq!(set_state(caller, "envoy.tcp_proxy.cluster", "other"), 2);
+        assert_eq!(set_state(caller, "envoy.tcp_proxy.per_connection_idle_timeout_ms", "7"), 0);
+    });
+    assert_eq!(info.steering.unwrap().cluster, None);
+    assert_eq!(info.filter_state.get(b"filter_state\0envoy.tcp_proxy.cluster"), None);
+}
+
+#[test]
+fn what_steers_needs_a_right_of_its_own() {
+    const DENIED: i32 = 10;
+    let restricted = |rules: &[(&str, &[&str])]| {
+        let keys = rules.iter().map(|(key, values)| {
+            ((*key).to_owned(), values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())
+        });
+        let texts = RuleTexts::from([("proxy_call_foreign_function".to_owned(), keys.collect())]);
+        let texts = if rules.is_empty() { RuleTexts::new() } else { texts };
+        let capabilities = ["proxy_call_foreign_function", "proxy_on_request_headers"];
+        Plugin {
+            capabilities: Capabilities::from_names(capabilities).unwrap(),
+            rules: Rules::new(&texts).unwrap(),
+            ..Plugin::new("test")
+        }
+    };
+    const CLUSTER: &str = "envoy.tcp_proxy.cluster";
+    const IDLE: &str = "envoy.tcp_proxy.per_connection_idle_timeout_ms";
+    /// Rules, and the statuses for two clusters and an idle time.
+    type Rights = (&'static [(&'static str, &'static [&'static str])], i32, i32, i32);
+    const RIGHTS: &[Rights] = &[
+        (&[], DENIED, DENIED, DENIED),
+        (&[("names", &["set_envoy_filter_state"])], DENIED, DENIED, DENIED),
+        (&[("filter_state", &[CLUSTER])], OK, OK, DENIED),
+        (&[("filter_state", &[CLUSTER]), ("upstreams", &["a"])], OK, DENIED, DENIED),
+        (&[("filter_state", &["envoy.tcp_proxy.*"]), ("upstreams", &["b"])], DENIED, OK, OK),
+        (&[("filter_state", &[])], DENIED, DENIED, DENIED),
+    ];
+    for (rules, cluster, other_cluster, idle) in RIGHTS.iter().copied() {
+        let (info, _, host) = guest_of(restricted(rules), steerable(), move |caller| {
+            assert_eq!(set_state(caller, CLUSTER, "a"), cluster, "{rules:?}");
+            assert_eq!(set_state(caller, CLUSTER, "b"), other_cluster, "{rules:?}");
+            assert_eq!(set_state(caller, IDLE, "1"), idle, "{rules:?}");
+            assert_eq!(set_state(caller, "envoy.string", "kept"), OK, "{rules:?}");
+        });
+        let chosen = if other_cluster == OK { Some("b") } else { (cluster == OK).then_some("a") };
+        assert_eq!(info.steering.unwrap().cluster.as_deref(), chosen, "{rules:?}");
+        let denied = [cluster, other_cluster, idle].iter().filter(|status| **status == DENIED).count();
+        assert_eq!(host.denials().len(), denied, "{rules:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! TCP streams: a client, a chain of plugins, an upstream.
 
 mod pipe;
+mod steered;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -11,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portcullis::core::{Body, Direction, PeerType, SharedStreamInfo, StreamInfo, lock};
+use portcullis::core::{Body, Direction, PeerType, SharedStreamInfo, Steering, StreamInfo, lock};
 use portcullis::{ConnectionEffect, ConnectionId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -43,6 +44,7 @@ pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64
         cluster_name: Some(proxy.cluster.clone()),
         cluster_metadata: context.clusters.get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
         upstream_endpoints: context.clusters.get(&proxy.cluster).and_then(Upstream::endpoints),
+        steering: Some(Steering::default()),
         ..StreamInfo::default()
     }
     .into_shared();
@@ -108,6 +110,7 @@ impl Line<'_> {
                 return;
             }
             let moved = self.moved();
+            let idle = steered::idle(&self.info, idle);
             let event = self.event(&mut buffer, woken);
             let event = if idle.is_zero() { Ok(event.await) } else { timeout_at(moved + idle, event).await };
             match event {
@@ -213,8 +216,13 @@ impl Line<'_> {
             match effect {
                 None => return false,
                 Some(ConnectionEffect::Connect) => {
-                    self.dialled = Some(told::dialled(&self.info));
-                    self.connecting = self.context.clusters.get(cluster).map(|upstream| upstream.dial());
+                    match steered::upstream(&self.info, &self.context.clusters, cluster) {
+                        Some(upstream) => {
+                            self.dialled = Some(told::dialled(&self.info));
+                            self.connecting = Some(upstream.dial());
+                        }
+                        None => self.lost(UPSTREAM),
+                    }
                 }
                 Some(ConnectionEffect::Data { direction, data, end }) => {
                     self.side(opposite(direction)).push(data, end);

@@ -16,6 +16,7 @@ mod edge;
 mod expect;
 mod failures;
 mod files;
+mod filter_state;
 mod framing;
 mod grpc;
 mod harness;

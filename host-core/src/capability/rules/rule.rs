@@ -99,6 +99,12 @@ impl Rule {
         self.list(key).is_none_or(|list| list.allows(argument))
     }
 
+    /// Whether an argument is allowed by name. What no rule is about is not.
+    pub(crate) fn grants(&self, key: Key, argument: &[u8]) -> bool {
+        self.learn(key, argument);
+        self.learning.is_some() || self.list(key).is_some_and(|list| list.allows(argument))
+    }
+
     /// Whether the rules take away something whose path begins with this one.
     pub(crate) fn takes_below(&self, key: Key, path: &[u8]) -> bool {
         self.list(key).is_some_and(|list| list.excepts_below(path))

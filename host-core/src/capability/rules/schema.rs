@@ -47,6 +47,7 @@ pub(crate) enum Key {
     Paths,
     Authorities,
     Names,
+    FilterState,
     VmIds,
     Keys,
     Map(MapType),
@@ -155,7 +156,11 @@ pub(super) const SCHEMA: &[Ruled] = &[
     Ruled {
         family: Family::CallForeign,
         capabilities: &["proxy_call_foreign_function"],
-        keys: &[("names", Key::Names, Kind::Names)],
+        keys: &[
+            ("names", Key::Names, Kind::Names),
+            ("filter_state", Key::FilterState, Kind::Names),
+            ("upstreams", Key::Upstreams, Kind::Names),
+        ],
     },
     Ruled { family: Family::Log, capabilities: &["proxy_log"], keys: LOG },
     Ruled { family: Family::Output, capabilities: &["fd_write"], keys: LOG },

@@ -3,7 +3,7 @@
 use crate::abi::Status;
 use crate::capability::{Family, Key};
 use crate::foreign::ForeignCall;
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply, guard};
 
 /// Calls a function that the host offers beyond the ABI (spec: `proxy_call_foreign_function`). The
 /// guest gets the function's status, and what it produced, even if it failed; null pointers say
@@ -31,7 +31,12 @@ pub(in crate::hostcall) fn call_foreign_function(
     }
     let mut result = std::mem::take(&mut call.vm.reply);
     result.clear();
-    let answer = function(&mut ForeignCall::new(arguments, &mut result, call.vm)).err().unwrap_or(Status::Ok);
+    let mut foreign = ForeignCall::new(arguments, &mut result, call.vm);
+    let answer = function(&mut foreign).err().unwrap_or(Status::Ok);
+    let trap = foreign.trap.take();
     call.vm.reply = result;
+    if let Some(trap) = trap {
+        return Err(Failure::Trap(trap));
+    }
     Ok(Reply::ReturnIfWanted { answer, ret_ptr, ret_len })
 }

@@ -1,0 +1,43 @@
+//! Where plugins send a TCP stream, and how long it may be idle.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::core::{SharedStreamInfo, lock};
+
+use crate::worker::upstream::Upstream;
+
+/// Settles which upstream a stream goes to: the one of the cluster that a plugin has chosen, else the configured one. None
+/// if a plugin has chosen one that is not there: what it wanted somewhere else must not go to the configured one.
+pub(super) fn upstream<'c>(
+    info: &SharedStreamInfo,
+    clusters: &'c HashMap<String, Upstream>,
+    configured: &str,
+) -> Option<&'c Upstream> {
+    let mut info = lock(info);
+    let chosen = info.steering.as_mut().and_then(|steering| {
+        steering.is_settled = true;
+        steering.cluster.clone()
+    });
+    let Some(chosen) = chosen else { return clusters.get(configured) };
+    let upstream = clusters.get(&chosen);
+    if upstream.is_none() {
+        let mut known: Vec<_> = clusters.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        let known = known.join(", ");
+        tracing::warn!(
+            cluster = chosen,
+            "a plugin sends a TCP stream to a cluster that is not there; the clusters are {known}"
+        );
+    }
+    info.upstream_endpoints = upstream.and_then(Upstream::endpoints);
+    info.cluster_metadata = upstream.map(|upstream| Arc::clone(upstream.metadata()));
+    info.cluster_name = Some(chosen);
+    upstream
+}
+
+/// Returns how long a stream may be idle.
+pub(super) fn idle(info: &SharedStreamInfo, configured: Duration) -> Duration {
+    lock(info).steering.as_ref().and_then(|steering| steering.idle_timeout).unwrap_or(configured)
+}

@@ -175,12 +175,16 @@ impl Worker {
         if state.progress(direction).done {
             return state.note_dropped(direction, item);
         }
-        let Some(index) = state.index(direction, position) else { return self.leave(stream, direction, item) };
+        let Some(index) = state.index(direction, position) else {
+            state.count(direction, None, &item);
+            return self.leave(stream, direction, item);
+        };
         let Some(stage) = state.stage(direction, index) else { return };
         if stage.mode == Mode::Stopped {
             stage.keep(item);
             return self.check_limit(stream, direction, index);
         }
+        state.count(direction, Some(index), &item);
         if direction == Direction::Request
             && matches!(item, Item::Headers { .. })
             && !self.ensure_context(stream, index)
@@ -378,19 +382,6 @@ impl Worker {
     pub(crate) fn policy_is_open(&self, plugin: usize) -> bool {
         let loaded = self.sandboxes.plugins.get(plugin);
         loaded.is_some_and(|loaded| loaded.plugin.failure_policy == FailurePolicy::Open)
-    }
-
-    fn fail_stream(&mut self, stream: StreamId) {
-        let unavailable = 14;
-        self.local_reply(
-            stream,
-            LocalResponse {
-                status: 503,
-                details: "wasm_fail_stream".to_owned(),
-                grpc_status: Some(unavailable),
-                ..LocalResponse::default()
-            },
-        );
     }
 
     fn pass(&mut self, stream: StreamId, direction: Direction, index: usize, items: impl IntoIterator<Item = Item>) {

@@ -24,13 +24,30 @@ impl Worker {
     /// begun but its headers have not left, the answer takes its place and passes no plugin again.
     /// When headers have left, the stream is cut.
     pub(crate) fn local_reply(&mut self, stream: StreamId, response: LocalResponse) {
+        self.reply_or_cut(stream, response, "local_response_after_headers", String::new());
+    }
+
+    /// Answers a stream, or cuts it when headers have left. `details` are those of `reason` if they are empty.
+    pub(crate) fn reply_or_cut(
+        &mut self,
+        stream: StreamId,
+        response: LocalResponse,
+        reason: &'static str,
+        details: String,
+    ) {
         let Some(state) = self.streams.get_mut(stream.0) else { return };
         if state.response.done {
             // Nothing is left to answer, and nobody waits for the rest of the request.
             return self.end_request(stream);
         }
         if state.response.headers_out {
-            return self.cut(stream, "local_response_after_headers");
+            self.cut(stream, reason);
+            if !details.is_empty()
+                && let Some(state) = self.streams.get(stream.0)
+            {
+                lock(&state.info).response_details = Some(details);
+            }
+            return;
         }
         lock(&state.info).response_details = Some(response.details.clone());
         let (headers, body) = render(response, state.grpc_request, state.head_request);
@@ -58,6 +75,20 @@ impl Worker {
         if !body.is_empty() {
             self.emit(stream, StreamEffect::ResponseBody { body, end: true });
         }
+    }
+
+    /// Answers a stream whose plugin has failed.
+    pub(crate) fn fail_stream(&mut self, stream: StreamId) {
+        let unavailable = 14;
+        self.local_reply(
+            stream,
+            LocalResponse {
+                status: 503,
+                details: "wasm_fail_stream".to_owned(),
+                grpc_status: Some(unavailable),
+                ..LocalResponse::default()
+            },
+        );
     }
 
     /// Cuts a stream: its response cannot be completed.
@@ -99,7 +130,8 @@ impl Worker {
     }
 }
 
-/// Headers and body of a local response, as the client gets them.
+/// Headers and body of a local response, as the client gets them. Some statuses have no body (RFC 9110, sections 15.3.5,
+/// 15.3.6 and 15.4.5).
 fn render(response: LocalResponse, grpc: bool, head: bool) -> (Headers, Body) {
     let mut headers = Headers::with_capacity(response.headers.len() + 3, 128);
     if grpc {
@@ -115,13 +147,14 @@ fn render(response: LocalResponse, grpc: bool, head: bool) -> (Headers, Body) {
     }
     headers.add(b":status", response.status.to_string().as_bytes());
     add_fields(&mut headers, &response.headers);
-    if !response.body.is_empty() {
+    let bare = matches!(response.status, 204 | 205 | 304);
+    if !response.body.is_empty() && !bare {
         headers.add(b"content-length", response.body.len().to_string().as_bytes());
         if headers.get(b"content-type").is_none() {
             headers.add(b"content-type", b"text/plain");
         }
     }
-    (headers, if head { Body::new() } else { response.body.into() })
+    (headers, if head || bare { Body::new() } else { response.body.into() })
 }
 
 fn add_fields(headers: &mut Headers, fields: &Headers) {

@@ -22,6 +22,8 @@ pub(crate) struct HttpStream {
     pub(crate) grpc_request: bool,
     /// The driver has been told that the request no longer matters.
     pub(crate) request_dropped: bool,
+    /// Body bytes that have left each direction.
+    pub(crate) left: [u64; 2],
 }
 
 /// One plugin in a stream.
@@ -33,6 +35,8 @@ pub(crate) struct StreamPlugin {
     pub(crate) vm: usize,
     pub(crate) context: Option<ContextId>,
     pub(crate) stages: [Stage; 2],
+    /// Body bytes that have come to it in each direction.
+    pub(crate) entered: [u64; 2],
 }
 
 /// How far a direction has come.

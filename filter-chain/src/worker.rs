@@ -153,6 +153,7 @@ impl Worker {
             vm: self.sandboxes.vm_of(*plugin),
             context: None,
             stages: Default::default(),
+            entered: [0; 2],
         };
         StreamId(self.streams.insert(HttpStream {
             info,
@@ -164,6 +165,7 @@ impl Worker {
             head_request: false,
             grpc_request: false,
             request_dropped: false,
+            left: [0; 2],
         }))
     }
 
@@ -234,6 +236,13 @@ impl Worker {
     /// response side of the chain if no response has begun.
     pub fn reply(&mut self, stream: StreamId, response: LocalResponse) {
         self.local_reply(stream, response);
+        self.run(Some(stream));
+    }
+
+    /// Answers a stream in the proxy's own name, as [`Worker::reply`] does. When its response's headers have left, it is cut for
+    /// this reason and, unless they are empty, with these details for logs and properties.
+    pub fn fail(&mut self, stream: StreamId, response: LocalResponse, reason: &'static str, details: String) {
+        self.reply_or_cut(stream, response, reason, details);
         self.run(Some(stream));
     }
 

@@ -16,6 +16,7 @@ mod lifecycle;
 mod local_reply;
 mod reload;
 mod resume;
+mod sizes;
 mod tcp;
 mod tier;
 mod trailers;

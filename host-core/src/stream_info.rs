@@ -84,6 +84,8 @@ pub struct StreamInfo {
 pub mod response_flag {
     /// The upstream took too long (UT).
     pub const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
+    /// The upstream reset the stream (UR).
+    pub const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
     /// No connection with the upstream came about (UF).
     pub const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
     /// The connection with the upstream broke (UC).

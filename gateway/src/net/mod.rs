@@ -18,6 +18,7 @@ pub mod echo;
 pub mod exec;
 pub mod headers;
 pub mod io;
+pub(crate) mod length;
 pub mod listen;
 pub mod pool;
 pub mod queue;

@@ -66,7 +66,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Exchange(exchange) => exchange.out().is_sent(),
+            Self::Exchange(exchange) => exchange.out().is_end_stream(),
             Self::Text(text) => text.is_none(),
         }
     }

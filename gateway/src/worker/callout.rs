@@ -83,6 +83,7 @@ pub(super) fn before_headers(error: &UpstreamError) -> String {
         UpstreamError::Connect { .. } | UpstreamError::NoEndpoints { .. } => "connection failure",
         UpstreamError::ConnectTimeout { .. } => "connection timeout",
         error if error.is_invalid() => "protocol error",
+        error if error.reset_reason().is_some() => "remote reset",
         _ => "connection termination",
     };
     format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}")

@@ -17,6 +17,7 @@ mod outgoing;
 mod planned;
 mod pump;
 mod refused;
+mod response_rules;
 mod route;
 mod tcp;
 mod told;

@@ -77,6 +77,7 @@ pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) {
             response_flag::UPSTREAM_CONNECTION_FAILURE
         }
         error if error.is_invalid() => response_flag::UPSTREAM_PROTOCOL_ERROR,
+        error if error.reset_reason().is_some() => response_flag::UPSTREAM_REMOTE_RESET,
         _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
     };
 }
@@ -104,6 +105,21 @@ pub(super) fn unreachable(info: &SharedStreamInfo, error: &std::io::Error) {
     let mut info = lock(info);
     info.upstream_failure = Some(error.to_string());
     info.response_flags |= response_flag::UPSTREAM_CONNECTION_FAILURE;
+}
+
+/// It broke off behind the response's head. Returns the details, as Envoy words them.
+///
+/// Whatever ends an HTTP/1.1 response before its end breaks the protocol, in Envoy as well (RFC 9112, section 8).
+pub(super) fn broken(info: &SharedStreamInfo, error: &UpstreamError) -> String {
+    let (flag, reason) = match (error.reset_reason(), error) {
+        (Some(_), _) if !error.is_invalid() => (response_flag::UPSTREAM_REMOTE_RESET, "remote_reset"),
+        (None, UpstreamError::Reset { .. } | UpstreamError::RequestAborted { .. }) if error.is_h2() => {
+            (response_flag::UPSTREAM_CONNECTION_TERMINATION, "connection_termination")
+        }
+        _ => (response_flag::UPSTREAM_PROTOCOL_ERROR, "protocol_error"),
+    };
+    lock(info).response_flags |= flag;
+    format!("upstream_reset_after_response_started{{{reason}}}")
 }
 
 /// The client went before the response was sent.

@@ -106,6 +106,15 @@ impl UpstreamError {
         cause::<h2::Error>(source).filter(|error| error.is_reset()).and_then(h2::Error::reason)
     }
 
+    /// Whether it came of HTTP/2.
+    pub fn is_h2(&self) -> bool {
+        let (Self::Reset { source, .. } | Self::Protocol { source, .. } | Self::RequestAborted { source, .. }) = self
+        else {
+            return false;
+        };
+        cause::<h2::Error>(source).is_some()
+    }
+
     pub(super) fn connect(endpoint: &Arc<str>, source: io::Error) -> Self {
         Self::Connect { endpoint: Arc::clone(endpoint), source: Arc::new(source) }
     }

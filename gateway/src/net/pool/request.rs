@@ -6,6 +6,7 @@ use http::{Method, Request, Version};
 use http_body::Body;
 
 use super::UpstreamProtocol;
+use crate::net::length;
 use crate::net::queue::QueueBody;
 
 /// Sets version and target for the protocol, and makes the framing fields agree with the body.
@@ -15,6 +16,11 @@ pub(crate) fn prepare(protocol: UpstreamProtocol, request: &mut Request<QueueBod
         UpstreamProtocol::Http2 => prepare_h2(request),
     }
     frame(request);
+    if protocol == UpstreamProtocol::Http1 && has_uncertain_body(request) {
+        // hyper takes a GET or HEAD without framing fields for one without a body, and would drop the data.
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
 }
 
 fn prepare_h1(request: &mut Request<QueueBody>) {
@@ -31,11 +37,6 @@ fn prepare_h1(request: &mut Request<QueueBody>) {
     if request.uri().authority().is_some() {
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-    }
-    if has_uncertain_body(request) {
-        // hyper takes a GET or HEAD without framing fields for one without a body, and would drop the data.
-        let chunked = HeaderValue::from_static("chunked");
-        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
 }
 
@@ -57,13 +58,17 @@ fn prepare_h2(request: &mut Request<QueueBody>) {
 }
 
 /// A `content-length` that a plugin's change has made false would shift the upstream's idea of where the next request
-/// starts.
+/// starts. It is corrected if the body is complete, and removed if the body cannot be that long; one that is still to come is
+/// held to it.
 fn frame(request: &mut Request<QueueBody>) {
-    let Some(length) = request.body().size_hint().exact() else {
-        return;
-    };
-    if request.headers().contains_key(CONTENT_LENGTH) {
-        request.headers_mut().insert(CONTENT_LENGTH, length.into());
+    let Some(length) = length::settle(request.headers_mut()) else { return };
+    match request.body().complete() {
+        Some((actual, false)) if actual == length => {}
+        Some((actual, false)) => drop(request.headers_mut().insert(CONTENT_LENGTH, actual.into())),
+        // hyper ends a request of no bytes with its head, whatever may follow.
+        None if length != 0 && request.body().hold_to(length) => {}
+        // Over HTTP/1.1 only a chunked body has trailers.
+        Some((_, true)) | None => drop(request.headers_mut().remove(CONTENT_LENGTH)),
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{BodyError, End, HIGH_WATER, Shared, body_queue, register, wake};
+use crate::net::length::Promise;
 
 /// The receiving end: an [`http_body::Body`] for hyper to pull.
 ///
@@ -36,6 +37,31 @@ impl QueueBody {
     }
 }
 
+impl QueueBody {
+    /// The length of a body that is complete, and whether trailers follow it.
+    pub(crate) fn complete(&self) -> Option<(u64, bool)> {
+        let Some(shared) = &self.shared else { return Some((0, false)) };
+        let shared = shared.borrow();
+        match &shared.end {
+            End::Finished(trailers) => Some((shared.queued as u64, trailers.is_some())),
+            End::Delivered => Some((0, false)),
+            End::Open | End::Aborted(_) => None,
+        }
+    }
+
+    /// Holds a body that is still to come to the length that its head promises: its sender is told if it pushes more or less,
+    /// and the last piece waits for the end. Returns false if there is more already.
+    pub(crate) fn hold_to(&self, length: u64) -> bool {
+        let Some(shared) = &self.shared else { return true };
+        let mut shared = shared.borrow_mut();
+        let left = length.checked_sub(shared.queued as u64);
+        if let Some(left) = left {
+            shared.promise = Promise::of(left);
+        }
+        left.is_some()
+    }
+}
+
 impl Body for QueueBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -43,6 +69,10 @@ impl Body for QueueBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(shared) = &self.shared else { return Poll::Ready(None) };
         let mut shared = shared.borrow_mut();
+        if shared.promise.is_kept() && shared.chunks.len() == 1 && matches!(shared.end, End::Open) {
+            register(&mut shared.reader, cx);
+            return Poll::Pending;
+        }
         if let Some(data) = shared.chunks.pop_front() {
             let was_full = shared.queued >= HIGH_WATER;
             shared.queued -= data.len();

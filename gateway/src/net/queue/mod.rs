@@ -12,6 +12,8 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::length::Promise;
+
 pub use self::body::QueueBody;
 pub use self::sender::BodySender;
 
@@ -44,6 +46,10 @@ struct Shared {
     /// The sum of the chunks' lengths.
     queued: usize,
     end: End,
+    /// What the message's head promises of the body.
+    promise: Promise,
+    /// The promise was not kept, and the body is aborted for it.
+    has_wrong_length: bool,
     /// Whether the body was dropped.
     closed: bool,
     reader: Option<Waker>,

@@ -19,12 +19,18 @@ pub struct BodySender {
 }
 
 impl BodySender {
-    /// Appends data. Nothing is kept once the body has ended or nobody reads it.
+    /// Appends data. Nothing is kept once the body has ended or nobody reads it. More than the head has promised aborts the
+    /// body.
     pub fn push(&self, data: Bytes) {
         let mut shared = self.shared.borrow_mut();
         // An empty chunk at the end would hide from `is_end_stream` that the body is complete.
         if data.is_empty() || shared.closed || !matches!(shared.end, End::Open) {
             return;
+        }
+        if let Err(wrong) = shared.promise.take(data.len()) {
+            shared.has_wrong_length = true;
+            drop(shared);
+            return self.abort(wrong);
         }
         shared.queued += data.len();
         shared.chunks.push_back(data);
@@ -33,8 +39,19 @@ impl BodySender {
         wake(reader);
     }
 
-    /// Ends the body once what is queued has been pulled, with trailers if there are any.
+    /// Ends the body once what is queued has been pulled, with trailers if there are any. A body of which the head has
+    /// promised more is aborted.
     pub fn finish(&self, trailers: Option<HeaderMap>) {
+        let mut shared = self.shared.borrow_mut();
+        if matches!(shared.end, End::Open)
+            && !shared.closed
+            && let Err(wrong) = shared.promise.end()
+        {
+            shared.has_wrong_length = true;
+            drop(shared);
+            return self.abort(wrong);
+        }
+        drop(shared);
         let trailers = trailers.filter(|trailers| !trailers.is_empty());
         self.end(End::Finished(trailers));
     }
@@ -60,6 +77,11 @@ impl BodySender {
         self.shared.borrow().queued
     }
 
+    /// Whether the body was aborted because its length is not what the message's head has promised.
+    pub fn has_wrong_length(&self) -> bool {
+        self.shared.borrow().has_wrong_length
+    }
+
     /// Whether the receiving body was dropped, so that pushing is pointless.
     pub fn is_closed(&self) -> bool {
         self.shared.borrow().closed
@@ -72,7 +94,8 @@ impl BodySender {
         let mut shared = self.shared.borrow_mut();
         if shared.closed {
             Poll::Ready(Err(Closed))
-        } else if shared.queued < HIGH_WATER {
+        } else if shared.queued < HIGH_WATER || shared.promise.is_kept() {
+            // What is kept back for the end must not keep the end back.
             Poll::Ready(Ok(()))
         } else {
             register(&mut shared.writer, cx);

@@ -62,7 +62,8 @@ impl Expired {
         }
     }
 
-    fn details(self) -> &'static str {
+    /// The details of a response, as Envoy words them.
+    pub(in crate::worker) fn details(self) -> &'static str {
         match self {
             Self::Idle => "stream_idle_timeout",
             Self::Duration => "max_duration_timeout",

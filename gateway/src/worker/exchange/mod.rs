@@ -4,6 +4,7 @@
 //! An exchange is no task. hyper polls it for the response's head, then as the response's body;
 //! each poll moves everything that can move, in both directions.
 
+mod length;
 mod request;
 mod response;
 
@@ -63,7 +64,9 @@ pub(crate) struct Exchange {
     started: std::time::Instant,
     /// When the request was sent to its upstream.
     sent: Option<std::time::Instant>,
-    head_request: bool,
+    /// What the client asked with, whatever plugins made of it.
+    method: Method,
+    version: http::Version,
     out: Outgoing,
     lot: Lot,
 }
@@ -95,8 +98,7 @@ impl Exchange {
         };
         let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming, task));
         exchange.awaits_continue = awaits_continue;
-        let (status, mut headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
-        exchange.out.fit_length(exchange.head_request, status, &mut headers);
+        let (status, headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
         let mut response = Response::new(ResponseBody::Exchange(exchange));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -156,7 +158,8 @@ impl Exchange {
             timer: arrival.deadlines.begin(stream, task),
             started: std::time::Instant::now(),
             sent: None,
-            head_request: parts.method == Method::HEAD,
+            method: parts.method.clone(),
+            version: parts.version,
             secure: tls.is_some(),
             came: (Some(parts), None),
             out: Outgoing::default(),
@@ -167,7 +170,7 @@ impl Exchange {
 
     fn poll_head(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
         self.advance(cx);
-        let head = self.out.take_head();
+        let head = self.out.take_head(&self.method, self.version);
         if head.is_ready() {
             self.timer.head_gone();
         }
@@ -238,8 +241,14 @@ impl Exchange {
                     }
                     if end {
                         upload.finish(None);
+                    }
+                    let has_wrong_length = upload.has_wrong_length();
+                    if end || has_wrong_length {
                         self.upload = None;
                         self.timer.request_sent();
+                    }
+                    if has_wrong_length {
+                        self.wrong_request_length();
                     }
                 }
             }
@@ -249,6 +258,9 @@ impl Exchange {
                     (Ok(trailers), Some(upload)) => {
                         upload.finish(trailers);
                         self.timer.request_sent();
+                        if upload.has_wrong_length() {
+                            self.wrong_request_length();
+                        }
                     }
                     (Err(unsendable), _) => self.fail_unsendable(&unsendable),
                     (Ok(_), None) => {}
@@ -262,22 +274,22 @@ impl Exchange {
                 self.timer.upstream_done();
             }
             StreamEffect::ResponseHeaders { end } => self.send_head(end),
-            // The head was replaced by one without a body.
-            StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers if self.out.has_ended() => {}
+            // No body belongs to the head, or the response has been cut.
+            StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers
+                if self.out.has_ended() || self.out.is_cut() => {}
             StreamEffect::ResponseBody { body, end } => {
-                self.out.data(body);
-                if end {
-                    self.out.end();
+                let pushed = self.out.data(body);
+                let ended = if end { pushed.and_then(|()| self.out.end()) } else { pushed };
+                if ended.is_err() {
+                    self.wrong_response_length();
                 }
             }
             StreamEffect::ResponseTrailers => {
                 let trailers = lock(&self.info).response_trailers.as_ref().map(convert::to_trailers).transpose();
-                match trailers {
-                    Ok(trailers) => self.out.trailers(trailers),
-                    Err(_) => {
-                        self.out.cut("unsendable_trailers");
-                        self.out.end();
-                    }
+                match trailers.map(|trailers| self.out.trailers(trailers)) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => self.wrong_response_length(),
+                    Err(_) => self.out.cut("unsendable_trailers"),
                 }
             }
             StreamEffect::Reset { reason } => self.out.cut(reason),
@@ -290,10 +302,16 @@ impl Exchange {
         self.context.worker.borrow_mut().reply(self.stream, response);
     }
 
+    /// Answers the stream, or cuts it for a reason and with details, if its response has begun.
+    fn fail(&self, response: LocalResponse, reason: &'static str, details: String) {
+        self.context.worker.borrow_mut().fail(self.stream, response, reason, details);
+    }
+
     /// Answers in place of an upstream or client that has not moved in time; says whether there was something to answer.
     fn answer_expired(&mut self) -> bool {
         let Some(expired) = self.timer.expired() else { return false };
-        self.reply(expired.answer(&self.context, &self.info, self.incoming.is_none()));
+        let response = expired.answer(&self.context, &self.info, self.incoming.is_none());
+        self.fail(response, expired.details(), String::new());
         true
     }
 }

@@ -48,7 +48,7 @@ impl Exchange {
             unchanged.map_or_else(|| convert::to_response(headers, status), Ok)
         });
         match head {
-            Some(Ok(head)) => self.out.head(head),
+            Some(Ok(head)) => self.out.head(head, &self.method),
             Some(Err(unsendable)) => {
                 tracing::warn!(stream = lock(&self.info).id, %unsendable, "response replaced by 500");
                 (self.incoming, self.upload) = (None, None);
@@ -64,8 +64,8 @@ impl Exchange {
             }
             None => {}
         }
-        if end {
-            self.out.end();
+        if end && self.out.end().is_err() {
+            self.wrong_response_length();
         }
         let code = lock(&self.info).response_code;
         if let Some((code, listener)) = code.zip(self.context.listeners.get(self.listener)) {
@@ -74,11 +74,9 @@ impl Exchange {
     }
 
     pub(super) fn poll_response_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        /// Enough to keep a client busy while more is read.
-        const AHEAD: usize = 64 << 10;
         let UpstreamState::Answering(body) = &mut self.upstream else { return Poll::Pending };
         let mut worker = self.context.worker.borrow_mut();
-        if self.out.bytes() >= AHEAD || !worker.wants_body(self.stream, Direction::Response) {
+        if !self.out.has_room() || !worker.wants_body(self.stream, Direction::Response) {
             return Poll::Pending;
         }
         match ready!(Pin::new(&mut *body).poll_frame(cx)) {
@@ -106,7 +104,9 @@ impl Exchange {
             Some(Err(error)) => {
                 drop(worker);
                 self.upstream = UpstreamState::Idle;
-                self.upstream_failed(&error);
+                let details = told::broken(&self.info, &error);
+                let response = local_response(error.status(), &details, &callout::before_headers(&error));
+                self.fail(response, "upstream_reset_after_response_started", details);
             }
             None => {
                 told::complete(&self.info, self.sent);

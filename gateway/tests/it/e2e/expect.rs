@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::e2e::harness::{
-    Part, Raw, Reply, Setup, Upstream, answering, answering_h2, guest, logs, plugin, reply, run,
+    Go, Part, Raw, Reply, Setup, Upstream, answering, answering_h2, guest, logs, plugin, reply, run,
 };
 
 const HEAD: &str =
@@ -183,7 +183,7 @@ fn interim_responses_of_upstreams_are_dropped() {
         ];
         for (parts, status) in h2 {
             let parts: &'static [Part] = Box::leak(parts.into());
-            let setup = Setup::to_address(answering_h2(parts).await).backend("protocol: http2");
+            let setup = Setup::to_address(answering_h2(parts, Go::default()).await).backend("protocol: http2");
             let gate = setup.plugin("expect_interim", &heard, "").start();
             let frames = Raw::connect(gate.address()).await.frames_h2("GET", "/").await;
             assert!(frames[0].starts_with(&format!("HEADERS {status}")), "{parts:?} {frames:?}");

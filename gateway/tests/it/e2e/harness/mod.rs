@@ -12,7 +12,7 @@ pub(crate) mod wat;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use answering::{Part, answering, answering_h2};
+pub(crate) use answering::{Go, Part, answering, answering_h2, answering_in_two};
 pub(crate) use body::{Sent, channel, empty, full, with_trailers};
 pub(crate) use client::{Answer, Client, Raw, get, post};
 pub(crate) use frames::Reply;

@@ -43,6 +43,15 @@ pub(crate) fn write(bytes: &[u8]) -> PathBuf {
     path
 }
 
+/// Header pairs as the ABI has them, as text of a data segment, and their length.
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> (String, usize) {
+    let number = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
+    let mut bytes = number(pairs.len()).to_vec();
+    pairs.iter().for_each(|(name, value)| bytes.extend([number(name.len()), number(value.len())].concat()));
+    pairs.iter().for_each(|(name, value)| bytes.extend(format!("{name}\0{value}\0").bytes()));
+    (bytes.iter().map(|byte| format!("\\{byte:02x}")).collect(), bytes.len())
+}
+
 const PRELUDE: &str = r#"
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))

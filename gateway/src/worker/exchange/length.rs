@@ -1,0 +1,40 @@
+//! Bodies that are not as long as their heads have said: a plugin has changed the one and left the other.
+
+use portcullis::core::{Direction, lock};
+use portcullis::local_response;
+
+use super::{Exchange, UpstreamState};
+
+impl Exchange {
+    /// Gives up a request whose upstream has its head, and would wait for bytes that never come or take the beginning of a
+    /// body for all of it.
+    pub(super) fn wrong_request_length(&mut self) {
+        self.name_the_plugin(Direction::Request, "request");
+        self.let_go();
+        let body = "a plugin changed the length of the request's body";
+        self.fail(local_response(500, "request_length_mismatch", body), "request_length_mismatch", String::new());
+    }
+
+    /// Cuts a response whose head has gone.
+    pub(super) fn wrong_response_length(&mut self) {
+        self.name_the_plugin(Direction::Response, "response");
+        self.let_go();
+        lock(&self.info).response_details = Some("response_length_mismatch".to_owned());
+        self.out.cut("response_length_mismatch");
+    }
+
+    fn let_go(&mut self) {
+        (self.incoming, self.upload) = (None, None);
+        self.timer.upstream_done();
+        self.upstream = UpstreamState::Idle;
+    }
+
+    fn name_the_plugin(&self, direction: Direction, message: &str) {
+        let plugins = self.context.worker.borrow_mut().resized(self.stream, direction).join(", ");
+        tracing::warn!(
+            plugin = plugins,
+            "the {message}'s body is longer or shorter than its content-length, which has been sent: a plugin that changes \
+             bodies removes content-length, or holds the head until it has the whole body"
+        );
+    }
+}

@@ -1,8 +1,8 @@
 //! Requests that are answered before any plugin hears of them.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
-use http::{Response, StatusCode, Version};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode, Version, request};
 
 use crate::convert::canonical::Refusal;
 use crate::worker::body::{Cut, ResponseBody};
@@ -16,7 +16,7 @@ use crate::worker::{Context, ListenerState};
 pub(super) fn answer(
     context: &Context,
     arrival: &Arrival,
-    version: Version,
+    request: &request::Parts,
     refusal: Refusal,
 ) -> Result<Response<ResponseBody>, Cut> {
     tracing::debug!(client = %arrival.facts.peer, reason = %refusal, "request refused at the door");
@@ -27,13 +27,15 @@ pub(super) fn answer(
     if let Some(listener) = context.listeners.get(arrival.listener) {
         listener.count(status.as_u16());
     }
-    let mut response = Response::new(ResponseBody::Text(Some(Bytes::from_static(why.as_bytes()))));
+    let body = Some(Bytes::from_static(why.as_bytes())).filter(|_| request.method != Method::HEAD);
+    let mut response = Response::new(ResponseBody::Text(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(CONTENT_LENGTH, why.len().into());
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-    } else if version != Version::HTTP_2 {
+    } else if request.version != Version::HTTP_2 {
         // What follows may not begin where it seems to.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -81,6 +81,8 @@ fn has_uncertain_body(request: &Request<QueueBody>) -> bool {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use http::header::TE;
+
     use super::*;
     use crate::net::queue::body_queue;
 
@@ -130,6 +132,31 @@ mod tests {
         request.headers_mut().insert(CONTENT_LENGTH, 5.into());
         prepare(UpstreamProtocol::Http1, &mut request);
         assert_eq!(request.headers()[CONTENT_LENGTH], "0");
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_kept_is_removed() {
+        for (length, queued, trailers, expected) in [
+            ("4", "", false, Some("4")),
+            ("4", "body", false, Some("4")),
+            ("4", "longer", false, None),
+            ("0", "", false, None),
+            ("x", "", false, None),
+            ("4", "body", true, None),
+        ] {
+            let (sender, body) = body_queue();
+            sender.push(queued.into());
+            if trailers {
+                sender.finish(Some([(TE, HeaderValue::from_static("x"))].into_iter().collect()));
+            }
+            let mut request = request("/", Some("one")).map(|_| body);
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static(length));
+            prepare(UpstreamProtocol::Http1, &mut request);
+            let told = request.headers().get(CONTENT_LENGTH).map(|length| length.to_str().unwrap());
+            assert_eq!(told, expected, "{length} {queued} {trailers}");
+            let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+            assert_eq!(chunked, expected.is_none(), "a GET that has a body says so: {length} {queued} {trailers}");
+        }
     }
 
     #[test]

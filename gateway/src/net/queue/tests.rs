@@ -121,3 +121,33 @@ async fn both_sides_wake_each_other() {
     let (whole, ()) = tokio::join!(body.collect(), produce);
     assert_eq!(whole.unwrap().to_bytes().len(), 8 * HIGH_WATER);
 }
+
+#[test]
+fn a_body_is_held_to_its_promise() {
+    let (sender, mut body) = body_queue();
+    sender.push("a".into());
+    assert!(body.hold_to(3) && !body.hold_to(0));
+    sender.push("bc".into());
+    assert!(pull(&mut body).is_ready());
+    assert!(pull(&mut body).is_pending(), "the last piece waits for the end");
+    sender.finish(None);
+    assert!(matches!(pull(&mut body), Poll::Ready(Some(Ok(_)))));
+    assert!(matches!(pull(&mut body), Poll::Ready(None)));
+    assert!(!sender.has_wrong_length());
+    for (pushed, length) in [("abcd", 3), ("ab", 3), ("", 3)] {
+        let (sender, mut body) = body_queue();
+        assert!(body.hold_to(length));
+        sender.push(pushed.into());
+        sender.finish(None);
+        assert!(sender.has_wrong_length(), "{pushed}");
+        assert!(matches!(pull(&mut body), Poll::Ready(Some(Err(_)))), "{pushed}");
+    }
+}
+
+#[test]
+fn a_large_last_piece_does_not_keep_its_end_back() {
+    let (sender, body) = body_queue();
+    assert!(body.hold_to(HIGH_WATER as u64));
+    sender.push(vec![0; HIGH_WATER].into());
+    assert_eq!(sender.poll_capacity(&mut idle()), Poll::Ready(Ok(())));
+}

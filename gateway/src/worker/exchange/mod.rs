@@ -94,7 +94,7 @@ impl Exchange {
         let taken = canonical(&mut parts, arrival.facts.local).and_then(|()| expect::take(&mut parts));
         let awaits_continue = match taken {
             Ok(awaits) => awaits,
-            Err(refusal) => return refused::answer(&context, &arrival, parts.version, refusal),
+            Err(refusal) => return refused::answer(&context, &arrival, &parts, refusal),
         };
         let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming, task));
         exchange.awaits_continue = awaits_continue;

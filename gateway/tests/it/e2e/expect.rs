@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::e2e::harness::{
-    Go, Part, Raw, Reply, Setup, Upstream, answering, answering_h2, guest, logs, plugin, reply, run,
+    Go, Part, Raw, Reply, Setup, Upstream, answering, answering_h2, guest, logs, plugin, reply, run, wat,
 };
 
 const HEAD: &str =
@@ -189,6 +189,41 @@ fn interim_responses_of_upstreams_are_dropped() {
             assert!(frames[0].starts_with(&format!("HEADERS {status}")), "{parts:?} {frames:?}");
             expected += 1;
             assert_eq!(logs::count("expect_interim", "heard"), expected, "{parts:?}");
+        }
+    });
+}
+
+#[test]
+fn a_callout_is_told_of_the_final_response() {
+    run(async {
+        let (head, length) = wat::pairs(&[(":method", "GET"), (":path", "/"), (":authority", "a")]);
+        let calls = wat::plugin_with(
+            r#"(import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))"#,
+            &format!(
+                r#"(data (i32.const 64) "{head}")
+                (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                    (drop (call $call $"service" (i32.const 64) (i32.const {length}) (i32.const 0) (i32.const 0)
+                        (i32.const 0) (i32.const 0) (i32.const 5000) (i32.const 16)))
+                    (i32.const 1))
+                (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
+                    (drop (call $get (i32.const 6) $":status" (i32.const 16) (i32.const 20)))
+                    (call $say (i32.load (i32.const 16)) (i32.load (i32.const 20))))"#
+            ),
+        );
+        for (name, bytes, status) in [
+            ("expect_call_early", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", "204"),
+            (
+                "expect_call_switch",
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+                "502",
+            ),
+        ] {
+            let setup = Setup::echo().cluster("service", &format!("endpoints: [{}]", answering(bytes).await));
+            let gate = setup.plugin(name, &calls, "").start();
+            let mut raw = Raw::connect(gate.address()).await;
+            raw.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            logs::wait(name, status).await;
+            assert_eq!(logs::of(name), [status]);
         }
     });
 }

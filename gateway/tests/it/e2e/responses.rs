@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use http::Method;
 use http::header::CONTENT_LENGTH;
 
-use crate::e2e::harness::{Go, Part, Raw, Setup, Upstream, answering, answering_h2, logs, plugin, reply, run, wat};
+use crate::e2e::harness::{
+    Go, Part, Raw, Reply, Setup, Upstream, answering, answering_h2, logs, plugin, reply, run, wat,
+};
 
 /// What a client gets over HTTP/1.1 and over HTTP/2.
 type Sent = (&'static str, &'static str);
@@ -310,6 +312,24 @@ fn methods_that_plugins_change() {
                 let setup = Setup::to(&upstream).backend(protocol).plugin("responses_method", &change, "");
                 check(&setup, &format!("{protocol} as {made}"), method, *sent).await;
             }
+        }
+    });
+}
+
+/// What the gateway answers before there is a stream.
+#[test]
+fn requests_that_are_refused_at_the_door() {
+    run(async {
+        let gate = Setup::echo().start();
+        let fields = |method| [(":method", method), (":scheme", "ftp"), (":path", "/"), (":authority", "a")];
+        for (method, body) in [("GET", "the request's scheme is neither http nor https"), ("HEAD", "")] {
+            let reply = Raw::connect(gate.address()).await.ask_h2(&fields(method), None).await;
+            assert_eq!(reply, Reply::Response(400, body.to_owned()));
+            let mut raw = Raw::connect(gate.address()).await;
+            raw.write(&format!("{method} ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+            let answer = raw.read_all().await;
+            assert!(answer.contains("\r\ncontent-length: 58\r\n"), "{answer}");
+            assert_eq!(answer.ends_with("\r\n\r\n"), method == "HEAD", "{answer}");
         }
     });
 }

@@ -15,6 +15,7 @@ mod address;
 mod any;
 mod base64;
 mod capabilities;
+mod changed;
 mod cluster;
 mod document;
 mod duration;
@@ -169,6 +170,9 @@ fn read(root: &Value<'_>) -> Read<Config> {
     });
     let clusters = mapping.or("clusters", Vec::new(), cluster::read_all);
     scope.library.notice_unused(root.document);
+    if let (Some(value), Ok(listeners), Ok(clusters)) = (mapping.get("listeners"), &listeners, &clusters) {
+        changed::stream_idle(value, listeners, clusters);
+    }
     Ok(Config {
         workers: workers? as usize,
         admin: admin?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis::core::ResourceMetadata;
 
+use super::changed;
 use super::cluster::ClusterNames;
 use super::document::Read;
 use super::duration;
@@ -72,10 +73,14 @@ impl RouteOrder {
     pub(super) const NAMES: &[(&str, Self)] = &[("host", Self::Host), ("file", Self::File)];
 }
 
-/// Reads the `routes` of a listener, and brings them into the order in which they are tried.
-pub(super) fn read_all(value: &Value<'_>, scope: &Scope, order: RouteOrder) -> Read<Vec<Route>> {
+/// Reads the `routes` of a listener, and brings them into the order in which they are tried. None is an order that the
+/// configuration does not say.
+pub(super) fn read_all(value: &Value<'_>, scope: &Scope, order: Option<RouteOrder>) -> Read<Vec<Route>> {
     let mut routes = value.list(|index, value| Ok((value.clone(), read(index, value, scope)?)))?;
-    if order == RouteOrder::Host {
+    if order.is_none() {
+        changed::route_order(&routes);
+    }
+    if order.unwrap_or_default() == RouteOrder::Host {
         routes.sort_by_key(|(_, route)| HostMatch::rank(route.matcher.host.as_ref()));
     }
     for (index, (value, route)) in routes.iter().enumerate() {

@@ -41,12 +41,12 @@ http {{
 """
 
 PORTCULLIS = """\
-workers: 1
+{code_cache}workers: 1
 admin: 127.0.0.1:{admin}
 listeners:
   - name: main
     address: 127.0.0.1:{port}
-{plugins}    routes:
+{listener}{plugins}    routes:
       - match: {{ prefix: / }}
         cluster: upstream
 clusters:
@@ -62,9 +62,14 @@ PORTCULLIS_PLUGINS = """\
 """
 
 
-def portcullis(port, admin, upstream, with_plugin):
+def portcullis(port, admin, upstream, with_plugin, code_cache="", listener=""):
+    """`code_cache` is a folder for compiled code, `listener` a further key of the listener."""
     plugins = PORTCULLIS_PLUGINS.format(plugin=PLUGIN) if with_plugin else ""
-    return PORTCULLIS.format(port=port, admin=admin, upstream=upstream, plugins=plugins)
+    code_cache = f"code_cache: {code_cache}\n" if code_cache else ""
+    listener = f"    {listener}\n" if listener else ""
+    return PORTCULLIS.format(
+        port=port, admin=admin, upstream=upstream, plugins=plugins, code_cache=code_cache, listener=listener
+    )
 
 
 def envoy(port, admin, upstream, with_plugin):

@@ -13,7 +13,8 @@ sys.dont_write_bytecode = True  # as in run.sh: no files among the sources
 import configs  # noqa: E402
 import servers  # noqa: E402
 
-WARM_UP = 400
+# Requests of the run that is subtracted: what is done once, and for the first requests, is in both.
+FEW = 400
 
 
 def main():
@@ -35,40 +36,42 @@ def arguments():
     parser.add_argument("--gateway", type=Path, default=binary, help="default: %(default)s")
     parser.add_argument("--engines", type=lambda text: text.split(","), default=["wasmtime", "wasmi"])
     parser.add_argument("--requests", type=int, default=2000, help="that are counted; default: %(default)s")
+    parser.add_argument("--listener", default="", help="a further key of the listener, such as `use_remote_address: false`")
+    parser.add_argument("--header", action="append", default=[], help="a further field of each request, as `name: value`")
     return parser.parse_args()
 
 
 def measure(args, engine, upstream, folder):
+    """Counts two whole runs of the gateway, of which one serves more requests; code that is compiled is kept for both."""
+    count(args, engine, upstream, folder, FEW)
+    few, more = (count(args, engine, upstream, folder, FEW + more) for more in (0, args.requests))
+    if more <= few:
+        sys.exit(f"{more} instructions for {args.requests} requests more than {few} took: something else was counted")
+    return (more - few) / args.requests
+
+
+def count(args, engine, upstream, folder, requests):
     out = folder / "callgrind.out"
     out.unlink(missing_ok=True)
-    counted = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
-    gateway = servers.portcullis(
-        0, upstream, engine=engine, command=[*counted, str(args.gateway)], env={}
-    )
-    with gateway:
-        load(gateway.port, WARM_UP)
-        control("on", gateway.child.pid)
-        load(gateway.port, args.requests)
-        control("off", gateway.child.pid)
+    counted = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", str(args.gateway)]
+    keys = {"code_cache": str(folder / "code"), "listener": args.listener}
+    with servers.portcullis(0, upstream, engine=engine, command=counted, env={}, **keys) as gateway:
+        load(gateway.port, requests, args.header)
     written = out.read_text(errors="replace") if out.exists() else ""
     total = re.search(r"^(?:totals|summary): (\d+)", written, re.M)
     if not total:
         sys.exit("valgrind has written no result: was it stopped before it could?")
-    return int(total[1]) / args.requests
+    return int(total[1])
 
 
-def load(port, requests):
+def load(port, requests, further):
     """With as many connections as the comparison has in most of its cases."""
-    headers = [f"{name}: {value}" for name, value in servers.REQUEST_HEADERS.items()]
+    headers = [f"{name}: {value}" for name, value in servers.REQUEST_HEADERS.items()] + further
     command = ["h2load", "--h1", "-c", "16", "-n", str(requests)]
     command += [word for header in headers for word in ("-H", header)]
     done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True)
     if f"{requests} succeeded" not in done.stdout:
         sys.exit(f"not all requests succeeded:\n{done.stdout}{done.stderr}")
-
-
-def control(switch, pid):
-    subprocess.run(["callgrind_control", "-i", switch, str(pid)], check=True, capture_output=True)
 
 
 if __name__ == "__main__":

@@ -135,11 +135,12 @@ def envoy(cpu, upstream, log=None, log_level="info", *, with_plugin):
     return Process(command, cpu, port, log)
 
 
-def portcullis(cpu, upstream, log=None, log_level="info", *, engine, command, env):
-    """With the plugin on that engine, or without it if there is none. `command` runs the gateway's binary."""
+def portcullis(cpu, upstream, log=None, log_level="info", *, engine, command, env, **keys):
+    """With the plugin on that engine, or without it if there is none. `command` runs the gateway's binary; further keys of the
+    configuration are those of configs.portcullis."""
     port = free_port()
     config = OUT / "portcullis.yaml"
-    config.write_text(configs.portcullis(port, free_port(), upstream, with_plugin=bool(engine)))
+    config.write_text(configs.portcullis(port, free_port(), upstream, bool(engine), **keys))
     command = [*command, "serve", str(config)]
     if engine:
         command += ["--engine", engine]

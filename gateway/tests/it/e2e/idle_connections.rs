@@ -1,7 +1,6 @@
 //! Connections on which nothing happens, or not enough.
 
-use std::time::Duration;
-
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -148,18 +147,14 @@ async fn stuck(gate: &Gate) -> Raw {
     raw
 }
 
-/// An upstream whose responses never end.
+/// An upstream whose responses are larger than any buffer, and do not end.
 fn flood() -> Upstream {
     Upstream::new(|_| async {
         let (writer, body) = channel();
-        tokio::spawn(async move {
-            loop {
-                writer.send(vec![b'x'; 64 << 10]);
-                if tokio::time::timeout(Duration::from_millis(1), writer.closed()).await.is_ok() {
-                    break;
-                }
-            }
-        });
+        for _ in 0..1000 {
+            writer.send(Bytes::from_static(&[b'x'; 64 << 10]));
+        }
+        tokio::spawn(async move { writer.closed().await });
         Response::new(body)
     })
 }

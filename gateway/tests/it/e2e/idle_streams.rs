@@ -17,9 +17,12 @@ const TOLD: [&str; 2] = ["response.code_details", "response.flags"];
 /// Envoy's flag SI, as eight bytes.
 const SI: &str = "\0\0\u{1}\0\0\0\0\0";
 
-/// A gateway in front of an upstream that never answers.
+/// A gateway in front of an upstream that reads requests and never answers.
 fn silent(limit: &str) -> (Upstream, Setup) {
-    let upstream = Upstream::new(|_| std::future::pending());
+    let upstream = Upstream::new(|request| async move {
+        let _ = request.into_body().collect().await;
+        std::future::pending().await
+    });
     let setup = Setup::to(&upstream).backend("request_timeout: 0s").listener(limit);
     (upstream, setup)
 }
@@ -154,7 +157,7 @@ fn streams_without_window_free_their_upstreams() {
         for (name, key) in [("window_route", "request_timeout: 200ms"), ("window_idle", "request_timeout: 0s")] {
             let upstream = Upstream::new(|_| async {
                 let (writer, body) = channel();
-                writer.send(vec![b'x'; 1 << 20]);
+                writer.send(Bytes::from_static(&[b'x'; 256 << 10]));
                 tokio::spawn(async move { writer.closed().await });
                 Response::new(body)
             });

@@ -348,7 +348,7 @@ fn a_client_that_does_not_read_ends_the_connection() {
 }
 
 #[test]
-fn a_plugin_keeps_no_connection_by_its_ticks() {
+fn a_connection_that_its_plugin_holds_ends() {
     run(async {
         // It holds everything, and asks for what it has at each tick.
         let holds = r#"

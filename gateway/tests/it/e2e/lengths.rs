@@ -144,6 +144,8 @@ fn a_request_is_not_whole_before_its_end() {
             });
             let name = format!("length_late_{protocol:.15}").replace(": ", "_");
             let setup = Setup::to(&upstream).backend(protocol).backend("request_timeout: 1000s");
+            let telling = plugin(&[("request_body", r#"(call $say $"piece") (i32.const 0)"#)]);
+            let setup = setup.plugin(&format!("{name}_tells"), &telling, "");
             let gate = setup.plugin(&name, &replacing("request", "more"), "").start();
             let (writer, body) = channel();
             let request = Request::post("/").header("content-length", "4").body(body).unwrap();
@@ -152,6 +154,11 @@ fn a_request_is_not_whole_before_its_end() {
                 writer.send("bo");
                 assert_eq!(results.recv().await.unwrap().unwrap(), "bo");
                 writer.send("dy");
+                until(|| logs::count(&format!("{name}_tells"), "piece") == 2).await;
+                // What may go on has gone on when another request has been served.
+                let mut other = Raw::connect(gate.address()).await;
+                other.write("GET / HTTP/1.1\r\nhost: a/b\r\n\r\n").await;
+                other.read_all().await;
                 drop(writer);
             };
             let (answer, ()) = tokio::join!(client.ask(request), breaking);

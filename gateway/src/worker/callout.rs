@@ -79,14 +79,7 @@ fn request(call: HttpCall) -> Result<Request<crate::net::queue::QueueBody>, conv
 
 /// What a client or plugin reads when an upstream gave no answer.
 pub(super) fn before_headers(error: &UpstreamError) -> String {
-    let reason = match error {
-        UpstreamError::Connect { .. } | UpstreamError::NoEndpoints { .. } => "connection failure",
-        UpstreamError::ConnectTimeout { .. } => "connection timeout",
-        error if error.is_invalid() => "protocol error",
-        error if error.reset_reason().is_some() => "remote reset",
-        _ => "connection termination",
-    };
-    format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}")
+    format!("upstream connect error or disconnect/reset before headers. reset reason: {}", error.words())
 }
 
 fn failed(status: u16, body: &str) -> CallOutcome {

@@ -68,8 +68,8 @@ pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &HashMap<String, Upst
     upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
 }
 
-/// There is none.
-pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) {
+/// There is none. Returns the details, as Envoy words them.
+pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) -> String {
     let mut info = lock(info);
     info.response_flags |= match error {
         UpstreamError::Connect { .. } | UpstreamError::ConnectTimeout { .. } => {
@@ -80,6 +80,10 @@ pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) {
         error if error.reset_reason().is_some() => response_flag::UPSTREAM_REMOTE_RESET,
         _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
     };
+    match error {
+        UpstreamError::NoEndpoints { .. } => "no_healthy_upstream".to_owned(),
+        _ => format!("upstream_reset_before_response_started{{{}}}", error.words().replace(' ', "_")),
+    }
 }
 
 /// A TCP stream dials its upstream; says when.

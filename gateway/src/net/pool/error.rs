@@ -106,6 +106,22 @@ impl UpstreamError {
         cause::<h2::Error>(source).filter(|error| error.is_reset()).and_then(h2::Error::reason)
     }
 
+    /// Why there is no response, in the words that Envoy has for a reset stream.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::NoEndpoints { .. } => "connection failure",
+            Self::Connect { .. } => "remote connection failure",
+            Self::ConnectTimeout { .. } => "connection timeout",
+            Self::RequestAborted { .. } => "local reset",
+            _ if self.is_invalid() => "protocol error",
+            _ => match self.reset_reason() {
+                Some(h2::Reason::REFUSED_STREAM) => "remote refused stream reset",
+                Some(_) => "remote reset",
+                None => "connection termination",
+            },
+        }
+    }
+
     /// Whether it came of HTTP/2.
     pub fn is_h2(&self) -> bool {
         let (Self::Reset { source, .. } | Self::Protocol { source, .. } | Self::RequestAborted { source, .. }) = self

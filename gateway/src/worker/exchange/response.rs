@@ -119,8 +119,7 @@ impl Exchange {
     }
 
     fn upstream_failed(&self, error: &UpstreamError) {
-        told::failed(&self.info, error);
-        let response = local_response(error.status(), error.reason(), &callout::before_headers(error));
-        self.reply(response);
+        let details = told::failed(&self.info, error);
+        self.reply(local_response(error.status(), &details, &callout::before_headers(error)));
     }
 }

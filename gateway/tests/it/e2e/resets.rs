@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::e2e::harness::{Answer, Go, Part, Setup, answering_h2, answering_in_two, get, logs, run, until, wat};
+use crate::e2e::harness::{
+    Answer, Go, Part, Setup, answering, answering_h2, answering_in_two, get, logs, run, until, wat,
+};
+use crate::e2e::timeouts::closed_port;
 
 /// A plugin that logs `response.flags` as a number, and `response.code_details`.
 fn telling() -> PathBuf {
@@ -73,14 +76,32 @@ fn what_broke_off_is_the_upstreams() {
     });
 }
 
+/// As measured on Envoy 1.40, which adds what the system said of a connection.
 #[test]
-fn a_reset_before_the_head_is_the_upstreams() {
+fn what_never_began_is_the_upstreams() {
     run(async {
-        let setup = Setup::to_address(answering_h2(&[Part::Reset(2)], Go::default()).await).backend("protocol: http2");
-        let gate = setup.plugin("reset_before", &telling(), "").start();
-        let answer = gate.h1().await.ask(get("/")).await;
-        assert_eq!(answer.status, 503);
-        assert!(answer.text().ends_with("reset reason: remote reset"), "{}", answer.text());
-        logs::wait("reset_before", "16").await;
+        let h2 = async |parts| Setup::to_address(answering_h2(parts, Go::default()).await).backend("protocol: http2");
+        for (index, (setup, status, flag, reason)) in [
+            (h2(&[Part::Reset(2)]).await, 503, 1_u32 << 4, "remote reset"),
+            (h2(&[Part::Reset(7)]).await, 503, 1 << 4, "remote refused stream reset"),
+            (h2(&[Part::Close]).await, 503, 1 << 6, "connection termination"),
+            (h2(&[Part::Head("x", &[], true)]).await, 502, 1 << 23, "protocol error"),
+            (Setup::to_address(answering("").await), 503, 1 << 6, "connection termination"),
+            (Setup::to_address(answering("HTTP/1.1 2").await), 503, 1 << 6, "connection termination"),
+            (Setup::to_address(answering("x\r\n\r\n").await), 502, 1 << 23, "protocol error"),
+            (Setup::to_address(closed_port()), 503, 1 << 5, "remote connection failure"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let name = format!("reset_before_{index}");
+            let gate = setup.plugin(&name, &telling(), "").start();
+            let answer = gate.h1().await.ask(get("/")).await;
+            assert_eq!(answer.status, status, "{index}");
+            assert!(answer.text().ends_with(&format!("reset reason: {reason}")), "{index} {}", answer.text());
+            let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+            logs::wait(&name, &details).await;
+            assert_eq!(logs::of(&name).join(" "), format!("{} {details}", flag), "{index}");
+        }
     });
 }

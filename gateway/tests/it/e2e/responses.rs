@@ -25,7 +25,9 @@ async fn check(setup: &Setup, what: &str, method: &str, (h1, h2): Sent) {
     let lines: Vec<_> =
         answer.split("\r\n").filter(|line| !line.starts_with("date: ") && *line != "connection: close").collect();
     assert_eq!(lines.join("|"), h1, "{method} {what}");
-    assert_eq!(Raw::connect(gate.address()).await.frames_h2(method, "/").await.join("; "), h2, "{method} {what}");
+    let frames = Raw::connect(gate.address()).await.frames_h2(method, "/").await.join("; ");
+    // The end of a body without a length may come with its last piece, or behind it.
+    assert_eq!(frames.replace("gone; DATA  END", "gone END"), h2, "{method} {what}");
     // Nothing is left on the connection that would be taken for the next response.
     let mut raw = Raw::connect(gate.address()).await;
     raw.write(&format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a/b\r\n\r\n")).await;
@@ -165,12 +167,12 @@ const UPSTREAM_H1: &[(&str, &str, Sent)] = &[
     (
         "GET",
         "HTTP/1.1 200 OK|transfer-encoding: chunked||4|gone|0||",
-        ("HTTP/1.1 200 OK|transfer-encoding: chunked||4|gone|0||", "HEADERS 200; DATA gone; DATA  END"),
+        ("HTTP/1.1 200 OK|transfer-encoding: chunked||4|gone|0||", "HEADERS 200; DATA gone END"),
     ),
     (
         "GET",
         "HTTP/1.0 200 OK||gone",
-        ("HTTP/1.1 200 OK|transfer-encoding: chunked||4|gone|0||", "HEADERS 200; DATA gone; DATA  END"),
+        ("HTTP/1.1 200 OK|transfer-encoding: chunked||4|gone|0||", "HEADERS 200; DATA gone END"),
     ),
     (
         "HEAD",

@@ -23,6 +23,7 @@ mod flow;
 mod grpc;
 mod reply;
 mod sandboxes;
+mod service;
 mod sizes;
 mod stage;
 mod stream;

@@ -15,7 +15,7 @@ use crate::worker::Plan;
 pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
     let mut known = HashMap::new();
     let mut all = Vec::new();
-    for (plugin, spec) in plugins(config, &plan.listeners) {
+    for (plugin, spec) in plugins(config, &plan.planned) {
         if spec.plugin.capabilities == Capabilities::ALL {
             continue;
         }

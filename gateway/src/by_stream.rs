@@ -9,7 +9,7 @@ use portcullis::{Isolation, PluginSpec, Snapshot};
 use crate::config::{self, Config, ConfigError};
 use crate::host::GatewayHost;
 use crate::plugins::{Compiler, not_started};
-use crate::worker::PlannedListener;
+use crate::worker::Planned;
 
 /// Starts each plugin whose streams get VMs of their own, once, and gives it its state. Those that share data share them
 /// with what `shared` says.
@@ -18,29 +18,25 @@ use crate::worker::PlannedListener;
 /// The first plugin that does not start, or whose state cannot be kept.
 pub(crate) fn take(
     config: &Config,
-    listeners: &mut [PlannedListener],
+    planned: &mut Planned,
     compiler: &mut Compiler,
     host: &GatewayHost,
     shared: &Shared,
 ) -> Result<(), ConfigError> {
     let mut taken: Vec<(SandboxKey, Plugin, Arc<Snapshot>)> = Vec::new();
-    for (listener, planned) in config.listeners.iter().zip(listeners) {
-        let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
-        let configured = listener.plugins.iter().chain(routes.flatten());
-        let specs = planned.plugins.iter_mut().chain(planned.route_plugins.iter_mut().flatten().flatten());
-        for (plugin, spec) in configured.zip(specs).filter(|(_, spec)| spec.isolation == Isolation::Stream) {
-            let key = spec.sandbox();
-            let known = taken.iter().find(|(other, plugin, _)| *other == key && *plugin == spec.plugin);
-            let snapshot = match known {
-                Some((_, _, snapshot)) => Arc::clone(snapshot),
-                None => {
-                    let snapshot = take_one(plugin, spec, compiler, host, shared)?;
-                    taken.push((key, spec.plugin.clone(), Arc::clone(&snapshot)));
-                    snapshot
-                }
-            };
-            spec.snapshot = Some(snapshot);
-        }
+    let all = config.all_plugins().zip(planned.plugins_mut());
+    for (plugin, spec) in all.filter(|(_, spec)| spec.isolation == Isolation::Stream) {
+        let key = spec.sandbox();
+        let known = taken.iter().find(|(other, plugin, _)| *other == key && *plugin == spec.plugin);
+        let snapshot = match known {
+            Some((_, _, snapshot)) => Arc::clone(snapshot),
+            None => {
+                let snapshot = take_one(plugin, spec, compiler, host, shared)?;
+                taken.push((key, spec.plugin.clone(), Arc::clone(&snapshot)));
+                snapshot
+            }
+        };
+        spec.snapshot = Some(snapshot);
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portcullis::core::{Capabilities, Learned, Rules, SandboxKey};
 
 use crate::config::Config;
-use crate::worker::PlannedListener;
+use crate::worker::Planned;
 
 /// What each plugin of a configuration uses, while it is served.
 #[derive(Clone, Debug)]
@@ -23,20 +23,15 @@ struct Lesson {
 
 /// Lets plugins do what their capabilities allow, with any arguments, and notes what they do. Plugins that would share
 /// a VM must have the same rights, so they learn together.
-pub(crate) fn begin(config: &Config, listeners: &mut [PlannedListener]) -> Lessons {
+pub(crate) fn begin(config: &Config, planned: &mut Planned) -> Lessons {
     let mut groups: HashMap<SandboxKey, Arc<Learned>> = HashMap::new();
     let mut lessons: Vec<Lesson> = Vec::new();
-    for (listener, planned) in config.listeners.iter().zip(listeners) {
-        let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
-        let configured = listener.plugins.iter().chain(routes.flatten());
-        let specs = planned.plugins.iter_mut().chain(planned.route_plugins.iter_mut().flatten().flatten());
-        for (plugin, spec) in configured.zip(specs) {
-            let learned = groups.entry(spec.partition.unwrap_or_else(|| spec.sandbox_spec().group())).or_default();
-            spec.plugin.rules = Rules::learning(Arc::clone(learned));
-            let place = format!("{}:{}", plugin.origin.file, plugin.origin.line);
-            if !lessons.iter().any(|lesson| lesson.place == place && lesson.plugin == plugin.name) {
-                lessons.push(Lesson { plugin: plugin.name.clone(), place, learned: Arc::clone(learned) });
-            }
+    for (plugin, spec) in config.all_plugins().zip(planned.plugins_mut()) {
+        let learned = groups.entry(spec.partition.unwrap_or_else(|| spec.sandbox_spec().group())).or_default();
+        spec.plugin.rules = Rules::learning(Arc::clone(learned));
+        let place = format!("{}:{}", plugin.origin.file, plugin.origin.line);
+        if !lessons.iter().any(|lesson| lesson.place == place && lesson.plugin == plugin.name) {
+            lessons.push(Lesson { plugin: plugin.name.clone(), place, learned: Arc::clone(learned) });
         }
     }
     Lessons(lessons)

@@ -79,7 +79,11 @@ impl Compiler {
         plugins.iter().map(|plugin| self.compile_one(plugin)).collect()
     }
 
-    fn compile_one(&mut self, plugin: &config::Plugin) -> Result<PluginSpec, ConfigError> {
+    /// Compiles one plugin.
+    ///
+    /// # Errors
+    /// What is wrong with it, where it stands in the configuration.
+    pub(crate) fn compile_one(&mut self, plugin: &config::Plugin) -> Result<PluginSpec, ConfigError> {
         let (module, tier) = self.module(plugin)?;
         let vm = &plugin.vm;
         let rights = Rights::within(plugin.vm.restriction.as_ref(), plugin.restriction.as_ref())?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::config::{self, Code, Config, ConfigError};
-use crate::worker::PlannedListener;
+use crate::worker::Planned;
 
 /// What was decided.
 #[derive(Clone, Debug, Default)]
@@ -49,9 +49,9 @@ struct Apart {
 ///
 /// # Errors
 /// Plugins that would share a VM, differ, and may not be kept apart.
-pub(crate) fn place(config: &Config, listeners: &mut [PlannedListener]) -> Result<Sandboxes, ConfigError> {
+pub(crate) fn place(config: &Config, planned: &mut Planned) -> Result<Sandboxes, ConfigError> {
     let placements = {
-        let all: Vec<_> = plugins(config, listeners).collect();
+        let all: Vec<_> = plugins(config, planned).collect();
         let placed: Vec<_> = all.iter().map(|(plugin, spec)| placed(config, plugin, spec, None)).collect();
         schedule(&placed).map_err(|conflict| {
             let place = |index: usize| all.get(index).map(|(plugin, _)| &plugin.origin);
@@ -65,24 +65,17 @@ pub(crate) fn place(config: &Config, listeners: &mut [PlannedListener]) -> Resul
             }
         })?
     };
-    let sandboxes = describe(config, listeners, &placements);
-    let specs = listeners
-        .iter_mut()
-        .flat_map(|listener| listener.plugins.iter_mut().chain(listener.route_plugins.iter_mut().flatten().flatten()));
-    specs.zip(&placements).for_each(|(spec, placement)| spec.partition = placement.partition);
+    let sandboxes = describe(config, planned, &placements);
+    planned.plugins_mut().zip(&placements).for_each(|(spec, placement)| spec.partition = placement.partition);
     Ok(sandboxes)
 }
 
-/// Every plugin of every chain, as it was configured and as it will run, in the order of the configuration.
+/// Every plugin of every chain and service, as it was configured and as it will run, in the order of the configuration.
 pub(crate) fn plugins<'a>(
     config: &'a Config,
-    listeners: &'a [PlannedListener],
+    planned: &'a Planned,
 ) -> impl Iterator<Item = (&'a config::Plugin, &'a PluginSpec)> {
-    config.listeners.iter().zip(listeners).flat_map(|(listener, planned)| {
-        let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
-        let own = listener.plugins.iter().chain(routes.flatten());
-        own.zip(planned.plugins.iter().chain(planned.route_plugins.iter().flatten().flatten()))
-    })
+    config.all_plugins().zip(planned.plugins())
 }
 
 fn placed<'a>(
@@ -95,13 +88,20 @@ fn placed<'a>(
     Placed { plugin: &plugin.name, spec: spec.sandbox_spec(), sharing }
 }
 
-fn describe(config: &Config, listeners: &[PlannedListener], placements: &[Placement]) -> Sandboxes {
+fn describe(config: &Config, planned: &Planned, placements: &[Placement]) -> Sandboxes {
     let mut by_key: BTreeMap<SandboxKey, Sandbox> = BTreeMap::new();
     let mut groups: BTreeMap<SandboxKey, Vec<(&config::Plugin, &PluginSpec)>> = BTreeMap::new();
-    for ((plugin, spec), placement) in plugins(config, listeners).zip(placements) {
+    let in_chains = planned.plugins().count() - planned.services.len();
+    for (index, ((plugin, spec), placement)) in plugins(config, planned).zip(placements).enumerate() {
+        let service = index.checked_sub(in_chains).and_then(|index| planned.services.get(index));
         let sandbox = by_key.entry(placement.sandbox).or_insert_with(|| Sandbox::new(placement.sandbox, plugin, spec));
-        if !sandbox.plugins.contains(&plugin.name) {
-            sandbox.plugins.push(plugin.name.clone());
+        let name = match service.map(|service| service.config.singleton) {
+            None => plugin.name.clone(),
+            Some(false) => format!("{} (service)", plugin.name),
+            Some(true) => format!("{} (service, on one worker)", plugin.name),
+        };
+        if !sandbox.plugins.contains(&name) {
+            sandbox.plugins.push(name);
         }
         groups.entry(spec.sandbox_spec().group()).or_default().push((plugin, spec));
     }

@@ -29,7 +29,7 @@ use crate::profile::{self, Profiling};
 use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
 use crate::tier;
-use crate::worker::{self, Door, Plan, PlannedListener, PluginFailed};
+use crate::worker::{self, Door, Place, Plan, Planned, PlannedListener, PlannedService, PluginFailed};
 
 /// A configuration with its plugins compiled, ready to be served.
 #[derive(Debug)]
@@ -160,8 +160,10 @@ impl Gateway {
         let mut compiler = Compiler::new(options, cache)?;
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
-        let mut listeners = listeners?;
-        let sandboxes = sandboxes::place(&config, &mut listeners)?;
+        let services: Result<Vec<_>, _> =
+            config.services.iter().map(|service| plan_service(service, &mut compiler)).collect();
+        let mut planned = Planned { listeners: listeners?, services: services? };
+        let sandboxes = sandboxes::place(&config, &mut planned)?;
         let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
         let host = GatewayHost {
             clock: SystemClock::new(),
@@ -176,7 +178,8 @@ impl Gateway {
         let (reached, workers_hear) = watch::channel(0);
         let plan = Plan {
             host,
-            listeners: listeners.into(),
+            planned: Arc::new(planned),
+            runs_singletons: true,
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
             shared: Shared::default(),
@@ -197,10 +200,7 @@ impl Gateway {
 
     /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
     pub fn learn(&mut self) -> Lessons {
-        let mut listeners = self.plan.listeners.to_vec();
-        let lessons = learn::begin(&self.config, &mut listeners);
-        self.plan.listeners = listeners.into();
-        lessons
+        learn::begin(&self.config, Arc::make_mut(&mut self.plan.planned))
     }
 
     /// Records what plugins do with sampled connections, once it is served. One more worker has VMs for these.
@@ -208,14 +208,17 @@ impl Gateway {
     /// # Errors
     /// The folder cannot be made.
     pub fn record(&mut self, recording: Recording) -> Result<(), ServeError> {
-        if PlannedListener::all_plugins(&self.plan.listeners).any(|spec| spec.tier.is_some()) {
+        if self.plan.planned.plugins().any(|spec| spec.tier.is_some()) {
             tracing::warn!("--record: what starts fast is recorded on the interpreter, where it stays");
         }
-        if PlannedListener::all_plugins(&self.plan.listeners).any(|spec| spec.isolation == Isolation::Stream) {
+        if self.plan.planned.plugins().any(|spec| spec.isolation == Isolation::Stream) {
             tracing::warn!("--record: what has a VM for each stream is recorded in one for all of them");
         }
-        let listeners = record::listeners(&recording, &self.plan.listeners)?.into();
-        self.recording = Some((recording, Plan { listeners, ..self.plan.clone() }));
+        if !self.plan.planned.services.is_empty() {
+            tracing::warn!("--record: services are not recorded: no connection comes to them");
+        }
+        let planned = Arc::new(record::recorded_plan(&recording, &self.plan.planned)?);
+        self.recording = Some((recording, Plan { planned, runs_singletons: false, ..self.plan.clone() }));
         Ok(())
     }
 
@@ -264,8 +267,8 @@ impl Gateway {
         self.plan = plan;
         let profile = self.profiling.take();
         if let Some(profiling) = &profile {
-            profiling.announce(&self.plan.listeners);
-            self.plan.listeners = profiling.listeners(&self.plan.listeners)?.into();
+            profiling.announce(&self.plan.planned);
+            self.plan.planned = Arc::new(profiling.measured(&self.plan.planned)?);
         }
         let (stop, stopped) = watch::channel(false);
         let (jobs, cache) = self.compiler.take_jobs();
@@ -327,7 +330,7 @@ impl Gateway {
         if let Some(address) = running.admin {
             tracing::info!(%address, "admin interface");
         }
-        let plugins = PlannedListener::all_plugins(&self.plan.listeners).count();
+        let plugins = self.plan.planned.plugins().count();
         tracing::info!(elapsed = ?self.begun.elapsed(), plugins, "ready");
         Ok(running)
     }
@@ -340,14 +343,14 @@ impl Gateway {
         };
         let door = |(index, socket)| Door::Socket(socket, samples.get(index).cloned());
         let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(door).collect());
-        let numbered = |plan: &Plan, worker| {
+        let numbered = |plan: &Plan, worker, runs_singletons| {
             let host = GatewayHost { worker: Some(worker), ..plan.host.clone() };
-            Plan { host, ..plan.clone() }
+            Plan { host, runs_singletons, ..plan.clone() }
         };
-        let named = |(index, doors)| (format!("worker-{index}"), numbered(&self.plan, index), doors);
+        let named = |(index, doors)| (format!("worker-{index}"), numbered(&self.plan, index, index == 0), doors);
         let mut posts: Vec<_> = sockets.enumerate().map(named).collect();
         if let Some((_, plan)) = &self.recording {
-            let plan = numbered(plan, posts.len());
+            let plan = numbered(plan, posts.len(), false);
             posts.push(("recorder".to_owned(), plan, handed.into_iter().map(Door::Handed).collect()));
         }
         posts
@@ -356,24 +359,20 @@ impl Gateway {
     /// What a worker's thread needs: the stack of the guests, and twice as much for the host that they call.
     fn stack_size(&self) -> usize {
         const HOST: usize = 1 << 20;
-        let chains = self.plan.listeners.iter().flat_map(|listener| {
-            std::iter::once(&listener.plugins).chain(listener.route_plugins.iter().flatten()).flatten()
-        });
-        HOST + 3 * chains.map(|plugin| plugin.limits.stack).max().unwrap_or_default()
+        HOST + 3 * self.plan.planned.plugins().map(|plugin| plugin.limits.stack).max().unwrap_or_default()
     }
 
     /// Starts the plugins of which each stream gets a VM of its own.
     fn take_snapshots(&mut self, plan: &mut Plan) -> Result<(), ServeError> {
-        let mut listeners = plan.listeners.to_vec();
+        let planned = Arc::make_mut(&mut plan.planned);
         let (stack, config, compiler) = (self.stack_size(), &self.config, &mut self.compiler);
-        let take = || by_stream::take(config, &mut listeners, compiler, &plan.host, &plan.shared);
+        let take = || by_stream::take(config, planned, compiler, &plan.host, &plan.shared);
         // Guests need a stack of that size, which this thread may not have.
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("snapshots".to_owned()).stack_size(stack);
             let taken = thread.spawn_scoped(scope, take)?.join();
             taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(ServeError::from)
         })?;
-        plan.listeners = listeners.into();
         Ok(())
     }
 
@@ -402,12 +401,16 @@ impl Gateway {
     }
 
     fn explain(&self, failed: &PluginFailed) -> ConfigError {
-        let listener = self.config.listeners.get(failed.listener);
-        let plugins = listener.and_then(|listener| match failed.route {
-            None => Some(&listener.plugins),
-            Some(route) => listener.routes.get(route)?.plugins.as_ref(),
-        });
-        let plugin = plugins.and_then(|plugins| plugins.get(failed.index));
+        let listeners = &self.config.listeners;
+        let plugin = match failed.place {
+            Place::Listener(listener) => {
+                listeners.get(listener).and_then(|listener| listener.plugins.get(failed.index))
+            }
+            Place::Route(listener, route) => listeners
+                .get(listener)
+                .and_then(|listener| listener.routes.get(route)?.plugins.as_ref()?.get(failed.index)),
+            Place::Service(service) => self.config.services.get(service).map(|service| &service.plugin),
+        };
         let diagnostic = match (plugin, &failed.error) {
             (Some(plugin), LoadError::Start(error)) => not_started(plugin, error, ""),
             (plugin, error) => {
@@ -461,6 +464,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn plan_service(service: &config::Service, compiler: &mut Compiler) -> Result<PlannedService, ConfigError> {
+    Ok(PlannedService { plugin: compiler.compile_one(&service.plugin)?, config: service.clone() })
 }
 
 fn plan(listener: &config::Listener, compiler: &mut Compiler) -> Result<PlannedListener, ConfigError> {

@@ -130,10 +130,52 @@ fn filter(place: &Value<'_>, text: &str, what: &str) -> Read<Filter> {
         Some("HttpConnectionManager") => {
             "copy its http_filters to plugins, and the routes of its route_config to routes".to_owned()
         }
-        Some("WasmService") => "a plugin without traffic is not supported: remove this entry".to_owned(),
+        Some("WasmService") => {
+            "this is a plugin without traffic: move the entry to services at the top of the file".to_owned()
+        }
         _ => format!("only {HTTP_WASM} (or network.wasm in a listener with tcp_proxy) can be used here"),
     };
     Err(place.fail(format!("{what} is not a Wasm plugin"), help))
+}
+
+const WASM_SERVICE: &str = "type.googleapis.com/envoy.extensions.wasm.v3.WasmService";
+
+/// Takes a `WasmService` out of its entry of Envoy's `bootstrap_extensions`, or out of an `Any` by itself; with the name of the entry.
+pub(super) fn service<'d>(value: &Value<'d>) -> Read<(Value<'d>, Option<String>)> {
+    if value.member("@type").is_some() {
+        return Ok((unwrap_service(value)?, None));
+    }
+    let mapping = value.mapping_without(&["name", "typed_config"], &[DISCOVERY])?;
+    let name = mapping.optional("name", Value::name);
+    let service = mapping.required("typed_config", "add it, as in Envoy", unwrap_service);
+    Ok((service?, name?))
+}
+
+fn unwrap_service<'d>(any: &Value<'d>) -> Read<Value<'d>> {
+    let help = format!("add `\"@type\": {WASM_SERVICE}`");
+    let place = any.entries()?.required("@type", &help, |name| Ok(name.clone()))?;
+    let text = place.string()?;
+    if !TYPED_STRUCTS.contains(&short(text)) {
+        return check_service(&place, text).map(|()| any.clone());
+    }
+    let mapping = any.mapping(&["@type", "type_url", "value"])?;
+    let help = format!("add `type_url: {WASM_SERVICE}`");
+    mapping.required("type_url", &help, |name| check_service(name, name.string()?))?;
+    mapping.required("value", "add `value: {config: ...}`", |value| Ok(value.clone()))
+}
+
+fn check_service(place: &Value<'_>, text: &str) -> Read<()> {
+    match short(text) {
+        name if name == short(WASM_SERVICE) => Ok(()),
+        name if name == short(HTTP_WASM) || name == short(NETWORK_WASM) => {
+            let message = format!("{} is a filter, which gets traffic", quote(text));
+            Err(place.fail(message, "put it into the plugins of a listener"))
+        }
+        _ => {
+            let help = format!("only {WASM_SERVICE} can be used here: remove this entry");
+            Err(place.fail(format!("{} is not a Wasm service", quote(text)), help))
+        }
+    }
 }
 
 /// The name of a type without the server in front of it.

@@ -10,7 +10,6 @@ const EXAMPLE: &str = "copy its Wasm filters to the plugins of a listener; see e
 const ENVOY: &[(&str, &str)] = &[
     ("static_resources", "this is a configuration for Envoy"),
     ("dynamic_resources", "this is a configuration for Envoy"),
-    ("bootstrap_extensions", "this is a configuration for Envoy"),
     ("filter_chains", "this is a listener of a configuration for Envoy"),
     ("http_filters", "this is a part of a configuration for Envoy"),
     ("typed_config", "this is a part of a configuration for Envoy"),

@@ -12,6 +12,7 @@ use super::plugin::Plugin;
 use super::route::{Route, RouteOrder};
 use super::route_action::{RedirectPath, RouteAction};
 use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
+use super::service::Service;
 use super::vm::{Code, VmConfig};
 use super::{Config, Diagnostic};
 
@@ -30,11 +31,16 @@ impl Config {
             "shutdown_timeout": duration::format(self.shutdown_timeout),
             "code_cache": self.code_cache.as_ref().map(|folder| folder.to_string_lossy()),
             "sharing": sharing(self.sharing),
+            "services": self.services.iter().map(service).collect::<Vec<_>>(),
             "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
             "clusters": self.clusters.iter().map(cluster).collect::<Vec<_>>(),
             "notices": self.notices.iter().map(Diagnostic::to_string).collect::<Vec<_>>(),
         })
     }
+}
+
+fn service(service: &Service) -> Value {
+    json!({ "singleton": service.singleton, "config": plugin(&service.plugin) })
 }
 
 fn listener(listener: &Listener) -> Value {

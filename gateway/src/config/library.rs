@@ -26,7 +26,7 @@ struct Named {
     plugin: Read<(Plugin, Option<Filter>)>,
     /// Where the name stands.
     origin: Origin,
-    /// A chain has it.
+    /// A chain or service has it.
     is_used: Cell<bool>,
 }
 
@@ -60,11 +60,20 @@ impl Library {
         })
     }
 
+    /// Reads the plugin of a service, or the name of one.
+    pub(super) fn service(&self, value: &Value<'_>, default_name: &str) -> Read<Plugin> {
+        match value.kind() {
+            Kind::String(name) => self.named(value, name).map(|(plugin, _)| plugin),
+            Kind::Mapping => plugin::read(value, default_name),
+            _ => Err(value.expected("a plugin or the name of one", "write a plugin's keys, or a name from plugins")),
+        }
+    }
+
     /// Notes each plugin that no chain has had, once all chains have been read.
     pub(super) fn notice_unused(&self, document: &Document<'_>) {
         for unused in self.plugins.iter().filter(|known| !known.is_used.get()) {
             let message = format!("plugin {:?} is in no chain, so it never runs", unused.name);
-            let help = "add its name to the plugins of a listener or route, or remove it";
+            let help = "add its name to the plugins of a listener or route, or to services, or remove it";
             document.notice(unused.origin.diagnostic(message, help));
         }
     }

@@ -39,6 +39,7 @@ mod preopen;
 mod route;
 mod route_action;
 mod route_match;
+mod service;
 mod size;
 mod string_match;
 #[cfg(test)]
@@ -73,6 +74,7 @@ pub use plugin::{Backoff, FailurePolicy, Plugin};
 pub use route::{Route, RouteOrder};
 pub use route_action::{DirectResponse, Forward, Redirect, RedirectPath, RouteAction};
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
+pub use service::Service;
 pub(crate) use size::parse_size;
 pub use timeouts::{Keepalive, Timeouts};
 pub use vm::{Code, VmConfig};
@@ -90,6 +92,8 @@ pub struct Config {
     pub code_cache: Option<PathBuf>,
     /// What becomes of plugins that would share a VM and differ, where their VMs do not say it.
     pub sharing: Sharing,
+    /// Plugins without traffic.
+    pub services: Vec<Service>,
     /// Where requests come in; at least one.
     pub listeners: Vec<Listener>,
     /// Where requests go.
@@ -144,14 +148,33 @@ impl Config {
         Ok(Self { notices, ..config })
     }
 
+    /// Every plugin of every chain, and then those of the services, in the order of the file.
+    pub(crate) fn all_plugins(&self) -> impl Iterator<Item = &Plugin> {
+        let chains = self.listeners.iter().flat_map(|listener| {
+            let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
+            listener.plugins.iter().chain(routes.flatten())
+        });
+        chains.chain(self.services.iter().map(|service| &service.plugin))
+    }
+
     /// The cluster of a name.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.clusters.iter().find(|cluster| cluster.name == name)
     }
 }
 
-const KEYS: &[&str] =
-    &["workers", "admin", "shutdown_timeout", "code_cache", "sharing", "plugins", "listeners", "clusters"];
+const KEYS: &[&str] = &[
+    "workers",
+    "admin",
+    "shutdown_timeout",
+    "code_cache",
+    "sharing",
+    "plugins",
+    "services",
+    "bootstrap_extensions",
+    "listeners",
+    "clusters",
+];
 
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -165,6 +188,10 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
     let code_cache = mapping.optional("code_cache", |path| Ok(path.document.beside(&path.name()?)));
     let sharing = mapping.or("sharing", Sharing::Reject, vm::sharing);
+    // The latter is Envoy's name for them.
+    let services = mapping.at_most_one(&["services", "bootstrap_extensions"]).and_then(|services| {
+        services.map_or(Ok(Vec::new()), |(_, services)| service::read_all(services, &scope.library))
+    });
     let listeners = mapping.required("listeners", listener::NO_LISTENER, |listeners| {
         listener::read_all(listeners, &scope, &mut addresses)
     });
@@ -179,6 +206,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         shutdown_timeout: shutdown_timeout?,
         code_cache: code_cache?,
         sharing: sharing?,
+        services: services?,
         listeners: listeners?,
         clusters: clusters?,
         notices: Vec::new(),

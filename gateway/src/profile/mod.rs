@@ -12,7 +12,7 @@ pub use arguments::Arguments;
 use portcullis::profile::{Profiler, profiled};
 
 use crate::server::ServeError;
-use crate::worker::PlannedListener;
+use crate::worker::Planned;
 
 /// How many VMs are sampled. Each keeps its samples in memory until it ends.
 const SAMPLED: usize = 100;
@@ -46,15 +46,15 @@ impl Profiling {
         Ok(Self { folder: folder.to_owned(), profiler: Arc::new(profiler) })
     }
 
-    /// The listeners again, with the VMs of all their plugins measured.
-    pub(crate) fn listeners(&self, listeners: &[PlannedListener]) -> Result<Vec<PlannedListener>, ServeError> {
-        PlannedListener::wrapped(listeners, |module, name| profiled(module, name, &self.profiler))
+    /// The same plan, with the VMs of all plugins measured.
+    pub(crate) fn measured(&self, planned: &Planned) -> Result<Planned, ServeError> {
+        planned.wrapped(|module, name| profiled(module, name, &self.profiler))
     }
 
     /// Says what is measured, and which engines cannot sample.
-    pub(crate) fn announce(&self, listeners: &[PlannedListener]) {
+    pub(crate) fn announce(&self, planned: &Planned) {
         tracing::info!(folder = %self.folder.display(), "measuring where plugins spend their time");
-        let mut engines: Vec<_> = PlannedListener::all_plugins(listeners).map(|spec| spec.module.engine()).collect();
+        let mut engines: Vec<_> = planned.plugins().map(|spec| spec.module.engine()).collect();
         engines.sort_unstable();
         engines.dedup();
         let cannot = portcullis::engines().iter().filter(|info| !info.features.samples && engines.contains(&info.name));

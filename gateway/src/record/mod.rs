@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::server::ServeError;
-use crate::worker::PlannedListener;
+use crate::worker::Planned;
 
 /// What is recorded, and where.
 #[derive(Clone, Debug)]
@@ -29,14 +29,11 @@ pub struct Recording {
     pub redaction: Redaction,
 }
 
-/// The listeners again, with the VMs of all their plugins recorded.
+/// The listeners again, with the VMs of all their plugins recorded, and without services: these run elsewhere.
 ///
 /// # Errors
 /// The folder cannot be made.
-pub(crate) fn listeners(
-    recording: &Recording,
-    listeners: &[PlannedListener],
-) -> Result<Vec<PlannedListener>, ServeError> {
+pub(crate) fn recorded_plan(recording: &Recording, planned: &Planned) -> Result<Planned, ServeError> {
     let trouble = |path: &Path, error: &std::io::Error| {
         tracing::warn!(path = %path.display(), %error, "a transcript cannot be written");
     };
@@ -45,7 +42,8 @@ pub(crate) fn listeners(
         .map_err(|error| ServeError::Record { folder: path, error })?;
     let settings =
         Settings { outputs: Arc::new(folder), redaction: recording.redaction.clone(), limit: recording.limit };
-    PlannedListener::wrapped(listeners, |module, name| recorded(module, name, &settings))
+    let planned = Planned { listeners: planned.listeners.clone(), services: Vec::new() };
+    planned.wrapped(|module, name| recorded(module, name, &settings))
 }
 
 /// Where sampled connections of a listener go: to the worker whose VMs are recorded.

@@ -19,6 +19,7 @@ mod pump;
 mod refused;
 mod response_rules;
 mod route;
+mod service;
 mod tcp;
 mod told;
 mod upstream;
@@ -32,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-pub(crate) use planned::PlannedListener;
+pub(crate) use planned::{Planned, PlannedListener, PlannedService};
 use portcullis::core::{Host, Shared, Wake};
 use portcullis::{CalloutId, Chain, ConnectionId, LoadError, StreamId, Worker};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -41,13 +42,16 @@ use tokio::task::{AbortHandle, LocalSet};
 use crate::config::{Cluster, Route, TcpProxy, Timeouts};
 use crate::host::GatewayHost;
 use crate::record::Sample;
+use crate::worker::service::Services;
 use crate::worker::upstream::Upstream;
 
 /// What a worker is made of; the same for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) host: GatewayHost,
-    pub(crate) listeners: Arc<[PlannedListener]>,
+    pub(crate) planned: Arc<Planned>,
+    /// Whether the worker runs the services of which there is one.
+    pub(crate) runs_singletons: bool,
     pub(crate) clusters: Arc<[Cluster]>,
     pub(crate) shutdown_timeout: Duration,
     /// What plugins share across workers.
@@ -64,13 +68,23 @@ pub(crate) enum Door {
     Handed(mpsc::Receiver<TcpStream>),
 }
 
-/// Why a worker did not start: a plugin of a chain.
+/// Why a worker did not start: a plugin of a chain or service.
 #[derive(Debug)]
 pub(crate) struct PluginFailed {
-    pub(crate) listener: usize,
-    pub(crate) route: Option<usize>,
+    pub(crate) place: Place,
+    /// Which plugin of the chain.
     pub(crate) index: usize,
     pub(crate) error: LoadError,
+}
+
+/// A chain in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Listener(usize),
+    /// A route of a listener.
+    Route(usize, usize),
+    /// A service, whose chain is its plugin.
+    Service(usize),
 }
 
 /// A worker's own state, which its tasks share.
@@ -78,6 +92,7 @@ pub(crate) struct Context {
     pub(crate) worker: RefCell<Worker>,
     pub(crate) clusters: HashMap<String, Upstream>,
     pub(crate) listeners: Vec<ListenerState>,
+    services: Services,
     pub(crate) host: GatewayHost,
     /// Who waits for effects of a stream.
     pub(crate) wakers: RefCell<HashMap<StreamId, Waker>>,
@@ -131,6 +146,7 @@ pub(crate) fn next_stream() -> u64 {
 /// The first plugin that does not start.
 pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
     let mut worker = new_worker(plan, &Arc::default());
+    load_services(plan, &mut worker)?;
     load(plan, &mut worker).map(drop)
 }
 
@@ -159,10 +175,11 @@ async fn serve(context: Rc<Context>, plan: &Plan, doors: Vec<Door>, stop: watch:
     let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
     let queues = tokio::task::spawn_local(pump::queues(Rc::clone(&context)));
     let tiers = tokio::task::spawn_local(pump::tiers(Rc::clone(&context), plan.reached.clone()));
+    let services = tokio::task::spawn_local(service::keep_up(Rc::clone(&context)));
     context.pump();
     let listeners: Vec<_> = doors
         .into_iter()
-        .zip(plan.listeners.iter())
+        .zip(plan.planned.listeners.iter())
         .enumerate()
         .map(|(index, (door, listener))| {
             tokio::task::spawn_local(accept::run(Rc::clone(&context), index, door, listener.tls.clone(), stop.clone()))
@@ -173,6 +190,7 @@ async fn serve(context: Rc<Context>, plan: &Plan, doors: Vec<Door>, stop: watch:
             tracing::error!(%error, "a listener ended");
         }
     }
+    services.abort();
     context.end_plugins().await;
     ticking.abort();
     queues.abort();
@@ -183,12 +201,14 @@ impl Context {
     fn new(plan: &Plan) -> Result<Self, PluginFailed> {
         let queues_ready = Arc::default();
         let mut worker = new_worker(plan, &queues_ready);
+        let services = load_services(plan, &mut worker)?;
         let listeners = load(plan, &mut worker)?;
         let clusters = plan.clusters.iter().map(|cluster| (cluster.name.clone(), Upstream::new(cluster))).collect();
         Ok(Self {
             worker: RefCell::new(worker),
             clusters,
             listeners,
+            services,
             host: plan.host.clone(),
             wakers: RefCell::default(),
             connections_woken: RefCell::default(),
@@ -243,14 +263,28 @@ fn new_worker(plan: &Plan, queues_ready: &Arc<Notify>) -> Worker {
         .with_foreign_functions(portcullis::envoy_functions())
 }
 
+/// Starts the services; before the chains, which may look for their queues.
+fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services, PluginFailed> {
+    let here = plan.planned.services.iter().enumerate();
+    let here: Vec<_> = here.filter(|(_, service)| plan.runs_singletons || !service.config.singleton).collect();
+    let specs: Vec<_> = here.iter().map(|(_, service)| service.plugin.clone()).collect();
+    let chain = worker.load(&specs).map_err(|(index, error)| {
+        let place = Place::Service(here.get(index).map_or(0, |(place, _)| *place));
+        PluginFailed { place, index: 0, error }
+    })?;
+    let plugins = here.iter().map(|(_, service)| service.config.plugin.clone()).collect();
+    Ok(Services { chain, plugins })
+}
+
 fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFailed> {
-    let mut states = Vec::with_capacity(plan.listeners.len());
-    for (listener, planned) in plan.listeners.iter().enumerate() {
-        let failed = |route| move |(index, error)| PluginFailed { listener, route, index, error };
-        let chain = worker.load(&planned.plugins).map_err(failed(None))?;
+    let mut states = Vec::with_capacity(plan.planned.listeners.len());
+    for (listener, planned) in plan.planned.listeners.iter().enumerate() {
+        let failed = |place| move |(index, error)| PluginFailed { place, index, error };
+        let chain = worker.load(&planned.plugins).map_err(failed(Place::Listener(listener)))?;
         let mut routes = Vec::with_capacity(planned.config.routes.len());
         for (index, (route, plugins)) in planned.config.routes.iter().zip(&planned.route_plugins).enumerate() {
-            let own = plugins.as_ref().map(|plugins| worker.load(plugins)).transpose().map_err(failed(Some(index)))?;
+            let own = plugins.as_ref().map(|plugins| worker.load(plugins)).transpose();
+            let own = own.map_err(failed(Place::Route(listener, index)))?;
             routes.push((route.clone(), own));
         }
         let name = &planned.config.name;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use portcullis::{LoadError, Module, PluginSpec, Snapshot, Tier};
 use rustls::ServerConfig;
 
-use crate::config::Listener;
+use crate::config::{Listener, Service};
 use crate::server::ServeError;
 
 /// A listener with its plugins compiled.
@@ -17,23 +17,47 @@ pub(crate) struct PlannedListener {
     pub(crate) route_plugins: Vec<Option<Vec<PluginSpec>>>,
 }
 
-impl PlannedListener {
-    /// The plugins of all chains of some listeners.
-    pub(crate) fn all_plugins(listeners: &[Self]) -> impl Iterator<Item = &PluginSpec> {
-        listeners
+/// A service with its plugin compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedService {
+    pub(crate) config: Service,
+    pub(crate) plugin: PluginSpec,
+}
+
+/// All that has plugins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Planned {
+    pub(crate) listeners: Vec<PlannedListener>,
+    pub(crate) services: Vec<PlannedService>,
+}
+
+impl Planned {
+    /// Every plugin of every chain, and then those of the services, in the order of the configuration.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginSpec> {
+        let chains = self
+            .listeners
             .iter()
-            .flat_map(|listener| listener.plugins.iter().chain(listener.route_plugins.iter().flatten().flatten()))
+            .flat_map(|listener| listener.plugins.iter().chain(listener.route_plugins.iter().flatten().flatten()));
+        chains.chain(self.services.iter().map(|service| &service.plugin))
     }
 
-    /// The listeners again, with something around the module of each plugin. `wrap` gets what the operator calls the VM,
+    /// The same, to be changed.
+    pub(crate) fn plugins_mut(&mut self) -> impl Iterator<Item = &mut PluginSpec> {
+        let chains = self.listeners.iter_mut().flat_map(|listener| {
+            listener.plugins.iter_mut().chain(listener.route_plugins.iter_mut().flatten().flatten())
+        });
+        chains.chain(self.services.iter_mut().map(|service| &mut service.plugin))
+    }
+
+    /// The same again, with something around the module of each plugin. `wrap` gets what the operator calls the VM,
     /// and is called once for each module and name.
     ///
     /// # Errors
     /// Those of `wrap`.
     pub(crate) fn wrapped(
-        listeners: &[Self],
+        &self,
         wrap: impl Fn(&Arc<Module>, &str) -> Result<Module, LoadError>,
-    ) -> Result<Vec<Self>, ServeError> {
+    ) -> Result<Self, ServeError> {
         let failed = |error| ServeError::Io(std::io::Error::other(error));
         let mut snapshots: HashMap<*const Snapshot, Arc<Snapshot>> = HashMap::new();
         let mut modules: HashMap<(*const Module, String), Arc<Module>> = HashMap::new();
@@ -63,11 +87,8 @@ impl PlannedListener {
             }
             Ok(())
         };
-        let mut listeners = listeners.to_vec();
-        for listener in &mut listeners {
-            let routes = listener.route_plugins.iter_mut().flatten().flatten();
-            listener.plugins.iter_mut().chain(routes).try_for_each(&mut change)?;
-        }
-        Ok(listeners)
+        let mut planned = self.clone();
+        planned.plugins_mut().try_for_each(&mut change)?;
+        Ok(planned)
     }
 }

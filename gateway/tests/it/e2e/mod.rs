@@ -48,6 +48,7 @@ mod rewrite;
 mod rights;
 mod route_actions;
 mod routing;
+mod services;
 mod shared;
 mod tcp;
 mod tier;

@@ -76,6 +76,8 @@ pub(crate) struct Loaded {
     pub(crate) asked: bool,
     /// What it was loaded from, if each stream has a VM of its own; it has none itself then.
     by_stream: Option<ByStream>,
+    /// Streams come to it: it is in a chain.
+    serves: bool,
     /// When the host last logged something of it in its own name, at most once a second, and how often it did not since.
     told: Option<(Duration, u64)>,
 }
@@ -158,6 +160,7 @@ impl Sandboxes {
             ended: false,
             retired: false,
             asked: false,
+            serves: false,
             by_stream: None,
             told: None,
         });
@@ -204,6 +207,7 @@ impl Sandboxes {
             ended: true,
             retired: false,
             asked: false,
+            serves: false,
             by_stream: Some(ByStream {
                 key: spec.sandbox(),
                 spec: Arc::new(spec.clone()),
@@ -352,6 +356,7 @@ impl Sandboxes {
                 ended: member.ended,
                 retired: true,
                 asked: member.asked,
+                serves: member.serves,
                 by_stream: None,
                 told: member.told,
             });

@@ -94,6 +94,16 @@ impl Worker {
     /// # Errors
     /// A plugin did not start, or its VM has failed and still rests, with its index in `specs`; those before it run.
     pub fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
+        let chain = self.load_services(specs)?;
+        chain.0.iter().for_each(|plugin| self.sandboxes.serve(*plugin));
+        Ok(chain)
+    }
+
+    /// Starts plugins to which no stream comes; [`Worker::keep_up`] looks after them. Else as [`Worker::load`].
+    ///
+    /// # Errors
+    /// Those of [`Worker::load`].
+    pub fn load_services(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
         let load = |(index, spec)| self.sandboxes.load(spec).map_err(|error| (index, error));
         let plugins: Result<_, _> = specs.iter().enumerate().map(load).collect();
         self.after_calls();

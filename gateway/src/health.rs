@@ -12,7 +12,7 @@ use portcullis::{Health, PluginState};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PluginHealth(Arc<Mutex<Workers>>);
 
-/// By worker, its plugins in the order in which they were loaded. All workers load the same.
+/// By worker, its plugins.
 type Workers = BTreeMap<usize, Vec<Health>>;
 
 /// The answer of `/ready`.
@@ -34,18 +34,27 @@ impl PluginHealth {
         self.lock().remove(&worker);
     }
 
-    /// Judges whether traffic is served: not while a plugin that is not passed by when it fails can serve on no worker.
+    /// Judges whether traffic is served: not while a plugin of a chain that is not passed by when it fails can serve on no worker.
     /// `now` is the time of the hosts' monotonic clock.
     pub(crate) fn readiness(&self, now: Duration) -> Readiness {
         let workers = self.lock();
-        let most = workers.values().map(Vec::len).max().unwrap_or_default();
+        // Plugins of one name may differ, and workers have them in the same order.
+        let mut all: BTreeMap<(&str, usize), Vec<&Health>> = BTreeMap::new();
+        for plugins in workers.values() {
+            let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+            for health in plugins {
+                let nth = seen.entry(&health.plugin.name).or_default();
+                all.entry((&health.plugin.name, *nth)).or_default().push(health);
+                *nth += 1;
+            }
+        }
         let (mut is_ready, mut lines) = (true, String::new());
-        for index in 0..most {
-            let of_plugin: Vec<_> = workers.values().filter_map(|plugins| plugins.get(index)).collect();
+        for of_plugin in all.values() {
             let failed: Vec<_> = of_plugin.iter().filter_map(|health| reason_of(health, now)).collect();
             let (Some(first), Some(reason)) = (of_plugin.first(), failed.first()) else { continue };
             let plugin = &first.plugin;
-            if failed.len() == of_plugin.len() && plugin.failure_policy != FailurePolicy::Open {
+            let serves = of_plugin.iter().any(|health| health.serves);
+            if serves && failed.len() == of_plugin.len() && plugin.failure_policy != FailurePolicy::Open {
                 is_ready = false;
             }
             let (bad, all, policy) = (failed.len(), of_plugin.len(), policy_name(plugin.failure_policy));
@@ -110,7 +119,7 @@ mod tests {
     use super::*;
 
     fn plugin(name: &str, failure_policy: FailurePolicy, state: PluginState) -> Health {
-        Health { plugin: Arc::new(Plugin { failure_policy, ..Plugin::new(name) }), state }
+        Health { plugin: Arc::new(Plugin { failure_policy, ..Plugin::new(name) }), serves: true, state }
     }
 
     fn failed(rests_until: Option<u64>) -> PluginState {
@@ -143,6 +152,18 @@ mod tests {
             let first = if is_ready { "ready\n" } else { "not ready\n" };
             assert_eq!(judged(workers.into()), (is_ready, format!("{first}{lines}")), "{policy:?}");
         }
+    }
+
+    /// A service runs in one worker, before the chains; what has its place in others is another plugin.
+    #[test]
+    fn a_service_is_named_and_holds_nothing_up() {
+        let service = || Health { serves: false, ..plugin("s", FailurePolicy::Closed, failed(None)) };
+        let serving = || plugin("p", FailurePolicy::Closed, PluginState::Runs);
+        let (is_ready, text) = judged(vec![vec![service(), serving()], vec![serving()]]);
+        assert!(is_ready && text == "ready\ns: failed on 1 of 1 workers, FAIL_CLOSED: trap: unreachable\n", "{text}");
+        let broken = || plugin("p", FailurePolicy::Closed, failed(None));
+        let (is_ready, text) = judged(vec![vec![service(), broken()], vec![serving()]]);
+        assert!(is_ready && text.contains("p: failed on 1 of 2 workers"), "{text}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use super::{Loaded, Sandbox, Sandboxes};
 pub struct Health {
     /// The plugin.
     pub plugin: Arc<Plugin>,
+    /// Whether streams come to it, as it is in a chain; if not, it is a service alone.
+    pub serves: bool,
     /// Its state.
     pub state: PluginState,
 }
@@ -56,6 +58,13 @@ impl LiveVms {
 }
 
 impl Sandboxes {
+    /// Notes that streams come to a plugin.
+    pub(crate) fn serve(&mut self, plugin: usize) {
+        if let Some(loaded) = self.plugins.get_mut(plugin) {
+            loaded.serves = true;
+        }
+    }
+
     /// Notes that the health of a plugin has changed.
     pub(crate) fn note_change(&mut self) {
         self.changed = true;
@@ -69,7 +78,11 @@ impl Sandboxes {
     /// Describes each plugin, in the order in which they were loaded.
     pub(crate) fn health(&self) -> impl Iterator<Item = Health> {
         let current = self.plugins.iter().filter(|loaded| !loaded.retired);
-        current.map(|loaded| Health { plugin: Arc::clone(&loaded.plugin), state: self.state_of(loaded) })
+        current.map(|loaded| Health {
+            plugin: Arc::clone(&loaded.plugin),
+            serves: loaded.serves,
+            state: self.state_of(loaded),
+        })
     }
 
     fn state_of(&self, loaded: &Loaded) -> PluginState {
@@ -97,7 +110,7 @@ impl Sandboxes {
         let culprit = sandbox.vm.failed_in().and_then(|(_, plugin)| plugin).unwrap_or_default();
         let mut host = (self.host)();
         for loaded in self.plugins.iter().filter(|loaded| loaded.vm == vm && !loaded.retired && !loaded.asked) {
-            let message = consequences(&loaded.plugin, sandbox, culprit);
+            let message = consequences(loaded, sandbox, culprit);
             log(&mut *host, LogLevel::Warn, &message, Some(&loaded.plugin), loaded.root);
         }
     }
@@ -157,13 +170,24 @@ pub(super) fn log(
 }
 
 /// Words what a failure means for one of the plugins of its VM.
-fn consequences(plugin: &Plugin, sandbox: &Sandbox, culprit: &str) -> String {
+fn consequences(loaded: &Loaded, sandbox: &Sandbox, culprit: &str) -> String {
+    let plugin = &loaded.plugin;
     let shared = if culprit.is_empty() || culprit == plugin.name {
         String::new()
     } else {
         format!(" (it shares a VM with {culprit:?})")
     };
     match plugin.failure_policy {
+        FailurePolicy::Reload if !loaded.serves => format!(
+            "its VM has failed{shared}: the service does nothing for {:?}, then it is started again; reload_config.backoff \
+             sets how long it rests",
+            sandbox.rest
+        ),
+        policy if !loaded.serves => format!(
+            "its VM has failed{shared}: the service does nothing in this worker from now on, since its failure_policy is {}; \
+             FAIL_RELOAD would start it again",
+            if policy == FailurePolicy::Open { "FAIL_OPEN" } else { "FAIL_CLOSED" }
+        ),
         FailurePolicy::Reload => format!(
             "its VM has failed{shared}: requests to it get 503 and connections are closed for {:?}, then the next one \
              starts it again; reload_config.backoff sets how long it rests",

@@ -268,7 +268,7 @@ fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services, PluginFai
     let here = plan.planned.services.iter().enumerate();
     let here: Vec<_> = here.filter(|(_, service)| plan.runs_singletons || !service.config.singleton).collect();
     let specs: Vec<_> = here.iter().map(|(_, service)| service.plugin.clone()).collect();
-    let chain = worker.load(&specs).map_err(|(index, error)| {
+    let chain = worker.load_services(&specs).map_err(|(index, error)| {
         let place = Place::Service(here.get(index).map_or(0, |(place, _)| *place));
         PluginFailed { place, index: 0, error }
     })?;

@@ -137,7 +137,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     let traffic = if is_tcp { Traffic::Tcp } else { Traffic::Http };
     let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain, traffic));
     let route_order = mapping.or("route_order", RouteOrder::default(), |order| order.one_of(RouteOrder::NAMES));
-    let order = mapping.get("route_order").and(route_order.as_ref().ok()).copied();
+    let order = mapping.get("route_order").and_then(|_| route_order.as_ref().ok()).copied();
     let routes = mapping.or("routes", Vec::new(), |routes| route::read_all(routes, scope, order));
     let tcp_proxy = mapping.optional("tcp_proxy", |proxy| tcp_proxy(proxy, scope));
     if let Some(routes) = mapping.get("routes").or_else(|| mapping.get("route_order")).filter(|_| is_tcp) {

@@ -43,7 +43,9 @@ fn the_most_exact_host_goes_first_and_equal_ones_stay() {
 fn a_route_that_another_one_hides_is_told() {
     let general = "cluster: e";
     let hosted = "match: {host: a.b}, cluster: e";
-    assert_eq!(notices(&[general, hosted], ""), Vec::<String>::new(), "its host goes first");
+    assert_eq!(notices(&[general, hosted], "route_order: host"), Vec::<String>::new(), "its host goes first");
+    let moved = notices(&[general, hosted], "");
+    assert!(moved.len() == 1 && moved[0].contains("is tried before route \"route_0\" above it"), "{moved:?}");
     let hidden = notices(&[general, hosted], "route_order: file");
     assert!(
         hidden[0].contains("routes[1]: this route is never reached: route \"route_0\" before it takes every request")

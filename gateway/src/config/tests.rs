@@ -174,3 +174,63 @@ fn files_are_found_beside_the_configuration() {
     let config = parse(&with_plugins("      - vm_config: {code: {local: {filename: Cargo.toml}}}"));
     assert_eq!(config.listeners[0].plugins[0].vm.code, Code::File(PathBuf::from("Cargo.toml")));
 }
+
+#[test]
+fn time_limits_of_listeners_and_clusters() {
+    let config = parse(
+        "
+listeners:
+  - address: 127.0.0.1:0
+    request_headers_timeout: 5s
+    idle_timeout: 2m
+    stream_idle_timeout: 0s
+    max_stream_duration: 1h
+    write_timeout: 250ms
+    transport_socket_connect_timeout: 1s
+    connection_keepalive: {interval: 0s}
+  - {address: 127.0.0.1:0, tcp_proxy: {cluster: a}, transport_socket_connect_timeout: 0s, write_timeout: 1s}
+clusters:
+  - {name: a, endpoints: ['b:80'], idle_timeout: 0s, connection_keepalive: {timeout: 1s}}
+",
+    );
+    let seconds = Duration::from_secs;
+    let expected = Timeouts {
+        handshake: seconds(1),
+        request_headers: seconds(5),
+        idle: seconds(120),
+        stream_idle: Duration::ZERO,
+        max_stream_duration: seconds(3600),
+        write: Duration::from_millis(250),
+        keepalive: Keepalive { interval: Duration::ZERO, timeout: seconds(20) },
+    };
+    assert_eq!(config.listeners[0].timeouts, expected);
+    assert_eq!(config.listeners[1].timeouts.handshake, Duration::ZERO);
+    let shown = config.to_json();
+    assert_eq!(shown["listeners"][0]["write_timeout"], "250ms");
+    assert_eq!(shown["listeners"][0]["connection_keepalive"]["interval"], "0s");
+    assert_eq!(shown["listeners"][1]["write_timeout"], serde_json::Value::Null);
+    let ClusterKind::Endpoints(servers) = &config.cluster("a").unwrap().kind else { panic!() };
+    assert_eq!((servers.idle_timeout, servers.keepalive.timeout), (Duration::ZERO, seconds(1)));
+    let notices: Vec<_> = config.notices.iter().map(ToString::to_string).collect();
+    assert!(notices.iter().any(|notice| notice.contains("write_timeout is ignored: TCP streams")), "{notices:?}");
+    assert!(notices.iter().any(|notice| notice.contains("connection_keepalive is ignored: HTTP/1.1")), "{notices:?}");
+}
+
+#[test]
+fn a_time_limit_is_a_duration() {
+    let found = |keys: &str| {
+        let text = format!(
+            "listeners: [{{address: 127.0.0.1:0, routes: [{{cluster: e}}], {keys}}}]\nclusters: [{{name: e, echo: {{}}}}]"
+        );
+        Config::parse("gateway.yaml", &text).unwrap_err().to_string()
+    };
+    for (keys, expected) in [
+        ("idle_timeout: 5", "idle_timeout: expected a duration such as 250ms or 1.5s"),
+        ("stream_idle_timeout: 9000h", "the longest duration is 8760h, a year"),
+        ("connection_keepalive: {timeout: 0s}", "connection_keepalive.timeout: expected a duration longer than 0s"),
+        ("connection_keepalive: 5s", "connection_keepalive: expected a mapping"),
+    ] {
+        let found = found(keys);
+        assert!(found.contains(expected), "{found}");
+    }
+}

@@ -165,16 +165,3 @@ fn wake(context: &Context, stream: StreamId) {
         waker.wake();
     }
 }
-
-impl Overdue {
-    /// The key of its limit.
-    fn key(self) -> &'static str {
-        match self {
-            Self::Head => "request_headers_timeout",
-            Self::Idle => "idle_timeout",
-            Self::Closing => "none: the connection was closing",
-            Self::Write => "write_timeout",
-            Self::Stream(expired) => expired.key(),
-        }
-    }
-}

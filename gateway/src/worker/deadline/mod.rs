@@ -14,6 +14,7 @@
 //! | a stream's response head has not gone | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
 //! | a stream's response head has gone | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
 
+mod connection;
 mod expired;
 pub(in crate::worker) mod guard;
 mod io;
@@ -33,6 +34,7 @@ use slab::Slab;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
 
+use self::connection::{Closing, Overdue, Protocol, State, Verdict};
 pub(in crate::worker) use self::expired::Expired;
 pub(in crate::worker) use self::io::Watched;
 use self::stream::StreamState;
@@ -57,59 +59,6 @@ pub(in crate::worker) struct Deadlines {
     guarding: Cell<bool>,
     /// Tasks of HTTP/2 streams whose requests have not begun.
     spawned: RefCell<Vec<(Id, AbortHandle)>>,
-}
-
-#[derive(Debug)]
-struct State {
-    protocol: Protocol,
-    /// Whether a request has come.
-    used: bool,
-    /// The time from which there has been nothing to do, if there is nothing.
-    quiet_since: Instant,
-    /// The arrival of the first byte of an HTTP/1 head.
-    head_since: Option<Instant>,
-    /// The first attempt to write that the socket has not taken.
-    blocked_since: Option<Instant>,
-    closing: Option<Closing>,
-    streams: Slab<StreamState>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    /// No byte has come.
-    Unknown,
-    Http1,
-    /// At least its preface has begun.
-    Http2,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Closing {
-    since: Instant,
-    /// The last time that the peer took something.
-    progress: Instant,
-}
-
-/// The action that is due on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// None.
-    Wait,
-    /// What has not begun does not begin; the connection ends.
-    Close(Overdue),
-    /// It ends at once.
-    Cut(Overdue),
-}
-
-/// A limit of a connection that has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Overdue {
-    Head,
-    Idle,
-    Closing,
-    Write,
-    /// One of its streams', which cannot be ended alone.
-    Stream(Expired),
 }
 
 /// The work of the guard.
@@ -274,36 +223,5 @@ impl Deadlines {
         let next = streams.chain(state.next(&self.limits).map(|(at, _)| at)).min();
         self.armed.set(next);
         Due { verdict, answering, ending }
-    }
-}
-
-impl State {
-    /// The next deadline of the connection itself.
-    fn next(&self, limits: &Timeouts) -> Option<(Instant, Verdict)> {
-        let after = |since: Instant, limit: Duration, verdict| (!limit.is_zero()).then(|| (since + limit, verdict));
-        if let Some(since) = self.blocked_since
-            && let Some(write) = after(since, limits.write, Verdict::Cut(Overdue::Write))
-        {
-            return Some(write);
-        }
-        if !self.streams.is_empty() {
-            return None;
-        }
-        if let Some(closing) = self.closing {
-            let quiet = closing.progress.max(self.quiet_since) + CLOSE_GRACE;
-            let at = quiet.min(closing.since.max(self.quiet_since) + LONGEST_GRACE);
-            return Some((at, Verdict::Cut(Overdue::Closing)));
-        }
-        if self.blocked_since.is_some() {
-            return None;
-        }
-        match self.head_since {
-            Some(_) if !self.used => after(self.quiet_since, limits.request_headers, Verdict::Cut(Overdue::Head)),
-            Some(since) => after(since, limits.request_headers, Verdict::Cut(Overdue::Head)),
-            None if !self.used && !limits.request_headers.is_zero() => {
-                after(self.quiet_since, limits.request_headers, Verdict::Close(Overdue::Head))
-            }
-            None => after(self.quiet_since, limits.idle, Verdict::Close(Overdue::Idle)),
-        }
     }
 }

@@ -3,6 +3,7 @@ use portcullis::{Chain, Worker};
 use tokio::time::{advance, sleep_until};
 
 use super::*;
+use crate::config::Keepalive;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -54,7 +55,7 @@ const NONE: Timeouts = Timeouts {
     stream_idle: Duration::ZERO,
     max_stream_duration: Duration::ZERO,
     write: Duration::ZERO,
-    keepalive: crate::config::Keepalive { interval: Duration::ZERO, timeout: Duration::ZERO },
+    keepalive: Keepalive { interval: Duration::ZERO, timeout: Duration::ZERO },
 };
 
 #[tokio::test(start_paused = true)]

@@ -42,7 +42,20 @@ fn text<'d>(value: &Value<'d>, what: &str) -> Read<&'d str> {
     match value.kind() {
         Kind::String(text) => Ok(text),
         Kind::List(_) => Err(value.expected(what, "put an IPv6 address in quotes: \"[::1]:8080\"")),
+        Kind::Mapping => Err(value.expected(what, envoys_form(value))),
         _ => Err(value.expected(what, "write the host, a colon and the port")),
+    }
+}
+
+/// The remedy for an address as Envoy has it.
+fn envoys_form(value: &Value<'_>) -> String {
+    let socket = value.member("socket_address").unwrap_or_else(|| value.clone());
+    let part =
+        |key: &str| socket.member(key).map(|part| part.node.data.as_str().map_or_else(|| part.source(), str::to_owned));
+    match (part("address"), part("port_value")) {
+        (Some(address), Some(port)) if address.contains(':') => format!("write \"[{address}]:{port}\""),
+        (Some(address), Some(port)) => format!("write {address}:{port}"),
+        _ => "write the host, a colon and the port".to_owned(),
     }
 }
 

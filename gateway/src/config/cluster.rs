@@ -8,6 +8,7 @@ use portcullis::core::ResourceMetadata;
 use super::address::{self, Endpoint};
 use super::document::{Read, Reported};
 use super::duration;
+use super::envoy_keys;
 use super::error::Origin;
 use super::mapping::{Mapping, Refused};
 use super::metadata;
@@ -154,7 +155,7 @@ const REFUSED: &[Refused] = &[
 ];
 
 fn read(value: &Value<'_>, names: &mut Unique) -> Read<Cluster> {
-    let mapping = value.mapping_without(KEYS, REFUSED)?;
+    let mapping = value.mapping_without(KEYS, &envoy_keys::refused(REFUSED, &[envoy_keys::CLUSTER]))?;
     let name = mapping.required("name", "add a name for the routes to refer to", |place| {
         let name = place.name()?;
         names.check(place, &name)?;
@@ -186,7 +187,8 @@ fn server(value: &Value<'_>) -> Read<Server> {
     if !matches!(value.kind(), Kind::Mapping) {
         return Ok(Server { address: address::endpoint(value)?, metadata: None });
     }
-    let mapping = value.mapping_without(&["address", "metadata"], SERVER_REFUSED)?;
+    let mapping = value
+        .mapping_without(&["address", "metadata"], &envoy_keys::refused(SERVER_REFUSED, &[envoy_keys::ENDPOINT]))?;
     let address = mapping.required("address", "add it, as `address: 127.0.0.1:9000`", address::endpoint);
     let metadata = mapping.optional("metadata", metadata::read);
     Ok(Server { address: address?, metadata: metadata? })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::address;
 use super::document::Read;
 use super::duration;
+use super::envoy_keys;
 use super::error::Origin;
 use super::files;
 use super::filter_entry::Traffic;
@@ -120,7 +121,7 @@ const REFUSED: &[Refused] = &[
 ];
 
 fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addresses: &mut Unique) -> Read<Listener> {
-    let mapping = value.mapping_without(KEYS, REFUSED)?;
+    let mapping = value.mapping_without(KEYS, &envoy_keys::refused(REFUSED, &[envoy_keys::LISTENER]))?;
     let place = mapping.get("name").unwrap_or(value);
     let name = mapping.or("name", format!("listener_{index}"), Value::name).and_then(|name| {
         names.check(place, &name)?;
@@ -167,7 +168,8 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
 
 fn tcp_proxy(value: &Value<'_>, scope: &Scope) -> Read<TcpProxy> {
     const HOUR: Duration = Duration::from_secs(3600);
-    let mapping = value.mapping(&["cluster", "idle_timeout", "stat_prefix"])?;
+    let refused = envoy_keys::refused(&[], &[envoy_keys::TCP_PROXY]);
+    let mapping = value.mapping_without(&["cluster", "idle_timeout", "stat_prefix"], &refused)?;
     let cluster =
         mapping.required("cluster", "add the name of one of the clusters", |name| scope.clusters.reference(name));
     let idle_timeout = mapping.or("idle_timeout", HOUR, duration::read);

@@ -20,6 +20,7 @@ mod cluster;
 mod document;
 mod duration;
 mod environment;
+mod envoy_keys;
 mod error;
 mod files;
 mod filter_entry;
@@ -180,7 +181,7 @@ const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn read(root: &Value<'_>) -> Read<Config> {
     foreign::check(root)?;
-    let mapping = root.mapping(KEYS)?;
+    let mapping = root.mapping_without(KEYS, &envoy_keys::refused(&[], &[envoy_keys::TOP]))?;
     let scope = Scope { library: library::Library::read(&mapping), clusters: cluster::ClusterNames::read(&mapping) };
     let mut addresses = Unique::new("address");
     let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));

@@ -9,6 +9,7 @@ use super::changed;
 use super::cluster::ClusterNames;
 use super::document::Read;
 use super::duration;
+use super::envoy_keys;
 use super::filter_entry::Traffic;
 use super::host_match::HostMatch;
 use super::library::Library;
@@ -153,10 +154,12 @@ const FORWARD_REFUSED: &[Refused] = &[
 ];
 
 fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
-    let mapping = value.mapping_without(KEYS, &[REFUSED, FORWARD_REFUSED].concat())?;
+    let refused = envoy_keys::refused(REFUSED, &[envoy_keys::ROUTE]);
+    let forward_refused = envoy_keys::refused(FORWARD_REFUSED, &[envoy_keys::FORWARD]);
+    let mapping = value.mapping_without(KEYS, &[refused, forward_refused.clone()].concat())?;
     let name = mapping.or("name", format!("route_{index}"), Value::name);
     let matcher = mapping.or("match", RouteMatch::default(), route_match::read);
-    let inner = mapping.optional("route", |route| route.mapping_without(FORWARD_KEYS, FORWARD_REFUSED))?;
+    let inner = mapping.optional("route", |route| route.mapping_without(FORWARD_KEYS, &forward_refused))?;
     let action = action(&mapping, inner.as_ref(), scope);
     let forward = inner.as_ref().unwrap_or(&mapping);
     let timeout = forward.optional("timeout", duration::read);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::base64;
 use super::cluster::ClusterNames;
 use super::document::Read;
+use super::envoy_keys;
 use super::files;
 use super::mapping::{Mapping, Refused};
 use super::value::{Kind, Value};
@@ -113,10 +114,11 @@ const NO_PLUGINS: Refused =
 
 fn weighted(value: &Value<'_>, names: &ClusterNames) -> Read<Forward> {
     const HELP: &str = "add `clusters: [{name: a, weight: 90}, {name: b, weight: 10}]`";
-    let mapping = value.mapping_without(&["clusters"], &[TOTAL])?;
+    let mapping = value.mapping_without(&["clusters"], &envoy_keys::refused(&[TOTAL], &[envoy_keys::WEIGHTED]))?;
+    let refused = envoy_keys::refused(&[NO_PLUGINS], &[envoy_keys::WEIGHTED]);
     let clusters = mapping.required("clusters", HELP, |list| {
         list.list(|_, value| {
-            let mapping = value.mapping_without(&["name", "weight"], &[NO_PLUGINS])?;
+            let mapping = value.mapping_without(&["name", "weight"], &refused)?;
             let name = mapping.required("name", "add the name of one of the clusters", |name| names.reference(name));
             let weight =
                 mapping.required("weight", "add a number such as 50", |weight| weight.integer(0..=u64::from(u32::MAX)));
@@ -233,7 +235,8 @@ const REDIRECT_KEYS: &[&str] = &[
 
 /// Reads `redirect`.
 pub(super) fn redirect(value: &Value<'_>) -> Read<Redirect> {
-    let mapping = value.mapping_without(REDIRECT_KEYS, &[REGEX_REWRITE])?;
+    let mapping =
+        value.mapping_without(REDIRECT_KEYS, &envoy_keys::refused(&[REGEX_REWRITE], &[envoy_keys::REDIRECT]))?;
     let scheme = match mapping.at_most_one(&["https_redirect", "scheme_redirect"])? {
         Some(("https_redirect", flag)) => flag.boolean().map(|https| https.then(|| "https".to_owned())),
         Some((_, scheme)) => scheme.one_of(&[("http", "http"), ("https", "https")]).map(|name| Some(name.to_owned())),

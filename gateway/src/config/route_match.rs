@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::document::Read;
+use super::envoy_keys;
 use super::host_match;
 use super::mapping::{Mapping, Refused};
 use super::pattern::{self, Pattern};
@@ -150,8 +151,8 @@ impl HeaderRule {
 
 /// Reads the `match` of a route.
 pub(super) fn read(value: &Value<'_>) -> Read<RouteMatch> {
-    let mapping = value
-        .mapping_without(&["host", "prefix", "path", "path_separated_prefix", "safe_regex", "headers"], REFUSED)?;
+    const KEYS: &[&str] = &["host", "prefix", "path", "path_separated_prefix", "safe_regex", "headers"];
+    let mapping = value.mapping_without(KEYS, &envoy_keys::refused(REFUSED, &[envoy_keys::MATCH]))?;
     let host = mapping.optional("host", host_match::read);
     let path = path(&mapping);
     let headers = mapping.or("headers", Vec::new(), |list| list.list(|_, value| header(value)));

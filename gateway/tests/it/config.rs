@@ -158,7 +158,7 @@ mod messages {
             "zzz: 1\nlisteners: [{address: 127.0.0.1:1}]",
             &[
                 "1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, code_cache, sharing, plugins, \
-               listeners, clusters",
+               services, bootstrap_extensions, listeners, clusters",
             ],
         );
         says("{}", &["1:1: missing key \"listeners\"; add one, as `listeners: [{address: 127.0.0.1:8080}]`"]);
@@ -345,6 +345,31 @@ clusters: [{name: c, echo: {}, protocol: http2}]
     }
 
     #[test]
+    fn blocks_of_envoy() {
+        says(
+            "listeners: [{address: {socket_address: {address: 10.0.0.1, port_value: 80}}, routes: [{cluster: e}]}]\n\
+             clusters: [{name: f, type: STRICT_DNS}, {name: e, endpoints: [{address: {socketAddress: {address: \"::1\", portValue: 90}}}]}]",
+            &[
+                "1:23: listeners[0].address: expected an IP address and port such as 127.0.0.1:8080, found a mapping; write \
+                 10.0.0.1:80",
+                "2:22: clusters[0]: a cluster is the list of its endpoints, whose names are looked up whenever a connection is \
+                 opened; remove the key",
+                "2:73: clusters[1].endpoints[0].address: expected a host and port such as 127.0.0.1:9000, found a mapping; \
+                 write \"[::1]:90\"",
+            ],
+        );
+        says(
+            "listeners: [{address: 127.0.0.1:1, codecType: AUTO, tcp_proxy: {cluster: e, tunneling_config: {}}}]\n\
+             clusters: [{name: e, echo: {}}]\nlayered_runtime: {}",
+            &["3:1: there is no runtime to change settings; remove the key"],
+        );
+        says(
+            "listeners: [{address: 127.0.0.1:1, routes: [{cluster: e, route_specifiers: []}]}]\nclusters: [{name: e, echo: {}}]",
+            &["1:58: listeners[0].routes[0]: a route says by itself where requests go; write `cluster: NAME`"],
+        );
+    }
+
+    #[test]
     fn notices() {
         let keys = "
         fail_open: true
@@ -367,7 +392,7 @@ clusters: [{name: c, echo: {}, protocol: http2}]
             notices,
             [
                 "gateway.yaml:1:18: plugins[0].name: plugin \"spare\" is in no chain, so it never runs; add its name to the \
-              plugins of a listener or route, or remove it"
+              plugins of a listener or route, or to services, or remove it"
             ]
         );
         let text = "

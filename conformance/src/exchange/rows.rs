@@ -223,6 +223,13 @@ pub(super) const ROWS: &[Row] = {
             "0,0,'b'",
         ),
         (
+            "a_local_response_with_a_status_that_is_none_is_500",
+            Id::on_request_headers,
+            "proxy_send_local_response 600 '' 'local' '' -1",
+            Response(":status"),
+            "500",
+        ),
+        (
             "the_callbacks_of_a_stream_come_in_this_order",
             Id::on_delete,
             "",

@@ -174,6 +174,8 @@ impl Outgoing {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A response whose head has gone, and said how long it is.
@@ -194,6 +196,34 @@ mod tests {
         match out.take_frame() {
             Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
             _ => None,
+        }
+    }
+
+    proptest! {
+        /// Whatever comes, and whenever it is taken: a reader gets all that was promised, or less and an error.
+        #[test]
+        fn what_looks_whole_is_whole(
+            length in 1_usize..12,
+            pieces in proptest::collection::vec(0_usize..8, 0..6),
+            is_cut in any::<bool>(),
+            eager in any::<bool>(),
+        ) {
+            let mut out = promised(length as u64);
+            let mut got = 0;
+            let mut read = |out: &mut Outgoing| while let Some(data) = taken(out) { got += data.len() };
+            let mut pushed = Ok(());
+            for piece in &pieces {
+                pushed = pushed.and_then(|()| out.data(Body::from(Bytes::from(vec![0; *piece]))));
+                if eager {
+                    read(&mut out);
+                }
+            }
+            if is_cut || pushed.and_then(|()| out.end()).is_err() {
+                out.cut("test");
+            }
+            read(&mut out);
+            let is_whole = !is_cut && pieces.iter().sum::<usize>() == length;
+            prop_assert_eq!((got == length, out.is_sent(), out.is_cut()), (is_whole, is_whole, !is_whole));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::answers::{self, Denied};
 use crate::callbacks::{self, Callback};
 use crate::case::Case;
 use crate::cases::TOPICS;
+use crate::decisions::{self, Decision, decisions};
 use crate::expectation::{GAPS, Gap};
 use crate::host_under_test::HostUnderTest;
 use crate::hostile::{self, Derived};
@@ -37,6 +38,7 @@ enum Kind {
     Denied(Denied),
     Callback(Callback),
     Derived(Derived),
+    Decision(Decision),
 }
 
 /// Everything: cases with a guest of their own, which run on engines, and checks of the probe, which run on any
@@ -75,12 +77,19 @@ pub fn entries() -> impl Iterator<Item = Entry> {
         spec: "portcullis#a guest is an attacker",
         kind: Kind::Derived(derived),
     });
-    cases.chain(derived).chain(denied).chain(callbacks).chain(suite::checks().map(|check| Entry {
+    let decisions = decisions().map(|decision| Entry {
+        topic: "decisions",
+        name: decision.name(),
+        spec: "v0.2.1#proxy_continue_stream",
+        kind: Kind::Decision(decision),
+    });
+    let checks = suite::checks().map(|check| Entry {
         topic: check.topic,
         name: check.name.clone(),
         spec: check.spec,
         kind: Kind::Check(Box::new(check)),
-    }))
+    });
+    cases.chain(derived).chain(denied).chain(callbacks).chain(checks).chain(decisions)
 }
 
 impl Entry {
@@ -101,8 +110,13 @@ impl Entry {
             Kind::Check(check) => check.task.script.clone(),
             Kind::Denied(denied) => denied.wat(),
             Kind::Callback(callback) => callback.wat(),
-            Kind::Derived(_) => String::new(),
+            Kind::Derived(_) | Kind::Decision(_) => String::new(),
         }
+    }
+
+    /// Whether an engine alone can run it: what a pause holds back is the affair of whoever feeds a VM.
+    pub fn is_for_engines(&self) -> bool {
+        !matches!(self.kind, Kind::Decision(_))
     }
 
     /// Why it is known to fail on an engine, if it is.
@@ -133,6 +147,7 @@ impl Entry {
                 derived.run(engine);
                 Ok(())
             }
+            Kind::Decision(_) => Err("not examined: it is for hosts".to_owned()),
         };
         let gap = self.gap(engine.name());
         let result = quietly(gap.is_some(), || catch_unwind(AssertUnwindSafe(run))).unwrap_or_else(|panic| {
@@ -143,6 +158,23 @@ impl Entry {
             (Ok(()), Some(gap)) => Err(format!("passes, but is a known gap ({}): take it out of GAPS", gap.reason)),
             (Err(_), Some(_)) => Ok(()),
             (result, None) => result,
+        }
+    }
+
+    /// What a host must be seen to do.
+    fn expected(&self) -> &str {
+        match &self.kind {
+            Kind::Check(check) => &check.expected,
+            _ => decisions::EXPECTED,
+        }
+    }
+
+    /// What to say when something else was observed.
+    fn complaint(&self, observed: &str) -> String {
+        match &self.kind {
+            Kind::Check(check) => check.complaint(observed),
+            Kind::Decision(decision) => decision.complaint(observed),
+            _ => observed.to_owned(),
         }
     }
 
@@ -182,7 +214,8 @@ pub fn examine_engine(engine: &dyn AnyEngine, filter: &str) -> Report {
         };
         entry.result(verdict)
     };
-    let results = entries().filter(|entry| entry.path().contains(filter)).map(one).collect();
+    let wanted = |entry: &Entry| entry.is_for_engines() && entry.path().contains(filter);
+    let results = entries().filter(wanted).map(one).collect();
     Report { host: engine.name().to_owned(), version: engine.version().to_owned(), results }
 }
 
@@ -192,18 +225,22 @@ pub fn examine_host(host: &mut dyn HostUnderTest, version: &str, filter: &str, d
     let (mut results, mut patience) = (Vec::new(), Patience::default());
     for (number, entry) in entries().enumerate() {
         let path = entry.path();
-        let Kind::Check(check) = &entry.kind else { continue };
         if !path.contains(filter) {
             continue;
         }
-        let verdict = match (check.run_with(host, number, &mut patience), differences.of(&path)) {
+        let outcome = match &entry.kind {
+            Kind::Check(check) => check.run_with(host, number, &mut patience),
+            Kind::Decision(decision) => decision.run(host),
+            _ => continue,
+        };
+        let verdict = match (outcome, differences.of(&path)) {
             (Outcome::Passed, None) => Verdict::Passed,
             (Outcome::NotExamined(why), _) => Verdict::NotExamined { why: why.to_owned() },
             (outcome, Some(known)) if known.is_seen_in(&outcome) => {
-                let (expected, why) = (check.expected.clone(), known.why.to_owned());
+                let (expected, why) = (entry.expected().to_owned(), known.why.to_owned());
                 Verdict::Differs { expected, observed: known.observed.to_owned(), why }
             }
-            (Outcome::Differs(observed), None) => Verdict::Failed { what: check.complaint(&observed) },
+            (Outcome::Differs(observed), None) => Verdict::Failed { what: entry.complaint(&observed) },
             (outcome, Some(known)) => {
                 let now = match outcome {
                     Outcome::Differs(observed) => observed,

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use portcullis::core::AbiVersion;
 
+use crate::decisions::Decision;
+
 /// A host with a [probe](crate::probe::Probe) in front of an upstream.
 ///
 /// The upstream answers every request by [`Message::answer`]; its trailer where the protocol carries trailers. The
@@ -48,6 +50,16 @@ pub trait HostUnderTest {
     /// It cannot be made to.
     fn end_plugin(&mut self) -> Result<(), Trouble> {
         Err(Trouble::Unsupported("the plugin of this host does not end before it"))
+    }
+
+    /// Brings about that a plugin pauses a stream and something happens later; tells whether anything has passed before
+    /// the plugin continued, and after.
+    ///
+    /// # Errors
+    /// The host has no sockets that the kit holds both ends of, or the stream does not come to its pause.
+    fn decide(&mut self, decision: &Decision) -> Result<String, Trouble> {
+        let _ = decision;
+        Err(Trouble::Unsupported("the kit holds no sockets of this host"))
     }
 
     /// Lets the host go on by itself for a moment: ticks, callouts, queues. The kit asks again what was seen.

@@ -167,7 +167,7 @@ fn lead_to(task: &Task) -> Option<(CallbackId, &'static str, Option<u8>)> {
     Some((Id::on_tick, script, None))
 }
 
-fn compile(script: &str, number: usize) -> Result<Program, Trouble> {
+pub(crate) fn compile(script: &str, number: usize) -> Result<Program, Trouble> {
     Program::compile(script, &format!("{number:x}")).map_err(|error| Trouble::NoProbe(error.to_string()))
 }
 
@@ -246,7 +246,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Observation>, Trouble> {
     Observation::read(bytes).ok_or_else(|| Trouble::NoProbe("its observations are malformed".to_owned()))
 }
 
-fn ask(host: &mut dyn HostUnderTest, what: &str) -> Result<Answer, Trouble> {
+pub(crate) fn ask(host: &mut dyn HostUnderTest, what: &str) -> Result<Answer, Trouble> {
     let mut request = subject();
     request.headers.push((dialogue::HEADER.to_owned(), what.to_owned()));
     (request.body, request.trailers) = Default::default();

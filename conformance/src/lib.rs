@@ -13,6 +13,7 @@ pub mod callbacks;
 mod case;
 mod cases;
 mod catalogue;
+pub mod decisions;
 pub mod differential;
 pub mod exchange;
 mod expectation;

@@ -1,12 +1,20 @@
 //! TCP streams.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use portcullis::core::HostcallId::{
     proxy_add_header_map_value, proxy_close_stream, proxy_continue_stream, proxy_get_buffer_bytes,
-    proxy_get_buffer_status, proxy_send_local_response, proxy_set_buffer_bytes,
+    proxy_get_buffer_status, proxy_http_call, proxy_send_local_response, proxy_set_buffer_bytes,
+    proxy_set_effective_context,
 };
-use portcullis::core::{Action, Direction, FilterStatus, PeerType, StreamType};
+use portcullis::core::{
+    Action, Body, CallOutcome, CallResponse, Direction, FilterStatus, PeerType, Plugin, StreamInfo, StreamType,
+};
+use portcullis::{ConnectionEffect, Effect, Module, PluginSpec, Worker};
 
 use crate::case::Case;
+use crate::recorder::Recorder;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -153,6 +161,55 @@ pub(super) const CASES: &[Case] = &[
             let stream = guest.connect();
             guest.vm.on_data(stream, Direction::Request, false).unwrap();
             assert_eq!((guest.seen(), guest.actions()), (vec!["0".to_owned(), "2".to_owned()], vec![]));
+        },
+    },
+    Case {
+        name: "a_paused_connection_is_held_until_its_plugin_continues_it",
+        guest: r#"
+            (data (i32.const 1024) "auth\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/\00:authority\00a\00")
+            (global $connection (mut i32) (i32.const 0))
+            (func (export "proxy_on_new_connection") (param $id i32) (result i32)
+                (global.set $connection (local.get $id))
+                (call $report (call $proxy_http_call
+                    (i32.const 1024) (i32.const 4) (i32.const 1028) (i32.const 61) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 2000)))
+                (i32.const 1))
+            (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
+                (call $report (call $proxy_set_effective_context (global.get $connection)))
+                (call $report (call $proxy_continue_stream (i32.const 2))))
+            (func (export "proxy_on_downstream_data") (param i32 i32 i32) (result i32)
+                (call $report (local.get 1)) (call $report (local.get 2)) (i32.const 0))
+        "#,
+        hostcalls: &[proxy_continue_stream, proxy_http_call, proxy_set_effective_context],
+        spec: "v0.2.1#proxy_on_new_connection",
+        run: |case, engine| {
+            let (recorder, plugin) = (Recorder::default(), Plugin::new("test"));
+            let module = Module::load(engine, wat::parse_str(case.wat()).unwrap().into()).unwrap();
+            let host = recorder.clone();
+            let mut worker = Worker::new(move || Box::new(host.clone()));
+            let chain = worker.load(&[PluginSpec::new(plugin, Arc::new(module))]).unwrap();
+            let seen = || recorder.take().into_iter().map(|line| line.text).collect::<Vec<_>>();
+            let id = worker.connect(&chain, StreamInfo::default().into_shared(), 100);
+            assert_eq!(seen(), ["0"]);
+            let Some(Effect::Callout { id: callout, .. }) = worker.effect() else { panic!("no callout") };
+            // Whatever comes meanwhile is neither seen nor sent, and nothing is dialled.
+            for (data, end) in [("hel", false), ("lo", false), ("", true)] {
+                worker.data(id, Direction::Request, Body::from(Bytes::from(data)), end);
+                assert_eq!(seen(), [""; 0]);
+                assert!(worker.connection_effect(id).is_none());
+            }
+            let (headers, body, trailers) = Default::default();
+            worker.callout_done(callout, CallOutcome::Response(CallResponse { headers, body, trailers }));
+            assert_eq!(seen(), ["0", "0", "5", "1"]);
+            assert!(matches!(worker.connection_effect(id), Some(ConnectionEffect::Connect)));
+            match worker.connection_effect(id) {
+                Some(ConnectionEffect::Data { direction: Direction::Request, data, end: true }) => {
+                    assert_eq!(data.to_bytes(), "hello");
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(worker.connection_effect(id).is_none());
+            worker.finish_connection(id);
         },
     },
 ];

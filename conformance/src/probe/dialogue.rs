@@ -25,6 +25,9 @@ pub const PENDING: &str = "p";
 /// Tells it to tick no more.
 pub const QUIET: &str = "q";
 
+/// Ends a [`hold`].
+pub const LET_GO: &str = "dffffff";
+
 /// Programs that run in callbacks of the start cannot be armed before them. They stand in the VM's
 /// configuration, as text, and each runs in its phase.
 ///
@@ -44,6 +47,14 @@ pub fn arm(phase: CallbackId, returns: Option<u8>, program: &Program) -> String 
     let mut text = "a".to_owned();
     hex(&mut text, &[phase as u8, returns.unwrap_or(u8::MAX)]);
     hex(&mut text, program.as_bytes());
+    text
+}
+
+/// Holds the next stream: its callback of a phase returns this each time, and that of the phase behind it, if one is given,
+/// 1. No other stream is held, or the subject. Ticks begin.
+pub fn hold(phase: CallbackId, returns: u8, also: Option<CallbackId>) -> String {
+    let mut text = "d".to_owned();
+    hex(&mut text, &[phase as u8, returns, also.map_or(u8::MAX, |also| also as u8)]);
     text
 }
 

@@ -24,6 +24,10 @@
 (global $done (mut i32) (i32.const 1))
 (global $lead_phase (mut i32) (i32.const -1))
 (global $lead_returns (mut i32) (i32.const 255))
+;; A phase in which the stream is held from now on, what its callback returns then, and a phase behind it that is held, too.
+(global $held (mut i32) (i32.const -1))
+(global $held_returns (mut i32) (i32.const 0))
+(global $held_also (mut i32) (i32.const -1))
 ;; The stream that is no control request.
 (global $subject (mut i32) (i32.const -1))
 (global $heap (mut i32) (i32.const 4096))
@@ -127,6 +131,8 @@
             (call $run (i32.const 30720))
             (if (i32.ne (global.get $lead_returns) (i32.const 255))
                 (then (local.set $default (global.get $lead_returns))))))
+    (if (i32.eq (global.get $held) (local.get $phase)) (then (local.set $default (global.get $held_returns))))
+    (if (i32.eq (global.get $held_also) (local.get $phase)) (then (local.set $default (i32.const 1))))
     (if (i32.ne (global.get $phase) (local.get $phase)) (then (return (local.get $default))))
     (global.set $phase (i32.const -1))
     (global.set $noted (i32.const 32768))
@@ -136,6 +142,11 @@
     (i32.store8 (i32.const 32756) (i32.const 1))
     (if (i32.eq (global.get $returns) (i32.const 255)) (then (return (local.get $default))))
     (global.get $returns))
+
+;; Makes a new stream the one that is no control request; while one is held, that stays the one.
+(func $claim (param $context i32)
+    (if (i32.and (i32.ne (global.get $held) (i32.const -1)) (i32.ne (global.get $subject) (i32.const -1))) (then (return)))
+    (global.set $subject (local.get $context)))
 
 (func $nibble (param $digit i32) (result i32)
     (if (result i32) (i32.gt_u (local.get $digit) (i32.const 57))
@@ -201,6 +212,22 @@
             (global.set $traced (i32.const 57344))
             (i32.store8 (i32.const 32756) (i32.const 0))
             (drop (call $proxy_set_tick_period_milliseconds (i32.const 1)))))
+    (if (i32.eq (local.get $what) (i32.const 100)) ;; d
+        (then
+            (call $unhex (local.get $at) (i32.const 6) (i32.const 61464))
+            (global.set $held (i32.const -1))
+            (global.set $held_also (i32.const -1))
+            ;; Whatever was to lead anywhere led there, or is of a stream before.
+            (global.set $lead_phase (i32.const -1))
+            (if (i32.ne (i32.load8_u (i32.const 61464)) (i32.const 255))
+                (then
+                    (global.set $held (i32.load8_u (i32.const 61464)))
+                    (global.set $held_returns (i32.load8_u (i32.const 61465)))
+                    (global.set $held_also (i32.load8_u (i32.const 61466)))
+                    (global.set $subject (i32.const -1))
+                    (global.set $phase (i32.const -1))
+                    (global.set $traced (i32.const 57344))
+                    (drop (call $proxy_set_tick_period_milliseconds (i32.const 1)))))))
     (if (i32.eq (local.get $what) (i32.const 115)) ;; s
         (then (return (call $reply_with (i32.const 40960) (global.get $started)))))
     (if (i32.eq (local.get $what) (i32.const 116)) ;; t
@@ -216,7 +243,7 @@
 ;; Headers of a request, which may be a control request.
 (func $request_headers (param $phase i32) (param $context i32) (result i32)
     (if (call $is_control) (then (call $control) (return (i32.const 1))))
-    (global.set $subject (local.get $context))
+    (call $claim (local.get $context))
     (call $at (local.get $phase) (local.get $context) (i32.const 0)))
 
 ;; What runs while the plugin starts: the VM's configuration is "prb1" and for each program the digits of

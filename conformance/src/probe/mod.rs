@@ -141,7 +141,7 @@ fn callback(decl: &CallbackDecl) -> String {
             format!("(call $request_headers (i32.const {phase}) (local.get 0))")
         }
         CallbackId::on_new_connection => {
-            format!("(global.set $subject (local.get 0)) (call $at (i32.const {phase}) (local.get 0) (i32.const 0))")
+            format!("(call $claim (local.get 0)) (call $at (i32.const {phase}) (local.get 0) (i32.const 0))")
         }
         CallbackId::on_done => format!("(call $at (i32.const {phase}) (local.get 0) (global.get $done))"),
         id => {

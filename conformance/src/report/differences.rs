@@ -40,7 +40,9 @@ impl Differences {
     /// It is no such list, a reason is empty, or a check is there twice or not at all.
     pub fn read(json: &str) -> Result<Self, String> {
         let read: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let known: std::collections::HashSet<_> = crate::suite::checks().map(|check| check.path()).collect();
+        let decisions = crate::decisions::decisions().map(|decision| decision.path());
+        let known: std::collections::HashSet<_> =
+            crate::suite::checks().map(|check| check.path()).chain(decisions).collect();
         let mut seen = std::collections::HashSet::new();
         for group in &read.0 {
             if group.why.trim().is_empty() {

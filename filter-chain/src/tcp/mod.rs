@@ -4,10 +4,7 @@
 //! other way round. A plugin that stops holds what has come so far, and sees all of it when more comes.
 //!
 //! A plugin that pauses the new connection holds everything: data of either side wait unseen, the plugins behind it
-//! are not told of the connection, and nothing is dialled, until the plugin continues the downstream side.
-//!
-//! differs: in Envoy the first data of a client reach a plugin that has paused the new connection, and undo that if
-//! its `proxy_on_downstream_data` is missing or answers Continue.
+//! are not told of the connection, and nothing is dialled, until the plugin continues the downstream side; in Envoy, too.
 
 mod flow;
 

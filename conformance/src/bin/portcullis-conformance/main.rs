@@ -48,14 +48,14 @@ fn run(command: Command) -> Result<bool, String> {
                 }
                 None => Differences::default(),
             };
-            upstream::serve(ports.upstream(), ports.tcp_upstream())
+            let upstream = upstream::serve(ports.upstream(), ports.tcp_upstream())
                 .map_err(|error| format!("the upstream at {}: {error}", ports.upstream()))?;
             let (targets, tcp, admin) = match targets.is_empty() {
                 true => (ports.targets(), Some(ports.tcp().to_string()), Some(ports.admin().to_string())),
                 false => (targets, tcp, admin),
             };
             let first = targets.first().cloned();
-            let mut host = HttpHost::new(&name, targets, tcp).map_err(|error| error.to_string())?;
+            let mut host = HttpHost::new(&name, targets, tcp).map_err(|error| error.to_string())?.before(upstream);
             if let Some(program) = spawn.first().cloned() {
                 host = host.spawned(spawn).map_err(|error| format!("{program}: {error}"))?;
             }

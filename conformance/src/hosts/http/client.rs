@@ -25,6 +25,11 @@ impl Client {
         Self { authority, connection: None }
     }
 
+    /// Where it connects to.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
     }

@@ -1,6 +1,7 @@
 //! Any host that an operator has set up, over HTTP and TCP.
 
 mod client;
+mod pause;
 pub mod upstream;
 
 use std::io;
@@ -14,9 +15,11 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+use crate::decisions::Decision;
 use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
 use crate::probe::dialogue::{self, Answer};
 use client::Client;
+use upstream::Upstream;
 
 /// How long a response may take. A request that a program has paused gets none.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -33,6 +36,7 @@ pub struct HttpHost {
     targets: Vec<(AbiVersion, Client)>,
     tcp: Option<String>,
     process: Option<Process>,
+    upstream: Option<Upstream>,
     /// The target of the task.
     current: usize,
 }
@@ -52,7 +56,14 @@ impl HttpHost {
     pub fn new(name: &str, targets: Vec<(AbiVersion, String)>, tcp: Option<String>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let targets = targets.into_iter().map(|(abi, authority)| (abi, Client::new(authority))).collect();
-        Ok(Self { name: name.to_owned(), runtime, targets, tcp, process: None, current: 0 })
+        Ok(Self { name: name.to_owned(), runtime, targets, tcp, process: None, upstream: None, current: 0 })
+    }
+
+    /// The kit serves the host's upstream, and sees what comes there.
+    #[must_use]
+    pub fn before(mut self, upstream: Upstream) -> Self {
+        self.upstream = Some(upstream);
+        self
     }
 
     /// The kit starts the host with this command, and starts it again when it dies.
@@ -155,6 +166,10 @@ impl HostUnderTest for HttpHost {
 
     fn request(&mut self, request: &Message) -> Result<Message, Trouble> {
         self.send(request)
+    }
+
+    fn decide(&mut self, decision: &Decision) -> Result<String, Trouble> {
+        pause::decide(self, decision)
     }
 
     fn connect(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Trouble> {

@@ -173,7 +173,7 @@ pub(crate) fn compile(script: &str, number: usize) -> Result<Program, Trouble> {
 
 /// Programs of the start, and the number of each of their tasks.
 fn start_programs(abi: AbiVersion, imports: impl Fn(HostcallId) -> bool) -> (Vec<Task>, Vec<(CallbackId, Program)>) {
-    let tasks = crate::suite::tasks().map(|(_, task)| task);
+    let tasks = crate::suite::tasks();
     let mut programs = Vec::new();
     let tasks = tasks
         .filter(|task| task.abi == abi && task.setting == Setting::Plain && is_of_the_start(task.phase))

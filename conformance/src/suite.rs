@@ -39,12 +39,17 @@ pub enum Outcome {
 
 /// Every check, in the order in which reports show them.
 pub fn checks() -> impl Iterator<Item = Check> {
-    answers::checks().chain(exchange::checks()).chain(phases::checks()).chain(attributes::checks())
+    of_any_phase().chain(attributes::checks())
 }
 
-/// Every task with the place of its check in [`checks`].
-pub(crate) fn tasks() -> impl Iterator<Item = (usize, Task)> {
-    checks().map(|check| check.task).enumerate()
+/// Checks that may be of a phase in which the plugin starts; attributes are read of streams alone.
+fn of_any_phase() -> impl Iterator<Item = Check> {
+    answers::checks().chain(exchange::checks()).chain(phases::checks())
+}
+
+/// Every task that may be of a phase in which the plugin starts.
+pub(crate) fn tasks() -> impl Iterator<Item = Task> {
+    of_any_phase().map(|check| check.task)
 }
 
 impl Check {

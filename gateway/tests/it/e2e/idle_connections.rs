@@ -104,13 +104,15 @@ fn a_connection_without_requests_is_closed() {
         client.closed().await;
 
         // A peer that does not answer the PING behind the GOAWAY is not waited for.
-        let mut raw = Raw::connect(gate.address()).await;
-        let head = [0x82, 0x84, 0x86, 0x41, 1, b'a'];
-        let head = [&[0, 0, 6, 1, 5, 0, 0, 0, 1][..], &head].concat();
-        within(raw.0.write_all(&[PREFACE, SETTINGS, &head].concat())).await.unwrap();
-        let frames = kinds(&rest(&mut raw).await);
-        let data = frames.iter().position(|kind| *kind == 0).expect("the response has a body");
-        assert!(frames[data..].contains(&GOAWAY), "{frames:?}");
+        let head = [&[0, 0, 6, 1, 5, 0, 0, 0, 1][..], &[0x82, 0x84, 0x86, 0x41, 1, b'a']].concat();
+        // Nor is one that has begun another head.
+        let open_head = [0, 0, 1, 1, 0, 0, 0, 0, 3, 0x82];
+        for then in [&[][..], &open_head] {
+            let answer = told(&gate, &[PREFACE, SETTINGS, &head, then].concat()).await;
+            let frames = kinds(&answer);
+            let data = frames.iter().position(|kind| *kind == 0).expect("the response has a body");
+            assert!(frames[data..].contains(&GOAWAY), "{frames:?}");
+        }
 
         // One that is busy is not idle.
         let upstream = Upstream::new(|_| std::future::pending());

@@ -150,3 +150,38 @@ impl Pipe {
         self.close();
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Bytes that the peer takes count, not only those that it sends.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_or_read_has_moved() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let mut pipe = Pipe::new(Box::new(near));
+        let mut written = async |pipe: &mut Pipe| {
+            advance(Duration::from_secs(1)).await;
+            poll_fn(|cx| Poll::Ready(pipe.poll_write(cx).is_pending())).await
+        };
+        pipe.push(Body::from(Bytes::from_static(b"12345678")), false);
+        assert!(written(&mut pipe).await);
+        let first = Instant::now();
+        assert_eq!(pipe.moved, first);
+        assert!(written(&mut pipe).await);
+        assert_eq!(pipe.moved, first, "the peer has taken nothing");
+        far.read_exact(&mut [0; 4]).await.unwrap();
+        assert!(written(&mut pipe).await);
+        assert_eq!(pipe.moved, Instant::now());
+        far.write_all(b"x").await.unwrap();
+        advance(Duration::from_secs(1)).await;
+        let read = poll_fn(|cx| pipe.poll_read(cx, &mut [0; 8])).await.unwrap();
+        assert_eq!((&read[..], pipe.moved), (&b"x"[..], Instant::now()));
+    }
+}

@@ -166,7 +166,7 @@ mod tests {
     async fn what_is_written_or_read_has_moved() {
         let (near, mut far) = tokio::io::duplex(4);
         let mut pipe = Pipe::new(Box::new(near));
-        let mut written = async |pipe: &mut Pipe| {
+        let written = async |pipe: &mut Pipe| {
             advance(Duration::from_secs(1)).await;
             poll_fn(|cx| Poll::Ready(pipe.poll_write(cx).is_pending())).await
         };

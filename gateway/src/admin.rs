@@ -1,5 +1,6 @@
 //! The admin interface: `/ready`, `/metrics`, `/config`, `/sandboxes`, `/denials`.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -14,10 +15,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
+use crate::descriptors::ADMIN_CONNECTIONS;
 use crate::health::Readiness;
 use crate::host::GatewayHost;
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
+use crate::seats::{Seat, Seats, Watched, refuse};
+
+/// A client that has not sent a whole head, or is idle, for so long is disconnected.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Descriptors that are kept open for nothing but to be closed when there is none left for a connection.
+const SPARE: usize = 4;
 
 /// What the admin interface shows.
 pub(crate) struct Admin {
@@ -27,23 +36,42 @@ pub(crate) struct Admin {
     pub(crate) sandboxes: serde_json::Value,
 }
 
-/// Serves until told to stop, on a thread of its own: a busy worker does not silence it.
+/// Serves until told to stop, on a thread of its own: a busy worker does not silence it. Neither do clients that are slow, or
+/// have taken all descriptors: it has connections and descriptors of its own.
 pub(crate) fn run(admin: Admin, socket: TcpListener, mut stop: watch::Receiver<bool>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "no admin interface"),
     };
     let admin = Arc::new(admin);
+    let seats = Seats::new("admin", ADMIN_CONNECTIONS);
+    let spare = RefCell::new(Vec::with_capacity(SPARE));
     runtime.block_on(async {
-        let socket = match Listener::from_std(socket) {
+        let refill = || {
+            let mut spare = spare.borrow_mut();
+            while spare.len() < SPARE {
+                let Ok(descriptor) = socket.try_clone() else { break };
+                spare.push(descriptor);
+            }
+        };
+        let relieve = || spare.borrow_mut().pop().is_some() || seats.relieve();
+        refill();
+        let listener = socket.try_clone().and_then(Listener::from_std);
+        let socket = match listener {
             Ok(socket) => socket,
             Err(error) => return tracing::error!(%error, "no admin interface"),
         };
         loop {
             let tcp = tokio::select! {
-                (tcp, _) = socket.accept() => tcp,
+                (tcp, _) = socket.accept_or(relieve) => tcp,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
+            refill();
+            let Some(seat) = seats.take() else {
+                tcp.into_std().into_iter().for_each(refuse);
+                continue;
+            };
+            let (key, state) = (seat.key(), Arc::clone(seat.state()));
             let admin = Arc::clone(&admin);
             let service = service_fn(move |request: Request<Incoming>| {
                 let response = admin.answer(request.method(), request.uri().path());
@@ -51,12 +79,18 @@ pub(crate) fn run(admin: Admin, socket: TcpListener, mut stop: watch::Receiver<b
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(tcp), service);
-            tokio::spawn(async move {
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(Watched::new(TokioIo::new(tcp), state), service);
+            let task = tokio::spawn(async move {
+                let _seat = seat;
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "admin connection ended");
                 }
             });
+            Seat::occupied_by(&seats, key, task.abort_handle());
+            if seats.any_leaving() {
+                tokio::task::yield_now().await;
+            }
         }
     });
 }

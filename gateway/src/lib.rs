@@ -8,7 +8,7 @@
 //! | [`net`] | sockets, TLS, upstream connections, the echo |
 //! | `plugins`, `host` | compiling plugins, and what they are given |
 //! | `convert` | between HTTP messages and header maps |
-//! | [`descriptors`] | how many file descriptors there may be |
+//! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
 //! | `metrics`, `admin` | Prometheus, and the admin interface |
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
@@ -43,6 +43,7 @@ pub mod record;
 pub mod replay;
 mod rights;
 pub mod sandboxes;
+mod seats;
 pub mod server;
 mod tier;
 mod worker;

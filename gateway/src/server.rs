@@ -18,6 +18,7 @@ use crate::advice;
 use crate::by_stream;
 use crate::config::{self, Config, ConfigError, Diagnostic};
 use crate::denials::Denials;
+use crate::descriptors::{self, Bounds, Wishes};
 use crate::health::PluginHealth;
 use crate::host::GatewayHost;
 use crate::learn::{self, Lessons};
@@ -182,6 +183,7 @@ impl Gateway {
             runs_singletons: true,
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
+            bounds: Bounds::default(),
             shared: Shared::default(),
             reached: workers_hear,
         };
@@ -275,6 +277,7 @@ impl Gateway {
         let sockets = self.open_sockets()?;
         let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
         let addresses = addresses?;
+        self.share_descriptors();
         let (report, reports) = mpsc::channel();
         let mut workers = Vec::with_capacity(sockets.len());
         for (name, plan, doors) in self.posts(sockets) {
@@ -398,6 +401,22 @@ impl Gateway {
             all.push(own);
         }
         Ok(all)
+    }
+
+    /// Shares out the descriptors that the sockets have left.
+    fn share_descriptors(&mut self) {
+        let listeners = self.config.listeners.iter().map(|listener| (listener.name.clone(), listener.max_connections));
+        let wishes = Wishes {
+            listeners: listeners.collect(),
+            upstream: self.config.max_upstream_connections,
+            callouts: self.config.max_callouts,
+            workers: self.config.workers + usize::from(self.recording.is_some()),
+        };
+        let bounds = Bounds::share(descriptors::open(), &wishes);
+        if let Some((_, plan)) = &mut self.recording {
+            plan.bounds = bounds.clone();
+        }
+        self.plan.bounds = bounds;
     }
 
     fn explain(&self, failed: &PluginFailed) -> ConfigError {

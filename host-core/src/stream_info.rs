@@ -90,6 +90,8 @@ pub mod response_flag {
     pub const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
     /// The connection with the upstream broke (UC).
     pub const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
+    /// There were as many connections with upstreams as there may be (UO).
+    pub const UPSTREAM_OVERFLOW: u64 = 1 << 7;
     /// No route takes the request (NR).
     pub const NO_ROUTE_FOUND: u64 = 1 << 8;
     /// The request may not go where it would (UAEX).

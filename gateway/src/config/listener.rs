@@ -30,6 +30,9 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// How many bytes of one direction of a stream the plugins may make the host hold.
     pub buffer_limit: usize,
+    /// The most connections of clients at once, over all workers; without it a share of the descriptors that the process may
+    /// have.
+    pub max_connections: Option<usize>,
     /// Whether clients connect to it directly: the peer is appended to `x-forwarded-for`, and what a client says of
     /// `x-request-id` and `x-forwarded-proto` is replaced. True by default.
     ///
@@ -92,11 +95,15 @@ pub(super) fn unique_address(value: &Value<'_>, addresses: &mut Unique) -> Read<
 
 const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 
+/// No process can have more.
+pub(super) const MOST_CONNECTIONS: u64 = 1 << 30;
+
 const KEYS: &[&str] = &[
     "name",
     "address",
     "tls",
     "buffer_limit",
+    "max_connections",
     "use_remote_address",
     timeouts::HANDSHAKE,
     timeouts::REQUEST_HEADERS,
@@ -132,6 +139,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
     });
     let tls = mapping.optional("tls", tls);
     let buffer_limit = mapping.or("buffer_limit", DEFAULT_BUFFER_LIMIT, size::read);
+    let max_connections = mapping.optional("max_connections", |number| number.integer(1..=MOST_CONNECTIONS));
     let use_remote_address = mapping.or("use_remote_address", true, Value::boolean);
     let is_tcp = mapping.get("tcp_proxy").is_some();
     let timeouts = timeouts::read(&mapping, is_tcp);
@@ -156,6 +164,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
         address: address?,
         tls: tls?,
         buffer_limit: buffer_limit?,
+        max_connections: max_connections?.map(|number| number as usize),
         use_remote_address: use_remote_address?,
         timeouts: timeouts?,
         plugins: plugins?,

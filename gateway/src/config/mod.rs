@@ -89,6 +89,12 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
+    /// The most connections with upstreams at once, over all workers, each of which has an equal share; without it what the
+    /// limit of descriptors leaves.
+    pub max_upstream_connections: Option<usize>,
+    /// The most HTTP and gRPC callouts in flight, over all workers, each of which has an equal share; without it three of four
+    /// connections with upstreams.
+    pub max_callouts: Option<usize>,
     /// The folder where compiled code is kept, if it is.
     pub code_cache: Option<PathBuf>,
     /// What becomes of plugins that would share a VM and differ, where their VMs do not say it.
@@ -168,6 +174,8 @@ const KEYS: &[&str] = &[
     "workers",
     "admin",
     "shutdown_timeout",
+    "max_upstream_connections",
+    "max_callouts",
     "code_cache",
     "sharing",
     "plugins",
@@ -187,6 +195,9 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));
     let admin = mapping.optional("admin", |address| admin(address, &mut addresses));
     let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
+    let most = |key| mapping.optional(key, |number| number.integer(1..=listener::MOST_CONNECTIONS));
+    let max_upstream_connections = most("max_upstream_connections");
+    let max_callouts = most("max_callouts");
     let code_cache = mapping.optional("code_cache", |path| Ok(path.document.beside(&path.name()?)));
     let sharing = mapping.or("sharing", Sharing::Reject, vm::sharing);
     // The latter is Envoy's name for them.
@@ -205,6 +216,8 @@ fn read(root: &Value<'_>) -> Read<Config> {
         workers: workers? as usize,
         admin: admin?,
         shutdown_timeout: shutdown_timeout?,
+        max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
+        max_callouts: max_callouts?.map(|number| number as usize),
         code_cache: code_cache?,
         sharing: sharing?,
         services: services?,

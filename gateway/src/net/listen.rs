@@ -8,11 +8,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::quiet::Quiet;
+
 /// Connections that the kernel holds for a worker that is busy.
 const BACKLOG: i32 = 1024;
 
 /// How long to wait when the process is out of descriptors or memory: accepting again at once would only spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long further failures to accept are counted only.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Opens a listening socket that other workers can open too (`SO_REUSEPORT`): the kernel spreads connections over them.
 ///
@@ -58,6 +63,7 @@ impl BindError {
 pub struct Listener {
     inner: TcpListener,
     address: SocketAddr,
+    told: Quiet,
 }
 
 impl Listener {
@@ -65,7 +71,7 @@ impl Listener {
     pub fn from_std(listener: StdListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let inner = TcpListener::from_std(listener)?;
-        Ok(Self { inner, address })
+        Ok(Self { inner, address, told: Quiet::new(QUIET) })
     }
 
     /// The address it listens on, with the port that the kernel chose for port 0.
@@ -73,9 +79,14 @@ impl Listener {
         self.address
     }
 
-    /// Waits for the next connection. Never fails: a connection that died in the queue is skipped, and when the process
-    /// is out of descriptors it waits for some to come back.
+    /// As [`Self::accept_or`], with nothing to be done about a shortage.
     pub async fn accept(&self) -> (TcpStream, SocketAddr) {
+        self.accept_or(|| false).await
+    }
+
+    /// Waits for the next connection. Never fails: a connection that died in the queue is skipped, and when the process
+    /// is out of descriptors it waits for some to come back. `relieve` frees some, if it can, and says so.
+    pub async fn accept_or(&self, mut relieve: impl FnMut() -> bool) -> (TcpStream, SocketAddr) {
         loop {
             match self.inner.accept().await {
                 Ok((stream, peer)) => {
@@ -90,11 +101,25 @@ impl Listener {
                     tracing::debug!(address = %self.address, %error, "connection died before it was accepted");
                 }
                 Err(error) => {
-                    tracing::warn!(address = %self.address, %error, "cannot accept connections; trying again");
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    self.tell(&error);
+                    if relieve() {
+                        tokio::task::yield_now().await;
+                    } else {
+                        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    }
                 }
             }
         }
+    }
+
+    /// Logs that connections cannot be accepted, once in a while.
+    fn tell(&self, error: &io::Error) {
+        let Some(left_out) = self.told.may_tell() else { return };
+        let left_out = Some(left_out).filter(|count| *count > 0);
+        let address = self.address;
+        let remedy =
+            "if descriptors are short, raise their limit (`ulimit -n`; systemd: LimitNOFILE), or lower max_connections";
+        tracing::warn!(%address, %error, left_out, "cannot accept connections, and tries on; {remedy}");
     }
 }
 

@@ -11,6 +11,7 @@ use portcullis::transcript::{Folder, Redaction, Settings, recorded};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::seats::Seat;
 use crate::server::ServeError;
 use crate::worker::Planned;
 
@@ -52,18 +53,18 @@ pub(crate) struct Sample {
     every: u64,
     /// How many connections there were, on all workers and listeners.
     count: Arc<AtomicU64>,
-    to: mpsc::Sender<std::net::TcpStream>,
+    to: mpsc::Sender<Handed>,
 }
+
+/// A connection on its way to another worker, with its seat.
+pub(crate) type Handed = (std::net::TcpStream, Seat);
 
 /// How many connections may wait for the recording worker. What finds no place is served unrecorded.
 const WAITING: usize = 256;
 
 impl Sample {
     /// For each listener where its connections go, and where they come from.
-    pub(crate) fn channels(
-        recording: &Recording,
-        listeners: usize,
-    ) -> (Vec<Self>, Vec<mpsc::Receiver<std::net::TcpStream>>) {
+    pub(crate) fn channels(recording: &Recording, listeners: usize) -> (Vec<Self>, Vec<mpsc::Receiver<Handed>>) {
         let (every, count) = (recording.sample.max(1), Arc::<AtomicU64>::default());
         let channel = |_| {
             let (to, from) = mpsc::channel(WAITING);
@@ -73,16 +74,16 @@ impl Sample {
     }
 
     /// Hands over a connection if it is its turn; gives it back if not.
-    pub(crate) fn offer(&self, connection: TcpStream) -> Option<TcpStream> {
+    pub(crate) fn offer(&self, connection: TcpStream, seat: Seat) -> Option<(TcpStream, Seat)> {
         if !self.count.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every) {
-            return Some(connection);
+            return Some((connection, seat));
         }
         let Ok(place) = self.to.try_reserve() else {
             tracing::debug!("the recording worker is busy; a connection is not recorded");
-            return Some(connection);
+            return Some((connection, seat));
         };
         match connection.into_std() {
-            Ok(connection) => place.send(connection),
+            Ok(connection) => place.send((connection, seat)),
             Err(error) => tracing::debug!(%error, "a connection is lost"),
         }
         None

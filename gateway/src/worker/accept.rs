@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -17,8 +19,10 @@ use crate::config::Timeouts;
 use crate::net::io::{Facts, Stream};
 use crate::net::listen::Listener;
 use crate::record::Sample;
+use crate::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
 use crate::worker::deadline::Deadlines;
 use crate::worker::deadline::guard::{Guard, StreamExec};
+use crate::worker::drain;
 use crate::worker::exchange::{Arrival, Exchange};
 use crate::worker::tcp;
 use crate::worker::{Context, Door};
@@ -31,8 +35,9 @@ pub(super) async fn run(
     tls: Option<Arc<ServerConfig>>,
     stop: watch::Receiver<bool>,
 ) {
+    let Some(seats) = context.listeners.get(listener).map(|listener| listener.seats.clone()) else { return };
     let closing = watch::Sender::new(false);
-    let connections = Connections { context, listener, tls, closing, tasks: RefCell::default() };
+    let connections = Connections { context, listener, tls, seats, closing, tasks: RefCell::default() };
     match door {
         Door::Socket(socket, sample) => match Listener::from_std(socket) {
             Ok(socket) => connections.accept(socket, sample, stop).await,
@@ -54,6 +59,7 @@ struct Connections {
     context: Rc<Context>,
     listener: usize,
     tls: Option<Arc<ServerConfig>>,
+    seats: Seats,
     /// Tells each connection to end.
     closing: watch::Sender<bool>,
     tasks: RefCell<JoinSet<()>>,
@@ -61,35 +67,50 @@ struct Connections {
 
 impl Connections {
     async fn accept(&self, socket: Listener, sample: Option<Sample>, mut stop: watch::Receiver<bool>) {
+        let relieve = || self.seats.relieve();
         let serve = |tcp| {
+            let Some(seat) = self.seats.take() else { return self.refuse(tcp) };
             let own = match &sample {
-                None => Some(tcp),
-                Some(sample) => sample.offer(tcp),
+                None => Some((tcp, seat)),
+                Some(sample) => sample.offer(tcp, seat),
             };
-            own.into_iter().for_each(|tcp| self.spawn(tcp));
+            own.into_iter().for_each(|(tcp, seat)| self.spawn(tcp, seat));
         };
         loop {
             tokio::select! {
-                (tcp, _) = socket.accept() => serve(tcp),
+                (tcp, _) = socket.accept_or(relieve) => serve(tcp),
                 _ = stop.wait_for(|stop| *stop) => break,
+            }
+            if self.seats.any_leaving() {
+                // Those that gave way close first.
+                tokio::task::yield_now().await;
             }
         }
         // Clients whose connection the kernel has taken already must not be turned away.
-        while let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept()).await {
+        while let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept_or(relieve)).await {
             serve(tcp);
         }
     }
 
-    async fn take(&self, mut handed: mpsc::Receiver<std::net::TcpStream>) {
-        while let Some(tcp) = handed.recv().await {
+    /// Turns a client away, and says so where that can be done in plain text.
+    fn refuse(&self, tcp: TcpStream) {
+        let speaks_http =
+            self.context.listeners.get(self.listener).is_some_and(|listener| listener.tcp_proxy.is_none());
+        if self.tls.is_none() && speaks_http {
+            tcp.into_std().into_iter().for_each(refuse);
+        }
+    }
+
+    async fn take(&self, mut handed: mpsc::Receiver<(std::net::TcpStream, Seat)>) {
+        while let Some((tcp, seat)) = handed.recv().await {
             match TcpStream::from_std(tcp) {
-                Ok(tcp) => self.spawn(tcp),
+                Ok(tcp) => self.spawn(tcp, seat),
                 Err(error) => tracing::debug!(%error, "a connection is lost"),
             }
         }
     }
 
-    fn spawn(&self, tcp: TcpStream) {
+    fn spawn(&self, tcp: TcpStream, seat: Seat) {
         let (context, listener, tls) = (Rc::clone(&self.context), self.listener, self.tls.clone());
         let id = context.connections.get() + 1;
         context.connections.set(id);
@@ -97,33 +118,48 @@ impl Connections {
         let mut tasks = self.tasks.borrow_mut();
         // Those that have ended.
         while tasks.try_join_next().is_some() {}
-        tasks.spawn_local(async move {
+        let key = seat.key();
+        let task = tasks.spawn_local(async move {
+            // Given back when the socket has been closed.
+            let seat = seat;
+            let standing = Arc::clone(seat.state());
             let Some(state) = context.listeners.get(listener) else { return };
             let limits = state.timeouts;
             let stream = match tls {
                 None => Stream::Plain(tcp),
-                Some(tls) => match Stream::accept_tls(tcp, tls, limits.handshake).await {
-                    Ok(stream) => stream,
-                    Err(error) => return tracing::debug!(%error, "TLS handshake failed"),
-                },
+                Some(tls) => {
+                    let handshake = Stream::accept_tls(tcp, tls, limits.handshake);
+                    match drain::unless_free(closing.clone(), &standing, handshake).await {
+                        Some(Ok(stream)) => stream,
+                        Some(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
+                        None => return,
+                    }
+                }
             };
             let Ok(facts) = stream.facts() else { return };
             if state.tcp_proxy.is_some() {
-                return tcp::serve(Rc::clone(&context), listener, id, stream, &facts).await;
+                let line = tcp::serve(Rc::clone(&context), listener, id, stream, &facts, &standing);
+                drain::unless_free(closing, &standing, line).await;
+                return;
             }
             let facts: Rc<Facts> = Rc::new(facts);
             let deadlines = Deadlines::new(limits);
             let guard = Guard::new(Rc::clone(&deadlines), stream);
+            let io = Watched::new(TokioIo::new(guard.io()), Arc::clone(&standing));
             let shared = Rc::clone(&context);
-            let service = service_fn(move |request| {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let flight = standing.begin();
+                let request = request.map(|body| Inbound::new(body, Arc::clone(&standing)));
                 let (facts, deadlines) = (Rc::clone(&facts), Rc::clone(&deadlines));
                 let arrival = Arrival { facts, deadlines, connection: id, listener };
-                Exchange::start(Rc::clone(&shared), arrival, request)
+                let answer = Exchange::start(Rc::clone(&shared), arrival, request);
+                async move { answer.await.map(|response| response.map(|body| Outbound::new(body, flight))) }
             });
             let builder = builder(&guard, &limits);
-            let connection = builder.serve_connection(TokioIo::new(guard.io()), service).into_owned();
+            let connection = builder.serve_connection(io, service).into_owned();
             guard.serve(&context, connection, closing).await;
         });
+        Seat::occupied_by(&self.seats, key, task);
     }
 }
 

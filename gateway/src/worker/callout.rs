@@ -12,17 +12,23 @@ use crate::convert;
 use crate::net::pool::UpstreamError;
 use crate::net::queue::body_queue;
 use crate::worker::Context;
+use crate::worker::in_flight::Flight;
 use crate::worker::upstream::Upstream;
 
 /// The most bytes of an answer that a plugin gets.
 const MAX_ANSWER: usize = 16 << 20;
 
+/// The text of Envoy's circuit breaker.
+pub(super) const OVERFLOW: &str = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
+
 /// Makes a callout and tells the plugin its end. Failures look as on Envoy: a response with status
 /// 504 or 503; only an answer that breaks off is a reset.
-pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall) {
+/// Without a place among those in flight it fails at once.
+pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall, flight: Option<Flight>) {
     let (timeout, upstream) = (call.timeout, context.clusters.get(&call.upstream));
     let exchange = exchange(upstream, call);
     let outcome = match timeout {
+        _ if flight.is_none() => failed(503, OVERFLOW),
         None => exchange.await,
         Some(limit) => match tokio::time::timeout(limit, exchange).await {
             Ok(outcome) => outcome,
@@ -32,6 +38,7 @@ pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall) {
             }
         },
     };
+    drop(flight);
     context.callouts.borrow_mut().remove(&id);
     context.worker.borrow_mut().callout_done(id, outcome);
     context.pump();

@@ -9,10 +9,12 @@ mod body;
 mod callout;
 mod deadline;
 mod dns;
+mod drain;
 mod edge;
 mod exchange;
 mod expect;
 mod grpc;
+mod in_flight;
 mod outgoing;
 mod planned;
 mod pump;
@@ -26,7 +28,7 @@ mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,8 +42,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::config::{Cluster, Route, TcpProxy, Timeouts};
+use crate::descriptors::Bounds;
 use crate::host::GatewayHost;
-use crate::record::Sample;
+use crate::net::pool::Account;
+use crate::record::{Handed, Sample};
+use crate::seats::Seats;
+use crate::worker::in_flight::InFlight;
 use crate::worker::service::Services;
 use crate::worker::upstream::Upstream;
 
@@ -54,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) runs_singletons: bool,
     pub(crate) clusters: Arc<[Cluster]>,
     pub(crate) shutdown_timeout: Duration,
+    /// How the descriptors of the process are shared out.
+    pub(crate) bounds: Bounds,
     /// What plugins share across workers.
     pub(crate) shared: Shared,
     /// How many plugins have been compiled while they served.
@@ -65,7 +73,7 @@ pub(crate) enum Door {
     /// From clients; some go on to the worker that records.
     Socket(TcpListener, Option<Sample>),
     /// From other workers, until all of them have stopped.
-    Handed(mpsc::Receiver<TcpStream>),
+    Handed(mpsc::Receiver<Handed>),
 }
 
 /// Why a worker did not start: a plugin of a chain or service.
@@ -99,6 +107,8 @@ pub(crate) struct Context {
     /// Who waits for effects of a TCP stream.
     pub(crate) connections_woken: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
     pub(crate) callouts: RefCell<HashMap<CalloutId, AbortHandle>>,
+    /// How many of them may be under way, without lookups of names.
+    pub(crate) in_flight: InFlight,
     /// What sends the messages of gRPC streams.
     pub(crate) grpc: RefCell<HashMap<CalloutId, grpc::Sender>>,
     /// How many names may still be looked up at once.
@@ -126,6 +136,8 @@ pub(crate) struct ListenerState {
     /// Where TCP streams go, if it takes these and no requests.
     pub(crate) tcp_proxy: Option<TcpProxy>,
     pub(crate) tcp: TcpMetrics,
+    /// The places of its connections, which all workers share.
+    pub(crate) seats: Seats,
 }
 
 /// What is counted of TCP streams.
@@ -203,7 +215,10 @@ impl Context {
         let mut worker = new_worker(plan, &queues_ready);
         let services = load_services(plan, &mut worker)?;
         let listeners = load(plan, &mut worker)?;
-        let clusters = plan.clusters.iter().map(|cluster| (cluster.name.clone(), Upstream::new(cluster))).collect();
+        let seats: Vec<Seats> = listeners.iter().map(|listener| listener.seats.clone()).collect();
+        let account = Account::new(plan.bounds.upstream, move || seats.iter().any(Seats::end_lagging));
+        let upstream = |cluster: &Cluster| (cluster.name.clone(), Upstream::new(cluster, &account));
+        let clusters = plan.clusters.iter().map(upstream).collect();
         Ok(Self {
             worker: RefCell::new(worker),
             clusters,
@@ -213,6 +228,7 @@ impl Context {
             wakers: RefCell::default(),
             connections_woken: RefCell::default(),
             callouts: RefCell::default(),
+            in_flight: InFlight::new(plan.bounds.callouts),
             grpc: RefCell::default(),
             lookups: Arc::new(Semaphore::new(dns::AT_ONCE)),
             ticks_changed: Notify::new(),
@@ -296,6 +312,7 @@ fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFa
         };
         let (buffer_limit, tcp_proxy) = (planned.config.buffer_limit, planned.config.tcp_proxy.clone());
         let (use_remote_address, timeouts) = (planned.config.use_remote_address, planned.config.timeouts);
+        let seats = plan.bounds.seats(listener, name);
         states.push(ListenerState {
             buffer_limit,
             use_remote_address,
@@ -305,6 +322,7 @@ fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFa
             requests,
             tcp_proxy,
             tcp,
+            seats,
         });
     }
     Ok(states)

@@ -25,7 +25,8 @@ impl Context {
                     }
                 }
                 Some(Effect::Callout { id, request }) => {
-                    let task = tokio::task::spawn_local(callout::run(Rc::clone(self), id, request));
+                    let flight = self.in_flight.begin();
+                    let task = tokio::task::spawn_local(callout::run(Rc::clone(self), id, request, flight));
                     self.callouts.borrow_mut().insert(id, task.abort_handle());
                 }
                 Some(Effect::GrpcStart { id, request }) => grpc::start(self, id, request),

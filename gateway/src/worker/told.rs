@@ -76,6 +76,7 @@ pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) -> String {
             info.upstream_failure = Some(error.to_string());
             response_flag::UPSTREAM_CONNECTION_FAILURE
         }
+        UpstreamError::Overflow { .. } => response_flag::UPSTREAM_OVERFLOW,
         error if error.is_invalid() => response_flag::UPSTREAM_PROTOCOL_ERROR,
         error if error.reset_reason().is_some() => response_flag::UPSTREAM_REMOTE_RESET,
         _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
@@ -108,7 +109,11 @@ pub(super) fn established(
 pub(super) fn unreachable(info: &SharedStreamInfo, error: &std::io::Error) {
     let mut info = lock(info);
     info.upstream_failure = Some(error.to_string());
-    info.response_flags |= response_flag::UPSTREAM_CONNECTION_FAILURE;
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<UpstreamError>());
+    info.response_flags |= match cause {
+        Some(UpstreamError::Overflow { .. }) => response_flag::UPSTREAM_OVERFLOW,
+        _ => response_flag::UPSTREAM_CONNECTION_FAILURE,
+    };
 }
 
 /// It broke off behind the response's head. Returns the details, as Envoy words them.

@@ -40,6 +40,8 @@ pub(super) struct Dialed {
     /// None of the echo.
     pub(super) addresses: Option<Addresses>,
     pub(super) metadata: Option<Arc<ResourceMetadata>>,
+    /// Counts it, as long as it is open; the echo takes none.
+    pub(super) share: Option<pool::Share>,
 }
 
 /// How much the echo of a TCP stream holds.
@@ -56,7 +58,7 @@ pub(super) enum AnswerBody {
 }
 
 impl Upstream {
-    pub(super) fn new(cluster: &Cluster) -> Self {
+    pub(super) fn new(cluster: &Cluster, account: &pool::Account) -> Self {
         let metadata = Arc::clone(&cluster.metadata);
         let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self { kind: Kind::Echo, metadata } };
         let endpoints: Vec<_> = servers.endpoints.iter().map(|server| server.address.to_string()).collect();
@@ -75,7 +77,8 @@ impl Upstream {
         };
         let http2 = config.protocol == UpstreamProtocol::Http2;
         let timeout = servers.request_timeout;
-        Self { kind: Kind::Pool { cluster: pool::Cluster::new(config), endpoints: count, timeout, http2 }, metadata }
+        let cluster = pool::Cluster::within(config, account);
+        Self { kind: Kind::Pool { cluster, endpoints: count, timeout, http2 }, metadata }
     }
 
     /// The metadata of the cluster.
@@ -110,13 +113,13 @@ impl Upstream {
                     let _ = tokio::io::copy(&mut read, &mut write).await;
                     let _ = write.shutdown().await;
                 });
-                Ok(Dialed { io: Box::new(near), addresses: None, metadata: None })
+                Ok(Dialed { io: Box::new(near), addresses: None, metadata: None, share: None })
             }),
             Kind::Pool { cluster, .. } => {
                 let dialed = cluster.dial();
                 Box::pin(async {
-                    let pool::Dialed { tcp, addresses, metadata } = dialed.await.map_err(io::Error::other)?;
-                    Ok(Dialed { io: Box::new(tcp), addresses: Some(addresses), metadata })
+                    let pool::Dialed { tcp, addresses, metadata, share } = dialed.await.map_err(io::Error::other)?;
+                    Ok(Dialed { io: Box::new(tcp), addresses: Some(addresses), metadata, share: Some(share) })
                 })
             }
         }

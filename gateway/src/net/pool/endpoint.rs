@@ -11,13 +11,14 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use portcullis::core::ResourceMetadata;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::account::{Account, Share};
 use super::body::UpstreamBody;
 use super::error::{Failed, UpstreamError};
 use super::failures::Failures;
 use super::framing::{self, Framing, UnknownCoding};
-use super::{ClusterConfig, UpstreamProtocol, h1, h2};
+use super::{ClusterConfig, Dialed, UpstreamProtocol, h1, h2};
 use crate::net::queue::QueueBody;
 
 /// An endpoint and the connections to it.
@@ -29,6 +30,7 @@ pub(super) struct Endpoint {
     connect_timeout: Duration,
     link: Link,
     failures: Failures,
+    account: Account,
 }
 
 #[derive(Debug)]
@@ -47,12 +49,18 @@ pub struct Addresses {
 }
 
 impl Endpoint {
-    pub(super) fn new(name: &str, metadata: Option<Arc<ResourceMetadata>>, config: &ClusterConfig) -> Self {
+    pub(super) fn new(
+        name: &str,
+        metadata: Option<Arc<ResourceMetadata>>,
+        config: &ClusterConfig,
+        account: Account,
+    ) -> Self {
         Self {
             name: name.into(),
             metadata,
             connect_timeout: config.connect_timeout,
             failures: Failures::new(&config.name),
+            account,
             link: match config.protocol {
                 UpstreamProtocol::Http1 => Link::Http1(h1::Pool::new(config.max_idle, config.idle_timeout)),
                 UpstreamProtocol::Http2 => Link::Http2(h2::Shared::new(config.idle_timeout, config.keepalive)),
@@ -91,9 +99,27 @@ impl Endpoint {
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<(TokioIo<TcpStream>, Addresses), UpstreamError> {
+    /// Since when its oldest idle connection has been idle, if it has one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        match &self.link {
+            Link::Http1(pool) => pool.idle_since(),
+            Link::Http2(_) => None,
+        }
+    }
+
+    /// Closes that connection.
+    pub(super) fn close_idle(&self) -> bool {
+        match &self.link {
+            Link::Http1(pool) => pool.close_oldest(),
+            Link::Http2(_) => false,
+        }
+    }
+
+    /// Opens a connection, which counts as long as its share lasts.
+    pub(super) async fn connect(&self) -> Result<(TokioIo<TcpStream>, Addresses, Share), UpstreamError> {
+        let share = self.account.open().await?;
         match timeout(self.connect_timeout, open(&self.name)).await {
-            Ok(Ok((tcp, addresses))) => Ok((TokioIo::new(tcp), addresses)),
+            Ok(Ok((tcp, addresses))) => Ok((TokioIo::new(tcp), addresses, share)),
             Ok(Err(source)) => Err(UpstreamError::connect(&self.name, source)),
             Err(_) => {
                 Err(UpstreamError::ConnectTimeout { endpoint: Arc::clone(&self.name), limit: self.connect_timeout })
@@ -102,9 +128,9 @@ impl Endpoint {
     }
 
     /// A connection of its own, for other bytes than HTTP.
-    pub(super) async fn dial(&self) -> Result<(TcpStream, Addresses), UpstreamError> {
-        let (io, addresses) = self.connect().await?;
-        Ok((io.into_inner(), addresses))
+    pub(super) async fn dial(&self) -> Result<Dialed, UpstreamError> {
+        let (io, addresses, share) = self.connect().await?;
+        Ok(Dialed { tcp: io.into_inner(), addresses, metadata: self.metadata.clone(), share })
     }
 
     /// Returns a response over HTTP/1.1. Its connection goes back to the pool behind the body, if the head says once where that

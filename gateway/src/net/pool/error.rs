@@ -20,6 +20,15 @@ pub enum UpstreamError {
         /// The cluster's name.
         cluster: Arc<str>,
     },
+    /// The worker has as many connections with upstreams as it may have, all in use.
+    #[error(
+        "all {limit} connections with upstreams that a worker may have are in use; raise max_upstream_connections, and the \
+         limit of descriptors for it (`ulimit -n`; systemd: LimitNOFILE)"
+    )]
+    Overflow {
+        /// How many it may have.
+        limit: usize,
+    },
     /// The endpoint's name cannot be looked up, or it refused the connection.
     #[error("cannot connect to upstream {endpoint}")]
     Connect {
@@ -79,6 +88,7 @@ impl UpstreamError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoEndpoints { .. } => "no_endpoints",
+            Self::Overflow { .. } => "upstream_overflow",
             Self::Connect { .. } => "connect_failure",
             Self::ConnectTimeout { .. } => "connect_timeout",
             Self::Reset { .. } => "upstream_reset",
@@ -100,6 +110,11 @@ impl UpstreamError {
         matches!(self, Self::Protocol { .. } | Self::Coding { .. } | Self::Switching { .. })
     }
 
+    /// Whether there may be no more connections with any upstream.
+    pub fn is_overflow(&self) -> bool {
+        matches!(self, Self::Overflow { .. })
+    }
+
     /// With what the upstream reset the stream, over HTTP/2, if it did.
     pub fn reset_reason(&self) -> Option<h2::Reason> {
         let (Self::Reset { source, .. } | Self::Protocol { source, .. }) = self else { return None };
@@ -110,6 +125,7 @@ impl UpstreamError {
     pub fn words(&self) -> &'static str {
         match self {
             Self::NoEndpoints { .. } => "connection failure",
+            Self::Overflow { .. } => "overflow",
             Self::Connect { .. } => "remote connection failure",
             Self::ConnectTimeout { .. } => "connection timeout",
             Self::RequestAborted { .. } => "local reset",

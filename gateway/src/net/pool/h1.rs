@@ -109,6 +109,16 @@ impl Pool {
         }
     }
 
+    /// Since when the oldest idle connection has been idle.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.shared.idle.borrow().front().map(|idle| idle.since)
+    }
+
+    /// Closes the oldest idle connection; says whether there was one.
+    pub(super) fn close_oldest(&self) -> bool {
+        self.shared.idle.borrow_mut().pop_front().is_some()
+    }
+
     async fn take(&self) -> Option<Connection> {
         let mut found = self.pop_ready();
         let stale = match &found {
@@ -166,10 +176,11 @@ async fn sweep(pool: Weak<Shared>) {
 }
 
 async fn open(endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
-    let (io, addresses) = endpoint.connect().await?;
+    let (io, addresses, share) = endpoint.connect().await?;
     let (sender, driver) = http1::handshake(io).await.map_err(|error| UpstreamError::http(endpoint.name(), error))?;
     let name = endpoint.name().clone();
     tokio::task::spawn_local(async move {
+        let _share = share;
         if let Err(error) = driver.await {
             tracing::debug!(endpoint = %name, %error, "upstream connection failed");
         }

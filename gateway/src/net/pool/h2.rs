@@ -125,7 +125,7 @@ async fn sweep(current: Weak<Current>) {
 }
 
 async fn open(endpoint: &Endpoint, keepalive: Keepalive) -> Result<Connection, UpstreamError> {
-    let (io, addresses) = endpoint.connect().await?;
+    let (io, addresses, share) = endpoint.connect().await?;
     let (sender, driver) = Builder::new(LocalExec)
         .max_header_list_size(MAX_HEADER_LIST)
         .timer(TokioTimer::new())
@@ -136,6 +136,7 @@ async fn open(endpoint: &Endpoint, keepalive: Keepalive) -> Result<Connection, U
         .map_err(|error| UpstreamError::http(endpoint.name(), error))?;
     let name = endpoint.name().clone();
     tokio::task::spawn_local(async move {
+        let _share = share;
         if let Err(error) = driver.await {
             tracing::debug!(endpoint = %name, %error, "upstream connection failed");
         }

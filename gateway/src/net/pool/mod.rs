@@ -4,6 +4,7 @@
 //! *client* asked for while it connects to the *endpoint* that the configuration names; the client would pick its
 //! connection by the authority.
 
+mod account;
 mod body;
 mod endpoint;
 mod error;
@@ -22,6 +23,7 @@ use http::{Request, Response};
 use portcullis::core::ResourceMetadata;
 use tokio::net::TcpStream;
 
+pub use self::account::{Account, Share};
 pub use self::body::UpstreamBody;
 pub use self::endpoint::Addresses;
 pub use self::error::UpstreamError;
@@ -92,6 +94,8 @@ pub struct Dialed {
     pub addresses: Addresses,
     /// The endpoint's metadata.
     pub metadata: Option<Arc<ResourceMetadata>>,
+    /// Counts it, as long as it is open.
+    pub share: Share,
 }
 
 #[derive(Debug)]
@@ -105,11 +109,20 @@ struct Inner {
 }
 
 impl Cluster {
-    /// Opens no connection yet.
+    /// Opens no connection yet; there may be any number.
     pub fn new(config: ClusterConfig) -> Self {
+        Self::within(config, &Account::unlimited())
+    }
+
+    /// The same, whose connections count for an account.
+    pub fn within(config: ClusterConfig, account: &Account) -> Self {
         let metadata = config.metadata.iter().cloned().chain(std::iter::repeat(None));
-        let named = config.endpoints.iter().zip(metadata);
-        let endpoints = named.map(|(name, metadata)| Rc::new(Endpoint::new(name, metadata, &config))).collect();
+        let endpoint = |(name, metadata): (&String, _)| {
+            let endpoint = Rc::new(Endpoint::new(name, metadata, &config, account.clone()));
+            account.add(&endpoint);
+            endpoint
+        };
+        let endpoints = config.endpoints.iter().zip(metadata).map(endpoint).collect();
         let failures = Failures::new(&config.name);
         Self(Rc::new(Inner { config, endpoints, next: Cell::new(0), failures }))
     }
@@ -136,12 +149,13 @@ impl Cluster {
             for turn in 0..count {
                 let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else { break };
                 match endpoint.dial().await {
-                    Ok((tcp, addresses)) => {
-                        return Ok(Dialed { tcp, addresses, metadata: endpoint.metadata().cloned() });
-                    }
+                    Ok(dialed) => return Ok(dialed),
                     Err(error) => {
                         endpoint.failed(&error);
                         last = error;
+                        if last.is_overflow() {
+                            break;
+                        }
                     }
                 }
             }
@@ -193,8 +207,8 @@ impl Cluster {
                         endpoint.failed(&failed.error);
                         last = failed.error;
                         match failed.unsent {
-                            Some(unsent) => request = *unsent,
-                            None => break,
+                            Some(unsent) if !last.is_overflow() => request = *unsent,
+                            _ => break,
                         }
                     }
                 }

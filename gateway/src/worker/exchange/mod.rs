@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use portcullis::core::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
 use portcullis::{Chain, StreamEffect, StreamId};
 use tokio::task::AbortHandle;
@@ -26,6 +25,7 @@ use crate::convert::canonical::canonical;
 use crate::net::headers::strip_hop_by_hop;
 use crate::net::io::Facts;
 use crate::net::queue::BodySender;
+use crate::seats::Inbound;
 use crate::worker::body::{Cut, ResponseBody};
 use crate::worker::deadline::{Deadlines, StreamTimer};
 use crate::worker::outgoing::Outgoing;
@@ -54,7 +54,7 @@ pub(crate) struct Exchange {
     /// The heads as they came, until they are passed on.
     came: (Option<http::request::Parts>, Option<http::response::Parts>),
     /// The rest of the client's request, while it is wanted.
-    incoming: Option<Incoming>,
+    incoming: Option<Inbound>,
     /// The client sends its body when it is told that it is wanted.
     awaits_continue: bool,
     /// Where request body goes once the request has been sent.
@@ -87,7 +87,7 @@ impl Exchange {
     pub(in crate::worker) async fn start(
         context: Rc<Context>,
         arrival: Arrival,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
     ) -> Result<Response<ResponseBody>, Cut> {
         let (mut parts, incoming) = request.into_parts();
         let task = arrival.deadlines.request(parts.version);
@@ -109,7 +109,7 @@ impl Exchange {
         context: Rc<Context>,
         arrival: &Arrival,
         mut parts: http::request::Parts,
-        incoming: Incoming,
+        incoming: Inbound,
         task: Option<AbortHandle>,
     ) -> Self {
         strip_hop_by_hop(&mut parts.headers);

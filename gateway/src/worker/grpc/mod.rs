@@ -21,6 +21,8 @@ use crate::convert::canonical::is_authority;
 use crate::net::headers::strip_hop_by_hop;
 use crate::net::queue::{BodySender, QueueBody, body_queue};
 use crate::worker::Context;
+use crate::worker::callout::OVERFLOW;
+use crate::worker::in_flight::Flight;
 use crate::worker::upstream::{AnswerBody, Upstream};
 
 /// The most bytes of one message that a plugin gets.
@@ -65,16 +67,20 @@ pub(super) fn start(context: &Rc<Context>, id: CalloutId, mut request: GrpcReque
     }
     context.grpc.borrow_mut().insert(id, sender);
     let told = Told { context: Rc::clone(context), id, is_call, message: None };
-    let task = tokio::task::spawn_local(run(told, request, body));
+    let flight = context.in_flight.begin();
+    let task = tokio::task::spawn_local(run(told, request, body, flight));
     context.callouts.borrow_mut().insert(id, task.abort_handle());
 }
 
-async fn run(mut told: Told, request: GrpcRequest, body: QueueBody) {
+async fn run(mut told: Told, request: GrpcRequest, body: QueueBody, flight: Option<Flight>) {
     let timeout = request.timeout;
-    let exchange = exchange(&mut told, request, body);
-    let end = match timeout {
-        None => exchange.await,
-        Some(limit) => tokio::time::timeout(limit, exchange).await.unwrap_or(Status::DEADLINE_EXCEEDED),
+    let end = match (&flight, timeout) {
+        (None, _) => Status::new(status::UNAVAILABLE, OVERFLOW),
+        (Some(_), None) => exchange(&mut told, request, body).await,
+        (Some(_), Some(limit)) => {
+            let exchange = exchange(&mut told, request, body);
+            tokio::time::timeout(limit, exchange).await.unwrap_or(Status::DEADLINE_EXCEEDED)
+        }
     };
     let event = match (told.is_call, end.code, told.message.take()) {
         (true, 0, Some(message)) => GrpcEvent::Message(message),
@@ -82,6 +88,7 @@ async fn run(mut told: Told, request: GrpcRequest, body: QueueBody) {
         _ => end.into_close(),
     };
     let Told { context, id, .. } = told;
+    drop(flight);
     context.callouts.borrow_mut().remove(&id);
     let sender = context.grpc.borrow_mut().remove(&id);
     drop(sender);

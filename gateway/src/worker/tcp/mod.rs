@@ -20,6 +20,8 @@ use tokio::time::{Instant, timeout_at};
 pub(super) use self::pipe::Io;
 use self::pipe::Pipe;
 use crate::net::io::{Facts, Stream};
+use crate::net::pool::Share;
+use crate::seats::{Request, State};
 use crate::worker::upstream::{Dialed, Upstream};
 use crate::worker::{Context, ListenerState, next_stream, told};
 
@@ -30,7 +32,14 @@ const CLIENT: Direction = Direction::Request;
 const UPSTREAM: Direction = Direction::Response;
 
 /// Serves one client until both sides are done, or one is gone.
-pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64, client: Stream, facts: &Facts) {
+pub(super) async fn serve(
+    context: Rc<Context>,
+    listener: usize,
+    connection: u64,
+    client: Stream,
+    facts: &Facts,
+    standing: &Arc<State>,
+) {
     let Some(state) = context.listeners.get(listener) else { return };
     let Some(proxy) = &state.tcp_proxy else { return };
     let info = StreamInfo {
@@ -56,7 +65,20 @@ pub(super) async fn serve(context: Rc<Context>, listener: usize, connection: u64
     context.pump();
     let client = Pipe::new(Box::new(client));
     let (context, upstream) = (&context, Pipe::default());
-    let mut line = Line { context, state, id, info, client, upstream, connecting: None, dialled: None, by: None };
+    let mut line = Line {
+        context,
+        state,
+        id,
+        info,
+        client,
+        upstream,
+        connecting: None,
+        dialled: None,
+        by: None,
+        share: None,
+        standing,
+        spoken: None,
+    };
     line.run(&proxy.cluster, proxy.idle_timeout, &woken).await;
 }
 
@@ -73,6 +95,11 @@ struct Line<'a> {
     dialled: Option<std::time::Instant>,
     /// Who closed the client's connection.
     by: Option<PeerType>,
+    /// Counts the upstream's connection.
+    share: Option<Share>,
+    standing: &'a Arc<State>,
+    /// A byte has come from either side: from then on the connection keeps its seat.
+    spoken: Option<Request>,
 }
 
 /// What happens to a stream.
@@ -174,6 +201,9 @@ impl Line<'_> {
             Event::Woken | Event::Ended => {}
             Event::Read(direction, Ok(data)) => {
                 let end = data.is_empty();
+                if !end {
+                    self.spoken.get_or_insert_with(|| self.standing.begin());
+                }
                 if end {
                     self.side(direction).read_all = true;
                     if direction == CLIENT {
@@ -198,6 +228,7 @@ impl Line<'_> {
                         told::established(&self.info, dialed.addresses, dialed.metadata.as_ref(), self.dialled);
                         self.upstream.io = Some(dialed.io);
                         self.upstream.moved = Instant::now();
+                        self.share = dialed.share;
                     }
                     Err(error) => {
                         tracing::debug!(stream = lock(&self.info).id, %error, "cannot connect a TCP stream");

@@ -1,10 +1,14 @@
 //! What becomes of clients when file descriptors run short.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use crate::e2e::cli::{file, serve_with};
-use crate::e2e::harness::{Setup, run};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::e2e::cli::{Server, file, serve_with};
+use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, full, get, reply, run, until, within};
 
 /// The command, with limits of descriptors in a shell's words (`-Sn 256 -Hn 512`).
 pub(crate) fn limited(limits: &[&str]) -> Command {
@@ -28,5 +32,154 @@ fn the_soft_limit_is_raised_to_the_hard_one() {
         let log = server.log.join().unwrap();
         let line = log.lines().find(|line| line.contains("raised the soft limit")).expect("a line");
         assert!(line.contains(r#""from":256,"to":512"#), "{line}");
+    });
+}
+
+/// A gateway of two workers with 200 descriptors, which other tests' sockets do not share.
+fn with_few_descriptors(name: &str, setup: Setup) -> (Server, SocketAddr) {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = held.local_addr().unwrap();
+    drop(held);
+    let config = setup.workers(2).text().replace("admin: 127.0.0.1:0", &format!("admin: {admin}"));
+    (serve_with(limited(&["-Sn 200", "-Hn 200"]), &file(name, &config), &[]), admin)
+}
+
+/// Connects and says something; the socket takes few bytes of the answer.
+async fn slow(address: SocketAddr, says: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut tcp = within(socket.connect(address)).await.unwrap();
+    // One that was turned away at once cannot be written to.
+    let _ = tcp.write_all(says.as_bytes()).await;
+    tcp
+}
+
+/// Whether a new client gets an answer of the upstream.
+async fn is_served(address: SocketAddr) -> bool {
+    let mut client = Raw::connect(address).await;
+    let _ = client.0.write_all(b"GET /quick HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    client.read_all().await.starts_with("HTTP/1.1 200")
+}
+
+#[test]
+fn slow_clients_do_not_stop_others() {
+    run(async {
+        let upstream = Upstream::new(|request| async move {
+            if request.uri().path() == "/large" {
+                let mut response = reply(200, "");
+                *response.body_mut() = full(vec![b'x'; 8 << 20]);
+                return response;
+            }
+            let _ = http_body_util::BodyExt::collect(request.into_body()).await;
+            reply(200, "whole")
+        });
+        for (mode, says) in [
+            ("silent", ""),
+            ("head", "GET / HTTP/1.1\r\nhost: a\r\nx-slow: "),
+            ("preface", "PRI * HT"),
+            ("body", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nx"),
+            ("read", "GET /large HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ] {
+            let (server, admin) = with_few_descriptors(&format!("slow-{mode}.yaml"), Setup::to(&upstream));
+            let mut clients = Vec::new();
+            for _ in 0..400 {
+                clients.push(slow(server.address, says).await);
+            }
+            // Those that have begun a request keep their places for a moment.
+            while !is_served(server.address).await {}
+            for turn in 0..60 {
+                assert!(is_served(server.address).await, "{mode} {turn}");
+                if turn % 6 == 0 {
+                    clients.push(slow(server.address, says).await);
+                }
+                let ready = Client::h1(admin).await.ask(get("/ready")).await;
+                assert_eq!((ready.status, ready.text()), (200, "ready\n"), "{mode}");
+            }
+            let metrics = Client::h1(admin).await.ask(get("/metrics")).await;
+            let metric = |name: &str| -> f64 {
+                let line = metrics.text().lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                line.trim().parse().unwrap()
+            };
+            let active = metric("portcullis_connections_active{listener=\"listener_0\"}");
+            assert!((10.0..60.0).contains(&active), "{mode}: {active}");
+            let closed = metric("portcullis_connections_closed_for_others_total{listener=\"listener_0\"}");
+            let refused = metric("portcullis_connections_refused_total{listener=\"listener_0\"}");
+            assert!(closed + refused > 300.0, "{mode}: {closed} and {refused}");
+            drop(server.child);
+            let log = server.log.join().unwrap();
+            assert_eq!(log.matches("all connections that the listener may have are taken").count(), 1, "{log}");
+            assert!(log.lines().count() < 12, "{mode}: {log}");
+        }
+    });
+}
+
+#[test]
+fn silent_clients_of_the_admin_interface_do_not_silence_it() {
+    run(async {
+        let (server, admin) = with_few_descriptors("silent-admin.yaml", Setup::echo());
+        let mut clients = Vec::new();
+        for _ in 0..100 {
+            clients.push(slow(admin, "GET /me").await);
+        }
+        for _ in 0..40 {
+            let mut client = Client::h1(admin).await;
+            assert_eq!(client.ask(get("/ready")).await.status, 200);
+            assert!(is_served(server.address).await);
+        }
+    });
+}
+
+#[test]
+fn max_connections_counts_over_all_workers() {
+    run(async {
+        let go = std::sync::Arc::new(tokio::sync::Notify::new());
+        let waits = std::sync::Arc::clone(&go);
+        let upstream = Upstream::new(move |_| {
+            let waits = std::sync::Arc::clone(&waits);
+            async move {
+                waits.notified().await;
+                reply(200, "late")
+            }
+        });
+        let setup = Setup::to(&upstream).workers(2).listener("name: most").listener("max_connections: 3");
+        let gate: Gate = setup.start();
+        let asking: Vec<_> = (0..3)
+            .map(|_| {
+                let address = gate.address();
+                tokio::spawn(async move { Client::h1(address).await.ask(get("/")).await.status })
+            })
+            .collect();
+        until(|| upstream.requests() == 3).await;
+        assert_eq!(gate.metric("portcullis_connections_active{listener=\"most\"}").await, 3.0);
+        // All wait for the upstream, which is not their fault.
+        let mut refused = Raw::connect(gate.address()).await;
+        let answer = refused.read_all().await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert_eq!(gate.metric("portcullis_connections_refused_total{listener=\"most\"}").await, 1.0);
+        for _ in 0..3 {
+            go.notify_one();
+        }
+        for status in asking {
+            assert_eq!(status.await.unwrap(), 200);
+        }
+        until(|| upstream.requests() == 3).await;
+        let mut served = gate.h1().await;
+        let (answer, ()) = tokio::join!(served.ask(get("/")), async {
+            until(|| upstream.requests() == 4).await;
+            go.notify_one();
+        });
+        assert_eq!(answer.status, 200);
+    });
+}
+
+#[test]
+fn more_connections_than_descriptors_are_a_warning() {
+    run(async {
+        let (server, _) = with_few_descriptors("more.yaml", Setup::echo().listener("max_connections: 5000"));
+        drop(server.child);
+        let log = server.log.join().unwrap();
+        let warning =
+            "listener listener_0: max_connections: 5000 is more than the limit of 200 file descriptors allows: ";
+        assert!(log.contains(warning), "{log}");
     });
 }

@@ -105,6 +105,29 @@ fn an_upstream_that_cannot_be_reached_is_unavailable() {
 }
 
 #[test]
+fn beyond_the_callouts_that_may_be_in_flight_all_are_unavailable() {
+    run(async {
+        let server = Server::start().await;
+        let setup = Setup::echo().plugin("grpc_overflow", &plugin_with(IMPORTS, PLUGIN), "");
+        let setup = setup.cluster("grpc", &format!("endpoints: [{}], protocol: http2", server.address));
+        let gate = Gate::start(&format!("max_callouts: 1\n{}", setup.text()));
+        let mut client = gate.h1().await;
+        // Its stream stays open.
+        let waits = tokio::spawn(async move { client.try_ask(get("/StreamOpen")).await });
+        within(async {
+            while server.seen("StreamOpen").is_empty() {
+                pause().await
+            }
+        })
+        .await;
+        let overflow = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
+        assert_eq!(ask(&gate, "/Unary").await, format!("c14 {overflow};"));
+        assert_eq!(server.seen("Unary").len(), 0);
+        waits.abort();
+    });
+}
+
+#[test]
 fn how_a_stream_breaks_off_is_told_as_a_status() {
     run(async {
         let (address, seen) = raw_server().await;

@@ -35,6 +35,7 @@ mod local_responses;
 mod log;
 mod messages;
 mod metadata;
+mod overflow;
 mod pasted;
 mod policies;
 mod presets;

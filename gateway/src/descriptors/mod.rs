@@ -1,5 +1,8 @@
-//! The file descriptors of the process: how many it may have.
+//! The file descriptors of the process: how many it may have, and for what.
 
+mod bounds;
+
+pub(crate) use self::bounds::{ADMIN_CONNECTIONS, Bounds, Wishes};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The most descriptors that are counted on, where the system sets no limit or one beyond any use.
@@ -33,6 +36,12 @@ pub fn raise() -> Raised {
 /// The soft limit in force, at most a million.
 pub fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.map_or(MOST, |limit| limit.min(MOST))
+}
+
+/// How many descriptors are open; a guess where the system does not say.
+pub(crate) fn open() -> u64 {
+    const GUESS: u64 = 64;
+    std::fs::read_dir("/dev/fd").map_or(GUESS, |open| open.count() as u64)
 }
 
 /// The soft limits to try, in order: the hard limit, then what systems take that refuse it. None is below the one in force.

@@ -67,7 +67,7 @@ pub(crate) fn run(admin: Admin, socket: TcpListener, mut stop: watch::Receiver<b
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             refill();
-            let Some(seat) = seats.take() else {
+            let Some(seat) = seats.take().await else {
                 tcp.into_std().into_iter().for_each(refuse);
                 continue;
             };

@@ -7,11 +7,12 @@
 //!
 //! | standing | what it is | when all seats are taken | when the gateway stops |
 //! |---|---|---|---|
-//! | free | without a request: a handshake, a head that is not whole, idle | the longest such goes first | closed after a grace, by its guard or `worker/drain.rs` |
-//! | lagging | its request waits for bytes of the client, or for the client to read | then the one that lags most, from a tenth of a second | as busy |
+//! | free | without a request: a handshake, a head that is not whole, idle | goes if it is so longest | closed after a grace, by its guard or `worker/drain.rs` |
+//! | lagging | its request waits for bytes of the client, or for the client to read | goes if it lags most, from a tenth of a second | as busy |
 //! | busy | its request waits for plugins or the upstream | stays | until `shutdown_timeout` |
 //!
-//! A client lags by the time that the gateway has waited for it, less the time that the bytes it moved may take at
+//! Free and lagging connections are compared by how long the gateway has waited for them: a newcomer whose head is on its way is
+//! not closed before clients that are slow. A client lags by the time that the gateway has waited for it, less the time that the bytes it moved may take at
 //! [`state::SLOWEST`] bytes a second; so one byte now and then does not help.
 
 mod bodies;
@@ -88,14 +89,29 @@ impl Seats {
     }
 
     /// Takes a seat. When none is left, connections that wait for their clients are ended for it; `None` if all are busy.
-    pub(crate) fn take(&self) -> Option<Seat> {
+    pub(crate) async fn take(&self) -> Option<Seat> {
+        const TRIES: usize = 4;
+        for _ in 0..TRIES {
+            if let Some(seat) = self.try_take() {
+                return Some(seat);
+            }
+            // Those of other workers close when these get to it; our own, as soon as this task waits.
+            if self.end_own(|_| true) == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.0.told.refused();
+        None
+    }
+
+    fn try_take(&self) -> Option<Seat> {
         let Inner { limit, clock, told, .. } = &*self.0;
         let mut table = self.lock();
         if !table.has_room(*limit) {
             let gone = table.make_room(*limit, clock.now());
             told.full(gone);
             if !table.has_room(*limit) {
-                told.refused();
                 return None;
             }
         }
@@ -119,11 +135,16 @@ impl Seats {
     /// Ends connections of this worker whose requests wait for their clients, and keep connections with upstreams meanwhile.
     /// Returns whether there were any.
     pub(crate) fn end_lagging(&self) -> bool {
+        self.end_own(|claim| claim.lags) > 0
+    }
+
+    /// Ends connections of this worker that have the least of such claims.
+    fn end_own(&self, which: impl Fn(&Claim) -> bool) -> usize {
         let (now, worker) = (self.0.clock.now(), thread::current().id());
         let is_ours = |taken: &Taken| taken.task.as_ref().is_some_and(|(_, thread)| *thread == worker);
-        let ended = self.lock().end_worst(|taken| taken.claim(now).filter(|claim| claim.lags && is_ours(taken)));
+        let ended = self.lock().end_worst(|taken| taken.claim(now).filter(|claim| which(claim) && is_ours(taken)));
         self.0.told.closed(ended);
-        ended > 0
+        ended
     }
 
     /// Returns whether connections that gave way are still to be closed by their workers.
@@ -170,9 +191,9 @@ impl Table {
 /// How much a connection may keep its seat, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
-    lags: bool,
     /// Since when it has been without a request, or waited for.
     since: Duration,
+    lags: bool,
 }
 
 impl Taken {

@@ -68,8 +68,8 @@ struct Connections {
 impl Connections {
     async fn accept(&self, socket: Listener, sample: Option<Sample>, mut stop: watch::Receiver<bool>) {
         let relieve = || self.seats.relieve();
-        let serve = |tcp| {
-            let Some(seat) = self.seats.take() else { return self.refuse(tcp) };
+        let serve = async |tcp| {
+            let Some(seat) = self.seats.take().await else { return self.refuse(tcp) };
             let own = match &sample {
                 None => Some((tcp, seat)),
                 Some(sample) => sample.offer(tcp, seat),
@@ -78,7 +78,7 @@ impl Connections {
         };
         loop {
             tokio::select! {
-                (tcp, _) = socket.accept_or(relieve) => serve(tcp),
+                (tcp, _) = socket.accept_or(relieve) => serve(tcp).await,
                 _ = stop.wait_for(|stop| *stop) => break,
             }
             if self.seats.any_leaving() {
@@ -88,7 +88,7 @@ impl Connections {
         }
         // Clients whose connection the kernel has taken already must not be turned away.
         while let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept_or(relieve)).await {
-            serve(tcp);
+            serve(tcp).await;
         }
     }
 

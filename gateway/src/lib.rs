@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`signals`] | what stops the process, and what does not |
 //! | [`config`] | the YAML file, read into plain data |
 //! | [`server`] | the whole gateway: prepare, serve, stop |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
@@ -45,5 +46,6 @@ mod rights;
 pub mod sandboxes;
 mod seats;
 pub mod server;
+pub mod signals;
 mod tier;
 mod worker;

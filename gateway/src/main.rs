@@ -14,7 +14,7 @@ use portcullis_gateway::log;
 use portcullis_gateway::profile;
 use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
-use tokio::signal::unix::{SignalKind, signal};
+use portcullis_gateway::signals::Signals;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,9 +43,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve traffic as a configuration says, until SIGTERM or SIGINT.
+    /// Serve traffic as a configuration says, until SIGTERM, SIGINT or SIGQUIT.
     ///
-    /// Stopping is graceful: no new connection is taken, requests in flight finish, plugins end.
+    /// Stopping is graceful: no new connection is taken, requests in flight finish, plugins end. A second signal ends the
+    /// process at once. SIGHUP, SIGUSR1 and SIGUSR2 do nothing but to be logged.
     Serve {
         /// The configuration (YAML).
         file: PathBuf,
@@ -223,6 +224,7 @@ fn serve(
     recording: Option<Recording>,
     profile: &profile::Arguments,
 ) -> Result<(), ServeError> {
+    let signals = Signals::listen()?;
     let options = EngineOptions { engine, samples: profile.profile.is_some(), perf_map: profile.perf_map };
     let mut gateway = Gateway::prepare_with(Config::load(file)?, options)?;
     if let Some(recording) = recording {
@@ -231,7 +233,7 @@ fn serve(
     if let Some(folder) = &profile.profile {
         gateway.profile(folder)?;
     }
-    until_stopped(gateway)
+    until_stopped(gateway, &signals)
 }
 
 /// Says whether the plugin does what it did.
@@ -242,9 +244,10 @@ fn replay(file: &Path, engine: Option<&str>, plugin: Option<&Path>) -> Result<bo
 }
 
 fn learn(file: &PathBuf, output: Option<&Path>, engine: Option<&str>) -> Result<(), ServeError> {
+    let signals = Signals::listen()?;
     let mut gateway = Gateway::prepare_on(Config::load(file)?, engine)?;
     let lessons = gateway.learn();
-    until_stopped(gateway)?;
+    until_stopped(gateway, &signals)?;
     match output {
         None => print(&lessons.yaml()),
         Some(path) => std::fs::write(path, lessons.yaml()).map_err(|error| ServeError::File {
@@ -255,7 +258,7 @@ fn learn(file: &PathBuf, output: Option<&Path>, engine: Option<&str>) -> Result<
     }
 }
 
-fn until_stopped(gateway: Gateway) -> Result<(), ServeError> {
+fn until_stopped(gateway: Gateway, signals: &Signals) -> Result<(), ServeError> {
     let Raised { from, to } = descriptors::raise();
     if from < to {
         tracing::info!(from, to, "raised the soft limit of file descriptors to the hard one");
@@ -263,16 +266,7 @@ fn until_stopped(gateway: Gateway) -> Result<(), ServeError> {
         tracing::debug!(limit = to, "the soft limit of file descriptors is the hard one");
     }
     let running = gateway.serve()?;
-    let stopped = async {
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut term), Ok(mut interrupt)) => tokio::select! {
-                _ = term.recv() => {}
-                _ = interrupt.recv() => {}
-            },
-            _ => tracing::error!("cannot wait for signals"),
-        }
-    };
-    Ok(running.until(stopped)?)
+    Ok(running.until(signals)?)
 }
 
 fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {

@@ -1,7 +1,6 @@
 //! The whole gateway: workers, admin interface, signals.
 
 use std::collections::HashSet;
-use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -11,7 +10,7 @@ use std::time::Instant;
 use portcullis::core::{BytecodeError, Shared};
 use portcullis::transcript::TranscriptError;
 use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, Isolation, LoadError, PrecompileError, SystemClock};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::admin::{self, Admin};
 use crate::advice;
@@ -29,6 +28,7 @@ use crate::plugins::{Compiler, not_started};
 use crate::profile::{self, Profiling};
 use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
+use crate::signals::Signals;
 use crate::tier;
 use crate::worker::{self, Door, Place, Plan, Planned, PlannedListener, PlannedService, PluginFailed};
 
@@ -466,16 +466,26 @@ impl Running {
         }
     }
 
-    /// Serves until `signal` is ready, then stops gracefully.
+    /// Serves until it is told to stop, then stops gracefully, but for as long only as it is not told so a second time.
     ///
     /// # Errors
-    /// No runtime can be had to wait in.
-    pub fn until(mut self, signal: impl Future<Output = ()>) -> std::io::Result<()> {
+    /// No runtime or thread can be had to wait in; requests in flight were cut.
+    pub fn until(mut self, signals: &Signals) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(signal);
-        tracing::info!("stopping; requests in flight finish");
-        self.stop();
-        Ok(())
+        signals.serve();
+        runtime.block_on(signals.stop(1));
+        tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
+        let (done, stopped) = oneshot::channel();
+        std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+            self.stop();
+            done.send(())
+        })?;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = stopped => Ok(()),
+                () = signals.stop(2) => Err(std::io::Error::other("told to stop twice: requests in flight were cut")),
+            }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod descriptors;
 mod disconnects;
 mod dns;
 mod door;
+mod drain;
 mod edge;
 mod expect;
 mod failures;

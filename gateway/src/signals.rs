@@ -1,0 +1,102 @@
+//! Signals of the operating system.
+//!
+//! | signal | before requests are served | then | a second time |
+//! |---|---|---|---|
+//! | SIGTERM, SIGINT, SIGQUIT | ends the process | stops gracefully | ends the process at once |
+//! | SIGHUP, SIGUSR1, SIGUSR2 | a line in the log | the same | the same |
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// The signals of this process, which a thread waits for.
+#[derive(Debug)]
+pub struct Signals {
+    /// How often the process was told to stop.
+    stops: watch::Receiver<u32>,
+    serving: Arc<AtomicBool>,
+}
+
+/// Signals that other servers act upon, and why this one does not. Their default would end the process.
+const OTHERS: [(SignalKind, &str); 3] = [
+    (
+        SignalKind::hangup(),
+        "SIGHUP does nothing: the configuration is read at the start only; to use another, stop the gateway and start it again",
+    ),
+    (
+        SignalKind::user_defined1(),
+        "SIGUSR1 does nothing: the log goes to standard error, and no file has to be opened again",
+    ),
+    (
+        SignalKind::user_defined2(),
+        "SIGUSR2 does nothing: another build is used when the gateway is stopped and started again",
+    ),
+];
+
+impl Signals {
+    /// Begins to catch signals. A second time in a process both hear them.
+    ///
+    /// # Errors
+    /// There is no thread or descriptor for it.
+    pub fn listen() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let caught = {
+            // Caught from now on, and not from when the thread runs.
+            let _inside = runtime.enter();
+            let [hangup, user1, user2] = OTHERS.map(|(kind, text)| signal(kind).map(|signal| (signal, text)));
+            let [term, interrupt, quit] =
+                [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()].map(|kind| (kind, signal(kind)));
+            let stop = |(kind, signal): (SignalKind, io::Result<Signal>)| signal.map(|signal| (kind, signal));
+            ([hangup?, user1?, user2?], [stop(term)?, stop(interrupt)?, stop(quit)?])
+        };
+        let (told, stops) = watch::channel(0);
+        let serving = Arc::<AtomicBool>::default();
+        let is_serving = Arc::clone(&serving);
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || runtime.block_on(wait(caught, &told, &is_serving)))?;
+        Ok(Self { stops, serving })
+    }
+
+    /// Requests are served from now on: a stop lets them finish.
+    pub fn serve(&self) {
+        self.serving.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the process has been told to stop so often.
+    pub async fn stop(&self, times: u32) {
+        if self.stops.clone().wait_for(|stops| *stops >= times).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+async fn wait(
+    caught: ([(Signal, &str); 3], [(SignalKind, Signal); 3]),
+    told: &watch::Sender<u32>,
+    serving: &AtomicBool,
+) {
+    let ([mut hangup, mut user1, mut user2], [mut term, mut interrupt, mut quit]) = caught;
+    loop {
+        let text = tokio::select! {
+            _ = hangup.0.recv() => hangup.1,
+            _ = user1.0.recv() => user1.1,
+            _ = user2.0.recv() => user2.1,
+            _ = term.1.recv() => { stop(term.0, told, serving); continue }
+            _ = interrupt.1.recv() => { stop(interrupt.0, told, serving); continue }
+            _ = quit.1.recv() => { stop(quit.0, told, serving); continue }
+        };
+        tracing::info!("{text}");
+    }
+}
+
+fn stop(kind: SignalKind, told: &watch::Sender<u32>, serving: &AtomicBool) {
+    if !serving.load(Ordering::Relaxed) {
+        // As a shell has it, and as if it had not been caught.
+        std::process::exit(128 + kind.as_raw_value());
+    }
+    told.send_modify(|stops| *stops += 1);
+}

@@ -46,11 +46,7 @@ impl Signals {
         let caught = {
             // Caught from now on, and not from when the thread runs.
             let _inside = runtime.enter();
-            let [hangup, user1, user2] = OTHERS.map(|(kind, text)| signal(kind).map(|signal| (signal, text)));
-            let [term, interrupt, quit] =
-                [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()].map(|kind| (kind, signal(kind)));
-            let stop = |(kind, signal): (SignalKind, io::Result<Signal>)| signal.map(|signal| (kind, signal));
-            ([hangup?, user1?, user2?], [stop(term)?, stop(interrupt)?, stop(quit)?])
+            Caught::begin()?
         };
         let (told, stops) = watch::channel(0);
         let serving = Arc::<AtomicBool>::default();
@@ -74,22 +70,50 @@ impl Signals {
     }
 }
 
-async fn wait(
-    caught: ([(Signal, &str); 3], [(SignalKind, Signal); 3]),
-    told: &watch::Sender<u32>,
-    serving: &AtomicBool,
-) {
-    let ([mut hangup, mut user1, mut user2], [mut term, mut interrupt, mut quit]) = caught;
+/// Those that are caught, in the order of the table.
+struct Caught {
+    term: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    others: [Signal; OTHERS.len()],
+}
+
+impl Caught {
+    fn begin() -> io::Result<Self> {
+        let [hangup, user1, user2] = OTHERS.map(|(kind, _)| signal(kind));
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            others: [hangup?, user1?, user2?],
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        let [hangup, user1, user2] = &mut self.others;
+        let [(_, on_hangup), (_, on_user1), (_, on_user2)] = OTHERS;
+        tokio::select! {
+            _ = self.term.recv() => Event::Stop(SignalKind::terminate()),
+            _ = self.interrupt.recv() => Event::Stop(SignalKind::interrupt()),
+            _ = self.quit.recv() => Event::Stop(SignalKind::quit()),
+            _ = hangup.recv() => Event::Nothing(on_hangup),
+            _ = user1.recv() => Event::Nothing(on_user1),
+            _ = user2.recv() => Event::Nothing(on_user2),
+        }
+    }
+}
+
+enum Event {
+    Stop(SignalKind),
+    Nothing(&'static str),
+}
+
+async fn wait(mut caught: Caught, told: &watch::Sender<u32>, serving: &AtomicBool) {
     loop {
-        let text = tokio::select! {
-            _ = hangup.0.recv() => hangup.1,
-            _ = user1.0.recv() => user1.1,
-            _ = user2.0.recv() => user2.1,
-            _ = term.1.recv() => { stop(term.0, told, serving); continue }
-            _ = interrupt.1.recv() => { stop(interrupt.0, told, serving); continue }
-            _ = quit.1.recv() => { stop(quit.0, told, serving); continue }
-        };
-        tracing::info!("{text}");
+        match caught.next().await {
+            Event::Stop(kind) => stop(kind, told, serving),
+            Event::Nothing(text) => tracing::info!("{text}"),
+        }
     }
 }
 

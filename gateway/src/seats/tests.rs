@@ -137,3 +137,36 @@ async fn those_that_leave_have_a_bound_and_many_leave_at_once() {
     assert!(!seats.any_leaving());
     assert_eq!(seats.lock().taken.len(), 640 + more.len() - ended);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_of_descriptors_ends_connections_though_there_are_seats() {
+    let seats = Seats::new("shortage", 9);
+    assert!(!seats.relieve(), "there is nobody");
+    let all = [connect(&seats).unwrap(), connect(&seats).unwrap(), connect(&seats).unwrap()];
+    let _request = all[0].state.begin();
+    pass(10).await;
+    assert!(seats.relieve());
+    assert_eq!(closed(&all).await, [false, true, false]);
+    assert!(seats.relieve());
+    assert!(!seats.relieve(), "the other waits for its upstream");
+    assert_eq!(closed(&all).await, [false, true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn upstreams_are_freed_by_those_that_lag_alone() {
+    let seats = Seats::new("upstreams", 9);
+    let all = [connect(&seats).unwrap(), connect(&seats).unwrap(), connect(&seats).unwrap()];
+    let _requests = [all[1].state.begin(), all[2].state.begin()];
+    all[2].state.wait();
+    pass(99).await;
+    assert!(!seats.end_lagging());
+    pass(1).await;
+    assert!(seats.end_lagging());
+    assert_eq!(closed(&all).await, [false, false, true]);
+    assert!(!seats.end_lagging());
+    // Those of another worker have other upstreams.
+    all[1].state.wait();
+    pass(100).await;
+    let theirs = seats.clone();
+    assert!(!std::thread::spawn(move || theirs.end_lagging()).join().unwrap());
+}

@@ -168,5 +168,5 @@ async fn upstreams_are_freed_by_those_that_lag_alone() {
     all[1].state.wait();
     pass(100).await;
     let theirs = seats.clone();
-    assert!(!std::thread::spawn(move || theirs.end_lagging()).join().unwrap());
+    assert!(!thread::spawn(move || theirs.end_lagging()).join().unwrap());
 }

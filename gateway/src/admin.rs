@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
-use crate::descriptors::ADMIN_CONNECTIONS;
+use crate::descriptors;
 use crate::health::Readiness;
 use crate::host::GatewayHost;
 use crate::metrics::Metrics;
@@ -44,7 +44,8 @@ pub(crate) fn run(admin: Admin, socket: TcpListener, mut stop: watch::Receiver<b
         Err(error) => return tracing::error!(%error, "no admin interface"),
     };
     let admin = Arc::new(admin);
-    let seats = Seats::new("admin", ADMIN_CONNECTIONS);
+    let remedy = "see which clients of the admin interface keep connections that they do not use";
+    let seats = Seats::with_remedy("admin", descriptors::admin_connections(descriptors::limit()), remedy);
     let spare = RefCell::new(Vec::with_capacity(SPARE));
     runtime.block_on(async {
         let refill = || {

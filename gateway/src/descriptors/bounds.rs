@@ -4,7 +4,7 @@
 //! |---|---|
 //! | what is open at the start | sockets that listen, the log, directories of plugins |
 //! | six for each worker | its event queue |
-//! | the admin interface | its own connections |
+//! | the admin interface | its own connections: a sixteenth of the limit, at most 32 |
 //! | an eighth of the limit | files of plugins and lookups of names |
 //! | two fifths of the rest | connections of clients, in equal parts for the listeners that set no limit |
 //! | what is left, three fifths or more | connections with upstreams, in equal parts for the workers |
@@ -17,8 +17,8 @@ use std::sync::Arc;
 use super::limit;
 use crate::seats::Seats;
 
-/// How many connections the admin interface has at once.
-pub(crate) const ADMIN_CONNECTIONS: usize = 32;
+/// The most connections that the admin interface has at once.
+const ADMIN_CONNECTIONS: u64 = 32;
 
 /// Descriptors that the admin interface takes beside its connections' own.
 const ADMIN_SLACK: u64 = 8;
@@ -107,9 +107,14 @@ fn warn(wish: &str, share: usize, limit: u64) {
     );
 }
 
+/// How many connections the admin interface may have at once.
+pub(crate) fn admin_connections(limit: u64) -> usize {
+    (limit / 16).clamp(LEAST as u64, ADMIN_CONNECTIONS) as usize
+}
+
 fn share(limit: u64, open: u64, wishes: &Wishes) -> Shares {
     let workers = wishes.workers.max(1);
-    let admin = (ADMIN_CONNECTIONS + Seats::slack(ADMIN_CONNECTIONS)) as u64 + ADMIN_SLACK;
+    let admin = with_slack(admin_connections(limit)) as u64 + ADMIN_SLACK;
     let reserve = open.saturating_add(PER_WORKER * workers as u64).saturating_add(admin).saturating_add(limit / 8);
     let rest = usize::try_from(limit.saturating_sub(reserve)).unwrap_or(usize::MAX);
     let mut left = rest / 5 * 2;
@@ -160,7 +165,11 @@ mod tests {
         let shares = share(limit, open, wishes);
         let clients: usize = shares.listeners.iter().map(|share| with_slack(*share)).sum();
         let workers = wishes.workers as u64;
-        open + workers * PER_WORKER + 44 + limit / 8 + (clients + shares.upstream * wishes.workers) as u64
+        open + workers * PER_WORKER
+            + with_slack(admin_connections(limit)) as u64
+            + ADMIN_SLACK
+            + limit / 8
+            + (clients + shares.upstream * wishes.workers) as u64
     }
 
     #[test]

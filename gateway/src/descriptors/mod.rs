@@ -2,7 +2,7 @@
 
 mod bounds;
 
-pub(crate) use self::bounds::{ADMIN_CONNECTIONS, Bounds, Wishes};
+pub(crate) use self::bounds::{Bounds, Wishes, admin_connections};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The most descriptors that are counted on, where the system sets no limit or one beyond any use.

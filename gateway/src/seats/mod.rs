@@ -80,7 +80,14 @@ pub(crate) struct Seat {
 impl Seats {
     /// Seats for so many connections at once. `name` is the listener's, for log and metrics.
     pub(crate) fn new(name: &str, limit: usize) -> Self {
-        Self(Arc::new(Inner { limit, clock: Clock::start(), table: Mutex::default(), told: Told::new(name, limit) }))
+        let remedy = "raise max_connections, and the limit of descriptors for it (`ulimit -n`; systemd: LimitNOFILE)";
+        Self::with_remedy(name, limit, remedy)
+    }
+
+    /// The same, with what to do when all are taken.
+    pub(crate) fn with_remedy(name: &str, limit: usize, remedy: &'static str) -> Self {
+        let told = Told::new(name, limit, remedy);
+        Self(Arc::new(Inner { limit, clock: Clock::start(), table: Mutex::default(), told }))
     }
 
     /// How many connections that have been told to go may still be there, beyond the limit.

@@ -13,6 +13,7 @@ const QUIET: Duration = Duration::from_secs(60);
 pub(super) struct Told {
     listener: String,
     limit: usize,
+    remedy: &'static str,
     active: Gauge,
     refused: Counter,
     closed: Counter,
@@ -28,10 +29,11 @@ struct Since {
 }
 
 impl Told {
-    pub(super) fn new(listener: &str, limit: usize) -> Self {
+    pub(super) fn new(listener: &str, limit: usize, remedy: &'static str) -> Self {
         let name = || listener.to_owned();
         Self {
             limit,
+            remedy,
             active: metrics::gauge!("portcullis_connections_active", "listener" => name()),
             refused: metrics::counter!("portcullis_connections_refused_total", "listener" => name()),
             closed: metrics::counter!("portcullis_connections_closed_for_others_total", "listener" => name()),
@@ -78,9 +80,9 @@ impl Told {
             max_connections = self.limit,
             closed,
             refused,
-            "all connections that the listener may have are taken: those that wait for their client longest are closed for \
-             new ones, which are refused if there is none; raise max_connections, and the limit of descriptors for it \
-             (`ulimit -n`; systemd: LimitNOFILE). For the next minute this is only counted"
+            "all connections that the listener may have are taken: those that have waited for their client longest are closed \
+             for new ones, which are refused if there is none; {}. For the next minute this is only counted",
+            self.remedy
         );
     }
 }

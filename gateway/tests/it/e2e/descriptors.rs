@@ -35,13 +35,14 @@ fn the_soft_limit_is_raised_to_the_hard_one() {
     });
 }
 
-/// A gateway of two workers with 200 descriptors, which other tests' sockets do not share.
-fn with_few_descriptors(name: &str, setup: Setup) -> (Server, SocketAddr) {
+/// A gateway of two workers with few descriptors, which other tests' sockets do not share.
+fn with_few_descriptors(limit: usize, name: &str, setup: Setup) -> (Server, SocketAddr) {
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = held.local_addr().unwrap();
     drop(held);
     let config = setup.workers(2).text().replace("admin: 127.0.0.1:0", &format!("admin: {admin}"));
-    (serve_with(limited(&["-Sn 200", "-Hn 200"]), &file(name, &config), &[]), admin)
+    let limits = ["-Sn", "-Hn"].map(|which| format!("{which} {limit}"));
+    (serve_with(limited(&limits.each_ref().map(String::as_str)), &file(name, &config), &[]), admin)
 }
 
 /// Connects and says something; the socket takes few bytes of the answer.
@@ -82,7 +83,7 @@ fn slow_clients_do_not_stop_others() {
             ("body", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nx"),
             ("read", "GET /large HTTP/1.1\r\nhost: a\r\n\r\n"),
         ] {
-            let (server, admin) = with_few_descriptors(&format!("slow-{mode}.yaml"), Setup::to(&upstream));
+            let (server, admin) = with_few_descriptors(200, &format!("slow-{mode}.yaml"), Setup::to(&upstream));
             let mut clients = Vec::new();
             for _ in 0..400 {
                 clients.push(slow(server.address, says).await);
@@ -123,15 +124,17 @@ fn slow_clients_do_not_stop_others() {
 #[test]
 fn silent_clients_of_the_admin_interface_do_not_silence_it() {
     run(async {
-        let (server, admin) = with_few_descriptors("silent-admin.yaml", Setup::echo());
-        let mut clients = Vec::new();
-        for _ in 0..100 {
-            clients.push(slow(admin, "GET /me").await);
-        }
-        for _ in 0..40 {
-            let mut client = Client::h1(admin).await;
-            assert_eq!(client.ask(get("/ready")).await.status, 200);
-            assert!(served(server.address).await.starts_with(SERVED));
+        for limit in [100, 200] {
+            let (server, admin) = with_few_descriptors(limit, "silent-admin.yaml", Setup::echo());
+            let mut clients = Vec::new();
+            for _ in 0..100 {
+                clients.push(slow(admin, "GET /me").await);
+            }
+            for _ in 0..40 {
+                let mut client = Client::h1(admin).await;
+                assert_eq!(client.ask(get("/ready")).await.status, 200);
+                assert!(served(server.address).await.starts_with(SERVED));
+            }
         }
     });
 }
@@ -182,7 +185,7 @@ fn max_connections_counts_over_all_workers() {
 #[test]
 fn more_connections_than_descriptors_are_a_warning() {
     run(async {
-        let (server, _) = with_few_descriptors("more.yaml", Setup::echo().listener("max_connections: 5000"));
+        let (server, _) = with_few_descriptors(200, "more.yaml", Setup::echo().listener("max_connections: 5000"));
         drop(server.child);
         let log = server.log.join().unwrap();
         let warning =

@@ -405,14 +405,8 @@ impl Gateway {
 
     /// Shares out the descriptors that the sockets have left.
     fn share_descriptors(&mut self) {
-        let listeners = self.config.listeners.iter().map(|listener| (listener.name.clone(), listener.max_connections));
-        let wishes = Wishes {
-            listeners: listeners.collect(),
-            upstream: self.config.max_upstream_connections,
-            callouts: self.config.max_callouts,
-            workers: self.config.workers + usize::from(self.recording.is_some()),
-        };
-        let bounds = Bounds::share(descriptors::open(), &wishes);
+        let workers = self.config.workers + usize::from(self.recording.is_some());
+        let bounds = Bounds::share(descriptors::open(), &Wishes::of(&self.config, workers));
         if let Some((_, plan)) = &mut self.recording {
             plan.bounds = bounds.clone();
         }

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use super::limit;
+use crate::config::Config;
 use crate::seats::Seats;
 
 /// The most connections that the admin interface has at once.
@@ -31,10 +32,10 @@ const LEAST: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wishes {
     /// For each listener its name, and how many connections it may have if that is said.
-    pub(crate) listeners: Vec<(String, Option<usize>)>,
-    pub(crate) upstream: Option<usize>,
-    pub(crate) callouts: Option<usize>,
-    pub(crate) workers: usize,
+    listeners: Vec<(String, Option<usize>)>,
+    upstream: Option<usize>,
+    callouts: Option<usize>,
+    workers: usize,
 }
 
 /// The shares.
@@ -53,6 +54,19 @@ struct Shares {
     listeners: Vec<usize>,
     upstream: usize,
     callouts: usize,
+}
+
+impl Wishes {
+    /// What a configuration says, for so many threads that serve.
+    pub(crate) fn of(config: &Config, workers: usize) -> Self {
+        let listeners = config.listeners.iter().map(|listener| (listener.name.clone(), listener.max_connections));
+        Self {
+            listeners: listeners.collect(),
+            upstream: config.max_upstream_connections,
+            callouts: config.max_callouts,
+            workers,
+        }
+    }
 }
 
 impl Default for Bounds {

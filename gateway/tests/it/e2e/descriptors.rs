@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::e2e::cli::{Server, file, serve_with};
@@ -191,5 +191,31 @@ fn more_connections_than_descriptors_are_a_warning() {
         let warning =
             "listener listener_0: max_connections: 5000 is more than the limit of 200 file descriptors allows: ";
         assert!(log.contains(warning), "{log}");
+    });
+}
+
+#[test]
+fn tcp_streams_keep_their_places_from_the_first_byte_on() {
+    run(async {
+        let text = "workers: 1\nlisteners:\n- {address: 127.0.0.1:0, max_connections: 2, tcp_proxy: {cluster: e}}\n\
+                    clusters: [{name: e, echo: {}}]\n";
+        let gate = Gate::start(text);
+        let mut spoken = Raw::connect(gate.address()).await;
+        spoken.write("one").await;
+        spoken.read_to("one").await;
+        let mut silent = Raw::connect(gate.address()).await;
+        let mut newcomer = Raw::connect(gate.address()).await;
+        newcomer.write("two").await;
+        newcomer.read_to("two").await;
+        assert_eq!(silent.read_all().await, "", "it gave way");
+        let mut refused = Raw::connect(gate.address()).await;
+        assert_eq!(refused.read_all().await, "", "and nothing is said to who speaks an unknown protocol");
+        spoken.write("three").await;
+        spoken.read_to("three").await;
+        drop(newcomer);
+        let mut next = Raw::connect(gate.address()).await;
+        while next.0.write_all(b"four").await.is_err() || next.0.read_u8().await.is_err() {
+            next = Raw::connect(gate.address()).await;
+        }
     });
 }

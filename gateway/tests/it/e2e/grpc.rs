@@ -121,7 +121,9 @@ fn beyond_the_callouts_that_may_be_in_flight_all_are_unavailable() {
         })
         .await;
         let overflow = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
-        assert_eq!(ask(&gate, "/Unary").await, format!("c14 {overflow};"));
+        // The other stream may have had an answer before.
+        let told = ask(&gate, "/Unary").await;
+        assert!(told.ends_with(&format!("c14 {overflow};")), "{told}");
         assert_eq!(server.seen("Unary").len(), 0);
         waits.abort();
     });

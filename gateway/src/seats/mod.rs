@@ -42,6 +42,10 @@ const LAG: Duration = Duration::from_millis(100);
 /// One in so many connections gives way at once, so that looking for them costs little for each newcomer.
 const BATCH: usize = 64;
 
+/// For each thousand connections, the time before they are looked through again when none can be ended: those who come meanwhile
+/// cost no more than an answer.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// The seats of one listener. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats(Arc<Inner>);
@@ -59,6 +63,8 @@ struct Table {
     taken: Slab<Taken>,
     /// How many of them have been told to go and have not gone yet.
     leaving: usize,
+    /// Nobody is looked for until then: there was nobody a moment ago.
+    look_again: Duration,
 }
 
 #[derive(Debug)]
@@ -132,7 +138,7 @@ impl Seats {
     /// there were any.
     pub(crate) fn relieve(&self) -> bool {
         let now = self.0.clock.now();
-        let ended = self.lock().end_worst(|taken| taken.claim(now));
+        let ended = self.lock().end_worst(now, |taken| taken.claim(now));
         if ended > 0 {
             self.0.told.full(ended);
         }
@@ -149,7 +155,7 @@ impl Seats {
     fn end_own(&self, which: impl Fn(&Claim) -> bool) -> usize {
         let (now, worker) = (self.0.clock.now(), thread::current().id());
         let is_ours = |taken: &Taken| taken.task.as_ref().is_some_and(|(_, thread)| *thread == worker);
-        let ended = self.lock().end_worst(|taken| taken.claim(now).filter(|claim| which(claim) && is_ours(taken)));
+        let ended = self.lock().end_worst(now, |taken| taken.claim(now).filter(|claim| which(claim) && is_ours(taken)));
         self.0.told.closed(ended);
         ended
     }
@@ -172,14 +178,20 @@ impl Table {
 
     /// Ends some connections, unless enough are leaving already.
     fn make_room(&mut self, limit: usize, now: Duration) -> usize {
-        if self.taken.len() >= limit + Seats::slack(limit) { 0 } else { self.end_worst(|taken| taken.claim(now)) }
+        if self.taken.len() >= limit + Seats::slack(limit) { 0 } else { self.end_worst(now, |taken| taken.claim(now)) }
     }
 
     /// Ends some of the connections whose claims to their seats are the least.
-    fn end_worst(&mut self, claim: impl Fn(&Taken) -> Option<Claim>) -> usize {
+    fn end_worst(&mut self, now: Duration, claim: impl Fn(&Taken) -> Option<Claim>) -> usize {
+        if now < self.look_again {
+            return 0;
+        }
         let claims = self.taken.iter().filter_map(|(key, taken)| Some((claim(taken)?, key)));
         let mut claims: Vec<(Claim, usize)> = claims.collect();
         let most = (self.taken.len() / BATCH).clamp(1, Seats::slack(self.taken.len()));
+        if claims.is_empty() {
+            self.look_again = now + PAUSE * u32::try_from(self.taken.len() / 1000).unwrap_or(u32::MAX);
+        }
         if claims.len() > most {
             claims.select_nth_unstable(most);
             claims.truncate(most);

@@ -170,3 +170,16 @@ async fn upstreams_are_freed_by_those_that_lag_alone() {
     let theirs = seats.clone();
     assert!(!thread::spawn(move || theirs.end_lagging()).join().unwrap());
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_busy_connections_are_not_looked_through_for_each_newcomer() {
+    let seats = Seats::new("busy_many", 3000);
+    let all: Vec<_> = (0..3000).map(|_| connect(&seats).unwrap()).collect();
+    let mut requests: Vec<_> = all.iter().map(|connection| connection.state.begin()).collect();
+    assert!(connect(&seats).is_none());
+    requests.clear();
+    pass(2).await;
+    assert!(connect(&seats).is_none() && !seats.relieve() && !seats.end_lagging());
+    pass(1).await;
+    assert!(connect(&seats).is_some());
+}

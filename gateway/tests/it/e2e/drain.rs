@@ -74,6 +74,26 @@ fn a_silent_tls_handshake_does_not_hold_up_a_stop() {
 }
 
 #[test]
+fn a_tcp_stream_holds_up_a_stop_from_its_first_byte_on() {
+    run(async {
+        let listeners =
+            "listeners:\n- {address: 127.0.0.1:0, tcp_proxy: {cluster: a}}\nclusters:\n- {name: a, echo: {}}\n";
+        let gate = Gate::start(&format!("shutdown_timeout: 1h\nworkers: 1\n{listeners}"));
+        let mut spoken = Raw::connect(gate.address()).await;
+        spoken.write("one").await;
+        spoken.read_to("one").await;
+        let mut silent = Raw::connect(gate.address()).await;
+        let stopping = gate.stop();
+        assert_eq!(silent.read_all().await, "");
+        spoken.write("two").await;
+        spoken.read_to("two").await;
+        assert!(!stopping.is_finished());
+        drop(spoken);
+        until(|| stopping.is_finished()).await;
+    });
+}
+
+#[test]
 fn a_client_that_ignores_pings_gets_its_answer_and_no_more_time() {
     run(async {
         let (upstream, go) = waiting();

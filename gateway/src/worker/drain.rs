@@ -66,6 +66,7 @@ mod tests {
         pass(GRACE - Duration::from_millis(1)).await;
         assert!(!ends.is_finished());
         pass(Duration::from_millis(1)).await;
+        assert!(ends.is_finished());
         assert_eq!(ends.await.ok(), Some(None));
         pass(GRACE * 9).await;
         assert!(!stays.is_finished());

@@ -127,6 +127,29 @@ fn idle_connections_make_room_for_those_with_other_upstreams() {
     });
 }
 
+/// A shared connection makes no room while it is kept; closed for being idle, it does.
+#[test]
+fn an_idle_http2_connection_makes_room_when_it_is_closed() {
+    run(async {
+        let (one, _) = slow_upstream();
+        let (two, _) = slow_upstream();
+        let setup = Setup::to(&one).backend("protocol: http2").backend("idle_timeout: 50ms");
+        let setup = setup.cluster("other", &format!("endpoints: [{}]", two.address));
+        let setup = setup.route("match: {path: /quick, headers: [{name: x-to, exact: other}]}, cluster: other");
+        let gate = Gate::start(&format!("max_upstream_connections: 1\n{}", setup.text()));
+        let mut client = gate.h1().await;
+        assert_eq!(client.ask(get("/quick")).await.status, 200);
+        let mut status = 0;
+        while status != 200 {
+            let mut request = get("/quick");
+            request.headers_mut().insert("x-to", http::HeaderValue::from_static("other"));
+            status = client.ask(request).await.status;
+            assert!([200, 503].contains(&status), "{status}");
+        }
+        assert_eq!((one.accepted(), two.accepted()), (1, 1));
+    });
+}
+
 /// One client may have 256 streams, each of which keeps a connection with an upstream while it is not read.
 #[test]
 fn clients_that_do_not_read_give_up_connections_with_upstreams() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Steering {
     /// The cluster. There may be none of that name; then the stream goes nowhere.
     pub cluster: Option<String>,
-    /// How long the stream may be without a byte either way; zero for no limit.
+    /// How long the stream may be without a byte either way; zero ends it at once.
     pub idle_timeout: Option<Duration>,
     /// The embedder has looked at `cluster`: it is not changed any more.
     pub is_settled: bool,
@@ -20,7 +20,7 @@ pub struct Steering {
 pub enum Steer<'a> {
     /// Sends the stream to the cluster of this name.
     Cluster(&'a str),
-    /// Limits how long the stream may be idle; zero for no limit.
+    /// Limits how long the stream may be idle; zero ends it at once.
     IdleTimeout(Duration),
     /// Asks for what is so anyway.
     Nothing,

@@ -39,6 +39,22 @@ fn a_new_vm_serves_later_streams_after_a_second() {
 }
 
 #[test]
+fn a_plugin_without_streams_is_kept_up() {
+    let mut bench = Bench::new(&[improving(CallbackId::on_tick, 1)]);
+    let chain = bench.chain.clone();
+    bench.finish();
+    assert_eq!(bench.worker.keep_up(&chain), [0usize; 0]);
+    bench.tick();
+    assert_eq!(bench.worker.vm_counts(), (0, 1));
+    assert_eq!(bench.worker.keep_up(&chain), [0], "it rests");
+    bench.pass_second();
+    assert_eq!(bench.worker.keep_up(&chain), [0usize; 0]);
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    bench.worker.shut_down();
+    assert_eq!(bench.worker.keep_up(&chain), [0usize; 0], "what has ended has not failed");
+}
+
+#[test]
 fn the_old_vm_goes_with_its_last_stream() {
     let mut bench = Bench::new(&[improving(HEADERS, 1)]);
     bench.request(true);

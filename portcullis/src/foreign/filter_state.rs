@@ -27,7 +27,7 @@ const NO_FORWARD: &str = "there are no clusters whose address is taken from a st
 const KEYS: &[(&str, Use)] = &[
     ("envoy.ai.llm_protocol.request", Use::Absent("there are no AI filters")),
     ("envoy.ai.model.request", Use::Absent("there are no AI filters")),
-    ("envoy.bool", Use::Kept(|_| true)),
+    ("envoy.bool", Use::Kept(is_bool)),
     ("envoy.filters.listener.original_dst.local_ip", Use::Absent(NO_LISTENER)),
     ("envoy.filters.listener.original_dst.remote_ip", Use::Absent(NO_LISTENER)),
     ("envoy.hashable_string", Use::Kept(|_| true)),
@@ -47,6 +47,11 @@ const KEYS: &[(&str, Use)] = &[
     ("envoy.upstream.dynamic_host", Use::Absent(NO_FORWARD)),
     ("envoy.upstream.dynamic_port", Use::Absent(NO_FORWARD)),
 ];
+
+/// Whether Envoy takes a text for true or false.
+fn is_bool(text: &str) -> bool {
+    ["true", "t", "yes", "y", "1", "false", "f", "no", "n", "0"].iter().any(|word| word.eq_ignore_ascii_case(text))
+}
 
 /// Sets an object of filter state.
 ///

@@ -1,12 +1,13 @@
 //! Envoy's foreign functions, called as a guest calls them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use portcullis::envoy_functions;
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::{
-    AbiVersion, Access, Action, CallbackId, Capabilities, Direction, Headers, Plugin, RuleTexts, Rules, Steering,
-    StreamInfo, Vm, VmConfig, entry, lock,
+    AbiVersion, Access, Action, CallbackId, Capabilities, Direction, Headers, Learned, Plugin, RuleTexts, Rules,
+    Steering, StreamInfo, Vm, VmConfig, entry, lock,
 };
 use prost::Message;
 
@@ -24,15 +25,18 @@ fn guest_of(
     info: StreamInfo,
     run: impl FnMut(&mut NullCaller<'_>) + Send + 'static,
 ) -> (StreamInfo, Vec<Action>, FakeHost) {
-    let run = Arc::new(Mutex::new(run));
+    let (run, called) = (Arc::new(Mutex::new(run)), Arc::new(AtomicBool::new(false)));
+    let was_called = Arc::clone(&called);
     let engine = NullEngine::new(move || {
-        let run = Arc::clone(&run);
+        let (run, called) = (Arc::clone(&run), Arc::clone(&called));
         Script::new().on(CallbackId::on_request_headers, move |caller, _| {
+            called.store(true, Ordering::Relaxed);
             (run.lock().unwrap())(caller);
             0
         })
     });
-    let config = VmConfig { foreign: envoy_functions(), ..VmConfig::new(AbiVersion::V0_2_1) };
+    let exports = Some(Capabilities::of_callbacks(&[CallbackId::on_request_headers]));
+    let config = VmConfig { foreign: envoy_functions(), exports, ..VmConfig::new(AbiVersion::V0_2_1) };
     let host = FakeHost::new();
     let mut vm = Vm::start(&*engine.module().unwrap(), config, Box::new(host.clone())).unwrap();
     let root = vm.add_plugin(Arc::new(plugin)).unwrap();
@@ -40,6 +44,7 @@ fn guest_of(
     let stream = vm.create_stream(root, Arc::clone(&info)).unwrap();
     vm.stream(stream).unwrap().lend_headers(Direction::Request, Headers::default(), Access::Write);
     vm.on_headers(stream, Direction::Request, true).unwrap();
+    assert!(was_called.load(Ordering::Relaxed));
     let info = lock(&info).clone();
     (info, std::iter::from_fn(|| vm.next_action()).collect(), host)
 }
@@ -143,7 +148,10 @@ const STATES: &[(&str, &str, i32, i32)] = &[
     ("wasm.envoy.tcp_proxy.cluster", "x", 1, 1),
     ("envoy.string", "x", 0, 0),
     ("envoy.string", "", 0, 0),
-    ("envoy.bool", "true", 0, 0),
+    ("envoy.bool", "TRUE", 0, 0),
+    ("envoy.bool", "0", 0, 0),
+    ("envoy.bool", "on", 2, 2),
+    ("envoy.bool", "", 2, 2),
     ("envoy.hashable_string", "x", 0, 0),
     ("envoy.network.ip", "1.2.3.4", 0, 0),
     ("envoy.network.ip", "x", 2, 2),
@@ -252,6 +260,20 @@ fn what_steers_needs_a_right_of_its_own() {
         let denied = [cluster, other_cluster, idle].iter().filter(|status| **status == DENIED).count();
         assert_eq!(host.denials().len(), denied, "{rules:?}");
     }
+}
+
+#[test]
+fn what_a_plugin_steers_is_learned() {
+    let learned = Arc::<Learned>::default();
+    let plugin = Plugin { rules: Rules::learning(Arc::clone(&learned)), ..Plugin::new("test") };
+    guest_of(plugin, steerable(), |caller| {
+        assert_eq!(set_state(caller, "envoy.tcp_proxy.cluster", "a"), OK);
+    });
+    let rules = learned.rules();
+    let rules = rules.get("proxy_call_foreign_function").unwrap();
+    assert_eq!(rules.get("filter_state").unwrap(), &["envoy.tcp_proxy.cluster"]);
+    assert_eq!(rules.get("upstreams").unwrap(), &["a"]);
+    assert_eq!(rules.get("names").unwrap(), &["set_envoy_filter_state"]);
 }
 
 #[test]

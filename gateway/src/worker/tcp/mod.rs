@@ -139,7 +139,11 @@ impl Line<'_> {
             let moved = self.moved();
             let idle = steered::idle(&self.info, idle);
             let event = self.event(&mut buffer, woken);
-            let event = if idle.is_zero() { Ok(event.await) } else { timeout_at(moved + idle, event).await };
+            // A limit beyond what the clock can count is none.
+            let event = match idle.and_then(|idle| moved.checked_add(idle)) {
+                Some(due) => timeout_at(due, event).await,
+                None => Ok(event.await),
+            };
             match event {
                 Ok(event) => self.handle(event),
                 // Something has been written meanwhile.

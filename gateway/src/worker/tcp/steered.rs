@@ -37,7 +37,8 @@ pub(super) fn upstream<'c>(
     upstream
 }
 
-/// Returns how long a stream may be idle.
-pub(super) fn idle(info: &SharedStreamInfo, configured: Duration) -> Duration {
-    lock(info).steering.as_ref().and_then(|steering| steering.idle_timeout).unwrap_or(configured)
+/// Returns how long a stream may be idle, if there is a limit. Only in the configuration zero is none.
+pub(super) fn idle(info: &SharedStreamInfo, configured: Duration) -> Option<Duration> {
+    let steered = lock(info).steering.as_ref().and_then(|steering| steering.idle_timeout);
+    steered.or((!configured.is_zero()).then_some(configured))
 }

@@ -145,11 +145,19 @@ fn a_right_to_call_the_function_is_none_to_steer() {
 #[test]
 fn a_plugin_limits_how_long_a_stream_is_idle() {
     run(async {
-        let fork = Fork::new("fork_idle", &setter(NEW, IDLE, "50"), "").await;
+        let fork = Fork::new("fork_idle", &setter(DATA, IDLE, "50"), "").await;
         let (mut client, _, _upstream) = fork.send(b"hello").await;
         let mut answer = Vec::new();
         let _ = within(client.read_to_end(&mut answer)).await;
         logs::wait("fork_idle", "set 00").await;
+        assert_eq!(answer, b"");
+        // No time at all is over at once, as in Envoy.
+        let fork = Fork::new("fork_no_time", &setter(NEW, IDLE, "0"), "").await;
+        if let Ok(mut client) = TcpStream::connect(fork.gate.running.addresses[0]).await {
+            let _ = within(client.read_to_end(&mut answer)).await;
+        }
+        assert_eq!(answer, b"");
+        logs::wait("fork_no_time", "set 00").await;
     });
 }
 

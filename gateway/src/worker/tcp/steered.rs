@@ -40,5 +40,5 @@ pub(super) fn upstream<'c>(
 /// Returns how long a stream may be idle, if there is a limit. Only in the configuration zero is none.
 pub(super) fn idle(info: &SharedStreamInfo, configured: Duration) -> Option<Duration> {
     let steered = lock(info).steering.as_ref().and_then(|steering| steering.idle_timeout);
-    steered.or((!configured.is_zero()).then_some(configured))
+    steered.or_else(|| Some(configured).filter(|limit| !limit.is_zero()))
 }

@@ -18,7 +18,7 @@ pub enum Cell<'a> {
     Bool(u8),
     /// `time`: Unix nanoseconds in eight bytes, within an hour of the kit's clock.
     Time,
-    /// `duration`: nanoseconds in eight bytes, from a microsecond to a minute.
+    /// `duration`: nanoseconds in eight bytes, from 100 of them to a minute: what waits for nothing takes little.
     Duration,
     /// `int:1-9`: a number from one to another in eight bytes.
     Range(i64, i64),
@@ -73,7 +73,7 @@ impl<'a> Cell<'a> {
                     let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
                     is_in(now - HOUR..=now.saturating_add(HOUR))
                 }
-                Self::Duration => is_in(1_000..=HOUR / 60),
+                Self::Duration => is_in(100..=HOUR / 60),
                 Self::Range(least, most) => is_in(least..=most),
                 Self::Port => is_in(1..=u16::MAX.into()),
                 Self::Address => {
@@ -204,7 +204,7 @@ mod tests {
         }
         for (cell, value) in [
             ("time", number(1_500_000_000_000_000_000)),
-            ("duration", number(999)),
+            ("duration", number(99)),
             ("duration", number(60_000_000_001)),
             ("int:1-9", number(10)),
             ("int:1-9", number(-1)),

@@ -67,6 +67,13 @@ impl Patterns {
         self.except.iter().any(|pattern| pattern.matches(name, likeness, true))
     }
 
+    /// Whether the list takes away something that a property's path stands in, by the path of that.
+    pub(super) fn excepts_above(&self, path: &[u8]) -> bool {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(end, _)| end);
+        let mut above = ends.filter_map(|end| path.get(..end));
+        !self.except.is_empty() && above.any(|above| self.excepts(above))
+    }
+
     /// Whether the list takes away what stands below a property's path.
     pub(super) fn excepts_below(&self, path: &[u8]) -> bool {
         self.except.iter().any(|pattern| pattern.may_match_below(path, Likeness::DottedFolded))

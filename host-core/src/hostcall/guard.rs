@@ -93,7 +93,11 @@ pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
         }
         _ => rule.allows(Key::Paths, path),
     };
-    let is_hidden = |rule: &Rule| rule.takes_below(Key::Paths, path) && holds_parts(vm, path);
+    // Metadata is a tree, in which what is taken away is gone with all below it, and from all above it.
+    let is_hidden = |rule: &Rule| {
+        resource_metadata::is_metadata(path)
+            && (rule.takes_above(Key::Paths, path) || rule.takes_below(Key::Paths, path) && holds_parts(vm, path))
+    };
     match vm.rule(Family::GetProperty) {
         Some(rule) if !allowed(rule) || is_hidden(rule) => {
             Err(vm.refuse(HostcallId::proxy_get_property, "paths", Some(path)))
@@ -102,10 +106,9 @@ pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Whether a path is about metadata in which there is more, some of which a rule takes away.
+/// Whether a path of metadata is about something in which there is more.
 fn holds_parts(vm: &VmState, path: &[u8]) -> bool {
-    resource_metadata::is_metadata(path)
-        && vm.acting_stream().is_some_and(|stream| resource_metadata::has_parts(&lock(&stream.info), path))
+    vm.acting_stream().is_some_and(|stream| resource_metadata::has_parts(&lock(&stream.info), path))
 }
 
 /// How often.

@@ -105,6 +105,11 @@ impl Rule {
         self.learning.is_some() || self.list(key).is_some_and(|list| list.allows(argument))
     }
 
+    /// Whether the rules take away something that this path stands in.
+    pub(crate) fn takes_above(&self, key: Key, path: &[u8]) -> bool {
+        self.list(key).is_some_and(|list| list.excepts_above(path))
+    }
+
     /// Whether the rules take away something whose path begins with this one.
     pub(crate) fn takes_below(&self, key: Key, path: &[u8]) -> bool {
         self.list(key).is_some_and(|list| list.excepts_below(path))

@@ -34,6 +34,28 @@ pub(crate) struct GatewayHost {
     pub(crate) line: Vec<u8>,
 }
 
+impl GatewayHost {
+    /// Logs that something goes to a cluster that is not there, once for each name and for a hundred names: plugins choose them.
+    pub(crate) fn tell_missing(&self, plugin: Option<&Plugin>, what: &str, name: &str) {
+        const MOST: usize = 100;
+        const LONGEST: usize = 256;
+        let name = name.get(..name.floor_char_boundary(LONGEST)).unwrap_or_default();
+        let is_news = {
+            let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+            missing.len() < MOST && !missing.contains(name) && missing.insert(name.to_owned())
+        };
+        if is_news {
+            let mut clusters: Vec<_> = self.clusters.iter().map(String::as_str).collect();
+            clusters.sort_unstable();
+            tracing::warn!(
+                plugin = plugin.map(|plugin| plugin.name.as_str()),
+                "{what} to the cluster {name:?}, which is not there (there are {}); define it under clusters",
+                clusters.join(", ")
+            );
+        }
+    }
+}
+
 impl Host for GatewayHost {
     fn log(&mut self, record: &LogRecord<'_>) {
         log::say(record, self.worker, &mut self.line);
@@ -67,21 +89,7 @@ impl Host for GatewayHost {
     }
 
     fn lacks_upstream(&mut self, plugin: Option<&Plugin>, name: &str) {
-        /// Plugins choose the names.
-        const MOST: usize = 100;
-        let is_news = {
-            let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-            missing.len() < MOST && name.len() <= 256 && !missing.contains(name) && missing.insert(name.to_owned())
-        };
-        if is_news {
-            let mut clusters: Vec<_> = self.clusters.iter().map(String::as_str).collect();
-            clusters.sort_unstable();
-            tracing::warn!(
-                plugin = plugin.map(|plugin| plugin.name.as_str()),
-                "a callout goes to the cluster {name:?}, which is not there (there are {}); define it under clusters",
-                clusters.join(", ")
-            );
-        }
+        self.tell_missing(plugin, "a callout goes", name);
     }
 
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {

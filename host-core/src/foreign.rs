@@ -128,11 +128,15 @@ impl<'a> ForeignCall<'a> {
         if changed == Some(true) { Ok(()) } else { Err(Status::BadArgument) }
     }
 
-    /// Tells the operator something about the plugin, once in the life of its VM for each `key`.
+    /// Tells the operator something about the plugin, once in the life of its VM for each `key`; at a bounded rate, if each stream has a VM.
     pub fn note_once(&mut self, key: &'static str, message: &str) {
         if !self.vm.noted.contains(&key) {
             self.vm.noted.push(key);
-            self.vm.note(LogLevel::Warn, message);
+            // Where each stream has a VM, once is as often as there are streams.
+            match self.vm.together {
+                Some(_) => self.vm.remark(message),
+                None => self.vm.note(LogLevel::Warn, message),
+            }
         }
     }
 

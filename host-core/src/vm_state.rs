@@ -223,6 +223,19 @@ impl VmState {
         self.log_as(level, message.as_bytes(), true);
     }
 
+    /// Warns of something that the guest does and that is of no use, at a bounded rate: it may do so in every stream.
+    #[cold]
+    pub(crate) fn remark(&mut self, message: &str) {
+        let now = self.host.monotonic_clock();
+        match self.denials.remark(now) {
+            None => {}
+            Some(0) => self.note(LogLevel::Warn, message),
+            Some(more) => {
+                self.note(LogLevel::Warn, &format!("{message} ({more} such lines before it were not logged)"))
+            }
+        }
+    }
+
     /// Logs what the guest says.
     ///
     /// # Errors

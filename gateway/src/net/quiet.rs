@@ -5,30 +5,37 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a line was logged last, and how many were not since. For one thread.
+/// How many lines were logged lately, and how many were not. For one thread.
 #[derive(Debug)]
 pub struct Quiet {
+    most: u64,
     time: Duration,
-    last: Cell<Option<(Instant, u64)>>,
+    /// When the time began that is counted now, and how often it happened since.
+    counted: Cell<Option<(Instant, u64)>>,
 }
 
 impl Quiet {
     /// At most one line in so much time.
     pub const fn new(time: Duration) -> Self {
-        Self { time, last: Cell::new(None) }
+        Self::several(1, time)
+    }
+
+    /// At most so many lines in so much time.
+    pub const fn several(most: u64, time: Duration) -> Self {
+        Self { most, time, counted: Cell::new(None) }
     }
 
     /// Returns whether a line may be logged now, with how many were left out since the last one.
     pub fn may_tell(&self) -> Option<u64> {
         let now = Instant::now();
-        match self.last.get() {
-            Some((at, left_out)) if now.saturating_duration_since(at) < self.time => {
-                self.last.set(Some((at, left_out + 1)));
-                None
+        match self.counted.get() {
+            Some((begun, count)) if now.saturating_duration_since(begun) < self.time => {
+                self.counted.set(Some((begun, count + 1)));
+                (count < self.most).then_some(0)
             }
-            last => {
-                self.last.set(Some((now, 0)));
-                Some(last.map_or(0, |(_, left_out)| left_out))
+            counted => {
+                self.counted.set(Some((now, 1)));
+                Some(counted.map_or(0, |(_, count)| count.saturating_sub(self.most)))
             }
         }
     }
@@ -46,5 +53,14 @@ mod tests {
         assert_eq!(quiet.may_tell(), None);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!([quiet.may_tell(), quiet.may_tell()], [Some(3), None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_lines_in_so_much_time() {
+        let quiet = Quiet::several(2, Duration::from_secs(1));
+        let told: Vec<_> = (0..4).map(|_| quiet.may_tell()).collect();
+        assert_eq!(told, [Some(0), Some(0), None, None]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!([quiet.may_tell(), quiet.may_tell(), quiet.may_tell()], [Some(2), Some(0), None]);
     }
 }

@@ -45,6 +45,7 @@ use crate::config::{Cluster, Route, TcpProxy, Timeouts};
 use crate::descriptors::Bounds;
 use crate::host::GatewayHost;
 use crate::net::pool::Account;
+use crate::net::quiet::Quiet;
 use crate::record::{Handed, Sample};
 use crate::seats::Seats;
 use crate::worker::in_flight::InFlight;
@@ -119,6 +120,8 @@ pub(crate) struct Context {
     /// Queues have items for plugins of this worker.
     pub(crate) queues_ready: Arc<Notify>,
     pub(crate) connections: Cell<u64>,
+    /// When a body of a wrong length was told.
+    pub(crate) lengths_told: Quiet,
     pub(crate) request_ids: RefCell<edge::RequestIds>,
     shutdown_timeout: Duration,
 }
@@ -235,6 +238,7 @@ impl Context {
             armed_tick: Cell::new(None),
             queues_ready,
             connections: Cell::new(0),
+            lengths_told: Quiet::several(5, Duration::from_secs(1)),
             request_ids: RefCell::default(),
             shutdown_timeout: plan.shutdown_timeout,
         })

@@ -84,6 +84,8 @@ pub(crate) struct DenialLog {
     callbacks: AtomicU64,
     /// How often failures are logged of VMs for one stream, and how many were not.
     failures: (Flow, AtomicU64),
+    /// How often the host says of what the guest does that it is of no use, and how often it did not.
+    remarks: (Flow, AtomicU64),
     /// The same for hostcalls that a VM for one stream does not have.
     hostcalls: AtomicU64,
 }
@@ -94,8 +96,8 @@ impl Default for DenialLog {
         const LINES: u64 = 5;
         let none = AtomicU64::default;
         let flow = || Flow::new(LINES, LINES * 1_000_000_000);
-        let failures = (flow(), none());
-        Self { flow: flow(), left_out: none(), count: none(), callbacks: none(), failures, hostcalls: none() }
+        let (failures, remarks) = ((flow(), none()), (flow(), none()));
+        Self { flow: flow(), left_out: none(), count: none(), callbacks: none(), failures, remarks, hostcalls: none() }
     }
 }
 
@@ -112,12 +114,12 @@ impl DenialLog {
 
     /// A VM for one stream has failed; says how many such lines were left out before this one, if it is to be logged.
     pub(crate) fn failure(&self, now: u64) -> Option<u64> {
-        let (flow, left_out) = &self.failures;
-        if flow.take(1, now) {
-            return Some(left_out.swap(0, Ordering::Relaxed));
-        }
-        left_out.fetch_add(1, Ordering::Relaxed);
-        None
+        bounded(&self.failures, now)
+    }
+
+    /// The guest does what is of no use; says how many such lines were left out before this one, if it is to be logged.
+    pub(crate) fn remark(&self, now: u64) -> Option<u64> {
+        bounded(&self.remarks, now)
     }
 
     /// How many there were.
@@ -136,6 +138,15 @@ impl DenialLog {
         let bit = 1 << (asked as u8);
         self.hostcalls.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
+}
+
+/// Counts a line; says how many were left out before it, if it is to be logged.
+fn bounded((flow, left_out): &(Flow, AtomicU64), now: u64) -> Option<u64> {
+    if flow.take(1, now) {
+        return Some(left_out.swap(0, Ordering::Relaxed));
+    }
+    left_out.fetch_add(1, Ordering::Relaxed);
+    None
 }
 
 #[cfg(test)]

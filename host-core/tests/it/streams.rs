@@ -145,6 +145,27 @@ fn a_status_of_no_response_is_500() {
     }
 }
 
+/// A guest may do so in every stream, and its host must not write as many lines.
+#[test]
+fn what_is_said_of_a_wrong_status_is_bounded_and_counted() {
+    let mut started =
+        Setup::new().on(CallbackId::on_request_headers, |caller, _| answer(caller, 999, "", b"", -1)).start();
+    let ask = |started: &mut Started| {
+        let stream = started.stream();
+        started.vm.stream(stream).unwrap().lend_headers(Direction::Request, get("/"), Access::Write);
+        started.vm.on_headers(stream, Direction::Request, true).unwrap();
+    };
+    (0..20).for_each(|_| ask(&mut started));
+    assert_eq!(started.host.lines().len(), 5);
+    started.host.set_time(60_000_000_000);
+    ask(&mut started);
+    let line = started.host.messages().pop().unwrap();
+    assert!(
+        line.contains("status 999: 500 is sent") && line.ends_with("(15 such lines before it were not logged)"),
+        "{line}"
+    );
+}
+
 #[test]
 fn an_answer_that_is_no_response_is_refused() {
     let mut started = during(CallbackId::on_request_headers, |caller| {

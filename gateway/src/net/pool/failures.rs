@@ -1,20 +1,17 @@
 //! What the operator is told of an endpoint that fails.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Write;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::UpstreamError;
+use crate::net::quiet::Quiet;
 
 /// Counts the failures of one endpoint, and logs them at a bounded rate.
 #[derive(Debug)]
 pub(super) struct Failures {
     cluster: String,
-    /// When one was logged last, and how many were not since.
-    logged: Cell<Option<(Instant, u64)>>,
+    logged: Quiet,
 }
 
 /// How long further failures of an endpoint are counted only.
@@ -22,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(10);
 
 impl Failures {
     pub(super) fn new(cluster: &str) -> Self {
-        Self { cluster: cluster.to_owned(), logged: Cell::new(None) }
+        Self { cluster: cluster.to_owned(), logged: Quiet::new(QUIET) }
     }
 
     /// Notes a failed request or connection.
@@ -41,14 +38,7 @@ impl Failures {
     fn tell(&self, endpoint: &str, reason: &'static str, error: &str) {
         metrics::counter!("portcullis_upstream_failures_total", "cluster" => self.cluster.clone(), "reason" => reason)
             .increment(1);
-        let now = Instant::now();
-        let left_out = match self.logged.get() {
-            Some((at, left_out)) if now.saturating_duration_since(at) < QUIET => {
-                return self.logged.set(Some((at, left_out + 1)));
-            }
-            logged => logged.map_or(0, |(_, left_out)| left_out),
-        };
-        self.logged.set(Some((now, 0)));
+        let Some(left_out) = self.logged.may_tell() else { return };
         tracing::warn!(
             cluster = self.cluster,
             endpoint = Some(endpoint).filter(|endpoint| !endpoint.is_empty()),
@@ -87,17 +77,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_are_told_at_a_bounded_rate() {
         let failures = Failures::new("backend");
-        let left_out = || failures.logged.get().map(|(_, left_out)| left_out);
         let error = UpstreamError::NoEndpoints { cluster: "backend".into() };
-        assert_eq!(left_out(), None);
-        for expected in 0..3 {
+        for _ in 0..3 {
             failures.note("a:1", &error);
-            assert_eq!(left_out(), Some(expected));
         }
         tokio::time::advance(QUIET).await;
-        failures.note("a:1", &error);
-        assert_eq!(left_out(), Some(0), "told again, with how many were left out");
+        assert_eq!(failures.logged.may_tell(), Some(2), "one was told, and how many were left out");
         failures.note("a:1", &UpstreamError::ConnectTimeout { endpoint: "a:1".into(), limit: QUIET });
-        assert_eq!(left_out(), Some(1));
+        assert_eq!(failures.logged.may_tell(), None);
+        tokio::time::advance(QUIET).await;
+        assert_eq!(failures.logged.may_tell(), Some(2));
     }
 }

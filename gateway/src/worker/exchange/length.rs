@@ -30,9 +30,12 @@ impl Exchange {
     }
 
     fn name_the_plugin(&self, direction: Direction, message: &str) {
+        let Some(left_out) = self.context.lengths_told.may_tell() else { return };
         let plugins = self.context.worker.borrow_mut().resized(self.stream, direction).join(", ");
         tracing::warn!(
+            stream = lock(&self.info).id,
             plugin = plugins,
+            left_out = Some(left_out).filter(|count| *count > 0),
             "the {message}'s body is longer or shorter than its content-length, which has been sent: a plugin that changes \
              bodies removes content-length, or holds the head until it has the whole body"
         );

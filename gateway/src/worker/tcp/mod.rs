@@ -251,7 +251,7 @@ impl Line<'_> {
             match effect {
                 None => return false,
                 Some(ConnectionEffect::Connect) => {
-                    match steered::upstream(&self.info, &self.context.clusters, cluster) {
+                    match steered::upstream(&self.info, &self.context.clusters, &self.context.host, cluster) {
                         Some(upstream) => {
                             self.dialled = Some(told::dialled(&self.info));
                             self.connecting = Some(upstream.dial());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis::core::{SharedStreamInfo, lock};
 
+use crate::host::GatewayHost;
 use crate::worker::upstream::Upstream;
 
 /// Settles which upstream a stream goes to: the one of the cluster that a plugin has chosen, else the configured one. None
@@ -13,6 +14,7 @@ use crate::worker::upstream::Upstream;
 pub(super) fn upstream<'c>(
     info: &SharedStreamInfo,
     clusters: &'c HashMap<String, Upstream>,
+    host: &GatewayHost,
     configured: &str,
 ) -> Option<&'c Upstream> {
     let mut info = lock(info);
@@ -23,13 +25,7 @@ pub(super) fn upstream<'c>(
     let Some(chosen) = chosen else { return clusters.get(configured) };
     let upstream = clusters.get(&chosen);
     if upstream.is_none() {
-        let mut known: Vec<_> = clusters.keys().map(String::as_str).collect();
-        known.sort_unstable();
-        let known = known.join(", ");
-        tracing::warn!(
-            cluster = chosen,
-            "a plugin sends a TCP stream to a cluster that is not there; the clusters are {known}"
-        );
+        host.tell_missing(None, "a plugin sends TCP streams", &chosen);
     }
     info.upstream_endpoints = upstream.and_then(Upstream::endpoints);
     info.cluster_metadata = upstream.map(|upstream| Arc::clone(upstream.metadata()));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::abi::{LogLevel, MapType, Status, StreamType, pairs};
+use crate::abi::{MapType, Status, StreamType, pairs};
 use crate::action::{Action, LocalResponse};
 use crate::callback::CallbackId;
 use crate::capability::Family;
@@ -110,10 +110,7 @@ pub(in crate::hostcall) fn send_local_response(
     let Some(stream) = call.vm.contexts.stream_mut(context).filter(http) else { return Ok(Reply::Done) };
     if !std::mem::replace(&mut stream.local_response, true) {
         if valid.is_none() {
-            call.vm.note(
-                LogLevel::Warn,
-                &format!("a local response has the status {code}: 500 is sent; use one from 200 to 599"),
-            );
+            call.vm.remark(&format!("a local response has the status {code}: 500 is sent; use one from 200 to 599"));
         }
         let response = LocalResponse {
             status,

@@ -261,13 +261,12 @@ impl Sandboxes {
         self.plugins.get(plugin).map_or(NOWHERE, |loaded| loaded.vm)
     }
 
-    /// Starts the VM of a plugin again if it has failed, its policy says so, and it has rested; says
-    /// which VM that was, and which took its place.
+    /// Starts the VM of a plugin again if it has failed, the policy of a plugin in it says so, and it has rested; says which VM
+    /// that was, and which took its place.
     pub(crate) fn revive(&mut self, plugin: usize) -> Option<(usize, usize)> {
-        let reloads = |loaded: &&Loaded| loaded.plugin.failure_policy == FailurePolicy::Reload;
-        let old = self.plugins.get(plugin).filter(reloads)?.vm;
+        let old = self.plugins.get(plugin)?.vm;
         self.vms.get(old)?.vm.failure()?;
-        if self.is_shut_down(old) || self.rests(old).is_some() {
+        if !self.reloads(old) || self.is_shut_down(old) || self.rests(old).is_some() {
             return None;
         }
         // Where it does not start again, streams go on meeting the failed one.
@@ -275,6 +274,12 @@ impl Sandboxes {
         self.tell_revival(plugin, succeeded.as_ref().map(drop).map_err(ToString::to_string));
         let (new, _) = succeeded.ok()??;
         Some((old, new))
+    }
+
+    /// Whether a VM that has failed is started again: all its plugins are, if one of them is to be.
+    fn reloads(&self, vm: usize) -> bool {
+        let mut members = self.plugins.iter().filter(|loaded| loaded.vm == vm && !loaded.retired);
+        members.any(|loaded| loaded.plugin.failure_policy == FailurePolicy::Reload)
     }
 
     /// Whether a plugin of a VM has been asked to end. Nothing begins there that would not be asked to.
@@ -380,8 +385,11 @@ impl Sandboxes {
         for plugin in self.plugins.iter_mut().filter(|plugin| plugin.vm == vm) {
             plugin.next_tick = None;
         }
-        self.note_change();
-        self.tell_consequences(vm);
+        // A VM of one stream takes its failure with it, and there may be many.
+        if self.vms.get(vm).is_some_and(|sandbox| sandbox.of.is_none()) {
+            self.note_change();
+            self.tell_consequences(vm);
+        }
         true
     }
 

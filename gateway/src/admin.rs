@@ -113,7 +113,7 @@ impl Admin {
                 respond(status, "text/plain", text)
             }
             "/metrics" => {
-                self.host.health.set_gauges(self.now());
+                self.host.health.set_gauges();
                 respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
             }
             "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),

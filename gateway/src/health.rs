@@ -1,4 +1,4 @@
-//! How plugins are doing over all workers: `/ready`, `portcullis_vms`.
+//! The health of plugins over all workers: `/ready`, `portcullis_vms`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis::core::FailurePolicy;
 use portcullis::{Health, PluginState};
 
-/// What workers have said of their plugins. Clones are the same.
+/// The health of plugins as workers have told it. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PluginHealth(Arc<Mutex<Workers>>);
 
@@ -39,12 +39,13 @@ impl PluginHealth {
     pub(crate) fn readiness(&self, now: Duration) -> Readiness {
         let workers = self.lock();
         // Plugins of one name may differ, and workers have them in the same order.
-        let mut all: BTreeMap<(&str, usize), Vec<&Health>> = BTreeMap::new();
+        let mut all: BTreeMap<(&str, bool, usize), Vec<&Health>> = BTreeMap::new();
         for plugins in workers.values() {
-            let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut seen: BTreeMap<(&str, bool), usize> = BTreeMap::new();
             for health in plugins {
-                let nth = seen.entry(&health.plugin.name).or_default();
-                all.entry((&health.plugin.name, *nth)).or_default().push(health);
+                let (name, serves) = (health.plugin.name.as_str(), health.serves);
+                let nth = seen.entry((name, serves)).or_default();
+                all.entry((name, serves, *nth)).or_default().push(health);
                 *nth += 1;
             }
         }
@@ -65,7 +66,7 @@ impl PluginHealth {
     }
 
     /// Sets the gauges of all plugins.
-    pub(crate) fn set_gauges(&self, now: Duration) {
+    pub(crate) fn set_gauges(&self) {
         let mut counts: BTreeMap<(String, &str), usize> = BTreeMap::new();
         for health in self.lock().values().flatten() {
             let mut add = |state, count| *counts.entry((health.plugin.name.clone(), state)).or_default() += count;
@@ -73,7 +74,8 @@ impl PluginHealth {
             match &health.state {
                 PluginState::Runs => add(RUNNING, 1),
                 PluginState::ByStream(vms) => add(RUNNING, vms.count()),
-                PluginState::Failed { rests_until: Some(until), .. } if now < *until => add(RESTING, 1),
+                // Also when it has rested: what comes next starts it again.
+                PluginState::Failed { rests_until: Some(_), .. } => add(RESTING, 1),
                 PluginState::Failed { .. } => add(FAILED, 1),
                 _ => {}
             }
@@ -154,13 +156,13 @@ mod tests {
         }
     }
 
-    /// A service runs in one worker, before the chains; what has its place in others is another plugin.
+    /// A service runs in one worker, before the chains, and may have the name of a plugin of these.
     #[test]
     fn a_service_is_named_and_holds_nothing_up() {
-        let service = || Health { serves: false, ..plugin("s", FailurePolicy::Closed, failed(None)) };
+        let service = || Health { serves: false, ..plugin("p", FailurePolicy::Closed, failed(None)) };
         let serving = || plugin("p", FailurePolicy::Closed, PluginState::Runs);
         let (is_ready, text) = judged(vec![vec![service(), serving()], vec![serving()]]);
-        assert!(is_ready && text == "ready\ns: failed on 1 of 1 workers, FAIL_CLOSED: trap: unreachable\n", "{text}");
+        assert!(is_ready && text == "ready\np: failed on 1 of 1 workers, FAIL_CLOSED: trap: unreachable\n", "{text}");
         let broken = || plugin("p", FailurePolicy::Closed, failed(None));
         let (is_ready, text) = judged(vec![vec![service(), broken()], vec![serving()]]);
         assert!(is_ready && text.contains("p: failed on 1 of 2 workers"), "{text}");

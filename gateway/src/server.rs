@@ -353,7 +353,9 @@ impl Gateway {
         let named = |(index, doors)| (format!("worker-{index}"), numbered(&self.plan, index, index == 0), doors);
         let mut posts: Vec<_> = sockets.enumerate().map(named).collect();
         if let Some((_, plan)) = &self.recording {
-            let plan = numbered(plan, posts.len(), false);
+            let mut plan = numbered(plan, posts.len(), false);
+            // Only sampled connections come to it: whether traffic is served is no matter of its plugins.
+            plan.host.health = PluginHealth::default();
             posts.push(("recorder".to_owned(), plan, handed.into_iter().map(Door::Handed).collect()));
         }
         posts

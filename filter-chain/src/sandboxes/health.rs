@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_core::{ContextId, FailurePolicy, LogLevel, LogRecord, Plugin};
 
-use super::{Loaded, Sandbox, Sandboxes};
+use super::{Loaded, Sandboxes};
 
 /// A plugin of a worker, and how it is doing there.
 #[derive(Clone, Debug)]
@@ -29,10 +29,11 @@ pub enum PluginState {
     Failed {
         /// The reason, as the log has it.
         reason: String,
-        /// When it may be started again, on the host's monotonic clock; none if it is not, by its failure policy.
+        /// When it may be started again, on the host's monotonic clock; none if it is not, by the failure policies of the plugins
+        /// in its VM.
         rests_until: Option<Duration>,
     },
-    /// It has been asked to end, or has ended.
+    /// The plugin has been asked to end, or has ended.
     Ended,
     /// Each stream has a VM of its own, of which there are as many now.
     ByStream(LiveVms),
@@ -95,7 +96,7 @@ impl Sandboxes {
                 reason: reason.to_owned(),
                 rests_until: sandbox
                     .failed_at
-                    .filter(|_| loaded.plugin.failure_policy == FailurePolicy::Reload && !loaded.asked)
+                    .filter(|_| self.reloads(loaded.vm) && !loaded.asked)
                     .map(|at| at.saturating_add(sandbox.rest)),
             },
             None if loaded.asked || loaded.ended => PluginState::Ended,
@@ -103,14 +104,14 @@ impl Sandboxes {
         }
     }
 
-    /// Says what becomes of traffic from now on, for each plugin of a VM that has just failed. VMs of one stream take nothing
-    /// with them, nor do those that nothing new comes to.
+    /// Says what becomes of traffic from now on, for each plugin of a VM that has just failed. VMs that nothing new comes to take
+    /// nothing with them.
     pub(super) fn tell_consequences(&mut self, vm: usize) {
         let Some(sandbox) = self.vms.get(vm).filter(|sandbox| !sandbox.replaced) else { return };
         let culprit = sandbox.vm.failed_in().and_then(|(_, plugin)| plugin).unwrap_or_default();
-        let mut host = (self.host)();
+        let (mut host, rest) = ((self.host)(), Some(sandbox.rest).filter(|_| self.reloads(vm)));
         for loaded in self.plugins.iter().filter(|loaded| loaded.vm == vm && !loaded.retired && !loaded.asked) {
-            let message = consequences(loaded, sandbox, culprit);
+            let message = consequences(loaded, rest, culprit);
             log(&mut *host, LogLevel::Warn, &message, Some(&loaded.plugin), loaded.root);
         }
     }
@@ -169,37 +170,29 @@ pub(super) fn log(
     }
 }
 
-/// Words what a failure means for one of the plugins of its VM.
-fn consequences(loaded: &Loaded, sandbox: &Sandbox, culprit: &str) -> String {
+/// Words what a failure means for one of the plugins of its VM, which is started again after a rest or, without one, is not.
+fn consequences(loaded: &Loaded, rest: Option<Duration>, culprit: &str) -> String {
     let plugin = &loaded.plugin;
     let shared = if culprit.is_empty() || culprit == plugin.name {
         String::new()
     } else {
         format!(" (it shares a VM with {culprit:?})")
     };
-    match plugin.failure_policy {
-        FailurePolicy::Reload if !loaded.serves => format!(
-            "its VM has failed{shared}: the service does nothing for {:?}, then it is started again; reload_config.backoff \
-             sets how long it rests",
-            sandbox.rest
+    let (what, next) = match plugin.failure_policy {
+        _ if !loaded.serves => ("the service does nothing in this worker", "it is started again"),
+        FailurePolicy::Open => {
+            ("what comes to this worker passes it by", "the next request or connection starts it again")
+        }
+        FailurePolicy::Closed | FailurePolicy::Reload => {
+            ("requests to it in this worker get 503 and connections are closed", "the next one starts it again")
+        }
+    };
+    let until = match rest {
+        Some(rest) => format!("for {rest:?}, then {next}; reload_config.backoff sets how long it rests"),
+        None => format!(
+            "from now on, since its failure_policy is {}; FAIL_RELOAD would start it again",
+            if plugin.failure_policy == FailurePolicy::Open { "FAIL_OPEN" } else { "FAIL_CLOSED" }
         ),
-        policy if !loaded.serves => format!(
-            "its VM has failed{shared}: the service does nothing in this worker from now on, since its failure_policy is {}; \
-             FAIL_RELOAD would start it again",
-            if policy == FailurePolicy::Open { "FAIL_OPEN" } else { "FAIL_CLOSED" }
-        ),
-        FailurePolicy::Reload => format!(
-            "its VM has failed{shared}: requests to it get 503 and connections are closed for {:?}, then the next one \
-             starts it again; reload_config.backoff sets how long it rests",
-            sandbox.rest
-        ),
-        FailurePolicy::Open => format!(
-            "its VM has failed{shared}: what comes to this worker passes it by from now on, since its failure_policy is \
-             FAIL_OPEN; FAIL_RELOAD would start it again"
-        ),
-        FailurePolicy::Closed => format!(
-            "its VM has failed{shared}: requests to it in this worker get 503 and connections are closed from now on, \
-             since its failure_policy is FAIL_CLOSED; FAIL_RELOAD would start it again"
-        ),
-    }
+    };
+    format!("its VM has failed{shared}: {what} {until}")
 }

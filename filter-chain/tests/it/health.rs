@@ -101,6 +101,39 @@ fn a_plugin_that_does_not_start_again_says_so_and_when_it_is_tried() {
     assert!(bench.host.lines().iter().all(|line| line.level != LogLevel::Critical));
 }
 
+/// All plugins of a VM are started again together, whoever of them the next stream comes to.
+#[test]
+fn a_closed_plugin_that_shares_a_vm_with_one_that_reloads_is_started_again_with_it() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let script =
+        move || if first.swap(false, std::sync::atomic::Ordering::Relaxed) { trapping() } else { recorder(&[]) };
+    let mut closed = crate::common::changing("closed", script);
+    closed.plugin.vm_id = "together".to_owned();
+    let mut reloading = with_policy(closed.clone(), FailurePolicy::Reload);
+    reloading.plugin.name = "reloading".to_owned();
+    let mut bench = Bench::new(&[closed.clone(), reloading]);
+    let chain = bench.worker.load(&[closed]).unwrap();
+    bench.request(true);
+    bench.finish();
+    assert_eq!(all(&bench), ["closed: trap: unreachable, Some(1s)", "reloading: trap: unreachable, Some(1s)"]);
+    assert!(said(&bench).iter().any(|line| line.contains("get 503 and connections are closed for 1s, then")));
+    bench.pass_second();
+    bench.chain = chain;
+    bench.open();
+    assert_eq!(all(&bench), ["closed: runs", "reloading: runs"]);
+}
+
+/// Were it noted, each request that fails would have all workers wait for one lock.
+#[test]
+fn failures_of_vms_of_streams_change_no_health() {
+    let mut bench = Bench::new(&[crate::common::by_stream("a", trapping)]);
+    assert!(bench.worker.health_changed());
+    bench.request(true);
+    bench.finish();
+    assert!(!bench.worker.health_changed());
+    assert_eq!(said(&bench).len(), 1, "the failure alone: {:?}", said(&bench));
+}
+
 #[test]
 fn a_plugin_that_fails_with_another_one_says_whose_vm_it_shares() {
     let together = |name: &str| {

@@ -163,7 +163,7 @@ fn a_service_is_started_again_without_a_request() {
     run(async {
         let policy = "failure_policy: FAIL_RELOAD, reload_config: {backoff: {base_interval: 10ms}}";
         let _gate = gate(&Setup::echo(), &config("service_again", &failing(), policy));
-        logs::wait("service_again", "the service does nothing for").await;
+        logs::wait("service_again", "the service does nothing in this worker for").await;
         until(|| logs::count("service_again", "configured") >= 3).await;
     });
 }

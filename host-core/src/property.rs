@@ -149,7 +149,11 @@ impl<'a> Stream<'a> {
             b"protocol" => Some(Value::Text(self.info.protocol)).filter(|_| !self.info.protocol.is_empty()),
             b"time" => i64::try_from(self.info.start_time).ok().map(Value::Int),
             b"duration" => self.info.duration.and_then(|ns| i64::try_from(ns).ok()).map(Value::Int),
-            b"size" => i64::try_from(self.info.request_size).ok().map(Value::Int),
+            // As in Envoy, the number that the client gives, if it gives one; NotFound for what is none.
+            b"size" => match headers.and_then(|headers| headers.get(b"content-length")) {
+                Some(length) => std::str::from_utf8(length).ok()?.trim_ascii().parse().ok().map(Value::Int),
+                None => int(self.info.request_size),
+            },
             b"total_size" => total_size(self.info.request_size, [headers]),
             b"headers_bytes" => total_size(0, [headers]),
             _ => None,

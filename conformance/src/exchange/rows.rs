@@ -188,6 +188,22 @@ pub(super) const ROWS: &[Row] = {
             "503",
         ),
         (
+            "the_size_of_a_request_is_its_content_length",
+            Id::on_request_headers,
+            "proxy_add_header_map_value 0 'content-length' '7'; proxy_get_property 'request~size' 64 68; bytes @64 @68; \
+             proxy_remove_header_map_value 0 'content-length'",
+            Everything,
+            "0,0,'\\x07\\x00\\x00\\x00\\x00\\x00\\x00\\x00',0",
+        ),
+        (
+            "a_request_whose_content_length_is_no_number_has_no_size",
+            Id::on_request_headers,
+            "proxy_add_header_map_value 0 'content-length' 'x'; proxy_get_property 'request~size' 64 68; \
+             proxy_remove_header_map_value 0 'content-length'",
+            Everything,
+            "0,1,0",
+        ),
+        (
             "a_status_of_grpc_is_read_from_the_head",
             Id::on_response_headers,
             "proxy_add_header_map_value 2 'grpc-status' '5'; proxy_get_property 'response~grpc_status' 64 68; bytes @64 @68",

@@ -264,7 +264,7 @@ impl Vm {
     pub fn on_http_call_response(&mut self, call: CallId, outcome: CallOutcome) -> Result<(), VmFailed> {
         let state = self.state();
         let Some(owner) = state.calls.close(call) else { return Ok(()) };
-        let root = state.acts_for(owner);
+        let Some(root) = state.acts_for(owner) else { return Ok(()) };
         let Some(context) = state.contexts.root_mut(root) else { return Ok(()) };
         context.call_was_reset = matches!(outcome, CallOutcome::Reset(_));
         let response = match outcome {

@@ -14,7 +14,7 @@ impl Vm {
     /// The VM has failed.
     pub fn on_resolve_dns(&mut self, id: LookupId, addresses: &[IpAddr]) -> Result<(), VmFailed> {
         let Some(owner) = self.state().lookups.close(id) else { return Ok(()) };
-        let root = self.state().acts_for(owner);
+        let Some(root) = self.state().acts_for(owner) else { return Ok(()) };
         let answer = dns::answer(addresses);
         let (to, token) = (root.as_arg(), id.0.cast_signed());
         let len = i32::try_from(answer.len()).unwrap_or(i32::MAX);

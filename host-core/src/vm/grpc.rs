@@ -16,7 +16,7 @@ impl Vm {
         let ends = id.is_call() || matches!(event, GrpcEvent::Close { .. });
         let calls = &mut self.state().grpc;
         let Some(owner) = (if ends { calls.close(id) } else { calls.owner(id) }) else { return Ok(()) };
-        let root = self.state().acts_for(owner);
+        let Some(root) = self.state().acts_for(owner) else { return Ok(()) };
         let Some(context) = self.state().contexts.root_mut(root) else { return Ok(()) };
         let as_arg = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
         let (to, call) = (root.as_arg(), id.0.cast_signed());

@@ -56,9 +56,10 @@ impl VmState {
     /// Enters the guest in a context; `leave` undoes it. `None` if there is no such context: it gets no callback, and
     /// must not run with the VM's own rights.
     pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Option<Frame> {
+        // Of this callback alone, whether it is called or not.
+        let stream = std::mem::take(&mut self.acts_for);
         // A stream whose root is gone is as absent as the root.
         let plugin = if context == ContextId::VM { None } else { Some(self.contexts.plugin_of(context)??) };
-        let stream = std::mem::take(&mut self.acts_for);
         let stream = self.contexts.stream(context).map_or(stream, |stream| stream.id);
         let mut frame = match plugin {
             Some(plugin) => {
@@ -140,10 +141,11 @@ impl VmState {
         self.frame.effective.filter(|id| self.contexts.contains(*id)).unwrap_or(self.frame.current)
     }
 
-    /// Prepares for the callback that tells the end of something; says whose root that is.
-    pub(crate) fn acts_for(&mut self, owner: Owner) -> ContextId {
+    /// Prepares for the callback that tells a root what came of something; says which root that is, if it is there still.
+    pub(crate) fn acts_for(&mut self, owner: Owner) -> Option<ContextId> {
+        self.contexts.root(owner.root)?;
         self.acts_for = owner.stream;
-        owner.root
+        Some(owner.root)
     }
 
     /// Whose what a guest asks for now will be.

@@ -16,6 +16,9 @@ use crate::worker::response_rules::Content;
 /// Enough to keep a client busy while more is read.
 const AHEAD: usize = 64 << 10;
 
+/// Bytes that may wait in h2 without a limit but the connection's.
+const LITTLE: usize = 1 << 10;
+
 /// A response on its way from the filter chain to hyper.
 #[derive(Default)]
 pub(super) struct Outgoing {
@@ -29,6 +32,8 @@ pub(super) struct Outgoing {
     ends_with_head: bool,
     /// The head has a length, and no body belongs to it.
     only_described: bool,
+    /// The client's version is HTTP/2.
+    is_multiplexed: bool,
     cut: Option<&'static str>,
 }
 
@@ -43,6 +48,7 @@ impl Outgoing {
             (Some((status, mut headers)), _) => {
                 let content = Content::of(status, method);
                 let body = (self.bytes as u64, self.ended && self.cut.is_none());
+                self.is_multiplexed = version == Version::HTTP_2;
                 self.promise = content.settle(&mut headers, body).map_or_else(Promise::default, Promise::of);
                 // Of a 304 without a body hyper drops the length, over HTTP/1.
                 self.only_described = content == Content::Described
@@ -62,6 +68,7 @@ impl Outgoing {
             return Poll::Pending;
         }
         if let Some(frame) = self.frames.pop_front() {
+            let frame = if self.is_multiplexed { self.without_last_byte(frame) } else { frame };
             self.bytes -= frame.data_ref().map_or(0, Bytes::len);
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -69,6 +76,21 @@ impl Outgoing {
             Some(reason) => Poll::Ready(Some(Err(Cut::new(reason)))),
             None if self.ended => Poll::Ready(None),
             None => Poll::Pending,
+        }
+    }
+
+    /// Keeps back the last byte of a piece, as one of its own.
+    ///
+    /// hyper hands a piece to h2 once there is room for a byte of it, and is done with the response when the last one is with h2. A
+    /// byte of its own has to wait there until the client has taken the rest; till then the response has its limits.
+    fn without_last_byte(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) if data.len() > LITTLE => {
+                self.frames.push_front(Frame::data(data.split_off(data.len() - 1)));
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
         }
     }
 
@@ -236,6 +258,26 @@ mod tests {
         assert_eq!(out.end(), Ok(()));
         assert_eq!(taken(&mut out), Some("cd".into()));
         assert!(out.is_sent());
+    }
+
+    /// What hyper holds back is a byte, and what it is done with is taken.
+    #[test]
+    fn the_last_byte_of_a_piece_goes_apart_over_http2() {
+        for (version, length, pieces) in [
+            (Version::HTTP_2, LITTLE, vec![LITTLE]),
+            (Version::HTTP_2, LITTLE + 1, vec![LITTLE, 1]),
+            (Version::HTTP_11, 4 * LITTLE, vec![4 * LITTLE]),
+        ] {
+            let mut out = Outgoing::default();
+            out.head((StatusCode::OK, HeaderMap::new()), &Method::GET);
+            assert!(out.take_head(&Method::GET, version).is_ready());
+            assert_eq!((out.data(Body::from(Bytes::from(vec![7; length]))), out.end()), (Ok(()), Ok(())));
+            for piece in &pieces {
+                assert!(!out.is_end_stream());
+                assert_eq!(taken(&mut out).map(|data| data.len()), Some(*piece), "{version:?}");
+            }
+            assert!(out.is_end_stream(), "the last one ends it");
+        }
     }
 
     #[test]

@@ -123,7 +123,11 @@ impl Guard {
                 match carry_out(context, deadlines.due(Instant::now())) {
                     Verdict::Wait => {}
                     Verdict::Close(overdue) => {
-                        tracing::debug!(limit = overdue.key(), "connection closed: nothing was asked for in time");
+                        let why = match overdue {
+                            Overdue::Stream(_) => "a response was not taken in time",
+                            _ => "nothing was asked for in time",
+                        };
+                        tracing::debug!(limit = overdue.key(), "connection closed: {why}");
                         connection.as_mut().graceful_shutdown();
                     }
                     Verdict::Cut(overdue) => return Poll::Ready(Some(overdue)),

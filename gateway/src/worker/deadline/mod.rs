@@ -13,6 +13,7 @@
 //! | its socket takes no bytes | `write_timeout` after the first attempt | reset |
 //! | a stream's response head has not gone | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
 //! | a stream's response head has gone | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
+//! | and its client takes none of a piece (HTTP/2) | the same | the same, and the connection closes with GOAWAY |
 
 mod connection;
 mod expired;
@@ -197,18 +198,22 @@ impl Deadlines {
     /// Looks for deadlines that have passed, and arms the timer for the next one.
     fn due(&self, now: Instant) -> Due {
         let mut state = self.state.borrow_mut();
-        let (mut answering, mut ending, mut cut) = (Vec::new(), Vec::new(), None);
+        let (mut answering, mut ending, mut found) = (Vec::new(), Vec::new(), None);
         for (_, stream) in &mut state.streams {
             match stream.due(now, self.limits.stream_idle) {
                 stream::Due::Nothing => {}
                 stream::Due::Answer => answering.push(stream.id()),
-                stream::Due::End(expired) => match stream.task() {
-                    Some(task) => ending.push(task.clone()),
-                    None => cut = Some(Verdict::Cut(Overdue::Stream(expired))),
+                stream::Due::End { expired, stuck } => match stream.task() {
+                    Some(task) => {
+                        ending.push(task.clone());
+                        // h2 keeps such a piece, and the reset behind it, until the client takes it or the connection ends.
+                        found = found.or_else(|| stuck.then_some(Verdict::Close(Overdue::Stream(expired))));
+                    }
+                    None => found = Some(Verdict::Cut(Overdue::Stream(expired))),
                 },
             }
         }
-        let verdict = cut.unwrap_or_else(|| match state.next(&self.limits) {
+        let verdict = found.unwrap_or_else(|| match state.next(&self.limits) {
             Some((at, verdict)) if at <= now => verdict,
             _ => Verdict::Wait,
         });
@@ -216,7 +221,7 @@ impl Deadlines {
             Verdict::Cut(Overdue::Write) => {
                 state.streams.iter_mut().for_each(|(_, stream)| stream.end(Expired::Write));
             }
-            Verdict::Close(_) => state.closing = Some(Closing { since: now, progress: now }),
+            Verdict::Close(_) => drop(state.closing.get_or_insert(Closing { since: now, progress: now })),
             Verdict::Wait | Verdict::Cut(_) => {}
         }
         let streams = state.streams.iter().filter_map(|(_, stream)| stream.next(self.limits.stream_idle));

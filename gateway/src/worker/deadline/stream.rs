@@ -30,6 +30,9 @@ pub(super) struct StreamState {
     upstream: Upstream,
     /// Whether the response's head is hyper's.
     head_gone: bool,
+    /// Pieces of the response that hyper has got since it asked for one in vain. Over HTTP/2 it keeps the last one until the client
+    /// has made room for it, and those before are h2's.
+    handed: u8,
     /// A limit that has passed, and for which the exchange has not answered yet.
     expired: Option<Expired>,
     /// The limit for which the stream was ended from outside.
@@ -52,8 +55,11 @@ pub(super) enum Due {
     Nothing,
     /// The exchange is to be woken and answers.
     Answer,
-    /// It is too late for an answer.
-    End(Expired),
+    /// Too late for an answer. With `stuck`, the client takes none of a piece that it has been sent.
+    End {
+        expired: Expired,
+        stuck: bool,
+    },
 }
 
 impl StreamTimer {
@@ -65,6 +71,16 @@ impl StreamTimer {
     pub(in crate::worker) fn moved(&self) {
         let now = Instant::now();
         self.with(|stream| stream.moved = now);
+    }
+
+    /// Notes that hyper has asked for a piece of the response, whether there is an answer, and whether that is a piece.
+    pub(in crate::worker) fn asked(&self, answered: bool, handed: bool) {
+        self.with(|stream| {
+            stream.handed = if handed { stream.handed.saturating_add(1) } else { 0 };
+            if answered {
+                stream.moved = Instant::now();
+            }
+        });
     }
 
     /// Notes that the response's head has gone.
@@ -135,6 +151,7 @@ impl StreamState {
             longest: (!longest.is_zero()).then(|| now + longest),
             upstream: Upstream::Free,
             head_gone: false,
+            handed: 0,
             expired: None,
             ended: None,
         }
@@ -171,7 +188,7 @@ impl StreamState {
         let Some(expired) = self.passed(now, idle).filter(|_| self.ended.is_none()) else { return Due::Nothing };
         if self.head_gone {
             self.ended = Some(expired);
-            return Due::End(expired);
+            return Due::End { expired, stuck: self.handed > 1 };
         }
         // The answer has to get through in its turn.
         self.moved = now;

@@ -185,9 +185,7 @@ impl Exchange {
             self.advance(cx);
         }
         let frame = self.out.take_frame();
-        if frame.is_ready() {
-            self.timer.moved();
-        }
+        self.timer.asked(frame.is_ready(), matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame
     }
 

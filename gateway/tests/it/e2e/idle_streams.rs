@@ -13,6 +13,12 @@ use crate::e2e::harness::{
 };
 use crate::e2e::properties::{teller, told};
 
+/// More than hyper hands to h2 at once.
+const LONG: &str = match std::str::from_utf8(&[b'x'; 8 << 10]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+
 const TOLD: [&str; 2] = ["response.code_details", "response.flags"];
 /// Envoy's flag SI, as eight bytes.
 const SI: &str = "\0\0\u{1}\0\0\0\0\0";
@@ -188,6 +194,34 @@ fn streams_without_window_free_their_upstreams() {
             assert_eq!(within(response).await.unwrap().status(), 200);
             connection.abort();
         }
+    });
+}
+
+/// hyper hands a piece to h2 for a single byte of window, and h2 keeps it, with the reset behind it, until the client takes it.
+#[test]
+fn a_client_that_takes_a_byte_of_a_response_is_left() {
+    run(async {
+        let upstream = Upstream::new(|_| async { reply(200, LONG) });
+        let gate = Setup::to(&upstream).listener("stream_idle_timeout: 200ms").listener("idle_timeout: 0s").start();
+        let tcp = within(TcpStream::connect(gate.address())).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1);
+        let (sender, connection) = within(builder.handshake::<_, Bytes>(tcp)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut responses = Vec::new();
+        for _ in 0..3 {
+            let mut sender = within(sender.clone().ready()).await.unwrap();
+            let request = Request::get("http://gateway.test/").body(()).unwrap();
+            let (response, _) = sender.send_request(request, true).unwrap();
+            responses.push(within(response).await.unwrap().into_body());
+        }
+        for body in &mut responses {
+            assert_eq!(within(body.data()).await.unwrap().unwrap().len(), 1);
+        }
+        for body in &mut responses {
+            assert!(within(body.data()).await.unwrap().is_err(), "the response is not whole");
+        }
+        let _ = within(connection).await.unwrap();
     });
 }
 

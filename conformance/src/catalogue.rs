@@ -161,7 +161,7 @@ impl Entry {
         }
     }
 
-    /// What a host must be seen to do.
+    /// The behaviour that a host must show.
     fn expected(&self) -> &str {
         match &self.kind {
             Kind::Check(check) => &check.expected,
@@ -169,7 +169,7 @@ impl Entry {
         }
     }
 
-    /// What to say when something else was observed.
+    /// The message when something else was observed.
     fn complaint(&self, observed: &str) -> String {
         match &self.kind {
             Kind::Check(check) => check.complaint(observed),

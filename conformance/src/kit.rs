@@ -19,14 +19,14 @@ pub struct Task {
     pub script: String,
     /// What that callback returns then, if not what it would (0; of a callback that succeeds or fails, 1).
     pub returns: Option<u8>,
-    /// What leads to that callback.
+    /// The way to that callback.
     pub course: Course,
 }
 
-/// What leads to the callback of a task.
+/// The way to the callback of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Course {
-    /// What brings it about by itself: a request where it belongs to streams of HTTP, a connection where it belongs to those
+    /// The cause of the callback by itself: a request where it belongs to streams of HTTP, a connection where it belongs to those
     /// of TCP, a callout in a tick where it belongs to a callout.
     Direct,
     /// A connection, where a callback belongs to streams of both.
@@ -146,7 +146,7 @@ const QUEUE: &str = "proxy_register_shared_queue 'lead#' 64; proxy_enqueue_share
 /// Pause, as headers and new connections return it.
 const PAUSE: Option<u8> = Some(1);
 
-/// What has to be called, and where, for a callback that a hostcall brings about; and what that callback returns.
+/// The hostcall that has to be made, and where, for a callback that a hostcall brings about; and what that callback returns.
 fn lead_to(task: &Task) -> Option<(CallbackId, &'static str, Option<u8>)> {
     use CallbackId as Id;
     match task.course {

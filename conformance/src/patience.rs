@@ -36,7 +36,7 @@ impl Patience {
         (!phase.is_known && phase.waited >= ATTEMPTS).then_some(Trouble::NotCalled)
     }
 
-    /// What came of a task, if it was the last that was tried: checks that look at one part each of what a task
+    /// The outcome of a task, if it was the last that was tried: checks that look at one part each of what a task
     /// observes share it.
     pub(crate) fn recall(&self, task: &Task) -> Option<Result<Seen, Trouble>> {
         let (_, result) = self.recent.as_ref().filter(|(recent, _)| recent == task)?;

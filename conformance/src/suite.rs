@@ -107,7 +107,7 @@ impl Check {
         }
     }
 
-    /// What to say when something else was observed.
+    /// The message when something else was observed.
     pub fn complaint(&self, observed: &str) -> String {
         let Task { phase, script, abi, setting, .. } = &self.task;
         let script = match self.sees {

@@ -82,7 +82,7 @@ impl Compiler {
     /// Compiles one plugin.
     ///
     /// # Errors
-    /// What is wrong with it, where it stands in the configuration.
+    /// The fault, with its place in the configuration.
     pub(crate) fn compile_one(&mut self, plugin: &config::Plugin) -> Result<PluginSpec, ConfigError> {
         let (module, tier) = self.module(plugin)?;
         let vm = &plugin.vm;

@@ -40,7 +40,7 @@ impl Signals {
     /// Begins to catch signals. A second time in a process both hear them.
     ///
     /// # Errors
-    /// There is no thread or descriptor for it.
+    /// No thread or descriptor can be had for it.
     pub fn listen() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let caught = {

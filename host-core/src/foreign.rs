@@ -29,7 +29,7 @@ pub struct ForeignCall<'a> {
     /// What the plugin gets, also if the function fails.
     pub result: &'a mut Vec<u8>,
     vm: &'a mut VmState,
-    /// What the plugin did was denied, and its operator has its VM end then.
+    /// A denial for which the operator has the VM end.
     pub(crate) trap: Option<Trap>,
 }
 

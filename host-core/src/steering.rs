@@ -1,8 +1,8 @@
-//! What plugins change of where a TCP stream goes and how long it may be idle (host: filter state `envoy.tcp_proxy.*`).
+//! Changes of plugins to where a TCP stream goes and how long it may be idle (host: filter state `envoy.tcp_proxy.*`).
 
 use std::time::Duration;
 
-/// What the plugins of a TCP stream have chosen in place of what is configured. An embedder that obeys it puts it into
+/// The choices of a TCP stream's plugins in place of what is configured. An embedder that obeys it puts it into
 /// [`StreamInfo::steering`](crate::StreamInfo::steering); without it, plugins that try to steer are told that they cannot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Steering {

@@ -74,7 +74,7 @@ pub struct StreamInfo {
     pub response_headers: Option<Headers>,
     /// The response's trailers, when no plugin holds them.
     pub response_trailers: Option<Headers>,
-    /// What plugins may change of where the stream goes; none if they cannot.
+    /// The choices of plugins for where the stream goes; none if they have none.
     pub steering: Option<Steering>,
     /// What plugins have set.
     pub filter_state: FilterState,
@@ -90,7 +90,7 @@ pub mod response_flag {
     pub const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
     /// The connection with the upstream broke (UC).
     pub const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
-    /// There were as many connections with upstreams as there may be (UO).
+    /// No further connection with an upstream was allowed (UO).
     pub const UPSTREAM_OVERFLOW: u64 = 1 << 7;
     /// No route takes the request (NR).
     pub const NO_ROUTE_FOUND: u64 = 1 << 8;

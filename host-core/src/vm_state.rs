@@ -40,7 +40,7 @@ use crate::witness::Witness;
 pub struct VmConfig {
     /// The ABI that its module declares.
     pub abi: AbiVersion,
-    /// What plugins read as the VM's configuration.
+    /// The metadata that plugins read as the VM's configuration.
     pub configuration: Bytes,
     /// What WASI shows as the environment, `(key, value)`.
     pub environment: Vec<(String, String)>,
@@ -123,7 +123,7 @@ pub struct VmState {
     pub(crate) call_data: Option<Bytes>,
     /// Bytes on their way to the guest; reused.
     pub(crate) reply: Vec<u8>,
-    /// What the operator has been told once.
+    /// The keys that the operator has been told of.
     pub(crate) noted: Vec<&'static str>,
     pub(crate) denials: Arc<DenialLog>,
     /// What it has together with others, if it lasts for one stream, and its guest was made in the state after configure.

@@ -1,9 +1,9 @@
-//! What must be read of an attribute.
+//! The expected answer of an attribute.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What a read of a property comes to.
+/// The outcome of reading a property.
 ///
 /// A shape is as narrow as what it stands for allows: no shape takes an empty value, zero, or a number of another width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

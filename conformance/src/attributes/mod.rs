@@ -25,7 +25,7 @@ pub struct Column {
     pub name: &'static str,
     /// The callback that reads.
     pub phase: CallbackId,
-    /// What leads to that callback.
+    /// The way to that callback.
     pub course: Course,
 }
 
@@ -57,7 +57,7 @@ pub const COLUMNS: &[Column] = {
     ]
 };
 
-/// What makes a paused stream the effective context.
+/// Makes a paused stream the effective context.
 const SUBJECT: &str = "proxy_set_effective_context subject; ";
 
 /// The most paths that one program reads: it has 6 KiB for all.

@@ -16,13 +16,13 @@ use crate::suite::Outcome;
 pub struct Decision {
     /// The callback that pauses.
     pub phase: CallbackId,
-    /// What it returns.
+    /// The value that it returns.
     pub result: u8,
-    /// What happens later.
+    /// The later event.
     pub event: Event,
 }
 
-/// What happens while a stream is paused.
+/// An event while a stream is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// More data come.
@@ -52,7 +52,7 @@ pub enum Way {
     Upstream,
 }
 
-/// What must be seen.
+/// The expected observation.
 pub const EXPECTED: &str = "held, then passed";
 
 /// The table: callbacks, their results that pause, and what comes later.

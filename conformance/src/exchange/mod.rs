@@ -29,11 +29,11 @@ pub enum Sees {
     UpstreamBody,
     /// The callbacks of the stream, in order; those that come several times in a row, once.
     Callbacks,
-    /// What came of one of the properties that the program read, each by a hostcall and `bytes`.
+    /// The outcome of one of the properties that the program read, each by a hostcall and `bytes`.
     Property {
         /// Which hostcall of the program.
         at: usize,
-        /// What must be; see [`Cell`].
+        /// The expected value; see [`Cell`].
         cell: &'static str,
     },
 }
@@ -85,7 +85,7 @@ pub(crate) fn checks() -> impl Iterator<Item = Check> {
     })
 }
 
-/// What a read came to: the status that a hostcall answered, and the bytes that were noted behind it.
+/// The outcome of a read: the status that a hostcall answered, and the bytes that were noted behind it.
 fn property(seen: &Seen, at: usize, cell: &str) -> Option<String> {
     let is_answer = |(_, observation): &(usize, &Observation)| matches!(observation, Observation::Answer(_));
     let (index, answer) = seen.observations.iter().enumerate().filter(is_answer).nth(at)?;

@@ -25,13 +25,13 @@ fn all(bench: &Bench) -> Vec<String> {
     bench.worker.health().map(show).collect()
 }
 
-/// What the host said of plugins in its own name, with its level.
+/// Lists the lines of the host about plugins in its own name, with their level.
 fn said(bench: &Bench) -> Vec<String> {
     let lines = bench.host.lines().into_iter().filter(|line| line.from_host);
     lines.map(|line| format!("{:?} {}: {}", line.level, line.plugin, line.message)).collect()
 }
 
-/// What is said after the reason.
+/// Returns the line behind that of the reason.
 fn consequence(policy: FailurePolicy) -> String {
     let mut spec = with_policy(plugin("a", trapping), policy);
     spec.reload = Backoff { base: Duration::from_secs(2), max: Duration::from_secs(2) };

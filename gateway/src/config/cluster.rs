@@ -24,7 +24,7 @@ pub struct Cluster {
     pub name: String,
     /// What answers.
     pub kind: ClusterKind,
-    /// What plugins read as `xds.cluster_metadata`.
+    /// The metadata that plugins read as `xds.cluster_metadata`.
     pub metadata: Arc<ResourceMetadata>,
     /// Where the cluster is defined.
     pub origin: Origin,
@@ -64,7 +64,7 @@ pub struct Endpoints {
 pub struct Server {
     /// Where it is.
     pub address: Endpoint,
-    /// What plugins read as `xds.upstream_host_metadata`, if it has some.
+    /// The metadata that plugins read as `xds.upstream_host_metadata`, if it has some.
     pub metadata: Option<Arc<ResourceMetadata>>,
 }
 

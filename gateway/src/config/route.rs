@@ -38,7 +38,7 @@ pub struct Route {
     pub plugins: Option<Vec<Plugin>>,
     /// Whether requests reach it that came to a route with other plugins, and match it only as those changed them.
     pub reachable_by_rewrite: bool,
-    /// What plugins read as `xds.route_metadata`.
+    /// The metadata that plugins read as `xds.route_metadata`.
     pub metadata: Arc<ResourceMetadata>,
 }
 

@@ -28,7 +28,7 @@ const PER_WORKER: u64 = 6;
 /// The least that a share is, however few descriptors there are.
 const LEAST: usize = 4;
 
-/// What the operator wants.
+/// The operator's wishes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wishes {
     /// For each listener its name, and how many connections it may have if that is said.
@@ -57,7 +57,7 @@ struct Shares {
 }
 
 impl Wishes {
-    /// What a configuration says, for so many threads that serve.
+    /// Reads the wishes of a configuration, for so many threads that serve.
     pub(crate) fn of(config: &Config, workers: usize) -> Self {
         let listeners = config.listeners.iter().map(|listener| (listener.name.clone(), listener.max_connections));
         Self {

@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// The most descriptors that are counted on, where the system sets no limit or one beyond any use.
 const MOST: u64 = 1 << 20;
 
-/// What is tried when the hard limit itself is refused: macOS takes no more than `OPEN_MAX` (10,240) unless it is told
+/// The limit that is tried when the hard one is refused: macOS takes no more than `OPEN_MAX` (10,240) unless it is told
 /// otherwise, whatever hard limit it names.
 const FALLBACKS: [u64; 2] = [MOST, 10_240];
 

@@ -32,7 +32,7 @@ fn parse(value: &HeaderValue) -> Option<u64> {
 #[error("the body is not as long as its content-length says")]
 pub(crate) struct WrongLength;
 
-/// What is still to come of the bytes that a head has promised, if it has.
+/// The bytes that a head has promised and that are still to come, if it has.
 ///
 /// The piece with the last of them is withheld until the end of the body is known: with it the message is whole for its
 /// reader, who would take the beginning of a longer body for all of it.
@@ -40,7 +40,7 @@ pub(crate) struct WrongLength;
 pub(crate) struct Promise(Option<u64>);
 
 impl Promise {
-    /// So many bytes are still to come.
+    /// Bytes that are still to come.
     pub(crate) fn of(left: u64) -> Self {
         Self(Some(left))
     }

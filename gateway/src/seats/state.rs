@@ -24,7 +24,7 @@ pub(super) enum Standing {
     Busy,
 }
 
-/// What the worker of a connection writes and those who look for a seat read. Nothing hangs on the order of its parts: a
+/// The state that the worker of a connection writes and those who look for a seat read. Nothing hangs on the order of its parts: a
 /// verdict on a state of a moment ago is as good.
 #[derive(Debug)]
 pub(crate) struct State {

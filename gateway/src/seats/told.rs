@@ -1,4 +1,4 @@
-//! What the operator is told of seats.
+//! Lines of the log about seats.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) struct Told {
     since: Mutex<Since>,
 }
 
-/// What has happened since a line was logged.
+/// The events since a line was logged.
 #[derive(Debug, Default)]
 struct Since {
     line: Option<Instant>,

@@ -25,7 +25,7 @@ pub(super) struct Outgoing {
     head: Option<(StatusCode, HeaderMap)>,
     frames: VecDeque<Frame<Bytes>>,
     bytes: usize,
-    /// What the head that has gone promises of the body.
+    /// The promise of the head that has gone for the body.
     promise: Promise,
     ended: bool,
     /// No body may follow the head, so nothing that happens afterwards matters.
@@ -260,7 +260,7 @@ mod tests {
         assert!(out.is_sent());
     }
 
-    /// What hyper holds back is a byte, and what it is done with is taken.
+    /// Has hyper hold back a byte alone, so that the rest has been taken when it is done.
     #[test]
     fn the_last_byte_of_a_piece_goes_apart_over_http2() {
         for (version, length, pieces) in [

@@ -1,4 +1,4 @@
-//! What a response carries, by its status and the client's method (RFC 9110, sections 6.4.1, 8.6 and 15.3.6), whatever plugins
+//! The content of a response, by its status and the client's method (RFC 9110, sections 6.4.1, 8.6 and 15.3.6), whatever plugins
 //! and upstreams have put there:
 //!
 //! | status | method | body | `content-length` |
@@ -9,14 +9,14 @@
 //! | others | HEAD | none | the same |
 //! | others | others | the whole | the body's, if it is known; else as it is, and the body is held to it |
 //!
-//! What there is of a body that is not sent is not read either: the response ends with its head.
+//! A body that is not sent is not read either: the response ends with its head.
 
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode};
 
 use crate::net::length;
 
-/// What follows the head of a response.
+/// The content behind the head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// Nothing, and the head does not speak of it.

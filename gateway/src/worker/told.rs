@@ -68,7 +68,7 @@ pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &HashMap<String, Upst
     upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
 }
 
-/// There is none. Returns the details, as Envoy words them.
+/// Notes a failure before the head. Returns the details, as Envoy words them.
 pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) -> String {
     let mut info = lock(info);
     info.response_flags |= match error {
@@ -116,7 +116,7 @@ pub(super) fn unreachable(info: &SharedStreamInfo, error: &std::io::Error) {
     };
 }
 
-/// It broke off behind the response's head. Returns the details, as Envoy words them.
+/// Notes that it broke off behind the response's head. Returns the details, as Envoy words them.
 ///
 /// Whatever ends an HTTP/1.1 response before its end breaks the protocol, in Envoy as well (RFC 9112, section 8).
 pub(super) fn broken(info: &SharedStreamInfo, error: &UpstreamError) -> String {

@@ -48,7 +48,7 @@ fn lines_carry_the_number_of_their_stream() {
     assert_eq!(lines.iter().map(|line| (line.stream, line.from_host)).collect::<Vec<_>>(), [(7, true)]);
 }
 
-/// What comes back is told to a root; its lines belong to the stream that asked.
+/// Answers are told to a root; its lines belong to the stream that asked.
 #[test]
 fn lines_about_an_answer_carry_the_number_of_the_stream_that_asked() {
     let info = StreamInfo { id: 7, ..StreamInfo::default() };

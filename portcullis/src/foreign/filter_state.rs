@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_core::{ForeignCall, Status, Steer};
 
-/// What a key is for.
+/// The use of a key.
 enum Use {
     /// Read by plugins alone; the function says whether a value is one.
     Kept(fn(&str) -> bool),

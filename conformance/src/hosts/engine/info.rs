@@ -1,4 +1,4 @@
-//! What a proxy tells plugins of a stream besides its bytes, and when.
+//! Facts that a proxy tells plugins of a stream besides its bytes, and when.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,12 +52,12 @@ pub(super) fn complete(info: &SharedStreamInfo) {
     lock(info).backend_latency = Some(MOMENT);
 }
 
-/// So many bytes have come from the client.
+/// Counts bytes that have come from the client.
 pub(super) fn came(info: &SharedStreamInfo, bytes: usize) {
     lock(info).request_size += bytes as u64;
 }
 
-/// So many bytes were sent to the client.
+/// Counts bytes that were sent to the client.
 pub(super) fn sent(info: &SharedStreamInfo, bytes: usize) {
     lock(info).response_size += bytes as u64;
 }

@@ -21,7 +21,7 @@ struct Held<'a> {
     upstream: Upstream,
     client: TcpStream,
     decision: Decision,
-    /// What the client has said, and got so far.
+    /// The bytes that the client has sent, and got so far.
     said: Vec<&'static [u8]>,
     got: Vec<u8>,
     /// TCP connections beside the stream's, and how many bytes went over each.
@@ -29,7 +29,7 @@ struct Held<'a> {
     before: Seen,
 }
 
-/// What has passed the host, whichever way the decision is about.
+/// The bytes that have passed the host, whichever way the decision is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Passed(usize, usize, usize);
 
@@ -155,7 +155,7 @@ impl Held<'_> {
         }
     }
 
-    /// What has passed so far.
+    /// The bytes that have passed so far.
     fn passed(&mut self) -> Passed {
         let Seen { heads, bytes, ends, connections, data, closed, .. } = self.upstream.seen();
         match self.decision.way() {

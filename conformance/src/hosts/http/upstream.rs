@@ -27,7 +27,7 @@ pub(super) const ECHO: &str = "/echo";
 /// The path that is answered when the kit says so.
 pub(super) const LATER: &str = "/later";
 
-/// What TCP clients say to be told something again.
+/// The bytes that TCP clients send to be told something again.
 pub(super) const MORE: &[u8] = b"more";
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
@@ -43,7 +43,7 @@ struct State {
     allowed: Notify,
 }
 
-/// What has come so far.
+/// The bytes that have come so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Heads of requests for [`ECHO`].
@@ -63,7 +63,7 @@ pub(super) struct Seen {
 }
 
 impl Upstream {
-    /// What has come so far.
+    /// The bytes that have come so far.
     pub(super) fn seen(&self) -> Seen {
         *self.0.lock()
     }

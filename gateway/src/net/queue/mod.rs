@@ -46,7 +46,7 @@ struct Shared {
     /// The sum of the chunks' lengths.
     queued: usize,
     end: End,
-    /// What the message's head promises of the body.
+    /// The promise of the message's head for the body.
     promise: Promise,
     /// The promise was not kept, and the body is aborted for it.
     has_wrong_length: bool,

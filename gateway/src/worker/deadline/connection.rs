@@ -46,9 +46,9 @@ pub(super) struct Closing {
 pub(super) enum Verdict {
     /// None.
     Wait,
-    /// What has not begun does not begin; the connection ends.
+    /// Nothing new begins; the connection ends.
     Close(Overdue),
-    /// It ends at once.
+    /// Ends at once.
     Cut(Overdue),
 }
 

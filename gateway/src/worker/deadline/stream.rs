@@ -42,9 +42,9 @@ pub(super) struct StreamState {
 /// The route's limit.
 #[derive(Clone, Copy, Debug)]
 enum Upstream {
-    /// There is none, or the response is complete.
+    /// No limit, or the response is complete.
     Free,
-    /// It begins when all of the request has been sent.
+    /// Begins when all of the request has been sent.
     Sending(Duration),
     /// The response has to be complete then.
     Until(Instant, Duration),

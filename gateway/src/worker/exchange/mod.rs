@@ -64,7 +64,7 @@ pub(crate) struct Exchange {
     started: std::time::Instant,
     /// When the request was sent to its upstream.
     sent: Option<std::time::Instant>,
-    /// What the client asked with, whatever plugins made of it.
+    /// The client's method, whatever plugins made of it.
     method: Method,
     version: http::Version,
     out: Outgoing,
@@ -189,7 +189,7 @@ impl Exchange {
         frame
     }
 
-    /// What is ready for the client, and not handed to hyper yet.
+    /// Returns the part of the response that is ready for the client, and not hyper's yet.
     pub(in crate::worker) fn out(&self) -> &Outgoing {
         &self.out
     }

@@ -1,4 +1,4 @@
-//! What becomes of clients when file descriptors run short.
+//! Clients when file descriptors run short.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -55,7 +55,7 @@ async fn slow(address: SocketAddr, says: &str) -> TcpStream {
     tcp
 }
 
-/// What a new client is answered.
+/// Returns the answer to a new client.
 async fn served(address: SocketAddr) -> String {
     let mut client = Raw::connect(address).await;
     let _ = client.0.write_all(b"GET /quick HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;

@@ -1,4 +1,4 @@
-//! What does not hold up a gateway that is told to stop, and what signals do.
+//! A gateway that is told to stop, and signals.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an operator is told of plugins that have failed.
+//! Plugins that have failed, as an operator sees them.
 
 use crate::e2e::harness::{Client, Gate, Setup, get, logs, plugin, run, until};
 

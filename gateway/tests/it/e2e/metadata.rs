@@ -64,7 +64,7 @@ const HTTP: &[(&str, &str, &str)] = &[
     ("log", "(param i32)", ""),
 ];
 
-/// What a plugin has told in a phase so far.
+/// Returns the properties that a plugin has told in a phase so far.
 fn told(plugin: &str, phase: &str) -> Vec<String> {
     let lines = logs::of(plugin);
     let value = |line: &String| line.split_once(&format!("{phase}:")).map(|(_, value)| value.trim_end().to_owned());

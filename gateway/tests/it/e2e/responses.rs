@@ -12,7 +12,7 @@ use crate::e2e::harness::{
     Go, Part, Raw, Reply, Setup, Upstream, answering, answering_h2, logs, plugin, reply, run, wat,
 };
 
-/// What a client gets over HTTP/1.1 and over HTTP/2.
+/// The bytes and frames that a client gets over HTTP/1.1 and over HTTP/2.
 type Sent = (&'static str, &'static str);
 
 const REFUSED: Sent = ("HTTP/1.1 500 Internal Server Error|content-length: 0||", "HEADERS 500 END");
@@ -157,7 +157,7 @@ const UNKNOWN: Sent = (
     "HEADERS 502 length=87; DATA upstream connect error or disconnect/reset before headers. reset reason: protocol error END",
 );
 
-/// What an HTTP/1.1 upstream writes.
+/// The bytes that an HTTP/1.1 upstream writes.
 const UPSTREAM_H1: &[(&str, &str, Sent)] = &[
     (
         "GET",
@@ -239,7 +239,7 @@ fn upstreams_over_http1() {
 const L4: &[(&str, &str)] = &[("content-length", "4")];
 const GONE: Part = Part::Data("gone", true);
 
-/// What an HTTP/2 upstream sends.
+/// The frames that an HTTP/2 upstream sends.
 const UPSTREAM_H2: &[(&str, &[Part], Sent)] = &[
     (
         "GET",
@@ -318,7 +318,7 @@ fn methods_that_plugins_change() {
     });
 }
 
-/// What the gateway answers before there is a stream.
+/// Answers of the gateway before there is a stream.
 #[test]
 fn requests_that_are_refused_at_the_door() {
     run(async {

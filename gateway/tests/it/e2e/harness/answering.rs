@@ -19,7 +19,7 @@ pub(crate) enum Part {
     Reset(u32),
     /// The connection ends.
     Close,
-    /// What follows waits until the test sees the client get what came before.
+    /// Waits with the rest until the test sees the client get the part before.
     Wait,
 }
 

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::quiet::Quiet;
 
 /// Connections that the kernel holds for a worker that is busy.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// How long to wait when the process is out of descriptors or memory: accepting again at once would only spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);

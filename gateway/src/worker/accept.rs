@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Timeouts;
 use crate::net::io::{Facts, Stream};
-use crate::net::listen::Listener;
+use crate::net::listen::{BACKLOG, Listener};
 use crate::record::Sample;
 use crate::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
 use crate::worker::deadline::Deadlines;
@@ -86,8 +86,9 @@ impl Connections {
                 tokio::task::yield_now().await;
             }
         }
-        // Clients whose connection the kernel has taken already must not be turned away.
-        while let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept_or(relieve)).await {
+        // Clients whose connection the kernel has taken already must not be turned away; those that come meanwhile need not be taken.
+        for _ in 0..BACKLOG {
+            let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept_or(relieve)).await else { break };
             serve(tcp).await;
         }
     }

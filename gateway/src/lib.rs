@@ -10,7 +10,7 @@
 //! | `plugins`, `host` | compiling plugins, and what they are given |
 //! | `convert` | between HTTP messages and header maps |
 //! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
-//! | `metrics`, `admin` | Prometheus, and the admin interface |
+//! | `metrics`, `admin`, `health` | Prometheus, the admin interface, and whether plugins can serve |
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
 //! | `by_stream` | the state after configure of plugins whose streams have VMs of their own |
@@ -45,6 +45,7 @@ pub mod replay;
 mod rights;
 pub mod sandboxes;
 mod seats;
+mod serve_error;
 pub mod server;
 pub mod signals;
 mod tier;

@@ -7,9 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use portcullis::core::{BytecodeError, Shared};
-use portcullis::transcript::TranscriptError;
-use portcullis::{CodeCache, CodeCacheError, EngineChoiceError, Isolation, LoadError, PrecompileError, SystemClock};
+use portcullis::core::Shared;
+use portcullis::{CodeCache, Isolation, LoadError, SystemClock};
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::{self, Admin};
@@ -28,6 +27,7 @@ use crate::plugins::{Compiler, not_started};
 use crate::profile::{self, Profiling};
 use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
+pub use crate::serve_error::ServeError;
 use crate::signals::Signals;
 use crate::tier;
 use crate::worker::{self, Door, Place, Plan, Planned, PlannedListener, PlannedService, PluginFailed};
@@ -59,75 +59,6 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     admin_task: Option<JoinHandle<()>>,
     profile: Option<profile::Writer>,
-}
-
-/// Why a gateway cannot serve.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The configuration, or a plugin that it names.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A socket.
-    #[error(transparent)]
-    Bind(#[from] listen::BindError),
-    /// The engine for all plugins.
-    #[error(transparent)]
-    Engine(#[from] EngineChoiceError),
-    /// The folder of compiled code.
-    #[error("code_cache: {0}")]
-    CodeCache(#[from] CodeCacheError),
-    /// Compiling a plugin ahead.
-    #[error(transparent)]
-    Precompile(#[from] PrecompileError),
-    /// A file that a command names.
-    #[error("cannot {operation} {}: {error}", path.display())]
-    File {
-        /// What was tried, as a verb.
-        operation: &'static str,
-        /// The file.
-        path: std::path::PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// A file that is no plugin.
-    #[error("{}: {error}", path.display())]
-    Refused {
-        /// The file.
-        path: std::path::PathBuf,
-        /// Why.
-        error: BytecodeError,
-    },
-    /// The folder of the transcripts.
-    #[error("--record: cannot create the folder {}: {error}; name a folder that this user may make or write to", folder.display())]
-    Record {
-        /// The folder.
-        folder: std::path::PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The folder of the profile.
-    #[error("--profile: cannot write into {}: {error}; name a folder that this user may make or write to", folder.display())]
-    Profile {
-        /// The folder.
-        folder: std::path::PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// A transcript.
-    #[error(transparent)]
-    Transcript(#[from] TranscriptError),
-    /// A plugin that serves while it is compiled.
-    #[error("{what}: {error}; run it on another engine, or on wasmi alone")]
-    Compile {
-        /// The module.
-        what: String,
-        /// Why not.
-        error: LoadError,
-    },
-    /// A thread or runtime.
-    #[error("cannot start: {0}")]
-    Io(#[from] std::io::Error),
 }
 
 impl Gateway {

@@ -1,0 +1,77 @@
+//! Reasons for which a gateway cannot serve.
+
+use portcullis::core::BytecodeError;
+use portcullis::transcript::TranscriptError;
+use portcullis::{CodeCacheError, EngineChoiceError, LoadError, PrecompileError};
+
+use crate::config::ConfigError;
+use crate::net::listen;
+
+/// Why a gateway cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The configuration, or a plugin that it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A socket.
+    #[error(transparent)]
+    Bind(#[from] listen::BindError),
+    /// The engine for all plugins.
+    #[error(transparent)]
+    Engine(#[from] EngineChoiceError),
+    /// The folder of compiled code.
+    #[error("code_cache: {0}")]
+    CodeCache(#[from] CodeCacheError),
+    /// Compiling a plugin ahead.
+    #[error(transparent)]
+    Precompile(#[from] PrecompileError),
+    /// A file that a command names.
+    #[error("cannot {operation} {}: {error}", path.display())]
+    File {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file that is no plugin.
+    #[error("{}: {error}", path.display())]
+    Refused {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        error: BytecodeError,
+    },
+    /// The folder of the transcripts.
+    #[error("--record: cannot create the folder {}: {error}; name a folder that this user may make or write to", folder.display())]
+    Record {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The folder of the profile.
+    #[error("--profile: cannot write into {}: {error}; name a folder that this user may make or write to", folder.display())]
+    Profile {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A transcript.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
+    /// A plugin that serves while it is compiled.
+    #[error("{what}: {error}; run it on another engine, or on wasmi alone")]
+    Compile {
+        /// The module.
+        what: String,
+        /// Why not.
+        error: LoadError,
+    },
+    /// A thread or runtime.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}

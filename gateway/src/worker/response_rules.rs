@@ -50,7 +50,9 @@ impl Content {
             Self::Whole => {
                 let length = length::settle(headers)?;
                 if is_whole {
-                    headers.insert(CONTENT_LENGTH, body.into());
+                    if length != body {
+                        headers.insert(CONTENT_LENGTH, body.into());
+                    }
                     return None;
                 }
                 // hyper ends a response of no bytes with its head, whatever may follow.

@@ -1,6 +1,6 @@
 //! Upstreams that are not there, or not in time.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use http::Response;
@@ -10,7 +10,12 @@ use crate::e2e::harness::{Setup, Upstream, channel, get, guest, logs, reply, run
 
 /// An address that refuses connections.
 pub(crate) fn closed_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    // As long as it is bound, no other test gets its port; it does not listen, so it takes no connection.
+    std::mem::forget(socket);
+    address
 }
 
 /// An address that takes no connection and refuses none: its queue is full.

@@ -81,7 +81,7 @@ impl<C: Compiler> Wasmer<C> {
 
 impl<C: Compiler> WasmEngine for Wasmer<C> {
     const NAME: &'static str = C::ENGINE;
-    const VERSION: &'static str = "7.4.2";
+    const VERSION: &'static str = wasmer_types::VERSION;
     const FEATURES: EngineFeatures = EngineFeatures {
         memory_limit: true,
         table_limit: true,

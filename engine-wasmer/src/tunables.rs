@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use wasmer::sys::vm::{
     MemoryError, MemoryStyle, TableStyle, VMConfig, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition,
 };
-use wasmer::sys::{BaseTunables, Tunables};
+use wasmer::sys::{BaseTunables, Target, Tunables};
 use wasmer::{MemoryType, TableType};
 
 /// Wasmer's own choices, but for the size of the stack that guests run on.
@@ -18,7 +18,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) fn new(bytes: usize) -> Self {
-        let base = BaseTunables::new();
+        let base = BaseTunables::for_target(&Target::default());
         Self { base, config: VMConfig { wasm_stack_size: Some(bytes) } }
     }
 }

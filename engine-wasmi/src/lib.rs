@@ -53,7 +53,7 @@ impl Wasmi {
 
 impl WasmEngine for Wasmi {
     const NAME: &'static str = "wasmi";
-    const VERSION: &'static str = "2.0.0";
+    const VERSION: &'static str = "2.0";
     const FEATURES: EngineFeatures = EngineFeatures {
         memory_limit: true,
         table_limit: true,

@@ -87,7 +87,7 @@ impl Wasmtime {
 
 impl WasmEngine for Wasmtime {
     const NAME: &'static str = "wasmtime";
-    const VERSION: &'static str = "48.0.0";
+    const VERSION: &'static str = wasmtime_environ::VERSION;
     const FEATURES: EngineFeatures = EngineFeatures {
         memory_limit: true,
         table_limit: true,

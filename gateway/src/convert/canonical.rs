@@ -27,13 +27,20 @@ pub(crate) enum Refusal {
 /// # Errors
 /// The request is malformed, or of a kind that is not forwarded.
 pub(crate) fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result<(), Refusal> {
-    join_cookies(&mut parts.headers);
+    let seen = Seen::find(&parts.headers);
+    let host = seen.one_host()?;
     if parts.version == Version::HTTP_2 {
-        return canonical_h2(parts);
+        check_authority(&parts.uri, host)?;
+    } else if seen.is_coded {
+        check_codings(&parts.headers)?;
     }
-    check_codings(&parts.headers)?;
-    let host = one_host(&parts.headers)?;
     let is_named = host.is_some_and(|host| !host.is_empty());
+    if seen.cookies > 1 {
+        join_cookies(&mut parts.headers);
+    }
+    if parts.version == Version::HTTP_2 {
+        return canonical_h2(parts, is_named);
+    }
     if !is_named && parts.version != Version::HTTP_10 {
         return Err(bad("the request has no host: send one Host field"));
     }
@@ -75,7 +82,25 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
 }
 
 fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(byte))
+    /// A table, since every request's host is looked at.
+    const NAME: [bool; 256] = alphanumeric_or(b"-._~!$&'()*+;=");
+    !name.is_empty() && name.iter().all(|byte| NAME[usize::from(*byte)])
+}
+
+/// Returns true at each letter, digit and byte of `others`, all of which are ASCII.
+pub(super) const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut rest = others;
+    while let [byte, after @ ..] = rest {
+        table[*byte as usize] = true;
+        rest = after;
+    }
+    table
 }
 
 pub(super) fn is_port(port: &[u8]) -> bool {
@@ -83,19 +108,59 @@ pub(super) fn is_port(port: &[u8]) -> bool {
     port.len() <= 5 && port.iter().all(u8::is_ascii_digit) && number(port) <= 65_535
 }
 
-fn canonical_h2(parts: &mut request::Parts) -> Result<(), Refusal> {
-    let host = one_host(&parts.headers)?;
-    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+/// The fields that [`canonical`] looks at, found in one pass: most requests have one of them.
+#[derive(Default)]
+struct Seen<'a> {
+    host: Option<&'a [u8]>,
+    hosts: usize,
+    cookies: usize,
+    is_coded: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn find(headers: &'a HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                seen.host = Some(value.as_bytes());
+                seen.hosts += 1;
+            } else if *name == COOKIE {
+                seen.cookies += 1;
+            } else {
+                seen.is_coded |= *name == TRANSFER_ENCODING;
+            }
+        }
+        seen
+    }
+
+    /// The `host` field, if there is one.
+    fn one_host(&self) -> Result<Option<&'a [u8]>, Refusal> {
+        match self.host {
+            _ if self.hosts > 1 => Err(bad("the request has more than one Host field")),
+            Some(host) if !host.is_empty() && !is_authority(host) => Err(bad("the request has a malformed Host field")),
+            host => Ok(host),
+        }
+    }
+}
+
+/// Checks that an HTTP/2 request has one host, said once or twice alike.
+fn check_authority(target: &Uri, host: Option<&[u8]>) -> Result<(), Refusal> {
+    let authority = target.authority().map(|authority| authority.as_str().as_bytes());
     match (authority, host) {
-        (None, None | Some([])) => return Err(bad("the request has no host: send :authority")),
+        (None, None | Some([])) => Err(bad("the request has no host: send :authority")),
         (Some(authority), _) if !is_authority(authority) => {
-            return Err(Refusal::Malformed("the request has a malformed :authority"));
+            Err(Refusal::Malformed("the request has a malformed :authority"))
         }
         (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-            return Err(bad(":authority and host of the request differ"));
+            Err(bad(":authority and host of the request differ"))
         }
-        (Some(_), Some(_)) => drop(parts.headers.remove(HOST)),
-        _ => {}
+        _ => Ok(()),
+    }
+}
+
+fn canonical_h2(parts: &mut request::Parts, has_host: bool) -> Result<(), Refusal> {
+    if has_host && parts.uri.authority().is_some() {
+        parts.headers.remove(HOST);
     }
     check_method(&parts.method)?;
     if parts.uri.scheme().is_some_and(|scheme| !is_http(scheme)) {
@@ -112,13 +177,8 @@ fn canonical_h2(parts: &mut request::Parts) -> Result<(), Refusal> {
 /// differs: Envoy leaves the lines of an HTTP/1 request apart. No client may send more than one (RFC 6265, section
 /// 5.4), and servers join them the same way.
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return };
-    let mut joined = first.as_bytes().to_vec();
-    for line in std::iter::once(second).chain(lines) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(line.as_bytes());
-    }
+    let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = lines.join(&b"; "[..]);
     // Each is a valid value, and so are they together.
     if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
         headers.insert(COOKIE, joined);
@@ -137,18 +197,6 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
         (Some(only), None) if is_chunked(only) => Ok(()),
         (Some(first), _) if is_chunked(first) => Err(bad("the request's body is chunked twice")),
         _ => Err(Refusal::Answer(StatusCode::NOT_IMPLEMENTED, "no transfer coding but chunked is supported")),
-    }
-}
-
-/// The `host` field, if there is one.
-fn one_host(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
-    let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
-    match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => Err(bad("the request has more than one Host field")),
-        (Some(host), None) if !host.is_empty() && !is_authority(host) => {
-            Err(bad("the request has a malformed Host field"))
-        }
-        (host, None) => Ok(host),
     }
 }
 

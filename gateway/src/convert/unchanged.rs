@@ -9,7 +9,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{StatusCode, Version, request, response};
 use portcullis::core::Headers;
 
-use super::canonical::{has_plain_path, is_authority, is_port};
+use super::canonical::{alphanumeric_or, has_plain_path, is_authority, is_port};
 use super::request_pseudo;
 use crate::net::headers::is_hop_by_hop;
 
@@ -77,13 +77,15 @@ fn is_plain(came: &request::Parts, secure: bool) -> bool {
     has_place && has_plain_path(came) && came.uri.path_and_query().is_some_and(is_written)
 }
 
+/// The bytes of a host's name that no reader understands in another way.
+const PLAIN: [bool; 256] = alphanumeric_or(b"-._");
+
 /// Whether there is one host: a name or an IPv4 address, and a port if there is one.
 fn names_one_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let mut parts = host.as_bytes().splitn(2, |byte| *byte == b':');
-    let is_name =
-        |name: &[u8]| !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
+    let is_name = |name: &[u8]| !name.is_empty() && name.iter().all(|byte| PLAIN[usize::from(*byte)]);
     parts.next().is_some_and(is_name) && parts.next().is_none_or(is_port)
 }
 

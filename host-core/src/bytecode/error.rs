@@ -26,6 +26,23 @@ pub enum BytecodeError {
         /// Where.
         offset: usize,
     },
+    /// A function has more of something than some engine can hold.
+    #[error(
+        "function {function} has {count} {what}, but some engine takes no more than {limit}; split the function \
+         (at byte {offset:#x})"
+    )]
+    FunctionLimit {
+        /// The function's index, imports counted.
+        function: u32,
+        /// What there is too much of, in the plural.
+        what: &'static str,
+        /// How much the function has.
+        count: u64,
+        /// The most that it may have.
+        limit: u64,
+        /// Where.
+        offset: usize,
+    },
     /// No export says which ABI the module was built for.
     #[error("the module has no ABI marker: it exports none of {}; is it a Proxy-Wasm plugin?", markers())]
     NoMarker,

@@ -3,6 +3,7 @@
 
 mod anatomy;
 mod error;
+mod function;
 mod outline;
 mod proposal;
 #[cfg(test)]

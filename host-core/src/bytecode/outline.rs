@@ -8,8 +8,8 @@ use wasmparser::{
 
 use super::Begins;
 use super::error::BytecodeError;
-use super::proposal;
 use super::verdict::shown;
+use super::{function, proposal};
 
 /// WebAssembly 2.0 and extended constant expressions: what all engines run. Of the rest, wasmer
 /// lacks tail calls, and `externref` needs a garbage collector in wasmtime. wasmi has SIMD behind a
@@ -88,7 +88,7 @@ impl<'a> Outline<'a> {
             match validator.payload(&payload)? {
                 ValidPayload::Func(function, body) => {
                     let mut function = function.into_validator(allocations);
-                    function.validate(&body)?;
+                    function::check(&mut function, &body)?;
                     allocations = function.into_allocations();
                 }
                 ValidPayload::End(types) => return Ok(Self { imports, exports, begins, types }),

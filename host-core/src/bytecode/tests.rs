@@ -304,6 +304,28 @@ fn invalid_code_is_refused_with_its_place() {
     );
 }
 
+/// A `br_table` with so many targets besides its default.
+fn br_table(targets: usize) -> String {
+    format!("(br_table {}0 (i32.const 0))", "0 ".repeat(targets))
+}
+
+#[test]
+fn a_br_table_is_held_to_what_every_engine_takes() {
+    const MOST: usize = 65_520;
+    let is_accepted = |fields: &str| Bytecode::judge(&plugin(AbiVersion::V0_2_1, fields)).is_ok();
+    assert!(is_accepted(&format!("(func {})", br_table(MOST))));
+    assert_eq!(
+        refusal_of(&format!("(func {})", br_table(MOST + 1))),
+        "function 0 has 65521 targets in a br_table, but some engine takes no more than 65520; split the function (at \
+         byte 0x58)"
+    );
+    // Engines read code that cannot be reached all the same.
+    assert!(refusal_of(&format!("(func unreachable {})", br_table(MOST + 1))).contains("65521 targets"));
+    // Tables are not added up, and other instructions may have a table's bytes.
+    let constant = "(drop (v128.const i8x16 14 14 255 255 255 255 14 14 14 14 14 14 14 14 14 14))";
+    assert!(is_accepted(&format!("(func (block {}) {constant} {})", br_table(MOST), br_table(MOST))));
+}
+
 #[test]
 fn names_in_messages_are_short() {
     let long = "x".repeat(90_000);

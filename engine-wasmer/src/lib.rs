@@ -12,6 +12,8 @@
 //! Besides the five files that every engine has, it has what wasmer lacks: `meter` and `cost` put
 //! checks of limits into the code, `tunables` sets the stack, `compiler` chooses one.
 
+#[cfg(test)]
+mod aarch64;
 mod caller;
 mod compiler;
 mod cost;

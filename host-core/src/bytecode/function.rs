@@ -9,7 +9,7 @@ use super::error::BytecodeError;
 /// Cranelift for aarch64 branches over a table, to its default, with a branch that reaches 1 MiB, which a table of 262,000
 /// targets exceeds. Before version 0.135.8 nothing checks that in a release build: the branch leaves the module. wasmtime
 /// and browsers refuse more than this themselves; wasmer does not.
-pub(super) const BR_TABLE_TARGETS: u32 = 65_520;
+pub(crate) const BR_TABLE_TARGETS: u32 = 65_520;
 
 /// The opcode of `br_table`.
 const BR_TABLE: u8 = 0x0e;

@@ -13,6 +13,8 @@ mod verdict;
 pub use anatomy::{Anatomy, MemoryShape, Producer};
 pub use error::BytecodeError;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use function::BR_TABLE_TARGETS;
 pub(crate) use outline::FEATURES;
 
 use crate::abi::AbiVersion;

@@ -1,5 +1,6 @@
 //! A host and an engine for tests: no network, no disk, no clock, no WebAssembly.
 
+pub mod aarch64;
 mod fake_files;
 mod fake_host;
 mod null_engine;

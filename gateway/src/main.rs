@@ -300,7 +300,7 @@ fn compile(
     };
     let cache = CodeCache::open(code_cache)?;
     let engine = portcullis::engine(engine)?.engine.start(settings).map_err(PrecompileError::from)?;
-    let wasm = std::fs::read(plugin).map_err(cannot("read", plugin))?;
+    let wasm = portcullis::read_file(plugin, portcullis::LARGEST_PLUGIN).map_err(cannot("read", plugin))?;
     let with_code = cache.precompile(&*engine, &wasm)?;
     std::fs::write(output, &with_code).map_err(cannot("write", output))?;
     print(&format!(

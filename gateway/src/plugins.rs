@@ -338,7 +338,7 @@ impl std::fmt::Debug for Compiler {
 fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
     Ok(match &plugin.vm.code {
         Code::File(path) => {
-            let code = std::fs::read(path).map_err(|error| {
+            let code = portcullis::read_file(path, portcullis::LARGEST_PLUGIN).map_err(|error| {
                 let message = format!("cannot read {}: {error}", path.display());
                 plugin.vm.code_origin.diagnostic(message, "correct code.local.filename")
             })?;

@@ -429,8 +429,10 @@ fn plan_service(service: &config::Service, compiler: &mut Compiler) -> Result<Pl
 fn plan(listener: &config::Listener, compiler: &mut Compiler) -> Result<PlannedListener, ConfigError> {
     let tls = listener.tls.as_ref().map(|tls| {
         let help = "give PEM files of a certificate chain and its key";
-        tls::server_config(&tls.certificate, &tls.private_key)
-            .map_err(|error| ConfigError::from(tls.origin.diagnostic(error.to_string(), help)))
+        tls::server_config(&tls.certificate, &tls.private_key).map_err(|error| {
+            let why = std::error::Error::source(&error).map(|why| format!(": {why}"));
+            ConfigError::from(tls.origin.diagnostic(format!("{error}{}", why.unwrap_or_default()), help))
+        })
     });
     let compile = |plugins: &Option<Vec<config::Plugin>>, compiler: &mut Compiler| {
         plugins.as_ref().map(|plugins| compiler.compile(plugins)).transpose()

@@ -12,6 +12,7 @@ mod files;
 mod foreign;
 mod private;
 pub mod profile;
+mod read_file;
 pub mod snapshot;
 mod system_host;
 pub mod transcript;
@@ -26,4 +27,5 @@ pub use portcullis_chain::{
     PluginSpec, PluginState, Resting, Snapshot, StreamEffect, StreamId, Tier, Worker, local_response,
 };
 pub use portcullis_core as core;
+pub use read_file::{LARGEST_PLUGIN, open_file, other_kind, read_at_most, read_file};
 pub use system_host::{Log, SystemClock, SystemHost};

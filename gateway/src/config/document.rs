@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use saphyr::ScanError;
 
+use super::depth;
 use super::error::{self, ConfigError, Diagnostic, Origin};
 use super::indentation;
 use super::value::Value;
@@ -32,7 +33,7 @@ impl<'d> Document<'d> {
     pub(super) fn parse(name: &str, text: &'d str) -> Result<Self, ConfigError> {
         let file: Arc<str> = name.into();
         let origin = |line, column| Origin { file: file.clone(), line, column, path: String::new() };
-        let tree = Tree::parse(text).map_err(|error| {
+        let invalid = |error: ScanError| {
             let (line, column) = (error.marker().line(), error.marker().col() + 1);
             let general = || (format!("not valid YAML: {}", error.info()), syntax_help(&error, text).to_owned());
             let is_indented = ["did not find expected", "mapping values are not allowed"];
@@ -40,7 +41,12 @@ impl<'d> Document<'d> {
             let explained = is_indented.then(|| indentation::explain(text, line)).flatten();
             let (message, help) = explained.unwrap_or_else(general);
             Diagnostic { excerpt: excerpt(text, line, column), ..origin(line, column).diagnostic(message, help) }
-        })?;
+        };
+        if let Some(place) = depth::too_deep(text).map_err(invalid)? {
+            let message = format!("lists and mappings stand in each other deeper than {} levels", depth::DEEPEST);
+            return Err(origin(place.line(), place.col() + 1).diagnostic(message, "make it flatter").into());
+        }
+        let tree = Tree::parse(text).map_err(invalid)?;
         match tree.documents.as_slice() {
             [] => {
                 let found = origin(0, 0).diagnostic("the file is empty", "start from examples/quickstart.yaml");

@@ -12,8 +12,10 @@ pub(super) fn existing(value: &Value<'_>, help: &str) -> Read<PathBuf> {
     if let Some(found) = value.document.find(&path, Path::is_file) {
         return Ok(found);
     }
-    if Path::new(&path).is_dir() {
-        return Err(value.fail(format!("{} is a directory", quote(&path)), "name the file in it"));
+    if let Some(found) = value.document.find(&path, Path::exists) {
+        let kind = std::fs::metadata(found).ok().and_then(|found| portcullis::other_kind(found.file_type()));
+        let help = if kind == Some("a directory") { "name the file in it" } else { "name a regular file" };
+        return Err(value.fail(format!("{} is {}", quote(&path), kind.unwrap_or("no file")), help));
     }
     Err(missing(value, "file", &path, help))
 }

@@ -17,6 +17,7 @@ mod base64;
 mod capabilities;
 mod changed;
 mod cluster;
+mod depth;
 mod document;
 mod duration;
 mod environment;
@@ -52,13 +53,13 @@ mod value;
 mod vm;
 mod yaml;
 
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use document::{Document, Read};
 use portcullis::core::Sharing;
+use portcullis::{read_at_most, read_file};
 use route::Scope;
 use unique::Unique;
 use value::Value;
@@ -130,11 +131,15 @@ impl Config {
         };
         let read = || {
             let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+            read_at_most(std::io::stdin().lock(), LARGEST, &mut bytes).map(|()| bytes)
         };
-        let bytes = if is_input { read() } else { std::fs::read(path) };
+        let bytes = if is_input { read() } else { read_file(path, LARGEST) };
         let bytes = bytes.map_err(|error| {
-            let help = "correct the path, or start from examples/quickstart.yaml";
+            let help = match error.kind() {
+                std::io::ErrorKind::InvalidInput => "name a regular file, or pass - to read standard input",
+                std::io::ErrorKind::FileTooLarge => "name the configuration, and put code into files of its own",
+                _ => "correct the path, or start from examples/quickstart.yaml",
+            };
             whole_file(format!("cannot read the configuration: {error}"), help)
         })?;
         let text = String::from_utf8(bytes)
@@ -169,6 +174,9 @@ impl Config {
         self.clusters.iter().find(|cluster| cluster.name == name)
     }
 }
+
+/// The most bytes of a configuration, with the code that stands in it.
+const LARGEST: u64 = 64 << 20;
 
 const KEYS: &[&str] = &[
     "workers",

@@ -1,12 +1,10 @@
 //! Actions of routes: send requests to a cluster, or answer them.
 
-use std::io::Read as _;
-
 use bytes::Bytes;
 
 use super::base64;
 use super::cluster::ClusterNames;
-use super::document::Read;
+use super::document::{Read, Reported};
 use super::envoy_keys;
 use super::files;
 use super::mapping::{Mapping, Refused};
@@ -167,16 +165,20 @@ fn body(value: &Value<'_>) -> Read<Vec<u8>> {
         "inline_bytes" => base64::read(place)?,
         _ => {
             let path = files::existing(place, "correct the path")?;
-            let mut bytes = Vec::new();
-            let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST_BODY + 1).read_to_end(&mut bytes));
-            read.map_err(|error| place.fail(format!("cannot read the file: {error}"), "correct the path"))?;
-            bytes
+            portcullis::read_file(&path, LARGEST_BODY).map_err(|error| match error.kind() {
+                std::io::ErrorKind::FileTooLarge => too_large(place),
+                _ => place.fail(format!("cannot read the file: {error}"), "correct the path"),
+            })?
         }
     };
     match bytes.len() as u64 > LARGEST_BODY {
-        true => Err(place.fail("the body has more than 1MiB", "shorten it, or let an upstream serve it")),
+        true => Err(too_large(place)),
         false => Ok(bytes),
     }
+}
+
+fn too_large(place: &Value<'_>) -> Reported {
+    place.fail("the body has more than 1MiB", "shorten it, or let an upstream serve it")
 }
 
 /// Reads headers: a mapping of names to values.

@@ -3,7 +3,6 @@
 mod json;
 mod text;
 
-use std::io::Read;
 use std::path::Path;
 
 use portcullis::core::{AbiVersion, Anatomy, Bytecode, BytecodeError, Capabilities, HostcallId, Needs};
@@ -34,9 +33,6 @@ struct Accepted {
     needs: Needs,
 }
 
-/// The most bytes that a module may have: what WebAssembly's own implementations agree on.
-const LARGEST: u64 = 1 << 30;
-
 /// How many imports are shown that keep a module from running.
 const REFUSED_IMPORTS: usize = 100;
 
@@ -44,13 +40,9 @@ impl Report {
     /// Reads a plugin's file.
     ///
     /// # Errors
-    /// It cannot be read, or is larger than any module (1 GiB).
+    /// The file cannot be read, is no regular file, or is larger than any module (1 GiB).
     pub fn read(path: &Path) -> std::io::Result<Self> {
-        let mut wasm = Vec::new();
-        std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut wasm)?;
-        if wasm.len() as u64 > LARGEST {
-            return Err(std::io::Error::other("it has more than 1 GiB, and no module is so large"));
-        }
+        let wasm = portcullis::read_file(path, portcullis::LARGEST_PLUGIN)?;
         Ok(Self::of(path.display().to_string(), &wasm))
     }
 

@@ -73,9 +73,13 @@ pub enum TlsError {
     },
 }
 
+/// The most bytes of a file with certificates or a key.
+const LARGEST: u64 = 1 << 20;
+
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain: Vec<_> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|source| unreadable(path, source))?;
+    let text = read(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|source| unreadable(path, source))?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: path.to_owned() });
     }
@@ -83,10 +87,14 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|source| match source {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| match source {
         pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
         other => unreadable(path, other),
     })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    portcullis::read_file(path, LARGEST).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 fn unreadable(path: &Path, source: pem::Error) -> TlsError {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_core::SealKey;
 
+use crate::read_file::open_file;
+
 /// Why a folder cannot be a code cache.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -54,7 +56,7 @@ pub(super) fn open(folder: &Path) -> Result<SealKey, CodeCacheError> {
     if !path.exists() {
         make_key(&path)?;
     }
-    let file = File::open(&path).map_err(cannot("read", &path))?;
+    let file = open_file(&path).map_err(cannot("read", &path))?;
     check_private(&path, &file.metadata().map_err(cannot("read", &path))?, "600")?;
     let mut secret = Vec::new();
     file.take(1 << 10).read_to_end(&mut secret).map_err(cannot("read", &path))?;

@@ -15,6 +15,11 @@ use sha2::{Digest, Sha256};
 
 pub use folder::CodeCacheError;
 
+use crate::read_file::read_file;
+
+/// The most bytes of sealed code in a file of the folder.
+const LARGEST_CODE: u64 = 4 << 30;
+
 /// A folder of compiled code, and the key that seals it.
 #[derive(Clone, Debug)]
 pub struct CodeCache {
@@ -89,7 +94,7 @@ impl CodeCache {
                 return Ok(module);
             }
             let file = self.file(&subject);
-            match std::fs::read(&file) {
+            match read_file(&file, LARGEST_CODE) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(_) => rejected = Some((file.clone(), "cannot be read")),
                 Ok(sealed) => match self.restore(engine, bytecode, &subject, &sealed) {

@@ -14,11 +14,10 @@ use super::error::TranscriptError;
 use super::line::{Header, Line};
 use super::recorder::sha256;
 use crate::engines::EngineInfo;
+use crate::read_file::{LARGEST_PLUGIN, open_file, read_file};
 
 /// The longest line. An event is as large as what a hostcall hands over, which may be a body.
 const LONGEST_LINE: u64 = 256 << 20;
-/// The most bytes of code.
-const LARGEST_CODE: u64 = 1 << 30;
 
 /// A transcript that is about to be replayed. It is read as it is played, a line at a time.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl Transcript {
     /// It cannot be read, or is none, or is of another version of the format.
     pub fn open(path: &Path) -> Result<Self, TranscriptError> {
         let path = path.to_owned();
-        let (lines, first) = match File::open(&path).and_then(|file| {
+        let (lines, first) = match open_file(&path).and_then(|file| {
             let mut lines = BufReader::new(file);
             let first = next_line(&mut lines)?;
             Ok((lines, first))
@@ -110,10 +109,7 @@ impl Transcript {
     }
 
     fn code(&self, plugin: Option<&Path>) -> Result<(PathBuf, Vec<u8>), TranscriptError> {
-        let read = |path: &Path| {
-            let mut code = Vec::new();
-            File::open(path).and_then(|file| file.take(LARGEST_CODE).read_to_end(&mut code)).map(|_| code)
-        };
+        let read = |path: &Path| read_file(path, LARGEST_PLUGIN);
         if let Some(path) = plugin {
             let code = read(path).map_err(|error| TranscriptError::Io { path: path.to_owned(), error })?;
             return Ok((path.to_owned(), code));

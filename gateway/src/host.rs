@@ -93,7 +93,7 @@ impl Host for GatewayHost {
     }
 
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
-        self.metrics.define(plugin, metric_type, name)
+        Some(self.metrics.define(plugin, metric_type, name))
     }
 
     fn denied(&mut self, denial: &Denial<'_>) {

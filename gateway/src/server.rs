@@ -87,7 +87,7 @@ impl Gateway {
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
-        let metrics = Metrics::install();
+        let metrics = Metrics::install(&config.stats_tags);
         let cache = config.code_cache.as_deref().map(CodeCache::open).transpose()?;
         let mut compiler = Compiler::new(options, cache)?;
         let listeners: Result<Vec<_>, _> =

@@ -14,7 +14,7 @@ use super::route_action::{RedirectPath, RouteAction};
 use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
 use super::service::Service;
 use super::vm::{Code, VmConfig};
-use super::{Config, Diagnostic};
+use super::{Config, Diagnostic, StatsTag};
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "<redacted>";
@@ -32,6 +32,7 @@ impl Config {
             "max_upstream_connections": self.max_upstream_connections,
             "max_callouts": self.max_callouts,
             "code_cache": self.code_cache.as_ref().map(|folder| folder.to_string_lossy()),
+            "stats_config": { "stats_tags": self.stats_tags.iter().map(StatsTag::to_json).collect::<Vec<_>>() },
             "sharing": sharing(self.sharing),
             "services": self.services.iter().map(service).collect::<Vec<_>>(),
             "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),

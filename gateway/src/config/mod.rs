@@ -43,6 +43,7 @@ mod route_action;
 mod route_match;
 mod service;
 mod size;
+mod stats;
 mod string_match;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -78,6 +79,7 @@ pub use route_action::{DirectResponse, Forward, Redirect, RedirectPath, RouteAct
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
 pub use service::Service;
 pub(crate) use size::parse_size;
+pub use stats::{StatsTag, TagRegex, TagValue};
 pub use timeouts::{Keepalive, Timeouts};
 pub use vm::{Code, VmConfig};
 
@@ -98,6 +100,8 @@ pub struct Config {
     pub max_callouts: Option<usize>,
     /// The folder where compiled code is kept, if it is.
     pub code_cache: Option<PathBuf>,
+    /// The rules by which parts of the names of plugins' metrics become labels.
+    pub stats_tags: Vec<StatsTag>,
     /// What becomes of plugins that would share a VM and differ, where their VMs do not say it.
     pub sharing: Sharing,
     /// Plugins without traffic.
@@ -185,6 +189,7 @@ const KEYS: &[&str] = &[
     "max_upstream_connections",
     "max_callouts",
     "code_cache",
+    "stats_config",
     "sharing",
     "plugins",
     "services",
@@ -208,6 +213,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let max_callouts = most("max_callouts");
     let code_cache = mapping.optional("code_cache", |path| Ok(path.document.beside(&path.name()?)));
     let sharing = mapping.or("sharing", Sharing::Reject, vm::sharing);
+    let stats_tags = mapping.or("stats_config", Vec::new(), stats::read);
     // The latter is Envoy's name for them.
     let services = mapping.at_most_one(&["services", "bootstrap_extensions"]).and_then(|services| {
         services.map_or(Ok(Vec::new()), |(_, services)| service::read_all(services, &scope.library))
@@ -227,6 +233,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
         max_callouts: max_callouts?.map(|number| number as usize),
         code_cache: code_cache?,
+        stats_tags: stats_tags?,
         sharing: sharing?,
         services: services?,
         listeners: listeners?,

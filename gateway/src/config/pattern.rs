@@ -52,22 +52,25 @@ pub(super) fn read(value: &Value<'_>) -> Read<Pattern> {
     }
     mapping.required("regex", "add `regex: EXPRESSION`", |regex| {
         let text = regex.string()?;
-        // Classes such as \w are of ASCII, as in RE2. Alone first: `a)(b` is no expression, and would be one in brackets.
-        let compile = |text: &str| {
-            RegexBuilder::new(text).unicode(false).size_limit(LARGEST).build().map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => {
-                    regex.fail("the regular expression takes more than 64 KiB", "repeat less: {1,1000} is written out")
-                }
-                error => {
-                    let reason = error.to_string();
-                    let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                    let help = "correct it; the syntax is that of RE2, without look-around and back-references";
-                    regex.fail(format!("not a regular expression: {reason}"), help)
-                }
-            })
-        };
-        compile(text)?;
-        let compiled = compile(&format!("\\A(?:{text})\\z"))?;
+        // Alone first: `a)(b` is no expression, and would be one in brackets.
+        compile(regex, text, LARGEST)?;
+        let compiled = compile(regex, &format!("\\A(?:{text})\\z"), LARGEST)?;
         Ok(Pattern { text: text.to_owned(), compiled })
+    })
+}
+
+/// Compiles an expression that stands at `place`, if it takes at most so many bytes. Classes such as \w are of ASCII, as in RE2.
+pub(super) fn compile(place: &Value<'_>, text: &str, largest: usize) -> Read<regex::bytes::Regex> {
+    RegexBuilder::new(text).unicode(false).size_limit(largest).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => place.fail(
+            format!("the regular expression takes more than {} KiB", largest >> 10),
+            "repeat less: {1,1000} is written out",
+        ),
+        error => {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let help = "correct it; the syntax is that of RE2, without look-around and back-references";
+            place.fail(format!("not a regular expression: {reason}"), help)
+        }
     })
 }

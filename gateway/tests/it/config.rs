@@ -157,7 +157,7 @@ mod messages {
         says(
             "zzz: 1\nlisteners: [{address: 127.0.0.1:1}]",
             &["1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, \
-               max_upstream_connections, max_callouts, code_cache, sharing, plugins, services, bootstrap_extensions, \
+               max_upstream_connections, max_callouts, code_cache, stats_config, sharing, plugins, services, bootstrap_extensions, \
                listeners, clusters"],
         );
         says("{}", &["1:1: missing key \"listeners\"; add one, as `listeners: [{address: 127.0.0.1:8080}]`"]);

@@ -28,7 +28,6 @@ pub(in crate::config) const TOP: &[Group] = &[
     (
         &[
             "stats_sinks",
-            "stats_config",
             "stats_flush_interval",
             "stats_flush_on_admin",
             "stats_eviction_interval",

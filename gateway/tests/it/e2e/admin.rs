@@ -49,24 +49,6 @@ fn requests_are_counted_by_class() {
 }
 
 #[test]
-fn plugins_cannot_touch_the_hosts_own_metrics() {
-    run(async {
-        let wat = crate::e2e::harness::wat::module(
-            r#"(import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
-            (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
-            (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0))
-            (func (export "proxy_on_configure") (param i32 i32) (result i32)
-              (call $define (i32.const 0) $"portcullis_requests_total" (i32.const 512)))"#,
-        );
-        // proxy_define_metric is denied with a status, so that the plugin starts.
-        let gate = Setup::echo().plugin("intruder", &wat, "").start();
-        let metrics = gate.admin("/metrics").await;
-        let own = |line: &&str| line.starts_with("portcullis_requests_total") && line.contains("intruder");
-        assert_eq!(metrics.text().lines().find(own), None);
-    });
-}
-
-#[test]
 fn a_busy_worker_does_not_silence_it() {
     run(async {
         let wat = plugin(&[("request_headers", "(loop $l (br $l)) (i32.const 0)")]);

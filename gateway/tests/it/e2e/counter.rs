@@ -20,9 +20,9 @@ fn metrics_add_up_over_workers() {
         let plugin = "{plugin=\"counted\"}";
         let wanted = [
             ("counter_requests", 20.0),
-            ("counter_active", 0.0),
-            ("counter_request_bytes_count", 20.0),
-            ("counter_request_bytes_sum", 100.0),
+            ("counter_active_gauge", 0.0),
+            ("counter_request_bytes_histogram_count", 20.0),
+            ("counter_request_bytes_histogram_sum", 100.0),
         ];
         for (name, value) in wanted {
             crate::e2e::harness::within(async {
@@ -34,9 +34,11 @@ fn metrics_add_up_over_workers() {
         }
         let metrics = gate.admin("/metrics").await;
         assert!(metrics.header("content-type").starts_with("text/plain"));
-        for line in
-            ["# TYPE counter_requests counter", "# TYPE counter_active gauge", "# TYPE counter_request_bytes histogram"]
-        {
+        for line in [
+            "# TYPE counter_requests counter",
+            "# TYPE counter_active_gauge gauge",
+            "# TYPE counter_request_bytes_histogram histogram",
+        ] {
             assert!(metrics.text().contains(line), "{line}\n{}", metrics.text());
         }
     });

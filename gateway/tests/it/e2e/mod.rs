@@ -36,6 +36,7 @@ mod local_responses;
 mod log;
 mod messages;
 mod metadata;
+mod metrics;
 mod odd_files;
 mod overflow;
 mod pasted;

@@ -54,7 +54,7 @@ fn counter_runs_with_bodies() {
         let more = format!("configuration: '20', {}", rights(Preset::Bodies));
         let gate = Setup::echo().plugin("preset_counter", &guest("counter"), &more).start();
         assert_eq!(gate.h1().await.ask(post("/", "12345")).await.status, 200);
-        for metric in ["counter_requests", "counter_request_bytes_count", "counter_ticks"] {
+        for metric in ["counter_requests", "counter_request_bytes_histogram_count", "counter_ticks"] {
             crate::e2e::harness::within(async {
                 while gate.metric(&format!("{metric}{{plugin=\"preset_counter\"}}")).await < 1.0 {
                     tokio::task::yield_now().await;

@@ -63,7 +63,7 @@ fn no_increment_and_no_item_is_lost_between_workers() {
         }
         within(async { while gate.metric("items_taken{plugin=\"sharing\"}").await < REQUESTS as f64 {} }).await;
         // Workers record the count after they have changed it, so the last to record need not be the last to change.
-        let count = gate.metric("shared_count{plugin=\"sharing\"}").await;
+        let count = gate.metric("shared_count_gauge{plugin=\"sharing\"}").await;
         assert!(count > REQUESTS as f64 - 8.0 && count <= REQUESTS as f64, "{count}");
         logs::wait("sharing", "item").await;
     });

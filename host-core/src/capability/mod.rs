@@ -1,6 +1,7 @@
 //! What a plugin may do.
 
 mod denial;
+mod likeness;
 mod pattern;
 mod presets;
 pub(crate) mod rate;

@@ -1,5 +1,9 @@
 //! Names and globs, as rules list them.
 
+use std::borrow::Cow;
+
+use super::likeness::Likeness;
+
 /// A list of patterns. A pattern is a name, in which `*` stands for any bytes, also none; one that
 /// begins with `!` takes away from what the others allow. If all take away, they do so from
 /// everything; an empty list allows nothing.
@@ -8,19 +12,6 @@ pub(super) struct Patterns {
     likeness: Likeness,
     allowed: Vec<Pattern>,
     except: Vec<Pattern>,
-}
-
-/// When two bytes are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Likeness {
-    /// When they are equal.
-    Exact,
-    /// Letters without regard to case, as in names of headers and hosts.
-    Folded,
-    /// A dot of the pattern is also the zero byte between the segments of a property's path.
-    Dotted,
-    /// The same, with letters without regard to case.
-    DottedFolded,
 }
 
 /// Bytes without a star.
@@ -35,13 +26,17 @@ struct Pattern {
 }
 
 impl Patterns {
-    /// Reads a list.
-    pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>, likeness: Likeness) -> Self {
+    /// Reads a list, in which `spell` writes each pattern as names are written when they are compared.
+    pub(super) fn new<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        likeness: Likeness,
+        spell: fn(&str) -> Cow<'_, str>,
+    ) -> Self {
         let (mut allowed, mut except) = (Vec::new(), Vec::new());
         for text in texts {
             match text.strip_prefix('!') {
-                Some(text) => except.push(Pattern::new(text)),
-                None => allowed.push(Pattern::new(text)),
+                Some(text) => except.push(Pattern::new(&spell(text))),
+                None => allowed.push(Pattern::new(&spell(text))),
             }
         }
         if allowed.is_empty() && !except.is_empty() {
@@ -52,31 +47,34 @@ impl Patterns {
 
     /// Whether the list allows a name. It allocates nothing.
     pub(super) fn allows(&self, name: &[u8]) -> bool {
-        self.allowed.iter().any(|pattern| pattern.matches(name, self.likeness, false)) && !self.excepts(name)
+        self.grants(name, self.likeness) && !self.takes(name, self.likeness)
     }
 
-    /// Whether the list allows a thing that has two names: one of them, and takes none away.
-    pub(super) fn allows_either(&self, one: &[u8], other: &[u8]) -> bool {
-        (self.allows(one) || self.allows(other)) && !self.excepts(one) && !self.excepts(other)
+    /// Whether the list allows a thing that has several names: one of them, and takes none away.
+    pub(super) fn allows_any(&self, names: &[&[u8]]) -> bool {
+        names.iter().any(|name| self.grants(name, self.likeness))
+            && !names.iter().any(|name| self.takes(name, self.likeness))
     }
 
-    /// Whether the list takes a name away. What may be taken away in another spelling is: header names in a property's
-    /// path have no case, and what is too long to be searched might hold it.
-    pub(super) fn excepts(&self, name: &[u8]) -> bool {
-        let likeness = if self.likeness == Likeness::Dotted { Likeness::DottedFolded } else { self.likeness };
+    /// Whether a pattern allows a name that is compared like this; others may take it away.
+    pub(super) fn grants(&self, name: &[u8], likeness: Likeness) -> bool {
+        self.allowed.iter().any(|pattern| pattern.matches(name, likeness, false))
+    }
+
+    /// Whether the list takes away a name that is compared like this. What is too long to be searched might hold
+    /// what is taken away, so it is.
+    pub(super) fn takes(&self, name: &[u8], likeness: Likeness) -> bool {
         self.except.iter().any(|pattern| pattern.matches(name, likeness, true))
     }
 
-    /// Whether the list takes away something that a property's path stands in, by the path of that.
-    pub(super) fn excepts_above(&self, path: &[u8]) -> bool {
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(end, _)| end);
-        let mut above = ends.filter_map(|end| path.get(..end));
-        !self.except.is_empty() && above.any(|above| self.excepts(above))
+    /// Whether the list takes away something that stands below a path that is compared like this.
+    pub(super) fn takes_below(&self, path: &[u8], likeness: Likeness) -> bool {
+        self.except.iter().any(|pattern| pattern.may_match_below(path, likeness))
     }
 
-    /// Whether the list takes away what stands below a property's path.
-    pub(super) fn excepts_below(&self, path: &[u8]) -> bool {
-        self.except.iter().any(|pattern| pattern.may_match_below(path, Likeness::DottedFolded))
+    /// Whether the list takes something away.
+    pub(super) fn has_exceptions(&self) -> bool {
+        !self.except.is_empty()
     }
 }
 
@@ -126,31 +124,13 @@ impl Pattern {
     }
 }
 
-impl Likeness {
-    fn same(self, pattern: &[u8], name: &[u8]) -> bool {
-        match self {
-            Self::Exact => pattern == name,
-            Self::Folded => pattern.eq_ignore_ascii_case(name),
-            Self::Dotted => {
-                let same = |(pattern, byte): (&u8, &u8)| pattern == byte || *pattern == b'.' && *byte == 0;
-                pattern.len() == name.len() && pattern.iter().zip(name).all(same)
-            }
-            Self::DottedFolded => {
-                let same =
-                    |(pattern, byte): (&u8, &u8)| pattern.eq_ignore_ascii_case(byte) || *pattern == b'.' && *byte == 0;
-                pattern.len() == name.len() && pattern.iter().zip(name).all(same)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn allows(texts: &[&str], name: &str) -> bool {
-        Patterns::new(texts.iter().copied(), Likeness::Exact).allows(name.as_bytes())
+        Patterns::new(texts.iter().copied(), Likeness::Exact, |text| text.into()).allows(name.as_bytes())
     }
 
     #[test]
@@ -176,17 +156,6 @@ mod tests {
         assert!(allows(&["x-*", "!x-secret"], "x-a") && !allows(&["x-*", "!x-secret"], "x-secret"));
         assert!(allows(&["!cookie"], "host") && !allows(&["!cookie"], "cookie"), "from everything");
         assert!(!allows(&[], "") && !allows(&[], "a"), "an empty list allows nothing");
-    }
-
-    #[test]
-    fn likeness_decides_what_is_the_same() {
-        let headers = Patterns::new(["X-*"], Likeness::Folded);
-        assert!(headers.allows(b"x-a") && headers.allows(b"X-A"));
-        let paths = Patterns::new(["request.headers.*", "a.b"], Likeness::Dotted);
-        assert!(paths.allows(b"request\0headers\0x") && paths.allows(b"a.b") && paths.allows(b"a\0b"));
-        assert!(!paths.allows(b"request\0headers") && !paths.allows(b"axb") && !paths.allows(b"A.b"));
-        let paths = Patterns::new(["!request.headers.cookie"], Likeness::Dotted);
-        assert!(!paths.allows(b"request\0headers\0Cookie") && paths.allows(b"request\0headers\0host"));
     }
 
     #[test]

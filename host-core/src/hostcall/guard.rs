@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::abi::{MapType, Status, pairs};
+use crate::abi::{MapType, MetricType, Status, pairs};
 use crate::authority;
 use crate::capability::rate::Place;
 use crate::capability::{Family, Key, Rule};
@@ -33,7 +33,7 @@ impl Callout<'_> {
         let refused = headers.iter().find_map(|(name, value)| match name {
             b":method" => (!rule.allows(Key::Methods, value)).then_some(("methods", value)),
             b":path" => (!rule.allows_path(value)).then_some(("paths", value)),
-            b":authority" | b"host" => (!rule.allows_authority(value)).then_some(("authorities", value)),
+            b":authority" | b"host" => (!rule.allows(Key::Authorities, value)).then_some(("authorities", value)),
             _ => None,
         });
         match refused {
@@ -46,7 +46,7 @@ impl Callout<'_> {
     pub(super) fn method(&self, vm: &mut VmState, method: &[u8], authority: Option<&str>) -> Result<(), Failure> {
         argument(vm, self.family, self.id, Key::Methods, "methods", method)?;
         let Some((rule, authority)) = vm.rule(self.family).zip(authority) else { return Ok(()) };
-        if rule.allows_authority(authority.as_bytes()) {
+        if rule.allows(Key::Authorities, authority.as_bytes()) {
             return Ok(());
         }
         Err(vm.refuse(self.id, "authorities", Some(authority.as_bytes())))
@@ -83,23 +83,41 @@ pub(super) fn argument(
     Err(vm.refuse(id, key_name, Some(argument)))
 }
 
-/// The path of a property. What names a request's host by either of its names is about both.
+/// The series that a histogram is exposed as, besides its own name.
+const SERIES: [&[u8]; 3] = [b"_bucket", b"_sum", b"_count"];
+
+/// The name of a metric, as it is exposed. A histogram is no way to a series that is taken away.
+pub(super) fn metric(vm: &mut VmState, metric_type: MetricType, name: &[u8]) -> Result<(), Failure> {
+    const ID: HostcallId = HostcallId::proxy_define_metric;
+    argument(vm, Family::DefineMetric, ID, Key::Names, "names", name)?;
+    if metric_type != MetricType::Histogram || vm.rule(Family::DefineMetric).is_none() {
+        return Ok(());
+    }
+    // The reused buffer of replies: judging a call allocates nothing.
+    let mut series = std::mem::take(&mut vm.reply);
+    let taken = vm.rule(Family::DefineMetric).is_some_and(|rule| {
+        SERIES.iter().any(|suffix| {
+            series.clear();
+            series.extend_from_slice(name);
+            series.extend_from_slice(suffix);
+            rule.takes_metric(&series)
+        })
+    });
+    let refusal = taken.then(|| vm.refuse(ID, "names", Some(&series)));
+    vm.reply = series;
+    refusal.map_or(Ok(()), Err)
+}
+
+/// The path of a property.
 #[inline]
 pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
-    const HEADERS: &[u8] = b"request\0headers\0";
-    let allowed = |rule: &Rule| match path.strip_prefix(HEADERS) {
-        Some(name) if authority::is_either(name) => {
-            rule.allows_either(Key::Paths, path, b"request\0headers\0:authority", b"request\0headers\0host")
-        }
-        _ => rule.allows(Key::Paths, path),
-    };
     // Metadata is a tree, in which what is taken away is gone with all below it, and from all above it.
     let is_hidden = |rule: &Rule| {
         resource_metadata::is_metadata(path)
-            && (rule.takes_above(Key::Paths, path) || rule.takes_below(Key::Paths, path) && holds_parts(vm, path))
+            && (rule.takes_above(path) || rule.takes_below(path) && holds_parts(vm, path))
     };
     match vm.rule(Family::GetProperty) {
-        Some(rule) if !allowed(rule) || is_hidden(rule) => {
+        Some(rule) if !rule.allows(Key::Paths, path) || is_hidden(rule) => {
             Err(vm.refuse(HostcallId::proxy_get_property, "paths", Some(path)))
         }
         _ => Ok(()),

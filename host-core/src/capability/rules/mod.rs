@@ -1,9 +1,16 @@
 //! What a plugin may do with a right that it has: rules for the arguments of hostcalls.
 
+mod host;
 mod learned;
+mod list;
+mod metric_name;
+mod path;
+mod property_path;
 mod read;
 mod rule;
 mod schema;
+#[cfg(test)]
+mod spellings;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};

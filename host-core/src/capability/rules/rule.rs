@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::super::pattern::{Likeness, Patterns};
+use super::super::likeness::Likeness;
 use super::super::rate::{Flow, Places, Store};
 use super::RuleError;
 use super::learned::Learned;
-use super::read;
+use super::list::List;
+use super::path::{is_below, is_plain};
 use super::schema::{Family, Key, Kind, Ruled};
+use super::{metric_name, read};
 use crate::abi::MapType;
 use crate::authority;
 
 /// What one capability may be used with.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    lists: Vec<(Key, Patterns)>,
+    lists: Vec<(Key, List)>,
     prefixes: Option<Vec<Box<[u8]>>>,
     statuses: Option<Vec<RangeInclusive<u16>>>,
     /// So many calls in a time.
@@ -43,11 +45,7 @@ pub(super) fn compile(ruled: &Ruled, keys: &BTreeMap<String, Vec<String>>) -> Re
             _ => Err(RuleError::at(name, 0, "takes one value".to_owned())),
         };
         let at = |index: usize| move |problem| RuleError::at(name, index, problem);
-        let list = |likeness| (*key, Patterns::new(texts.iter().map(String::as_str), likeness));
         match kind {
-            Kind::Names => rule.lists.push(list(Likeness::Exact)),
-            Kind::Folded => rule.lists.push(list(Likeness::Folded)),
-            Kind::Properties => rule.lists.push(list(Likeness::Dotted)),
             Kind::Prefixes => {
                 let prefix = |(index, text): (usize, &String)| match text.starts_with('/') && is_plain(text.as_bytes())
                 {
@@ -69,6 +67,10 @@ pub(super) fn compile(ruled: &Ruled, keys: &BTreeMap<String, Vec<String>>) -> Re
                 rule.in_flight = Some(Places::new(read::number(single()?).map_err(at(0))?));
             }
             Kind::Number => rule.count = Some(read::number(single()?).map_err(at(0))?),
+            kind => {
+                let list = List::new(texts, *kind).map_err(|(index, problem)| at(index)(problem))?;
+                rule.lists.push((*key, list));
+            }
         }
     }
     Ok(rule)
@@ -105,20 +107,24 @@ impl Rule {
         self.learning.is_some() || self.list(key).is_some_and(|list| list.allows(argument))
     }
 
-    /// Whether the rules take away something that this path stands in.
-    pub(crate) fn takes_above(&self, key: Key, path: &[u8]) -> bool {
-        self.list(key).is_some_and(|list| list.excepts_above(path))
+    /// Whether the rules take away the name of a metric.
+    pub(crate) fn takes_metric(&self, name: &[u8]) -> bool {
+        self.list(Key::Names).is_some_and(|list| metric_name::takes(list.patterns(), name))
     }
 
-    /// Whether the rules take away something whose path begins with this one.
-    pub(crate) fn takes_below(&self, key: Key, path: &[u8]) -> bool {
-        self.list(key).is_some_and(|list| list.excepts_below(path))
+    /// Whether the rules take away something that a property's path stands in, by the path of that.
+    pub(crate) fn takes_above(&self, path: &[u8]) -> bool {
+        let Some(list) = self.list(Key::Paths).map(List::patterns).filter(|list| list.has_exceptions()) else {
+            return false;
+        };
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(end, _)| end);
+        let mut above = ends.filter_map(|end| path.get(..end));
+        above.any(|above| list.takes(above, Likeness::DottedFolded))
     }
 
-    /// Whether an argument that has two names is allowed.
-    pub(crate) fn allows_either(&self, key: Key, argument: &[u8], one: &[u8], other: &[u8]) -> bool {
-        self.learn(key, argument);
-        self.list(key).is_none_or(|list| list.allows_either(one, other))
+    /// Whether the rules take away something that stands below a property's path.
+    pub(crate) fn takes_below(&self, path: &[u8]) -> bool {
+        self.list(Key::Paths).is_some_and(|list| list.patterns().takes_below(path, Likeness::DottedFolded))
     }
 
     /// Whether a header of a map is allowed. If rules name maps, the others have no headers, as
@@ -143,22 +149,6 @@ impl Rule {
         self.learn(Key::Map(map), b"*");
     }
 
-    /// Whether the host of a request is allowed. Dots behind its name are no part of it, and one that names a user is
-    /// refused; what takes a host away takes it away with any port.
-    pub(crate) fn allows_authority(&self, authority: &[u8]) -> bool {
-        self.learn(Key::Authorities, authority);
-        let Some(list) = self.list(Key::Authorities) else { return true };
-        let end = authority.iter().rposition(|byte| *byte == b':').unwrap_or(authority.len());
-        let Some((mut host, port)) = authority.split_at_checked(end) else { return false };
-        let is_dotted = host.ends_with(b".");
-        while let Some(shorter) = host.strip_suffix(b".") {
-            host = shorter;
-        }
-        // Only what is spelt oddly is put together anew.
-        let whole = if is_dotted { &[host, port].concat() } else { authority };
-        !authority.contains(&b'@') && list.allows(whole) && !list.excepts(host)
-    }
-
     /// Whether a path is allowed: whole segments of it are a prefix. A path that a server may read in
     /// another way is not.
     pub(crate) fn allows_path(&self, path: &[u8]) -> bool {
@@ -176,7 +166,7 @@ impl Rule {
         self.statuses.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(&status)))
     }
 
-    fn list(&self, key: Key) -> Option<&Patterns> {
+    fn list(&self, key: Key) -> Option<&List> {
         self.lists.iter().find(|(of, _)| *of == key).map(|(_, list)| list)
     }
 
@@ -185,46 +175,6 @@ impl Rule {
             learned.argument(*family, key, argument);
         }
     }
-}
-
-fn is_below(path: &[u8], prefix: &[u8]) -> bool {
-    let Some(rest) = path.strip_prefix(prefix) else { return false };
-    rest.is_empty() || prefix.ends_with(b"/") || rest.starts_with(b"/")
-}
-
-/// Whether a path means the same to every server: it begins with one slash, and has no segments that
-/// go nowhere or up, in any spelling.
-fn is_plain(path: &[u8]) -> bool {
-    let Some(rest) = path.strip_prefix(b"/") else { return false };
-    let starts =
-        |at: usize, code: &[u8]| path.get(at..at + code.len()).is_some_and(|part| part.eq_ignore_ascii_case(code));
-    let hides_a_slash = |at: usize| {
-        [b"%2f".as_slice(), b"%5c", b"%00", b"%252e", b"%252f", b"%255c"].iter().any(|code| starts(at, code))
-    };
-    let segments = rest.split(|byte| *byte == b'/');
-    let count = segments.clone().count();
-    // What follows # is cut off by some, and part of the path for others.
-    !path.iter().any(|byte| matches!(byte, b'\\' | b'#' | 0))
-        && !(0..path.len()).any(hides_a_slash)
-        && segments.enumerate().all(|(index, segment)| match dots(segment) {
-            Some(1 | 2) => false,
-            _ => !segment.is_empty() || index + 1 == count,
-        })
-}
-
-/// How many dots a segment is, if it is nothing else.
-fn dots(mut segment: &[u8]) -> Option<usize> {
-    let mut count = 0;
-    while !segment.is_empty() {
-        segment = match segment {
-            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
-            // Some servers cut off what follows a semicolon.
-            [b';', ..] | [b'%', b'3', b'b' | b'B', ..] => return Some(count),
-            _ => return None,
-        };
-        count += 1;
-    }
-    Some(count)
 }
 
 fn unknown(name: &str, ruled: &Ruled) -> String {
@@ -241,46 +191,6 @@ mod tests {
     use super::super::tests::texts;
     use super::super::{Family, Rules};
     use super::*;
-
-    fn path(prefix: &str, path: &str) -> bool {
-        let rules = Rules::new(&texts(&[("proxy_http_call", "paths", &[prefix])])).unwrap_or_default();
-        rules.get(Family::HttpCall).is_some_and(|rule| rule.allows_path(path.as_bytes()))
-    }
-
-    #[test]
-    fn a_path_is_below_a_prefix_of_whole_segments() {
-        for allowed in ["/check", "/check/", "/check/a", "/check?x=/../", "/check/..a", "/check/%41"] {
-            assert!(path("/check", allowed), "{allowed}");
-        }
-        for denied in ["/", "", "/checkout", "/Check", "check", "/a/check", "http://up/check", "//check"] {
-            assert!(!path("/check", denied), "{denied}");
-        }
-        assert!(path("/", "/") && path("/", "/a/b") && path("/check/", "/check/a") && !path("/check/", "/check"));
-    }
-
-    #[test]
-    fn a_path_that_a_server_may_read_in_another_way_is_not_allowed() {
-        for denied in [
-            "/check/../admin",
-            "/check/./a",
-            "/check/..",
-            "/check/%2e%2e/admin",
-            "/check/.%2E/admin",
-            "/check/..;/admin",
-            "/check//a",
-            "/check/%2fadmin",
-            "/check\\..\\admin",
-            "/check/%5cadmin",
-            "/check/a/../b",
-            "/check/\0",
-            "/check#/../admin",
-            "/check/..%3b/admin",
-            "/check/%252e%252e/admin",
-            "/check/..%00/admin",
-        ] {
-            assert!(!path("/check", denied), "{denied}");
-        }
-    }
 
     #[test]
     fn maps_that_no_rule_names_are_empty() {

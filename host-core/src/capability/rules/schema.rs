@@ -64,8 +64,18 @@ pub(crate) enum Key {
 pub(super) enum Kind {
     /// Patterns of names.
     Names,
-    /// The same, without regard to case.
-    Folded,
+    /// Patterns of methods of HTTP.
+    Methods,
+    /// Patterns of `package.Service/Method`.
+    GrpcMethods,
+    /// Patterns of names of headers.
+    Headers,
+    /// Patterns of names of metrics.
+    Metrics,
+    /// Patterns of hosts without ports.
+    Hosts,
+    /// Patterns of hosts with ports.
+    Authorities,
     /// Patterns of property paths.
     Properties,
     /// Prefixes of paths.
@@ -88,9 +98,9 @@ pub(super) const SCHEMA: &[Ruled] = &[
         capabilities: &["proxy_http_call"],
         keys: &[
             ("upstreams", Key::Upstreams, Kind::Names),
-            ("methods", Key::Methods, Kind::Names),
+            ("methods", Key::Methods, Kind::Methods),
             ("paths", Key::Paths, Kind::Prefixes),
-            ("authorities", Key::Authorities, Kind::Folded),
+            ("authorities", Key::Authorities, Kind::Authorities),
             ("rate", Key::Rate, Kind::Rate),
             ("in_flight", Key::InFlight, Kind::Number),
         ],
@@ -101,15 +111,15 @@ pub(super) const SCHEMA: &[Ruled] = &[
         family: Family::ReadHeaders,
         capabilities: &["proxy_get_header_map_value", "proxy_get_header_map_pairs", "proxy_get_header_map_size"],
         keys: &[
-            ("request_headers", Key::Map(MapType::RequestHeaders), Kind::Folded),
-            ("request_trailers", Key::Map(MapType::RequestTrailers), Kind::Folded),
-            ("response_headers", Key::Map(MapType::ResponseHeaders), Kind::Folded),
-            ("response_trailers", Key::Map(MapType::ResponseTrailers), Kind::Folded),
-            ("grpc_initial_metadata", Key::Map(MapType::GrpcReceiveInitialMetadata), Kind::Folded),
-            ("grpc_trailing_metadata", Key::Map(MapType::GrpcReceiveTrailingMetadata), Kind::Folded),
-            ("call_headers", Key::Map(MapType::HttpCallResponseHeaders), Kind::Folded),
-            ("call_trailers", Key::Map(MapType::HttpCallResponseTrailers), Kind::Folded),
-            ("other_maps", Key::OtherMaps, Kind::Folded),
+            ("request_headers", Key::Map(MapType::RequestHeaders), Kind::Headers),
+            ("request_trailers", Key::Map(MapType::RequestTrailers), Kind::Headers),
+            ("response_headers", Key::Map(MapType::ResponseHeaders), Kind::Headers),
+            ("response_trailers", Key::Map(MapType::ResponseTrailers), Kind::Headers),
+            ("grpc_initial_metadata", Key::Map(MapType::GrpcReceiveInitialMetadata), Kind::Headers),
+            ("grpc_trailing_metadata", Key::Map(MapType::GrpcReceiveTrailingMetadata), Kind::Headers),
+            ("call_headers", Key::Map(MapType::HttpCallResponseHeaders), Kind::Headers),
+            ("call_trailers", Key::Map(MapType::HttpCallResponseTrailers), Kind::Headers),
+            ("other_maps", Key::OtherMaps, Kind::Headers),
         ],
     },
     Ruled {
@@ -121,11 +131,11 @@ pub(super) const SCHEMA: &[Ruled] = &[
             "proxy_set_header_map_pairs",
         ],
         keys: &[
-            ("request_headers", Key::Map(MapType::RequestHeaders), Kind::Folded),
-            ("request_trailers", Key::Map(MapType::RequestTrailers), Kind::Folded),
-            ("response_headers", Key::Map(MapType::ResponseHeaders), Kind::Folded),
-            ("response_trailers", Key::Map(MapType::ResponseTrailers), Kind::Folded),
-            ("other_maps", Key::OtherMaps, Kind::Folded),
+            ("request_headers", Key::Map(MapType::RequestHeaders), Kind::Headers),
+            ("request_trailers", Key::Map(MapType::RequestTrailers), Kind::Headers),
+            ("response_headers", Key::Map(MapType::ResponseHeaders), Kind::Headers),
+            ("response_trailers", Key::Map(MapType::ResponseTrailers), Kind::Headers),
+            ("other_maps", Key::OtherMaps, Kind::Headers),
         ],
     },
     Ruled { family: Family::GetProperty, capabilities: &["proxy_get_property"], keys: PROPERTIES },
@@ -151,7 +161,7 @@ pub(super) const SCHEMA: &[Ruled] = &[
     Ruled {
         family: Family::DefineMetric,
         capabilities: &["proxy_define_metric"],
-        keys: &[("names", Key::Names, Kind::Names), ("count", Key::Count, Kind::Number)],
+        keys: &[("names", Key::Names, Kind::Metrics), ("count", Key::Count, Kind::Number)],
     },
     Ruled {
         family: Family::CallForeign,
@@ -172,14 +182,14 @@ pub(super) const SCHEMA: &[Ruled] = &[
     Ruled {
         family: Family::ResolveDns,
         capabilities: &["envoy_resolve_dns"],
-        keys: &[("names", Key::Names, Kind::Folded), ("rate", Key::Rate, Kind::Rate)],
+        keys: &[("names", Key::Names, Kind::Hosts), ("rate", Key::Rate, Kind::Rate)],
     },
 ];
 
 const GRPC: &[(&str, Key, Kind)] = &[
     ("upstreams", Key::Upstreams, Kind::Names),
-    ("methods", Key::Methods, Kind::Names),
-    ("authorities", Key::Authorities, Kind::Folded),
+    ("methods", Key::Methods, Kind::GrpcMethods),
+    ("authorities", Key::Authorities, Kind::Authorities),
     ("rate", Key::Rate, Kind::Rate),
     ("in_flight", Key::InFlight, Kind::Number),
 ];

@@ -24,9 +24,7 @@ pub(in crate::hostcall) fn envoy_resolve_dns(
     let fits = (1..=MAX_NAME).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
     let name = std::str::from_utf8(name).ok().filter(|_| fits).ok_or(Status::BadArgument)?.to_owned();
     const ID: HostcallId = HostcallId::envoy_resolve_dns;
-    // A name with a dot behind it is the same name.
-    let plain = name.strip_suffix('.').unwrap_or(&name);
-    guard::argument(call.vm, Family::ResolveDns, ID, Key::Names, "names", plain.as_bytes())?;
+    guard::argument(call.vm, Family::ResolveDns, ID, Key::Names, "names", name.as_bytes())?;
     guard::rate(call.vm, Family::ResolveDns, ID, 1)?;
     let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;
     let root = owner.root;

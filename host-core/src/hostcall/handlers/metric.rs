@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::abi::{MetricType, Status};
-use crate::capability::{Family, Key};
+use crate::capability::Family;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 use crate::metric::{MAX_NAME, type_of};
 
@@ -26,7 +26,7 @@ pub(in crate::hostcall) fn define_metric(
     let name = std::str::from_utf8(bytes).map_err(|_| Status::BadArgument)?;
     call.memory.check_u32(ret_metric)?;
     const ID: HostcallId = HostcallId::proxy_define_metric;
-    guard::argument(call.vm, Family::DefineMetric, ID, Key::Names, "names", name.as_bytes())?;
+    guard::metric(call.vm, metric_type, name.as_bytes())?;
     let plugin = Arc::clone(call.vm.plugin().ok_or(Status::InternalFailure)?);
     let count = call.vm.rule(Family::DefineMetric).and_then(|rule| rule.count);
     let most = call.vm.config.limits.metrics;

@@ -10,9 +10,11 @@ use crate::worker::Worker;
 impl Worker {
     /// A lookup has ended; without addresses it has failed. One that was cancelled is ignored.
     pub fn resolved(&mut self, id: CalloutId, addresses: &[IpAddr]) {
+        let begun = self.begin_answer(id);
         let Some((vm, lookup)) = self.lookups.remove(&id) else { return };
         if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
             let result = sandbox.vm.on_resolve_dns(lookup, addresses);
+            self.charge(begun);
             self.waits(vm, -1);
             self.after_call(vm, result.is_err());
             self.run(None);

@@ -8,9 +8,12 @@ use crate::worker::Worker;
 impl Worker {
     /// Something has come of a gRPC callout. Of one that was cancelled it is ignored.
     pub fn grpc_event(&mut self, id: CalloutId, event: GrpcEvent) {
+        let begun = self.begin_answer(id);
         let Some((vm, call)) = self.grpc.get(&id).copied() else { return };
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let result = sandbox.vm.on_grpc(call, event);
+        self.charge(begun);
+        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         if !sandbox.vm.has_grpc(call) && sandbox.grpc.remove(&call).is_some() {
             self.grpc.remove(&id);
             self.grpc_ended(vm, call);

@@ -9,13 +9,13 @@
 //! 3. After each event take [`Worker::stream_effect`] until there is none, then [`Worker::effect`]
 //!    until there is none: callouts to make, and other streams that have effects now.
 //! 4. Tell [`Worker::callout_done`] how a callout ended and [`Worker::grpc_event`] what comes of a gRPC
-//!    callout, and call [`Worker::tick`] at
-//!    [`Worker::next_tick`].
+//!    callout, and call [`Worker::tick`] at [`Worker::next_tick`], with IO polled before each call.
 //! 5. TCP streams go the same way with [`Worker::connect`], [`Worker::data`], [`Worker::connection_closed`],
 //!    [`Worker::connection_effect`] and [`Worker::finish_connection`].
 //! 6. When a stream is over, in whatever way, call [`Worker::finish`] once; plugins log then.
 
 mod actions;
+mod background;
 mod chain;
 mod dns;
 mod effect;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::background::Account;
 use crate::chain::{LoadError, PluginSpec, Resting, Snapshot};
 use crate::effect::{CalloutId, StreamId};
 use crate::tcp::ConnectionId;
@@ -80,6 +81,8 @@ pub(crate) struct Loaded {
     serves: bool,
     /// When the host last logged something of it in its own name, at most once a second, and how often it did not since.
     told: Option<(Duration, u64)>,
+    /// What it has had of what calls get that no stream waits for.
+    pub(crate) account: Account,
 }
 
 /// A VM that has taken the place of another, and what the plugins have left there.
@@ -163,6 +166,7 @@ impl Sandboxes {
             serves: false,
             by_stream: None,
             told: None,
+            account: Account::default(),
         });
         Ok(self.plugins.len() - 1)
     }
@@ -216,6 +220,7 @@ impl Sandboxes {
                 lingering: 0,
             }),
             told: None,
+            account: Account::default(),
         });
         self.plugins.len() - 1
     }
@@ -364,6 +369,7 @@ impl Sandboxes {
                 serves: member.serves,
                 by_stream: None,
                 told: member.told,
+                account: member.account,
             });
             (member.vm, member.root) = (new, root);
         }
@@ -437,6 +443,12 @@ impl Sandboxes {
     /// The plugin with this root.
     pub(crate) fn by_root(&mut self, vm: usize, root: ContextId) -> Option<&mut Loaded> {
         self.plugins.iter_mut().find(|plugin| plugin.vm == vm && plugin.root == root)
+    }
+
+    /// Which plugin has this root; of a VM for one stream, whose that is.
+    pub(crate) fn index_of(&self, vm: usize, root: ContextId) -> Option<usize> {
+        let of = self.vms.get(vm).and_then(|sandbox| sandbox.of);
+        of.or_else(|| self.plugins.iter().position(|plugin| plugin.vm == vm && plugin.root == root))
     }
 
     /// The time of the host's monotonic clock.

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::time::Duration;
 
 use portcullis_core::{
     Access, Action, Body, CallId, CallOutcome, Compatibility, Direction, ForeignFunctions, GrpcId, Headers, Host,
@@ -10,6 +9,7 @@ use portcullis_core::{
 };
 use slab::Slab;
 
+use crate::background::Background;
 use crate::chain::{Chain, LoadError, PluginSpec};
 use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
 use crate::flow::Work;
@@ -43,6 +43,8 @@ pub struct Worker {
     pub(crate) tcp_touched: Vec<ConnectionId>,
     /// VMs of which the last root may have gone.
     pub(crate) left: Vec<usize>,
+    /// What calls get that no stream waits for.
+    pub(crate) background: Background,
 }
 
 /// Setting up and taking down.
@@ -66,6 +68,7 @@ impl Worker {
             tcp_orphans: VecDeque::new(),
             tcp_touched: Vec::new(),
             left: Vec::new(),
+            background: Background::default(),
         }
     }
 
@@ -157,6 +160,7 @@ impl Worker {
     /// Begins a stream over a chain that this worker has loaded; one of another worker is answered as if its plugins had
     /// failed, 503. `limit` is how many bytes each direction may hold.
     pub fn open(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> StreamId {
+        self.background.note_io();
         self.revive(chain);
         let plugin = |plugin: &usize| StreamPlugin {
             plugin: *plugin,
@@ -351,19 +355,8 @@ impl Worker {
     }
 }
 
-/// Callouts, queues and ticks.
+/// Callouts and queues; [`background`](crate::background) has the rest.
 impl Worker {
-    /// Tells plugins of items in queues that they have registered. Says whether there is more to
-    /// tell: plugins that feed themselves must not keep the worker from its streams.
-    pub fn queues_ready(&mut self) -> bool {
-        let vms: Vec<_> = self.sandboxes.vms.iter().map(|(vm, _)| vm).collect();
-        let mut more = false;
-        for vm in vms {
-            more |= self.tell_queues(vm);
-        }
-        more
-    }
-
     /// Tells the plugins of a VM of items; says whether there is more to tell.
     pub(crate) fn tell_queues(&mut self, vm: usize) -> bool {
         const AT_ONCE: usize = 64;
@@ -387,39 +380,15 @@ impl Worker {
 
     /// A callout has ended. One that was cancelled is ignored.
     pub fn callout_done(&mut self, id: CalloutId, outcome: CallOutcome) {
+        let begun = self.begin_answer(id);
         let Some((vm, call)) = self.callouts.remove(&id) else { return };
         if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
             let result = sandbox.vm.on_http_call_response(call, outcome);
+            self.charge(begun);
             self.waits(vm, -1);
             self.after_call(vm, result.is_err());
             self.run(None);
             self.let_go(vm);
-        }
-    }
-
-    /// When [`Worker::tick`] is due next, on the host's monotonic clock.
-    pub fn next_tick(&self) -> Option<Duration> {
-        self.sandboxes.plugins.iter().filter_map(|plugin| plugin.next_tick).min()
-    }
-
-    /// Ticks every plugin whose time has come. The next period begins when the plugin has returned.
-    pub fn tick(&mut self) {
-        for index in 0..self.sandboxes.plugins.len() {
-            let Some(plugin) = self.sandboxes.plugins.get(index) else { continue };
-            let (vm, root, due) = (plugin.vm, plugin.root, plugin.next_tick);
-            let now = self.sandboxes.now(vm);
-            if due.is_none_or(|due| due > now) {
-                continue;
-            }
-            let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
-            let result = sandbox.vm.on_tick(root);
-            let period = sandbox.vm.tick_period(root);
-            let now = self.sandboxes.now(vm);
-            if let Some(plugin) = self.sandboxes.plugins.get_mut(index) {
-                plugin.next_tick = period.map(|period| now + period);
-            }
-            self.after_call(vm, result.is_err());
-            self.run(None);
         }
     }
 }

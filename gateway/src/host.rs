@@ -106,6 +106,10 @@ impl Host for GatewayHost {
             .increment(1);
     }
 
+    fn throttled(&mut self, plugin: &Plugin) {
+        metrics::counter!("portcullis_plugin_throttled_total", "plugin" => plugin.name.clone()).increment(1);
+    }
+
     fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
         portcullis::open_directory(path)
     }

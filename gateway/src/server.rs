@@ -114,6 +114,7 @@ impl Gateway {
             runs_singletons: true,
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
+            tick_share: config.tick_share,
             bounds: Bounds::default(),
             shared: Shared::default(),
             reached: workers_hear,

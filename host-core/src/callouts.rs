@@ -48,6 +48,11 @@ impl Callouts {
         self.live.is_empty()
     }
 
+    /// Whose one is.
+    pub(crate) fn owner(&self, id: CallId) -> Option<Owner> {
+        self.live.get(&id).map(|callout| callout.owner)
+    }
+
     /// Ends a callout; says whose it was.
     pub(crate) fn close(&mut self, id: CallId) -> Option<Owner> {
         self.live.remove(&id).map(|callout| callout.owner)

@@ -50,6 +50,11 @@ impl Lookups {
         self.live.is_empty()
     }
 
+    /// Whose one is.
+    pub(crate) fn owner(&self, id: LookupId) -> Option<Owner> {
+        self.live.get(&id).map(|(owner, _)| *owner)
+    }
+
     /// Ends one; says whose it was.
     pub(crate) fn close(&mut self, id: LookupId) -> Option<Owner> {
         self.live.remove(&id).map(|(owner, _)| owner)
@@ -74,8 +79,9 @@ pub(crate) fn answer(addresses: &[IpAddr]) -> Bytes {
 mod tests {
     use super::*;
     use crate::context::ContextId;
+    use crate::in_flight::OnAccountOf;
 
-    const OWNER: Owner = Owner { root: ContextId::VM, stream: 7 };
+    const OWNER: Owner = Owner { root: ContextId::VM, account: OnAccountOf { number: 7, context: ContextId::VM } };
 
     #[test]
     fn ids_are_not_given_twice() {

@@ -41,6 +41,11 @@ pub trait Host: Send {
     fn failed(&mut self, failure: &Failure<'_>) {
         let _ = failure;
     }
+    /// Takes note of a plugin one of whose calls had to wait, because it has had more than its part of what calls get that no
+    /// stream waits for.
+    fn throttled(&mut self, plugin: &Plugin) {
+        let _ = plugin;
+    }
     /// Opens a directory of the system that a VM is to have, when the VM starts.
     ///
     /// # Errors

@@ -10,8 +10,17 @@ use crate::context::ContextId;
 pub(crate) struct Owner {
     /// The root that hears of its end.
     pub(crate) root: ContextId,
-    /// The number of the stream that asked for it, which log lines carry; 0 if none did.
-    pub(crate) stream: u64,
+    /// The stream that asked for it.
+    pub(crate) account: OnAccountOf,
+}
+
+/// The stream on whose account a guest runs; none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OnAccountOf {
+    /// Its number, which log lines carry; 0 for none.
+    pub(crate) number: u64,
+    /// Its context, which may be gone.
+    pub(crate) context: ContextId,
 }
 
 /// How many there are, and how many bytes they take. VMs that were made from one template have one together, so that a

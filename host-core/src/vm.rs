@@ -1,10 +1,12 @@
 //! One VM: the only way into a guest.
 
+mod background;
 mod dns;
 mod grpc;
 mod http;
 mod tcp;
 
+pub use background::Pending;
 pub use http::Part;
 
 use std::sync::Arc;

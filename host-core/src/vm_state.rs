@@ -23,6 +23,7 @@ use crate::grpc::{GrpcCalls, Received};
 use crate::headers::Headers;
 use crate::host::{Host, LogRecord};
 use crate::hostcall::{HostcallId, Source};
+use crate::in_flight::OnAccountOf;
 use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
 use crate::output::{Output, OutputStream};
@@ -131,8 +132,8 @@ pub struct VmState {
     frame: Frame,
     /// The plugin that ran last, to be counted no more when it runs next.
     pub(crate) last_plugin: Option<Arc<Plugin>>,
-    /// The number of the stream on whose account the next callback of a root runs; 0 for none.
-    acts_for: u64,
+    /// On whose account the next callback of a root runs.
+    acts_for: OnAccountOf,
     /// What looks at each of its calls.
     witness: Option<Witness>,
 }
@@ -173,7 +174,7 @@ impl VmState {
             together: None,
             frame,
             last_plugin: None,
-            acts_for: 0,
+            acts_for: OnAccountOf::default(),
             witness: None,
         }
     }

@@ -130,6 +130,13 @@ impl Sandboxes {
         log(&mut *(self.host)(), level, &message, Some(&loaded.plugin), loaded.root);
     }
 
+    /// Tells the host of a plugin that waits because it has had more than its part of a worker.
+    pub(crate) fn tell_throttled(&self, plugin: usize) {
+        if let Some(loaded) = self.plugins.get(plugin) {
+            (self.host)().throttled(&loaded.plugin);
+        }
+    }
+
     /// Tells the operator, once, that a chain was not loaded in this worker.
     pub(super) fn tell_of_stray(&mut self) {
         if std::mem::replace(&mut self.told_of_stray, true) {

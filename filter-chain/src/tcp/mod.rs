@@ -102,6 +102,7 @@ impl Worker {
     /// Begins a TCP stream over a chain: a client has connected. `limit` is how many bytes each direction
     /// may hold.
     pub fn connect(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> ConnectionId {
+        self.background.note_io();
         self.revive(chain);
         let plugin = |plugin: &usize| TcpPlugin {
             plugin: *plugin,

@@ -147,7 +147,7 @@ fn ticks_come_a_period_after_the_last_has_returned() {
     bench.host.set_time(3_000_000_000);
     bench.worker.tick();
     assert_eq!(bench.journal(), ["a: tick"], "once, though two were missed");
-    assert_eq!(bench.worker.next_tick(), Some(seconds(6)), "it ran until 5");
+    assert_eq!(bench.worker.next_due(), Some(seconds(6)), "it ran until 5");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod absence;
 mod any_chain;
+mod background;
 mod body;
 mod by_stream;
 mod callouts;

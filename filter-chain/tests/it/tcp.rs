@@ -53,8 +53,11 @@ impl Line {
 
     /// A second passes.
     fn tick(&mut self) -> Vec<String> {
-        self.host.set_time(self.worker.next_tick().map_or(0, |due| u64::try_from(due.as_nanos()).unwrap()));
-        self.worker.tick();
+        let now = self.worker.next_tick().unwrap_or_default();
+        self.host.set_time(u64::try_from(now.as_nanos()).unwrap());
+        while self.worker.next_tick().is_some_and(|at| at <= now) {
+            self.worker.tick();
+        }
         self.effects()
     }
 }

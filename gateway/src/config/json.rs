@@ -29,6 +29,7 @@ impl Config {
             "workers": self.workers,
             "admin": self.admin.map(|address| address.to_string()),
             "shutdown_timeout": duration::format(self.shutdown_timeout),
+            "limits": { "tick_share": self.tick_share.to_string() },
             "max_upstream_connections": self.max_upstream_connections,
             "max_callouts": self.max_callouts,
             "code_cache": self.code_cache.as_ref().map(|folder| folder.to_string_lossy()),

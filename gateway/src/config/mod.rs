@@ -36,6 +36,7 @@ mod mapping;
 mod metadata;
 mod nearest;
 mod pattern;
+mod percent;
 mod plugin;
 mod preopen;
 mod route;
@@ -59,8 +60,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use document::{Document, Read};
-use portcullis::core::Sharing;
-use portcullis::{read_at_most, read_file};
+use portcullis::core::{Percent, Sharing};
+use portcullis::{Worker, read_at_most, read_file};
 use route::Scope;
 use unique::Unique;
 use value::Value;
@@ -92,6 +93,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
+    /// Which part of a worker plugins get for what no stream waits for, while IO waits (`limits.tick_share`).
+    pub tick_share: Percent,
     /// The most connections with upstreams at once, over all workers, each of which has an equal share; without it what the
     /// limit of descriptors leaves.
     pub max_upstream_connections: Option<usize>,
@@ -186,6 +189,7 @@ const KEYS: &[&str] = &[
     "workers",
     "admin",
     "shutdown_timeout",
+    "limits",
     "max_upstream_connections",
     "max_callouts",
     "code_cache",
@@ -208,6 +212,9 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));
     let admin = mapping.optional("admin", |address| admin(address, &mut addresses));
     let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
+    let tick_share = mapping.or("limits", Worker::DEFAULT_TICK_SHARE, |limits| {
+        limits.mapping(&["tick_share"])?.or("tick_share", Worker::DEFAULT_TICK_SHARE, percent::read)
+    });
     let most = |key| mapping.optional(key, |number| number.integer(1..=listener::MOST_CONNECTIONS));
     let max_upstream_connections = most("max_upstream_connections");
     let max_callouts = most("max_callouts");
@@ -230,6 +237,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         workers: workers? as usize,
         admin: admin?,
         shutdown_timeout: shutdown_timeout?,
+        tick_share: tick_share?,
         max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
         max_callouts: max_callouts?.map(|number| number as usize),
         code_cache: code_cache?,

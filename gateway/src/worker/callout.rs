@@ -38,6 +38,8 @@ pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall, fli
             }
         },
     };
+    // The answer takes memory until it has been delivered.
+    let _turn = context.answer_turn(id).await;
     drop(flight);
     context.callouts.borrow_mut().remove(&id);
     context.worker.borrow_mut().callout_done(id, outcome);

@@ -28,6 +28,7 @@ pub(super) async fn run(context: Rc<Context>, id: CalloutId, name: String) {
             Vec::new()
         }
     };
+    let _turn = context.answer_turn(id).await;
     context.callouts.borrow_mut().remove(&id);
     context.worker.borrow_mut().resolved(id, &addresses);
     context.pump();

@@ -5,6 +5,7 @@
 //! and ticks.
 
 mod accept;
+mod background;
 mod body;
 mod callout;
 mod deadline;
@@ -36,7 +37,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub(crate) use planned::{Planned, PlannedListener, PlannedService};
-use portcullis::core::{Host, Shared, Wake};
+use portcullis::core::{Host, Percent, Shared, Wake};
 use portcullis::{CalloutId, Chain, ConnectionId, LoadError, StreamId, Worker};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
@@ -61,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) runs_singletons: bool,
     pub(crate) clusters: Arc<[Cluster]>,
     pub(crate) shutdown_timeout: Duration,
+    /// Which part of a worker calls get that no stream waits for.
+    pub(crate) tick_share: Percent,
     /// How the descriptors of the process are shared out.
     pub(crate) bounds: Bounds,
     /// What plugins share across workers.
@@ -114,6 +117,8 @@ pub(crate) struct Context {
     pub(crate) grpc: RefCell<HashMap<CalloutId, grpc::Sender>>,
     /// How many names may still be looked up at once.
     pub(crate) lookups: Arc<Semaphore>,
+    /// Who may call a guest that no stream waits for.
+    turns: background::Turns,
     /// The next tick has changed.
     pub(crate) ticks_changed: Notify,
     pub(crate) armed_tick: Cell<Option<Duration>>,
@@ -234,6 +239,7 @@ impl Context {
             in_flight: InFlight::new(plan.bounds.callouts),
             grpc: RefCell::default(),
             lookups: Arc::new(Semaphore::new(dns::AT_ONCE)),
+            turns: background::Turns::default(),
             ticks_changed: Notify::new(),
             armed_tick: Cell::new(None),
             queues_ready,
@@ -280,6 +286,7 @@ fn new_worker(plan: &Plan, queues_ready: &Arc<Notify>) -> Worker {
     let wake = Wake::new(move || queues_ready.notify_one());
     Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
         .sharing(plan.shared.clone(), wake)
+        .with_tick_share(plan.tick_share)
         .with_foreign_functions(portcullis::envoy_functions())
 }
 

@@ -1,6 +1,7 @@
 //! Carrying out what plugins ask for besides the streams: callouts, wake-ups, ticks.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use portcullis::Effect;
 use tokio::sync::watch;
@@ -57,7 +58,7 @@ impl Context {
         if self.worker.borrow_mut().health_changed() {
             self.tell_health();
         }
-        if self.worker.borrow().next_tick() != self.armed_tick.get() {
+        if self.worker.borrow().next_due() != self.armed_tick.get() {
             self.ticks_changed.notify_one();
         }
     }
@@ -66,19 +67,22 @@ impl Context {
 /// Ticks plugins at their times, for ever.
 pub(super) async fn tick(context: Rc<Context>) {
     loop {
-        let next = context.worker.borrow().next_tick();
-        context.armed_tick.set(next);
-        let due = async {
-            match next {
-                Some(at) => tokio::time::sleep_until(context.host.clock.instant(at).into()).await,
+        context.armed_tick.set(context.worker.borrow().next_due());
+        let at = || context.worker.borrow().next_tick().map(|at| context.host.clock.instant(at).into());
+        let turn = async {
+            match context.turns.next(at).await {
+                Some(turn) => turn,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = due => context.worker.borrow_mut().tick(),
-            () = context.ticks_changed.notified() => continue,
+            biased;
+            _turn = turn => {
+                context.worker.borrow_mut().tick();
+                context.pump();
+            }
+            () = context.ticks_changed.notified() => {}
         }
-        context.pump();
     }
 }
 
@@ -101,13 +105,10 @@ pub(super) async fn tiers(context: Rc<Context>, mut reached: watch::Receiver<usi
 pub(super) async fn queues(context: Rc<Context>) {
     loop {
         context.queues_ready.notified().await;
-        loop {
-            let more = context.worker.borrow_mut().queues_ready();
+        let mut next = Some(Duration::ZERO);
+        while let Some(_turn) = context.turns.next(|| Some(context.host.clock.instant(next?).into())).await {
+            next = context.worker.borrow_mut().queues_ready();
             context.pump();
-            if !more {
-                break;
-            }
-            tokio::task::yield_now().await;
         }
     }
 }

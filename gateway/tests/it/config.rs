@@ -84,6 +84,7 @@ mod examples {
     fn the_admin_view_uses_the_names_of_the_file() {
         let json = example("gateway.yaml").to_json();
         assert_eq!(json["shutdown_timeout"], "10s");
+        assert_eq!(json["limits"]["tick_share"], "20%");
         assert_eq!(json["listeners"][0]["routes"][0]["match"]["host"], "*.example.com");
         assert_eq!(json["listeners"][0]["plugins"][1]["configuration"], "1000");
         assert_eq!(json["clusters"][0]["endpoints"][1]["address"], "localhost:9001");
@@ -156,9 +157,13 @@ mod messages {
         );
         says(
             "zzz: 1\nlisteners: [{address: 127.0.0.1:1}]",
-            &["1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, \
+            &["1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, limits, \
                max_upstream_connections, max_callouts, code_cache, stats_config, sharing, plugins, services, bootstrap_extensions, \
                listeners, clusters"],
+        );
+        says(
+            "limits: {tick_share: 20}\nlisteners: [{address: 127.0.0.1:1, routes: [{cluster: e}]}]\nclusters: [{name: e, echo: {}}]",
+            &["1:22: limits.tick_share: expected a percentage such as 20%, found the number 20; did you mean 20%?"],
         );
         says("{}", &["1:1: missing key \"listeners\"; add one, as `listeners: [{address: 127.0.0.1:8080}]`"]);
         says(

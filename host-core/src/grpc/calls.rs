@@ -149,9 +149,10 @@ impl AsRef<[u8]> for Charged {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::in_flight::OnAccountOf;
 
     const ROOT: ContextId = ContextId::VM;
-    const OWNER: Owner = Owner { root: ROOT, stream: 7 };
+    const OWNER: Owner = Owner { root: ROOT, account: OnAccountOf { number: 7, context: ContextId::VM } };
 
     #[test]
     fn ids_say_what_they_are_and_are_not_given_twice() {

@@ -47,6 +47,11 @@ impl Inbox {
         }
     }
 
+    /// The next root to be told.
+    pub(crate) fn next(&self) -> Option<ContextId> {
+        lock(&self.told).front().map(|(root, _, _)| *root)
+    }
+
     /// The next root to be told, and of which queue.
     pub(crate) fn take(&self) -> Option<(ContextId, u32)> {
         let mut told = lock(&self.told);

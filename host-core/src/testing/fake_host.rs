@@ -38,6 +38,7 @@ struct Memory {
     lines: Vec<LoggedLine>,
     denials: Vec<String>,
     failures: Vec<String>,
+    throttled: Vec<String>,
     metrics: BTreeMap<String, Arc<FakeMetric>>,
     upstreams: Vec<String>,
     time: u64,
@@ -96,6 +97,11 @@ impl FakeHost {
         self.memory().failures.clone()
     }
 
+    /// Lists the plugins that had to wait for more than their part, as often as they had to.
+    pub fn throttled(&self) -> Vec<String> {
+        self.memory().throttled.clone()
+    }
+
     /// What was logged so far, as text.
     pub fn messages(&self) -> Vec<String> {
         self.memory().lines.iter().map(|line| line.message.clone()).collect()
@@ -120,6 +126,10 @@ impl Host for FakeHost {
     fn failed(&mut self, failure: &Failure<'_>) {
         let plugin = failure.plugin.map_or("", |plugin| &plugin.name);
         self.memory().failures.push(format!("{plugin}: {} in {}", failure.reason, failure.during));
+    }
+
+    fn throttled(&mut self, plugin: &Plugin) {
+        self.memory().throttled.push(plugin.name.clone());
     }
 
     fn denied(&mut self, denial: &Denial<'_>) {

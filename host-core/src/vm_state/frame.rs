@@ -8,7 +8,7 @@ use crate::callback::CallbackId;
 use crate::capability::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
 use crate::context::{ContextId, StreamContext};
 use crate::hostcall::{Failure, HostcallId, Outcome};
-use crate::in_flight::Owner;
+use crate::in_flight::{OnAccountOf, Owner};
 use crate::plugin::{Compatibility, Plugin};
 use crate::trap::Trap;
 
@@ -23,8 +23,8 @@ pub(crate) struct Frame {
     /// The context that the guest chose to act on, if any.
     effective: Option<ContextId>,
     callback: Option<CallbackId>,
-    /// The number of the stream on whose account it runs; 0 for none.
-    stream: u64,
+    /// On whose account it runs.
+    account: OnAccountOf,
     /// The host runs the guest's allocator.
     in_allocator: bool,
 }
@@ -42,7 +42,15 @@ impl Frame {
     pub(super) fn before_start(config: &VmConfig, current: ContextId, callback: Option<CallbackId>) -> Self {
         let learns = config.rules.learned().is_some();
         let in_force = if learns { Capabilities::NONE } else { config.capabilities.and(Capabilities::IN_START) };
-        Self { in_force, plugin: None, current, effective: None, callback, stream: 0, in_allocator: false }
+        Self {
+            in_force,
+            plugin: None,
+            current,
+            effective: None,
+            callback,
+            account: OnAccountOf::default(),
+            in_allocator: false,
+        }
     }
 
     /// Has every call looked at, whatever is allowed.
@@ -57,10 +65,11 @@ impl VmState {
     /// must not run with the VM's own rights.
     pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Option<Frame> {
         // Of this callback alone, whether it is called or not.
-        let stream = std::mem::take(&mut self.acts_for);
+        let account = std::mem::take(&mut self.acts_for);
         // A stream whose root is gone is as absent as the root.
         let plugin = if context == ContextId::VM { None } else { Some(self.contexts.plugin_of(context)??) };
-        let stream = self.contexts.stream(context).map_or(stream, |stream| stream.id);
+        let account =
+            self.contexts.stream(context).map_or(account, |stream| OnAccountOf { number: stream.id, context });
         let mut frame = match plugin {
             Some(plugin) => {
                 let learns = plugin.rules.learned().is_some();
@@ -76,7 +85,7 @@ impl VmState {
                     current: context,
                     effective: None,
                     callback: Some(callback),
-                    stream,
+                    account,
                     in_allocator: false,
                 }
             }
@@ -144,19 +153,30 @@ impl VmState {
     /// Prepares for the callback that tells a root what came of something; says which root that is, if it is there still.
     pub(crate) fn acts_for(&mut self, owner: Owner) -> Option<ContextId> {
         self.contexts.root(owner.root)?;
-        self.acts_for = owner.stream;
+        self.acts_for = owner.account;
         Some(owner.root)
     }
 
     /// Whose what a guest asks for now will be.
     pub(crate) fn acting_owner(&self) -> Option<Owner> {
-        Some(Owner { root: self.acting_root()?, stream: self.acting_for() })
+        Some(Owner { root: self.acting_root()?, account: self.acting_account() })
     }
 
     /// The number of the stream that a guest acts for, which its log lines carry; 0 for none.
     pub(super) fn acting_for(&self) -> u64 {
-        let chosen = self.frame.effective.and_then(|id| self.contexts.stream(id));
-        chosen.map_or(self.frame.stream, |stream| stream.id)
+        self.acting_account().number
+    }
+
+    fn acting_account(&self) -> OnAccountOf {
+        let chosen = self.frame.effective.and_then(|id| Some((id, self.contexts.stream(id)?.id)));
+        chosen.map_or(self.frame.account, |(context, number)| OnAccountOf { number, context })
+    }
+
+    /// The root that something in flight belongs to, if no stream waits for it: a root alone asked, or the stream is over.
+    pub(crate) fn root_alone(&self, owner: Owner) -> Option<ContextId> {
+        let OnAccountOf { number, context } = owner.account;
+        let is_waited_for = self.contexts.stream(context).is_some_and(|stream| stream.id == number);
+        Some(owner.root).filter(|_| !is_waited_for)
     }
 
     /// The root of the context that hostcalls act on.

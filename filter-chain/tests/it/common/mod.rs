@@ -5,6 +5,7 @@ mod guest;
 mod text;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_chain::{Chain, Effect, Isolation, Module, PluginSpec, Snapshot, StreamId, Worker};
@@ -156,7 +157,10 @@ impl Bench {
     /// Lets a second pass, and all plugins tick whose time has come.
     pub(crate) fn tick(&mut self) -> Vec<String> {
         self.pass_second();
-        self.worker.tick();
+        let now = Duration::from_secs(self.seconds);
+        while self.worker.next_tick().is_some_and(|at| at <= now) {
+            self.worker.tick();
+        }
         self.effects()
     }
 

@@ -88,6 +88,7 @@ async fn run(mut told: Told, request: GrpcRequest, body: QueueBody, flight: Opti
         _ => end.into_close(),
     };
     let Told { context, id, .. } = told;
+    let _turn = context.answer_turn(id).await;
     drop(flight);
     context.callouts.borrow_mut().remove(&id);
     let sender = context.grpc.borrow_mut().remove(&id);
@@ -105,8 +106,9 @@ struct Told {
 }
 
 impl Told {
-    fn tell(&mut self, event: GrpcEvent) -> Result<(), Status> {
+    async fn tell(&mut self, event: GrpcEvent) -> Result<(), Status> {
         if !self.is_call {
+            let _turn = self.context.answer_turn(self.id).await;
             self.context.worker.borrow_mut().grpc_event(self.id, event);
             self.context.pump();
             return Ok(());
@@ -152,10 +154,10 @@ async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Stat
     // Without messages, the trailers may come in the headers' place.
     // differs: Envoy tells the same fields as initial metadata first.
     if let Some(end) = Status::read(&parts.headers) {
-        told.tell(GrpcEvent::TrailingMetadata(convert::trailers(&parts.headers)))?;
+        told.tell(GrpcEvent::TrailingMetadata(convert::trailers(&parts.headers))).await?;
         return Ok(end);
     }
-    told.tell(GrpcEvent::InitialMetadata(convert::response_headers(&parts)))?;
+    told.tell(GrpcEvent::InitialMetadata(convert::response_headers(&parts))).await?;
     let mut decoder = Decoder::new(MAX_MESSAGE);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Status::new(status::of_reset(&error), error.to_string()))?;
@@ -163,7 +165,7 @@ async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Stat
             Ok(data) => {
                 decoder.push(data);
                 while let Some(message) = decoder.next()? {
-                    told.tell(GrpcEvent::Message(message))?;
+                    told.tell(GrpcEvent::Message(message)).await?;
                     // A plugin that gives up meanwhile is heard.
                     tokio::task::yield_now().await;
                 }
@@ -171,7 +173,7 @@ async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Stat
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
                 let end = Status::read(&trailers);
-                told.tell(GrpcEvent::TrailingMetadata(convert::trailers(&trailers)))?;
+                told.tell(GrpcEvent::TrailingMetadata(convert::trailers(&trailers))).await?;
                 decoder.finish()?;
                 return end.ok_or_else(|| Status::new(status::UNKNOWN, "the upstream's trailers have no grpc-status"));
             }

@@ -1,0 +1,37 @@
+//! Callbacks that no stream waits for, and for whom they would run.
+
+use super::Vm;
+use crate::action::CallId;
+use crate::context::ContextId;
+use crate::dns::LookupId;
+use crate::grpc::GrpcId;
+
+/// Something in flight whose answer a root is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// An HTTP callout.
+    Http(CallId),
+    /// A gRPC call or stream.
+    Grpc(GrpcId),
+    /// A lookup of a name.
+    Lookup(LookupId),
+}
+
+impl Vm {
+    /// Returns the root that is told of an answer that no stream waits for: the root asked for itself, or the stream on whose
+    /// account it asked is over. `None` if a stream waits, or nothing of this id is in flight.
+    pub fn told_alone(&mut self, pending: Pending) -> Option<ContextId> {
+        let state = self.state();
+        let owner = match pending {
+            Pending::Http(call) => state.calls.owner(call),
+            Pending::Grpc(call) => state.grpc.owner(call),
+            Pending::Lookup(lookup) => state.lookups.owner(lookup),
+        };
+        owner.and_then(|owner| state.root_alone(owner))
+    }
+
+    /// Returns the root that [`Vm::on_queue_ready`] tells next, if there is something to tell.
+    pub fn told_of_queue(&mut self) -> Option<ContextId> {
+        self.state().inbox.next()
+    }
+}

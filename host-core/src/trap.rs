@@ -222,8 +222,9 @@ struct Clipped<'a> {
 impl Write for Clipped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|c| {
+            let c = if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
             self.room = self.room.checked_sub(c.len_utf8()).ok_or(fmt::Error)?;
-            self.text.push(if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+            self.text.push(c);
             Ok(())
         })
     }
@@ -259,6 +260,8 @@ mod tests {
         assert_eq!(shown(&["a\nb\u{1b}"]), " in a\u{fffd}b\u{fffd}");
         let long = "é".repeat(5000);
         assert_eq!(shown(&[&long]), format!(" in {}...", "é".repeat(100)));
+        // What stands in place of a control character is longer.
+        assert_eq!(shown(&[&"\0".repeat(5000)]), format!(" in {}...", "\u{fffd}".repeat(66)));
         let many = shown(&["f"; 1000]);
         assert!(many.ends_with(", by f, and so on") && many.len() < 200, "{many}");
         assert!(shown(&[long.as_str(); 1000]).len() < 2500);

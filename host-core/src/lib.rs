@@ -18,6 +18,8 @@ mod error;
 mod files;
 mod filter_status;
 mod foreign;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grpc;
 mod headers;
 mod host;
@@ -40,7 +42,7 @@ mod steering;
 mod stream_info;
 pub mod tape;
 mod template;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, fuzzing, feature = "testing"))]
 pub mod testing;
 mod trap;
 mod visible;

@@ -30,6 +30,7 @@ mod recorder;
 pub mod report;
 mod running;
 pub mod setup;
+pub mod sizes;
 pub mod suite;
 
 pub use case::{Case, Topic};

@@ -18,6 +18,8 @@ mod caller;
 mod compiler;
 mod cost;
 mod error;
+#[cfg(test)]
+mod growth;
 mod instance;
 mod link;
 mod meter;

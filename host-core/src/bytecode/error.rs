@@ -26,9 +26,19 @@ pub enum BytecodeError {
         /// Where.
         offset: usize,
     },
+    /// The module has more of something than some engine can hold.
+    #[error("has {count} {what}, but not every engine takes more than {limit}")]
+    ModuleLimit {
+        /// What there is too much of, in the plural.
+        what: &'static str,
+        /// How much the module has.
+        count: u64,
+        /// The most that it may have.
+        limit: u64,
+    },
     /// A function has more of something than some engine can hold.
     #[error(
-        "function {function} has {count} {what}, but some engine takes no more than {limit}; split the function \
+        "function {function} has {count} {what}, but not every engine takes more than {limit}; split the function \
          (at byte {offset:#x})"
     )]
     FunctionLimit {

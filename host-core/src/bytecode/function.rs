@@ -1,6 +1,6 @@
 //! Functions: validated in the one pass that reads them, and held to bounds of the engines that validation does not know.
 
-use wasmparser::{BinaryReader, FuncValidator, FunctionBody, WasmModuleResources};
+use wasmparser::{BinaryReader, FuncValidator, FunctionBody, ValType, WasmModuleResources};
 
 use super::error::BytecodeError;
 
@@ -11,8 +11,29 @@ use super::error::BytecodeError;
 /// and browsers refuse more than this themselves; wasmer does not.
 pub(crate) const BR_TABLE_TARGETS: u32 = 65_520;
 
-/// The opcode of `br_table`.
+/// Parameters and locals; wasmi takes no more.
+const LOCALS: u64 = 30_000;
+
+/// Places in a frame of wasmi, which numbers them with 16 bits. It counts a local twice, a vector among them thrice, and an operand
+/// once, or twice if it is a vector.
+const PLACES: u64 = 65_535;
+
+/// Bytes of a body, which validators hold it to. wasmer validates what is left when the checks of limits are in it.
+const BYTES: u64 = 7_654_321;
+
+/// The most bytes that those checks take at the beginning of a function, at a loop, and at an instruction that works on many bytes.
+const CHECK: u64 = 64;
+
+/// Functions of fewer bytes keep to the bounds of tables and bytes, whatever is in them.
+const SMALL: usize = BR_TABLE_TARGETS as usize;
+
+const LOOP: u8 = 0x03;
 const BR_TABLE: u8 = 0x0e;
+const CALL: u8 = 0x10;
+const MEMORY_GROW: u8 = 0x40;
+const REF_FUNC: u8 = 0xd2;
+/// Instructions on many bytes, and few others.
+const BULK: u8 = 0xfc;
 
 /// Validates a function and checks its bounds.
 pub(super) fn check(
@@ -22,32 +43,51 @@ pub(super) fn check(
     let mut reader = body.get_binary_reader();
     function.read_locals(&mut reader)?;
     reader.set_features(*function.features());
-    let (bytes, start) = (body.as_bytes(), body.range().start);
-    // A target takes a byte, so few functions have to be looked at.
-    let may_have_long_table = bytes.len() > BR_TABLE_TARGETS as usize;
+    let (bytes, range, index) = (body.as_bytes(), body.range(), function.index());
+    let limit = |what, count, limit, offset| match count > limit {
+        true => Err(BytecodeError::FunctionLimit { function: index, what, count, limit, offset }),
+        false => Ok(()),
+    };
+    limit("parameters and locals", function.len_locals().into(), LOCALS, range.start)?;
+    let is_small = bytes.len() <= SMALL;
+    let (mut size, mut operands) = (bytes.len() as u64 + CHECK, 0);
     while !reader.eof() {
         let offset = reader.original_position();
-        if may_have_long_table && bytes.get(offset - start) == Some(&BR_TABLE) {
-            check_br_table(reader.clone(), function.index())?;
+        if !is_small {
+            match bytes.get(offset - range.start) {
+                Some(&BR_TABLE) => {
+                    limit("targets in a br_table", targets(reader.clone())?, BR_TABLE_TARGETS.into(), offset)?;
+                }
+                Some(&(LOOP | MEMORY_GROW | BULK)) => size += CHECK,
+                // The index of a function may take a byte more.
+                Some(&(CALL | REF_FUNC)) => size += 1,
+                _ => {}
+            }
         }
         reader.visit_operator(&mut function.visitor(offset))??;
+        operands = operands.max(function.operand_stack_height());
     }
-    Ok(reader.finish_expression(&function.visitor(reader.original_position()))?)
+    reader.finish_expression(&function.visitor(reader.original_position()))?;
+    if !is_small {
+        limit("bytes, with the checks of limits that engines add", size, BYTES, range.start)?;
+    }
+    limit("places for locals and operands", places(function, operands.into()), PLACES, range.start)
 }
 
-/// Checks the `br_table` that a reader is at.
-fn check_br_table(mut reader: BinaryReader<'_>, function: u32) -> Result<(), BytecodeError> {
-    let offset = reader.original_position();
+/// The targets of the `br_table` that a reader is at.
+fn targets(mut reader: BinaryReader<'_>) -> Result<u64, BytecodeError> {
     reader.read_u8()?;
-    let targets = reader.read_var_u32()?;
-    if targets > BR_TABLE_TARGETS {
-        return Err(BytecodeError::FunctionLimit {
-            function,
-            what: "targets in a br_table",
-            count: targets.into(),
-            limit: BR_TABLE_TARGETS.into(),
-            offset,
-        });
+    Ok(reader.read_var_u32()?.into())
+}
+
+/// Places that a function takes in a frame, at most: any operand may be a vector.
+fn places(function: &FuncValidator<impl WasmModuleResources>, operands: u64) -> u64 {
+    let locals = u64::from(function.len_locals());
+    let most = 3 * locals + 2 * operands;
+    if most <= PLACES {
+        return most;
     }
-    Ok(())
+    let is_vector = |local: &u32| function.get_local_type(*local) == Some(ValType::V128);
+    let vectors = (0..function.len_locals()).filter(is_vector).count();
+    2 * (locals + operands) + vectors as u64
 }

@@ -2,6 +2,7 @@
 //! for every engine.
 
 mod anatomy;
+mod bounds;
 mod error;
 mod function;
 mod outline;

@@ -9,7 +9,7 @@ use wasmparser::{
 use super::Begins;
 use super::error::BytecodeError;
 use super::verdict::shown;
-use super::{function, proposal};
+use super::{bounds, function, proposal};
 
 /// WebAssembly 2.0 and extended constant expressions: what all engines run. Of the rest, wasmer
 /// lacks tail calls, and `externref` needs a garbage collector in wasmtime. wasmi has SIMD behind a
@@ -56,6 +56,7 @@ impl<'a> Outline<'a> {
         parser.set_features(FEATURES);
         for payload in parser.parse_all(wasm) {
             let payload = payload?;
+            bounds::check(&payload, imports.len())?;
             // What has an error of its own here comes before the validator's words for it.
             match &payload {
                 Payload::ImportSection(section) => {

@@ -316,7 +316,7 @@ fn a_br_table_is_held_to_what_every_engine_takes() {
     assert!(is_accepted(&format!("(func {})", br_table(MOST))));
     assert_eq!(
         refusal_of(&format!("(func {})", br_table(MOST + 1))),
-        "function 0 has 65521 targets in a br_table, but some engine takes no more than 65520; split the function (at \
+        "function 0 has 65521 targets in a br_table, but not every engine takes more than 65520; split the function (at \
          byte 0x58)"
     );
     // Engines read code that cannot be reached all the same.
@@ -324,6 +324,52 @@ fn a_br_table_is_held_to_what_every_engine_takes() {
     // Tables are not added up, and other instructions may have a table's bytes.
     let constant = "(drop (v128.const i8x16 14 14 255 255 255 255 14 14 14 14 14 14 14 14 14 14))";
     assert!(is_accepted(&format!("(func (block {}) {constant} {})", br_table(MOST), br_table(MOST))));
+}
+
+#[test]
+fn functions_are_held_to_what_every_engine_takes() {
+    let is_accepted = |fields: &str| Bytecode::judge(&plugin(AbiVersion::V0_2_1, fields)).is_ok();
+    let locals = |count: usize, ty: &str| format!("(func (local{}))", format!(" {ty}").repeat(count));
+    assert!(is_accepted(&locals(30_000, "i32")));
+    assert_eq!(
+        refusal_of(&locals(30_001, "i32")),
+        "function 0 has 30001 parameters and locals, but not every engine takes more than 30000; split the function \
+         (at byte 0x51)"
+    );
+    let with_parameter = locals(30_000, "i32").replace("(func ", "(func (param i32) ");
+    assert!(refusal_of(&with_parameter).contains("30001 parameters and locals"));
+    assert!(is_accepted(&locals(21_845, "v128")));
+    assert!(refusal_of(&locals(21_846, "v128")).contains("65538 places for locals and operands"));
+    let operands = |count: usize| format!("(func {} {})", "i32.const 0 ".repeat(count), "drop ".repeat(count));
+    assert!(is_accepted(&operands(32_767)));
+    assert!(refusal_of(&operands(32_768)).contains("65536 places for locals and operands"));
+    // What other functions have does not count.
+    assert!(is_accepted(&format!("{} {} {}", operands(32_767), locals(30_000, "i64"), operands(32_767))));
+}
+
+#[test]
+fn modules_are_held_to_what_every_engine_takes() {
+    let is_accepted = |fields: &str| Bytecode::judge(&plugin(AbiVersion::V0_2_1, fields)).is_ok();
+    let import = r#"(import "env" "proxy_done" (func (result i32)))"#;
+    for (fields, most, what) in [
+        ("(type (func))", 100_000, "types"),
+        (import, 100_000, "imports"),
+        ("(global i32 (i32.const 0))", 100_000, "globals"),
+        ("(table 0 funcref)", 4, "tables"),
+    ] {
+        let more = refusal_of(&fields.repeat(most + 1));
+        assert!(more.starts_with("has ") && more.contains(what), "{more}");
+        assert!(more.ends_with(&format!(", but not every engine takes more than {most}")), "{more}");
+    }
+    assert!(is_accepted(&"(table 1048576 134217728 funcref)".repeat(4)));
+    assert_eq!(
+        refusal_of("(table 1048577 funcref)"),
+        "has 1048577 elements in a table, but not every engine takes more than 1048576"
+    );
+    assert_eq!(
+        refusal_of("(table 1 134217729 funcref)"),
+        "has 134217729 elements as the most of a table, but not every engine takes more than 134217728"
+    );
 }
 
 #[test]

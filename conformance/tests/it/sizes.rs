@@ -1,0 +1,40 @@
+//! Modules with much of something have one verdict on every engine.
+
+use portcullis::core::{AnyEngine, Bytecode, EngineSettings};
+use portcullis_conformance::sizes::{dimensions, run};
+
+#[test]
+fn what_is_accepted_runs_on_every_engine() {
+    let engines = engines();
+    let mut failures = Vec::new();
+    for (dimension, size) in dimensions().flat_map(|it| it.accepted.iter().map(move |size| (it, *size))) {
+        let wasm = dimension.wasm(size);
+        let on_engines = || {
+            let bytecode = Bytecode::judge(&wasm).map_err(|error| error.to_string())?;
+            engines
+                .iter()
+                .try_for_each(|engine| run(&**engine, &bytecode).map_err(|error| format!("{}: {error}", engine.name())))
+        };
+        if let Err(error) = on_engines() {
+            failures.push(format!("{} of {size}: {error}", dimension.name));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn what_some_engine_cannot_hold_is_refused_for_all() {
+    for (dimension, size) in dimensions().flat_map(|it| it.refused.iter().map(move |size| (it, *size))) {
+        let wasm = dimension.wasm(size);
+        assert!(Bytecode::judge(&wasm).is_err(), "{} of {size}", dimension.name);
+    }
+}
+
+/// Every engine that is built in, and wasmtime as it is started for a VM for each stream.
+fn engines() -> Vec<Box<dyn AnyEngine>> {
+    let usual = EngineSettings::default();
+    let places = EngineSettings { places: Some(4), ..usual.clone() };
+    let all = portcullis::engines().iter().map(|info| info.start(&usual));
+    let in_places = portcullis::engines().iter().filter(|info| info.name == "wasmtime").map(|info| info.start(&places));
+    all.chain(in_places).map(Result::unwrap).collect()
+}

@@ -27,8 +27,8 @@ use portcullis_core::{
     WasmEngine,
 };
 use wasmtime::{
-    Config, Enabled, Engine, EngineWeak, InstancePre, OptLevel, PoolingAllocationConfig, ProfilingStrategy,
-    WasmFeatures,
+    Config, Enabled, Engine, EngineWeak, InstancePre, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig,
+    ProfilingStrategy, WasmFeatures,
 };
 
 use crate::caller::Data;
@@ -67,7 +67,7 @@ impl Wasmtime {
     /// # Errors
     /// The machine cannot run wasmtime, or start a thread.
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
-        let engine = Engine::new(&config(settings)).map_err(cannot("start"))?;
+        let engine = config(settings).and_then(|config| Engine::new(&config)).map_err(cannot("start"))?;
         let engine = Self { engine, settings: settings.clone() };
         beat(engine.engine.weak(), engine.tick()).map_err(wasmtime::Error::from).map_err(cannot("start its clock"))?;
         Ok(engine)
@@ -138,7 +138,7 @@ impl WasmEngine for Wasmtime {
 }
 
 /// Accepts what [`Bytecode::judge`] accepts.
-fn config(settings: &EngineSettings) -> Config {
+fn config(settings: &EngineSettings) -> wasmtime::Result<Config> {
     let features = WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
     let mut config = Config::new();
     config
@@ -149,14 +149,16 @@ fn config(settings: &EngineSettings) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(settings.stack)
         .wasm_backtrace_max_frames(NonZeroUsize::new(CallStack::FRAMES + 1))
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable);
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable)
+        // By itself it takes code of any version with the same first number.
+        .module_version(ModuleVersionStrategy::Custom(wasmtime_environ::VERSION.to_owned()))?;
     if settings.perf_map {
         config.profiler(ProfilingStrategy::PerfMap);
     }
     if let Some(places) = settings.places {
         config.allocation_strategy(pool(places));
     }
-    config
+    Ok(config)
 }
 
 /// Memory for so many VMs at once. A place that a VM has left keeps what it has touched, up to a bound, and gets its first
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_clock_stops_with_the_engine() {
-        let engine = Engine::new(&config(&EngineSettings::default())).unwrap_or_default();
+        let engine = config(&EngineSettings::default()).and_then(|config| Engine::new(&config)).unwrap_or_default();
         let clock = beat(engine.weak(), TICK);
         drop(engine);
         assert!(clock.is_ok_and(|clock| clock.join().is_ok()));

@@ -391,6 +391,15 @@ fn remedy(error: &LoadError) -> (String, String) {
     }
 }
 
+/// Logs what was removed from the code cache.
+pub(crate) fn tell_outdated(cache: &CodeCache) {
+    let outdated = cache.outdated();
+    if outdated.entries > 0 {
+        let (entries, bytes) = (outdated.entries, outdated.bytes);
+        tracing::info!(entries, bytes, "removed from the code cache what other versions of the engines had compiled");
+    }
+}
+
 /// Compiles a module, or takes the code that is kept of it.
 pub(crate) fn load(
     cache: Option<&CodeCache>,

@@ -23,7 +23,7 @@ use crate::learn::{self, Lessons};
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
 pub use crate::plugins::EngineOptions;
-use crate::plugins::{Compiler, not_started};
+use crate::plugins::{Compiler, not_started, tell_outdated};
 use crate::profile::{self, Profiling};
 use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
@@ -89,6 +89,9 @@ impl Gateway {
         }
         let metrics = Metrics::install(&config.stats_tags);
         let cache = config.code_cache.as_deref().map(CodeCache::open).transpose()?;
+        if let Some(cache) = &cache {
+            tell_outdated(cache);
+        }
         let mut compiler = Compiler::new(options, cache)?;
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();

@@ -163,4 +163,14 @@ mod tests {
             assert_eq!(engine.map(|engine| engine.name()).ok(), Some(info.name));
         }
     }
+
+    #[test]
+    fn fingerprints_have_the_versions() {
+        for info in ENGINES {
+            let engine = info.start(&EngineSettings::default());
+            let fingerprint = engine.map(|engine| (engine.version(), engine.fingerprint()));
+            let expected = format!("{} {} ", info.name, info.version);
+            assert!(fingerprint.is_ok_and(|(version, text)| version == info.version && text.starts_with(&expected)));
+        }
+    }
 }

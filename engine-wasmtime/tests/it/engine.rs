@@ -37,6 +37,18 @@ fn a_trap_names_lines_of_source_where_there_is_dwarf() {
     assert_eq!(vm.failure(), Some(reason));
 }
 
+#[test]
+fn compiled_code_has_the_version_of_the_runtime() {
+    let wasm = wat::parse_str(GUEST).unwrap();
+    let engine: Box<dyn AnyEngine> = Box::new(Wasmtime::new(&EngineSettings::default()).unwrap());
+    let code = engine.load(&Bytecode::judge(&wasm).unwrap()).unwrap().save().unwrap().unwrap();
+    let version = engine.version();
+    // Three numbers, none of which may differ.
+    assert_eq!(version.split('.').filter(|number| number.parse::<u32>().is_ok()).count(), 3, "{version}");
+    assert!(code.windows(version.len()).any(|bytes| bytes == version.as_bytes()), "{version}");
+    assert!(engine.fingerprint().contains(version));
+}
+
 /// Runs for a while, for ever, or through the host's allocator in between.
 const BUSY: &str = r#"(module
   (import "env" "proxy_get_buffer_bytes" (func $buffer (param i32 i32 i32 i32 i32) (result i32)))

@@ -88,6 +88,22 @@ fn make_key(path: &Path) -> Result<(), CodeCacheError> {
     }
 }
 
+/// Removes the files whose names are such, and says how many there were and of how many bytes. One that cannot be removed is
+/// counted all the same: nobody reads it.
+pub(super) fn remove(folder: &Path, is_such: impl Fn(&str) -> bool) -> Result<(u64, u64), CodeCacheError> {
+    let (mut files, mut bytes) = (0, 0);
+    for entry in fs::read_dir(folder).map_err(cannot("read", folder))? {
+        let entry = entry.map_err(cannot("read", folder))?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && entry.file_name().to_str().is_some_and(&is_such) {
+            files += 1;
+            bytes += entry.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok((files, bytes))
+}
+
 /// A name beside a file's that nobody else uses.
 fn unused(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -5,6 +5,7 @@
 //! there. Whoever can read the key can make this host run machine code of their choice.
 
 mod folder;
+mod name;
 mod section;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,17 @@ const LARGEST_CODE: u64 = 4 << 30;
 pub struct CodeCache {
     folder: PathBuf,
     key: SealKey,
+    outdated: Outdated,
+}
+
+/// Compiled code in a folder that was made by other versions of the engines than those of this binary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outdated {
+    /// How many modules' code.
+    pub entries: u64,
+    /// Its bytes.
+    pub bytes: u64,
 }
 
 /// Where the compiled code of a module came from.
@@ -70,13 +82,20 @@ pub enum PrecompileError {
 }
 
 impl CodeCache {
-    /// Opens a folder; makes it, and its key, if it is not there.
+    /// Opens a folder; makes it, and its key, if it is not there. Code that another version of one of this binary's engines made is
+    /// removed from it, since nobody would: it is never looked up, and would stay for ever.
     ///
     /// # Errors
     /// It cannot be read or made, or is not this user's alone.
     pub fn open(folder: &Path) -> Result<Self, CodeCacheError> {
         let key = folder::open(folder)?;
-        Ok(Self { folder: folder.to_owned(), key })
+        let (entries, bytes) = folder::remove(folder, name::is_outdated)?;
+        Ok(Self { folder: folder.to_owned(), key, outdated: Outdated { entries, bytes } })
+    }
+
+    /// What was removed when the folder was opened.
+    pub fn outdated(&self) -> Outdated {
+        self.outdated
     }
 
     /// Loads a module: from the plugin's own compiled code if it has some, or else from the folder, or
@@ -93,7 +112,7 @@ impl CodeCache {
                 source = CodeSource::Plugin;
                 return Ok(module);
             }
-            let file = self.file(&subject);
+            let file = self.file(engine, &subject);
             match read_file(&file, LARGEST_CODE) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(_) => rejected = Some((file.clone(), "cannot be read")),
@@ -122,7 +141,7 @@ impl CodeCache {
     pub fn has(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> bool {
         let (wasm, sections) = section::split(plugin);
         let subject = subject(&wasm, engine);
-        sections.iter().any(|sealed| self.key.open(&subject, sealed).is_some()) || self.file(&subject).exists()
+        sections.iter().any(|sealed| self.key.open(&subject, sealed).is_some()) || self.file(engine, &subject).exists()
     }
 
     /// The plugin with its compiled code for this engine in it, sealed with the folder's key. It is
@@ -146,8 +165,8 @@ impl CodeCache {
         engine.restore(bytecode, &self.key.open(subject, sealed)?).ok()
     }
 
-    fn file(&self, subject: &str) -> PathBuf {
-        self.folder.join(format!("{:x}.code", Sha256::digest(subject)))
+    fn file(&self, engine: &dyn AnyEngine, subject: &str) -> PathBuf {
+        self.folder.join(name::of(engine, &format!("{:x}", Sha256::digest(subject))))
     }
 }
 

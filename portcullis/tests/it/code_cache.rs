@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use portcullis::{CodeCache, CodeCacheError, CodeSource, LoadedCode, PrecompileError, engines};
+use portcullis::{CodeCache, CodeCacheError, CodeSource, LoadedCode, Outdated, PrecompileError, engines};
 use portcullis_core::testing::FakeHost;
 use portcullis_core::{AnyEngine, EngineSettings, Plugin, Vm, VmConfig};
 
@@ -105,6 +105,44 @@ fn only_code_of_this_key_and_subject_is_run() {
             assert_eq!(load(&cache, engine, &wasm()).source, CodeSource::Folder(file.clone()), "it was replaced");
         }
     });
+}
+
+#[test]
+fn code_from_before_a_change_of_engines_is_counted_and_removed() {
+    let folder = Folder::new("outdated");
+    let load_all = |is_kept: bool| {
+        let cache = CodeCache::open(&folder.0).unwrap();
+        each(|engine, precompiled| {
+            let source = load(&cache, engine, &wasm()).source;
+            assert!(!precompiled || matches!(source, CodeSource::Folder(_)) == is_kept, "{source:?}");
+        });
+        cache.outdated()
+    };
+    assert_eq!(load_all(false), Outdated::default());
+    // Code of this binary's engines, under the names that other versions of them gave theirs.
+    let current = folder.code();
+    let mut bytes = 0;
+    for (at, path) in current.iter().enumerate() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let (engine, _) = name.split_once('-').unwrap();
+        for old in [format!("{engine}-0.9.{at}-{at:064x}.code"), format!("{at:064x}.code")] {
+            bytes += fs::copy(path, folder.0.join(old)).unwrap();
+        }
+    }
+    // Not this binary's.
+    let foreign = folder.0.join(format!("another-1.0.0-{:064x}.code", 1));
+    fs::write(&foreign, "theirs").unwrap();
+    fs::write(folder.0.join("notes"), "of the operator").unwrap();
+    let outdated = load_all(true);
+    assert_eq!((outdated.entries, outdated.bytes), (2 * current.len() as u64, bytes));
+    let mut left = folder.code();
+    left.retain(|path| *path != foreign);
+    left.sort();
+    let mut expected = current;
+    expected.sort();
+    assert_eq!(left, expected);
+    assert!(foreign.exists() && folder.0.join("notes").exists());
+    assert_eq!(load_all(true), Outdated::default(), "they are gone");
 }
 
 #[test]

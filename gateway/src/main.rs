@@ -55,6 +55,12 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         engine: Option<String>,
 
+        /// Have `/config` of the admin interface show the configurations of plugins and VMs; without it, only their sizes.
+        ///
+        /// Members that are called like a secret and the values of environment variables stay hidden.
+        #[arg(long)]
+        admin_show_configuration: bool,
+
         #[command(flatten)]
         record: record::Arguments,
 
@@ -184,7 +190,9 @@ fn main() -> ExitCode {
         }
     };
     let result = match &arguments.command {
-        Command::Serve { file, engine, record, profile } => serve(file, engine.as_deref(), record.recording(), profile),
+        Command::Serve { file, engine, admin_show_configuration, record, profile } => {
+            serve(file, engine.as_deref(), *admin_show_configuration, record.recording(), profile)
+        }
         Command::Replay { file, engine, plugin } => match replay(file, engine.as_deref(), plugin.as_deref()) {
             Ok(false) => return ExitCode::FAILURE,
             result => result.map(drop),
@@ -221,12 +229,16 @@ fn main() -> ExitCode {
 fn serve(
     file: &PathBuf,
     engine: Option<&str>,
+    shows_configuration: bool,
     recording: Option<Recording>,
     profile: &profile::Arguments,
 ) -> Result<(), ServeError> {
     let signals = Signals::listen()?;
     let options = EngineOptions { engine, samples: profile.profile.is_some(), perf_map: profile.perf_map };
     let mut gateway = Gateway::prepare_with(Config::load(file)?, options)?;
+    if shows_configuration {
+        gateway.show_configuration();
+    }
     if let Some(recording) = recording {
         gateway.record(recording)?;
     }

@@ -17,6 +17,14 @@ pub enum ServeError {
     /// A socket.
     #[error(transparent)]
     Bind(#[from] listen::BindError),
+    /// The Unix socket of the admin interface.
+    #[error("admin: cannot listen on {}: {reason}", path.display())]
+    AdminSocket {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// Why, and the remedy.
+        reason: String,
+    },
     /// The engine for all plugins.
     #[error(transparent)]
     Engine(#[from] EngineChoiceError),

@@ -11,10 +11,10 @@ use portcullis::core::Shared;
 use portcullis::{CodeCache, Isolation, LoadError, SystemClock};
 use tokio::sync::{oneshot, watch};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, AdminSocket, UnixSocket};
 use crate::advice;
 use crate::by_stream;
-use crate::config::{self, Config, ConfigError, Diagnostic};
+use crate::config::{self, AdminPath, Config, ConfigError, Diagnostic};
 use crate::denials::Denials;
 use crate::descriptors::{self, Bounds, Wishes};
 use crate::health::PluginHealth;
@@ -44,6 +44,7 @@ pub struct Gateway {
     sandboxes: Sandboxes,
     recording: Option<(Recording, Plan)>,
     profiling: Option<Profiling>,
+    shows_configuration: bool,
     /// When its preparation began.
     begun: Instant,
 }
@@ -53,7 +54,7 @@ pub struct Gateway {
 pub struct Running {
     /// Where its listeners listen, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
-    /// Where its admin interface listens.
+    /// The address that its admin interface listens at, if it does so at one.
     pub admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
@@ -131,6 +132,7 @@ impl Gateway {
             sandboxes,
             recording: None,
             profiling: None,
+            shows_configuration: false,
             begun,
         })
     }
@@ -167,6 +169,12 @@ impl Gateway {
     pub fn profile(&mut self, folder: &Path) -> Result<(), ServeError> {
         self.profiling = Some(Profiling::open(folder)?);
         Ok(())
+    }
+
+    /// Has `/config` of the admin interface show the configurations of plugins and VMs, but for members that are called like a
+    /// secret.
+    pub fn show_configuration(&mut self) {
+        self.shows_configuration = true;
     }
 
     /// Which plugins share a VM, and which do not and why.
@@ -244,15 +252,20 @@ impl Gateway {
                 Err(_) => break,
             }
         }
-        if let Some(address) = self.config.admin {
-            // One thread serves it: a gateway that already runs must not get half of its scrapes.
-            let socket = listen::bind_alone(address)?;
-            running.admin = Some(socket.local_addr()?);
+        if let Some(socket) = self.admin_socket()? {
+            if let AdminSocket::Tcp(socket) = &socket {
+                running.admin = Some(socket.local_addr()?);
+            }
             let admin = Admin {
-                config: self.config.to_json(),
+                config: if self.shows_configuration {
+                    self.config.to_json_with_values()
+                } else {
+                    self.config.to_json()
+                },
                 metrics: self.metrics.clone(),
                 host: self.plan.host.clone(),
                 sandboxes: self.sandboxes.to_json(),
+                hosts: self.config.admin_hosts.clone(),
             };
             let stopped = running.stop.subscribe();
             let serve = move || admin::run(admin, socket, stopped);
@@ -268,9 +281,24 @@ impl Gateway {
         if let Some(address) = running.admin {
             tracing::info!(%address, "admin interface");
         }
+        if let Some(AdminPath { path, .. }) = &self.config.admin_socket {
+            tracing::info!(path = %path.display(), "admin interface");
+        }
         let plugins = self.plan.planned.plugins().count();
         tracing::info!(elapsed = ?self.begun.elapsed(), plugins, "ready");
         Ok(running)
+    }
+
+    /// Opens the socket of the admin interface, if there is one. One thread serves it: a gateway that already runs must not get
+    /// half of its scrapes.
+    fn admin_socket(&self) -> Result<Option<AdminSocket>, ServeError> {
+        if let Some(AdminPath { path, mode }) = &self.config.admin_socket {
+            let socket = UnixSocket::bind(path, *mode)
+                .map_err(|reason| ServeError::AdminSocket { path: path.clone(), reason })?;
+            return Ok(Some(AdminSocket::Unix(socket)));
+        }
+        let Some(address) = self.config.admin else { return Ok(None) };
+        Ok(Some(AdminSocket::Tcp(listen::bind_alone(address)?)))
     }
 
     /// Each worker's name, plan and doors. The one that records has no sockets of its own.

@@ -3,6 +3,7 @@
 use portcullis::core::{Compatibility, OnDenial, Preopen, Sharing};
 use serde_json::{Map, Value, json};
 
+use super::admin;
 use super::capabilities::Restriction;
 use super::cluster::{Cluster, ClusterKind, Protocol, Server};
 use super::duration;
@@ -22,12 +23,21 @@ const REDACTED: &str = "<redacted>";
 impl Config {
     /// The configuration with all defaults filled in, under the names of the file.
     ///
-    /// The values of environment variables are replaced, and so are those members of plugin configurations that are
-    /// called like a secret (`password`, `api_key`, ...). Inline code is replaced by its size.
+    /// Configurations of plugins and VMs are replaced by their sizes, as inline code is. The values of environment variables are
+    /// replaced, and so are members of metadata that are called like a secret (`password`, `api_key`, ...).
     pub fn to_json(&self) -> Value {
+        self.shown(Values::Hidden)
+    }
+
+    /// The same, with the configurations of plugins and VMs, but for their members that are called like a secret.
+    pub fn to_json_with_values(&self) -> Value {
+        self.shown(Values::Shown)
+    }
+
+    fn shown(&self, values: Values) -> Value {
         json!({
             "workers": self.workers,
-            "admin": self.admin.map(|address| address.to_string()),
+            "admin": admin::to_json(self),
             "shutdown_timeout": duration::format(self.shutdown_timeout),
             "limits": { "tick_share": self.tick_share.to_string() },
             "max_upstream_connections": self.max_upstream_connections,
@@ -35,19 +45,26 @@ impl Config {
             "code_cache": self.code_cache.as_ref().map(|folder| folder.to_string_lossy()),
             "stats_config": { "stats_tags": self.stats_tags.iter().map(StatsTag::to_json).collect::<Vec<_>>() },
             "sharing": sharing(self.sharing),
-            "services": self.services.iter().map(service).collect::<Vec<_>>(),
-            "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
+            "services": self.services.iter().map(|own| service(own, values)).collect::<Vec<_>>(),
+            "listeners": self.listeners.iter().map(|own| listener(own, values)).collect::<Vec<_>>(),
             "clusters": self.clusters.iter().map(cluster).collect::<Vec<_>>(),
             "notices": self.notices.iter().map(Diagnostic::to_string).collect::<Vec<_>>(),
         })
     }
 }
 
-fn service(service: &Service) -> Value {
-    json!({ "singleton": service.singleton, "config": plugin(&service.plugin) })
+/// Whether configurations of plugins and VMs are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Values {
+    Hidden,
+    Shown,
 }
 
-fn listener(listener: &Listener) -> Value {
+fn service(service: &Service, values: Values) -> Value {
+    json!({ "singleton": service.singleton, "config": plugin(&service.plugin, values) })
+}
+
+fn listener(listener: &Listener, values: Values) -> Value {
     let mut shown = json!({
         "name": listener.name,
         "address": listener.address.to_string(),
@@ -58,8 +75,8 @@ fn listener(listener: &Listener) -> Value {
         "buffer_limit": listener.buffer_limit,
         "max_connections": listener.max_connections,
         "use_remote_address": listener.use_remote_address,
-        "plugins": listener.plugins.iter().map(plugin).collect::<Vec<_>>(),
-        "routes": listener.routes.iter().map(route).collect::<Vec<_>>(),
+        "plugins": listener.plugins.iter().map(|own| plugin(own, values)).collect::<Vec<_>>(),
+        "routes": listener.routes.iter().map(|own| route(own, values)).collect::<Vec<_>>(),
         "route_order": match listener.route_order {
             RouteOrder::Host => "host",
             RouteOrder::File => "file",
@@ -77,8 +94,8 @@ fn listener(listener: &Listener) -> Value {
     shown
 }
 
-fn route(route: &Route) -> Value {
-    let chain = |plugins: &Vec<Plugin>| plugins.iter().map(plugin).collect::<Vec<_>>();
+fn route(route: &Route, values: Values) -> Value {
+    let chain = |plugins: &Vec<Plugin>| plugins.iter().map(|own| plugin(own, values)).collect::<Vec<_>>();
     let mut shown = json!({
         "name": route.name,
         "match": route_match(&route.matcher),
@@ -227,12 +244,12 @@ fn restriction(restriction: &Restriction) -> Value {
     })
 }
 
-fn plugin(plugin: &Plugin) -> Value {
+fn plugin(plugin: &Plugin, values: Values) -> Value {
     json!({
         "name": plugin.name,
         "root_id": plugin.root_id,
-        "vm_config": vm(&plugin.vm),
-        "configuration": configuration(&plugin.configuration),
+        "vm_config": vm(&plugin.vm, values),
+        "configuration": configuration(&plugin.configuration, values),
         "failure_policy": plugin.failure_policy.name(),
         "reload_config": { "backoff": {
             "base_interval": duration::format(plugin.reload_backoff.base_interval),
@@ -247,7 +264,7 @@ fn plugin(plugin: &Plugin) -> Value {
     })
 }
 
-fn vm(vm: &VmConfig) -> Value {
+fn vm(vm: &VmConfig, values: Values) -> Value {
     let code = match &vm.code {
         Code::File(path) => json!({ "filename": path.to_string_lossy() }),
         Code::Bytes(bytes) => json!({ "inline_bytes": format!("<{} bytes>", bytes.len()) }),
@@ -262,7 +279,7 @@ fn vm(vm: &VmConfig) -> Value {
         "vm_id": vm.vm_id,
         "runtime": vm.runtime.as_ref().map(|runtime| runtime.value.as_str()),
         "code": { "local": code },
-        "configuration": configuration(&vm.configuration),
+        "configuration": configuration(&vm.configuration, values),
         "preopens": preopens,
         "environment_variables": { "key_values": Map::from_iter(variables) },
         "capability_restriction_config": vm.restriction.as_ref().map(restriction),
@@ -288,8 +305,11 @@ fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     object.insert(key.to_owned(), value.into());
 }
 
-/// A plugin's configuration as what it is: JSON, text or so many bytes.
-fn configuration(bytes: &[u8]) -> Value {
+/// A plugin's configuration as what it is: JSON, text or so many bytes; or as its size.
+fn configuration(bytes: &[u8], values: Values) -> Value {
+    if values == Values::Hidden {
+        return if bytes.is_empty() { "".into() } else { format!("<redacted, {} bytes>", bytes.len()).into() };
+    }
     if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_slice(bytes) {
         return redact(value);
     }
@@ -326,15 +346,22 @@ mod tests {
 
     #[test]
     fn secrets_in_a_configuration_are_replaced() {
-        let shown = configuration(br#"{"users":[{"name":"a","Password":"b"}],"api-key":{"x":1},"limit":3}"#);
+        let shown =
+            configuration(br#"{"users":[{"name":"a","Password":"b"}],"api-key":{"x":1},"limit":3}"#, Values::Shown);
         assert_eq!(shown, json!({"users": [{"name": "a", "Password": REDACTED}], "api-key": REDACTED, "limit": 3}));
     }
 
     #[test]
+    fn a_configuration_is_hidden_whole_unless_it_is_asked_for() {
+        assert_eq!(configuration(br#"{"key":"hush"}"#, Values::Hidden), json!("<redacted, 14 bytes>"));
+        assert_eq!(configuration(b"", Values::Hidden), json!(""));
+    }
+
+    #[test]
     fn a_configuration_that_is_no_json_is_text_or_a_size() {
-        assert_eq!(configuration(b"hello"), json!("hello"));
-        assert_eq!(configuration(b"42"), json!("42"));
-        assert_eq!(configuration(b""), json!(""));
-        assert_eq!(configuration(&[0xff, 0xfe]), json!("<2 bytes>"));
+        assert_eq!(configuration(b"hello", Values::Shown), json!("hello"));
+        assert_eq!(configuration(b"42", Values::Shown), json!("42"));
+        assert_eq!(configuration(b"", Values::Shown), json!(""));
+        assert_eq!(configuration(&[0xff, 0xfe], Values::Shown), json!("<2 bytes>"));
     }
 }

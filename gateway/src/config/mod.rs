@@ -12,6 +12,7 @@
 //! judged here but where they are known; they carry their [`Origin`] for it.
 
 mod address;
+mod admin;
 mod any;
 mod base64;
 mod capabilities;
@@ -67,6 +68,7 @@ use unique::Unique;
 use value::Value;
 
 pub use address::Endpoint;
+pub use admin::AdminPath;
 pub use capabilities::{Allowed, ArgumentRule, Restriction};
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
 pub use environment::Environment;
@@ -89,8 +91,12 @@ pub use vm::{Code, VmConfig};
 pub struct Config {
     /// How many threads serve requests, from 1 to 1024.
     pub workers: usize,
-    /// Where the admin interface listens, if there is one.
+    /// The address that the admin interface listens at, if it does so at one.
     pub admin: Option<SocketAddr>,
+    /// The Unix socket that it listens at, if it does so at one.
+    pub admin_socket: Option<AdminPath>,
+    /// The hosts that it answers to besides loopback and the address that it was reached at; `*` is any.
+    pub admin_hosts: Vec<String>,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
     /// Which part of a worker plugins get for what no stream waits for, while IO waits (`limits.tick_share`).
@@ -210,7 +216,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let scope = Scope { library: library::Library::read(&mapping), clusters: cluster::ClusterNames::read(&mapping) };
     let mut addresses = Unique::new("address");
     let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));
-    let admin = mapping.optional("admin", |address| admin(address, &mut addresses));
+    let admin = mapping.optional("admin", |admin| admin::read(admin, &mut addresses));
     let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
     let tick_share = mapping.or("limits", Worker::DEFAULT_TICK_SHARE, |limits| {
         limits.mapping(&["tick_share"])?.or("tick_share", Worker::DEFAULT_TICK_SHARE, percent::read)
@@ -233,9 +239,12 @@ fn read(root: &Value<'_>) -> Read<Config> {
     if let (Some(value), Ok(listeners), Ok(clusters)) = (mapping.get("listeners"), &listeners, &clusters) {
         changed::stream_idle(value, listeners, clusters);
     }
+    let admin = admin?.unwrap_or_default();
     Ok(Config {
         workers: workers? as usize,
-        admin: admin?,
+        admin: admin.address,
+        admin_socket: admin.socket,
+        admin_hosts: admin.hosts,
         shutdown_timeout: shutdown_timeout?,
         tick_share: tick_share?,
         max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
@@ -252,13 +261,4 @@ fn read(root: &Value<'_>) -> Read<Config> {
 
 fn cores() -> u64 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(1024) as u64)
-}
-
-fn admin(value: &Value<'_>, addresses: &mut Unique) -> Read<SocketAddr> {
-    let address = listener::unique_address(value, addresses)?;
-    if !address.ip().is_loopback() {
-        let message = "the admin interface has no access control, and other machines can reach it";
-        value.notice(message, format!("use 127.0.0.1:{}, or keep the port private", address.port()));
-    }
-    Ok(address)
 }

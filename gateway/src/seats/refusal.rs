@@ -1,7 +1,10 @@
 //! The answer to a client for whom there is no seat.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+
+use socket2::SockRef;
 
 /// The whole response; HTTP/1, in which every client that speaks plain text understands the status at least.
 const RESPONSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -13,18 +16,18 @@ const RESPONSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Answers 503 and closes, without waiting for anything: what does not fit into the socket's buffer is lost, and so is what
 /// the client sends later. A socket in which bytes are left would be reset, and the answer lost with it.
-pub(crate) fn refuse(mut tcp: TcpStream) {
+pub(crate) fn refuse(mut socket: impl Read + Write + AsFd) {
     let mut came = [0; 4096];
     // A failure leaves nothing to do but to close.
-    let _ = tcp.read(&mut came);
-    let _ = tcp.write(RESPONSE);
-    let _ = tcp.shutdown(Shutdown::Write);
+    let _ = socket.read(&mut came);
+    let _ = socket.write(RESPONSE);
+    let _ = SockRef::from(&socket).shutdown(Shutdown::Write);
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -86,6 +86,8 @@ mod examples {
         assert_eq!(json["shutdown_timeout"], "10s");
         assert_eq!(json["limits"]["tick_share"], "20%");
         assert_eq!(json["listeners"][0]["routes"][0]["match"]["host"], "*.example.com");
+        assert_eq!(json["listeners"][0]["plugins"][1]["configuration"], "<redacted, 4 bytes>");
+        let json = example("gateway.yaml").to_json_with_values();
         assert_eq!(json["listeners"][0]["plugins"][1]["configuration"], "1000");
         assert_eq!(json["clusters"][0]["endpoints"][1]["address"], "localhost:9001");
         assert_eq!(json["clusters"][2]["echo"], serde_json::json!({}));

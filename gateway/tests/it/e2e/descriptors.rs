@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::e2e::cli::{Server, file, serve_with};
-use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, full, get, reply, run, until, within};
+use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, ask_admin, full, get, reply, run, until, within};
 
 /// The command, with limits of descriptors in a shell's words (`-Sn 256 -Hn 512`).
 pub(crate) fn limited(limits: &[&str]) -> Command {
@@ -99,10 +99,10 @@ fn slow_clients_do_not_stop_others() {
                 if turn % 6 == 0 {
                     clients.push(slow(server.address, says).await);
                 }
-                let ready = Client::h1(admin).await.ask(get("/ready")).await;
+                let ready = ask_admin(admin, "/ready").await;
                 assert_eq!((ready.status, ready.text()), (200, "ready\n"), "{mode}");
             }
-            let metrics = Client::h1(admin).await.ask(get("/metrics")).await;
+            let metrics = ask_admin(admin, "/metrics").await;
             let metric = |name: &str| -> f64 {
                 let line = metrics.text().lines().find_map(|line| line.strip_prefix(name)).unwrap();
                 line.trim().parse().unwrap()
@@ -131,8 +131,7 @@ fn silent_clients_of_the_admin_interface_do_not_silence_it() {
                 clients.push(slow(admin, "GET /me").await);
             }
             for _ in 0..40 {
-                let mut client = Client::h1(admin).await;
-                assert_eq!(client.ask(get("/ready")).await.status, 200);
+                assert_eq!(ask_admin(admin, "/ready").await.status, 200);
                 assert!(served(server.address).await.starts_with(SERVED));
             }
         }

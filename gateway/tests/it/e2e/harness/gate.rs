@@ -29,6 +29,13 @@ pub(crate) struct Setup {
     clusters: String,
 }
 
+/// Asks an admin interface, which answers to names of loopback.
+pub(crate) async fn ask_admin(address: SocketAddr, path: &str) -> super::Answer {
+    let mut request = get(path);
+    request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
+    Client::h1(address).await.ask(request).await
+}
+
 /// The path of a built guest.
 pub(crate) fn guest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../guests/wasm/{name}.wasm"))
@@ -160,7 +167,7 @@ impl Gate {
 
     /// What the admin interface says.
     pub(crate) async fn admin(&self, path: &str) -> super::Answer {
-        Client::h1(self.running.admin.unwrap()).await.ask(get(path)).await
+        ask_admin(self.running.admin.unwrap(), path).await
     }
 
     /// A metric, 0 if it is not there. `line` is its name and labels.

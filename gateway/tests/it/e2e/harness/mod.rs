@@ -16,7 +16,7 @@ pub(crate) use answering::{Go, Part, answering, answering_h2, answering_in_two};
 pub(crate) use body::{Sent, channel, empty, full, with_trailers};
 pub(crate) use client::{Answer, Client, Raw, get, post};
 pub(crate) use frames::Reply;
-pub(crate) use gate::{Gate, Setup, engine, guest};
+pub(crate) use gate::{Gate, Setup, ask_admin, engine, guest};
 pub(crate) use upstream::{Upstream, reply};
 pub(crate) use wat::plugin;
 

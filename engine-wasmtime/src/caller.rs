@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use portcullis_core::{Caller, Trap, VmState};
+use portcullis_core::{Caller, SourceLines, Trap, VmState};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::error::trap;
@@ -10,6 +10,7 @@ use crate::sampler::Sampler;
 /// start section runs.
 pub(crate) struct Data {
     pub(crate) vm: VmState,
+    pub(crate) lines: Arc<SourceLines>,
     pub(crate) memory: Option<Memory>,
     /// Shared, because it is taken out for each call, and to clone the handle itself costs more.
     pub(crate) malloc: Option<Arc<TypedFunc<i32, i32>>>,
@@ -36,7 +37,8 @@ impl Caller for CallerCx<'_> {
     /// The deadline of the outer call goes on.
     fn call_allocator(&mut self, len: u32) -> Result<u32, Trap> {
         let Some(malloc) = self.0.data().malloc.clone() else { return Ok(0) };
-        malloc.call(&mut self.0, len.cast_signed()).map(i32::cast_unsigned).map_err(trap)
+        let allocated = malloc.call(&mut self.0, len.cast_signed());
+        allocated.map(i32::cast_unsigned).map_err(|error| trap(error, &self.0.data().lines))
     }
 }
 

@@ -1,4 +1,4 @@
-use portcullis_core::{CallStack, EngineError, Frame, Limits, StartError, Trap, WasmEngine, WasmTrap};
+use portcullis_core::{CallStack, EngineError, Frame, Limits, SourceLines, StartError, Trap, WasmEngine, WasmTrap};
 use wasmtime::{FrameInfo, WasmBacktrace};
 
 use crate::Wasmtime;
@@ -9,21 +9,21 @@ pub(crate) fn cannot(operation: &'static str) -> impl Fn(wasmtime::Error) -> Eng
 }
 
 /// The start section trapped, or an allocation failed.
-pub(crate) fn cannot_instantiate(error: wasmtime::Error, limits: &Limits) -> StartError {
+pub(crate) fn cannot_instantiate(error: wasmtime::Error, limits: &Limits, lines: &SourceLines) -> StartError {
     if error.is::<WasmBacktrace>() || error.is::<wasmtime::Trap>() {
-        return StartError::start_section(&trap(error), limits);
+        return StartError::start_section(&trap(error, lines), limits);
     }
     cannot("instantiate the module")(error).into()
 }
 
 /// Why a guest was stopped: what a hostcall raised, or what wasmtime found.
-pub(crate) fn trap(error: wasmtime::Error) -> Trap {
+pub(crate) fn trap(error: wasmtime::Error, lines: &SourceLines) -> Trap {
     let error = match error.downcast::<Trap>() {
         Ok(trap) => return trap,
         Err(error) => error,
     };
     let frames = error.downcast_ref().map(WasmBacktrace::frames).unwrap_or_default();
-    let stack: CallStack = frames.iter().map(frame).collect();
+    let stack: CallStack = frames.iter().map(|info| frame(info, lines)).collect();
     let trap = match error.downcast_ref() {
         Some(wasmtime::Trap::Interrupt) => return Trap::Deadline(stack),
         Some(wasmtime::Trap::StackOverflow) => return Trap::Stack(stack),
@@ -41,7 +41,7 @@ pub(crate) fn trap(error: wasmtime::Error) -> Trap {
     Trap::Wasm(trap, stack)
 }
 
-fn frame(frame: &FrameInfo) -> Frame<'_> {
-    let source = frame.symbols().iter().find_map(|symbol| Some((symbol.file()?, symbol.line()?)));
+fn frame<'a>(frame: &'a FrameInfo, lines: &'a SourceLines) -> Frame<'a> {
+    let source = frame.module_offset().and_then(|offset| lines.find(offset as u64));
     Frame { function: frame.func_index(), name: frame.func_name(), source }
 }

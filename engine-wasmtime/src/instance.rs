@@ -26,10 +26,12 @@ pub struct Instance {
 impl Instance {
     pub(crate) fn new(engine: &Wasmtime, module: &Module, vm: VmState, limits: &Limits) -> Result<Self, StartError> {
         let tick = engine.tick();
-        let mut store = Store::new(&engine.engine, Data { vm, memory: None, malloc: None, sampler: None });
+        let lines = Arc::clone(&module.lines);
+        let mut store = Store::new(&engine.engine, Data { vm, lines, memory: None, malloc: None, sampler: None });
         store.limiter(|data| data);
         store.set_epoch_deadline(ticks(limits.start_deadline, tick));
-        let instance = module.pre.instantiate(&mut store).map_err(|error| cannot_instantiate(error, limits))?;
+        let instance = module.pre.instantiate(&mut store);
+        let instance = instance.map_err(|error| cannot_instantiate(error, limits, &module.lines))?;
         let memory = instance.get_memory(&mut store, &module.memory);
         let malloc = instance.get_typed_func(&mut store, module.allocator).ok().map(Arc::new);
         let data = store.data_mut();
@@ -125,7 +127,8 @@ macro_rules! guest {
                 fn $method(&mut self, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
                     let Some(callback) = &self.exports.$method else { return Ok(None) };
                     arm(&mut self.store, self.deadline, self.ticks);
-                    callback.call(&mut self.store, ($($arg,)*)).map(Some).map_err(trap)
+                    let returned = callback.call(&mut self.store, ($($arg,)*));
+                    returned.map(Some).map_err(|error| trap(error, &self.store.data().lines))
                 }
             )*
         }

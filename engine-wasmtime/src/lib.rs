@@ -23,8 +23,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use portcullis_core::{
-    Bytecode, CallStack, EngineError, EngineFeatures, EngineSettings, Limits, SealedCode, StartError, VmState,
-    WasmEngine,
+    Bytecode, CallStack, EngineError, EngineFeatures, EngineSettings, Limits, SealedCode, SourceLines, StartError,
+    VmState, WasmEngine,
 };
 use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstancePre, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig,
@@ -57,6 +57,7 @@ pub struct Wasmtime {
 pub struct Module {
     pre: InstancePre<Data>,
     places: Arc<Places>,
+    lines: Arc<SourceLines>,
     memory: Arc<str>,
     allocator: &'static str,
 }
@@ -80,8 +81,8 @@ impl Wasmtime {
     fn link(&self, module: &wasmtime::Module, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
         let linker = link::linker(&self.engine, bytecode.abi).map_err(cannot("link the hostcalls"))?;
         let pre = linker.instantiate_pre(module).map_err(cannot("link the module"))?;
-        let places = Arc::new(Places::find(module));
-        Ok(Module { pre, places, memory: bytecode.memory.as_str().into(), allocator: bytecode.allocator })
+        let (places, lines) = (Arc::new(Places::find(module)), Arc::new(SourceLines::read(bytecode.wasm)));
+        Ok(Module { pre, places, lines, memory: bytecode.memory.as_str().into(), allocator: bytecode.allocator })
     }
 }
 
@@ -149,7 +150,8 @@ fn config(settings: &EngineSettings) -> wasmtime::Result<Config> {
         .epoch_interruption(true)
         .max_wasm_stack(settings.stack)
         .wasm_backtrace_max_frames(NonZeroUsize::new(CallStack::FRAMES + 1))
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Enable)
+        // It would read the DWARF anew for each function of each backtrace.
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
         // By itself it takes code of any version with the same first number.
         .module_version(ModuleVersionStrategy::Custom(wasmtime_environ::VERSION.to_owned()))?;
     if settings.perf_map {

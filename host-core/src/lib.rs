@@ -12,6 +12,7 @@ mod callback;
 mod callouts;
 mod capability;
 mod context;
+mod debug_info;
 mod dns;
 mod engine;
 mod error;
@@ -59,6 +60,7 @@ pub use bytecode::{Anatomy, Begins, Bytecode, BytecodeError, MemoryShape, Produc
 pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
 pub use capability::{Capabilities, Denial, Learned, OnDenial, Preset, RuleError, RuleTexts, Rules, UnknownCapability};
 pub use context::{Access, CallResponse, ContextId, ContextMap, Direction, IdHasher, StreamContext};
+pub use debug_info::{SourceLines, debug_info_size, without_debug_info};
 pub use dns::LookupId;
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
 pub use error::{EngineError, StartError};

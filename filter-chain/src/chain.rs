@@ -147,6 +147,10 @@ pub struct Resting {
 impl Module {
     /// Judges and compiles a module.
     ///
+    /// Compiling happens in this thread, and takes the time and memory that the module asks for: 60 kB of code can take half a
+    /// minute, and some megabytes more than a GiB. Bound the size of modules that you do not trust, or compile them in a
+    /// process that can be ended, and take the code with [`Self::load_by`].
+    ///
     /// # Errors
     /// It is no Proxy-Wasm module, or the engine cannot compile it.
     pub fn load(engine: &dyn AnyEngine, code: Bytes) -> Result<Self, LoadError> {

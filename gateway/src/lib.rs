@@ -14,6 +14,7 @@
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
 //! | `by_stream` | the state after configure of plugins whose streams have VMs of their own |
+//! | `loader`, [`compile`] | modules: from code that is kept, or compiled in a process of their own |
 //! | `tier` | compiling while plugins serve on the interpreter |
 //! | [`learn`] | what plugins use, as the configuration that allows it |
 //! | [`log`] | the log: how a line looks, and the thread that writes it |
@@ -25,6 +26,7 @@ pub mod abi;
 mod admin;
 mod advice;
 mod by_stream;
+pub mod compile;
 pub mod config;
 mod convert;
 mod denials;
@@ -34,6 +36,7 @@ mod health;
 mod host;
 pub mod inspect;
 pub mod learn;
+mod loader;
 pub mod log;
 mod metrics;
 pub mod net;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
+use portcullis_gateway::compile;
 use portcullis_gateway::config::Config;
 use portcullis_gateway::descriptors::{self, Raised};
 use portcullis_gateway::inspect::Report;
@@ -18,6 +19,9 @@ use portcullis_gateway::signals::Signals;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The file of this process, also when another has taken its place; None where the system has no such name.
+const OWN_FILE: Option<&str> = if cfg!(target_os = "linux") { Some("/proc/self/exe") } else { None };
 
 /// A reverse proxy that runs Proxy-Wasm plugins.
 ///
@@ -175,12 +179,18 @@ enum Command {
     /// Print the tables of the ABI: every hostcall and callback with its type, versions, and
     /// whether it is implemented.
     Abi,
+    /// Compile a module as standard input says; for this program itself.
+    #[command(hide = true)]
+    CompileModule,
     /// Print the presets: sets of capabilities for the usual kinds of plugins.
     Presets,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::CompileModule) {
+        return compile::run();
+    }
     // Dropped before the end, when all lines have been written.
     let log = match log::start(arguments.log.as_deref(), arguments.log_json) {
         Ok(log) => log,
@@ -213,6 +223,7 @@ fn main() -> ExitCode {
         Command::Sandboxes { file, engine, json } => sandboxes(file, engine.as_deref(), *json),
         Command::Engines => print(&portcullis_gateway::engines::text()),
         Command::Abi => print(&portcullis_gateway::abi::text()),
+        Command::CompileModule => Ok(()),
         Command::Presets => print(&portcullis_gateway::presets::text()),
     };
     match result {
@@ -234,7 +245,7 @@ fn serve(
     profile: &profile::Arguments,
 ) -> Result<(), ServeError> {
     let signals = Signals::listen()?;
-    let options = EngineOptions { engine, samples: profile.profile.is_some(), perf_map: profile.perf_map };
+    let options = EngineOptions { samples: profile.profile.is_some(), perf_map: profile.perf_map, ..options(engine) };
     let mut gateway = Gateway::prepare_with(Config::load(file)?, options)?;
     if shows_configuration {
         gateway.show_configuration();
@@ -248,6 +259,11 @@ fn serve(
     until_stopped(gateway, &signals)
 }
 
+/// Modules are compiled by this very program.
+fn options(engine: Option<&str>) -> EngineOptions<'_> {
+    EngineOptions { engine, compiler: OWN_FILE.map(Path::new), ..EngineOptions::default() }
+}
+
 /// Says whether the plugin does what it did.
 fn replay(file: &Path, engine: Option<&str>, plugin: Option<&Path>) -> Result<bool, ServeError> {
     let (text, is_same) = portcullis_gateway::replay::replay(file, engine, plugin)?;
@@ -257,7 +273,7 @@ fn replay(file: &Path, engine: Option<&str>, plugin: Option<&Path>) -> Result<bo
 
 fn learn(file: &PathBuf, output: Option<&Path>, engine: Option<&str>) -> Result<(), ServeError> {
     let signals = Signals::listen()?;
-    let mut gateway = Gateway::prepare_on(Config::load(file)?, engine)?;
+    let mut gateway = Gateway::prepare_with(Config::load(file)?, options(engine))?;
     let lessons = gateway.learn();
     until_stopped(gateway, &signals)?;
     match output {
@@ -284,7 +300,7 @@ fn until_stopped(gateway: Gateway, signals: &Signals) -> Result<(), ServeError> 
 fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
     let config = Config::load(file)?;
     let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
-    let mut gateway = Gateway::prepare_on(config, engine)?;
+    let mut gateway = Gateway::prepare_with(config, options(engine))?;
     // First: a plugin that lacks a right may not start.
     for advice in gateway.advice() {
         tracing::warn!("{advice}");
@@ -294,7 +310,7 @@ fn check(file: &PathBuf, engine: Option<&str>) -> Result<(), ServeError> {
 }
 
 fn sandboxes(file: &PathBuf, engine: Option<&str>, json: bool) -> Result<(), ServeError> {
-    let gateway = Gateway::prepare_on(Config::load(file)?, engine)?;
+    let gateway = Gateway::prepare_with(Config::load(file)?, options(engine))?;
     let sandboxes = gateway.sandboxes();
     print(&if json { format!("{:#}\n", sandboxes.to_json()) } else { sandboxes.text() })
 }

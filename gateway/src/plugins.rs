@@ -2,23 +2,30 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, BytecodeError, EngineSettings, FailurePolicy, Plugin, StartError};
+use portcullis::core::{
+    AnyEngine, BytecodeError, EngineError, EngineSettings, FailurePolicy, Plugin, StartError, debug_info_size,
+    without_debug_info,
+};
 use portcullis::{
-    Backoff, CodeCache, CodeSource, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot,
-    Tier,
+    Backoff, CodeCache, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot, Tier,
 };
 
-use crate::config::{self, Code, ConfigError, Diagnostic};
+use crate::compile::{CompileError, Process};
+use crate::config::{self, Code, ConfigError, Diagnostic, LoadLimits};
+use crate::loader::Loader;
 use crate::rights::Rights;
 use crate::tier::{Job, Waits};
 
 /// How engines are started, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EngineOptions<'a> {
+    /// The file of the command `portcullis`, which is started again for each module that is compiled, so that compiling has
+    /// [limits](crate::config::CompileLimits). Without one modules are compiled in this process, and nothing bounds that.
+    pub compiler: Option<&'a Path>,
     /// The name of the engine of all plugins, whatever they ask for.
     pub engine: Option<&'a str>,
     /// Guests can be sampled, where the engine can: what [`Gateway::profile`](crate::server::Gateway::profile) makes use
@@ -43,6 +50,7 @@ pub(crate) struct Compiler {
     samples: bool,
     perf_map: bool,
     cache: Option<Arc<CodeCache>>,
+    process: Option<Process>,
     engines: HashMap<(&'static str, EngineSettings), Arc<dyn AnyEngine>>,
     modules: HashMap<ModuleKey, (Arc<Module>, Option<Arc<Tier>>)>,
     jobs: Vec<Job>,
@@ -56,6 +64,7 @@ struct ModuleKey {
     engine: &'static str,
     settings: EngineSettings,
     code: Code,
+    load: LoadLimits,
     at_once: &'static str,
     isolation: Isolation,
 }
@@ -67,8 +76,9 @@ impl Compiler {
     /// There is no engine of the name.
     pub(crate) fn new(options: EngineOptions<'_>, cache: Option<CodeCache>) -> Result<Self, EngineChoiceError> {
         let engine = options.engine.map(portcullis::engine).transpose()?.map(|choice| choice.engine);
-        let EngineOptions { samples, perf_map, .. } = options;
-        Ok(Self { engine, samples, perf_map, cache: cache.map(Arc::new), ..Self::default() })
+        let EngineOptions { samples, perf_map, compiler, .. } = options;
+        let process = compiler.map(|program| Process { program: program.to_owned() });
+        Ok(Self { engine, samples, perf_map, cache: cache.map(Arc::new), process, ..Self::default() })
     }
 
     /// Compiles the plugins of a chain.
@@ -127,7 +137,7 @@ impl Compiler {
     ) -> Result<Result<Module, LoadError>, ConfigError> {
         let (info, settings) = self.at_once(plugin)?;
         let engine = self.start(plugin, info, settings)?;
-        Ok(load(self.cache.as_deref(), &*engine, wasm, "the module that shows its globals"))
+        Ok(self.loader(plugin).load(self.cache.as_deref(), &*engine, wasm, "the module that shows its globals"))
     }
 
     /// Compiles a module that was made of a plugin's, for many VMs, each for a short time. The code is not kept: what a
@@ -142,11 +152,14 @@ impl Compiler {
     ) -> Result<Result<Module, LoadError>, ConfigError> {
         let (info, settings) = self.at_once(plugin)?;
         let engine = self.start_for_many(plugin, info, settings.clone())?;
-        Ok(match Module::load(&*engine, wasm.clone()) {
+        let (loader, what) = (self.loader(plugin), "the state after proxy_on_configure");
+        Ok(match loader.load(None, &*engine, wasm.clone(), what) {
             // Of tables there may be more than there are places for.
-            Err(LoadError::Engine(error)) if engine.settings().places.is_some() => {
+            Err(LoadError::Engine(error))
+                if engine.settings().places.is_some() && !error.source.is::<CompileError>() =>
+            {
                 tracing::warn!(plugin = plugin.name, "{error}; its VMs for streams take longer to make");
-                Module::load(&*self.start(plugin, info, settings)?, wasm)
+                loader.load(None, &*self.start(plugin, info, settings)?, wasm, what)
             }
             loaded => loaded,
         })
@@ -171,6 +184,7 @@ impl Compiler {
                 what,
                 engine,
                 code,
+                loader: self.loader(plugin).giving_way(),
                 waits: Waits::Snapshot(Arc::clone(snapshot)),
             });
         }
@@ -190,6 +204,7 @@ impl Compiler {
             engine: info.name,
             settings: settings.clone(),
             code: plugin.vm.code.clone(),
+            load: plugin.vm.load.clone(),
             at_once: now.name,
             isolation: plugin.vm.isolation,
         };
@@ -197,7 +212,7 @@ impl Compiler {
             return Ok(known.clone());
         }
         let (what, code) = read(plugin)?;
-        let code = Bytes::from(code);
+        let code = bounded(plugin, &what, code);
         let mut tier = None;
         let mut engine = self.start(plugin, info, settings)?;
         let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&*engine, &code));
@@ -206,18 +221,24 @@ impl Compiler {
             // VMs for streams are made of another module.
             if plugin.vm.isolation == Isolation::Worker {
                 let (what, code, waits) = (what.clone(), code.clone(), Waits::Tier(Arc::clone(&reached)));
-                self.jobs.push(Job { plugin: plugin.name.clone(), what, engine, code, waits });
+                let loader = self.loader(plugin).giving_way();
+                self.jobs.push(Job { plugin: plugin.name.clone(), what, engine, code, loader, waits });
             }
             engine = self.start(plugin, now, settings_now)?;
             tier = Some(reached);
         }
-        let module = load(self.cache.as_deref(), &*engine, code, &what).map_err(|error| {
+        let module = self.loader(plugin).load(self.cache.as_deref(), &*engine, code, &what).map_err(|error| {
             let (message, help) = remedy(&error);
             plugin.vm.code_origin.diagnostic(format!("{what}: {message}"), help)
         })?;
         let known = (Arc::new(module), tier);
         self.modules.insert(key, known.clone());
         Ok(known)
+    }
+
+    /// How modules of a plugin are loaded.
+    fn loader(&self, plugin: &config::Plugin) -> Loader {
+        Loader::new(self.process.clone(), plugin.vm.load.compile.clone())
     }
 
     /// The engine on which a plugin serves at once; with `tier: fast-start`, the interpreter.
@@ -349,6 +370,21 @@ fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
     })
 }
 
+/// The code of a plugin without what it carries for debuggers, if that is more than its operator lets it carry.
+fn bounded(plugin: &config::Plugin, what: &str, code: Vec<u8>) -> Bytes {
+    let (size, limit) = (debug_info_size(&code), plugin.vm.load.debug_info);
+    if size <= limit {
+        return code.into();
+    }
+    let message = format!(
+        "{what}: it carries {size} bytes for debuggers (.debug_* and names), more than {limit} (limits.debug_info), and is \
+         loaded without: its traps name no functions and lines"
+    );
+    let help = "strip the module, or raise the limit";
+    tracing::warn!(plugin = plugin.name, "{}", plugin.vm.code_origin.diagnostic(message, help));
+    without_debug_info(&code).into()
+}
+
 /// Says that a plugin did not start, at the place of what it did not start with: its configuration or its root_id. `before` is what
 /// the message begins with.
 pub(crate) fn not_started(plugin: &config::Plugin, error: &StartError, before: &str) -> Diagnostic {
@@ -386,6 +422,11 @@ fn remedy(error: &LoadError) -> (String, String) {
         (LoadError::Bytecode(BytecodeError::NotWasm(_)), None) if text.ends_with("it is empty") => {
             (text, "build the plugin again".to_owned())
         }
+        (LoadError::Engine(EngineError { source, .. }), _)
+            if let Some(error) = source.downcast_ref::<CompileError>() =>
+        {
+            (text, error.help().to_owned())
+        }
         (LoadError::Bytecode(_), Some((message, help))) => (message.to_owned(), help.to_owned()),
         _ => (text, ANY.to_owned()),
     }
@@ -398,36 +439,4 @@ pub(crate) fn tell_outdated(cache: &CodeCache) {
         let (entries, bytes) = (outdated.entries, outdated.bytes);
         tracing::info!(entries, bytes, "removed from the code cache what other versions of the engines had compiled");
     }
-}
-
-/// Compiles a module, or takes the code that is kept of it.
-pub(crate) fn load(
-    cache: Option<&CodeCache>,
-    engine: &dyn AnyEngine,
-    code: Bytes,
-    what: &str,
-) -> Result<Module, LoadError> {
-    let (start, name) = (Instant::now(), engine.name());
-    if cache.is_none_or(|cache| !cache.has(engine, &code)) {
-        tracing::info!(module = what, engine = name, "compiling");
-    }
-    let Some(cache) = cache else {
-        let module = Module::load(engine, code)?;
-        tracing::debug!(module = what, engine = name, elapsed = ?start.elapsed(), "compiled");
-        return Ok(module);
-    };
-    let loaded = cache.load(engine, &code)?;
-    let elapsed = start.elapsed();
-    if let Some((file, why)) = &loaded.rejected {
-        tracing::warn!(module = what, file = %file.display(), "compiled code {why}; the module was compiled anew");
-    }
-    match &loaded.source {
-        CodeSource::Folder(file) => {
-            tracing::debug!(module = what, engine = name, ?elapsed, file = %file.display(), "taken from the code cache");
-        }
-        CodeSource::Plugin => tracing::debug!(module = what, engine = name, ?elapsed, "taken from the plugin itself"),
-        CodeSource::NotKept(error) => tracing::warn!(module = what, "compiled code is not kept: {error}"),
-        _ => tracing::debug!(module = what, engine = name, ?elapsed, "compiled"),
-    }
-    Ok(loaded.module)
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use portcullis::core::AnyEngine;
-use portcullis::{CodeCache, LoadError, Snapshot, Tier};
+use portcullis::{CodeCache, LoadError, Module, Snapshot, Tier};
 use tokio::sync::watch;
 
-use crate::plugins::load;
+use crate::loader::Loader;
 
 /// How the thread that compiles gives way to the workers (`nice`).
 const NICE: i32 = 10;
@@ -22,6 +22,7 @@ pub(crate) struct Job {
     pub(crate) what: String,
     pub(crate) engine: Arc<dyn AnyEngine>,
     pub(crate) code: Bytes,
+    pub(crate) loader: Loader,
     /// Who waits for it.
     pub(crate) waits: Waits,
 }
@@ -75,11 +76,15 @@ impl Job {
     /// The engine cannot compile it.
     pub(crate) fn run(&self, cache: Option<&CodeCache>) -> Result<(), LoadError> {
         match &self.waits {
-            Waits::Tier(tier) => tier.reach(load(cache, &*self.engine, self.code.clone(), &self.what)?),
+            Waits::Tier(tier) => tier.reach(self.load(cache)?),
             // What is drawn at random while a plugin starts is in it, so it is not kept.
-            Waits::Snapshot(snapshot) => snapshot.reach(load(None, &*self.engine, self.code.clone(), &self.what)?),
+            Waits::Snapshot(snapshot) => snapshot.reach(self.load(None)?),
         }
         Ok(())
+    }
+
+    fn load(&self, cache: Option<&CodeCache>) -> Result<Module, LoadError> {
+        self.loader.load(cache, &*self.engine, self.code.clone(), &self.what)
     }
 
     fn tell(&self, result: &Result<(), LoadError>, elapsed: Duration) {

@@ -18,7 +18,7 @@ mod system_host;
 pub mod transcript;
 mod wrapped;
 
-pub use code_cache::{CodeCache, CodeCacheError, CodeSource, LoadedCode, Outdated, PrecompileError};
+pub use code_cache::{CodeCache, CodeCacheError, CodeSource, Fresh, LoadedCode, Outdated, PrecompileError};
 pub use engines::{Choice, DefaultEngine, EngineChoiceError, EngineInfo, engine, engines, missing_engines};
 pub use files::open_directory;
 pub use foreign::envoy_functions;

@@ -297,6 +297,11 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
             "metrics": vm.limits.metrics,
             "buffer": vm.limits.buffer,
             "open_files": vm.limits.open_files,
+            "debug_info": vm.load.debug_info,
+            "compile": {
+                "time": duration::format(vm.load.compile.time),
+                "memory": vm.load.compile.memory,
+            },
         },
     })
 }

@@ -1,6 +1,7 @@
-//! `limits`: what a VM may use.
+//! `limits`: what a VM may use, and what its module may take when it is loaded.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use portcullis::core::Limits;
 
@@ -9,8 +10,38 @@ use super::duration;
 use super::size;
 use super::value::Value;
 
+/// What a module may take when it is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LoadLimits {
+    /// Bytes of what it carries for debuggers. What has more is loaded without.
+    pub debug_info: u64,
+    /// What compiling it may take.
+    pub compile: CompileLimits,
+}
+
+/// What compiling a module may take.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CompileLimits {
+    /// How long.
+    pub time: Duration,
+    /// Bytes of memory.
+    pub memory: u64,
+}
+
+impl Default for LoadLimits {
+    fn default() -> Self {
+        Self { debug_info: 32 << 20, compile: CompileLimits::default() }
+    }
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(60), memory: 2 << 30 }
+    }
+}
+
 /// Reads `limits`; what is not there has its default.
-pub(super) fn read(value: &Value<'_>) -> Read<Limits> {
+pub(super) fn read(value: &Value<'_>) -> Read<(Limits, LoadLimits)> {
     let mapping = value.mapping(KEYS)?;
     let default = Limits::default();
     let memory = mapping.or("memory", default.memory, |memory| size::between(memory, MEMORY));
@@ -23,7 +54,10 @@ pub(super) fn read(value: &Value<'_>) -> Read<Limits> {
     let open_files = count("open_files", default.open_files, 1024);
     let deadline = mapping.or("deadline", default.deadline, duration::positive);
     let start_deadline = mapping.or("start_deadline", default.start_deadline, duration::positive);
-    Ok(Limits {
+    let load = LoadLimits::default();
+    let debug_info = mapping.or("debug_info", load.debug_info, |size| Ok(size::between(size, 0..=GIB)? as u64));
+    let compile = mapping.or("compile", load.compile, compile);
+    let limits = Limits {
         memory: memory?,
         table_elements: table_elements? as usize,
         stack: stack?,
@@ -33,7 +67,16 @@ pub(super) fn read(value: &Value<'_>) -> Read<Limits> {
         metrics: metrics? as usize,
         buffer: buffer?,
         open_files: open_files? as usize,
-    })
+    };
+    Ok((limits, LoadLimits { debug_info: debug_info?, compile: compile? }))
+}
+
+fn compile(value: &Value<'_>) -> Read<CompileLimits> {
+    let mapping = value.mapping(&["time", "memory"])?;
+    let default = CompileLimits::default();
+    let time = mapping.or("time", default.time, duration::positive);
+    let memory = mapping.or("memory", default.memory, |size| Ok(size::between(size, COMPILE_MEMORY)? as u64));
+    Ok(CompileLimits { time: time?, memory: memory? })
 }
 
 const GIB: u64 = 1 << 30;
@@ -44,5 +87,19 @@ const MEMORY: RangeInclusive<u64> = (64 << 10)..=(4 * GIB);
 /// A compiled plugin needs tens of KiB; a worker's thread has this stack and more.
 const STACK: RangeInclusive<u64> = (64 << 10)..=(16 << 20);
 
-const KEYS: &[&str] =
-    &["memory", "table_elements", "stack", "deadline", "start_deadline", "callouts", "metrics", "buffer", "open_files"];
+/// A compiler needs some tens of MiB for a small plugin.
+const COMPILE_MEMORY: RangeInclusive<u64> = (32 << 20)..=(64 * GIB);
+
+const KEYS: &[&str] = &[
+    "memory",
+    "table_elements",
+    "stack",
+    "deadline",
+    "start_deadline",
+    "callouts",
+    "metrics",
+    "buffer",
+    "open_files",
+    "debug_info",
+    "compile",
+];

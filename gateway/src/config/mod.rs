@@ -73,6 +73,7 @@ pub use capabilities::{Allowed, ArgumentRule, Restriction};
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
 pub use environment::Environment;
 pub use error::{ConfigError, Diagnostic, Located, Origin};
+pub use limits::{CompileLimits, LoadLimits};
 pub use listener::{Listener, TcpProxy, Tls};
 pub(crate) use nearest::suggest_several;
 pub use pattern::Pattern;

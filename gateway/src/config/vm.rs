@@ -13,7 +13,7 @@ use super::document::Read;
 use super::environment::{self, Environment};
 use super::error::{Located, Origin};
 use super::files;
-use super::limits;
+use super::limits::{self, LoadLimits};
 use super::mapping::Refused;
 use super::preopen;
 use super::value::Value;
@@ -39,6 +39,8 @@ pub struct VmConfig {
     pub preopens: Vec<Preopen>,
     /// What it may use.
     pub limits: Limits,
+    /// What its module may take when it is loaded.
+    pub load: LoadLimits,
     /// Whether it serves on the interpreter until it is compiled.
     pub fast_start: bool,
     /// How long it lasts.
@@ -84,7 +86,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let configuration = mapping.or("configuration", Vec::new(), any::read);
     let environment = mapping.or("environment_variables", Environment::default(), environment::read);
     let preopens = mapping.or("preopens", Vec::new(), preopen::read);
-    let limits = mapping.or("limits", Limits::default(), limits::read);
+    let limits = mapping.or("limits", Default::default(), limits::read);
     let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
     let isolation = mapping.or("isolation", Isolation::Worker, |isolation| isolation.one_of(ISOLATION));
     let fast_start = mapping.or("tier", false, |tier| tier.one_of(TIER));
@@ -97,6 +99,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         }
     }
     let (code, code_origin) = code?;
+    let (limits, load) = limits?;
     Ok(VmConfig {
         vm_id: vm_id?,
         runtime: runtime?,
@@ -106,7 +109,8 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         configuration_origin: mapping.get("configuration").unwrap_or(value).origin(),
         environment: environment?,
         preopens: preopens?,
-        limits: limits?,
+        limits,
+        load,
         fast_start: fast_start?,
         isolation: isolation?,
         sharing: own_sharing?,

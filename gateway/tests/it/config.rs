@@ -431,6 +431,7 @@ mod limits {
     use std::time::Duration;
 
     use portcullis::core::Limits;
+    use portcullis_gateway::config::{CompileLimits, LoadLimits};
 
     use super::*;
 
@@ -449,7 +450,7 @@ mod limits {
     fn what_is_not_given_has_its_default() {
         assert_eq!(read(""), Limits::default());
         let all = "memory: 16MiB, table_elements: 10, stack: 1MiB, deadline: 250ms, start_deadline: 2s, callouts: 3, \
-                   metrics: 4, buffer: 1KiB, open_files: 5";
+                   metrics: 4, buffer: 1KiB, open_files: 5, debug_info: 0, compile: {time: 5s, memory: 1GiB}";
         let expected = Limits {
             memory: 16 << 20,
             table_elements: 10,
@@ -462,11 +463,18 @@ mod limits {
             open_files: 5,
         };
         assert_eq!(read(all), expected);
+        let load = |limits: &str| parse(&with(limits)).listeners[0].plugins[0].vm.load.clone();
+        let compile = CompileLimits { time: Duration::from_secs(5), memory: 1 << 30 };
+        assert_eq!(load(all), LoadLimits { debug_info: 0, compile });
+        assert_eq!(load(""), LoadLimits::default());
+        assert_eq!(load("compile: {time: 5s}").compile.memory, 2 << 30);
     }
 
     #[test]
     fn mistakes_have_a_remedy() {
         for (limits, expected) in [
+            ("compile: {memory: 1MiB}", "choose one from 32MiB to 64GiB"),
+            ("compile: 5s", "expected a mapping"),
             ("memory: 5GiB", "choose one from 64KiB to 4GiB"),
             ("stack: 1KiB", "choose one from 64KiB to 16MiB"),
             ("deadline: 0s", "expected a duration longer than 0s"),

@@ -5,16 +5,18 @@
 //! there. Whoever can read the key can make this host run machine code of their choice.
 
 mod folder;
+mod fresh;
 mod name;
 mod section;
 
 use std::path::{Path, PathBuf};
 
-use portcullis_chain::Module;
+use portcullis_chain::{LoadError, Module};
 use portcullis_core::{AnyEngine, AnyModule, Bytecode, BytecodeError, EngineError, SealKey};
 use sha2::{Digest, Sha256};
 
 pub use folder::CodeCacheError;
+pub use fresh::Fresh;
 
 use crate::read_file::read_file;
 
@@ -103,7 +105,20 @@ impl CodeCache {
     ///
     /// # Errors
     /// It is no Proxy-Wasm module, or the engine cannot compile it.
-    pub fn load(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> Result<LoadedCode, portcullis_chain::LoadError> {
+    pub fn load(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> Result<LoadedCode, LoadError> {
+        self.load_by(engine, plugin, |bytecode| Fresh::compile(engine, bytecode))
+    }
+
+    /// The same, with another way to compile.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, or `compile` fails.
+    pub fn load_by(
+        &self,
+        engine: &dyn AnyEngine,
+        plugin: &[u8],
+        compile: impl FnOnce(&Bytecode<'_>) -> Result<Fresh, EngineError>,
+    ) -> Result<LoadedCode, LoadError> {
         let (wasm, sections) = section::split(plugin);
         let subject = subject(&wasm, engine);
         let (mut source, mut rejected) = (CodeSource::Compiled, None);
@@ -124,9 +139,8 @@ impl CodeCache {
                     None => rejected = Some((file.clone(), "is damaged, or was not written with this folder's key")),
                 },
             }
-            let module = engine.load(bytecode)?;
-            // What cannot be saved is compiled again next time.
-            if let Ok(Some(code)) = module.save() {
+            let Fresh { module, code } = compile(bytecode)?;
+            if let Some(code) = code {
                 source = match folder::write(&file, &self.key.seal(&subject, &code)) {
                     Ok(()) => CodeSource::Kept(file),
                     Err(error) => CodeSource::NotKept(error),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
@@ -142,6 +142,14 @@ pub(crate) struct Server {
     pub(crate) child: Running,
     pub(crate) address: SocketAddr,
     pub(crate) log: std::thread::JoinHandle<String>,
+    so_far: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Whether a text is in the log, which goes on.
+    pub(crate) fn said(&self, text: &str) -> bool {
+        self.so_far.lock().unwrap().contains(text)
+    }
 }
 
 /// A process that ends with the test, however that ends.
@@ -179,21 +187,23 @@ pub(crate) fn serve_with(mut command: Command, config: &Path, arguments: &[&str]
     let mut child = Running(command.spawn().unwrap());
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let (told, address) = std::sync::mpsc::channel();
+    let so_far = Arc::new(Mutex::new(String::new()));
+    let all = Arc::clone(&so_far);
     let log = std::thread::spawn(move || {
-        let (mut line, mut all) = (String::new(), String::new());
+        let mut line = String::new();
         while log.read_line(&mut line).is_ok_and(|read| read > 0) {
             if line.contains("listening") {
                 let _ = told.send(line.clone());
             }
-            all += &std::mem::take(&mut line);
+            *all.lock().unwrap() += &std::mem::take(&mut line);
         }
-        all
+        std::mem::take(&mut *all.lock().unwrap())
     });
     let line = address.recv_timeout(crate::e2e::harness::LIMIT).expect("it does not listen");
     let start = line.find("127.0.0.1:").unwrap();
     let end =
         line[start..].find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').map_or(line.len(), |end| start + end);
-    Server { child, address: line[start..end].parse().unwrap(), log }
+    Server { child, address: line[start..end].parse().unwrap(), log, so_far }
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! How modules are loaded: from code that is kept, or by compiling them.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use portcullis::core::{AnyEngine, Bytecode, EngineError};
+use portcullis::{CodeCache, CodeSource, Fresh, LoadError, Module};
+
+use crate::compile::Process;
+use crate::config::CompileLimits;
+
+/// How the modules of a plugin are loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Loader {
+    /// Where they are compiled; without one, here.
+    process: Option<Process>,
+    limits: CompileLimits,
+    gives_way: bool,
+}
+
+impl Loader {
+    pub(crate) const fn new(process: Option<Process>, limits: CompileLimits) -> Self {
+        Self { process, limits, gives_way: false }
+    }
+
+    /// The same, on one thread and with a low priority.
+    pub(crate) fn giving_way(self) -> Self {
+        Self { gives_way: true, ..self }
+    }
+
+    /// Compiles a module, or takes the code that is kept of it.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, or cannot be compiled within its limits.
+    pub(crate) fn load(
+        &self,
+        cache: Option<&CodeCache>,
+        engine: &dyn AnyEngine,
+        code: Bytes,
+        what: &str,
+    ) -> Result<Module, LoadError> {
+        let (start, name) = (Instant::now(), engine.name());
+        let mut ahead = None;
+        if cache.is_none_or(|cache| !cache.has(engine, &code)) {
+            tracing::info!(module = what, engine = name, "compiling");
+            // Before the module is judged here: that takes time, too, and how much is the module's choice.
+            ahead = self.compile(engine, &code)?;
+        }
+        let compile = |bytecode: &Bytecode<'_>| {
+            let code = match ahead {
+                Some(code) => Some(code),
+                None => self.compile(engine, bytecode.wasm)?,
+            };
+            match code {
+                Some(code) => Fresh::of_own_process(engine, bytecode, code),
+                None => Fresh::compile(engine, bytecode),
+            }
+        };
+        let Some(cache) = cache else {
+            let module = Module::load_by(name, code, |bytecode| compile(bytecode).map(|fresh| fresh.module))?;
+            tracing::debug!(module = what, engine = name, elapsed = ?start.elapsed(), "compiled");
+            return Ok(module);
+        };
+        let loaded = cache.load_by(engine, &code, compile)?;
+        let elapsed = start.elapsed();
+        if let Some((file, why)) = &loaded.rejected {
+            tracing::warn!(module = what, file = %file.display(), "compiled code {why}; the module was compiled anew");
+        }
+        match &loaded.source {
+            CodeSource::Folder(file) => {
+                tracing::debug!(module = what, engine = name, ?elapsed, file = %file.display(), "taken from the code cache");
+            }
+            CodeSource::Plugin => {
+                tracing::debug!(module = what, engine = name, ?elapsed, "taken from the plugin itself")
+            }
+            CodeSource::NotKept(error) => tracing::warn!(module = what, "compiled code is not kept: {error}"),
+            _ => tracing::debug!(module = what, engine = name, ?elapsed, "compiled"),
+        }
+        Ok(loaded.module)
+    }
+
+    /// Compiles a module in a process of its own. None where there is none, where the engine interprets, and for what is no
+    /// plugin, which is found here in less time than that process had.
+    fn compile(&self, engine: &dyn AnyEngine, wasm: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(process) = self.process.as_ref().filter(|_| engine.features().precompiled) else { return Ok(None) };
+        process.compile(engine, &self.limits, wasm, self.gives_way).map_err(|error| EngineError {
+            engine: engine.name(),
+            operation: "compile the module",
+            source: error.into(),
+        })
+    }
+}

@@ -103,7 +103,7 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
     type Instance = Instance;
 
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
-        let metered = meter::metered(bytecode.wasm)?;
+        let metered = meter::metered(bytecode.wasm).map_err(cannot("meter the module"))?;
         let module = wasmer::Module::from_binary(&self.engine, &metered).map_err(cannot("compile the module"))?;
         Ok(Module { module, about: About::of(bytecode) })
     }

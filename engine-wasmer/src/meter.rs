@@ -7,10 +7,11 @@
 //! left, the guest asks the host whether it may go on, which looks at the clock. So a deadline is
 //! one of time, as on other engines, and what the guest does between looks at the clock is bounded.
 //!
+//! This file and `cost` use nothing of wasmer, so that they are fuzzed without it.
+//!
 //! Nothing is reinterpreted: indices of functions move up to make room for the imports, and
 //! whatever the guest could see stays as it was.
 
-use portcullis_core::EngineError;
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, Function, GlobalSection, GlobalType, ImportSection, Instruction, Module,
@@ -18,7 +19,7 @@ use wasm_encoder::{
 };
 use wasmparser::{FunctionBody, Operator, Parser};
 
-use crate::cost::Costs;
+use super::cost::{self, Costs};
 
 /// The module that the added functions are imported from. No plugin can import from it.
 pub(crate) const MODULE: &str = "portcullis";
@@ -37,10 +38,9 @@ const SLICE: i64 = 1_000_000;
 type Result<T = ()> = std::result::Result<T, reencode::Error<std::convert::Infallible>>;
 
 /// Rewrites a module that the core has judged.
-pub(crate) fn metered(wasm: &[u8]) -> std::result::Result<Vec<u8>, EngineError> {
+pub(crate) fn metered(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::new();
-    let written = Meter::default().parse_core_module(&mut module, Parser::new(0), wasm);
-    written.map_err(|error| crate::error::cannot("meter the module")(error.to_string()))?;
+    Meter::default().parse_core_module(&mut module, Parser::new(0), wasm)?;
     Ok(module.finish())
 }
 
@@ -172,7 +172,7 @@ impl Reencode for Meter {
             let operator = operator?;
             out.before(&operator);
             let is_loop = matches!(operator, Operator::Loop { .. });
-            let is_bulk = crate::cost::is_bulk(&operator);
+            let is_bulk = cost::is_bulk(&operator);
             let instruction = out.meter.instruction(operator)?;
             out.function.instruction(&instruction);
             if is_loop {
@@ -272,7 +272,7 @@ impl Body<'_> {
             }
             _ => {}
         }
-        let Some(shift) = crate::cost::bulk(operator) else { return };
+        let Some(shift) = cost::bulk(operator) else { return };
         self.function
             .instruction(&Instruction::LocalTee(self.length))
             .instruction(&Instruction::GlobalGet(self.fuel))

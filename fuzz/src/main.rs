@@ -2,16 +2,30 @@
 //! `list` prints their names.
 #![no_main]
 
+mod dwarf;
+mod meter;
+mod smith;
+mod snapshot;
+
 use std::sync::OnceLock;
 
 type Target = fn(&[u8]);
 
 const TARGETS: &[(&str, Target)] = &[
     ("bytecode", portcullis_core::fuzzing::bytecode),
-    ("hostcalls", portcullis_core::fuzzing::hostcalls),
+    ("code_sections", portcullis::fuzzing::code_sections),
+    ("configuration", portcullis_gateway::fuzzing::configuration),
+    ("convert", portcullis_gateway::fuzzing::convert),
+    ("dwarf", dwarf::dwarf),
+    ("foreign", portcullis::fuzzing::foreign),
+    ("frames", portcullis_gateway::fuzzing::frames),
+    ("hostcalls", portcullis::fuzzing::hostcalls),
     ("messages", portcullis_core::fuzzing::messages),
+    ("meter", meter::meter),
     ("names", portcullis_core::fuzzing::names),
     ("properties", portcullis_core::fuzzing::properties),
+    ("snapshot", snapshot::snapshot),
+    ("transcript", portcullis::fuzzing::transcript),
 ];
 
 static CHOSEN: OnceLock<Target> = OnceLock::new();

@@ -32,6 +32,8 @@ mod convert;
 mod denials;
 pub mod descriptors;
 pub mod engines;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod host;
 pub mod inspect;

@@ -10,6 +10,8 @@ mod code_cache;
 mod engines;
 mod files;
 mod foreign;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod private;
 pub mod profile;
 mod read_file;

@@ -27,6 +27,8 @@ mod error;
 mod files;
 mod filter_entry;
 mod foreign;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod host_match;
 mod indentation;
 mod json;

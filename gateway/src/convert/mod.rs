@@ -2,6 +2,8 @@
 //! ordinary entries.
 
 pub(crate) mod canonical;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 pub(crate) mod unchanged;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};

@@ -14,7 +14,10 @@ mod drain;
 mod edge;
 mod exchange;
 mod expect;
+#[cfg(not(fuzzing))]
 mod grpc;
+#[cfg(fuzzing)]
+pub(crate) mod grpc;
 mod in_flight;
 mod outgoing;
 mod planned;

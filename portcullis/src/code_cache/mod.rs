@@ -6,6 +6,8 @@
 
 mod folder;
 mod fresh;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod name;
 mod section;
 

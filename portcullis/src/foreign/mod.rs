@@ -2,6 +2,8 @@
 
 mod compress;
 mod filter_state;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod property;
 mod signature;
 

@@ -8,6 +8,8 @@
 //! A plugin that ticks, registers queues, or has callouts in flight when it has been configured cannot be taken so, nor can
 //! a module that changes its tables: their elements are not written down.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod image;
 mod observed;
 

@@ -21,6 +21,8 @@
 mod content;
 mod error;
 mod folder;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod line;
 mod one_file;
 mod pairs;

@@ -1,6 +1,8 @@
 //! gRPC callouts of plugins, over HTTP/2 (gRPC over HTTP/2: PROTOCOL-HTTP2.md).
 
 mod frame;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod status;
 
 use std::rc::Rc;

@@ -1,0 +1,31 @@
+use super::Config;
+use crate::rights::Rights;
+
+/// Reads any text as a configuration and judges the rights in it: what is wrong is said, at a place that there is, and
+/// twice the same.
+pub fn configuration(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let read = || Config::parse("fuzz.yaml", &text);
+    let config = match (read(), read()) {
+        (Ok(config), Ok(again)) => {
+            assert!(config == again, "the same text is read in two ways");
+            config
+        }
+        (Err(error), Err(again)) => {
+            assert_eq!(error.to_string(), again.to_string());
+            let lines = text.lines().count() + 1;
+            for found in error.diagnostics() {
+                assert!(!found.message.is_empty() && !found.help.is_empty(), "{found:?}");
+                assert!(found.line <= lines, "{found:?}");
+            }
+            return;
+        }
+        _ => panic!("the same text is right and wrong"),
+    };
+    for plugin in config.all_plugins() {
+        let vm = plugin.vm.restriction.as_ref();
+        if let Err(error) = Rights::within(vm, plugin.restriction.as_ref()) {
+            assert!(!error.to_string().is_empty(), "an error without a word");
+        }
+    }
+}

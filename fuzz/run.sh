@@ -23,6 +23,7 @@ build() {
 fuzz() {
     local profile=$1 target=$2
     shift 2
+    [[ ! -e dictionaries/$target.dict ]] || set -- "-dict=dictionaries/$target.dict" "$@"
     PORTCULLIS_FUZZ_TARGET=$target "$folder/$profile/portcullis-fuzz" "-artifact_prefix=$artifacts/$target-" \
         -timeout=20 -rss_limit_mb=2048 "$@"
 }

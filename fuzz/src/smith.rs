@@ -156,6 +156,7 @@ fn shown(value: &Val) -> String {
 fn trap(error: &wasmi::Error) -> String {
     match error.as_trap_code() {
         Some(code) => format!("{code:?}"),
-        None => error.to_string(),
+        // What follows are numbers of the store.
+        None => error.to_string().split(':').next().unwrap_or_default().to_owned(),
     }
 }

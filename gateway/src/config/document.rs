@@ -121,10 +121,15 @@ fn note(list: &RefCell<Vec<Diagnostic>>, diagnostic: Diagnostic) {
     }
 }
 
+/// The lines of a text, as YAML counts them: a carriage return ends one even where no line feed follows.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
 /// Shows a line and a caret below one of its columns; nothing of a line that is too long to be read.
 fn excerpt(text: &str, line: usize, column: usize) -> String {
     const LONGEST: usize = 160;
-    let shown = line.checked_sub(1).and_then(|index| text.lines().nth(index)).unwrap_or_default().replace('\t', " ");
+    let shown = line.checked_sub(1).and_then(|index| lines(text).nth(index)).unwrap_or_default().replace('\t', " ");
     if shown.trim().is_empty() || shown.chars().count() > LONGEST || column > LONGEST {
         return String::new();
     }
@@ -136,7 +141,7 @@ fn excerpt(text: &str, line: usize, column: usize) -> String {
 
 fn syntax_help(error: &ScanError, text: &str) -> &'static str {
     let info = error.info();
-    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+    let line = lines(text).nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
     if line.contains("::") && line.contains("]:") {
         "put an IPv6 address in quotes: \"[::1]:8080\""
     } else if info.contains("tab") {

@@ -1,4 +1,5 @@
 use super::Config;
+use super::document::lines;
 use crate::rights::Rights;
 
 /// Reads any text as a configuration and judges the rights in it: what is wrong is said, at a place that there is, and
@@ -13,7 +14,7 @@ pub fn configuration(data: &[u8]) {
         }
         (Err(error), Err(again)) => {
             assert_eq!(error.to_string(), again.to_string());
-            let lines = text.lines().count() + 1;
+            let lines = lines(&text).count();
             for found in error.diagnostics() {
                 assert!(!found.message.is_empty() && !found.help.is_empty(), "{found:?}");
                 assert!(found.line <= lines, "{found:?}");

@@ -1,5 +1,7 @@
 //! Explains a line whose indentation fits none of the lines above it.
 
+use super::document::lines;
+
 /// A key or the dash of an item in a line above, which a later line can stand below.
 struct Open<'t> {
     column: usize,
@@ -12,7 +14,7 @@ struct Open<'t> {
 
 /// Returns what is wrong with the line of this number, and what to do. None where the indentation is not to blame.
 pub(super) fn explain(text: &str, number: usize) -> Option<(String, String)> {
-    let wrong = text.lines().nth(number.checked_sub(1)?)?;
+    let wrong = lines(text).nth(number.checked_sub(1)?)?;
     let column = indent(wrong);
     let name = key(wrong.trim_start()).map(|(key, _)| key)?;
     let open = open_above(text, number);
@@ -36,7 +38,7 @@ fn open_above(text: &str, number: usize) -> Vec<Open<'_>> {
     let mut open: Vec<Open<'_>> = Vec::new();
     // Text behind `|` or `>` is indented further than its key, and is no YAML.
     let mut scalar: Option<usize> = None;
-    for (line, whole) in (1..number).zip(text.lines()) {
+    for (line, whole) in (1..number).zip(lines(text)) {
         let mut rest = whole.trim_start();
         let mut column = indent(whole);
         if rest.is_empty() || rest.starts_with('#') || scalar.is_some_and(|scalar| column > scalar) {

@@ -160,6 +160,16 @@ fn a_byte_order_mark_and_line_ends_of_windows_do_no_harm() {
 }
 
 #[test]
+fn an_error_shows_its_line_however_lines_end() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text = ["workers: 3", "admin: a: b", ""].join(end);
+        let error = Config::parse("gateway.yaml", &text).unwrap_err().to_string();
+        assert!(error.contains("gateway.yaml:2:"), "{end:?}: {error}");
+        assert!(error.contains("2 | admin: a: b\n"), "{end:?}: {error}");
+    }
+}
+
+#[test]
 fn files_are_found_beside_the_configuration() {
     let folder = std::env::temp_dir().join(format!("portcullis-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis::core::{
     AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers,
-    HeadersStatus, Limits, Plugin, Preopen, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
+    HeadersStatus, Limits, Plugin, Preopen, SandboxKey, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
 };
 
 use crate::case::Case;
@@ -30,6 +30,8 @@ pub struct Setup {
     pub vm_id: String,
     /// What it shares with others that get the same.
     pub shared: Shared,
+    /// The sandbox with whose other VMs it has its budgets; none has its own.
+    pub sandbox: Option<SandboxKey>,
     /// What its plugin may call beyond the ABI.
     pub foreign: ForeignFunctions,
 }
@@ -45,6 +47,7 @@ impl Default for Setup {
             any_effective_context: false,
             vm_id: String::new(),
             shared: Shared::default(),
+            sandbox: None,
             foreign: ForeignFunctions::default(),
         }
     }
@@ -128,6 +131,7 @@ impl Running {
             any_effective_context,
             vm_id,
             shared,
+            sandbox,
             foreign,
         } = setup;
         let config = VmConfig {
@@ -138,6 +142,7 @@ impl Running {
             any_effective_context,
             vm_id,
             shared,
+            sandbox,
             foreign,
             ..VmConfig::new(abi)
         };

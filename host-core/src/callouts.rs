@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::action::CallId;
+use crate::byte_budget::Charge;
 use crate::capability::rate::Place;
 use crate::in_flight::{Held, InFlight, Owner};
 use crate::limits::Limits;
@@ -19,20 +20,28 @@ pub(crate) struct Callouts {
 struct Callout {
     owner: Owner,
     _held: Held,
+    _charge: Charge,
     /// Its place among those that the plugin may have in flight.
     place: Option<Place>,
 }
 
 impl Callouts {
-    /// Notes a callout of so many bytes; `None` when there are too many or they are too large.
-    pub(crate) fn open(&mut self, owner: Owner, bytes: usize, place: Option<Place>, limits: &Limits) -> Option<CallId> {
+    /// Notes a callout of so many bytes, which has been charged; `None` when there are too many or they are too large.
+    pub(crate) fn open(
+        &mut self,
+        owner: Owner,
+        bytes: usize,
+        place: Option<Place>,
+        charge: Charge,
+        limits: &Limits,
+    ) -> Option<CallId> {
         let held = self.in_flight.take((1, limits.callouts), (bytes, limits.buffer))?;
         loop {
             // Ids of HTTP callouts are multiples of 4, as in deployed hosts; 0 is never one.
             self.next = self.next.wrapping_add(4);
             let id = CallId(self.next);
             if self.next != 0 && !self.live.contains_key(&id) {
-                self.live.insert(id, Callout { owner, _held: held, place });
+                self.live.insert(id, Callout { owner, _held: held, _charge: charge, place });
                 return Some(id);
             }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::abi::{MapType, StreamType};
 use crate::body::Body;
+use crate::byte_budget::Charge;
 use crate::capability::Family;
 use crate::grpc::Received;
 use crate::headers::Headers;
@@ -51,8 +52,22 @@ pub(crate) struct RootContext {
     pub(crate) grpc: Received,
     pub(crate) status: (u32, Vec<u8>),
     pub(crate) ending: Ending,
-    /// Properties that the plugin has declared, and which of them are set once.
-    pub(crate) declared: HashMap<Vec<u8>, bool>,
+    /// Properties that the plugin has declared. The roots of VMs that were made from one template have them together.
+    pub(crate) declared: Arc<HashMap<Vec<u8>, Declared>>,
+}
+
+/// A property that a plugin has declared.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) set_once: bool,
+    pub(crate) charge: Charge,
+}
+
+/// A copy is charged, too.
+impl Clone for Declared {
+    fn clone(&self) -> Self {
+        Self { set_once: self.set_once, charge: self.charge.again() }
+    }
 }
 
 impl RootContext {
@@ -66,7 +81,7 @@ impl RootContext {
             grpc: Received::default(),
             status: (0, Vec::new()),
             ending: Ending::Live,
-            declared: HashMap::new(),
+            declared: Arc::default(),
         }
     }
 }

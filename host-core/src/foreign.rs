@@ -7,13 +7,13 @@ use std::sync::Arc;
 use crate::abi::{LogLevel, Status};
 use crate::action::Action;
 use crate::capability::{Capabilities, Family, Key};
-use crate::context::{ContextId, StreamKind};
+use crate::context::{ContextId, Declared, StreamKind};
 use crate::hostcall::{Failure, HostcallId};
 use crate::plugin::Plugin;
 use crate::steering::Steer;
-use crate::stream_info::{StreamInfo, lock};
+use crate::stream_info::{NoRoom, StreamInfo, lock};
 use crate::trap::Trap;
-use crate::vm_state::VmState;
+use crate::vm_state::{UsedUp, VmState};
 
 type Function = Arc<dyn Fn(&mut ForeignCall<'_>) -> Result<(), Status> + Send + Sync>;
 
@@ -80,15 +80,28 @@ impl<'a> ForeignCall<'a> {
         Some(change(&mut lock(&stream.info)))
     }
 
+    /// Sets what plugins read as the property `path` of the stream that the call is about, at the cost of the plugin's sandbox; says
+    /// whether there was room for it. `None` if the call is about no stream.
+    pub fn set_filter_state(&mut self, path: &[u8], value: &[u8]) -> Option<bool> {
+        let stream = self.vm.acting_stream()?;
+        let written = lock(&stream.info).filter_state.set_by(&self.vm.budgets.buffers, path, value);
+        if written == Err(NoRoom::InBudget) {
+            self.vm.used_up(UsedUp::Buffers, Status::BadArgument);
+        }
+        Some(written.is_ok())
+    }
+
     /// Declares a property of the plugin's streams; with `set_once`, `proxy_set_property` refuses to change
-    /// it. Says whether it could: a property is declared once, and a plugin declares 256 at most.
+    /// it. Says whether it could: a property is declared once, and a plugin declares 256 at most, of 8 KiB each.
     pub fn declare_property(&mut self, path: &[u8], set_once: bool) -> bool {
         const MOST: usize = 256;
-        let Some((_, root)) = self.vm.root_mut() else { return false };
+        const LONGEST: usize = 8 << 10;
+        let charge = if path.len() > LONGEST { None } else { self.vm.budgets.charge_piece(path.len()) };
+        let (Some(charge), Some((_, root))) = (charge, self.vm.root_mut()) else { return false };
         if root.declared.len() >= MOST || root.declared.contains_key(path) {
             return false;
         }
-        root.declared.insert(path.to_vec(), set_once);
+        Arc::make_mut(&mut root.declared).insert(path.to_vec(), Declared { set_once, charge });
         true
     }
 
@@ -111,11 +124,12 @@ impl<'a> ForeignCall<'a> {
         };
         self.check_steering(key, argument)?;
         let path = [b"filter_state\0", key.as_bytes()].concat();
+        let buffers = Arc::clone(&self.vm.budgets.buffers);
         let changed = self.with_stream(|info| {
             let Some(steering) = &mut info.steering else { return false };
             let is_late = steering.is_settled && argument.is_some();
             // What is kept is bounded, and so what is obeyed is.
-            if is_late || !info.filter_state.set(&path, value.as_bytes()) {
+            if is_late || info.filter_state.set_by(&buffers, &path, value.as_bytes()).is_err() {
                 return false;
             }
             match steer {

@@ -28,13 +28,40 @@ pub struct Limits {
     /// Files and directories that a VM opens in its preopened directories, which do not count themselves.
     /// A directory that is being listed takes two handles of the process. Default 64.
     pub open_files: usize,
+    /// Bytes of shared data, items of queues, names of queues and of metrics that the plugins of a sandbox have written and
+    /// that are kept, all of its VMs together. Default 64 MiB. Each key and item costs [`Limits::ENTRY_COST`] besides, each queue and
+    /// metric [`Limits::NAME_COST`].
+    pub shared: usize,
+    /// Bytes that the plugins of a sandbox have put into bodies, local responses, callouts and properties, and that are held, all of its
+    /// VMs together. Default 1 GiB. Each piece costs [`Limits::ENTRY_COST`] besides.
+    pub buffers: usize,
 }
 
 impl Limits {
+    /// The cost of a key of shared data, an item of a queue, a property, a piece of a body or a callout, besides its bytes.
+    pub const ENTRY_COST: usize = 128;
+
+    /// The cost of a queue or a metric besides its name.
+    pub const NAME_COST: usize = 512;
+
+    /// The most bytes of a key of shared data and of a queue's name: as many as a request's head may have.
+    pub const LONGEST_KEY: usize = 64 << 10;
+
     /// Each limit under the name that configurations give it, as text.
     pub fn named(&self) -> Vec<(&'static str, String)> {
-        let Self { memory, table_elements, stack, deadline, start_deadline, callouts, metrics, buffer, open_files } =
-            self;
+        let Self {
+            memory,
+            table_elements,
+            stack,
+            deadline,
+            start_deadline,
+            callouts,
+            metrics,
+            buffer,
+            open_files,
+            shared,
+            buffers,
+        } = self;
         vec![
             ("memory", memory.to_string()),
             ("table_elements", table_elements.to_string()),
@@ -45,6 +72,8 @@ impl Limits {
             ("metrics", metrics.to_string()),
             ("buffer", buffer.to_string()),
             ("open_files", open_files.to_string()),
+            ("shared", shared.to_string()),
+            ("buffers", buffers.to_string()),
         ]
     }
 }
@@ -61,6 +90,8 @@ impl Default for Limits {
             metrics: 1000,
             buffer: 64 << 20,
             open_files: 64,
+            shared: 64 << 20,
+            buffers: 1 << 30,
         }
     }
 }

@@ -20,7 +20,8 @@ pub(crate) struct MetricTable {
 #[derive(Clone, Debug)]
 struct Entry {
     plugin: Arc<Plugin>,
-    name: String,
+    /// The one of its sandbox, which all of its VMs have together.
+    name: Arc<str>,
     metric: Arc<dyn Metric>,
 }
 
@@ -34,7 +35,7 @@ impl MetricTable {
     /// differs: Envoy gives a new id to the same metric each time.
     pub(crate) fn find(&self, metric_type: MetricType, plugin: &Arc<Plugin>, name: &str) -> Option<u32> {
         let entries = self.by_type.get(metric_type as usize)?;
-        let index = entries.iter().position(|entry| entry.name == name && entry.is_of(plugin))?;
+        let index = entries.iter().position(|entry| *entry.name == *name && entry.is_of(plugin))?;
         id(metric_type, index)
     }
 
@@ -42,7 +43,7 @@ impl MetricTable {
     pub(crate) fn names(&self) -> impl Iterator<Item = (MetricType, &str)> {
         let types = [MetricType::Counter, MetricType::Gauge, MetricType::Histogram];
         let each = types.into_iter().zip(&self.by_type);
-        each.flat_map(|(metric_type, entries)| entries.iter().map(move |entry| (metric_type, entry.name.as_str())))
+        each.flat_map(|(metric_type, entries)| entries.iter().map(move |entry| (metric_type, &*entry.name)))
     }
 
     /// Whether a plugin can define one more.
@@ -59,11 +60,11 @@ impl MetricTable {
         &mut self,
         metric_type: MetricType,
         plugin: &Arc<Plugin>,
-        name: &str,
+        name: Arc<str>,
         metric: Arc<dyn Metric>,
     ) -> Option<u32> {
         let entries = self.by_type.get_mut(metric_type as usize)?;
-        entries.push(Entry { plugin: Arc::clone(plugin), name: name.to_owned(), metric });
+        entries.push(Entry { plugin: Arc::clone(plugin), name, metric });
         id(metric_type, entries.len() - 1)
     }
 

@@ -1,10 +1,13 @@
 //! Properties (spec: `proxy_get_property`): attributes of a stream by path, in Envoy's encodings.
 
+use std::sync::Arc;
+
 use crate::abi::Status;
 use crate::authority;
+use crate::byte_budget::ByteBudget;
 use crate::plugin::Plugin;
 use crate::resource_metadata;
-use crate::stream_info::StreamInfo;
+use crate::stream_info::{NoRoom, StreamInfo};
 use crate::visible::Visible;
 
 /// Where a property is looked up.
@@ -79,10 +82,10 @@ pub(crate) fn set_under(path: &[u8]) -> Option<&[u8]> {
 /// built-in names shadow it.
 ///
 /// # Errors
-/// `BadArgument` when there is no room.
-pub(crate) fn write(info: &mut StreamInfo, path: &[u8], value: &[u8]) -> Result<(), Status> {
+/// There is no room in the stream, or none that `payer` could pay for.
+pub(crate) fn write(info: &mut StreamInfo, path: &[u8], value: &[u8], payer: &Arc<ByteBudget>) -> Result<(), NoRoom> {
     let path = path.strip_suffix(&[0]).unwrap_or(path);
-    if info.filter_state.set(path, value) { Ok(()) } else { Err(Status::BadArgument) }
+    info.filter_state.set_by(payer, path, value)
 }
 
 enum Value<'a> {
@@ -406,7 +409,8 @@ mod tests {
 
     #[test]
     fn what_is_set_is_read_back_by_any_path_and_bounded() {
-        let mut info = StreamInfo::default();
+        let (mut info, payer) = (StreamInfo::default(), ByteBudget::new(1 << 20));
+        let write = |info: &mut StreamInfo, path: &[u8], value: &[u8]| write(info, path, value, &payer);
         assert_eq!(write(&mut info, b"a\0b", b"1"), Ok(()));
         assert_eq!(get(&info, "a.b"), Ok(b"1".to_vec()));
         assert_eq!(write(&mut info, b"c", b"2"), Ok(()));
@@ -422,6 +426,6 @@ mod tests {
         }
         assert_eq!(write(&mut info, b"plugin_name", b"mine"), Ok(()));
         assert_eq!(get(&info, "plugin_name"), Ok(b"p".to_vec()), "built-in names shadow it");
-        assert_eq!(write(&mut info, b"big", &vec![0; 256 << 10]), Err(Status::BadArgument));
+        assert_eq!(write(&mut info, b"big", &vec![0; 256 << 10]), Err(NoRoom::InStream));
     }
 }

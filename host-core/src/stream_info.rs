@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::byte_budget::{ByteBudget, Change, Charge};
 use crate::headers::Headers;
+use crate::limits::Limits;
 use crate::resource_metadata::ResourceMetadata;
 use crate::steering::Steering;
 
@@ -109,8 +111,15 @@ pub mod response_flag {
 /// What plugins set with `proxy_set_property`, by raw path; bounded.
 #[derive(Clone, Debug, Default)]
 pub struct FilterState {
-    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    values: BTreeMap<Vec<u8>, Set>,
     bytes: usize,
+}
+
+/// A value, and what the sandbox that set it was charged; nothing, if the host did.
+#[derive(Debug)]
+struct Set {
+    value: Vec<u8>,
+    charge: Option<Charge>,
 }
 
 /// A [`StreamInfo`] that the plugins of a stream share. All of them run on one thread, so its lock
@@ -135,18 +144,84 @@ impl FilterState {
 
     /// What was set under a path: segments with a zero byte between.
     pub fn get(&self, path: &[u8]) -> Option<&[u8]> {
-        self.values.get(path).map(Vec::as_slice)
+        self.values.get(path).map(|set| set.value.as_slice())
     }
 
     /// Sets a value; says whether there was room for it.
     pub fn set(&mut self, path: &[u8], value: &[u8]) -> bool {
-        let old = self.values.get(path).map_or(0, |value| path.len() + value.len());
-        let bytes = self.bytes - old + path.len() + value.len();
+        self.put(path, value, None).is_ok()
+    }
+
+    /// Sets a value at the cost of `payer`; who paid for the value that it replaces gets that back. The stream may have no room,
+    /// or the payer.
+    pub(crate) fn set_by(&mut self, payer: &Arc<ByteBudget>, path: &[u8], value: &[u8]) -> Result<(), NoRoom> {
+        self.put(path, value, Some(payer))
+    }
+
+    fn put(&mut self, path: &[u8], value: &[u8], payer: Option<&Arc<ByteBudget>>) -> Result<(), NoRoom> {
+        let old = self.values.get_mut(path);
+        let before = old.as_ref().map_or(0, |set| path.len() + set.value.len());
+        let bytes = (self.bytes - before).saturating_add(path.len()).saturating_add(value.len());
         if bytes > Self::MAX_BYTES {
-            return false;
+            return Err(NoRoom::InStream);
         }
-        self.values.insert(path.to_vec(), value.to_vec());
+        let cost = Limits::ENTRY_COST + path.len() + value.len();
+        let charged = old.as_ref().and_then(|set| set.charge.as_ref());
+        let change = payer.map(|payer| payer.change(charged, cost).ok_or(NoRoom::InBudget)).transpose()?;
+        match old {
+            Some(set) => {
+                set.value = value.to_vec();
+                match (&mut set.charge, change) {
+                    (Some(charge), Some(change)) => change.replace(charge),
+                    (charge, change) => *charge = change.and_then(Change::whole),
+                }
+            }
+            None => {
+                let set = Set { value: value.to_vec(), charge: change.and_then(Change::whole) };
+                self.values.insert(path.to_vec(), set);
+            }
+        }
         self.bytes = bytes;
-        true
+        Ok(())
+    }
+}
+
+/// What is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    InStream,
+    InBudget,
+}
+
+/// A copy is charged, too.
+impl Clone for Set {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), charge: self.charge.as_ref().map(Charge::again) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_is_paid_by_who_set_it_last() {
+        let (mut state, one, other) = (FilterState::default(), ByteBudget::new(1000), ByteBudget::new(200));
+        let cost = |bytes| Limits::ENTRY_COST + bytes;
+        assert_eq!(state.set_by(&one, b"a", b"123"), Ok(()));
+        assert_eq!(state.set_by(&one, b"a", b"12345"), Ok(()));
+        assert_eq!(state.set_by(&other, b"b", b"1"), Ok(()));
+        assert_eq!((one.taken(), other.taken()), (cost(6), cost(2)));
+        assert_eq!(state.set_by(&other, b"a", b"1"), Err(NoRoom::InBudget));
+        assert_eq!(state.get(b"a"), Some(&b"12345"[..]), "and it is as it was");
+        let copy = state.clone();
+        assert_eq!((one.taken(), other.taken()), (2 * cost(6), 2 * cost(2)), "beyond its budget, even");
+        drop(copy);
+        assert_eq!(state.set_by(&one, b"b", b""), Ok(()));
+        assert!(state.set(b"a", b"the host's"));
+        assert_eq!((one.taken(), other.taken()), (cost(1), 0));
+        assert_eq!(state.set_by(&one, b"c", &vec![0; FilterState::MAX_BYTES]), Err(NoRoom::InStream));
+        drop(state);
+        assert_eq!(one.taken(), 0);
     }
 }

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::abi::{LogLevel, MetricType, Status};
 use crate::any::AnyModule;
 use crate::capability::DenialLog;
-use crate::context::{Context, ContextId, RootContext};
+use crate::context::{Context, ContextId, Declared, RootContext};
 use crate::error::StartError;
 use crate::files::FileTable;
 use crate::host::Host;
 use crate::in_flight::InFlight;
 use crate::metric::MetricTable;
 use crate::plugin::Plugin;
+use crate::sandbox::Budgets;
 use crate::shared::{Queue, Space};
 use crate::vm::Vm;
 use crate::vm_state::{VmConfig, VmState};
@@ -30,11 +31,12 @@ pub struct Template {
     plugin: Arc<Plugin>,
     root: ContextId,
     last_context: u32,
-    declared: HashMap<Vec<u8>, bool>,
+    declared: Arc<HashMap<Vec<u8>, Declared>>,
     metrics: Arc<MetricTable>,
     queues: HashMap<u32, Weak<Queue>>,
     /// Held, so that what streams share outlives each of them.
     space: Arc<Space>,
+    budgets: Arc<Budgets>,
     denials: Arc<DenialLog>,
     together: Arc<Together>,
 }
@@ -123,10 +125,11 @@ impl Vm {
             plugin: Arc::clone(&context.plugin),
             root,
             last_context: state.contexts.last(),
-            declared: context.declared.clone(),
+            declared: Arc::clone(&context.declared),
             metrics: Arc::clone(&state.metrics),
             queues: state.resolved_queues.clone(),
             space: Arc::clone(&state.space),
+            budgets: Arc::clone(&state.budgets),
             denials: Arc::default(),
             together: Arc::new(together),
         })
@@ -167,9 +170,10 @@ impl fmt::Debug for Template {
 
 impl VmState {
     fn resumed(template: &Template, host: Box<dyn Host>) -> Self {
-        let mut state = Self::within(Arc::clone(&template.config), Arc::clone(&template.space), host);
+        let (space, budgets) = (Arc::clone(&template.space), Arc::clone(&template.budgets));
+        let mut state = Self::within(Arc::clone(&template.config), space, budgets, host);
         let root =
-            RootContext { declared: template.declared.clone(), ..RootContext::new(Arc::clone(&template.plugin)) };
+            RootContext { declared: Arc::clone(&template.declared), ..RootContext::new(Arc::clone(&template.plugin)) };
         state.contexts.restore(template.root, Context::Root(Box::new(root)), template.last_context);
         state.metrics = Arc::clone(&template.metrics);
         state.resolved_queues.clone_from(&template.queues);

@@ -29,8 +29,8 @@ use crate::metric::MetricTable;
 use crate::output::{Output, OutputStream};
 use crate::plugin::Plugin;
 use crate::profile::Meter;
-use crate::sandbox::SandboxKey;
-use crate::shared::{Inbox, Queue, Shared, Space, Wake};
+use crate::sandbox::{Budgets, SandboxKey};
+use crate::shared::{Inbox, Item, Queue, Shared, Space, Wake};
 use crate::template::Together;
 use crate::trap::Trap;
 use crate::visible::Visible;
@@ -61,11 +61,12 @@ pub struct VmConfig {
     /// Whether a plugin may act on contexts of the other plugins of this VM, as deployed hosts let it; off by
     /// default. Its rights stay its own.
     pub any_effective_context: bool,
-    /// Its sandbox, for the record of denials.
+    /// Its sandbox, for the record of denials. VMs of one sandbox that share have [`Limits::shared`] and [`Limits::buffers`] together; a
+    /// VM of none has them alone.
     pub sandbox: Option<SandboxKey>,
     /// The sandbox whose data and queues it sees alone, if it is kept apart from others of its id.
     pub partition: Option<SandboxKey>,
-    /// With which VMs it shares, and how much.
+    /// With which VMs it shares.
     pub shared: Shared,
     /// What its plugins may call beyond the ABI.
     pub foreign: ForeignFunctions,
@@ -110,6 +111,8 @@ pub struct VmState {
     /// Its directories and open files; none until its start section has run.
     pub(crate) files: FileTable,
     budget: Budget,
+    /// The budgets of its sandbox.
+    pub(crate) budgets: Arc<Budgets>,
     /// What it shares with the VMs of its id.
     pub(crate) space: Arc<Space>,
     /// Where queues tell it of their items.
@@ -117,7 +120,7 @@ pub struct VmState {
     /// Queues of other ids that it has asked for by name; it may use no others.
     pub(crate) resolved_queues: HashMap<u32, Weak<Queue>>,
     /// An item on its way to the guest, and the queue that it came from.
-    pub(crate) item: Option<(Arc<Queue>, Bytes)>,
+    pub(crate) item: Option<(Arc<Queue>, Item)>,
     /// What the guest has written and not ended with a newline.
     output: Output,
     /// The arguments of `proxy_on_foreign_function`, while it runs.
@@ -142,11 +145,12 @@ impl VmState {
     /// The state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
         let space = config.shared.space(&config.vm_id, config.partition);
-        Self::within(Arc::new(config), space, host)
+        let budgets = config.shared.budgets(config.sandbox, &config.limits);
+        Self::within(Arc::new(config), space, budgets, host)
     }
 
-    /// The same in a space that is known.
-    pub(crate) fn within(config: Arc<VmConfig>, space: Arc<Space>, host: Box<dyn Host>) -> Self {
+    /// The same in a space that is known, and with budgets that are.
+    pub(crate) fn within(config: Arc<VmConfig>, space: Arc<Space>, budgets: Arc<Budgets>, host: Box<dyn Host>) -> Self {
         let frame = Frame::before_start(&config, ContextId::VM, None);
         let metrics = Arc::new(MetricTable::new(config.limits.metrics));
         let budget = Budget::new(&config.limits);
@@ -162,6 +166,7 @@ impl VmState {
             lookups: Lookups::default(),
             files: FileTable::default(),
             budget,
+            budgets,
             space,
             inbox,
             resolved_queues: HashMap::new(),
@@ -235,6 +240,22 @@ impl VmState {
                 self.note(LogLevel::Warn, &format!("{message} ({more} such lines before it were not logged)"))
             }
         }
+    }
+
+    /// Tells the operator that a budget is used up; the status that says so to the guest is this one.
+    #[cold]
+    pub(crate) fn used_up(&mut self, budget: UsedUp, status: Status) -> Status {
+        self.remark(match budget {
+            UsedUp::Shared => {
+                "limits.shared is used up: what the plugin's sandbox adds to shared data, queues and metrics is refused; raise limits.shared, \
+                 or have the plugin keep less"
+            }
+            UsedUp::Buffers => {
+                "limits.buffers is used up: what the plugin's sandbox adds to bodies, local responses, callouts and properties is refused; raise \
+                 limits.buffers, or have the plugin hold less"
+            }
+        });
+        status
     }
 
     /// Logs what the guest says.
@@ -421,10 +442,11 @@ impl VmState {
 
     /// Lets this VM know a queue by its id.
     pub(crate) fn know(&mut self, queue: &Arc<Queue>) -> Result<(), Status> {
-        let limit = self.space.limits().queues;
-        if self.resolved_queues.len() >= limit && !self.resolved_queues.contains_key(&queue.id()) {
+        /// As many as a plugin could name one by one.
+        const MOST: usize = 1000;
+        if self.resolved_queues.len() >= MOST && !self.resolved_queues.contains_key(&queue.id()) {
             self.resolved_queues.retain(|_, queue| queue.strong_count() > 0);
-            if self.resolved_queues.len() >= limit {
+            if self.resolved_queues.len() >= MOST {
                 return Err(Status::InternalFailure);
             }
         }
@@ -436,6 +458,13 @@ impl VmState {
         let id = self.acting_root()?;
         Some((id, self.contexts.root_mut(id)?))
     }
+}
+
+/// A budget of the sandbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UsedUp {
+    Shared,
+    Buffers,
 }
 
 fn copy_whole(bytes: &[u8], out: &mut [u8]) -> bool {

@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
         "the_version_there_is",
     ),
     row(Tick, "proxy_set_shared_data 'k#' 'v' 0; proxy_set_shared_data 'k#' 'v' -1", 8, "another_version"),
-    row(TickWithoutRoom, "proxy_set_shared_data 'k#' 'v' 0", 10, "no_room"),
+    row(TickWithoutRoom, "proxy_register_shared_queue 'q#' 64; proxy_set_shared_data 'k#' 'v' 0", 10, "no_room"),
     row(Tick, "proxy_set_shared_data -16 16 'v' 0", 6, "a_key_beyond_memory"),
     row(Tick, "proxy_set_shared_data 'k#' -16 16 0", 6, "a_value_beyond_memory"),
     row(Tick, "proxy_register_shared_queue 'q#' 64", 0, "a_queue"),

@@ -37,7 +37,7 @@ fn ruled(name: &str, rules: &[(&str, &str, &[&str])]) -> Plugin {
 }
 
 /// A plugin that asks for a VM with the others'.
-fn asks<'a>(
+pub(crate) fn asks<'a>(
     plugin: &'a Plugin,
     environment: &'a [(String, String)],
     limits: &'a Limits,

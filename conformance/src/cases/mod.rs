@@ -5,6 +5,7 @@
 mod allocator;
 mod assemblyscript;
 mod bodies;
+mod budgets;
 mod callouts;
 mod capabilities;
 mod compiled;
@@ -44,6 +45,7 @@ pub const TOPICS: &[Topic] = &[
     attacks::TOPICS[3],
     attacks::TOPICS[4],
     Topic { name: "bodies", cases: bodies::CASES },
+    Topic { name: "budgets", cases: budgets::CASES },
     Topic { name: "callouts", cases: callouts::CASES },
     Topic { name: "capabilities", cases: capabilities::CASES },
     Topic { name: "compiled", cases: compiled::CASES },

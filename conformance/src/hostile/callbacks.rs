@@ -9,8 +9,7 @@ use portcullis::core::HostcallId::{
     proxy_send_local_response, proxy_set_effective_context, proxy_set_tick_period_milliseconds,
 };
 use portcullis::core::{
-    Action, CallId, CallOutcome, CallResponse, Direction, GrpcEvent, GrpcId, LookupId, PeerType, Shared, SharedLimits,
-    VmFailed,
+    Action, CallId, CallOutcome, CallResponse, Direction, GrpcEvent, GrpcId, Limits, LookupId, PeerType, VmFailed,
 };
 
 use crate::case::Case;
@@ -152,8 +151,10 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[proxy_register_shared_queue, proxy_enqueue_shared_queue, proxy_dequeue_shared_queue],
         spec: "portcullis#queues",
         run: |case, engine| {
-            let shared = Shared::new(SharedLimits { items: 10, ..SharedLimits::default() });
-            let mut guest = case.start_with(engine, Setup { shared, ..Setup::default() });
+            // A queue with a name of one byte, and 10 items of one.
+            let shared = Limits::NAME_COST + 1 + 10 * (Limits::ENTRY_COST + 1);
+            let limits = Limits { shared, ..Limits::default() };
+            let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             guest.tick().unwrap();
             assert_eq!(guest.vm.on_queue_ready(), Ok(true), "one call tells of one item");
             let told = 1 + std::iter::from_fn(|| guest.vm.on_queue_ready().unwrap().then_some(())).count();

@@ -72,8 +72,8 @@ pub const THREATS: &[(&str, &[&str])] = &[
     ),
     ("endless loops, recursion and growth", &["limits::"]),
     (
-        "floods of what others keep: log lines, metrics, data, queues",
-        &["attacks_floods::", "hostile_victims::a_victim_of_every_attack"],
+        "floods of what others keep: log lines, metrics, data, queues, bodies",
+        &["attacks_floods::", "budgets::", "hostile_victims::a_victim_of_every_attack"],
     ),
     (
         "another VM, in whatever way",

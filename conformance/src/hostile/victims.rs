@@ -8,7 +8,7 @@ use portcullis::core::HostcallId::{
     proxy_define_metric, proxy_enqueue_shared_queue, proxy_get_header_map_value, proxy_get_shared_data,
     proxy_register_shared_queue, proxy_set_effective_context, proxy_set_shared_data,
 };
-use portcullis::core::{AnyEngine, Bytecode, Direction, Limits, Shared, SharedLimits};
+use portcullis::core::{AnyEngine, Bytecode, Direction, Limits, Shared};
 
 use crate::case::Case;
 use crate::running::{Running, Setup};
@@ -73,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#isolation",
         run: |_, engine| {
-            let shared = Shared::new(SharedLimits { keys: 100, data: 1 << 16, queues: 10, items: 100, queue: 1 << 16 });
+            let shared = Shared::default();
             let mut victim = start(&VICTIM, engine, "victim", &shared, DEADLINE);
             assert_eq!(victim.seen(), ["0", "0", "0"]);
             let stream = victim.open(&[("a", "1")]);
@@ -199,7 +199,7 @@ const ATTACKER: &str = r#"
 const DEADLINE: Duration = Duration::from_secs(1);
 
 fn start(case: &Case, engine: &dyn AnyEngine, vm_id: &str, shared: &Shared, deadline: Duration) -> Running {
-    let limits = Limits { memory: 8 << 20, table_elements: 1000, deadline, ..Limits::default() };
+    let limits = Limits { memory: 8 << 20, table_elements: 1000, deadline, shared: 1 << 16, ..Limits::default() };
     let setup = Setup { vm_id: vm_id.to_owned(), shared: shared.clone(), limits, ..Setup::default() };
     case.start_with(engine, setup)
 }

@@ -13,6 +13,7 @@ mod decisions;
 mod failure;
 mod headers;
 mod health;
+mod kept_data;
 mod lifecycle;
 mod local_reply;
 mod reload;

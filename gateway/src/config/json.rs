@@ -302,6 +302,8 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
                 "time": duration::format(vm.load.compile.time),
                 "memory": vm.load.compile.memory,
             },
+            "shared": vm.limits.shared,
+            "buffers": vm.limits.buffers,
         },
     })
 }

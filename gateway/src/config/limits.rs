@@ -47,6 +47,8 @@ pub(super) fn read(value: &Value<'_>) -> Read<(Limits, LoadLimits)> {
     let memory = mapping.or("memory", default.memory, |memory| size::between(memory, MEMORY));
     let stack = mapping.or("stack", default.stack, |stack| size::between(stack, STACK));
     let buffer = mapping.or("buffer", default.buffer, |buffer| size::between(buffer, 1..=GIB));
+    let shared = mapping.or("shared", default.shared, |shared| size::between(shared, 0..=64 * GIB));
+    let buffers = mapping.or("buffers", default.buffers, |buffers| size::between(buffers, 0..=64 * GIB));
     let count = |key, default: usize, most| mapping.or(key, default as u64, |number| number.integer(0..=most));
     let table_elements = count("table_elements", default.table_elements, 10_000_000);
     let callouts = count("callouts", default.callouts, 1_000_000);
@@ -67,6 +69,8 @@ pub(super) fn read(value: &Value<'_>) -> Read<(Limits, LoadLimits)> {
         metrics: metrics? as usize,
         buffer: buffer?,
         open_files: open_files? as usize,
+        shared: shared?,
+        buffers: buffers?,
     };
     Ok((limits, LoadLimits { debug_info: debug_info?, compile: compile? }))
 }
@@ -102,4 +106,6 @@ const KEYS: &[&str] = &[
     "open_files",
     "debug_info",
     "compile",
+    "shared",
+    "buffers",
 ];

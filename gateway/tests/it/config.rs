@@ -450,7 +450,8 @@ mod limits {
     fn what_is_not_given_has_its_default() {
         assert_eq!(read(""), Limits::default());
         let all = "memory: 16MiB, table_elements: 10, stack: 1MiB, deadline: 250ms, start_deadline: 2s, callouts: 3, \
-                   metrics: 4, buffer: 1KiB, open_files: 5, debug_info: 0, compile: {time: 5s, memory: 1GiB}";
+                   metrics: 4, buffer: 1KiB, open_files: 5, debug_info: 0, compile: {time: 5s, memory: 1GiB}, \
+                   shared: 6KiB, buffers: 2GiB";
         let expected = Limits {
             memory: 16 << 20,
             table_elements: 10,
@@ -461,6 +462,8 @@ mod limits {
             metrics: 4,
             buffer: 1 << 10,
             open_files: 5,
+            shared: 6 << 10,
+            buffers: 2 << 30,
         };
         assert_eq!(read(all), expected);
         let load = |limits: &str| parse(&with(limits)).listeners[0].plugins[0].vm.load.clone();

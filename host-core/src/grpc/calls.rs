@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::GrpcId;
+use crate::byte_budget::{ByteBudget, Charge};
 use crate::capability::rate::Place;
 use crate::context::ContextId;
 use crate::in_flight::{Held, InFlight, Owner};
@@ -27,6 +28,7 @@ struct Live {
     owner: Owner,
     half_closed: bool,
     _held: Held,
+    _charge: Charge,
     /// Its place among those that the plugin may have in flight.
     place: Option<Place>,
     /// The guest has given it up, and the embedder has not taken note. It counts until then, or a guest that opens and
@@ -38,6 +40,7 @@ struct Live {
 struct Charged {
     message: Box<[u8]>,
     _held: Held,
+    _charge: Charge,
 }
 
 /// Whether a stream takes more messages.
@@ -59,25 +62,35 @@ impl GrpcCalls {
         stream: bool,
         head: usize,
         place: Option<Place>,
+        buffers: &Arc<ByteBudget>,
         limits: &Limits,
     ) -> Option<GrpcId> {
+        let charge = buffers.take(head.saturating_add(Limits::ENTRY_COST))?;
         let held = self.in_flight.take((1, limits.callouts), (head, limits.buffer))?;
         let last = if stream { &mut self.last[1] } else { &mut self.last[0] };
         loop {
             *last = last.wrapping_add(4);
             let id = GrpcId(last.wrapping_add(if stream { 2 } else { 1 }));
             if let Entry::Vacant(free) = self.live.entry(id) {
-                free.insert(Live { owner, half_closed: !stream, _held: held, place, cancelled: false });
+                free.insert(Live {
+                    owner,
+                    half_closed: !stream,
+                    _held: held,
+                    _charge: charge,
+                    place,
+                    cancelled: false,
+                });
                 return Some(id);
             }
         }
     }
 
     /// Takes a message to be sent, which counts until it has been; `None` if there is no room.
-    pub(crate) fn message(&self, message: &[u8], limits: &Limits) -> Option<Bytes> {
+    pub(crate) fn message(&self, message: &[u8], buffers: &Arc<ByteBudget>, limits: &Limits) -> Option<Bytes> {
         let cost = message.len().saturating_add(MESSAGE_COST);
+        let charge = buffers.take(cost)?;
         let held = self.in_flight.take((0, usize::MAX), (cost, limits.buffer))?;
-        Some(Bytes::from_owner(Charged { message: message.into(), _held: held }))
+        Some(Bytes::from_owner(Charged { message: message.into(), _held: held, _charge: charge }))
     }
 
     /// Gives back the places that they take of what the plugin may have in flight.
@@ -154,45 +167,55 @@ mod tests {
     const ROOT: ContextId = ContextId::VM;
     const OWNER: Owner = Owner { root: ROOT, account: OnAccountOf { number: 7, context: ContextId::VM } };
 
+    fn buffers() -> Arc<ByteBudget> {
+        ByteBudget::new(1 << 20)
+    }
+
     #[test]
     fn ids_say_what_they_are_and_are_not_given_twice() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 3, ..Limits::default() });
-        assert_eq!(calls.open(OWNER, false, 0, None, &limits), Some(GrpcId(5)));
-        assert_eq!(calls.open(OWNER, true, 0, None, &limits), Some(GrpcId(6)));
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Some(GrpcId(5)));
+        assert_eq!(calls.open(OWNER, true, 0, None, &buffers(), &limits), Some(GrpcId(6)));
         assert_eq!(
             (calls.sending(GrpcId(5)), calls.sending(GrpcId(6))),
             (Some(Sending::HalfClosed), Some(Sending::Open))
         );
         calls.last = [u32::MAX - 3, 0];
-        assert_eq!(calls.open(OWNER, false, 0, None, &limits), Some(GrpcId(1)));
-        assert_eq!(calls.open(OWNER, false, 0, None, &limits), None, "too many");
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Some(GrpcId(1)));
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), None, "too many");
         assert_eq!((calls.close(GrpcId(1)), calls.close(GrpcId(1))), (Some(OWNER), None));
-        assert_eq!(calls.open(OWNER, false, 0, None, &limits), Some(GrpcId(9)), "5 is in flight");
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Some(GrpcId(9)), "5 is in flight");
         assert_eq!(calls.cancel_all(ROOT), [GrpcId(5), GrpcId(6), GrpcId(9)]);
     }
 
     #[test]
     fn what_is_given_up_counts_until_the_embedder_knows() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 1, ..Limits::default() });
-        let id = calls.open(OWNER, true, 10, None, &limits).unwrap();
+        let id = calls.open(OWNER, true, 10, None, &buffers(), &limits).unwrap();
         calls.cancel(id);
         assert_eq!((calls.owner(id), calls.sending(id), calls.cancel_all(ROOT)), (None, None, vec![]));
-        assert_eq!(calls.open(OWNER, true, 10, None, &limits), None);
+        assert_eq!(calls.open(OWNER, true, 10, None, &buffers(), &limits), None);
         assert_eq!(calls.close(id), None);
-        assert!(calls.open(OWNER, true, 10, None, &limits).is_some());
+        assert!(calls.open(OWNER, true, 10, None, &buffers(), &limits).is_some());
     }
 
     #[test]
     fn a_message_counts_as_long_as_somebody_holds_it() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { buffer: 2 * MESSAGE_COST + 5, ..Limits::default() });
-        let (empty, hello) = (calls.message(b"", &limits).unwrap(), calls.message(b"hello", &limits).unwrap());
+        let buffers = buffers();
+        let (empty, hello) =
+            (calls.message(b"", &buffers, &limits).unwrap(), calls.message(b"hello", &buffers, &limits).unwrap());
         assert_eq!((&empty[..], &hello[..]), (&b""[..], &b"hello"[..]));
-        assert_eq!((calls.message(b"", &limits), calls.open(OWNER, true, 1, None, &limits)), (None, None));
+        assert_eq!(
+            (calls.message(b"", &buffers, &limits), calls.open(OWNER, true, 1, None, &buffers, &limits)),
+            (None, None)
+        );
         let part = hello.slice(1..2);
         drop((empty, hello));
-        assert_eq!(calls.message(b"12345", &limits), None, "a part holds all");
+        assert_eq!(calls.message(b"12345", &buffers, &limits), None, "a part holds all");
         drop(part);
-        assert_eq!(calls.open(OWNER, true, limits.buffer - MESSAGE_COST, None, &limits), Some(GrpcId(6)));
-        assert!(calls.message(b"", &limits).is_some() && calls.message(b"1", &limits).is_none());
+        assert_eq!(buffers.taken(), 0, "all of it is given back to the sandbox, too");
+        assert_eq!(calls.open(OWNER, true, limits.buffer - MESSAGE_COST, None, &buffers, &limits), Some(GrpcId(6)));
+        assert!(calls.message(b"", &buffers, &limits).is_some() && calls.message(b"1", &buffers, &limits).is_none());
     }
 }

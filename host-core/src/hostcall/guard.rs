@@ -9,10 +9,11 @@ use crate::capability::rate::Place;
 use crate::capability::{Family, Key, Rule};
 use crate::headers::Headers;
 use crate::hostcall::{Failure, HostcallId};
+use crate::limits::Limits;
 use crate::resource_metadata;
 use crate::shared::Queue;
 use crate::stream_info::lock;
-use crate::vm_state::VmState;
+use crate::vm_state::{UsedUp, VmState};
 
 /// A callout that is about to be made.
 pub(super) struct Callout<'a> {
@@ -206,7 +207,7 @@ pub(super) fn set_data(vm: &mut VmState, key: &[u8], value: &[u8], cas: u32) -> 
     let must_exist = cas != 0 && vm.keeps_to_spec();
     let store = vm.rule(Family::SetData).and_then(|rule| rule.store.as_ref());
     let mut is_full = false;
-    let result = vm.space.set(key, value, cas, |entry| {
+    let result = vm.space.set(key, value, cas, &vm.budgets.shared, |entry| {
         if must_exist && entry.is_none() {
             return Err(Status::CasMismatch);
         }
@@ -218,7 +219,21 @@ pub(super) fn set_data(vm: &mut VmState, key: &[u8], value: &[u8], cas: u32) -> 
     if is_full {
         return Err(vm.refuse(HostcallId::proxy_set_shared_data, "bytes", None));
     }
-    Ok(result?)
+    Ok(result.map_err(|status| no_room(vm, key, status))?)
+}
+
+/// Tells the operator why a key or a queue's name is refused.
+pub(super) fn no_room(vm: &mut VmState, name: &[u8], status: Status) -> Status {
+    match status {
+        Status::InternalFailure if name.len() > Limits::LONGEST_KEY => {
+            vm.remark(
+                "a key of shared data or a name of a queue has more than 65536 bytes, and is refused; use shorter ones",
+            );
+            status
+        }
+        Status::InternalFailure => vm.used_up(UsedUp::Shared, status),
+        _ => status,
+    }
 }
 
 /// The key of a map's rules.

@@ -1,9 +1,11 @@
-//! Who shares a VM.
+//! Who shares a VM, and what a sandbox may hold outside of its VMs.
 
+mod budgets;
 mod difference;
 mod key;
 mod schedule;
 
+pub(crate) use budgets::{AllBudgets, Budgets};
 pub use difference::Difference;
 pub use key::{SandboxKey, SandboxSpec};
 pub use schedule::{Conflict, Placed, Placement, Sharing, schedule};

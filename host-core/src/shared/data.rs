@@ -1,11 +1,12 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::{SharedLimits, lock};
+use super::lock;
 use crate::abi::Status;
+use crate::byte_budget::{ByteBudget, Charge};
 use crate::capability::rate::Kept;
+use crate::limits::Limits;
 
 /// Values by key, each with the version of its last change. Keys are spread over locks, so that threads seldom wait for
 /// one another's.
@@ -14,14 +15,14 @@ pub(super) struct Data {
     parts: [Part; PARTS],
     /// Chooses the part of a key: not by a rule that a guest could know.
     chooser: RandomState,
-    keys: AtomicUsize,
-    bytes: AtomicUsize,
 }
 
 /// A value.
 pub(crate) struct Entry {
     value: Vec<u8>,
     cas: u32,
+    /// Key and value, paid for by the sandbox that wrote the value.
+    charge: Charge,
     /// What counts its bytes for the plugin that set it.
     pub(crate) kept: Option<Kept>,
 }
@@ -40,40 +41,55 @@ impl Data {
         lock(&self.part(key)?.0).get(key).map(|entry| read(&entry.value, entry.cas))
     }
 
+    /// Sets a value at the cost of `payer`; who paid for the value that it replaces gets that back. A change that is refused leaves
+    /// everything as it was.
     pub(super) fn set(
         &self,
         key: &[u8],
         value: &[u8],
         cas: u32,
+        payer: &Arc<ByteBudget>,
         keep: impl FnOnce(Option<&mut Entry>) -> Result<Option<Kept>, Status>,
         next_cas: impl FnOnce() -> u32,
-        limits: &SharedLimits,
     ) -> Result<(), Status> {
+        if key.len() > Limits::LONGEST_KEY {
+            return Err(Status::InternalFailure);
+        }
         let mut values = lock(&self.part(key).ok_or(Status::InternalFailure)?.0);
         let mut old = values.get_mut(key);
         if old.as_ref().is_some_and(|entry| cas != 0 && cas != entry.cas) {
             return Err(Status::CasMismatch);
         }
-        let before = old.as_ref().map_or(0, |entry| key.len() + entry.value.len());
-        let after = key.len().saturating_add(value.len());
-        // Taken before it is sure that it will be used: near a limit, another thread may be refused meanwhile.
-        let keys = Room::take(&self.keys, usize::from(old.is_none()), limits.keys)?;
-        let bytes = Room::take(&self.bytes, after.saturating_sub(before), limits.data)?;
+        let cost = Limits::ENTRY_COST.saturating_add(key.len()).saturating_add(value.len());
+        let change = payer.change(old.as_ref().map(|entry| &entry.charge), cost).ok_or(Status::InternalFailure)?;
         let kept = keep(old.as_deref_mut())?;
-        keys.use_up();
-        bytes.use_up();
         match old {
             Some(entry) => {
+                change.replace(&mut entry.charge);
                 entry.value.clear();
+                entry.value.reserve_exact(value.len());
                 entry.value.extend_from_slice(value);
                 // A value that was long once does not keep its room.
                 entry.value.shrink_to(value.len().saturating_mul(2));
                 (entry.cas, entry.kept) = (next_cas(), kept);
             }
-            None => drop(values.insert(key.into(), Entry { value: value.to_vec(), cas: next_cas(), kept })),
+            None => {
+                let charge = change.whole().ok_or(Status::InternalFailure)?;
+                values.insert(key.into(), Entry { value: value.to_vec(), cas: next_cas(), charge, kept });
+            }
         }
-        self.bytes.fetch_sub(before.saturating_sub(after), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The bytes that are charged to a budget.
+    #[cfg(test)]
+    pub(super) fn charged_to(&self, payer: &Arc<ByteBudget>) -> usize {
+        let of = |part: &Part| {
+            let values = lock(&part.0);
+            let charged = values.iter().filter(|(_, entry)| entry.charge.is_of(payer));
+            charged.map(|(key, entry)| Limits::ENTRY_COST + key.len() + entry.value.len()).sum::<usize>()
+        };
+        self.parts.iter().map(of).sum()
     }
 
     fn part(&self, key: &[u8]) -> Option<&Part> {
@@ -81,69 +97,66 @@ impl Data {
     }
 }
 
-/// What was taken of a bounded number; dropped, it is given back.
-struct Room<'a> {
-    of: &'a AtomicUsize,
-    taken: usize,
-}
-
-impl<'a> Room<'a> {
-    fn take(of: &'a AtomicUsize, more: usize, limit: usize) -> Result<Self, Status> {
-        if more > 0 {
-            let within = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= limit);
-            of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).map_err(|_| Status::InternalFailure)?;
-        }
-        Ok(Self { of, taken: more })
-    }
-
-    fn use_up(mut self) {
-        self.taken = 0;
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        if self.taken > 0 {
-            self.of.fetch_sub(self.taken, Ordering::Relaxed);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 
+    const COST: usize = Limits::ENTRY_COST;
+
     #[test]
     fn what_is_refused_takes_no_room() {
-        let data = Data::default();
-        let limits = SharedLimits { keys: 2, data: 10, ..SharedLimits::default() };
+        let (data, payer) = (Data::default(), ByteBudget::new(2 * COST + 10));
         let set = |key: &[u8], value: &[u8], allowed: bool| {
             let keep = |_: Option<&mut Entry>| if allowed { Ok(None) } else { Err(Status::InternalFailure) };
-            data.set(key, value, 0, keep, || 1, &limits)
+            data.set(key, value, 0, &payer, keep, || 1)
         };
         for _ in 0..20 {
             assert_eq!(set(b"a", b"1", false), Err(Status::InternalFailure));
         }
         assert_eq!(set(b"a", b"12345678", true), Ok(()));
         assert_eq!(set(b"a", b"", false), Err(Status::InternalFailure));
-        assert_eq!(set(b"b", b"1", true), Err(Status::InternalFailure), "there is one byte left");
+        assert_eq!(set(b"b", b"1", true), Err(Status::InternalFailure), "there is room for a key of one byte");
         assert_eq!(set(b"b", b"", true), Ok(()));
-        assert_eq!(set(b"c", b"", true), Err(Status::InternalFailure), "there is no key left");
+        assert_eq!(set(b"c", b"", true), Err(Status::InternalFailure), "there is none for another key");
         assert_eq!(set(b"a", b"1", true), Ok(()));
         assert_eq!(set(b"b", b"1234567", true), Ok(()));
+        assert_eq!((payer.taken(), data.charged_to(&payer)), (2 * COST + 10, 2 * COST + 10));
+        drop(data);
+        assert_eq!(payer.taken(), 0);
     }
 
     #[test]
-    fn threads_together_stay_within_the_limits() {
-        let data = Data::default();
-        let limits = SharedLimits { keys: 50, data: 500, ..SharedLimits::default() };
-        let version = AtomicU32::new(0);
+    fn who_overwrites_pays_and_who_had_paid_gets_it_back() {
+        let (data, one, other) = (Data::default(), ByteBudget::new(COST + 5), ByteBudget::new(COST + 3));
+        let set = |value: &[u8], payer: &Arc<ByteBudget>| data.set(b"k", value, 0, payer, |_| Ok(None), || 1);
+        assert_eq!(set(b"1234", &one), Ok(()));
+        assert_eq!(set(b"123", &other), Err(Status::InternalFailure), "it has less");
+        assert_eq!((one.taken(), other.taken()), (COST + 5, 0), "and nothing has changed");
+        assert_eq!(set(b"12", &other), Ok(()));
+        assert_eq!((one.taken(), other.taken()), (0, COST + 3));
+        assert_eq!(set(b"", &one), Ok(()));
+        assert_eq!((one.taken(), other.taken()), (COST + 1, 0));
+    }
+
+    #[test]
+    fn a_key_has_a_longest_length() {
+        let (data, payer) = (Data::default(), ByteBudget::new(1 << 20));
+        let mut key = vec![b'k'; Limits::LONGEST_KEY];
+        assert_eq!(data.set(&key, b"", 0, &payer, |_| Ok(None), || 1), Ok(()));
+        key.push(b'k');
+        assert_eq!(data.set(&key, b"", 0, &payer, |_| Ok(None), || 1), Err(Status::InternalFailure));
+    }
+
+    #[test]
+    fn threads_together_stay_within_the_budget() {
+        const MOST: usize = 40 * COST;
+        let (data, payer, version) = (Data::default(), ByteBudget::new(MOST), AtomicU32::new(0));
         let next = || version.fetch_add(1, Ordering::Relaxed) + 1;
         std::thread::scope(|scope| {
             for thread in 0..4_usize {
-                let (data, limits, next) = (&data, &limits, &next);
+                let (data, payer, next) = (&data, &payer, &next);
                 scope.spawn(move || {
                     for turn in 0..2000_usize {
                         let key = format!("key {}", (turn * 7 + thread) % 80);
@@ -152,19 +165,13 @@ mod tests {
                         let keep = |_: Option<&mut Entry>| {
                             if thread % 2 == 0 { Ok(None) } else { Err(Status::InternalFailure) }
                         };
-                        let _ = data.set(key.as_bytes(), &value, 0, keep, next, limits);
-                        assert!(data.bytes.load(Ordering::Relaxed) <= 500 && data.keys.load(Ordering::Relaxed) <= 50);
+                        let _ = data.set(key.as_bytes(), &value, 0, payer, keep, next);
                     }
                 });
             }
         });
-        let (mut keys, mut bytes) = (0, 0);
-        for part in &data.parts {
-            for (key, entry) in lock(&part.0).iter() {
-                (keys, bytes) = (keys + 1, bytes + key.len() + entry.value.len());
-            }
-        }
-        assert!(keys > 0 && keys <= 50 && bytes <= 500, "{keys} keys, {bytes} bytes");
-        assert_eq!((data.keys.into_inner(), data.bytes.into_inner()), (keys, bytes));
+        let held = data.charged_to(&payer);
+        assert!(held > 0 && held <= MOST, "{held} bytes");
+        assert_eq!(payer.taken(), held);
     }
 }

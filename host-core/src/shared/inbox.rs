@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -26,8 +26,16 @@ impl fmt::Debug for Wake {
 /// Where queues tell a VM of their items. What it holds is bounded by the number of queues: equal
 /// messages are counted.
 pub(crate) struct Inbox {
-    told: Mutex<VecDeque<(ContextId, u32, usize)>>,
+    told: Mutex<Told>,
     wake: Option<Wake>,
+}
+
+/// Messages: which root is to be told of which queue, and how often. There may be as many queues as a budget pays for, so none is looked
+/// for one by one.
+#[derive(Default)]
+struct Told {
+    order: VecDeque<(ContextId, u32)>,
+    count: HashMap<(ContextId, u32), usize>,
 }
 
 impl Inbox {
@@ -37,9 +45,10 @@ impl Inbox {
 
     pub(super) fn put(&self, root: ContextId, queue: u32) {
         let mut told = lock(&self.told);
-        match told.iter_mut().find(|(to, from, _)| (*to, *from) == (root, queue)) {
-            Some((_, _, count)) => *count = count.saturating_add(1),
-            None => told.push_back((root, queue, 1)),
+        let count = told.count.entry((root, queue)).or_default();
+        *count = count.saturating_add(1);
+        if *count == 1 {
+            told.order.push_back((root, queue));
         }
         drop(told);
         if let Some(Wake(wake)) = &self.wake {
@@ -49,17 +58,20 @@ impl Inbox {
 
     /// The next root to be told.
     pub(crate) fn next(&self) -> Option<ContextId> {
-        lock(&self.told).front().map(|(root, _, _)| *root)
+        lock(&self.told).order.front().map(|(root, _)| *root)
     }
 
     /// The next root to be told, and of which queue.
     pub(crate) fn take(&self) -> Option<(ContextId, u32)> {
         let mut told = lock(&self.told);
-        let (root, queue, count) = told.front_mut()?;
-        let next = (*root, *queue);
-        *count -= 1;
-        if *count == 0 {
-            told.pop_front();
+        let next = *told.order.front()?;
+        let left = told.count.get_mut(&next).map_or(0, |count| {
+            *count = count.saturating_sub(1);
+            *count
+        });
+        if left == 0 {
+            told.count.remove(&next);
+            told.order.pop_front();
         }
         Some(next)
     }
@@ -67,6 +79,6 @@ impl Inbox {
 
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox").field("told", &lock(&self.told).len()).finish_non_exhaustive()
+        f.debug_struct("Inbox").field("told", &lock(&self.told).order.len()).finish_non_exhaustive()
     }
 }

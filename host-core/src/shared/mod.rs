@@ -1,6 +1,8 @@
 //! State outside VMs: data and queues that VMs share by their `vm_id`, across threads (spec: "Shared
 //! Key-Value Store", "Shared Queues").
 
+#[cfg(test)]
+mod accounts;
 mod data;
 mod inbox;
 mod queue;
@@ -11,43 +13,31 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::Status;
+use crate::byte_budget::ByteBudget;
 use crate::capability::rate::Kept;
-use crate::sandbox::SandboxKey;
+use crate::limits::Limits;
+use crate::sandbox::{AllBudgets, Budgets, SandboxKey};
 use data::{Data, Entry};
 pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Item, Queue};
 
 /// What the VMs of a process share. Clones are the same state; VMs that were given different ones
 /// share nothing.
+///
+/// Data and queues are shared by `vm_id`, and last as long as there is a VM of it. Each key, item and queue is paid for by the
+/// sandbox that wrote it ([`Limits::shared`](crate::Limits::shared)), also when its VMs are gone: a VM of that sandbox that starts again
+/// finds its budget as it was. What is overwritten, dequeued or freed is given back to who paid.
 #[derive(Clone, Default)]
 pub struct Shared(Arc<Registry>);
 
-/// How much may be shared under one `vm_id`. What would exceed it is answered `InternalFailure`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedLimits {
-    /// Keys. Default 10,000.
-    pub keys: usize,
-    /// Bytes of keys and values together. Default 64 MiB.
-    pub data: usize,
-    /// Queues. Default 1000.
-    pub queues: usize,
-    /// Items in one queue. Default 10,000.
-    pub items: usize,
-    /// Bytes in one queue. Default 16 MiB.
-    pub queue: usize,
-}
-
-impl Default for SharedLimits {
-    fn default() -> Self {
-        Self { keys: 10_000, data: 64 << 20, queues: 1000, items: 10_000, queue: 16 << 20 }
-    }
-}
-
 impl Shared {
-    /// Nothing shared yet, within limits.
-    pub fn new(limits: SharedLimits) -> Self {
-        Self(Arc::new(Registry { limits, ..Registry::default() }))
+    /// The budgets of a sandbox, which are those of all of its VMs; of one VM, if its sandbox is not known.
+    pub(crate) fn budgets(&self, sandbox: Option<SandboxKey>, limits: &Limits) -> Arc<Budgets> {
+        match sandbox {
+            Some(sandbox) => self.0.budgets.of(sandbox, limits),
+            None => Arc::new(Budgets::new(limits)),
+        }
     }
 
     /// The space of a `vm_id`, or of one of its sandboxes that were kept apart. It lasts as long as a VM is in it.
@@ -62,7 +52,7 @@ impl Shared {
             vm_id: vm_id.into(),
             registry: Arc::clone(&self.0),
             data: Data::default(),
-            queues: Mutex::new(HashMap::new()),
+            queues: Mutex::default(),
         });
         spaces.insert(name, Arc::downgrade(&space));
         space
@@ -74,7 +64,7 @@ type SpaceName = (String, Option<SandboxKey>);
 
 #[derive(Default)]
 struct Registry {
-    limits: SharedLimits,
+    budgets: AllBudgets,
     spaces: Mutex<HashMap<SpaceName, Weak<Space>>>,
     last_cas: AtomicU32,
     last_queue: AtomicU32,
@@ -85,8 +75,14 @@ pub(crate) struct Space {
     vm_id: Arc<str>,
     registry: Arc<Registry>,
     data: Data,
-    /// By name.
-    queues: Mutex<HashMap<Vec<u8>, Arc<Queue>>>,
+    queues: Mutex<Queues>,
+}
+
+/// The queues of a space. Each stays as long as the space does.
+#[derive(Default)]
+struct Queues {
+    by_name: HashMap<Arc<[u8]>, Arc<Queue>>,
+    by_id: HashMap<u32, Arc<Queue>>,
 }
 
 impl Space {
@@ -96,31 +92,41 @@ impl Space {
     }
 
     /// Sets a value. `cas` is the version that it must replace; 0, or a key that there is not, replaces in
-    /// any case. `keep` sees what it replaces, may refuse, and counts the bytes; what it
+    /// any case. `payer` is charged. `keep` sees what it replaces, may refuse, and counts the bytes; what it
     /// allows is done.
     pub(crate) fn set(
         &self,
         key: &[u8],
         value: &[u8],
         cas: u32,
+        payer: &Arc<ByteBudget>,
         keep: impl FnOnce(Option<&mut Entry>) -> Result<Option<Kept>, Status>,
     ) -> Result<(), Status> {
-        self.data.set(key, value, cas, keep, || next(&self.registry.last_cas), &self.registry.limits)
+        self.data.set(key, value, cas, payer, keep, || next(&self.registry.last_cas))
     }
 
-    /// The queue of this name, made if there is none. From now on it tells `inbox`.
-    pub(crate) fn register(&self, name: &[u8], owner: &Arc<Inbox>, root: crate::ContextId) -> Result<u32, Status> {
+    /// The queue of this name, made at the cost of `payer` if there is none. From now on it tells `inbox`.
+    pub(crate) fn register(
+        &self,
+        name: &[u8],
+        owner: &Arc<Inbox>,
+        root: crate::ContextId,
+        payer: &Arc<ByteBudget>,
+    ) -> Result<u32, Status> {
         let mut queues = lock(&self.queues);
-        let queue = match queues.get(name) {
-            Some(queue) => queue,
-            None if queues.len() >= self.registry.limits.queues => return Err(Status::InternalFailure),
-            None => {
-                let queue = Arc::new(Queue::new(next(&self.registry.last_queue), name, &self.vm_id));
-                queues.entry(name.to_vec()).or_insert(queue)
-            }
-        };
+        if let Some(queue) = queues.by_name.get(name) {
+            queue.tell(owner, root);
+            return Ok(queue.id());
+        }
+        if name.len() > Limits::LONGEST_KEY {
+            return Err(Status::InternalFailure);
+        }
+        let id = next(&self.registry.last_queue);
+        let queue = Arc::new(Queue::new(id, name, &self.vm_id, payer).ok_or(Status::InternalFailure)?);
         queue.tell(owner, root);
-        Ok(queue.id())
+        queues.by_name.insert(Arc::clone(queue.name()), Arc::clone(&queue));
+        queues.by_id.insert(id, queue);
+        Ok(id)
     }
 
     /// A queue by its name, of this space or of another `vm_id`'s. Sandboxes that were kept apart have none to be found.
@@ -128,19 +134,15 @@ impl Space {
         match vm_id {
             Some(vm_id) if *vm_id != *self.vm_id => {
                 let space = lock(&self.registry.spaces).get(&(vm_id.to_owned(), None))?.upgrade()?;
-                lock(&space.queues).get(name).cloned()
+                lock(&space.queues).by_name.get(name).cloned()
             }
-            _ => lock(&self.queues).get(name).cloned(),
+            _ => lock(&self.queues).by_name.get(name).cloned(),
         }
     }
 
     /// A queue of this space by its id.
     pub(crate) fn queue(&self, id: u32) -> Option<Arc<Queue>> {
-        lock(&self.queues).values().find(|queue| queue.id() == id).cloned()
-    }
-
-    pub(crate) fn limits(&self) -> &SharedLimits {
-        &self.registry.limits
+        lock(&self.queues).by_id.get(&id).cloned()
     }
 }
 
@@ -175,8 +177,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn small() -> Shared {
-        Shared::new(SharedLimits { keys: 2, data: 10, queues: 1, items: 2, queue: 10 })
+    fn payer() -> Arc<ByteBudget> {
+        ByteBudget::new(1 << 20)
     }
 
     fn get(space: &Space, key: &[u8]) -> Option<(Vec<u8>, u32)> {
@@ -185,9 +187,9 @@ mod tests {
 
     #[test]
     fn vms_share_by_their_id_and_leave_nothing_behind() {
-        let shared = small();
+        let shared = Shared::default();
         let (a, b) = (shared.space("a", None), shared.space("b", None));
-        assert_eq!(a.set(b"k", b"1", 0, |_| Ok(None)), Ok(()));
+        assert_eq!(a.set(b"k", b"1", 0, &payer(), |_| Ok(None)), Ok(()));
         assert_eq!(get(&shared.space("a", None), b"k"), Some((b"1".to_vec(), 1)));
         assert_eq!(get(&b, b"k"), None);
         drop(a);
@@ -196,8 +198,8 @@ mod tests {
 
     #[test]
     fn sandboxes_that_were_kept_apart_see_nothing_of_each_other() {
-        let shared = small();
-        let limits = crate::Limits::default();
+        let shared = Shared::default();
+        let limits = Limits::default();
         let key = |engine| {
             let capabilities = crate::Capabilities::ALL;
             let spec = crate::SandboxSpec {
@@ -218,11 +220,11 @@ mod tests {
         let (one, same, other) =
             (shared.space("a", key("1")), shared.space("a", key("1")), shared.space("a", key("2")));
         let (whole, stranger) = (shared.space("a", None), shared.space("b", None));
-        assert_eq!(one.set(b"k", b"1", 0, |_| Ok(None)), Ok(()));
+        assert_eq!(one.set(b"k", b"1", 0, &payer(), |_| Ok(None)), Ok(()));
         let found = [&same, &other, &whole].map(|space| get(space, b"k").is_some());
         assert_eq!(found, [true, false, false]);
         let inbox = Arc::new(Inbox::new(None));
-        let id = one.register(b"q", &inbox, crate::ContextId::VM).unwrap_or_default();
+        let id = one.register(b"q", &inbox, crate::ContextId::VM, &payer()).unwrap_or_default();
         let knows = |space: &Space, vm_id| space.resolve(vm_id, b"q").is_some_and(|queue| queue.id() == id);
         assert!(knows(&same, None) && knows(&same, Some("a")), "its own id is its own space");
         assert!(!knows(&other, None) && !knows(&other, Some("a")) && !knows(&stranger, Some("a")));
@@ -231,29 +233,56 @@ mod tests {
 
     #[test]
     fn a_version_is_compared_where_there_is_one() {
-        let space = small().space("", None);
-        assert_eq!(space.set(b"k", b"1", 77, |_| Ok(None)), Ok(()), "a key that there is not");
+        let space = Shared::default().space("", None);
+        assert_eq!(space.set(b"k", b"1", 77, &payer(), |_| Ok(None)), Ok(()), "a key that there is not");
         let (_, cas) = get(&space, b"k").unwrap_or_default();
-        assert_eq!(space.set(b"k", b"2", cas + 1, |_| Ok(None)), Err(Status::CasMismatch));
-        assert_eq!(space.set(b"k", b"2", cas, |_| Ok(None)), Ok(()));
-        assert_eq!(space.set(b"k", b"3", cas, |_| Ok(None)), Err(Status::CasMismatch));
-        assert_eq!(space.set(b"k", b"", 0, |_| Ok(None)), Ok(()));
+        assert_eq!(space.set(b"k", b"2", cas + 1, &payer(), |_| Ok(None)), Err(Status::CasMismatch));
+        assert_eq!(space.set(b"k", b"2", cas, &payer(), |_| Ok(None)), Ok(()));
+        assert_eq!(space.set(b"k", b"3", cas, &payer(), |_| Ok(None)), Err(Status::CasMismatch));
+        assert_eq!(space.set(b"k", b"", 0, &payer(), |_| Ok(None)), Ok(()));
         assert_eq!(get(&space, b"k"), Some((Vec::new(), cas + 2)));
     }
 
     #[test]
-    fn a_full_space_says_so_and_keeps_what_it_has() {
-        let space = small().space("", None);
-        assert_eq!(
-            space.set(b"k", &[0; 10], 0, |_| Ok(None)),
-            Err(Status::InternalFailure),
-            "with its key it is too long"
-        );
-        assert_eq!(space.set(b"k", &[0; 9], 0, |_| Ok(None)), Ok(()));
-        assert_eq!(space.set(b"l", b"", 0, |_| Ok(None)), Err(Status::InternalFailure));
-        assert_eq!(space.set(b"k", &[0; 8], 0, |_| Ok(None)), Ok(()), "what is replaced makes room");
-        assert_eq!(space.set(b"l", b"", 0, |_| Ok(None)), Ok(()));
-        assert_eq!(space.set(b"", b"", 0, |_| Ok(None)), Err(Status::InternalFailure), "too many keys");
+    fn who_is_full_takes_nothing_from_others_of_the_same_id() {
+        let shared = Shared::default();
+        let limits = Limits { shared: 10 * Limits::ENTRY_COST, ..Limits::default() };
+        let (greedy, other) = (shared.budgets(None, &limits), shared.budgets(None, &limits));
+        let (space, same) = (shared.space("", None), shared.space("", None));
+        let mut key = 0_u32;
+        while space.set(&key.to_le_bytes(), b"", 0, &greedy.shared, |_| Ok(None)).is_ok() {
+            key += 1;
+        }
+        assert_eq!(key, 9);
+        let inbox = Arc::new(Inbox::new(None));
+        let register = |name, payer| space.register(name, &inbox, crate::ContextId::VM, payer);
+        assert_eq!(register(b"q", &greedy.shared), Err(Status::InternalFailure));
+        assert_eq!(same.set(b"k", b"v", 0, &other.shared, |_| Ok(None)), Ok(()));
+        assert!(register(b"q", &other.shared).is_ok());
+        // What it has overwritten by another makes room again.
+        assert_eq!(same.set(&0_u32.to_le_bytes(), b"v", 0, &other.shared, |_| Ok(None)), Ok(()));
+        assert_eq!(space.set(b"new", b"", 0, &greedy.shared, |_| Ok(None)), Ok(()));
+    }
+
+    #[test]
+    fn data_stay_as_long_as_a_vm_of_the_id_does() {
+        let shared = Shared::default();
+        let payer = payer();
+        let old = shared.space("vm", None);
+        assert_eq!(old.set(b"k", b"v", 0, &payer, |_| Ok(None)), Ok(()));
+        let inbox = Arc::new(Inbox::new(None));
+        assert!(old.register(b"q", &inbox, crate::ContextId::VM, &payer).is_ok());
+        let queue = old.resolve(None, b"q");
+        assert!(queue.is_some_and(|queue| queue.enqueue(b"item", &payer).is_ok()));
+        // As when a VM is started again: the new one is there before the old one goes.
+        let new = shared.space("vm", None);
+        drop(old);
+        assert_eq!(get(&new, b"k"), Some((b"v".to_vec(), 1)));
+        assert!(new.resolve(None, b"q").is_some_and(|queue| queue.dequeue().is_some_and(|item| *item == *b"item")));
+        assert!(payer.taken() > 0);
+        drop(new);
+        assert_eq!(payer.taken(), 0);
+        assert_eq!(get(&shared.space("vm", None), b"k"), None);
     }
 
     #[test]
@@ -261,7 +290,7 @@ mod tests {
         let shared = Shared::default();
         // Keeps the value between threads.
         let space = shared.space("vm", None);
-        assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0, |_| Ok(None)), Ok(()));
+        assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0, &payer(), |_| Ok(None)), Ok(()));
         let count = |space: &Space| {
             let (value, cas) = get(space, b"n").unwrap_or_default();
             (value.try_into().map(u64::from_le_bytes), cas)
@@ -274,7 +303,7 @@ mod tests {
                         loop {
                             let (value, cas) = count(&space);
                             let next = value.map_or(0, |value| value + 1);
-                            if space.set(b"n", &next.to_le_bytes(), cas, |_| Ok(None)).is_ok() {
+                            if space.set(b"n", &next.to_le_bytes(), cas, &payer(), |_| Ok(None)).is_ok() {
                                 break;
                             }
                         }

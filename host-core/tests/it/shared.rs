@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{Setup, Started, during};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Shared, SharedLimits, Wake, entry};
+use portcullis_core::{CallbackId, Limits, Shared, Wake, entry};
 
 fn set(caller: &mut NullCaller<'_>, key: &[u8], value: &[u8], cas: i32) -> i32 {
     let ((key, key_len), (value, value_len)) = (caller.put(key), caller.put(value));
@@ -96,16 +96,25 @@ fn bad_pointers_are_answered() {
 
 #[test]
 fn what_is_full_says_so() {
-    let shared = Shared::new(SharedLimits { keys: 1, data: 8, queues: 1, items: 1, queue: 4 });
-    let mut guest = vm(&shared, "vm", |caller| {
-        assert_eq!((set(caller, b"k", b"12345678", 0), set(caller, b"k", b"1234567", 0)), (10, 0));
-        assert_eq!(set(caller, b"", b"", 0), 10);
+    const KEY: usize = Limits::ENTRY_COST;
+    let mut setup = Setup::new().on(CallbackId::on_tick, |caller, _| {
         let queue = register(caller, b"q").unwrap();
         assert_eq!(register(caller, b"r"), Err(10));
+        let long = vec![0; KEY + 13];
+        assert_eq!((set(caller, b"k", &long, 0), set(caller, b"k", b"1234567", 0)), (10, 0));
         assert_eq!((enqueue(caller, queue, b"12345"), enqueue(caller, queue, b"1234")), (10, 0));
-        assert_eq!(enqueue(caller, queue, b""), 10);
+        assert_eq!((enqueue(caller, queue, b""), set(caller, b"", b"", 0)), (10, 10));
+        assert_eq!(dequeue(caller, queue), Ok(b"1234".to_vec()));
+        assert_eq!(set(caller, b"l", b"123", 0), 0, "what is gone makes room");
+        let long = vec![b'k'; Limits::LONGEST_KEY + 1];
+        assert_eq!((set(caller, &long, b"", 0), register(caller, &long)), (10, Err(10)));
+        0
     });
+    setup.config.limits.shared = Limits::NAME_COST + 1 + KEY + 8 + KEY + 4;
+    let mut guest = setup.start();
     tick(&mut guest);
+    let said: Vec<_> = guest.host.messages();
+    assert!(said.iter().any(|line| line.starts_with("limits.shared is used up: ")), "{said:?}");
 }
 
 #[test]
@@ -185,4 +194,24 @@ fn a_guessed_queue_is_not_found() {
         assert_eq!(dequeue(caller, queue), Ok(b"secret".to_vec()));
     });
     tick(&mut thief);
+}
+
+#[test]
+fn what_a_flood_of_queues_takes_is_the_budget() {
+    // 64 queues, 16 MiB for each.
+    let mut guest = vm(&Shared::default(), "", |caller| {
+        let item = caller.put(&[0; 1 << 10]);
+        let mut bytes = 0;
+        for name in 0..64_u8 {
+            let Ok(queue) = register(caller, &[name]) else { continue };
+            for _ in 0..(16 << 20) / (1 << 10) {
+                let status = entry::proxy_enqueue_shared_queue(caller, queue, item.0, item.1).unwrap();
+                assert!(status == 0 || status == 10);
+                bytes += if status == 0 { 1 << 10 } else { 0 };
+            }
+        }
+        let most = Limits::default().shared;
+        assert!(bytes < most && bytes > most / 10 * 8, "{bytes}");
+    });
+    tick(&mut guest);
 }

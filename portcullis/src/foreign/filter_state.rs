@@ -68,7 +68,7 @@ pub(super) fn set(call: &mut ForeignCall<'_>, key: &str, value: &str) -> Result<
                 return Err(Status::BadArgument);
             }
             let path = [b"filter_state\0", key.as_bytes()].concat();
-            let kept = call.with_stream(|info| info.filter_state.set(&path, value.as_bytes()));
+            let kept = call.set_filter_state(&path, value.as_bytes());
             return kept.ok_or(Status::NotFound)?.then_some(()).ok_or(Status::BadArgument);
         }
         Use::Absent(why) => {

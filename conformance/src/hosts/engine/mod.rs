@@ -7,8 +7,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use portcullis::core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, Compatibility, ForeignCall, ForeignFunctions, Limits, Plugin, Shared,
-    SharedLimits, Status, VmFailed,
+    AbiVersion, AnyEngine, AnyModule, Bytecode, Compatibility, ForeignCall, ForeignFunctions, Limits, Plugin, Status,
+    VmFailed,
 };
 
 use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
@@ -155,8 +155,9 @@ fn setup(setting: Setting) -> Setup {
         Setting::Plain | Setting::Pending => {}
         Setting::Spec => setup.plugin.compatibility = Compatibility::Spec,
         Setting::WithoutRoom => {
-            setup.limits = Limits { callouts: 0, metrics: 0, ..setup.limits };
-            setup.shared = Shared::new(SharedLimits { keys: 0, data: 0, queues: 1, items: 0, queue: 0 });
+            // One queue with a short name, and nothing else then.
+            let shared = Limits::NAME_COST + Limits::ENTRY_COST / 2;
+            setup.limits = Limits { callouts: 0, metrics: 0, shared, ..setup.limits };
         }
         Setting::Functions => {
             let works = |call: &mut ForeignCall<'_>| {

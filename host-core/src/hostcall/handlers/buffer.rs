@@ -1,13 +1,11 @@
 //! Buffers (spec: "Buffers"). The order of checks is that of deployed hosts: buffer type,
 //! availability, memory.
 
-use bytes::Bytes;
-
 use crate::abi::{BufferType, Status};
 use crate::callback::CallbackId;
 use crate::context::{Direction, StreamKind};
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
-use crate::vm_state::Buffer;
+use crate::vm_state::{Buffer, UsedUp};
 
 /// A part of a buffer (spec: `proxy_get_buffer_bytes`). A start past the end, or length 0, is an
 /// empty value.
@@ -50,6 +48,9 @@ pub(in crate::hostcall) fn get_buffer_status(
 /// Puts data in place of a part of a body, or of the data of a TCP stream (spec: `proxy_set_buffer_bytes`): `start` 0 and length 0
 /// prepends, `start` at or past the end appends, a length past the end replaces the rest.
 ///
+/// `BadArgument`: the body would be longer than [`Limits::buffer`](crate::Limits::buffer), or the sandbox has no room
+/// ([`Limits::buffers`](crate::Limits::buffers)).
+///
 /// differs: Envoy refuses a start inside the body, which the spec allows.
 pub(in crate::hostcall) fn set_buffer_bytes(
     call: Hostcall<'_>,
@@ -67,17 +68,20 @@ pub(in crate::hostcall) fn set_buffer_bytes(
         other => return Err(immutable(&call.vm.buffer(other)).into()),
     };
     let max = call.vm.config.limits.buffer;
+    let data = call.memory.slice(data, data_len);
+    let charge = call.vm.budgets.charge_piece(data.as_ref().map_or(0, |data| data.len()));
     let stream = call.vm.acting_stream_mut().filter(|stream| stream.kind == kind);
     let half = stream.map(|stream| stream.half(direction));
     let body = half.filter(|half| !half.continued).and_then(|half| half.body.as_mut());
     let body = body.ok_or(Status::BadArgument)?;
-    let data = call.memory.slice(data, data_len)?;
+    let data = data?;
     let (start, len) = (to_usize(start), to_usize(len));
     let kept = body.len() - len.min(body.len().saturating_sub(start));
     if kept.saturating_add(data.len()) > max {
         Err(Status::BadArgument)?;
     }
-    body.splice(start, len, Bytes::copy_from_slice(data));
+    let Some(charge) = charge else { return Err(call.vm.used_up(UsedUp::Buffers, Status::BadArgument).into()) };
+    body.splice(start, len, charge.hold(data));
     Ok(Reply::Done)
 }
 

@@ -21,7 +21,7 @@ type Range = (i32, i32);
 /// `ParseFailure`: the upstream is neither known nor a `GrpcService` message. `InternalFailure`: that message names no
 /// cluster that is known; metadata is malformed, or more than 1 MiB or 1024 entries; service or method has other
 /// characters than a path segment may have; [`Limits::callouts`](crate::Limits::callouts) are in flight, or they and their messages take
-/// [`Limits::buffer`](crate::Limits::buffer).
+/// [`Limits::buffer`](crate::Limits::buffer); or the sandbox has no room ([`Limits::buffers`](crate::Limits::buffers)).
 ///
 /// differs: Envoy answers `BadArgument` when it does not know the cluster of a message, and puts any service and
 /// method into the path. The Rust SDK panics on statuses other than these two, so here nothing is `BadArgument`.
@@ -69,7 +69,7 @@ pub(in crate::hostcall) fn grpc_stream(
 /// Sends a message on a stream, maybe as the last (spec: `proxy_grpc_send`).
 ///
 /// `BadArgument`: not the id of a stream, or of one whose last message has been sent; or
-/// [`Limits::buffer`](crate::Limits::buffer) bytes wait to be sent. `NotFound`: no stream of this plugin has it.
+/// [`Limits::buffer`](crate::Limits::buffer) bytes wait to be sent, or the sandbox has no room ([`Limits::buffers`](crate::Limits::buffers)). `NotFound`: no stream of this plugin has it.
 pub(in crate::hostcall) fn grpc_send(
     call: Hostcall<'_>,
     stream: i32,
@@ -86,7 +86,8 @@ pub(in crate::hostcall) fn grpc_send(
         Err(Status::BadArgument)?;
     }
     // The Rust SDK panics on `InternalFailure`.
-    let message = call.vm.grpc.message(message, &call.vm.config.limits).ok_or(Status::BadArgument)?;
+    let (buffers, limits) = (&call.vm.budgets.buffers, &call.vm.config.limits);
+    let message = call.vm.grpc.message(message, buffers, limits).ok_or(Status::BadArgument)?;
     let end = end_of_stream != 0;
     if end {
         call.vm.grpc.half_close(id);
@@ -156,11 +157,11 @@ fn open(
     let root = owner.root;
     let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;
     let place = guard.place(call.vm)?;
-    let (grpc, limits) = (&mut call.vm.grpc, &call.vm.config.limits);
+    let (grpc, buffers, limits) = (&mut call.vm.grpc, &call.vm.budgets.buffers, &call.vm.config.limits);
     let names = [&target.cluster, service, method].map(str::len).iter().sum::<usize>();
     let head = metadata.serialized_len() + names + target.authority.as_ref().map_or(0, String::len);
-    let id = grpc.open(owner, message.is_none(), head, place, limits).ok_or(Status::InternalFailure)?;
-    let message = match message.map(|message| grpc.message(message, limits)) {
+    let id = grpc.open(owner, message.is_none(), head, place, buffers, limits).ok_or(Status::InternalFailure)?;
+    let message = match message.map(|message| grpc.message(message, buffers, limits)) {
         Some(None) => {
             grpc.close(id);
             return Err(Status::InternalFailure.into());

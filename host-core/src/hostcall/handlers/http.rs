@@ -9,13 +9,14 @@ use crate::capability::Family;
 use crate::headers::Headers;
 use crate::hostcall::guard::Callout;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply};
+use crate::vm_state::UsedUp;
 
 /// Starts an HTTP callout of the root (spec: `proxy_http_call`). The id that the guest reads is 0
 /// when it fails.
 ///
 /// `BadArgument`: unknown upstream, headers without method, path or authority, malformed maps,
-/// a negative timeout. `InternalFailure`: too many callouts in flight, or too large; or the plugin's
-/// rules do not allow it.
+/// a negative timeout. `InternalFailure`: too many callouts in flight, or too large; the sandbox has no room
+/// ([`Limits::buffers`](crate::Limits::buffers)); or the plugin's rules do not allow it.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(in crate::hostcall) fn http_call(
     mut call: Hostcall<'_>,
@@ -50,12 +51,17 @@ pub(in crate::hostcall) fn http_call(
     };
     guard.head(call.vm, &request.headers)?;
     let body = call.memory.slice(body, body_len)?;
-    let size = body.len() + request.headers.serialized_len() + request.trailers.serialized_len();
+    let head = request.headers.serialized_len() + request.trailers.serialized_len();
     let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;
     let root = owner.root;
     let place = guard.place(call.vm)?;
-    let id = call.vm.calls.open(owner, size, place, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
-    let request = HttpCall { body: Bytes::copy_from_slice(body), ..request };
+    let charges = (call.vm.budgets.charge_piece(head), call.vm.budgets.charge_piece(body.len()));
+    let (Some(charge), Some(body_charge)) = charges else {
+        return Err(call.vm.used_up(UsedUp::Buffers, Status::InternalFailure).into());
+    };
+    let limits = &call.vm.config.limits;
+    let id = call.vm.calls.open(owner, head + body.len(), place, charge, limits).ok_or(Status::InternalFailure)?;
+    let request = HttpCall { body: body_charge.hold(body), ..request };
     call.vm.actions.push_back(Action::HttpCall { root, call: id, request });
     call.memory.write_u32(ret_call, id.0)?;
     Ok(Reply::Done)

@@ -6,11 +6,13 @@ use crate::abi::{MetricType, Status};
 use crate::capability::Family;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 use crate::metric::{MAX_NAME, type_of};
+use crate::vm_state::UsedUp;
 
 /// Defines a metric, or finds it again by its name (spec: `proxy_define_metric`).
 ///
 /// `BadArgument`: there is no such type, or the name is no UTF-8 or longer than 8 KiB. `InternalFailure`: the
-/// plugin has too many ([`Limits::metrics`](crate::Limits::metrics)), or the embedder refuses it.
+/// plugin has too many ([`Limits::metrics`](crate::Limits::metrics)), its sandbox has no room for the name
+/// ([`Limits::shared`](crate::Limits::shared)), or the embedder refuses it.
 pub(in crate::hostcall) fn define_metric(
     mut call: Hostcall<'_>,
     metric_type: i32,
@@ -44,7 +46,11 @@ pub(in crate::hostcall) fn define_metric(
             });
         }
         None => {
+            let Some(charge) = call.vm.budgets.charge_metric(&plugin.name, metric_type, name) else {
+                return Err(call.vm.used_up(UsedUp::Shared, Status::InternalFailure).into());
+            };
             let metric = call.vm.host.define_metric(&plugin, metric_type, name).ok_or(Status::InternalFailure)?;
+            let name = call.vm.budgets.note_metric(&plugin.name, metric_type, name, charge);
             Arc::make_mut(&mut call.vm.metrics)
                 .insert(metric_type, &plugin, name, metric)
                 .ok_or(Status::InternalFailure)?

@@ -2,9 +2,9 @@ use crate::abi::{MapType, Status};
 use crate::capability::{Family, Key};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 use crate::property::{self, Scope, Stream};
-use crate::stream_info;
+use crate::stream_info::{self, NoRoom};
 use crate::visible::Visible;
-use crate::vm_state::VmState;
+use crate::vm_state::{UsedUp, VmState};
 
 /// The value of a property (spec: `proxy_get_property`).
 pub(in crate::hostcall) fn get_property(
@@ -30,7 +30,8 @@ pub(in crate::hostcall) fn get_property(
 
 /// Sets a property of the stream (spec: `proxy_set_property`).
 ///
-/// `NotFound`: there is no stream. `BadArgument`: there is no room, or the plugin has declared that it
+/// `NotFound`: there is no stream. `BadArgument`: there is no room in the stream, or for its sandbox
+/// ([`Limits::buffers`](crate::Limits::buffers)); or the plugin has declared that it
 /// is set once, and it is.
 pub(in crate::hostcall) fn set_property(
     call: Hostcall<'_>,
@@ -45,12 +46,17 @@ pub(in crate::hostcall) fn set_property(
     let stream = call.vm.acting_stream().ok_or(Status::NotFound)?;
     let mut info = stream_info::lock(&stream.info);
     let root = call.vm.contexts.root(stream.root);
-    let set_once = root.and_then(|root| root.declared.get(name)).is_some_and(|set_once| *set_once);
+    let set_once = root.and_then(|root| root.declared.get(name)).is_some_and(|declared| declared.set_once);
     if set_once && info.filter_state.get(name).is_some() {
         Err(Status::BadArgument)?;
     }
-    property::write(&mut info, path, value)?;
-    Ok(Reply::Done)
+    let written = property::write(&mut info, path, value, &call.vm.budgets.buffers);
+    drop(info);
+    match written {
+        Ok(()) => Ok(Reply::Done),
+        Err(NoRoom::InStream) => Err(Status::BadArgument.into()),
+        Err(NoRoom::InBudget) => Err(call.vm.used_up(UsedUp::Buffers, Status::BadArgument).into()),
+    }
 }
 
 fn read(vm: &VmState, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {

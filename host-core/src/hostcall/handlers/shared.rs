@@ -4,6 +4,7 @@ use crate::abi::Status;
 use crate::capability::{Family, Key};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 use crate::template::Lasting;
+use crate::vm_state::UsedUp;
 
 /// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
 ///
@@ -30,8 +31,10 @@ pub(in crate::hostcall) fn get_shared_data(
 
 /// Sets a value that VMs with the same id share (spec: `proxy_set_shared_data`).
 ///
-/// `CasMismatch`: `cas` is not 0, and the key has another version. `InternalFailure`: there is no
-/// room ([`SharedLimits`](crate::SharedLimits)).
+/// `CasMismatch`: `cas` is not 0, and the key has another version. `InternalFailure`: the sandbox has no
+/// room ([`Limits::shared`](crate::Limits::shared)), or the key is longer than [`Limits::LONGEST_KEY`](crate::Limits::LONGEST_KEY).
+///
+/// differs: deployed hosts keep whatever there is memory for.
 ///
 /// differs: the spec says that a version for a key that there is not is a mismatch; deployed hosts
 /// accept it, and so does this one ([`Compatibility`](crate::Compatibility) chooses).
@@ -52,7 +55,8 @@ pub(in crate::hostcall) fn set_shared_data(
 /// Makes or finds a queue of this VM's id, which tells the plugin's root of its items from now on
 /// (spec: `proxy_register_shared_queue`).
 ///
-/// `InternalFailure`: there are too many queues. `Unimplemented`: the VM lasts for one stream, and cannot be told of
+/// `InternalFailure`: the sandbox has no room ([`Limits::shared`](crate::Limits::shared)), or the name is longer than
+/// [`Limits::LONGEST_KEY`](crate::Limits::LONGEST_KEY). `Unimplemented`: the VM lasts for one stream, and cannot be told of
 /// items.
 pub(in crate::hostcall) fn register_shared_queue(
     mut call: Hostcall<'_>,
@@ -66,7 +70,8 @@ pub(in crate::hostcall) fn register_shared_queue(
     guard::argument(call.vm, Family::RegisterQueue, ID, Key::Names, "names", name)?;
     call.vm.must_last(Lasting::Queue)?;
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
-    let id = call.vm.space.register(name, &call.vm.inbox, root)?;
+    let id = call.vm.space.register(name, &call.vm.inbox, root, &call.vm.budgets.shared);
+    let id = id.map_err(|status| guard::no_room(call.vm, name, status))?;
     call.memory.write_u32(ret_queue, id)?;
     Ok(Reply::Done)
 }
@@ -74,8 +79,7 @@ pub(in crate::hostcall) fn register_shared_queue(
 /// Finds a queue, which any VM may name (spec: `proxy_resolve_shared_queue`). An empty `vm_id` is the
 /// caller's own.
 ///
-/// `NotFound`: there is none. `InternalFailure`: this VM knows too many already
-/// ([`SharedLimits::queues`](crate::SharedLimits::queues)).
+/// `NotFound`: there is none. `InternalFailure`: this VM knows 1000 already.
 pub(in crate::hostcall) fn resolve_shared_queue(
     mut call: Hostcall<'_>,
     vm_id: i32,
@@ -101,7 +105,8 @@ pub(in crate::hostcall) fn resolve_shared_queue(
 
 /// Appends an item (spec: `proxy_enqueue_shared_queue`). The queue's owner is told after this callback.
 ///
-/// `NotFound`: no queue that this VM may know has the id. `InternalFailure`: it is full.
+/// `NotFound`: no queue that this VM may know has the id. `InternalFailure`: the sandbox has no room
+/// ([`Limits::shared`](crate::Limits::shared)).
 pub(in crate::hostcall) fn enqueue_shared_queue(
     call: Hostcall<'_>,
     queue: i32,
@@ -111,7 +116,8 @@ pub(in crate::hostcall) fn enqueue_shared_queue(
     let value = call.memory.slice(value, value_len)?;
     let queue = call.vm.queue(queue.cast_unsigned()).ok_or(Status::NotFound)?;
     guard::queue(call.vm, Family::Enqueue, HostcallId::proxy_enqueue_shared_queue, &queue)?;
-    queue.enqueue(value, call.vm.space.limits())?;
+    let put = queue.enqueue(value, &call.vm.budgets.shared);
+    put.map_err(|status| call.vm.used_up(UsedUp::Shared, status))?;
     Ok(Reply::Done)
 }
 

@@ -1,13 +1,15 @@
 //! Streams: continue, close, answer (spec: "HTTP streams", "TCP streams").
 
-use bytes::Bytes;
-
 use crate::abi::{MapType, Status, StreamType, pairs};
 use crate::action::{Action, LocalResponse};
 use crate::callback::CallbackId;
 use crate::capability::Family;
 use crate::context::{Direction, StreamContext, StreamKind};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::vm_state::UsedUp;
+
+/// The most bytes of details of a local response that are kept.
+const MAX_DETAILS: usize = 8 << 10;
 
 /// Lets a paused half of the stream go on once the callback has returned
 /// (spec: `proxy_continue_stream`). Nothing paused is no error. The plugin loses sight of what it
@@ -78,7 +80,8 @@ pub(in crate::hostcall) fn clear_route_cache(call: Hostcall<'_>) -> HostcallResu
 /// answer of a stream that can be sent wins; one that cannot, as in a TCP stream, is accepted and dropped.
 ///
 /// differs: a status outside 200 to 599 is sent as 500, since no client reads it as a response; Envoy sends what it is
-/// given. Malformed headers are `BadArgument`; Envoy reads them as none.
+/// given. Malformed headers are `BadArgument`; Envoy reads them as none. So is a body for which the sandbox has no room
+/// ([`Limits::buffers`](crate::Limits::buffers)). Details are cut to 8 KiB.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(in crate::hostcall) fn send_local_response(
     call: Hostcall<'_>,
@@ -108,15 +111,21 @@ pub(in crate::hostcall) fn send_local_response(
     let context = call.vm.acting();
     let http = |stream: &&mut StreamContext| !ended && stream.kind == StreamKind::Http;
     let Some(stream) = call.vm.contexts.stream_mut(context).filter(http) else { return Ok(Reply::Done) };
-    if !std::mem::replace(&mut stream.local_response, true) {
+    if !stream.local_response {
+        let charge = call.vm.budgets.charge_piece(body.len());
+        let Some(charge) = charge else {
+            return Err(call.vm.used_up(UsedUp::Buffers, Status::BadArgument).into());
+        };
+        stream.local_response = true;
         if valid.is_none() {
             call.vm.remark(&format!("a local response has the status {code}: 500 is sent; use one from 200 to 599"));
         }
         let response = LocalResponse {
             status,
-            details: String::from_utf8_lossy(details).replace(char::is_whitespace, "_"),
+            details: String::from_utf8_lossy(details.get(..MAX_DETAILS).unwrap_or(details))
+                .replace(char::is_whitespace, "_"),
             headers,
-            body: Bytes::copy_from_slice(body),
+            body: charge.hold(body),
             grpc_status: u8::try_from(grpc_status).ok().filter(|status| *status <= 16),
         };
         call.vm.actions.push_back(Action::LocalResponse { context, response });

@@ -1,0 +1,105 @@
+//! Whatever sandboxes do, each is charged for what is there of it, and for nothing else.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{Inbox, Item, Queue, Shared, Space};
+use crate::abi::Status;
+use crate::byte_budget::ByteBudget;
+use crate::context::ContextId;
+
+const SANDBOXES: usize = 3;
+const VM_IDS: [&str; 2] = ["", "b"];
+/// A few entries or queues.
+const BUDGET: usize = 1500;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A sandbox sets a value, which its rules may not allow.
+    Set { sandbox: usize, vm_id: usize, key: u8, len: usize, cas: u32, allowed: bool },
+    /// A sandbox registers a queue.
+    Register { sandbox: usize, vm_id: usize, name: u8 },
+    /// A sandbox puts an item into a queue of any id.
+    Enqueue { sandbox: usize, vm_id: usize, name: u8, len: usize },
+    /// An item is taken; it may come back.
+    Dequeue { vm_id: usize, name: u8, handed: bool },
+    /// The last VM of an id goes, and another one comes.
+    Free { vm_id: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let place = || (0..SANDBOXES, 0..VM_IDS.len());
+    let set = (place(), 0u8..4, 0usize..500, 0u32..4, any::<bool>())
+        .prop_map(|((sandbox, vm_id), key, len, cas, allowed)| Step::Set { sandbox, vm_id, key, len, cas, allowed });
+    let register = (place(), 0u8..3).prop_map(|((sandbox, vm_id), name)| Step::Register { sandbox, vm_id, name });
+    let enqueue = (place(), 0u8..3, 0usize..500).prop_map(|((sandbox, vm_id), name, len)| Step::Enqueue {
+        sandbox,
+        vm_id,
+        name,
+        len,
+    });
+    let dequeue = (0..VM_IDS.len(), 0u8..3, any::<bool>()).prop_map(|(vm_id, name, handed)| Step::Dequeue {
+        vm_id,
+        name,
+        handed,
+    });
+    let free = (0..VM_IDS.len()).prop_map(|vm_id| Step::Free { vm_id });
+    let step = prop_oneof![6 => set, 3 => register, 6 => enqueue, 4 => dequeue, 1 => free];
+    proptest::collection::vec(step, 0..80)
+}
+
+/// The bytes of a sandbox in some spaces.
+fn held(spaces: &[Arc<Space>], payer: &Arc<ByteBudget>) -> usize {
+    let in_queues = |space: &Arc<Space>| {
+        let queues = super::lock(&space.queues);
+        assert_eq!(queues.by_name.len(), queues.by_id.len());
+        queues.by_name.values().map(|queue| queue.charged_to(payer).0).sum::<usize>()
+    };
+    spaces.iter().map(|space| space.data.charged_to(payer) + in_queues(space)).sum()
+}
+
+proptest! {
+    #[test]
+    fn the_sum_of_charges_is_what_is_held(steps in steps()) {
+        let shared = Shared::default();
+        let budgets: Vec<_> = (0..SANDBOXES).map(|_| ByteBudget::new(BUDGET)).collect();
+        let mut spaces: Vec<_> = VM_IDS.iter().map(|vm_id| shared.space(vm_id, None)).collect();
+        let inbox = Arc::new(Inbox::new(None));
+        for step in steps {
+            match step {
+                Step::Set { sandbox, vm_id, key, len, cas, allowed } => {
+                    let keep = |_: Option<&mut _>| if allowed { Ok(None) } else { Err(Status::InternalFailure) };
+                    let _ = spaces[vm_id].set(&[key], &vec![0; len], cas, &budgets[sandbox], keep);
+                }
+                Step::Register { sandbox, vm_id, name } => {
+                    let _ = spaces[vm_id].register(&[name], &inbox, ContextId::VM, &budgets[sandbox]);
+                }
+                Step::Enqueue { sandbox, vm_id, name, len } => {
+                    let queue: Option<Arc<Queue>> = spaces[0].resolve(Some(VM_IDS[vm_id]), &[name]);
+                    let _ = queue.map(|queue| queue.enqueue(&vec![0; len], &budgets[sandbox]));
+                }
+                Step::Dequeue { vm_id, name, handed } => {
+                    let Some(queue) = spaces[vm_id].resolve(None, &[name]) else { continue };
+                    let item: Option<Item> = queue.dequeue();
+                    if let Some(item) = item.filter(|_| !handed) {
+                        queue.put_back(item);
+                    }
+                }
+                Step::Free { vm_id } => {
+                    // Nothing is there in between.
+                    drop(std::mem::replace(&mut spaces[vm_id], shared.space("nobody's", None)));
+                    spaces[vm_id] = shared.space(VM_IDS[vm_id], None);
+                }
+            }
+            for budget in &budgets {
+                prop_assert!(budget.taken() <= BUDGET);
+                prop_assert_eq!(budget.taken(), held(&spaces, budget));
+            }
+        }
+        drop(spaces);
+        for budget in &budgets {
+            prop_assert_eq!(budget.taken(), 0);
+        }
+    }
+}

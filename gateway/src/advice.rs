@@ -1,31 +1,43 @@
 //! Where the rights that a plugin is given differ from what it can use. It costs reading the plugin's code, so
 //! `portcullis check` asks for it and serving does not.
 
+mod vm_id;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis::Module;
 use portcullis::core::{Bytecode, Capabilities, Needs};
+use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Config, Diagnostic, Located};
 use crate::sandboxes::plugins;
 use crate::worker::Plan;
 
-/// What an operator may want to change, each once; nothing about plugins without a restriction.
+/// What an operator may want to change, each once. Of plugins without a restriction it is only with whom they share.
 pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
+    let is_restricted = |spec: &PluginSpec| spec.plugin.capabilities != Capabilities::ALL;
     let mut known = HashMap::new();
-    let mut all = Vec::new();
-    for (plugin, spec) in plugins(config, &plan.planned) {
-        if spec.plugin.capabilities == Capabilities::ALL {
-            continue;
-        }
+    for (_, spec) in plugins(config, &plan.planned).filter(|(_, spec)| is_restricted(spec) || vm_id::is_open(spec)) {
         let module: *const Module = Arc::as_ptr(&spec.module);
-        let Some(needs) = known.entry(module).or_insert_with(|| needs(&spec.module)) else { continue };
-        for found in compare(plugin, spec.plugin.capabilities, needs) {
-            // A plugin with a name can stand in many chains.
-            if !all.contains(&found) {
-                all.push(found);
-            }
+        known.entry(module).or_insert_with(|| needs(&spec.module));
+    }
+    let with_needs = plugins(config, &plan.planned)
+        .filter_map(|(plugin, spec)| Some((plugin, spec, known.get(&Arc::as_ptr(&spec.module))?.as_ref()?)));
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for (plugin, spec, needs) in with_needs {
+        if is_restricted(spec) {
+            found.extend(compare(plugin, spec.plugin.capabilities, needs));
+        }
+        if vm_id::is_open(spec) {
+            open.push((plugin, spec, needs));
+        }
+    }
+    found.extend(vm_id::advise(&open));
+    let mut all = Vec::new();
+    for found in found {
+        // A plugin with a name can stand in many chains.
+        if !all.contains(&found) {
+            all.push(found);
         }
     }
     all

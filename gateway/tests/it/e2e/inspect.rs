@@ -81,7 +81,7 @@ fn the_yaml_block_fits_the_plugin() {
         let indented: String = block.lines().map(|line| format!("        {line}\n")).collect();
         let config = format!(
             "workers: 1\nlisteners:\n  - address: 127.0.0.1:0\n    plugins:\n      - name: {name}\n        root_id: {name}\n        \
-             configuration: backend\n        vm_config: {{code: {{local: {{filename: {:?}}}}}}}\n{indented}    \
+             configuration: backend\n        vm_config: {{vm_id: own, code: {{local: {{filename: {:?}}}}}}}\n{indented}    \
              routes: [{{cluster: backend}}]\nclusters: [{{name: backend, echo: {{}}}}]\n",
             guest(name).display().to_string()
         );
@@ -136,4 +136,43 @@ fn check_says_nothing_of_plugins_that_are_not_restricted_and_each_thing_once() {
     let output = portcullis(&["--log", "warn", "check", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(text(&output.stderr).lines().count(), 2, "{}", text(&output.stderr));
+}
+
+#[test]
+fn check_advises_plugins_that_share_data_to_name_a_vm_id() {
+    let sharing = |callback: &str| {
+        module(&format!(
+            r#"(import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+               (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+               (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+               (func (export "{callback}") (param i32)
+                 (drop (call $set (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 0))))"#
+        ))
+    };
+    let (wasm, other) = (sharing("proxy_on_log"), sharing("proxy_on_tick"));
+    let advice =
+        "has no vm_id, and so shares data and queues (proxy_set_shared_data) with every plugin that is without one";
+    let allowed =
+        "capability_restriction_config: {allowed_capabilities: {proxy_set_shared_data: {}, proxy_on_log: {}}}";
+    let log = check("shares", &wasm, allowed);
+    assert!(log.lines().count() == 1 && log.contains(&format!("{advice}: each reads and overwrites")), "{log}");
+    let denied = "capability_restriction_config: {allowed_capabilities: {proxy_on_log: {}}}";
+    assert!(!check("shares-denied", &wasm, denied).contains("vm_id"));
+    assert_eq!(check("shares-alone", &wasm, ""), "", "with nobody");
+    let said = |name: &str, config: &str| {
+        let path = file(name, config);
+        let output = portcullis(&["--log", "warn", "check", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    // Without restrictions, beside another one.
+    let two = Setup::echo().plugin("one", &wasm, "").plugin("other", &other, "").text();
+    let log = said("shares-two.yaml", &two);
+    assert!(log.lines().count() == 2 && log.contains("without one, as one is: "), "{log}");
+    assert!(log.contains(&format!("{advice}, as other is: each reads and overwrites")), "{log}");
+    for config in [&two, &Setup::echo().plugin("p", &wasm, allowed).text()] {
+        // Each with an id of its own, as their names are.
+        let named = config.replace("vm_config: {code", "vm_config: {vm_id: first, code").replacen("first", "second", 1);
+        assert_eq!(said("shares-named.yaml", &named), "");
+    }
 }

@@ -166,13 +166,18 @@ fn hand_over<C: Caller + ?Sized>(
     Ok(write(&mut memory).is_some())
 }
 
-/// Whoever could not be handed an item has not taken it.
+/// Puts an item back that could not be handed over, and gives back the room of a long reply: nobody is charged for it.
 fn settle(vm: &mut VmState, source: Source, handed: bool) {
-    if !matches!(source, Source::Item) {
-        return;
-    }
-    if let Some((queue, item)) = vm.item.take().filter(|_| !handed) {
-        queue.put_back(item);
+    /// Replies of any length but these reuse their room.
+    const LONG: usize = 1 << 20;
+    match source {
+        Source::Item => {
+            if let Some((queue, item)) = vm.item.take().filter(|_| !handed) {
+                queue.put_back(item);
+            }
+        }
+        Source::Reply if vm.reply.capacity() > LONG => vm.reply = Vec::new(),
+        _ => {}
     }
 }
 
@@ -202,4 +207,41 @@ fn refuse<O: Outcome>(id: HostcallId, vm: &mut VmState) -> Result<Option<O>, Tra
     }
     vm.deny(id, None)?;
     Ok(Some(O::DENIED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::testing::{FakeHost, NullEngine, Script};
+    use crate::{AbiVersion, CallbackId, ForeignFunctions, Plugin, Vm, VmConfig, entry};
+
+    #[test]
+    fn a_long_reply_leaves_no_room_behind() {
+        let engine = NullEngine::new(|| {
+            Script::new().on(CallbackId::on_tick, |caller, _| {
+                let mut room = [("short", 8), ("long", 16)].map(|(name, at)| {
+                    let (name, len) = caller.put(name.as_bytes());
+                    // The guest has no memory for the long one.
+                    let _ = entry::proxy_call_foreign_function(caller, name, len, 0, 0, at, at + 4);
+                    crate::Caller::state(caller).reply.capacity()
+                });
+                room.sort_unstable();
+                assert!(room[0] == 0 && room[1] >= 1000, "{room:?}");
+                0
+            })
+        });
+        let fill = |bytes: usize| {
+            move |call: &mut crate::ForeignCall<'_>| {
+                call.result.resize(bytes, 0);
+                Ok(())
+            }
+        };
+        let foreign = ForeignFunctions::default().with("short", fill(1000)).with("long", fill(3 << 20));
+        let config = VmConfig { foreign, ..VmConfig::new(AbiVersion::V0_2_1) };
+        let module = engine.module().unwrap_or_else(|error| panic!("{error}"));
+        let mut vm = Vm::start(&*module, config, Box::new(FakeHost::new())).unwrap_or_else(|error| panic!("{error}"));
+        let root = vm.add_plugin(Arc::new(Plugin::new("p"))).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(vm.on_tick(root), Ok(()));
+    }
 }

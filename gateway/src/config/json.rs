@@ -1,6 +1,7 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
 use portcullis::core::{Compatibility, OnDenial, Preopen, Sharing};
+use portcullis::transcript::Redaction;
 use serde_json::{Map, Value, json};
 
 use super::admin;
@@ -342,6 +343,9 @@ fn redact(value: Value) -> Value {
 
 /// Whether a member is called like a secret.
 fn is_secret(name: &str) -> bool {
+    if Redaction::default().hides(name) {
+        return true;
+    }
     let name: String = name.to_lowercase().replace(['_', '-', '.'], "");
     let words = ["password", "passwd", "secret", "token", "credential", "privatekey", "apikey", "authorization"];
     words.iter().any(|word| name.contains(word))

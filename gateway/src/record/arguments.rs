@@ -29,7 +29,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 100, requires = "record")]
     record_files: usize,
 
-    /// The headers whose values are replaced by asterisks, wherever they come up; `-` for none.
+    /// The headers, and parameters of queries, whose values are replaced by asterisks, wherever they come up; `-` for none.
+    ///
+    /// Letters and digits of a name count, without regard to case; `*` at its beginning stands for any or none.
     #[arg(
         long,
         value_name = "NAMES",

@@ -26,7 +26,7 @@ pub struct Recording {
     pub limit: usize,
     /// The most transcripts that are begun.
     pub files: usize,
-    /// The headers whose values are hidden.
+    /// The names of headers and of parameters in queries whose values are hidden.
     pub redaction: Redaction,
 }
 

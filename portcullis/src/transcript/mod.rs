@@ -24,6 +24,7 @@ mod folder;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod line;
+mod names;
 mod one_file;
 mod pairs;
 mod read;

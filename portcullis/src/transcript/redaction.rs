@@ -1,4 +1,4 @@
-//! What is made unrecognizable in a transcript: the values of some headers, wherever they come up.
+//! What is made unrecognizable in a transcript: values of some names, of headers and in queries, wherever they come up.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portcullis_core::HostcallId;
 use portcullis_core::tape::{Event, Span, Then, Value};
 
-use super::pairs;
 use super::secrets::Secrets;
+use super::{names, pairs};
 
-/// The names of headers whose values are not to be written down. Clones share what they have seen, so that a value that
+/// The names of headers, and of parameters in queries, whose values are not to be written down. Clones share what they have seen, so that a value that
 /// one VM got as a header is hidden when another finds it in shared data.
 ///
 /// A value is known from when it first crosses the wall with its name: in a header map, as the value of one header, or as
-/// a property. From then on asterisks stand for it everywhere, and for its parts of 8 bytes and more (`;`, `,`, `=`, `"` and
+/// a property, or in a query, a form or a line of a log (`name=value`). From then on asterisks stand for it everywhere, and for its parts of 8 bytes and more (`;`, `,`, `=`, `"` and
 /// spaces part it). Values shorter than 6 bytes are hidden at their header alone. What is derived from a value, such as
-/// decoded base64 or a digest, is not found, and neither is a value in a body before it was seen as a header.
+/// decoded base64 or a digest, is not found, and neither is a value in a body before it was seen under its name.
 #[derive(Clone, Debug)]
 pub struct Redaction {
     names: Arc<[String]>,
@@ -30,9 +30,22 @@ impl Default for Redaction {
 
 impl Redaction {
     /// The names that are taken where nobody gives any.
-    pub const DEFAULT: &'static [&'static str] = &["authorization", "cookie", "set-cookie", "proxy-authorization"];
+    pub const DEFAULT: &'static [&'static str] = &[
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "x-auth-token",
+        "x-vault-token",
+        "*-api-key",
+        "*-token",
+        "*-secret",
+        "*-password",
+    ];
 
-    /// Hides the values of these headers. Case does not matter.
+    /// Hides the values of these names. Letters and digits count, without regard to case, so `*-api-key` is `api_key` and `apiKey`
+    /// as well; `*` at the beginning stands for any bytes or none.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names = names.into_iter().map(str::to_ascii_lowercase).filter(|name| !name.is_empty()).collect();
         Self { names, secrets: Arc::default() }
@@ -43,8 +56,13 @@ impl Redaction {
         &self.names
     }
 
+    /// Returns whether the values of a name are hidden.
+    pub fn hides(&self, name: &str) -> bool {
+        self.is_named(name.as_bytes())
+    }
+
     fn is_named(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+        names::is_named(&self.names, name)
     }
 }
 
@@ -77,6 +95,7 @@ impl Redactor {
                     all &= self.hide_at(at, reads);
                 }
                 all &= self.hide_maps(reads) & self.hide_maps(writes);
+                all &= reads.iter_mut().chain(&mut *writes).all(|span| self.hide_queries(&mut span.bytes));
                 self.hide_known(reads.iter_mut().chain(writes).map(|span| &mut span.bytes));
                 if let Then::Answer(Err(trap)) = then {
                     self.hide_in(trap);
@@ -88,6 +107,7 @@ impl Redactor {
                     all &= self.hide_at(*address, writes);
                 }
                 all &= self.hide_maps(writes);
+                all &= writes.iter_mut().all(|span| self.hide_queries(&mut span.bytes));
                 self.hide_known(writes.iter_mut().map(|span| &mut span.bytes));
                 for trap in address.as_mut().err().into_iter().chain(answer.as_mut().err()) {
                     self.hide_in(trap);
@@ -133,10 +153,19 @@ impl Redactor {
         })
     }
 
-    /// Remembers a value and hides it.
+    /// Hides values in queries and in what looks like them.
+    fn hide_queries(&self, bytes: &mut [u8]) -> bool {
+        let found = names::in_queries(&self.redaction.names, bytes);
+        found.into_iter().fold(true, |all, value| all & bytes.get_mut(value).is_none_or(|value| self.hide(value)))
+    }
+
+    /// Remembers a value, and what it is decoded, and hides it.
     fn hide(&self, value: &mut [u8]) -> bool {
+        if value.iter().all(|byte| *byte == b'*') {
+            return true;
+        }
         let mut secrets = self.redaction.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = secrets.learn(value);
+        let is_known = secrets.learn(value) & names::decoded(value).is_none_or(|value| secrets.learn(&value));
         value.fill(b'*');
         is_known
     }
@@ -148,6 +177,7 @@ impl Redactor {
 
     fn hide_in(&self, text: &mut String) {
         let mut bytes = std::mem::take(text).into_bytes();
+        self.hide_queries(&mut bytes);
         self.hide_known(std::iter::once(&mut bytes));
         *text = String::from_utf8_lossy(&bytes).into_owned();
     }
@@ -216,6 +246,27 @@ mod tests {
         let mut trap = Event::Returned(Err("aborted: a=1234".to_owned()));
         assert!(redactor.redact(&mut trap));
         assert_eq!(trap, Event::Returned(Err("aborted: ******".to_owned())));
+    }
+
+    #[test]
+    fn values_in_queries_are_hidden_and_so_are_their_copies() {
+        let mut redactor = Redactor::new(Redaction::default());
+        let map = [(":path", "/a?b=1&access_token=s%26cret-1&c=2"), ("x-vault-token", "vault-1"), ("x-user", "anna")];
+        let map = map.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let map = pairs::encode(&map).unwrap_or_default();
+        let set = call(HostcallId::proxy_set_header_map_pairs, &[0, 8, 99], vec![span(8, &map)], done());
+        let hidden = redacted(&mut redactor, set);
+        let text = String::from_utf8_lossy(&hidden).into_owned();
+        assert!(
+            text.contains("/a?b=1&access_token=**********&c=2\0x-vault-token\0*******\0x-user\0anna\0"),
+            "{text:?}"
+        );
+        let log = |text: &[u8]| call(HostcallId::proxy_log, &[2, 7, 0], vec![span(7, text)], done());
+        assert_eq!(redacted(&mut redactor, log(b"s%26cret-1, s&cret-1, vault-1")), b"**********, ********, *******");
+        assert_eq!(redacted(&mut redactor, log(b"apiKey=k b=1")), b"apiKey=* b=1");
+        let mut trap = Event::Returned(Err("aborted: ?token=abc".to_owned()));
+        assert!(redactor.redact(&mut trap));
+        assert_eq!(trap, Event::Returned(Err("aborted: ?token=***".to_owned())));
     }
 
     #[test]

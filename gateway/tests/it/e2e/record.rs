@@ -182,3 +182,32 @@ fn what_cannot_be_recorded_or_replayed_says_what_to_do() {
     assert!(failed(&["replay", "/nowhere.jsonl"]).contains("cannot read /nowhere.jsonl: No such file"));
     assert!(failed(&["replay", config]).contains("record-not.yaml:1: this is no transcript"));
 }
+
+#[test]
+fn the_names_that_are_hidden_are_printed() {
+    let page = include_str!("../../../../SECURITY.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let names: Vec<_> = Redaction::DEFAULT.iter().map(|name| format!("`{name}`")).collect();
+    assert!(page.contains(&format!(": {}, with any separators", names.join(", "))), "{names:?}");
+}
+
+/// Values of the names that are hidden by themselves, as headers and in the query.
+#[test]
+fn tokens_of_headers_and_queries_are_not_written_down() {
+    run(async {
+        let folder = folder("record-tokens");
+        let setup = Setup::echo().plugin("tokens", &guest("header_tour"), "").text();
+        let gate = recording(&setup, &folder, |_| {});
+        let names = ["x-api-key", "x-auth-token", "x-vault-token", "x-other-secret"];
+        let mut request = Request::builder().uri("/?access_token=HUSH-query&apiKey=HUSH-key&seen=SHOWN");
+        for name in names {
+            request = request.header(name, format!("HUSH-{name}"));
+        }
+        assert_eq!(gate.h1().await.ask(request.body(empty()).unwrap()).await.status, 200);
+        stop_gate(gate).await;
+        let transcripts = files(&folder, "jsonl");
+        assert_eq!(transcripts.len(), 1);
+        let recorded = std::fs::read_to_string(&transcripts[0]).unwrap();
+        assert!(recorded.contains("SHOWN") && names.iter().all(|name| recorded.contains(name)), "{recorded}");
+        assert!(!recorded.contains("HUSH"), "{recorded}");
+    });
+}

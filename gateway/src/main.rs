@@ -231,7 +231,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // What plugins said of it stands above it.
             drop(log);
-            eprintln!("{error}");
+            eprintln!("{}", log::escaped(&error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -355,7 +355,8 @@ fn inspect(plugin: &Path, json: bool, yaml: bool) -> Result<bool, ServeError> {
 
 /// A closed pipe (`portcullis abi | head`) is no error.
 fn print(text: &str) -> Result<(), ServeError> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    // Names of a plugin may be in it.
+    match std::io::stdout().write_all(log::escaped(text).as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

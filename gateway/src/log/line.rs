@@ -95,18 +95,55 @@ fn push_message(line: &mut Vec<u8>, message: &[u8]) {
         return line.extend_from_slice(message);
     }
     for char in String::from_utf8_lossy(message).chars() {
+        push_char(line, char);
+    }
+}
+
+/// Adds a character, or the number of one that is not to be seen by a terminal; a tab is.
+fn push_char(line: &mut Vec<u8>, char: char) {
+    match char {
+        '\n' => line.extend_from_slice(b"\\n"),
+        '\r' => line.extend_from_slice(b"\\r"),
+        '\0'..='\x08' | '\x0b'..='\x1f' | '\x7f' => {
+            line.extend_from_slice(format!("\\x{:02x}", u32::from(char)).as_bytes());
+        }
+        '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+            line.extend_from_slice(format!("\\u{{{:x}}}", u32::from(char)).as_bytes());
+        }
+        _ => line.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+/// Text for a person, in which names of plugins may be: of several lines, and without what a terminal acts on.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if text.bytes().fold(true, |plain, byte| plain & (is_plain(byte) | (byte == b'\n'))) {
+        return text.into();
+    }
+    let mut escaped = Vec::with_capacity(text.len());
+    for char in text.chars() {
         match char {
-            '\n' => line.extend_from_slice(b"\\n"),
-            '\r' => line.extend_from_slice(b"\\r"),
-            '\x07' | '\x08' | '\x0b' | '\x0c' | '\x1b' | '\x7f' => {
-                line.extend_from_slice(format!("\\x{:02x}", u32::from(char)).as_bytes());
-            }
-            '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
-                line.extend_from_slice(format!("\\u{{{:x}}}", u32::from(char)).as_bytes());
-            }
-            _ => line.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            '\n' => escaped.push(b'\n'),
+            char => push_char(&mut escaped, char),
         }
     }
+    String::from_utf8_lossy(&escaped).into_owned().into()
+}
+
+/// Bytes of lines that are written for a log, and that `tracing_subscriber` leaves as they are, by their numbers; it escapes what begins
+/// a sequence for terminals, and writes such of its own.
+pub(super) fn without_control(lines: &[u8]) -> Cow<'_, [u8]> {
+    let is_control = |byte: u8| byte == 0x7f || byte < b' ' && !matches!(byte, b'\n' | b'\t' | 0x1b);
+    if lines.iter().fold(true, |plain, byte| plain & !is_control(*byte)) {
+        return lines.into();
+    }
+    let mut escaped = Vec::with_capacity(lines.len() + 16);
+    for byte in lines {
+        match *byte {
+            byte if is_control(byte) => push_char(&mut escaped, char::from(byte)),
+            byte => escaped.push(byte),
+        }
+    }
+    escaped.into()
 }
 
 /// Whether this is a byte of text that is written as it is, everywhere.
@@ -214,6 +251,32 @@ mod tests {
         assert!(ours.ends_with("x [cut] context=0\n"), "{}", ours.len());
         let [ours, _] = written("x".repeat(MAX).as_bytes(), None);
         assert!(ours.ends_with("x context=0\n"));
+    }
+
+    #[test]
+    fn control_characters_are_written_as_numbers() {
+        let all: String = (0..=0x9f).filter_map(char::from_u32).filter(|char| *char != '\t').collect();
+        let mut plugin = Plugin::new(&all);
+        plugin.vm_id.clone_from(&all);
+        let [ours, _] = written(all.as_bytes(), Some(&plugin));
+        let (text, end) = ours.split_at(ours.len() - 1);
+        assert_eq!((text.chars().filter(|char| char.is_control()).count(), end), (0, "\n"), "{ours:?}");
+        assert!(
+            text.contains(" plugin: \\x00\\x01") && text.contains("\\x1a\\x1b\\x1c") && text.contains("\\u{9f}"),
+            "{ours:?}"
+        );
+    }
+
+    #[test]
+    fn text_for_a_person_keeps_its_lines_and_nothing_else_that_a_terminal_acts_on() {
+        assert_eq!(escaped("two\nlines\tand \u{e4}"), "two\nlines\tand \u{e4}");
+        assert_eq!(escaped("\0\r\x1b[2J\u{9b}\u{2028}\n"), "\\x00\\r\\x1b[2J\\u{9b}\\u{2028}\n");
+    }
+
+    #[test]
+    fn lines_of_others_keep_their_colours_alone() {
+        assert_eq!(&*without_control(b"\x1b[1m a\tb \xc3\xa4\n"), b"\x1b[1m a\tb \xc3\xa4\n");
+        assert_eq!(&*without_control(b"\x1b[1m\0a\rb\x7f\n"), b"\x1b[1m\\x00a\\rb\\x7f\n");
     }
 
     #[test]

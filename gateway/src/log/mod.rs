@@ -10,6 +10,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+pub use line::escaped;
 use say::LINES;
 pub(crate) use say::say;
 pub use writer::LogThread;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::line::without_control;
+
 /// Bytes that may wait to be written. A worker that has more waits, too: no line is lost, and memory is bounded.
 const MOST: usize = 1 << 20;
 
@@ -133,7 +135,7 @@ pub(super) struct Line<'a>(&'a Shared);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        self.0.push(&without_control(line));
         Ok(line.len())
     }
 
@@ -187,6 +189,15 @@ mod tests {
         let written = lock(&output.written);
         assert_eq!(String::from_utf8_lossy(&written.concat()), expected);
         assert!(written.len() < 1000, "{} writes", written.len());
+    }
+
+    #[test]
+    fn control_characters_of_any_line_are_escaped() {
+        let (waiting, output) = (Waiting::default(), Output::default());
+        let thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
+        waiting.make_writer().write_all(b"a\0b\n").expect("never fails");
+        drop(thread);
+        assert_eq!(lock(&output.written).concat(), b"a\\x00b\n");
     }
 
     #[test]

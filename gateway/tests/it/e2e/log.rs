@@ -33,12 +33,30 @@ fn debugging_the_gateway_is_not_debugging_its_engines() {
     let tour = guest("header_tour");
     let log = whole_log("log-debug", &tour, &["--log", "debug"]);
     assert!(log.lines().count() < 50, "{log}");
+    for target in ["cranelift", "regalloc2", "wasmtime", "wasmer", "wasmi", "rayon", "gimli"] {
+        let is_its = |line: &str| line.split_whitespace().nth(2).is_some_and(|word| word.starts_with(target));
+        assert!(!log.lines().any(is_its), "{target}: {log}");
+    }
     let place = |part: &str| log.find(part).unwrap_or_else(|| panic!("no {part:?} in {log}"));
     assert!(place(" compiling ") < place(" listening ") && place(" listening ") < place(" ready "), "{log}");
     if engine() == "wasmtime" {
         let log = whole_log("log-engines", &tour, &["--log", "info,engines=debug"]);
         assert!(log.contains(" DEBUG cranelift") && !log.contains(" DEBUG portcullis"), "{} bytes", log.len());
     }
+}
+
+/// In text, of which a terminal or a tool for lines would make something else.
+#[test]
+fn control_characters_of_plugins_are_escaped() {
+    let code = wat::plugin_of(
+        r#"(data (i32.const 64) "a\00b\01\1b[2J\0dc\0ad")
+        (func (export "proxy_on_log") (param i32) (drop (call $log (i32.const 2) (i32.const 64) (i32.const 12))))"#,
+    );
+    let lines = logged("log-control", &code, &["--log", "info"]);
+    assert!(lines.iter().any(|line| line.contains(r" plugin: a\x00b\x01\x1b[2J\rc\nd plugin=")), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.chars().any(char::is_control)), "{lines:?}");
+    let lines = logged("log-control-json", &code, &["--log", "info", "--log-json"]);
+    assert!(lines.iter().any(|line| line.contains(r"a\u0000b\u0001\u001b[2J\rc\nd")), "{lines:?}");
 }
 
 /// In all forms of the log: the same lines at the same levels, of the target that filters go by, to the last one.

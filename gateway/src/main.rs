@@ -11,7 +11,7 @@ use portcullis_gateway::compile;
 use portcullis_gateway::config::Config;
 use portcullis_gateway::descriptors::{self, Raised};
 use portcullis_gateway::inspect::Report;
-use portcullis_gateway::log;
+use portcullis_gateway::log::{self, WhenFull};
 use portcullis_gateway::profile;
 use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
@@ -40,6 +40,12 @@ struct Arguments {
     /// Log JSON, one object a line.
     #[arg(long, global = true)]
     log_json: bool,
+
+    /// What becomes of lines of plugins while the reader of the log does not keep up.
+    ///
+    /// Dropped lines are counted, and the log says how many they were. Lines of the gateway itself wait, at most a second.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_when_full: WhenFull,
 
     #[command(subcommand)]
     command: Command,
@@ -192,7 +198,7 @@ fn main() -> ExitCode {
         return compile::run();
     }
     // Dropped before the end, when all lines have been written.
-    let log = match log::start(arguments.log.as_deref(), arguments.log_json) {
+    let log = match log::start(arguments.log.as_deref(), arguments.log_json, arguments.log_when_full) {
         Ok(log) => log,
         Err(error) => {
             eprintln!("no thread can be started for the log: {error}");
@@ -230,8 +236,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // What plugins said of it stands above it.
-            drop(log);
-            eprintln!("{}", log::escaped(&error.to_string()));
+            log.finish(&format!("{}\n", log::escaped(&error.to_string())));
             ExitCode::FAILURE
         }
     }

@@ -20,6 +20,7 @@ use crate::descriptors::{self, Bounds, Wishes};
 use crate::health::PluginHealth;
 use crate::host::GatewayHost;
 use crate::learn::{self, Lessons};
+use crate::log;
 use crate::metrics::Metrics;
 use crate::net::{listen, tls};
 pub use crate::plugins::EngineOptions;
@@ -433,6 +434,7 @@ impl Running {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         signals.serve();
         runtime.block_on(signals.stop(1));
+        log::hurry();
         tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
         let (done, stopped) = oneshot::channel();
         std::thread::Builder::new().name("stop".to_owned()).spawn(move || {

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use crate::descriptors;
 use crate::health::Readiness;
 use crate::host::GatewayHost;
+use crate::log::{self, Dropped};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::seats::{Seat, Seats, Watched, refuse};
@@ -35,6 +36,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Descriptors that are kept open for nothing but to be closed when there is none left for a connection.
 const SPARE: usize = 4;
+
+/// What `/ready` says while workers wait for the reader of the log.
+const NO_READER: &str = "not ready\nlog: workers wait for its reader, which reads nothing (--log-when-full wait); let it read, or start \
+                         the gateway with --log-when-full drop\n";
 
 /// How long to wait when a Unix socket accepts nothing and nothing can be given up for it.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -193,12 +198,19 @@ impl Admin {
         }
         match path {
             "/ready" => {
-                let Readiness { is_ready, text } = self.host.health.readiness(self.now());
+                let Readiness { is_ready, text } = match log::holds_workers_up() {
+                    false => self.host.health.readiness(self.now()),
+                    true => Readiness { is_ready: false, text: NO_READER.to_owned() },
+                };
                 let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 respond(status, "text/plain", text)
             }
             "/metrics" => {
                 self.host.health.set_gauges();
+                let Dropped { plugins, gateway } = log::dropped();
+                for (of, lines) in [("plugin", plugins), ("gateway", gateway)] {
+                    metrics::counter!("portcullis_log_lines_dropped_total", "of" => of).absolute(lines);
+                }
                 respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
             }
             "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),

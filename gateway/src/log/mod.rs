@@ -1,5 +1,7 @@
 //! The gateway's log: what is written, how, and by whom.
 
+mod buffer;
+mod dropped;
 mod filter;
 mod line;
 mod say;
@@ -7,24 +9,30 @@ mod stamp;
 mod writer;
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use buffer::Dropped;
+use buffer::Waiting;
+pub use buffer::WhenFull;
 pub use line::escaped;
 use say::LINES;
 pub(crate) use say::say;
 pub use writer::LogThread;
-use writer::Waiting;
+
+/// The log of the process, if it has been started.
+static LOG: OnceLock<Waiting> = OnceLock::new();
 
 /// Starts the log on standard error. `filter` is what is logged, as in `info,plugin=debug`; without one, the environment
 /// variable `RUST_LOG` says it, or it is `info`. Engines log of themselves where `engines=LEVEL` says so, and else only warnings.
-/// `json` makes each line an object.
+/// `json` makes each line an object. `when_full` is what becomes of lines of plugins while nobody reads the log.
 ///
 /// What is still to be written when the answer is dropped is written then.
 ///
 /// # Errors
 /// The thread that writes cannot be started.
-pub fn start(filter: Option<&str>, json: bool) -> std::io::Result<LogThread> {
+pub fn start(filter: Option<&str>, json: bool, when_full: WhenFull) -> std::io::Result<LogThread> {
     let filter = match filter {
         Some(filter) => EnvFilter::new(filter::with_engines(filter)),
         None => {
@@ -33,8 +41,9 @@ pub fn start(filter: Option<&str>, json: bool) -> std::io::Result<LogThread> {
             filter.unwrap_or_else(|| EnvFilter::new("info"))
         }
     };
-    let waiting = Waiting::default();
-    let thread = LogThread::start(waiting.clone(), std::io::stderr())?;
+    let waiting = Waiting::new(when_full);
+    let thread = LogThread::start(waiting.clone(), std::io::stderr(), Dropped::tell)?;
+    LOG.get_or_init(|| waiting.clone());
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(waiting.clone()).with_ansi(is_terminal);
     if json {
@@ -46,4 +55,19 @@ pub fn start(filter: Option<&str>, json: bool) -> std::io::Result<LogThread> {
         }
     }
     Ok(thread)
+}
+
+/// From now on nobody waits for the reader of the log: the process has been told to stop.
+pub(crate) fn hurry() {
+    LOG.get().into_iter().for_each(Waiting::hurry);
+}
+
+/// How many lines have been dropped so far.
+pub(crate) fn dropped() -> Dropped {
+    LOG.get().map(Waiting::dropped).unwrap_or_default()
+}
+
+/// Whether workers have been waiting for the reader of the log for a second.
+pub(crate) fn holds_workers_up() -> bool {
+    LOG.get().is_some_and(Waiting::holds_workers_up)
 }

@@ -6,8 +6,8 @@ use portcullis::core::{LogLevel, LogRecord, Plugin};
 use tracing::Level;
 use tracing::metadata::Kind;
 
+use crate::log::buffer::{Of, Waiting};
 use crate::log::line;
-use crate::log::writer::Waiting;
 
 /// The target of lines that plugins log.
 pub(super) const PLUGIN: &str = "plugin";
@@ -37,6 +37,7 @@ macro_rules! by_level {
 /// Logs a line of worker `worker`, if one runs; `buffer` is room that is used again.
 pub(crate) fn say(record: &LogRecord<'_>, worker: Option<usize>, buffer: &mut Vec<u8>) {
     let Some(lines) = LINES.get() else { return event(record, worker) };
+    let of = if record.from_host { Of::Gateway } else { Of::Plugin };
     macro_rules! line {
         ($level:ident, $target:ident) => {
             if tracing::enabled!(
@@ -44,7 +45,7 @@ pub(crate) fn say(record: &LogRecord<'_>, worker: Option<usize>, buffer: &mut Ve
             ) {
                 buffer.clear();
                 line::push(buffer, Level::$level, $target, record, worker);
-                lines.push(buffer);
+                lines.push(buffer, of);
             }
         };
     }

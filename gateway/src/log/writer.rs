@@ -1,168 +1,73 @@
 //! A thread that writes the log, many lines at once, so that no worker makes a system call for each line of its plugins.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::Arc;
 
-use tracing_subscriber::fmt::MakeWriter;
+use crate::log::buffer::{Dropped, Waiting};
 
-use super::line::without_control;
-
-/// Bytes that may wait to be written. A worker that has more waits, too: no line is lost, and memory is bounded.
-const MOST: usize = 1 << 20;
-
-/// How long lines are gathered before they are written; a process that is killed loses so much, and what a slow reader has
-/// not taken. A thread that were woken for each line would cost the worker more than the line does.
-const GATHER: Duration = Duration::from_millis(10);
-
-/// Lines that wait to be written.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Waiting(Arc<Shared>);
+/// Bytes that are written at once: with each of them the reader is seen to read.
+const PIECE: usize = 64 << 10;
 
 /// The thread that writes; dropping it has it write what waits, and end.
 #[derive(Debug)]
 pub struct LogThread {
     waiting: Waiting,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    /// Wakes the thread.
-    work: Condvar,
-    /// Wakes those who wait for space.
-    space: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    lines: Vec<u8>,
-    /// The thread waits until there is a line, and nobody has woken it.
-    asleep: bool,
-    /// The thread is to end.
-    closed: bool,
+    is_over: bool,
 }
 
 impl LogThread {
-    /// Starts it. Errors of `out` are nobody's: there is no place to tell them.
-    pub(super) fn start(waiting: Waiting, mut out: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts it. Errors of `out` are nobody's: there is no place to tell them. `tell` says what was dropped.
+    pub(super) fn start(waiting: Waiting, mut out: impl Write + Send + 'static, tell: fn(Dropped)) -> io::Result<Self> {
         let shared = Arc::clone(&waiting.0);
-        let thread = std::thread::Builder::new().name("log".into()).spawn(move || {
+        std::thread::Builder::new().name("log".into()).spawn(move || {
             let mut taken = Vec::new();
             while shared.take(&mut taken) {
-                drop(out.write_all(&taken).and_then(|()| out.flush()));
+                for piece in taken.chunks(PIECE) {
+                    drop(out.write_all(piece).and_then(|()| out.flush()));
+                    shared.wrote().into_iter().for_each(tell);
+                }
                 taken.clear();
             }
+            shared.ended();
         })?;
-        Ok(Self { waiting, thread: Some(thread) })
+        Ok(Self { waiting, is_over: false })
     }
-}
 
-impl Waiting {
-    /// Adds a line, whole.
-    pub(super) fn push(&self, line: &[u8]) {
-        self.0.push(line);
+    /// Has it write what waits, then `last`, and end. A reader that takes nothing for a second gets no more: the process must be
+    /// able to end.
+    pub fn finish(mut self, last: &str) {
+        self.is_over = true;
+        self.waiting.finish(last.as_bytes());
     }
 }
 
 impl Drop for LogThread {
     fn drop(&mut self) {
-        lock(&self.waiting.0.state).closed = true;
-        self.waiting.0.work.notify_one();
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
+        if !self.is_over {
+            self.waiting.finish(b"");
         }
     }
-}
-
-impl Shared {
-    /// Waits for lines, gathers more, and takes them all into an empty `taken`; false if there will be none.
-    fn take(&self, taken: &mut Vec<u8>) -> bool {
-        let mut state = lock(&self.state);
-        while state.lines.is_empty() {
-            if state.closed {
-                return false;
-            }
-            state.asleep = true;
-            state = recover(self.work.wait(state));
-        }
-        state.asleep = false;
-        if !state.closed {
-            state =
-                recover(self.work.wait_timeout_while(state, GATHER, |state| !state.closed && !state.is_half_full())).0;
-        }
-        std::mem::swap(&mut state.lines, taken);
-        drop(state);
-        self.space.notify_all();
-        true
-    }
-
-    fn push(&self, line: &[u8]) {
-        let mut state = lock(&self.state);
-        while !state.closed && !state.lines.is_empty() && state.lines.len() + line.len() > MOST {
-            state = recover(self.space.wait(state));
-        }
-        if state.closed {
-            return;
-        }
-        let was_half_full = state.is_half_full();
-        state.lines.extend_from_slice(line);
-        if std::mem::take(&mut state.asleep) || (state.is_half_full() && !was_half_full) {
-            self.work.notify_one();
-        }
-    }
-}
-
-impl State {
-    fn is_half_full(&self) -> bool {
-        self.lines.len() > MOST / 2
-    }
-}
-
-impl<'a> MakeWriter<'a> for Waiting {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(&self.0)
-    }
-}
-
-/// Takes one line, whole.
-#[derive(Debug)]
-pub(super) struct Line<'a>(&'a Shared);
-
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(&without_control(line));
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    recover(mutex.lock())
-}
-
-/// What a lock guards here is whole whenever it is let go.
-fn recover<T>(result: Result<T, PoisonError<T>>) -> T {
-    result.unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test may panic")]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
     use super::*;
+    use crate::log::buffer::{MOST, Of, WhenFull};
 
     /// Keeps what is written, and how often; each write waits for the gate.
     #[derive(Clone, Debug, Default)]
     struct Output {
         written: Arc<Mutex<Vec<Vec<u8>>>>,
         gate: Arc<Mutex<()>>,
+    }
+
+    fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     impl Write for Output {
@@ -177,24 +82,28 @@ mod tests {
         }
     }
 
+    fn start(waiting: &Waiting, output: &Output) -> LogThread {
+        LogThread::start(waiting.clone(), output.clone(), |_| ()).expect("a thread")
+    }
+
     #[test]
     fn many_lines_are_written_at_once_in_order_and_none_is_lost() {
-        let (waiting, output) = (Waiting::default(), Output::default());
-        let thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
+        let (waiting, output) = (Waiting::new(WhenFull::Wait), Output::default());
+        let thread = start(&waiting, &output);
         let expected: String = (0..10_000).map(|line| format!("line {line}\n")).collect();
         for line in expected.split_inclusive('\n') {
             waiting.make_writer().write_all(line.as_bytes()).expect("never fails");
         }
-        drop(thread);
+        thread.finish("last\n");
         let written = lock(&output.written);
-        assert_eq!(String::from_utf8_lossy(&written.concat()), expected);
+        assert_eq!(String::from_utf8_lossy(&written.concat()), expected + "last\n");
         assert!(written.len() < 1000, "{} writes", written.len());
     }
 
     #[test]
     fn control_characters_of_any_line_are_escaped() {
         let (waiting, output) = (Waiting::default(), Output::default());
-        let thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
+        let thread = start(&waiting, &output);
         waiting.make_writer().write_all(b"a\0b\n").expect("never fails");
         drop(thread);
         assert_eq!(lock(&output.written).concat(), b"a\\x00b\n");
@@ -203,9 +112,9 @@ mod tests {
     #[test]
     fn a_line_is_written_although_no_other_follows() {
         let (waiting, output) = (Waiting::default(), Output::default());
-        let _thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
+        let _thread = start(&waiting, &output);
         for turn in 1..=3 {
-            waiting.0.push(b"line\n");
+            waiting.push(b"line\n", Of::Plugin);
             while lock(&output.written).len() < turn {
                 std::thread::yield_now();
             }
@@ -213,18 +122,15 @@ mod tests {
     }
 
     #[test]
-    fn who_logs_waits_while_nothing_can_be_written() {
-        let (waiting, output) = (Waiting::default(), Output::default());
-        let thread = LogThread::start(waiting.clone(), output.clone()).expect("a thread");
+    fn no_line_of_a_plugin_is_lost_that_may_wait() {
+        let (waiting, output) = (Waiting::new(WhenFull::Wait), Output::default());
+        let thread = start(&waiting, &output);
         let shut = lock(&output.gate);
         let line = vec![b'x'; MOST / 4];
         let writer = waiting.clone();
-        let worker = std::thread::spawn(move || (0..40).for_each(|_| writer.0.push(&line)));
-        while lock(&waiting.0.state).lines.len() < MOST {
-            std::thread::yield_now();
-        }
+        let worker = std::thread::spawn(move || (0..40).for_each(|_| writer.push(&line, Of::Plugin)));
+        std::thread::yield_now();
         assert!(!worker.is_finished());
-        assert_eq!(lock(&waiting.0.state).lines.len(), MOST);
         drop(shut);
         worker.join().expect("the worker goes on");
         drop(thread);
@@ -232,10 +138,39 @@ mod tests {
     }
 
     #[test]
+    fn what_was_dropped_is_said_when_the_reader_reads_again() {
+        static TOLD: Mutex<Vec<Dropped>> = Mutex::new(Vec::new());
+        let (waiting, output) = (Waiting::new(WhenFull::Drop), Output::default());
+        let thread = LogThread::start(waiting.clone(), output.clone(), |dropped| lock(&TOLD).push(dropped));
+        let _thread = thread.expect("a thread");
+        let shut = lock(&output.gate);
+        let line = vec![b'x'; MOST / 4];
+        while waiting.dropped().plugins < 10 {
+            waiting.push(&line, Of::Plugin);
+        }
+        assert_eq!(*lock(&TOLD), []);
+        drop(shut);
+        while lock(&TOLD).is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(lock(&TOLD).iter().map(|dropped| dropped.plugins).sum::<u64>(), 10);
+    }
+
+    #[test]
     fn a_line_after_the_end_is_dropped_and_waits_for_nobody() {
-        let waiting = Waiting::default();
-        drop(LogThread::start(waiting.clone(), Output::default()).expect("a thread"));
-        waiting.0.push(b"late\n");
-        assert!(lock(&waiting.0.state).lines.is_empty());
+        let (waiting, output) = (Waiting::default(), Output::default());
+        drop(start(&waiting, &output));
+        waiting.push(b"late\n", Of::Plugin);
+        assert_eq!(lock(&output.written).concat(), b"");
+    }
+
+    #[test]
+    fn an_end_does_not_wait_for_a_reader_that_has_stopped() {
+        let (waiting, output) = (Waiting::default(), Output::default());
+        let thread = start(&waiting, &output);
+        let shut = lock(&output.gate);
+        waiting.push(b"line\n", Of::Gateway);
+        thread.finish("last\n");
+        drop(shut);
     }
 }

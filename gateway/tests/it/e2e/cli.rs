@@ -155,6 +155,12 @@ impl Server {
 /// A process that ends with the test, however that ends.
 pub(crate) struct Running(Child);
 
+impl Running {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+}
+
 impl Deref for Running {
     type Target = Child;
 

@@ -36,6 +36,7 @@ mod lifecycle;
 mod limits;
 mod local_responses;
 mod log;
+mod log_reader;
 mod messages;
 mod metadata;
 mod metrics;

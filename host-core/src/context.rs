@@ -12,6 +12,7 @@ use crate::byte_budget::Charge;
 use crate::capability::Family;
 use crate::grpc::Received;
 use crate::headers::Headers;
+use crate::hostcall::Unseen;
 use crate::plugin::Plugin;
 use crate::stream_info::{SharedStreamInfo, lock};
 use crate::visible::Visible;
@@ -174,6 +175,8 @@ pub(crate) struct Half {
 pub(crate) struct Slot {
     pub(crate) map: Option<Headers>,
     pub(crate) access: Access,
+    /// What the guest has added to it and does not see.
+    pub(crate) unseen: Option<Box<Unseen>>,
 }
 
 /// What a guest may do with a map now.
@@ -206,7 +209,7 @@ impl StreamContext {
 
     /// Lends headers.
     pub fn lend_headers(&mut self, direction: Direction, headers: Headers, access: Access) {
-        self.half(direction).headers = Slot { map: Some(headers), access };
+        self.half(direction).headers = Slot { map: Some(headers), access, unseen: None };
     }
 
     /// Takes headers back.
@@ -216,7 +219,7 @@ impl StreamContext {
 
     /// Lends trailers; none with [`Access::Write`] are trailers that a write creates.
     pub fn lend_trailers(&mut self, direction: Direction, trailers: Option<Headers>, access: Access) {
-        self.half(direction).trailers = Slot { map: trailers, access };
+        self.half(direction).trailers = Slot { map: trailers, access, unseen: None };
     }
 
     /// Takes trailers back.

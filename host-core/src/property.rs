@@ -24,6 +24,9 @@ pub(crate) struct Stream<'a> {
     pub(crate) response_trailers: Option<Visible<'a>>,
 }
 
+/// Objects that the host alone fills.
+const BUILT_IN: [&[u8]; 7] = [b"request", b"response", b"source", b"destination", b"connection", b"upstream", b"xds"];
+
 /// Writes the value of a property to `out`.
 ///
 /// # Errors
@@ -66,6 +69,11 @@ pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<
             value.encode(out);
             return Ok(());
         }
+    }
+    // Nothing that a plugin has set stands in for what the host knows and does not have now: a plugin that may not write
+    // headers would write `request.headers.x-user` for those who ask for it like this.
+    if BUILT_IN.contains(&first) {
+        return Err(Status::NotFound);
     }
     let state = scope.stream.as_ref().map(|stream| &stream.info.filter_state);
     let state = state.and_then(|state| state.get(path).or_else(|| state.get(set_under(path)?)));

@@ -6,8 +6,10 @@
 
 mod arguments;
 mod floods;
+mod hidden;
 mod memory;
 mod phases;
+mod spellings;
 mod tokens;
 
 use portcullis::core::{Limits, Placed, Plugin, RuleTexts, Rules, SandboxSpec, Sharing};
@@ -15,12 +17,14 @@ use portcullis::core::{Limits, Placed, Plugin, RuleTexts, Rules, SandboxSpec, Sh
 use crate::case::Topic;
 
 /// All attacks.
-pub(crate) const TOPICS: [Topic; 5] = [
+pub(crate) const TOPICS: [Topic; 7] = [
     Topic { name: "attacks_memory", cases: memory::CASES },
     Topic { name: "attacks_tokens", cases: tokens::CASES },
     Topic { name: "attacks_phases", cases: phases::CASES },
     Topic { name: "attacks_arguments", cases: arguments::CASES },
     Topic { name: "attacks_floods", cases: floods::CASES },
+    Topic { name: "attacks_hidden", cases: hidden::CASES },
+    Topic { name: "attacks_spellings", cases: spellings::CASES },
 ];
 
 /// The page that explains them.

@@ -44,6 +44,8 @@ pub const TOPICS: &[Topic] = &[
     attacks::TOPICS[2],
     attacks::TOPICS[3],
     attacks::TOPICS[4],
+    attacks::TOPICS[5],
+    attacks::TOPICS[6],
     Topic { name: "bodies", cases: bodies::CASES },
     Topic { name: "budgets", cases: budgets::CASES },
     Topic { name: "callouts", cases: callouts::CASES },

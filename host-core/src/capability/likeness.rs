@@ -2,7 +2,7 @@
 
 /// The bytes that are the same when a name is compared with a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Likeness {
+pub(crate) enum Likeness {
     /// Equal ones.
     Exact,
     /// Letters of either case, as in names of hosts.
@@ -22,7 +22,7 @@ pub(super) enum Likeness {
 
 impl Likeness {
     /// Compares a part of a pattern with as much of a name.
-    pub(super) fn same(self, pattern: &[u8], name: &[u8]) -> bool {
+    pub(crate) fn same(self, pattern: &[u8], name: &[u8]) -> bool {
         let all = |alike: fn(u8, u8) -> bool| {
             pattern.len() == name.len() && pattern.iter().zip(name).all(|(pattern, byte)| alike(*pattern, *byte))
         };

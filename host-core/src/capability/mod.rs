@@ -10,6 +10,7 @@ mod set;
 
 pub(crate) use denial::DenialLog;
 pub use denial::{Denial, OnDenial};
+pub(crate) use likeness::Likeness;
 pub use presets::Preset;
 pub(crate) use rules::{Family, Key, Rule};
 pub use rules::{Learned, RuleError, RuleTexts, Rules};

@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::abi::{MapType, MetricType, Status, pairs};
+use crate::abi::{MapType, MetricType, Status};
 use crate::authority;
 use crate::capability::rate::Place;
-use crate::capability::{Family, Key, Rule};
+use crate::capability::{Family, Key, Likeness, Rule};
 use crate::headers::Headers;
-use crate::hostcall::{Failure, HostcallId};
+use crate::hostcall::{Failure, HostcallId, Unseen, growth, nominated};
 use crate::limits::Limits;
 use crate::resource_metadata;
 use crate::shared::Queue;
@@ -21,6 +21,9 @@ pub(super) struct Callout<'a> {
     pub(super) id: HostcallId,
     pub(super) upstream: &'a str,
 }
+
+/// Fields that tell many servers another method than that of the request.
+const OVERRIDES: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", b"x-method-override"];
 
 impl Callout<'_> {
     /// The upstream, before anything else is said about it.
@@ -35,6 +38,9 @@ impl Callout<'_> {
             b":method" => (!rule.allows(Key::Methods, value)).then_some(("methods", value)),
             b":path" => (!rule.allows_path(value)).then_some(("paths", value)),
             b":authority" | b"host" => (!rule.allows(Key::Authorities, value)).then_some(("authorities", value)),
+            _ if OVERRIDES.iter().any(|known| Likeness::Header.same(known, name)) => {
+                (!rule.allows(Key::Methods, value.trim_ascii())).then_some(("methods", value))
+            }
             _ => None,
         });
         match refused {
@@ -43,14 +49,10 @@ impl Callout<'_> {
         }
     }
 
-    /// Service and method of a gRPC request, and the authority that its target names.
-    pub(super) fn method(&self, vm: &mut VmState, method: &[u8], authority: Option<&str>) -> Result<(), Failure> {
+    /// Service and method of a gRPC request, and its authority.
+    pub(super) fn method(&self, vm: &mut VmState, method: &[u8], authority: &str) -> Result<(), Failure> {
         argument(vm, self.family, self.id, Key::Methods, "methods", method)?;
-        let Some((rule, authority)) = vm.rule(self.family).zip(authority) else { return Ok(()) };
-        if rule.allows(Key::Authorities, authority.as_bytes()) {
-            return Ok(());
-        }
-        Err(vm.refuse(self.id, "authorities", Some(authority.as_bytes())))
+        argument(vm, self.family, self.id, Key::Authorities, "authorities", authority.as_bytes())
     }
 
     /// How often and how many at once; a place that the callout takes until it ends.
@@ -149,22 +151,28 @@ pub(super) fn may_read(vm: &mut VmState, map: MapType, name: &[u8]) -> Result<bo
     Ok(false)
 }
 
-/// Whether a header may be written.
+/// Whether a header may be written, and whatever it has removed.
 #[inline]
-pub(super) fn write(vm: &mut VmState, id: HostcallId, map: MapType, name: &[u8]) -> Result<(), Failure> {
-    if vm.rule(Family::WriteHeaders).is_none_or(|rule| rule.allows_header(map, name)) {
-        return Ok(());
+pub(super) fn write(vm: &mut VmState, id: HostcallId, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failure> {
+    let Some(rule) = vm.rule(Family::WriteHeaders) else { return Ok(()) };
+    let mut names = std::iter::once(name).chain(nominated::by(name, value));
+    match names.find(|name| !rule.allows_header(map, name)) {
+        Some(refused) => Err(vm.refuse(id, map_name(map), Some(refused))),
+        None => Ok(()),
     }
-    Err(vm.refuse(id, map_name(map), Some(name)))
 }
 
 /// What becomes of a map if a plugin sets it whole: what it may not read stays, and what it may not write
-/// must be as it was.
-pub(super) fn set_pairs(vm: &mut VmState, map: MapType, new: Headers) -> Result<Headers, Failure> {
+/// must be as it was. With it, what the plugin has added unseen.
+pub(super) fn set_pairs(
+    vm: &mut VmState,
+    map: MapType,
+    new: Headers,
+) -> Result<(Headers, Option<Box<Unseen>>), Failure> {
     const ID: HostcallId = HostcallId::proxy_set_header_map_pairs;
     let (read, write) = (vm.rule(Family::ReadHeaders), vm.rule(Family::WriteHeaders));
     if read.is_none() && write.is_none() {
-        return Ok(new);
+        return Ok((new, None));
     }
     let may_read = |name: &[u8]| read.is_none_or(|rule| rule.allows_header(map, name));
     let may_write = |name: &[u8]| write.is_none_or(|rule| rule.allows_header(map, name));
@@ -174,19 +182,27 @@ pub(super) fn set_pairs(vm: &mut VmState, map: MapType, new: Headers) -> Result<
     // could guess its value.
     let fixed = values(map, old.iter().filter(|(name, _)| !may_write(name) && may_read(name)));
     let given = values(map, new.iter().filter(|(name, _)| !may_write(name)));
-    let mut names = fixed.keys().chain(given.keys());
-    if let Some(name) = names.find(|name| fixed.get(*name) != given.get(*name)).map(|name| name.to_vec()) {
+    let mut names = fixed.keys().chain(given.keys()).copied();
+    let changed = names.find(|name| fixed.get(name) != given.get(name));
+    let mut removed = new.iter().flat_map(|(name, value)| nominated::by(name, value));
+    if let Some(name) = changed.or_else(|| removed.find(|name| !may_write(name))).map(<[u8]>::to_vec) {
         return Err(vm.refuse(ID, map_name(map), Some(&name)));
     }
     let named: HashSet<&[u8]> = new.iter().map(|(name, _)| name).collect();
+    let unseen = match read {
+        None => None,
+        Some(rule) => {
+            let slot = vm.acting_stream().and_then(|stream| stream.slot(map));
+            growth::check_whole(slot.and_then(|slot| slot.unseen.as_deref()), map, &new, rule, &named)?
+        }
+    };
     let is_named = |name: &[u8]| named.contains(authority::name(map, name));
     let mut merged = Headers::new();
     // What it may not read and has set anew, it may write, or it would have been refused.
     for (name, value) in old.iter().filter(|(name, _)| !may_read(name) && !is_named(name)).chain(new.iter()) {
         merged.add(name, value);
     }
-    let fits = merged.len() <= pairs::MAX_COUNT && merged.serialized_len() <= pairs::MAX_BYTES;
-    if fits { Ok(merged) } else { Err(Status::BadArgument.into()) }
+    Ok((merged, unseen))
 }
 
 /// The values of each name. A guest chooses names, so nothing is looked for one by one.

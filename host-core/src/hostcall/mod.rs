@@ -5,13 +5,16 @@
 //! through [`entry`] alone and cannot forget the capability check.
 
 mod dispatch;
+mod growth;
 mod guard;
 mod handlers;
+mod nominated;
 mod outcome;
 mod table;
 
 use std::fmt;
 
+pub(crate) use growth::Unseen;
 pub use outcome::{Failure, Float, HostcallResult, Outcome, Raw, Reply, Source, Word};
 
 use crate::abi::AbiVersion;

@@ -39,13 +39,14 @@ fn a_callout_goes_where_its_rules_say() {
             ("Up", &[], Err(10)),
             ("up.", &[], Err(2)),
             ("up", &[(":method", "POST")], Err(10)),
-            ("up", &[(":method", "get")], Err(10)),
+            ("up", &[("x_http_method_override", "DELETE")], Err(10)),
             ("up", &[(":path", "/admin?token=1")], Err(10)),
             ("up", &[(":path", "http://evil.test/check")], Err(10)),
             ("up", &[(":path", "/check/../admin")], Err(10)),
             ("up", &[(":authority", "evil.test")], Err(10)),
             ("up", &[("host", "evil.test")], Err(10)),
             ("up", &[(":authority", "a.TEST."), ("host", "b.test.:8080")], Ok(8)),
+            ("up", &[(":method", "get"), (":authority", "a.test:80"), ("x-http-method", "GET")], Ok(12)),
         ] {
             assert_eq!(http_call(caller, upstream, &with(change), b""), answer, "{upstream} {change:?}");
         }

@@ -33,6 +33,28 @@ fn a_rule_holds_and_its_denials_are_seen() {
     });
 }
 
+/// A field that has others removed is written with the rights that these want.
+#[test]
+fn a_connection_field_removes_nothing_that_may_not_be_written() {
+    run(async {
+        let wat = plugin(&[(
+            "request_headers",
+            r#"(call $header (i32.const 0) $"connection" $"close, Authorization") (i32.const 0)"#,
+        )]);
+        for (rule, arrives) in [("[\"*\"]", false), ("[\"*\", \"!authorization\"]", true)] {
+            let more = format!(
+                "capability_restriction_config: {{allowed_capabilities: {{proxy_on_request_headers: , \
+                 proxy_on_context_create: , proxy_add_header_map_value: {{request_headers: {rule}}}}}}}"
+            );
+            let gate = Setup::echo().plugin("nominates", &wat, &more).start();
+            let mut request = get("/");
+            request.headers_mut().insert("authorization", http::HeaderValue::from_static("x"));
+            let answer = gate.h1().await.ask(request).await;
+            assert_eq!(answer.json()["headers"].get("authorization").is_some(), arrives, "{rule}");
+        }
+    });
+}
+
 /// The operator may prefer that a plugin ends when it does what it may not do.
 #[test]
 fn a_denial_may_end_the_plugin() {

@@ -5,9 +5,9 @@ use crate::abi::{AbiVersion, MapType, Status, pairs};
 use crate::authority;
 use crate::callback::CallbackId;
 use crate::capability::Family;
-use crate::context::Slot;
 use crate::headers::Headers;
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
+use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, growth, guard};
+use crate::vm_state::VmState;
 
 /// The first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`,
 /// and in ABI 0.1.0 an empty value. A map that is not there is `BadArgument`, while logging as an
@@ -50,14 +50,8 @@ pub(in crate::hostcall) fn add_header_map_value(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
-    guard::write(call.vm, HostcallId::proxy_add_header_map_value, map, key)?;
-    let slot = call.vm.writable_slot(map)?;
-    if authority::is_named(map, key) {
-        return set_authority(slot, value);
-    }
-    check_growth(slot.map.as_ref(), key, value, false)?;
-    slot.map.get_or_insert_default().add(key, value);
-    Ok(Reply::Done)
+    guard::write(call.vm, HostcallId::proxy_add_header_map_value, map, key, value)?;
+    put(call.vm, map, key, value, false)
 }
 
 /// Leaves one value (spec: `proxy_replace_header_map_value`).
@@ -71,14 +65,8 @@ pub(in crate::hostcall) fn replace_header_map_value(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let (key, value) = (call.memory.slice(key, key_len)?, call.memory.slice(value, value_len)?);
-    guard::write(call.vm, HostcallId::proxy_replace_header_map_value, map, key)?;
-    let slot = call.vm.writable_slot(map)?;
-    if authority::is_named(map, key) {
-        return set_authority(slot, value);
-    }
-    check_growth(slot.map.as_ref(), key, value, true)?;
-    slot.map.get_or_insert_default().replace(key, value);
-    Ok(Reply::Done)
+    guard::write(call.vm, HostcallId::proxy_replace_header_map_value, map, key, value)?;
+    put(call.vm, map, key, value, true)
 }
 
 /// Removes all values of a name; an absent name is no error (spec: `proxy_remove_header_map_value`).
@@ -90,8 +78,10 @@ pub(in crate::hostcall) fn remove_header_map_value(
 ) -> HostcallResult {
     let map = MapType::try_from(map)?;
     let key = call.memory.slice(key, key_len)?;
-    guard::write(call.vm, HostcallId::proxy_remove_header_map_value, map, key)?;
-    match &mut call.vm.writable_slot(map)?.map {
+    guard::write(call.vm, HostcallId::proxy_remove_header_map_value, map, key, b"")?;
+    let slot = call.vm.writable_slot(map)?;
+    growth::removed(&mut slot.unseen, authority::name(map, key));
+    match &mut slot.map {
         Some(headers) if authority::is_named(map, key) => authority::remove(headers),
         Some(headers) => drop(headers.remove(key)),
         None => {}
@@ -131,8 +121,9 @@ pub(in crate::hostcall) fn set_header_map_pairs(
     if map == MapType::RequestHeaders {
         new = authority::merged(new);
     }
-    let new = guard::set_pairs(call.vm, map, new)?;
-    call.vm.writable_slot(map)?.map = Some(new);
+    let (new, unseen) = guard::set_pairs(call.vm, map, new)?;
+    let slot = call.vm.writable_slot(map)?;
+    (slot.map, slot.unseen) = (Some(new), unseen);
     Ok(Reply::Done)
 }
 
@@ -153,24 +144,28 @@ fn value<'a>(headers: &'a Headers, map: MapType, key: &[u8]) -> Option<&'a [u8]>
     if authority::is_named(map, key) { authority::get(headers) } else { headers.get(key) }
 }
 
-fn set_authority(slot: &mut Slot, value: &[u8]) -> HostcallResult {
-    check_growth(slot.map.as_ref(), authority::AUTHORITY, value, true)?;
-    authority::set(slot.map.get_or_insert_default(), value);
-    Ok(Reply::Done)
-}
-
-/// A plugin may not collect more in a map than it could hand over at once.
-fn check_growth(map: Option<&Headers>, key: &[u8], value: &[u8], replaces: bool) -> Result<(), Status> {
-    let (mut count, mut size) = map.map_or((0, 0), |map| (map.len(), map.serialized_len()));
-    for old in map.iter().filter(|_| replaces).flat_map(|map| map.get_all(key)) {
-        count -= 1;
-        size -= entry_len(key, old);
+/// Adds a value, or puts it in the place of others; the host of a request is one value in any case.
+#[inline(always)]
+fn put(vm: &mut VmState, map: MapType, key: &[u8], value: &[u8], replaces: bool) -> HostcallResult {
+    let is_authority = authority::is_named(map, key);
+    let (key, replaces) = if is_authority { (authority::AUTHORITY, true) } else { (key, replaces) };
+    let growth = match vm.rule(Family::ReadHeaders) {
+        None => None,
+        Some(rule) => {
+            let slot = vm.acting_stream().and_then(|stream| stream.slot(map));
+            Some(growth::check(slot, rule, map, key, value, replaces)?)
+        }
+    };
+    let slot = vm.writable_slot(map)?;
+    match growth {
+        None => growth::check_all(slot.map.as_ref(), key, value, replaces)?,
+        Some(growth) => growth.done(&mut slot.unseen, key),
     }
-    let fits = count < pairs::MAX_COUNT && size + entry_len(key, value) <= pairs::MAX_BYTES;
-    if fits { Ok(()) } else { Err(Status::BadArgument) }
-}
-
-/// Bytes of an entry in the pairs format.
-const fn entry_len(key: &[u8], value: &[u8]) -> usize {
-    8 + key.len() + 1 + value.len() + 1
+    let headers = slot.map.get_or_insert_default();
+    match replaces {
+        _ if is_authority => authority::set(headers, value),
+        true => headers.replace(key, value),
+        false => headers.add(key, value),
+    }
+    Ok(Reply::Done)
 }

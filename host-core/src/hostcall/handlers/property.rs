@@ -42,7 +42,12 @@ pub(in crate::hostcall) fn set_property(
 ) -> HostcallResult {
     let (path, value) = (call.memory.slice(path, path_len)?, call.memory.slice(value, value_len)?);
     let name = path.strip_suffix(&[0]).unwrap_or(path);
-    guard::argument(call.vm, Family::SetProperty, HostcallId::proxy_set_property, Key::Paths, "paths", name)?;
+    const ID: HostcallId = HostcallId::proxy_set_property;
+    guard::argument(call.vm, Family::SetProperty, ID, Key::Paths, "paths", name)?;
+    if let Some(other) = property::set_under(name) {
+        // Who asks for it by this path gets it in place of what is set as the other.
+        guard::argument(call.vm, Family::SetProperty, ID, Key::Paths, "paths", other)?;
+    }
     let stream = call.vm.acting_stream().ok_or(Status::NotFound)?;
     let mut info = stream_info::lock(&stream.info);
     let root = call.vm.contexts.root(stream.root);

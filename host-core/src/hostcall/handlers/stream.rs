@@ -104,8 +104,8 @@ pub(in crate::hostcall) fn send_local_response(
         let text = status.to_string();
         return Err(call.vm.refuse(HostcallId::proxy_send_local_response, "statuses", Some(text.as_bytes())));
     }
-    for (name, _) in headers.iter() {
-        guard::write(call.vm, HostcallId::proxy_send_local_response, MapType::ResponseHeaders, name)?;
+    for (name, value) in headers.iter() {
+        guard::write(call.vm, HostcallId::proxy_send_local_response, MapType::ResponseHeaders, name, value)?;
     }
     let ended = matches!(call.vm.callback(), Some(CallbackId::on_log | CallbackId::on_done | CallbackId::on_delete));
     let context = call.vm.acting();

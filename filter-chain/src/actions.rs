@@ -135,6 +135,9 @@ impl Worker {
             self.orphans.extend(sandbox.contexts.values());
             self.tcp_orphans.extend(sandbox.connections.values());
         }
+        if self.sandboxes.spent_deadline_of_stream(vm) {
+            self.end_vms_beside(vm);
+        }
         // An old VM whose streams are over was there for its roots alone.
         if self.sandboxes.root_left(vm).is_some() {
             self.left.push(vm);
@@ -199,7 +202,7 @@ impl Worker {
     }
 
     /// Cancels all that a VM waits for.
-    fn give_up(&mut self, vm: usize) {
+    pub(crate) fn give_up(&mut self, vm: usize) {
         let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
         let grpc = self.grpc.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id);
         let lookups = self.lookups.iter().filter(|(_, lookup)| lookup.0 == vm).map(|(id, _)| *id);

@@ -7,6 +7,7 @@ use portcullis_core::{
 
 use crate::effect::{Effect, StreamEffect, StreamId};
 use crate::reply::status_of;
+use crate::sandboxes::NOWHERE;
 use crate::stage::{Item, Mode, Overflow, Stage};
 use crate::worker::Worker;
 
@@ -117,7 +118,14 @@ impl Worker {
         if plugin.context.is_some() {
             return true;
         }
-        let Some((vm, root)) = self.sandboxes.root_for(plugin.plugin, plugin.vm) else { return false };
+        let (of, vm) = (plugin.plugin, plugin.vm);
+        if vm == NOWHERE {
+            let connection = lock(&state.info).connection_id;
+            self.make_place(of, vm, connection);
+        }
+        let Some((vm, root)) = self.sandboxes.root_for(of, vm) else { return false };
+        let Some(state) = self.streams.get_mut(stream.0) else { return false };
+        let Some(plugin) = state.plugins.get_mut(index) else { return false };
         plugin.vm = vm;
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return false };
         let created = sandbox.vm.create_stream(root, state.info.clone());
@@ -360,7 +368,7 @@ impl Worker {
     }
 
     /// What a stream does whose plugin's VM has failed elsewhere: only one that waits for it must act.
-    fn release(&mut self, stream: StreamId, index: usize) {
+    pub(crate) fn release(&mut self, stream: StreamId, index: usize) {
         let Some(plugin) = self.streams.get(stream.0).and_then(|state| state.plugins.get(index)) else { return };
         let waits = |direction| plugin.stage_ref(direction).mode != Mode::Open;
         if !waits(Direction::Request) && !waits(Direction::Response) {

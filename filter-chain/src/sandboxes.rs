@@ -1,5 +1,6 @@
 //! The VMs of a worker and the plugins in them.
 
+mod by_stream;
 mod health;
 
 use std::collections::HashMap;
@@ -7,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::background::Account;
-use crate::chain::{LoadError, PluginSpec, Resting, Snapshot};
+use crate::chain::{LoadError, PluginSpec, Resting};
 use crate::effect::{CalloutId, StreamId};
 use crate::tcp::ConnectionId;
 use crate::vms::Vms;
+use by_stream::ByStream;
 pub use health::{Health, LiveVms, PluginState};
 use portcullis_core::{
     ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, Plugin, SandboxKey, Shared,
@@ -88,26 +90,8 @@ pub(crate) struct Loaded {
 /// A VM that has taken the place of another, and what the plugins have left there.
 type Successor = (usize, Vec<Loaded>);
 
-/// Where the VMs of a plugin come from that has one for each stream.
-struct ByStream {
-    key: SandboxKey,
-    spec: Arc<PluginSpec>,
-    snapshot: Arc<Snapshot>,
-    /// How many VMs there are.
-    live: LiveVms,
-    /// How many of them wait for callouts and have no stream any more.
-    lingering: usize,
-}
-
 /// The VM of a plugin that has one for each stream, before there is a stream; and of what has gone with its VM.
 pub(crate) const NOWHERE: usize = usize::MAX;
-
-/// How many VMs a plugin may have at once, for as many streams of a worker.
-const MOST: usize = 2048;
-
-/// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
-/// given up.
-const LINGERING: usize = 256;
 
 impl Sandboxes {
     pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
@@ -195,70 +179,6 @@ impl Sandboxes {
     /// The VMs that others have taken the place of.
     pub(crate) fn replaced(&self) -> Vec<usize> {
         self.vms.iter().filter(|(_, sandbox)| sandbox.replaced).map(|(vm, _)| vm).collect()
-    }
-
-    fn load_by_stream(&mut self, spec: &PluginSpec, snapshot: &Arc<Snapshot>) -> usize {
-        let same = |loaded: &Loaded| loaded.by_stream.as_ref().is_some_and(|by| Arc::ptr_eq(&by.snapshot, snapshot));
-        if let Some(index) = self.plugins.iter().position(same) {
-            return index;
-        }
-        self.note_change();
-        self.plugins.push(Loaded {
-            plugin: Arc::new(spec.plugin.clone()),
-            vm: NOWHERE,
-            root: snapshot.root(),
-            next_tick: None,
-            ended: true,
-            retired: false,
-            asked: false,
-            serves: false,
-            by_stream: Some(ByStream {
-                key: spec.sandbox(),
-                spec: Arc::new(spec.clone()),
-                snapshot: Arc::clone(snapshot),
-                live: LiveVms::default(),
-                lingering: 0,
-            }),
-            told: None,
-            account: Account::default(),
-        });
-        self.plugins.len() - 1
-    }
-
-    /// Where the root of a plugin is for a stream whose VM is `vm`: made now, if each stream has one and this one has
-    /// none yet.
-    pub(crate) fn root_for(&mut self, plugin: usize, vm: usize) -> Option<(usize, ContextId)> {
-        let Some(loaded) = self.plugins.get_mut(plugin) else {
-            self.tell_of_stray();
-            return None;
-        };
-        let Some(by) = &mut loaded.by_stream else {
-            if loaded.ended {
-                self.tell(plugin, "it has ended: streams that still come to it are answered by its failure policy");
-                return None;
-            }
-            // A newer VM may have taken the place of the one that was there when the stream began.
-            return Some((loaded.vm, loaded.root));
-        };
-        let root = loaded.root;
-        if vm != NOWHERE {
-            return Some((vm, root));
-        }
-        let made = match by.live.count() < MOST {
-            true => by.snapshot.resume((self.host)()).map_err(|error| error.to_string()),
-            false => Err(format!("there are {MOST} of them, as many as there may be in a worker")),
-        };
-        match made {
-            Ok(made) => {
-                by.live.begin();
-                let sandbox = Sandbox::new(by.key, Arc::clone(&by.spec), made);
-                Some((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), ..sandbox }), root))
-            }
-            Err(error) => {
-                self.tell(plugin, &format!("no VM can be made for a stream: {error}"));
-                None
-            }
-        }
     }
 
     /// The VM of a plugin now; [`NOWHERE`] if the plugin does not exist in this worker.
@@ -392,9 +312,12 @@ impl Sandboxes {
             plugin.next_tick = None;
         }
         // A VM of one stream takes its failure with it, and there may be many.
-        if self.vms.get(vm).is_some_and(|sandbox| sandbox.of.is_none()) {
-            self.note_change();
-            self.tell_consequences(vm);
+        match self.vms.get(vm).and_then(|sandbox| sandbox.of) {
+            Some(plugin) => self.note_failure_of_stream(plugin, vm, now),
+            None => {
+                self.note_change();
+                self.tell_consequences(vm);
+            }
         }
         true
     }
@@ -402,29 +325,6 @@ impl Sandboxes {
     /// Whether nothing new comes to a VM, and its streams are over.
     pub(crate) fn is_over(&self, vm: usize) -> bool {
         self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && !sandbox.has_streams())
-    }
-
-    /// Whether a VM whose streams are over may wait for its callouts. Of those that are of one stream not all can.
-    pub(crate) fn may_wait(&mut self, vm: usize) -> bool {
-        let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.waits > 0) else { return false };
-        let Some(plugin) = sandbox.of else { return true };
-        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
-        let Some(by) = by.filter(|by| sandbox.lingers || by.lingering < LINGERING) else {
-            let what = format!(
-                "more than {LINGERING} streams are over whose callouts are not; those of further ones are given up"
-            );
-            self.tell(plugin, &what);
-            return false;
-        };
-        if !std::mem::replace(&mut sandbox.lingers, true) {
-            by.lingering += 1;
-        }
-        true
-    }
-
-    /// How many VMs are there for callouts alone.
-    pub(crate) fn lingering(&self) -> usize {
-        self.plugins.iter().filter_map(|loaded| loaded.by_stream.as_ref()).map(|by| by.lingering).sum()
     }
 
     /// Frees a VM. What plugins have left there goes with it.
@@ -435,8 +335,7 @@ impl Sandboxes {
         let Some(sandbox) = self.vms.remove(vm) else { return };
         let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin));
         if let Some(by) = plugin.and_then(|loaded| loaded.by_stream.as_mut()) {
-            by.live.end();
-            by.lingering -= usize::from(sandbox.lingers);
+            by.freed(sandbox.lingers);
         }
     }
 

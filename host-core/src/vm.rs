@@ -46,6 +46,7 @@ pub struct Vm {
 struct Failure {
     during: CallbackId,
     plugin: Option<Arc<Plugin>>,
+    kind: &'static str,
     reason: String,
 }
 
@@ -144,6 +145,11 @@ impl Vm {
     /// Why the VM has failed, if it has.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_ref().map(|failure| failure.reason.as_str())
+    }
+
+    /// Why the VM has failed, in one word, as [`host::Failure::reason`] has it.
+    pub fn failure_kind(&self) -> Option<&'static str> {
+        self.failure.as_ref().map(|failure| failure.kind)
     }
 
     /// The callback in which the VM has failed, and the plugin that ran, if one did.
@@ -429,7 +435,7 @@ impl Vm {
         let plugin = state.plugin().cloned();
         let during = callback.decl().export;
         state.host.failed(&host::Failure { plugin: plugin.as_deref(), during, reason: kind });
-        self.failure = Some(Failure { during: callback, plugin, reason });
+        self.failure = Some(Failure { during: callback, plugin, kind, reason });
     }
 }
 

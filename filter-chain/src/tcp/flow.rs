@@ -25,9 +25,14 @@ impl Worker {
     pub(super) fn create_tcp_context(&mut self, id: ConnectionId, index: usize) {
         let Some(state) = self.connections.get_mut(id.0) else { return };
         let Some(plugin) = state.plugins.get_mut(index) else { return };
-        let Some((vm, root)) = self.sandboxes.root_for(plugin.plugin, plugin.vm) else {
+        let (of, vm) = (plugin.plugin, plugin.vm);
+        let connection = lock(&state.info).connection_id;
+        self.make_place(of, vm, connection);
+        let Some((vm, root)) = self.sandboxes.root_for(of, vm) else {
             return self.tcp_failed(id, index);
         };
+        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(plugin) = state.plugins.get_mut(index) else { return };
         plugin.vm = vm;
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
         let created = sandbox.vm.create_tcp_stream(root, state.info.clone());

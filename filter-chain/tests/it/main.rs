@@ -16,6 +16,7 @@ mod health;
 mod kept_data;
 mod lifecycle;
 mod local_reply;
+mod places;
 mod reload;
 mod resume;
 mod sizes;

@@ -43,6 +43,7 @@ mod metrics;
 mod odd_files;
 mod overflow;
 mod pasted;
+mod places;
 mod policies;
 mod presets;
 mod profile;

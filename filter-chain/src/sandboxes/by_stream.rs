@@ -1,0 +1,254 @@
+//! VMs that are there for one stream each.
+//!
+//! | | |
+//! |---|---|
+//! | places | a plugin has [`MOST`] in a worker. When all are taken, a stream gets the place of another one: of one that is over and waits for callouts, or of the connection that has most of them, if that has at least two more than the stream's own |
+//! | a VM spends its deadline | the VMs of its client's connection end, and no other one is made while the plugin rests, as long as with `FAIL_RELOAD` |
+//! | any other failure | is the affair of its stream |
+//!
+//! A stream that loses its VM, or gets none, is answered by the plugin's failure policy.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{ContextId, SandboxKey, lock};
+
+use super::{LiveVms, Loaded, NOWHERE, Sandbox, Sandboxes};
+use crate::background::Account;
+use crate::chain::{PluginSpec, Snapshot};
+use crate::worker::Worker;
+
+/// How many VMs a plugin may have at once, for as many streams of a worker.
+const MOST: usize = 2048;
+
+/// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
+/// given up.
+const LINGERING: usize = 256;
+
+/// Where the VMs of a plugin come from that has one for each stream.
+pub(super) struct ByStream {
+    key: SandboxKey,
+    spec: Arc<PluginSpec>,
+    snapshot: Arc<Snapshot>,
+    /// How many VMs there are.
+    pub(super) live: LiveVms,
+    /// How many of them wait for callouts and have no stream any more.
+    lingering: usize,
+    /// When one of them last spent its deadline.
+    spent_at: Option<Duration>,
+    /// How long no other one is made then.
+    rest: Duration,
+}
+
+impl ByStream {
+    /// Notes that a VM has gone, which waited for callouts alone or not.
+    pub(super) fn freed(&mut self, lingered: bool) {
+        self.live.end();
+        self.lingering -= usize::from(lingered);
+    }
+}
+
+impl Sandboxes {
+    pub(super) fn load_by_stream(&mut self, spec: &PluginSpec, snapshot: &Arc<Snapshot>) -> usize {
+        let same = |loaded: &Loaded| loaded.by_stream.as_ref().is_some_and(|by| Arc::ptr_eq(&by.snapshot, snapshot));
+        if let Some(index) = self.plugins.iter().position(same) {
+            return index;
+        }
+        self.note_change();
+        self.plugins.push(Loaded {
+            plugin: Arc::new(spec.plugin.clone()),
+            vm: NOWHERE,
+            root: snapshot.root(),
+            next_tick: None,
+            ended: true,
+            retired: false,
+            asked: false,
+            serves: false,
+            by_stream: Some(ByStream {
+                key: spec.sandbox(),
+                spec: Arc::new(spec.clone()),
+                snapshot: Arc::clone(snapshot),
+                live: LiveVms::default(),
+                lingering: 0,
+                spent_at: None,
+                rest: Duration::ZERO,
+            }),
+            told: None,
+            account: Account::default(),
+        });
+        self.plugins.len() - 1
+    }
+
+    /// Where the root of a plugin is for a stream whose VM is `vm`: made now, if each stream has one and this one has
+    /// none yet.
+    pub(crate) fn root_for(&mut self, plugin: usize, vm: usize) -> Option<(usize, ContextId)> {
+        let Some(loaded) = self.plugins.get_mut(plugin) else {
+            self.tell_of_stray();
+            return None;
+        };
+        if loaded.by_stream.is_none() {
+            if loaded.ended {
+                self.tell(plugin, "it has ended: streams that still come to it are answered by its failure policy");
+                return None;
+            }
+            // A newer VM may have taken the place of the one that was there when the stream began.
+            return Some((loaded.vm, loaded.root));
+        }
+        let root = loaded.root;
+        if vm != NOWHERE {
+            return Some((vm, root));
+        }
+        if let Some(rest) = self.rests_by_stream(plugin) {
+            self.tell(
+                plugin,
+                &format!("no VM is made for a stream: another {rest:.1?} have to pass since one spent its deadline"),
+            );
+            return None;
+        }
+        let by = self.plugins.get_mut(plugin)?.by_stream.as_mut()?;
+        let made = match by.live.count() < MOST {
+            true => by.snapshot.resume((self.host)()).map_err(|error| error.to_string()),
+            false => Err(format!("there are {MOST} of them, as many as there may be in a worker")),
+        };
+        match made {
+            Ok(made) => {
+                by.live.begin();
+                let sandbox = Sandbox::new(by.key, Arc::clone(&by.spec), made);
+                Some((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), ..sandbox }), root))
+            }
+            Err(error) => {
+                self.tell(plugin, &format!("no VM can be made for a stream: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Whether a VM whose streams are over may wait for its callouts. Of those that are of one stream not all can.
+    pub(crate) fn may_wait(&mut self, vm: usize) -> bool {
+        let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.waits > 0) else { return false };
+        let Some(plugin) = sandbox.of else { return true };
+        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
+        let Some(by) = by.filter(|by| sandbox.lingers || by.lingering < LINGERING) else {
+            let what = format!(
+                "more than {LINGERING} streams are over whose callouts are not; those of further ones are given up"
+            );
+            self.tell(plugin, &what);
+            return false;
+        };
+        if !std::mem::replace(&mut sandbox.lingers, true) {
+            by.lingering += 1;
+        }
+        true
+    }
+
+    /// How many VMs are there for callouts alone.
+    pub(crate) fn lingering(&self) -> usize {
+        self.plugins.iter().filter_map(|loaded| loaded.by_stream.as_ref()).map(|by| by.lingering).sum()
+    }
+
+    /// Notes a failure of a VM that was there for one stream.
+    pub(super) fn note_failure_of_stream(&mut self, plugin: usize, vm: usize, now: Duration) {
+        let kind = self.vms.get(vm).and_then(|sandbox| sandbox.vm.failure_kind());
+        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
+        // Only this one took time that others wanted.
+        let Some(by) = by.filter(|_| kind == Some("deadline")) else { return };
+        let reload = by.spec.reload;
+        let is_news = by.spent_at.is_none_or(|at| now.saturating_sub(at) >= by.rest);
+        let began_anew = by.spent_at.is_none_or(|at| now.saturating_sub(at) >= by.rest.saturating_add(reload.max));
+        if is_news {
+            by.rest = if began_anew { reload.base } else { by.rest.saturating_mul(2).min(reload.max) };
+        }
+        by.spent_at = Some(now);
+        if is_news {
+            let rest = by.rest;
+            let message = format!(
+                "a stream has spent its deadline: the other streams of its connection, and those that begin in {rest:?}, are \
+                 answered by the failure policy; reload_config.backoff sets how long"
+            );
+            self.tell(plugin, &message);
+        }
+    }
+
+    /// Whether a VM that was there for one stream has spent its deadline.
+    pub(crate) fn spent_deadline_of_stream(&self, vm: usize) -> bool {
+        let sandbox = self.vms.get(vm).filter(|sandbox| sandbox.of.is_some());
+        sandbox.is_some_and(|sandbox| sandbox.vm.failure_kind() == Some("deadline"))
+    }
+
+    /// For how long no VM is made for a stream of a plugin, because another one spent its deadline.
+    fn rests_by_stream(&mut self, plugin: usize) -> Option<Duration> {
+        let by = self.plugins.get(plugin)?.by_stream.as_ref()?;
+        let (spent_at, rest) = (by.spent_at?, by.rest);
+        let now = Duration::from_nanos((self.host)().monotonic_clock());
+        Some(rest.saturating_sub(now.saturating_sub(spent_at))).filter(|rest| !rest.is_zero())
+    }
+
+    /// Whether all places of a plugin are taken.
+    fn is_full(&self, plugin: usize) -> bool {
+        let by = self.plugins.get(plugin).and_then(|loaded| loaded.by_stream.as_ref());
+        by.is_some_and(|by| by.live.count() >= MOST)
+    }
+}
+
+impl Worker {
+    /// Makes a place for a VM of a stream of this connection, if all of the plugin's are taken and others have more than a fair
+    /// part of them.
+    pub(crate) fn make_place(&mut self, plugin: usize, vm: usize, connection: u64) {
+        if vm != NOWHERE || !self.sandboxes.is_full(plugin) {
+            return;
+        }
+        // Numbers of VMs go up, so the least is the oldest.
+        let (mut oldest_over, mut own): (Option<usize>, usize) = (None, 0);
+        let mut by_connection: HashMap<u64, (usize, usize)> = HashMap::new();
+        for (vm, sandbox) in self.sandboxes.vms.iter().filter(|(_, sandbox)| sandbox.of == Some(plugin)) {
+            match self.connection_of_vm(sandbox) {
+                None => oldest_over = Some(oldest_over.map_or(vm, |oldest| oldest.min(vm))),
+                Some(of) if of == connection => own += 1,
+                Some(of) => {
+                    let (count, oldest) = by_connection.entry(of).or_insert((0, vm));
+                    (*count, *oldest) = (*count + 1, vm.min(*oldest));
+                }
+            }
+        }
+        let most = by_connection.into_values().max().filter(|(count, _)| *count > own + 1);
+        let Some(vm) = oldest_over.or_else(|| most.map(|(_, oldest)| oldest)) else { return };
+        let what = "all places are taken, so connections that have most of them lose streams to others, which are answered by the \
+                    failure policy";
+        self.sandboxes.tell(plugin, what);
+        self.end_vm_of_stream(vm);
+    }
+
+    /// Ends the VMs of other streams of a client's connection.
+    pub(crate) fn end_vms_beside(&mut self, vm: usize) {
+        let failed = self.sandboxes.vms.get(vm);
+        let Some((plugin, of)) = failed.and_then(|failed| Some((failed.of?, self.connection_of_vm(failed)?))) else {
+            return;
+        };
+        let beside = |(_, sandbox): &(usize, &Sandbox)| {
+            sandbox.of == Some(plugin) && sandbox.vm.failure().is_none() && self.connection_of_vm(sandbox) == Some(of)
+        };
+        let beside: Vec<_> = self.sandboxes.vms.iter().filter(beside).map(|(vm, _)| vm).collect();
+        beside.into_iter().for_each(|vm| self.end_vm_of_stream(vm));
+    }
+
+    /// Whose stream a VM is there for; `None` when the stream is over.
+    fn connection_of_vm(&self, sandbox: &Sandbox) -> Option<u64> {
+        let http = || sandbox.contexts.values().next().and_then(|(stream, _)| Some(&self.streams.get(stream.0)?.info));
+        let tcp = || sandbox.connections.values().next().and_then(|(id, _)| Some(&self.connections.get(id.0)?.info));
+        http().or_else(tcp).map(|info| lock(info).connection_id)
+    }
+
+    /// Takes the VM of a stream away, without a word to the plugin. What the stream is answered is the failure policy's affair.
+    fn end_vm_of_stream(&mut self, vm: usize) {
+        self.actions.retain(|(of, _)| *of != vm);
+        self.give_up(vm);
+        let Some(sandbox) = self.sandboxes.vms.get(vm) else { return };
+        let streams: Vec<_> = sandbox.contexts.values().copied().collect();
+        let connections: Vec<_> = sandbox.connections.values().copied().collect();
+        // What the plugin holds is taken back before its VM goes.
+        streams.into_iter().for_each(|(stream, index)| self.release(stream, index));
+        connections.into_iter().for_each(|(id, index)| self.tcp_failed(id, index));
+        self.sandboxes.free(vm);
+    }
+}

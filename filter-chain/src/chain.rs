@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, ContextId, EngineError, ForeignFunctions,
-    Host, Limits, Plugin, Preopen, SandboxKey, SandboxSpec, Shared, StartError, Template, Vm, VmConfig, Wake,
+    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, ContextId, Drawn, EngineError,
+    ForeignFunctions, Host, Limits, Plugin, Preopen, SandboxKey, SandboxSpec, Shared, StartError, Template, Vm,
+    VmConfig, Wake,
 };
 
 use crate::tier::Tier;
@@ -296,6 +297,11 @@ impl Snapshot {
     /// Those of `wrap`.
     pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
         Ok(Self::new(wrap(&self.module)?, self.template.clone()))
+    }
+
+    /// What the plugin took while it was configured that is never the same again, and is the same in each stream.
+    pub fn drawn(&self) -> Drawn {
+        self.template.drawn()
     }
 
     /// Makes a VM in this state once, to see that it can be made.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use portcullis::core::{Plugin, SandboxKey, Shared};
+use portcullis::core::{Drawn, Plugin, SandboxKey, Shared};
 use portcullis::snapshot::{Observed, SnapshotError};
 use portcullis::{Isolation, PluginSpec, Snapshot};
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, SnapshotRandomness};
 use crate::host::GatewayHost;
 use crate::plugins::{Compiler, not_started};
 use crate::worker::Planned;
@@ -32,10 +32,12 @@ pub(crate) fn take(
             Some((_, _, snapshot)) => Arc::clone(snapshot),
             None => {
                 let snapshot = take_one(plugin, spec, compiler, host, shared)?;
+                tell(plugin, snapshot.drawn());
                 taken.push((key, spec.plugin.clone(), Arc::clone(&snapshot)));
                 snapshot
             }
         };
+        refuse(plugin, snapshot.drawn())?;
         spec.snapshot = Some(snapshot);
     }
     Ok(())
@@ -61,6 +63,42 @@ fn take_one(
     snapshot.try_out(Box::new(host.clone())).map_err(|error| refused(error.into()))?;
     compiler.reach_later(plugin, state.wasm, &snapshot)?;
     Ok(snapshot)
+}
+
+/// Says what is the same in each stream because the plugin took it before there was one.
+fn tell(plugin: &config::Plugin, drawn: Drawn) {
+    if plugin.vm.snapshot_randomness == SnapshotRandomness::Refuse {
+        return;
+    }
+    let message = |repeats| format!("isolation: stream: before its state was kept the plugin {drawn}; {repeats}");
+    if drawn.random > 0 {
+        let message = message(
+            "every stream begins with the same, so numbers of a generator that was seeded with them repeat from client to client, and so \
+             do ids, keys and nonces made of these, and the order of hash maps",
+        );
+        let diagnostic = plugin.origin.diagnostic(message, REPEATS);
+        tracing::warn!(plugin = plugin.name, "{diagnostic}");
+    } else if drawn.clock > 0 {
+        let repeats = "every stream begins with the times that it read then";
+        tracing::info!(plugin = plugin.name, "{}", message(repeats));
+    }
+}
+
+/// What to do about it. Sixteen bytes are what Rust draws for its hash maps.
+const REPEATS: &str = "let it draw them in callbacks of streams, or give it isolation: worker; snapshot_randomness: refuse makes this an error";
+
+/// # Errors
+/// The plugin drew at random, and its operator wants none that does.
+fn refuse(plugin: &config::Plugin, drawn: Drawn) -> Result<(), ConfigError> {
+    if drawn.random == 0 || plugin.vm.snapshot_randomness == SnapshotRandomness::Tell {
+        return Ok(());
+    }
+    let message = format!(
+        "isolation: stream: before its state was kept the plugin {drawn}, which every stream would begin with, and \
+         snapshot_randomness is refuse"
+    );
+    let help = "let the plugin draw at random in callbacks of streams alone, or give it isolation: worker";
+    Err(plugin.origin.diagnostic(message, help).into())
 }
 
 fn help(error: &SnapshotError) -> &'static str {

@@ -15,6 +15,7 @@ mod capability;
 mod context;
 mod debug_info;
 mod dns;
+mod drawn;
 mod engine;
 mod error;
 mod files;
@@ -63,6 +64,7 @@ pub use capability::{Capabilities, Denial, Learned, OnDenial, Preset, RuleError,
 pub use context::{Access, CallResponse, ContextId, ContextMap, Direction, IdHasher, StreamContext};
 pub use debug_info::{SourceLines, debug_info_size, without_debug_info};
 pub use dns::LookupId;
+pub use drawn::Drawn;
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
 pub use error::{EngineError, StartError};
 pub use files::{Directory, Entries, Entry, File, FileType, Metadata, Node, OpenHow, Preopen, Times};

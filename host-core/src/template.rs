@@ -12,6 +12,7 @@ use crate::abi::{LogLevel, MetricType, Status};
 use crate::any::AnyModule;
 use crate::capability::DenialLog;
 use crate::context::{Context, ContextId, Declared, RootContext};
+use crate::drawn::Drawn;
 use crate::error::StartError;
 use crate::files::FileTable;
 use crate::host::Host;
@@ -39,6 +40,7 @@ pub struct Template {
     budgets: Arc<Budgets>,
     denials: Arc<DenialLog>,
     together: Arc<Together>,
+    drawn: Drawn,
 }
 
 /// What VMs that were made from one template have together, so that no limit is one for each stream.
@@ -132,6 +134,7 @@ impl Vm {
             budgets: Arc::clone(&state.budgets),
             denials: Arc::default(),
             together: Arc::new(together),
+            drawn: state.drawn,
         })
     }
 
@@ -154,6 +157,11 @@ impl Template {
     /// The root of the plugin, in every VM that is made from it.
     pub fn root(&self) -> ContextId {
         self.root
+    }
+
+    /// What the plugin took until then that is never the same again, and is the same in every VM that is made from it.
+    pub fn drawn(&self) -> Drawn {
+        self.drawn
     }
 
     /// What its VMs are made with.

@@ -17,6 +17,7 @@ use crate::capability::rate::Flow;
 use crate::capability::{Capabilities, DenialLog, Family, Rules};
 use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamKind};
 use crate::dns::Lookups;
+use crate::drawn::Drawn;
 use crate::files::{FileTable, Preopen};
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
@@ -133,6 +134,8 @@ pub struct VmState {
     /// What it has together with others, if it lasts for one stream, and its guest was made in the state after configure.
     pub(crate) together: Option<Arc<Together>>,
     frame: Frame,
+    /// What it took that is never the same again.
+    pub(crate) drawn: Drawn,
     /// The plugin that ran last, to be counted no more when it runs next.
     pub(crate) last_plugin: Option<Arc<Plugin>>,
     /// On whose account the next callback of a root runs.
@@ -178,6 +181,7 @@ impl VmState {
             denials: Arc::default(),
             together: None,
             frame,
+            drawn: Drawn::default(),
             last_plugin: None,
             acts_for: OnAccountOf::default(),
             witness: None,

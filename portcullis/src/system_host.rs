@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
@@ -16,9 +16,11 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A monotonic clock that begins now.
+    /// A monotonic clock. All of a process have one beginning, because a plugin may keep a time in a state from which VMs with
+    /// other hosts begin, and time never goes back.
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        static START: OnceLock<Instant> = OnceLock::new();
+        Self { start: *START.get_or_init(Instant::now) }
     }
 
     /// Nanoseconds since the Unix epoch.
@@ -27,7 +29,7 @@ impl SystemClock {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Nanoseconds since this clock began.
+    /// Nanoseconds since the first clock of the process was made.
     pub fn monotonic(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

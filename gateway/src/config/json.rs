@@ -286,6 +286,7 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
         "capability_restriction_config": vm.restriction.as_ref().map(restriction),
         "tier": if vm.fast_start { "fast-start" } else { "compiled" },
         "isolation": vm.isolation.name(),
+        "snapshot_randomness": vm.snapshot_randomness.name(),
         "sharing": vm.sharing.map(sharing),
         "effective_context": if vm.any_effective_context { "vm" } else { "plugin" },
         "limits": {

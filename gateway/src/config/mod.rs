@@ -87,7 +87,7 @@ pub use service::Service;
 pub(crate) use size::parse_size;
 pub use stats::{StatsTag, TagRegex, TagValue};
 pub use timeouts::{Keepalive, Timeouts};
-pub use vm::{Code, VmConfig};
+pub use vm::{Code, SnapshotRandomness, VmConfig};
 
 /// All that a gateway needs to know to start.
 #[derive(Clone, Debug, PartialEq, Eq)]

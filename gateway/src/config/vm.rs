@@ -45,12 +45,35 @@ pub struct VmConfig {
     pub fast_start: bool,
     /// How long it lasts.
     pub isolation: Isolation,
+    /// What becomes of a plugin that has drawn at random before its state is kept for each stream.
+    pub snapshot_randomness: SnapshotRandomness,
     /// What becomes of plugins that would share it and differ, if it says so.
     pub sharing: Option<Sharing>,
     /// What all plugins in it may do at most. None is no restriction.
     pub restriction: Option<Restriction>,
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
+}
+
+/// What becomes of a plugin with `isolation: stream` that has drawn at random before its state is kept: each stream begins
+/// with what it drew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SnapshotRandomness {
+    /// The log says so.
+    #[default]
+    Tell,
+    /// It is refused.
+    Refuse,
+}
+
+impl SnapshotRandomness {
+    /// `tell` or `refuse`, as configurations call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tell => "tell",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 /// Where the bytes of a module are.
@@ -89,6 +112,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let limits = mapping.or("limits", Default::default(), limits::read);
     let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
     let isolation = mapping.or("isolation", Isolation::Worker, |isolation| isolation.one_of(ISOLATION));
+    let randomness = mapping.optional("snapshot_randomness", |choice| Ok((choice.clone(), choice.one_of(RANDOMNESS)?)));
     let fast_start = mapping.or("tier", false, |tier| tier.one_of(TIER));
     let own_sharing = mapping.optional("sharing", sharing);
     let restriction = mapping.optional("capability_restriction_config", capabilities::read);
@@ -100,6 +124,10 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     }
     let (code, code_origin) = code?;
     let (limits, load) = limits?;
+    let (isolation, randomness) = (isolation?, randomness?);
+    if let Some((value, _)) = randomness.as_ref().filter(|_| isolation != Isolation::Stream) {
+        value.notice("snapshot_randomness changes nothing without isolation: stream", "remove the key");
+    }
     Ok(VmConfig {
         vm_id: vm_id?,
         runtime: runtime?,
@@ -112,7 +140,8 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         limits,
         load,
         fast_start: fast_start?,
-        isolation: isolation?,
+        isolation,
+        snapshot_randomness: randomness.map(|(_, choice)| choice).unwrap_or_default(),
         sharing: own_sharing?,
         restriction: restriction?.flatten(),
         any_effective_context: effective?,
@@ -135,6 +164,7 @@ const KEYS: &[&str] = &[
     "effective_context",
     "tier",
     "isolation",
+    "snapshot_randomness",
     "sharing",
     "capability_restriction_config",
     "allow_precompiled",
@@ -150,6 +180,12 @@ const TIER: &[(&str, bool)] = &[("compiled", false), ("fast-start", true)];
 /// What has a VM of its own: a worker, or each stream.
 const ISOLATION: &[(&str, Isolation)] =
     &[(Isolation::Worker.name(), Isolation::Worker), (Isolation::Stream.name(), Isolation::Stream)];
+
+/// What becomes of randomness in a state that is kept.
+const RANDOMNESS: &[(&str, SnapshotRandomness)] = &[
+    (SnapshotRandomness::Tell.name(), SnapshotRandomness::Tell),
+    (SnapshotRandomness::Refuse.name(), SnapshotRandomness::Refuse),
+];
 
 /// Keys that Envoy has and that change nothing here.
 const IGNORED: &[(&str, &str)] = &[

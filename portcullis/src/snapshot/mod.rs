@@ -2,8 +2,13 @@
 //!
 //! The plugin is started once, on a module that shows its globals. Then its memory and globals are written into another
 //! module, in place of its data and start section, so that every engine can make guests in that state and no code of the
-//! plugin runs again; [`Template`] is the host's side of it. What the plugin drew or read while it started, random seeds
-//! and clocks too, is the same in each stream.
+//! plugin runs again; [`Template`] is the host's side of it.
+//!
+//! **Randomness repeats.** What the plugin drew at random and read of clocks while it started is in its memory, and so the same
+//! in each stream: a generator that it seeded then gives every stream the same numbers. Session ids, keys and nonces that
+//! are made of them are the same for all clients. Nearly every plugin in Rust draws 16 bytes for its hash maps, whose order
+//! is then the same in each stream, too. [`Template::drawn`] says how many bytes it drew and how often it read a clock; what
+//! is drawn in a stream is drawn anew. A monotonic time of the snapshot is in the past of each stream.
 //!
 //! A plugin that ticks, registers queues, or has callouts in flight when it has been configured cannot be taken so, nor can
 //! a module that changes its tables: their elements are not written down.

@@ -12,6 +12,8 @@ use portcullis_core::{
 
 use crate::common;
 
+mod copies;
+
 /// A guest that counts in everything that it has: two memories' worth of bytes, globals of each type, the start section.
 /// Each request logs one line: how often each of them was counted.
 const COUNTER: &str = r#"

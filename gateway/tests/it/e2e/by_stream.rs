@@ -147,3 +147,78 @@ fn metrics_of_all_streams_are_one() {
         .await;
     });
 }
+
+/// Draws at random when it is configured, as C++ seeds a generator, and for each stream; answers with both.
+fn seeded() -> std::path::PathBuf {
+    crate::e2e::harness::wat::plugin_with(
+        r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))"#,
+        r#"(func $draw (param $at i32)
+               (local $end i32)
+               (drop (call $random (local.get $at) (i32.const 8)))
+               (local.set $end (i32.add (local.get $at) (i32.const 8)))
+               (loop $letter
+                   (i32.store8 (local.get $at)
+                       (i32.add (i32.const 97) (i32.and (i32.load8_u (local.get $at)) (i32.const 15))))
+                   (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                   (br_if $letter (i32.lt_u (local.get $at) (local.get $end)))))
+           (func (export "proxy_on_configure") (param i32 i32) (result i32) (call $draw (i32.const 900)) (i32.const 1))
+           (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+               (call $draw (i32.const 920))
+               (call $header (i32.const 2) $"x-seeded" (i32.const 900) (i32.const 8))
+               (call $header (i32.const 2) $"x-drawn" (i32.const 920) (i32.const 8))
+               (i32.const 0))"#,
+    )
+}
+
+#[test]
+fn randomness_of_a_snapshot_repeats_and_the_operator_is_told() {
+    run(async {
+        let gate = start(&gate("seeded_once", &seeded(), ""));
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let answer = gate.h1().await.ask(get("/")).await;
+            seen.push((answer.header("x-seeded").clone(), answer.header("x-drawn").clone()));
+        }
+        assert!(seen.iter().all(|(seeded, _)| *seeded == seen[0].0), "{seen:?}");
+        let mut drawn: Vec<_> = seen.iter().map(|(_, drawn)| drawn.clone()).collect();
+        drawn.sort();
+        drawn.dedup();
+        assert_eq!(drawn.len(), 4, "{seen:?}");
+        let told = "before its state was kept the plugin drew 8 random bytes; every stream begins with the same";
+        assert_eq!(logs::count("seeded_once", told), 1);
+    });
+}
+
+#[test]
+fn randomness_of_a_snapshot_is_refused_where_the_operator_wants_none() {
+    let refuse = "isolation: stream, snapshot_randomness: refuse";
+    let error = Gate::try_start(&with_vm_keys(&gate("refuses_seeds", &seeded(), ""), refuse)).err().unwrap_or_default();
+    assert!(
+        error.starts_with("gateway.yaml:")
+            && error.contains("the plugin drew 8 random bytes")
+            && error.contains("is refuse"),
+        "{error}"
+    );
+    run(async {
+        // One that draws nothing before a stream may have it.
+        let code = plugin(&[("response_headers", COUNT)]);
+        let gate = Gate::start(&with_vm_keys(&gate("draws_nothing", &code, ""), refuse));
+        assert_eq!(gate.h1().await.ask(get("/")).await.header("x-count"), "1");
+        assert_eq!(logs::count("draws_nothing", "before its state was kept"), 0);
+    });
+}
+
+#[test]
+fn check_says_what_repeats() {
+    let setup = gate("checked_seeds", &seeded(), "");
+    let path = crate::e2e::cli::file("seeds.yaml", &with_vm_keys(&setup, "isolation: stream"));
+    let output = crate::e2e::cli::portcullis(&["check", path.to_str().unwrap()]);
+    let said = crate::e2e::cli::text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("checked_seeds") && said.contains("drew 8 random bytes"), "{said}");
+    assert!(said.contains("ids, keys and nonces made of these") && said.contains("isolation: worker"), "{said}");
+    let path = crate::e2e::cli::file("seeds-worker.yaml", &with_vm_keys(&setup, "snapshot_randomness: refuse"));
+    let output = crate::e2e::cli::portcullis(&["check", path.to_str().unwrap()]);
+    let said = crate::e2e::cli::text(&output.stderr);
+    assert!(said.contains("changes nothing without isolation: stream") && !said.contains("drew"), "{said}");
+}

@@ -7,6 +7,7 @@ use crate::template::Lasting;
 /// Nanoseconds since the Unix epoch (spec: `proxy_get_current_time_nanoseconds`).
 #[inline(always)]
 pub(in crate::hostcall) fn get_current_time_nanoseconds(mut call: Hostcall<'_>, ret_time: i32) -> HostcallResult {
+    call.vm.drawn.note_clock();
     call.memory.write_u64(ret_time, call.vm.host.wall_clock())?;
     Ok(Reply::Done)
 }

@@ -33,6 +33,7 @@ pub(in crate::hostcall) fn abort(
 /// A seed for `Math.random` (AssemblyScript).
 pub(in crate::hostcall) fn seed(call: Hostcall<'_>) -> HostcallResult<Float> {
     let mut bytes = [0; 4];
+    call.vm.drawn.note_random(bytes.len());
     call.vm.host.random(&mut bytes);
     Ok(Reply::Answer(Float(f64::from(u32::from_le_bytes(bytes)))))
 }
@@ -59,6 +60,7 @@ pub(in crate::hostcall) fn trace(
 
 /// Milliseconds since the Unix epoch (AssemblyScript's `Date.now`).
 pub(in crate::hostcall) fn date_now(call: Hostcall<'_>) -> HostcallResult<Float> {
+    call.vm.drawn.note_clock();
     let milliseconds = call.vm.host.wall_clock() / 1_000_000;
     #[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years")]
     Ok(Reply::Answer(Float(milliseconds as f64)))

@@ -77,6 +77,7 @@ pub(in crate::hostcall) fn clock_time_get(
     _precision: i64,
     ret_time: i32,
 ) -> HostcallResult<Errno> {
+    call.vm.drawn.note_clock();
     let time = match clock {
         REALTIME => call.vm.host.wall_clock(),
         MONOTONIC => call.vm.host.monotonic_clock(),
@@ -92,6 +93,7 @@ pub(in crate::hostcall) fn random_get(mut call: Hostcall<'_>, buf: i32, buf_len:
         Err(Errno::Inval)?;
     }
     if buf_len != 0 {
+        call.vm.drawn.note_random(buf_len.cast_unsigned() as usize);
         call.vm.host.random(call.memory.slice_mut(buf, buf_len)?);
     }
     Ok(Reply::Done)

@@ -28,7 +28,7 @@ pub fn properties(data: &[u8]) {
     let rule = plugin.rules.get(Family::ReadHeaders);
     let mut out = Vec::new();
     while !input.is_empty() {
-        let path: Vec<u8> = input.bytes().iter().map(|byte| if *byte == b'.' { 0 } else { *byte }).collect();
+        let path = path(&mut input);
         if input.flag() {
             let value = input.bytes();
             let written = write(&mut info, &path, value);
@@ -57,6 +57,74 @@ pub fn properties(data: &[u8]) {
         }
         let _ = read(&Scope { plugin: &plugin, stream: None }, &path, &mut out);
     }
+}
+
+/// Parts of paths, so that the fuzzer need not find them.
+const SEGMENTS: &[&str] = &[
+    "request",
+    "response",
+    "headers",
+    "trailers",
+    "authorization",
+    "Authorization",
+    "x-two",
+    "path",
+    "url_path",
+    "query",
+    "host",
+    "referer",
+    "size",
+    "total_size",
+    "headers_bytes",
+    "time",
+    "duration",
+    "code",
+    "code_details",
+    "grpc_status",
+    "flags",
+    "backend_latency",
+    "source",
+    "destination",
+    "connection",
+    "upstream",
+    "address",
+    "port",
+    "id",
+    "mtls",
+    "transport_failure_reason",
+    "cx_pool_ready_duration",
+    "locality",
+    "xds",
+    "route_metadata",
+    "cluster_metadata",
+    "upstream_host_metadata",
+    "filter_metadata",
+    "typed_filter_metadata",
+    "ns",
+    "m",
+    "n",
+    "0",
+    "1",
+    "filter_state",
+    "wasm.k",
+    "k",
+    "plugin_name",
+    "plugin_root_id",
+    "connection_id",
+    "cluster_name",
+    "route_name",
+    "filter_chain_name",
+    "listener_direction",
+    "",
+];
+
+/// Up to seven parts, known ones or any bytes, with zero bytes between.
+fn path(input: &mut Input<'_>) -> Vec<u8> {
+    let parts = (0..input.below(8)).map(|_| {
+        let known = usize::from(input.byte());
+        SEGMENTS.get(known).map_or_else(|| input.bytes(), |part| part.as_bytes())
+    });
+    parts.collect::<Vec<_>>().join(&0)
 }
 
 fn hiding() -> Rules {

@@ -41,52 +41,89 @@ impl SandboxSpec<'_> {
     /// The key: a SHA-256 over all parts, each with its length before it, so that no two different
     /// specs read alike.
     pub fn key(&self) -> SandboxKey {
-        let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        part(&self.group().0);
-        part(format!("{:?}", self.limits).as_bytes());
-        part(&[u8::from(self.any_effective_context)]);
-        part(&self.capabilities.to_bytes());
-        part(&(self.rules.texts().len() as u64).to_le_bytes());
-        for (capability, keys) in self.rules.texts() {
-            part(capability.as_bytes());
-            part(&(keys.len() as u64).to_le_bytes());
+        // Taken apart whole, as are the parts below: a field that is added does not compile until somebody has decided whether it
+        // is part of a VM's identity.
+        let Self {
+            vm_id: _,
+            code: _,
+            configuration: _,
+            engine: _,
+            alone: _,
+            limits,
+            environment,
+            any_effective_context,
+            preopens,
+            capabilities,
+            rules,
+        } = self;
+        let mut parts = Parts(Sha256::new());
+        parts.add(&self.group().0);
+        add_limits(&mut parts, limits);
+        parts.add(&[u8::from(*any_effective_context)]);
+        parts.add(&capabilities.to_bytes());
+        parts.count(rules.texts().len());
+        for (capability, keys) in rules.texts() {
+            parts.add(capability.as_bytes());
+            parts.count(keys.len());
             for (key, values) in keys {
-                part(key.as_bytes());
-                part(&(values.len() as u64).to_le_bytes());
-                values.iter().for_each(|value| part(value.as_bytes()));
+                parts.add(key.as_bytes());
+                parts.count(values.len());
+                values.iter().for_each(|value| parts.add(value.as_bytes()));
             }
         }
-        part(&(self.environment.len() as u64).to_le_bytes());
-        for (key, value) in self.environment {
-            part(key.as_bytes());
-            part(value.as_bytes());
+        parts.count(environment.len());
+        for (key, value) in *environment {
+            parts.add(key.as_bytes());
+            parts.add(value.as_bytes());
         }
-        part(&(self.preopens.len() as u64).to_le_bytes());
-        for Preopen { guest, host, write } in self.preopens {
-            part(guest.as_bytes());
-            part(host.as_os_str().as_encoded_bytes());
-            part(&[u8::from(*write)]);
+        parts.count(preopens.len());
+        for Preopen { guest, host, write } in *preopens {
+            parts.add(guest.as_bytes());
+            parts.add(host.as_os_str().as_encoded_bytes());
+            parts.add(&[u8::from(*write)]);
         }
-        SandboxKey(hash.finalize().into())
+        SandboxKey(parts.0.finalize().into())
     }
 
     /// The key of those that share a VM unless they differ in what they may do: a SHA-256 over `vm_id`, code, VM
     /// configuration, engine, and the name of a plugin that is alone.
     pub fn group(&self) -> SandboxKey {
-        let mut hash = Sha256::new();
+        let mut parts = Parts(Sha256::new());
         for bytes in [self.vm_id.as_bytes(), &Sha256::digest(self.code), self.configuration, self.engine.as_bytes()] {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
+            parts.add(bytes);
         }
         if let Some(plugin) = self.alone {
-            hash.update(b"alone ");
-            hash.update(plugin);
+            parts.add(b"alone");
+            parts.add(plugin.as_bytes());
         }
-        SandboxKey(hash.finalize().into())
+        SandboxKey(parts.0.finalize().into())
+    }
+}
+
+/// What a key is made of, each with its length before it.
+struct Parts(Sha256);
+
+impl Parts {
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// Adds how many things follow.
+    fn count(&mut self, count: usize) {
+        self.add(&(count as u64).to_le_bytes());
+    }
+}
+
+/// Adds every limit, as a number of so many bytes.
+fn add_limits(parts: &mut Parts, limits: &Limits) {
+    let Limits { memory, table_elements, stack, deadline, start_deadline, callouts, metrics, buffer, open_files } =
+        limits;
+    for number in [memory, table_elements, stack, callouts, metrics, buffer, open_files] {
+        parts.count(*number);
+    }
+    for time in [deadline, start_deadline] {
+        parts.add(&time.as_nanos().to_le_bytes());
     }
 }
 
@@ -106,6 +143,32 @@ impl fmt::Debug for SandboxKey {
 mod tests {
     use super::*;
     use crate::hostcall::HostcallId;
+
+    /// Each limit has a place of its own in the key.
+    #[test]
+    fn every_limit_counts() {
+        let base = Limits::default();
+        let second = std::time::Duration::from_nanos(1);
+        let others = [
+            Limits { memory: 7, ..base.clone() },
+            Limits { table_elements: 7, ..base.clone() },
+            Limits { stack: 7, ..base.clone() },
+            Limits { deadline: second, ..base.clone() },
+            Limits { start_deadline: second, ..base.clone() },
+            Limits { callouts: 7, ..base.clone() },
+            Limits { metrics: 7, ..base.clone() },
+            Limits { buffer: 7, ..base.clone() },
+            Limits { open_files: 7, ..base.clone() },
+            base.clone(),
+        ];
+        let digest = |limits: &Limits| {
+            let mut parts = Parts(Sha256::new());
+            add_limits(&mut parts, limits);
+            parts.0.finalize()
+        };
+        let digests: std::collections::HashSet<_> = others.iter().map(digest).collect();
+        assert_eq!(digests.len(), base.named().len() + 1);
+    }
 
     #[test]
     fn every_part_counts_and_parts_do_not_run_together() {

@@ -53,5 +53,6 @@ mod seats;
 mod serve_error;
 pub mod server;
 pub mod signals;
+mod starts;
 mod tier;
 mod worker;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -30,6 +30,7 @@ use crate::record::{self, Recording, Sample};
 use crate::sandboxes::{self, Sandboxes};
 pub use crate::serve_error::ServeError;
 use crate::signals::Signals;
+use crate::starts::{NotStarted, Reports};
 use crate::tier;
 use crate::worker::{self, Door, Place, Plan, Planned, PlannedListener, PlannedService, PluginFailed};
 
@@ -222,15 +223,15 @@ impl Gateway {
         let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
         let addresses = addresses?;
         self.share_descriptors();
-        let (report, reports) = mpsc::channel();
+        let mut reports = Reports::new();
         let mut workers = Vec::with_capacity(sockets.len());
         for (name, plan, doors) in self.posts(sockets) {
-            let (stopped, report) = (stopped.clone(), report.clone());
+            let (stopped, mut report) = (stopped.clone(), reports.expect_one());
             let run = move || {
-                let started = report.clone();
-                let ended = worker::run(&plan, doors, stopped, |result| drop(started.send(Ok(result))));
+                let ended =
+                    worker::run(&plan, doors, stopped, |result| report.send(result.map_err(NotStarted::Plugin)));
                 if let Err(error) = ended {
-                    let _ = report.send(Err(error));
+                    report.send(Err(NotStarted::Worker(error)));
                 }
             };
             let thread = std::thread::Builder::new().name(name).stack_size(self.stack_size());
@@ -241,17 +242,12 @@ impl Gateway {
         }
         let profile = profile.map(Profiling::start).transpose()?;
         let mut running = Running { addresses, admin: None, stop, workers, admin_task: None, profile };
-        drop(report);
-        for _ in 0..running.workers.len() {
-            match reports.recv() {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(failed))) => {
-                    running.stop();
-                    return Err(self.explain(&failed).into());
-                }
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) => break,
-            }
+        if let Err(error) = reports.wait() {
+            running.stop();
+            return Err(match error {
+                NotStarted::Plugin(failed) => self.explain(&failed).into(),
+                NotStarted::Worker(error) => error.into(),
+            });
         }
         if let Some(socket) = self.admin_socket()? {
             if let AdminSocket::Tcp(socket) = &socket {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis::core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
 
 /// What the wall clock always shows, in nanoseconds.
 pub const WALL: u64 = 1_700_000_000_123_456_789;
@@ -89,12 +89,13 @@ impl Host for Recorder {
         MONOTONIC
     }
 
-    fn random(&mut self, buffer: &mut [u8]) {
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
         let mut records = self.records();
         for byte in buffer {
             records.random = records.random.wrapping_add(1);
             *byte = records.random;
         }
+        Ok(())
     }
 
     fn has_upstream(&self, name: &str) -> bool {

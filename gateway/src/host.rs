@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis::SystemClock;
-use portcullis::core::{Denial, Directory, Failure, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{
+    Denial, Directory, Failure, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin,
+};
 use tracing::level_filters::LevelFilter;
 
 use crate::denials::Denials;
@@ -80,8 +82,8 @@ impl Host for GatewayHost {
         self.clock.monotonic()
     }
 
-    fn random(&mut self, buffer: &mut [u8]) {
-        SystemClock::random(buffer);
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        SystemClock::random(buffer)
     }
 
     fn has_upstream(&self, name: &str) -> bool {

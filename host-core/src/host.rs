@@ -24,7 +24,10 @@ pub trait Host: Send {
     /// Nanoseconds since any fixed point.
     fn monotonic_clock(&self) -> u64;
     /// Fills the buffer with random bytes fit for keys.
-    fn random(&mut self, buffer: &mut [u8]);
+    ///
+    /// # Errors
+    /// There are none, and why. The guest that asked is ended: what it would do without is no better than what an attacker would choose.
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness>;
     /// Whether a callout to this upstream can be tried.
     fn has_upstream(&self, name: &str) -> bool;
     /// Takes note of a callout to an upstream that is not there. The plugin is answered as the ABI says.
@@ -55,6 +58,11 @@ pub trait Host: Send {
         Err("this host has no files".to_owned())
     }
 }
+
+/// Why a host has no random bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no random bytes: {0}")]
+pub struct NoRandomness(pub String);
 
 /// A metric that a plugin defined.
 pub trait Metric: Send + Sync {

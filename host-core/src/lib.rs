@@ -72,7 +72,7 @@ pub use filter_status::{DataStatus, FilterStatus, HeadersStatus, TrailersStatus}
 pub use foreign::{ForeignCall, ForeignFunctions};
 pub use grpc::{GrpcEvent, GrpcId, GrpcRequest};
 pub use headers::Headers;
-pub use host::{Failure, Host, LogRecord, Metric};
+pub use host::{Failure, Host, LogRecord, Metric, NoRandomness};
 pub use hostcall::{HOSTCALLS, HostcallDecl, HostcallId, entry};
 pub use limits::{Budget, Limits};
 pub use memory::{GuestMemory, OutOfBounds};

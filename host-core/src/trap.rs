@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::host::NoRandomness;
 use crate::hostcall::HostcallId;
 use crate::limits::Limits;
 
@@ -15,6 +16,14 @@ pub enum Trap {
     /// The guest gave up (AssemblyScript's `abort`).
     #[error("the plugin aborted: {0}")]
     Abort(String),
+    /// The guest asked for random bytes, and the host has none.
+    #[error("the plugin called {hostcall}, but {cause}")]
+    NoRandomness {
+        /// The hostcall.
+        hostcall: HostcallId,
+        /// Why the host has none.
+        cause: NoRandomness,
+    },
     /// A hostcall that may not run now.
     #[error("the plugin called {hostcall}, which is not allowed {during}")]
     Restricted {
@@ -110,7 +119,7 @@ impl Trap {
             Self::Denied { .. } => "denied",
             Self::Deadline(_) => "deadline",
             Self::Stack(_) => "stack",
-            Self::Told(_) | Self::Wasm(..) => "trap",
+            Self::Told(_) | Self::Wasm(..) | Self::NoRandomness { .. } => "trap",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use portcullis_core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis_core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
 
 /// The system's clocks and randomness, for hosts.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +39,12 @@ impl SystemClock {
         self.start + monotonic
     }
 
-    /// Random bytes fit for keys. If the system has none, which Linux never says after boot, they
-    /// are zeros.
-    pub fn random(buffer: &mut [u8]) {
-        if getrandom::fill(buffer).is_err() {
-            buffer.fill(0);
-        }
+    /// Random bytes fit for keys.
+    ///
+    /// # Errors
+    /// The system has none, which Linux never says after boot.
+    pub fn random(buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        getrandom::fill(buffer).map_err(|error| NoRandomness(error.to_string()))
     }
 }
 
@@ -117,8 +117,8 @@ impl Host for SystemHost {
         self.clock.monotonic()
     }
 
-    fn random(&mut self, buffer: &mut [u8]) {
-        SystemClock::random(buffer);
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        SystemClock::random(buffer)
     }
 
     fn has_upstream(&self, name: &str) -> bool {

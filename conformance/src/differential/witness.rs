@@ -1,7 +1,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis::core::{Host, LogLevel, LogRecord, Metric, MetricType, Plugin};
+use portcullis::core::{Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
 
 use crate::recorder::Recorder;
 
@@ -80,8 +80,8 @@ impl Host for Witness {
         self.recorder.monotonic_clock()
     }
 
-    fn random(&mut self, buffer: &mut [u8]) {
-        self.recorder.random(buffer);
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        self.recorder.random(buffer)
     }
 
     fn has_upstream(&self, name: &str) -> bool {

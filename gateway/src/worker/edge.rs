@@ -28,15 +28,15 @@ impl Default for RequestIds {
 impl RequestIds {
     const SIZE: usize = 1024;
 
-    /// A UUID of version 4 (RFC 9562), as text.
-    fn next(&mut self) -> [u8; 36] {
+    /// A UUID of version 4 (RFC 9562), as text; none if the system has no random bytes.
+    fn next(&mut self) -> Option<[u8; 36]> {
         if self.used >= Self::SIZE {
-            SystemClock::random(&mut self.bytes);
+            SystemClock::random(&mut self.bytes).ok()?;
             self.used = 0;
         }
         let bytes = self.bytes.get(self.used..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
         self.used += size_of_val(&bytes);
-        uuid(bytes)
+        Some(uuid(bytes))
     }
 }
 
@@ -44,9 +44,9 @@ impl RequestIds {
 /// first one (`use_remote_address: false`), the former two are made only where they are missing.
 pub(super) fn stamp(headers: &mut HeaderMap, facts: &Facts, is_edge: bool, ids: &mut RequestIds) {
     if is_edge || !headers.contains_key(REQUEST_ID) {
-        match HeaderValue::from_bytes(&ids.next()) {
-            Ok(id) => drop(headers.insert(REQUEST_ID, id)),
-            Err(_) => drop(headers.remove(REQUEST_ID)),
+        match ids.next().map(|id| HeaderValue::from_bytes(&id)) {
+            Some(Ok(id)) => drop(headers.insert(REQUEST_ID, id)),
+            _ => drop(headers.remove(REQUEST_ID)),
         }
     }
     if is_edge || !headers.contains_key(FORWARDED_PROTO) {
@@ -90,7 +90,7 @@ mod tests {
         let bytes = std::array::from_fn(|index| u8::try_from(index * 17).unwrap_or_default());
         assert_eq!(uuid(bytes).escape_ascii().to_string(), "00112233-4455-4677-8899-aabbccddeeff");
         let mut ids = RequestIds::default();
-        let made: std::collections::HashSet<_> = (0..200).map(|_| ids.next()).collect();
+        let made: std::collections::HashSet<_> = (0..200).filter_map(|_| ids.next()).collect();
         assert_eq!(made.len(), 200);
     }
 }

@@ -7,7 +7,7 @@ use super::fake_files::FakeFiles;
 use crate::abi::{LogLevel, MetricType};
 use crate::capability::Denial;
 use crate::files::Directory;
-use crate::host::{Failure, Host, LogRecord, Metric};
+use crate::host::{Failure, Host, LogRecord, Metric, NoRandomness};
 use crate::plugin::Plugin;
 
 /// A host that remembers. Clones share what they remember, so a test keeps one and gives one away.
@@ -45,6 +45,7 @@ struct Memory {
     /// How far a line moves the clocks.
     line: u64,
     random: u8,
+    has_no_randomness: bool,
     quiet_below: Option<LogLevel>,
     files: FakeFiles,
 }
@@ -70,6 +71,11 @@ impl FakeHost {
     /// Sets both clocks, in nanoseconds.
     pub fn set_time(&self, nanoseconds: u64) {
         self.memory().time = nanoseconds;
+    }
+
+    /// Has no random bytes from now on.
+    pub fn exhaust_randomness(&self) {
+        self.memory().has_no_randomness = true;
     }
 
     /// Moves both clocks, by nanoseconds.
@@ -160,12 +166,16 @@ impl Host for FakeHost {
         self.memory().time
     }
 
-    fn random(&mut self, buffer: &mut [u8]) {
+    fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
         let mut memory = self.memory();
+        if memory.has_no_randomness {
+            return Err(NoRandomness("none in this test".to_owned()));
+        }
         for byte in buffer {
             memory.random = memory.random.wrapping_add(1);
             *byte = memory.random;
         }
+        Ok(())
     }
 
     fn has_upstream(&self, name: &str) -> bool {

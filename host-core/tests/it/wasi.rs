@@ -2,7 +2,7 @@
 
 use crate::common::{Setup, during};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Caller, LogLevel, entry};
+use portcullis_core::{CallbackId, Caller, LogLevel, Trap, entry};
 
 const BADF: i32 = 8;
 const FAULT: i32 = 21;
@@ -191,6 +191,36 @@ fn randomness_comes_by_64_kib_at_most() {
         assert_eq!(entry::random_get(caller, -1, 0).unwrap(), 0, "length 0 excuses this pointer");
         assert_eq!(entry::random_get(caller, -1, 1).unwrap(), FAULT);
     });
+}
+
+/// A plugin that goes on with bytes that are no secret is worse than one that ends.
+#[test]
+fn without_randomness_the_vm_ends_and_says_why() {
+    type Call = fn(&mut NullCaller<'_>) -> Result<(), Trap>;
+    let calls: [(&str, Call); 2] = [
+        ("random_get", |caller| entry::random_get(caller, 16, 4).map(drop)),
+        ("seed", |caller| entry::seed(caller).map(drop)),
+    ];
+    for (name, call) in calls {
+        for callback in [CallbackId::on_vm_start, CallbackId::on_tick] {
+            let setup = Setup::new();
+            setup.host.exhaust_randomness();
+            let reason = format!("the plugin called {name}, but the system has no random bytes: none in this test");
+            let setup = setup.try_on(callback, move |caller, _| call(caller).map(|()| 1));
+            match callback {
+                CallbackId::on_vm_start => {
+                    let (vm, plugin, ..) = setup.vm();
+                    let error = vm.unwrap().add_plugin(plugin.into()).unwrap_err().to_string();
+                    assert!(error.contains(&reason), "{error}");
+                }
+                _ => {
+                    let mut started = setup.start();
+                    assert!(started.vm.on_tick(started.root).is_err());
+                    assert_eq!(started.vm.failure(), Some(&*reason));
+                }
+            }
+        }
+    }
 }
 
 #[test]

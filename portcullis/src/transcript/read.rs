@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_core::tape::{End, Event, Replay, Report, replay};
-use portcullis_core::{Bytecode, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, Plugin, VmConfig};
+use portcullis_core::{
+    Bytecode, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig,
+};
 
 use super::FORMAT;
 use super::error::TranscriptError;
@@ -199,7 +201,9 @@ impl Host for Nobody {
         0
     }
 
-    fn random(&mut self, _: &mut [u8]) {}
+    fn random(&mut self, _: &mut [u8]) -> Result<(), NoRandomness> {
+        Err(NoRandomness("a transcript has those that were drawn".to_owned()))
+    }
 
     fn has_upstream(&self, _: &str) -> bool {
         false

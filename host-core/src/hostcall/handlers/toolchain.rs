@@ -1,7 +1,7 @@
 //! What Emscripten and AssemblyScript import besides the ABI.
 
 use crate::abi::LogLevel;
-use crate::hostcall::{Failure, Float, Hostcall, HostcallResult, Reply, Word};
+use crate::hostcall::{Failure, Float, Hostcall, HostcallId, HostcallResult, Reply, Word};
 use crate::memory::GuestMemory;
 use crate::trap::Trap;
 
@@ -34,7 +34,8 @@ pub(in crate::hostcall) fn abort(
 pub(in crate::hostcall) fn seed(call: Hostcall<'_>) -> HostcallResult<Float> {
     let mut bytes = [0; 4];
     call.vm.drawn.note_random(bytes.len());
-    call.vm.host.random(&mut bytes);
+    let filled = call.vm.host.random(&mut bytes);
+    filled.map_err(|cause| Failure::Trap(Trap::NoRandomness { hostcall: HostcallId::seed, cause }))?;
     Ok(Reply::Answer(Float(f64::from(u32::from_le_bytes(bytes)))))
 }
 

@@ -1,7 +1,7 @@
 //! WASI preview 1 without files: arguments, environment, clocks, randomness, exit.
 
 use crate::abi::Errno;
-use crate::hostcall::{Failure, Hostcall, HostcallResult, Reply};
+use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
 use crate::trap::Trap;
 
 const REALTIME: i32 = 0;
@@ -88,13 +88,16 @@ pub(in crate::hostcall) fn clock_time_get(
 }
 
 /// Random bytes, at most 64 KiB in a call.
+///
+/// differs: a host without randomness ends the VM. In Envoy the call succeeds, whatever the bytes are.
 pub(in crate::hostcall) fn random_get(mut call: Hostcall<'_>, buf: i32, buf_len: i32) -> HostcallResult<Errno> {
     if buf_len.cast_unsigned() > MAX_RANDOM {
         Err(Errno::Inval)?;
     }
     if buf_len != 0 {
         call.vm.drawn.note_random(buf_len.cast_unsigned() as usize);
-        call.vm.host.random(call.memory.slice_mut(buf, buf_len)?);
+        let filled = call.vm.host.random(call.memory.slice_mut(buf, buf_len)?);
+        filled.map_err(|cause| Failure::Trap(Trap::NoRandomness { hostcall: HostcallId::random_get, cause }))?;
     }
     Ok(Reply::Done)
 }

@@ -162,6 +162,11 @@ pub(super) const CASES: &[Case] = &[
                     ),
                 ],
             );
+            let found = verdict(engine, &locals(&leb(30_001))).unwrap();
+            assert!(
+                found.contains("has 30001 parameters and locals, but not every engine takes more than 30000"),
+                "{found}"
+            );
             for wasm in [locals(&leb(30_000)), parameters(1000)] {
                 assert_eq!(verdict(engine, &wasm), None, "the control: much, but not too much");
             }

@@ -22,7 +22,7 @@ const TABLE_ELEMENTS: u64 = 1 << 20;
 /// Elements that a table says it may have; wasmer takes no more.
 const TABLE_MAXIMUM: u64 = 1 << 27;
 
-/// Checks a section, before it is validated; `imports` functions are imported.
+/// Checks a section that is valid; `imports` functions are imported.
 pub(super) fn check(payload: &Payload<'_>, imports: usize) -> Result<(), BytecodeError> {
     match payload {
         Payload::TypeSection(section) => limit("types", section.count(), TYPES),
@@ -41,11 +41,8 @@ fn check_tables(section: &TableSectionReader<'_>) -> Result<(), BytecodeError> {
     limit("tables", section.count(), TABLES)?;
     for table in section.clone() {
         let table = table?.ty;
-        // Those have an error of their own.
-        if !table.table64 {
-            limit("elements in a table", table.initial, TABLE_ELEMENTS)?;
-            limit("elements as the most of a table", table.maximum.unwrap_or_default(), TABLE_MAXIMUM)?;
-        }
+        limit("elements in a table", table.initial, TABLE_ELEMENTS)?;
+        limit("elements as the most of a table", table.maximum.unwrap_or_default(), TABLE_MAXIMUM)?;
     }
     Ok(())
 }

@@ -56,7 +56,6 @@ impl<'a> Outline<'a> {
         parser.set_features(FEATURES);
         for payload in parser.parse_all(wasm) {
             let payload = payload?;
-            bounds::check(&payload, imports.len())?;
             // What has an error of its own here comes before the validator's words for it.
             match &payload {
                 Payload::ImportSection(section) => {
@@ -86,7 +85,9 @@ impl<'a> Outline<'a> {
                 }
                 _ => {}
             }
-            match validator.payload(&payload)? {
+            let valid = validator.payload(&payload)?;
+            bounds::check(&payload, imports.len())?;
+            match valid {
                 ValidPayload::Func(function, body) => {
                     let mut function = function.into_validator(allocations);
                     function::check(&mut function, &body)?;

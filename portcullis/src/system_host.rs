@@ -93,10 +93,12 @@ impl SystemHost {
         Self { upstreams: names.into_iter().collect(), ..self }
     }
 
-    /// The value of a plugin's metric.
+    /// The value of a plugin's metric. Of several types with one name, the counter's is preferred, and then the gauge's.
     pub fn metric(&self, plugin: &str, name: &str) -> Option<u64> {
         let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics.get(&(plugin.to_owned(), name.to_owned())).map(|metric| metric.value())
+        let of = |of| metrics.get(&(plugin.to_owned(), of, name.to_owned()));
+        let metric = of(MetricType::Counter).or_else(|| of(MetricType::Gauge)).or_else(|| of(MetricType::Histogram));
+        metric.map(|metric| metric.value())
     }
 }
 
@@ -125,9 +127,10 @@ impl Host for SystemHost {
         self.upstreams.iter().any(|known| known == name)
     }
 
-    fn define_metric(&mut self, plugin: &Plugin, _: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
+    fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
         let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-        let metric: Arc<Number> = Arc::clone(metrics.entry((plugin.name.clone(), name.to_owned())).or_default());
+        let key = (plugin.name.clone(), metric_type, name.to_owned());
+        let metric: Arc<Number> = Arc::clone(metrics.entry(key).or_default());
         Some(metric)
     }
 
@@ -142,8 +145,8 @@ impl fmt::Debug for SystemHost {
     }
 }
 
-/// Metrics by plugin and name.
-type Numbers = HashMap<(String, String), Arc<Number>>;
+/// Metrics by plugin, type and name.
+type Numbers = HashMap<(String, MetricType, String), Arc<Number>>;
 
 #[derive(Debug, Default)]
 struct Number(AtomicU64);
@@ -159,5 +162,22 @@ impl Metric for Number {
 
     fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_two_types_with_one_name_are_two() {
+        let mut host = SystemHost::new(|_: &LogRecord<'_>| {});
+        let plugin = Plugin::new("p");
+        let mut define = |metric_type| host.define_metric(&plugin, metric_type, "n");
+        let (counter, gauge) = (define(MetricType::Counter), define(MetricType::Gauge));
+        counter.iter().for_each(|counter| counter.add(2));
+        gauge.iter().for_each(|gauge| gauge.record(9));
+        assert_eq!(gauge.map(|gauge| gauge.value()), Some(9));
+        assert_eq!((host.metric("p", "n"), host.metric("q", "n")), (Some(2), None));
     }
 }

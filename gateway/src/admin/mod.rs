@@ -198,12 +198,13 @@ impl Admin {
         }
         match path {
             "/ready" => {
+                // Names of a plugin's functions may be in it.
                 let Readiness { is_ready, text } = match log::holds_workers_up() {
                     false => self.host.health.readiness(self.now()),
                     true => Readiness { is_ready: false, text: NO_READER.to_owned() },
                 };
                 let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                respond(status, "text/plain", text)
+                respond(status, "text/plain", log::escaped(&text).into_owned())
             }
             "/metrics" => {
                 self.host.health.set_gauges();

@@ -53,6 +53,16 @@ pub enum BytecodeError {
         /// Where.
         offset: usize,
     },
+    /// Checking the module takes longer than its size allows, and so would compiling it.
+    #[error(
+        "takes more than {most} steps to check, which is too many for its size; build it without functions of hundreds of parameters or results (at byte {offset:#x})"
+    )]
+    Work {
+        /// How many it may take.
+        most: u64,
+        /// Where that many were reached.
+        offset: usize,
+    },
     /// No export says which ABI the module was built for.
     #[error("the module has no ABI marker: it exports none of {}; is it a Proxy-Wasm plugin?", markers())]
     NoMarker,

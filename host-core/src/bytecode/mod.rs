@@ -10,6 +10,7 @@ mod proposal;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod work;
 
 pub use anatomy::{Anatomy, MemoryShape, Producer};
 pub use error::BytecodeError;

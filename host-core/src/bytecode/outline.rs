@@ -9,6 +9,7 @@ use wasmparser::{
 use super::Begins;
 use super::error::BytecodeError;
 use super::verdict::shown;
+use super::work::Work;
 use super::{bounds, function, proposal};
 
 /// WebAssembly 2.0 and extended constant expressions: what all engines run. Of the rest, wasmer
@@ -50,6 +51,7 @@ impl<'a> Outline<'a> {
         let mut imports = Vec::new();
         let mut exports = Vec::new();
         let mut begins = Begins::default();
+        let mut work = Work::default();
         let mut validator = Validator::new_with_features(FEATURES);
         let mut allocations = FuncValidatorAllocations::default();
         let mut parser = Parser::new(0);
@@ -85,6 +87,8 @@ impl<'a> Outline<'a> {
                 }
                 _ => {}
             }
+            // Before it is done.
+            work.add(&payload)?;
             let valid = validator.payload(&payload)?;
             bounds::check(&payload, imports.len())?;
             match valid {

@@ -117,9 +117,20 @@ impl Parts {
 
 /// Adds every limit, as a number of so many bytes.
 fn add_limits(parts: &mut Parts, limits: &Limits) {
-    let Limits { memory, table_elements, stack, deadline, start_deadline, callouts, metrics, buffer, open_files } =
-        limits;
-    for number in [memory, table_elements, stack, callouts, metrics, buffer, open_files] {
+    let Limits {
+        memory,
+        table_elements,
+        stack,
+        deadline,
+        start_deadline,
+        callouts,
+        metrics,
+        buffer,
+        open_files,
+        shared,
+        buffers,
+    } = limits;
+    for number in [memory, table_elements, stack, callouts, metrics, buffer, open_files, shared, buffers] {
         parts.count(*number);
     }
     for time in [deadline, start_deadline] {
@@ -159,6 +170,8 @@ mod tests {
             Limits { metrics: 7, ..base.clone() },
             Limits { buffer: 7, ..base.clone() },
             Limits { open_files: 7, ..base.clone() },
+            Limits { shared: 7, ..base.clone() },
+            Limits { buffers: 7, ..base.clone() },
             base.clone(),
         ];
         let digest = |limits: &Limits| {

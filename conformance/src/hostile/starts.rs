@@ -78,7 +78,8 @@ pub(super) const CASES: &[Case] = &[
                     "table: the plugin begins with 4194304 elements, which is more than its limit of 100000",
                 ),
             ] {
-                assert_eq!(started(engine, &wasm).err().as_deref(), Some(reason));
+                let found = started(engine, &wasm).err().unwrap_or_default();
+                assert!(found.starts_with(reason), "{found}");
             }
         },
     },

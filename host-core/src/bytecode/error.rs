@@ -27,7 +27,9 @@ pub enum BytecodeError {
         offset: usize,
     },
     /// The module has more of something than some engine can hold.
-    #[error("has {count} {what}, but not every engine takes more than {limit}")]
+    #[error(
+        "has {count} {what}, but not every engine takes more than {limit}; make do with fewer, or split the plugin"
+    )]
     ModuleLimit {
         /// What there is too much of, in the plural.
         what: &'static str,

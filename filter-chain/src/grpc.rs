@@ -1,6 +1,6 @@
 //! gRPC callouts of plugins.
 
-use portcullis_core::{GrpcEvent, GrpcId, GrpcRequest};
+use portcullis_core::{GrpcEvent, GrpcId, GrpcRequest, HeldBytes};
 
 use crate::effect::{CalloutId, Effect};
 use crate::worker::Worker;
@@ -21,6 +21,14 @@ impl Worker {
         self.after_call(vm, result.is_err());
         self.run(None);
         self.let_go(vm);
+    }
+
+    /// Room for what has come of the answer to an HTTP or gRPC callout and is not told yet, at the cost of the plugin's sandbox; `None` if
+    /// the callout is not in flight.
+    pub fn answer_room(&mut self, id: CalloutId) -> Option<HeldBytes> {
+        let http = self.callouts.get(&id).map(|(vm, _)| *vm);
+        let vm = http.or_else(|| self.grpc.get(&id).map(|(vm, _)| *vm))?;
+        Some(self.sandboxes.vms.get_mut(vm)?.vm.state().held_bytes())
     }
 
     pub(crate) fn start_grpc(&mut self, vm: usize, call: GrpcId, request: GrpcRequest) {

@@ -27,6 +27,11 @@ pub(crate) struct Change {
     adds: bool,
 }
 
+/// Bytes that an embedder holds for a plugin, such as a part of the answer to a callout. They are charged to the plugin's sandbox
+/// ([`Limits::buffers`](crate::Limits::buffers)) until this is dropped.
+#[derive(Debug)]
+pub struct HeldBytes(Charge);
+
 /// Bytes that are charged as long as somebody holds them.
 struct Charged {
     bytes: Box<[u8]>,
@@ -125,6 +130,22 @@ impl Change {
     }
 }
 
+impl HeldBytes {
+    pub(crate) fn none(of: &Arc<ByteBudget>) -> Self {
+        Self(Charge { of: Arc::clone(of), bytes: 0 })
+    }
+
+    /// Charges so many bytes instead; says whether the sandbox has room for them. If not, nothing changes.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        let change = self.0.of.change(Some(&self.0), bytes);
+        let has_room = change.is_some();
+        if let Some(change) = change {
+            change.replace(&mut self.0);
+        }
+        has_room
+    }
+}
+
 impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
@@ -157,6 +178,16 @@ mod tests {
         assert!(budget.take(1).is_none() && budget.taken() == 10);
         drop(part);
         assert!(budget.taken() == 0 && budget.take(11).is_none() && budget.take(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn what_an_embedder_holds_is_charged_as_it_grows_and_shrinks() {
+        let budget = ByteBudget::new(10);
+        let (mut one, mut other) = (HeldBytes::none(&budget), HeldBytes::none(&budget));
+        assert!(one.resize(4) && other.resize(6) && !one.resize(5) && !other.resize(usize::MAX));
+        assert!(other.resize(1) && one.resize(9) && budget.taken() == 10);
+        drop(one);
+        assert_eq!(budget.taken(), 1);
     }
 
     #[test]

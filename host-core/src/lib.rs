@@ -58,6 +58,7 @@ pub use abi::{AbiVersion, BufferType, Errno, LogLevel, MapType, MetricType, Pair
 pub use action::{Action, CallId, HttpCall, LocalResponse};
 pub use any::{AnyEngine, AnyModule};
 pub use body::Body;
+pub use byte_budget::HeldBytes;
 pub use bytecode::{Anatomy, Begins, Bytecode, BytecodeError, MemoryShape, Producer, StartStyle};
 pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
 pub use capability::{Capabilities, Denial, Learned, OnDenial, Preset, RuleError, RuleTexts, Rules, UnknownCapability};

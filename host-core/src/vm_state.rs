@@ -11,6 +11,7 @@ use frame::Frame;
 use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status};
 use crate::action::Action;
 use crate::body::Body;
+use crate::byte_budget::HeldBytes;
 use crate::callback::CallbackId;
 use crate::callouts::Callouts;
 use crate::capability::rate::Flow;
@@ -220,6 +221,11 @@ impl VmState {
     /// The embedder's side.
     pub fn host(&self) -> &dyn Host {
         &*self.host
+    }
+
+    /// Room for bytes that the embedder holds for the plugins of the VM; none of it is taken yet.
+    pub fn held_bytes(&self) -> HeldBytes {
+        HeldBytes::none(&self.budgets.buffers)
     }
 
     /// How many hostcalls were denied.

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::BodyExt;
 use portcullis::CalloutId;
-use portcullis::core::{Body, CallOutcome, CallResponse, Headers, HttpCall};
+use portcullis::core::{Body, CallOutcome, CallResponse, Headers, HeldBytes, HttpCall};
 
 use crate::convert;
 use crate::net::pool::UpstreamError;
@@ -26,27 +26,32 @@ pub(super) const OVERFLOW: &str = "upstream connect error or disconnect/reset be
 /// Without a place among those in flight it fails at once.
 pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall, flight: Option<Flight>) {
     let (timeout, upstream) = (call.timeout, context.clusters.get(&call.upstream));
-    let exchange = exchange(upstream, call);
-    let outcome = match timeout {
-        _ if flight.is_none() => failed(503, OVERFLOW),
-        None => exchange.await,
-        Some(limit) => match tokio::time::timeout(limit, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
-                failed(504, "upstream request timeout")
-            }
-        },
+    let mut room = context.worker.borrow_mut().answer_room(id);
+    let outcome = {
+        let exchange = exchange(upstream, call, &mut room);
+        match timeout {
+            _ if flight.is_none() => failed(503, OVERFLOW),
+            None => exchange.await,
+            Some(limit) => match tokio::time::timeout(limit, exchange).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
+                    failed(504, "upstream request timeout")
+                }
+            },
+        }
     };
     // The answer takes memory until it has been delivered.
     let _turn = context.answer_turn(id).await;
     drop(flight);
     context.callouts.borrow_mut().remove(&id);
     context.worker.borrow_mut().callout_done(id, outcome);
+    // The plugin has read the answer.
+    drop(room);
     context.pump();
 }
 
-async fn exchange(upstream: Option<&Upstream>, call: HttpCall) -> CallOutcome {
+async fn exchange(upstream: Option<&Upstream>, call: HttpCall, room: &mut Option<HeldBytes>) -> CallOutcome {
     let Some(upstream) = upstream else { return failed(503, "unknown cluster") };
     let request = match request(call) {
         Ok(request) => request,
@@ -62,6 +67,9 @@ async fn exchange(upstream: Option<&Upstream>, call: HttpCall) -> CallOutcome {
     while let Some(frame) = body.frame().await {
         match frame.map(|frame| frame.into_data()) {
             Ok(Ok(data)) if bytes.len() + data.len() > MAX_ANSWER => return CallOutcome::Reset("too large".to_owned()),
+            Ok(Ok(data)) if room.as_mut().is_some_and(|room| !room.resize(bytes.len() + data.len())) => {
+                return CallOutcome::Reset("too large: limits.buffers is used up".to_owned());
+            }
             Ok(Ok(data)) => bytes.extend_from_slice(&data),
             Ok(Err(frame)) => {
                 answer.trailers = frame.into_trailers().map(|t| convert::trailers(&t)).unwrap_or_default()

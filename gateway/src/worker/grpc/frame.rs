@@ -28,6 +28,11 @@ impl Decoder {
         Self { max, pieces: VecDeque::new(), len: 0 }
     }
 
+    /// How many bytes have come that are of no complete message yet.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Takes a piece.
     pub(super) fn push(&mut self, piece: Bytes) {
         self.len += piece.len();

@@ -14,7 +14,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
 use portcullis::CalloutId;
-use portcullis::core::{GrpcEvent, GrpcRequest};
+use portcullis::core::{GrpcEvent, GrpcRequest, HeldBytes};
 
 use self::frame::Decoder;
 use self::status::Status;
@@ -68,13 +68,14 @@ pub(super) fn start(context: &Rc<Context>, id: CalloutId, mut request: GrpcReque
         sender.send(message, true);
     }
     context.grpc.borrow_mut().insert(id, sender);
-    let told = Told { context: Rc::clone(context), id, is_call, message: None };
+    let told = Told { context: Rc::clone(context), id, is_call, message: None, room: None };
     let flight = context.in_flight.begin();
     let task = tokio::task::spawn_local(run(told, request, body, flight));
     context.callouts.borrow_mut().insert(id, task.abort_handle());
 }
 
 async fn run(mut told: Told, request: GrpcRequest, body: QueueBody, flight: Option<Flight>) {
+    told.room = told.context.worker.borrow_mut().answer_room(told.id);
     let timeout = request.timeout;
     let end = match (&flight, timeout) {
         (None, _) => Status::new(status::UNAVAILABLE, OVERFLOW),
@@ -89,13 +90,14 @@ async fn run(mut told: Told, request: GrpcRequest, body: QueueBody, flight: Opti
         (true, 0, None) => Status::new(status::INTERNAL, "the upstream sent no message").into_close(),
         _ => end.into_close(),
     };
-    let Told { context, id, .. } = told;
+    let Told { context, id, room, .. } = told;
     let _turn = context.answer_turn(id).await;
     drop(flight);
     context.callouts.borrow_mut().remove(&id);
     let sender = context.grpc.borrow_mut().remove(&id);
     drop(sender);
     context.worker.borrow_mut().grpc_event(id, event);
+    drop(room);
     context.pump();
 }
 
@@ -105,9 +107,20 @@ struct Told {
     id: CalloutId,
     is_call: bool,
     message: Option<Bytes>,
+    /// The room for what has come and is not told yet.
+    room: Option<HeldBytes>,
 }
 
 impl Told {
+    /// Takes the room for so many bytes of a message, besides the one that is there.
+    fn hold(&mut self, bytes: usize) -> Result<(), Status> {
+        let bytes = bytes.saturating_add(self.message.as_ref().map_or(0, Bytes::len));
+        if self.room.as_mut().is_none_or(|room| room.resize(bytes)) {
+            return Ok(());
+        }
+        Err(Status::new(status::RESOURCE_EXHAUSTED, "limits.buffers of the plugin is used up"))
+    }
+
     async fn tell(&mut self, event: GrpcEvent) -> Result<(), Status> {
         if !self.is_call {
             let _turn = self.context.answer_turn(self.id).await;
@@ -166,6 +179,7 @@ async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Stat
         match frame.into_data() {
             Ok(data) => {
                 decoder.push(data);
+                told.hold(decoder.len())?;
                 while let Some(message) = decoder.next()? {
                     told.tell(GrpcEvent::Message(message)).await?;
                     // A plugin that gives up meanwhile is heard.

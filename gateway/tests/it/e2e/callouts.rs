@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use http::Request;
 use http_body_util::BodyExt;
 
-use crate::e2e::harness::{Gate, Raw, Sent, Setup, Upstream, empty, get, guest, logs, post, reply, run, until};
+use crate::e2e::harness::{
+    Gate, Raw, Sent, Setup, Upstream, answering, empty, get, guest, logs, post, reply, run, until, wat,
+};
 use crate::e2e::timeouts::closed_port;
 
 /// In front of the echo, with an authorization service.
@@ -132,5 +134,33 @@ fn a_client_that_leaves_while_it_waits_harms_nobody() {
         drop(raw);
         let answer = gate.h1().await.ask(get("/")).await;
         assert_eq!((answer.status, &answer.json()["headers"]["x-auth"]), (200, &"ok".into()));
+    });
+}
+
+/// What has come of an answer is held for the plugin, and nobody reads it before it is whole.
+#[test]
+fn an_answer_has_room_in_the_budget_of_its_plugin() {
+    run(async {
+        let calls = wat::plugin_with(
+            "",
+            r#"(data (i32.const 64) "\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\04\00\00\00\01\00\00\00:method\00GET\00:path\00/\00host\00a\00")
+            (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                (drop (call $call $"service" (i32.const 64) (i32.const 55) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 5000) (i32.const 16)))
+                (i32.const 1))
+            (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
+                (if (local.get 2) (then (call $say $"whole")) (else (call $say $"reset"))))"#,
+        );
+        let body = "x".repeat(1000);
+        let text = format!("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{body}");
+        let service = answering(Box::leak(text.into_boxed_str())).await;
+        for (name, buffers, said) in [("room_small", "600", "reset"), ("room_large", "1600", "whole")] {
+            let setup = Setup::echo().cluster("service", &format!("endpoints: [{service}]")).plugin(name, &calls, "");
+            let limits = format!("vm_config: {{limits: {{buffers: {buffers}}}, ");
+            let gate = Gate::try_start(&setup.text().replace("vm_config: {", &limits)).unwrap();
+            let mut raw = Raw::connect(gate.address()).await;
+            raw.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            logs::wait(name, said).await;
+        }
     });
 }

@@ -42,6 +42,7 @@ fn callback((mut vm, root): (Vm, ContextId)) -> Vm {
 #[bench::replaced_header(args = ("replaced_header"), config = at_most(1_729_000))]
 #[bench::property(args = ("property"), config = at_most(2_540_000))]
 #[bench::body(args = ("body"), config = at_most(2_017_000))]
+#[bench::set_shared_data(args = ("set_shared_data"), config = at_most(1_303_000))]
 #[bench::http_call(args = ("http_call_that_fails_early"), config = at_most(1_003_000))]
 fn thousand_hostcalls((mut vm, root): (Vm, ContextId)) -> Vm {
     assert!(black_box(vm.on_tick(root)).is_ok());

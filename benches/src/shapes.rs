@@ -68,6 +68,12 @@ pub const SHAPES: &[Shape] = &[
         status: 0,
     },
     Shape {
+        name: "set_shared_data",
+        prepare: "",
+        work: "(call $set_data (i32.const 1024) (i32.const 6) (i32.const 1024) (i32.const 20) (i32.const 0))",
+        status: 0,
+    },
+    Shape {
         name: "http_call_that_fails_early",
         prepare: "",
         work: "(call $http_call (i32.const 1024) (i32.const 6) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)

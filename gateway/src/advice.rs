@@ -6,7 +6,7 @@ mod vm_id;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis::core::{Bytecode, Capabilities, Needs};
+use portcullis::core::{Bytecode, Capabilities, Needs, Plugin};
 use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Config, Diagnostic, Located};
@@ -23,7 +23,9 @@ pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
     }
     let with_needs = plugins(config, &plan.planned)
         .filter_map(|(plugin, spec)| Some((plugin, spec, known.get(&Arc::as_ptr(&spec.module))?.as_ref()?)));
-    let (mut open, mut found) = (Vec::new(), Vec::new());
+    let mut open = Vec::new();
+    let mut found: Vec<_> =
+        plugins(config, &plan.planned).filter_map(|(plugin, spec)| reflection(plugin, &spec.plugin)).collect();
     for (plugin, spec, needs) in with_needs {
         if is_restricted(spec) {
             found.extend(compare(plugin, spec.plugin.capabilities, needs));
@@ -33,14 +35,29 @@ pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
         }
     }
     found.extend(vm_id::advise(&open));
-    let mut all = Vec::new();
+    // A plugin with a name can stand in many chains.
+    let mut once = Vec::with_capacity(found.len());
     for found in found {
-        // A plugin with a name can stand in many chains.
-        if !all.contains(&found) {
-            all.push(found);
+        if !once.contains(&found) {
+            once.push(found);
         }
     }
-    all
+    once
+}
+
+/// A warning of a plugin that may have hidden headers shown to it.
+fn reflection(plugin: &config::Plugin, rights: &Plugin) -> Option<Diagnostic> {
+    let names = listing(rights.reflects().into_iter())?;
+    let message = format!(
+        "its rules hide headers of requests, but it may write {names}: an upstream that answers with the request that it got, \
+         such as an echo or a debug page, shows them to the plugin"
+    );
+    let taken = rights.reflects().iter().map(|name| format!(", \"!{name}\"")).collect::<String>();
+    let help = format!(
+        "unless no upstream does so, write `request_headers: [\"*\"{taken}]` behind the capabilities that write headers, such as \
+         proxy_replace_header_map_value"
+    );
+    Some(plugin.origin.diagnostic(message, help))
 }
 
 /// None where there is no bytecode to read.

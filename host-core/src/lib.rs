@@ -37,6 +37,7 @@ mod plugin;
 pub mod profile;
 mod property;
 mod reach;
+mod reflection;
 mod resource_metadata;
 mod sandbox;
 mod sealed_code;

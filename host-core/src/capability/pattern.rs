@@ -72,6 +72,11 @@ impl Patterns {
         self.except.iter().any(|pattern| pattern.may_match_below(path, likeness))
     }
 
+    /// Whether the list allows whatever is asked for.
+    pub(super) fn allow_all(&self) -> bool {
+        self.except.is_empty() && self.allowed.iter().any(Pattern::is_star)
+    }
+
     /// Whether the list takes something away.
     pub(super) fn has_exceptions(&self) -> bool {
         !self.except.is_empty()
@@ -79,6 +84,12 @@ impl Patterns {
 }
 
 impl Pattern {
+    /// Whether it is a star and nothing else.
+    fn is_star(&self) -> bool {
+        let is_bare = |(between, end): &(Vec<Part>, Part)| end.is_empty() && between.iter().all(|part| part.is_empty());
+        self.start.is_empty() && self.rest.as_ref().is_some_and(is_bare)
+    }
+
     /// Whether there are names that meet it and begin with a path and a dot.
     fn may_match_below(&self, path: &[u8], likeness: Likeness) -> bool {
         if let Some((start, behind)) = self.start.split_at_checked(path.len()) {

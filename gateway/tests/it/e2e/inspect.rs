@@ -123,6 +123,22 @@ fn check_warns_of_rights_that_do_not_fit() {
 }
 
 #[test]
+fn check_warns_of_a_plugin_that_may_have_hidden_headers_shown_to_it() {
+    let warned = |name: &str, rules: &str| {
+        let more = format!("capability_restriction_config: {{preset: all, allowed_capabilities: {{{rules}}}}}");
+        check(name, &guest("header_tour"), &more)
+    };
+    let hidden = "proxy_get_header_map_value: {request_headers: [\"*\", \"!cookie\"]}";
+    let log = warned("reflects", hidden);
+    let message = "listeners[0].plugins[0]: its rules hide headers of requests, but it may write :path, :method, :authority: an upstream";
+    assert!(log.lines().count() == 1 && log.contains(message), "{log}");
+    let remedy = "request_headers: [\"*\", \"!:path\", \"!:method\", \"!:authority\"]";
+    assert!(log.contains(remedy), "{log}");
+    assert_eq!(warned("reflects-not", &format!("{hidden}, proxy_replace_header_map_value: {{{remedy}}}")), "");
+    assert_eq!(warned("hides-nothing", "proxy_get_header_map_value: {request_headers: [\"*\"]}"), "");
+}
+
+#[test]
 fn check_says_nothing_of_plugins_that_are_not_restricted_and_each_thing_once() {
     assert_eq!(check("unrestricted", &guest("header_tour"), ""), "");
     let nothing = "capability_restriction_config: {allowed_capabilities: {proxy_log: {}}}";

@@ -144,6 +144,14 @@ impl Rule {
         }
     }
 
+    /// Whether all headers of a map are allowed, whatever they are called.
+    pub(crate) fn shows_all(&self, map: MapType) -> bool {
+        match self.list(Key::Map(map)).or_else(|| self.list(Key::OtherMaps)) {
+            Some(list) => list.patterns().allow_all(),
+            None => self.lists.is_empty(),
+        }
+    }
+
     /// Notes that all headers of a map are used, while it is learned.
     pub(crate) fn learn_all_headers(&self, map: MapType) {
         self.learn(Key::Map(map), b"*");

@@ -31,13 +31,14 @@ impl Callout<'_> {
         argument(vm, self.family, self.id, Key::Upstreams, "upstreams", self.upstream.as_bytes())
     }
 
-    /// Method, path and authorities of an HTTP request: each that its headers name.
+    /// Method, path, authorities and fields of an HTTP request: each that its headers name.
     pub(super) fn head(&self, vm: &mut VmState, headers: &Headers) -> Result<(), Failure> {
         let Some(rule) = vm.rule(self.family) else { return Ok(()) };
         let refused = headers.iter().find_map(|(name, value)| match name {
             b":method" => (!rule.allows(Key::Methods, value)).then_some(("methods", value)),
             b":path" => (!rule.allows_path(value)).then_some(("paths", value)),
             b":authority" | b"host" => (!rule.allows(Key::Authorities, value)).then_some(("authorities", value)),
+            _ if !name.starts_with(b":") && !rule.allows_field(name) => Some(("headers", name)),
             _ if OVERRIDES.iter().any(|known| Likeness::Header.same(known, name)) => {
                 (!rule.allows(Key::Methods, value.trim_ascii())).then_some(("methods", value))
             }
@@ -45,6 +46,15 @@ impl Callout<'_> {
         });
         match refused {
             Some((key, value)) => Err(vm.refuse(self.id, key, Some(value))),
+            None => Ok(()),
+        }
+    }
+
+    /// Fields that a callout has elsewhere, by the key of their rule.
+    pub(super) fn fields(&self, vm: &mut VmState, key: &'static str, fields: &Headers) -> Result<(), Failure> {
+        let Some(rule) = vm.rule(self.family) else { return Ok(()) };
+        match fields.iter().map(|(name, _)| name).find(|name| !rule.allows_field(name)) {
+            Some(refused) => Err(vm.refuse(self.id, key, Some(refused))),
             None => Ok(()),
         }
     }

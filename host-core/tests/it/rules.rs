@@ -31,6 +31,7 @@ fn a_callout_goes_where_its_rules_say() {
         ("proxy_http_call", "methods", &["GET"]),
         ("proxy_http_call", "paths", &["/check"]),
         ("proxy_http_call", "authorities", &["A.test", "b.test:8080"]),
+        ("proxy_http_call", "headers", &["!x-original-url"]),
     ];
     let denials = tick(rules, |caller| {
         for (upstream, change, answer) in [
@@ -40,6 +41,7 @@ fn a_callout_goes_where_its_rules_say() {
             ("up.", &[], Err(2)),
             ("up", &[(":method", "POST")], Err(10)),
             ("up", &[("x_http_method_override", "DELETE")], Err(10)),
+            ("up", &[("X_Original_URL", "/admin")], Err(10)),
             ("up", &[(":path", "/admin?token=1")], Err(10)),
             ("up", &[(":path", "http://evil.test/check")], Err(10)),
             ("up", &[(":path", "/check/../admin")], Err(10)),
@@ -57,7 +59,46 @@ fn a_callout_goes_where_its_rules_say() {
     assert_eq!(denials.first().unwrap(), "denied proxy_http_call: its rule `upstreams` does not allow \"other\"");
     let path = denials.iter().find(|denial| denial.contains("paths")).unwrap();
     assert!(path.contains("\"/admin\""), "no query: {path}");
-    assert_eq!(denials.len(), 10);
+    assert_eq!(denials.len(), 11);
+}
+
+#[test]
+fn a_grpc_callout_has_the_authority_and_metadata_that_its_rules_allow() {
+    let call = |caller: &mut NullCaller<'_>, method: &str, name: &str| {
+        let (upstream, upstream_len) = caller.put(b"up");
+        let (service, service_len) = caller.put(b"pkg.Auth");
+        let (method, method_len) = caller.put(method.as_bytes());
+        let (metadata, metadata_len) = caller.put(&pairs(&[(name, "1")].into_iter().collect()));
+        let answer = entry::proxy_grpc_call(
+            caller,
+            upstream,
+            upstream_len,
+            service,
+            service_len,
+            method,
+            method_len,
+            metadata,
+            metadata_len,
+            0,
+            0,
+            0,
+            16,
+        );
+        answer.unwrap()
+    };
+    let metadata: (&str, &str, &[&str]) = ("proxy_grpc_call", "metadata", &["*", "!x-user"]);
+    let rules = [metadata, ("proxy_grpc_call", "methods", &["/pkg.Auth/Check"])];
+    let denials = tick(&rules, move |caller| {
+        assert_eq!(call(caller, "Check", "x-a"), 0);
+        assert_eq!(call(caller, "Check", "x_user"), 10);
+        assert_eq!(call(caller, "%43heck", "x-a"), 10);
+    });
+    assert_eq!(denials.len(), 2);
+    // Without an authority of its own it is sent with the cluster's name.
+    for (authorities, answer) in [(&["up"][..], 0), (&["*", "!up"], 10), (&["a"], 10)] {
+        let rules = [metadata, ("proxy_grpc_call", "authorities", authorities)];
+        tick(&rules, move |caller| assert_eq!(call(caller, "Check", "x-a"), answer));
+    }
 }
 
 #[test]

@@ -157,6 +157,12 @@ impl Rule {
         self.learn(Key::Map(map), b"*");
     }
 
+    /// Whether a callout may have a field, besides those that have rules of their own. What is used of them is not learned: they
+    /// vary from call to call.
+    pub(crate) fn allows_field(&self, name: &[u8]) -> bool {
+        self.list(Key::Fields).is_none_or(|list| list.allows(name))
+    }
+
     /// Whether a path is allowed: whole segments of it are a prefix. A path that a server may read in
     /// another way is not.
     pub(crate) fn allows_path(&self, path: &[u8]) -> bool {

@@ -46,6 +46,7 @@ pub(crate) enum Key {
     Methods,
     Paths,
     Authorities,
+    Fields,
     Names,
     FilterState,
     VmIds,
@@ -101,6 +102,7 @@ pub(super) const SCHEMA: &[Ruled] = &[
             ("methods", Key::Methods, Kind::Methods),
             ("paths", Key::Paths, Kind::Prefixes),
             ("authorities", Key::Authorities, Kind::Authorities),
+            ("headers", Key::Fields, Kind::Headers),
             ("rate", Key::Rate, Kind::Rate),
             ("in_flight", Key::InFlight, Kind::Number),
         ],
@@ -190,6 +192,7 @@ const GRPC: &[(&str, Key, Kind)] = &[
     ("upstreams", Key::Upstreams, Kind::Names),
     ("methods", Key::Methods, Kind::GrpcMethods),
     ("authorities", Key::Authorities, Kind::Authorities),
+    ("metadata", Key::Fields, Kind::Headers),
     ("rate", Key::Rate, Kind::Rate),
     ("in_flight", Key::InFlight, Kind::Number),
 ];

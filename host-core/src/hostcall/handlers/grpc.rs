@@ -154,6 +154,7 @@ fn open(
         let judged = guard.method(call.vm, &path, authority);
         call.vm.reply = path;
         judged?;
+        guard.fields(call.vm, "metadata", &metadata)?;
     }
     let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;
     let root = owner.root;

@@ -50,6 +50,7 @@ pub(in crate::hostcall) fn http_call(
         body: Bytes::new(),
     };
     guard.head(call.vm, &request.headers)?;
+    guard.fields(call.vm, "headers", &request.trailers)?;
     let body = call.memory.slice(body, body_len)?;
     let head = request.headers.serialized_len() + request.trailers.serialized_len();
     let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;

@@ -50,7 +50,7 @@ mkdir -p "$artifacts"
 case ${1-} in
     '')
         build
-        targets=$(PORTCULLIS_FUZZ_TARGET=list "$folder/debug/portcullis-fuzz")
+        targets=$(PORTCULLIS_FUZZ_TARGET=list "$folder/debug/portcullis-fuzz" 2>/dev/null)
         # As many at once as there are cores.
         export -f fuzz smoke
         export folder artifacts seconds
@@ -58,7 +58,7 @@ case ${1-} in
         ;;
     --list)
         build
-        PORTCULLIS_FUZZ_TARGET=list "$folder/debug/portcullis-fuzz"
+        PORTCULLIS_FUZZ_TARGET=list "$folder/debug/portcullis-fuzz" 2>/dev/null
         ;;
     --merge)
         build --release

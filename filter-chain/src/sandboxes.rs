@@ -127,7 +127,7 @@ impl Sandboxes {
                 self.vms.insert(Sandbox { settled, ..Sandbox::new(key, Arc::new(spec.clone()), vm) })
             }
         };
-        let plugin = Arc::new(spec.plugin.clone());
+        let plugin = Arc::new(spec.plugin.for_worker());
         let Some(sandbox) = self.vms.get_mut(vm) else { return Ok(0) };
         let root = match sandbox.vm.add_plugin(Arc::clone(&plugin)) {
             Ok(root) => root,

@@ -55,4 +55,5 @@ pub mod server;
 pub mod signals;
 mod starts;
 mod tier;
+mod usage;
 mod worker;

@@ -19,6 +19,7 @@ use crate::config::{self, Code, ConfigError, Diagnostic, LoadLimits};
 use crate::loader::Loader;
 use crate::rights::Rights;
 use crate::tier::{Job, Waits};
+use crate::usage;
 
 /// How engines are started, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,6 +113,7 @@ impl Compiler {
                 config::FailurePolicy::Open => FailurePolicy::Open,
                 config::FailurePolicy::Reload => FailurePolicy::Reload,
             },
+            usage: usage::of(&plugin.name),
         };
         Ok(PluginSpec {
             vm_configuration: Bytes::copy_from_slice(&vm.configuration),

@@ -49,6 +49,7 @@ mod template;
 #[cfg(any(test, fuzzing, feature = "testing"))]
 pub mod testing;
 mod trap;
+mod usage;
 mod visible;
 mod vm;
 mod vm_state;
@@ -89,6 +90,7 @@ pub use steering::{Steer, Steering};
 pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};
 pub use template::{Lasting, Template};
 pub use trap::{CallStack, Frame, Trap, WasmTrap, function_name};
+pub use usage::{CoarseClock, Usage, Used};
 pub use vm::{CallOutcome, Part, Pending, Vm, VmFailed};
 pub use vm_state::{VmConfig, VmState};
 pub use wasm_type::ValType;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::percent::Percent;
+
 /// What one VM may use. Every engine enforces all of it, but for what its
 /// [`EngineFeatures`](crate::EngineFeatures) say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,10 @@ pub struct Limits {
     /// Bytes that the plugins of a sandbox have put into bodies, local responses, callouts and properties, and that are held, all of its
     /// VMs together. Default 1 GiB. Each piece costs [`Limits::ENTRY_COST`] besides.
     pub buffers: usize,
+    /// The part of a CPU that its callbacks may use in each second, over all of its plugins; of VMs that each last for a stream, all
+    /// together. Default none: all of it. A VM that has used more is not called for new streams, for parts of messages and for
+    /// ticks, until the time has passed of which it has used that part. Holds where the plugin's [`Usage`](crate::Usage) is counted.
+    pub cpu: Option<Percent>,
 }
 
 impl Limits {
@@ -61,6 +67,7 @@ impl Limits {
             open_files,
             shared,
             buffers,
+            cpu,
         } = self;
         vec![
             ("memory", memory.to_string()),
@@ -74,6 +81,7 @@ impl Limits {
             ("open_files", open_files.to_string()),
             ("shared", shared.to_string()),
             ("buffers", buffers.to_string()),
+            ("cpu", cpu.map_or_else(|| "none".to_owned(), |cpu| cpu.to_string())),
         ]
     }
 }
@@ -92,6 +100,7 @@ impl Default for Limits {
             open_files: 64,
             shared: 64 << 20,
             buffers: 1 << 30,
+            cpu: None,
         }
     }
 }

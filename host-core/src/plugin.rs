@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::capability::{Capabilities, OnDenial, Rules};
+use crate::usage::Usage;
 
 /// One configured use of a module. It has a root context in its VM and a stream context for each
 /// stream that it filters.
@@ -29,6 +30,8 @@ pub struct Plugin {
     pub compatibility: Compatibility,
     /// What becomes of streams when its VM has failed.
     pub failure_policy: FailurePolicy,
+    /// What it uses is counted here.
+    pub usage: Usage,
 }
 
 impl Plugin {
@@ -45,7 +48,14 @@ impl Plugin {
             allow_on_headers_stop_iteration: false,
             compatibility: Compatibility::Envoy,
             failure_policy: FailurePolicy::Closed,
+            usage: Usage::default(),
         }
+    }
+
+    /// The same plugin in another worker, where what it uses is counted apart and into the same sums.
+    #[must_use]
+    pub fn for_worker(&self) -> Self {
+        Self { usage: self.usage.shard(), ..self.clone() }
     }
 }
 

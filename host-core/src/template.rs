@@ -21,6 +21,7 @@ use crate::metric::MetricTable;
 use crate::plugin::Plugin;
 use crate::sandbox::Budgets;
 use crate::shared::{Queue, Space};
+use crate::usage::CpuBudget;
 use crate::vm::Vm;
 use crate::vm_state::{VmConfig, VmState};
 
@@ -50,6 +51,7 @@ pub(crate) struct Together {
     grpc: Arc<InFlight>,
     lookups: Arc<InFlight>,
     metrics: Mutex<HashSet<(u8, String)>>,
+    pub(crate) cpu_budget: CpuBudget,
 }
 
 impl Together {
@@ -149,6 +151,7 @@ impl Vm {
         let guest = module.instantiate(VmState::resumed(template, host), limits)?;
         let mut vm = Self::of(guest);
         vm.state().files = files;
+        vm.charge_memory_to(&template.plugin);
         Ok(vm)
     }
 }

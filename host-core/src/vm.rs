@@ -26,6 +26,7 @@ use crate::host::{self, Host};
 use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::trap::{Trap, WasmTrap};
+use crate::usage::MemoryCharge;
 use crate::vm_state::{VmConfig, VmState};
 
 /// One running VM with the plugins that share it. It stays on the thread that made it.
@@ -39,6 +40,8 @@ pub struct Vm {
     failure: Option<Failure>,
     /// Calls have the time of a start.
     starting: bool,
+    /// Its memory, as it counts for its first plugin.
+    memory: Option<MemoryCharge>,
 }
 
 /// Why a VM has failed, and where.
@@ -93,7 +96,7 @@ impl Vm {
 
     /// The VM of a guest that is not to be started.
     pub(crate) fn of(guest: Box<dyn Guest>) -> Self {
-        Self { guest, failure: None, starting: false }
+        Self { guest, failure: None, starting: false, memory: None }
     }
 
     /// Starts a plugin: creates its root, then `proxy_on_vm_start` and `proxy_on_configure`.
@@ -103,13 +106,15 @@ impl Vm {
     pub fn add_plugin(&mut self, plugin: Arc<Plugin>) -> Result<ContextId, StartError> {
         let name = plugin.name.clone();
         let lengths = (self.state().config.configuration.len(), plugin.configuration.len());
-        let root = self.state().contexts.insert(Context::Root(Box::new(RootContext::new(plugin))));
+        let root = self.state().contexts.insert(Context::Root(Box::new(RootContext::new(Arc::clone(&plugin)))));
         let limits = self.state().config.limits.clone();
         self.set_starting(&limits, true);
         let started = self.start_root(root, &name, lengths);
         self.set_starting(&limits, false);
         if started.is_err() {
             self.state().contexts.remove(root);
+        } else {
+            self.charge_memory_to(&plugin);
         }
         started.map(|()| root)
     }
@@ -228,6 +233,9 @@ impl Vm {
     /// # Errors
     /// The VM has failed.
     pub fn on_tick(&mut self, root: ContextId) -> Result<(), VmFailed> {
+        if self.state().refuses(root) {
+            return Err(VmFailed);
+        }
         self.call(root, CallbackId::on_tick, |guest| checked::on_tick(guest, root.as_arg())).map(drop)
     }
 
@@ -332,6 +340,9 @@ impl Vm {
         callback: CallbackId,
         call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
     ) -> Result<Option<R>, VmFailed> {
+        if self.state().refuses(context) {
+            return Err(VmFailed);
+        }
         self.enter_and_call(context, callback, call)?.ok_or(VmFailed)
     }
 
@@ -350,8 +361,24 @@ impl Vm {
         if let Err(trap) = &result {
             self.fail(callback, trap);
         }
-        self.guest.state().leave(saved);
+        if self.guest.state().leave(saved) {
+            self.note_memory();
+        }
         result.map(Some).map_err(|_| VmFailed)
+    }
+
+    /// Counts the memory for a plugin, unless it counts for another one.
+    pub(crate) fn charge_memory_to(&mut self, plugin: &Plugin) {
+        self.memory.get_or_insert_with(|| MemoryCharge::new(plugin.usage.clone()));
+        self.note_memory();
+    }
+
+    #[cold]
+    fn note_memory(&mut self) {
+        let bytes = self.guest.memory().len();
+        if let Some(memory) = &mut self.memory {
+            memory.set(bytes);
+        }
     }
 
     fn start_root(&mut self, root: ContextId, plugin: &str, lengths: (usize, usize)) -> Result<(), StartError> {

@@ -35,6 +35,7 @@ use crate::sandbox::{Budgets, SandboxKey};
 use crate::shared::{Inbox, Item, Queue, Shared, Space, Wake};
 use crate::template::Together;
 use crate::trap::Trap;
+use crate::usage::CpuBudget;
 use crate::visible::Visible;
 use crate::witness::Witness;
 
@@ -134,6 +135,8 @@ pub struct VmState {
     pub(crate) denials: Arc<DenialLog>,
     /// What it has together with others, if it lasts for one stream, and its guest was made in the state after configure.
     pub(crate) together: Option<Arc<Together>>,
+    /// What its callbacks may use of a CPU.
+    cpu_budget: CpuBudget,
     frame: Frame,
     /// What it took that is never the same again.
     pub(crate) drawn: Drawn,
@@ -185,6 +188,7 @@ impl VmState {
             drawn: Drawn::default(),
             last_plugin: None,
             acts_for: OnAccountOf::default(),
+            cpu_budget: CpuBudget::default(),
             witness: None,
         }
     }

@@ -6,6 +6,7 @@ mod absence;
 mod any_chain;
 mod background;
 mod body;
+mod budget;
 mod by_stream;
 mod callouts;
 mod common;

@@ -28,6 +28,7 @@ use crate::log::{self, Dropped};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::seats::{Seat, Seats, Watched, refuse};
+use crate::usage;
 use hosts::{Hosts, Refused};
 pub(crate) use socket::{AdminSocket, UnixSocket};
 
@@ -212,7 +213,8 @@ impl Admin {
                 for (of, lines) in [("plugin", plugins), ("gateway", gateway)] {
                     metrics::counter!("portcullis_log_lines_dropped_total", "of" => of).absolute(lines);
                 }
-                respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
+                let text = self.metrics.render() + &usage::exposition();
+                respond(StatusCode::OK, "text/plain; version=0.0.4", text)
             }
             "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
             "/sandboxes" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.sandboxes)),

@@ -306,6 +306,7 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
             },
             "shared": vm.limits.shared,
             "buffers": vm.limits.buffers,
+            "cpu": vm.limits.cpu.map(|cpu| cpu.to_string()),
         },
     })
 }

@@ -7,6 +7,7 @@ use portcullis::core::Limits;
 
 use super::document::Read;
 use super::duration;
+use super::percent;
 use super::size;
 use super::value::Value;
 
@@ -56,6 +57,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<(Limits, LoadLimits)> {
     let open_files = count("open_files", default.open_files, 1024);
     let deadline = mapping.or("deadline", default.deadline, duration::positive);
     let start_deadline = mapping.or("start_deadline", default.start_deadline, duration::positive);
+    let cpu = mapping.optional("cpu", percent::read);
     let load = LoadLimits::default();
     let debug_info = mapping.or("debug_info", load.debug_info, |size| Ok(size::between(size, 0..=GIB)? as u64));
     let compile = mapping.or("compile", load.compile, compile);
@@ -69,6 +71,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<(Limits, LoadLimits)> {
         metrics: metrics? as usize,
         buffer: buffer?,
         open_files: open_files? as usize,
+        cpu: cpu?,
         shared: shared?,
         buffers: buffers?,
     };
@@ -108,4 +111,5 @@ const KEYS: &[&str] = &[
     "compile",
     "shared",
     "buffers",
+    "cpu",
 ];

@@ -451,7 +451,7 @@ mod limits {
         assert_eq!(read(""), Limits::default());
         let all = "memory: 16MiB, table_elements: 10, stack: 1MiB, deadline: 250ms, start_deadline: 2s, callouts: 3, \
                    metrics: 4, buffer: 1KiB, open_files: 5, debug_info: 0, compile: {time: 5s, memory: 1GiB}, \
-                   shared: 6KiB, buffers: 2GiB";
+                   shared: 6KiB, buffers: 2GiB, cpu: 50%";
         let expected = Limits {
             memory: 16 << 20,
             table_elements: 10,
@@ -464,6 +464,7 @@ mod limits {
             open_files: 5,
             shared: 6 << 10,
             buffers: 2 << 30,
+            cpu: portcullis::core::Percent::new(50),
         };
         assert_eq!(read(all), expected);
         let load = |limits: &str| parse(&with(limits)).listeners[0].plugins[0].vm.load.clone();
@@ -482,6 +483,7 @@ mod limits {
             ("stack: 1KiB", "choose one from 64KiB to 16MiB"),
             ("deadline: 0s", "expected a duration longer than 0s"),
             ("deadline: 5", "add the unit: 5s or 5ms"),
+            ("cpu: 150%", "write a whole number from 1 to 100, with %"),
             ("table_elements: -1", "a whole number from 0 to 10000000"),
             ("memori: 1MiB", "unknown key \"memori\"; did you mean \"memory\"?"),
         ] {

@@ -129,6 +129,7 @@ fn add_limits(parts: &mut Parts, limits: &Limits) {
         open_files,
         shared,
         buffers,
+        cpu,
     } = limits;
     for number in [memory, table_elements, stack, callouts, metrics, buffer, open_files, shared, buffers] {
         parts.count(*number);
@@ -136,6 +137,8 @@ fn add_limits(parts: &mut Parts, limits: &Limits) {
     for time in [deadline, start_deadline] {
         parts.add(&time.as_nanos().to_le_bytes());
     }
+    // No part is 0, which therefore stands for none.
+    parts.count(cpu.map_or(0, |cpu| cpu.get().into()));
 }
 
 impl fmt::Display for SandboxKey {
@@ -172,6 +175,7 @@ mod tests {
             Limits { open_files: 7, ..base.clone() },
             Limits { shared: 7, ..base.clone() },
             Limits { buffers: 7, ..base.clone() },
+            Limits { cpu: crate::Percent::new(7), ..base.clone() },
             base.clone(),
         ];
         let digest = |limits: &Limits| {

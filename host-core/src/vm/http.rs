@@ -56,6 +56,9 @@ impl Vm {
         if self.failure.is_some() {
             return Err(VmFailed);
         }
+        if self.state().refuses(root) {
+            return Err(VmFailed);
+        }
         let contexts = &mut self.state().contexts;
         let plugin = Some(Arc::clone(&contexts.root(root).ok_or(VmFailed)?.plugin));
         let stream = contexts.insert(Context::Stream(Box::new(StreamContext::new(root, plugin, info, kind))));

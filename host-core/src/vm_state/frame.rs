@@ -7,10 +7,13 @@ use crate::abi::{LogLevel, Status};
 use crate::callback::CallbackId;
 use crate::capability::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
 use crate::context::{ContextId, StreamContext};
+use crate::host::LogRecord;
 use crate::hostcall::{Failure, HostcallId, Outcome};
 use crate::in_flight::{OnAccountOf, Owner};
+use crate::percent::Percent;
 use crate::plugin::{Compatibility, Plugin};
 use crate::trap::Trap;
+use crate::usage::CpuBudget;
 
 /// Who runs now, and with which rights. It is saved and made anew for each callback, so it is small.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Frame {
     account: OnAccountOf,
     /// The host runs the guest's allocator.
     in_allocator: bool,
+    /// When the callback began, on the clock of the plugin's usage.
+    began: u64,
 }
 
 /// What was before the guest's allocator runs.
@@ -50,6 +55,7 @@ impl Frame {
             callback,
             account: OnAccountOf::default(),
             in_allocator: false,
+            began: 0,
         }
     }
 
@@ -74,6 +80,7 @@ impl VmState {
             Some(plugin) => {
                 let learns = plugin.rules.learned().is_some();
                 let in_force = if learns { Capabilities::NONE } else { plugin.capabilities };
+                let began = plugin.usage.now();
                 // Most often it is the one that ran before; then nothing is counted.
                 let plugin = match self.last_plugin.take() {
                     Some(last) if Arc::ptr_eq(&last, plugin) => last,
@@ -87,6 +94,7 @@ impl VmState {
                     callback: Some(callback),
                     account,
                     in_allocator: false,
+                    began,
                 }
             }
             None => Frame::before_start(&self.config, context, Some(callback)),
@@ -98,9 +106,56 @@ impl VmState {
         Some(std::mem::replace(&mut self.frame, frame))
     }
 
-    pub(crate) fn leave(&mut self, saved: Frame) {
+    /// Leaves the guest; says whether it took a time that the clock of its usage shows.
+    pub(crate) fn leave(&mut self, saved: Frame) -> bool {
         self.flush_output();
+        let took = self.frame.plugin.as_ref().map_or(0, |plugin| plugin.usage.called(self.frame.began));
+        if took > 0 {
+            self.spend(took);
+        }
         self.last_plugin = std::mem::replace(&mut self.frame, saved).plugin;
+        took > 0
+    }
+
+    #[cold]
+    fn spend(&mut self, took: u64) {
+        if let (Some(share), Some(plugin)) = (self.config.limits.cpu, &self.frame.plugin) {
+            self.cpu_budget().spend(share, took, plugin.usage.now());
+        }
+    }
+
+    fn cpu_budget(&self) -> &CpuBudget {
+        self.together.as_ref().map_or(&self.cpu_budget, |together| &together.cpu_budget)
+    }
+
+    /// Whether a callback of a context is refused, because the VM has used up its part of a CPU.
+    #[inline]
+    pub(crate) fn refuses(&mut self, context: ContextId) -> bool {
+        self.config.limits.cpu.is_some_and(|share| self.refuses_beyond(share, context))
+    }
+
+    #[cold]
+    fn refuses_beyond(&mut self, share: Percent, context: ContextId) -> bool {
+        let Some(plugin) = self.contexts.plugin_of(context).flatten().cloned() else { return false };
+        if !self.cpu_budget().is_spent(plugin.usage.now()) {
+            return false;
+        }
+        plugin.usage.refused();
+        if self.cpu_budget().is_first() {
+            let line = format!(
+                "its VM has used more than {share} of a CPU (limits.cpu), so some of its callbacks are not called and its failure \
+                 policy decides; portcullis_plugin_cpu_refused_total counts them"
+            );
+            self.host.log(&LogRecord {
+                level: LogLevel::Warn,
+                message: line.as_bytes(),
+                plugin: Some(&plugin),
+                context,
+                stream: 0,
+                from_host: true,
+            });
+        }
+        true
     }
 
     /// Narrows the rights for the time in which the host runs the guest's allocator.

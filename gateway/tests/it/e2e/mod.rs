@@ -3,6 +3,7 @@
 mod admin;
 mod admission;
 mod bodies;
+mod budget;
 mod by_stream;
 mod callouts;
 mod chains;

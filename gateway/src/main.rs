@@ -195,6 +195,9 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if matches!(arguments.command, Command::CompileModule) {
+        // Its parent says what to log, and nothing else does: standard error is read by the parent.
+        let filter = arguments.log.as_deref();
+        let _log = filter.and_then(|filter| log::start(Some(filter), arguments.log_json, WhenFull::Wait).ok());
         return compile::run();
     }
     // Dropped before the end, when all lines have been written.

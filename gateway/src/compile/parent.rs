@@ -12,6 +12,7 @@ use portcullis::core::AnyEngine;
 
 use super::{COMMAND, CompileError, Kind, Order};
 use crate::config::CompileLimits;
+use crate::log;
 
 /// Where modules are compiled: the file of this program, which is started again for each.
 #[derive(Clone, Debug)]
@@ -64,8 +65,11 @@ impl Process {
     fn run(&self, order: &Order, wasm: &[u8]) -> Result<(ExitStatus, Vec<u8>, String), CompileError> {
         let mut command = Command::new(&self.program);
         // It needs nothing of the environment, which may have secrets.
-        command.arg(COMMAND).env_clear().env("MIMALLOC_ARENA_RESERVE", RESERVED);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let logs = log::engines_arguments();
+        // Where the compiler logs, its words are lines of the log and not the reason of a failure.
+        let words = if logs.is_empty() { Stdio::piped() } else { Stdio::inherit() };
+        command.args(logs).arg(COMMAND).env_clear().env("MIMALLOC_ARENA_RESERVE", RESERVED);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words);
         let mut child = command.spawn().map_err(cannot_start)?;
         let ran = std::thread::scope(|scope| converse(scope, &mut child, order, wasm));
         if ran.is_err() {
@@ -85,10 +89,10 @@ fn converse<'scope, 'env>(
     order: &'env Order,
     wasm: &'env [u8],
 ) -> Result<(Vec<u8>, String), CompileError> {
-    let (Some(mut input), Some(output), Some(words)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
+    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(cannot_start("it has no pipes"));
     };
+    let words = child.stderr.take();
     let start = |name: &str| Builder::new().name(format!("compiling: {name}"));
     let (has_ended, hears) = mpsc::channel();
     let spawned = (|| -> io::Result<_> {
@@ -97,9 +101,11 @@ fn converse<'scope, 'env>(
             let _ = input.write_all(order.line().as_bytes()).and_then(|()| input.write_all(wasm));
         })?;
         let words = start("words").spawn_scoped(scope, move || {
-            let (mut said, mut words) = (Vec::new(), words);
-            let _ = words.by_ref().take(LONGEST_WORDS).read_to_end(&mut said);
-            let _ = io::copy(&mut words, &mut io::sink());
+            let mut said = Vec::new();
+            if let Some(mut words) = words {
+                let _ = words.by_ref().take(LONGEST_WORDS).read_to_end(&mut said);
+                let _ = io::copy(&mut words, &mut io::sink());
+            }
             String::from_utf8_lossy(&said).into_owned()
         })?;
         let output = start("code").spawn_scoped(scope, move || {

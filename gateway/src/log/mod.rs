@@ -24,6 +24,9 @@ pub use writer::LogThread;
 /// The log of the process, if it has been started.
 static LOG: OnceLock<Waiting> = OnceLock::new();
 
+/// Set where each line is an object.
+static IS_JSON: OnceLock<()> = OnceLock::new();
+
 /// Starts the log on standard error. `filter` is what is logged, as in `info,plugin=debug`; without one, the environment
 /// variable `RUST_LOG` says it, or it is `info`. Engines log of themselves where `engines=LEVEL` says so, and else only warnings.
 /// `json` makes each line an object. `when_full` is what becomes of lines of plugins while nobody reads the log.
@@ -47,6 +50,7 @@ pub fn start(filter: Option<&str>, json: bool, when_full: WhenFull) -> std::io::
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(waiting.clone()).with_ansi(is_terminal);
     if json {
+        IS_JSON.get_or_init(|| ());
         log.json().init();
     } else {
         log.init();
@@ -55,6 +59,21 @@ pub fn start(filter: Option<&str>, json: bool, when_full: WhenFull) -> std::io::
         }
     }
     Ok(thread)
+}
+
+/// The arguments that have another process of this program log its engines as this one does; none where they log no more than
+/// warnings.
+pub(crate) fn engines_arguments() -> Vec<String> {
+    let level = if tracing::enabled!(target: "cranelift", tracing::Level::TRACE) {
+        "trace"
+    } else if tracing::enabled!(target: "cranelift", tracing::Level::DEBUG) {
+        "debug"
+    } else {
+        return Vec::new();
+    };
+    let mut arguments = vec!["--log".to_owned(), format!("off,engines={level}")];
+    arguments.extend(IS_JSON.get().is_some().then(|| "--log-json".to_owned()));
+    arguments
 }
 
 /// From now on nobody waits for the reader of the log: the process has been told to stop.

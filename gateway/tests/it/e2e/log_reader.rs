@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{ChildStderr, Command, Stdio};
 
 use crate::e2e::cli::{Running, file};
-use crate::e2e::harness::{Client, Raw, Setup, get, plugin, run, until};
+use crate::e2e::harness::{Client, Raw, Setup, ask_admin, get, plugin, run, until};
 
 /// A gateway whose plugin logs 8 KiB for each request, to a reader that stops when it listens.
 struct Unread {
@@ -59,7 +59,7 @@ fn address(line: &str) -> SocketAddr {
 }
 
 async fn admin(address: SocketAddr, path: &str) -> (u16, String) {
-    let answer = Client::h1(address).await.ask(get(path)).await;
+    let answer = ask_admin(address, path).await;
     (answer.status, answer.text().to_owned())
 }
 

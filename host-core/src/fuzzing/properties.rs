@@ -2,9 +2,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::abi::{MapType, Status, pairs};
+use crate::byte_budget::ByteBudget;
 use crate::capability::{Family, RuleTexts, Rules};
 use crate::fuzzing::Input;
 use crate::headers::Headers;
+use crate::limits::Limits;
 use crate::plugin::Plugin;
 use crate::property::{Scope, Stream, read, write};
 use crate::resource_metadata::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
@@ -26,12 +28,13 @@ pub fn properties(data: &[u8]) {
     }
     let plugin = Plugin { rules: if hides { hiding() } else { Rules::NONE }, ..Plugin::new("p") };
     let rule = plugin.rules.get(Family::ReadHeaders);
+    let budget = ByteBudget::new(Limits::default().buffers);
     let mut out = Vec::new();
     while !input.is_empty() {
         let path = path(&mut input);
         if input.flag() {
             let value = input.bytes();
-            let written = write(&mut info, &path, value);
+            let written = write(&mut info, &path, value, &budget);
             let stripped = path.strip_suffix(&[0]).unwrap_or(&path);
             if written.is_ok() {
                 assert_eq!(info.filter_state.get(stripped), Some(value));

@@ -384,6 +384,12 @@ impl Contexts {
         }
     }
 
+    /// The context with an id.
+    #[inline]
+    pub(crate) fn get(&self, id: ContextId) -> Option<&Context> {
+        self.live.get(&id.0)
+    }
+
     /// The plugin that a context belongs to, if it has one; `None` if there is no such context.
     #[inline]
     pub(crate) fn plugin_of(&self, id: ContextId) -> Option<Option<&Arc<Plugin>>> {

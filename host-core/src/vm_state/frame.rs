@@ -6,7 +6,7 @@ use super::{VmConfig, VmState};
 use crate::abi::{LogLevel, Status};
 use crate::callback::CallbackId;
 use crate::capability::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
-use crate::context::{ContextId, StreamContext};
+use crate::context::{Context, ContextId, StreamContext};
 use crate::host::LogRecord;
 use crate::hostcall::{Failure, HostcallId, Outcome};
 use crate::in_flight::{OnAccountOf, Owner};
@@ -72,10 +72,15 @@ impl VmState {
     pub(crate) fn enter(&mut self, context: ContextId, callback: CallbackId) -> Option<Frame> {
         // Of this callback alone, whether it is called or not.
         let account = std::mem::take(&mut self.acts_for);
-        // A stream whose root is gone is as absent as the root.
-        let plugin = if context == ContextId::VM { None } else { Some(self.contexts.plugin_of(context)??) };
-        let account =
-            self.contexts.stream(context).map_or(account, |stream| OnAccountOf { number: stream.id, context });
+        let (plugin, account) = match self.contexts.get(context) {
+            _ if context == ContextId::VM => (None, account),
+            Some(Context::Root(root)) => (Some(&root.plugin), account),
+            // A stream whose root is gone is as absent as the root.
+            Some(Context::Stream(stream)) => {
+                (Some(stream.plugin.as_ref()?), OnAccountOf { number: stream.id, context })
+            }
+            None => return None,
+        };
         let mut frame = match plugin {
             Some(plugin) => {
                 let learns = plugin.rules.learned().is_some();

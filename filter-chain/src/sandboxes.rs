@@ -346,8 +346,7 @@ impl Sandboxes {
 
     /// Which plugin has this root; of a VM for one stream, whose that is.
     pub(crate) fn index_of(&self, vm: usize, root: ContextId) -> Option<usize> {
-        let of = self.vms.get(vm).and_then(|sandbox| sandbox.of);
-        of.or_else(|| self.plugins.iter().position(|plugin| plugin.vm == vm && plugin.root == root))
+        index_of(&self.plugins, (vm, self.vms.get(vm)?), root)
     }
 
     /// The time of the host's monotonic clock.
@@ -391,6 +390,11 @@ impl Sandbox {
             spec,
         }
     }
+}
+
+/// Which plugin has this root of a VM; of a VM for one stream, whose that is.
+pub(crate) fn index_of(plugins: &[Loaded], (vm, sandbox): (usize, &Sandbox), root: ContextId) -> Option<usize> {
+    sandbox.of.or_else(|| plugins.iter().position(|plugin| plugin.vm == vm && plugin.root == root))
 }
 
 /// The time of a VM's monotonic clock.

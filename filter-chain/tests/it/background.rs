@@ -236,13 +236,7 @@ fn an_answer_to_a_stream_that_is_over_has_a_turn() {
 fn feeding(host: &FakeHost, _: &Calls) -> Vec<PluginSpec> {
     let feeding = |name: &'static str| {
         let host = host.clone();
-        let enqueue = move |caller: &mut NullCaller<'_>| {
-            let (queue, len) = caller.put(name.as_bytes());
-            assert_eq!(entry::proxy_register_shared_queue(caller, queue, len, 16).unwrap(), 0);
-            let (item, len) = caller.put(b"item");
-            let queue = caller.word(16).cast_signed();
-            assert_eq!(entry::proxy_enqueue_shared_queue(caller, queue, item, len).unwrap(), 0);
-        };
+        let enqueue = move |caller: &mut NullCaller<'_>| enqueue(caller, name.as_bytes());
         plugin(name, move || {
             let host = host.clone();
             Script::new()
@@ -278,4 +272,39 @@ fn items_of_queues_have_turns_and_no_plugin_keeps_another_from_them() {
         assert!(pair[1].1 - pair[0].1 >= 198 * MS && pair[0].0 != pair[1].0, "{begun:?}");
     }
     assert!(begun.len() >= 15, "{begun:?}");
+}
+
+/// Puts an item into a queue of the plugin that runs.
+fn enqueue(caller: &mut NullCaller<'_>, name: &[u8]) {
+    let (queue, len) = caller.put(name);
+    assert_eq!(entry::proxy_register_shared_queue(caller, queue, len, 16).unwrap(), 0);
+    let (item, len) = caller.put(b"item");
+    let queue = caller.word(16).cast_signed();
+    assert_eq!(entry::proxy_enqueue_shared_queue(caller, queue, item, len).unwrap(), 0);
+}
+
+/// A plugin whose configuration is refused leaves a message behind; its VM is another's, too, and goes on.
+#[test]
+fn messages_to_a_root_that_is_gone_keep_nobody_waiting() {
+    let spec = plugin("a", || {
+        Script::new()
+            .on(CallbackId::on_configure, |caller, args| {
+                let is_refused = args.get(1) != Some(&0);
+                enqueue(caller, if is_refused { b"refused" } else { b"a" });
+                i32::from(!is_refused)
+            })
+            .on(CallbackId::on_queue_ready, |caller, _| {
+                caller.log("told");
+                enqueue(caller, b"a");
+                0
+            })
+    });
+    let mut refused = spec.clone();
+    (refused.plugin.name, refused.plugin.configuration) = ("refused".to_owned(), "x".into());
+    let mut clocked = Clocked::new(None, |_, _| vec![spec.clone()]);
+    assert!(clocked.worker.load(&[refused]).is_err());
+    for told in 1..=4 {
+        assert!(clocked.worker.queues_ready().is_some(), "{told}");
+        assert_eq!(clocked.host.messages().iter().filter(|line| line.contains("told")).count(), told);
+    }
 }

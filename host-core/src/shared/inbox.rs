@@ -61,6 +61,14 @@ impl Inbox {
         lock(&self.told).order.front().map(|(root, _)| *root)
     }
 
+    /// Takes away all that there is to tell the next root of its next queue.
+    pub(crate) fn skip(&self) {
+        let mut told = lock(&self.told);
+        if let Some(next) = told.order.pop_front() {
+            told.count.remove(&next);
+        }
+    }
+
     /// The next root to be told, and of which queue.
     pub(crate) fn take(&self) -> Option<(ContextId, u32)> {
         let mut told = lock(&self.told);

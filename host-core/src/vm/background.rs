@@ -34,4 +34,9 @@ impl Vm {
     pub fn told_of_queue(&mut self) -> Option<ContextId> {
         self.state().inbox.next()
     }
+
+    /// Takes away all messages of the queue that [`Vm::on_queue_ready`] would tell of next: nobody is there to be told.
+    pub fn skip_queue(&mut self) {
+        self.state().inbox.skip();
+    }
 }

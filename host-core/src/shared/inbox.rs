@@ -69,7 +69,7 @@ impl Inbox {
         }
     }
 
-    /// The next root to be told, and of which queue.
+    /// The next root to be told, and of which queue. A queue with more messages goes behind the others.
     pub(crate) fn take(&self) -> Option<(ContextId, u32)> {
         let mut told = lock(&self.told);
         let next = *told.order.front()?;
@@ -77,9 +77,10 @@ impl Inbox {
             *count = count.saturating_sub(1);
             *count
         });
-        if left == 0 {
-            told.count.remove(&next);
-            told.order.pop_front();
+        told.order.pop_front();
+        match left {
+            0 => drop(told.count.remove(&next)),
+            _ => told.order.push_back(next),
         }
         Some(next)
     }
@@ -88,5 +89,26 @@ impl Inbox {
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox").field("told", &lock(&self.told).order.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_take_turns() {
+        let inbox = Inbox::new(None);
+        let root = ContextId::VM;
+        for queue in [1, 1, 1, 2, 3, 3] {
+            inbox.put(root, queue);
+        }
+        let take = || inbox.take().map(|(_, queue)| queue);
+        assert_eq!([take(), take(), take()], [Some(1), Some(2), Some(3)]);
+        inbox.put(root, 2);
+        assert_eq!([take(), take(), take()], [Some(1), Some(3), Some(2)]);
+        inbox.put(root, 4);
+        inbox.skip();
+        assert_eq!([take(), take()], [Some(4), None], "the rest of a queue is passed over as one");
     }
 }

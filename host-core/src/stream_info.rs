@@ -21,7 +21,8 @@ pub struct StreamInfo {
     pub destination: Option<SocketAddr>,
     /// A number that no other stream of the process has, which its log lines carry; 0 if the host gives none.
     pub id: u64,
-    /// An id of the client's connection.
+    /// A number of the client's connection, which no other one of the worker has; 0 if the host gives none. Streams of one number are
+    /// taken for one client's where clients share what a plugin has; a stream of number 0 is taken for a client by itself.
     pub connection_id: u64,
     /// TLS version of the client's connection, such as `TLSv1.3`.
     pub tls_version: Option<String>,

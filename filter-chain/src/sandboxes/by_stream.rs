@@ -26,6 +26,9 @@ const MOST: usize = 2048;
 /// given up.
 const LINGERING: usize = 256;
 
+/// The [`connection_id`](portcullis_core::StreamInfo::connection_id) of a stream whose connection is not known: nothing is beside it.
+const UNKNOWN: u64 = 0;
+
 /// Where the VMs of a plugin come from that has one for each stream.
 pub(super) struct ByStream {
     key: SandboxKey,
@@ -204,6 +207,8 @@ impl Worker {
         for (vm, sandbox) in self.sandboxes.vms.iter().filter(|(_, sandbox)| sandbox.of == Some(plugin)) {
             match self.connection_of_vm(sandbox) {
                 None => oldest_over = Some(oldest_over.map_or(vm, |oldest| oldest.min(vm))),
+                // A connection that has one place has none to spare.
+                Some(UNKNOWN) => {}
                 Some(of) if of == connection => own += 1,
                 Some(of) => {
                     let (count, oldest) = by_connection.entry(of).or_insert((0, vm));
@@ -225,6 +230,9 @@ impl Worker {
         let Some((plugin, of)) = failed.and_then(|failed| Some((failed.of?, self.connection_of_vm(failed)?))) else {
             return;
         };
+        if of == UNKNOWN {
+            return;
+        }
         let beside = |(_, sandbox): &(usize, &Sandbox)| {
             sandbox.of == Some(plugin) && sandbox.vm.failure().is_none() && self.connection_of_vm(sandbox) == Some(of)
         };

@@ -189,3 +189,30 @@ fn other_failures_are_the_affair_of_their_stream() {
     assert_eq!(gate.ask(1, "trap").1, REFUSED);
     assert!(gate.holds(1) && gate.effects(beside).is_empty());
 }
+
+/// Embedders need not number connections: each stream is then taken for a client by itself.
+#[test]
+fn streams_of_connections_without_a_number_are_not_beside_each_other() {
+    let mut gate = Gate::new(resting());
+    let (beside, _) = gate.ask(0, "");
+    assert_eq!(gate.ask(0, "spin").1, REFUSED);
+    assert!(gate.effects(beside).is_empty());
+    assert!(gate.worker.vm_counts().0 == 1);
+}
+
+#[test]
+fn a_stream_of_a_connection_without_a_number_gets_the_place_of_who_has_most() {
+    let mut gate = Gate::new(by_stream("a", holding));
+    let (mut first, mut numbered) = (Vec::new(), Vec::new());
+    for _ in 2..PLACES {
+        first.push(gate.ask(0, "").0);
+    }
+    for _ in 0..2 {
+        numbered.push(gate.ask(1, "").0);
+    }
+    assert!(gate.holds(0) && gate.vms() == PLACES);
+    let lost = numbered.iter().map(|stream| !gate.effects(*stream).is_empty()).collect::<Vec<_>>();
+    assert_eq!(lost, [true, false]);
+    assert!(!gate.holds(0) && !gate.holds(1), "now each has one");
+    assert!(first.into_iter().all(|stream| gate.effects(stream).is_empty()));
+}

@@ -87,6 +87,8 @@ pub struct Snapshot {
     /// The same on the engine that the plugin is meant for, once it is compiled.
     compiled: OnceLock<Arc<Module>>,
     template: Template,
+    /// How many VMs a worker has of it at once.
+    most: usize,
 }
 
 /// How long a failed VM rests before it is started again: `base`, and twice as long each time it fails again, up to
@@ -280,9 +282,25 @@ impl PluginSpec {
 }
 
 impl Snapshot {
+    /// How many VMs a worker has of it at once, if [`Self::with_at_most`] does not say fewer.
+    pub const MOST: usize = 2048;
+
     /// A module whose guests begin in the state that the guest of the template had.
     pub fn new(module: Module, template: Template) -> Self {
-        Self { module: Arc::new(module), compiled: OnceLock::new(), template }
+        Self { module: Arc::new(module), compiled: OnceLock::new(), template, most: Self::MOST }
+    }
+
+    /// Has a worker make so many VMs of it at once, at least one and at most [`Self::MOST`]. An engine that makes no more than a number of
+    /// VMs ([`EngineSettings::places`](portcullis_core::EngineSettings::places)) makes them for all workers and plugins: where each has its
+    /// part, none keeps another out.
+    #[must_use]
+    pub fn with_at_most(self, vms: usize) -> Self {
+        Self { most: vms.clamp(1, Self::MOST), ..self }
+    }
+
+    /// How many VMs a worker has of it at once.
+    pub(crate) fn most(&self) -> usize {
+        self.most
     }
 
     /// The module has been compiled for the engine that the plugin is meant for: streams that begin get VMs of it from now
@@ -296,7 +314,7 @@ impl Snapshot {
     /// # Errors
     /// Those of `wrap`.
     pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
-        Ok(Self::new(wrap(&self.module)?, self.template.clone()))
+        Ok(Self::new(wrap(&self.module)?, self.template.clone()).with_at_most(self.most))
     }
 
     /// What the plugin took while it was configured that is never the same again, and is the same in each stream.

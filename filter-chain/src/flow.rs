@@ -119,11 +119,8 @@ impl Worker {
             return true;
         }
         let (of, vm) = (plugin.plugin, plugin.vm);
-        if vm == NOWHERE {
-            let connection = lock(&state.info).connection_id;
-            self.make_place(of, vm, connection);
-        }
-        let Some((vm, root)) = self.sandboxes.root_for(of, vm) else { return false };
+        let connection = if vm == NOWHERE { lock(&state.info).connection_id } else { 0 };
+        let Some((vm, root)) = self.root_for(of, vm, connection) else { return false };
         let Some(state) = self.streams.get_mut(stream.0) else { return false };
         let Some(plugin) = state.plugins.get_mut(index) else { return false };
         plugin.vm = vm;

@@ -1,18 +1,19 @@
 //! Plugins with `isolation: stream`: their state after configure, taken before traffic flows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis::core::{Drawn, Plugin, SandboxKey, Shared};
+use portcullis::core::{Drawn, EngineSettings, Plugin, SandboxKey, Shared};
 use portcullis::snapshot::{Observed, SnapshotError};
 use portcullis::{Isolation, PluginSpec, Snapshot};
 
 use crate::config::{self, Config, ConfigError, SnapshotRandomness};
 use crate::host::GatewayHost;
-use crate::plugins::{Compiler, not_started};
+use crate::plugins::{Compiler, not_started, share_of_places};
 use crate::worker::Planned;
 
-/// Starts each plugin whose streams get VMs of their own, once, and gives it its state. Those that share data share them
-/// with what `shared` says.
+/// Starts each plugin whose streams get VMs of their own, once, and gives it its state and its part of the VMs that its engine makes for so
+/// many workers. Those that share data share them with what `shared` says.
 ///
 /// # Errors
 /// The first plugin that does not start, or whose state cannot be kept.
@@ -20,10 +21,12 @@ pub(crate) fn take(
     config: &Config,
     planned: &mut Planned,
     compiler: &mut Compiler,
+    workers: usize,
     host: &GatewayHost,
     shared: &Shared,
 ) -> Result<(), ConfigError> {
     let mut taken: Vec<(SandboxKey, Plugin, Arc<Snapshot>)> = Vec::new();
+    let pools = pools(config, planned, compiler)?;
     let all = config.all_plugins().zip(planned.plugins_mut());
     for (plugin, spec) in all.filter(|(_, spec)| spec.isolation == Isolation::Stream) {
         let key = spec.sandbox();
@@ -31,7 +34,16 @@ pub(crate) fn take(
         let snapshot = match known {
             Some((_, _, snapshot)) => Arc::clone(snapshot),
             None => {
-                let snapshot = take_one(plugin, spec, compiler, host, shared)?;
+                let beside = pools.get(&compiler.pool(plugin)?).map_or(1, Vec::len);
+                let most = share_of_places(workers, beside);
+                if most < Snapshot::MOST {
+                    tracing::info!(
+                        plugin = plugin.name,
+                        "isolation: stream: at most {most} VMs in a worker; {beside} such plugins in {workers} workers share those that \
+                         their engine makes"
+                    );
+                }
+                let snapshot = take_one(plugin, spec, compiler, most, host, shared)?;
                 tell(plugin, snapshot.drawn());
                 taken.push((key, spec.plugin.clone(), Arc::clone(&snapshot)));
                 snapshot
@@ -43,10 +55,27 @@ pub(crate) fn take(
     Ok(())
 }
 
+/// The plugins whose streams get VMs of their own, by the engine that makes these, each once.
+type Pools = HashMap<(&'static str, EngineSettings), Vec<(SandboxKey, Plugin)>>;
+
+fn pools(config: &Config, planned: &Planned, compiler: &Compiler) -> Result<Pools, ConfigError> {
+    let mut pools = Pools::new();
+    let all = config.all_plugins().zip(planned.plugins());
+    for (plugin, spec) in all.filter(|(_, spec)| spec.isolation == Isolation::Stream) {
+        let pool = pools.entry(compiler.pool(plugin)?).or_default();
+        let key = spec.sandbox();
+        if !pool.iter().any(|(other, known)| *other == key && *known == spec.plugin) {
+            pool.push((key, spec.plugin.clone()));
+        }
+    }
+    Ok(pools)
+}
+
 fn take_one(
     plugin: &config::Plugin,
     spec: &PluginSpec,
     compiler: &mut Compiler,
+    most: usize,
     host: &GatewayHost,
     shared: &Shared,
 ) -> Result<Arc<Snapshot>, ConfigError> {
@@ -59,7 +88,7 @@ fn take_one(
     let foreign = portcullis::envoy_functions();
     let state = observed.start(&module, spec, shared.clone(), foreign, Box::new(host.clone())).map_err(refused)?;
     let module = compiler.load_for_many(plugin, state.wasm.clone())?.map_err(|error| refused(error.into()))?;
-    let snapshot = Arc::new(Snapshot::new(module, state.template));
+    let snapshot = Arc::new(Snapshot::new(module, state.template).with_at_most(most));
     snapshot.try_out(Box::new(host.clone())).map_err(|error| refused(error.into()))?;
     compiler.reach_later(plugin, state.wasm, &snapshot)?;
     Ok(snapshot)

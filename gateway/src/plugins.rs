@@ -36,9 +36,15 @@ pub struct EngineOptions<'a> {
     pub perf_map: bool,
 }
 
-/// How many VMs for streams there may be at once, of all plugins of an engine. Their memories are addresses alone until
-/// they are used.
-const PLACES: u32 = 10_000;
+/// How many VMs for streams there may be at once, of all plugins of an engine in all workers: 2048 in five. Their memories are addresses
+/// alone until they are used, of which each has 4 GiB and a processor has 128 TiB.
+const PLACES: u32 = 10_240;
+
+/// How many VMs for streams each of so many workers may have of each of so many plugins of an engine, so that all have places.
+pub(crate) fn share_of_places(workers: usize, plugins: usize) -> usize {
+    let all = PLACES as usize;
+    (all / workers.max(1) / plugins.max(1)).clamp(1, Snapshot::MOST)
+}
 
 /// The engine that serves at once.
 const INTERPRETER: &str = "wasmi";
@@ -126,6 +132,14 @@ impl Compiler {
             reload: Backoff { base: plugin.reload_backoff.base_interval, max: plugin.reload_backoff.max_interval },
             ..PluginSpec::new(own, module)
         })
+    }
+
+    /// Which engine's places the streams of a plugin have VMs in, once it is compiled.
+    ///
+    /// # Errors
+    /// There is no engine for the plugin.
+    pub(crate) fn pool(&self, plugin: &config::Plugin) -> Result<(&'static str, EngineSettings), ConfigError> {
+        self.wanted(plugin).map(|(info, settings)| (info.name, settings))
     }
 
     /// Compiles a module that was made of a plugin's, for one VM.
@@ -440,5 +454,21 @@ pub(crate) fn tell_outdated(cache: &CodeCache) {
     if outdated.entries > 0 {
         let (entries, bytes) = (outdated.entries, outdated.bytes);
         tracing::info!(entries, bytes, "removed from the code cache what other versions of the engines had compiled");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_share_of_the_places_can_use_up_anothers() {
+        for (workers, plugins, share) in
+            [(1, 1, 2048), (5, 1, 2048), (1, 5, 2048), (6, 1, 1706), (8, 4, 320), (64, 1, 160)]
+        {
+            assert_eq!(share_of_places(workers, plugins), share, "{workers} {plugins}");
+            assert!(share * workers * plugins <= PLACES as usize);
+        }
+        assert_eq!(share_of_places(1024, 1024), 1, "one at least");
     }
 }

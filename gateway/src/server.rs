@@ -331,7 +331,8 @@ impl Gateway {
     fn take_snapshots(&mut self, plan: &mut Plan) -> Result<(), ServeError> {
         let planned = Arc::make_mut(&mut plan.planned);
         let (stack, config, compiler) = (self.stack_size(), &self.config, &mut self.compiler);
-        let take = || by_stream::take(config, planned, compiler, &plan.host, &plan.shared);
+        let workers = config.workers + usize::from(self.recording.is_some());
+        let take = || by_stream::take(config, planned, compiler, workers, &plan.host, &plan.shared);
         // Guests need a stack of that size, which this thread may not have.
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("snapshots".to_owned()).stack_size(stack);

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | places | a plugin has [`MOST`] in a worker. When all are taken, a stream gets the place of another one: of one that is over and waits for callouts, or of the connection that has most of them, if that has at least two more than the stream's own |
+//! | places | a plugin has [`Snapshot::MOST`] in a worker, or fewer ([`Snapshot::with_at_most`]). When all are taken, or the engine makes no more, a stream gets the place of another one: of one that is over and waits for callouts, or of the connection that has most of them, if that has at least two more than the stream's own |
 //! | a VM spends its deadline | the VMs of its client's connection end, and no other one is made while the plugin rests, as long as with `FAIL_RELOAD` |
 //! | any other failure | is the affair of its stream |
 //!
@@ -12,15 +12,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ContextId, SandboxKey, lock};
+use portcullis_core::{ContextId, SandboxKey, StartError, lock};
 
 use super::{LiveVms, Loaded, NOWHERE, Sandbox, Sandboxes};
 use crate::background::Account;
 use crate::chain::{PluginSpec, Snapshot};
 use crate::worker::Worker;
-
-/// How many VMs a plugin may have at once, for as many streams of a worker.
-const MOST: usize = 2048;
 
 /// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
 /// given up.
@@ -42,6 +39,14 @@ pub(super) struct ByStream {
     spent_at: Option<Duration>,
     /// How long no other one is made then.
     rest: Duration,
+}
+
+/// Why a stream has no VM.
+pub(crate) enum NoVm {
+    /// The log has said it.
+    Told,
+    /// The engine makes no further one now, and why.
+    Lacks(String),
 }
 
 impl ByStream {
@@ -83,48 +88,55 @@ impl Sandboxes {
         self.plugins.len() - 1
     }
 
-    /// Where the root of a plugin is for a stream whose VM is `vm`: made now, if each stream has one and this one has
-    /// none yet.
-    pub(crate) fn root_for(&mut self, plugin: usize, vm: usize) -> Option<(usize, ContextId)> {
+    /// As [`Worker::root_for`], which makes room, too.
+    fn root_for(&mut self, plugin: usize, vm: usize) -> Result<(usize, ContextId), NoVm> {
         let Some(loaded) = self.plugins.get_mut(plugin) else {
             self.tell_of_stray();
-            return None;
+            return Err(NoVm::Told);
         };
         if loaded.by_stream.is_none() {
             if loaded.ended {
                 self.tell(plugin, "it has ended: streams that still come to it are answered by its failure policy");
-                return None;
+                return Err(NoVm::Told);
             }
             // A newer VM may have taken the place of the one that was there when the stream began.
-            return Some((loaded.vm, loaded.root));
+            return Ok((loaded.vm, loaded.root));
         }
         let root = loaded.root;
         if vm != NOWHERE {
-            return Some((vm, root));
+            return Ok((vm, root));
         }
         if let Some(rest) = self.rests_by_stream(plugin) {
             self.tell(
                 plugin,
                 &format!("no VM is made for a stream: another {rest:.1?} have to pass since one spent its deadline"),
             );
-            return None;
+            return Err(NoVm::Told);
         }
-        let by = self.plugins.get_mut(plugin)?.by_stream.as_mut()?;
-        let made = match by.live.count() < MOST {
-            true => by.snapshot.resume((self.host)()).map_err(|error| error.to_string()),
-            false => Err(format!("there are {MOST} of them, as many as there may be in a worker")),
-        };
-        match made {
+        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
+        let Some(by) = by else { return Err(NoVm::Told) };
+        let most = by.snapshot.most();
+        if by.live.count() >= most {
+            self.tell_no_vm(plugin, &format!("there are {most} of them, as many as there may be in a worker"));
+            return Err(NoVm::Told);
+        }
+        match by.snapshot.resume((self.host)()) {
             Ok(made) => {
                 by.live.begin();
                 let sandbox = Sandbox::new(by.key, Arc::clone(&by.spec), made);
-                Some((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), ..sandbox }), root))
+                Ok((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), ..sandbox }), root))
             }
+            // One has been made before, so it is a place that lacks, or memory.
+            Err(StartError::Engine(error)) => Err(NoVm::Lacks(error.to_string())),
             Err(error) => {
-                self.tell(plugin, &format!("no VM can be made for a stream: {error}"));
-                None
+                self.tell_no_vm(plugin, &error.to_string());
+                Err(NoVm::Told)
             }
         }
+    }
+
+    fn tell_no_vm(&mut self, plugin: usize, why: &str) {
+        self.tell(plugin, &format!("no VM can be made for a stream: {why}"));
     }
 
     /// Whether a VM whose streams are over may wait for its callouts. Of those that are of one stream not all can.
@@ -190,17 +202,34 @@ impl Sandboxes {
     /// Whether all places of a plugin are taken.
     fn is_full(&self, plugin: usize) -> bool {
         let by = self.plugins.get(plugin).and_then(|loaded| loaded.by_stream.as_ref());
-        by.is_some_and(|by| by.live.count() >= MOST)
+        by.is_some_and(|by| by.live.count() >= by.snapshot.most())
     }
 }
 
 impl Worker {
-    /// Makes a place for a VM of a stream of this connection, if all of the plugin's are taken and others have more than a fair
-    /// part of them.
-    pub(crate) fn make_place(&mut self, plugin: usize, vm: usize, connection: u64) {
-        if vm != NOWHERE || !self.sandboxes.is_full(plugin) {
-            return;
+    /// Where the root of a plugin is for a stream of this connection whose VM is `vm`: made now, if each stream has one and this one
+    /// has none yet.
+    pub(crate) fn root_for(&mut self, plugin: usize, vm: usize, connection: u64) -> Option<(usize, ContextId)> {
+        if vm == NOWHERE && self.sandboxes.is_full(plugin) && self.sandboxes.rests_by_stream(plugin).is_none() {
+            self.make_place(plugin, connection);
         }
+        let mut found = self.sandboxes.root_for(plugin, vm);
+        // Other workers and plugins may have what the engine has.
+        if matches!(found, Err(NoVm::Lacks(_))) && self.make_place(plugin, connection) {
+            found = self.sandboxes.root_for(plugin, vm);
+        }
+        match found {
+            Ok(root) => Some(root),
+            Err(NoVm::Told) => None,
+            Err(NoVm::Lacks(why)) => {
+                self.sandboxes.tell_no_vm(plugin, &why);
+                None
+            }
+        }
+    }
+
+    /// Makes a place for a VM of a stream of this connection, if others have more than a fair part of the plugin's; says whether it has.
+    fn make_place(&mut self, plugin: usize, connection: u64) -> bool {
         // Numbers of VMs go up, so the least is the oldest.
         let (mut oldest_over, mut own): (Option<usize>, usize) = (None, 0);
         let mut by_connection: HashMap<u64, (usize, usize)> = HashMap::new();
@@ -217,11 +246,12 @@ impl Worker {
             }
         }
         let most = by_connection.into_values().max().filter(|(count, _)| *count > own + 1);
-        let Some(vm) = oldest_over.or_else(|| most.map(|(_, oldest)| oldest)) else { return };
+        let Some(vm) = oldest_over.or_else(|| most.map(|(_, oldest)| oldest)) else { return false };
         let what = "all places are taken, so connections that have most of them lose streams to others, which are answered by the \
                     failure policy";
         self.sandboxes.tell(plugin, what);
         self.end_vm_of_stream(vm);
+        true
     }
 
     /// Ends the VMs of other streams of a client's connection.

@@ -27,8 +27,7 @@ impl Worker {
         let Some(plugin) = state.plugins.get_mut(index) else { return };
         let (of, vm) = (plugin.plugin, plugin.vm);
         let connection = lock(&state.info).connection_id;
-        self.make_place(of, vm, connection);
-        let Some((vm, root)) = self.sandboxes.root_for(of, vm) else {
+        let Some((vm, root)) = self.root_for(of, vm, connection) else {
             return self.tcp_failed(id, index);
         };
         let Some(state) = self.connections.get_mut(id.0) else { return };

@@ -206,6 +206,47 @@ fn streams_beyond_the_places_of_an_engine_go_without_and_say_so() {
     }
 }
 
+/// The engine has fewer places than the plugin may have VMs: who has most of them loses one, as if the plugin had all it may have.
+#[test]
+fn a_place_that_the_engine_lacks_is_taken_from_who_has_most() {
+    for info in engines().iter().filter(|info| info.name == "wasmtime") {
+        let engine = info.start(&EngineSettings { places: Some(3), ..EngineSettings::default() }).unwrap();
+        let mut gate = Gate::new(&*engine, &spec(&*engine, COUNTER));
+        let served =
+            |gate: &Gate| gate.host.messages().iter().filter(|line| line.starts_with("no VM can be made")).count() == 0;
+        for _ in 0..3 {
+            gate.open_from(1);
+        }
+        let other = gate.open_from(2);
+        assert!(served(&gate) && gate.worker.vm_counts() == (3, 0), "{:?}", gate.host.messages());
+        gate.worker.body(other, Direction::Request, Bytes::from_static(b"body").into(), true);
+        gate.worker.finish(other);
+        assert_eq!(gate.worker.vm_counts(), (2, 0), "the one that was served had a VM");
+        // A plugin has a line in a second.
+        gate.host.set_time(2_000_000_000);
+        let (_own, _more) = (gate.open_from(1), gate.open_from(1));
+        assert!(!served(&gate), "nobody has more than the one that asks");
+        assert_eq!(gate.worker.vm_counts(), (3, 0));
+    }
+}
+
+#[test]
+fn a_worker_has_no_more_vms_than_a_snapshot_says() {
+    for info in engines() {
+        let engine = info.start(&EngineSettings::default()).unwrap();
+        let (spec, host) = (spec(&*engine, COUNTER), host());
+        let snapshot = take(&*engine, &spec, &host).unwrap().with_at_most(2);
+        let mut gate = Gate::over(&PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec }, host);
+        let _open = [1, 1, 1].map(|connection| gate.open_from(connection));
+        assert_eq!(gate.worker.vm_counts(), (2, 0), "{}", info.name);
+        assert!(gate.host.messages().iter().any(|line| line.contains("there are 2 of them")));
+        gate.host.set_time(2_000_000_000);
+        gate.open_from(2);
+        assert_eq!(gate.worker.vm_counts(), (2, 0), "{}", info.name);
+        assert!(gate.host.messages().iter().any(|line| line.contains("all places are taken")), "{}", info.name);
+    }
+}
+
 /// A worker over one plugin.
 struct Gate {
     worker: Worker,
@@ -235,7 +276,13 @@ impl Gate {
     }
 
     fn open(&mut self) -> portcullis::StreamId {
-        let stream = self.worker.open(&self.chain, StreamInfo::default().into_shared(), 1 << 20);
+        self.open_from(0)
+    }
+
+    /// A stream of the client's connection of this number.
+    fn open_from(&mut self, connection_id: u64) -> portcullis::StreamId {
+        let info = StreamInfo { connection_id, ..StreamInfo::default() };
+        let stream = self.worker.open(&self.chain, info.into_shared(), 1 << 20);
         let headers = [(":method", "POST"), (":path", "/"), (":authority", "a"), ("x", "y")].into_iter().collect();
         self.worker.headers(stream, Direction::Request, headers, false);
         stream

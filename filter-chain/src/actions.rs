@@ -90,11 +90,11 @@ impl Worker {
         }
     }
 
-    fn stream_of(&self, vm: usize, context: ContextId) -> Option<(StreamId, usize)> {
+    pub(crate) fn stream_of(&self, vm: usize, context: ContextId) -> Option<(StreamId, usize)> {
         self.sandboxes.vms.get(vm)?.contexts.get(&context).copied()
     }
 
-    fn connection_of(&self, vm: usize, context: ContextId) -> Option<(ConnectionId, usize)> {
+    pub(crate) fn connection_of(&self, vm: usize, context: ContextId) -> Option<(ConnectionId, usize)> {
         self.sandboxes.vms.get(vm)?.connections.get(&context).copied()
     }
 

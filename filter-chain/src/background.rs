@@ -1,4 +1,5 @@
-//! Guest calls that no stream waits for: ticks, items of queues, and answers to callouts of roots.
+//! Guest calls that no stream waits for: ticks, items of queues, and answers to callouts of roots, or of streams that the plugin does not
+//! hold when they come.
 //!
 //! A driver makes one at a time and polls IO between two. While IO waits, all of them together get a share of the worker,
 //! and each plugin that makes such calls an equal part of the share:
@@ -18,10 +19,12 @@
 
 use std::time::Duration;
 
-use portcullis_core::{Pending, Percent};
+use portcullis_core::{ContextId, Pending, Percent};
 
 use crate::effect::CalloutId;
 use crate::sandboxes::{Loaded, Sandbox, Sandboxes, index_of};
+use crate::stage::Mode;
+use crate::tcp::Greeting;
 use crate::worker::Worker;
 
 /// A call of up to so long need not wait for the calls of others to be made up for.
@@ -275,8 +278,22 @@ impl Worker {
         let grpc = || self.grpc.get(&id).map(|(vm, call)| (*vm, Pending::Grpc(*call)));
         let lookup = || self.lookups.get(&id).map(|(vm, lookup)| (*vm, Pending::Lookup(*lookup)));
         let (vm, pending) = http.or_else(grpc).or_else(lookup)?;
-        let root = self.sandboxes.vms.get_mut(vm)?.vm.told_alone(pending)?;
+        let (root, stream) = self.sandboxes.vms.get_mut(vm)?.vm.told_of(pending)?;
+        if stream.is_some_and(|context| self.is_paused(vm, context)) {
+            return None;
+        }
         Some((self.sandboxes.index_of(vm, root)?, vm))
+    }
+
+    /// Whether the plugin of a context holds its stream. A plugin can ask in the name of any stream of its own, also of one that passes by.
+    fn is_paused(&self, vm: usize, context: ContextId) -> bool {
+        let http = self.stream_of(vm, context).and_then(|(id, index)| self.streams.get(id.0)?.plugins.get(index));
+        let tcp =
+            self.connection_of(vm, context).and_then(|(id, index)| self.connections.get(id.0)?.plugins.get(index));
+        http.is_some_and(|plugin| plugin.stages.iter().any(|stage| stage.mode != Mode::Open))
+            || tcp.is_some_and(|plugin| {
+                plugin.greeting == Greeting::Paused || plugin.sides.iter().any(|side| side.stopped)
+            })
     }
 
     /// Tells the host of a plugin that waits because it has had more than its part.

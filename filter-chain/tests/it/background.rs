@@ -308,3 +308,50 @@ fn messages_to_a_root_that_is_gone_keep_nobody_waiting() {
         assert_eq!(clocked.host.messages().iter().filter(|line| line.contains("told")).count(), told);
     }
 }
+
+/// A plugin asks in the name of a stream that it does not hold: of HTTP, and of TCP.
+#[test]
+fn an_answer_to_a_stream_that_is_not_held_has_a_turn() {
+    for held in [0, 1] {
+        let script = move || {
+            let ask = move |caller: &mut NullCaller<'_>, _: &[i32]| {
+                assert!(call_out(caller) > 0);
+                held
+            };
+            let script = Script::new().on(CallbackId::on_configure, |_, _| 1).on(CallbackId::on_request_headers, ask);
+            script.on(CallbackId::on_new_connection, ask).on(CallbackId::on_http_call_response, |_, _| 0)
+        };
+        let mut clocked = Clocked::new(None, |_, _| vec![plugin("a", script)]);
+        let stream = clocked.open();
+        let headers = [(":path", "/")].into_iter().collect();
+        clocked.worker.headers(stream, portcullis_core::Direction::Request, headers, true);
+        clocked.worker.connect(&clocked.chain, StreamInfo::default().into_shared(), 1 << 20);
+        let callouts = clocked.callouts();
+        assert_eq!(callouts.len(), 2);
+        for id in callouts {
+            assert_eq!(clocked.worker.answer_turn(id).is_some(), held == 0, "{id:?}, held: {held}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_in_the_name_of_an_idle_stream_has_a_turn() {
+    let script = || {
+        let ask = |caller: &mut NullCaller<'_>, _: &[i32]| {
+            assert_eq!(caller.set_effective(2), 0);
+            assert!(call_out(caller) > 0);
+            0
+        };
+        let script = Script::new().on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000));
+        script.on(CallbackId::on_tick, ask).on(CallbackId::on_request_headers, |_, _| 0)
+    };
+    let mut clocked = Clocked::new(None, |_, _| vec![plugin("a", script)]);
+    let stream = clocked.open();
+    let headers = [(":path", "/")].into_iter().collect();
+    clocked.worker.headers(stream, portcullis_core::Direction::Request, headers, true);
+    clocked.go_to(Duration::from_secs(1));
+    clocked.worker.tick();
+    let callouts = clocked.callouts();
+    assert_eq!(callouts.len(), 1);
+    assert!(clocked.worker.answer_turn(callouts[0]).is_some());
+}

@@ -18,16 +18,16 @@ pub enum Pending {
 }
 
 impl Vm {
-    /// Returns the root that is told of an answer that no stream waits for: the root asked for itself, or the stream on whose
-    /// account it asked is over. `None` if a stream waits, or nothing of this id is in flight.
-    pub fn told_alone(&mut self, pending: Pending) -> Option<ContextId> {
+    /// Returns the root that is told of an answer, and the stream on whose account it asked, if that is there still. Which one that is
+    /// the plugin has said: whether the stream waits is for the host to know. `None` if nothing of this id is in flight.
+    pub fn told_of(&mut self, pending: Pending) -> Option<(ContextId, Option<ContextId>)> {
         let state = self.state();
         let owner = match pending {
             Pending::Http(call) => state.calls.owner(call),
             Pending::Grpc(call) => state.grpc.owner(call),
             Pending::Lookup(lookup) => state.lookups.owner(lookup),
-        };
-        owner.and_then(|owner| state.root_alone(owner))
+        }?;
+        Some((owner.root, state.stream_of(owner)))
     }
 
     /// Returns the root that [`Vm::on_queue_ready`] tells next, if there is something to tell.

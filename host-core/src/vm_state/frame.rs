@@ -232,11 +232,10 @@ impl VmState {
         chosen.map_or(self.frame.account, |(context, number)| OnAccountOf { number, context })
     }
 
-    /// The root that something in flight belongs to, if no stream waits for it: a root alone asked, or the stream is over.
-    pub(crate) fn root_alone(&self, owner: Owner) -> Option<ContextId> {
+    /// The stream on whose account something is in flight, if one asked and is not over.
+    pub(crate) fn stream_of(&self, owner: Owner) -> Option<ContextId> {
         let OnAccountOf { number, context } = owner.account;
-        let is_waited_for = self.contexts.stream(context).is_some_and(|stream| stream.id == number);
-        Some(owner.root).filter(|_| !is_waited_for)
+        self.contexts.stream(context).filter(|stream| stream.id == number).map(|_| context)
     }
 
     /// The root of the context that hostcalls act on.

@@ -2,24 +2,27 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 use gimli::{
-    AttributeValue, DebugLine, DebugLineOffset, DebugLineStr, DebugStr, EndianSlice, LineProgramHeader, LittleEndian,
-    Reader as _,
+    DebugLine, DebugLineOffset, EndianSlice, IncompleteLineProgram, LineInstruction, LineProgramHeader, LineRow,
+    LittleEndian, Reader as _,
 };
 use wasmparser::{Parser, Payload};
 
+use super::paths::Paths;
+
 /// Where the instructions of a module come from, as its DWARF says: files and lines, found by the place of an instruction.
 ///
-/// Made once for a module, outside of the threads that serve. The whole is no larger than a few times the module's code,
-/// whatever the sections say.
+/// Made once for a module, outside of the threads that serve. The whole is no larger than a few times the module's code and
+/// 4 MiB of paths, and takes no more steps than the line programs have bytes, whatever the sections say.
 #[derive(Default)]
 pub struct SourceLines {
     /// Where the code begins in the module: DWARF counts from there.
     code: u64,
     /// Sorted by place.
     rows: Vec<Row>,
-    files: Vec<Box<str>>,
+    files: Box<[Box<str>]>,
 }
 
 /// From this place on, counted from the start of the code, instructions come from this line.
@@ -31,11 +34,11 @@ struct Row {
     line: u32,
 }
 
-type Bytes<'a> = EndianSlice<'a, LittleEndian>;
-type Header<'a> = LineProgramHeader<Bytes<'a>>;
+pub(super) type Bytes<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Header<'a> = LineProgramHeader<Bytes<'a>>;
 
-/// Behind the end of a function.
-const NOWHERE: u16 = u16::MAX;
+/// Behind the end of a function, or in no file that is known.
+pub(super) const NOWHERE: u16 = u16::MAX;
 
 /// The most bytes of line programs that are read. A compiler makes one for some ten bytes of code.
 const MOST: usize = 64 << 20;
@@ -43,42 +46,16 @@ const MOST: usize = 64 << 20;
 /// The most bytes of one unit's header: its table of files is read whole, and takes more memory than bytes.
 const LARGEST_HEADER: u64 = 256 << 10;
 
-/// The longest path that is kept, in bytes.
-const LONGEST: usize = 200;
-
 impl SourceLines {
     /// Reads the lines of a module. There are none in one without DWARF, and in what cannot be read of it; an error is no
     /// reason to refuse a module that runs.
     pub fn read(wasm: &[u8]) -> Self {
-        let (mut lines, mut line_strings, mut strings) = (&[][..], &[][..], &[][..]);
-        let mut code = 0..0;
-        for payload in Parser::new(0).parse_all(wasm) {
-            match payload {
-                Ok(Payload::CodeSectionStart { range, .. }) => code = range,
-                Ok(Payload::CustomSection(section)) => match section.name() {
-                    ".debug_line" => lines = section.data(),
-                    ".debug_line_str" => line_strings = section.data(),
-                    ".debug_str" => strings = section.data(),
-                    _ => {}
-                },
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-        let mut building = Building {
-            line_strings: DebugLineStr::new(line_strings, LittleEndian),
-            strings: DebugStr::new(strings, LittleEndian),
-            rows: Vec::new(),
-            most_rows: code.len(),
-            files: Vec::new(),
-            known: HashMap::new(),
-        };
-        building.read(lines.get(..lines.len().min(MOST)).unwrap_or_default());
-        let Building { mut rows, files, .. } = building;
+        let sections = Sections::of(wasm);
+        let Building { mut rows, paths, .. } = Building::of(&sections);
         // Where functions touch, one's first line stands behind the other's end.
         rows.sort_by_key(|row| row.place);
         rows.shrink_to_fit();
-        Self { code: code.start as u64, rows, files }
+        Self { code: sections.code.start as u64, rows, files: paths.into_files() }
     }
 
     /// The file and line of the instruction at an offset in the module.
@@ -91,7 +68,8 @@ impl SourceLines {
 
     /// How many bytes it takes.
     pub fn size(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>() + self.files.iter().map(|file| file.len()).sum::<usize>()
+        self.rows.capacity() * size_of::<Row>()
+            + self.files.iter().map(|file| size_of_val(file) + file.len()).sum::<usize>()
     }
 }
 
@@ -101,100 +79,187 @@ impl fmt::Debug for SourceLines {
     }
 }
 
+/// What is read of a module.
+#[derive(Default)]
+struct Sections<'a> {
+    code: Range<usize>,
+    lines: &'a [u8],
+    line_strings: &'a [u8],
+    strings: &'a [u8],
+}
+
+impl<'a> Sections<'a> {
+    fn of(wasm: &'a [u8]) -> Self {
+        let mut sections = Self::default();
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload {
+                Ok(Payload::CodeSectionStart { range, .. }) => sections.code = range,
+                Ok(Payload::CustomSection(section)) => match section.name() {
+                    ".debug_line" => sections.lines = section.data(),
+                    ".debug_line_str" => sections.line_strings = section.data(),
+                    ".debug_str" => sections.strings = section.data(),
+                    _ => {}
+                },
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        sections
+    }
+}
+
 struct Building<'a> {
-    line_strings: DebugLineStr<Bytes<'a>>,
-    strings: DebugStr<Bytes<'a>>,
     rows: Vec<Row>,
     /// No two rows are about one instruction, which has a byte at least.
     most_rows: usize,
-    files: Vec<Box<str>>,
-    known: HashMap<Box<str>, u16>,
+    paths: Paths<'a>,
+}
+
+/// A row as its unit says it. It is taken when the next place comes, so that looking for files is bounded by places.
+#[derive(Clone, Copy, PartialEq)]
+struct Said {
+    place: u32,
+    /// The index of the file in the unit, and the line; none behind the end of a function.
+    source: Option<(u64, u32)>,
+}
+
+/// Rows whose places ascend: those of a function.
+#[derive(Default)]
+struct Sequence {
+    /// The last that was said, which holds for its place unless there is more about it.
+    pending: Option<Said>,
+    taken: Option<Said>,
+    /// Linkers leave functions that they removed at the start, where there is no instruction.
+    removed: bool,
+}
+
+#[derive(Default)]
+struct Unit {
+    /// The numbers of its files, by their index in it.
+    numbers: HashMap<u64, u16>,
+    sequence: Sequence,
 }
 
 impl<'a> Building<'a> {
     /// Reads one unit after the other.
-    fn read(&mut self, lines: &'a [u8]) {
+    fn of(sections: &Sections<'a>) -> Self {
+        let paths = Paths::new(sections.line_strings, sections.strings);
+        let mut building = Self { rows: Vec::new(), most_rows: sections.code.len(), paths };
+        let lines = sections.lines.get(..sections.lines.len().min(MOST)).unwrap_or_default();
         let section = DebugLine::new(lines, LittleEndian);
         let mut rest = EndianSlice::new(lines, LittleEndian);
-        while !rest.is_empty() && self.rows.len() < self.most_rows {
+        while !rest.is_empty() && !building.is_full() {
             let offset = lines.len() - rest.len();
-            let Some(header) = skip_unit(&mut rest) else { return };
+            let Some(header) = skip_unit(&mut rest) else { break };
             if header <= LARGEST_HEADER {
                 // A unit that cannot be read is left out.
-                let _ = self.read_unit(&section, DebugLineOffset(offset));
+                let _ = building.read_unit(&section, DebugLineOffset(offset));
             }
         }
+        building
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= self.most_rows
     }
 
     fn read_unit(&mut self, section: &DebugLine<Bytes<'a>>, offset: DebugLineOffset) -> gimli::Result<()> {
-        let program = section.program(offset, 4, None, None)?;
-        let mut files = HashMap::new();
-        let mut rows = program.rows();
-        let mut begin = self.rows.len();
-        while let Some((header, row)) = rows.next_row()? {
-            if self.rows.len() >= self.most_rows {
-                return Ok(());
-            }
-            let place = u32::try_from(row.address()).unwrap_or(u32::MAX);
-            let (file, line) = match row.line() {
-                Some(line) if !row.end_sequence() => {
-                    let file = *files.entry(row.file_index()).or_insert_with(|| self.file(header, row.file_index()));
-                    (file, u32::try_from(line.get()).unwrap_or(u32::MAX))
-                }
-                _ => (NOWHERE, 0),
+        let mut program = section.program(offset, 4, None, None)?;
+        let mut unit = Unit::default();
+        let result = self.run(&mut program, &mut unit);
+        // A function without an end.
+        self.take(&mut unit, program.header());
+        result
+    }
+
+    /// Runs a unit's line program. Each instruction has a byte at least, so its bytes bound the steps.
+    fn run(&mut self, program: &mut IncompleteLineProgram<Bytes<'a>>, unit: &mut Unit) -> gimli::Result<()> {
+        let mut instructions = program.header().instructions();
+        let mut row = LineRow::new(program.header());
+        // Whether the last address was one of something removed.
+        let mut skipping = false;
+        while let Some(instruction) = instructions.next_instruction(program.header())? {
+            let (instruction, address) = match instruction {
+                // Compilers of WebAssembly name files in the header, which is bounded.
+                LineInstruction::DefineFile(_) => continue,
+                // Gimli negates it.
+                LineInstruction::AdvanceLine(i64::MIN) => (LineInstruction::AdvanceLine(-i64::MAX), None),
+                LineInstruction::SetAddress(address) => (instruction, Some(address)),
+                _ => (instruction, None),
             };
-            let new = Row { place, file, line };
-            let in_sequence = self.rows.len() > begin;
-            match self.rows.last_mut().filter(|_| in_sequence) {
-                // The last that is said of a place holds.
-                Some(last) if last.place == place => *last = new,
-                Some(last) if (last.file, last.line) == (file, line) => {}
-                _ => self.rows.push(new),
+            let is_row = row.execute(instruction, program)?;
+            if let Some(address) = address {
+                // Gimli does not take such an address.
+                skipping = row.address() != address;
+            }
+            if !is_row {
+                continue;
+            }
+            if !skipping {
+                self.say(unit, program.header(), Said::by(&row));
             }
             if row.end_sequence() {
-                // Linkers leave functions that they removed at the start, where there is no instruction.
-                if self.rows.get(begin).is_some_and(|first| first.place == 0) {
-                    self.rows.truncate(begin);
-                }
-                begin = self.rows.len();
+                self.take(unit, program.header());
+                (unit.sequence, skipping) = (Sequence::default(), false);
             }
+            if self.is_full() {
+                break;
+            }
+            row.reset(program.header());
         }
         Ok(())
     }
 
-    /// The index of a file of a unit; [`NOWHERE`] if there are too many.
-    fn file(&mut self, header: &Header<'a>, index: u64) -> u16 {
-        let Some(path) = self.path(header, index) else { return NOWHERE };
-        if let Some(known) = self.known.get(&*path) {
-            return *known;
+    /// Keeps a row until the place behind it is known.
+    fn say(&mut self, unit: &mut Unit, header: &Header<'a>, said: Said) {
+        // The last that is said of a place holds.
+        if unit.sequence.pending.is_some_and(|pending| pending.place != said.place) {
+            self.take(unit, header);
         }
-        let Some(index) = u16::try_from(self.files.len()).ok().filter(|index| *index < NOWHERE) else { return NOWHERE };
-        self.files.push(path.clone());
-        self.known.insert(path, index);
-        index
+        unit.sequence.pending = Some(said);
     }
 
-    /// The path of a file, which is relative to where the compiler ran, or absolute.
-    fn path(&self, header: &Header<'a>, index: u64) -> Option<Box<str>> {
-        let file = header.file(index)?;
-        let name = self.text(file.path_name())?;
-        let directory = match file.directory_index() {
-            0 => None,
-            _ if name.starts_with('/') => None,
-            _ => file.directory(header).and_then(|directory| self.text(directory)),
+    /// Adds the row that a sequence keeps, if it says anything new.
+    fn take(&mut self, unit: &mut Unit, header: &Header<'a>) {
+        let sequence = &mut unit.sequence;
+        let Some(said) = sequence.pending.take() else { return };
+        sequence.removed |= said.place == 0;
+        let taken = sequence.taken.replace(said);
+        if sequence.removed || self.is_full() || taken.is_some_and(|taken| taken.source == said.source) {
+            return;
+        }
+        let (file, line) = match said.source {
+            Some((index, line)) => (self.number(unit, header, index), line),
+            None => (NOWHERE, 0),
         };
-        Some(directory.map_or_else(|| name.clone(), |directory| format!("{directory}/{name}")).into())
+        // Units can have a file twice.
+        let before = self.rows.last().filter(|_| taken.is_some());
+        if before.is_none_or(|before| (before.file, before.line) != (file, line)) {
+            self.rows.push(Row { place: said.place, file, line });
+        }
     }
 
-    fn text(&self, value: AttributeValue<Bytes<'a>>) -> Option<String> {
-        let text = match value {
-            AttributeValue::String(text) => text,
-            AttributeValue::DebugLineStrRef(offset) => self.line_strings.get_str(offset).ok()?,
-            AttributeValue::DebugStrRef(offset) => self.strings.get_str(offset).ok()?,
-            _ => return None,
-        };
-        let start = text.slice().get(..text.len().min(LONGEST))?;
-        Some(String::from_utf8_lossy(start).into_owned())
+    /// The number of a unit's file. Indices without a file are not noted: there are more of them than of files.
+    fn number(&mut self, unit: &mut Unit, header: &Header<'a>, index: u64) -> u16 {
+        if let Some(number) = unit.numbers.get(&index) {
+            return *number;
+        }
+        if header.file(index).is_none() {
+            return NOWHERE;
+        }
+        let number = self.paths.number(header, index);
+        unit.numbers.insert(index, number);
+        number
+    }
+}
+
+impl Said {
+    fn by(row: &LineRow) -> Self {
+        let line = row.line().filter(|_| !row.end_sequence());
+        Self {
+            place: u32::try_from(row.address()).unwrap_or(u32::MAX),
+            source: line.map(|line| (row.file_index(), u32::try_from(line.get()).unwrap_or(u32::MAX))),
+        }
     }
 }
 
@@ -214,6 +279,7 @@ fn skip_unit(rest: &mut Bytes<'_>) -> Option<u64> {
 mod tests {
     use std::fmt::Write;
 
+    use super::super::paths::LONGEST;
     use super::*;
 
     /// A line program of DWARF 4 with these opcodes, in a module with so many bytes of code.
@@ -294,6 +360,130 @@ mod tests {
         assert_eq!(found(&lines, 1).map(|(file, line)| (file.len(), line)), Some((LONGEST, 1)));
         let many = vec!["a"; 100_000].join(",");
         assert_eq!(found(&SourceLines::read(&module(&many, &opcodes, 5)), 1), None);
+    }
+
+    #[test]
+    fn removed_functions_leave_those_behind_them_alone() {
+        let gone = [0, 5, 2, 0xff, 0xff, 0xff, 0xff];
+        let function = |place| [&at(place)[..], &[1, STEP], &END].concat();
+        let opcodes = [&function(0)[..], &function(3), &gone, &[1, STEP], &END, &function(7)].concat();
+        let lines = SourceLines::read(&module("a.rs", &opcodes, 20));
+        let expected = [(2, None), (3, Some(1)), (4, None), (7, Some(1)), (8, None)];
+        for (place, expected) in expected {
+            assert_eq!(found(&lines, place).map(|(_, line)| line), expected, "{place}");
+        }
+    }
+
+    #[test]
+    fn the_last_that_is_said_of_a_place_holds() {
+        // Another file, another line, and the first file again.
+        let opcodes = [&at(3)[..], &[1, STEP, 4, 2, 1, 3, 5, 1, 4, 1, 1, STEP], &END].concat();
+        let lines = SourceLines::read(&module("a.rs,b.rs", &opcodes, 20));
+        assert_eq!((found(&lines, 3), found(&lines, 4)), (Some(("a.rs", 1)), Some(("a.rs", 7))));
+    }
+
+    #[test]
+    fn a_line_may_go_back_as_far_as_numbers_go() {
+        // `DW_LNS_advance_line` by the least number there is.
+        let back = [3, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f];
+        let opcodes = [&at(1)[..], &[1], &back, &[2, 1, STEP, 2, 4], &END].concat();
+        let lines = SourceLines::read(&module("a.rs", &opcodes, 20));
+        assert_eq!((found(&lines, 1), found(&lines, 3)), (Some(("a.rs", 1)), Some(("a.rs", 1))));
+    }
+
+    #[test]
+    fn programs_name_no_files() {
+        // `DW_LNE_define_file`, which headers before DWARF 5 can be followed by.
+        let define = [0, 6, 3, b'b', 0, 0, 0, 0];
+        let opcodes = [&define[..], &at(1), &[4, 2, 1, 4, 1, STEP, 2, 4], &END].concat();
+        let lines = SourceLines::read(&module("a.rs", &opcodes, 20));
+        assert_eq!((found(&lines, 1), found(&lines, 2)), (None, Some(("a.rs", 2))));
+    }
+
+    /// The most files that a header of 4 bytes each has room for.
+    const MANY: u16 = 65_000;
+
+    /// A unit of DWARF 5 with [`MANY`] files, whose names begin at each offset of a section of strings; `between` stands behind
+    /// the row of each.
+    fn many_files(strings: &[u8], between: &[u8], code: usize) -> Vec<u8> {
+        // A directory, in `DW_FORM_string`, and files, in `DW_FORM_strp`.
+        let mut header = vec![1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 1, 8, 1, b'd', 0, 1, 1, 14];
+        header.extend(leb(MANY));
+        (0..u32::from(MANY)).for_each(|at| header.extend(at.to_le_bytes()));
+        // Addresses of four bytes.
+        let mut unit = vec![5, 0, 4, 0];
+        unit.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+        unit.extend(header);
+        unit.extend(at(1));
+        for file in 0..MANY {
+            unit.push(4);
+            unit.extend(leb(file));
+            unit.push(1);
+            unit.extend(between);
+        }
+        unit.extend([2, 4]);
+        unit.extend(END);
+        let mut lines = u32::try_from(unit.len()).unwrap().to_le_bytes().to_vec();
+        lines.extend(unit);
+        let mut wasm = wat::parse_str(format!("(module (func {}))", "nop ".repeat(code))).unwrap();
+        for (name, data) in [(".debug_line", &lines[..]), (".debug_str", strings)] {
+            let length = u32::try_from(1 + name.len() + data.len()).unwrap();
+            wasm.extend(
+                [0].into_iter()
+                    .chain((0..5).map(|i| (length >> (7 * i) & 0x7f).to_le_bytes()[0] | if i < 4 { 0x80 } else { 0 })),
+            );
+            wasm.push(u8::try_from(name.len()).unwrap());
+            wasm.extend(name.as_bytes());
+            wasm.extend(data);
+        }
+        wasm
+    }
+
+    /// As LEB128, of three bytes.
+    fn leb(number: u16) -> [u8; 3] {
+        [0, 7, 14].map(|by| (number >> by & 0x7f).to_le_bytes()[0] | if by < 14 { 0x80 } else { 0 })
+    }
+
+    /// How many bytes of names are looked at for a module.
+    fn names_read(wasm: &[u8]) -> usize {
+        Building::of(&Sections::of(wasm)).paths.read()
+    }
+
+    #[test]
+    fn names_are_not_looked_at_behind_what_is_kept() {
+        let strings = vec![b'x'; 1 << 20];
+        // All at one place: the last holds, and it alone is looked up.
+        let wasm = many_files(&strings, &[], 10);
+        assert_eq!(found(&SourceLines::read(&wasm), 1), Some((&*"x".repeat(LONGEST), 1)));
+        assert!(names_read(&wasm) < 1000, "{}", names_read(&wasm));
+        // Each at a place of its own: a step by one place, and back by one line.
+        let wasm = many_files(&strings, &[2, 1], usize::from(MANY));
+        let (read, least) = (names_read(&wasm), usize::from(MANY) * LONGEST);
+        assert!((least..least * 5 / 4).contains(&read), "{read}");
+    }
+
+    #[test]
+    fn paths_that_are_kept_are_bounded() {
+        // No two names are one.
+        let letters = |i: u32| [0, 4, 8, 12].map(|by| b'a' + (i >> by & 15).to_le_bytes()[0]);
+        let strings: Vec<u8> = (0..1 << 18).flat_map(letters).collect();
+        let lines = SourceLines::read(&many_files(&strings, &[2, 1], usize::from(MANY)));
+        let paths: usize = lines.files.iter().map(|file| file.len()).sum();
+        assert!((3 << 20..=4 << 20).contains(&paths), "{paths}");
+        assert!(found(&lines, 100).is_some() && found(&lines, 60_000).is_none());
+    }
+
+    #[test]
+    fn files_that_a_unit_does_not_have_are_not_noted() {
+        let opcodes: Vec<u8> = (0..10_000_u16).flat_map(|i| [[4].as_slice(), &leb(i), &[1, 2, 1]].concat()).collect();
+        let wasm = module("a.rs,b.rs", &[&at(1)[..], &opcodes].concat(), 20_000);
+        let sections = Sections::of(&wasm);
+        let mut building = Building::of(&sections);
+        let mut program =
+            DebugLine::new(sections.lines, LittleEndian).program(DebugLineOffset(0), 4, None, None).unwrap();
+        let mut unit = Unit::default();
+        building.run(&mut program, &mut unit).unwrap();
+        assert_eq!(unit.numbers.len(), 2);
     }
 
     #[test]

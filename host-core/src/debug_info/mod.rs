@@ -4,6 +4,7 @@
 //! module, when it is loaded, within bounds.
 
 mod lines;
+mod paths;
 
 use std::ops::Range;
 

@@ -208,12 +208,16 @@ fn append_name(text: &mut String, mangled: &str) {
 fn write_demangled(out: &mut Clipped<'_>, mangled: &str) -> fmt::Result {
     /// Beyond this, a mangled name is an attack on the demangler.
     const LONGEST: usize = 2000;
+    /// How deep C++'s names may nest. The parser goes back and tries anew at each depth, so its work can double with each; the
+    /// containers of the standard library need no more.
+    const DEEPEST: u32 = 40;
     if mangled.len() <= LONGEST {
+        let parsing = cpp_demangle::ParseOptions::default().recursion_limit(DEEPEST);
         if let Ok(name) = rustc_demangle::try_demangle(mangled) {
             return write!(out, "{name:#}");
         }
         if mangled.starts_with("_Z")
-            && let Ok(name) = cpp_demangle::Symbol::new(mangled)
+            && let Ok(name) = cpp_demangle::Symbol::new_with_options(mangled, &parsing)
         {
             let options = cpp_demangle::DemangleOptions::new().recursion_limit(64);
             return name.structured_demangle(out, &options);
@@ -282,5 +286,17 @@ mod tests {
         let rust = format!("_RNvC1a{}1b", "TB5_B5_".repeat(200));
         let cpp = format!("_Z1fI{}E", "S_S_".repeat(200));
         assert!(shown(&[&rust, &cpp]).len() < 5000);
+    }
+
+    #[test]
+    fn a_name_that_is_parsed_again_and_again_is_left_mangled() {
+        let names =
+            [("_Z1a", "IS_"), ("_Z1aI", "LDt"), ("_ZN", "DtL"), ("_Z1aIX", "nw"), ("_Z1aI", "LA"), ("_Z1aIX", "cl")];
+        for (begin, unit) in names {
+            let name = format!("{begin}{}", unit.repeat(60));
+            assert!(function_name(&name).starts_with(&name[..100]), "{name}");
+        }
+        let map = "_ZNSt3__13mapINS_12basic_stringIcNS_11char_traitsIcEENS_9allocatorIcEEEEiE4findERKS6_";
+        assert!(function_name(map).starts_with("std::__1::map<std::__1::basic_string<char, "));
     }
 }

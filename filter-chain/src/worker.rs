@@ -355,7 +355,7 @@ impl Worker {
     }
 }
 
-/// Callouts and queues; [`background`](crate::background) has the rest.
+/// Callouts and queues; the module `background` has the rest.
 impl Worker {
     /// Tells the plugins of a VM of items; says whether there is more to tell.
     pub(crate) fn tell_queues(&mut self, vm: usize) -> bool {

@@ -6,9 +6,9 @@
 //! | methods of HTTP | letters of either case: frameworks write them in capitals | – |
 //! | headers | letters of either case; all that is neither letter nor digit is `-` | – |
 //! | metrics | all that Prometheus does not allow is `_`; `_` before a digit at the start | – |
-//! | hosts, authorities | see [`host`](super::host) | what is no host |
+//! | hosts, authorities | see [`host`] | what is no host |
 //! | methods of gRPC | none | what is no path of two segments, unreserved characters each |
-//! | properties | see [`property_path`](super::property_path) | – |
+//! | properties | see [`property_path`] | – |
 
 use std::borrow::Cow;
 

@@ -32,6 +32,9 @@ const RESERVED: &str = "16384";
 /// The signal of a process that has used up its CPU time.
 const SIGXCPU: i32 = 24;
 
+/// What is written of memory that there is not: by Rust before it aborts, and by the standard library as an error.
+const NO_MEMORY: [&str; 3] = ["memory allocation of", "(os error 12)", "out of memory"];
+
 impl Process {
     /// Compiles a module for an engine; None if the module is no plugin. `gives_way`: on one thread, when workers have
     /// nothing to do.
@@ -55,7 +58,7 @@ impl Process {
         let (kind, answer) = output.split_first().ok_or_else(|| CompileError::Ended("without an answer".to_owned()))?;
         match Kind::of(*kind) {
             Some(Kind::Refused) => Ok(None),
-            Some(Kind::Error) => Err(CompileError::Engine(String::from_utf8_lossy(answer).into_owned())),
+            Some(Kind::Error) => Err(failed(&String::from_utf8_lossy(answer), &order.limits)),
             Some(Kind::Code) => code(engine, answer).map(Some),
             None => Err(CompileError::Ended("with an answer that is none".to_owned())),
         }
@@ -152,18 +155,44 @@ fn code(engine: &dyn AnyEngine, answer: &[u8]) -> Result<Vec<u8>, CompileError> 
     }
 }
 
+/// What the child gives as its error. Where memory is asked for in a way that can fail, it says so and goes on.
+fn failed(words: &str, limits: &CompileLimits) -> CompileError {
+    if lacks_memory(words) {
+        return CompileError::Memory(limits.memory);
+    }
+    CompileError::Engine(words.to_owned())
+}
+
 fn ended(status: ExitStatus, words: &str, limits: &CompileLimits) -> CompileError {
     if status.signal() == Some(SIGXCPU) {
         return CompileError::Time(limits.time);
     }
-    // What Rust says before it aborts.
-    if words.contains("memory allocation of") {
+    if lacks_memory(words) {
         return CompileError::Memory(limits.memory);
     }
     let last = words.lines().rev().map(str::trim).find(|line| !line.is_empty());
     CompileError::Ended(last.map_or_else(|| status.to_string(), |last| format!("{status}: {}", last.escape_debug())))
 }
 
+fn lacks_memory(words: &str) -> bool {
+    NO_MEMORY.iter().any(|said| words.contains(said))
+}
+
 fn cannot_start(error: impl Display) -> CompileError {
     CompileError::Start(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_refused_memory_names_the_limit() {
+        let limits = CompileLimits::default();
+        for refused in ["mmap failed to allocate 0x4000 bytes: Cannot allocate memory (os error 12)", "out of memory"] {
+            assert!(matches!(failed(refused, &limits), CompileError::Memory(memory) if memory == limits.memory));
+        }
+        let invalid = "Invalid input WebAssembly code at offset 12";
+        assert!(matches!(failed(invalid, &limits), CompileError::Engine(words) if words == invalid));
+    }
 }

@@ -58,7 +58,7 @@ fn time_and_memory_of_compiling_are_limited() {
 
 #[test]
 fn the_state_of_a_plugin_with_a_vm_for_each_stream_is_compiled_within_limits() {
-    let keys = "isolation: stream, runtime: wasmtime, limits: {compile: {memory: 48MiB}}";
+    let keys = "isolation: stream, runtime: wasmtime, limits: {compile: {memory: 80MiB}}";
     // Small enough itself, but not with what it writes while it is configured.
     let grows = plugin_of(
         r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)

@@ -1,4 +1,4 @@
-//! What Cranelift makes for aarch64, on whatever machine this runs.
+//! Code that Cranelift makes for aarch64, on whatever machine this runs.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -33,10 +33,10 @@ const SHORT: Duration = Duration::from_millis(1);
 /// By how much a plugin that has had more than its part lets others go first.
 const GIVES_WAY: Duration = Duration::from_millis(1);
 
-/// What was left of the share counts for so long: else short calls without end would never let one begin that gives way.
+/// Time for which an unused part of the share counts: else short calls without end would never let one begin that gives way.
 const KEPT: Duration = Duration::from_millis(2);
 
-/// What all plugins have had.
+/// Time that all plugins have had.
 #[derive(Debug)]
 pub(crate) struct Background {
     share: Percent,
@@ -46,14 +46,14 @@ pub(crate) struct Background {
     io_came: bool,
 }
 
-/// What one plugin has had.
+/// Time that one plugin has had.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Account {
     /// When its part of the share has made up for its calls.
     paid: Duration,
     /// The longest of its calls of late; before the first, it may be as long as can be.
     longest: Duration,
-    /// It waits, and the host has been told.
+    /// True while the plugin waits and the host has been told.
     is_throttled: bool,
 }
 

@@ -317,7 +317,8 @@ impl Snapshot {
         Ok(Self::new(wrap(&self.module)?, self.template.clone()).with_at_most(self.most))
     }
 
-    /// What the plugin took while it was configured that is never the same again, and is the same in each stream.
+    /// Counts the random bytes and the readings of clocks that the plugin took while it was configured; their values are the same in each
+    /// stream.
     pub fn drawn(&self) -> Drawn {
         self.template.drawn()
     }

@@ -83,7 +83,7 @@ pub(crate) struct Loaded {
     serves: bool,
     /// When the host last logged something of it in its own name, at most once a second, and how often it did not since.
     told: Option<(Duration, u64)>,
-    /// What it has had of what calls get that no stream waits for.
+    /// Time that it has had for calls that no stream waits for.
     pub(crate) account: Account,
 }
 

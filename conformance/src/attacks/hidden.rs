@@ -1,4 +1,4 @@
-//! What a plugin may not see, by what it can measure.
+//! Hidden headers, as far as a plugin can measure them.
 
 use std::time::Duration;
 

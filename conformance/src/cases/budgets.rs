@@ -1,4 +1,4 @@
-//! What the VMs of a sandbox hold together outside of their memories.
+//! Bytes that the VMs of a sandbox hold together outside of their memories.
 
 use portcullis::core::HostcallId::{
     proxy_define_metric, proxy_dequeue_shared_queue, proxy_enqueue_shared_queue, proxy_get_shared_data,
@@ -223,7 +223,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// It sets keys until it cannot, and tells how many it could set.
+/// Sets keys until one is refused, and tells how many were set.
 const FILLER: &str = r#"
     (func (export "proxy_on_configure") (param i32 i32) (result i32)
         ;; Each VM has keys of its own, which begin with the length of its configuration.
@@ -241,7 +241,7 @@ const FILLER: &str = r#"
         (call $report (local.get $status)))
 "#;
 
-/// It sets 100 bytes of each: shared data, a property, a body, a callout's body, a local response's.
+/// Sets 100 bytes of each: shared data, a property, a body, a callout's body, a local response's.
 const BUFFERS: &str = r#"
     (data (i32.const 1024) "auth\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/\00:authority\00a\00")
     (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)

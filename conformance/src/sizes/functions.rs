@@ -1,4 +1,4 @@
-//! What one function can have much of.
+//! Parts that one function can have many of.
 
 use wasm_encoder::{BlockType, Elements, ValType};
 

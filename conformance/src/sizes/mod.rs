@@ -33,7 +33,7 @@ impl Dimension {
 /// Whether an engine runs a module: compiles it, and starts a VM with as much memory and as many elements as it likes.
 ///
 /// # Errors
-/// It does not, in the engine's words or in those of the limits.
+/// The engine refuses the module, or a limit does: the text is theirs.
 pub fn run(engine: &dyn AnyEngine, bytecode: &Bytecode<'_>) -> Result<(), String> {
     let limits = Limits { memory: 1 << 32, table_elements: usize::MAX, ..Limits::default() };
     let config = VmConfig { limits, ..VmConfig::new(bytecode.abi) };

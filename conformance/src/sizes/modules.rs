@@ -1,4 +1,4 @@
-//! What a module can have much of.
+//! Parts that a module can have many of.
 
 use std::borrow::Cow;
 use std::iter;

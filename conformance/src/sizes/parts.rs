@@ -12,7 +12,7 @@ pub(super) const PLAIN: u32 = 0;
 /// The type `(i32) -> i32`, which the allocator has.
 const ALLOCATOR: u32 = 1;
 
-/// What a module is written from.
+/// Parts that a module is written from.
 pub(super) struct Parts {
     pub(super) types: TypeSection,
     pub(super) imports: ImportSection,

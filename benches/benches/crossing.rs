@@ -1,4 +1,4 @@
-//! What it costs to cross between host and guest, once.
+//! The cost of one crossing between host and guest.
 //!
 //! `empty_call` is one callback of a guest that does nothing. The others are one hostcall each,
 //! out of a loop inside the guest; `nothing` is that loop alone. `bare_...` is the same on the engine alone, without a

@@ -1,4 +1,4 @@
-//! What isolation costs: each further sandbox of one module, ten plugins in one VM against ten in their own, and the
+//! The cost of isolation: each further sandbox of one module, ten plugins in one VM against ten in their own, and the
 //! check of a right with rules and without.
 //!
 //! Prints tables with ratios, all from one run, and fails nothing: machines differ.

@@ -1,4 +1,4 @@
-//! What grows with what: a chain with its plugins, an operation with the streams that are live, shared data with the
+//! Costs that grow: a chain with its plugins, an operation with the streams that are live, shared data with the
 //! threads that want them.
 //!
 //! Prints tables with ratios, all from one run, and fails nothing: machines differ.

@@ -1,4 +1,4 @@
-//! What one stream costs without any IO, and what a VM costs.
+//! The cost of one stream without any IO, and of one VM.
 
 use std::hint::black_box;
 use std::sync::Arc;

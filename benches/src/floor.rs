@@ -1,4 +1,4 @@
-//! What a crossing costs on an engine that has no host around it: the floor under everything else.
+//! The cost of a crossing on an engine that has no host around it: the floor under everything else.
 //!
 //! The same guest as [`looping`](crate::looping)'s, whose only import adds to a number that the host keeps. The engine
 //! has the settings that a host for untrusted guests needs (wasmtime: epochs; wasmer and wasmi: none that cost), and
@@ -26,7 +26,7 @@ pub fn floor(engine: &str, wat: &str) -> Result<Call, Failure> {
     }
 }
 
-/// What the host keeps.
+/// The state that the host keeps.
 #[derive(Debug, Default)]
 struct Counter(i64);
 

@@ -1,4 +1,4 @@
-//! What the benchmarks share: engines, guests, a host that does nothing.
+//! Shared by the benchmarks: engines, guests, a host that does nothing.
 //!
 //! `cargo bench -p portcullis-benches`, and `-- --quick` for a first look. `compare/` measures the
 //! gateway against other proxies instead.
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use portcullis::SystemHost;
 use portcullis::core::{AnyEngine, AnyModule, Bytecode, EngineError, EngineSettings, Host, LogLevel, Vm, VmConfig};
 
-/// What goes wrong before anything is measured.
+/// An error before anything is measured.
 pub type Failure = Box<dyn Error>;
 
 /// How often a guest of [`looping`] does its work in one callback.
@@ -75,7 +75,7 @@ pub fn looping(prepare: &str, work: &str, expected: u8) -> String {
 /// Compiles a guest from its text.
 ///
 /// # Errors
-/// It is no valid module, or no plugin.
+/// The code is no valid module, or no plugin.
 pub fn load(engine: &dyn AnyEngine, wat: &str) -> Result<Box<dyn AnyModule>, Failure> {
     Ok(engine.load(&Bytecode::judge(&wat::parse_str(wat)?)?)?)
 }
@@ -83,7 +83,7 @@ pub fn load(engine: &dyn AnyEngine, wat: &str) -> Result<Box<dyn AnyModule>, Fai
 /// Starts a VM without a plugin.
 ///
 /// # Errors
-/// It does not start.
+/// The plugin does not start.
 pub fn start(module: &dyn AnyModule) -> Result<Vm, Failure> {
     Ok(Vm::start(module, VmConfig::new(portcullis::core::AbiVersion::V0_2_1), host(LogLevel::Trace))?)
 }
@@ -96,7 +96,7 @@ pub fn host(level: LogLevel) -> Box<dyn Host> {
 /// The committed plugin `header_tour`.
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub fn header_tour() -> Result<Bytes, Failure> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/wasm/header_tour.wasm");
     Ok(std::fs::read(path).map_err(|error| format!("{path}: {error}"))?.into())

@@ -10,17 +10,17 @@ use crate::{Failure, load, looping, start};
 /// One hostcall, again and again.
 #[derive(Debug)]
 pub struct Shape {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What is done before the loop.
+    /// The statements before the loop.
     prepare: &'static str,
-    /// What is done in each turn of it.
+    /// The statements in each turn of the loop.
     work: &'static str,
     /// The status that this must leave.
     status: u8,
 }
 
-/// What the hot path of plugins is made of; `nothing` is the loop alone.
+/// The hostcalls that plugins make most; `nothing` is the loop alone.
 pub const SHAPES: &[Shape] = &[
     Shape { name: "nothing", prepare: "", work: "(local.get 0)", status: 1 },
     Shape { name: "set_effective_context", prepare: "", work: "(call $effective (i32.const 2))", status: 0 },
@@ -94,7 +94,7 @@ impl Shape {
 /// The shape of this name.
 ///
 /// # Errors
-/// There is none.
+/// No shape has the name.
 pub fn shape(name: &str) -> Result<&'static Shape, Failure> {
     SHAPES.iter().find(|shape| shape.name == name).ok_or_else(|| format!("no hostcall has the shape {name}").into())
 }
@@ -102,7 +102,7 @@ pub fn shape(name: &str) -> Result<&'static Shape, Failure> {
 /// A guest with a plugin, whose id is 1, and a stream with headers and a body, whose id is 2.
 ///
 /// # Errors
-/// It does not start.
+/// The guest does not start.
 pub fn guest(engine: &dyn AnyEngine, wat: &str) -> Result<(Vm, ContextId), Failure> {
     guest_of(&*load(engine, wat)?)
 }
@@ -110,7 +110,7 @@ pub fn guest(engine: &dyn AnyEngine, wat: &str) -> Result<(Vm, ContextId), Failu
 /// The same of a module that is loaded.
 ///
 /// # Errors
-/// It does not start.
+/// The guest does not start.
 pub fn guest_of(module: &dyn AnyModule) -> Result<(Vm, ContextId), Failure> {
     let mut vm = start(module)?;
     let root = vm.add_plugin(Arc::new(Plugin::new("bench")))?;

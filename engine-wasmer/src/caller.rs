@@ -5,7 +5,7 @@ use wasmer::{AsStoreMut, FunctionEnvMut, Memory, StoreMut, TypedFunction};
 
 use crate::error::trap;
 
-/// What hostcalls reach: the VM's state, and handles looked up once. The handles are empty while the
+/// The data that hostcalls reach: the VM's state, and handles looked up once. The handles are empty while the
 /// start section runs.
 pub(crate) struct Data {
     pub(crate) vm: VmState,

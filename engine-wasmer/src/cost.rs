@@ -1,9 +1,9 @@
-//! What a function's instructions cost. Too much is harmless, for it only means that the host looks
+//! The cost of a function's instructions. Too much is harmless, for it only means that the host looks
 //! at the clock more often.
 
 use wasmparser::{FunctionBody, Operator};
 
-/// What to take from the fuel in a function, and where.
+/// The amounts to take from the fuel in a function, with their places.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Costs {
     /// When it begins: for all that lies in no loop.

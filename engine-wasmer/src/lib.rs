@@ -55,7 +55,7 @@ pub struct Module {
     about: Arc<About>,
 }
 
-/// What an instance must know of its module.
+/// The facts about its module that an instance needs.
 struct About {
     abi: portcullis_core::AbiVersion,
     imports: Vec<HostcallId>,

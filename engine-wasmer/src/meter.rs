@@ -44,7 +44,7 @@ pub(crate) fn metered(wasm: &[u8]) -> Result<Vec<u8>> {
     Ok(module.finish())
 }
 
-/// What is known of the module so far.
+/// The module as far as it has been read.
 #[derive(Default)]
 struct Meter {
     /// How many parameters each type has; 0 for types that are no function's.
@@ -255,7 +255,7 @@ impl Body<'_> {
             .instruction(&Instruction::End);
     }
 
-    /// What comes before an instruction: a look at its length, which is on top of the stack.
+    /// Emits the code before an instruction: a look at its length, which is on top of the stack.
     fn before(&mut self, operator: &Operator<'_>) {
         match operator {
             Operator::MemoryGrow { mem } => {

@@ -10,7 +10,7 @@ use crate::error::{Raised, trap};
 /// Fuel between looks at the clock: about as many instructions, well under a millisecond of them.
 const SLICE: u64 = 100_000;
 
-/// What a store holds: the VM's state, and handles looked up once. The handles are empty while the
+/// The data of a store: the VM's state, and handles looked up once. The handles are empty while the
 /// start section runs.
 pub(crate) struct Data {
     pub(crate) vm: VmState,

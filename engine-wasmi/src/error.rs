@@ -28,7 +28,7 @@ pub(crate) fn is_of_start(error: &wasmi::Error) -> bool {
     matches!(error.kind(), ErrorKind::TrapCode(_) | ErrorKind::Host(_)) || segment(error).is_some()
 }
 
-/// What wasmi found. It keeps no backtrace.
+/// An error of wasmi, which keeps no backtrace.
 pub(crate) fn trap(error: &wasmi::Error) -> Trap {
     let trap = match error.as_trap_code() {
         Some(TrapCode::OutOfFuel) => return Trap::Deadline(CallStack::default()),

@@ -6,7 +6,7 @@ use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 use crate::error::trap;
 use crate::sampler::Sampler;
 
-/// What a store holds: the VM's state, and handles looked up once. The handles are empty while the
+/// The data of a store: the VM's state, and handles looked up once. The handles are empty while the
 /// start section runs.
 pub(crate) struct Data {
     pub(crate) vm: VmState,
@@ -14,7 +14,7 @@ pub(crate) struct Data {
     pub(crate) memory: Option<Memory>,
     /// Shared, because it is taken out for each call, and to clone the handle itself costs more.
     pub(crate) malloc: Option<Arc<TypedFunc<i32, i32>>>,
-    /// What samples it, if something does.
+    /// The sampler, if the VM is profiled.
     pub(crate) sampler: Option<Box<Sampler>>,
 }
 

@@ -168,7 +168,7 @@ fn config(settings: &EngineSettings) -> wasmtime::Result<Config> {
 fn pool(places: u32) -> PoolingAllocationConfig {
     /// Bytes that a place keeps.
     const KEPT: usize = 128 << 10;
-    /// What a module may have, and VMs that use less leave to others.
+    /// The sizes that a module may have; VMs that use less leave the rest to others.
     const TABLES: u32 = 4;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(places)

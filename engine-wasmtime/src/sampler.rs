@@ -15,7 +15,7 @@ const DEEPEST: usize = 64 << 10;
 /// least 16 bytes of stack. Of an ordinary plugin these are tens of thousands of samples.
 const ROOM: usize = 64 << 20;
 
-/// What a sample counts for beyond its stack.
+/// The weight of a sample beyond its stack.
 const SAMPLE: usize = 128;
 
 /// Samples one guest, and holds it to its deadline meanwhile.

@@ -9,7 +9,7 @@ const FUEL: u32 = 300;
 /// How often the exported functions are called.
 const CALLS: usize = 4;
 
-/// What a call came to: its results, or its trap.
+/// The outcome of a call: its results, or its trap.
 pub(crate) type Outcome = std::result::Result<Vec<String>, String>;
 
 /// A guest on wasmi.
@@ -116,7 +116,7 @@ impl Guest {
         }
     }
 
-    /// What can be seen of it: memory, and the values of globals.
+    /// The visible state: memory, and the values of globals.
     pub(crate) fn state(&self) -> (Vec<u8>, Vec<(String, String)>) {
         let mut memory = Vec::new();
         let mut globals = Vec::new();

@@ -45,7 +45,7 @@ pub struct EngineInfo {
     pub name: &'static str,
     /// The version of the runtime beneath it.
     pub version: &'static str,
-    /// What it can enforce.
+    /// The limits that it can enforce.
     pub features: EngineFeatures,
     start: fn(&EngineSettings) -> Result<Box<dyn AnyEngine>, EngineError>,
 }
@@ -60,7 +60,7 @@ impl EngineInfo {
     /// Starts it.
     ///
     /// # Errors
-    /// It cannot run on this machine.
+    /// The engine cannot run on this machine.
     pub fn start(&self, settings: &EngineSettings) -> Result<Box<dyn AnyEngine>, EngineError> {
         (self.start)(settings)
     }
@@ -70,13 +70,13 @@ impl EngineInfo {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineChoiceError {
-    /// There is such an engine, but not in this binary.
+    /// The engine is known, but not built into this binary.
     #[error("the engine {name} is not in this binary; build it with the cargo feature `{name}` (there is {})", names())]
     NotBuiltIn {
         /// The engine's name, which is its cargo feature's.
         name: &'static str,
     },
-    /// There is no such engine.
+    /// No engine has the name.
     #[error("there is no engine {name:?}; this binary has {}", names())]
     Unknown {
         /// The name that was asked for.
@@ -107,7 +107,7 @@ pub fn missing_engines() -> impl Iterator<Item = &'static str> {
 /// and Envoy's other runtimes (`envoy.wasm.runtime.v8`, `.wamr`) mean the default.
 ///
 /// # Errors
-/// It is not built in, or there is none of the name.
+/// The engine is not built in, or none has the name.
 pub fn engine(name: &str) -> Result<Choice, EngineChoiceError> {
     let own = name.strip_prefix("envoy.wasm.runtime.").unwrap_or(name);
     let is_substitute = own != name && matches!(own, "v8" | "wamr");

@@ -10,7 +10,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// What an operator calls something, as a part of a file's name that leads nowhere else.
+/// Turns a name from the configuration into a part of a file name that cannot leave its folder.
 pub(crate) fn file_name(name: &str) -> String {
     const LONGEST: usize = 100;
     let is_fine = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

@@ -1,4 +1,4 @@
-//! What wasmer alone does: the meter that stops guests. What every engine does is in the conformance
+//! Behaviour of wasmer alone: the meter that stops guests. Behaviour of every engine is in the conformance
 //! suite.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What wasmtime alone does: lines of source in traps, samples, perf maps. What every engine does is in the conformance
+//! Behaviour of wasmtime alone: lines of source in traps, samples, perf maps. Behaviour of every engine is in the conformance
 //! suite.
 
 use std::sync::{Arc, mpsc};

@@ -15,7 +15,7 @@ pub enum CodeCacheError {
     /// The file system refuses.
     #[error("cannot {operation} {}: {reason}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The attempted operation, as a verb.
         operation: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -29,18 +29,18 @@ pub enum CodeCacheError {
         path: PathBuf,
         /// Its mode.
         mode: u32,
-        /// What its mode should be.
+        /// The mode that it should have.
         remedy: &'static str,
     },
-    /// It is another user's.
+    /// The folder is another user's.
     #[error("{} belongs to another user (uid {owner}): choose a folder of your own", path.display())]
     NotOurs {
         /// The file or folder.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
     },
-    /// It is no key.
+    /// The file is no key.
     #[error("{} is no key of {} bytes: remove it, and a new one is made", path.display(), SealKey::LEN)]
     BadKey {
         /// The file.

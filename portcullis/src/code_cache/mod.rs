@@ -90,14 +90,14 @@ impl CodeCache {
     /// removed from it, since nobody would: it is never looked up, and would stay for ever.
     ///
     /// # Errors
-    /// It cannot be read or made, or is not this user's alone.
+    /// The folder cannot be read or made, or is not this user's alone.
     pub fn open(folder: &Path) -> Result<Self, CodeCacheError> {
         let key = folder::open(folder)?;
         let (entries, bytes) = folder::remove(folder, name::is_outdated)?;
         Ok(Self { folder: folder.to_owned(), key, outdated: Outdated { entries, bytes } })
     }
 
-    /// What was removed when the folder was opened.
+    /// The entries that were removed when the folder was opened.
     pub fn outdated(&self) -> Outdated {
         self.outdated
     }
@@ -106,7 +106,7 @@ impl CodeCache {
     /// else by compiling it, and then it is kept in the folder.
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, or the engine cannot compile it.
+    /// The code is no Proxy-Wasm module, or the engine cannot compile it.
     pub fn load(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> Result<LoadedCode, LoadError> {
         self.load_by(engine, plugin, |bytecode| Fresh::compile(engine, bytecode))
     }
@@ -114,7 +114,7 @@ impl CodeCache {
     /// The same, with another way to compile.
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, or `compile` fails.
+    /// The code is no Proxy-Wasm module, or `compile` fails.
     pub fn load_by(
         &self,
         engine: &dyn AnyEngine,
@@ -164,7 +164,7 @@ impl CodeCache {
     /// still the same plugin for every host; code for other engines that is in it stays.
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, or the engine cannot compile it or has no code.
+    /// The code is no Proxy-Wasm module, or the engine cannot compile it or has no machine code.
     pub fn precompile(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> Result<Vec<u8>, PrecompileError> {
         let (wasm, _) = section::split(plugin);
         let code = engine.load(&Bytecode::judge(&wasm)?)?.save()?.ok_or(PrecompileError::NoCode(engine.name()))?;
@@ -186,7 +186,7 @@ impl CodeCache {
     }
 }
 
-/// What code is of, and by what it may be run.
+/// The origin of compiled code, and the engine that may run it.
 fn subject(wasm: &[u8], engine: &dyn AnyEngine) -> String {
     format!("module {:x} on {}", Sha256::digest(wasm), engine.fingerprint())
 }

@@ -57,7 +57,7 @@ impl File for SystemFile {
     }
 }
 
-/// What the system says of a file.
+/// A file's metadata from the system.
 pub(super) fn metadata(found: &cap_std::fs::Metadata) -> Metadata {
     let nanoseconds = |seconds: i64, nanoseconds: i64| {
         let whole = u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000);

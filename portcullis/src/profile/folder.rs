@@ -14,7 +14,7 @@ pub(super) struct Folder {
     places: Mutex<Places>,
 }
 
-/// Who has a file for samples.
+/// The owner of a file for samples.
 struct Places {
     left: usize,
     /// How many VMs had this name.

@@ -57,7 +57,7 @@ pub struct Profiler {
     profiles: Mutex<BTreeMap<Key, Arc<Mutex<Profile>>>>,
 }
 
-/// What has a profile of its own, so that no thread waits for another.
+/// The owner of a profile; each thread has its own, so that none waits for another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     vm: String,
@@ -79,7 +79,7 @@ impl Profiler {
         Ok(profiler)
     }
 
-    /// What was measured so far.
+    /// Returns the measurements so far.
     pub fn report(&self) -> Report {
         let profiles: Vec<_> =
             self.profiles().iter().map(|(key, profile)| (key.clone(), Arc::clone(profile))).collect();

@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::{FORMAT, Key};
 
-/// What was measured: `profile.json`. Shown as text, it is `profile.txt`.
+/// All measurements: `profile.json`. Shown as text, it is `profile.txt`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The version of the format.
     pub profile: u32,
     /// The version of this crate.
     pub portcullis: &'static str,
-    /// What numbers are numbers of.
+    /// The unit of the numbers.
     pub units: Units,
     /// How long it was measured.
     pub elapsed: u64,
@@ -23,17 +23,17 @@ pub struct Report {
     pub plugins: Vec<PluginReport>,
 }
 
-/// What numbers are numbers of.
+/// The unit of the numbers.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Units {
     time: &'static str,
     size: &'static str,
 }
 
-/// What one plugin did, on all threads.
+/// The calls of one plugin, on all threads.
 #[derive(Clone, Debug, Serialize)]
 pub struct PluginReport {
-    /// What its VM is called.
+    /// The name of its VM.
     pub vm: String,
     /// The engine of its VM.
     pub engine: &'static str,
@@ -45,7 +45,7 @@ pub struct PluginReport {
     pub time: u64,
     /// Its own code.
     pub guest: Vec<GuestRow>,
-    /// What it called.
+    /// The hostcalls that it made.
     pub hostcalls: Vec<HostcallRow>,
 }
 
@@ -120,7 +120,7 @@ impl HostcallRow {
     }
 }
 
-/// What a hostcall answered, by its name in the ABI; of WASI by its number.
+/// The status of a hostcall by its name in the ABI; of WASI by its number.
 fn status(id: HostcallId, number: i32) -> String {
     match Status::from_number(number) {
         Some(status) if !id.is_wasi() => format!("{status:?}"),

@@ -1,6 +1,6 @@
 use portcullis_core::function_name;
 
-/// What stands before the names in the format of the Firefox profiler. In a name its quotes would be escaped.
+/// The text before the names in the format of the Firefox profiler. In a name its quotes would be escaped.
 const NAMES: &[u8] = b"\"stringArray\":";
 
 /// The same samples, with the names of functions as they stood in their source. An engine's own way to do so may be no

@@ -47,7 +47,7 @@ fn columns_of(time: &Time, of: u64) -> String {
     format!("{:>10} {own:>10} {share:>6.1} {total:>10} {max:>10}", time.calls)
 }
 
-/// What went wrong, as the end of a line.
+/// Describes the failures, as the end of a line.
 fn listed(counts: impl Iterator<Item = (u64, String)>) -> String {
     let counts: Vec<_> =
         counts.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

@@ -74,7 +74,7 @@ pub struct State {
 /// Starts a plugin once on an engine, and takes the state that it is in then.
 ///
 /// # Errors
-/// It does not start, or its state cannot be kept.
+/// The plugin does not start, or its state cannot be kept.
 pub fn snapshot(
     engine: &dyn AnyEngine,
     spec: &PluginSpec,
@@ -108,7 +108,7 @@ impl Observed {
     /// Starts the plugin in a VM of the module that shows its globals, and takes the state that it is in then.
     ///
     /// # Errors
-    /// It does not start, or its state cannot be kept.
+    /// The plugin does not start, or its state cannot be kept.
     pub fn start(
         &self,
         module: &Module,

@@ -68,7 +68,7 @@ pub(super) fn observed(wasm: &[u8]) -> Result<(Bytes, Vec<String>), SnapshotErro
     Ok((module.finish().into(), names))
 }
 
-/// What an instruction is called that changes more than memory and globals.
+/// Returns the name of an instruction that changes more than memory and globals.
 fn changes_more(operator: &Operator<'_>) -> Option<&'static str> {
     Some(match operator {
         Operator::TableSet { .. } => "table.set",

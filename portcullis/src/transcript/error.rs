@@ -21,7 +21,7 @@ pub enum TranscriptError {
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// The transcript is of another version of the format.
@@ -31,7 +31,7 @@ pub enum TranscriptError {
         path: PathBuf,
         /// Its version.
         version: u64,
-        /// Who wrote it.
+        /// The program that wrote it.
         by: String,
     },
     /// A line is no event, or not the one that has to follow.
@@ -41,7 +41,7 @@ pub enum TranscriptError {
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// The code is not beside the transcript.
@@ -59,7 +59,7 @@ pub enum TranscriptError {
     OtherCode {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file.
         found: String,
     },
     /// The code is no plugin.

@@ -26,7 +26,7 @@ impl Folder {
     /// Opens a folder, which is made if it is not there; then its user alone may enter it. It takes so many transcripts.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The folder cannot be made.
     pub fn open(path: &Path, transcripts: usize, trouble: Trouble) -> io::Result<Self> {
         private::make_folder(path)?;
         Ok(Self { path: path.to_owned(), left: AtomicUsize::new(transcripts), trouble })

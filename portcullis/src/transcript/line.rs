@@ -22,7 +22,7 @@ pub(super) struct Header {
     pub(super) redacted: Vec<String>,
 }
 
-/// What the guest itself can notice of its VM's limits; times are in milliseconds.
+/// The limits of its VM that the guest can notice; times are in milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RecordedLimits {
     memory: usize,

@@ -29,7 +29,7 @@ pub struct Transcript {
     lines: BufReader<File>,
 }
 
-/// What came of a replay.
+/// The outcome of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
     /// The report; its end is never [`End::Unreadable`].
@@ -44,7 +44,7 @@ impl Transcript {
     /// Opens a transcript and reads its first line.
     ///
     /// # Errors
-    /// It cannot be read, or is none, or is of another version of the format.
+    /// The file cannot be read, or is no transcript, or is of another version of the format.
     pub fn open(path: &Path) -> Result<Self, TranscriptError> {
         let path = path.to_owned();
         let (lines, first) = match open_file(&path).and_then(|file| {

@@ -22,7 +22,7 @@ use crate::wrapped::wrapped;
 pub struct Settings {
     /// Where transcripts go.
     pub outputs: Arc<dyn Outputs>,
-    /// What is made unrecognizable in them.
+    /// The values that are made unrecognizable in them.
     pub redaction: Redaction,
     /// The most bytes of one transcript. When it is full, its last line says so and its VM goes on unrecorded.
     pub limit: usize,
@@ -41,10 +41,10 @@ impl<F: Fn(&Subject) -> Option<Box<dyn Write + Send>> + Send + Sync> Outputs for
     }
 }
 
-/// What is recorded.
+/// A plugin that is recorded.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// The engine.
     pub engine: String,

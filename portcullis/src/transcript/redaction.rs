@@ -1,4 +1,4 @@
-//! What is made unrecognizable in a transcript: values of some names, of headers and in queries, wherever they come up.
+//! Redaction of transcripts: makes unrecognizable the values of some names, of headers and in queries, wherever they come up.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -24,7 +24,7 @@ pub(super) struct Secrets {
 
 #[derive(Debug, Default)]
 struct Alike {
-    /// What is compared of each, and how long it is.
+    /// The compared part of each, and its length.
     values: Vec<(Box<[u8]>, usize)>,
     longest: usize,
     is_too_many: bool,

@@ -1,4 +1,4 @@
-//! What tests share: the committed plugins, compiled once for each engine.
+//! Shared by tests: the committed plugins, compiled once for each engine.
 
 use std::fs;
 use std::path::Path;

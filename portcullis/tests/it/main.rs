@@ -1,4 +1,4 @@
-//! What engines, files and formats do together, on every engine that is built in.
+//! Tests of engines, files and formats together, on every engine that is built in.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What one engine did is replayed on every engine that is built in.
+//! Replays the transcript of one engine on every engine that is built in.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! What the VMs of streams have of the one that was configured, and what they must not have.
+//! State that the VMs of streams take from the configured one, and state that they must not take.
 
 use portcullis_core::testing::FakeFiles;
 use portcullis_core::{Drawn, Preopen};

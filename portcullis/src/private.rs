@@ -4,6 +4,10 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
+
+/// Receives the errors of files that cannot be written.
+pub type OnFileError = Arc<dyn Fn(&Path, &io::Error) + Send + Sync>;
 
 /// Makes a folder if it is not there; then its user alone may enter it.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use portcullis_core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
+use portcullis_core::{Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
 
 /// The system's clocks and randomness, for hosts.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +133,8 @@ impl Host for SystemHost {
         Some(metric)
     }
 
-    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+    #[cfg(feature = "files")]
+    fn open_directory(&mut self, path: &std::path::Path) -> Result<Box<dyn portcullis_core::Directory>, String> {
         crate::open_directory(path)
     }
 }

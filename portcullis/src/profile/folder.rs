@@ -4,13 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::private;
-use crate::transcript::Trouble;
+use crate::private::{self, OnFileError};
 
 /// Where a profile is kept.
 pub(super) struct Folder {
     path: PathBuf,
-    trouble: Trouble,
+    trouble: OnFileError,
     places: Mutex<Places>,
 }
 
@@ -24,11 +23,11 @@ struct Places {
 /// A file for the samples of one VM.
 pub(super) struct SampleFile {
     path: PathBuf,
-    trouble: Trouble,
+    trouble: OnFileError,
 }
 
 impl Folder {
-    pub(super) fn new(path: &Path, sampled: usize, trouble: Trouble) -> Self {
+    pub(super) fn new(path: &Path, sampled: usize, trouble: OnFileError) -> Self {
         let places = Places { left: sampled, taken: BTreeMap::new() };
         Self { path: path.to_owned(), trouble, places: Mutex::new(places) }
     }

@@ -44,7 +44,7 @@ pub use report::{GuestRow, HostcallRow, PluginReport, Report, Units};
 use samples::with_readable_names;
 
 use crate::private;
-use crate::transcript::Trouble;
+pub use crate::private::OnFileError;
 use crate::wrapped::wrapped;
 
 /// The version of the format of `profile.json`, which says it.
@@ -71,7 +71,7 @@ impl Profiler {
     ///
     /// # Errors
     /// The folder cannot be made, or not be written to.
-    pub fn open(path: &Path, sampled: usize, trouble: Trouble) -> std::io::Result<Self> {
+    pub fn open(path: &Path, sampled: usize, trouble: OnFileError) -> std::io::Result<Self> {
         private::make_folder(path)?;
         let profiler =
             Self { folder: Folder::new(path, sampled, trouble), begin: Instant::now(), profiles: Mutex::default() };

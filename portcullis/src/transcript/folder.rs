@@ -8,10 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::recorder::{Outputs, Subject};
-use crate::private;
-
-/// Hears of a file that cannot be written.
-pub type Trouble = Arc<dyn Fn(&Path, &io::Error) + Send + Sync>;
+use crate::private::{self, OnFileError};
 
 /// Keeps transcripts as `NAME.NUMBER.jsonl`, and the code of each as `SHA256.wasm`. Files that are there are never written
 /// over.
@@ -19,7 +16,7 @@ pub struct Folder {
     path: PathBuf,
     /// How many transcripts it still takes.
     left: AtomicUsize,
-    trouble: Trouble,
+    trouble: OnFileError,
 }
 
 impl Folder {
@@ -27,7 +24,7 @@ impl Folder {
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn open(path: &Path, transcripts: usize, trouble: Trouble) -> io::Result<Self> {
+    pub fn open(path: &Path, transcripts: usize, trouble: OnFileError) -> io::Result<Self> {
         private::make_folder(path)?;
         Ok(Self { path: path.to_owned(), left: AtomicUsize::new(transcripts), trouble })
     }
@@ -77,7 +74,7 @@ pub(super) fn keep_code(folder: &Path, subject: &Subject) -> io::Result<()> {
 pub(super) struct Told {
     pub(super) file: File,
     pub(super) path: PathBuf,
-    pub(super) trouble: Trouble,
+    pub(super) trouble: OnFileError,
     pub(super) is_told: bool,
 }
 

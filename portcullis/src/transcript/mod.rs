@@ -32,8 +32,9 @@ mod recorder;
 mod redaction;
 mod secrets;
 
+pub use crate::private::OnFileError;
 pub use error::TranscriptError;
-pub use folder::{Folder, Trouble};
+pub use folder::Folder;
 pub use one_file::OneFile;
 pub use read::{Replayed, Transcript};
 pub use recorder::{Outputs, Recorder, RecordingEngine, Settings, Subject, recorded};

@@ -7,20 +7,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::folder::{Told, Trouble, keep_code};
+use super::folder::{Told, keep_code};
 use super::recorder::{Outputs, Subject};
+use crate::private::OnFileError;
 
 /// Writes the transcript of the first VM over a file, and those of others beside it: `a.jsonl`, `a.2.jsonl` and so on. The
 /// code of each stands beside them as `SHA256.wasm`.
 pub struct OneFile {
     path: PathBuf,
     count: AtomicUsize,
-    trouble: Trouble,
+    trouble: OnFileError,
 }
 
 impl OneFile {
     /// A file that is written when a VM starts. Its folder must be there.
-    pub fn new(path: &Path, trouble: Trouble) -> Self {
+    pub fn new(path: &Path, trouble: OnFileError) -> Self {
         Self { path: path.to_owned(), count: AtomicUsize::new(0), trouble }
     }
 }

@@ -108,6 +108,18 @@ pub fn missing_engines() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// The engine is not built in, or none has the name.
+///
+/// ```
+/// use portcullis::core::EngineSettings;
+///
+/// let choice = portcullis::engine("envoy.wasm.runtime.v8")?;
+/// assert!(choice.is_substitute, "V8 is an engine of Envoy's alone");
+/// let engine = choice.engine.start(&EngineSettings::default())?;
+/// assert_eq!(engine.name(), choice.engine.name);
+///
+/// assert!(portcullis::engine("jvm").is_err_and(|error| error.to_string().contains("there is no engine")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn engine(name: &str) -> Result<Choice, EngineChoiceError> {
     let own = name.strip_prefix("envoy.wasm.runtime.").unwrap_or(name);
     let is_substitute = own != name && matches!(own, "v8" | "wamr");

@@ -1,13 +1,4 @@
-//! Proxy-Wasm plugins for Rust proxies.
-//!
-//! The [`Worker`] runs chains of plugins over HTTP streams without doing any IO: feed it what
-//! arrives, carry out what it answers. [`SystemHost`] gives plugins clocks, randomness and a log;
-//! engines are chosen by cargo feature ([`DefaultEngine`]) or by name ([`engine`]).
-//!
-//! Parts with dependencies of their own are cargo features: `code-cache`, `files`, `foreign-functions`, `profile`, `snapshot` and
-//! `transcript`; `full` is all of them.
-//!
-//! See `examples/embed.rs` for a host in fewer than 60 lines.
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "code-cache")]
 mod code_cache;

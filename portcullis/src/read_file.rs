@@ -13,6 +13,13 @@ pub const LARGEST_PLUGIN: u64 = 1 << 30;
 
 /// Reads a regular file of at most `largest` bytes.
 ///
+/// ```
+/// use portcullis::{LARGEST_PLUGIN, read_file};
+///
+/// let error = read_file("/dev/zero".as_ref(), LARGEST_PLUGIN).map_err(|error| error.to_string());
+/// assert!(error.is_err_and(|error| error.contains("a device")));
+/// ```
+///
 /// # Errors
 /// The file cannot be read, is of another kind (directory, pipe, socket, device), or is larger.
 pub fn read_file(path: &Path, largest: u64) -> io::Result<Vec<u8>> {

@@ -59,6 +59,17 @@ pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
 /// A host for embedders: it logs to a closure, keeps metrics in memory, knows upstreams by name and has the
 /// system's directories.
 /// Clones share the metrics.
+///
+/// ```
+/// use portcullis::core::{Host, LogLevel};
+/// use portcullis::SystemHost;
+///
+/// let host = SystemHost::new(|line| eprintln!("{}", String::from_utf8_lossy(line.message)))
+///     .with_level(LogLevel::Warn)
+///     .with_upstreams(["auth".to_owned()]);
+/// assert_eq!(host.log_level(), LogLevel::Warn);
+/// assert_eq!(host.metric("counter_plugin", "requests"), None);
+/// ```
 #[derive(Clone)]
 pub struct SystemHost {
     clock: SystemClock,

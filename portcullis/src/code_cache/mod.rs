@@ -3,6 +3,23 @@
 //! Machine code is run without being looked at. So only code is loaded that was sealed with the
 //! folder's key, for the very module and engine that ask for it; all other code is as if it were not
 //! there. Whoever can read the key can make this host run machine code of their choice.
+//!
+//! ```
+//! use portcullis::core::EngineSettings;
+//! use portcullis::{CodeCache, CodeSource, DefaultEngine};
+//!
+//! # let folder = std::env::temp_dir().join(format!("portcullis-doc-cache-{}", std::process::id()));
+//! # struct Remove<'a>(&'a std::path::Path);
+//! # impl Drop for Remove<'_> { fn drop(&mut self) { let _ = std::fs::remove_dir_all(self.0); } }
+//! # let _remove = Remove(&folder);
+//! # let plugin = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+//! #     (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096)))"#)?;
+//! let engine = DefaultEngine::new(&EngineSettings::default())?;
+//! let cache = CodeCache::open(&folder)?;
+//! assert!(matches!(cache.load(&engine, &plugin)?.source, CodeSource::Kept(_)));
+//! assert!(matches!(cache.load(&engine, &plugin)?.source, CodeSource::Folder(_)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod folder;
 mod fresh;

@@ -24,6 +24,28 @@
 //! `own`; rows are sorted by `own`. `bytes_in` went into the plugin's memory, `bytes_out` out of it.
 //!
 //! `NAME.THREAD.json`, where the engine can, are samples of one VM for the Firefox profiler.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use portcullis::core::{EngineSettings, Plugin};
+//! use portcullis::profile::{Profiler, profiled};
+//! use portcullis::{DefaultEngine, Module, PluginSpec, SystemHost, Worker};
+//!
+//! # let folder = std::env::temp_dir().join(format!("portcullis-doc-profile-{}", std::process::id()));
+//! # struct Remove<'a>(&'a std::path::Path);
+//! # impl Drop for Remove<'_> { fn drop(&mut self) { let _ = std::fs::remove_dir_all(self.0); } }
+//! # let _remove = Remove(&folder);
+//! # let plugin = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+//! #     (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096)))"#)?;
+//! let module = Arc::new(Module::load(&DefaultEngine::new(&EngineSettings::default())?, plugin.into())?);
+//! let profiler = Profiler::open(&folder, 0, Arc::new(|path, error| eprintln!("{}: {error}", path.display())))?;
+//! let module = Arc::new(profiled(&module, "example", &Arc::new(profiler))?);
+//!
+//! let mut worker = Worker::new(|| Box::new(SystemHost::new(|_| {})));
+//! worker.load(&[PluginSpec::new(Plugin::new("example"), module)]).map_err(|(_, error)| error)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod folder;
 mod report;

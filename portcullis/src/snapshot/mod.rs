@@ -12,6 +12,29 @@
 //!
 //! A plugin that ticks, registers queues, or has callouts in flight when it has been configured cannot be taken so, nor can
 //! a module that changes its tables: their elements are not written down.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use portcullis::core::{EngineSettings, ForeignFunctions, Plugin, Shared};
+//! use portcullis::snapshot::snapshot;
+//! use portcullis::{DefaultEngine, Isolation, Module, PluginSpec, SystemHost, Worker};
+//!
+//! # let plugin = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+//! #     (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096)))"#)?;
+//! let engine = DefaultEngine::new(&EngineSettings::default())?;
+//! let module = Arc::new(Module::load(&engine, plugin.into())?);
+//! let mut spec = PluginSpec::new(Plugin::new("example"), module);
+//! spec.isolation = Isolation::Stream;
+//! let host = || -> Box<dyn portcullis::core::Host> { Box::new(SystemHost::new(|_| {})) };
+//! let taken = snapshot(&engine, &spec, Shared::default(), ForeignFunctions::default(), host)?;
+//! spec.snapshot = Some(Arc::new(taken));
+//!
+//! // Each stream that is opened over this chain has a VM of its own.
+//! let mut worker = Worker::new(host);
+//! let chain = worker.load(&[spec]).map_err(|(_, error)| error)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;

@@ -17,6 +17,37 @@
 //! Bytes are text where they are printable, a number where they are one little-endian word, `{"pairs": ...}` where they are
 //! a header map, and else `{"base64": ...}`. Between `hostcall` with `allocate` and its `allocated` stands what the
 //! plugin's allocator called. `end` is there if the file was full.
+//!
+//! A module is recorded for as long as its guests run, and its transcript is replayed on any engine:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use portcullis::core::{EngineSettings, Plugin};
+//! use portcullis::transcript::{OneFile, Redaction, Settings, Transcript, recorded};
+//! use portcullis::{DefaultEngine, Module, PluginSpec, SystemHost, Worker, engine};
+//!
+//! # let folder = std::env::temp_dir().join(format!("portcullis-doc-transcript-{}", std::process::id()));
+//! # struct Remove<'a>(&'a std::path::Path);
+//! # impl Drop for Remove<'_> { fn drop(&mut self) { let _ = std::fs::remove_dir_all(self.0); } }
+//! # let _remove = Remove(&folder);
+//! # std::fs::create_dir_all(&folder)?;
+//! # let plugin = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+//! #     (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096)))"#)?;
+//! let module = Arc::new(Module::load(&DefaultEngine::new(&EngineSettings::default())?, plugin.into())?);
+//! let path = folder.join("run.jsonl");
+//! let outputs = OneFile::new(&path, Arc::new(|path, error| eprintln!("{}: {error}", path.display())));
+//! let settings = Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit: 64 << 20 };
+//! let module = Arc::new(recorded(&module, "example", &settings)?);
+//!
+//! let mut worker = Worker::new(|| Box::new(SystemHost::new(|_| {})));
+//! worker.load(&[PluginSpec::new(Plugin::new("example"), module)]).map_err(|(_, error)| error)?;
+//! drop(worker);
+//!
+//! let replayed = Transcript::open(&path)?.replay(engine("")?.engine, None)?;
+//! assert!(!replayed.is_other_build);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod content;
 mod error;

@@ -1,16 +1,4 @@
-//! The wasmer engine for Portcullis: moves bytes and calls, decides nothing.
-//!
-//! ```
-//! use portcullis_core::{AnyEngine, EngineSettings};
-//! use portcullis_wasmer::Wasmer;
-//!
-//! let engine: Box<dyn AnyEngine> = Box::new(Wasmer::new(&EngineSettings::default())?);
-//! assert_eq!(engine.name(), "wasmer");
-//! # Ok::<(), portcullis_core::EngineError>(())
-//! ```
-//!
-//! Besides the five files that every engine has, it has what wasmer lacks: `meter` and `cost` put
-//! checks of limits into the code, `tunables` sets the stack, `compiler` chooses one.
+#![doc = include_str!("../README.md")]
 
 #[cfg(test)]
 mod aarch64;

@@ -1,14 +1,4 @@
-//! The wasmi engine for Portcullis: moves bytes and calls, decides nothing. It interprets, so no
-//! code is generated at run time.
-//!
-//! ```
-//! use portcullis_core::{AnyEngine, EngineSettings};
-//! use portcullis_wasmi::Wasmi;
-//!
-//! let engine: Box<dyn AnyEngine> = Box::new(Wasmi::new(&EngineSettings::default())?);
-//! assert_eq!(engine.name(), "wasmi");
-//! # Ok::<(), portcullis_core::EngineError>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod caller;
 mod error;

@@ -1,13 +1,4 @@
-//! The wasmtime engine for Portcullis: moves bytes and calls, decides nothing.
-//!
-//! ```
-//! use portcullis_core::{AnyEngine, EngineSettings};
-//! use portcullis_wasmtime::Wasmtime;
-//!
-//! let engine: Box<dyn AnyEngine> = Box::new(Wasmtime::new(&EngineSettings::default())?);
-//! assert_eq!(engine.name(), "wasmtime");
-//! # Ok::<(), portcullis_core::EngineError>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod caller;
 mod error;

@@ -40,8 +40,8 @@ pub struct PluginSpec {
     pub partition: Option<SandboxKey>,
     /// The directories that WASI shows. The host opens them when the VM starts.
     pub preopens: Vec<Preopen>,
-    /// How long its VM rests when it has failed, with `FailurePolicy::Reload`; and how long no VM is made for a stream when another
-    /// one spent its deadline.
+    /// How long its VM rests when it has failed, with `FailurePolicy::Reload`; and how long a client's connection gets no VMs for its
+    /// streams when one of them spent its deadline.
     pub reload: Backoff,
     /// What its VM may use.
     pub limits: Limits,
@@ -64,7 +64,7 @@ pub enum Isolation {
     /// calls and lookups are; gRPC streams end with it. What a plugin breaks or leaks is gone then. It has no ticks, is not
     /// told of queues' items, and its root is never told that it ends. [`FailurePolicy::Reload`](portcullis_core::FailurePolicy)
     /// is as `Closed`. When one of its VMs has spent its deadline, those of the same client's connection end, and no other one is made
-    /// while the plugin rests ([`PluginSpec::reload`]). Limits of memory, tables and files are for each VM, of which a plugin has at most 2048 in a worker;
+    /// for it while it rests ([`PluginSpec::reload`]); when those of three connections have within [`Backoff::max`], for none. Limits of memory, tables and files are for each VM, of which a plugin has at most 2048 in a worker;
     /// of callouts, lookups and metrics for all of them together. At most 256 VMs of a plugin wait for callouts without a
     /// stream.
     Stream,

@@ -2,6 +2,7 @@
 
 mod by_stream;
 mod health;
+mod rests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub(crate) struct Sandbox {
     pub(crate) ended_roots: Vec<ContextId>,
     /// The plugin whose VM it is for one stream.
     of: Option<usize>,
+    /// The client's connection of that stream; [`UNKNOWN`] if it has no number.
+    connection: u64,
     /// Its streams are over, and it waits for these.
     lingers: bool,
     /// Nothing new comes to it: a newer VM has taken its place, or it is of one stream. It goes with its last stream.
@@ -92,6 +95,9 @@ type Successor = (usize, Vec<Loaded>);
 
 /// The VM of a plugin that has one for each stream, before there is a stream; and of what has gone with its VM.
 pub(crate) const NOWHERE: usize = usize::MAX;
+
+/// The [`connection_id`](portcullis_core::StreamInfo::connection_id) of a stream whose connection is not known: nothing is beside it.
+const UNKNOWN: u64 = 0;
 
 impl Sandboxes {
     pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
@@ -381,6 +387,7 @@ impl Sandbox {
             waits: 0,
             ended_roots: Vec::new(),
             of: None,
+            connection: UNKNOWN,
             lingers: false,
             replaced: false,
             settled: true,

@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | places | a plugin has [`Snapshot::MOST`] in a worker, or fewer ([`Snapshot::with_at_most`]). When all are taken, or the engine makes no more, a stream gets the place of another one: of one that is over and waits for callouts, or of the connection that has most of them, if that has at least two more than the stream's own |
-//! | a VM spends its deadline | the VMs of its client's connection end, and no other one is made while the plugin rests, as long as with `FAIL_RELOAD` |
+//! | a VM spends its deadline | the VMs of its client's connection end, and no other one is made for it while it rests; after several connections, for any ([`rests`](super::rests)) |
 //! | any other failure | is the affair of its stream |
 //!
 //! A stream that loses its VM, or gets none, is answered by the plugin's failure policy.
@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use portcullis_core::{ContextId, SandboxKey, StartError, lock};
 
-use super::{LiveVms, Loaded, NOWHERE, Sandbox, Sandboxes};
+use super::rests::{Began, Resting, Rests, SEVERAL};
+use super::{LiveVms, Loaded, NOWHERE, Sandbox, Sandboxes, UNKNOWN};
 use crate::background::Account;
 use crate::chain::{PluginSpec, Snapshot};
 use crate::worker::Worker;
@@ -22,9 +23,6 @@ use crate::worker::Worker;
 /// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
 /// given up.
 const LINGERING: usize = 256;
-
-/// The [`connection_id`](portcullis_core::StreamInfo::connection_id) of a stream whose connection is not known: nothing is beside it.
-const UNKNOWN: u64 = 0;
 
 /// Where the VMs of a plugin come from that has one for each stream.
 pub(super) struct ByStream {
@@ -35,10 +33,8 @@ pub(super) struct ByStream {
     pub(super) live: LiveVms,
     /// How many of them wait for callouts and have no stream any more.
     lingering: usize,
-    /// When one of them last spent its deadline.
-    spent_at: Option<Duration>,
-    /// How long no other one is made then.
-    rest: Duration,
+    /// Who gets none, because streams have spent their deadline.
+    rests: Rests,
 }
 
 /// Why a stream has no VM.
@@ -79,8 +75,7 @@ impl Sandboxes {
                 snapshot: Arc::clone(snapshot),
                 live: LiveVms::default(),
                 lingering: 0,
-                spent_at: None,
-                rest: Duration::ZERO,
+                rests: Rests::default(),
             }),
             told: None,
             account: Account::default(),
@@ -89,7 +84,7 @@ impl Sandboxes {
     }
 
     /// As [`Worker::root_for`], which makes room, too.
-    fn root_for(&mut self, plugin: usize, vm: usize) -> Result<(usize, ContextId), NoVm> {
+    fn root_for(&mut self, plugin: usize, vm: usize, connection: u64) -> Result<(usize, ContextId), NoVm> {
         let Some(loaded) = self.plugins.get_mut(plugin) else {
             self.tell_of_stray();
             return Err(NoVm::Told);
@@ -106,11 +101,18 @@ impl Sandboxes {
         if vm != NOWHERE {
             return Ok((vm, root));
         }
-        if let Some(rest) = self.rests_by_stream(plugin) {
-            self.tell(
-                plugin,
-                &format!("no VM is made for a stream: another {rest:.1?} have to pass since one spent its deadline"),
-            );
+        if let Some(resting) = self.rests_by_stream(plugin, connection) {
+            let why = match resting {
+                Resting::Connection(rest) => {
+                    format!("another {rest:.1?} have to pass since one of its connection spent its deadline")
+                }
+                Resting::All(rest) => {
+                    format!(
+                        "another {rest:.1?} have to pass since streams of several connections spent their deadlines"
+                    )
+                }
+            };
+            self.tell(plugin, &format!("no VM is made for a stream: {why}"));
             return Err(NoVm::Told);
         }
         let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
@@ -124,7 +126,7 @@ impl Sandboxes {
             Ok(made) => {
                 by.live.begin();
                 let sandbox = Sandbox::new(by.key, Arc::clone(&by.spec), made);
-                Ok((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), ..sandbox }), root))
+                Ok((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), connection, ..sandbox }), root))
             }
             // One has been made before, so it is a place that lacks, or memory.
             Err(StartError::Engine(error)) => Err(NoVm::Lacks(error.to_string())),
@@ -164,25 +166,25 @@ impl Sandboxes {
 
     /// Notes a failure of a VM that was there for one stream.
     pub(super) fn note_failure_of_stream(&mut self, plugin: usize, vm: usize, now: Duration) {
-        let kind = self.vms.get(vm).and_then(|sandbox| sandbox.vm.failure_kind());
+        let Some(failed) = self.vms.get(vm) else { return };
+        let (kind, connection) = (failed.vm.failure_kind(), failed.connection);
         let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
         // Only this one took time that others wanted.
         let Some(by) = by.filter(|_| kind == Some("deadline")) else { return };
-        let reload = by.spec.reload;
-        let is_news = by.spent_at.is_none_or(|at| now.saturating_sub(at) >= by.rest);
-        let began_anew = by.spent_at.is_none_or(|at| now.saturating_sub(at) >= by.rest.saturating_add(reload.max));
-        if is_news {
-            by.rest = if began_anew { reload.base } else { by.rest.saturating_mul(2).min(reload.max) };
-        }
-        by.spent_at = Some(now);
-        if is_news {
-            let rest = by.rest;
-            let message = format!(
-                "a stream has spent its deadline: the other streams of its connection, and those that begin in {rest:?}, are \
-                 answered by the failure policy; reload_config.backoff sets how long"
-            );
-            self.tell(plugin, &message);
-        }
+        let Began { connection, all } = by.rests.spend(connection, now, by.spec.reload);
+        let whose = match (all, connection) {
+            (Some(rest), _) => format!(
+                "{SEVERAL} connections have of late, so the other streams of its own, and those of any that begin in {rest:?}"
+            ),
+            (None, Some(rest)) => {
+                format!("the other streams of its connection, and those that begin there in {rest:?}")
+            }
+            (None, None) => return,
+        };
+        let message = format!(
+            "a stream has spent its deadline: {whose}, are answered by the failure policy; reload_config.backoff sets how long"
+        );
+        self.tell(plugin, &message);
     }
 
     /// Whether a VM that was there for one stream has spent its deadline.
@@ -191,12 +193,10 @@ impl Sandboxes {
         sandbox.is_some_and(|sandbox| sandbox.vm.failure_kind() == Some("deadline"))
     }
 
-    /// For how long no VM is made for a stream of a plugin, because another one spent its deadline.
-    fn rests_by_stream(&mut self, plugin: usize) -> Option<Duration> {
+    /// Whether no VM is made for a stream of a plugin and connection, because others spent their deadline.
+    fn rests_by_stream(&mut self, plugin: usize, connection: u64) -> Option<Resting> {
         let by = self.plugins.get(plugin)?.by_stream.as_ref()?;
-        let (spent_at, rest) = (by.spent_at?, by.rest);
-        let now = Duration::from_nanos((self.host)().monotonic_clock());
-        Some(rest.saturating_sub(now.saturating_sub(spent_at))).filter(|rest| !rest.is_zero())
+        by.rests.resting(connection, Duration::from_nanos((self.host)().monotonic_clock()))
     }
 
     /// Whether all places of a plugin are taken.
@@ -210,13 +210,16 @@ impl Worker {
     /// Where the root of a plugin is for a stream of this connection whose VM is `vm`: made now, if each stream has one and this one
     /// has none yet.
     pub(crate) fn root_for(&mut self, plugin: usize, vm: usize, connection: u64) -> Option<(usize, ContextId)> {
-        if vm == NOWHERE && self.sandboxes.is_full(plugin) && self.sandboxes.rests_by_stream(plugin).is_none() {
+        if vm == NOWHERE
+            && self.sandboxes.is_full(plugin)
+            && self.sandboxes.rests_by_stream(plugin, connection).is_none()
+        {
             self.make_place(plugin, connection);
         }
-        let mut found = self.sandboxes.root_for(plugin, vm);
+        let mut found = self.sandboxes.root_for(plugin, vm, connection);
         // Other workers and plugins may have what the engine has.
         if matches!(found, Err(NoVm::Lacks(_))) && self.make_place(plugin, connection) {
-            found = self.sandboxes.root_for(plugin, vm);
+            found = self.sandboxes.root_for(plugin, vm, connection);
         }
         match found {
             Ok(root) => Some(root),

@@ -156,20 +156,58 @@ fn resting() -> PluginSpec {
     PluginSpec { reload, ..by_stream("a", holding) }
 }
 
+fn at(gate: &Gate, seconds: f64) {
+    gate.host.set_time(Duration::from_secs_f64(seconds).as_nanos() as u64);
+}
+
 /// As a VM that lasts: a second, then twice as long, to the most; and from the beginning when nothing has happened for so long.
 #[test]
-fn a_deadline_that_was_spent_has_the_plugin_rest() {
+fn a_deadline_that_was_spent_has_its_connection_rest() {
     let mut gate = Gate::new(resting());
-    let at = |gate: &Gate, seconds: f64| gate.host.set_time(Duration::from_secs_f64(seconds).as_nanos() as u64);
     for (spins, rest) in [(0.0, 1.0), (1.0, 2.0), (3.0, 3.0), (6.0, 3.0), (12.1, 1.0)] {
         at(&gate, spins);
         assert_eq!(gate.ask(1, "spin").1, REFUSED, "{spins}");
-        assert!(!gate.holds(2), "{spins}");
+        assert!(!gate.holds(1), "{spins}");
+        assert!(gate.holds(2) && gate.holds(0), "nobody else is kept from the plugin: {spins}");
         at(&gate, spins + rest - 0.01);
-        assert!(!gate.holds(2), "{spins} {rest}");
+        assert!(!gate.holds(1), "{spins} {rest}");
         at(&gate, spins + rest);
-        assert!(gate.holds(2), "{spins} {rest}");
+        assert!(gate.holds(1), "{spins} {rest}");
     }
+}
+
+#[test]
+fn deadlines_of_several_connections_have_the_plugin_rest() {
+    let mut gate = Gate::new(resting());
+    for connection in [1, 2] {
+        gate.ask(connection, "spin");
+        assert!(gate.holds(9), "{connection}");
+    }
+    gate.ask(3, "spin");
+    assert!(!gate.holds(9) && !gate.holds(0));
+    at(&gate, 0.99);
+    assert!(!gate.holds(9));
+    at(&gate, 1.0);
+    assert!(gate.holds(9));
+    gate.ask(4, "spin");
+    at(&gate, 2.99);
+    assert!(!gate.holds(9), "twice as long the next time");
+    at(&gate, 3.0);
+    assert!(gate.holds(9));
+    at(&gate, 6.0);
+    gate.ask(5, "spin");
+    assert!(gate.holds(9), "the others were too long ago");
+}
+
+#[test]
+fn streams_of_connections_without_a_number_count_each_by_itself() {
+    let mut gate = Gate::new(resting());
+    for _ in 0..2 {
+        gate.ask(0, "spin");
+        assert!(gate.holds(0) && gate.holds(9));
+    }
+    gate.ask(0, "spin");
+    assert!(!gate.holds(0) && !gate.holds(9));
 }
 
 #[test]

@@ -37,9 +37,9 @@ fn nine_connections_do_not_keep_a_tenth_out() {
     });
 }
 
-/// Clients whose streams loop do not keep a worker from others: the plugin rests.
+/// A client whose streams loop keeps neither a worker nor the plugin from others: the plugin rests for that client.
 #[test]
-fn a_plugin_whose_stream_loops_rests() {
+fn a_plugin_rests_for_a_client_whose_stream_loops() {
     run(async {
         let code = "(if (i32.eqz (local.get $end)) (then (loop $again (br $again)))) (i32.const 0)";
         let more = ", reload_config: {backoff: {base_interval: 1h, max_interval: 1h}}";
@@ -52,6 +52,7 @@ fn a_plugin_whose_stream_loops_rests() {
         assert_eq!(client.ask(get("/")).await.status, 503);
         assert_eq!(logs::count("loops", "failed: deadline"), 1);
         assert_eq!(logs::count("loops", "a stream has spent its deadline"), 1);
+        assert_eq!(gate.h1().await.ask(get("/")).await.status, 200, "another client");
         let failures = "portcullis_plugin_failures_total{plugin=\"loops\",reason=\"deadline\"}";
         assert_eq!(gate.metric(failures).await, 1.0);
     });

@@ -16,6 +16,7 @@
 //! | `by_stream` | the state after configure of plugins whose streams have VMs of their own |
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled in a process of their own |
 //! | `tier` | compiling while plugins serve on the interpreter |
+//! | [`precompile`] | a plugin with its machine code in its file |
 //! | [`learn`] | what plugins use, as the configuration that allows it |
 //! | [`log`] | the log: how a line looks, and the thread that writes it |
 //! | [`record`], [`replay`] | transcripts of what plugins do, and doing it again |
@@ -43,6 +44,7 @@ pub mod log;
 mod metrics;
 pub mod net;
 mod plugins;
+pub mod precompile;
 pub mod presets;
 pub mod profile;
 pub mod record;

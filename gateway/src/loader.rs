@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use portcullis::core::{AnyEngine, Bytecode, EngineError};
-use portcullis::{CodeCache, CodeSource, Fresh, LoadError, Module};
+use portcullis::{CodeCache, CodeSource, Fresh, LoadError, Module, PrecompileError};
 
 use crate::compile::Process;
 use crate::config::CompileLimits;
@@ -46,16 +46,7 @@ impl Loader {
             // Before the module is judged here: that takes time, too, and how much is the module's choice.
             ahead = self.compile(engine, &code)?;
         }
-        let compile = |bytecode: &Bytecode<'_>| {
-            let code = match ahead {
-                Some(code) => Some(code),
-                None => self.compile(engine, bytecode.wasm)?,
-            };
-            match code {
-                Some(code) => Fresh::of_own_process(engine, bytecode, code),
-                None => Fresh::compile(engine, bytecode),
-            }
-        };
+        let compile = |bytecode: &Bytecode<'_>| self.fresh(engine, bytecode, ahead);
         let Some(cache) = cache else {
             let module = Module::load_by(name, code, |bytecode| compile(bytecode).map(|fresh| fresh.module))?;
             tracing::debug!(module = what, engine = name, elapsed = ?start.elapsed(), "compiled");
@@ -77,6 +68,38 @@ impl Loader {
             _ => tracing::debug!(module = what, engine = name, ?elapsed, "compiled"),
         }
         Ok(loaded.module)
+    }
+
+    /// Compiles a plugin and puts its machine code into it, sealed with the key of a cache.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, cannot be compiled within its limits, or the engine interprets.
+    pub(crate) fn precompile(
+        &self,
+        cache: &CodeCache,
+        engine: &dyn AnyEngine,
+        plugin: &[u8],
+    ) -> Result<Vec<u8>, PrecompileError> {
+        // As in `load`: before the module is judged here.
+        let ahead = self.compile(engine, plugin)?;
+        cache.precompile_by(engine, plugin, |bytecode| self.fresh(engine, bytecode, ahead))
+    }
+
+    /// The compiled module, from code that was compiled already if there is some.
+    fn fresh(
+        &self,
+        engine: &dyn AnyEngine,
+        bytecode: &Bytecode<'_>,
+        ahead: Option<Vec<u8>>,
+    ) -> Result<Fresh, EngineError> {
+        let code = match ahead {
+            Some(code) => Some(code),
+            None => self.compile(engine, bytecode.wasm)?,
+        };
+        match code {
+            Some(code) => Fresh::of_own_process(engine, bytecode, code),
+            None => Fresh::compile(engine, bytecode),
+        }
     }
 
     /// Compiles a module in a process of its own. None where there is none, where the engine interprets, and for what is no

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis::core::EngineSettings;
-use portcullis::{CodeCache, PrecompileError};
 use portcullis_gateway::compile;
 use portcullis_gateway::config::Config;
 use portcullis_gateway::descriptors::{self, Raised};
 use portcullis_gateway::inspect::Report;
 use portcullis_gateway::log::{self, WhenFull};
+use portcullis_gateway::precompile::precompile;
 use portcullis_gateway::profile;
 use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
@@ -92,6 +92,9 @@ enum Command {
         /// Another build of the plugin. Addresses differ then, so pointers are compared by what they point to.
         #[arg(long, value_name = "WASM")]
         plugin: Option<PathBuf>,
+
+        #[command(flatten)]
+        limits: compile::Arguments,
     },
     /// Check a configuration and start its plugins once, without listening.
     ///
@@ -133,6 +136,9 @@ enum Command {
         /// `limits.stack` of the VMs that will run it, in bytes.
         #[arg(long, value_name = "BYTES", default_value_t = EngineSettings::default().stack)]
         stack: usize,
+
+        #[command(flatten)]
+        limits: compile::Arguments,
     },
     /// Say what a plugin is, what it needs from its host, or why it would be refused.
     ///
@@ -212,18 +218,19 @@ fn main() -> ExitCode {
         Command::Serve { file, engine, admin_show_configuration, record, profile } => {
             serve(file, engine.as_deref(), *admin_show_configuration, record.recording(), profile)
         }
-        Command::Replay { file, engine, plugin } => match replay(file, engine.as_deref(), plugin.as_deref()) {
-            Ok(false) => return ExitCode::FAILURE,
-            result => result.map(drop),
-        },
+        Command::Replay { file, engine, plugin, limits } => {
+            match replay(file, engine.as_deref(), plugin.as_deref(), limits) {
+                Ok(false) => return ExitCode::FAILURE,
+                result => result.map(drop),
+            }
+        }
         Command::Check { file, engine } => check(file, engine.as_deref()),
-        Command::Compile { plugin, output, code_cache, engine, stack } => compile(
-            plugin,
-            output,
-            code_cache,
-            engine.as_deref().unwrap_or_default(),
-            &EngineSettings { stack: *stack, ..EngineSettings::default() },
-        ),
+        Command::Compile { plugin, output, code_cache, engine, stack, limits } => {
+            let engine = engine.as_deref().unwrap_or_default();
+            let settings = EngineSettings { stack: *stack, ..EngineSettings::default() };
+            let compiler = OWN_FILE.map(Path::new);
+            precompile(plugin, output, code_cache, engine, &settings, limits, compiler).and_then(|text| print(&text))
+        }
         Command::Inspect { plugin, json, yaml } => match inspect(plugin, *json, *yaml) {
             Ok(false) => return ExitCode::FAILURE,
             result => result.map(drop),
@@ -273,8 +280,14 @@ fn options(engine: Option<&str>) -> EngineOptions<'_> {
 }
 
 /// Says whether the plugin does what it did.
-fn replay(file: &Path, engine: Option<&str>, plugin: Option<&Path>) -> Result<bool, ServeError> {
-    let (text, is_same) = portcullis_gateway::replay::replay(file, engine, plugin)?;
+fn replay(
+    file: &Path,
+    engine: Option<&str>,
+    plugin: Option<&Path>,
+    limits: &compile::Arguments,
+) -> Result<bool, ServeError> {
+    let compiler = OWN_FILE.map(Path::new);
+    let (text, is_same) = portcullis_gateway::replay::replay(file, engine, plugin, limits, compiler)?;
     print(&text)?;
     Ok(is_same)
 }
@@ -321,31 +334,6 @@ fn sandboxes(file: &PathBuf, engine: Option<&str>, json: bool) -> Result<(), Ser
     let gateway = Gateway::prepare_with(Config::load(file)?, options(engine))?;
     let sandboxes = gateway.sandboxes();
     print(&if json { format!("{:#}\n", sandboxes.to_json()) } else { sandboxes.text() })
-}
-
-fn compile(
-    plugin: &Path,
-    output: &Path,
-    code_cache: &Path,
-    engine: &str,
-    settings: &EngineSettings,
-) -> Result<(), ServeError> {
-    let cannot = |operation, path: &Path| {
-        let path = path.to_owned();
-        move |error| ServeError::File { operation, path, error }
-    };
-    let cache = CodeCache::open(code_cache)?;
-    let engine = portcullis::engine(engine)?.engine.start(settings).map_err(PrecompileError::from)?;
-    let wasm = portcullis::read_file(plugin, portcullis::LARGEST_PLUGIN).map_err(cannot("read", plugin))?;
-    let with_code = cache.precompile(&*engine, &wasm)?;
-    std::fs::write(output, &with_code).map_err(cannot("write", output))?;
-    print(&format!(
-        "{}: {} with code for {} ({} bytes)\n",
-        output.display(),
-        plugin.display(),
-        engine.name(),
-        with_code.len()
-    ))
 }
 
 /// Says whether the plugin would run.

@@ -3,20 +3,34 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use portcullis::LoadError;
 use portcullis::core::tape::{Difference, End};
-use portcullis::transcript::{Replayed, Transcript};
+use portcullis::transcript::{Replayed, Transcript, TranscriptError};
 
+use crate::compile;
 use crate::server::ServeError;
 
-/// Replays a transcript; gives what to print, and whether the plugin did the same as it did then.
+/// Replays a transcript, with its plugin compiled within limits by `compiler`, the file of this program; gives what to print, and whether the plugin did the same as it did then.
 ///
 /// # Errors
 /// A file cannot be read, or there is no such engine.
-pub fn replay(file: &Path, engine: Option<&str>, plugin: Option<&Path>) -> Result<(String, bool), ServeError> {
+pub fn replay(
+    file: &Path,
+    engine: Option<&str>,
+    plugin: Option<&Path>,
+    limits: &compile::Arguments,
+    compiler: Option<&Path>,
+) -> Result<(String, bool), ServeError> {
     let transcript = Transcript::open(file)?;
     let recorded_on = transcript.engine().to_owned();
     let engine = portcullis::engine(engine.unwrap_or(&recorded_on))?.engine;
-    let replayed = transcript.replay(engine, plugin)?;
+    let loader = limits.loader(compiler);
+    let replayed = transcript
+        .replay_by(engine, plugin, |engine, path, code| loader.load(None, engine, code, &path.display().to_string()));
+    let replayed = replayed.map_err(|error| match error {
+        TranscriptError::Load { path, error: LoadError::Engine(error) } => ServeError::of_compiling(&path, error),
+        error => error.into(),
+    })?;
     Ok(text(file, &recorded_on, engine.name, &replayed))
 }
 

@@ -1,9 +1,12 @@
 //! Reasons for which a gateway cannot serve.
 
-use portcullis::core::BytecodeError;
+use std::path::Path;
+
+use portcullis::core::{BytecodeError, EngineError};
 use portcullis::transcript::TranscriptError;
 use portcullis::{CodeCacheError, EngineChoiceError, LoadError, PrecompileError};
 
+use crate::compile::CompileError;
 use crate::config::ConfigError;
 use crate::net::listen;
 
@@ -68,6 +71,16 @@ pub enum ServeError {
         /// Why.
         error: std::io::Error,
     },
+    /// A plugin that a command names.
+    #[error("{}: {error}; {help}", path.display())]
+    Load {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// Why the engine cannot compile it.
+        error: EngineError,
+        /// The remedy.
+        help: &'static str,
+    },
     /// A transcript.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
@@ -82,4 +95,15 @@ pub enum ServeError {
     /// A thread or runtime.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl ServeError {
+    /// The error of an engine that cannot compile the plugin of this file.
+    pub(crate) fn of_compiling(path: &Path, error: EngineError) -> Self {
+        let help = match error.source.downcast_ref::<CompileError>() {
+            Some(error) => error.option_help(),
+            None => "build the module again, or name another engine",
+        };
+        Self::Load { path: path.to_owned(), error, help }
+    }
 }

@@ -14,6 +14,7 @@
 //! | says that it cannot allocate, and aborts | fails with the limit |
 //! | anything else | fails with how it ended |
 
+mod arguments;
 mod child;
 mod parent;
 
@@ -23,6 +24,7 @@ use portcullis::core::EngineSettings;
 use serde_json::{Value, json};
 
 use crate::config::CompileLimits;
+pub use arguments::Arguments;
 pub use child::run;
 pub(crate) use parent::Process;
 
@@ -46,6 +48,15 @@ pub(crate) enum CompileError {
 }
 
 impl CompileError {
+    /// The remedy where an option of a command sets the limits.
+    pub(crate) fn option_help(&self) -> &'static str {
+        match self {
+            Self::Time(_) => "raise --compile-time if you trust the plugin, or build it with smaller functions",
+            Self::Memory(_) => "raise --compile-memory if you trust the plugin, or build it with smaller functions",
+            _ => self.help(),
+        }
+    }
+
     /// What an operator can do.
     pub(crate) fn help(&self) -> &'static str {
         match self {

@@ -43,6 +43,17 @@ const UNITS: &[(&str, u128)] =
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// The duration that a text says, longer than nothing.
+///
+/// # Errors
+/// What to write instead.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err("write one longer than 0s, such as 250ms or 5s".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
 /// Parses a duration; the error is the remedy.
 fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

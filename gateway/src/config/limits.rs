@@ -95,7 +95,7 @@ const MEMORY: RangeInclusive<u64> = (64 << 10)..=(4 * GIB);
 const STACK: RangeInclusive<u64> = (64 << 10)..=(16 << 20);
 
 /// A compiler needs some tens of MiB for a small plugin.
-const COMPILE_MEMORY: RangeInclusive<u64> = (32 << 20)..=(64 * GIB);
+pub(crate) const COMPILE_MEMORY: RangeInclusive<u64> = (32 << 20)..=(64 * GIB);
 
 const KEYS: &[&str] = &[
     "memory",

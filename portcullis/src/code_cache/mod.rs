@@ -183,8 +183,26 @@ impl CodeCache {
     /// # Errors
     /// The code is no Proxy-Wasm module, or the engine cannot compile it or has no machine code.
     pub fn precompile(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> Result<Vec<u8>, PrecompileError> {
+        self.precompile_by(engine, plugin, |bytecode| {
+            let module = engine.load(bytecode)?;
+            let code = module.save()?;
+            Ok(Fresh { module, code })
+        })
+    }
+
+    /// The same, with another way to compile.
+    ///
+    /// # Errors
+    /// It is no Proxy-Wasm module, or `compile` fails or gives no code.
+    pub fn precompile_by(
+        &self,
+        engine: &dyn AnyEngine,
+        plugin: &[u8],
+        compile: impl FnOnce(&Bytecode<'_>) -> Result<Fresh, EngineError>,
+    ) -> Result<Vec<u8>, PrecompileError> {
         let (wasm, _) = section::split(plugin);
-        let code = engine.load(&Bytecode::judge(&wasm)?)?.save()?.ok_or(PrecompileError::NoCode(engine.name()))?;
+        let fresh = compile(&Bytecode::judge(&wasm)?)?;
+        let code = fresh.code.ok_or(PrecompileError::NoCode(engine.name()))?;
         Ok(section::with(plugin, engine.name(), &self.key.seal(&subject(&wasm, engine), &code)))
     }
 

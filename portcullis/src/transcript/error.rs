@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use portcullis_chain::LoadError;
 use portcullis_core::{BytecodeError, EngineError};
 
 use super::FORMAT;
@@ -70,7 +71,15 @@ pub enum TranscriptError {
         /// Why.
         error: BytecodeError,
     },
-    /// The engine cannot be started or cannot compile the code.
+    /// The code cannot be made to run.
+    #[error("{}: {error}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: LoadError,
+    },
+    /// The engine cannot be started.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A thread cannot be had.

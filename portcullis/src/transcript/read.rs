@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
+use portcullis_chain::{LoadError, Module};
 use portcullis_core::tape::{End, Event, Replay, Report, replay};
 use portcullis_core::{
-    Bytecode, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig,
+    AnyEngine, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig,
 };
 
 use super::FORMAT;
@@ -80,24 +82,41 @@ impl Transcript {
         &self.header.engine
     }
 
-    /// Replays it on an engine, with the code beside the transcript or with another build of the plugin.
+    /// Replays it on an engine, with the code beside the transcript or with another build of the plugin. The code is compiled
+    /// in this thread.
     ///
     /// # Errors
     /// The code or a line cannot be read, or the engine cannot run the code.
     pub fn replay(self, engine: &EngineInfo, plugin: Option<&Path>) -> Result<Replayed, TranscriptError> {
-        let (code_path, wasm) = self.code(plugin)?;
+        self.replay_by(engine, plugin, |engine, _, code| Module::load(engine, code))
+    }
+
+    /// Replays it with another way to load the code, which is given the engine, the file of the code, and the code.
+    ///
+    /// # Errors
+    /// The code or a line cannot be read, or `load` fails.
+    pub fn replay_by(
+        self,
+        engine: &EngineInfo,
+        plugin: Option<&Path>,
+        load: impl FnOnce(&dyn AnyEngine, &Path, Bytes) -> Result<Module, LoadError>,
+    ) -> Result<Replayed, TranscriptError> {
+        let (path, wasm) = self.code(plugin)?;
         let is_other_build = sha256(&wasm) != self.header.sha256;
-        let bytecode = Bytecode::judge(&wasm).map_err(|error| TranscriptError::Refused { path: code_path, error })?;
         let limits = self.header.limits.limits();
         let settings = EngineSettings::from(&limits);
-        let module = engine.start(&settings)?.load(&bytecode)?;
+        let module = load(&*engine.start(&settings)?, &path, wasm.into());
+        let module = module.map_err(|error| match error {
+            LoadError::Bytecode(error) => TranscriptError::Refused { path, error },
+            error => TranscriptError::Load { path, error },
+        })?;
         let how = Replay { is_moved: is_other_build, is_redacted: !self.header.redacted.is_empty() };
-        let config = VmConfig { limits, ..VmConfig::new(bytecode.abi) };
+        let config = VmConfig { limits, ..VmConfig::new(module.abi()) };
         let was_full = Arc::new(AtomicBool::new(false));
         let events = Events { lines: self.lines, was_full: Arc::clone(&was_full), is_over: false };
         // What a worker's thread has: the stack of the guest, and more for the host that it calls.
         let stack = (1 << 20) + 3 * settings.stack;
-        let run = || replay(&*module, config, Box::new(Nobody), Box::new(events), how);
+        let run = || replay(module.compiled(), config, Box::new(Nobody), Box::new(events), how);
         let report = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, run)?;
             thread.join().map_err(|_| io::Error::other("it ended by a panic"))

@@ -56,6 +56,53 @@ fn time_and_memory_of_compiling_are_limited() {
     assert!(said.contains(expected), "{said}");
 }
 
+/// A transcript of a plugin on wasmtime.
+fn transcript(name: &str) -> PathBuf {
+    let setup = Setup::echo().plugin(name, &plugin_of(""), "").text();
+    let folder = super::record::folder(name);
+    run(async {
+        let config = file(&format!("{name}.yaml"), &setup);
+        let server = serve(&config, &["--engine", "wasmtime", "--record", folder.to_str().unwrap()]);
+        assert_eq!(Client::h1(server.address).await.ask(get("/")).await.status, 200);
+        super::record::stop(server).await;
+    });
+    let recorded = super::record::files(&folder, "jsonl");
+    assert_eq!(recorded.len(), 1);
+    recorded[0].clone()
+}
+
+#[test]
+fn compile_and_replay_are_limited_too() {
+    let (loops, long) = (loops(), long());
+    let (folder, transcript) = (super::record::folder("limited-cache"), transcript("limited"));
+    let precompile = |plugin: &Path, limits: &[&str]| {
+        let output = ["-o", "/dev/null", "--code-cache", folder.to_str().unwrap()];
+        let plugin = ["compile", plugin.to_str().unwrap()];
+        portcullis(&[&plugin, &output[..], limits].concat())
+    };
+    let replay = |plugin: &Path, limits: &[&str]| {
+        let plugin = ["replay", transcript.to_str().unwrap(), "--plugin", plugin.to_str().unwrap()];
+        portcullis(&[&plugin, limits].concat())
+    };
+    let commands: [&dyn Fn(&Path, &[&str]) -> std::process::Output; 2] = [&precompile, &replay];
+    for command in commands {
+        let said = |plugin: &Path, limits: &[&str]| {
+            let output = command(plugin, limits);
+            assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+            text(&output.stderr)
+        };
+        let slow = said(&loops, &["--compile-time", "1s"]);
+        let expected =
+            "cannot compile the module: compiling takes longer than 1s (limits.compile.time); raise --compile-time";
+        assert!(slow.contains(loops.to_str().unwrap()) && slow.contains(expected), "{slow}");
+        let large = said(&long, &["--compile-memory", "32MiB"]);
+        let expected =
+            "compiling takes more than 33554432 bytes of memory (limits.compile.memory); raise --compile-memory";
+        assert!(large.contains(expected), "{large}");
+    }
+    assert_eq!(precompile(&long, &[]).status.code(), Some(0), "with the limits that there are by default");
+}
+
 #[test]
 fn the_state_of_a_plugin_with_a_vm_for_each_stream_is_compiled_within_limits() {
     let keys = "isolation: stream, runtime: wasmtime, limits: {compile: {memory: 80MiB}}";

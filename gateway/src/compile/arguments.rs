@@ -1,0 +1,50 @@
+//! The options of commands that compile one plugin.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Process;
+use crate::config::{COMPILE_MEMORY, CompileLimits, parse_duration, parse_size};
+use crate::loader::Loader;
+
+/// Bounds of compiling, as options of a command.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// How long compiling the plugin may take, as `limits.compile.time` in a configuration.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    compile_time: Duration,
+
+    /// How much memory compiling the plugin may take, as `limits.compile.memory` in a configuration.
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = memory)]
+    compile_memory: usize,
+}
+
+impl Arguments {
+    /// Loads modules within these bounds, in a process of this program, or in this one if that has no file.
+    pub(crate) fn loader(&self, compiler: Option<&Path>) -> Loader {
+        let process = compiler.map(|program| Process { program: program.to_owned() });
+        let limits = CompileLimits { time: self.compile_time, memory: self.compile_memory as u64 };
+        Loader::new(process, limits)
+    }
+}
+
+fn memory(text: &str) -> Result<usize, String> {
+    parse_size(text, &COMPILE_MEMORY)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_configurations() {
+        let matches = Arguments::augment_args(clap::Command::new("test")).get_matches_from(["test"]);
+        let CompileLimits { time, memory } = CompileLimits::default();
+        let expected = Arguments { compile_time: time, compile_memory: usize::try_from(memory).unwrap_or_default() };
+        assert_eq!(Arguments::from_arg_matches(&matches).ok(), Some(expected));
+    }
+}

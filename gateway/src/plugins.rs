@@ -451,6 +451,12 @@ fn remedy(error: &LoadError) -> (String, String) {
 /// Logs what was removed from the code cache.
 pub(crate) fn tell_outdated(cache: &CodeCache) {
     let outdated = cache.outdated();
+    if outdated.kept > 0 {
+        tracing::debug!(
+            entries = outdated.kept,
+            "kept in the code cache what other versions of the engines have used lately"
+        );
+    }
     if outdated.entries > 0 {
         let (entries, bytes) = (outdated.entries, outdated.bytes);
         tracing::info!(entries, bytes, "removed from the code cache what other versions of the engines had compiled");

@@ -3,9 +3,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use portcullis_core::SealKey;
 
+use super::Outdated;
 use crate::read_file::open_file;
 
 /// Why a folder cannot be a code cache.
@@ -88,20 +90,45 @@ fn make_key(path: &Path) -> Result<(), CodeCacheError> {
     }
 }
 
-/// Removes the files whose names are such, and says how many there were and of how many bytes. One that cannot be removed is
-/// counted all the same: nobody reads it.
-pub(super) fn remove(folder: &Path, is_such: impl Fn(&str) -> bool) -> Result<(u64, u64), CodeCacheError> {
-    let (mut files, mut bytes) = (0, 0);
+/// Code of other versions that stays, in bytes: beyond, what has not been used for longest goes first.
+const MOST_OUTDATED: u64 = 1 << 30;
+
+/// Code of other versions that has not been used for so long goes.
+const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Removes code of other versions that nobody uses any more, as it seems: `is_outdated` says by its name what is of another version. A
+/// file that cannot be removed is counted all the same: nobody reads it.
+pub(super) fn clean(folder: &Path, is_outdated: impl Fn(&str) -> bool) -> Result<Outdated, CodeCacheError> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot("read", folder))? {
         let entry = entry.map_err(cannot("read", folder))?;
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && entry.file_name().to_str().is_some_and(&is_such) {
-            files += 1;
-            bytes += entry.metadata().map(|metadata| metadata.len()).unwrap_or_default();
-            let _ = fs::remove_file(entry.path());
+        if is_file && entry.file_name().to_str().is_some_and(&is_outdated) {
+            // Another process may have removed it meanwhile.
+            let Ok(metadata) = entry.metadata() else { continue };
+            // A time that is still to come is of now.
+            let unused = metadata.modified().ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();
+            files.push((unused, metadata.len(), entry.path()));
         }
     }
-    Ok((files, bytes))
+    files.sort_unstable();
+    let (mut outdated, mut all) = (Outdated::default(), 0_u64);
+    for (unused, len, path) in files {
+        all = all.saturating_add(len);
+        if unused < UNUSED && all <= MOST_OUTDATED {
+            outdated.kept += 1;
+            continue;
+        }
+        outdated.entries += 1;
+        outdated.bytes += len;
+        let _ = fs::remove_file(path);
+    }
+    Ok(outdated)
+}
+
+/// Notes that a file has been used, for [`clean`] by binaries of other versions. Where that cannot be noted, they remove it sooner.
+pub(super) fn touch(path: &Path) {
+    let _ = OpenOptions::new().append(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
 /// A name beside a file's that nobody else uses.

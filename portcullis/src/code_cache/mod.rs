@@ -50,14 +50,17 @@ pub struct CodeCache {
     outdated: Outdated,
 }
 
-/// Compiled code in a folder that was made by other versions of the engines than those of this binary.
+/// Compiled code in a folder that was made by other versions of the engines than those of this binary. This binary does not look it up, but
+/// one of those versions may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outdated {
-    /// How many modules' code.
+    /// How many modules' code was removed.
     pub entries: u64,
-    /// Its bytes.
+    /// Bytes that were removed.
     pub bytes: u64,
+    /// How many modules' code was kept, since it was used lately.
+    pub kept: u64,
 }
 
 /// Where the compiled code of a module came from.
@@ -104,17 +107,18 @@ pub enum PrecompileError {
 
 impl CodeCache {
     /// Opens a folder; makes it, and its key, if it is not there. Code that another version of one of this binary's engines made is
-    /// removed from it, since nobody would: it is never looked up, and would stay for ever.
+    /// removed from it when that has not used it for 7 days, or when all such code is more than 1 GiB: two binaries may share a folder
+    /// while one replaces the other, and code of a binary that is gone does not stay for ever.
     ///
     /// # Errors
     /// The folder cannot be read or made, or is not this user's alone.
     pub fn open(folder: &Path) -> Result<Self, CodeCacheError> {
         let key = folder::open(folder)?;
-        let (entries, bytes) = folder::remove(folder, name::is_outdated)?;
-        Ok(Self { folder: folder.to_owned(), key, outdated: Outdated { entries, bytes } })
+        let outdated = folder::clean(folder, name::is_outdated)?;
+        Ok(Self { folder: folder.to_owned(), key, outdated })
     }
 
-    /// The entries that were removed when the folder was opened.
+    /// The code of other versions that was removed, and kept, when the folder was opened.
     pub fn outdated(&self) -> Outdated {
         self.outdated
     }
@@ -152,6 +156,7 @@ impl CodeCache {
                 Err(_) => rejected = Some((file.clone(), "cannot be read")),
                 Ok(sealed) => match self.restore(engine, bytecode, &subject, &sealed) {
                     Some(module) => {
+                        folder::touch(&file);
                         source = CodeSource::Folder(file);
                         return Ok(module);
                     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use portcullis::{CodeCache, CodeCacheError, CodeSource, LoadedCode, Outdated, PrecompileError, engines};
 use portcullis_core::testing::FakeHost;
@@ -107,8 +108,13 @@ fn only_code_of_this_key_and_subject_is_run() {
     });
 }
 
+fn set_unused(path: &Path, days: u64) {
+    let used = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+    fs::File::options().append(true).open(path).unwrap().set_modified(used).unwrap();
+}
+
 #[test]
-fn code_from_before_a_change_of_engines_is_counted_and_removed() {
+fn code_from_before_a_change_of_engines_is_counted_and_removed_when_it_is_unused() {
     let folder = Folder::new("outdated");
     let load_all = |is_kept: bool| {
         let cache = CodeCache::open(&folder.0).unwrap();
@@ -126,23 +132,63 @@ fn code_from_before_a_change_of_engines_is_counted_and_removed() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let (engine, _) = name.split_once('-').unwrap();
         for old in [format!("{engine}-0.9.{at}-{at:064x}.code"), format!("{at:064x}.code")] {
-            bytes += fs::copy(path, folder.0.join(old)).unwrap();
+            let old = folder.0.join(old);
+            bytes += fs::copy(path, &old).unwrap();
+            set_unused(&old, 8);
         }
     }
+    // Code of another version that is still in use.
+    let used = folder.0.join(format!("{}-0.9.9-{:064x}.code", engines()[0].name, 9));
+    fs::write(&used, "used").unwrap();
+    set_unused(&used, 6);
     // Not this binary's.
     let foreign = folder.0.join(format!("another-1.0.0-{:064x}.code", 1));
     fs::write(&foreign, "theirs").unwrap();
     fs::write(folder.0.join("notes"), "of the operator").unwrap();
     let outdated = load_all(true);
-    assert_eq!((outdated.entries, outdated.bytes), (2 * current.len() as u64, bytes));
+    assert_eq!((outdated.entries, outdated.bytes, outdated.kept), (2 * current.len() as u64, bytes, 1));
     let mut left = folder.code();
-    left.retain(|path| *path != foreign);
+    left.retain(|path| *path != foreign && *path != used);
     left.sort();
     let mut expected = current;
     expected.sort();
     assert_eq!(left, expected);
-    assert!(foreign.exists() && folder.0.join("notes").exists());
-    assert_eq!(load_all(true), Outdated::default(), "they are gone");
+    assert!(foreign.exists() && used.exists() && folder.0.join("notes").exists());
+    let outdated = load_all(true);
+    assert_eq!((outdated.entries, outdated.bytes, outdated.kept), (0, 0, 1), "they are gone");
+}
+
+#[test]
+fn code_of_other_versions_has_a_bound() {
+    let folder = Folder::new("bound");
+    CodeCache::open(&folder.0).unwrap();
+    let files = [1, 2, 3].map(|days| {
+        let path = folder.0.join(format!("{}-0.9.9-{days:064x}.code", engines()[0].name));
+        // Without blocks on the disk.
+        fs::File::create(&path).unwrap().set_len(400 << 20).unwrap();
+        set_unused(&path, days);
+        path
+    });
+    let outdated = CodeCache::open(&folder.0).unwrap().outdated();
+    assert_eq!((outdated.entries, outdated.bytes, outdated.kept), (1, 400 << 20, 2));
+    assert!(files[0].exists() && files[1].exists() && !files[2].exists(), "what is unused for longest goes");
+}
+
+#[test]
+fn code_that_is_used_stays_for_other_versions() {
+    each(|engine, precompiled| {
+        if !precompiled {
+            return;
+        }
+        let folder = Folder::new(&format!("used-{}", engine.name()));
+        let cache = CodeCache::open(&folder.0).unwrap();
+        load(&cache, engine, &wasm());
+        let code = folder.code();
+        set_unused(&code[0], 30);
+        assert!(matches!(load(&cache, engine, &wasm()).source, CodeSource::Folder(_)));
+        let unused = fs::metadata(&code[0]).unwrap().modified().unwrap().elapsed().unwrap_or_default();
+        assert!(unused < Duration::from_secs(24 * 3600), "{unused:?}");
+    });
 }
 
 #[test]

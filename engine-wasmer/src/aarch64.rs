@@ -22,8 +22,13 @@ fn a_branch_over_a_larger_table_does() {
     const MANY: usize = 300_000;
     let wasm = wat::parse_str(plugin(1, MANY)).unwrap_or_default();
     assert!(Bytecode::judge(&wasm).is_err());
-    let found = std::panic::catch_unwind(|| compiled(&wasm, MANY));
-    assert!(found.map_or(true, |found| !found.astray.is_empty()));
+    match std::panic::catch_unwind(|| compiled(&wasm, MANY)) {
+        Ok(found) => assert!(found.entries == MANY && !found.astray.is_empty(), "{found:?}"),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            assert!(said.is_some_and(|said| said.contains("max_pos_range")), "{said:?}");
+        }
+    }
 }
 
 /// Compiles a module as this engine does, but for aarch64, and reads its longest function.

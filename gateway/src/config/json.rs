@@ -317,16 +317,25 @@ fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
 
 /// A plugin's configuration as what it is: JSON, text or so many bytes; or as its size.
 fn configuration(bytes: &[u8], values: Values) -> Value {
+    let redacted = || format!("<redacted, {} bytes>", bytes.len()).into();
     if values == Values::Hidden {
-        return if bytes.is_empty() { "".into() } else { format!("<redacted, {} bytes>", bytes.len()).into() };
+        return if bytes.is_empty() { "".into() } else { redacted() };
     }
     if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_slice(bytes) {
         return redact(value);
     }
     match std::str::from_utf8(bytes) {
+        // Members of what cannot be read cannot be told apart.
+        Ok(text) if has_members(text) => redacted(),
         Ok(text) => text.into(),
         Err(_) => format!("<{} bytes>", bytes.len()).into(),
     }
+}
+
+/// Returns true for a text that is no plain value: JSON that nests too deep, or has an error in it, and other notations of members of which
+/// one is called like a secret.
+fn has_members(text: &str) -> bool {
+    text.contains(['{', '[']) || text.split([':', '=']).rev().skip(1).any(is_secret)
 }
 
 fn redact(value: Value) -> Value {
@@ -368,6 +377,27 @@ mod tests {
     fn a_configuration_is_hidden_whole_unless_it_is_asked_for() {
         assert_eq!(configuration(br#"{"key":"hush"}"#, Values::Hidden), json!("<redacted, 14 bytes>"));
         assert_eq!(configuration(b"", Values::Hidden), json!(""));
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_hidden_whole() {
+        let deep = format!("{}{{\"password\":\"hush\"}}{}", "[".repeat(200), "]".repeat(200));
+        let deep_members = format!("{}\"hush\"{}", "{\"a\":".repeat(200), "}".repeat(200));
+        for text in [
+            &deep,
+            &deep_members,
+            "\u{feff}{\"password\": \"hush\"}",
+            "{\"password\": \"hush\",}",
+            "\"{\\\"password\\\": \\\"hush\\\"}\"",
+            "limit: 1\npassword: hush",
+            "a = b\napi_key = hush",
+        ] {
+            let shown = configuration(text.as_bytes(), Values::Shown);
+            assert_eq!(shown, json!(format!("<redacted, {} bytes>", text.len())), "{text}");
+        }
+        for text in ["a sentence: with a colon", "https://a.example/x?y=z"] {
+            assert_eq!(configuration(text.as_bytes(), Values::Shown), json!(text));
+        }
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! Attributes: what `proxy_get_property` returns for each path in each phase of a stream.
 //!
-//! `grid.txt` is the data: a line for each path, a column for each of [`COLUMNS`]. A cell is a [`Cell`]: the exact bytes, a
+//! `grid.txt` is the data: a line for each path, a column for each of [`COLUMNS`]. A cell is a [`Cell`](crate::cell::Cell): the exact bytes, a
 //! shape where they depend on time, addresses or chance, or the status that says why there are none.
 //!
 //! The probe reads all paths of one object in one program, so that a grid of 1,786 cells takes a host some hundred requests.
 
-mod cell;
-
 use portcullis::core::CallbackId;
-
-pub use cell::Cell;
 
 use crate::exchange::Sees;
 use crate::kit::{Course, Task};
@@ -145,6 +141,7 @@ const fn column(name: &'static str, phase: CallbackId, course: Course) -> Column
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::Cell;
 
     #[test]
     fn every_cell_of_the_grid_is_one() {

@@ -5,7 +5,7 @@ mod rows;
 
 use portcullis::core::CallbackId;
 
-use crate::attributes::Cell;
+use crate::cell::Cell;
 use crate::kit::Seen;
 use crate::probe::Observation;
 use crate::suite::{Check, plain};

@@ -10,7 +10,7 @@ use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Wo
 use portcullis_conformance::probe::Probe;
 use portcullis_conformance::report::{self, Differences};
 use portcullis_conformance::{
-    HostUnderTest, Message, Needs, Setting, Trouble, examine_engine, examine_host, kit::start_configuration,
+    HostUnderTest, Message, Needs, Setting, Trouble, examine_engine, examine_host, suite::start_configuration,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,7 +1,7 @@
 //! What the kit asks of a host that it examines.
 
 use bytes::Bytes;
-use portcullis::core::AbiVersion;
+use portcullis_core::AbiVersion;
 
 use crate::decisions::Decision;
 
@@ -140,7 +140,7 @@ pub enum Trouble {
     Unsupported(&'static str),
     /// It does not have the hostcall: a plugin that imports it does not load.
     #[error("does not link {0}")]
-    DoesNotLink(portcullis::core::HostcallId),
+    DoesNotLink(portcullis_core::HostcallId),
     /// It never called the callback.
     #[error("the callback was not called")]
     NotCalled,

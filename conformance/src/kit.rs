@@ -1,68 +1,20 @@
 //! Running a task on a host: arm, lead there, ask what was seen.
 
-use portcullis::core::{AbiVersion, CallbackId, HostcallId};
+use portcullis_core::{AbiVersion, CallbackId, HostcallId};
 
+use crate::check::{Course, Seen, Task};
 use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
 use crate::probe::dialogue::{self, Answer, Hello};
 use crate::probe::{Observation, Probe, Program, belongs_to_a_stream};
 
-/// Hostcalls to be made in a phase.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// The probe's version of the ABI.
-    pub abi: AbiVersion,
-    /// How the plugin is set up.
-    pub setting: Setting,
-    /// The callback that makes the calls, the first time that it is called.
-    pub phase: CallbackId,
-    /// The calls; see [`Program::compile`].
-    pub script: String,
-    /// What that callback returns then, if not what it would (0; of a callback that succeeds or fails, 1).
-    pub returns: Option<u8>,
-    /// The way to that callback.
-    pub course: Course,
-}
-
-/// The way to the callback of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
-    /// The cause of the callback by itself: a request where it belongs to streams of HTTP, a connection where it belongs to those
-    /// of TCP, a callout in a tick where it belongs to a callout.
-    Direct,
-    /// A connection, where a callback belongs to streams of both.
-    Tcp,
-    /// A callout in the headers of a request, which waits for it.
-    PausedRequest,
-    /// A callout in a new connection, which waits for it.
-    PausedConnection,
-}
-
-/// What was seen of a task.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// What the program observed, in order.
-    pub observations: Vec<Observation>,
-    /// The response to the subject, for phases that have one.
-    pub response: Option<Message>,
-    /// The callbacks of the subject, and those of no stream, in order. Ticks are left out.
-    pub trace: Vec<CallbackId>,
-}
-
-impl Seen {
-    /// What the last hostcall answered.
-    pub fn answer(&self) -> Option<i64> {
-        self.observations.iter().rev().find_map(|observation| match observation {
-            Observation::Answer(answer) => Some(*answer),
-            Observation::Bytes(_) => None,
-        })
-    }
-}
-
-/// Runs a task. `number` makes its names its own, on a host that remembers those of other tasks.
+/// Runs a task on a host.
+///
+/// `number` makes its names its own, on a host that remembers those of other tasks. `starts` are the tasks of which programs
+/// run while a plugin starts, as [`start_configuration`] was given them.
 ///
 /// # Errors
 /// Why nothing was seen.
-pub fn observe(host: &mut dyn HostUnderTest, task: &Task, number: usize) -> Result<Seen, Trouble> {
+pub fn observe(host: &mut dyn HostUnderTest, task: &Task, number: usize, starts: &[Task]) -> Result<Seen, Trouble> {
     let needs = Needs { abi: task.abi, setting: task.setting, starts: is_of_the_start(task.phase) };
     host.prepare(&needs)?;
     let hello = ask(host, dialogue::HELLO)?;
@@ -75,7 +27,7 @@ pub fn observe(host: &mut dyn HostUnderTest, task: &Task, number: usize) -> Resu
         return Err(Trouble::DoesNotLink(*missing));
     }
     if needs.starts {
-        return started(host, task, &hello);
+        return started(host, task, &hello, starts);
     }
     if let Some((phase, script, returns)) = lead_to(task) {
         let lead = compile(script, number)?;
@@ -96,9 +48,10 @@ pub fn observe(host: &mut dyn HostUnderTest, task: &Task, number: usize) -> Resu
     Ok(Seen { observations, response, trace })
 }
 
-/// The VM's configuration that makes a probe run what is to be seen while a plugin starts.
-pub fn start_configuration(probe: &Probe) -> String {
-    dialogue::configuration(&start_programs(probe.abi, |id| probe.imports(id)).1)
+/// Returns the VM's configuration that makes a probe run some tasks while its plugin starts: those of `starts` that are of its
+/// version, and whose hostcalls it imports.
+pub fn start_configuration(probe: &Probe, starts: &[Task]) -> String {
+    dialogue::configuration(&start_programs(starts, probe.abi, |id| probe.imports(id)).1)
 }
 
 /// Whether no request comes before this callback.
@@ -172,10 +125,14 @@ pub(crate) fn compile(script: &str, number: usize) -> Result<Program, Trouble> {
 }
 
 /// Programs of the start, and the number of each of their tasks.
-fn start_programs(abi: AbiVersion, imports: impl Fn(HostcallId) -> bool) -> (Vec<Task>, Vec<(CallbackId, Program)>) {
-    let tasks = crate::suite::tasks();
+fn start_programs(
+    starts: &[Task],
+    abi: AbiVersion,
+    imports: impl Fn(HostcallId) -> bool,
+) -> (Vec<&Task>, Vec<(CallbackId, Program)>) {
     let mut programs = Vec::new();
-    let tasks = tasks
+    let tasks = starts
+        .iter()
         .filter(|task| task.abi == abi && task.setting == Setting::Plain && is_of_the_start(task.phase))
         .filter(|task| {
             let Ok(program) = compile(&task.script, 0xf000 + programs.len()) else { return false };
@@ -188,9 +145,9 @@ fn start_programs(abi: AbiVersion, imports: impl Fn(HostcallId) -> bool) -> (Vec
 }
 
 /// What a program of the start observed.
-fn started(host: &mut dyn HostUnderTest, task: &Task, hello: &Hello) -> Result<Seen, Trouble> {
-    let (tasks, _) = start_programs(hello.abi, |id| hello.imports.contains(&id));
-    let number = tasks.iter().position(|other| other == task).ok_or(Trouble::NotCalled)?;
+fn started(host: &mut dyn HostUnderTest, task: &Task, hello: &Hello, starts: &[Task]) -> Result<Seen, Trouble> {
+    let (tasks, _) = start_programs(starts, hello.abi, |id| hello.imports.contains(&id));
+    let number = tasks.iter().position(|other| *other == task).ok_or(Trouble::NotCalled)?;
     let answer = ask(host, dialogue::STARTED)?;
     let bytes = dialogue::started(&answer.bytes, number).ok_or(Trouble::NotCalled)?;
     Ok(Seen { observations: read(bytes)?, ..Seen::default() })
@@ -259,6 +216,6 @@ pub(crate) fn ask(host: &mut dyn HostUnderTest, what: &str) -> Result<Answer, Tr
 }
 
 fn callback(row: u8) -> Option<CallbackId> {
-    let decl = portcullis::core::CALLBACKS.get(usize::from(row))?;
+    let decl = portcullis_core::CALLBACKS.get(usize::from(row))?;
     (decl.id != CallbackId::on_tick).then_some(decl.id)
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use portcullis::core::{AbiVersion, CallbackId};
+use portcullis_core::{AbiVersion, CallbackId};
 
+use crate::check::{Seen, Task};
 use crate::host_under_test::Trouble;
-use crate::kit::{Seen, Task};
 
 /// After so many vain attempts in a row, with none before that succeeded, the next are not made.
 const ATTEMPTS: u32 = 3;
@@ -65,11 +65,11 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use portcullis::core::AbiVersion;
+    use portcullis_core::AbiVersion;
 
     use super::*;
+    use crate::check::Course;
     use crate::host_under_test::Setting;
-    use crate::kit::Course;
 
     fn task(phase: CallbackId) -> Task {
         Task {

@@ -1,6 +1,6 @@
 //! The text that is common to all guests.
 
-use portcullis::core::{AbiVersion, HostcallDecl, HostcallId, ValType};
+use portcullis_core::{AbiVersion, HostcallDecl, HostcallId, ValType};
 
 const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 

@@ -5,11 +5,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use portcullis::core::{AbiVersion, HostcallId};
+use portcullis_core::{AbiVersion, HostcallId};
 use serde_json::{Value, json};
 
-use crate::kit::start_configuration;
 use crate::probe::Probe;
+use crate::suite::start_configuration;
 
 /// The first port by default.
 pub const BASE_PORT: u16 = 10_000;

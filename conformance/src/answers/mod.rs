@@ -21,10 +21,9 @@ mod wasi_files;
 
 pub use denied::{Denied, denied};
 pub use listed::LISTED;
-use portcullis::core::{HOSTCALLS, HostcallId};
+use portcullis_core::{HOSTCALLS, HostcallId};
 
-use crate::exchange::Sees;
-use crate::suite::Check;
+use crate::check::{Check, Sees};
 
 /// One answer of one hostcall.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,11 @@
 //! Where a guest is when it calls, as a phase of the probe.
 
-use portcullis::core::{AbiVersion, CallbackId};
+use portcullis_core::{AbiVersion, CallbackId};
 
 use super::Stage;
+use crate::check::{Task, plain};
 use crate::host_under_test::Setting;
-use crate::kit::{Task, in_version};
-use crate::suite::plain;
+use crate::kit::in_version;
 
 pub(super) fn task(at: Stage, script: &str) -> Task {
     let phase = match at {

@@ -5,11 +5,9 @@
 //!
 //! The probe reads all paths of one object in one program, so that a grid of 1,786 cells takes a host some hundred requests.
 
-use portcullis::core::CallbackId;
+use portcullis_core::CallbackId;
 
-use crate::exchange::Sees;
-use crate::kit::{Course, Task};
-use crate::suite::{Check, plain};
+use crate::check::{Check, Course, Sees, Task, plain};
 
 /// The grid.
 pub const GRID: &str = include_str!("grid.txt");

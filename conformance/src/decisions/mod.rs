@@ -5,11 +5,9 @@
 //! probe answers in later callbacks is Continue, where a pause keeps them away; it is the same pause, where they must be asked
 //! again.
 
-use portcullis::core::CallbackId;
+use portcullis_core::CallbackId;
 
-use crate::host_under_test::{HostUnderTest, Trouble};
-use crate::phases::short;
-use crate::suite::Outcome;
+use crate::names::short;
 
 /// A pause, and something that happens before the plugin continues the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,16 +116,6 @@ impl Decision {
             CallbackId::on_request_body => Some(CallbackId::on_request_trailers),
             CallbackId::on_response_body => Some(CallbackId::on_response_trailers),
             _ => None,
-        }
-    }
-
-    /// Runs it on a host.
-    pub(crate) fn run(&self, host: &mut dyn HostUnderTest) -> Outcome {
-        match host.decide(self) {
-            Ok(observed) if observed == EXPECTED => Outcome::Passed,
-            Ok(observed) => Outcome::Differs(observed),
-            Err(Trouble::Unsupported(why)) => Outcome::NotExamined(why),
-            Err(trouble) => Outcome::Differs(trouble.to_string()),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The exchanges.
 
-use portcullis::core::CallbackId;
+use portcullis_core::CallbackId;
 
-use super::Sees;
+use crate::check::Sees;
 
 /// Name, phase, script, what is looked at, and what must be there.
 type Row = (&'static str, CallbackId, &'static str, Sees, &'static str);

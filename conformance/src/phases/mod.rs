@@ -3,12 +3,10 @@
 //! `grid.txt` is the data: a line for each script, a column for each callback. A cell is all that the probe
 //! observes, with commas between; `.` stands for a callback in which the script is not run.
 
-use portcullis::core::{AnyEngine, CallbackId};
+use portcullis_core::CallbackId;
 
-use crate::exchange::Sees;
-use crate::hosts::{EngineHost, Probes};
-use crate::kit;
-use crate::suite::{Check, plain};
+use crate::check::{Check, Sees, plain};
+use crate::names::short;
 
 /// The grid.
 pub const GRID: &str = include_str!("grid.txt");
@@ -82,32 +80,6 @@ impl Line {
 /// All cells, as checks.
 pub(crate) fn checks() -> impl Iterator<Item = Check> {
     lines().flat_map(|line| line.checks().flatten())
-}
-
-/// The grid as an engine has it, to be compared with the one that is kept.
-pub fn grid(engine: &dyn AnyEngine) -> String {
-    let probes = Probes::new(engine);
-    let mut text = String::new();
-    for line in lines() {
-        let cell = |(phase, cell): (&CallbackId, &&str)| {
-            let task = plain(*phase, line.script);
-            let seen = kit::observe(&mut EngineHost::new(&probes), &task, 0);
-            if *cell == "." {
-                ".".to_owned()
-            } else {
-                seen.map_or_else(|trouble| format!("{trouble:?}"), |seen| Sees::Everything.of(&seen))
-            }
-        };
-        let cells: Vec<_> = PHASES.iter().zip(&line.cells).map(cell).collect();
-        text.push_str(&format!("{} | {}\n", line.script, cells.join(" ")));
-    }
-    text
-}
-
-/// A phase without `on_`.
-pub fn short(phase: CallbackId) -> &'static str {
-    let export = phase.decl().export;
-    export.strip_prefix("proxy_on_").unwrap_or(export)
 }
 
 /// A script as a name.

@@ -11,7 +11,7 @@ pub use program::{Observation, Program, ScriptError};
 
 use std::fmt::Write;
 
-use portcullis::core::{AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HOSTCALLS, HostcallDecl, HostcallId, ValType};
+use portcullis_core::{AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HOSTCALLS, HostcallDecl, HostcallId, ValType};
 
 use crate::prelude;
 
@@ -182,7 +182,7 @@ pub(crate) fn belongs_to_a_stream(id: CallbackId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use portcullis::core::Bytecode;
+    use portcullis_core::Bytecode;
 
     use super::*;
 

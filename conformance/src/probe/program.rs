@@ -1,6 +1,6 @@
 //! What a probe is told to call, and what it observed.
 
-use portcullis::core::{HOSTCALLS, HostcallId};
+use portcullis_core::{HOSTCALLS, HostcallId};
 
 /// Hostcalls with their arguments, in the language of the probe.
 #[derive(Clone, Debug, PartialEq, Eq)]

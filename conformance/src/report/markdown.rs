@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::{Counts, Report, Result, Verdict};
 use crate::attributes::{self, COLUMNS};
+use crate::names::short;
 use crate::phases::{self, PHASES};
 
 const INTRODUCTION: &str = "\
@@ -93,7 +94,7 @@ fn phases(page: &mut String, reports: &[Report], index: &Index<'_>) {
         "\n## What may be called where\n\nA line for each script, a column for each callback. A cell is all that is observed: statuses, and words that were \
          written. Where a host has something else, its first letter stands before it.\n\n",
     );
-    head(page, "script", PHASES.iter().map(|phase| phases::short(*phase)));
+    head(page, "script", PHASES.iter().map(|phase| short(*phase)));
     for line in phases::lines() {
         let _ = write!(page, "| `{}` |", shortened(line.script));
         for check in line.checks() {

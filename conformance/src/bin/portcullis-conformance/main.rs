@@ -17,7 +17,7 @@ use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
 use portcullis_conformance::hosts::{HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
 use portcullis_conformance::setup::{self, Ports};
-use portcullis_conformance::{HostUnderTest, Needs, Setting, entries, examine_engine, examine_host, phases};
+use portcullis_conformance::{HostUnderTest, Needs, Setting, entries, examine_engine, examine_host, grid};
 
 /// The most bytes of a transcript.
 const TRANSCRIPT: usize = 64 << 20;
@@ -91,7 +91,7 @@ fn run(command: Command) -> Result<bool, String> {
         Command::Grid { engine } => {
             let choice = portcullis::engine(&engine).map_err(|error| error.to_string())?;
             let engine = choice.engine.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
-            say(&phases::grid(&*engine))?;
+            say(&grid::grid(&*engine))?;
             Ok(true)
         }
     }

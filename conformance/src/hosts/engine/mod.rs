@@ -11,15 +11,19 @@ use portcullis::core::{
     VmFailed,
 };
 
+use crate::check::{Seen, Task};
 use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
-use crate::kit::{self, Seen, Task};
+use crate::kit;
 use crate::probe::{Probe, dialogue};
 use crate::running::{Running, Setup};
+use crate::suite;
 use traffic::{connection, exchange, settle};
 
 /// The probes as modules of an engine, each compiled when it is first asked for.
 pub struct Probes<'a> {
     engine: &'a dyn AnyEngine,
+    /// What is run while a plugin starts.
+    starts: Vec<Task>,
     modules: [OnceLock<Result<Box<dyn AnyModule>, String>>; AbiVersion::ALL.len()],
     /// The last task that several checks share, and what came of it.
     recent: Mutex<Option<Observed>>,
@@ -38,7 +42,7 @@ pub struct EngineHost<'a> {
 impl<'a> Probes<'a> {
     /// The probes of an engine.
     pub fn new(engine: &'a dyn AnyEngine) -> Self {
-        Self { engine, modules: Default::default(), recent: Mutex::default() }
+        Self { engine, starts: suite::starts(), modules: Default::default(), recent: Mutex::default() }
     }
 
     /// Runs a task in a VM of its own, unless it is the one that ran last: checks that look at one part each of what a
@@ -48,9 +52,14 @@ impl<'a> Probes<'a> {
         if let Some((_, result)) = recent.as_ref().filter(|(last, _)| last == task) {
             return result.clone();
         }
-        let result = kit::observe(&mut EngineHost::new(self), task, 0);
+        let result = kit::observe(&mut EngineHost::new(self), task, 0, &self.starts);
         *recent = Some((task.clone(), result.clone()));
         result
+    }
+
+    /// Returns the tasks that are run while a plugin starts.
+    pub(crate) fn starts(&self) -> &[Task] {
+        &self.starts
     }
 
     fn module(&self, abi: AbiVersion) -> Result<&dyn AnyModule, String> {
@@ -103,7 +112,7 @@ impl HostUnderTest for EngineHost<'_> {
         let module = probes.module(needs.abi).map_err(Trouble::NoProbe)?;
         let mut setup = setup(needs.setting);
         setup.configuration = match needs.starts {
-            true => kit::start_configuration(&Probe::new(needs.abi)).into(),
+            true => kit::start_configuration(&Probe::new(needs.abi), &probes.starts).into(),
             // No programs.
             false => dialogue::configuration(&[]).into(),
         };

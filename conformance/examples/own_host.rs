@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use portcullis::core::{Body, Direction, EngineSettings, Headers, Plugin, SharedStreamInfo, StreamInfo, lock};
 use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Worker};
+use portcullis_conformance::engine::examine_engine;
 use portcullis_conformance::probe::Probe;
 use portcullis_conformance::report::{self, Differences};
 use portcullis_conformance::{
-    HostUnderTest, Message, Needs, Setting, Trouble, examine_engine, examine_host, suite::start_configuration,
+    HostUnderTest, Message, Needs, Setting, Trouble, examine_host, suite::start_configuration,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -2,7 +2,7 @@
 
 use crate::check::Check;
 use crate::decisions::{Decision, decisions};
-use crate::own_guest::{OwnGuest, own_guests};
+use crate::engine::{OwnGuest, own_guests};
 use crate::report::{Result, Verdict};
 use crate::suite;
 

@@ -8,7 +8,7 @@ use crate::decisions::Decision;
 /// A host with a [probe](crate::probe::Probe) in front of an upstream.
 ///
 /// The upstream answers every request by [`Message::answer`]; its trailer where the protocol carries trailers. The
-/// cluster `auth` leads to it, too. [`hosts::upstream`](crate::hosts::upstream) is one that listens.
+/// cluster `auth` leads to it, too. [`hosts::upstream`](crate::http::upstream) is one that listens.
 pub trait HostUnderTest {
     /// What to call it in reports, such as `wasmi` or `envoy`.
     fn name(&self) -> &str;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 use portcullis::core::{AnyEngine, CALLBACKS, CallbackId, Capabilities, EngineSettings, HOSTCALLS, HostcallId};
 use portcullis_conformance::answers::{self, LISTED};
-use portcullis_conformance::attacks::PAGE;
-use portcullis_conformance::hostile::THREATS;
-use portcullis_conformance::hosts::Probes;
-use portcullis_conformance::{Case, Entry, GAPS, TOPICS, callbacks, entries};
+use portcullis_conformance::engine::attacks::PAGE;
+use portcullis_conformance::engine::hostile::THREATS;
+use portcullis_conformance::engine::{Case, GAPS, Probes, TOPICS, callbacks, denied};
+use portcullis_conformance::{Entry, entries};
 
 type Check = fn() -> Result<(), String>;
 
@@ -176,7 +176,7 @@ fn every_answer_that_is_listed_is_driven_and_no_other() -> Result<(), String> {
     }
     let rows = answers::rows().map(|row| (row.hostcall(), row.answer));
     let driven: HashSet<_> =
-        rows.chain(answers::denied().filter_map(|denied| Some((denied.hostcall, denied.answer?)))).collect();
+        rows.chain(denied().filter_map(|denied| Some((denied.hostcall, denied.answer?)))).collect();
     let listed: HashSet<_> =
         LISTED.iter().flat_map(|(id, answers)| answers.iter().map(|answer| (*id, *answer))).collect();
     if let Some((id, answer)) = listed.difference(&driven).next() {

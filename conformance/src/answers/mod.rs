@@ -6,7 +6,6 @@
 mod buffers;
 mod callouts;
 mod contexts;
-mod denied;
 mod headers;
 mod listed;
 mod logs;
@@ -19,7 +18,6 @@ mod streams;
 mod wasi;
 mod wasi_files;
 
-pub use denied::{Denied, denied};
 pub use listed::LISTED;
 use portcullis_core::{HOSTCALLS, HostcallId};
 

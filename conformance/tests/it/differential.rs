@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 
 use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS};
-use portcullis_conformance::differential::{Event, Shown, compare, events, script, smith};
+use portcullis_conformance::engine::differential::{Event, Shown, compare, events, script, smith};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 

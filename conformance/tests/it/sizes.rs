@@ -1,7 +1,7 @@
 //! Modules with much of something have one verdict on every engine.
 
 use portcullis::core::{AnyEngine, Bytecode, EngineSettings};
-use portcullis_conformance::sizes::{dimensions, run};
+use portcullis_conformance::engine::sizes::{dimensions, run};
 
 #[test]
 fn what_is_accepted_runs_on_every_engine() {

@@ -8,7 +8,7 @@ use std::thread;
 use portcullis::core::EngineSettings;
 use portcullis::core::tape::End;
 use portcullis::transcript::{Folder, RecordingEngine, Redaction, Settings, Transcript};
-use portcullis_conformance::{Case, TOPICS};
+use portcullis_conformance::engine::{Case, TOPICS};
 
 #[test]
 fn what_a_case_did_on_one_engine_it_does_on_all() {

@@ -14,10 +14,11 @@ use clap::Parser;
 use files::{read, say, write};
 use portcullis::core::{AnyEngine, EngineSettings};
 use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
-use portcullis_conformance::hosts::{HttpHost, upstream};
+use portcullis_conformance::engine::{examine_engine, grid};
+use portcullis_conformance::http::{HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
 use portcullis_conformance::setup::{self, Ports};
-use portcullis_conformance::{HostUnderTest, Needs, Setting, entries, examine_engine, examine_host, grid};
+use portcullis_conformance::{HostUnderTest, Needs, Setting, entries, examine_host};
 
 /// The most bytes of a transcript.
 const TRANSCRIPT: usize = 64 << 20;

@@ -1,0 +1,62 @@
+//! What a plugin gets that does not have the capability.
+#![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
+
+use portcullis::core::{AbiVersion, AnyEngine, Bytecode, Capabilities, HostcallId, Plugin, ValType};
+
+use crate::answers::LISTED;
+use crate::engine::running::{Running, Setup};
+use crate::prelude;
+
+/// A hostcall that is denied, and its answer then.
+#[derive(Clone, Copy, Debug)]
+pub struct Denied {
+    /// The hostcall.
+    pub hostcall: HostcallId,
+    /// The answer; none of a hostcall that answers no status. It has no effect then.
+    pub answer: Option<i32>,
+}
+
+/// Each hostcall that a capability restricts.
+pub fn denied() -> impl Iterator<Item = Denied> {
+    let restricted = LISTED.iter().filter(|(hostcall, _)| !Capabilities::NONE.allows(*hostcall));
+    restricted.map(|(hostcall, answers)| {
+        let answer = answers.iter().find(|answer| matches!(**answer, 10 | 76)).copied();
+        Denied { hostcall: *hostcall, answer }
+    })
+}
+
+impl Denied {
+    /// The guest.
+    pub fn wat(&self) -> String {
+        let Self { hostcall, answer } = *self;
+        let zero = |ty: &ValType| format!("({ty}.const 0)");
+        let zeros: String = hostcall.decl().params.iter().map(zero).collect();
+        let marker = match hostcall.decl().until {
+            AbiVersion::V0_1_0 => "(func (export \"proxy_abi_version_0_1_0\"))",
+            _ => "",
+        };
+        // It may be the right to log that it lacks.
+        let call = match answer {
+            Some(answer) => format!("(if (i32.ne (call ${hostcall} {zeros}) (i32.const {answer})) (then unreachable))"),
+            None if hostcall.decl().results.is_empty() => format!("(call ${hostcall} {zeros})"),
+            None => format!("(drop (call ${hostcall} {zeros}))"),
+        };
+        let guest = format!("{marker}(func (export \"proxy_on_tick\") (param i32) {call})");
+        prelude::module(&[hostcall], &guest)
+    }
+
+    /// Calls it with zeros, from a plugin with every right but this.
+    ///
+    /// # Panics
+    /// It is not denied.
+    pub fn run(&self, engine: &dyn AnyEngine) {
+        let Self { hostcall, answer } = *self;
+        let wasm = wat::parse_str(self.wat()).unwrap();
+        let bytecode = Bytecode::judge(&wasm).unwrap();
+        let plugin = Plugin { capabilities: Capabilities::ALL.without(hostcall), ..Plugin::new("test") };
+        let setup = Setup { plugin, ..Setup::default() };
+        let mut guest = Running::start(&*engine.load(&bytecode).unwrap(), bytecode.abi, setup).unwrap();
+        assert_eq!(guest.tick(), Ok(()), "another answer than {answer:?}");
+        assert_eq!(guest.vm.state().denials(), 1);
+    }
+}

@@ -1,0 +1,47 @@
+//! Modules with much of one thing, for which every engine must have one verdict.
+
+mod functions;
+mod modules;
+mod parts;
+
+use parts::Parts;
+use portcullis::core::{AnyEngine, Bytecode, Limits, Vm, VmConfig};
+
+use crate::engine::recorder::Recorder;
+
+/// Something that a module can have much of.
+#[derive(Clone, Copy, Debug)]
+pub struct Dimension {
+    /// Its name.
+    pub name: &'static str,
+    /// How much of it every engine takes, up to the most.
+    pub accepted: &'static [u32],
+    /// How much of it no engine takes, from the least on.
+    pub refused: &'static [u32],
+    write: fn(&mut Parts, u32),
+}
+
+impl Dimension {
+    /// A module with so much of it.
+    pub fn wasm(&self, size: u32) -> Vec<u8> {
+        let mut parts = Parts::new();
+        (self.write)(&mut parts, size);
+        parts.module()
+    }
+}
+
+/// Whether an engine runs a module: compiles it, and starts a VM with as much memory and as many elements as it likes.
+///
+/// # Errors
+/// The engine refuses the module, or a limit does: the text is theirs.
+pub fn run(engine: &dyn AnyEngine, bytecode: &Bytecode<'_>) -> Result<(), String> {
+    let limits = Limits { memory: 1 << 32, table_elements: usize::MAX, ..Limits::default() };
+    let config = VmConfig { limits, ..VmConfig::new(bytecode.abi) };
+    let module = engine.load(bytecode).map_err(|error| error.to_string())?;
+    Vm::start(&*module, config, Box::new(Recorder::default())).map(drop).map_err(|error| error.to_string())
+}
+
+/// All dimensions.
+pub fn dimensions() -> impl Iterator<Item = &'static Dimension> {
+    functions::DIMENSIONS.iter().chain(modules::DIMENSIONS)
+}

@@ -96,11 +96,15 @@ impl<'a> ForeignCall<'a> {
     pub fn declare_property(&mut self, path: &[u8], set_once: bool) -> bool {
         const MOST: usize = 256;
         const LONGEST: usize = 8 << 10;
-        let charge = if path.len() > LONGEST { None } else { self.vm.budgets.charge_piece(path.len()) };
-        let (Some(charge), Some((_, root))) = (charge, self.vm.root_mut()) else { return false };
-        if root.declared.len() >= MOST || root.declared.contains_key(path) {
+        let Some((_, root)) = self.vm.root_mut() else { return false };
+        if path.len() > LONGEST || root.declared.len() >= MOST || root.declared.contains_key(path) {
             return false;
         }
+        let Some(charge) = self.vm.budgets.charge_piece(path.len()) else {
+            self.vm.used_up(UsedUp::Buffers, Status::BadArgument);
+            return false;
+        };
+        let Some((_, root)) = self.vm.root_mut() else { return false };
         Arc::make_mut(&mut root.declared).insert(path.to_vec(), Declared { set_once, charge });
         true
     }
@@ -125,11 +129,15 @@ impl<'a> ForeignCall<'a> {
         self.check_steering(key, argument)?;
         let path = [b"filter_state\0", key.as_bytes()].concat();
         let buffers = Arc::clone(&self.vm.budgets.buffers);
+        let mut is_used_up = false;
         let changed = self.with_stream(|info| {
             let Some(steering) = &mut info.steering else { return false };
-            let is_late = steering.is_settled && argument.is_some();
+            if steering.is_settled && argument.is_some() {
+                return false;
+            }
             // What is kept is bounded, and so what is obeyed is.
-            if is_late || info.filter_state.set_by(&buffers, &path, value.as_bytes()).is_err() {
+            if let Err(limit) = info.filter_state.set_by(&buffers, &path, value.as_bytes()) {
+                is_used_up = limit == NoRoom::InBudget;
                 return false;
             }
             match steer {
@@ -139,7 +147,11 @@ impl<'a> ForeignCall<'a> {
             }
             true
         });
-        if changed == Some(true) { Ok(()) } else { Err(Status::BadArgument) }
+        match changed {
+            Some(true) => Ok(()),
+            _ if is_used_up => Err(self.vm.used_up(UsedUp::Buffers, Status::BadArgument)),
+            _ => Err(Status::BadArgument),
+        }
     }
 
     /// Tells the operator something about the plugin, once in the life of its VM for each `key`; at a bounded rate, if each stream has a VM.

@@ -43,6 +43,15 @@ struct Charged {
     _charge: Charge,
 }
 
+/// A limit that a call or message would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// One of the VM: [`Limits::callouts`] or [`Limits::buffer`].
+    InVm,
+    /// That of the sandbox: [`Limits::buffers`].
+    InBudget,
+}
+
 /// Whether a stream takes more messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sending {
@@ -55,7 +64,10 @@ impl GrpcCalls {
         self.live.is_empty()
     }
 
-    /// Notes one whose head has so many bytes; `None` when there are too many or they are too large.
+    /// Notes one whose head has `head` bytes.
+    ///
+    /// # Errors
+    /// There are too many, or they are too large.
     pub(crate) fn open(
         &mut self,
         owner: Owner,
@@ -64,9 +76,9 @@ impl GrpcCalls {
         place: Option<Place>,
         buffers: &Arc<ByteBudget>,
         limits: &Limits,
-    ) -> Option<GrpcId> {
-        let charge = buffers.take(head.saturating_add(Limits::ENTRY_COST))?;
-        let held = self.in_flight.take((1, limits.callouts), (head, limits.buffer))?;
+    ) -> Result<GrpcId, NoRoom> {
+        let charge = buffers.take(head.saturating_add(Limits::ENTRY_COST)).ok_or(NoRoom::InBudget)?;
+        let held = self.in_flight.take((1, limits.callouts), (head, limits.buffer)).ok_or(NoRoom::InVm)?;
         let last = if stream { &mut self.last[1] } else { &mut self.last[0] };
         loop {
             *last = last.wrapping_add(4);
@@ -80,17 +92,20 @@ impl GrpcCalls {
                     place,
                     cancelled: false,
                 });
-                return Some(id);
+                return Ok(id);
             }
         }
     }
 
-    /// Takes a message to be sent, which counts until it has been; `None` if there is no room.
-    pub(crate) fn message(&self, message: &[u8], buffers: &Arc<ByteBudget>, limits: &Limits) -> Option<Bytes> {
+    /// Takes a message to be sent, which counts until it has been.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(crate) fn message(&self, message: &[u8], buffers: &Arc<ByteBudget>, limits: &Limits) -> Result<Bytes, NoRoom> {
         let cost = message.len().saturating_add(MESSAGE_COST);
-        let charge = buffers.take(cost)?;
-        let held = self.in_flight.take((0, usize::MAX), (cost, limits.buffer))?;
-        Some(Bytes::from_owner(Charged { message: message.into(), _held: held, _charge: charge }))
+        let charge = buffers.take(cost).ok_or(NoRoom::InBudget)?;
+        let held = self.in_flight.take((0, usize::MAX), (cost, limits.buffer)).ok_or(NoRoom::InVm)?;
+        Ok(Bytes::from_owner(Charged { message: message.into(), _held: held, _charge: charge }))
     }
 
     /// Gives back the places that they take of what the plugin may have in flight.
@@ -174,17 +189,17 @@ mod tests {
     #[test]
     fn ids_say_what_they_are_and_are_not_given_twice() {
         let (mut calls, limits) = (GrpcCalls::default(), Limits { callouts: 3, ..Limits::default() });
-        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Some(GrpcId(5)));
-        assert_eq!(calls.open(OWNER, true, 0, None, &buffers(), &limits), Some(GrpcId(6)));
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Ok(GrpcId(5)));
+        assert_eq!(calls.open(OWNER, true, 0, None, &buffers(), &limits), Ok(GrpcId(6)));
         assert_eq!(
             (calls.sending(GrpcId(5)), calls.sending(GrpcId(6))),
             (Some(Sending::HalfClosed), Some(Sending::Open))
         );
         calls.last = [u32::MAX - 3, 0];
-        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Some(GrpcId(1)));
-        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), None, "too many");
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Ok(GrpcId(1)));
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Err(NoRoom::InVm), "too many");
         assert_eq!((calls.close(GrpcId(1)), calls.close(GrpcId(1))), (Some(OWNER), None));
-        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Some(GrpcId(9)), "5 is in flight");
+        assert_eq!(calls.open(OWNER, false, 0, None, &buffers(), &limits), Ok(GrpcId(9)), "5 is in flight");
         assert_eq!(calls.cancel_all(ROOT), [GrpcId(5), GrpcId(6), GrpcId(9)]);
     }
 
@@ -194,9 +209,16 @@ mod tests {
         let id = calls.open(OWNER, true, 10, None, &buffers(), &limits).unwrap();
         calls.cancel(id);
         assert_eq!((calls.owner(id), calls.sending(id), calls.cancel_all(ROOT)), (None, None, vec![]));
-        assert_eq!(calls.open(OWNER, true, 10, None, &buffers(), &limits), None);
+        assert_eq!(calls.open(OWNER, true, 10, None, &buffers(), &limits), Err(NoRoom::InVm));
         assert_eq!(calls.close(id), None);
-        assert!(calls.open(OWNER, true, 10, None, &buffers(), &limits).is_some());
+        assert!(calls.open(OWNER, true, 10, None, &buffers(), &limits).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_says_which_limit_there_is_no_room_in() {
+        let (mut calls, limits, full) = (GrpcCalls::default(), Limits::default(), ByteBudget::new(0));
+        assert_eq!(calls.open(OWNER, true, 0, None, &full, &limits), Err(NoRoom::InBudget));
+        assert_eq!(calls.message(b"", &full, &limits), Err(NoRoom::InBudget));
     }
 
     #[test]
@@ -208,14 +230,14 @@ mod tests {
         assert_eq!((&empty[..], &hello[..]), (&b""[..], &b"hello"[..]));
         assert_eq!(
             (calls.message(b"", &buffers, &limits), calls.open(OWNER, true, 1, None, &buffers, &limits)),
-            (None, None)
+            (Err(NoRoom::InVm), Err(NoRoom::InVm))
         );
         let part = hello.slice(1..2);
         drop((empty, hello));
-        assert_eq!(calls.message(b"12345", &buffers, &limits), None, "a part holds all");
+        assert_eq!(calls.message(b"12345", &buffers, &limits), Err(NoRoom::InVm), "a part holds all");
         drop(part);
         assert_eq!(buffers.taken(), 0, "all of it is given back to the sandbox, too");
-        assert_eq!(calls.open(OWNER, true, limits.buffer - MESSAGE_COST, None, &buffers, &limits), Some(GrpcId(6)));
-        assert!(calls.message(b"", &buffers, &limits).is_some() && calls.message(b"1", &buffers, &limits).is_none());
+        assert_eq!(calls.open(OWNER, true, limits.buffer - MESSAGE_COST, None, &buffers, &limits), Ok(GrpcId(6)));
+        assert!(calls.message(b"", &buffers, &limits).is_ok() && calls.message(b"1", &buffers, &limits).is_err());
     }
 }

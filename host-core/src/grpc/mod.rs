@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::headers::Headers;
 
-pub(crate) use calls::{GrpcCalls, Sending};
+pub(crate) use calls::{GrpcCalls, NoRoom, Sending};
 pub(crate) use service::GrpcService;
 
 /// The id of a gRPC call or stream, unique among those in flight of its VM. As in deployed hosts,

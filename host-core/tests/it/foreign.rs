@@ -2,7 +2,7 @@
 
 use crate::common::{Setup, Started};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{Action, CallbackId, Caller, ForeignFunctions, Status, entry};
+use portcullis_core::{Action, CallbackId, Caller, ForeignFunctions, Limits, Status, entry};
 
 const NOWHERE: i32 = 0;
 
@@ -99,6 +99,23 @@ fn a_function_may_act_on_the_stream() {
         assert_eq!(call(caller, "route", b"", NOWHERE, NOWHERE), 1, "a root is no stream");
     });
     assert!(started.actions().is_empty());
+}
+
+#[test]
+fn a_property_that_is_declared_beyond_the_budget_is_told_of() {
+    let mut setup = Setup::new();
+    setup.config.foreign = functions();
+    setup.config.limits.buffers = Limits::ENTRY_COST + 4;
+    let started = setup.during(CallbackId::on_tick, |caller| {
+        assert_eq!(call(caller, "declare", b"once", NOWHERE, NOWHERE), 0);
+        assert_eq!(call(caller, "declare", b"once", NOWHERE, NOWHERE), 2, "declared once");
+        assert_eq!(call(caller, "declare", &[b'x'; 8193], NOWHERE, NOWHERE), 2, "too long");
+        caller.log("so far of the budget nothing was said");
+        assert_eq!(call(caller, "declare", b"more", NOWHERE, NOWHERE), 2);
+    });
+    let said = started.host.messages();
+    let [first, second] = &said[..] else { panic!("{said:?}") };
+    assert!(first.starts_with("so far") && second.starts_with("limits.buffers is used up: "), "{said:?}");
 }
 
 #[test]

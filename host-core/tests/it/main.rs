@@ -8,6 +8,7 @@ mod common;
 mod expected;
 mod files;
 mod foreign;
+mod grpc;
 mod headers;
 mod http_call;
 mod lifecycle;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::abi::{Status, pairs};
 use crate::action::Action;
 use crate::capability::Family;
-use crate::grpc::{GrpcId, GrpcRequest, GrpcService, Sending};
+use crate::grpc::{GrpcId, GrpcRequest, GrpcService, NoRoom, Sending};
 use crate::headers::Headers;
 use crate::hostcall::guard::Callout;
 use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
 use crate::memory::GuestMemory;
-use crate::vm_state::VmState;
+use crate::vm_state::{UsedUp, VmState};
 
 /// Address and length of something in guest memory.
 type Range = (i32, i32);
@@ -87,7 +87,8 @@ pub(in crate::hostcall) fn grpc_send(
     }
     // The Rust SDK panics on `InternalFailure`.
     let (buffers, limits) = (&call.vm.budgets.buffers, &call.vm.config.limits);
-    let message = call.vm.grpc.message(message, buffers, limits).ok_or(Status::BadArgument)?;
+    let message = call.vm.grpc.message(message, buffers, limits);
+    let message = message.map_err(|limit| no_room(call.vm, limit, Status::BadArgument))?;
     let end = end_of_stream != 0;
     if end {
         call.vm.grpc.half_close(id);
@@ -163,14 +164,14 @@ fn open(
     let (grpc, buffers, limits) = (&mut call.vm.grpc, &call.vm.budgets.buffers, &call.vm.config.limits);
     let names = [&target.cluster, service, method].map(str::len).iter().sum::<usize>();
     let head = metadata.serialized_len() + names + target.authority.as_ref().map_or(0, String::len);
-    let id = grpc.open(owner, message.is_none(), head, place, buffers, limits).ok_or(Status::InternalFailure)?;
-    let message = match message.map(|message| grpc.message(message, buffers, limits)) {
-        Some(None) => {
+    let opened = grpc.open(owner, message.is_none(), head, place, buffers, limits).and_then(|id| {
+        let message = message.map(|message| grpc.message(message, buffers, limits)).transpose();
+        if message.is_err() {
             grpc.close(id);
-            return Err(Status::InternalFailure.into());
         }
-        message => message.flatten(),
-    };
+        Ok((id, message?))
+    });
+    let (id, message) = opened.map_err(|limit| no_room(call.vm, limit, Status::InternalFailure))?;
     let request = GrpcRequest {
         upstream: target.cluster,
         authority: target.authority,
@@ -183,6 +184,14 @@ fn open(
     call.vm.actions.push_back(Action::GrpcStart { root, id, request });
     call.memory.write_u32(ret_id, id.0)?;
     Ok(Reply::Done)
+}
+
+/// Tells the operator if the sandbox's budget is used up; a limit of one VM is the plugin's own affair.
+fn no_room(vm: &mut VmState, limit: NoRoom, status: Status) -> Status {
+    match limit {
+        NoRoom::InVm => status,
+        NoRoom::InBudget => vm.used_up(UsedUp::Buffers, status),
+    }
 }
 
 /// The metadata of a target and of the call itself.

@@ -27,6 +27,10 @@ pub(crate) struct Entry {
     pub(crate) kept: Option<Kept>,
 }
 
+/// Bytes that a value may keep beyond its length, so that one whose length varies a little is not moved each time. The budget counts
+/// lengths; this much is a part of [`Limits::ENTRY_COST`].
+const SPARE: usize = 32;
+
 /// A few for each thread that a machine runs at once.
 const PARTS: usize = 32;
 
@@ -69,8 +73,7 @@ impl Data {
                 entry.value.clear();
                 entry.value.reserve_exact(value.len());
                 entry.value.extend_from_slice(value);
-                // A value that was long once does not keep its room.
-                entry.value.shrink_to(value.len().saturating_mul(2));
+                entry.value.shrink_to(value.len().saturating_add(SPARE));
                 (entry.cas, entry.kept) = (next_cas(), kept);
             }
             None => {
@@ -138,6 +141,20 @@ mod tests {
         assert_eq!((one.taken(), other.taken()), (0, COST + 3));
         assert_eq!(set(b"", &one), Ok(()));
         assert_eq!((one.taken(), other.taken()), (COST + 1, 0));
+    }
+
+    #[test]
+    fn a_value_that_was_long_gives_back_its_room() {
+        let (data, payer) = (Data::default(), ByteBudget::new(1 << 20));
+        let capacity = || {
+            let part =
+                data.part(b"k").and_then(|part| lock(&part.0).get(&b"k"[..]).map(|entry| entry.value.capacity()));
+            part.unwrap_or_default()
+        };
+        for len in [1000, 999, 990, 600, 300, 1000, 1, 0] {
+            assert_eq!(data.set(b"k", &vec![0; len], 0, &payer, |_| Ok(None), || 1), Ok(()));
+            assert!((len..=len + SPARE).contains(&capacity()), "{} for {len}", capacity());
+        }
     }
 
     #[test]

@@ -59,9 +59,13 @@ impl Callout<'_> {
         }
     }
 
-    /// Service and method of a gRPC request, and its authority.
-    pub(super) fn method(&self, vm: &mut VmState, method: &[u8], authority: &str) -> Result<(), Failure> {
+    /// Service and method of a gRPC request, and its authority; the name of the upstream, if it has none of its own.
+    pub(super) fn method(&self, vm: &mut VmState, method: &[u8], authority: Option<&str>) -> Result<(), Failure> {
         argument(vm, self.family, self.id, Key::Methods, "methods", method)?;
+        if authority.is_none() && vm.rule(self.family).is_none_or(|rule| rule.allows_as_authority(self.upstream)) {
+            return Ok(());
+        }
+        let authority = authority.unwrap_or(self.upstream);
         argument(vm, self.family, self.id, Key::Authorities, "authorities", authority.as_bytes())
     }
 

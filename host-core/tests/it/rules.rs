@@ -64,28 +64,7 @@ fn a_callout_goes_where_its_rules_say() {
 
 #[test]
 fn a_grpc_callout_has_the_authority_and_metadata_that_its_rules_allow() {
-    let call = |caller: &mut NullCaller<'_>, method: &str, name: &str| {
-        let (upstream, upstream_len) = caller.put(b"up");
-        let (service, service_len) = caller.put(b"pkg.Auth");
-        let (method, method_len) = caller.put(method.as_bytes());
-        let (metadata, metadata_len) = caller.put(&pairs(&[(name, "1")].into_iter().collect()));
-        let answer = entry::proxy_grpc_call(
-            caller,
-            upstream,
-            upstream_len,
-            service,
-            service_len,
-            method,
-            method_len,
-            metadata,
-            metadata_len,
-            0,
-            0,
-            0,
-            16,
-        );
-        answer.unwrap()
-    };
+    let call = |caller: &mut NullCaller<'_>, method: &str, name: &str| grpc_call(caller, "up", method, name);
     let metadata: (&str, &str, &[&str]) = ("proxy_grpc_call", "metadata", &["*", "!x-user"]);
     let rules = [metadata, ("proxy_grpc_call", "methods", &["/pkg.Auth/Check"])];
     let denials = tick(&rules, move |caller| {
@@ -99,6 +78,50 @@ fn a_grpc_callout_has_the_authority_and_metadata_that_its_rules_allow() {
         let rules = [metadata, ("proxy_grpc_call", "authorities", authorities)];
         tick(&rules, move |caller| assert_eq!(call(caller, "Check", "x-a"), answer));
     }
+}
+
+#[test]
+fn a_cluster_whose_name_is_no_host_can_be_listed_as_authority() {
+    const NAME: &str = "outbound|8080||auth.test";
+    let lists: [(&[&str], i32); 7] = [
+        (&[NAME], 0),
+        (&["outbound|*"], 0),
+        (&["*"], 0),
+        (&["!a"], 0),
+        (&["*", "!outbound|*"], 10),
+        (&["auth.test", "outbound"], 10),
+        (&[], 10),
+    ];
+    for (authorities, answer) in lists {
+        let mut setup = Setup::new().ruled(&[("proxy_grpc_call", "authorities", authorities)]);
+        setup.host = setup.host.with_upstream(NAME);
+        setup.during(CallbackId::on_tick, move |caller| {
+            assert_eq!(grpc_call(caller, NAME, "Check", "x-a"), answer, "{authorities:?}");
+        });
+    }
+}
+
+fn grpc_call(caller: &mut NullCaller<'_>, upstream: &str, method: &str, name: &str) -> i32 {
+    let (upstream, upstream_len) = caller.put(upstream.as_bytes());
+    let (service, service_len) = caller.put(b"pkg.Auth");
+    let (method, method_len) = caller.put(method.as_bytes());
+    let (metadata, metadata_len) = caller.put(&pairs(&[(name, "1")].into_iter().collect()));
+    let answer = entry::proxy_grpc_call(
+        caller,
+        upstream,
+        upstream_len,
+        service,
+        service_len,
+        method,
+        method_len,
+        metadata,
+        metadata_len,
+        0,
+        0,
+        0,
+        16,
+    );
+    answer.unwrap()
 }
 
 #[test]

@@ -54,6 +54,11 @@ pub(super) fn allows_authority(list: &Patterns, authority: &[u8]) -> bool {
     is_allowed
 }
 
+/// Whether it is a host, with or without a port, that lists can allow.
+pub(super) fn is_authority(authority: &[u8]) -> bool {
+    Spelling::of_authority(authority).is_some()
+}
+
 /// Writes a pattern of names as they are compared.
 pub(super) fn name_pattern(text: &str) -> Cow<'_, str> {
     match Spelling::of_name(text.as_bytes(), false) {

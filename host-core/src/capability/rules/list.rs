@@ -66,6 +66,14 @@ impl List {
         }
     }
 
+    /// Whether a list of hosts with ports allows the name of an upstream, which may be no host.
+    pub(super) fn allows_upstream(&self, name: &str) -> bool {
+        match host::is_authority(name.as_bytes()) {
+            true => self.allows(name.as_bytes()),
+            false => self.patterns.allows(host::authority_pattern(name).as_bytes()),
+        }
+    }
+
     /// Whether it allows a thing that has two names: one of them, and takes none away.
     pub(super) fn allows_either(&self, one: &[u8], other: &[u8]) -> bool {
         self.patterns.allows_any(&[one, other])

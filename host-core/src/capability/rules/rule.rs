@@ -101,6 +101,13 @@ impl Rule {
         self.list(key).is_none_or(|list| list.allows(argument))
     }
 
+    /// Whether a request without an authority of its own may go to an upstream, whose name stands in for it. The operator chose that
+    /// name, so one that is no host can be listed as well.
+    pub(crate) fn allows_as_authority(&self, upstream: &str) -> bool {
+        self.learn(Key::Authorities, upstream.as_bytes());
+        self.list(Key::Authorities).is_none_or(|list| list.allows_upstream(upstream))
+    }
+
     /// Whether an argument is allowed by name. What no rule is about is not.
     pub(crate) fn grants(&self, key: Key, argument: &[u8]) -> bool {
         self.learn(key, argument);

@@ -150,9 +150,7 @@ fn open(
         let mut path = std::mem::take(&mut call.vm.reply);
         path.clear();
         [service, "/", method].iter().for_each(|part| path.extend_from_slice(part.as_bytes()));
-        // Without an authority of its own the call has the upstream's name.
-        let authority = target.authority.as_deref().unwrap_or(&target.cluster);
-        let judged = guard.method(call.vm, &path, authority);
+        let judged = guard.method(call.vm, &path, target.authority.as_deref());
         call.vm.reply = path;
         judged?;
         guard.fields(call.vm, "metadata", &metadata)?;

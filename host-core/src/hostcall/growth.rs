@@ -3,6 +3,11 @@
 //! Counted is what the plugin sees, and what it has added under names that it may not read. What its rules hide counts for
 //! nothing: else the bound would tell how many hidden entries there are, and how long they are. A map is bounded
 //! nevertheless: by what came, and by as much again for each plugin that may not see all of it.
+//!
+//! A write with rules looks at every entry of the map, and at every pattern of the list for each. Entries are what came, and 1024 for
+//! each plugin that adds unseen; patterns are the operator's, and one takes at most a pass over the name for each part between stars.
+//! Where 10 plugins have filled the map, and a list has 20 patterns, that is some 200,000 comparisons, mostly of a first byte; the
+//! deadline of the callback bounds how many such calls there are. Without rules the sums are at hand, and one pass finds the name.
 
 use std::collections::{HashMap, HashSet};
 

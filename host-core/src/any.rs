@@ -5,7 +5,7 @@ use std::fmt;
 use crate::bytecode::{Begins, Bytecode};
 use crate::engine::{EngineFeatures, EngineSettings, Guest, WasmEngine};
 use crate::error::{EngineError, StartError};
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 use crate::sealed_code::SealedCode;
 use crate::vm_state::VmState;
 

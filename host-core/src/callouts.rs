@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::action::CallId;
 use crate::byte_budget::Charge;
 use crate::capability::rate::Place;
 use crate::in_flight::{Held, InFlight, Owner};
-use crate::limits::Limits;
+use crate::model::action::CallId;
+use crate::model::limits::Limits;
 
 /// HTTP callouts in flight.
 #[derive(Debug, Default)]

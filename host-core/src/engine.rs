@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::bytecode::Bytecode;
 use crate::error::{EngineError, StartError};
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 use crate::sealed_code::SealedCode;
 use crate::trap::Trap;
 use crate::vm_state::VmState;

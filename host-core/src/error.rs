@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 use crate::trap::Trap;
 
 /// What only an engine can say.

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, Status};
-use crate::action::Action;
 use crate::capability::{Capabilities, Family, Key};
-use crate::context::{ContextId, Declared, StreamKind};
 use crate::hostcall::{Failure, HostcallId};
-use crate::plugin::Plugin;
-use crate::steering::Steer;
-use crate::stream_info::{NoRoom, StreamInfo, lock};
+use crate::model::action::Action;
+use crate::model::context::{ContextId, Declared, StreamKind};
+use crate::model::plugin::Plugin;
+use crate::model::steering::Steer;
+use crate::model::stream_info::{NoRoom, StreamInfo, lock};
 use crate::trap::Trap;
 use crate::vm_state::{UsedUp, VmState};
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::abi::{LogLevel, MetricType};
 use crate::capability::Denial;
-use crate::context::ContextId;
 use crate::files::Directory;
-use crate::plugin::Plugin;
+use crate::model::context::ContextId;
+use crate::model::plugin::Plugin;
 
 /// The world around a VM: log, clocks, randomness, upstream names, metrics.
 ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::context::ContextId;
+use crate::model::context::ContextId;
 
 /// Whose something in flight is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::abi::{MetricType, Status};
 use crate::host::Metric;
-use crate::plugin::Plugin;
+use crate::model::plugin::Plugin;
 
 /// The most bytes of a metric's name. Some plugins put all their tags into it.
 pub(crate) const MAX_NAME: usize = 8 << 10;

@@ -3,7 +3,7 @@
 use crate::abi::MapType;
 use crate::capability::Family;
 use crate::hostcall::HostcallId;
-use crate::plugin::Plugin;
+use crate::model::plugin::Plugin;
 
 /// Parts of a request's head that say which server answers, and how.
 const TARGET: [&str; 3] = [":path", ":method", ":authority"];

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::host::NoRandomness;
 use crate::hostcall::HostcallId;
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 
 /// Why a guest was stopped. Its VM never runs again.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::percent::Percent;
+use crate::model::percent::Percent;
 
 /// A clock that somebody moves every few milliseconds, and that costs nothing to read. Clones are the same clock.
 #[derive(Clone, Debug, Default)]

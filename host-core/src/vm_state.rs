@@ -9,34 +9,34 @@ use bytes::Bytes;
 use frame::Frame;
 
 use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status};
-use crate::action::Action;
-use crate::body::Body;
 use crate::byte_budget::HeldBytes;
 use crate::callback::CallbackId;
 use crate::callouts::Callouts;
 use crate::capability::rate::Flow;
 use crate::capability::{Capabilities, DenialLog, Family, Rules};
-use crate::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamKind};
 use crate::dns::Lookups;
-use crate::drawn::Drawn;
 use crate::files::{FileTable, Preopen};
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
-use crate::headers::Headers;
 use crate::host::{Host, LogRecord};
 use crate::hostcall::{HostcallId, Source};
 use crate::in_flight::OnAccountOf;
-use crate::limits::{Budget, Limits};
 use crate::metric::MetricTable;
+use crate::model::action::Action;
+use crate::model::body::Body;
+use crate::model::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamKind};
+use crate::model::drawn::Drawn;
+use crate::model::headers::Headers;
+use crate::model::limits::{Budget, Limits};
+use crate::model::plugin::Plugin;
+use crate::model::visible::Visible;
 use crate::output::{Output, OutputStream};
-use crate::plugin::Plugin;
 use crate::profile::Meter;
 use crate::sandbox::{Budgets, SandboxKey};
 use crate::shared::{Inbox, Item, Queue, Shared, Space, Wake};
 use crate::template::Together;
 use crate::trap::Trap;
 use crate::usage::CpuBudget;
-use crate::visible::Visible;
 use crate::witness::Witness;
 
 /// What a VM is made with.
@@ -422,7 +422,7 @@ impl VmState {
         }
     }
 
-    fn call_response(&self) -> Option<&crate::context::CallResponse> {
+    fn call_response(&self) -> Option<&crate::model::context::CallResponse> {
         self.contexts.root(self.acting_root()?)?.call_response.as_ref()
     }
 

@@ -1,10 +1,12 @@
 //! The numbers and bytes of the Proxy-Wasm ABI: versions, statuses, enums and wire formats.
 
 mod errno;
+pub(crate) mod filter_status;
 pub(crate) mod pairs;
 mod status;
 mod types;
 mod version;
+pub(crate) mod wasm_type;
 
 pub use errno::Errno;
 pub use pairs::PairsError;

@@ -4,7 +4,7 @@
 //! All integers are little-endian; lengths exclude the NULs; there is no padding.
 
 use super::Status;
-use crate::headers::Headers;
+use crate::model::headers::Headers;
 
 /// The most bytes a guest may hand over as pairs.
 pub(crate) const MAX_BYTES: usize = 1 << 20;

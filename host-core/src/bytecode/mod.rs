@@ -23,7 +23,7 @@ use crate::abi::AbiVersion;
 use crate::callback::CallbackId;
 use crate::error::StartError;
 use crate::hostcall::HostcallId;
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 
 /// A module that every engine can run, and what it says about itself.
 #[derive(Clone, Debug)]

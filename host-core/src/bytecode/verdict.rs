@@ -8,9 +8,9 @@ use super::error::BytecodeError;
 use super::outline::Outline;
 use super::{Bytecode, StartStyle};
 use crate::abi::AbiVersion;
+use crate::abi::wasm_type::ValType;
 use crate::callback::{CALLBACKS, CallbackId};
 use crate::hostcall::{HOSTCALLS, HostcallDecl, HostcallId};
-use crate::wasm_type::ValType;
 
 /// In this order: a module may export both.
 const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];

@@ -8,9 +8,9 @@ mod table;
 use std::fmt;
 
 use crate::abi::AbiVersion;
+use crate::abi::wasm_type::{ValType, WasmResult, WasmType};
 use crate::engine::Guest;
 use crate::trap::Trap;
-use crate::wasm_type::{ValType, WasmResult, WasmType};
 
 /// One row of the callback table, as data.
 #[derive(Debug)]

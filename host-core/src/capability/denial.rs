@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::rate::Flow;
 use crate::callback::CallbackId;
-use crate::context::ContextId;
-use crate::plugin::Plugin;
+use crate::model::context::ContextId;
+use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;
 use crate::template::Lasting;
 

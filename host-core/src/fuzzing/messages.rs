@@ -1,10 +1,10 @@
 use bytes::Bytes;
 
 use crate::abi::pairs;
-use crate::body::Body;
 use crate::fuzzing::Input;
 use crate::grpc::GrpcService;
-use crate::headers::Headers;
+use crate::model::body::Body;
+use crate::model::headers::Headers;
 
 /// Reads `GrpcService` messages and pairs, as guests write them, and changes bodies, as guests ask for: no byte is lost or
 /// made.

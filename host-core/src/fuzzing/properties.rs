@@ -5,13 +5,13 @@ use crate::abi::{MapType, Status, pairs};
 use crate::byte_budget::ByteBudget;
 use crate::capability::{Family, RuleTexts, Rules};
 use crate::fuzzing::Input;
-use crate::headers::Headers;
-use crate::limits::Limits;
-use crate::plugin::Plugin;
-use crate::property::{Scope, Stream, read, write};
-use crate::resource_metadata::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
-use crate::stream_info::StreamInfo;
-use crate::visible::Visible;
+use crate::model::headers::Headers;
+use crate::model::limits::Limits;
+use crate::model::plugin::Plugin;
+use crate::model::property::{Scope, Stream, read, write};
+use crate::model::resource_metadata::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
+use crate::model::stream_info::StreamInfo;
+use crate::model::visible::Visible;
 
 /// Reads and writes properties by any path, of any stream, with hidden headers and without: what is hidden never shows, and
 /// what was set is read back unless a built-in name shadows it.

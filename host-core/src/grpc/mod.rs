@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::headers::Headers;
+use crate::model::headers::Headers;
 
 pub(crate) use calls::{GrpcCalls, NoRoom, Sending};
 pub(crate) use service::GrpcService;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::abi::pairs;
-use crate::headers::Headers;
+use crate::model::headers::Headers;
 
 /// What a `GrpcService` message says. Fields that mean nothing here are skipped.
 #[derive(Debug, Default, PartialEq, Eq)]

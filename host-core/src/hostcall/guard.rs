@@ -4,15 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::abi::{MapType, MetricType, Status};
-use crate::authority;
 use crate::capability::rate::Place;
 use crate::capability::{Family, Key, Likeness, Rule};
-use crate::headers::Headers;
 use crate::hostcall::{Failure, HostcallId, Unseen, growth, nominated};
-use crate::limits::Limits;
-use crate::resource_metadata;
+use crate::model::authority;
+use crate::model::headers::Headers;
+use crate::model::limits::Limits;
+use crate::model::resource_metadata;
+use crate::model::stream_info::lock;
 use crate::shared::Queue;
-use crate::stream_info::lock;
 use crate::vm_state::{UsedUp, VmState};
 
 /// A callout that is about to be made.

@@ -18,9 +18,9 @@ pub(crate) use growth::Unseen;
 pub use outcome::{Failure, Float, HostcallResult, Outcome, Raw, Reply, Source, Word};
 
 use crate::abi::AbiVersion;
+use crate::abi::wasm_type::{ValType, WasmType};
 use crate::memory::GuestMemory;
 use crate::vm_state::VmState;
-use crate::wasm_type::{ValType, WasmType};
 
 /// All that a handler sees: guest memory and the VM's state; no engine, no way back into the guest.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ macro_rules! expand {
             name: stringify!($name),
             names: &[$(stringify!($arg)),*],
             params: &[$(<$ty as WasmType>::TYPE),*],
-            results: <<$ret as Outcome>::Raw as crate::wasm_type::WasmResult>::TYPES,
+            results: <<$ret as Outcome>::Raw as crate::abi::wasm_type::WasmResult>::TYPES,
             since: AbiVersion::$since,
             until: AbiVersion::$until,
         }),*];

@@ -22,7 +22,7 @@ pub use table::{HostcallTime, Part, PluginProfile, Profile, Time};
 use crate::any::AnyModule;
 use crate::engine::Guest;
 use crate::error::StartError;
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 use crate::tape::lock;
 use crate::vm_state::VmState;
 use crate::witness::{Witness, Witnessed};

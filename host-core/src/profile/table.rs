@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::callback::{CALLBACKS, CallbackId};
 use crate::hostcall::{HOSTCALLS, HostcallId};
-use crate::plugin::Plugin;
+use crate::model::plugin::Plugin;
 
 /// What VMs did with their time, for each of their plugins.
 #[derive(Clone, Debug, Default)]

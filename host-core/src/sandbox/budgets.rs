@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::SandboxKey;
 use crate::abi::MetricType;
 use crate::byte_budget::{ByteBudget, Charge};
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 
 /// The budgets of a sandbox, which all of its VM instances draw on, one after the other and at once.
 #[derive(Debug)]

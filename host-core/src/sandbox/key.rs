@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::capability::{Capabilities, Rules};
 use crate::files::Preopen;
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 
 /// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -124,7 +124,7 @@ mod tests {
     use crate::capability::{Capabilities, Rules};
     use crate::files::Preopen;
     use crate::hostcall::HostcallId;
-    use crate::limits::Limits;
+    use crate::model::limits::Limits;
 
     fn spec(limits: &Limits) -> SandboxSpec<'_> {
         SandboxSpec {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Inbox, Item, Queue, Shared, Space};
 use crate::abi::Status;
 use crate::byte_budget::ByteBudget;
-use crate::context::ContextId;
+use crate::model::context::ContextId;
 
 const SANDBOXES: usize = 3;
 const VM_IDS: [&str; 2] = ["", "b"];

@@ -6,7 +6,7 @@ use super::lock;
 use crate::abi::Status;
 use crate::byte_budget::{ByteBudget, Charge};
 use crate::capability::rate::Kept;
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 
 /// Values by key, each with the version of its last change. Keys are spread over locks, so that threads seldom wait for
 /// one another's.

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::lock;
-use crate::context::ContextId;
+use crate::model::context::ContextId;
 
 /// Wakes the thread of a VM because a queue of its plugins has items. It is called on any thread,
 /// while a guest runs there, and must do no more than wake.

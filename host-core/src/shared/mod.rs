@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::abi::Status;
 use crate::byte_budget::ByteBudget;
 use crate::capability::rate::Kept;
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 use crate::sandbox::{AllBudgets, Budgets, SandboxKey};
 use data::{Data, Entry};
 pub(crate) use inbox::Inbox;

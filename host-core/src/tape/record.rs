@@ -9,7 +9,7 @@ use crate::callback::CallbackId;
 use crate::engine::{Caller, Guest};
 use crate::error::StartError;
 use crate::hostcall::{HostcallId, Raw};
-use crate::limits::Limits;
+use crate::model::limits::Limits;
 use crate::trap::Trap;
 use crate::vm_state::VmState;
 use crate::witness::{Witness, Witnessed};

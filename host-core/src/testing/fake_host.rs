@@ -8,7 +8,7 @@ use crate::abi::{LogLevel, MetricType};
 use crate::capability::Denial;
 use crate::files::Directory;
 use crate::host::{Failure, Host, LogRecord, Metric, NoRandomness};
-use crate::plugin::Plugin;
+use crate::model::plugin::Plugin;
 
 /// A host that remembers. Clones share what they remember, so a test keeps one and gives one away.
 #[derive(Clone, Debug, Default)]

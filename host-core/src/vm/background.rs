@@ -1,10 +1,10 @@
 //! Callbacks that no stream waits for, and for whom they would run.
 
 use super::Vm;
-use crate::action::CallId;
-use crate::context::ContextId;
 use crate::dns::LookupId;
 use crate::grpc::GrpcId;
+use crate::model::action::CallId;
+use crate::model::context::ContextId;
 
 /// Something in flight whose answer a root is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

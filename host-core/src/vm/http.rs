@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Vm, VmFailed};
 use crate::abi::MapType;
+use crate::abi::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
 use crate::callback::{CallbackId, checked};
 use crate::capability::{Capabilities, Family};
-use crate::context::{Context, ContextId, Direction, StreamContext, StreamKind};
 use crate::engine::Guest;
-use crate::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
-use crate::stream_info::SharedStreamInfo;
-use crate::visible::Visible;
+use crate::model::context::{Context, ContextId, Direction, StreamContext, StreamKind};
+use crate::model::stream_info::SharedStreamInfo;
+use crate::model::visible::Visible;
 
 /// A part of an HTTP message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use super::{Vm, VmFailed};
 use crate::abi::PeerType;
+use crate::abi::filter_status::FilterStatus;
 use crate::callback::{CallbackId, checked};
-use crate::context::{ContextId, Direction, StreamKind};
-use crate::filter_status::FilterStatus;
-use crate::stream_info::SharedStreamInfo;
+use crate::model::context::{ContextId, Direction, StreamKind};
+use crate::model::stream_info::SharedStreamInfo;
 
 /// [`Direction::Request`] is downstream data, from the client; [`Direction::Response`] is upstream data. Data are lent
 /// as bodies are. The end of a stream is told as that of an HTTP stream is; deployed hosts call

@@ -6,12 +6,12 @@ use super::{VmConfig, VmState};
 use crate::abi::{LogLevel, Status};
 use crate::callback::CallbackId;
 use crate::capability::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
-use crate::context::{Context, ContextId, StreamContext};
 use crate::host::LogRecord;
 use crate::hostcall::{Failure, HostcallId, Outcome};
 use crate::in_flight::{OnAccountOf, Owner};
-use crate::percent::Percent;
-use crate::plugin::{Compatibility, Plugin};
+use crate::model::context::{Context, ContextId, StreamContext};
+use crate::model::percent::Percent;
+use crate::model::plugin::{Compatibility, Plugin};
 use crate::trap::Trap;
 use crate::usage::CpuBudget;
 

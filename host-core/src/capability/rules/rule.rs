@@ -13,7 +13,7 @@ use super::path::{is_below, is_plain};
 use super::schema::{Family, Key, Kind, Ruled};
 use super::{metric_name, read};
 use crate::abi::MapType;
-use crate::authority;
+use crate::model::authority;
 
 /// What one capability may be used with.
 #[derive(Debug)]

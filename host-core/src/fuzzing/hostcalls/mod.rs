@@ -12,7 +12,7 @@ use super::properties::hash;
 use crate::abi::AbiVersion;
 use crate::callback::CALLBACKS;
 use crate::foreign::ForeignFunctions;
-use crate::plugin::{Compatibility, Plugin};
+use crate::model::plugin::{Compatibility, Plugin};
 use crate::testing::{FakeHost, NullEngine, Script};
 use crate::vm::Vm;
 use crate::vm_state::VmConfig;

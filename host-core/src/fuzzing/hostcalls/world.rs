@@ -4,16 +4,16 @@ use bytes::Bytes;
 
 use super::call::Left;
 use crate::abi::{PeerType, StreamType};
-use crate::action::{Action, CallId};
-use crate::body::Body;
-use crate::context::{Access, CallResponse, ContextId, Direction};
 use crate::dns::LookupId;
 use crate::files::Preopen;
 use crate::grpc::{GrpcEvent, GrpcId};
-use crate::headers::Headers;
-use crate::plugin::Plugin;
-use crate::steering::Steering;
-use crate::stream_info::StreamInfo;
+use crate::model::action::{Action, CallId};
+use crate::model::body::Body;
+use crate::model::context::{Access, CallResponse, ContextId, Direction};
+use crate::model::headers::Headers;
+use crate::model::plugin::Plugin;
+use crate::model::steering::Steering;
+use crate::model::stream_info::StreamInfo;
 use crate::testing::{FakeFiles, FakeHost};
 use crate::vm::{CallOutcome, Vm};
 

@@ -1,7 +1,7 @@
 use crate::abi::Status;
-use crate::action::Action;
-use crate::context::{ContextId, Ending};
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
+use crate::model::action::Action;
+use crate::model::context::{ContextId, Ending};
 
 /// Chooses the context that later hostcalls of this callback act on; 0 resets it
 /// (spec: `proxy_set_effective_context`).

@@ -1,11 +1,11 @@
 //! Streams: continue, close, answer (spec: "HTTP streams", "TCP streams").
 
 use crate::abi::{MapType, Status, StreamType, pairs};
-use crate::action::{Action, LocalResponse};
 use crate::callback::CallbackId;
 use crate::capability::Family;
-use crate::context::{Direction, StreamContext, StreamKind};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::model::action::{Action, LocalResponse};
+use crate::model::context::{Direction, StreamContext, StreamKind};
 use crate::vm_state::UsedUp;
 
 /// The most bytes of details of a local response that are kept.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use crate::action::Action;
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::model::action::Action;
 use crate::template::Lasting;
 
 /// Nanoseconds since the Unix epoch (spec: `proxy_get_current_time_nanoseconds`).

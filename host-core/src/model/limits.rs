@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::percent::Percent;
+use crate::model::percent::Percent;
 
 /// What one VM may use. Every engine enforces all of it, but for what its
 /// [`EngineFeatures`](crate::EngineFeatures) say.

@@ -2,7 +2,7 @@
 //! the latter; where an embedder put the former, it is found by either.
 
 use crate::abi::MapType;
-use crate::headers::Headers;
+use crate::model::headers::Headers;
 
 /// The name that maps have it under.
 pub(crate) const AUTHORITY: &[u8] = b":authority";

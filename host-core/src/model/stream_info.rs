@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::byte_budget::{ByteBudget, Change, Charge};
-use crate::headers::Headers;
-use crate::limits::Limits;
-use crate::resource_metadata::ResourceMetadata;
-use crate::steering::Steering;
+use crate::model::headers::Headers;
+use crate::model::limits::Limits;
+use crate::model::resource_metadata::ResourceMetadata;
+use crate::model::steering::Steering;
 
 /// What is known of a stream: connection, route, sizes, and the maps that no plugin holds now.
 ///

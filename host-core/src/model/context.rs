@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abi::{MapType, StreamType};
-use crate::body::Body;
 use crate::byte_budget::Charge;
 use crate::capability::Family;
 use crate::grpc::Received;
-use crate::headers::Headers;
 use crate::hostcall::Unseen;
-use crate::plugin::Plugin;
-use crate::stream_info::{SharedStreamInfo, lock};
-use crate::visible::Visible;
+use crate::model::body::Body;
+use crate::model::headers::Headers;
+use crate::model::plugin::Plugin;
+use crate::model::stream_info::{SharedStreamInfo, lock};
+use crate::model::visible::Visible;
 
 /// The id of a context, unique among the live contexts of its VM. 0 is the VM itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -457,7 +457,7 @@ fn in_order(id: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream_info::StreamInfo;
+    use crate::model::stream_info::StreamInfo;
 
     #[test]
     fn ids_start_at_one_and_skip_zero_and_live_ones() {

@@ -12,7 +12,7 @@
 
 use crate::abi::Status;
 use crate::abi::pairs;
-use crate::stream_info::StreamInfo;
+use crate::model::stream_info::StreamInfo;
 
 /// Metadata of a route, a cluster or an endpoint: Envoy's `envoy.config.core.v3.Metadata` without its typed part.
 #[derive(Clone, Debug, PartialEq, Eq)]

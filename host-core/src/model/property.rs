@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::abi::Status;
-use crate::authority;
 use crate::byte_budget::ByteBudget;
-use crate::plugin::Plugin;
-use crate::resource_metadata;
-use crate::stream_info::{NoRoom, StreamInfo};
-use crate::visible::Visible;
+use crate::model::authority;
+use crate::model::plugin::Plugin;
+use crate::model::resource_metadata;
+use crate::model::stream_info::{NoRoom, StreamInfo};
+use crate::model::visible::Visible;
 
 /// Where a property is looked up.
 pub(crate) struct Scope<'a> {
@@ -297,7 +297,7 @@ fn total_size<const N: usize>(body: u64, maps: [Option<Visible<'_>>; N]) -> Opti
 mod tests {
     use super::*;
     use crate::abi::MapType;
-    use crate::headers::Headers;
+    use crate::model::headers::Headers;
 
     fn get(info: &StreamInfo, path: &str) -> Result<Vec<u8>, Status> {
         let plugin = Plugin { root_id: "r".into(), ..Plugin::new("p") };

@@ -1,0 +1,16 @@
+//! The model: messages and streams, plugins and their limits, and what plugins ask for. No engine, no host, no rules.
+
+pub(crate) mod action;
+pub(crate) mod authority;
+pub(crate) mod body;
+pub(crate) mod context;
+pub(crate) mod drawn;
+pub(crate) mod headers;
+pub(crate) mod limits;
+pub(crate) mod percent;
+pub(crate) mod plugin;
+pub(crate) mod property;
+pub(crate) mod resource_metadata;
+pub(crate) mod steering;
+pub(crate) mod stream_info;
+pub(crate) mod visible;

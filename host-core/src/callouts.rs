@@ -2,10 +2,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::byte_budget::Charge;
-use crate::capability::rate::Place;
 use crate::in_flight::{Held, InFlight, Owner};
 use crate::model::action::CallId;
 use crate::model::limits::Limits;
+use crate::rights::rate::Place;
 
 /// HTTP callouts in flight.
 #[derive(Debug, Default)]

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, Status};
-use crate::capability::{Capabilities, Family, Key};
 use crate::hostcall::{Failure, HostcallId};
 use crate::model::action::Action;
 use crate::model::context::{ContextId, Declared, StreamKind};
 use crate::model::plugin::Plugin;
 use crate::model::steering::Steer;
 use crate::model::stream_info::{NoRoom, StreamInfo, lock};
+use crate::rights::{Capabilities, Family, Key};
 use crate::trap::Trap;
 use crate::vm_state::{UsedUp, VmState};
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, MetricType};
-use crate::capability::Denial;
 use crate::files::Directory;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
+use crate::rights::Denial;
 
 /// The world around a VM: log, clocks, randomness, upstream names, metrics.
 ///

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::abi::{LogLevel, MetricType, Status};
 use crate::any::AnyModule;
-use crate::capability::DenialLog;
 use crate::error::StartError;
 use crate::files::FileTable;
 use crate::host::Host;
@@ -19,6 +18,7 @@ use crate::metric::MetricTable;
 use crate::model::context::{Context, ContextId, Declared, RootContext};
 use crate::model::drawn::Drawn;
 use crate::model::plugin::Plugin;
+use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::shared::{Queue, Space};
 use crate::usage::CpuBudget;

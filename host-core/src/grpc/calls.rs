@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::GrpcId;
 use crate::byte_budget::{ByteBudget, Charge};
-use crate::capability::rate::Place;
 use crate::in_flight::{Held, InFlight, Owner};
 use crate::model::context::ContextId;
 use crate::model::limits::Limits;
+use crate::rights::rate::Place;
 
 /// What a message costs besides its bytes, so that empty ones are not free.
 const MESSAGE_COST: usize = 256;

@@ -12,10 +12,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::abi::{MapType, Status, pairs};
-use crate::capability::Rule;
 use crate::model::authority;
 use crate::model::context::Slot;
 use crate::model::headers::Headers;
+use crate::rights::Rule;
 
 /// What a plugin has added to a map under names that it may not read, by name.
 #[derive(Clone, Debug, Default)]

@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::abi::{MapType, MetricType, Status};
-use crate::capability::rate::Place;
-use crate::capability::{Family, Key, Likeness, Rule};
 use crate::hostcall::{Failure, HostcallId, Unseen, growth, nominated};
 use crate::model::authority;
 use crate::model::headers::Headers;
 use crate::model::limits::Limits;
 use crate::model::resource_metadata;
 use crate::model::stream_info::lock;
+use crate::rights::rate::Place;
+use crate::rights::{Family, Key, Likeness, Rule};
 use crate::shared::Queue;
 use crate::vm_state::{UsedUp, VmState};
 

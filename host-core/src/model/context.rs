@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::abi::{MapType, StreamType};
 use crate::byte_budget::Charge;
-use crate::capability::Family;
 use crate::grpc::Received;
 use crate::hostcall::Unseen;
 use crate::model::body::Body;
@@ -16,6 +15,7 @@ use crate::model::headers::Headers;
 use crate::model::plugin::Plugin;
 use crate::model::stream_info::{SharedStreamInfo, lock};
 use crate::model::visible::Visible;
+use crate::rights::Family;
 
 /// The id of a context, unique among the live contexts of its VM. 0 is the VM itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

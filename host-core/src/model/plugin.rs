@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::capability::{Capabilities, OnDenial, Rules};
+use crate::rights::{Capabilities, OnDenial, Rules};
 use crate::usage::Usage;
 
 /// One configured use of a module. It has a root context in its VM and a stream context for each

@@ -1,9 +1,9 @@
 //! A header map as far as a plugin may see it.
 
 use crate::abi::{MapType, pairs};
-use crate::capability::Rule;
 use crate::model::authority;
 use crate::model::headers::Headers;
+use crate::rights::Rule;
 
 /// A header map as far as a plugin may see it: what its rules hide is in no value, pair, size or count.
 #[derive(Clone, Copy)]

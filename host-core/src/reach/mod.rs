@@ -16,8 +16,8 @@ mod walk;
 
 use crate::bytecode::{Bytecode, BytecodeError};
 use crate::callback::CallbackId;
-use crate::capability::Capabilities;
 use crate::hostcall::{HOSTCALLS, HostcallId};
+use crate::rights::Capabilities;
 
 /// What a plugin can ask of its host, and what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]

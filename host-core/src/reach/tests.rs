@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::Needs;
 use crate::bytecode::Bytecode;
 use crate::callback::CallbackId;
-use crate::capability::Capabilities;
 use crate::hostcall::HostcallId;
+use crate::rights::Capabilities;
 
 const PLUGIN: &str = r#"
     (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))

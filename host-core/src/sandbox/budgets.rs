@@ -111,7 +111,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::{Capabilities, Rules};
+    use crate::rights::{Capabilities, Rules};
     use crate::sandbox::SandboxSpec;
 
     fn key(vm_id: &str) -> SandboxKey {

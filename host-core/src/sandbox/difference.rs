@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Placed, SandboxSpec};
-use crate::capability::Capabilities;
+use crate::rights::Capabilities;
 
 /// An ingredient of two sandboxes that is not the same.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::capability::{Capabilities, Rules};
 use crate::files::Preopen;
 use crate::model::limits::Limits;
+use crate::rights::{Capabilities, Rules};
 
 /// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

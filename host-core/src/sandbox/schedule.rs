@@ -121,10 +121,10 @@ impl fmt::Display for Conflict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::{Capabilities, Rules};
     use crate::files::Preopen;
     use crate::hostcall::HostcallId;
     use crate::model::limits::Limits;
+    use crate::rights::{Capabilities, Rules};
 
     fn spec(limits: &Limits) -> SandboxSpec<'_> {
         SandboxSpec {

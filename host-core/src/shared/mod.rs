@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::Status;
 use crate::byte_budget::ByteBudget;
-use crate::capability::rate::Kept;
 use crate::model::limits::Limits;
+use crate::rights::rate::Kept;
 use crate::sandbox::{AllBudgets, Budgets, SandboxKey};
 use data::{Data, Entry};
 pub(crate) use inbox::Inbox;

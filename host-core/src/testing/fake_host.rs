@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fake_files::FakeFiles;
 use crate::abi::{LogLevel, MetricType};
-use crate::capability::Denial;
 use crate::files::Directory;
 use crate::host::{Failure, Host, LogRecord, Metric, NoRandomness};
 use crate::model::plugin::Plugin;
+use crate::rights::Denial;
 
 /// A host that remembers. Clones share what they remember, so a test keeps one and gives one away.
 #[derive(Clone, Debug, Default)]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::{VmConfig, VmState};
 use crate::abi::{LogLevel, Status};
 use crate::callback::CallbackId;
-use crate::capability::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
 use crate::host::LogRecord;
 use crate::hostcall::{Failure, HostcallId, Outcome};
 use crate::in_flight::{OnAccountOf, Owner};
 use crate::model::context::{Context, ContextId, StreamContext};
 use crate::model::percent::Percent;
 use crate::model::plugin::{Compatibility, Plugin};
+use crate::rights::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
 use crate::trap::Trap;
 use crate::usage::CpuBudget;
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, LazyLock};
 
-use crate::capability::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 use crate::fuzzing::Input;
+use crate::rights::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 
 /// What the plugin may do.
 pub(super) struct Rights {

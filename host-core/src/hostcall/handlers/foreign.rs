@@ -1,9 +1,9 @@
 //! Foreign functions (spec: "Foreign function interface").
 
 use crate::abi::Status;
-use crate::capability::{Family, Key};
 use crate::foreign::ForeignCall;
 use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::rights::{Family, Key};
 
 /// Calls a function that the host offers beyond the ABI (spec: `proxy_call_foreign_function`). The
 /// guest gets the function's status, and what it produced, even if it failed; null pointers say

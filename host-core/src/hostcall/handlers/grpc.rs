@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::abi::{Status, pairs};
-use crate::capability::Family;
 use crate::grpc::{GrpcId, GrpcRequest, GrpcService, NoRoom, Sending};
 use crate::hostcall::guard::Callout;
 use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
 use crate::memory::GuestMemory;
 use crate::model::action::Action;
 use crate::model::headers::Headers;
+use crate::rights::Family;
 use crate::vm_state::{UsedUp, VmState};
 
 /// Address and length of something in guest memory.

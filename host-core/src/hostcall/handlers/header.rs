@@ -3,10 +3,10 @@
 
 use crate::abi::{AbiVersion, MapType, Status, pairs};
 use crate::callback::CallbackId;
-use crate::capability::Family;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, growth, guard};
 use crate::model::authority;
 use crate::model::headers::Headers;
+use crate::rights::Family;
 use crate::vm_state::VmState;
 
 /// The first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`,

@@ -3,12 +3,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::abi::{Status, pairs};
-use crate::capability::Family;
 use crate::hostcall::guard::Callout;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply};
 use crate::model::action::{Action, HttpCall};
 use crate::model::authority;
 use crate::model::headers::Headers;
+use crate::rights::Family;
 use crate::vm_state::UsedUp;
 
 /// Starts an HTTP callout of the root (spec: `proxy_http_call`). The id that the guest reads is 0

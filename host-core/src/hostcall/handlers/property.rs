@@ -1,9 +1,9 @@
 use crate::abi::{MapType, Status};
-use crate::capability::{Family, Key};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 use crate::model::property::{self, Scope, Stream};
 use crate::model::stream_info::{self, NoRoom};
 use crate::model::visible::Visible;
+use crate::rights::{Family, Key};
 use crate::vm_state::{UsedUp, VmState};
 
 /// The value of a property (spec: `proxy_get_property`).

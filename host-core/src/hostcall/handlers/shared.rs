@@ -1,8 +1,8 @@
 //! Shared data and queues (spec: "Shared Key-Value Store", "Shared Queues").
 
 use crate::abi::Status;
-use crate::capability::{Family, Key};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
+use crate::rights::{Family, Key};
 use crate::template::Lasting;
 use crate::vm_state::UsedUp;
 

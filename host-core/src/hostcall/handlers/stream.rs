@@ -2,10 +2,10 @@
 
 use crate::abi::{MapType, Status, StreamType, pairs};
 use crate::callback::CallbackId;
-use crate::capability::Family;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 use crate::model::action::{Action, LocalResponse};
 use crate::model::context::{Direction, StreamContext, StreamKind};
+use crate::rights::Family;
 use crate::vm_state::UsedUp;
 
 /// The most bytes of details of a local response that are kept.

@@ -5,6 +5,7 @@ mod likeness;
 mod pattern;
 mod presets;
 pub(crate) mod rate;
+mod reflection;
 mod rules;
 mod set;
 

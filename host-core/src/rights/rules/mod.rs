@@ -161,7 +161,7 @@ fn ruled(capability: &str) -> Option<&'static Ruled> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::Capabilities;
+    use crate::rights::Capabilities;
 
     pub(super) fn texts(rules: &[(&str, &str, &[&str])]) -> RuleTexts {
         let mut texts = RuleTexts::new();

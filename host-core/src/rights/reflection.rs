@@ -1,9 +1,9 @@
 //! Reflection: a plugin that may not see headers has them shown to it, by a server that answers with the request that it got.
 
 use crate::abi::MapType;
-use crate::capability::Family;
 use crate::hostcall::HostcallId;
 use crate::model::plugin::Plugin;
+use crate::rights::Family;
 
 /// Parts of a request's head that say which server answers, and how.
 const TARGET: [&str; 3] = [":path", ":method", ":authority"];
@@ -32,7 +32,7 @@ impl Plugin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::{Capabilities, RuleTexts, Rules};
+    use crate::rights::{Capabilities, RuleTexts, Rules};
 
     fn reflects(capabilities: Capabilities, rules: &[(&str, &str, &[&str])]) -> Vec<&'static str> {
         let mut texts = RuleTexts::new();

@@ -1,0 +1,1 @@
+//! No code: its manifest is what it is for.

@@ -73,7 +73,7 @@ build_rust() {
 $target is not installed. Either
     rustup target add $target
 or, on Debian,
-    apt-get install rustc-web cargo-web rust-web-src lld-22 wasi-libc
+    apt-get install rustc-web cargo-web rust-web-src rust-web-llvm lld-22 wasi-libc
 EOF
     fi
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use portcullis_core::{ContextId, Pending, Percent};
 
 use crate::effect::CalloutId;
-use crate::sandboxes::{Loaded, Sandbox, Sandboxes, index_of};
+use crate::sandboxes::Loaded;
 use crate::stage::Mode;
 use crate::tcp::Greeting;
 use crate::worker::Worker;
@@ -250,21 +250,7 @@ impl Worker {
 
     /// The plugin and the VM that are told next of an item, and when; of several, the one that has had least.
     fn next_to_tell(&mut self) -> Option<(Duration, usize, usize)> {
-        let Sandboxes { vms, plugins, .. } = &mut self.sandboxes;
-        let told = |(vm, sandbox): (usize, &mut Sandbox)| {
-            if sandbox.vm.failure().is_some() {
-                return None;
-            }
-            loop {
-                let root = sandbox.vm.told_of_queue()?;
-                if let Some(index) = index_of(plugins, (vm, sandbox), root) {
-                    return Some((vm, index));
-                }
-                // A plugin that did not start leaves queues behind, and others would wait behind their messages for ever.
-                sandbox.vm.skip_queue();
-            }
-        };
-        let told: Vec<_> = vms.iter_mut().filter_map(told).collect();
+        let told = self.sandboxes.to_tell();
         let to_tell = |(vm, index): (usize, usize)| {
             let paid = self.sandboxes.plugins.get(index)?.account.paid;
             Some((self.begins(index, Duration::ZERO), paid, index, vm))

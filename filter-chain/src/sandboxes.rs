@@ -2,7 +2,11 @@
 
 mod by_stream;
 mod health;
+mod places;
+mod ready;
 mod rests;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +23,7 @@ use portcullis_core::{
     ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, Plugin, SandboxKey, Shared,
     StartError, Vm, Wake,
 };
+use ready::Ready;
 
 /// All VMs of a worker, one for each sandbox, and all plugins.
 pub(crate) struct Sandboxes {
@@ -28,6 +33,7 @@ pub(crate) struct Sandboxes {
     pub(crate) foreign: ForeignFunctions,
     pub(crate) vms: Vms,
     pub(crate) plugins: Vec<Loaded>,
+    ready: Ready,
     told_of_stray: bool,
     /// The health of a plugin has changed.
     changed: bool,
@@ -108,6 +114,7 @@ impl Sandboxes {
             foreign: ForeignFunctions::default(),
             vms: Vms::default(),
             plugins: Vec::new(),
+            ready: Ready::default(),
             told_of_stray: false,
             changed: false,
         }
@@ -129,8 +136,10 @@ impl Sandboxes {
         let vm = match existing {
             Some(vm) => vm,
             None => {
-                let (vm, settled) = self.start(spec, false)?;
-                self.vms.insert(Sandbox { settled, ..Sandbox::new(key, Arc::new(spec.clone()), vm) })
+                let number = self.vms.number();
+                let (vm, settled) = self.start(number, spec, false)?;
+                self.vms.insert(number, Sandbox { settled, ..Sandbox::new(key, Arc::new(spec.clone()), vm) });
+                number
             }
         };
         let plugin = Arc::new(spec.plugin.for_worker());
@@ -274,13 +283,14 @@ impl Sandboxes {
     fn succeed(&mut self, old: usize) -> Result<Option<Successor>, StartError> {
         let Some(sandbox) = self.vms.get(old) else { return Ok(None) };
         let (key, spec, rest, stays) = (sandbox.key, Arc::clone(&sandbox.spec), sandbox.rest, sandbox.stays);
-        let (mut vm, settled) = self.start(&spec, stays)?;
+        let new = self.vms.number();
+        let (mut vm, settled) = self.start(new, &spec, stays)?;
         let is_member = |loaded: &&mut Loaded| loaded.vm == old && !loaded.retired;
         let mut roots = Vec::new();
         for member in self.plugins.iter_mut().filter(is_member) {
             roots.push(vm.add_plugin(Arc::clone(&member.plugin))?);
         }
-        let new = self.vms.insert(Sandbox { rest, settled, stays, ..Sandbox::new(key, spec, vm) });
+        self.vms.insert(new, Sandbox { rest, settled, stays, ..Sandbox::new(key, spec, vm) });
         let mut left = Vec::new();
         for (member, root) in self.plugins.iter_mut().filter(is_member).zip(roots) {
             let next_tick = member.next_tick.take();
@@ -341,8 +351,42 @@ impl Sandboxes {
         let Some(sandbox) = self.vms.remove(vm) else { return };
         let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin));
         if let Some(by) = plugin.and_then(|loaded| loaded.by_stream.as_mut()) {
-            by.freed(sandbox.lingers);
+            by.freed(vm, &sandbox);
         }
+    }
+
+    /// Takes the context of an HTTP stream out of a VM.
+    pub(crate) fn forget_stream(&mut self, vm: usize, context: ContextId) {
+        if let Some(sandbox) = self.vms.get_mut(vm) {
+            sandbox.contexts.remove(&context);
+            self.note_over(vm);
+        }
+    }
+
+    /// Takes the context of a TCP stream out of a VM.
+    pub(crate) fn forget_connection(&mut self, vm: usize, context: ContextId) {
+        if let Some(sandbox) = self.vms.get_mut(vm) {
+            sandbox.connections.remove(&context);
+            self.note_over(vm);
+        }
+    }
+
+    /// Returns the VMs that have items of queues to tell, each with its root that is told next. Costs what these are, not what all VMs are.
+    pub(crate) fn to_tell(&mut self) -> Vec<(usize, usize)> {
+        let mut told = Vec::new();
+        for vm in self.ready.take() {
+            let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.vm.failure().is_none()) else { continue };
+            while let Some(root) = sandbox.vm.told_of_queue() {
+                if let Some(index) = index_of(&self.plugins, (vm, sandbox), root) {
+                    told.push((vm, index));
+                    break;
+                }
+                // A plugin that did not start leaves queues behind, and others would wait behind their messages for ever.
+                sandbox.vm.skip_queue();
+            }
+        }
+        self.ready.put(told.iter().map(|(vm, _)| *vm));
+        told
     }
 
     /// The plugin with this root.
@@ -361,9 +405,10 @@ impl Sandboxes {
         sandbox.map_or(Duration::ZERO, |sandbox| clock(&mut sandbox.vm))
     }
 
-    /// Starts a VM, of the first module if it `stays` there; says whether nothing better is to be expected.
-    fn start(&self, spec: &PluginSpec, stays: bool) -> Result<(Vm, bool), StartError> {
-        let config = spec.vm_config(self.shared.clone(), self.foreign.clone(), self.wake.clone());
+    /// Starts the VM of a number, of the first module if it `stays` there; says whether nothing better is to be expected.
+    fn start(&self, number: usize, spec: &PluginSpec, stays: bool) -> Result<(Vm, bool), StartError> {
+        let wake = self.ready.wake(number, self.wake.clone());
+        let config = spec.vm_config(self.shared.clone(), self.foreign.clone(), Some(wake));
         let settled = stays || spec.tier.as_ref().is_none_or(|tier| tier.compiled().is_some());
         let module = if stays { &spec.module } else { spec.module_now() };
         Ok((Vm::start(module.compiled(), config, (self.host)())?, settled))
@@ -400,7 +445,7 @@ impl Sandbox {
 }
 
 /// Which plugin has this root of a VM; of a VM for one stream, whose that is.
-pub(crate) fn index_of(plugins: &[Loaded], (vm, sandbox): (usize, &Sandbox), root: ContextId) -> Option<usize> {
+fn index_of(plugins: &[Loaded], (vm, sandbox): (usize, &Sandbox), root: ContextId) -> Option<usize> {
     sandbox.of.or_else(|| plugins.iter().position(|plugin| plugin.vm == vm && plugin.root == root))
 }
 

@@ -13,14 +13,21 @@ use crate::sandboxes::Sandbox;
 pub(crate) struct Vms {
     made: usize,
     live: HashMap<usize, Sandbox, BuildHasherDefault<IdHasher>>,
+    /// How many VMs have been walked over.
+    #[cfg(test)]
+    pub(crate) walked: std::cell::Cell<usize>,
 }
 
 impl Vms {
-    /// Adds a VM; says its number.
-    pub(crate) fn insert(&mut self, sandbox: Sandbox) -> usize {
+    /// A number for a VM.
+    pub(crate) fn number(&mut self) -> usize {
         self.made += 1;
-        self.live.insert(self.made, sandbox);
         self.made
+    }
+
+    /// Adds a VM under its number.
+    pub(crate) fn insert(&mut self, vm: usize, sandbox: Sandbox) {
+        self.live.insert(vm, sandbox);
     }
 
     #[inline]
@@ -38,10 +45,14 @@ impl Vms {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Sandbox)> {
+        #[cfg(test)]
+        self.walked.update(|walked| walked + self.live.len());
         self.live.iter().map(|(vm, sandbox)| (*vm, sandbox))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Sandbox)> {
+        #[cfg(test)]
+        self.walked.update(|walked| walked + self.live.len());
         self.live.iter_mut().map(|(vm, sandbox)| (*vm, sandbox))
     }
 

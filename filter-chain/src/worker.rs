@@ -348,8 +348,8 @@ impl Worker {
     fn delete_stream(&mut self, stream: StreamId, index: usize) {
         let plugin = self.streams.get_mut(stream.0).and_then(|state| state.plugins.get_mut(index));
         let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context.take()?, plugin.vm))) else { return };
+        self.sandboxes.forget_stream(vm, context);
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
-        sandbox.contexts.remove(&context);
         let deleted = sandbox.vm.delete(context);
         self.after_call(vm, deleted.is_err());
     }

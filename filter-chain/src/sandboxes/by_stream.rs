@@ -8,14 +8,14 @@
 //!
 //! A stream that loses its VM, or gets none, is answered by the plugin's failure policy.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ContextId, SandboxKey, StartError, lock};
+use portcullis_core::{ContextId, SandboxKey, StartError};
 
+use super::places::Places;
 use super::rests::{Began, Resting, Rests, SEVERAL};
-use super::{LiveVms, Loaded, NOWHERE, Sandbox, Sandboxes, UNKNOWN};
+use super::{LiveVms, Loaded, NOWHERE, Sandbox, Sandboxes};
 use crate::background::Account;
 use crate::chain::{PluginSpec, Snapshot};
 use crate::worker::Worker;
@@ -31,6 +31,8 @@ pub(super) struct ByStream {
     snapshot: Arc<Snapshot>,
     /// How many VMs there are.
     pub(super) live: LiveVms,
+    /// Whose they are.
+    places: Places,
     /// How many of them wait for callouts and have no stream any more.
     lingering: usize,
     /// Who gets none, because streams have spent their deadline.
@@ -46,10 +48,11 @@ pub(crate) enum NoVm {
 }
 
 impl ByStream {
-    /// Notes that a VM has gone, which waited for callouts alone or not.
-    pub(super) fn freed(&mut self, lingered: bool) {
+    /// Notes that a VM has gone.
+    pub(super) fn freed(&mut self, vm: usize, sandbox: &Sandbox) {
         self.live.end();
-        self.lingering -= usize::from(lingered);
+        self.places.freed(vm, sandbox.connection);
+        self.lingering -= usize::from(sandbox.lingers);
     }
 }
 
@@ -74,6 +77,7 @@ impl Sandboxes {
                 spec: Arc::new(spec.clone()),
                 snapshot: Arc::clone(snapshot),
                 live: LiveVms::default(),
+                places: Places::default(),
                 lingering: 0,
                 rests: Rests::default(),
             }),
@@ -125,8 +129,10 @@ impl Sandboxes {
         match by.snapshot.resume((self.host)()) {
             Ok(made) => {
                 by.live.begin();
-                let sandbox = Sandbox::new(by.key, Arc::clone(&by.spec), made);
-                Ok((self.vms.insert(Sandbox { replaced: true, of: Some(plugin), connection, ..sandbox }), root))
+                let (vm, sandbox) = (self.vms.number(), Sandbox::new(by.key, Arc::clone(&by.spec), made));
+                by.places.begin(vm, connection);
+                self.vms.insert(vm, Sandbox { replaced: true, of: Some(plugin), connection, ..sandbox });
+                Ok((vm, root))
             }
             // One has been made before, so it is a place that lacks, or memory.
             Err(StartError::Engine(error)) => Err(NoVm::Lacks(error.to_string())),
@@ -135,6 +141,19 @@ impl Sandboxes {
                 Err(NoVm::Told)
             }
         }
+    }
+
+    /// Notes that a stream of a VM has gone; the VM may have been there for that one alone.
+    pub(super) fn note_over(&mut self, vm: usize) {
+        let Some(sandbox) = self.vms.get(vm).filter(|sandbox| !sandbox.has_streams()) else { return };
+        let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin));
+        if let Some(by) = plugin.and_then(|loaded| loaded.by_stream.as_mut()) {
+            by.places.over(vm, sandbox.connection);
+        }
+    }
+
+    fn by_stream(&self, plugin: usize) -> Option<&ByStream> {
+        self.plugins.get(plugin)?.by_stream.as_ref()
     }
 
     fn tell_no_vm(&mut self, plugin: usize, why: &str) {
@@ -201,8 +220,7 @@ impl Sandboxes {
 
     /// Whether all places of a plugin are taken.
     fn is_full(&self, plugin: usize) -> bool {
-        let by = self.plugins.get(plugin).and_then(|loaded| loaded.by_stream.as_ref());
-        by.is_some_and(|by| by.live.count() >= by.snapshot.most())
+        self.by_stream(plugin).is_some_and(|by| by.live.count() >= by.snapshot.most())
     }
 }
 
@@ -233,23 +251,8 @@ impl Worker {
 
     /// Makes a place for a VM of a stream of this connection, if others have more than a fair part of the plugin's; says whether it has.
     fn make_place(&mut self, plugin: usize, connection: u64) -> bool {
-        // Numbers of VMs go up, so the least is the oldest.
-        let (mut oldest_over, mut own): (Option<usize>, usize) = (None, 0);
-        let mut by_connection: HashMap<u64, (usize, usize)> = HashMap::new();
-        for (vm, sandbox) in self.sandboxes.vms.iter().filter(|(_, sandbox)| sandbox.of == Some(plugin)) {
-            match self.connection_of_vm(sandbox) {
-                None => oldest_over = Some(oldest_over.map_or(vm, |oldest| oldest.min(vm))),
-                // A connection that has one place has none to spare.
-                Some(UNKNOWN) => {}
-                Some(of) if of == connection => own += 1,
-                Some(of) => {
-                    let (count, oldest) = by_connection.entry(of).or_insert((0, vm));
-                    (*count, *oldest) = (*count + 1, vm.min(*oldest));
-                }
-            }
-        }
-        let most = by_connection.into_values().max().filter(|(count, _)| *count > own + 1);
-        let Some(vm) = oldest_over.or_else(|| most.map(|(_, oldest)| oldest)) else { return false };
+        let by = self.sandboxes.by_stream(plugin);
+        let Some(vm) = by.and_then(|by| by.places.to_spare(connection)) else { return false };
         let what = "all places are taken, so connections that have most of them lose streams to others, which are answered by the \
                     failure policy";
         self.sandboxes.tell(plugin, what);
@@ -259,25 +262,12 @@ impl Worker {
 
     /// Ends the VMs of other streams of a client's connection.
     pub(crate) fn end_vms_beside(&mut self, vm: usize) {
-        let failed = self.sandboxes.vms.get(vm);
-        let Some((plugin, of)) = failed.and_then(|failed| Some((failed.of?, self.connection_of_vm(failed)?))) else {
-            return;
-        };
-        if of == UNKNOWN {
-            return;
-        }
-        let beside = |(_, sandbox): &(usize, &Sandbox)| {
-            sandbox.of == Some(plugin) && sandbox.vm.failure().is_none() && self.connection_of_vm(sandbox) == Some(of)
-        };
-        let beside: Vec<_> = self.sandboxes.vms.iter().filter(beside).map(|(vm, _)| vm).collect();
+        let Some(failed) = self.sandboxes.vms.get(vm) else { return };
+        let by = failed.of.and_then(|plugin| self.sandboxes.by_stream(plugin));
+        let Some(by) = by else { return };
+        let works = |vm: &usize| self.sandboxes.vms.get(*vm).is_some_and(|sandbox| sandbox.vm.failure().is_none());
+        let beside: Vec<_> = by.places.of(failed.connection).filter(works).collect();
         beside.into_iter().for_each(|vm| self.end_vm_of_stream(vm));
-    }
-
-    /// Whose stream a VM is there for; `None` when the stream is over.
-    fn connection_of_vm(&self, sandbox: &Sandbox) -> Option<u64> {
-        let http = || sandbox.contexts.values().next().and_then(|(stream, _)| Some(&self.streams.get(stream.0)?.info));
-        let tcp = || sandbox.connections.values().next().and_then(|(id, _)| Some(&self.connections.get(id.0)?.info));
-        http().or_else(tcp).map(|info| lock(info).connection_id)
     }
 
     /// Takes the VM of a stream away, without a word to the plugin. What the stream is answered is the failure policy's affair.

@@ -170,10 +170,8 @@ impl Worker {
             self.resume_tcp(id, index, Direction::Request);
             self.resume_tcp(id, index, Direction::Response);
             let plugin = self.connections.get_mut(id.0).and_then(|state| state.plugins.get_mut(index));
-            if let Some((vm, context)) = plugin.and_then(|plugin| Some((plugin.vm, plugin.context.take()?)))
-                && let Some(sandbox) = self.sandboxes.vms.get_mut(vm)
-            {
-                sandbox.connections.remove(&context);
+            if let Some((vm, context)) = plugin.and_then(|plugin| Some((plugin.vm, plugin.context.take()?))) {
+                self.sandboxes.forget_connection(vm, context);
             }
         } else if let Some(state) = self.connections.get_mut(id.0).filter(|state| !state.cut) {
             state.cut = true;

@@ -165,8 +165,8 @@ impl Worker {
         state.cut = true;
         for index in 0..state.plugins.len() {
             let Some((vm, context)) = self.tcp_context(id, index) else { continue };
+            self.sandboxes.forget_connection(vm, context);
             let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
-            sandbox.connections.remove(&context);
             let vm_calls = &mut sandbox.vm;
             let result = vm_calls.on_done(context).and_then(|()| vm_calls.on_log(context));
             let deleted = vm_calls.delete(context);

@@ -15,6 +15,11 @@ impl Wake {
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(wake))
     }
+
+    /// Wakes the thread.
+    pub fn wake(&self) {
+        (self.0)();
+    }
 }
 
 impl fmt::Debug for Wake {
@@ -51,8 +56,8 @@ impl Inbox {
             told.order.push_back((root, queue));
         }
         drop(told);
-        if let Some(Wake(wake)) = &self.wake {
-            wake();
+        if let Some(wake) = &self.wake {
+            wake.wake();
         }
     }
 

@@ -1,0 +1,37 @@
+//! Which VMs have been told of queues' items, so that nobody asks the others.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use portcullis_core::Wake;
+
+/// The VMs of a worker that may have items of queues to tell. Whoever puts an item, on any thread, adds to it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ready(Arc<Mutex<BTreeSet<usize>>>);
+
+impl Ready {
+    /// What wakes a VM: notes it, then wakes its worker.
+    pub(super) fn wake(&self, vm: usize, worker: Option<Wake>) -> Wake {
+        let ready = self.clone();
+        Wake::new(move || {
+            ready.put([vm]);
+            if let Some(worker) = &worker {
+                worker.wake();
+            }
+        })
+    }
+
+    /// Takes all of them. To be called before their inboxes are looked into: what comes meanwhile is noted again.
+    pub(super) fn take(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Notes VMs that have more to tell.
+    pub(super) fn put(&self, vms: impl IntoIterator<Item = usize>) {
+        self.lock().extend(vms);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

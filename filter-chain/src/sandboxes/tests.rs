@@ -1,0 +1,97 @@
+//! What one stream or item costs must not grow with the VMs of others: counts VMs that are walked over.
+
+use std::sync::Arc;
+
+use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
+use portcullis_core::{
+    AbiVersion, CallbackId, Direction, ForeignFunctions, Host, Plugin, Shared, StreamInfo, Vm, entry,
+};
+
+use crate::{Chain, Isolation, Module, PluginSpec, Snapshot, StreamEffect, Worker};
+
+const PLACES: usize = 50;
+
+fn module(script: fn() -> Script) -> Module {
+    let module = NullEngine::new(script).module().unwrap_or_else(|error| panic!("{error}"));
+    Module::from_compiled("null", AbiVersion::V0_2_1, Some(script().exports()), module)
+}
+
+fn worker() -> Worker {
+    Worker::new(|| Box::new(FakeHost::new()) as Box<dyn Host>)
+}
+
+/// A plugin that holds each request, in a VM for each.
+fn holding() -> PluginSpec {
+    let script = || Script::default().on(CallbackId::on_request_headers, |_, _| 1);
+    let spec =
+        PluginSpec { isolation: Isolation::Stream, ..PluginSpec::new(Plugin::new("a"), Arc::new(module(script))) };
+    let config = spec.vm_config(Shared::default(), ForeignFunctions::default(), None);
+    let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).unwrap();
+    let root = vm.add_plugin(spec.plugin.clone().into()).unwrap();
+    let snapshot = Snapshot::new(module(script), vm.template(root).unwrap()).with_at_most(PLACES);
+    PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec }
+}
+
+/// A request of a connection; whether the plugin holds it.
+fn is_held(worker: &mut Worker, chain: &Chain, connection_id: u64) -> bool {
+    let info = StreamInfo { connection_id, ..StreamInfo::default() }.into_shared();
+    let stream = worker.open(chain, info, 1 << 20);
+    worker.headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
+    !matches!(worker.stream_effect(stream), Some(StreamEffect::RequestDone))
+}
+
+#[test]
+fn a_stream_without_a_place_does_not_walk_over_the_vms_of_others() {
+    let mut worker = worker();
+    let chain = worker.load(&[holding()]).unwrap();
+    assert!((0..PLACES).all(|_| is_held(&mut worker, &chain, 1)));
+    worker.sandboxes.vms.walked.set(0);
+    assert!(!is_held(&mut worker, &chain, 1), "all places are taken");
+    assert!(is_held(&mut worker, &chain, 2), "another connection gets one");
+    assert_eq!(worker.sandboxes.vms.walked.get(), 0);
+}
+
+/// Registers a queue, and puts `ITEMS` into it when a request comes.
+fn queueing() -> Script {
+    let queue = |caller: &mut NullCaller<'_>| {
+        let (name, len) = caller.put(b"q");
+        assert_eq!(entry::proxy_register_shared_queue(caller, name, len, 16).unwrap(), 0);
+        caller.word(16).cast_signed()
+    };
+    let script = Script::default().on(CallbackId::on_configure, move |caller, _| {
+        queue(caller);
+        1
+    });
+    script.on(CallbackId::on_queue_ready, |_, _| 0).on(CallbackId::on_request_headers, move |caller, _| {
+        let queue = queue(caller);
+        let (item, len) = caller.put(b"item");
+        for _ in 0..ITEMS {
+            assert_eq!(entry::proxy_enqueue_shared_queue(caller, queue, item, len).unwrap(), 0);
+        }
+        0
+    })
+}
+
+const ITEMS: usize = 5;
+
+#[test]
+fn an_item_of_a_queue_does_not_walk_over_vms_without_items() {
+    let mut worker = worker();
+    let spec = |index: usize| {
+        let mut plugin = Plugin::new(format!("plugin {index}"));
+        plugin.vm_id = format!("vm {index}");
+        PluginSpec::new(plugin, Arc::new(module(queueing)))
+    };
+    let specs: Vec<_> = (0..PLACES).map(spec).collect();
+    worker.load(&specs).unwrap();
+    let chain = worker.load(&specs[7..8]).unwrap();
+    assert_eq!(worker.vm_counts(), (PLACES, 0));
+    assert!(worker.queues_ready().is_none());
+    let stream = worker.open(&chain, StreamInfo::default().into_shared(), 1 << 20);
+    worker.headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
+    worker.finish(stream);
+    worker.sandboxes.vms.walked.set(0);
+    let told = std::iter::from_fn(|| worker.queues_ready()).count() + 1;
+    assert_eq!(told, ITEMS);
+    assert_eq!(worker.sandboxes.vms.walked.get(), 0);
+}

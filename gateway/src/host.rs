@@ -10,10 +10,10 @@ use portcullis::core::{
 };
 use tracing::level_filters::LevelFilter;
 
-use crate::denials::Denials;
-use crate::health::PluginHealth;
-use crate::log;
-use crate::metrics::Metrics;
+use crate::observe::denials::Denials;
+use crate::observe::health::PluginHealth;
+use crate::observe::log;
+use crate::observe::metrics::Metrics;
 
 /// The gateway as plugins see it.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`observe`] | what is seen of the gateway: log, metrics, denials, the admin interface, transcripts, profiles, learned rights |
 //! | [`signals`] | what stops the process, and what does not |
 //! | [`config`] | the YAML file, read into plain data |
 //! | [`server`] | the whole gateway: prepare, serve, stop |
@@ -10,44 +11,33 @@
 //! | `plugins`, `host` | compiling plugins, and what they are given |
 //! | `convert` | between HTTP messages and header maps |
 //! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
-//! | `metrics`, `admin`, `health` | Prometheus, the admin interface, and whether plugins can serve |
 //! | [`inspect`] | what a plugin is and needs, as text, JSON and YAML |
 //! | `advice` | where the rights of a plugin differ from what it can use |
 //! | `by_stream` | the state after configure of plugins whose streams have VMs of their own |
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled in a process of their own |
 //! | `tier` | compiling while plugins serve on the interpreter |
 //! | [`precompile`] | a plugin with its machine code in its file |
-//! | [`learn`] | what plugins use, as the configuration that allows it |
-//! | [`log`] | the log: how a line looks, and the thread that writes it |
-//! | [`record`], [`replay`] | transcripts of what plugins do, and doing it again |
-//! | [`profile`] | where plugins spend their time |
+//! | [`replay`] | doing again what a transcript says |
 //! | [`abi`], [`engines`], [`presets`] | the tables of the ABI, of the engines and of the presets, as text |
 
 pub mod abi;
-mod admin;
 mod advice;
 mod by_stream;
 pub mod compile;
 pub mod config;
 mod convert;
-mod denials;
 pub mod descriptors;
 pub mod engines;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod health;
 mod host;
 pub mod inspect;
-pub mod learn;
 mod loader;
-pub mod log;
-mod metrics;
 pub mod net;
+pub mod observe;
 mod plugins;
 pub mod precompile;
 pub mod presets;
-pub mod profile;
-pub mod record;
 pub mod replay;
 mod rights;
 pub mod sandboxes;
@@ -57,5 +47,4 @@ pub mod server;
 pub mod signals;
 mod starts;
 mod tier;
-mod usage;
 mod worker;

@@ -10,10 +10,10 @@ use portcullis_gateway::compile;
 use portcullis_gateway::config::Config;
 use portcullis_gateway::descriptors::{self, Raised};
 use portcullis_gateway::inspect::Report;
-use portcullis_gateway::log::{self, WhenFull};
+use portcullis_gateway::observe::log::{self, WhenFull};
+use portcullis_gateway::observe::profile;
+use portcullis_gateway::observe::record::{self, Recording};
 use portcullis_gateway::precompile::precompile;
-use portcullis_gateway::profile;
-use portcullis_gateway::record::{self, Recording};
 use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
 use portcullis_gateway::signals::Signals;
 

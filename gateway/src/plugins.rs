@@ -17,9 +17,9 @@ use portcullis::{
 use crate::compile::{CompileError, Process};
 use crate::config::{self, Code, ConfigError, Diagnostic, LoadLimits};
 use crate::loader::Loader;
+use crate::observe::usage;
 use crate::rights::Rights;
 use crate::tier::{Job, Waits};
-use crate::usage;
 
 /// How engines are started, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,7 +12,7 @@ use portcullis::core::AnyEngine;
 
 use super::{COMMAND, CompileError, Kind, Order};
 use crate::config::CompileLimits;
-use crate::log;
+use crate::observe::log;
 
 /// Where modules are compiled: the file of this program, which is started again for each.
 #[derive(Clone, Debug)]

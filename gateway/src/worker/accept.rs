@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::config::Timeouts;
 use crate::net::io::{Facts, Stream};
 use crate::net::listen::{BACKLOG, Listener};
-use crate::record::Sample;
+use crate::observe::record::Sample;
 use crate::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
 use crate::worker::deadline::Deadlines;
 use crate::worker::deadline::guard::{Guard, StreamExec};

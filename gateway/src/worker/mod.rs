@@ -50,7 +50,7 @@ use crate::descriptors::Bounds;
 use crate::host::GatewayHost;
 use crate::net::pool::Account;
 use crate::net::quiet::Quiet;
-use crate::record::{Handed, Sample};
+use crate::observe::record::{Handed, Sample};
 use crate::seats::Seats;
 use crate::worker::in_flight::InFlight;
 use crate::worker::service::Services;

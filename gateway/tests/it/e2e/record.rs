@@ -7,7 +7,7 @@ use std::process::Command;
 use http::Request;
 use portcullis::transcript::Redaction;
 use portcullis_gateway::config::Config;
-use portcullis_gateway::record::Recording;
+use portcullis_gateway::observe::record::Recording;
 use portcullis_gateway::server::Gateway;
 
 use crate::e2e::cli::{Server, file, portcullis, serve, text};

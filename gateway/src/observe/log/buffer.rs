@@ -17,9 +17,9 @@ use clap::ValueEnum;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::log::dropped::TARGET;
-use crate::log::line::without_control;
-use crate::log::say::PLUGIN;
+use crate::observe::log::dropped::TARGET;
+use crate::observe::log::line::without_control;
+use crate::observe::log::say::PLUGIN;
 
 /// Bytes that may wait to be written.
 pub(super) const MOST: usize = 1 << 20;

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use portcullis::core::{LogRecord, Plugin};
 use tracing::Level;
 
-use crate::log::stamp;
+use crate::observe::log::stamp;
 
 /// Adds a line.
 pub(super) fn push(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<'_>, worker: Option<usize>) {
@@ -161,7 +161,7 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::log::say::{PLUGIN, event};
+    use crate::observe::log::say::{PLUGIN, event};
 
     #[derive(Clone, Debug, Default)]
     struct Text(Arc<Mutex<Vec<u8>>>);

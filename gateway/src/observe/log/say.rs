@@ -6,8 +6,8 @@ use portcullis::core::{LogLevel, LogRecord, Plugin};
 use tracing::Level;
 use tracing::metadata::Kind;
 
-use crate::log::buffer::{Of, Waiting};
-use crate::log::line;
+use crate::observe::log::buffer::{Of, Waiting};
+use crate::observe::log::line;
 
 /// The target of lines that plugins log.
 pub(super) const PLUGIN: &str = "plugin";

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::log::buffer::{Dropped, Waiting};
+use crate::observe::log::buffer::{Dropped, Waiting};
 
 /// Bytes that are written at once: with each of them the reader is seen to read.
 const PIECE: usize = 64 << 10;
@@ -57,7 +57,7 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::log::buffer::{MOST, Of, WhenFull};
+    use crate::observe::log::buffer::{MOST, Of, WhenFull};
 
     /// Keeps what is written, and how often; each write waits for the gate.
     #[derive(Clone, Debug, Default)]

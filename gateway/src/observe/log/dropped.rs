@@ -1,6 +1,6 @@
 //! What the log says of lines that it has dropped.
 
-use crate::log::buffer::Dropped;
+use crate::observe::log::buffer::Dropped;
 
 /// The target of the line that says it.
 pub(super) const TARGET: &str = "portcullis::log";

@@ -22,13 +22,13 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::descriptors;
-use crate::health::Readiness;
 use crate::host::GatewayHost;
-use crate::log::{self, Dropped};
-use crate::metrics::Metrics;
 use crate::net::listen::Listener;
+use crate::observe::health::Readiness;
+use crate::observe::log::{self, Dropped};
+use crate::observe::metrics::Metrics;
+use crate::observe::usage;
 use crate::seats::{Seat, Seats, Watched, refuse};
-use crate::usage;
 use hosts::{Hosts, Refused};
 pub(crate) use socket::{AdminSocket, UnixSocket};
 

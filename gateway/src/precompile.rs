@@ -5,7 +5,7 @@ use std::path::Path;
 use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 
-use crate::compile;
+use crate::plan::compile;
 use crate::server::ServeError;
 
 /// Compiles a plugin within limits by `compiler`, the file of this program, and writes it with its code; gives what to print.

@@ -11,11 +11,9 @@ use portcullis::core::Shared;
 use portcullis::{CodeCache, Isolation, LoadError, SystemClock};
 use tokio::sync::{oneshot, watch};
 
-use crate::advice;
-use crate::by_stream;
 use crate::config::{self, AdminPath, Config, ConfigError, Diagnostic};
 use crate::descriptors::{self, Bounds, Wishes};
-use crate::host::GatewayHost;
+pub use crate::error::ServeError;
 use crate::net::{listen, tls};
 use crate::observe::admin::{self, Admin, AdminSocket, UnixSocket};
 use crate::observe::denials::Denials;
@@ -25,13 +23,15 @@ use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::profile::{self, Profiling};
 use crate::observe::record::{self, Recording, Sample};
-pub use crate::plugins::EngineOptions;
-use crate::plugins::{Compiler, not_started, tell_outdated};
-use crate::sandboxes::{self, Sandboxes};
-pub use crate::serve_error::ServeError;
+use crate::plan::advice;
+pub use crate::plan::compiler::EngineOptions;
+use crate::plan::compiler::{Compiler, not_started, tell_outdated};
+use crate::plan::host::GatewayHost;
+use crate::plan::sandboxes::{self, Sandboxes};
+use crate::plan::snapshots;
+use crate::plan::tier;
 use crate::signals::Signals;
 use crate::starts::{NotStarted, Reports};
-use crate::tier;
 use crate::worker::{self, Door, Place, Plan, Planned, PlannedListener, PlannedService, PluginFailed};
 
 /// A configuration with its plugins compiled, ready to be served.
@@ -332,7 +332,7 @@ impl Gateway {
         let planned = Arc::make_mut(&mut plan.planned);
         let (stack, config, compiler) = (self.stack_size(), &self.config, &mut self.compiler);
         let workers = config.workers + usize::from(self.recording.is_some());
-        let take = || by_stream::take(config, planned, compiler, workers, &plan.host, &plan.shared);
+        let take = || snapshots::take(config, planned, compiler, workers, &plan.host, &plan.shared);
         // Guests need a stack of that size, which this thread may not have.
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("snapshots".to_owned()).stack_size(stack);

@@ -1,6 +1,6 @@
 use super::Config;
 use super::document::lines;
-use crate::rights::Rights;
+use crate::plan::rights::Rights;
 
 /// Reads any text as a configuration and judges the rights in it: what is wrong is said, at a place that there is, and
 /// twice the same.

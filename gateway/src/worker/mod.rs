@@ -47,10 +47,10 @@ use tokio::task::{AbortHandle, LocalSet};
 
 use crate::config::{Cluster, Route, TcpProxy, Timeouts};
 use crate::descriptors::Bounds;
-use crate::host::GatewayHost;
 use crate::net::pool::Account;
 use crate::net::quiet::Quiet;
 use crate::observe::record::{Handed, Sample};
+use crate::plan::host::GatewayHost;
 use crate::seats::Seats;
 use crate::worker::in_flight::InFlight;
 use crate::worker::service::Services;

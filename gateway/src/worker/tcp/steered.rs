@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis::core::{SharedStreamInfo, lock};
 
-use crate::host::GatewayHost;
+use crate::plan::host::GatewayHost;
 use crate::worker::upstream::Upstream;
 
 /// Settles which upstream a stream goes to: the one of the cluster that a plugin has chosen, else the configured one. None

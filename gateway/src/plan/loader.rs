@@ -6,8 +6,8 @@ use bytes::Bytes;
 use portcullis::core::{AnyEngine, Bytecode, EngineError};
 use portcullis::{CodeCache, CodeSource, Fresh, LoadError, Module, PrecompileError};
 
-use crate::compile::Process;
 use crate::config::CompileLimits;
+use crate::plan::compile::Process;
 
 /// How the modules of a plugin are loaded.
 #[derive(Clone, Debug)]

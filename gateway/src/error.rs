@@ -6,9 +6,9 @@ use portcullis::core::{BytecodeError, EngineError};
 use portcullis::transcript::TranscriptError;
 use portcullis::{CodeCacheError, EngineChoiceError, LoadError, PrecompileError};
 
-use crate::compile::CompileError;
 use crate::config::ConfigError;
 use crate::net::listen;
+use crate::plan::compile::CompileError;
 
 /// Why a gateway cannot serve.
 #[derive(Debug, thiserror::Error)]

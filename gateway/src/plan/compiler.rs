@@ -14,12 +14,12 @@ use portcullis::{
     Backoff, CodeCache, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot, Tier,
 };
 
-use crate::compile::{CompileError, Process};
 use crate::config::{self, Code, ConfigError, Diagnostic, LoadLimits};
-use crate::loader::Loader;
 use crate::observe::usage;
-use crate::rights::Rights;
-use crate::tier::{Job, Waits};
+use crate::plan::compile::{CompileError, Process};
+use crate::plan::loader::Loader;
+use crate::plan::rights::Rights;
+use crate::plan::tier::{Job, Waits};
 
 /// How engines are started, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]

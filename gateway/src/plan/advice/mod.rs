@@ -10,7 +10,7 @@ use portcullis::core::{Bytecode, Capabilities, Needs, Plugin};
 use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Config, Diagnostic, Located};
-use crate::sandboxes::plugins;
+use crate::plan::sandboxes::plugins;
 use crate::worker::Plan;
 
 /// What an operator may want to change, each once. Of plugins without a restriction it is only with whom they share.

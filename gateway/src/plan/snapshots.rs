@@ -8,8 +8,8 @@ use portcullis::snapshot::{Observed, SnapshotError};
 use portcullis::{Isolation, PluginSpec, Snapshot};
 
 use crate::config::{self, Config, ConfigError, SnapshotRandomness};
-use crate::host::GatewayHost;
-use crate::plugins::{Compiler, not_started, share_of_places};
+use crate::plan::compiler::{Compiler, not_started, share_of_places};
+use crate::plan::host::GatewayHost;
 use crate::worker::Planned;
 
 /// Starts each plugin whose streams get VMs of their own, once, and gives it its state and its part of the VMs that its engine makes for so

@@ -9,7 +9,7 @@ use portcullis::core::AnyEngine;
 use portcullis::{CodeCache, LoadError, Module, Snapshot, Tier};
 use tokio::sync::watch;
 
-use crate::loader::Loader;
+use crate::plan::loader::Loader;
 
 /// How the thread that compiles gives way to the workers (`nice`).
 const NICE: i32 = 10;

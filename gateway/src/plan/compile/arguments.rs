@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Process;
 use crate::config::{COMPILE_MEMORY, CompileLimits, parse_duration, parse_size};
-use crate::loader::Loader;
+use crate::plan::loader::Loader;
 
 /// Bounds of compiling, as options of a command.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,22 @@
+//! From a configuration to what workers run.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `compiler` | plugins of the configuration, with their modules compiled |
+//! | `loader`, [`compile`] | modules: from code that is kept, or compiled in a process of their own |
+//! | `tier` | compiling while plugins serve on the interpreter |
+//! | `rights` | what a plugin may do |
+//! | [`sandboxes`] | which plugins share a VM |
+//! | `snapshots` | the state after configure of plugins whose streams have VMs of their own |
+//! | `host` | what plugins are given |
+//! | `advice` | where the rights of a plugin differ from what it can use |
+
+pub(crate) mod advice;
+pub mod compile;
+pub(crate) mod compiler;
+pub(crate) mod host;
+pub(crate) mod loader;
+pub(crate) mod rights;
+pub mod sandboxes;
+pub(crate) mod snapshots;
+pub(crate) mod tier;

@@ -7,15 +7,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use portcullis::core::EngineSettings;
 use portcullis_gateway::config::Config;
-use portcullis_gateway::descriptors::{self, Raised};
 use portcullis_gateway::inspect::Report;
 use portcullis_gateway::observe::log::{self, WhenFull};
 use portcullis_gateway::observe::profile;
 use portcullis_gateway::observe::record::{self, Recording};
 use portcullis_gateway::plan::compile;
 use portcullis_gateway::precompile::precompile;
-use portcullis_gateway::server::{EngineOptions, Gateway, ServeError};
-use portcullis_gateway::signals::Signals;
+use portcullis_gateway::serve::descriptors::{self, Raised};
+use portcullis_gateway::serve::server::{EngineOptions, Gateway, ServeError};
+use portcullis_gateway::serve::signals::Signals;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -6,7 +6,7 @@ use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 
 use crate::plan::compile;
-use crate::server::ServeError;
+use crate::serve::server::ServeError;
 
 /// Compiles a plugin within limits by `compiler`, the file of this program, and writes it with its code; gives what to print.
 ///

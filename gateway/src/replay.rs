@@ -8,7 +8,7 @@ use portcullis::core::tape::{Difference, End};
 use portcullis::transcript::{Replayed, Transcript, TranscriptError};
 
 use crate::plan::compile;
-use crate::server::ServeError;
+use crate::serve::server::ServeError;
 
 /// Replays a transcript, with its plugin compiled within limits by `compiler`, the file of this program; gives what to print, and whether the plugin did the same as it did then.
 ///

@@ -29,7 +29,7 @@ pub struct EngineOptions<'a> {
     pub compiler: Option<&'a Path>,
     /// The name of the engine of all plugins, whatever they ask for.
     pub engine: Option<&'a str>,
-    /// Guests can be sampled, where the engine can: what [`Gateway::profile`](crate::server::Gateway::profile) makes use
+    /// Guests can be sampled, where the engine can: what [`Gateway::profile`](crate::serve::server::Gateway::profile) makes use
     /// of.
     pub samples: bool,
     /// `perf` is told the names of compiled functions. An engine that cannot is an error.

@@ -10,7 +10,7 @@ use portcullis::{Isolation, PluginSpec, Snapshot};
 use crate::config::{self, Config, ConfigError, SnapshotRandomness};
 use crate::plan::compiler::{Compiler, not_started, share_of_places};
 use crate::plan::host::GatewayHost;
-use crate::worker::Planned;
+use crate::serve::worker::Planned;
 
 /// Starts each plugin whose streams get VMs of their own, once, and gives it its state and its part of the VMs that its engine makes for so
 /// many workers. Those that share data share them with what `shared` says.

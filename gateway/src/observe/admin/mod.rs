@@ -21,14 +21,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
-use crate::descriptors;
 use crate::net::listen::Listener;
 use crate::observe::health::Readiness;
 use crate::observe::log::{self, Dropped};
 use crate::observe::metrics::Metrics;
 use crate::observe::usage;
 use crate::plan::host::GatewayHost;
-use crate::seats::{Seat, Seats, Watched, refuse};
+use crate::serve::descriptors;
+use crate::serve::seats::{Seat, Seats, Watched, refuse};
 use hosts::{Hosts, Refused};
 pub(crate) use socket::{AdminSocket, UnixSocket};
 

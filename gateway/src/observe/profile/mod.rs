@@ -11,8 +11,8 @@ use std::time::Duration;
 pub use arguments::Arguments;
 use portcullis::profile::{Profiler, profiled};
 
-use crate::server::ServeError;
-use crate::worker::Planned;
+use crate::serve::server::ServeError;
+use crate::serve::worker::Planned;
 
 /// How many VMs are sampled. Each keeps its samples in memory until it ends.
 const SAMPLED: usize = 100;

@@ -11,9 +11,9 @@ use portcullis::transcript::{Folder, Redaction, Settings, recorded};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::seats::Seat;
-use crate::server::ServeError;
-use crate::worker::Planned;
+use crate::serve::seats::Seat;
+use crate::serve::server::ServeError;
+use crate::serve::worker::Planned;
 
 /// What is recorded, and where.
 #[derive(Clone, Debug)]

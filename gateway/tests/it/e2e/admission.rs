@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use portcullis_gateway::config::Config;
-use portcullis_gateway::server::Gateway;
+use portcullis_gateway::serve::server::Gateway;
 
 use crate::e2e::harness::wat::{module, write};
 use crate::e2e::harness::{Gate, Setup, get, guest, logs, plugin, run};

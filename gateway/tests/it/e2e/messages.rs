@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use portcullis_gateway::config::Config;
-use portcullis_gateway::server::Gateway;
+use portcullis_gateway::serve::server::Gateway;
 
 use crate::e2e::cli::{file, portcullis, text};
 use crate::e2e::harness::{Setup, guest, plugin};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use portcullis_gateway::config::Config;
-use portcullis_gateway::server::{EngineOptions, Gateway};
+use portcullis_gateway::serve::server::{EngineOptions, Gateway};
 use serde_json::Value;
 
 use crate::e2e::cli::{file, portcullis, serve, text};

@@ -8,7 +8,7 @@ use http::Request;
 use portcullis::transcript::Redaction;
 use portcullis_gateway::config::Config;
 use portcullis_gateway::observe::record::Recording;
-use portcullis_gateway::server::Gateway;
+use portcullis_gateway::serve::server::Gateway;
 
 use crate::e2e::cli::{Server, file, portcullis, serve, text};
 use crate::e2e::harness::{Answer, Client, Gate, Sent, Setup, empty, get, guest, plugin, run, until};

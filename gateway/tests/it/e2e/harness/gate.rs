@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use portcullis_gateway::config::Config;
-use portcullis_gateway::server::{Gateway, Running};
+use portcullis_gateway::serve::server::{Gateway, Running};
 
 use super::{Client, Upstream, get};
 

@@ -27,7 +27,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     logs::install();
     // Tests run side by side in one process.
-    portcullis_gateway::descriptors::raise();
+    portcullis_gateway::serve::descriptors::raise();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let result = runtime.block_on(async { tokio::time::timeout(LIMIT * 4, test).await });
     runtime.shutdown_background();

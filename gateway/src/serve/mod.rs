@@ -1,0 +1,18 @@
+//! The gateway that serves.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`server`] | the whole gateway: prepare, serve, stop |
+//! | `worker` | one thread: accepting, exchanges, callouts, ticks |
+//! | `starts` | what workers report of their start |
+//! | `convert` | between HTTP messages and header maps |
+//! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
+//! | [`signals`] | what stops the process, and what does not |
+
+pub(crate) mod convert;
+pub mod descriptors;
+pub(crate) mod seats;
+pub mod server;
+pub mod signals;
+pub(crate) mod starts;
+pub(crate) mod worker;

@@ -1,0 +1,481 @@
+//! The whole gateway: workers, admin interface, signals.
+
+use std::collections::HashSet;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use portcullis::core::Shared;
+use portcullis::{CodeCache, Isolation, LoadError, SystemClock};
+use tokio::sync::{oneshot, watch};
+
+use crate::config::{self, AdminPath, Config, ConfigError, Diagnostic};
+pub use crate::error::ServeError;
+use crate::net::{listen, tls};
+use crate::observe::admin::{self, Admin, AdminSocket, UnixSocket};
+use crate::observe::denials::Denials;
+use crate::observe::health::PluginHealth;
+use crate::observe::learn::{self, Lessons};
+use crate::observe::log;
+use crate::observe::metrics::Metrics;
+use crate::observe::profile::{self, Profiling};
+use crate::observe::record::{self, Recording, Sample};
+use crate::plan::advice;
+pub use crate::plan::compiler::EngineOptions;
+use crate::plan::compiler::{Compiler, not_started, tell_outdated};
+use crate::plan::host::GatewayHost;
+use crate::plan::sandboxes::{self, Sandboxes};
+use crate::plan::snapshots;
+use crate::plan::tier;
+use crate::serve::descriptors::{self, Bounds, Wishes};
+use crate::serve::signals::Signals;
+use crate::serve::starts::{NotStarted, Reports};
+use crate::serve::worker::{self, Door, Place, Plan, Planned, PlannedListener, PlannedService, PluginFailed};
+
+/// A configuration with its plugins compiled, ready to be served.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    plan: Plan,
+    compiler: Compiler,
+    /// Tells the workers that a plugin has been compiled.
+    reached: Option<watch::Sender<usize>>,
+    metrics: Metrics,
+    sandboxes: Sandboxes,
+    recording: Option<(Recording, Plan)>,
+    profiling: Option<Profiling>,
+    shows_configuration: bool,
+    /// When its preparation began.
+    begun: Instant,
+}
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where its listeners listen, in the order of the configuration.
+    pub addresses: Vec<SocketAddr>,
+    /// The address that its admin interface listens at, if it does so at one.
+    pub admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    admin_task: Option<JoinHandle<()>>,
+    profile: Option<profile::Writer>,
+}
+
+impl Gateway {
+    /// Compiles the plugins of a configuration and reads its certificates.
+    ///
+    /// # Errors
+    /// What is wrong, where it stands in the configuration.
+    pub fn prepare(config: Config) -> Result<Self, ServeError> {
+        Self::prepare_on(config, None)
+    }
+
+    /// The same, with all plugins on the engine of this name, whatever they ask for.
+    ///
+    /// # Errors
+    /// Those of [`Self::prepare`]; there is no such engine.
+    pub fn prepare_on(config: Config, engine: Option<&str>) -> Result<Self, ServeError> {
+        Self::prepare_with(config, EngineOptions { engine, ..EngineOptions::default() })
+    }
+
+    /// The same, with engines that are started like this.
+    ///
+    /// # Errors
+    /// Those of [`Self::prepare`]; there is no such engine, or it cannot do what it is started for.
+    pub fn prepare_with(config: Config, options: EngineOptions<'_>) -> Result<Self, ServeError> {
+        let begun = Instant::now();
+        for notice in &config.notices {
+            tracing::warn!("{notice}");
+        }
+        let metrics = Metrics::install(&config.stats_tags);
+        let cache = config.code_cache.as_deref().map(CodeCache::open).transpose()?;
+        if let Some(cache) = &cache {
+            tell_outdated(cache);
+        }
+        let mut compiler = Compiler::new(options, cache)?;
+        let listeners: Result<Vec<_>, _> =
+            config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
+        let services: Result<Vec<_>, _> =
+            config.services.iter().map(|service| plan_service(service, &mut compiler)).collect();
+        let mut planned = Planned { listeners: listeners?, services: services? };
+        let sandboxes = sandboxes::place(&config, &mut planned)?;
+        let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        let host = GatewayHost {
+            clock: SystemClock::new(),
+            metrics: metrics.clone(),
+            worker: None,
+            health: PluginHealth::default(),
+            denials: Denials::default(),
+            clusters: Arc::new(clusters),
+            missing: Arc::default(),
+            line: Vec::new(),
+        };
+        let (reached, workers_hear) = watch::channel(0);
+        let plan = Plan {
+            host,
+            planned: Arc::new(planned),
+            runs_singletons: true,
+            clusters: config.clusters.clone().into(),
+            shutdown_timeout: config.shutdown_timeout,
+            tick_share: config.tick_share,
+            bounds: Bounds::default(),
+            shared: Shared::default(),
+            reached: workers_hear,
+        };
+        Ok(Self {
+            config,
+            plan,
+            compiler,
+            reached: Some(reached),
+            metrics,
+            sandboxes,
+            recording: None,
+            profiling: None,
+            shows_configuration: false,
+            begun,
+        })
+    }
+
+    /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
+    pub fn learn(&mut self) -> Lessons {
+        learn::begin(&self.config, Arc::make_mut(&mut self.plan.planned))
+    }
+
+    /// Records what plugins do with sampled connections, once it is served. One more worker has VMs for these.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn record(&mut self, recording: Recording) -> Result<(), ServeError> {
+        if self.plan.planned.plugins().any(|spec| spec.tier.is_some()) {
+            tracing::warn!("--record: what starts fast is recorded on the interpreter, where it stays");
+        }
+        if self.plan.planned.plugins().any(|spec| spec.isolation == Isolation::Stream) {
+            tracing::warn!("--record: what has a VM for each stream is recorded in one for all of them");
+        }
+        if !self.plan.planned.services.is_empty() {
+            tracing::warn!("--record: services are not recorded: no connection comes to them");
+        }
+        let planned = Arc::new(record::recorded_plan(&recording, &self.plan.planned)?);
+        self.recording = Some((recording, Plan { planned, runs_singletons: false, ..self.plan.clone() }));
+        Ok(())
+    }
+
+    /// Measures where plugins spend their time, once it is served, but for the VMs that are recorded. Every 10 seconds and
+    /// when it ends the profile is written into this folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or not be written to.
+    pub fn profile(&mut self, folder: &Path) -> Result<(), ServeError> {
+        self.profiling = Some(Profiling::open(folder)?);
+        Ok(())
+    }
+
+    /// Has `/config` of the admin interface show the configurations of plugins and VMs, but for members that are called like a
+    /// secret.
+    pub fn show_configuration(&mut self) {
+        self.shows_configuration = true;
+    }
+
+    /// Which plugins share a VM, and which do not and why.
+    pub fn sandboxes(&self) -> &Sandboxes {
+        &self.sandboxes
+    }
+
+    /// Where the rights that plugins are given differ from what they can use; empty where they are not restricted.
+    /// It reads all of their code.
+    pub fn advice(&self) -> Vec<Diagnostic> {
+        advice::of(&self.config, &self.plan)
+    }
+
+    /// Starts every plugin once, away from traffic.
+    ///
+    /// # Errors
+    /// The first plugin that does not start.
+    pub fn rehearse(&mut self) -> Result<(), ServeError> {
+        let mut plan = Plan { shared: Shared::default(), ..self.plan.clone() };
+        self.take_snapshots(&mut plan)?;
+        let (jobs, cache) = self.compiler.take_jobs();
+        for job in jobs {
+            job.run(cache.as_deref()).map_err(|error| ServeError::Compile { what: job.what.clone(), error })?;
+        }
+        worker::rehearse(&plan).map_err(|failed| self.explain(&failed).into())
+    }
+
+    /// Opens the sockets and starts the workers.
+    ///
+    /// # Errors
+    /// A socket cannot be had, or a plugin does not start.
+    pub fn serve(mut self) -> Result<Running, ServeError> {
+        let mut plan = self.plan.clone();
+        self.take_snapshots(&mut plan)?;
+        self.plan = plan;
+        let profile = self.profiling.take();
+        if let Some(profiling) = &profile {
+            profiling.announce(&self.plan.planned);
+            self.plan.planned = Arc::new(profiling.measured(&self.plan.planned)?);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let (jobs, cache) = self.compiler.take_jobs();
+        let sockets = self.open_sockets()?;
+        let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
+        let addresses = addresses?;
+        self.share_descriptors();
+        let mut reports = Reports::new();
+        let mut workers = Vec::with_capacity(sockets.len());
+        for (name, plan, doors) in self.posts(sockets) {
+            let (stopped, mut report) = (stopped.clone(), reports.expect_one());
+            let run = move || {
+                let ended =
+                    worker::run(&plan, doors, stopped, |result| report.send(result.map_err(NotStarted::Plugin)));
+                if let Err(error) = ended {
+                    report.send(Err(NotStarted::Worker(error)));
+                }
+            };
+            let thread = std::thread::Builder::new().name(name).stack_size(self.stack_size());
+            workers.push(thread.spawn(run)?);
+        }
+        if let Some(reached) = self.reached.take().filter(|_| !jobs.is_empty()) {
+            tier::compile_all(jobs, cache, reached, stopped)?;
+        }
+        let profile = profile.map(Profiling::start).transpose()?;
+        let mut running = Running { addresses, admin: None, stop, workers, admin_task: None, profile };
+        if let Err(error) = reports.wait() {
+            running.stop();
+            return Err(match error {
+                NotStarted::Plugin(failed) => self.explain(&failed).into(),
+                NotStarted::Worker(error) => error.into(),
+            });
+        }
+        if let Some(socket) = self.admin_socket()? {
+            if let AdminSocket::Tcp(socket) = &socket {
+                running.admin = Some(socket.local_addr()?);
+            }
+            let admin = Admin {
+                config: if self.shows_configuration {
+                    self.config.to_json_with_values()
+                } else {
+                    self.config.to_json()
+                },
+                metrics: self.metrics.clone(),
+                host: self.plan.host.clone(),
+                sandboxes: self.sandboxes.to_json(),
+                hosts: self.config.admin_hosts.clone(),
+            };
+            let stopped = running.stop.subscribe();
+            let serve = move || admin::run(admin, socket, stopped);
+            running.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
+        }
+        for (listener, address) in self.config.listeners.iter().zip(&running.addresses) {
+            tracing::info!(listener = listener.name, %address, workers = self.config.workers, "listening");
+        }
+        if let Some((recording, _)) = &self.recording {
+            let (folder, sample) = (recording.folder.display(), recording.sample);
+            tracing::info!(%folder, sample, "recording what plugins see of one in so many connections");
+        }
+        if let Some(address) = running.admin {
+            tracing::info!(%address, "admin interface");
+        }
+        if let Some(AdminPath { path, .. }) = &self.config.admin_socket {
+            tracing::info!(path = %path.display(), "admin interface");
+        }
+        let plugins = self.plan.planned.plugins().count();
+        tracing::info!(elapsed = ?self.begun.elapsed(), plugins, "ready");
+        Ok(running)
+    }
+
+    /// Opens the socket of the admin interface, if there is one. One thread serves it: a gateway that already runs must not get
+    /// half of its scrapes.
+    fn admin_socket(&self) -> Result<Option<AdminSocket>, ServeError> {
+        if let Some(AdminPath { path, mode }) = &self.config.admin_socket {
+            let socket = UnixSocket::bind(path, *mode)
+                .map_err(|reason| ServeError::AdminSocket { path: path.clone(), reason })?;
+            return Ok(Some(AdminSocket::Unix(socket)));
+        }
+        let Some(address) = self.config.admin else { return Ok(None) };
+        Ok(Some(AdminSocket::Tcp(listen::bind_alone(address)?)))
+    }
+
+    /// Each worker's name, plan and doors. The one that records has no sockets of its own.
+    fn posts(&self, sockets: Vec<Vec<TcpListener>>) -> Vec<(String, Plan, Vec<Door>)> {
+        let (samples, handed) = match &self.recording {
+            None => (Vec::new(), Vec::new()),
+            Some((recording, _)) => Sample::channels(recording, self.config.listeners.len()),
+        };
+        let door = |(index, socket)| Door::Socket(socket, samples.get(index).cloned());
+        let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(door).collect());
+        let numbered = |plan: &Plan, worker, runs_singletons| {
+            let host = GatewayHost { worker: Some(worker), ..plan.host.clone() };
+            Plan { host, runs_singletons, ..plan.clone() }
+        };
+        let named = |(index, doors)| (format!("worker-{index}"), numbered(&self.plan, index, index == 0), doors);
+        let mut posts: Vec<_> = sockets.enumerate().map(named).collect();
+        if let Some((_, plan)) = &self.recording {
+            let mut plan = numbered(plan, posts.len(), false);
+            // Only sampled connections come to it: whether traffic is served is no matter of its plugins.
+            plan.host.health = PluginHealth::default();
+            posts.push(("recorder".to_owned(), plan, handed.into_iter().map(Door::Handed).collect()));
+        }
+        posts
+    }
+
+    /// What a worker's thread needs: the stack of the guests, and twice as much for the host that they call.
+    fn stack_size(&self) -> usize {
+        const HOST: usize = 1 << 20;
+        HOST + 3 * self.plan.planned.plugins().map(|plugin| plugin.limits.stack).max().unwrap_or_default()
+    }
+
+    /// Starts the plugins of which each stream gets a VM of its own.
+    fn take_snapshots(&mut self, plan: &mut Plan) -> Result<(), ServeError> {
+        let planned = Arc::make_mut(&mut plan.planned);
+        let (stack, config, compiler) = (self.stack_size(), &self.config, &mut self.compiler);
+        let workers = config.workers + usize::from(self.recording.is_some());
+        let take = || snapshots::take(config, planned, compiler, workers, &plan.host, &plan.shared);
+        // Guests need a stack of that size, which this thread may not have.
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("snapshots".to_owned()).stack_size(stack);
+            let taken = thread.spawn_scoped(scope, take)?.join();
+            taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(ServeError::from)
+        })?;
+        Ok(())
+    }
+
+    /// For each worker, a socket for each listener.
+    fn open_sockets(&self) -> Result<Vec<Vec<TcpListener>>, ServeError> {
+        let mut all: Vec<Vec<TcpListener>> = Vec::with_capacity(self.config.workers);
+        for worker in 0..self.config.workers {
+            let first = if worker == 0 { None } else { all.first() };
+            let mut own = Vec::with_capacity(self.config.listeners.len());
+            for (index, listener) in self.config.listeners.iter().enumerate() {
+                // Port 0 is one port for all workers.
+                let address = match first.and_then(|first| first.get(index)) {
+                    Some(socket) => socket.local_addr()?,
+                    None => listener.address,
+                };
+                // A gateway that already runs shares its port with this one's sockets, and half the traffic with it:
+                // that is never meant.
+                if first.is_none() && address.port() != 0 {
+                    listen::refuse_shared(address)?;
+                }
+                own.push(listen::bind(address)?);
+            }
+            all.push(own);
+        }
+        Ok(all)
+    }
+
+    /// Shares out the descriptors that the sockets have left.
+    fn share_descriptors(&mut self) {
+        let workers = self.config.workers + usize::from(self.recording.is_some());
+        let bounds = Bounds::share(descriptors::open(), &Wishes::of(&self.config, workers));
+        if let Some((_, plan)) = &mut self.recording {
+            plan.bounds = bounds.clone();
+        }
+        self.plan.bounds = bounds;
+    }
+
+    fn explain(&self, failed: &PluginFailed) -> ConfigError {
+        let listeners = &self.config.listeners;
+        let plugin = match failed.place {
+            Place::Listener(listener) => {
+                listeners.get(listener).and_then(|listener| listener.plugins.get(failed.index))
+            }
+            Place::Route(listener, route) => listeners
+                .get(listener)
+                .and_then(|listener| listener.routes.get(route)?.plugins.as_ref()?.get(failed.index)),
+            Place::Service(service) => self.config.services.get(service).map(|service| &service.plugin),
+        };
+        let diagnostic = match (plugin, &failed.error) {
+            (Some(plugin), LoadError::Start(error)) => not_started(plugin, error, ""),
+            (plugin, error) => {
+                let (message, help) = (error.to_string(), "see the plugin's log lines above".to_owned());
+                match plugin {
+                    Some(plugin) => plugin.origin.diagnostic(message, help),
+                    None => Diagnostic {
+                        file: String::new(),
+                        line: 0,
+                        column: 0,
+                        path: String::new(),
+                        message,
+                        help,
+                        excerpt: String::new(),
+                    },
+                }
+            }
+        };
+        diagnostic.into()
+    }
+}
+
+impl Running {
+    /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end.
+    pub fn stop(&mut self) {
+        let _ = self.stop.send(true);
+        for thread in self.workers.drain(..).chain(self.admin_task.take()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread ended by a panic");
+            }
+        }
+        if let Some(profile) = self.profile.take() {
+            profile.finish();
+        }
+    }
+
+    /// Serves until it is told to stop, then stops gracefully, but for as long only as it is not told so a second time.
+    ///
+    /// # Errors
+    /// No runtime or thread can be had to wait in; requests in flight were cut.
+    pub fn until(mut self, signals: &Signals) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        signals.serve();
+        runtime.block_on(signals.stop(1));
+        log::hurry();
+        tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
+        let (done, stopped) = oneshot::channel();
+        std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+            self.stop();
+            done.send(())
+        })?;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = stopped => Ok(()),
+                () = signals.stop(2) => Err(std::io::Error::other("told to stop twice: requests in flight were cut")),
+            }
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn plan_service(service: &config::Service, compiler: &mut Compiler) -> Result<PlannedService, ConfigError> {
+    Ok(PlannedService { plugin: compiler.compile_one(&service.plugin)?, config: service.clone() })
+}
+
+fn plan(listener: &config::Listener, compiler: &mut Compiler) -> Result<PlannedListener, ConfigError> {
+    let tls = listener.tls.as_ref().map(|tls| {
+        let help = "give PEM files of a certificate chain and its key";
+        tls::server_config(&tls.certificate, &tls.private_key).map_err(|error| {
+            let why = std::error::Error::source(&error).map(|why| format!(": {why}"));
+            ConfigError::from(tls.origin.diagnostic(format!("{error}{}", why.unwrap_or_default()), help))
+        })
+    });
+    let compile = |plugins: &Option<Vec<config::Plugin>>, compiler: &mut Compiler| {
+        plugins.as_ref().map(|plugins| compiler.compile(plugins)).transpose()
+    };
+    Ok(PlannedListener {
+        tls: tls.transpose()?,
+        plugins: compiler.compile(&listener.plugins)?,
+        route_plugins: listener
+            .routes
+            .iter()
+            .map(|route| compile(&route.plugins, compiler))
+            .collect::<Result<_, _>>()?,
+        config: listener.clone(),
+    })
+}

@@ -1,0 +1,79 @@
+//! The limits of a stream, and the answers when they have passed (hosts: response flags and details as in Envoy).
+
+use std::time::Duration;
+
+use portcullis::core::{LocalResponse, SharedStreamInfo, lock, response_flag};
+use portcullis::local_response;
+
+use crate::serve::worker::{Context, told};
+
+/// A limit of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::serve::worker) enum Expired {
+    /// `stream_idle_timeout`.
+    Idle,
+    /// `max_stream_duration`.
+    Duration,
+    /// The route's `timeout`, which was this.
+    Upstream(Duration),
+    /// `write_timeout`, of the connection.
+    Write,
+}
+
+impl Expired {
+    /// Makes the answer to a request; `whole` says whether all of it has come.
+    pub(in crate::serve::worker) fn answer(
+        self,
+        context: &Context,
+        info: &SharedStreamInfo,
+        whole: bool,
+    ) -> LocalResponse {
+        /// `DEADLINE_EXCEEDED` of gRPC.
+        const DEADLINE_EXCEEDED: u8 = 4;
+        self.flag(context, info);
+        let late = if whole { 504 } else { 408 };
+        match self {
+            Self::Upstream(_) => local_response(504, self.details(), "upstream request timeout"),
+            Self::Duration => LocalResponse {
+                grpc_status: Some(DEADLINE_EXCEEDED),
+                ..local_response(late, self.details(), "downstream duration timeout")
+            },
+            Self::Idle | Self::Write => local_response(late, self.details(), "stream timeout"),
+        }
+    }
+
+    /// Notes that it has ended a stream whose response had begun.
+    pub(in crate::serve::worker) fn note(self, context: &Context, info: &SharedStreamInfo) {
+        self.flag(context, info);
+        lock(info).response_details = Some(self.details().to_owned());
+    }
+
+    fn flag(self, context: &Context, info: &SharedStreamInfo) {
+        match self {
+            Self::Upstream(limit) => told::timed_out(info, &context.clusters, limit),
+            Self::Idle => lock(info).response_flags |= response_flag::STREAM_IDLE_TIMEOUT,
+            Self::Write => lock(info).response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION,
+            Self::Duration => {}
+        }
+    }
+
+    /// The key of the limit.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Idle => "stream_idle_timeout",
+            Self::Duration => "max_stream_duration",
+            Self::Upstream(_) => "timeout",
+            Self::Write => "write_timeout",
+        }
+    }
+
+    /// The details of a response, as Envoy words them.
+    pub(in crate::serve::worker) fn details(self) -> &'static str {
+        match self {
+            Self::Idle => "stream_idle_timeout",
+            Self::Duration => "max_duration_timeout",
+            Self::Upstream(_) => "response_timeout",
+            Self::Write => "write_timeout",
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Drives a client connection, and ends it when a limit has passed.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper_util::server::graceful::GracefulConnection;
+use portcullis::StreamId;
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Deadlines, Due, Overdue, Verdict, Watched};
+use crate::net::io::Stream;
+use crate::serve::worker::Context;
+
+/// A client's connection before hyper serves it.
+#[derive(Debug)]
+pub(in crate::serve::worker) struct Guard {
+    deadlines: Rc<Deadlines>,
+    stream: Rc<RefCell<Stream>>,
+}
+
+/// Spawns HTTP/2 streams onto the worker's thread, so that each can be ended alone.
+#[derive(Clone, Debug)]
+pub(in crate::serve::worker) struct StreamExec(Rc<Deadlines>);
+
+impl<F> Executor<F> for StreamExec
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        let task = tokio::task::spawn_local(future);
+        self.0.spawned.borrow_mut().push((task.id(), task.abort_handle()));
+    }
+}
+
+impl Guard {
+    /// Takes a connection.
+    pub(in crate::serve::worker) fn new(deadlines: Rc<Deadlines>, stream: Stream) -> Self {
+        Self { deadlines, stream: Rc::new(RefCell::new(stream)) }
+    }
+
+    /// The connection for hyper.
+    pub(in crate::serve::worker) fn io(&self) -> Watched {
+        Watched::new(Rc::clone(&self.stream), Rc::clone(&self.deadlines))
+    }
+
+    /// The executor for its HTTP/2 streams.
+    pub(in crate::serve::worker) fn exec(&self) -> StreamExec {
+        StreamExec(Rc::clone(&self.deadlines))
+    }
+
+    /// Serves the connection to its end; `stop` asks for it.
+    pub(in crate::serve::worker) async fn serve<C>(
+        self,
+        context: &Context,
+        connection: C,
+        mut stop: watch::Receiver<bool>,
+    ) where
+        C: GracefulConnection,
+        C::Error: Display,
+    {
+        let overdue = self.drive(context, connection, &mut stop).await;
+        let Some(overdue) = overdue else { return };
+        // hyper's half of the stream went with its connection.
+        let Ok(stream) = Rc::try_unwrap(self.stream) else { return };
+        let mut stream = stream.into_inner();
+        match overdue {
+            Overdue::Head => {
+                let answer = async {
+                    stream.write_all(HEAD_TIMEOUT.as_bytes()).await?;
+                    stream.shutdown().await
+                };
+                // A client that does not take it has been told enough.
+                let _ = timeout(ANSWER_LIMIT, answer).await;
+            }
+            // An end without a reset could be taken for that of the response.
+            Overdue::Write | Overdue::Stream(_) => {
+                let _ = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+            }
+            Overdue::Idle | Overdue::Closing => {}
+        }
+    }
+
+    /// Polls the connection until it has ended, or has to be.
+    async fn drive<C>(&self, context: &Context, connection: C, stop: &mut watch::Receiver<bool>) -> Option<Overdue>
+    where
+        C: GracefulConnection,
+        C::Error: Display,
+    {
+        let deadlines = &self.deadlines;
+        let mut connection = pin!(connection);
+        let mut timer = pin!(sleep_until(Instant::now()));
+        let mut stopped = pin!(async { stop.wait_for(|stop| *stop).await.is_ok() });
+        let mut running = true;
+        let overdue = poll_fn(|cx| {
+            if running && stopped.as_mut().poll(cx).is_ready() {
+                running = false;
+                connection.as_mut().graceful_shutdown();
+                deadlines.close();
+            }
+            loop {
+                deadlines.guarding.set(true);
+                let ended = connection.as_mut().poll(cx);
+                deadlines.guarding.set(false);
+                if let Poll::Ready(ended) = ended {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "connection ended");
+                    }
+                    return Poll::Ready(None);
+                }
+                let Some(at) = deadlines.armed.get() else { break };
+                if timer.deadline() != at {
+                    timer.as_mut().reset(at);
+                }
+                if timer.as_mut().poll(cx).is_pending() {
+                    break;
+                }
+                match carry_out(context, deadlines.due(Instant::now())) {
+                    Verdict::Wait => {}
+                    Verdict::Close(overdue) => {
+                        let why = match overdue {
+                            Overdue::Stream(_) => "a response was not taken in time",
+                            _ => "nothing was asked for in time",
+                        };
+                        tracing::debug!(limit = overdue.key(), "connection closed: {why}");
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    Verdict::Cut(overdue) => return Poll::Ready(Some(overdue)),
+                }
+            }
+            let mut guard = deadlines.guard.borrow_mut();
+            match &mut *guard {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *guard = Some(cx.waker().clone()),
+            }
+            Poll::Pending
+        });
+        let overdue = overdue.await?;
+        tracing::debug!(limit = overdue.key(), "connection cut: a limit has passed");
+        Some(overdue)
+    }
+}
+
+/// How long a client may take to take an answer that ends its connection.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// The answer to a head that did not come in time, as Envoy gives it.
+const HEAD_TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 22\r\ncontent-type: text/plain\r\n\
+                            connection: close\r\n\r\nrequest header timeout";
+
+/// Wakes and ends streams; no borrow is held meanwhile, since both may run anything.
+fn carry_out(context: &Context, due: Due) -> Verdict {
+    let Due { verdict, answering, ending } = due;
+    for stream in answering {
+        wake(context, stream);
+    }
+    ending.iter().for_each(tokio::task::AbortHandle::abort);
+    verdict
+}
+
+fn wake(context: &Context, stream: StreamId) {
+    let waker = context.wakers.borrow().get(&stream).cloned();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,232 @@
+//! The time limits of one client connection and its streams.
+//!
+//! hyper polls neither a body that cannot be sent nor a request that it waits for, so no limit is a future inside of these.
+//! Each connection has one timer, in its own task ([`guard`]), which is armed for the earliest of all its deadlines. A deadline that
+//! moves away moves no timer: the guard notices when the timer fires. One that comes nearer than what is armed wakes the guard.
+//!
+//! | the connection | deadline | when it passes |
+//! |---|---|---|
+//! | has had no request | `request_headers_timeout` after the connection | closed; 408 before if a head of HTTP/1 had begun |
+//! | HTTP/1, no stream, bytes of a head are there | `request_headers_timeout` after the first of them | 408 and closed |
+//! | no stream | `idle_timeout` after the last one, or after its last bytes were taken | closed, over HTTP/2 with GOAWAY |
+//! | closing, no stream | [`CLOSE_GRACE`] after the last byte was taken, at most [`LONGEST_GRACE`] | dropped |
+//! | its socket takes no bytes | `write_timeout` after the first attempt | reset |
+//! | a stream's response head has not gone | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
+//! | a stream's response head has gone | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
+//! | and its client takes none of a piece (HTTP/2) | the same | the same, and the connection closes with GOAWAY |
+
+mod connection;
+mod expired;
+pub(in crate::serve::worker) mod guard;
+mod io;
+mod stream;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use http::Version;
+use portcullis::StreamId;
+use slab::Slab;
+use tokio::task::{AbortHandle, Id};
+use tokio::time::Instant;
+
+use self::connection::{Closing, Overdue, Protocol, State, Verdict};
+pub(in crate::serve::worker) use self::expired::Expired;
+pub(in crate::serve::worker) use self::io::Watched;
+use self::stream::StreamState;
+pub(in crate::serve::worker) use self::stream::StreamTimer;
+use crate::config::Timeouts;
+
+/// How long a peer has to answer a GOAWAY, or to take what is left, once nothing else is to be done for it.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// The same for a peer that goes on taking bytes.
+const LONGEST_GRACE: Duration = Duration::from_secs(30);
+
+/// The deadlines of one connection.
+#[derive(Debug)]
+pub(in crate::serve::worker) struct Deadlines {
+    limits: Timeouts,
+    state: RefCell<State>,
+    /// No deadline is earlier.
+    armed: Cell<Option<Instant>>,
+    guard: RefCell<Option<Waker>>,
+    /// The guard is running, and looks at `armed` before it waits.
+    guarding: Cell<bool>,
+    /// Tasks of HTTP/2 streams whose requests have not begun.
+    spawned: RefCell<Vec<(Id, AbortHandle)>>,
+}
+
+/// The work of the guard.
+#[derive(Debug)]
+struct Due {
+    verdict: Verdict,
+    /// Streams that are to answer.
+    answering: Vec<StreamId>,
+    /// Streams that end at once.
+    ending: Vec<AbortHandle>,
+}
+
+impl Deadlines {
+    /// Starts the clock of a connection.
+    pub(in crate::serve::worker) fn new(limits: Timeouts) -> Rc<Self> {
+        let now = Instant::now();
+        let deadlines = Self {
+            limits,
+            state: RefCell::new(State {
+                protocol: Protocol::Unknown,
+                used: false,
+                quiet_since: now,
+                head_since: None,
+                blocked_since: None,
+                closing: None,
+                streams: Slab::new(),
+            }),
+            armed: Cell::new(None),
+            guard: RefCell::default(),
+            guarding: Cell::new(false),
+            spawned: RefCell::default(),
+        };
+        deadlines.within(now, limits.request_headers);
+        deadlines.within(now, limits.idle);
+        Rc::new(deadlines)
+    }
+
+    /// Notes a request, and gives the task of its own that it has over HTTP/2. Belongs into that task.
+    pub(in crate::serve::worker) fn request(&self, version: Version) -> Option<AbortHandle> {
+        let now = Instant::now();
+        let mut state = self.state.borrow_mut();
+        state.protocol = if version == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
+        (state.used, state.head_since, state.quiet_since) = (true, None, now);
+        if state.streams.is_empty() {
+            self.within(now, self.limits.idle);
+        }
+        drop(state);
+        if version != Version::HTTP_2 {
+            return None;
+        }
+        let task = tokio::task::try_id()?;
+        let mut spawned = self.spawned.borrow_mut();
+        let index = spawned.iter().position(|(id, _)| *id == task)?;
+        Some(spawned.swap_remove(index).1)
+    }
+
+    /// Begins a stream, whose task is known over HTTP/2.
+    pub(in crate::serve::worker) fn begin(self: &Rc<Self>, stream: StreamId, task: Option<AbortHandle>) -> StreamTimer {
+        let now = Instant::now();
+        let key = self.state.borrow_mut().streams.insert(StreamState::new(stream, task, now, &self.limits));
+        self.within(now, self.limits.stream_idle);
+        self.within(now, self.limits.max_stream_duration);
+        StreamTimer::new(Rc::clone(self), key)
+    }
+
+    /// Makes sure that the guard looks at the connection when a limit that begins now has passed.
+    fn within(&self, now: Instant, limit: Duration) {
+        if !limit.is_zero() {
+            self.arm(now + limit);
+        }
+    }
+
+    fn arm(&self, at: Instant) {
+        if self.armed.get().is_some_and(|armed| armed <= at) {
+            return;
+        }
+        self.armed.set(Some(at));
+        if !self.guarding.get()
+            && let Some(guard) = &*self.guard.borrow()
+        {
+            guard.wake_by_ref();
+        }
+    }
+
+    /// Notes bytes from the client.
+    fn received(&self, bytes: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if state.protocol == Protocol::Unknown {
+            let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+            let length = preface.len().min(bytes.len());
+            let is_preface = length >= 3 && preface.get(..length) == bytes.get(..length);
+            state.protocol = if is_preface { Protocol::Http2 } else { Protocol::Http1 };
+        }
+        if state.protocol == Protocol::Http1 && state.streams.is_empty() && state.head_since.is_none() {
+            let now = Instant::now();
+            state.head_since = Some(now);
+            if state.used {
+                self.within(now, self.limits.request_headers);
+            }
+        }
+    }
+
+    /// Notes whether the socket takes bytes that there are for the client.
+    fn sent(&self, taken: bool) {
+        let mut state = self.state.borrow_mut();
+        if taken && state.blocked_since.is_none() && state.closing.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if !taken {
+            if state.blocked_since.is_none() {
+                state.blocked_since = Some(now);
+                self.within(now, self.limits.write);
+            }
+            return;
+        }
+        if state.blocked_since.take().is_some() {
+            state.quiet_since = now;
+            self.within(now, self.limits.idle);
+        }
+        if let Some(closing) = &mut state.closing {
+            closing.progress = now;
+        }
+    }
+
+    /// Notes that the connection is to end when its streams have.
+    fn close(&self) {
+        let now = Instant::now();
+        let mut state = self.state.borrow_mut();
+        if state.closing.is_none() {
+            state.closing = Some(Closing { since: now, progress: now });
+            self.within(now, CLOSE_GRACE);
+        }
+    }
+
+    /// Looks for deadlines that have passed, and arms the timer for the next one.
+    fn due(&self, now: Instant) -> Due {
+        let mut state = self.state.borrow_mut();
+        let (mut answering, mut ending, mut found) = (Vec::new(), Vec::new(), None);
+        for (_, stream) in &mut state.streams {
+            match stream.due(now, self.limits.stream_idle) {
+                stream::Due::Nothing => {}
+                stream::Due::Answer => answering.push(stream.id()),
+                stream::Due::End { expired, stuck } => match stream.task() {
+                    Some(task) => {
+                        ending.push(task.clone());
+                        // h2 keeps such a piece, and the reset behind it, until the client takes it or the connection ends.
+                        found = found.or_else(|| stuck.then_some(Verdict::Close(Overdue::Stream(expired))));
+                    }
+                    None => found = Some(Verdict::Cut(Overdue::Stream(expired))),
+                },
+            }
+        }
+        let verdict = found.unwrap_or_else(|| match state.next(&self.limits) {
+            Some((at, verdict)) if at <= now => verdict,
+            _ => Verdict::Wait,
+        });
+        match verdict {
+            Verdict::Cut(Overdue::Write) => {
+                state.streams.iter_mut().for_each(|(_, stream)| stream.end(Expired::Write));
+            }
+            Verdict::Close(_) => drop(state.closing.get_or_insert(Closing { since: now, progress: now })),
+            Verdict::Wait | Verdict::Cut(_) => {}
+        }
+        let streams = state.streams.iter().filter_map(|(_, stream)| stream.next(self.limits.stream_idle));
+        let next = streams.chain(state.next(&self.limits).map(|(at, _)| at)).min();
+        self.armed.set(next);
+        Due { verdict, answering, ending }
+    }
+}

@@ -1,0 +1,214 @@
+//! The time limits of one stream.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use portcullis::StreamId;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::{CLOSE_GRACE, Deadlines, Expired};
+use crate::config::Timeouts;
+
+/// An exchange's side of its deadlines; dropping it ends them.
+#[derive(Debug)]
+pub(in crate::serve::worker) struct StreamTimer {
+    deadlines: Rc<Deadlines>,
+    key: usize,
+}
+
+/// A stream as the guard of its connection sees it.
+#[derive(Debug)]
+pub(super) struct StreamState {
+    id: StreamId,
+    /// The task of its own that it has over HTTP/2.
+    task: Option<AbortHandle>,
+    /// The time of its last progress.
+    moved: Instant,
+    /// The end of its longest duration.
+    longest: Option<Instant>,
+    upstream: Upstream,
+    /// Whether the response's head is hyper's.
+    head_gone: bool,
+    /// Pieces of the response that hyper has got since it asked for one in vain. Over HTTP/2 it keeps the last one until the client
+    /// has made room for it, and those before are h2's.
+    handed: u8,
+    /// A limit that has passed, and for which the exchange has not answered yet.
+    expired: Option<Expired>,
+    /// The limit for which the stream was ended from outside.
+    ended: Option<Expired>,
+}
+
+/// The route's limit.
+#[derive(Clone, Copy, Debug)]
+enum Upstream {
+    /// No limit, or the response is complete.
+    Free,
+    /// Begins when all of the request has been sent.
+    Sending(Duration),
+    /// The response has to be complete then.
+    Until(Instant, Duration),
+}
+
+#[derive(Debug)]
+pub(super) enum Due {
+    Nothing,
+    /// The exchange is to be woken and answers.
+    Answer,
+    /// Too late for an answer. With `stuck`, the client takes none of a piece that it has been sent.
+    End {
+        expired: Expired,
+        stuck: bool,
+    },
+}
+
+impl StreamTimer {
+    pub(super) fn new(deadlines: Rc<Deadlines>, key: usize) -> Self {
+        Self { deadlines, key }
+    }
+
+    /// Notes that something of the stream has moved.
+    pub(in crate::serve::worker) fn moved(&self) {
+        let now = Instant::now();
+        self.with(|stream| stream.moved = now);
+    }
+
+    /// Notes that hyper has asked for a piece of the response, whether there is an answer, and whether that is a piece.
+    pub(in crate::serve::worker) fn asked(&self, answered: bool, handed: bool) {
+        self.with(|stream| {
+            stream.handed = if handed { stream.handed.saturating_add(1) } else { 0 };
+            if answered {
+                stream.moved = Instant::now();
+            }
+        });
+    }
+
+    /// Notes that the response's head has gone.
+    pub(in crate::serve::worker) fn head_gone(&self) {
+        self.with(|stream| stream.head_gone = true);
+    }
+
+    /// Sets how long the upstream may take once all of the request has been sent.
+    pub(in crate::serve::worker) fn limit_upstream(&self, limit: Option<Duration>) {
+        self.with(|stream| stream.upstream = limit.map_or(Upstream::Free, Upstream::Sending));
+    }
+
+    /// Notes that all of the request has been sent.
+    pub(in crate::serve::worker) fn request_sent(&self) {
+        let now = Instant::now();
+        let limit = self.with(|stream| match stream.upstream {
+            Upstream::Sending(limit) => {
+                stream.upstream = Upstream::Until(now + limit, limit);
+                Some(limit)
+            }
+            _ => None,
+        });
+        self.deadlines.within(now, limit.flatten().unwrap_or_default());
+    }
+
+    /// Notes that nothing more is expected of the upstream.
+    pub(in crate::serve::worker) fn upstream_done(&self) {
+        self.with(|stream| stream.upstream = Upstream::Free);
+    }
+
+    /// The limit that has passed, once.
+    pub(in crate::serve::worker) fn expired(&self) -> Option<Expired> {
+        self.with(|stream| stream.expired.take()).flatten()
+    }
+
+    /// The limit for which the stream was ended from outside.
+    pub(in crate::serve::worker) fn ended(&self) -> Option<Expired> {
+        self.with(|stream| stream.ended).flatten()
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut StreamState) -> T) -> Option<T> {
+        self.deadlines.state.borrow_mut().streams.get_mut(self.key).map(change)
+    }
+}
+
+impl Drop for StreamTimer {
+    fn drop(&mut self) {
+        let mut state = self.deadlines.state.borrow_mut();
+        state.streams.try_remove(self.key);
+        if !state.streams.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        state.quiet_since = now;
+        let limit = if state.closing.is_some() { CLOSE_GRACE } else { self.deadlines.limits.idle };
+        drop(state);
+        self.deadlines.within(now, limit);
+    }
+}
+
+impl StreamState {
+    pub(super) fn new(id: StreamId, task: Option<AbortHandle>, now: Instant, limits: &Timeouts) -> Self {
+        let longest = limits.max_stream_duration;
+        Self {
+            id,
+            task,
+            moved: now,
+            longest: (!longest.is_zero()).then(|| now + longest),
+            upstream: Upstream::Free,
+            head_gone: false,
+            handed: 0,
+            expired: None,
+            ended: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    pub(super) fn task(&self) -> Option<&AbortHandle> {
+        self.task.as_ref()
+    }
+
+    /// Notes why it ends.
+    pub(super) fn end(&mut self, expired: Expired) {
+        self.ended.get_or_insert(expired);
+    }
+
+    /// Its next deadline.
+    pub(super) fn next(&self, idle: Duration) -> Option<Instant> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let idle = (!idle.is_zero()).then(|| self.moved + idle);
+        let upstream = match self.upstream {
+            Upstream::Until(at, _) => Some(at),
+            Upstream::Free | Upstream::Sending(_) => None,
+        };
+        [idle, upstream, self.longest].into_iter().flatten().min()
+    }
+
+    /// Judges it at a time.
+    pub(super) fn due(&mut self, now: Instant, idle: Duration) -> Due {
+        let Some(expired) = self.passed(now, idle).filter(|_| self.ended.is_none()) else { return Due::Nothing };
+        if self.head_gone {
+            self.ended = Some(expired);
+            return Due::End { expired, stuck: self.handed > 1 };
+        }
+        // The answer has to get through in its turn.
+        self.moved = now;
+        self.upstream = Upstream::Free;
+        if self.longest.is_some_and(|longest| longest <= now) {
+            self.longest = Some(now + CLOSE_GRACE);
+        }
+        self.expired = Some(expired);
+        Due::Answer
+    }
+
+    fn passed(&self, now: Instant, idle: Duration) -> Option<Expired> {
+        if let Upstream::Until(at, limit) = self.upstream
+            && at <= now
+        {
+            return Some(Expired::Upstream(limit));
+        }
+        if self.longest.is_some_and(|longest| longest <= now) {
+            return Some(Expired::Duration);
+        }
+        (!idle.is_zero() && self.moved + idle <= now).then_some(Expired::Idle)
+    }
+}

@@ -1,0 +1,336 @@
+//! One request and its response: feeds the filter chain what arrives from both sides and carries
+//! out its effects.
+//!
+//! An exchange is no task. hyper polls it for the response's head, then as the response's body;
+//! each poll moves everything that can move, in both directions.
+
+mod length;
+mod request;
+mod response;
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame};
+use portcullis::core::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
+use portcullis::{Chain, StreamEffect, StreamId};
+use tokio::task::AbortHandle;
+
+use crate::net::headers::strip_hop_by_hop;
+use crate::net::io::Facts;
+use crate::net::queue::BodySender;
+use crate::serve::convert;
+use crate::serve::convert::canonical::canonical;
+use crate::serve::seats::Inbound;
+use crate::serve::worker::body::{Cut, ResponseBody};
+use crate::serve::worker::deadline::{Deadlines, StreamTimer};
+use crate::serve::worker::outgoing::Outgoing;
+use crate::serve::worker::route::Lot;
+use crate::serve::worker::upstream::{Answer, AnswerBody};
+use crate::serve::worker::{Context, edge, expect, next_stream, refused, told};
+
+/// Where a request arrived.
+pub(in crate::serve::worker) struct Arrival {
+    pub(in crate::serve::worker) facts: Rc<Facts>,
+    pub(in crate::serve::worker) deadlines: Rc<Deadlines>,
+    pub(in crate::serve::worker) connection: u64,
+    pub(in crate::serve::worker) listener: usize,
+}
+
+/// One request and its response.
+pub(crate) struct Exchange {
+    context: Rc<Context>,
+    listener: usize,
+    stream: StreamId,
+    info: SharedStreamInfo,
+    /// The plugins of the route that the request came to; they are the stream's, whatever they make of the request.
+    chain: Chain,
+    /// The client used TLS.
+    secure: bool,
+    /// The heads as they came, until they are passed on.
+    came: (Option<http::request::Parts>, Option<http::response::Parts>),
+    /// The rest of the client's request, while it is wanted.
+    incoming: Option<Inbound>,
+    /// The client sends its body when it is told that it is wanted.
+    awaits_continue: bool,
+    /// Where request body goes once the request has been sent.
+    upload: Option<BodySender>,
+    upstream: UpstreamState,
+    timer: StreamTimer,
+    started: std::time::Instant,
+    /// When the request was sent to its upstream.
+    sent: Option<std::time::Instant>,
+    /// The client's method, whatever plugins made of it.
+    method: Method,
+    version: http::Version,
+    out: Outgoing,
+    lot: Lot,
+}
+
+#[derive(Default)]
+enum UpstreamState {
+    #[default]
+    Idle,
+    Waiting(Answer),
+    Answering(AnswerBody),
+}
+
+impl Exchange {
+    /// Begins an exchange and waits for the response's head.
+    ///
+    /// # Errors
+    /// A response that was cut before its head: the connection ends without one.
+    pub(in crate::serve::worker) async fn start(
+        context: Rc<Context>,
+        arrival: Arrival,
+        request: Request<Inbound>,
+    ) -> Result<Response<ResponseBody>, Cut> {
+        let (mut parts, incoming) = request.into_parts();
+        let task = arrival.deadlines.request(parts.version);
+        let taken = canonical(&mut parts, arrival.facts.local).and_then(|()| expect::take(&mut parts));
+        let awaits_continue = match taken {
+            Ok(awaits) => awaits,
+            Err(refusal) => return refused::answer(&context, &arrival, &parts, refusal),
+        };
+        let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming, task));
+        exchange.awaits_continue = awaits_continue;
+        let (status, headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
+        let mut response = Response::new(ResponseBody::Exchange(exchange));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    fn begin(
+        context: Rc<Context>,
+        arrival: &Arrival,
+        mut parts: http::request::Parts,
+        incoming: Inbound,
+        task: Option<AbortHandle>,
+    ) -> Self {
+        strip_hop_by_hop(&mut parts.headers);
+        let tls = arrival.facts.tls.as_ref();
+        let listener = context.listeners.get(arrival.listener);
+        let is_edge = listener.is_none_or(|listener| listener.use_remote_address);
+        edge::stamp(&mut parts.headers, &arrival.facts, is_edge, &mut context.request_ids.borrow_mut());
+        let headers = convert::request_headers(&parts, tls.is_some());
+        let lot = Lot::default();
+        let route = listener.and_then(|listener| listener.route(&headers));
+        let chain = route.map(|(_, chain)| chain).or_else(|| listener.map(|listener| &listener.chain));
+        let chain = chain.cloned().unwrap_or_default();
+        let info = StreamInfo {
+            id: next_stream(),
+            source: Some(arrival.facts.peer),
+            destination: Some(arrival.facts.local),
+            connection_id: arrival.connection,
+            tls_version: tls.map(|tls| tls.version.to_owned()),
+            server_name: tls.and_then(|tls| tls.sni.clone()),
+            protocol: if parts.version == http::Version::HTTP_2 {
+                "HTTP/2"
+            } else if parts.version == http::Version::HTTP_10 {
+                "HTTP/1.0"
+            } else {
+                "HTTP/1.1"
+            },
+            start_time: context.host.clock.wall(),
+            ..told::routed(&context.clusters, route.map(|(route, _)| route), &lot)
+        }
+        .into_shared();
+        let limit = listener.map_or(0, |listener| listener.buffer_limit);
+        let end = incoming.is_end_stream();
+        let mut worker = context.worker.borrow_mut();
+        let stream = worker.open(&chain, info.clone(), limit);
+        worker.headers(stream, Direction::Request, headers, end);
+        drop(worker);
+        Self {
+            listener: arrival.listener,
+            stream,
+            info,
+            chain,
+            incoming: Some(incoming).filter(|_| !end),
+            awaits_continue: false,
+            upload: None,
+            upstream: UpstreamState::Idle,
+            timer: arrival.deadlines.begin(stream, task),
+            started: std::time::Instant::now(),
+            sent: None,
+            method: parts.method.clone(),
+            version: parts.version,
+            secure: tls.is_some(),
+            came: (Some(parts), None),
+            out: Outgoing::default(),
+            lot,
+            context,
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
+        self.advance(cx);
+        let head = self.out.take_head(&self.method, self.version);
+        if head.is_ready() {
+            self.timer.head_gone();
+        }
+        head
+    }
+
+    pub(in crate::serve::worker) fn poll_frame(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.out.is_waiting() {
+            self.advance(cx);
+        }
+        let frame = self.out.take_frame();
+        self.timer.asked(frame.is_ready(), matches!(frame, Poll::Ready(Some(Ok(_)))));
+        frame
+    }
+
+    /// Returns the part of the response that is ready for the client, and not hyper's yet.
+    pub(in crate::serve::worker) fn out(&self) -> &Outgoing {
+        &self.out
+    }
+
+    /// Moves everything that can move.
+    fn advance(&mut self, cx: &mut std::task::Context<'_>) {
+        self.register(cx);
+        let mut any = false;
+        loop {
+            let mut moved = false;
+            loop {
+                let effect = self.context.worker.borrow_mut().stream_effect(self.stream);
+                let Some(effect) = effect else { break };
+                self.apply(effect);
+                moved = true;
+            }
+            self.context.pump();
+            moved |= self.answer_expired();
+            moved |= self.poll_answer(cx).is_ready();
+            moved |= self.poll_request_body(cx).is_ready();
+            moved |= self.poll_response_body(cx).is_ready();
+            if !moved {
+                break;
+            }
+            any = true;
+        }
+        if any {
+            self.timer.moved();
+        }
+    }
+
+    fn register(&self, cx: &std::task::Context<'_>) {
+        let mut wakers = self.context.wakers.borrow_mut();
+        match wakers.get_mut(&self.stream) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => drop(wakers.insert(self.stream, cx.waker().clone())),
+        }
+    }
+
+    fn apply(&mut self, effect: StreamEffect) {
+        match effect {
+            StreamEffect::RequestHeaders { end } => self.send_request(end),
+            StreamEffect::RequestBody { mut body, end } => {
+                if let Some(upload) = &self.upload {
+                    while let Some(chunk) = body.pop() {
+                        upload.push(chunk);
+                    }
+                    if end {
+                        upload.finish(None);
+                    }
+                    let has_wrong_length = upload.has_wrong_length();
+                    if end || has_wrong_length {
+                        self.upload = None;
+                        self.timer.request_sent();
+                    }
+                    if has_wrong_length {
+                        self.wrong_request_length();
+                    }
+                }
+            }
+            StreamEffect::RequestTrailers => {
+                let trailers = lock(&self.info).request_trailers.as_ref().map(convert::to_trailers).transpose();
+                match (trailers, self.upload.take()) {
+                    (Ok(trailers), Some(upload)) => {
+                        upload.finish(trailers);
+                        self.timer.request_sent();
+                        if upload.has_wrong_length() {
+                            self.wrong_request_length();
+                        }
+                    }
+                    (Err(unsendable), _) => self.fail_unsendable(&unsendable),
+                    (Ok(_), None) => {}
+                }
+            }
+            StreamEffect::RequestDone => {
+                self.came.0 = None;
+                self.incoming = None;
+                self.upload = None;
+                self.upstream = UpstreamState::Idle;
+                self.timer.upstream_done();
+            }
+            StreamEffect::ResponseHeaders { end } => self.send_head(end),
+            // No body belongs to the head, or the response has been cut.
+            StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers
+                if self.out.has_ended() || self.out.is_cut() => {}
+            StreamEffect::ResponseBody { body, end } => {
+                let pushed = self.out.data(body);
+                let ended = if end { pushed.and_then(|()| self.out.end()) } else { pushed };
+                if ended.is_err() {
+                    self.wrong_response_length();
+                }
+            }
+            StreamEffect::ResponseTrailers => {
+                let trailers = lock(&self.info).response_trailers.as_ref().map(convert::to_trailers).transpose();
+                match trailers.map(|trailers| self.out.trailers(trailers)) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => self.wrong_response_length(),
+                    Err(_) => self.out.cut("unsendable_trailers"),
+                }
+            }
+            StreamEffect::Reset { reason } => self.out.cut(reason),
+            // The route is chosen when the request is sent, whatever it was before.
+            _ => {}
+        }
+    }
+
+    fn reply(&self, response: LocalResponse) {
+        self.context.worker.borrow_mut().reply(self.stream, response);
+    }
+
+    /// Answers the stream, or cuts it for a reason and with details, if its response has begun.
+    fn fail(&self, response: LocalResponse, reason: &'static str, details: String) {
+        self.context.worker.borrow_mut().fail(self.stream, response, reason, details);
+    }
+
+    /// Answers in place of an upstream or client that has not moved in time; says whether there was something to answer.
+    fn answer_expired(&mut self) -> bool {
+        let Some(expired) = self.timer.expired() else { return false };
+        let response = expired.answer(&self.context, &self.info, self.incoming.is_none());
+        self.fail(response, expired.details(), String::new());
+        true
+    }
+}
+
+impl Drop for Exchange {
+    /// The exchange is over, in whatever way: plugins log it.
+    fn drop(&mut self) {
+        lock(&self.info).duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
+        if let Some(expired) = self.timer.ended() {
+            expired.note(&self.context, &self.info);
+        } else if !self.out.is_sent() && !self.out.is_cut() {
+            told::abandoned(&mut lock(&self.info));
+        }
+        self.context.wakers.borrow_mut().remove(&self.stream);
+        self.context.worker.borrow_mut().finish(self.stream);
+        self.context.pump();
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}

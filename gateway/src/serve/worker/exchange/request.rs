@@ -1,0 +1,136 @@
+//! The request's way: from the client, through the chain, to the upstream.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use http::{Method, Request};
+use http_body::Body as _;
+use portcullis::core::{Body, Direction, lock, response_flag};
+use portcullis::local_response;
+
+use super::{Exchange, UpstreamState};
+use crate::net::queue::{QueueBody, body_queue};
+use crate::serve::convert;
+use crate::serve::worker::body::is_malformed;
+use crate::serve::worker::route::{rewrite, unforwarded};
+use crate::serve::worker::told;
+use crate::serve::worker::upstream::Upstream;
+
+impl Exchange {
+    /// Sends the request's head. The route is chosen by what the plugins made of it, among those whose plugins it has passed.
+    pub(super) fn send_request(&mut self, end: bool) {
+        let context = Rc::clone(&self.context);
+        let mut info = lock(&self.info);
+        let Some(headers) = &info.request_headers else { return };
+        let routed = context.listeners.get(self.listener).and_then(|listener| listener.route(headers));
+        if let Some(answer) = routed.and_then(|routed| unforwarded(routed, &self.chain, &mut info)) {
+            drop(info);
+            return self.reply(answer);
+        }
+        let Some(headers) = &info.request_headers else { return };
+        let route = routed.map(|(route, _)| route);
+        let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
+        let upstream = cluster.and_then(|cluster| context.clusters.get(cluster));
+        // The echo tells the whole target, and HTTP/2 sends it; where only a path came, the rest is what plugins see.
+        let came = self
+            .came
+            .0
+            .take()
+            .filter(|came| came.uri.authority().is_some() || upstream.is_some_and(Upstream::speaks_http1));
+        let parts = match came.and_then(|came| convert::unchanged::request(headers, came, self.secure)) {
+            Some(parts) => Ok(parts),
+            None => convert::to_request(headers),
+        };
+        drop(info);
+        let (Some(route), Some(cluster), Some(upstream)) = (route, cluster, upstream) else {
+            lock(&self.info).response_flags |= response_flag::NO_ROUTE_FOUND;
+            return self.reply(local_response(404, "route_not_found", ""));
+        };
+        let mut parts = match parts {
+            Ok(parts) if matches!(parts.method, Method::CONNECT | Method::TRACE) => {
+                return self.reply(local_response(405, "method_not_supported", "the method is not supported"));
+            }
+            Ok(parts) => parts,
+            Err(unsendable) => return self.fail_unsendable(&unsendable),
+        };
+        if let Err(answer) = rewrite(route, &mut parts.uri) {
+            return self.reply(answer);
+        }
+        let sent = told::sent(&self.info, route, cluster, upstream);
+        self.sent = Some(sent);
+        let limit =
+            route.timeout.map_or_else(|| upstream.timeout(), |limit| Some(limit).filter(|limit| !limit.is_zero()));
+        self.timer.limit_upstream(limit);
+        let body = if end {
+            self.timer.request_sent();
+            QueueBody::empty()
+        } else {
+            let (upload, body) = body_queue();
+            self.upload = Some(upload);
+            body
+        };
+        let answer = upstream.send(Request::from_parts(parts, body), told::connected(&self.info, sent));
+        self.upstream = UpstreamState::Waiting(answer);
+    }
+
+    pub(super) fn poll_request_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Pending };
+        let mut worker = self.context.worker.borrow_mut();
+        if !worker.wants_body(self.stream, Direction::Request)
+            || self.awaits_continue && !worker.hears_body(self.stream, Direction::Request)
+        {
+            return Poll::Pending;
+        }
+        self.awaits_continue = false;
+        if let Some(upload) = &self.upload
+            && ready!(upload.poll_capacity(cx)).is_err()
+        {
+            // The upstream has stopped reading; what it answers decides.
+            self.incoming = None;
+            self.timer.request_sent();
+            return Poll::Ready(());
+        }
+        match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let end = incoming.is_end_stream();
+                match frame.into_data() {
+                    Ok(data) => worker.body(self.stream, Direction::Request, Body::from(data), end),
+                    Err(frame) => {
+                        if let Ok(fields) = frame.into_trailers() {
+                            self.incoming = None;
+                            worker.trailers(self.stream, Direction::Request, convert::trailers(&fields));
+                        }
+                        return Poll::Ready(());
+                    }
+                }
+                if end {
+                    self.incoming = None;
+                }
+            }
+            Some(Err(error)) => {
+                tracing::debug!(stream = lock(&self.info).id, %error, "request body ended early");
+                drop(worker);
+                (self.incoming, self.upload) = (None, None);
+                self.timer.upstream_done();
+                self.upstream = UpstreamState::Idle;
+                if is_malformed(&error) {
+                    lock(&self.info).response_flags |= response_flag::DOWNSTREAM_PROTOCOL_ERROR;
+                    self.reply(local_response(400, "malformed_request_body", "the request's body is malformed"));
+                } else {
+                    self.out.cut("request_body_broken");
+                }
+            }
+            None => {
+                self.incoming = None;
+                worker.body(self.stream, Direction::Request, Body::new(), true);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    pub(super) fn fail_unsendable(&mut self, unsendable: &convert::Unsendable) {
+        tracing::warn!(stream = lock(&self.info).id, %unsendable, "request refused");
+        self.reply(local_response(500, "unsendable_request", &unsendable.to_string()));
+    }
+}

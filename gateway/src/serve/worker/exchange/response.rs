@@ -1,0 +1,125 @@
+//! The response's way: from the upstream, through the chain, to the client.
+
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+use http::StatusCode;
+use http_body::Body as _;
+use portcullis::core::{Body, Direction, lock};
+use portcullis::local_response;
+
+use super::{Exchange, UpstreamState};
+use crate::net::headers::strip_hop_by_hop;
+use crate::net::pool::UpstreamError;
+use crate::serve::convert;
+use crate::serve::worker::{callout, told};
+
+impl Exchange {
+    pub(super) fn poll_answer(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let UpstreamState::Waiting(answer) = &mut self.upstream else { return Poll::Pending };
+        let answer = ready!(answer.as_mut().poll(cx));
+        self.upstream = UpstreamState::Idle;
+        match answer {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                strip_hop_by_hop(&mut parts.headers);
+                told::answered(&self.info);
+                let end = body.is_end_stream();
+                if end {
+                    self.timer.upstream_done();
+                    told::complete(&self.info, self.sent);
+                } else {
+                    self.upstream = UpstreamState::Answering(body);
+                }
+                let headers = convert::response_headers(&parts);
+                self.came.1 = Some(parts);
+                self.context.worker.borrow_mut().headers(self.stream, Direction::Response, headers, end);
+            }
+            Err(error) => self.upstream_failed(&error),
+        }
+        Poll::Ready(())
+    }
+
+    pub(super) fn send_head(&mut self, end: bool) {
+        let came = self.came.1.take();
+        let head = lock(&self.info).response_headers.as_ref().map(|headers| {
+            let status = came.as_ref().map(|came| came.status);
+            let unchanged = came.and_then(|came| convert::unchanged::response(headers, came));
+            unchanged.map_or_else(|| convert::to_response(headers, status), Ok)
+        });
+        match head {
+            Some(Ok(head)) => self.out.head(head, &self.method),
+            Some(Err(unsendable)) => {
+                tracing::warn!(stream = lock(&self.info).id, %unsendable, "response replaced by 500");
+                (self.incoming, self.upload) = (None, None);
+                self.timer.upstream_done();
+                self.upstream = UpstreamState::Idle;
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                let mut info = lock(&self.info);
+                info.response_code = Some(status.as_u16());
+                info.response_details = Some("unsendable_response".to_owned());
+                drop(info);
+                // Nothing of the plugins' response follows a head that is not theirs.
+                self.out.replace(status);
+            }
+            None => {}
+        }
+        if end && self.out.end().is_err() {
+            self.wrong_response_length();
+        }
+        let code = lock(&self.info).response_code;
+        if let Some((code, listener)) = code.zip(self.context.listeners.get(self.listener)) {
+            listener.count(code);
+        }
+    }
+
+    pub(super) fn poll_response_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let UpstreamState::Answering(body) = &mut self.upstream else { return Poll::Pending };
+        let mut worker = self.context.worker.borrow_mut();
+        if !self.out.has_room() || !worker.wants_body(self.stream, Direction::Response) {
+            return Poll::Pending;
+        }
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let end = body.is_end_stream() || frame.is_trailers();
+                if end {
+                    told::complete(&self.info, self.sent);
+                }
+                match frame.into_data() {
+                    Ok(data) => worker.body(self.stream, Direction::Response, Body::from(data), end),
+                    Err(frame) => {
+                        if let Ok(fields) = frame.into_trailers() {
+                            self.upstream = UpstreamState::Idle;
+                            self.timer.upstream_done();
+                            worker.trailers(self.stream, Direction::Response, convert::trailers(&fields));
+                        }
+                        return Poll::Ready(());
+                    }
+                }
+                if end {
+                    self.upstream = UpstreamState::Idle;
+                    self.timer.upstream_done();
+                }
+            }
+            Some(Err(error)) => {
+                drop(worker);
+                self.upstream = UpstreamState::Idle;
+                let details = told::broken(&self.info, &error);
+                let response = local_response(error.status(), &details, &callout::before_headers(&error));
+                self.fail(response, "upstream_reset_after_response_started", details);
+            }
+            None => {
+                told::complete(&self.info, self.sent);
+                self.upstream = UpstreamState::Idle;
+                self.timer.upstream_done();
+                worker.body(self.stream, Direction::Response, Body::new(), true);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn upstream_failed(&self, error: &UpstreamError) {
+        let details = told::failed(&self.info, error);
+        self.reply(local_response(error.status(), &details, &callout::before_headers(error)));
+    }
+}

@@ -1,0 +1,94 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use portcullis::{LoadError, Module, PluginSpec, Snapshot, Tier};
+use rustls::ServerConfig;
+
+use crate::config::{Listener, Service};
+use crate::serve::server::ServeError;
+
+/// A listener with its plugins compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedListener {
+    pub(crate) config: Listener,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) plugins: Vec<PluginSpec>,
+    /// For each route, its own plugins if it has some.
+    pub(crate) route_plugins: Vec<Option<Vec<PluginSpec>>>,
+}
+
+/// A service with its plugin compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedService {
+    pub(crate) config: Service,
+    pub(crate) plugin: PluginSpec,
+}
+
+/// All that has plugins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Planned {
+    pub(crate) listeners: Vec<PlannedListener>,
+    pub(crate) services: Vec<PlannedService>,
+}
+
+impl Planned {
+    /// Every plugin of every chain, and then those of the services, in the order of the configuration.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginSpec> {
+        let chains = self
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.plugins.iter().chain(listener.route_plugins.iter().flatten().flatten()));
+        chains.chain(self.services.iter().map(|service| &service.plugin))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn plugins_mut(&mut self) -> impl Iterator<Item = &mut PluginSpec> {
+        let chains = self.listeners.iter_mut().flat_map(|listener| {
+            listener.plugins.iter_mut().chain(listener.route_plugins.iter_mut().flatten().flatten())
+        });
+        chains.chain(self.services.iter_mut().map(|service| &mut service.plugin))
+    }
+
+    /// The same again, with something around the module of each plugin. `wrap` gets what the operator calls the VM,
+    /// and is called once for each module and name.
+    ///
+    /// # Errors
+    /// Those of `wrap`.
+    pub(crate) fn wrapped(
+        &self,
+        wrap: impl Fn(&Arc<Module>, &str) -> Result<Module, LoadError>,
+    ) -> Result<Self, ServeError> {
+        let failed = |error| ServeError::Io(std::io::Error::other(error));
+        let mut snapshots: HashMap<*const Snapshot, Arc<Snapshot>> = HashMap::new();
+        let mut modules: HashMap<(*const Module, String), Arc<Module>> = HashMap::new();
+        let mut change = |spec: &mut PluginSpec| -> Result<(), ServeError> {
+            let name = if spec.plugin.vm_id.is_empty() { &spec.plugin.name } else { &spec.plugin.vm_id };
+            let key = (Arc::as_ptr(&spec.module), name.clone());
+            let module = match modules.get(&key) {
+                Some(module) => Arc::clone(module),
+                None => {
+                    let module = wrap(&spec.module, name).map_err(failed)?;
+                    Arc::clone(modules.entry(key).or_insert_with(|| Arc::new(module)))
+                }
+            };
+            spec.module = module;
+            // What it would move to has nothing around it.
+            spec.tier = spec.tier.as_ref().map(|tier| Arc::new(Tier::new(tier.engine())));
+            if let Some(snapshot) = &spec.snapshot {
+                let key = Arc::as_ptr(snapshot);
+                let wrapped = match snapshots.get(&key) {
+                    Some(snapshot) => Arc::clone(snapshot),
+                    None => {
+                        let wrapped = snapshot.wrapped(|module| wrap(module, name)).map_err(failed)?;
+                        Arc::clone(snapshots.entry(key).or_insert_with(|| Arc::new(wrapped)))
+                    }
+                };
+                spec.snapshot = Some(wrapped);
+            }
+            Ok(())
+        };
+        let mut planned = self.clone();
+        planned.plugins_mut().try_for_each(&mut change)?;
+        Ok(planned)
+    }
+}

@@ -1,0 +1,52 @@
+//! Requests that are answered before any plugin hears of them.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode, Version, request};
+
+use crate::serve::convert::canonical::Refusal;
+use crate::serve::worker::body::{Cut, ResponseBody};
+use crate::serve::worker::exchange::Arrival;
+use crate::serve::worker::{Context, ListenerState};
+
+/// Answers a request that the door refuses, and counts it.
+///
+/// # Errors
+/// An HTTP/2 request that is malformed gets no answer: its stream is reset.
+pub(super) fn answer(
+    context: &Context,
+    arrival: &Arrival,
+    request: &request::Parts,
+    refusal: Refusal,
+) -> Result<Response<ResponseBody>, Cut> {
+    tracing::debug!(client = %arrival.facts.peer, reason = %refusal, "request refused at the door");
+    let (status, why) = match refusal {
+        Refusal::Answer(status, why) => (status, why),
+        Refusal::Malformed(why) => return Err(Cut::malformed(why)),
+    };
+    if let Some(listener) = context.listeners.get(arrival.listener) {
+        listener.count(status.as_u16());
+    }
+    let body = Some(Bytes::from_static(why.as_bytes())).filter(|_| request.method != Method::HEAD);
+    let mut response = Response::new(ResponseBody::Text(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(CONTENT_LENGTH, why.len().into());
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    } else if request.version != Version::HTTP_2 {
+        // What follows may not begin where it seems to.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+impl ListenerState {
+    /// Counts a response by its class.
+    pub(super) fn count(&self, status: u16) {
+        if let Some(counter) = self.requests.get(usize::from(status / 100).wrapping_sub(1)) {
+            counter.increment(1);
+        }
+    }
+}

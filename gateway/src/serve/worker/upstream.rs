@@ -1,0 +1,179 @@
+//! What a route or a callout sends a request to.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::Full;
+use portcullis::core::ResourceMetadata;
+use tokio::io::AsyncWriteExt;
+
+use crate::config::{Cluster, ClusterKind, Protocol};
+use crate::net::echo::echo;
+use crate::net::pool::{self, Addresses, UpstreamBody, UpstreamError, UpstreamProtocol};
+use crate::net::queue::QueueBody;
+use crate::serve::worker::tcp::Io;
+
+/// An upstream of this worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    kind: Kind,
+    metadata: Arc<ResourceMetadata>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// The built-in echo.
+    Echo,
+    /// Servers, and how long a request to them may take.
+    Pool { cluster: pool::Cluster, endpoints: usize, timeout: Duration, http2: bool },
+}
+
+/// A connection for a TCP stream.
+pub(super) struct Dialed {
+    pub(super) io: Box<dyn Io>,
+    /// None of the echo.
+    pub(super) addresses: Option<Addresses>,
+    pub(super) metadata: Option<Arc<ResourceMetadata>>,
+    /// Counts it, as long as it is open; the echo takes none.
+    pub(super) share: Option<pool::Share>,
+}
+
+/// How much the echo of a TCP stream holds.
+const ECHO_BUFFER: usize = 64 << 10;
+
+/// A response on its way.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>>>>;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum AnswerBody {
+    Echo(Full<Bytes>),
+    Pool(UpstreamBody),
+}
+
+impl Upstream {
+    pub(super) fn new(cluster: &Cluster, account: &pool::Account) -> Self {
+        let metadata = Arc::clone(&cluster.metadata);
+        let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self { kind: Kind::Echo, metadata } };
+        let endpoints: Vec<_> = servers.endpoints.iter().map(|server| server.address.to_string()).collect();
+        let count = endpoints.len();
+        let config = pool::ClusterConfig {
+            protocol: match servers.protocol {
+                Protocol::Http1 => UpstreamProtocol::Http1,
+                Protocol::Http2 => UpstreamProtocol::Http2,
+            },
+            connect_timeout: servers.connect_timeout,
+            max_idle: servers.max_idle,
+            metadata: servers.endpoints.iter().map(|server| server.metadata.clone()).collect(),
+            idle_timeout: servers.idle_timeout,
+            keepalive: servers.keepalive,
+            ..pool::ClusterConfig::new(cluster.name.clone(), endpoints)
+        };
+        let http2 = config.protocol == UpstreamProtocol::Http2;
+        let timeout = servers.request_timeout;
+        let cluster = pool::Cluster::within(config, account);
+        Self { kind: Kind::Pool { cluster, endpoints: count, timeout, http2 }, metadata }
+    }
+
+    /// The metadata of the cluster.
+    pub(super) fn metadata(&self) -> &Arc<ResourceMetadata> {
+        &self.metadata
+    }
+
+    /// Sends a request; nothing happens before the answer is polled. `connected` is told of the connection that it goes out
+    /// on, and again of the one on which it is sent again.
+    pub(super) fn send(
+        &self,
+        request: Request<QueueBody>,
+        connected: impl Fn(Addresses, Option<&Arc<ResourceMetadata>>) + 'static,
+    ) -> Answer {
+        match &self.kind {
+            Kind::Echo => Box::pin(async { Ok(echo(request).await.map(AnswerBody::Echo)) }),
+            Kind::Pool { cluster, .. } => {
+                let answer = cluster.send_noting(request, connected);
+                Box::pin(async { Ok(answer.await?.map(AnswerBody::Pool)) })
+            }
+        }
+    }
+
+    /// Opens a connection for a TCP stream; the echo sends back what it gets.
+    pub(super) fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialed>>>> {
+        match &self.kind {
+            Kind::Echo => Box::pin(async {
+                let (near, far) = tokio::io::duplex(ECHO_BUFFER);
+                tokio::task::spawn_local(async move {
+                    let (mut read, mut write) = tokio::io::split(far);
+                    // It ends with either side of it.
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                    let _ = write.shutdown().await;
+                });
+                Ok(Dialed { io: Box::new(near), addresses: None, metadata: None, share: None })
+            }),
+            Kind::Pool { cluster, .. } => {
+                let dialed = cluster.dial();
+                Box::pin(async {
+                    let pool::Dialed { tcp, addresses, metadata, share } = dialed.await.map_err(io::Error::other)?;
+                    Ok(Dialed { io: Box::new(tcp), addresses: Some(addresses), metadata, share: Some(share) })
+                })
+            }
+        }
+    }
+
+    /// Notes that a request was not answered within its limit.
+    pub(super) fn timed_out(&self, limit: Duration) {
+        if let Kind::Pool { cluster, .. } = &self.kind {
+            cluster.timed_out(limit);
+        }
+    }
+
+    /// Whether it takes requests over HTTP/1.1.
+    pub(super) fn speaks_http1(&self) -> bool {
+        matches!(self.kind, Kind::Pool { http2: false, .. })
+    }
+
+    /// Whether it takes requests over HTTP/2, as gRPC needs it.
+    pub(super) fn speaks_http2(&self) -> bool {
+        matches!(self.kind, Kind::Pool { http2: true, .. })
+    }
+
+    /// How many servers it has; the echo is none.
+    pub(super) fn endpoints(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Echo => None,
+            Kind::Pool { endpoints, .. } => Some(*endpoints as u64),
+        }
+    }
+
+    /// How long a request may take that sets no limit of its own.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        match &self.kind {
+            Kind::Echo => None,
+            Kind::Pool { timeout, .. } => Some(*timeout).filter(|limit| !limit.is_zero()),
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        match self.get_mut() {
+            Self::Echo(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Pool(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Echo(body) => body.is_end_stream(),
+            Self::Pool(body) => body.is_end_stream(),
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::check::Check;
 use crate::decisions::{Decision, decisions};
+#[cfg(feature = "engines")]
 use crate::engine::{OwnGuest, own_guests};
 use crate::report::{Result, Verdict};
 use crate::suite;
@@ -21,14 +22,18 @@ pub struct Entry {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
+    #[cfg(feature = "engines")]
     OwnGuest(OwnGuest),
     Check(Box<Check>),
     Decision(Decision),
 }
 
-/// Everything: cases with a guest of their own, which run on engines, and checks of the probe, which run on any
-/// host.
+/// Everything: cases with a guest of their own, which run on engines (with the feature `engines`), and checks of the probe,
+/// which run on any host.
 pub fn entries() -> impl Iterator<Item = Entry> {
+    #[cfg(not(feature = "engines"))]
+    let guests = std::iter::empty();
+    #[cfg(feature = "engines")]
     let guests = own_guests().map(|guest| Entry {
         topic: guest.topic(),
         name: guest.name(),
@@ -64,6 +69,7 @@ impl Entry {
     /// The guest, in WebAssembly's text format; of a check, the script. Nothing for what is derived and has many.
     pub fn guest(&self) -> String {
         match &self.kind {
+            #[cfg(feature = "engines")]
             Kind::OwnGuest(guest) => guest.guest(),
             Kind::Check(check) => check.task.script.clone(),
             Kind::Decision(_) => String::new(),

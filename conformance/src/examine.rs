@@ -22,6 +22,7 @@ pub fn examine_host(host: &mut dyn HostUnderTest, version: &str, filter: &str, d
         let outcome = match &entry.kind {
             Kind::Check(check) => check_host(host, check, number, &starts, &mut patience),
             Kind::Decision(decision) => decide(host, decision),
+            #[cfg(feature = "engines")]
             Kind::OwnGuest(_) => continue,
         };
         let verdict = match (outcome, differences.of(&path)) {
@@ -92,6 +93,7 @@ fn complaint(kind: &Kind, observed: &str) -> String {
     match kind {
         Kind::Check(check) => check.complaint(observed),
         Kind::Decision(decision) => decision.complaint(observed),
+        #[cfg(feature = "engines")]
         Kind::OwnGuest(_) => observed.to_owned(),
     }
 }

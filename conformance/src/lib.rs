@@ -1,12 +1,10 @@
-//! Cases that every engine must pass: what only a guest that runs can show.
+//! The conformance kit: what a host of Proxy-Wasm plugins must do, as data, and what examines a host.
 //!
-//! A [`Case`] is data: a guest, the hostcalls that it calls, where their rules stand, and what is
-//! to be seen when it runs. `tests/suite.rs` runs each case on each engine that is built in.
+//! [`examine_host`] examines whatever implements [`HostUnderTest`], by the [probe](probe::Probe): a plugin that makes the hostcalls
+//! it is told to. [`http::HttpHost`] is any host over HTTP and TCP. The data are [`answers`], [`phases`], [`attributes`],
+//! [`exchange`] and [`decisions`]; [`entries`] lists all of them. None of it needs an engine.
 //!
-//! A case asserts exact values and panics when they differ. Whatever a handler decides by itself is
-//! tested in the core, without an engine.
-//!
-//! [`Case`]: engine::Case
+//! With the feature `engines` there is `engine`, too: cases with a guest of their own for engines of WebAssembly.
 
 pub mod answers;
 pub mod attributes;
@@ -14,6 +12,7 @@ mod catalogue;
 mod cell;
 pub mod check;
 pub mod decisions;
+#[cfg(feature = "engines")]
 pub mod engine;
 mod examine;
 pub mod exchange;
@@ -23,11 +22,11 @@ pub mod kit;
 mod names;
 mod patience;
 pub mod phases;
-mod prelude;
 pub mod probe;
 pub mod report;
 pub mod setup;
 pub mod suite;
+mod text_format;
 
 pub use catalogue::{Entry, entries};
 pub use cell::Cell;

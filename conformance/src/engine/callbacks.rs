@@ -8,10 +8,10 @@ use portcullis::core::{
 };
 
 use crate::engine::host::EngineHost;
+use crate::engine::prelude;
 use crate::engine::running::{Running, Setup};
 use crate::host_under_test::HostUnderTest;
 use crate::kit;
-use crate::prelude;
 
 /// A callback that a capability restricts, in an ABI version that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

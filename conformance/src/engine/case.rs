@@ -2,7 +2,7 @@ use std::error::Error;
 
 use portcullis::core::{AnyEngine, Bytecode, HostcallId};
 
-use crate::prelude;
+use crate::engine::prelude;
 
 /// One thing that every engine must do.
 #[derive(Debug)]

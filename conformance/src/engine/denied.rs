@@ -4,8 +4,8 @@
 use portcullis::core::{AbiVersion, AnyEngine, Bytecode, Capabilities, HostcallId, Plugin, ValType};
 
 use crate::answers::LISTED;
+use crate::engine::prelude;
 use crate::engine::running::{Running, Setup};
-use crate::prelude;
 
 /// A hostcall that is denied, and its answer then.
 #[derive(Clone, Copy, Debug)]

@@ -15,6 +15,7 @@ pub mod grid;
 mod host;
 pub mod hostile;
 mod own_guest;
+mod prelude;
 mod recorder;
 mod running;
 pub mod sizes;

@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use portcullis_core::{AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HOSTCALLS, HostcallDecl, HostcallId, ValType};
 
-use crate::prelude;
+use crate::text_format::{import, types};
 
 /// A probe for one version of the ABI.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Probe {
     pub fn wat(&self) -> String {
         let imported = || HOSTCALLS.iter().filter(|decl| self.imports(decl.id));
         let mut text = String::from("(module\n");
-        imported().for_each(|decl| text.push_str(&prelude::import(decl.id)));
+        imported().for_each(|decl| text.push_str(&import(decl.id)));
         let _ = writeln!(text, "(table $thunks {} funcref)", HOSTCALLS.len());
         imported().for_each(|decl| text.push_str(&thunk(decl)));
         let marker = self.abi.marker();
@@ -150,7 +150,7 @@ fn callback(decl: &CallbackDecl) -> String {
             if decl.results.is_empty() { format!("(drop {call})") } else { call }
         }
     };
-    let (export, params, results) = (decl.export, prelude::types(decl.params), prelude::types(decl.results));
+    let (export, params, results) = (decl.export, types(decl.params), types(decl.results));
     format!("(func (export \"{export}\") (param{params}) (result{results}) {body})\n")
 }
 

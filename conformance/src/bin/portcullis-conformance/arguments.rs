@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::uri::Authority;
-use portcullis::core::{AbiVersion, HOSTCALLS, HostcallId};
 use portcullis_conformance::setup::{self, Flavour};
+use portcullis_core::{AbiVersion, HOSTCALLS, HostcallId};
 
 /// The conformance kit for hosts of Proxy-Wasm plugins.
 #[derive(Debug, Parser)]
@@ -18,6 +18,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Examine the engines that are built in.
+    #[cfg(feature = "engines")]
     Engines {
         /// Only these; all by default.
         #[arg(long = "engine", value_name = "NAME")]
@@ -111,6 +112,7 @@ pub(crate) enum Command {
     /// List what is examined.
     List,
     /// Print the grid of phases as an engine has it.
+    #[cfg(feature = "engines")]
     Grid {
         /// The engine.
         engine: String,

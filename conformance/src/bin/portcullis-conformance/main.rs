@@ -1,27 +1,21 @@
 //! The command `portcullis-conformance`.
 
 mod arguments;
+#[cfg(feature = "engines")]
+mod engines;
 mod files;
 mod page;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use arguments::{Arguments, Command, Form, Telling};
 use clap::Parser;
 use files::{read, say, write};
-use portcullis::core::{AnyEngine, EngineSettings};
-use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
-use portcullis_conformance::engine::{examine_engine, grid};
 use portcullis_conformance::http::{HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
 use portcullis_conformance::setup::{self, Ports};
 use portcullis_conformance::{HostUnderTest, Needs, Setting, entries, examine_host};
-
-/// The most bytes of a transcript.
-const TRANSCRIPT: usize = 64 << 20;
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
@@ -37,10 +31,10 @@ fn main() -> ExitCode {
 /// Does it; says whether nothing failed.
 fn run(command: Command) -> Result<bool, String> {
     match command {
-        Command::Engines { engines, transcript: Some(_), .. } if engines.len() > 1 => {
-            Err("--transcript takes one --engine: each would write the same file".to_owned())
+        #[cfg(feature = "engines")]
+        Command::Engines { engines, transcript, telling } => {
+            tell(&engines::examine(&engines, transcript.as_ref(), &telling.filter)?, &telling)
         }
-        Command::Engines { engines, transcript, telling } => examine_engines(&engines, transcript.as_ref(), &telling),
         Command::Http { name, targets, tcp, admin, base_port, differences, telling, spawn } => {
             let ports = Ports::from(base_port);
             let differences = match differences {
@@ -89,45 +83,12 @@ fn run(command: Command) -> Result<bool, String> {
             }
             Ok(true)
         }
+        #[cfg(feature = "engines")]
         Command::Grid { engine } => {
-            let choice = portcullis::engine(&engine).map_err(|error| error.to_string())?;
-            let engine = choice.engine.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
-            say(&grid::grid(&*engine))?;
+            say(&engines::grid(&engine)?)?;
             Ok(true)
         }
     }
-}
-
-fn examine_engines(names: &[String], transcript: Option<&PathBuf>, telling: &Telling) -> Result<bool, String> {
-    // What a case says when it fails is in the report.
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut reports = Vec::new();
-    for info in portcullis::engines() {
-        if names.is_empty() || names.iter().any(|name| name == info.name) {
-            let mut engine = info.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
-            if let Some(file) = transcript {
-                engine = Box::new(recording(engine, file));
-            }
-            reports.push(examine_engine(&*engine, &telling.filter));
-        }
-    }
-    match names.iter().find(|name| !portcullis::engines().iter().any(|info| info.name == **name)) {
-        Some(unknown) => {
-            let known: Vec<_> = portcullis::engines().iter().map(|info| info.name).collect();
-            Err(format!("there is no engine {unknown:?} in this binary; there are {}", known.join(", ")))
-        }
-        None => tell(&reports, telling),
-    }
-}
-
-fn recording(engine: Box<dyn AnyEngine>, file: &std::path::Path) -> RecordingEngine {
-    let tell = |path: &std::path::Path, error: &io::Error| {
-        let _ = writeln!(io::stderr(), "{}: {error}", path.display());
-    };
-    let outputs = Arc::new(OneFile::new(file, Arc::new(tell)));
-    // Whatever a case has in it is no secret.
-    let settings = Settings { outputs, redaction: Redaction::new([]), limit: TRANSCRIPT };
-    RecordingEngine::new(engine, "case", settings)
 }
 
 fn tell(reports: &[Report], telling: &Telling) -> Result<bool, String> {

@@ -4,8 +4,8 @@ use portcullis::core::HostcallId::proxy_log;
 use portcullis::core::{AbiVersion, Bytecode, HOSTCALLS, Vm, VmConfig};
 
 use crate::engine::case::{Case, verdict};
+use crate::engine::prelude;
 use crate::engine::recorder::Recorder;
-use crate::prelude;
 
 pub(super) const CASES: &[Case] = &[
     Case {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::traced::DIGEST;
-use crate::prelude;
+use crate::engine::prelude;
 use argument::{Choice, DATA};
 
 /// What a guest does.

@@ -8,7 +8,7 @@ use wasm_smith::{Config, MemoryOffsetChoices, Module};
 
 use super::instrument::{FUEL, instrumented};
 use super::traced::DIGEST;
-use crate::prelude::{self, types};
+use crate::engine::prelude::{self, types};
 
 /// What a module is made from.
 #[derive(Clone, Debug)]

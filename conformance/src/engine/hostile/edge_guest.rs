@@ -9,7 +9,7 @@ use portcullis::core::{HostcallId, ValType};
 
 use super::arguments;
 use super::parameters::{self, Role};
-use crate::prelude;
+use crate::engine::prelude;
 
 /// Bytes of the guest's memory.
 pub(super) const SIZE: u64 = 2 << 16;

@@ -3,7 +3,7 @@
 use portcullis::core::{AnyEngine, CALLBACKS, CallbackDecl, ValType};
 
 use crate::engine::case::verdict;
-use crate::prelude::types;
+use crate::engine::prelude::types;
 
 /// Each export that the host may call, once.
 pub(super) fn exports() -> impl Iterator<Item = &'static str> {

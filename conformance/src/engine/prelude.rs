@@ -1,6 +1,8 @@
-//! The text that is common to all guests.
+//! The text that is common to all guests of cases.
 
-use portcullis_core::{AbiVersion, HostcallDecl, HostcallId, ValType};
+use portcullis::core::HostcallId;
+
+pub(crate) use crate::text_format::{import, import_from, types};
 
 const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 
@@ -32,6 +34,7 @@ const HELPERS: &str = r#"
         (i64.store (i32.const 0) (i64.const -1)))
 "#;
 
+/// Returns a whole module; [`Case::wat`](super::Case::wat) says what is added to a guest.
 pub(crate) fn module(hostcalls: &[HostcallId], guest: &str) -> String {
     let mut text = String::from("(module\n");
     let logs = hostcalls.contains(&HostcallId::proxy_log);
@@ -51,22 +54,4 @@ pub(crate) fn module(hostcalls: &[HostcallId], guest: &str) -> String {
     }
     text.push(')');
     text
-}
-
-/// WASI functions are imported from the newer of their two modules.
-pub(crate) fn import(id: HostcallId) -> String {
-    let module = AbiVersion::ALL.iter().find_map(|abi| id.linked_modules(*abi).last()).copied().unwrap_or_default();
-    let decl = id.decl();
-    import_from(module, decl, &format!("${}", decl.name))
-}
-
-/// The import of a hostcall from a module, with an identifier or none.
-pub(crate) fn import_from(module: &str, decl: &HostcallDecl, id: &str) -> String {
-    let (name, params, results) = (decl.name, types(decl.params), types(decl.results));
-    format!("(import \"{module}\" \"{name}\" (func {id} (param{params}) (result{results})))\n")
-}
-
-/// Types as the text format lists them.
-pub(crate) fn types(types: &[ValType]) -> String {
-    types.iter().map(|ty| format!(" {ty}")).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, Status};
+use crate::engine::trap::Trap;
 use crate::hostcall::{Failure, HostcallId};
 use crate::model::action::Action;
 use crate::model::context::{ContextId, Declared, StreamKind};
@@ -12,7 +13,6 @@ use crate::model::plugin::Plugin;
 use crate::model::steering::Steer;
 use crate::model::stream_info::{NoRoom, StreamInfo, lock};
 use crate::rights::{Capabilities, Family, Key};
-use crate::trap::Trap;
 use crate::vm_state::{UsedUp, VmState};
 
 type Function = Arc<dyn Fn(&mut ForeignCall<'_>) -> Result<(), Status> + Send + Sync>;

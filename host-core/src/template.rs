@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::abi::{LogLevel, MetricType, Status};
-use crate::any::AnyModule;
-use crate::error::StartError;
+use crate::engine::any::AnyModule;
+use crate::engine::error::StartError;
 use crate::files::FileTable;
 use crate::host::Host;
 use crate::in_flight::InFlight;

@@ -15,17 +15,17 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::abi::{LogLevel, MapType};
-use crate::any::AnyModule;
 use crate::callback::{CallbackId, checked};
 use crate::engine::Guest;
-use crate::error::StartError;
+use crate::engine::any::AnyModule;
+use crate::engine::error::StartError;
+use crate::engine::trap::{Trap, WasmTrap};
 use crate::files::FileTable;
 use crate::host::{self, Host};
 use crate::model::action::{Action, CallId};
 use crate::model::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext};
 use crate::model::limits::Limits;
 use crate::model::plugin::Plugin;
-use crate::trap::{Trap, WasmTrap};
 use crate::usage::MemoryCharge;
 use crate::vm_state::{VmConfig, VmState};
 

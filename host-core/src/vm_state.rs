@@ -13,6 +13,7 @@ use crate::byte_budget::HeldBytes;
 use crate::callback::CallbackId;
 use crate::callouts::Callouts;
 use crate::dns::Lookups;
+use crate::engine::trap::Trap;
 use crate::files::{FileTable, Preopen};
 use crate::foreign::ForeignFunctions;
 use crate::grpc::{GrpcCalls, Received};
@@ -35,7 +36,6 @@ use crate::rights::{Capabilities, DenialLog, Family, Rules};
 use crate::sandbox::{Budgets, SandboxKey};
 use crate::shared::{Inbox, Item, Queue, Shared, Space, Wake};
 use crate::template::Together;
-use crate::trap::Trap;
 use crate::usage::CpuBudget;
 use crate::witness::Witness;
 

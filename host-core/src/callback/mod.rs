@@ -10,7 +10,7 @@ use std::fmt;
 use crate::abi::AbiVersion;
 use crate::abi::wasm_type::{ValType, WasmResult, WasmType};
 use crate::engine::Guest;
-use crate::trap::Trap;
+use crate::engine::trap::Trap;
 
 /// One row of the callback table, as data.
 #[derive(Debug)]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{Descriptor, Preopen};
 use crate::abi::Errno;
-use crate::error::StartError;
+use crate::engine::error::StartError;
 use crate::host::Host;
 
 /// The descriptors of a VM beyond its standard streams: preopened directories from 3 on, then what it

@@ -1,6 +1,6 @@
-use crate::bytecode::{Anatomy, Bytecode};
 use crate::hostcall::HOSTCALLS;
-use crate::reach::Needs;
+use crate::module::bytecode::{Anatomy, Bytecode};
+use crate::module::reach::Needs;
 
 /// Judges any bytes as a module, and reads what they tell: nothing panics, and each answer fits the others.
 pub fn bytecode(data: &[u8]) {

@@ -1,4 +1,4 @@
-use crate::trap::{CallStack, Frame, function_name};
+use crate::engine::trap::{CallStack, Frame, function_name};
 
 /// Shows names of functions and files as guests choose them: bounded and printable.
 ///

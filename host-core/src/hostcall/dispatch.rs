@@ -1,11 +1,11 @@
 //! The one door: every hostcall of every engine passes here.
 
 use crate::engine::Caller;
+use crate::engine::memory::{GuestMemory, Noted};
+use crate::engine::trap::Trap;
 use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Raw, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
-use crate::memory::{GuestMemory, Noted};
 use crate::tape::{self, Step, Value};
-use crate::trap::Trap;
 use crate::vm_state::VmState;
 use crate::witness::{Played, Watch};
 

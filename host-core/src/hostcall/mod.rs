@@ -19,7 +19,7 @@ pub use outcome::{Failure, Float, HostcallResult, Outcome, Raw, Reply, Source, W
 
 use crate::abi::AbiVersion;
 use crate::abi::wasm_type::{ValType, WasmType};
-use crate::memory::GuestMemory;
+use crate::engine::memory::GuestMemory;
 use crate::vm_state::VmState;
 
 /// All that a handler sees: guest memory and the VM's state; no engine, no way back into the guest.
@@ -79,7 +79,7 @@ macro_rules! expand {
         pub mod entry {
             use super::{HostcallId, Outcome, dispatch, handlers};
             use crate::engine::Caller;
-            use crate::trap::Trap;
+            use crate::engine::trap::Trap;
             $(
                 #[doc = concat!("Runs `", stringify!($name), "` for the guest that is calling.")]
                 #[doc = ""]

@@ -1,9 +1,9 @@
 //! How hostcalls answer.
 
 use crate::abi::{BufferType, Errno, MapType, Status};
-use crate::memory::OutOfBounds;
+use crate::engine::memory::OutOfBounds;
+use crate::engine::trap::Trap;
 use crate::tape::Value;
-use crate::trap::Trap;
 
 /// How a family of hostcalls answers the guest: what success, a bad pointer and a denial look like.
 pub trait Outcome: Sized {

@@ -2,8 +2,8 @@ use std::cell::{Cell, RefCell};
 
 use super::meter::{Meter, Span};
 use super::table::Part;
+use crate::engine::trap::Trap;
 use crate::hostcall::{HostcallId, Outcome};
-use crate::trap::Trap;
 use crate::vm_state::VmState;
 use crate::witness::Notes;
 

@@ -19,9 +19,9 @@ pub(crate) use measured::Measured;
 pub(crate) use meter::Meter;
 pub use table::{HostcallTime, Part, PluginProfile, Profile, Time};
 
-use crate::any::AnyModule;
 use crate::engine::Guest;
-use crate::error::StartError;
+use crate::engine::any::AnyModule;
+use crate::engine::error::StartError;
 use crate::model::limits::Limits;
 use crate::tape::lock;
 use crate::vm_state::VmState;

@@ -1,5 +1,5 @@
 use super::event::Span;
-use crate::memory::GuestMemory;
+use crate::engine::memory::GuestMemory;
 use crate::witness;
 
 /// What a hostcall was handed of guest memory.

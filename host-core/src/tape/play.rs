@@ -6,9 +6,9 @@ use super::notes::bytes_at;
 use super::places::Places;
 use super::replay::{Difference, End, Replay, Report};
 use crate::callback::CallbackId;
+use crate::engine::memory::GuestMemory;
+use crate::engine::trap::Trap;
 use crate::hostcall::HostcallId;
-use crate::memory::GuestMemory;
-use crate::trap::Trap;
 
 /// How many events before a difference are shown.
 const BEFORE: usize = 5;

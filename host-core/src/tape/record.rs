@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 use super::event::{Answer, Event, Span, Then, Value};
 use super::notes::Notes;
 use super::{START_EVENTS, lock};
-use crate::any::AnyModule;
 use crate::callback::CallbackId;
+use crate::engine::any::AnyModule;
+use crate::engine::error::StartError;
+use crate::engine::trap::Trap;
 use crate::engine::{Caller, Guest};
-use crate::error::StartError;
 use crate::hostcall::{HostcallId, Raw};
 use crate::model::limits::Limits;
-use crate::trap::Trap;
 use crate::vm_state::VmState;
 use crate::witness::{Witness, Witnessed};
 

@@ -2,9 +2,9 @@ use std::sync::{Arc, Mutex};
 
 use super::play::Player;
 use super::{Event, lock};
-use crate::any::AnyModule;
 use crate::callback::CallbackId;
-use crate::error::StartError;
+use crate::engine::any::AnyModule;
+use crate::engine::error::StartError;
 use crate::host::Host;
 use crate::vm_state::{VmConfig, VmState};
 use crate::witness::{Witness, call};

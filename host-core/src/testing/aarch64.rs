@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The most targets that [`Bytecode::judge`](crate::Bytecode::judge) lets a `br_table` have, besides its default.
-pub const TARGETS: usize = crate::bytecode::BR_TABLE_TARGETS as usize;
+pub const TARGETS: usize = crate::module::bytecode::BR_TABLE_TARGETS as usize;
 
 /// Bytes in an instruction, and in an entry of a jump table.
 const WORD: usize = 4;

@@ -3,16 +3,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::any::{AnyEngine, AnyModule};
-use crate::bytecode::{Begins, Bytecode, StartStyle};
 use crate::callback::CallbackId;
+use crate::engine::any::{AnyEngine, AnyModule};
+use crate::engine::error::{EngineError, StartError};
+use crate::engine::trap::Trap;
 use crate::engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
-use crate::error::{EngineError, StartError};
 use crate::hostcall::entry;
 use crate::model::context::ContextId;
 use crate::model::limits::Limits;
+use crate::module::bytecode::{Begins, Bytecode, StartStyle};
 use crate::rights::Capabilities;
-use crate::trap::Trap;
 use crate::vm_state::VmState;
 use crate::{AbiVersion, MapType};
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 use super::Witness;
 use crate::callback::CallbackId;
 use crate::engine::Guest;
+use crate::engine::trap::Trap;
 use crate::profile::{Meter, Part, Samples};
 use crate::tape::{Recording, lock};
-use crate::trap::Trap;
 use crate::vm_state::VmState;
 
 /// A guest whose callbacks are looked at.

@@ -3,10 +3,10 @@ use std::sync::{Arc, Mutex};
 
 use super::{Notes, Witness};
 use crate::engine::Caller;
+use crate::engine::trap::Trap;
 use crate::hostcall::{HostcallId, Outcome};
 use crate::profile::Measured;
 use crate::tape::{Player, Recorded, Value};
-use crate::trap::Trap;
 use crate::vm_state::VmState;
 
 /// One hostcall that is looked at.

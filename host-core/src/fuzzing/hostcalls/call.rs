@@ -1,9 +1,9 @@
 use std::sync::{Arc, Mutex};
 
+use crate::engine::trap::{CallStack, Trap, WasmTrap};
 use crate::fuzzing::Input;
 use crate::hostcall::{HOSTCALLS, HostcallId, entry};
 use crate::testing::NullCaller;
-use crate::trap::{CallStack, Trap, WasmTrap};
 use crate::{Caller, ContextId};
 
 /// What stands in the guest's memory from the start, each at a multiple of 256. What hostcalls want is among it, so that the

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::abi::{Status, pairs};
+use crate::engine::memory::GuestMemory;
 use crate::grpc::{GrpcId, GrpcRequest, GrpcService, NoRoom, Sending};
 use crate::hostcall::guard::Callout;
 use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
-use crate::memory::GuestMemory;
 use crate::model::action::Action;
 use crate::model::headers::Headers;
 use crate::rights::Family;

@@ -1,9 +1,9 @@
 //! What Emscripten and AssemblyScript import besides the ABI.
 
 use crate::abi::LogLevel;
+use crate::engine::memory::GuestMemory;
+use crate::engine::trap::Trap;
 use crate::hostcall::{Failure, Float, Hostcall, HostcallId, HostcallResult, Reply, Word};
-use crate::memory::GuestMemory;
-use crate::trap::Trap;
 
 /// Whether two threads are the same one (Emscripten).
 #[inline(always)]

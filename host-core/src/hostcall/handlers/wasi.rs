@@ -1,8 +1,8 @@
 //! WASI preview 1 without files: arguments, environment, clocks, randomness, exit.
 
 use crate::abi::Errno;
+use crate::engine::trap::Trap;
 use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
-use crate::trap::Trap;
 
 const REALTIME: i32 = 0;
 const MONOTONIC: i32 = 1;

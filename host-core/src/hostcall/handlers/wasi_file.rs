@@ -6,9 +6,9 @@
 
 use super::wasi_io::standard;
 use crate::abi::Errno;
+use crate::engine::memory::{GuestMemory, OutOfBounds};
 use crate::files::{Metadata, Rights, Times};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
-use crate::memory::{GuestMemory, OutOfBounds};
 use crate::vm_state::VmState;
 
 /// Type, flags and rights. Standard output and error can be written.

@@ -1,9 +1,9 @@
 //! WASI preview 1: reading, writing and seeking, in files and in the standard streams.
 
 use crate::abi::Errno;
+use crate::engine::memory::GuestMemory;
 use crate::files::{OpenFile, Rights};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
-use crate::memory::GuestMemory;
 use crate::output::{Output, OutputStream};
 
 const STDOUT: i32 = 1;

@@ -3,9 +3,9 @@
 
 use super::wasi_file::{times, write_filestat};
 use crate::abi::Errno;
+use crate::engine::memory::GuestMemory;
 use crate::files::{Rights, Wanted};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
-use crate::memory::GuestMemory;
 
 /// The longest path in bytes, as Linux has it.
 const MAX_PATH: usize = 4096;

@@ -1,12 +1,17 @@
 //! The seam: what an engine is. Engines move bytes and calls; every decision is this crate's.
 
+pub(crate) mod any;
+pub(crate) mod error;
+pub(crate) mod memory;
+pub(crate) mod trap;
+
 use std::time::Duration;
 
-use crate::bytecode::Bytecode;
-use crate::error::{EngineError, StartError};
+use crate::engine::error::{EngineError, StartError};
+use crate::engine::trap::Trap;
 use crate::model::limits::Limits;
-use crate::sealed_code::SealedCode;
-use crate::trap::Trap;
+use crate::module::bytecode::Bytecode;
+use crate::module::sealed_code::SealedCode;
 use crate::vm_state::VmState;
 
 /// A WebAssembly runtime that can run Proxy-Wasm guests.

@@ -14,9 +14,9 @@ mod code;
 mod tests;
 mod walk;
 
-use crate::bytecode::{Bytecode, BytecodeError};
 use crate::callback::CallbackId;
 use crate::hostcall::{HOSTCALLS, HostcallId};
+use crate::module::bytecode::{Bytecode, BytecodeError};
 use crate::rights::Capabilities;
 
 /// What a plugin can ask of its host, and what it waits for.

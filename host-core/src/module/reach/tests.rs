@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::Needs;
-use crate::bytecode::Bytecode;
 use crate::callback::CallbackId;
 use crate::hostcall::HostcallId;
+use crate::module::bytecode::Bytecode;
 use crate::rights::Capabilities;
 
 const PLUGIN: &str = r#"
@@ -190,6 +190,6 @@ proptest! {
         if let Ok(bytecode) = Bytecode::judge(&wasm) {
             prop_assert!(Needs::of(&bytecode).is_ok());
         }
-        let _ = crate::bytecode::Anatomy::read(&wasm);
+        let _ = crate::module::bytecode::Anatomy::read(&wasm);
     }
 }

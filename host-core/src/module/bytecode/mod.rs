@@ -21,7 +21,7 @@ pub(crate) use outline::FEATURES;
 
 use crate::abi::AbiVersion;
 use crate::callback::CallbackId;
-use crate::error::StartError;
+use crate::engine::error::StartError;
 use crate::hostcall::HostcallId;
 use crate::model::limits::Limits;
 

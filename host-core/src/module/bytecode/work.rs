@@ -128,7 +128,7 @@ fn count<T>(values: &[T]) -> u32 {
 mod tests {
     use std::fmt::Write;
 
-    use crate::bytecode::{Bytecode, BytecodeError};
+    use crate::module::bytecode::{Bytecode, BytecodeError};
 
     fn judge(more: &str) -> Result<(), BytecodeError> {
         let wasm = wat::parse_str(format!(

@@ -55,7 +55,7 @@ const HEADER: usize = 8;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::bytecode::Anatomy;
+    use crate::module::bytecode::Anatomy;
 
     const GUEST: &str = r#"(module $m
         (func $f (param $p i32) unreachable)

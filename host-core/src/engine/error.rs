@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::engine::trap::Trap;
 use crate::model::limits::Limits;
-use crate::trap::Trap;
 
 /// What only an engine can say.
 #[derive(Debug, thiserror::Error)]

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::bytecode::{Begins, Bytecode};
+use crate::engine::error::{EngineError, StartError};
 use crate::engine::{EngineFeatures, EngineSettings, Guest, WasmEngine};
-use crate::error::{EngineError, StartError};
 use crate::model::limits::Limits;
-use crate::sealed_code::SealedCode;
+use crate::module::bytecode::{Begins, Bytecode};
+use crate::module::sealed_code::SealedCode;
 use crate::vm_state::VmState;
 
 /// An engine chosen at run time. Every [`WasmEngine`] is one.

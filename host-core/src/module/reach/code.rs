@@ -7,8 +7,8 @@ use wasmparser::{
     TypeRef,
 };
 
-use crate::bytecode::{BytecodeError, FEATURES};
 use crate::hostcall::HostcallId;
+use crate::module::bytecode::{BytecodeError, FEATURES};
 
 /// A function, by its index; imports come first.
 pub(super) type Function = u32;

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use wasmparser::{FunctionBody, Operator};
 
 use super::code::{Code, Function, Type};
-use crate::bytecode::BytecodeError;
 use crate::hostcall::HostcallId;
+use crate::module::bytecode::BytecodeError;
 
 /// The imports to which a way leads from the start section and from the exports `roots`.
 pub(super) fn reachable_imports(code: &Code<'_>, roots: &[&str]) -> Result<HashSet<Option<HostcallId>>, BytecodeError> {

@@ -2,13 +2,14 @@
 
 use portcullis_core::{Action, CallId, ContextId, Direction, HttpCall};
 
-use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
-use crate::tcp::{ConnectionEffect, ConnectionId};
+use crate::effect::{Effect, StreamEffect};
+use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
+use crate::tcp::ConnectionEffect;
 use crate::worker::Worker;
 
 impl Worker {
     /// After any call into a VM: takes what the guest asked for, and notes a failure.
-    pub(crate) fn after_call(&mut self, vm: usize, failed: bool) {
+    pub(crate) fn after_call(&mut self, vm: VmId, failed: bool) {
         self.collect(vm);
         if failed {
             self.vm_failed(vm);
@@ -16,7 +17,7 @@ impl Worker {
     }
 
     /// Takes what the guests of a VM asked for.
-    pub(crate) fn collect(&mut self, vm: usize) {
+    pub(crate) fn collect(&mut self, vm: VmId) {
         if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
             while let Some(action) = sandbox.vm.next_action() {
                 self.actions.push_back((vm, action));
@@ -31,7 +32,7 @@ impl Worker {
     }
 
     /// Deletes a root that has ended, once no stream of its VM is left: a stream keeps its plugin to its end.
-    pub(crate) fn delete_root(&mut self, vm: usize, root: ContextId) {
+    pub(crate) fn delete_root(&mut self, vm: VmId, root: ContextId) {
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         if sandbox.has_streams() {
             return sandbox.ended_roots.push(root);
@@ -45,7 +46,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn act(&mut self, vm: usize, action: Action) {
+    pub(crate) fn act(&mut self, vm: VmId, action: Action) {
         match action {
             Action::Continue { context, stream } => {
                 let direction = Direction::of(stream);
@@ -58,7 +59,7 @@ impl Worker {
             Action::Close { context, stream } => {
                 if let Some((id, _)) = self.connection_of(vm, context) {
                     // What a plugin has closed is not dialled when it continues.
-                    if let Some(state) = self.connections.get_mut(id.0) {
+                    if let Some(state) = self.connections.get_mut(id) {
                         state.dialled = true;
                     }
                     self.emit_tcp(id, ConnectionEffect::Close { direction: Direction::of(stream) });
@@ -90,15 +91,15 @@ impl Worker {
         }
     }
 
-    pub(crate) fn stream_of(&self, vm: usize, context: ContextId) -> Option<(StreamId, usize)> {
+    pub(crate) fn stream_of(&self, vm: VmId, context: ContextId) -> Option<(StreamId, usize)> {
         self.sandboxes.vms.get(vm)?.contexts.get(&context).copied()
     }
 
-    pub(crate) fn connection_of(&self, vm: usize, context: ContextId) -> Option<(ConnectionId, usize)> {
+    pub(crate) fn connection_of(&self, vm: VmId, context: ContextId) -> Option<(ConnectionId, usize)> {
         self.sandboxes.vms.get(vm)?.connections.get(&context).copied()
     }
 
-    fn start_callout(&mut self, vm: usize, call: CallId, request: HttpCall) {
+    fn start_callout(&mut self, vm: VmId, call: CallId, request: HttpCall) {
         let id = self.next_callout();
         self.callouts.insert(id, (vm, call));
         self.waits(vm, 1);
@@ -106,11 +107,11 @@ impl Worker {
     }
 
     pub(crate) fn next_callout(&mut self) -> CalloutId {
-        self.last_callout += 1;
-        CalloutId(self.last_callout)
+        self.last_callout = self.last_callout.next();
+        self.last_callout
     }
 
-    fn set_tick(&mut self, vm: usize, root: ContextId) {
+    fn set_tick(&mut self, vm: VmId, root: ContextId) {
         let now = self.sandboxes.now(vm);
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let period = sandbox.vm.tick_period(root);
@@ -121,7 +122,7 @@ impl Worker {
 
     /// A VM has failed: what it asked for in its last call is void, nobody in it waits for anything
     /// any more, and streams that wait for it must not wait for ever.
-    fn vm_failed(&mut self, vm: usize) {
+    fn vm_failed(&mut self, vm: VmId) {
         // Where a context does not exist, the VM itself may be well.
         if self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.vm.failure().is_none()) {
             return;
@@ -146,7 +147,7 @@ impl Worker {
 
     /// Frees a VM that nothing new comes to, if its streams are over, it waits for no answer, and its roots have ended,
     /// which are asked to now. A gRPC stream may last for ever, so it ends with the streams.
-    pub(crate) fn let_go(&mut self, vm: usize) {
+    pub(crate) fn let_go(&mut self, vm: VmId) {
         self.delete_ended_roots(vm);
         while self.sandboxes.is_over(vm) && !self.sandboxes.may_wait(vm) {
             let failed = self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.vm.failure().is_some());
@@ -167,7 +168,7 @@ impl Worker {
     }
 
     /// Deletes the roots that have waited for the streams of their VM.
-    fn delete_ended_roots(&mut self, vm: usize) {
+    fn delete_ended_roots(&mut self, vm: VmId) {
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         if sandbox.ended_roots.is_empty() || sandbox.has_streams() {
             return;
@@ -179,13 +180,14 @@ impl Worker {
     }
 
     /// Asks the root of a plugin to end, and deletes it if it has.
-    pub(crate) fn end_root(&mut self, plugin: usize) {
-        let Some(loaded) = self.sandboxes.plugins.get_mut(plugin) else { return };
+    pub(crate) fn end_root(&mut self, plugin: PluginId) {
+        let Some(loaded) = self.sandboxes.plugins.get_mut(plugin.index()) else { return };
         if std::mem::replace(&mut loaded.asked, true) || loaded.ended {
             return;
         }
         let (vm, root) = (loaded.vm, loaded.root);
         self.sandboxes.note_change();
+        let Some(vm) = vm else { return };
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let result = sandbox.vm.end_root(root);
         self.after_call(vm, result.is_err());
@@ -195,14 +197,14 @@ impl Worker {
     }
 
     /// Notes that a VM waits for one callout or lookup more or less.
-    pub(crate) fn waits(&mut self, vm: usize, change: isize) {
+    pub(crate) fn waits(&mut self, vm: VmId, change: isize) {
         if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
             sandbox.waits = sandbox.waits.saturating_add_signed(change);
         }
     }
 
     /// Cancels all that a VM waits for.
-    pub(crate) fn give_up(&mut self, vm: usize) {
+    pub(crate) fn give_up(&mut self, vm: VmId) {
         let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
         let grpc = self.grpc.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id);
         let lookups = self.lookups.iter().filter(|(_, lookup)| lookup.0 == vm).map(|(id, _)| *id);

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use portcullis_core::{ContextId, Pending, Percent};
 
-use crate::effect::CalloutId;
+use crate::id::{CalloutId, PluginId, VmId};
 use crate::sandboxes::Loaded;
 use crate::stage::Mode;
 use crate::tcp::Greeting;
@@ -61,8 +61,8 @@ pub(crate) struct Account {
 #[derive(Clone, Copy, Debug)]
 #[must_use = "the call is to be charged"]
 pub(crate) struct Begun {
-    plugin: usize,
-    vm: usize,
+    plugin: PluginId,
+    vm: VmId,
     at: Duration,
 }
 
@@ -161,8 +161,9 @@ impl Worker {
     /// between two calls.
     pub fn tick(&mut self) {
         let Some((at, index)) = self.next_to_tick() else { return };
-        let Some(plugin) = self.sandboxes.plugins.get(index) else { return };
+        let Some(plugin) = self.sandboxes.plugins.get(index.index()) else { return };
         let (vm, root, due, paid) = (plugin.vm, plugin.root, plugin.next_tick, plugin.account.paid);
+        let Some(vm) = vm else { return };
         let now = self.sandboxes.now(vm);
         if at > now {
             return;
@@ -174,7 +175,7 @@ impl Worker {
         let result = sandbox.vm.on_tick(root);
         let period = sandbox.vm.tick_period(root);
         let end = self.sandboxes.now(vm);
-        if let Some(plugin) = self.sandboxes.plugins.get_mut(index) {
+        if let Some(plugin) = self.sandboxes.plugins.get_mut(index.index()) {
             plugin.next_tick = period.map(|period| end + period);
         }
         self.charge(Some(Begun { plugin: index, vm, at: now }));
@@ -221,11 +222,11 @@ impl Worker {
         let Some(Begun { plugin, vm, at }) = begun else { return };
         let (end, io_waits) = (self.sandboxes.now(vm), self.io_waits());
         let shares = |(index, loaded): (usize, &Loaded)| {
-            index == plugin || loaded.next_tick.is_some() || loaded.account.paid > at
+            PluginId::at(index) == plugin || loaded.next_tick.is_some() || loaded.account.paid > at
         };
         let plugins = self.sandboxes.plugins.iter().enumerate().filter(|loaded| shares(*loaded)).count();
         let plugins = u32::try_from(plugins).unwrap_or(u32::MAX);
-        if let Some(loaded) = self.sandboxes.plugins.get_mut(plugin) {
+        if let Some(loaded) = self.sandboxes.plugins.get_mut(plugin.index()) {
             self.background.charge(&mut loaded.account, (at, end), plugins, io_waits);
         }
     }
@@ -235,31 +236,32 @@ impl Worker {
     }
 
     /// When a call of a plugin may begin that is due.
-    fn begins(&self, plugin: usize, due: Duration) -> Duration {
-        match self.sandboxes.plugins.get(plugin) {
+    fn begins(&self, plugin: PluginId, due: Duration) -> Duration {
+        match self.sandboxes.plugins.get(plugin.index()) {
             Some(loaded) if self.io_waits() => self.background.begins(&loaded.account, due),
             _ => due,
         }
     }
 
     /// The plugin that ticks next, and when.
-    fn next_to_tick(&self) -> Option<(Duration, usize)> {
+    fn next_to_tick(&self) -> Option<(Duration, PluginId)> {
         let plugins = self.sandboxes.plugins.iter().enumerate();
+        let plugins = plugins.map(|(index, plugin)| (PluginId::at(index), plugin));
         plugins.filter_map(|(index, plugin)| Some((self.begins(index, plugin.next_tick?), index))).min()
     }
 
     /// The plugin and the VM that are told next of an item, and when; of several, the one that has had least.
-    fn next_to_tell(&mut self) -> Option<(Duration, usize, usize)> {
+    fn next_to_tell(&mut self) -> Option<(Duration, PluginId, VmId)> {
         let told = self.sandboxes.to_tell();
-        let to_tell = |(vm, index): (usize, usize)| {
-            let paid = self.sandboxes.plugins.get(index)?.account.paid;
+        let to_tell = |(vm, index): (VmId, PluginId)| {
+            let paid = self.sandboxes.plugins.get(index.index())?.account.paid;
             Some((self.begins(index, Duration::ZERO), paid, index, vm))
         };
         told.into_iter().filter_map(to_tell).min().map(|(at, _, index, vm)| (at, index, vm))
     }
 
     /// The plugin and the VM that are told of an answer, if no stream waits for it.
-    fn told_alone(&mut self, id: CalloutId) -> Option<(usize, usize)> {
+    fn told_alone(&mut self, id: CalloutId) -> Option<(PluginId, VmId)> {
         let http = self.callouts.get(&id).map(|(vm, call)| (*vm, Pending::Http(*call)));
         let grpc = || self.grpc.get(&id).map(|(vm, call)| (*vm, Pending::Grpc(*call)));
         let lookup = || self.lookups.get(&id).map(|(vm, lookup)| (*vm, Pending::Lookup(*lookup)));
@@ -272,10 +274,9 @@ impl Worker {
     }
 
     /// Whether the plugin of a context holds its stream. A plugin can ask in the name of any stream of its own, also of one that passes by.
-    fn is_paused(&self, vm: usize, context: ContextId) -> bool {
-        let http = self.stream_of(vm, context).and_then(|(id, index)| self.streams.get(id.0)?.plugins.get(index));
-        let tcp =
-            self.connection_of(vm, context).and_then(|(id, index)| self.connections.get(id.0)?.plugins.get(index));
+    fn is_paused(&self, vm: VmId, context: ContextId) -> bool {
+        let http = self.stream_of(vm, context).and_then(|(id, index)| self.streams.get(id)?.plugins.get(index));
+        let tcp = self.connection_of(vm, context).and_then(|(id, index)| self.connections.get(id)?.plugins.get(index));
         http.is_some_and(|plugin| plugin.stages.iter().any(|stage| stage.mode != Mode::Open))
             || tcp.is_some_and(|plugin| {
                 plugin.greeting == Greeting::Paused || plugin.sides.iter().any(|side| side.stopped)
@@ -283,8 +284,8 @@ impl Worker {
     }
 
     /// Tells the host of a plugin that waits because it has had more than its part.
-    fn note_wait(&mut self, plugin: usize, now: Duration, begins: Duration) {
-        let account = self.sandboxes.plugins.get_mut(plugin).map(|loaded| &mut loaded.account);
+    fn note_wait(&mut self, plugin: PluginId, now: Duration, begins: Duration) {
+        let account = self.sandboxes.plugins.get_mut(plugin.index()).map(|loaded| &mut loaded.account);
         if account.is_some_and(|account| account.begins_to_wait(now, begins)) {
             self.sandboxes.tell_throttled(plugin);
         }

@@ -11,6 +11,7 @@ use portcullis_core::{
     VmConfig, Wake,
 };
 
+use crate::id::PluginId;
 use crate::tier::Tier;
 
 /// A compiled module, shared by all workers.
@@ -109,7 +110,7 @@ impl Default for Backoff {
 
 /// A chain of plugins that a worker has started, in the order in which requests pass them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain(pub(crate) Arc<[usize]>);
+pub struct Chain(pub(crate) Arc<[PluginId]>);
 
 /// Why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use portcullis_core::LookupId;
 
-use crate::effect::{CalloutId, Effect};
+use crate::effect::Effect;
+use crate::id::{CalloutId, VmId};
 use crate::worker::Worker;
 
 impl Worker {
@@ -22,7 +23,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn start_lookup(&mut self, vm: usize, lookup: LookupId, name: String) {
+    pub(crate) fn start_lookup(&mut self, vm: VmId, lookup: LookupId, name: String) {
         let id = self.next_callout();
         self.lookups.insert(id, (vm, lookup));
         self.waits(vm, 1);

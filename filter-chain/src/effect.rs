@@ -3,16 +3,7 @@
 use bytes::Bytes;
 use portcullis_core::{Body, GrpcRequest, HttpCall};
 
-use crate::tcp::ConnectionId;
-
-/// The id of a stream in its worker, from [`Worker::open`](crate::Worker::open) to
-/// [`Worker::finish`](crate::Worker::finish).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub(crate) usize);
-
-/// The id of a callout, HTTP or gRPC, or a lookup, in its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CalloutId(pub(crate) u64);
+use crate::id::{CalloutId, ConnectionId, StreamId};
 
 /// Something to be done for one stream.
 ///

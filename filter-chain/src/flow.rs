@@ -5,9 +5,9 @@ use portcullis_core::{
     TrailersStatus, VmFailed, lock,
 };
 
-use crate::effect::{Effect, StreamEffect, StreamId};
+use crate::effect::{Effect, StreamEffect};
+use crate::id::{PluginId, StreamId, VmId};
 use crate::reply::status_of;
-use crate::sandboxes::NOWHERE;
 use crate::stage::{Item, Mode, Overflow, Stage};
 use crate::worker::Worker;
 
@@ -26,7 +26,7 @@ struct Place {
     stream: StreamId,
     direction: Direction,
     index: usize,
-    vm: usize,
+    vm: VmId,
     context: ContextId,
 }
 
@@ -60,7 +60,7 @@ impl Worker {
 
     /// Asks the driver to do something for a stream.
     pub(crate) fn emit(&mut self, stream: StreamId, effect: StreamEffect) {
-        if let Some(state) = self.streams.get_mut(stream.0) {
+        if let Some(state) = self.streams.get_mut(stream) {
             state.effects.push_back(effect);
             self.touch(stream);
         }
@@ -68,7 +68,7 @@ impl Worker {
 
     /// Lets a direction go on that a plugin has stopped. One that is not stopped goes on anyway.
     pub(crate) fn resume(&mut self, stream: StreamId, index: usize, direction: Direction) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         let position = state.position(direction, index);
         let Some(plugin) = state.plugins.get_mut(index) else { return };
         let (vm, context) = (plugin.vm, plugin.context);
@@ -113,17 +113,17 @@ impl Worker {
 
     /// Makes sure that a plugin of a stream has a context; says whether it has.
     pub(crate) fn ensure_context(&mut self, stream: StreamId, index: usize) -> bool {
-        let Some(state) = self.streams.get_mut(stream.0) else { return false };
+        let Some(state) = self.streams.get_mut(stream) else { return false };
         let Some(plugin) = state.plugins.get_mut(index) else { return false };
         if plugin.context.is_some() {
             return true;
         }
         let (of, vm) = (plugin.plugin, plugin.vm);
-        let connection = if vm == NOWHERE { lock(&state.info).connection_id } else { 0 };
+        let connection = if vm.is_none() { lock(&state.info).connection_id } else { 0 };
         let Some((vm, root)) = self.root_for(of, vm, connection) else { return false };
-        let Some(state) = self.streams.get_mut(stream.0) else { return false };
+        let Some(state) = self.streams.get_mut(stream) else { return false };
         let Some(plugin) = state.plugins.get_mut(index) else { return false };
-        plugin.vm = vm;
+        plugin.vm = Some(vm);
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return false };
         let created = sandbox.vm.create_stream(root, state.info.clone());
         if let Ok(context) = created {
@@ -136,7 +136,7 @@ impl Worker {
 
     /// Takes back all that plugins of a stream hold: maps to the stream's info, bodies to nowhere.
     pub(crate) fn reclaim(&mut self, stream: StreamId) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         let mut info = lock(&state.info);
         for plugin in &state.plugins {
             let Some(sandbox) = self.sandboxes.vms.get_mut(plugin.vm) else { continue };
@@ -157,7 +157,7 @@ impl Worker {
 
     /// How many bytes the plugins of a stream hold of a direction.
     pub(crate) fn held(&mut self, stream: StreamId, direction: Direction) -> usize {
-        let Some(state) = self.streams.get(stream.0) else { return 0 };
+        let Some(state) = self.streams.get(stream) else { return 0 };
         let stopped = state.plugins.iter().filter(|plugin| plugin.stage_ref(direction).mode != Mode::Open);
         stopped
             .map(|plugin| {
@@ -176,7 +176,7 @@ impl Worker {
 
     fn step(&mut self, work: Work) {
         let Work { stream, direction, position, item } = work;
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         if state.progress(direction).done {
             return state.note_dropped(direction, item);
         }
@@ -222,7 +222,7 @@ impl Worker {
     /// differs: in Envoy an item without a callback ends the pause of the plugin.
     fn without_callback(&mut self, place: Place, item: &Item) -> Option<Mode> {
         let Place { stream, direction, index, vm, context } = place;
-        let mode = self.streams.get(stream.0)?.plugins.get(index)?.stage_ref(direction).mode;
+        let mode = self.streams.get(stream)?.plugins.get(index)?.stage_ref(direction).mode;
         let vm = &mut self.sandboxes.vms.get_mut(vm)?.vm;
         let absent = match mode {
             Mode::Open => vm.is_deaf_to(direction, item.part()),
@@ -366,7 +366,7 @@ impl Worker {
 
     /// What a stream does whose plugin's VM has failed elsewhere: only one that waits for it must act.
     pub(crate) fn release(&mut self, stream: StreamId, index: usize) {
-        let Some(plugin) = self.streams.get(stream.0).and_then(|state| state.plugins.get(index)) else { return };
+        let Some(plugin) = self.streams.get(stream).and_then(|state| state.plugins.get(index)) else { return };
         let waits = |direction| plugin.stage_ref(direction).mode != Mode::Open;
         if !waits(Direction::Request) && !waits(Direction::Response) {
             return;
@@ -380,24 +380,24 @@ impl Worker {
     }
 
     fn fails_open(&self, stream: StreamId, index: usize) -> bool {
-        let plugin = self.streams.get(stream.0).and_then(|state| state.plugins.get(index));
+        let plugin = self.streams.get(stream).and_then(|state| state.plugins.get(index));
         plugin.is_some_and(|plugin| self.policy_is_open(plugin.plugin))
     }
 
-    pub(crate) fn policy_is_open(&self, plugin: usize) -> bool {
-        let loaded = self.sandboxes.plugins.get(plugin);
+    pub(crate) fn policy_is_open(&self, plugin: PluginId) -> bool {
+        let loaded = self.sandboxes.plugins.get(plugin.index());
         loaded.is_some_and(|loaded| loaded.plugin.failure_policy == FailurePolicy::Open)
     }
 
     fn pass(&mut self, stream: StreamId, direction: Direction, index: usize, items: impl IntoIterator<Item = Item>) {
-        let Some(state) = self.streams.get(stream.0) else { return };
+        let Some(state) = self.streams.get(stream) else { return };
         let position = state.position(direction, index);
         self.send(stream, direction, position, items.into_iter().map(|item| (position + 1, item)));
     }
 
     /// Fails a stream that holds more than it may.
     fn check_limit(&mut self, stream: StreamId, direction: Direction, index: usize) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         let limit = state.limit;
         let fails = state.stage(direction, index).is_some_and(|stage| stage.overflow == Overflow::Fail);
         if !fails || self.held(stream, direction) <= limit {
@@ -415,7 +415,7 @@ impl Worker {
 
     /// What has passed the last plugin of a direction.
     fn leave(&mut self, stream: StreamId, direction: Direction, item: Item) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         let mut info = lock(&state.info);
         let request = direction == Direction::Request;
         let (effect, end) = match item {
@@ -471,12 +471,12 @@ impl Worker {
     }
 
     fn place(&self, stream: StreamId, direction: Direction, index: usize) -> Option<Place> {
-        let plugin = self.streams.get(stream.0)?.plugins.get(index)?;
-        Some(Place { stream, direction, index, vm: plugin.vm, context: plugin.context? })
+        let plugin = self.streams.get(stream)?.plugins.get(index)?;
+        Some(Place { stream, direction, index, vm: plugin.vm?, context: plugin.context? })
     }
 
     fn with_stage(&mut self, place: Place, change: impl FnOnce(&mut Stage)) {
-        let stage = self.streams.get_mut(place.stream.0).and_then(|state| state.stage(place.direction, place.index));
+        let stage = self.streams.get_mut(place.stream).and_then(|state| state.stage(place.direction, place.index));
         if let Some(stage) = stage {
             change(stage);
         }

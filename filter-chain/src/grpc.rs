@@ -2,7 +2,8 @@
 
 use portcullis_core::{GrpcEvent, GrpcId, GrpcRequest, HeldBytes};
 
-use crate::effect::{CalloutId, Effect};
+use crate::effect::Effect;
+use crate::id::{CalloutId, VmId};
 use crate::worker::Worker;
 
 impl Worker {
@@ -31,7 +32,7 @@ impl Worker {
         Some(self.sandboxes.vms.get_mut(vm)?.vm.state().held_bytes())
     }
 
-    pub(crate) fn start_grpc(&mut self, vm: usize, call: GrpcId, request: GrpcRequest) {
+    pub(crate) fn start_grpc(&mut self, vm: VmId, call: GrpcId, request: GrpcRequest) {
         let id = self.next_callout();
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         sandbox.grpc.insert(call, id);
@@ -43,13 +44,13 @@ impl Worker {
     }
 
     /// Asks for something to be done with a callout that is in flight.
-    pub(crate) fn with_grpc(&mut self, vm: usize, call: GrpcId, effect: impl FnOnce(CalloutId) -> Effect) {
+    pub(crate) fn with_grpc(&mut self, vm: VmId, call: GrpcId, effect: impl FnOnce(CalloutId) -> Effect) {
         let id = self.sandboxes.vms.get(vm).and_then(|sandbox| sandbox.grpc.get(&call));
         self.effects.extend(id.copied().map(effect));
     }
 
     /// The plugin gives it up.
-    pub(crate) fn cancel_grpc(&mut self, vm: usize, call: GrpcId) {
+    pub(crate) fn cancel_grpc(&mut self, vm: VmId, call: GrpcId) {
         let id = self.sandboxes.vms.get_mut(vm).and_then(|sandbox| sandbox.grpc.remove(&call));
         if let Some(id) = id {
             self.grpc.remove(&id);
@@ -59,7 +60,7 @@ impl Worker {
     }
 
     /// A call has an end of its own, which a VM waits for; a stream may have none.
-    fn grpc_ended(&mut self, vm: usize, call: GrpcId) {
+    fn grpc_ended(&mut self, vm: VmId, call: GrpcId) {
         if call.is_call() {
             self.waits(vm, -1);
         }

@@ -2,8 +2,9 @@
 
 use portcullis_core::{Body, Direction, Headers, LocalResponse, lock};
 
-use crate::effect::{StreamEffect, StreamId};
+use crate::effect::StreamEffect;
 use crate::flow::Work;
+use crate::id::StreamId;
 use crate::stage::Item;
 use crate::worker::Worker;
 
@@ -35,7 +36,7 @@ impl Worker {
         reason: &'static str,
         details: String,
     ) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         if state.response.done {
             // Nothing is left to answer, and nobody waits for the rest of the request.
             return self.end_request(stream);
@@ -43,7 +44,7 @@ impl Worker {
         if state.response.headers_out {
             self.cut(stream, reason);
             if !details.is_empty()
-                && let Some(state) = self.streams.get(stream.0)
+                && let Some(state) = self.streams.get(stream)
             {
                 lock(&state.info).response_details = Some(details);
             }
@@ -64,7 +65,7 @@ impl Worker {
             return;
         }
         self.drop_held(stream, Direction::Response);
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         (state.response.headers_out, state.response.done) = (true, true);
         let mut info = lock(&state.info);
         info.response_headers = Some(headers);
@@ -94,7 +95,7 @@ impl Worker {
     /// Cuts a stream: its response cannot be completed.
     pub(crate) fn cut(&mut self, stream: StreamId, reason: &'static str) {
         self.end_request(stream);
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         if !std::mem::replace(&mut state.response.done, true) {
             lock(&state.info).response_details = Some(reason.to_owned());
             self.emit(stream, StreamEffect::Reset { reason });
@@ -103,7 +104,7 @@ impl Worker {
 
     /// Nothing more of the request matters.
     fn end_request(&mut self, stream: StreamId) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         if state.request_dropped || (state.request.done && state.response.done) {
             return;
         }
@@ -114,7 +115,7 @@ impl Worker {
 
     /// Takes back what plugins hold of a direction; its headers stay known to the log.
     fn drop_held(&mut self, stream: StreamId, direction: Direction) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         let mut info = lock(&state.info);
         for plugin in &mut state.plugins {
             let held = std::mem::take(plugin.stage(direction));

@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use crate::background::Account;
 use crate::chain::{LoadError, PluginSpec, Resting};
-use crate::effect::{CalloutId, StreamId};
-use crate::tcp::ConnectionId;
+use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
 use crate::vms::Vms;
 use by_stream::ByStream;
 pub use health::{Health, LiveVms, PluginState};
@@ -55,7 +54,7 @@ pub(crate) struct Sandbox {
     /// Roots that may be deleted when no stream is left.
     pub(crate) ended_roots: Vec<ContextId>,
     /// The plugin whose VM it is for one stream.
-    of: Option<usize>,
+    of: Option<PluginId>,
     /// The client's connection of that stream; [`UNKNOWN`] if it has no number.
     connection: u64,
     /// Its streams are over, and it waits for these.
@@ -77,7 +76,8 @@ pub(crate) struct Sandbox {
 /// One plugin of a worker.
 pub(crate) struct Loaded {
     pub(crate) plugin: Arc<Plugin>,
-    pub(crate) vm: usize,
+    /// None if each stream has one, and for what has gone with its VM.
+    pub(crate) vm: Option<VmId>,
     pub(crate) root: ContextId,
     pub(crate) next_tick: Option<Duration>,
     /// Its root has been deleted.
@@ -97,10 +97,7 @@ pub(crate) struct Loaded {
 }
 
 /// A VM that has taken the place of another, and what the plugins have left there.
-type Successor = (usize, Vec<Loaded>);
-
-/// The VM of a plugin that has one for each stream, before there is a stream; and of what has gone with its VM.
-pub(crate) const NOWHERE: usize = usize::MAX;
+type Successor = (VmId, Vec<Loaded>);
 
 /// The [`connection_id`](portcullis_core::StreamInfo::connection_id) of a stream whose connection is not known: nothing is beside it.
 const UNKNOWN: u64 = 0;
@@ -121,16 +118,16 @@ impl Sandboxes {
     }
 
     /// The index of a plugin: started, or the same one that runs already.
-    pub(crate) fn load(&mut self, spec: &PluginSpec) -> Result<usize, LoadError> {
+    pub(crate) fn load(&mut self, spec: &PluginSpec) -> Result<PluginId, LoadError> {
         if let Some(snapshot) = &spec.snapshot {
             return Ok(self.load_by_stream(spec, snapshot));
         }
         let key = spec.sandbox();
         let existing = self.working(key, spec)?;
         if let Some(vm) = existing {
-            let same = |loaded: &Loaded| loaded.vm == vm && !loaded.asked && *loaded.plugin == spec.plugin;
+            let same = |loaded: &Loaded| loaded.vm == Some(vm) && !loaded.asked && *loaded.plugin == spec.plugin;
             if let Some(index) = self.plugins.iter().position(same) {
-                return Ok(index);
+                return Ok(PluginId::at(index));
             }
         }
         let vm = match existing {
@@ -143,7 +140,7 @@ impl Sandboxes {
             }
         };
         let plugin = Arc::new(spec.plugin.for_worker());
-        let Some(sandbox) = self.vms.get_mut(vm) else { return Ok(0) };
+        let Some(sandbox) = self.vms.get_mut(vm) else { return Ok(PluginId::at(0)) };
         let root = match sandbox.vm.add_plugin(Arc::clone(&plugin)) {
             Ok(root) => root,
             Err(error) => {
@@ -156,7 +153,7 @@ impl Sandboxes {
         self.note_change();
         self.plugins.push(Loaded {
             plugin,
-            vm,
+            vm: Some(vm),
             root,
             next_tick: None,
             ended: false,
@@ -167,14 +164,14 @@ impl Sandboxes {
             told: None,
             account: Account::default(),
         });
-        Ok(self.plugins.len() - 1)
+        Ok(PluginId::at(self.plugins.len() - 1))
     }
 
     /// The VM of a sandbox, if there is one. One that has failed is replaced when it has rested, with all its plugins.
-    fn working(&mut self, key: SandboxKey, spec: &PluginSpec) -> Result<Option<usize>, LoadError> {
+    fn working(&mut self, key: SandboxKey, spec: &PluginSpec) -> Result<Option<VmId>, LoadError> {
         let same = |vm: &Sandbox| vm.key == key && vm.spec.partition == spec.partition && !vm.replaced;
         // At most one of them works: another one is started only where none does.
-        let works = |(_, vm): &(usize, &Sandbox)| vm.vm.failure().is_none();
+        let works = |(_, vm): &(VmId, &Sandbox)| vm.vm.failure().is_none();
         let of_sandbox = || self.vms.iter().filter(|(_, vm)| same(vm));
         let Some((vm, sandbox)) = of_sandbox().find(works).or_else(|| of_sandbox().next()) else { return Ok(None) };
         let Some(reason) = sandbox.vm.failure().map(str::to_owned) else { return Ok(Some(vm)) };
@@ -192,19 +189,19 @@ impl Sandboxes {
     }
 
     /// The VMs that others have taken the place of.
-    pub(crate) fn replaced(&self) -> Vec<usize> {
+    pub(crate) fn replaced(&self) -> Vec<VmId> {
         self.vms.iter().filter(|(_, sandbox)| sandbox.replaced).map(|(vm, _)| vm).collect()
     }
 
-    /// The VM of a plugin now; [`NOWHERE`] if the plugin does not exist in this worker.
-    pub(crate) fn vm_of(&self, plugin: usize) -> usize {
-        self.plugins.get(plugin).map_or(NOWHERE, |loaded| loaded.vm)
+    /// The VM of a plugin now; none if the plugin does not exist in this worker.
+    pub(crate) fn vm_of(&self, plugin: PluginId) -> Option<VmId> {
+        self.plugins.get(plugin.index()).and_then(|loaded| loaded.vm)
     }
 
     /// Starts the VM of a plugin again if it has failed, the policy of a plugin in it says so, and it has rested; says which VM
     /// that was, and which took its place.
-    pub(crate) fn revive(&mut self, plugin: usize) -> Option<(usize, usize)> {
-        let old = self.plugins.get(plugin)?.vm;
+    pub(crate) fn revive(&mut self, plugin: PluginId) -> Option<(VmId, VmId)> {
+        let old = self.plugins.get(plugin.index())?.vm?;
         self.vms.get(old)?.vm.failure()?;
         if !self.reloads(old) || self.is_shut_down(old) || self.rests(old).is_some() {
             return None;
@@ -217,19 +214,19 @@ impl Sandboxes {
     }
 
     /// Whether a VM that has failed is started again: all its plugins are, if one of them is to be.
-    fn reloads(&self, vm: usize) -> bool {
-        let mut members = self.plugins.iter().filter(|loaded| loaded.vm == vm && !loaded.retired);
+    fn reloads(&self, vm: VmId) -> bool {
+        let mut members = self.plugins.iter().filter(|loaded| loaded.vm == Some(vm) && !loaded.retired);
         members.any(|loaded| loaded.plugin.failure_policy == FailurePolicy::Reload)
     }
 
     /// Whether a plugin of a VM has been asked to end. Nothing begins there that would not be asked to.
-    fn is_shut_down(&self, vm: usize) -> bool {
-        self.plugins.iter().any(|loaded| loaded.vm == vm && loaded.asked)
+    fn is_shut_down(&self, vm: VmId) -> bool {
+        self.plugins.iter().any(|loaded| loaded.vm == Some(vm) && loaded.asked)
     }
 
     /// For how long a VM that has failed still rests before another one may be started in its place. If it does not, the
     /// next rest begins.
-    fn rests(&mut self, vm: usize) -> Option<Duration> {
+    fn rests(&mut self, vm: VmId) -> Option<Duration> {
         let now = self.now(vm);
         let sandbox = self.vms.get_mut(vm)?;
         let rested = sandbox.failed_at.map_or(Duration::ZERO, |at| now.saturating_sub(at));
@@ -243,7 +240,7 @@ impl Sandboxes {
     }
 
     /// The VMs whose plugins have been compiled since they were started.
-    pub(crate) fn reached(&self) -> Vec<usize> {
+    pub(crate) fn reached(&self) -> Vec<VmId> {
         let reached = |sandbox: &Sandbox| {
             let waits = !sandbox.settled && !sandbox.replaced && sandbox.vm.failure().is_none();
             waits && sandbox.spec.tier.as_ref().is_some_and(|tier| tier.compiled().is_some())
@@ -254,7 +251,7 @@ impl Sandboxes {
 
     /// Starts a VM of the compiled module in the place of one; says which. It is tried once. The old roots go on, for the
     /// streams that are there.
-    pub(crate) fn move_on(&mut self, old: usize) -> Option<usize> {
+    pub(crate) fn move_on(&mut self, old: VmId) -> Option<VmId> {
         self.vms.get_mut(old)?.settled = true;
         match self.succeed(old) {
             Ok(successor) => {
@@ -274,18 +271,18 @@ impl Sandboxes {
     }
 
     /// A root of a VM that has not ended, and whether it has been asked to; those that have not come first.
-    pub(crate) fn root_left(&self, vm: usize) -> Option<(usize, bool)> {
-        let left = self.plugins.iter().enumerate().filter(|(_, loaded)| loaded.vm == vm && !loaded.ended);
-        left.map(|(index, loaded)| (index, loaded.asked)).min_by_key(|(_, asked)| *asked)
+    pub(crate) fn root_left(&self, vm: VmId) -> Option<(PluginId, bool)> {
+        let left = self.plugins.iter().enumerate().filter(|(_, loaded)| loaded.vm == Some(vm) && !loaded.ended);
+        left.map(|(index, loaded)| (PluginId::at(index), loaded.asked)).min_by_key(|(_, asked)| *asked)
     }
 
     /// Starts another VM in the place of one, with all its plugins.
-    fn succeed(&mut self, old: usize) -> Result<Option<Successor>, StartError> {
+    fn succeed(&mut self, old: VmId) -> Result<Option<Successor>, StartError> {
         let Some(sandbox) = self.vms.get(old) else { return Ok(None) };
         let (key, spec, rest, stays) = (sandbox.key, Arc::clone(&sandbox.spec), sandbox.rest, sandbox.stays);
         let new = self.vms.number();
         let (mut vm, settled) = self.start(new, &spec, stays)?;
-        let is_member = |loaded: &&mut Loaded| loaded.vm == old && !loaded.retired;
+        let is_member = |loaded: &&mut Loaded| loaded.vm == Some(old) && !loaded.retired;
         let mut roots = Vec::new();
         for member in self.plugins.iter_mut().filter(is_member) {
             roots.push(vm.add_plugin(Arc::clone(&member.plugin))?);
@@ -296,7 +293,7 @@ impl Sandboxes {
             let next_tick = member.next_tick.take();
             left.push(Loaded {
                 plugin: Arc::clone(&member.plugin),
-                vm: old,
+                vm: Some(old),
                 root: member.root,
                 next_tick,
                 ended: member.ended,
@@ -307,7 +304,7 @@ impl Sandboxes {
                 told: member.told,
                 account: member.account,
             });
-            (member.vm, member.root) = (new, root);
+            (member.vm, member.root) = (Some(new), root);
         }
         if let Some(sandbox) = self.vms.get_mut(old) {
             sandbox.replaced = true;
@@ -317,14 +314,14 @@ impl Sandboxes {
     }
 
     /// Notes that a VM has failed; says whether that is news. Its ticks end.
-    pub(crate) fn failed(&mut self, vm: usize) -> bool {
+    pub(crate) fn failed(&mut self, vm: VmId) -> bool {
         let now = self.now(vm);
         let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.failed_at.is_none()) else { return false };
         sandbox.failed_at = Some(now);
         if now.saturating_sub(sandbox.started_at) >= sandbox.spec.reload.max {
             sandbox.rest = sandbox.spec.reload.base;
         }
-        for plugin in self.plugins.iter_mut().filter(|plugin| plugin.vm == vm) {
+        for plugin in self.plugins.iter_mut().filter(|plugin| plugin.vm == Some(vm)) {
             plugin.next_tick = None;
         }
         // A VM of one stream takes its failure with it, and there may be many.
@@ -339,24 +336,24 @@ impl Sandboxes {
     }
 
     /// Whether nothing new comes to a VM, and its streams are over.
-    pub(crate) fn is_over(&self, vm: usize) -> bool {
+    pub(crate) fn is_over(&self, vm: VmId) -> bool {
         self.vms.get(vm).is_some_and(|sandbox| sandbox.replaced && !sandbox.has_streams())
     }
 
     /// Frees a VM. What plugins have left there goes with it.
-    pub(crate) fn free(&mut self, vm: usize) {
-        for left in self.plugins.iter_mut().filter(|loaded| loaded.retired && loaded.vm == vm) {
-            (left.vm, left.ended, left.next_tick) = (NOWHERE, true, None);
+    pub(crate) fn free(&mut self, vm: VmId) {
+        for left in self.plugins.iter_mut().filter(|loaded| loaded.retired && loaded.vm == Some(vm)) {
+            (left.vm, left.ended, left.next_tick) = (None, true, None);
         }
         let Some(sandbox) = self.vms.remove(vm) else { return };
-        let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin));
+        let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin.index()));
         if let Some(by) = plugin.and_then(|loaded| loaded.by_stream.as_mut()) {
             by.freed(vm, &sandbox);
         }
     }
 
     /// Takes the context of an HTTP stream out of a VM.
-    pub(crate) fn forget_stream(&mut self, vm: usize, context: ContextId) {
+    pub(crate) fn forget_stream(&mut self, vm: VmId, context: ContextId) {
         if let Some(sandbox) = self.vms.get_mut(vm) {
             sandbox.contexts.remove(&context);
             self.note_over(vm);
@@ -364,7 +361,7 @@ impl Sandboxes {
     }
 
     /// Takes the context of a TCP stream out of a VM.
-    pub(crate) fn forget_connection(&mut self, vm: usize, context: ContextId) {
+    pub(crate) fn forget_connection(&mut self, vm: VmId, context: ContextId) {
         if let Some(sandbox) = self.vms.get_mut(vm) {
             sandbox.connections.remove(&context);
             self.note_over(vm);
@@ -372,7 +369,7 @@ impl Sandboxes {
     }
 
     /// Returns the VMs that have items of queues to tell, each with its root that is told next. Costs what these are, not what all VMs are.
-    pub(crate) fn to_tell(&mut self) -> Vec<(usize, usize)> {
+    pub(crate) fn to_tell(&mut self) -> Vec<(VmId, PluginId)> {
         let mut told = Vec::new();
         for vm in self.ready.take() {
             let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.vm.failure().is_none()) else { continue };
@@ -390,23 +387,23 @@ impl Sandboxes {
     }
 
     /// The plugin with this root.
-    pub(crate) fn by_root(&mut self, vm: usize, root: ContextId) -> Option<&mut Loaded> {
-        self.plugins.iter_mut().find(|plugin| plugin.vm == vm && plugin.root == root)
+    pub(crate) fn by_root(&mut self, vm: VmId, root: ContextId) -> Option<&mut Loaded> {
+        self.plugins.iter_mut().find(|plugin| plugin.vm == Some(vm) && plugin.root == root)
     }
 
     /// Which plugin has this root; of a VM for one stream, whose that is.
-    pub(crate) fn index_of(&self, vm: usize, root: ContextId) -> Option<usize> {
+    pub(crate) fn index_of(&self, vm: VmId, root: ContextId) -> Option<PluginId> {
         index_of(&self.plugins, (vm, self.vms.get(vm)?), root)
     }
 
     /// The time of the host's monotonic clock.
-    pub(crate) fn now(&mut self, vm: usize) -> Duration {
+    pub(crate) fn now(&mut self, vm: VmId) -> Duration {
         let sandbox = self.vms.get_mut(vm);
         sandbox.map_or(Duration::ZERO, |sandbox| clock(&mut sandbox.vm))
     }
 
     /// Starts the VM of a number, of the first module if it `stays` there; says whether nothing better is to be expected.
-    fn start(&self, number: usize, spec: &PluginSpec, stays: bool) -> Result<(Vm, bool), StartError> {
+    fn start(&self, number: VmId, spec: &PluginSpec, stays: bool) -> Result<(Vm, bool), StartError> {
         let wake = self.ready.wake(number, self.wake.clone());
         let config = spec.vm_config(self.shared.clone(), self.foreign.clone(), Some(wake));
         let settled = stays || spec.tier.as_ref().is_none_or(|tier| tier.compiled().is_some());
@@ -445,8 +442,9 @@ impl Sandbox {
 }
 
 /// Which plugin has this root of a VM; of a VM for one stream, whose that is.
-fn index_of(plugins: &[Loaded], (vm, sandbox): (usize, &Sandbox), root: ContextId) -> Option<usize> {
-    sandbox.of.or_else(|| plugins.iter().position(|plugin| plugin.vm == vm && plugin.root == root))
+fn index_of(plugins: &[Loaded], (vm, sandbox): (VmId, &Sandbox), root: ContextId) -> Option<PluginId> {
+    let position = || plugins.iter().position(|plugin| plugin.vm == Some(vm) && plugin.root == root);
+    sandbox.of.or_else(|| position().map(PluginId::at))
 }
 
 /// The time of a VM's monotonic clock.

@@ -2,7 +2,7 @@
 
 use portcullis_core::Direction;
 
-use crate::effect::StreamId;
+use crate::id::{PluginId, StreamId};
 use crate::stage::Item;
 use crate::stream::HttpStream;
 use crate::worker::Worker;
@@ -25,7 +25,7 @@ impl Worker {
     /// Names the plugins of a stream that have made a body of a direction longer or shorter than it came to them. Names all
     /// of them if none has: then one of them has changed what the headers say of the length.
     pub fn resized(&mut self, stream: StreamId, direction: Direction) -> Vec<String> {
-        let Some(state) = self.streams.get_mut(stream.0) else { return Vec::new() };
+        let Some(state) = self.streams.get_mut(stream) else { return Vec::new() };
         let mut resized = Vec::new();
         let mut after = *of(&mut state.left, direction);
         for position in (0..state.plugins.len()).rev() {
@@ -43,7 +43,8 @@ impl Worker {
         if resized.is_empty() {
             resized.extend(state.plugins.iter().map(|plugin| plugin.plugin));
         }
-        let name = |plugin: usize| self.sandboxes.plugins.get(plugin).map(|loaded| loaded.plugin.name.clone());
+        let name =
+            |plugin: PluginId| self.sandboxes.plugins.get(plugin.index()).map(|loaded| loaded.plugin.name.clone());
         resized.into_iter().filter_map(name).collect()
     }
 }

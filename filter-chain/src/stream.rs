@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use portcullis_core::{ContextId, Direction, SharedStreamInfo, lock};
 
 use crate::effect::StreamEffect;
+use crate::id::{PluginId, VmId};
 use crate::stage::{Item, Mode, Overflow, Stage};
 
 /// One HTTP stream. Plugins stand in the order of the chain; a *position* is a place in the order
@@ -29,10 +30,9 @@ pub(crate) struct HttpStream {
 /// One plugin in a stream.
 #[derive(Debug)]
 pub(crate) struct StreamPlugin {
-    /// Index among the worker's plugins.
-    pub(crate) plugin: usize,
-    /// Index among the worker's VMs; a restarted VM has another.
-    pub(crate) vm: usize,
+    pub(crate) plugin: PluginId,
+    /// A VM that was started again has another; none if the plugin has one for each stream and this one has none yet.
+    pub(crate) vm: Option<VmId>,
     pub(crate) context: Option<ContextId>,
     pub(crate) stages: [Stage; 2],
     /// Body bytes that have come to it in each direction.

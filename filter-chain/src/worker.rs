@@ -7,42 +7,43 @@ use portcullis_core::{
     Access, Action, Body, CallId, CallOutcome, Compatibility, Direction, ForeignFunctions, GrpcId, Headers, Host,
     LocalResponse, LookupId, Part, Shared, SharedStreamInfo, Wake, lock,
 };
-use slab::Slab;
 
+use crate::arena::Arena;
 use crate::background::Background;
 use crate::chain::{Chain, LoadError, PluginSpec};
-use crate::effect::{CalloutId, Effect, StreamEffect, StreamId};
+use crate::effect::{Effect, StreamEffect};
 use crate::flow::Work;
+use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
 use crate::reply::{is_grpc, status_of};
 use crate::sandboxes::{Health, Sandboxes};
 use crate::stage::{Item, Mode};
 use crate::stream::{HttpStream, Progress, StreamPlugin};
-use crate::tcp::{ConnectionId, TcpStream, TcpWork};
+use crate::tcp::{TcpStream, TcpWork};
 
 /// The VMs of one thread and the streams that pass through them. See the crate's documentation for
 /// how to drive it.
 pub struct Worker {
     pub(crate) sandboxes: Sandboxes,
-    pub(crate) streams: Slab<HttpStream>,
+    pub(crate) streams: Arena<StreamId, HttpStream>,
     /// What is on its way between stages.
     pub(crate) work: VecDeque<Work>,
     /// What guests asked for, by VM, and is not done yet.
-    pub(crate) actions: VecDeque<(usize, Action)>,
+    pub(crate) actions: VecDeque<(VmId, Action)>,
     pub(crate) effects: VecDeque<Effect>,
-    pub(crate) callouts: HashMap<CalloutId, (usize, CallId)>,
-    pub(crate) grpc: HashMap<CalloutId, (usize, GrpcId)>,
-    pub(crate) lookups: HashMap<CalloutId, (usize, LookupId)>,
-    pub(crate) last_callout: u64,
+    pub(crate) callouts: HashMap<CalloutId, (VmId, CallId)>,
+    pub(crate) grpc: HashMap<CalloutId, (VmId, GrpcId)>,
+    pub(crate) lookups: HashMap<CalloutId, (VmId, LookupId)>,
+    pub(crate) last_callout: CalloutId,
     /// Streams, and plugins of them, whose VM has just failed.
     pub(crate) orphans: VecDeque<(StreamId, usize)>,
     /// Streams that have effects since the last run.
     pub(crate) touched: Vec<StreamId>,
-    pub(crate) connections: Slab<TcpStream>,
+    pub(crate) connections: Arena<ConnectionId, TcpStream>,
     pub(crate) tcp_work: VecDeque<TcpWork>,
     pub(crate) tcp_orphans: VecDeque<(ConnectionId, usize)>,
     pub(crate) tcp_touched: Vec<ConnectionId>,
     /// VMs of which the last root may have gone.
-    pub(crate) left: Vec<usize>,
+    pub(crate) left: Vec<VmId>,
     /// What calls get that no stream waits for.
     pub(crate) background: Background,
 }
@@ -53,17 +54,17 @@ impl Worker {
     pub fn new(host: impl Fn() -> Box<dyn Host> + 'static) -> Self {
         Self {
             sandboxes: Sandboxes::new(Box::new(host)),
-            streams: Slab::new(),
+            streams: Arena::default(),
             work: VecDeque::new(),
             actions: VecDeque::new(),
             effects: VecDeque::new(),
             callouts: HashMap::new(),
             grpc: HashMap::new(),
             lookups: HashMap::new(),
-            last_callout: 0,
+            last_callout: CalloutId::NONE,
             orphans: VecDeque::new(),
             touched: Vec::new(),
-            connections: Slab::new(),
+            connections: Arena::default(),
             tcp_work: VecDeque::new(),
             tcp_orphans: VecDeque::new(),
             tcp_touched: Vec::new(),
@@ -119,14 +120,14 @@ impl Worker {
     /// [`Worker::pending_roots`]. A stream that comes to a plugin that has ended is answered by the plugin's failure policy.
     pub fn shut_down(&mut self) {
         for index in 0..self.sandboxes.plugins.len() {
-            self.end_root(index);
+            self.end_root(PluginId::at(index));
         }
         self.run(None);
     }
 
     /// How many plugins have not ended yet, and VMs of streams that are over wait for callouts.
     pub fn pending_roots(&self) -> usize {
-        let failed = |vm: usize| self.sandboxes.vms.get(vm).is_none_or(|sandbox| sandbox.vm.failure().is_some());
+        let failed = |vm: Option<VmId>| self.sandboxes.vms.get(vm).is_none_or(|sandbox| sandbox.vm.failure().is_some());
         let roots = self.sandboxes.plugins.iter().filter(|plugin| !plugin.ended && !failed(plugin.vm));
         roots.count() + self.sandboxes.lingering()
     }
@@ -162,14 +163,14 @@ impl Worker {
     pub fn open(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> StreamId {
         self.background.note_io();
         self.revive(chain);
-        let plugin = |plugin: &usize| StreamPlugin {
+        let plugin = |plugin: &PluginId| StreamPlugin {
             plugin: *plugin,
             vm: self.sandboxes.vm_of(*plugin),
             context: None,
             stages: Default::default(),
             entered: [0; 2],
         };
-        StreamId(self.streams.insert(HttpStream {
+        self.streams.insert(HttpStream {
             info,
             plugins: chain.0.iter().map(plugin).collect(),
             effects: VecDeque::new(),
@@ -180,7 +181,7 @@ impl Worker {
             grpc_request: false,
             request_dropped: false,
             left: [0; 2],
-        }))
+        })
     }
 
     /// Starts VMs again that have failed and rested.
@@ -196,7 +197,7 @@ impl Worker {
 
     /// Headers have come; `end` says that nothing follows. A second response is ignored.
     pub fn headers(&mut self, stream: StreamId, direction: Direction, headers: Headers, end: bool) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         if std::mem::replace(&mut state.progress(direction).begun, true) {
             return;
         }
@@ -213,7 +214,7 @@ impl Worker {
     /// Body bytes have come; `end` says that nothing follows.
     pub fn body(&mut self, stream: StreamId, direction: Direction, body: Body, end: bool) {
         // As Envoy counts: what came of a request, and what was sent of a response.
-        if let Some(state) = self.streams.get(stream.0).filter(|_| direction == Direction::Request) {
+        if let Some(state) = self.streams.get(stream).filter(|_| direction == Direction::Request) {
             lock(&state.info).request_size += body.len() as u64;
         }
         self.feed(stream, direction, Item::Data { body, end });
@@ -227,7 +228,7 @@ impl Worker {
     /// Whether body bytes of a direction should be read now. When not, plugins hold as much as they
     /// may; that changes with the stream's effects.
     pub fn wants_body(&mut self, stream: StreamId, direction: Direction) -> bool {
-        let Some(state) = self.streams.get(stream.0) else { return false };
+        let Some(state) = self.streams.get(stream) else { return false };
         let limit = state.limit;
         state.reads_on(direction) || self.held(stream, direction) < limit
     }
@@ -235,7 +236,7 @@ impl Worker {
     /// Whether body bytes of a direction would be received by somebody now: its headers have left, or the plugin that holds
     /// them receives the body meanwhile. When not, nobody needs a body yet that has not been sent.
     pub fn hears_body(&mut self, stream: StreamId, direction: Direction) -> bool {
-        let Some(state) = self.streams.get(stream.0) else { return false };
+        let Some(state) = self.streams.get(stream) else { return false };
         let plugins =
             (0..state.plugins.len()).filter_map(|position| state.plugins.get(state.index(direction, position)?));
         let mut stopping = plugins.filter(|plugin| plugin.stage_ref(direction).mode != Mode::Open);
@@ -262,17 +263,17 @@ impl Worker {
 
     /// The next thing to do for a stream.
     pub fn stream_effect(&mut self, stream: StreamId) -> Option<StreamEffect> {
-        self.streams.get_mut(stream.0)?.effects.pop_front()
+        self.streams.get_mut(stream)?.effects.pop_front()
     }
 
     /// Ends a stream: every plugin logs it and forgets it. Plugins that the stream never reached get
     /// a context for their log, as in deployed hosts.
     pub fn finish(&mut self, stream: StreamId) {
-        let Some(state) = self.streams.get_mut(stream.0) else { return };
+        let Some(state) = self.streams.get_mut(stream) else { return };
         state.request.done = true;
         state.response.done = true;
         self.reclaim(stream);
-        let count = self.streams.get(stream.0).map_or(0, |state| state.plugins.len());
+        let count = self.streams.get(stream).map_or(0, |state| state.plugins.len());
         for index in 0..count {
             if self.ensure_context(stream, index) {
                 if self.ends_before_log(stream, index) {
@@ -288,9 +289,9 @@ impl Worker {
             self.delete_stream(stream, index);
         }
         self.run(Some(stream));
-        let state = self.streams.try_remove(stream.0);
+        let state = self.streams.remove(stream);
         for plugin in state.iter().flat_map(|state| &state.plugins) {
-            self.let_go(plugin.vm);
+            plugin.vm.into_iter().for_each(|vm| self.let_go(vm));
         }
     }
 
@@ -300,9 +301,9 @@ impl Worker {
     }
 
     fn log(&mut self, stream: StreamId, index: usize) {
-        let Some(state) = self.streams.get(stream.0) else { return };
+        let Some(state) = self.streams.get(stream) else { return };
         let Some((plugin, info)) = state.plugins.get(index).map(|plugin| (plugin, &state.info)) else { return };
-        let (Some(context), vm_index) = (plugin.context, plugin.vm) else { return };
+        let (Some(context), Some(vm_index)) = (plugin.context, plugin.vm) else { return };
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm_index) else { return };
         let mut maps = lock(info);
         if let Some(lent) = sandbox.vm.stream(context) {
@@ -332,22 +333,22 @@ impl Worker {
 
     /// Whether a plugin is told of the end before it logs (spec: `proxy_on_done`; deployed hosts log first).
     fn ends_before_log(&self, stream: StreamId, index: usize) -> bool {
-        let plugin = self.streams.get(stream.0).and_then(|state| state.plugins.get(index));
-        let loaded = plugin.and_then(|plugin| self.sandboxes.plugins.get(plugin.plugin));
+        let plugin = self.streams.get(stream).and_then(|state| state.plugins.get(index));
+        let loaded = plugin.and_then(|plugin| self.sandboxes.plugins.get(plugin.plugin.index()));
         loaded.is_some_and(|loaded| loaded.plugin.compatibility == Compatibility::Spec)
     }
 
     fn end_stream(&mut self, stream: StreamId, index: usize) {
-        let plugin = self.streams.get(stream.0).and_then(|state| state.plugins.get(index));
-        let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context?, plugin.vm))) else { return };
+        let plugin = self.streams.get(stream).and_then(|state| state.plugins.get(index));
+        let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context?, plugin.vm?))) else { return };
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let result = sandbox.vm.on_done(context);
         self.after_call(vm, result.is_err());
     }
 
     fn delete_stream(&mut self, stream: StreamId, index: usize) {
-        let plugin = self.streams.get_mut(stream.0).and_then(|state| state.plugins.get_mut(index));
-        let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context.take()?, plugin.vm))) else { return };
+        let plugin = self.streams.get_mut(stream).and_then(|state| state.plugins.get_mut(index));
+        let Some((context, vm)) = plugin.and_then(|plugin| Some((plugin.context.take()?, plugin.vm?))) else { return };
         self.sandboxes.forget_stream(vm, context);
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return };
         let deleted = sandbox.vm.delete(context);
@@ -358,7 +359,7 @@ impl Worker {
 /// Callouts and queues; the module `background` has the rest.
 impl Worker {
     /// Tells the plugins of a VM of items; says whether there is more to tell.
-    pub(crate) fn tell_queues(&mut self, vm: usize) -> bool {
+    pub(crate) fn tell_queues(&mut self, vm: VmId) -> bool {
         const AT_ONCE: usize = 64;
         for _ in 0..AT_ONCE {
             let sandbox = self.sandboxes.vms.get_mut(vm).filter(|sandbox| sandbox.vm.failure().is_none());
@@ -395,6 +396,10 @@ impl Worker {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("streams", &self.streams.len()).finish_non_exhaustive()
+        let stale = self.streams.stale() + self.connections.stale();
+        f.debug_struct("Worker")
+            .field("streams", &self.streams.len())
+            .field("stale_ids", &stale)
+            .finish_non_exhaustive()
     }
 }

@@ -15,9 +15,10 @@ use portcullis_core::{ContextId, SandboxKey, StartError};
 
 use super::places::Places;
 use super::rests::{Began, Resting, Rests, SEVERAL};
-use super::{LiveVms, Loaded, NOWHERE, Sandbox, Sandboxes};
+use super::{LiveVms, Loaded, Sandbox, Sandboxes};
 use crate::background::Account;
 use crate::chain::{PluginSpec, Snapshot};
+use crate::id::{PluginId, VmId};
 use crate::worker::Worker;
 
 /// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
@@ -49,7 +50,7 @@ pub(crate) enum NoVm {
 
 impl ByStream {
     /// Notes that a VM has gone.
-    pub(super) fn freed(&mut self, vm: usize, sandbox: &Sandbox) {
+    pub(super) fn freed(&mut self, vm: VmId, sandbox: &Sandbox) {
         self.live.end();
         self.places.freed(vm, sandbox.connection);
         self.lingering -= usize::from(sandbox.lingers);
@@ -57,15 +58,15 @@ impl ByStream {
 }
 
 impl Sandboxes {
-    pub(super) fn load_by_stream(&mut self, spec: &PluginSpec, snapshot: &Arc<Snapshot>) -> usize {
+    pub(super) fn load_by_stream(&mut self, spec: &PluginSpec, snapshot: &Arc<Snapshot>) -> PluginId {
         let same = |loaded: &Loaded| loaded.by_stream.as_ref().is_some_and(|by| Arc::ptr_eq(&by.snapshot, snapshot));
         if let Some(index) = self.plugins.iter().position(same) {
-            return index;
+            return PluginId::at(index);
         }
         self.note_change();
         self.plugins.push(Loaded {
             plugin: Arc::new(spec.plugin.clone()),
-            vm: NOWHERE,
+            vm: None,
             root: snapshot.root(),
             next_tick: None,
             ended: true,
@@ -84,12 +85,12 @@ impl Sandboxes {
             told: None,
             account: Account::default(),
         });
-        self.plugins.len() - 1
+        PluginId::at(self.plugins.len() - 1)
     }
 
     /// As [`Worker::root_for`], which makes room, too.
-    fn root_for(&mut self, plugin: usize, vm: usize, connection: u64) -> Result<(usize, ContextId), NoVm> {
-        let Some(loaded) = self.plugins.get_mut(plugin) else {
+    fn root_for(&mut self, plugin: PluginId, vm: Option<VmId>, connection: u64) -> Result<(VmId, ContextId), NoVm> {
+        let Some(loaded) = self.plugins.get_mut(plugin.index()) else {
             self.tell_of_stray();
             return Err(NoVm::Told);
         };
@@ -99,10 +100,10 @@ impl Sandboxes {
                 return Err(NoVm::Told);
             }
             // A newer VM may have taken the place of the one that was there when the stream began.
-            return Ok((loaded.vm, loaded.root));
+            return loaded.vm.map(|vm| (vm, loaded.root)).ok_or(NoVm::Told);
         }
         let root = loaded.root;
-        if vm != NOWHERE {
+        if let Some(vm) = vm {
             return Ok((vm, root));
         }
         if let Some(resting) = self.rests_by_stream(plugin, connection) {
@@ -119,7 +120,7 @@ impl Sandboxes {
             self.tell(plugin, &format!("no VM is made for a stream: {why}"));
             return Err(NoVm::Told);
         }
-        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
+        let by = self.plugins.get_mut(plugin.index()).and_then(|loaded| loaded.by_stream.as_mut());
         let Some(by) = by else { return Err(NoVm::Told) };
         let most = by.snapshot.most();
         if by.live.count() >= most {
@@ -144,27 +145,27 @@ impl Sandboxes {
     }
 
     /// Notes that a stream of a VM has gone; the VM may have been there for that one alone.
-    pub(super) fn note_over(&mut self, vm: usize) {
+    pub(super) fn note_over(&mut self, vm: VmId) {
         let Some(sandbox) = self.vms.get(vm).filter(|sandbox| !sandbox.has_streams()) else { return };
-        let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin));
+        let plugin = sandbox.of.and_then(|plugin| self.plugins.get_mut(plugin.index()));
         if let Some(by) = plugin.and_then(|loaded| loaded.by_stream.as_mut()) {
             by.places.over(vm, sandbox.connection);
         }
     }
 
-    fn by_stream(&self, plugin: usize) -> Option<&ByStream> {
-        self.plugins.get(plugin)?.by_stream.as_ref()
+    fn by_stream(&self, plugin: PluginId) -> Option<&ByStream> {
+        self.plugins.get(plugin.index())?.by_stream.as_ref()
     }
 
-    fn tell_no_vm(&mut self, plugin: usize, why: &str) {
+    fn tell_no_vm(&mut self, plugin: PluginId, why: &str) {
         self.tell(plugin, &format!("no VM can be made for a stream: {why}"));
     }
 
     /// Whether a VM whose streams are over may wait for its callouts. Of those that are of one stream not all can.
-    pub(crate) fn may_wait(&mut self, vm: usize) -> bool {
+    pub(crate) fn may_wait(&mut self, vm: VmId) -> bool {
         let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.waits > 0) else { return false };
         let Some(plugin) = sandbox.of else { return true };
-        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
+        let by = self.plugins.get_mut(plugin.index()).and_then(|loaded| loaded.by_stream.as_mut());
         let Some(by) = by.filter(|by| sandbox.lingers || by.lingering < LINGERING) else {
             let what = format!(
                 "more than {LINGERING} streams are over whose callouts are not; those of further ones are given up"
@@ -184,10 +185,10 @@ impl Sandboxes {
     }
 
     /// Notes a failure of a VM that was there for one stream.
-    pub(super) fn note_failure_of_stream(&mut self, plugin: usize, vm: usize, now: Duration) {
+    pub(super) fn note_failure_of_stream(&mut self, plugin: PluginId, vm: VmId, now: Duration) {
         let Some(failed) = self.vms.get(vm) else { return };
         let (kind, connection) = (failed.vm.failure_kind(), failed.connection);
-        let by = self.plugins.get_mut(plugin).and_then(|loaded| loaded.by_stream.as_mut());
+        let by = self.plugins.get_mut(plugin.index()).and_then(|loaded| loaded.by_stream.as_mut());
         // Only this one took time that others wanted.
         let Some(by) = by.filter(|_| kind == Some("deadline")) else { return };
         let Began { connection, all } = by.rests.spend(connection, now, by.spec.reload);
@@ -207,19 +208,19 @@ impl Sandboxes {
     }
 
     /// Whether a VM that was there for one stream has spent its deadline.
-    pub(crate) fn spent_deadline_of_stream(&self, vm: usize) -> bool {
+    pub(crate) fn spent_deadline_of_stream(&self, vm: VmId) -> bool {
         let sandbox = self.vms.get(vm).filter(|sandbox| sandbox.of.is_some());
         sandbox.is_some_and(|sandbox| sandbox.vm.failure_kind() == Some("deadline"))
     }
 
     /// Whether no VM is made for a stream of a plugin and connection, because others spent their deadline.
-    fn rests_by_stream(&mut self, plugin: usize, connection: u64) -> Option<Resting> {
-        let by = self.plugins.get(plugin)?.by_stream.as_ref()?;
+    fn rests_by_stream(&mut self, plugin: PluginId, connection: u64) -> Option<Resting> {
+        let by = self.plugins.get(plugin.index())?.by_stream.as_ref()?;
         by.rests.resting(connection, Duration::from_nanos((self.host)().monotonic_clock()))
     }
 
     /// Whether all places of a plugin are taken.
-    fn is_full(&self, plugin: usize) -> bool {
+    fn is_full(&self, plugin: PluginId) -> bool {
         self.by_stream(plugin).is_some_and(|by| by.live.count() >= by.snapshot.most())
     }
 }
@@ -227,8 +228,13 @@ impl Sandboxes {
 impl Worker {
     /// Where the root of a plugin is for a stream of this connection whose VM is `vm`: made now, if each stream has one and this one
     /// has none yet.
-    pub(crate) fn root_for(&mut self, plugin: usize, vm: usize, connection: u64) -> Option<(usize, ContextId)> {
-        if vm == NOWHERE
+    pub(crate) fn root_for(
+        &mut self,
+        plugin: PluginId,
+        vm: Option<VmId>,
+        connection: u64,
+    ) -> Option<(VmId, ContextId)> {
+        if vm.is_none()
             && self.sandboxes.is_full(plugin)
             && self.sandboxes.rests_by_stream(plugin, connection).is_none()
         {
@@ -250,7 +256,7 @@ impl Worker {
     }
 
     /// Makes a place for a VM of a stream of this connection, if others have more than a fair part of the plugin's; says whether it has.
-    fn make_place(&mut self, plugin: usize, connection: u64) -> bool {
+    fn make_place(&mut self, plugin: PluginId, connection: u64) -> bool {
         let by = self.sandboxes.by_stream(plugin);
         let Some(vm) = by.and_then(|by| by.places.to_spare(connection)) else { return false };
         let what = "all places are taken, so connections that have most of them lose streams to others, which are answered by the \
@@ -261,17 +267,17 @@ impl Worker {
     }
 
     /// Ends the VMs of other streams of a client's connection.
-    pub(crate) fn end_vms_beside(&mut self, vm: usize) {
+    pub(crate) fn end_vms_beside(&mut self, vm: VmId) {
         let Some(failed) = self.sandboxes.vms.get(vm) else { return };
         let by = failed.of.and_then(|plugin| self.sandboxes.by_stream(plugin));
         let Some(by) = by else { return };
-        let works = |vm: &usize| self.sandboxes.vms.get(*vm).is_some_and(|sandbox| sandbox.vm.failure().is_none());
+        let works = |vm: &VmId| self.sandboxes.vms.get(*vm).is_some_and(|sandbox| sandbox.vm.failure().is_none());
         let beside: Vec<_> = by.places.of(failed.connection).filter(works).collect();
         beside.into_iter().for_each(|vm| self.end_vm_of_stream(vm));
     }
 
     /// Takes the VM of a stream away, without a word to the plugin. What the stream is answered is the failure policy's affair.
-    fn end_vm_of_stream(&mut self, vm: usize) {
+    fn end_vm_of_stream(&mut self, vm: VmId) {
         self.actions.retain(|(of, _)| *of != vm);
         self.give_up(vm);
         let Some(sandbox) = self.sandboxes.vms.get(vm) else { return };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use portcullis_core::{ContextId, FailurePolicy, LogLevel, LogRecord, Plugin};
 
 use super::{Loaded, Sandboxes};
+use crate::id::{PluginId, VmId};
 
 /// A plugin of a worker, and how it is doing there.
 #[derive(Clone, Debug)]
@@ -60,8 +61,8 @@ impl LiveVms {
 
 impl Sandboxes {
     /// Notes that streams come to a plugin.
-    pub(crate) fn serve(&mut self, plugin: usize) {
-        if let Some(loaded) = self.plugins.get_mut(plugin) {
+    pub(crate) fn serve(&mut self, plugin: PluginId) {
+        if let Some(loaded) = self.plugins.get_mut(plugin.index()) {
             loaded.serves = true;
         }
     }
@@ -96,7 +97,7 @@ impl Sandboxes {
                 reason: reason.to_owned(),
                 rests_until: sandbox
                     .failed_at
-                    .filter(|_| self.reloads(loaded.vm) && !loaded.asked)
+                    .filter(|_| loaded.vm.is_some_and(|vm| self.reloads(vm)) && !loaded.asked)
                     .map(|at| at.saturating_add(sandbox.rest)),
             },
             None if loaded.asked || loaded.ended => PluginState::Ended,
@@ -106,19 +107,19 @@ impl Sandboxes {
 
     /// Says what becomes of traffic from now on, for each plugin of a VM that has just failed. VMs that nothing new comes to take
     /// nothing with them.
-    pub(super) fn tell_consequences(&mut self, vm: usize) {
+    pub(super) fn tell_consequences(&mut self, vm: VmId) {
         let Some(sandbox) = self.vms.get(vm).filter(|sandbox| !sandbox.replaced) else { return };
         let culprit = sandbox.vm.failed_in().and_then(|(_, plugin)| plugin).unwrap_or_default();
         let (mut host, rest) = ((self.host)(), Some(sandbox.rest).filter(|_| self.reloads(vm)));
-        for loaded in self.plugins.iter().filter(|loaded| loaded.vm == vm && !loaded.retired && !loaded.asked) {
+        for loaded in self.plugins.iter().filter(|loaded| loaded.vm == Some(vm) && !loaded.retired && !loaded.asked) {
             let message = consequences(loaded, rest, culprit);
             log(&mut *host, LogLevel::Warn, &message, Some(&loaded.plugin), loaded.root);
         }
     }
 
     /// Says that a VM has taken the place of one that had failed, or could not.
-    pub(super) fn tell_revival(&self, plugin: usize, revived: Result<(), String>) {
-        let Some(loaded) = self.plugins.get(plugin) else { return };
+    pub(super) fn tell_revival(&self, plugin: PluginId, revived: Result<(), String>) {
+        let Some(loaded) = self.plugins.get(plugin.index()) else { return };
         let rest = self.vms.get(loaded.vm).map_or(Duration::ZERO, |sandbox| sandbox.rest);
         let (level, message) = match revived {
             Ok(()) => (LogLevel::Info, "it has been started again".to_owned()),
@@ -131,8 +132,8 @@ impl Sandboxes {
     }
 
     /// Tells the host of a plugin that waits because it has had more than its part of a worker.
-    pub(crate) fn tell_throttled(&self, plugin: usize) {
-        if let Some(loaded) = self.plugins.get(plugin) {
+    pub(crate) fn tell_throttled(&self, plugin: PluginId) {
+        if let Some(loaded) = self.plugins.get(plugin.index()) {
             (self.host)().throttled(&loaded.plugin);
         }
     }
@@ -147,10 +148,10 @@ impl Sandboxes {
     }
 
     /// Tells the operator something about a plugin that may happen in every stream; at most once a second.
-    pub(super) fn tell(&mut self, plugin: usize, message: &str) {
+    pub(super) fn tell(&mut self, plugin: PluginId, message: &str) {
         let mut host = (self.host)();
         let now = Duration::from_nanos(host.monotonic_clock());
-        let Some(loaded) = self.plugins.get_mut(plugin) else { return };
+        let Some(loaded) = self.plugins.get_mut(plugin.index()) else { return };
         let more = match &mut loaded.told {
             Some((at, more)) if now.saturating_sub(*at) < Duration::from_secs(1) => {
                 *more += 1;

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_core::Wake;
 
+use crate::id::VmId;
+
 /// The VMs of a worker that may have items of queues to tell. Whoever puts an item, on any thread, adds to it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ready(Arc<Mutex<BTreeSet<usize>>>);
+pub(super) struct Ready(Arc<Mutex<BTreeSet<VmId>>>);
 
 impl Ready {
     /// What wakes a VM: notes it, then wakes its worker.
-    pub(super) fn wake(&self, vm: usize, worker: Option<Wake>) -> Wake {
+    pub(super) fn wake(&self, vm: VmId, worker: Option<Wake>) -> Wake {
         let ready = self.clone();
         Wake::new(move || {
             ready.put([vm]);
@@ -22,16 +24,16 @@ impl Ready {
     }
 
     /// Takes all of them. To be called before their inboxes are looked into: what comes meanwhile is noted again.
-    pub(super) fn take(&self) -> BTreeSet<usize> {
+    pub(super) fn take(&self) -> BTreeSet<VmId> {
         std::mem::take(&mut *self.lock())
     }
 
     /// Notes VMs that have more to tell.
-    pub(super) fn put(&self, vms: impl IntoIterator<Item = usize>) {
+    pub(super) fn put(&self, vms: impl IntoIterator<Item = VmId>) {
         self.lock().extend(vms);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<VmId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,8 @@
 
 use portcullis_core::{Body, ContextId, Direction, FilterStatus, VmFailed, lock};
 
-use super::{ConnectionEffect, ConnectionId, Greeting, TcpPlugin};
+use super::{ConnectionEffect, Greeting, TcpPlugin};
+use crate::id::{ConnectionId, VmId};
 use crate::worker::Worker;
 
 /// Data on their way to a position of a TCP stream; maybe none, and then the connection itself.
@@ -23,16 +24,16 @@ impl Worker {
 
     /// Creates the context of a plugin for a TCP stream.
     pub(super) fn create_tcp_context(&mut self, id: ConnectionId, index: usize) {
-        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(state) = self.connections.get_mut(id) else { return };
         let Some(plugin) = state.plugins.get_mut(index) else { return };
         let (of, vm) = (plugin.plugin, plugin.vm);
         let connection = lock(&state.info).connection_id;
         let Some((vm, root)) = self.root_for(of, vm, connection) else {
             return self.tcp_failed(id, index);
         };
-        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(state) = self.connections.get_mut(id) else { return };
         let Some(plugin) = state.plugins.get_mut(index) else { return };
-        plugin.vm = vm;
+        plugin.vm = Some(vm);
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
         let created = sandbox.vm.create_tcp_stream(root, state.info.clone());
         if let Ok(context) = created {
@@ -48,7 +49,7 @@ impl Worker {
     /// Takes data to their next plugin, or out of the chain.
     pub(crate) fn step_tcp(&mut self, work: TcpWork) {
         let TcpWork { id, direction, position, data, end } = work;
-        let Some(state) = self.connections.get_mut(id.0).filter(|state| !state.cut) else { return };
+        let Some(state) = self.connections.get_mut(id).filter(|state| !state.cut) else { return };
         let Some(index) = state.index(direction, position) else {
             if direction == Direction::Response {
                 lock(&state.info).response_size += data.len() as u64;
@@ -73,7 +74,7 @@ impl Worker {
             (Greeting::Due, Direction::Request) => {
                 plugin.greeting = Greeting::Paused;
                 plugin.keep_unseen(direction, data, end);
-                let vm = plugin.vm;
+                let Some(vm) = plugin.vm else { return };
                 self.greet(id, index, vm, context);
             }
             // An end alone, which a plugin makes that closes the upstream side, is nothing that a plugin could inspect.
@@ -85,7 +86,7 @@ impl Worker {
     }
 
     /// Tells a plugin of the connection.
-    fn greet(&mut self, id: ConnectionId, index: usize, vm: usize, context: ContextId) {
+    fn greet(&mut self, id: ConnectionId, index: usize, vm: VmId, context: ContextId) {
         let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
         let result = sandbox.vm.on_new_connection(context);
         self.after_call(vm, result.is_err());
@@ -98,7 +99,7 @@ impl Worker {
 
     /// Lets the connection pass a plugin: the plugins behind it are told, then the plugin sees the data that have come.
     fn let_in(&mut self, id: ConnectionId, index: usize) {
-        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(state) = self.connections.get_mut(id) else { return };
         let positions =
             [Direction::Response, Direction::Request].map(|direction| (direction, state.position(direction, index)));
         let Some(plugin) = state.plugins.get_mut(index) else { return };
@@ -122,10 +123,10 @@ impl Worker {
         if data.is_empty() && !end {
             return;
         }
-        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(state) = self.connections.get_mut(id) else { return };
         let Some(index) = state.index(direction, position) else { return };
         let Some(plugin) = state.plugins.get_mut(index) else { return };
-        let (vm, Some(context)) = (plugin.vm, plugin.context) else { return };
+        let (Some(vm), Some(context)) = (plugin.vm, plugin.context) else { return };
         let side = plugin.side(direction);
         // Until the plugin has answered, it holds what has come.
         (side.ended, side.stopped) = (side.ended | end, true);
@@ -145,7 +146,7 @@ impl Worker {
 
     /// Lets a direction go on that a plugin has stopped.
     pub(crate) fn resume_tcp(&mut self, id: ConnectionId, index: usize, direction: Direction) {
-        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(state) = self.connections.get_mut(id) else { return };
         let position = state.position(direction, index);
         let Some(plugin) = state.plugins.get_mut(index) else { return };
         if direction == Direction::Request && plugin.greeting == Greeting::Paused {
@@ -164,16 +165,16 @@ impl Worker {
     /// Answers the absence of a plugin (its VM has failed, or its VM, root or context does not exist) by its failure policy:
     /// what the plugin holds goes on without it, or the stream ends.
     pub(crate) fn tcp_failed(&mut self, id: ConnectionId, index: usize) {
-        let Some(plugin) = self.connections.get(id.0).and_then(|state| state.plugins.get(index)) else { return };
+        let Some(plugin) = self.connections.get(id).and_then(|state| state.plugins.get(index)) else { return };
         if self.policy_is_open(plugin.plugin) {
             self.let_in(id, index);
             self.resume_tcp(id, index, Direction::Request);
             self.resume_tcp(id, index, Direction::Response);
-            let plugin = self.connections.get_mut(id.0).and_then(|state| state.plugins.get_mut(index));
-            if let Some((vm, context)) = plugin.and_then(|plugin| Some((plugin.vm, plugin.context.take()?))) {
+            let plugin = self.connections.get_mut(id).and_then(|state| state.plugins.get_mut(index));
+            if let Some((vm, context)) = plugin.and_then(|plugin| Some((plugin.vm?, plugin.context.take()?))) {
                 self.sandboxes.forget_connection(vm, context);
             }
-        } else if let Some(state) = self.connections.get_mut(id.0).filter(|state| !state.cut) {
+        } else if let Some(state) = self.connections.get_mut(id).filter(|state| !state.cut) {
             state.cut = true;
             self.emit_tcp(id, ConnectionEffect::Reset { reason: "wasm_fail_stream" });
         }
@@ -181,7 +182,7 @@ impl Worker {
 
     /// Asks the driver to do something for a TCP stream.
     pub(crate) fn emit_tcp(&mut self, id: ConnectionId, effect: ConnectionEffect) {
-        if let Some(state) = self.connections.get_mut(id.0) {
+        if let Some(state) = self.connections.get_mut(id) {
             state.effects.push_back(effect);
             if !self.tcp_touched.contains(&id) {
                 self.tcp_touched.push(id);

@@ -13,13 +13,10 @@ use std::collections::VecDeque;
 use portcullis_core::{Body, ContextId, Direction, PeerType, SharedStreamInfo, lock};
 
 use crate::chain::Chain;
+use crate::id::{ConnectionId, PluginId, VmId};
 use crate::worker::Worker;
 
 pub(crate) use flow::TcpWork;
-
-/// The id of a TCP stream in its worker, from [`Worker::connect`] to [`Worker::finish_connection`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub(crate) usize);
 
 /// Something to be done for one TCP stream. [`Direction::Request`] is from the client to the upstream.
 #[derive(Debug)]
@@ -65,8 +62,8 @@ pub(crate) struct TcpStream {
 /// One plugin in a TCP stream. Without a context it has failed, and what comes passes it by.
 #[derive(Debug)]
 pub(crate) struct TcpPlugin {
-    pub(crate) plugin: usize,
-    pub(crate) vm: usize,
+    pub(crate) plugin: PluginId,
+    pub(crate) vm: Option<VmId>,
     pub(crate) context: Option<ContextId>,
     pub(crate) greeting: Greeting,
     pub(crate) sides: [Side; 2],
@@ -104,7 +101,7 @@ impl Worker {
     pub fn connect(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> ConnectionId {
         self.background.note_io();
         self.revive(chain);
-        let plugin = |plugin: &usize| TcpPlugin {
+        let plugin = |plugin: &PluginId| TcpPlugin {
             plugin: *plugin,
             vm: self.sandboxes.vm_of(*plugin),
             context: None,
@@ -114,7 +111,7 @@ impl Worker {
         let plugins: Vec<_> = chain.0.iter().map(plugin).collect();
         let count = plugins.len();
         let stream = TcpStream { info, plugins, effects: VecDeque::new(), limit, dialled: false, cut: false };
-        let id = ConnectionId(self.connections.insert(stream));
+        let id = self.connections.insert(stream);
         for index in 0..count {
             self.create_tcp_context(id, index);
         }
@@ -124,7 +121,7 @@ impl Worker {
 
     /// Data have come; `end` says that nothing follows.
     pub fn data(&mut self, id: ConnectionId, direction: Direction, data: Body, end: bool) {
-        if let Some(state) = self.connections.get(id.0).filter(|_| direction == Direction::Request) {
+        if let Some(state) = self.connections.get(id).filter(|_| direction == Direction::Request) {
             lock(&state.info).request_size += data.len() as u64;
         }
         self.feed_tcp(id, direction, data, end);
@@ -133,7 +130,7 @@ impl Worker {
     /// Whether data of a direction should be read now. When not, plugins hold as much as they may; that
     /// changes with the stream's effects.
     pub fn wants_data(&mut self, id: ConnectionId, direction: Direction) -> bool {
-        let Some(state) = self.connections.get(id.0) else { return false };
+        let Some(state) = self.connections.get(id) else { return false };
         let vms = &mut self.sandboxes.vms;
         let held = |plugin: &TcpPlugin| {
             let lent = plugin.context.and_then(|context| vms.get_mut(plugin.vm)?.vm.stream(context));
@@ -144,7 +141,7 @@ impl Worker {
 
     /// A connection has closed, with the client ([`Direction::Request`]) or with the upstream, by whom.
     pub fn connection_closed(&mut self, id: ConnectionId, direction: Direction, peer: PeerType) {
-        let count = self.connections.get(id.0).map_or(0, |state| state.plugins.len());
+        let count = self.connections.get(id).map_or(0, |state| state.plugins.len());
         for index in 0..count {
             let Some((vm, context)) = self.tcp_context(id, index) else { continue };
             let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { continue };
@@ -156,12 +153,12 @@ impl Worker {
 
     /// The next thing to do for a TCP stream.
     pub fn connection_effect(&mut self, id: ConnectionId) -> Option<ConnectionEffect> {
-        self.connections.get_mut(id.0)?.effects.pop_front()
+        self.connections.get_mut(id)?.effects.pop_front()
     }
 
     /// Ends a TCP stream, in whatever way: every plugin is done with it, logs it and forgets it.
     pub fn finish_connection(&mut self, id: ConnectionId) {
-        let Some(state) = self.connections.get_mut(id.0) else { return };
+        let Some(state) = self.connections.get_mut(id) else { return };
         state.cut = true;
         for index in 0..state.plugins.len() {
             let Some((vm, context)) = self.tcp_context(id, index) else { continue };
@@ -173,15 +170,15 @@ impl Worker {
             self.after_call(vm, result.and(deleted).is_err());
         }
         self.run(None);
-        let state = self.connections.try_remove(id.0);
+        let state = self.connections.remove(id);
         for plugin in state.iter().flat_map(|state| &state.plugins) {
-            self.let_go(plugin.vm);
+            plugin.vm.into_iter().for_each(|vm| self.let_go(vm));
         }
     }
 
-    pub(crate) fn tcp_context(&self, id: ConnectionId, index: usize) -> Option<(usize, ContextId)> {
-        let plugin = self.connections.get(id.0)?.plugins.get(index)?;
-        Some((plugin.vm, plugin.context?))
+    pub(crate) fn tcp_context(&self, id: ConnectionId, index: usize) -> Option<(VmId, ContextId)> {
+        let plugin = self.connections.get(id)?.plugins.get(index)?;
+        Some((plugin.vm?, plugin.context?))
     }
 }
 

@@ -34,6 +34,25 @@ fn every_stream_is_logged_and_then_deleted() {
 }
 
 #[test]
+fn the_id_of_a_stream_that_is_over_does_nothing_to_a_later_one() {
+    let mut bench = Bench::new(&two());
+    let over = bench.stream;
+    bench.finish();
+    let unused = format!("{:?}", bench.worker);
+    bench.open();
+    bench.request(false);
+    bench.worker.headers(over, Direction::Response, [(":status", "200")].into_iter().collect(), true);
+    bench.worker.body(over, Direction::Request, Default::default(), true);
+    bench.worker.reply(over, local_response(404, "", ""));
+    bench.worker.finish(over);
+    assert!(bench.worker.stream_effect(over).is_none() && !bench.worker.wants_body(over, Direction::Request));
+    assert_eq!(bench.effects(), [""; 0], "the later one has the same place");
+    assert_eq!(bench.response(true), ["response :status=200 end"]);
+    assert_eq!(format!("{:?}", bench.worker) == unused, !cfg!(debug_assertions), "it is counted: {unused}");
+    assert_eq!(bench.finish(), END);
+}
+
+#[test]
 fn a_plugin_that_is_made_for_the_specification_ends_before_it_logs() {
     let [mut a, b] = two();
     a.plugin.compatibility = Compatibility::Spec;
@@ -192,7 +211,7 @@ fn an_answer_may_come_when_its_stream_is_gone() {
     bench.finish();
     let old = bench.stream;
     bench.open();
-    assert_eq!(bench.stream, old, "the slot is used again");
+    assert_ne!(bench.stream, old, "its place is used again, its id is not");
     assert_eq!(bench.answer_callout(), [""; 0]);
     assert_eq!(bench.worker_effects(), [""; 0]);
     assert_eq!(bench.request(true), [""; 0]);

@@ -1,0 +1,106 @@
+//! Things by ids that go stale.
+
+#[cfg(debug_assertions)]
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use slab::Slab;
+
+use crate::id::{Key, Slot};
+
+/// Things by ids that find nothing when the thing has gone, even if another one has its place: each has the number of its generation.
+#[derive(Debug)]
+pub(crate) struct Arena<K, T> {
+    live: Slab<(u32, T)>,
+    generation: u32,
+    /// How often a stale id was used, in debug builds.
+    #[cfg(debug_assertions)]
+    stale: Cell<u64>,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K, T> Default for Arena<K, T> {
+    fn default() -> Self {
+        Self {
+            live: Slab::new(),
+            generation: 0,
+            #[cfg(debug_assertions)]
+            stale: Cell::default(),
+            key: PhantomData,
+        }
+    }
+}
+
+impl<K: Key, T> Arena<K, T> {
+    pub(crate) fn insert(&mut self, value: T) -> K {
+        self.generation = self.generation.wrapping_add(1);
+        K::of(Slot { index: self.live.insert((self.generation, value)), generation: self.generation })
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: K) -> Option<&T> {
+        let Slot { index, generation } = key.slot();
+        match self.live.get(index) {
+            Some((of, value)) if *of == generation => Some(value),
+            _ => {
+                self.count_stale();
+                None
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+        let Slot { index, generation } = key.slot();
+        #[cfg(debug_assertions)]
+        if self.live.get(index).is_none_or(|(of, _)| *of != generation) {
+            self.count_stale();
+        }
+        self.live.get_mut(index).filter(|(of, _)| *of == generation).map(|(_, value)| value)
+    }
+
+    pub(crate) fn remove(&mut self, key: K) -> Option<T> {
+        self.get(key)?;
+        self.live.try_remove(key.slot().index).map(|(_, value)| value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Returns how often a stale id was used; always 0 in release builds.
+    pub(crate) fn stale(&self) -> u64 {
+        #[cfg(debug_assertions)]
+        return self.stale.get();
+        #[cfg(not(debug_assertions))]
+        0
+    }
+
+    #[cold]
+    fn count_stale(&self) {
+        #[cfg(debug_assertions)]
+        self.stale.update(|stale| stale + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::StreamId;
+
+    #[test]
+    fn a_stale_id_finds_nothing_and_is_counted() {
+        let mut arena = Arena::<StreamId, &str>::default();
+        let first = arena.insert("first");
+        assert_eq!((arena.remove(first), arena.stale()), (Some("first"), 0));
+        let second = arena.insert("second");
+        assert_eq!(second.slot().index, first.slot().index, "the place is used again");
+        assert!(arena.get(first).is_none() && arena.get_mut(first).is_none() && arena.remove(first).is_none());
+        assert_eq!(arena.stale(), if cfg!(debug_assertions) { 3 } else { 0 });
+        assert_eq!((arena.get(second), arena.len()), (Some(&"second"), 1));
+    }
+}

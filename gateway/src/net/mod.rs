@@ -10,18 +10,14 @@
 //! | [`tls`] | the server's certificate and protocol settings |
 //! | [`io`] | one accepted connection, plain or TLS, and the facts known about it |
 //! | [`queue`] | a body that one side pushes and hyper pulls |
-//! | [`pool`] | connections to upstream clusters |
 //! | [`quiet`] | log lines that come once in a while |
 //! | [`headers`] | what a proxy must not forward |
-//! | [`echo`] | a built-in upstream that answers with what it was sent |
 
-pub mod echo;
 pub mod exec;
 pub mod headers;
 pub mod io;
 pub(crate) mod length;
 pub mod listen;
-pub mod pool;
 pub mod queue;
 pub mod quiet;
 pub mod tls;

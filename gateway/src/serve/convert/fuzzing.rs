@@ -8,8 +8,8 @@ use portcullis::core::fuzzing::Input;
 use super::canonical::{canonical, has_plain_path, is_authority};
 use super::{request_headers, response_headers, to_request, to_response, to_trailers, unchanged};
 use crate::net::headers::strip_hop_by_hop;
-use crate::net::pool::{UpstreamProtocol, prepare};
 use crate::net::queue::QueueBody;
+use crate::upstream::pool::{UpstreamProtocol, prepare};
 
 /// What comes up more often than other names, values and targets.
 const NAMES: &[&str] = &["host", "x-one", "x-two", "connection", "te", "cookie", "content-length", "transfer-encoding"];

@@ -97,9 +97,9 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::net::pool::{UpstreamProtocol, prepare};
     use crate::net::queue::QueueBody;
     use crate::serve::convert::{request_headers, response_headers, to_request, to_response};
+    use crate::upstream::pool::{UpstreamProtocol, prepare};
 
     /// What a plugin may do, and leave undone.
     #[derive(Clone, Debug)]

@@ -8,12 +8,12 @@ use http_body_util::BodyExt;
 use portcullis::CalloutId;
 use portcullis::core::{Body, CallOutcome, CallResponse, Headers, HeldBytes, HttpCall};
 
-use crate::net::pool::UpstreamError;
 use crate::net::queue::body_queue;
 use crate::serve::convert;
 use crate::serve::worker::Context;
 use crate::serve::worker::in_flight::Flight;
-use crate::serve::worker::upstream::Upstream;
+use crate::upstream::connector::Upstream;
+use crate::upstream::pool::UpstreamError;
 
 /// The most bytes of an answer that a plugin gets.
 const MAX_ANSWER: usize = 16 << 20;

@@ -26,9 +26,8 @@ mod refused;
 mod response_rules;
 mod route;
 mod service;
-mod tcp;
+pub(crate) mod tcp;
 mod told;
-mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -46,7 +45,6 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::config::{Cluster, Route, TcpProxy, Timeouts};
-use crate::net::pool::Account;
 use crate::net::quiet::Quiet;
 use crate::observe::record::{Handed, Sample};
 use crate::plan::host::GatewayHost;
@@ -54,7 +52,8 @@ use crate::serve::descriptors::Bounds;
 use crate::serve::seats::Seats;
 use crate::serve::worker::in_flight::InFlight;
 use crate::serve::worker::service::Services;
-use crate::serve::worker::upstream::Upstream;
+use crate::upstream::connector::Upstream;
+use crate::upstream::pool::Account;
 
 /// What a worker is made of; the same for all.
 #[derive(Clone, Debug)]

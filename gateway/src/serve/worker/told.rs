@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use portcullis::core::{ResourceMetadata, SharedStreamInfo, StreamInfo, lock, response_flag};
 
 use super::route::Lot;
-use super::upstream::Upstream;
 use crate::config::Route;
-use crate::net::pool::{Addresses, UpstreamError};
+use crate::upstream::connector::Upstream;
+use crate::upstream::pool::{Addresses, UpstreamError};
 
 /// Returns what is known of a request when its route is: names and metadata of the route and its cluster.
 pub(super) fn routed(clusters: &HashMap<String, Upstream>, route: Option<&Route>, lot: &Lot) -> StreamInfo {

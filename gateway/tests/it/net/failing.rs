@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use portcullis_gateway::net::pool::UpstreamProtocol::{Http1, Http2};
-use portcullis_gateway::net::pool::{Cluster, ClusterConfig, UpstreamError};
 use portcullis_gateway::net::queue::body_queue;
+use portcullis_gateway::upstream::pool::UpstreamProtocol::{Http1, Http2};
+use portcullis_gateway::upstream::pool::{Cluster, ClusterConfig, UpstreamError};
 use tokio::task::spawn_local;
 
 use crate::net::harness::{Script, Upstream, answer, get, json, local, post, read_request, refusing, silent, text};

@@ -16,12 +16,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use portcullis_gateway::net::echo::echo;
 use portcullis_gateway::net::exec::LocalExec;
 use portcullis_gateway::net::io::Stream;
 use portcullis_gateway::net::listen::{Listener, bind};
-use portcullis_gateway::net::pool::{Cluster, ClusterConfig, UpstreamBody, UpstreamProtocol};
 use portcullis_gateway::net::queue::QueueBody;
+use portcullis_gateway::upstream::echo::echo;
+use portcullis_gateway::upstream::pool::{Cluster, ClusterConfig, UpstreamBody, UpstreamProtocol};
 use serde_json::Value;
 use tokio::task::{AbortHandle, spawn_local};
 

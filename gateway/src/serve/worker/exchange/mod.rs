@@ -30,8 +30,8 @@ use crate::serve::worker::body::{Cut, ResponseBody};
 use crate::serve::worker::deadline::{Deadlines, StreamTimer};
 use crate::serve::worker::outgoing::Outgoing;
 use crate::serve::worker::route::Lot;
-use crate::serve::worker::upstream::{Answer, AnswerBody};
 use crate::serve::worker::{Context, edge, expect, next_stream, refused, told};
+use crate::upstream::connector::{Answer, AnswerBody};
 
 /// Where a request arrived.
 pub(in crate::serve::worker) struct Arrival {

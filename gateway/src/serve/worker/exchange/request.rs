@@ -15,7 +15,7 @@ use crate::serve::convert;
 use crate::serve::worker::body::is_malformed;
 use crate::serve::worker::route::{rewrite, unforwarded};
 use crate::serve::worker::told;
-use crate::serve::worker::upstream::Upstream;
+use crate::upstream::connector::Upstream;
 
 impl Exchange {
     /// Sends the request's head. The route is chosen by what the plugins made of it, among those whose plugins it has passed.

@@ -10,9 +10,9 @@ use portcullis::local_response;
 
 use super::{Exchange, UpstreamState};
 use crate::net::headers::strip_hop_by_hop;
-use crate::net::pool::UpstreamError;
 use crate::serve::convert;
 use crate::serve::worker::{callout, told};
+use crate::upstream::pool::UpstreamError;
 
 impl Exchange {
     pub(super) fn poll_answer(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {

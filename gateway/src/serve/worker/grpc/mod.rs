@@ -25,7 +25,7 @@ use crate::serve::convert::canonical::is_authority;
 use crate::serve::worker::Context;
 use crate::serve::worker::callout::OVERFLOW;
 use crate::serve::worker::in_flight::Flight;
-use crate::serve::worker::upstream::{AnswerBody, Upstream};
+use crate::upstream::connector::{AnswerBody, Upstream};
 
 /// The most bytes of one message that a plugin gets.
 const MAX_MESSAGE: usize = 16 << 20;

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, response};
 use portcullis::core::GrpcEvent;
 
-use crate::net::pool::UpstreamError;
+use crate::upstream::pool::UpstreamError;
 
 const CANCELLED: u32 = 1;
 pub(super) const UNKNOWN: u32 = 2;

@@ -17,13 +17,13 @@ use portcullis::{ConnectionEffect, ConnectionId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-pub(super) use self::pipe::Io;
+pub(crate) use self::pipe::Io;
 use self::pipe::Pipe;
 use crate::net::io::{Facts, Stream};
-use crate::net::pool::Share;
 use crate::serve::seats::{Request, State};
-use crate::serve::worker::upstream::{Dialed, Upstream};
 use crate::serve::worker::{Context, ListenerState, next_stream, told};
+use crate::upstream::connector::{Dialed, Upstream};
+use crate::upstream::pool::Share;
 
 /// The most bytes that are read at once.
 const CHUNK: usize = 16 << 10;

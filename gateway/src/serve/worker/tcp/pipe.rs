@@ -19,7 +19,7 @@ use crate::net::io::Stream;
 pub(super) const HIGH_WATER: usize = 256 << 10;
 
 /// A connection of either side.
-pub(in crate::serve::worker) trait Io: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
     /// Has the connection end with a reset when it is dropped.
     fn reset(&self);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis::core::{SharedStreamInfo, lock};
 
 use crate::plan::host::GatewayHost;
-use crate::serve::worker::upstream::Upstream;
+use crate::upstream::connector::Upstream;
 
 /// Settles which upstream a stream goes to: the one of the cluster that a plugin has chosen, else the configured one. None
 /// if a plugin has chosen one that is not there: what it wanted somewhere else must not go to the configured one.

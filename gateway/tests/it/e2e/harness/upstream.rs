@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use portcullis_gateway::net::echo::echo;
+use portcullis_gateway::upstream::echo::echo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

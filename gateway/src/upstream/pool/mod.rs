@@ -31,8 +31,8 @@ pub(crate) use self::request::prepare;
 
 use self::endpoint::Endpoint;
 use self::failures::Failures;
-use super::queue::QueueBody;
 use crate::config::Keepalive;
+use crate::net::queue::QueueBody;
 
 /// What a cluster speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -14,10 +14,10 @@ use portcullis::core::ResourceMetadata;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::{Cluster, ClusterKind, Protocol};
-use crate::net::echo::echo;
-use crate::net::pool::{self, Addresses, UpstreamBody, UpstreamError, UpstreamProtocol};
 use crate::net::queue::QueueBody;
 use crate::serve::worker::tcp::Io;
+use crate::upstream::echo::echo;
+use crate::upstream::pool::{self, Addresses, UpstreamBody, UpstreamError, UpstreamProtocol};
 
 /// An upstream of this worker.
 #[derive(Clone, Debug)]
@@ -35,30 +35,30 @@ enum Kind {
 }
 
 /// A connection for a TCP stream.
-pub(super) struct Dialed {
-    pub(super) io: Box<dyn Io>,
+pub(crate) struct Dialed {
+    pub(crate) io: Box<dyn Io>,
     /// None of the echo.
-    pub(super) addresses: Option<Addresses>,
-    pub(super) metadata: Option<Arc<ResourceMetadata>>,
+    pub(crate) addresses: Option<Addresses>,
+    pub(crate) metadata: Option<Arc<ResourceMetadata>>,
     /// Counts it, as long as it is open; the echo takes none.
-    pub(super) share: Option<pool::Share>,
+    pub(crate) share: Option<pool::Share>,
 }
 
 /// How much the echo of a TCP stream holds.
 const ECHO_BUFFER: usize = 64 << 10;
 
 /// A response on its way.
-pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>>>>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, UpstreamError>>>>;
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) enum AnswerBody {
+pub(crate) enum AnswerBody {
     Echo(Full<Bytes>),
     Pool(UpstreamBody),
 }
 
 impl Upstream {
-    pub(super) fn new(cluster: &Cluster, account: &pool::Account) -> Self {
+    pub(crate) fn new(cluster: &Cluster, account: &pool::Account) -> Self {
         let metadata = Arc::clone(&cluster.metadata);
         let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self { kind: Kind::Echo, metadata } };
         let endpoints: Vec<_> = servers.endpoints.iter().map(|server| server.address.to_string()).collect();
@@ -82,13 +82,13 @@ impl Upstream {
     }
 
     /// The metadata of the cluster.
-    pub(super) fn metadata(&self) -> &Arc<ResourceMetadata> {
+    pub(crate) fn metadata(&self) -> &Arc<ResourceMetadata> {
         &self.metadata
     }
 
     /// Sends a request; nothing happens before the answer is polled. `connected` is told of the connection that it goes out
     /// on, and again of the one on which it is sent again.
-    pub(super) fn send(
+    pub(crate) fn send(
         &self,
         request: Request<QueueBody>,
         connected: impl Fn(Addresses, Option<&Arc<ResourceMetadata>>) + 'static,
@@ -103,7 +103,7 @@ impl Upstream {
     }
 
     /// Opens a connection for a TCP stream; the echo sends back what it gets.
-    pub(super) fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialed>>>> {
+    pub(crate) fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialed>>>> {
         match &self.kind {
             Kind::Echo => Box::pin(async {
                 let (near, far) = tokio::io::duplex(ECHO_BUFFER);
@@ -126,24 +126,24 @@ impl Upstream {
     }
 
     /// Notes that a request was not answered within its limit.
-    pub(super) fn timed_out(&self, limit: Duration) {
+    pub(crate) fn timed_out(&self, limit: Duration) {
         if let Kind::Pool { cluster, .. } = &self.kind {
             cluster.timed_out(limit);
         }
     }
 
     /// Whether it takes requests over HTTP/1.1.
-    pub(super) fn speaks_http1(&self) -> bool {
+    pub(crate) fn speaks_http1(&self) -> bool {
         matches!(self.kind, Kind::Pool { http2: false, .. })
     }
 
     /// Whether it takes requests over HTTP/2, as gRPC needs it.
-    pub(super) fn speaks_http2(&self) -> bool {
+    pub(crate) fn speaks_http2(&self) -> bool {
         matches!(self.kind, Kind::Pool { http2: true, .. })
     }
 
     /// How many servers it has; the echo is none.
-    pub(super) fn endpoints(&self) -> Option<u64> {
+    pub(crate) fn endpoints(&self) -> Option<u64> {
         match &self.kind {
             Kind::Echo => None,
             Kind::Pool { endpoints, .. } => Some(*endpoints as u64),
@@ -151,7 +151,7 @@ impl Upstream {
     }
 
     /// How long a request may take that sets no limit of its own.
-    pub(super) fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         match &self.kind {
             Kind::Echo => None,
             Kind::Pool { timeout, .. } => Some(*timeout).filter(|limit| !limit.is_zero()),

@@ -1,0 +1,11 @@
+//! Upstreams: what requests, callouts and TCP streams are sent to.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `connector` | one upstream of a worker: a cluster's servers, or the echo |
+//! | [`pool`] | connections to the servers of a cluster |
+//! | [`echo`] | a built-in upstream that answers with what it was sent |
+
+pub(crate) mod connector;
+pub mod echo;
+pub mod pool;

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis::core::EngineSettings;
+use portcullis_gateway::cli::compile::precompile;
+use portcullis_gateway::cli::inspect::Report;
 use portcullis_gateway::config::Config;
-use portcullis_gateway::inspect::Report;
 use portcullis_gateway::observe::log::{self, WhenFull};
 use portcullis_gateway::observe::profile;
 use portcullis_gateway::observe::record::{self, Recording};
 use portcullis_gateway::plan::compile;
-use portcullis_gateway::precompile::precompile;
 use portcullis_gateway::serve::descriptors::{self, Raised};
 use portcullis_gateway::serve::server::{EngineOptions, Gateway, ServeError};
 use portcullis_gateway::serve::signals::Signals;
@@ -237,10 +237,10 @@ fn main() -> ExitCode {
         },
         Command::Learn { file, output, engine } => learn(file, output.as_deref(), engine.as_deref()),
         Command::Sandboxes { file, engine, json } => sandboxes(file, engine.as_deref(), *json),
-        Command::Engines => print(&portcullis_gateway::engines::text()),
-        Command::Abi => print(&portcullis_gateway::abi::text()),
+        Command::Engines => print(&portcullis_gateway::cli::engines::text()),
+        Command::Abi => print(&portcullis_gateway::cli::abi::text()),
         Command::CompileModule => Ok(()),
-        Command::Presets => print(&portcullis_gateway::presets::text()),
+        Command::Presets => print(&portcullis_gateway::cli::presets::text()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -287,7 +287,7 @@ fn replay(
     limits: &compile::Arguments,
 ) -> Result<bool, ServeError> {
     let compiler = OWN_FILE.map(Path::new);
-    let (text, is_same) = portcullis_gateway::replay::replay(file, engine, plugin, limits, compiler)?;
+    let (text, is_same) = portcullis_gateway::cli::replay::replay(file, engine, plugin, limits, compiler)?;
     print(&text)?;
     Ok(is_same)
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Examines the engines, the gateway on each engine, and Envoy, and makes CONFORMANCE.md and the README's totals of
-# what it saw.
+# Examines the engines, the gateway on each engine, and Envoy, and makes CONFORMANCE.md, conformance/results.json and the
+# README's totals of what it saw.
 #
 #   conformance/run.sh [PART...] [--check]
 #
@@ -87,7 +87,8 @@ page() {
             exit 1
         fi
     done
-    "$kit" page "${reports[@]}" --output CONFORMANCE.md --totals README.md --junit "$out/junit.xml" "${check[@]}" || failed=1
+    "$kit" page "${reports[@]}" --output CONFORMANCE.md --results conformance/results.json --totals README.md \
+        --junit "$out/junit.xml" "${check[@]}" || failed=1
 }
 
 # Examines a host that the kit starts: examine NAME DIFFERENCES PORT COMMAND... What the host says is in NAME.log.

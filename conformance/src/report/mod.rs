@@ -3,6 +3,7 @@
 mod differences;
 mod junit;
 mod markdown;
+mod results;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use differences::{Differences, Known};
 pub use junit::junit;
 pub use markdown::{markdown, totals};
+pub use results::results;
 pub use text::text;
 
 /// What a host did.

@@ -97,6 +97,10 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
 
+        /// Where to write what every host did in every case, as JSON.
+        #[arg(long, value_name = "FILE")]
+        results: Option<PathBuf>,
+
         /// A file with the table of totals between two comments, `<!-- conformance -->` and `<!-- /conformance -->`.
         #[arg(long, value_name = "FILE")]
         totals: Option<PathBuf>,

@@ -70,12 +70,12 @@ fn run(command: Command) -> Result<bool, String> {
             say(&told)?;
             Ok(true)
         }
-        Command::Page { reports, output, totals, junit, check } => {
+        Command::Page { reports, output, results, totals, junit, check } => {
             let reports = page::merged(&reports)?;
             if let Some(file) = junit {
                 write(&file, &report::junit(&reports))?;
             }
-            page::make(&reports, &output, totals.as_deref(), check)
+            page::make(&reports, &output, results.as_deref(), totals.as_deref(), check)
         }
         Command::List => {
             for entry in entries() {

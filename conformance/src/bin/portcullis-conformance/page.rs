@@ -23,9 +23,16 @@ pub(crate) fn merged(files: &[PathBuf]) -> Result<Vec<Report>, String> {
     Ok(reports)
 }
 
-/// Writes the page of some reports, and the table of totals; says whether nothing was stale.
-pub(crate) fn make(reports: &[Report], output: &Path, totals: Option<&Path>, check: bool) -> Result<bool, String> {
+/// Writes the page of some reports, what is in them, and the table of totals; returns whether nothing was stale.
+pub(crate) fn make(
+    reports: &[Report],
+    output: &Path,
+    results: Option<&Path>,
+    totals: Option<&Path>,
+    check: bool,
+) -> Result<bool, String> {
     let mut pages = vec![(output, report::markdown(reports))];
+    pages.extend(results.map(|file| (file, report::results(reports))));
     if let Some(file) = totals {
         const MARKS: [&str; 2] = ["<!-- conformance -->\n", "<!-- /conformance -->"];
         let text = read(file)?;

@@ -4,51 +4,32 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may panic"))]
 
 mod abi;
-mod byte_budget;
 mod callback;
-mod callouts;
-mod dns;
 mod engine;
-mod files;
-mod foreign;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod grpc;
-mod host;
 pub mod hostcall;
-mod in_flight;
-mod metric;
 mod model;
 mod module;
-mod output;
 pub mod profile;
+mod resources;
 mod rights;
 mod sandbox;
-mod shared;
 pub mod tape;
-mod template;
 #[cfg(any(test, fuzzing, feature = "testing"))]
 pub mod testing;
-mod usage;
 mod vm;
-mod vm_state;
 mod witness;
 
 pub use abi::filter_status::{DataStatus, FilterStatus, HeadersStatus, TrailersStatus};
 pub use abi::wasm_type::ValType;
 pub use abi::{AbiVersion, BufferType, Errno, LogLevel, MapType, MetricType, PairsError, PeerType, Status, StreamType};
-pub use byte_budget::HeldBytes;
 pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
-pub use dns::LookupId;
 pub use engine::any::{AnyEngine, AnyModule};
 pub use engine::error::{EngineError, StartError};
 pub use engine::memory::{GuestMemory, OutOfBounds};
 pub use engine::trap::{CallStack, Frame, Trap, WasmTrap, function_name};
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
-pub use files::{Directory, Entries, Entry, File, FileType, Metadata, Node, OpenHow, Preopen, Times};
-pub use foreign::{ForeignCall, ForeignFunctions};
-pub use grpc::{GrpcEvent, GrpcId, GrpcRequest};
-pub use host::{Failure, Host, LogRecord, Metric, NoRandomness};
 pub use hostcall::{HOSTCALLS, HostcallDecl, HostcallId, entry};
 pub use model::action::{Action, CallId, HttpCall, LocalResponse};
 pub use model::body::Body;
@@ -65,10 +46,16 @@ pub use module::bytecode::{Anatomy, Begins, Bytecode, BytecodeError, MemoryShape
 pub use module::debug_info::{SourceLines, debug_info_size, without_debug_info};
 pub use module::reach::Needs;
 pub use module::sealed_code::{SealKey, SealedCode};
+pub use resources::dns::LookupId;
+pub use resources::files::{Directory, Entries, Entry, File, FileType, Metadata, Node, OpenHow, Preopen, Times};
+pub use resources::foreign::{ForeignCall, ForeignFunctions};
+pub use resources::grpc::{GrpcEvent, GrpcId, GrpcRequest};
+pub use resources::host::{Failure, Host, LogRecord, Metric, NoRandomness};
+pub use resources::shared::{Shared, Wake};
 pub use rights::{Capabilities, Denial, Learned, OnDenial, Preset, RuleError, RuleTexts, Rules, UnknownCapability};
+pub use sandbox::byte_budget::HeldBytes;
 pub use sandbox::{Conflict, Difference, Placed, Placement, SandboxKey, SandboxSpec, Sharing, schedule};
-pub use shared::{Shared, Wake};
-pub use template::{Lasting, Template};
-pub use usage::{CoarseClock, Usage, Used};
+pub use vm::state::{VmConfig, VmState};
+pub use vm::template::{Lasting, Template};
+pub use vm::usage::{CoarseClock, Usage, Used};
 pub use vm::{CallOutcome, Part, Pending, Vm, VmFailed};
-pub use vm_state::{VmConfig, VmState};

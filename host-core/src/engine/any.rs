@@ -7,7 +7,7 @@ use crate::engine::{EngineFeatures, EngineSettings, Guest, WasmEngine};
 use crate::model::limits::Limits;
 use crate::module::bytecode::{Begins, Bytecode};
 use crate::module::sealed_code::SealedCode;
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 
 /// An engine chosen at run time. Every [`WasmEngine`] is one.
 pub trait AnyEngine: Send + Sync {

@@ -12,7 +12,7 @@ use crate::engine::trap::Trap;
 use crate::model::limits::Limits;
 use crate::module::bytecode::Bytecode;
 use crate::module::sealed_code::SealedCode;
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 
 /// A WebAssembly runtime that can run Proxy-Wasm guests.
 pub trait WasmEngine: Clone + Send + Sync + 'static {

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use crate::host::NoRandomness;
 use crate::hostcall::HostcallId;
 use crate::model::limits::Limits;
+use crate::resources::host::NoRandomness;
 
 /// Why a guest was stopped. Its VM never runs again.
 #[derive(Debug, thiserror::Error)]

@@ -2,9 +2,9 @@ use bytes::Bytes;
 
 use crate::abi::pairs;
 use crate::fuzzing::Input;
-use crate::grpc::GrpcService;
 use crate::model::body::Body;
 use crate::model::headers::Headers;
+use crate::resources::grpc::GrpcService;
 
 /// Reads `GrpcService` messages and pairs, as guests write them, and changes bodies, as guests ask for: no byte is lost or
 /// made.

@@ -2,7 +2,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::abi::{MapType, Status, pairs};
-use crate::byte_budget::ByteBudget;
 use crate::fuzzing::Input;
 use crate::model::headers::Headers;
 use crate::model::limits::Limits;
@@ -12,6 +11,7 @@ use crate::model::resource_metadata::{MetadataList, MetadataMap, MetadataValue, 
 use crate::model::stream_info::StreamInfo;
 use crate::model::visible::Visible;
 use crate::rights::{Family, RuleTexts, Rules};
+use crate::sandbox::byte_budget::ByteBudget;
 
 /// Reads and writes properties by any path, of any stream, with hidden headers and without: what is hidden never shows, and
 /// what was set is read back unless a built-in name shadows it.

@@ -6,7 +6,7 @@ use crate::engine::trap::Trap;
 use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Raw, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
 use crate::tape::{self, Step, Value};
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 use crate::witness::{Played, Watch};
 
 /// Checks the right, runs the handler, hands its reply to the guest.

@@ -10,10 +10,10 @@ use crate::model::headers::Headers;
 use crate::model::limits::Limits;
 use crate::model::resource_metadata;
 use crate::model::stream_info::lock;
+use crate::resources::shared::Queue;
 use crate::rights::rate::Place;
 use crate::rights::{Family, Key, Likeness, Rule};
-use crate::shared::Queue;
-use crate::vm_state::{UsedUp, VmState};
+use crate::vm::state::{UsedUp, VmState};
 
 /// A callout that is about to be made.
 pub(super) struct Callout<'a> {

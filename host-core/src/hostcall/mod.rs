@@ -20,7 +20,7 @@ pub use outcome::{Failure, Float, HostcallResult, Outcome, Raw, Reply, Source, W
 use crate::abi::AbiVersion;
 use crate::abi::wasm_type::{ValType, WasmType};
 use crate::engine::memory::GuestMemory;
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 
 /// All that a handler sees: guest memory and the VM's state; no engine, no way back into the guest.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::abi::StreamType;
-use crate::dns::LookupId;
-use crate::grpc::{GrpcId, GrpcRequest};
 use crate::model::context::ContextId;
 use crate::model::headers::Headers;
+use crate::resources::dns::LookupId;
+use crate::resources::grpc::{GrpcId, GrpcRequest};
 
 /// Something that a guest asked for.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abi::{MapType, StreamType};
-use crate::byte_budget::Charge;
-use crate::grpc::Received;
 use crate::hostcall::Unseen;
 use crate::model::body::Body;
 use crate::model::headers::Headers;
 use crate::model::plugin::Plugin;
 use crate::model::stream_info::{SharedStreamInfo, lock};
 use crate::model::visible::Visible;
+use crate::resources::grpc::Received;
 use crate::rights::Family;
+use crate::sandbox::byte_budget::Charge;
 
 /// The id of a context, unique among the live contexts of its VM. 0 is the VM itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

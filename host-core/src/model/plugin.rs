@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::rights::{Capabilities, OnDenial, Rules};
-use crate::usage::Usage;
+use crate::vm::usage::Usage;
 
 /// One configured use of a module. It has a root context in its VM and a stream context for each
 /// stream that it filters.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::abi::Status;
-use crate::byte_budget::ByteBudget;
 use crate::model::authority;
 use crate::model::plugin::Plugin;
 use crate::model::resource_metadata;
 use crate::model::stream_info::{NoRoom, StreamInfo};
 use crate::model::visible::Visible;
+use crate::sandbox::byte_budget::ByteBudget;
 
 /// Where a property is looked up.
 pub(crate) struct Scope<'a> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::byte_budget::{ByteBudget, Change, Charge};
 use crate::model::headers::Headers;
 use crate::model::limits::Limits;
 use crate::model::resource_metadata::ResourceMetadata;
 use crate::model::steering::Steering;
+use crate::sandbox::byte_budget::{ByteBudget, Change, Charge};
 
 /// What is known of a stream: connection, route, sizes, and the maps that no plugin holds now.
 ///

@@ -4,7 +4,7 @@ use super::meter::{Meter, Span};
 use super::table::Part;
 use crate::engine::trap::Trap;
 use crate::hostcall::{HostcallId, Outcome};
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 use crate::witness::Notes;
 
 /// One hostcall that is measured.

@@ -24,7 +24,7 @@ use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::model::limits::Limits;
 use crate::tape::lock;
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 use crate::witness::{Witness, Witnessed};
 
 /// Takes the samples of a guest that has ended, as a file ([`Guest::take_samples`]). It is called by the guest's thread,

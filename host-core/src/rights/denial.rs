@@ -8,7 +8,7 @@ use crate::callback::CallbackId;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;
-use crate::template::Lasting;
+use crate::vm::template::Lasting;
 
 /// What happens when a plugin calls what it may not call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SandboxKey;
 use crate::abi::MetricType;
-use crate::byte_budget::{ByteBudget, Charge};
 use crate::model::limits::Limits;
+use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
 /// The budgets of a sandbox, which all of its VM instances draw on, one after the other and at once.
 #[derive(Debug)]

@@ -2,8 +2,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::files::Preopen;
 use crate::model::limits::Limits;
+use crate::resources::files::Preopen;
 use crate::rights::{Capabilities, Rules};
 
 /// The identity of a VM. Plugins run in the same VM if and only if their keys are equal.

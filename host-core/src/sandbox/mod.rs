@@ -1,6 +1,7 @@
 //! Who shares a VM, and what a sandbox may hold outside of its VMs.
 
 mod budgets;
+pub(crate) mod byte_budget;
 mod difference;
 mod key;
 mod schedule;

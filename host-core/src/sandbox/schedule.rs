@@ -121,9 +121,9 @@ impl fmt::Display for Conflict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::Preopen;
     use crate::hostcall::HostcallId;
     use crate::model::limits::Limits;
+    use crate::resources::files::Preopen;
     use crate::rights::{Capabilities, Rules};
 
     fn spec(limits: &Limits) -> SandboxSpec<'_> {

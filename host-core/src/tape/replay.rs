@@ -5,8 +5,8 @@ use super::{Event, lock};
 use crate::callback::CallbackId;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
-use crate::host::Host;
-use crate::vm_state::{VmConfig, VmState};
+use crate::resources::host::Host;
+use crate::vm::state::{VmConfig, VmState};
 use crate::witness::{Witness, call};
 
 /// How a record is compared.

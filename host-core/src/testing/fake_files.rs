@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::abi::Errno;
-use crate::files::{Directory, Entries, Entry, File, FileType, Metadata, Node, OpenHow, Times};
+use crate::resources::files::{Directory, Entries, Entry, File, FileType, Metadata, Node, OpenHow, Times};
 
 /// A tree of files in memory. Clones are the same tree. Symbolic links are kept and never followed.
 #[derive(Clone, Debug, Default)]

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fake_files::FakeFiles;
 use crate::abi::{LogLevel, MetricType};
-use crate::files::Directory;
-use crate::host::{Failure, Host, LogRecord, Metric, NoRandomness};
 use crate::model::plugin::Plugin;
+use crate::resources::files::Directory;
+use crate::resources::host::{Failure, Host, LogRecord, Metric, NoRandomness};
 use crate::rights::Denial;
 
 /// A host that remembers. Clones share what they remember, so a test keeps one and gives one away.

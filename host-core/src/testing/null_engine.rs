@@ -13,7 +13,7 @@ use crate::model::context::ContextId;
 use crate::model::limits::Limits;
 use crate::module::bytecode::{Begins, Bytecode, StartStyle};
 use crate::rights::Capabilities;
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 use crate::{AbiVersion, MapType};
 
 type Callback = Box<dyn FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap>>;

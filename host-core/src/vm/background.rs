@@ -1,10 +1,10 @@
 //! Callbacks that no stream waits for, and for whom they would run.
 
 use super::Vm;
-use crate::dns::LookupId;
-use crate::grpc::GrpcId;
 use crate::model::action::CallId;
 use crate::model::context::ContextId;
+use crate::resources::dns::LookupId;
+use crate::resources::grpc::GrpcId;
 
 /// Something in flight whose answer a root is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

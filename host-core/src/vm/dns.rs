@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Vm, VmFailed};
 use crate::callback::{CallbackId, checked};
-use crate::dns::{self, LookupId};
+use crate::resources::dns::{self, LookupId};
 
 impl Vm {
     /// A lookup has ended; without addresses it has failed. The guest reads the answer as buffer `CallData`, which is not

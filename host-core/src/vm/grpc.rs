@@ -3,8 +3,8 @@
 use super::{Vm, VmFailed};
 use crate::abi::MapType;
 use crate::callback::{CallbackId, checked};
-use crate::grpc::{GrpcEvent, GrpcId, Received};
 use crate::model::context::ContextId;
+use crate::resources::grpc::{GrpcEvent, GrpcId, Received};
 
 impl Vm {
     /// Something has come of a gRPC callout. An id that is not in flight is ignored; a call is over with its

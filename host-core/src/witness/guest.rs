@@ -7,7 +7,7 @@ use crate::engine::Guest;
 use crate::engine::trap::Trap;
 use crate::profile::{Meter, Part, Samples};
 use crate::tape::{Recording, lock};
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 
 /// A guest whose callbacks are looked at.
 pub(crate) struct Witnessed {

@@ -7,7 +7,7 @@ use crate::engine::trap::Trap;
 use crate::hostcall::{HostcallId, Outcome};
 use crate::profile::Measured;
 use crate::tape::{Player, Recorded, Value};
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 
 /// One hostcall that is looked at.
 pub(crate) enum Watch {

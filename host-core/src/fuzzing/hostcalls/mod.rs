@@ -11,11 +11,11 @@ use super::Input;
 use super::properties::hash;
 use crate::abi::AbiVersion;
 use crate::callback::CALLBACKS;
-use crate::foreign::ForeignFunctions;
 use crate::model::plugin::{Compatibility, Plugin};
+use crate::resources::foreign::ForeignFunctions;
 use crate::testing::{FakeHost, NullEngine, Script};
 use crate::vm::Vm;
-use crate::vm_state::VmConfig;
+use crate::vm::state::VmConfig;
 
 /// Runs a guest that makes any calls in any callbacks, while any events reach it.
 ///

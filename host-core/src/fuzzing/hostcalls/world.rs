@@ -4,9 +4,6 @@ use bytes::Bytes;
 
 use super::call::Left;
 use crate::abi::{PeerType, StreamType};
-use crate::dns::LookupId;
-use crate::files::Preopen;
-use crate::grpc::{GrpcEvent, GrpcId};
 use crate::model::action::{Action, CallId};
 use crate::model::body::Body;
 use crate::model::context::{Access, CallResponse, ContextId, Direction};
@@ -14,6 +11,9 @@ use crate::model::headers::Headers;
 use crate::model::plugin::Plugin;
 use crate::model::steering::Steering;
 use crate::model::stream_info::StreamInfo;
+use crate::resources::dns::LookupId;
+use crate::resources::files::Preopen;
+use crate::resources::grpc::{GrpcEvent, GrpcId};
 use crate::testing::{FakeFiles, FakeHost};
 use crate::vm::{CallOutcome, Vm};
 

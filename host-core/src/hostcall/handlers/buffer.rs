@@ -5,7 +5,7 @@ use crate::abi::{BufferType, Status};
 use crate::callback::CallbackId;
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
 use crate::model::context::{Direction, StreamKind};
-use crate::vm_state::{Buffer, UsedUp};
+use crate::vm::state::{Buffer, UsedUp};
 
 /// A part of a buffer (spec: `proxy_get_buffer_bytes`). A start past the end, or length 0, is an
 /// empty value.

@@ -1,9 +1,9 @@
 //! Looking up names (host: Envoy's own, beside the ABI).
 
 use crate::abi::Status;
-use crate::dns::MAX_NAME;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 use crate::model::action::Action;
+use crate::resources::dns::MAX_NAME;
 use crate::rights::{Family, Key};
 
 /// Has a name, or a literal address, looked up. The addresses come to the root with `envoy_on_resolve_dns`, of size 0 when

@@ -1,8 +1,8 @@
 //! Foreign functions (spec: "Foreign function interface").
 
 use crate::abi::Status;
-use crate::foreign::ForeignCall;
 use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::resources::foreign::ForeignCall;
 use crate::rights::{Family, Key};
 
 /// Calls a function that the host offers beyond the ABI (spec: `proxy_call_foreign_function`). The

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::abi::{Status, pairs};
 use crate::engine::memory::GuestMemory;
-use crate::grpc::{GrpcId, GrpcRequest, GrpcService, NoRoom, Sending};
 use crate::hostcall::guard::Callout;
 use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
 use crate::model::action::Action;
 use crate::model::headers::Headers;
+use crate::resources::grpc::{GrpcId, GrpcRequest, GrpcService, NoRoom, Sending};
 use crate::rights::Family;
-use crate::vm_state::{UsedUp, VmState};
+use crate::vm::state::{UsedUp, VmState};
 
 /// Address and length of something in guest memory.
 type Range = (i32, i32);

@@ -7,7 +7,7 @@ use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, growt
 use crate::model::authority;
 use crate::model::headers::Headers;
 use crate::rights::Family;
-use crate::vm_state::VmState;
+use crate::vm::state::VmState;
 
 /// The first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`,
 /// and in ABI 0.1.0 an empty value. A map that is not there is `BadArgument`, while logging as an

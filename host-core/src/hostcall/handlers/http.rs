@@ -9,7 +9,7 @@ use crate::model::action::{Action, HttpCall};
 use crate::model::authority;
 use crate::model::headers::Headers;
 use crate::rights::Family;
-use crate::vm_state::UsedUp;
+use crate::vm::state::UsedUp;
 
 /// Starts an HTTP callout of the root (spec: `proxy_http_call`). The id that the guest reads is 0
 /// when it fails.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::abi::{MetricType, Status};
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
-use crate::metric::{MAX_NAME, type_of};
+use crate::resources::metric::{MAX_NAME, type_of};
 use crate::rights::Family;
-use crate::vm_state::UsedUp;
+use crate::vm::state::UsedUp;
 
 /// Defines a metric, or finds it again by its name (spec: `proxy_define_metric`).
 ///

@@ -4,7 +4,7 @@ use crate::model::property::{self, Scope, Stream};
 use crate::model::stream_info::{self, NoRoom};
 use crate::model::visible::Visible;
 use crate::rights::{Family, Key};
-use crate::vm_state::{UsedUp, VmState};
+use crate::vm::state::{UsedUp, VmState};
 
 /// The value of a property (spec: `proxy_get_property`).
 pub(in crate::hostcall) fn get_property(

@@ -3,8 +3,8 @@
 use crate::abi::Status;
 use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
 use crate::rights::{Family, Key};
-use crate::template::Lasting;
-use crate::vm_state::UsedUp;
+use crate::vm::state::UsedUp;
+use crate::vm::template::Lasting;
 
 /// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
 ///

@@ -6,7 +6,7 @@ use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
 use crate::model::action::{Action, LocalResponse};
 use crate::model::context::{Direction, StreamContext, StreamKind};
 use crate::rights::Family;
-use crate::vm_state::UsedUp;
+use crate::vm::state::UsedUp;
 
 /// The most bytes of details of a local response that are kept.
 const MAX_DETAILS: usize = 8 << 10;

@@ -7,9 +7,9 @@
 use super::wasi_io::standard;
 use crate::abi::Errno;
 use crate::engine::memory::{GuestMemory, OutOfBounds};
-use crate::files::{Metadata, Rights, Times};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
-use crate::vm_state::VmState;
+use crate::resources::files::{Metadata, Rights, Times};
+use crate::vm::state::VmState;
 
 /// Type, flags and rights. Standard output and error can be written.
 ///

@@ -2,9 +2,9 @@
 
 use crate::abi::Errno;
 use crate::engine::memory::GuestMemory;
-use crate::files::{OpenFile, Rights};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
-use crate::output::{Output, OutputStream};
+use crate::resources::files::{OpenFile, Rights};
+use crate::vm::output::{Output, OutputStream};
 
 const STDOUT: i32 = 1;
 const STDERR: i32 = 2;

@@ -4,8 +4,8 @@
 use super::wasi_file::{times, write_filestat};
 use crate::abi::Errno;
 use crate::engine::memory::GuestMemory;
-use crate::files::{Rights, Wanted};
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
+use crate::resources::files::{Rights, Wanted};
 
 /// The longest path in bytes, as Linux has it.
 const MAX_PATH: usize = 4096;
@@ -14,7 +14,7 @@ const MAX_PATH: usize = 4096;
 ///
 /// `Mfile`: the VM has as many open as its limit says. `Rofs`: see [`Descriptor::open`].
 ///
-/// [`Descriptor::open`]: crate::files::Descriptor::open
+/// [`Descriptor::open`]: crate::resources::files::Descriptor::open
 #[expect(clippy::too_many_arguments, reason = "WASI's own signature")]
 pub(in crate::hostcall) fn path_open(
     mut call: Hostcall<'_>,

@@ -6,14 +6,14 @@ use super::{VmConfig, VmState};
 use crate::abi::{LogLevel, Status};
 use crate::callback::CallbackId;
 use crate::engine::trap::Trap;
-use crate::host::LogRecord;
 use crate::hostcall::{Failure, HostcallId, Outcome};
-use crate::in_flight::{OnAccountOf, Owner};
 use crate::model::context::{Context, ContextId, StreamContext};
 use crate::model::percent::Percent;
 use crate::model::plugin::{Compatibility, Plugin};
+use crate::resources::host::LogRecord;
+use crate::resources::in_flight::{OnAccountOf, Owner};
 use crate::rights::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
-use crate::usage::CpuBudget;
+use crate::vm::usage::CpuBudget;
 
 /// Who runs now, and with which rights. It is saved and made anew for each callback, so it is small.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::abi::{LogLevel, MetricType};
-use crate::files::Directory;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
+use crate::resources::files::Directory;
 use crate::rights::Denial;
 
 /// The world around a VM: log, clocks, randomness, upstream names, metrics.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::GrpcId;
-use crate::byte_budget::{ByteBudget, Charge};
-use crate::in_flight::{Held, InFlight, Owner};
 use crate::model::context::ContextId;
 use crate::model::limits::Limits;
+use crate::resources::in_flight::{Held, InFlight, Owner};
 use crate::rights::rate::Place;
+use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
 /// What a message costs besides its bytes, so that empty ones are not free.
 const MESSAGE_COST: usize = 256;
@@ -177,7 +177,7 @@ impl AsRef<[u8]> for Charged {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::in_flight::OnAccountOf;
+    use crate::resources::in_flight::OnAccountOf;
 
     const ROOT: ContextId = ContextId::VM;
     const OWNER: Owner = Owner { root: ROOT, account: OnAccountOf { number: 7, context: ContextId::VM } };

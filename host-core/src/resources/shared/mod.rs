@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::Status;
-use crate::byte_budget::ByteBudget;
 use crate::model::limits::Limits;
 use crate::rights::rate::Kept;
+use crate::sandbox::byte_budget::ByteBudget;
 use crate::sandbox::{AllBudgets, Budgets, SandboxKey};
 use data::{Data, Entry};
 pub(crate) use inbox::Inbox;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::abi::{MetricType, Status};
-use crate::host::Metric;
 use crate::model::plugin::Plugin;
+use crate::resources::host::Metric;
 
 /// The most bytes of a metric's name. Some plugins put all their tags into it.
 pub(crate) const MAX_NAME: usize = 8 << 10;

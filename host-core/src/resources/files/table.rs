@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{Descriptor, Preopen};
 use crate::abi::Errno;
 use crate::engine::error::StartError;
-use crate::host::Host;
+use crate::resources::host::Host;
 
 /// The descriptors of a VM beyond its standard streams: preopened directories from 3 on, then what it
 /// opens. A number is the lowest that is free.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::in_flight::{Held, InFlight, Owner};
 use crate::model::limits::Limits;
+use crate::resources::in_flight::{Held, InFlight, Owner};
 
 /// The id of a lookup, unique among those in flight of its VM; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,8 +78,8 @@ pub(crate) fn answer(addresses: &[IpAddr]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::in_flight::OnAccountOf;
     use crate::model::context::ContextId;
+    use crate::resources::in_flight::OnAccountOf;
 
     const OWNER: Owner = Owner { root: ContextId::VM, account: OnAccountOf { number: 7, context: ContextId::VM } };
 

@@ -13,7 +13,7 @@ use crate::model::plugin::Plugin;
 use crate::model::steering::Steer;
 use crate::model::stream_info::{NoRoom, StreamInfo, lock};
 use crate::rights::{Capabilities, Family, Key};
-use crate::vm_state::{UsedUp, VmState};
+use crate::vm::state::{UsedUp, VmState};
 
 type Function = Arc<dyn Fn(&mut ForeignCall<'_>) -> Result<(), Status> + Send + Sync>;
 

@@ -11,19 +11,19 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::abi::{LogLevel, MetricType, Status};
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
-use crate::files::FileTable;
-use crate::host::Host;
-use crate::in_flight::InFlight;
-use crate::metric::MetricTable;
 use crate::model::context::{Context, ContextId, Declared, RootContext};
 use crate::model::drawn::Drawn;
 use crate::model::plugin::Plugin;
+use crate::resources::files::FileTable;
+use crate::resources::host::Host;
+use crate::resources::in_flight::InFlight;
+use crate::resources::metric::MetricTable;
+use crate::resources::shared::{Queue, Space};
 use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
-use crate::shared::{Queue, Space};
-use crate::usage::CpuBudget;
 use crate::vm::Vm;
-use crate::vm_state::{VmConfig, VmState};
+use crate::vm::state::{VmConfig, VmState};
+use crate::vm::usage::CpuBudget;
 
 /// The host's side of a VM in which one plugin has been configured: its root, the ids of its metrics and queues, the
 /// properties that it has declared.

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use super::lock;
 use crate::abi::Status;
-use crate::byte_budget::{ByteBudget, Charge};
 use crate::model::limits::Limits;
 use crate::rights::rate::Kept;
+use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
 /// Values by key, each with the version of its last change. Keys are spread over locks, so that threads seldom wait for
 /// one another's.

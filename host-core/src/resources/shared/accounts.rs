@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::{Inbox, Item, Queue, Shared, Space};
 use crate::abi::Status;
-use crate::byte_budget::ByteBudget;
 use crate::model::context::ContextId;
+use crate::sandbox::byte_budget::ByteBudget;
 
 const SANDBOXES: usize = 3;
 const VM_IDS: [&str; 2] = ["", "b"];

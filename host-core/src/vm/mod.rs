@@ -4,7 +4,11 @@ mod background;
 mod dns;
 mod grpc;
 mod http;
+pub(crate) mod output;
+pub(crate) mod state;
 mod tcp;
+pub(crate) mod template;
+pub(crate) mod usage;
 
 pub use background::Pending;
 pub use http::Part;
@@ -20,14 +24,14 @@ use crate::engine::Guest;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::engine::trap::{Trap, WasmTrap};
-use crate::files::FileTable;
-use crate::host::{self, Host};
 use crate::model::action::{Action, CallId};
 use crate::model::context::{CallResponse, Context, ContextId, Direction, Ending, RootContext};
 use crate::model::limits::Limits;
 use crate::model::plugin::Plugin;
-use crate::usage::MemoryCharge;
-use crate::vm_state::{VmConfig, VmState};
+use crate::resources::files::FileTable;
+use crate::resources::host::{self, Host};
+use crate::vm::state::{VmConfig, VmState};
+use crate::vm::usage::MemoryCharge;
 
 /// One running VM with the plugins that share it. It stays on the thread that made it.
 ///

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::byte_budget::Charge;
-use crate::in_flight::{Held, InFlight, Owner};
 use crate::model::action::CallId;
 use crate::model::limits::Limits;
+use crate::resources::in_flight::{Held, InFlight, Owner};
 use crate::rights::rate::Place;
+use crate::sandbox::byte_budget::Charge;
 
 /// HTTP callouts in flight.
 #[derive(Debug, Default)]

@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::{Inbox, lock};
 use crate::abi::Status;
-use crate::byte_budget::{ByteBudget, Charge};
 use crate::model::context::ContextId;
 use crate::model::limits::Limits;
+use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
 /// A queue. It tells its owner of every item, never while the one who put it there is at it.
 pub(crate) struct Queue {

@@ -1,0 +1,11 @@
+//! What a plugin has outside its memory: the host, data and queues that VMs share, metrics, files, callouts, foreign functions.
+
+pub(crate) mod callouts;
+pub(crate) mod dns;
+pub(crate) mod files;
+pub(crate) mod foreign;
+pub(crate) mod grpc;
+pub(crate) mod host;
+pub(crate) mod in_flight;
+pub(crate) mod metric;
+pub(crate) mod shared;

@@ -11,15 +11,13 @@ pub mod fuzzing;
 pub mod hostcall;
 mod model;
 mod module;
-pub mod profile;
+mod observe;
 mod resources;
 mod rights;
 mod sandbox;
-pub mod tape;
 #[cfg(any(test, fuzzing, feature = "testing"))]
 pub mod testing;
 mod vm;
-mod witness;
 
 pub use abi::filter_status::{DataStatus, FilterStatus, HeadersStatus, TrailersStatus};
 pub use abi::wasm_type::ValType;
@@ -46,6 +44,7 @@ pub use module::bytecode::{Anatomy, Begins, Bytecode, BytecodeError, MemoryShape
 pub use module::debug_info::{SourceLines, debug_info_size, without_debug_info};
 pub use module::reach::Needs;
 pub use module::sealed_code::{SealKey, SealedCode};
+pub use observe::{profile, tape};
 pub use resources::dns::LookupId;
 pub use resources::files::{Directory, Entries, Entry, File, FileType, Metadata, Node, OpenHow, Preopen, Times};
 pub use resources::foreign::{ForeignCall, ForeignFunctions};

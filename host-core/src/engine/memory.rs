@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::abi::{Errno, Status};
-use crate::witness::Notes;
+use crate::observe::witness::Notes;
 
 /// The memory of the guest that is calling, for the time of one hostcall.
 ///

@@ -5,9 +5,9 @@ use crate::engine::memory::{GuestMemory, Noted};
 use crate::engine::trap::Trap;
 use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Raw, Reply, Source};
 use crate::hostcall::{Hostcall, HostcallId};
-use crate::tape::{self, Step, Value};
+use crate::observe::tape::{self, Step, Value};
+use crate::observe::witness::{Played, Watch};
 use crate::vm::state::VmState;
-use crate::witness::{Played, Watch};
 
 /// Checks the right, runs the handler, hands its reply to the guest.
 ///

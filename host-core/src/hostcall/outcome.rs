@@ -3,7 +3,7 @@
 use crate::abi::{BufferType, Errno, MapType, Status};
 use crate::engine::memory::OutOfBounds;
 use crate::engine::trap::Trap;
-use crate::tape::Value;
+use crate::observe::tape::Value;
 
 /// How a family of hostcalls answers the guest: what success, a bad pointer and a denial look like.
 pub trait Outcome: Sized {

@@ -20,7 +20,8 @@ use crate::model::headers::Headers;
 use crate::model::limits::{Budget, Limits};
 use crate::model::plugin::Plugin;
 use crate::model::visible::Visible;
-use crate::profile::Meter;
+use crate::observe::profile::Meter;
+use crate::observe::witness::Witness;
 use crate::resources::callouts::Callouts;
 use crate::resources::dns::Lookups;
 use crate::resources::files::{FileTable, Preopen};
@@ -37,7 +38,6 @@ use crate::sandbox::{Budgets, SandboxKey};
 use crate::vm::output::{Output, OutputStream};
 use crate::vm::template::Together;
 use crate::vm::usage::CpuBudget;
-use crate::witness::Witness;
 
 /// What a VM is made with.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use crate::engine::trap::Trap;
 use crate::engine::{Caller, Guest};
 use crate::hostcall::{HostcallId, Raw};
 use crate::model::limits::Limits;
+use crate::observe::witness::{Witness, Witnessed};
 use crate::vm::state::VmState;
-use crate::witness::{Witness, Witnessed};
 
 /// Takes what crosses the wall of one VM, in order. It may be called from any thread, and must not wait for anything
 /// but a file.

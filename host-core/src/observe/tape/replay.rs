@@ -5,9 +5,9 @@ use super::{Event, lock};
 use crate::callback::CallbackId;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
+use crate::observe::witness::{Witness, call};
 use crate::resources::host::Host;
 use crate::vm::state::{VmConfig, VmState};
-use crate::witness::{Witness, call};
 
 /// How a record is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

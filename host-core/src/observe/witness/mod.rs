@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 pub(crate) use guest::{Witnessed, call};
 pub(crate) use watch::{Played, Watch};
 
-use crate::profile::Meter;
-use crate::tape::{Player, Recording};
+use crate::observe::profile::Meter;
+use crate::observe::tape::{Player, Recording};
 
 /// What looks at each call of a VM.
 pub(crate) enum Witness {

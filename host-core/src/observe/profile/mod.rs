@@ -23,9 +23,9 @@ use crate::engine::Guest;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::model::limits::Limits;
-use crate::tape::lock;
+use crate::observe::tape::lock;
+use crate::observe::witness::{Witness, Witnessed};
 use crate::vm::state::VmState;
-use crate::witness::{Witness, Witnessed};
 
 /// Takes the samples of a guest that has ended, as a file ([`Guest::take_samples`]). It is called by the guest's thread,
 /// and not at all if the engine has no samples.

@@ -5,8 +5,8 @@ use super::{Notes, Witness};
 use crate::engine::Caller;
 use crate::engine::trap::Trap;
 use crate::hostcall::{HostcallId, Outcome};
-use crate::profile::Measured;
-use crate::tape::{Player, Recorded, Value};
+use crate::observe::profile::Measured;
+use crate::observe::tape::{Player, Recorded, Value};
 use crate::vm::state::VmState;
 
 /// One hostcall that is looked at.

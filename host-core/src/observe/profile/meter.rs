@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use super::table::{HostcallTime, Part, Profile, Time};
 use crate::hostcall::HostcallId;
-use crate::tape::lock;
+use crate::observe::tape::lock;
 use crate::vm::state::VmState;
 
 /// Measures one VM. Its functions take the whole state, because the clock and the plugin that runs are there, too.

@@ -5,8 +5,8 @@ use super::Witness;
 use crate::callback::CallbackId;
 use crate::engine::Guest;
 use crate::engine::trap::Trap;
-use crate::profile::{Meter, Part, Samples};
-use crate::tape::{Recording, lock};
+use crate::observe::profile::{Meter, Part, Samples};
+use crate::observe::tape::{Recording, lock};
 use crate::vm::state::VmState;
 
 /// A guest whose callbacks are looked at.

@@ -1,6 +1,6 @@
 use super::event::Span;
 use crate::engine::memory::GuestMemory;
-use crate::witness;
+use crate::observe::witness;
 
 /// What a hostcall was handed of guest memory.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@ use super::meter::{Meter, Span};
 use super::table::Part;
 use crate::engine::trap::Trap;
 use crate::hostcall::{HostcallId, Outcome};
+use crate::observe::witness::Notes;
 use crate::vm::state::VmState;
-use crate::witness::Notes;
 
 /// One hostcall that is measured.
 pub(crate) struct Measured {

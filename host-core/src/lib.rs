@@ -4,7 +4,6 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may panic"))]
 
 mod abi;
-mod callback;
 mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -19,16 +18,17 @@ mod sandbox;
 pub mod testing;
 mod vm;
 
+pub use abi::callback::{CALLBACKS, CallbackDecl, CallbackId};
 pub use abi::filter_status::{DataStatus, FilterStatus, HeadersStatus, TrailersStatus};
+pub use abi::hostcall::{HOSTCALLS, HostcallDecl, HostcallId};
 pub use abi::wasm_type::ValType;
 pub use abi::{AbiVersion, BufferType, Errno, LogLevel, MapType, MetricType, PairsError, PeerType, Status, StreamType};
-pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
 pub use engine::any::{AnyEngine, AnyModule};
 pub use engine::error::{EngineError, StartError};
 pub use engine::memory::{GuestMemory, OutOfBounds};
 pub use engine::trap::{CallStack, Frame, Trap, WasmTrap, function_name};
 pub use engine::{Caller, EngineFeatures, EngineSettings, Guest, WasmEngine};
-pub use hostcall::{HOSTCALLS, HostcallDecl, HostcallId, entry};
+pub use hostcall::entry;
 pub use model::action::{Action, CallId, HttpCall, LocalResponse};
 pub use model::body::Body;
 pub use model::context::{Access, CallResponse, ContextId, ContextMap, Direction, IdHasher, StreamContext};

@@ -1,10 +1,17 @@
-//! The numbers and bytes of the Proxy-Wasm ABI: versions, statuses, enums and wire formats.
+//! The ground floor: the tables of hostcalls and callbacks, and the numbers and bytes of the Proxy-Wasm ABI: versions, statuses, enums
+//! and wire formats.
 
+pub(crate) mod callback;
+mod callback_table;
 mod errno;
 pub(crate) mod filter_status;
+pub(crate) mod hostcall;
+mod hostcall_table;
+pub(crate) mod outcome;
 pub(crate) mod pairs;
 mod status;
 mod types;
+pub(crate) mod value;
 mod version;
 pub(crate) mod wasm_type;
 

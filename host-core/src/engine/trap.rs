@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::hostcall::HostcallId;
+use crate::abi::hostcall::HostcallId;
 use crate::model::limits::Limits;
 use crate::resources::host::NoRandomness;
 

@@ -1,4 +1,4 @@
-use crate::hostcall::HOSTCALLS;
+use crate::abi::hostcall::HOSTCALLS;
 use crate::module::bytecode::{Anatomy, Bytecode};
 use crate::module::reach::Needs;
 

@@ -1,11 +1,14 @@
 //! The one door: every hostcall of every engine passes here.
 
+use crate::abi::hostcall::HostcallId;
+use crate::abi::outcome::{Outcome, Raw};
+use crate::abi::value::Value;
 use crate::engine::Caller;
 use crate::engine::memory::{GuestMemory, Noted};
 use crate::engine::trap::Trap;
-use crate::hostcall::outcome::{Failure, HostcallResult, Outcome, Raw, Reply, Source};
-use crate::hostcall::{Hostcall, HostcallId};
-use crate::observe::tape::{self, Step, Value};
+use crate::hostcall::Hostcall;
+use crate::hostcall::reply::{Failure, HostcallResult, Reply, Source};
+use crate::observe::tape::{self, Step};
 use crate::observe::witness::{Played, Watch};
 use crate::vm::state::VmState;
 

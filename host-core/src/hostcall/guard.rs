@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{MapType, MetricType, Status};
-use crate::hostcall::{Failure, HostcallId, Unseen, growth, nominated};
+use crate::hostcall::{Failure, Unseen, growth, nominated};
 use crate::model::authority;
 use crate::model::headers::Headers;
 use crate::model::limits::Limits;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{LogLevel, Status};
 use crate::engine::trap::Trap;
-use crate::hostcall::{Failure, HostcallId};
+use crate::hostcall::Failure;
 use crate::model::action::Action;
 use crate::model::context::{ContextId, Declared, StreamKind};
 use crate::model::plugin::Plugin;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::rate::Flow;
-use crate::callback::CallbackId;
+use crate::abi::callback::CallbackId;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;

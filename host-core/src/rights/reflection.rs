@@ -1,7 +1,7 @@
 //! Reflection: a plugin that may not see headers has them shown to it, by a server that answers with the request that it got.
 
 use crate::abi::MapType;
-use crate::hostcall::HostcallId;
+use crate::abi::hostcall::HostcallId;
 use crate::model::plugin::Plugin;
 use crate::rights::Family;
 

@@ -1,7 +1,7 @@
 use std::fmt;
 
-use crate::callback::{CALLBACKS, CallbackId};
-use crate::hostcall::{HOSTCALLS, HostcallId};
+use crate::abi::callback::{CALLBACKS, CallbackId};
+use crate::abi::hostcall::{HOSTCALLS, HostcallId};
 
 /// A set of rights: one bit for each hostcall and each callback.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -156,7 +156,7 @@ impl fmt::Debug for SandboxKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hostcall::HostcallId;
+    use crate::abi::hostcall::HostcallId;
 
     /// Each limit has a place of its own in the key.
     #[test]

@@ -121,7 +121,7 @@ impl fmt::Display for Conflict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hostcall::HostcallId;
+    use crate::abi::hostcall::HostcallId;
     use crate::model::limits::Limits;
     use crate::resources::files::Preopen;
     use crate::rights::{Capabilities, Rules};

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::callback::CallbackId;
+use crate::abi::callback::CallbackId;
 use crate::engine::any::{AnyEngine, AnyModule};
 use crate::engine::error::{EngineError, StartError};
 use crate::engine::trap::Trap;

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{Vm, VmFailed};
-use crate::callback::{CallbackId, checked};
+use crate::abi::callback::CallbackId;
 use crate::resources::dns::{self, LookupId};
+use crate::vm::checked;
 
 impl Vm {
     /// A lookup has ended; without addresses it has failed. The guest reads the answer as buffer `CallData`, which is not

@@ -2,9 +2,10 @@
 
 use super::{Vm, VmFailed};
 use crate::abi::MapType;
-use crate::callback::{CallbackId, checked};
+use crate::abi::callback::CallbackId;
 use crate::model::context::ContextId;
 use crate::resources::grpc::{GrpcEvent, GrpcId, Received};
+use crate::vm::checked;
 
 impl Vm {
     /// Something has come of a gRPC callout. An id that is not in flight is ignored; a call is over with its

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::{Vm, VmFailed};
 use crate::abi::MapType;
+use crate::abi::callback::CallbackId;
 use crate::abi::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
-use crate::callback::{CallbackId, checked};
 use crate::engine::Guest;
 use crate::model::context::{Context, ContextId, Direction, StreamContext, StreamKind};
 use crate::model::stream_info::SharedStreamInfo;
 use crate::model::visible::Visible;
 use crate::rights::{Capabilities, Family};
+use crate::vm::checked;
 
 /// A part of an HTTP message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

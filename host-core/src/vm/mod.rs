@@ -1,6 +1,7 @@
 //! One VM: the only way into a guest.
 
 mod background;
+mod checked;
 mod dns;
 mod grpc;
 mod http;
@@ -18,8 +19,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::abi::callback::CallbackId;
 use crate::abi::{LogLevel, MapType};
-use crate::callback::{CallbackId, checked};
 use crate::engine::Guest;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;

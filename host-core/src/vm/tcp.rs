@@ -2,10 +2,11 @@
 
 use super::{Vm, VmFailed};
 use crate::abi::PeerType;
+use crate::abi::callback::CallbackId;
 use crate::abi::filter_status::FilterStatus;
-use crate::callback::{CallbackId, checked};
 use crate::model::context::{ContextId, Direction, StreamKind};
 use crate::model::stream_info::SharedStreamInfo;
+use crate::vm::checked;
 
 /// [`Direction::Request`] is downstream data, from the client; [`Direction::Response`] is upstream data. Data are lent
 /// as bodies are. The end of a stream is told as that of an HTTP stream is; deployed hosts call

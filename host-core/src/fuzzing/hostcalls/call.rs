@@ -1,8 +1,9 @@
 use std::sync::{Arc, Mutex};
 
+use crate::abi::hostcall::{HOSTCALLS, HostcallId};
 use crate::engine::trap::{CallStack, Trap, WasmTrap};
 use crate::fuzzing::Input;
-use crate::hostcall::{HOSTCALLS, HostcallId, entry};
+use crate::hostcall::entry;
 use crate::testing::NullCaller;
 use crate::{Caller, ContextId};
 

@@ -10,7 +10,7 @@ use world::World;
 use super::Input;
 use super::properties::hash;
 use crate::abi::AbiVersion;
-use crate::callback::CALLBACKS;
+use crate::abi::callback::CALLBACKS;
 use crate::model::plugin::{Compatibility, Plugin};
 use crate::resources::foreign::ForeignFunctions;
 use crate::testing::{FakeHost, NullEngine, Script};

@@ -1,8 +1,8 @@
 //! Buffers (spec: "Buffers"). The order of checks is that of deployed hosts: buffer type,
 //! availability, memory.
 
+use crate::abi::callback::CallbackId;
 use crate::abi::{BufferType, Status};
-use crate::callback::CallbackId;
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
 use crate::model::context::{Direction, StreamKind};
 use crate::vm::state::{Buffer, UsedUp};

@@ -1,7 +1,8 @@
 //! Looking up names (host: Envoy's own, beside the ABI).
 
 use crate::abi::Status;
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::abi::hostcall::HostcallId;
+use crate::hostcall::{Hostcall, HostcallResult, Reply, guard};
 use crate::model::action::Action;
 use crate::resources::dns::MAX_NAME;
 use crate::rights::{Family, Key};

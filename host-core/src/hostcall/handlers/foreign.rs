@@ -1,7 +1,8 @@
 //! Foreign functions (spec: "Foreign function interface").
 
 use crate::abi::Status;
-use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::abi::hostcall::HostcallId;
+use crate::hostcall::{Failure, Hostcall, HostcallResult, Reply, guard};
 use crate::resources::foreign::ForeignCall;
 use crate::rights::{Family, Key};
 

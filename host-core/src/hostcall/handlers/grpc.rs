@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{Status, pairs};
 use crate::engine::memory::GuestMemory;
 use crate::hostcall::guard::Callout;
-use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
+use crate::hostcall::{Failure, Hostcall, HostcallResult, Reply};
 use crate::model::action::Action;
 use crate::model::headers::Headers;
 use crate::resources::grpc::{GrpcId, GrpcRequest, GrpcService, NoRoom, Sending};

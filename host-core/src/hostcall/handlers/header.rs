@@ -1,9 +1,10 @@
 //! Header maps (spec: "HTTP fields"). The order of checks is that of deployed hosts: map type,
 //! memory, availability of the map.
 
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{AbiVersion, MapType, Status, pairs};
-use crate::callback::CallbackId;
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, growth, guard};
+use crate::hostcall::{Hostcall, HostcallResult, Reply, Source, growth, guard};
 use crate::model::authority;
 use crate::model::headers::Headers;
 use crate::rights::Family;

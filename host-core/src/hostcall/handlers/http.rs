@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{Status, pairs};
 use crate::hostcall::guard::Callout;
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply};
+use crate::hostcall::{Hostcall, HostcallResult, Reply};
 use crate::model::action::{Action, HttpCall};
 use crate::model::authority;
 use crate::model::headers::Headers;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{MetricType, Status};
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::hostcall::{Hostcall, HostcallResult, Reply, guard};
 use crate::resources::metric::{MAX_NAME, type_of};
 use crate::rights::Family;
 use crate::vm::state::UsedUp;

@@ -1,5 +1,6 @@
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{MapType, Status};
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
+use crate::hostcall::{Hostcall, HostcallResult, Reply, Source, guard};
 use crate::model::property::{self, Scope, Stream};
 use crate::model::stream_info::{self, NoRoom};
 use crate::model::visible::Visible;

@@ -1,7 +1,8 @@
 //! Shared data and queues (spec: "Shared Key-Value Store", "Shared Queues").
 
 use crate::abi::Status;
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, Source, guard};
+use crate::abi::hostcall::HostcallId;
+use crate::hostcall::{Hostcall, HostcallResult, Reply, Source, guard};
 use crate::rights::{Family, Key};
 use crate::vm::state::UsedUp;
 use crate::vm::template::Lasting;

@@ -1,8 +1,9 @@
 //! Streams: continue, close, answer (spec: "HTTP streams", "TCP streams").
 
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{MapType, Status, StreamType, pairs};
-use crate::callback::CallbackId;
-use crate::hostcall::{Hostcall, HostcallId, HostcallResult, Reply, guard};
+use crate::hostcall::{Hostcall, HostcallResult, Reply, guard};
 use crate::model::action::{Action, LocalResponse};
 use crate::model::context::{Direction, StreamContext, StreamKind};
 use crate::rights::Family;

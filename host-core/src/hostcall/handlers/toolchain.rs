@@ -1,9 +1,11 @@
 //! What Emscripten and AssemblyScript import besides the ABI.
 
 use crate::abi::LogLevel;
+use crate::abi::hostcall::HostcallId;
+use crate::abi::outcome::{Float, Word};
 use crate::engine::memory::GuestMemory;
 use crate::engine::trap::Trap;
-use crate::hostcall::{Failure, Float, Hostcall, HostcallId, HostcallResult, Reply, Word};
+use crate::hostcall::{Failure, Hostcall, HostcallResult, Reply};
 
 /// Whether two threads are the same one (Emscripten).
 #[inline(always)]

@@ -1,8 +1,9 @@
 //! WASI preview 1 without files: arguments, environment, clocks, randomness, exit.
 
 use crate::abi::Errno;
+use crate::abi::hostcall::HostcallId;
 use crate::engine::trap::Trap;
-use crate::hostcall::{Failure, Hostcall, HostcallId, HostcallResult, Reply};
+use crate::hostcall::{Failure, Hostcall, HostcallResult, Reply};
 
 const REALTIME: i32 = 0;
 const MONOTONIC: i32 = 1;

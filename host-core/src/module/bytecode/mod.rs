@@ -20,9 +20,9 @@ pub(crate) use function::BR_TABLE_TARGETS;
 pub(crate) use outline::FEATURES;
 
 use crate::abi::AbiVersion;
-use crate::callback::CallbackId;
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
 use crate::engine::error::StartError;
-use crate::hostcall::HostcallId;
 use crate::model::limits::Limits;
 
 /// A module that every engine can run, and what it says about itself.

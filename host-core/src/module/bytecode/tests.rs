@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{Bytecode, StartStyle};
 use crate::abi::AbiVersion;
-use crate::callback::{CALLBACKS, CallbackId};
-use crate::hostcall::{HOSTCALLS, HostcallId};
+use crate::abi::callback::{CALLBACKS, CallbackId};
+use crate::abi::hostcall::{HOSTCALLS, HostcallId};
 
 const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 const MALLOC: &str = r#"(func (export "malloc") (param i32) (result i32) (local.get 0))"#;

@@ -8,9 +8,9 @@ use super::error::BytecodeError;
 use super::outline::Outline;
 use super::{Bytecode, StartStyle};
 use crate::abi::AbiVersion;
+use crate::abi::callback::{CALLBACKS, CallbackId};
+use crate::abi::hostcall::{HOSTCALLS, HostcallDecl, HostcallId};
 use crate::abi::wasm_type::ValType;
-use crate::callback::{CALLBACKS, CallbackId};
-use crate::hostcall::{HOSTCALLS, HostcallDecl, HostcallId};
 
 /// In this order: a module may export both.
 const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];

@@ -7,7 +7,7 @@ use wasmparser::{
     TypeRef,
 };
 
-use crate::hostcall::HostcallId;
+use crate::abi::hostcall::HostcallId;
 use crate::module::bytecode::{BytecodeError, FEATURES};
 
 /// A function, by its index; imports come first.

@@ -14,8 +14,8 @@ mod code;
 mod tests;
 mod walk;
 
-use crate::callback::CallbackId;
-use crate::hostcall::{HOSTCALLS, HostcallId};
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::{HOSTCALLS, HostcallId};
 use crate::module::bytecode::{Bytecode, BytecodeError};
 use crate::rights::Capabilities;
 

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::Needs;
-use crate::callback::CallbackId;
-use crate::hostcall::HostcallId;
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
 use crate::module::bytecode::Bytecode;
 use crate::rights::Capabilities;
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use wasmparser::{FunctionBody, Operator};
 
 use super::code::{Code, Function, Type};
-use crate::hostcall::HostcallId;
+use crate::abi::hostcall::HostcallId;
 use crate::module::bytecode::BytecodeError;
 
 /// The imports to which a way leads from the start section and from the exports `roots`.

@@ -2,8 +2,9 @@ use std::cell::{Cell, RefCell};
 
 use super::meter::{Meter, Span};
 use super::table::Part;
+use crate::abi::hostcall::HostcallId;
+use crate::abi::outcome::Outcome;
 use crate::engine::trap::Trap;
-use crate::hostcall::{HostcallId, Outcome};
 use crate::observe::witness::Notes;
 use crate::vm::state::VmState;
 

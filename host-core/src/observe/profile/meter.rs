@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::table::{HostcallTime, Part, Profile, Time};
-use crate::hostcall::HostcallId;
+use crate::abi::hostcall::HostcallId;
 use crate::observe::tape::lock;
 use crate::vm::state::VmState;
 

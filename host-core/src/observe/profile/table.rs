@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::callback::{CALLBACKS, CallbackId};
-use crate::hostcall::{HOSTCALLS, HostcallId};
+use crate::abi::callback::{CALLBACKS, CallbackId};
+use crate::abi::hostcall::{HOSTCALLS, HostcallId};
 use crate::model::plugin::Plugin;
 
 /// What VMs did with their time, for each of their plugins.

@@ -14,7 +14,8 @@ mod replay;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use event::{Answer, Event, Span, Then, Value};
+pub use crate::abi::value::Value;
+pub use event::{Answer, Event, Span, Then};
 pub use record::{Sink, record};
 pub use replay::{Difference, End, Replay, Report, replay};
 

@@ -1,7 +1,8 @@
-use super::event::{Span, Value, is_length_of};
+use super::event::{Span, is_length_of};
 use super::notes::bytes_at;
+use crate::abi::hostcall::HostcallId;
+use crate::abi::value::Value;
 use crate::engine::memory::GuestMemory;
-use crate::hostcall::HostcallId;
 
 /// Where what a hostcall reads and writes lies now. In another build of a plugin addresses differ, so what the record
 /// has at an address is looked for behind the same pointer.

@@ -1,14 +1,15 @@
 use std::collections::VecDeque;
 
 use super::START_EVENTS;
-use super::event::{Answer, Call, Event, Span, Then, Value, is_length_of};
+use super::event::{Answer, Call, Event, Span, Then, is_length_of};
 use super::notes::bytes_at;
 use super::places::Places;
 use super::replay::{Difference, End, Replay, Report};
-use crate::callback::CallbackId;
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
+use crate::abi::value::Value;
 use crate::engine::memory::GuestMemory;
 use crate::engine::trap::Trap;
-use crate::hostcall::HostcallId;
 
 /// How many events before a difference are shown.
 const BEFORE: usize = 5;

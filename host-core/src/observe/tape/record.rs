@@ -1,15 +1,17 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex};
 
-use super::event::{Answer, Event, Span, Then, Value};
+use super::event::{Answer, Event, Span, Then};
 use super::notes::Notes;
 use super::{START_EVENTS, lock};
-use crate::callback::CallbackId;
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
+use crate::abi::outcome::Raw;
+use crate::abi::value::Value;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::engine::trap::Trap;
 use crate::engine::{Caller, Guest};
-use crate::hostcall::{HostcallId, Raw};
 use crate::model::limits::Limits;
 use crate::observe::witness::{Witness, Witnessed};
 use crate::vm::state::VmState;

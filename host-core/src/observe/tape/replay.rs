@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use super::play::Player;
 use super::{Event, lock};
-use crate::callback::CallbackId;
+use crate::abi::callback::CallbackId;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::observe::witness::{Witness, call};

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Witness;
-use crate::callback::CallbackId;
+use crate::abi::callback::CallbackId;
 use crate::engine::Guest;
 use crate::engine::trap::Trap;
 use crate::observe::profile::{Meter, Part, Samples};

@@ -2,11 +2,13 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use super::{Notes, Witness};
+use crate::abi::hostcall::HostcallId;
+use crate::abi::outcome::Outcome;
+use crate::abi::value::Value;
 use crate::engine::Caller;
 use crate::engine::trap::Trap;
-use crate::hostcall::{HostcallId, Outcome};
 use crate::observe::profile::Measured;
-use crate::observe::tape::{Player, Recorded, Value};
+use crate::observe::tape::{Player, Recorded};
 use crate::vm::state::VmState;
 
 /// One hostcall that is looked at.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::{VmConfig, VmState};
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
+use crate::abi::outcome::Outcome;
 use crate::abi::{LogLevel, Status};
-use crate::callback::CallbackId;
 use crate::engine::trap::Trap;
-use crate::hostcall::{Failure, HostcallId, Outcome};
+use crate::hostcall::Failure;
 use crate::model::context::{Context, ContextId, StreamContext};
 use crate::model::percent::Percent;
 use crate::model::plugin::{Compatibility, Plugin};

@@ -8,10 +8,11 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use frame::Frame;
 
+use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
 use crate::abi::{AbiVersion, BufferType, LogLevel, MapType, Status};
-use crate::callback::CallbackId;
 use crate::engine::trap::Trap;
-use crate::hostcall::{HostcallId, Source};
+use crate::hostcall::Source;
 use crate::model::action::Action;
 use crate::model::body::Body;
 use crate::model::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamKind};

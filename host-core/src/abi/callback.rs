@@ -1,16 +1,10 @@
-//! Host calls guest: the table of callbacks, and the one way to call them.
-//!
-//! The table ([`for_each_callback!`](crate::for_each_callback)) is expanded here to
-//! [`CallbackId`], [`CALLBACKS`] and the trait [`Guest`] that engines implement.
-
-mod table;
+//! The callbacks as data. The table ([`for_each_callback!`](crate::for_each_callback)) is expanded here to [`CallbackId`] and
+//! [`CALLBACKS`].
 
 use std::fmt;
 
 use crate::abi::AbiVersion;
 use crate::abi::wasm_type::{ValType, WasmResult, WasmType};
-use crate::engine::Guest;
-use crate::engine::trap::Trap;
 
 /// One row of the callback table, as data.
 #[derive(Debug)]
@@ -47,25 +41,6 @@ macro_rules! expand {
             since: AbiVersion::$since,
             until: AbiVersion::$until,
         }),*];
-
-        /// Checked calls: a callback that the current plugin may not receive is treated as one
-        /// that its module does not export.
-        pub(crate) mod checked {
-            use super::{CallbackId, Guest, Trap};
-            $(
-                #[inline]
-                #[allow(dead_code, reason = "rows that no stream calls yet")]
-                pub(crate) fn $method(guest: &mut dyn Guest, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
-                    let state = guest.state();
-                    if !state.capabilities().allows_callback(CallbackId::$method)
-                        && !state.lets_through(CallbackId::$method)
-                    {
-                        return Ok(None);
-                    }
-                    guest.$method($($arg),*)
-                }
-            )*
-        }
     };
 }
 crate::for_each_callback!(expand);

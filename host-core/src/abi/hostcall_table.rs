@@ -3,7 +3,7 @@
 /// Calls `$emit!` with every hostcall. A hostcall is declared here and nowhere else.
 ///
 /// A row reads: import modules · name, which is also the capability's name · typed signature ·
-/// how it answers (an [`Outcome`](crate::hostcall::Outcome)) · ABI versions · handler.
+/// how it answers (an [`Outcome`](crate::abi::outcome::Outcome)) · ABI versions · handler.
 #[macro_export]
 macro_rules! for_each_hostcall {
     ($emit:ident) => { $emit! {
@@ -61,12 +61,12 @@ macro_rules! for_each_hostcall {
         ["env"] proxy_call_foreign_function(name: i32, name_len: i32, arguments: i32, arguments_len: i32, ret_ptr: i32, ret_len: i32) -> $crate::Status, V0_1_0 ..= V0_2_1 => call_foreign_function;
         ["env"] envoy_resolve_dns(address: i32, address_len: i32, ret_token: i32) -> $crate::Status, V0_1_0 ..= V0_2_1 => envoy_resolve_dns;
         // What toolchains import besides
-        ["env"] pthread_equal(a: i32, b: i32) -> $crate::hostcall::Word, V0_1_0 ..= V0_2_1 => pthread_equal;
+        ["env"] pthread_equal(a: i32, b: i32) -> $crate::abi::outcome::Word, V0_1_0 ..= V0_2_1 => pthread_equal;
         ["env"] emscripten_notify_memory_growth(memory: i32) -> (), V0_1_0 ..= V0_2_1 => emscripten_notify_memory_growth;
         ["env"] abort(message: i32, file: i32, line: i32, column: i32) -> (), V0_1_0 ..= V0_2_1 => abort;
-        ["env"] seed() -> $crate::hostcall::Float, V0_1_0 ..= V0_2_1 => seed;
+        ["env"] seed() -> $crate::abi::outcome::Float, V0_1_0 ..= V0_2_1 => seed;
         ["env"] trace(message: i32, count: i32, a: f64, b: f64, c: f64, d: f64, e: f64) -> (), V0_1_0 ..= V0_2_1 => trace;
-        ["Date"] now() -> $crate::hostcall::Float, V0_1_0 ..= V0_2_1 => date_now;
+        ["Date"] now() -> $crate::abi::outcome::Float, V0_1_0 ..= V0_2_1 => date_now;
         // WASI preview 1
         ["wasi_unstable", "wasi_snapshot_preview1"] args_get(argv: i32, argv_buf: i32) -> $crate::Errno, V0_1_0 ..= V0_2_1 => args_get;
         ["wasi_unstable", "wasi_snapshot_preview1"] args_sizes_get(ret_count: i32, ret_size: i32) -> $crate::Errno, V0_1_0 ..= V0_2_1 => args_sizes_get;

@@ -1,9 +1,9 @@
 //! Guest memory. Every bounds check of the host is in this file.
 
 use std::cell::RefCell;
+use std::fmt;
 
 use crate::abi::{Errno, Status};
-use crate::observe::witness::Notes;
 
 /// The memory of the guest that is calling, for the time of one hostcall.
 ///
@@ -23,6 +23,14 @@ pub struct GuestMemory<'a> {
 pub(crate) struct Noted<'a> {
     pub(crate) bytes: &'a mut [u8],
     pub(crate) notes: &'a RefCell<dyn Notes>,
+}
+
+/// Takes notes of what a hostcall is handed of guest memory.
+pub(crate) trait Notes: fmt::Debug {
+    /// Bytes that are read.
+    fn read(&mut self, address: usize, bytes: &[u8]);
+    /// A place that is written to.
+    fn write(&mut self, address: usize, len: usize);
 }
 
 /// A pointer and length that do not lie inside the guest's memory.

@@ -8,7 +8,7 @@ use crate::abi::callback::CallbackId;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;
-use crate::vm::template::Lasting;
+use crate::vm::quotas::Lasting;
 
 /// What happens when a plugin calls what it may not call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

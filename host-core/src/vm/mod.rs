@@ -6,6 +6,7 @@ mod dns;
 mod grpc;
 mod http;
 pub(crate) mod output;
+pub(crate) mod quotas;
 pub(crate) mod state;
 mod tcp;
 pub(crate) mod template;

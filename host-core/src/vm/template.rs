@@ -1,14 +1,14 @@
-//! VMs that last for one stream: how the state after configure is kept, and what such VMs cannot do.
+//! VMs that last for one stream: how the state after configure is kept.
 //!
 //! A plugin's code runs once, in a VM like any other. Then the host's side of that VM is kept as a [`Template`], and its
 //! guest's side (memory and globals) in a module that begins with them; who makes that module is the embedder. From both,
 //! [`Vm::resume`] makes a VM for each stream, in which nothing of the plugin runs before the stream does.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
-use crate::abi::{LogLevel, MetricType, Status};
+use crate::abi::{LogLevel, Status};
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::model::context::{Context, ContextId, Declared, RootContext};
@@ -16,14 +16,13 @@ use crate::model::drawn::Drawn;
 use crate::model::plugin::Plugin;
 use crate::resources::files::FileTable;
 use crate::resources::host::Host;
-use crate::resources::in_flight::InFlight;
 use crate::resources::metric::MetricTable;
 use crate::resources::shared::{Queue, Space};
 use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::vm::Vm;
+use crate::vm::quotas::{Lasting, Together};
 use crate::vm::state::{VmConfig, VmState};
-use crate::vm::usage::CpuBudget;
 
 /// The host's side of a VM in which one plugin has been configured: its root, the ids of its metrics and queues, the
 /// properties that it has declared.
@@ -42,61 +41,6 @@ pub struct Template {
     denials: Arc<DenialLog>,
     together: Arc<Together>,
     drawn: Drawn,
-}
-
-/// What VMs that were made from one template have together, so that no limit is one for each stream.
-#[derive(Debug, Default)]
-pub(crate) struct Together {
-    calls: Arc<InFlight>,
-    grpc: Arc<InFlight>,
-    lookups: Arc<InFlight>,
-    metrics: Mutex<HashSet<(u8, String)>>,
-    pub(crate) cpu_budget: CpuBudget,
-}
-
-impl Together {
-    /// Whether a plugin may define this metric, if it may define so many in all of its VMs.
-    pub(crate) fn defines(&self, metric_type: MetricType, name: &str, most: usize) -> bool {
-        let mut known = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-        let metric = (metric_type as u8, name.to_owned());
-        known.contains(&metric) || known.len() < most && known.insert(metric)
-    }
-}
-
-/// Something that only a VM can do that lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lasting {
-    /// Ticks: `proxy_set_tick_period_milliseconds`.
-    Ticks,
-    /// Being told of the items of a queue: `proxy_register_shared_queue`.
-    Queue,
-    /// An HTTP callout from a start function or `proxy_on_configure`.
-    HttpCall,
-    /// A gRPC call or stream from there.
-    Grpc,
-    /// A lookup of a name from there.
-    Lookup,
-    /// A file that was opened there and is open still, or a preopened directory that was closed or has lost rights.
-    File,
-    /// Another plugin in the same VM, or a stream.
-    Company,
-}
-
-impl fmt::Display for Lasting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ticks => "it asks for ticks (proxy_set_tick_period_milliseconds)",
-            Self::Queue => "it registers a queue (proxy_register_shared_queue), of whose items its root must be told",
-            Self::HttpCall => "it makes an HTTP callout before there is a stream (proxy_http_call)",
-            Self::Grpc => "it makes a gRPC callout before there is a stream",
-            Self::Lookup => "it looks up a name before there is a stream (envoy_resolve_dns)",
-            Self::File => {
-                "it leaves a file open, or a preopened directory closed or with fewer rights, before there is a stream (path_open, fd_close, fd_fdstat_set_rights)"
-            }
-            Self::Company => "its VM has other contexts than its root",
-        })
-    }
 }
 
 /// Taking and using templates.

@@ -4,8 +4,8 @@ use crate::abi::Status;
 use crate::abi::hostcall::HostcallId;
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source, guard};
 use crate::rights::{Family, Key};
+use crate::vm::quotas::Lasting;
 use crate::vm::state::UsedUp;
-use crate::vm::template::Lasting;
 
 /// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
 ///

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
 use crate::model::action::Action;
-use crate::vm::template::Lasting;
+use crate::vm::quotas::Lasting;
 
 /// Nanoseconds since the Unix epoch (spec: `proxy_get_current_time_nanoseconds`).
 #[inline(always)]

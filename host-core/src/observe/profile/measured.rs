@@ -4,8 +4,8 @@ use super::meter::{Meter, Span};
 use super::table::Part;
 use crate::abi::hostcall::HostcallId;
 use crate::abi::outcome::Outcome;
+use crate::engine::memory::Notes;
 use crate::engine::trap::Trap;
-use crate::observe::witness::Notes;
 use crate::vm::state::VmState;
 
 /// One hostcall that is measured.

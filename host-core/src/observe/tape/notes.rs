@@ -1,6 +1,5 @@
 use super::event::Span;
-use crate::engine::memory::GuestMemory;
-use crate::observe::witness;
+use crate::engine::memory::{self, GuestMemory};
 
 /// What a hostcall was handed of guest memory.
 #[derive(Debug, Default)]
@@ -45,7 +44,7 @@ impl Notes {
     }
 }
 
-impl witness::Notes for Notes {
+impl memory::Notes for Notes {
     /// A copy, because the hostcall may write over them.
     #[cold]
     fn read(&mut self, address: usize, bytes: &[u8]) {

@@ -25,14 +25,6 @@ pub(crate) enum Witness {
     Measure(Meter),
 }
 
-/// Takes notes of what a hostcall is handed of guest memory.
-pub(crate) trait Notes: fmt::Debug {
-    /// Bytes that are read.
-    fn read(&mut self, address: usize, bytes: &[u8]);
-    /// A place that is written to.
-    fn write(&mut self, address: usize, len: usize);
-}
-
 impl fmt::Debug for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

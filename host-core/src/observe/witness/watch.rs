@@ -1,11 +1,12 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
-use super::{Notes, Witness};
+use super::Witness;
 use crate::abi::hostcall::HostcallId;
 use crate::abi::outcome::Outcome;
 use crate::abi::value::Value;
 use crate::engine::Caller;
+use crate::engine::memory::Notes;
 use crate::engine::trap::Trap;
 use crate::observe::profile::Measured;
 use crate::observe::tape::{Player, Recorded};

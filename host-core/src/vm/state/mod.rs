@@ -37,7 +37,7 @@ use crate::rights::{Capabilities, DenialLog, Family, Rules};
 use crate::sandbox::byte_budget::HeldBytes;
 use crate::sandbox::{Budgets, SandboxKey};
 use crate::vm::output::{Output, OutputStream};
-use crate::vm::template::Together;
+use crate::vm::quotas::Together;
 use crate::vm::usage::CpuBudget;
 
 /// What a VM is made with.

@@ -145,7 +145,7 @@ impl Host for SystemHost {
     }
 
     #[cfg(feature = "files")]
-    fn open_directory(&mut self, path: &std::path::Path) -> Result<Box<dyn portcullis_core::Directory>, String> {
+    fn open_directory(&mut self, path: &std::path::Path) -> std::io::Result<Box<dyn portcullis_core::Directory>> {
         crate::open_directory(path)
     }
 }

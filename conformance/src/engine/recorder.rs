@@ -107,7 +107,7 @@ impl Host for Recorder {
         Some(metric)
     }
 
-    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+    fn open_directory(&mut self, path: &Path) -> std::io::Result<Box<dyn Directory>> {
         portcullis::open_directory(path)
     }
 }

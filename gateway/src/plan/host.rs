@@ -112,7 +112,7 @@ impl Host for GatewayHost {
         metrics::counter!("portcullis_plugin_throttled_total", "plugin" => plugin.name.clone()).increment(1);
     }
 
-    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+    fn open_directory(&mut self, path: &Path) -> std::io::Result<Box<dyn Directory>> {
         portcullis::open_directory(path)
     }
 }

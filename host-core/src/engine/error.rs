@@ -1,6 +1,7 @@
 //! What goes wrong, by whose fault: the guest's ([`Trap`]), the operator's
 //! ([`StartError`], [`BytecodeError`](crate::BytecodeError)), the engine's ([`EngineError`]).
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::engine::trap::Trap;
@@ -39,14 +40,14 @@ pub enum StartError {
         limit: usize,
     },
     /// A directory that the VM is to have cannot be opened.
-    #[error("preopen {guest:?}: cannot open the directory {}: {reason}; make it, or correct its host path", host.display())]
+    #[error("preopen {guest:?}: cannot open the directory {}: {source}; make it, or correct its host path", host.display())]
     Preopen {
         /// What the guest calls it.
         guest: String,
         /// Where it should be.
         host: PathBuf,
-        /// Why not.
-        reason: String,
+        /// The host's error.
+        source: io::Error,
     },
     /// Guest code trapped.
     #[error("{during} failed: {reason}")]

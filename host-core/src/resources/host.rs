@@ -1,6 +1,7 @@
 //! What the core asks of its embedder. Nothing here may block, but files.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,10 +53,10 @@ pub trait Host: Send {
     /// Opens a directory of the system that a VM is to have, when the VM starts.
     ///
     /// # Errors
-    /// Why it cannot be opened, to be read by the operator. By default there are no files.
-    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+    /// The directory cannot be opened; the operator reads why. By default no host has files.
+    fn open_directory(&mut self, path: &Path) -> io::Result<Box<dyn Directory>> {
         let _ = path;
-        Err("this host has no files".to_owned())
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this host has no files"))
     }
 }
 

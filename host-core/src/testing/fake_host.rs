@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -187,9 +188,10 @@ impl Host for FakeHost {
         Some(metric)
     }
 
-    fn open_directory(&mut self, path: &Path) -> Result<Box<dyn Directory>, String> {
+    fn open_directory(&mut self, path: &Path) -> io::Result<Box<dyn Directory>> {
         let files = self.memory().files.clone();
-        path.to_str().and_then(|path| files.directory(path)).ok_or_else(|| "there is none".to_owned())
+        let found = path.to_str().and_then(|path| files.directory(path));
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is none"))
     }
 }
 

@@ -5,6 +5,7 @@ mod directory;
 mod error;
 mod file;
 
+use std::io;
 use std::path::Path;
 
 use cap_std::ambient_authority;
@@ -17,8 +18,8 @@ use self::directory::SystemDirectory;
 /// when a plugin asks is what the plugin sees; calls on it block.
 ///
 /// # Errors
-/// Why it cannot be opened, in the words of the system.
-pub fn open_directory(path: &Path) -> Result<Box<dyn core::Directory>, String> {
-    let directory = Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| error.to_string())?;
+/// The system's error.
+pub fn open_directory(path: &Path) -> io::Result<Box<dyn core::Directory>> {
+    let directory = Dir::open_ambient_dir(path, ambient_authority())?;
     Ok(Box::new(SystemDirectory::new(directory)))
 }

@@ -23,9 +23,9 @@ impl FileTable {
     pub(crate) fn open(preopens: &[Preopen], limit: usize, host: &mut dyn Host) -> Result<Self, StartError> {
         let mut descriptors = BTreeMap::new();
         for (number, preopen) in (FIRST..).zip(preopens) {
-            let directory = host.open_directory(&preopen.host).map_err(|reason| {
+            let directory = host.open_directory(&preopen.host).map_err(|source| {
                 let Preopen { guest, host, .. } = preopen.clone();
-                StartError::Preopen { guest, host, reason }
+                StartError::Preopen { guest, host, source }
             })?;
             descriptors.insert(number, Descriptor::preopened(preopen, directory));
         }

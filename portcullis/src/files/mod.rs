@@ -10,16 +10,16 @@ use std::path::Path;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use portcullis_core as core;
+use portcullis_core::Directory;
 
 use self::directory::SystemDirectory;
 
-/// Opens a directory of the system, for [`Host::open_directory`](core::Host::open_directory). What is in it
+/// Opens a directory of the system, for [`Host::open_directory`](portcullis_core::Host::open_directory). What is in it
 /// when a plugin asks is what the plugin sees; calls on it block.
 ///
 /// # Errors
 /// The system's error.
-pub fn open_directory(path: &Path) -> io::Result<Box<dyn core::Directory>> {
+pub fn open_directory(path: &Path) -> io::Result<Box<dyn Directory>> {
     let directory = Dir::open_ambient_dir(path, ambient_authority())?;
     Ok(Box::new(SystemDirectory::new(directory)))
 }

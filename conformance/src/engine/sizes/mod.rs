@@ -2,6 +2,7 @@
 
 mod functions;
 mod modules;
+mod offsets;
 mod parts;
 
 use parts::Parts;
@@ -43,5 +44,5 @@ pub fn run(engine: &dyn AnyEngine, bytecode: &Bytecode<'_>) -> Result<(), String
 
 /// All dimensions.
 pub fn dimensions() -> impl Iterator<Item = &'static Dimension> {
-    functions::DIMENSIONS.iter().chain(modules::DIMENSIONS)
+    functions::DIMENSIONS.iter().chain(modules::DIMENSIONS).chain(offsets::DIMENSIONS)
 }

@@ -3,7 +3,7 @@
 use wasm_encoder::{
     CodeSection, ConstExpr, CustomSection, DataCountSection, DataSection, ElementSection, EntityType, ExportKind,
     ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection, InstructionSink, MemorySection,
-    MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
+    MemoryType, Module, RefType, StartSection, TableSection, TableType, TypeSection, ValType,
 };
 
 /// The type `() -> ()`.
@@ -24,6 +24,8 @@ pub(super) struct Parts {
     pub(super) elements: ElementSection,
     pub(super) code: CodeSection,
     pub(super) data: DataSection,
+    /// The function that runs when a VM starts.
+    pub(super) start: Option<u32>,
     /// Names and contents.
     pub(super) custom: Vec<(String, Vec<u8>)>,
 }
@@ -44,6 +46,7 @@ impl Parts {
             elements: ElementSection::new(),
             code: CodeSection::new(),
             data: DataSection::new(),
+            start: None,
             custom: Vec::new(),
         }
     }
@@ -105,7 +108,11 @@ impl Parts {
         memories.memory(self.memory);
         let mut module = Module::new();
         module.section(&self.types).section(&self.imports).section(&self.functions).section(&self.tables);
-        module.section(&memories).section(&self.globals).section(&self.exports).section(&self.elements);
+        module.section(&memories).section(&self.globals).section(&self.exports);
+        if let Some(function_index) = self.start {
+            module.section(&StartSection { function_index });
+        }
+        module.section(&self.elements);
         module.section(&DataCountSection { count: self.data.len() }).section(&self.code).section(&self.data);
         for (name, data) in &self.custom {
             module.section(&CustomSection { name: name.into(), data: data.into() });

@@ -55,6 +55,23 @@ pub enum BytecodeError {
         /// Where.
         offset: usize,
     },
+    /// An instruction has a larger offset than some engine can hold.
+    #[error(
+        "function {function} has {instruction} with an offset of {value}, but not every engine takes more than {limit}; \
+         add the offset to the address, or build the plugin without SIMD (at byte {offset:#x})"
+    )]
+    InstructionOffset {
+        /// The function's index, imports counted.
+        function: u32,
+        /// The instruction.
+        instruction: &'static str,
+        /// Its offset.
+        value: u64,
+        /// The most that it may be.
+        limit: u64,
+        /// Where.
+        offset: usize,
+    },
     /// Checking the module takes longer than its size allows, and so would compiling it.
     #[error(
         "takes more than {most} steps to check, which is too many for its size; build it without functions of hundreds of parameters or results (at byte {offset:#x})"

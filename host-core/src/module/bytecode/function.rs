@@ -11,6 +11,13 @@ use super::error::BytecodeError;
 /// and browsers refuse more than this themselves; wasmer does not.
 pub(crate) const BR_TABLE_TARGETS: u32 = 65_520;
 
+/// The offset of `v128.store8_lane` and `v128.store16_lane`.
+///
+/// wasmi 2.0.0 writes these two, with an offset that 16 bits do not hold, in another shape than it reads them, and so goes on in
+/// the middle of an instruction. Only a build with debug assertions notices: else a plugin would choose what the interpreter
+/// reads next.
+const LANE_OFFSET: u64 = 65_535;
+
 /// Parameters and locals; wasmi takes no more.
 const LOCALS: u64 = 30_000;
 
@@ -32,6 +39,10 @@ const BR_TABLE: u8 = 0x0e;
 const CALL: u8 = 0x10;
 const MEMORY_GROW: u8 = 0x40;
 const REF_FUNC: u8 = 0xd2;
+/// Instructions on vectors, and those of them that have a [`LANE_OFFSET`].
+const VECTOR: u8 = 0xfd;
+const STORE8_LANE: u32 = 0x58;
+const STORE16_LANE: u32 = 0x59;
 /// Instructions on many bytes, and few others.
 const BULK: u8 = 0xfc;
 
@@ -53,6 +64,9 @@ pub(super) fn check(
     let (mut size, mut operands) = (bytes.len() as u64 + CHECK, 0);
     while !reader.eof() {
         let offset = reader.original_position();
+        if bytes.get(offset - range.start) == Some(&VECTOR) {
+            lane_offset(reader.clone(), index)?;
+        }
         if !is_small {
             match bytes.get(offset - range.start) {
                 Some(&BR_TABLE) => {
@@ -78,6 +92,25 @@ pub(super) fn check(
 fn targets(mut reader: BinaryReader<'_>) -> Result<u64, BytecodeError> {
     reader.read_u8()?;
     Ok(reader.read_var_u32()?.into())
+}
+
+/// Checks the offset of the instruction on vectors that a reader is at, if it is held to one.
+fn lane_offset(mut reader: BinaryReader<'_>, function: u32) -> Result<(), BytecodeError> {
+    let offset = reader.original_position();
+    reader.read_u8()?;
+    let instruction = match reader.read_var_u32()? {
+        STORE8_LANE => "v128.store8_lane",
+        STORE16_LANE => "v128.store16_lane",
+        _ => return Ok(()),
+    };
+    // The alignment; no bit of it names another memory, of which there is none.
+    reader.read_var_u32()?;
+    match reader.read_var_u64()? {
+        value if value > LANE_OFFSET => {
+            Err(BytecodeError::InstructionOffset { function, instruction, value, limit: LANE_OFFSET, offset })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Places that a function takes in a frame, at most: any operand may be a vector.

@@ -327,6 +327,30 @@ fn a_br_table_is_held_to_what_every_engine_takes() {
 }
 
 #[test]
+fn offsets_of_stores_of_lanes_are_held_to_what_every_engine_takes() {
+    let store = |instruction: &str, offset: u32, rest: &str| {
+        format!("(func (local v128) {rest} ({instruction} offset={offset} 1 (i32.const 0) (local.get 0)))")
+    };
+    let is_accepted = |fields: &str| Bytecode::judge(&plugin(AbiVersion::V0_2_1, fields)).is_ok();
+    for instruction in ["v128.store8_lane", "v128.store16_lane"] {
+        assert!(is_accepted(&store(instruction, 65_535, "")), "{instruction}");
+        assert_eq!(
+            refusal_of(&store(instruction, 65_536, "")),
+            format!(
+                "function 0 has {instruction} with an offset of 65536, but not every engine takes more than 65535; add the \
+                 offset to the address, or build the plugin without SIMD (at byte 0x58)"
+            )
+        );
+        // Also where it cannot be reached, and in a function whose other bounds are counted.
+        assert!(refusal_of(&store(instruction, u32::MAX, "unreachable")).contains("4294967295"), "{instruction}");
+        assert!(refusal_of(&store(instruction, 65_536, &"nop ".repeat(70_000))).contains("65536"), "{instruction}");
+    }
+    assert!(is_accepted(&store("v128.store32_lane", u32::MAX, "")));
+    // Other instructions may have the bytes of one.
+    assert!(is_accepted("(func (drop (v128.const i8x16 0xfd 0x58 0 0xff 0xff 0x7f 0 0 0 0 0 0 0 0 0 0)))"));
+}
+
+#[test]
 fn functions_are_held_to_what_every_engine_takes() {
     let is_accepted = |fields: &str| Bytecode::judge(&plugin(AbiVersion::V0_2_1, fields)).is_ok();
     let locals = |count: usize, ty: &str| format!("(func (local{}))", format!(" {ty}").repeat(count));

@@ -4,7 +4,7 @@ use portcullis_core::{Action, CallId, ContextId, Direction, HttpCall};
 
 use crate::effect::{Effect, StreamEffect};
 use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
-use crate::tcp::ConnectionEffect;
+use crate::stream::tcp::ConnectionEffect;
 use crate::worker::Worker;
 
 impl Worker {

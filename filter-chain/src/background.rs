@@ -22,9 +22,9 @@ use std::time::Duration;
 use portcullis_core::{ContextId, Pending, Percent};
 
 use crate::id::{CalloutId, PluginId, VmId};
-use crate::sandboxes::Loaded;
-use crate::stage::Mode;
-use crate::tcp::Greeting;
+use crate::stream::http::gate::Mode;
+use crate::stream::tcp::Greeting;
+use crate::vms::Loaded;
 use crate::worker::Worker;
 
 /// A call of up to so long need not wait for the calls of others to be made up for.

@@ -1,6 +1,6 @@
 //! Plugins that no stream comes to.
 
-use crate::chain::Chain;
+use crate::spec::Chain;
 use crate::worker::Worker;
 
 impl Worker {

@@ -10,15 +10,15 @@ use portcullis_core::{
 
 use crate::arena::Arena;
 use crate::background::Background;
-use crate::chain::{Chain, LoadError, PluginSpec};
 use crate::effect::{Effect, StreamEffect};
-use crate::flow::Work;
 use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
-use crate::reply::{is_grpc, status_of};
-use crate::sandboxes::{Health, Sandboxes};
-use crate::stage::{Item, Mode};
-use crate::stream::{HttpStream, Progress, StreamPlugin};
-use crate::tcp::{TcpStream, TcpWork};
+use crate::spec::{Chain, LoadError, PluginSpec};
+use crate::stream::http::flow::Work;
+use crate::stream::http::gate::{Item, Mode};
+use crate::stream::http::reply::{is_grpc, status_of};
+use crate::stream::http::{HttpStream, Progress, StreamPlugin};
+use crate::stream::tcp::{TcpStream, TcpWork};
+use crate::vms::{Health, Sandboxes};
 
 /// The VMs of one thread and the streams that pass through them. See the crate's documentation for
 /// how to drive it.

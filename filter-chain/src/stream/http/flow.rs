@@ -7,8 +7,8 @@ use portcullis_core::{
 
 use crate::effect::{Effect, StreamEffect};
 use crate::id::{PluginId, StreamId, VmId};
-use crate::reply::status_of;
-use crate::stage::{Item, Mode, Overflow, Stage};
+use crate::stream::http::gate::{Item, Mode, Overflow, Stage};
+use crate::stream::http::reply::status_of;
 use crate::worker::Worker;
 
 /// Something on its way to a position of a stream.

@@ -1,10 +1,11 @@
 //! The VMs of a worker and the plugins in them.
 
-mod by_stream;
 mod health;
+mod per_stream;
 mod places;
 mod ready;
 mod rests;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -13,16 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::background::Account;
-use crate::chain::{LoadError, PluginSpec, Resting};
 use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
-use crate::vms::Vms;
-use by_stream::ByStream;
+use crate::spec::{LoadError, PluginSpec, Resting};
 pub use health::{Health, LiveVms, PluginState};
+use per_stream::ByStream;
 use portcullis_core::{
     ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, Plugin, SandboxKey, Shared,
     StartError, Vm, Wake,
 };
 use ready::Ready;
+use table::Vms;
 
 /// All VMs of a worker, one for each sandbox, and all plugins.
 pub(crate) struct Sandboxes {

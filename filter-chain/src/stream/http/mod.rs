@@ -1,12 +1,17 @@
 //! The state of one HTTP stream in a chain.
 
+pub(crate) mod flow;
+pub(crate) mod gate;
+pub(crate) mod reply;
+mod sizes;
+
 use std::collections::VecDeque;
 
 use portcullis_core::{ContextId, Direction, SharedStreamInfo, lock};
 
 use crate::effect::StreamEffect;
 use crate::id::{PluginId, VmId};
-use crate::stage::{Item, Mode, Overflow, Stage};
+use crate::stream::http::gate::{Item, Mode, Overflow, Stage};
 
 /// One HTTP stream. Plugins stand in the order of the chain; a *position* is a place in the order
 /// of a direction, which for responses is the reverse.

@@ -6,7 +6,7 @@ use std::hash::BuildHasherDefault;
 use portcullis_core::IdHasher;
 
 use crate::id::VmId;
-use crate::sandboxes::Sandbox;
+use crate::vms::Sandbox;
 
 /// VMs by numbers that are not given twice: whoever still knows the number of a VM that has gone finds none, and not
 /// another one.

@@ -1,5 +1,7 @@
 //! What a chain is made of.
 
+pub(crate) mod tier;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use portcullis_core::{
 };
 
 use crate::id::PluginId;
-use crate::tier::Tier;
+use crate::spec::tier::Tier;
 
 /// A compiled module, shared by all workers.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use portcullis_core::Direction;
 
 use crate::id::{PluginId, StreamId};
-use crate::stage::Item;
-use crate::stream::HttpStream;
+use crate::stream::http::HttpStream;
+use crate::stream::http::gate::Item;
 use crate::worker::Worker;
 
 impl HttpStream {

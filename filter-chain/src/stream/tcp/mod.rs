@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use portcullis_core::{Body, ContextId, Direction, PeerType, SharedStreamInfo, lock};
 
-use crate::chain::Chain;
 use crate::id::{ConnectionId, PluginId, VmId};
+use crate::spec::Chain;
 use crate::worker::Worker;
 
 pub(crate) use flow::TcpWork;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::UNKNOWN;
-use crate::chain::Backoff;
+use crate::spec::Backoff;
 
 /// How many connections have to spend deadlines before the plugin rests for all.
 pub(super) const SEVERAL: usize = 3;

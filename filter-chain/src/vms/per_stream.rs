@@ -17,8 +17,8 @@ use super::places::Places;
 use super::rests::{Began, Resting, Rests, SEVERAL};
 use super::{LiveVms, Loaded, Sandbox, Sandboxes};
 use crate::background::Account;
-use crate::chain::{PluginSpec, Snapshot};
 use crate::id::{PluginId, VmId};
+use crate::spec::{PluginSpec, Snapshot};
 use crate::worker::Worker;
 
 /// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are

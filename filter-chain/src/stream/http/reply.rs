@@ -3,9 +3,9 @@
 use portcullis_core::{Body, Direction, Headers, LocalResponse, lock};
 
 use crate::effect::StreamEffect;
-use crate::flow::Work;
 use crate::id::StreamId;
-use crate::stage::Item;
+use crate::stream::http::flow::Work;
+use crate::stream::http::gate::Item;
 use crate::worker::Worker;
 
 /// A response with a plain text body, for [`Worker::reply`].

@@ -1,0 +1,4 @@
+//! Streams in a chain.
+
+pub(crate) mod http;
+pub(crate) mod tcp;

@@ -1,9 +1,9 @@
 //! What guests asked for, carried out once their callback has returned.
 
-use portcullis_core::{Action, CallId, ContextId, Direction, HttpCall};
+use portcullis_core::{Action, ContextId, Direction, Pending};
 
 use crate::effect::{Effect, StreamEffect};
-use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
+use crate::id::{ConnectionId, PluginId, StreamId, VmId};
 use crate::stream::tcp::ConnectionEffect;
 use crate::worker::Worker;
 
@@ -72,14 +72,23 @@ impl Worker {
                     self.local_reply(stream, response);
                 }
             }
-            Action::HttpCall { call, request, .. } => self.start_callout(vm, call, request),
-            Action::GrpcStart { id, request, .. } => self.start_grpc(vm, id, request),
+            Action::HttpCall { call, request, .. } => {
+                let id = self.callouts.begin(vm, Pending::Http(call));
+                self.effects.push_back(Effect::Callout { id, request });
+            }
+            Action::GrpcStart { id, request, .. } => {
+                let id = self.callouts.begin(vm, Pending::Grpc(id));
+                self.effects.push_back(Effect::GrpcStart { id, request });
+            }
             Action::GrpcSend { id: call, message, end } => {
                 self.with_grpc(vm, call, |id| Effect::GrpcSend { id, message, end });
             }
             Action::GrpcClose { id: call } => self.with_grpc(vm, call, |id| Effect::GrpcClose { id }),
             Action::GrpcCancel { id } => self.cancel_grpc(vm, id),
-            Action::ResolveDns { id, name, .. } => self.start_lookup(vm, id, name),
+            Action::ResolveDns { id, name, .. } => {
+                let id = self.callouts.begin(vm, Pending::Lookup(id));
+                self.effects.push_back(Effect::ResolveDns { id, name });
+            }
             Action::SetTick { root } => self.set_tick(vm, root),
             Action::ClearRouteCache { context } => {
                 if let Some((stream, _)) = self.stream_of(vm, context) {
@@ -97,18 +106,6 @@ impl Worker {
 
     pub(crate) fn connection_of(&self, vm: VmId, context: ContextId) -> Option<(ConnectionId, usize)> {
         self.sandboxes.vms.get(vm)?.connections.get(&context).copied()
-    }
-
-    fn start_callout(&mut self, vm: VmId, call: CallId, request: HttpCall) {
-        let id = self.next_callout();
-        self.callouts.insert(id, (vm, call));
-        self.waits(vm, 1);
-        self.effects.push_back(Effect::Callout { id, request });
-    }
-
-    pub(crate) fn next_callout(&mut self) -> CalloutId {
-        self.last_callout = self.last_callout.next();
-        self.last_callout
     }
 
     fn set_tick(&mut self, vm: VmId, root: ContextId) {
@@ -149,7 +146,7 @@ impl Worker {
     /// which are asked to now. A gRPC stream may last for ever, so it ends with the streams.
     pub(crate) fn let_go(&mut self, vm: VmId) {
         self.delete_ended_roots(vm);
-        while self.sandboxes.is_over(vm) && !self.sandboxes.may_wait(vm) {
+        while self.sandboxes.is_over(vm) && !self.may_wait(vm) {
             let failed = self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.vm.failure().is_some());
             match self.sandboxes.root_left(vm).filter(|_| !failed) {
                 Some((_, true)) => return,
@@ -158,13 +155,16 @@ impl Worker {
                     self.run(None);
                 }
                 None => {
-                    if self.sandboxes.vms.get(vm).is_some_and(|sandbox| sandbox.waits > 0 || !sandbox.grpc.is_empty()) {
-                        self.give_up(vm);
-                    }
+                    self.give_up(vm);
                     self.sandboxes.free(vm);
                 }
             }
         }
+    }
+
+    /// Says whether a VM whose streams are over may wait for its callouts.
+    fn may_wait(&mut self, vm: VmId) -> bool {
+        self.callouts.pending(vm) > 0 && self.sandboxes.may_wait(vm)
     }
 
     /// Deletes the roots that have waited for the streams of their VM.
@@ -193,30 +193,6 @@ impl Worker {
         self.after_call(vm, result.is_err());
         if result == Ok(true) {
             self.delete_root(vm, root);
-        }
-    }
-
-    /// Notes that a VM waits for one callout or lookup more or less.
-    pub(crate) fn waits(&mut self, vm: VmId, change: isize) {
-        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
-            sandbox.waits = sandbox.waits.saturating_add_signed(change);
-        }
-    }
-
-    /// Cancels all that a VM waits for.
-    pub(crate) fn give_up(&mut self, vm: VmId) {
-        let calls: Vec<_> = self.callouts.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id).collect();
-        let grpc = self.grpc.iter().filter(|(_, call)| call.0 == vm).map(|(id, _)| *id);
-        let lookups = self.lookups.iter().filter(|(_, lookup)| lookup.0 == vm).map(|(id, _)| *id);
-        for id in calls.into_iter().chain(grpc.chain(lookups).collect::<Vec<_>>()) {
-            self.callouts.remove(&id);
-            self.grpc.remove(&id);
-            self.lookups.remove(&id);
-            self.effects.push_back(Effect::CancelCallout { id });
-        }
-        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
-            sandbox.waits = 0;
-            sandbox.grpc.clear();
         }
     }
 }

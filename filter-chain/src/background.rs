@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::{ContextId, Pending, Percent};
+use portcullis_core::{ContextId, Percent};
 
 use crate::id::{CalloutId, PluginId, VmId};
 use crate::stream::http::gate::Mode;
@@ -262,10 +262,7 @@ impl Worker {
 
     /// The plugin and the VM that are told of an answer, if no stream waits for it.
     fn told_alone(&mut self, id: CalloutId) -> Option<(PluginId, VmId)> {
-        let http = self.callouts.get(&id).map(|(vm, call)| (*vm, Pending::Http(*call)));
-        let grpc = || self.grpc.get(&id).map(|(vm, call)| (*vm, Pending::Grpc(*call)));
-        let lookup = || self.lookups.get(&id).map(|(vm, lookup)| (*vm, Pending::Lookup(*lookup)));
-        let (vm, pending) = http.or_else(grpc).or_else(lookup)?;
+        let (vm, pending) = self.callouts.get(id)?;
         let (root, stream) = self.sandboxes.vms.get_mut(vm)?.vm.told_of(pending)?;
         if stream.is_some_and(|context| self.is_paused(vm, context)) {
             return None;

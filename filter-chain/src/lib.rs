@@ -3,9 +3,8 @@
 mod actions;
 mod arena;
 mod background;
-mod dns;
+mod callouts;
 mod effect;
-mod grpc;
 mod id;
 mod service;
 mod spec;

@@ -1,17 +1,18 @@
 //! The worker: what a driver calls.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use portcullis_core::{
-    Access, Action, Body, CallId, CallOutcome, Compatibility, Direction, ForeignFunctions, GrpcId, Headers, Host,
-    LocalResponse, LookupId, Part, Shared, SharedStreamInfo, Wake, lock,
+    Access, Action, Body, Compatibility, Direction, ForeignFunctions, Headers, Host, LocalResponse, Part, Shared,
+    SharedStreamInfo, Wake, lock,
 };
 
 use crate::arena::Arena;
 use crate::background::Background;
+use crate::callouts::Callouts;
 use crate::effect::{Effect, StreamEffect};
-use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
+use crate::id::{ConnectionId, PluginId, StreamId, VmId};
 use crate::spec::{Chain, LoadError, PluginSpec};
 use crate::stream::http::flow::Work;
 use crate::stream::http::gate::{Item, Mode};
@@ -30,10 +31,7 @@ pub struct Worker {
     /// What guests asked for, by VM, and is not done yet.
     pub(crate) actions: VecDeque<(VmId, Action)>,
     pub(crate) effects: VecDeque<Effect>,
-    pub(crate) callouts: HashMap<CalloutId, (VmId, CallId)>,
-    pub(crate) grpc: HashMap<CalloutId, (VmId, GrpcId)>,
-    pub(crate) lookups: HashMap<CalloutId, (VmId, LookupId)>,
-    pub(crate) last_callout: CalloutId,
+    pub(crate) callouts: Callouts,
     /// Streams, and plugins of them, whose VM has just failed.
     pub(crate) orphans: VecDeque<(StreamId, usize)>,
     /// Streams that have effects since the last run.
@@ -58,10 +56,7 @@ impl Worker {
             work: VecDeque::new(),
             actions: VecDeque::new(),
             effects: VecDeque::new(),
-            callouts: HashMap::new(),
-            grpc: HashMap::new(),
-            lookups: HashMap::new(),
-            last_callout: CalloutId::NONE,
+            callouts: Callouts::default(),
             orphans: VecDeque::new(),
             touched: Vec::new(),
             connections: Arena::default(),
@@ -377,20 +372,6 @@ impl Worker {
     /// The next thing to do for the worker.
     pub fn effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
-    }
-
-    /// A callout has ended. One that was cancelled is ignored.
-    pub fn callout_done(&mut self, id: CalloutId, outcome: CallOutcome) {
-        let begun = self.begin_answer(id);
-        let Some((vm, call)) = self.callouts.remove(&id) else { return };
-        if let Some(sandbox) = self.sandboxes.vms.get_mut(vm) {
-            let result = sandbox.vm.on_http_call_response(call, outcome);
-            self.charge(begun);
-            self.waits(vm, -1);
-            self.after_call(vm, result.is_err());
-            self.run(None);
-            self.let_go(vm);
-        }
     }
 }
 

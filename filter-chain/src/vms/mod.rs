@@ -9,18 +9,17 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::background::Account;
-use crate::id::{CalloutId, ConnectionId, PluginId, StreamId, VmId};
+use crate::id::{ConnectionId, PluginId, StreamId, VmId};
 use crate::spec::{LoadError, PluginSpec, Resting};
 pub use health::{Health, LiveVms, PluginState};
 use per_stream::ByStream;
 use portcullis_core::{
-    ContextId, ContextMap, FailurePolicy, ForeignFunctions, GrpcId, Host, LogLevel, Plugin, SandboxKey, Shared,
-    StartError, Vm, Wake,
+    ContextId, ContextMap, FailurePolicy, ForeignFunctions, Host, LogLevel, Plugin, SandboxKey, Shared, StartError, Vm,
+    Wake,
 };
 use ready::Ready;
 use table::Vms;
@@ -48,10 +47,6 @@ pub(crate) struct Sandbox {
     pub(crate) contexts: ContextMap<(StreamId, usize)>,
     /// The same for TCP streams.
     pub(crate) connections: ContextMap<(ConnectionId, usize)>,
-    /// Its gRPC callouts.
-    pub(crate) grpc: HashMap<GrpcId, CalloutId>,
-    /// Callouts that end and have not: HTTP and gRPC calls, and lookups.
-    pub(crate) waits: usize,
     /// Roots that may be deleted when no stream is left.
     pub(crate) ended_roots: Vec<ContextId>,
     /// The plugin whose VM it is for one stream.
@@ -426,8 +421,6 @@ impl Sandbox {
             vm,
             contexts: ContextMap::default(),
             connections: ContextMap::default(),
-            grpc: HashMap::new(),
-            waits: 0,
             ended_roots: Vec::new(),
             of: None,
             connection: UNKNOWN,

@@ -163,7 +163,7 @@ impl Sandboxes {
 
     /// Whether a VM whose streams are over may wait for its callouts. Of those that are of one stream not all can.
     pub(crate) fn may_wait(&mut self, vm: VmId) -> bool {
-        let Some(sandbox) = self.vms.get_mut(vm).filter(|sandbox| sandbox.waits > 0) else { return false };
+        let Some(sandbox) = self.vms.get_mut(vm) else { return false };
         let Some(plugin) = sandbox.of else { return true };
         let by = self.plugins.get_mut(plugin.index()).and_then(|loaded| loaded.by_stream.as_mut());
         let Some(by) = by.filter(|by| sandbox.lingers || by.lingering < LINGERING) else {

@@ -1,0 +1,117 @@
+//! Callouts in flight: HTTP and gRPC callouts and lookups of names, each with the VM that waits for it.
+
+mod answers;
+
+use std::collections::{BTreeSet, HashMap};
+
+use portcullis_core::{GrpcId, Pending};
+
+use crate::id::{CalloutId, VmId};
+
+/// All callouts of a worker that are in flight.
+#[derive(Debug)]
+pub(crate) struct Callouts {
+    last: CalloutId,
+    in_flight: HashMap<CalloutId, (VmId, Pending)>,
+    /// The same by VM, as its guests name them.
+    of_vms: HashMap<VmId, OfVm>,
+    grpc: HashMap<(VmId, GrpcId), CalloutId>,
+}
+
+/// What a VM has in flight.
+#[derive(Debug, Default)]
+struct OfVm {
+    ids: BTreeSet<CalloutId>,
+    /// How many of them end by themselves.
+    pending: usize,
+}
+
+impl Default for Callouts {
+    fn default() -> Self {
+        Self { last: CalloutId::NONE, in_flight: HashMap::new(), of_vms: HashMap::new(), grpc: HashMap::new() }
+    }
+}
+
+impl Callouts {
+    /// Notes that a callout of a VM begins; returns its id.
+    pub(crate) fn begin(&mut self, vm: VmId, pending: Pending) -> CalloutId {
+        self.last = self.last.next();
+        self.in_flight.insert(self.last, (vm, pending));
+        let of_vm = self.of_vms.entry(vm).or_default();
+        of_vm.ids.insert(self.last);
+        of_vm.pending += usize::from(ends_by_itself(pending));
+        if let Pending::Grpc(call) = pending {
+            self.grpc.insert((vm, call), self.last);
+        }
+        self.last
+    }
+
+    /// Returns the VM that waits for a callout, and its name there; `None` if it is not in flight.
+    pub(crate) fn get(&self, id: CalloutId) -> Option<(VmId, Pending)> {
+        self.in_flight.get(&id).copied()
+    }
+
+    /// Notes that a callout has ended, or is given up; returns the VM that waited for it, and its name there.
+    pub(crate) fn end(&mut self, id: CalloutId) -> Option<(VmId, Pending)> {
+        let (vm, pending) = self.in_flight.remove(&id)?;
+        if let Some(of_vm) = self.of_vms.get_mut(&vm) {
+            debug_assert!(of_vm.ids.contains(&id), "a callout is in both maps or in none");
+            of_vm.ids.remove(&id);
+            of_vm.pending -= usize::from(ends_by_itself(pending));
+            if of_vm.ids.is_empty() {
+                self.of_vms.remove(&vm);
+            }
+        }
+        if let Pending::Grpc(call) = pending {
+            self.grpc.remove(&(vm, call));
+        }
+        Some((vm, pending))
+    }
+
+    /// Returns the id of a gRPC callout of a VM that is in flight.
+    pub(crate) fn of_grpc(&self, vm: VmId, call: GrpcId) -> Option<CalloutId> {
+        self.grpc.get(&(vm, call)).copied()
+    }
+
+    /// Returns the callouts that a VM has in flight, the oldest first.
+    pub(crate) fn of_vm(&self, vm: VmId) -> Vec<CalloutId> {
+        self.of_vms.get(&vm).into_iter().flat_map(|of_vm| &of_vm.ids).copied().collect()
+    }
+
+    /// Returns how many callouts a VM has in flight that end by themselves.
+    pub(crate) fn pending(&self, vm: VmId) -> usize {
+        self.of_vms.get(&vm).map_or(0, |of_vm| of_vm.pending)
+    }
+}
+
+/// A gRPC stream may last for ever.
+fn ends_by_itself(pending: Pending) -> bool {
+    !matches!(pending, Pending::Grpc(call) if !call.is_call())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_core::CallId;
+
+    const CALL: Pending = Pending::Grpc(GrpcId(1));
+    const STREAM: Pending = Pending::Grpc(GrpcId(2));
+
+    #[test]
+    fn each_callout_counts_for_its_vm_until_it_ends_and_a_grpc_stream_never_does() {
+        let (vm, other) = (VmId::NONE.next(), VmId::LAST);
+        let mut callouts = Callouts::default();
+        let ids = [Pending::Http(CallId(1)), CALL, STREAM].map(|pending| callouts.begin(vm, pending));
+        let same = callouts.begin(other, CALL);
+        assert_eq!((callouts.pending(vm), callouts.pending(other)), (2, 1));
+        assert_eq!((callouts.of_grpc(vm, GrpcId(1)), callouts.of_grpc(other, GrpcId(1))), (Some(ids[1]), Some(same)));
+        assert_eq!(callouts.of_vm(vm), ids);
+        assert_eq!(callouts.end(ids[1]), Some((vm, CALL)));
+        assert_eq!((callouts.end(ids[1]), callouts.get(ids[1]), callouts.of_grpc(vm, GrpcId(1))), (None, None, None));
+        callouts.end(ids[0]);
+        assert_eq!((callouts.pending(vm), callouts.of_vm(vm)), (0, vec![ids[2]]));
+        callouts.end(ids[2]);
+        callouts.end(same);
+        assert!(callouts.in_flight.is_empty() && callouts.of_vms.is_empty() && callouts.grpc.is_empty());
+    }
+}

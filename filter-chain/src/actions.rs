@@ -3,7 +3,7 @@
 use portcullis_core::{Action, ContextId, Direction, Pending};
 
 use crate::effect::{Effect, StreamEffect};
-use crate::id::{ConnectionId, PluginId, StreamId, VmId};
+use crate::id::{AnyStreamId, CalloutId, ConnectionId, PluginId, StreamId, VmId};
 use crate::stream::tcp::ConnectionEffect;
 use crate::worker::Worker;
 
@@ -73,12 +73,12 @@ impl Worker {
                 }
             }
             Action::HttpCall { call, request, .. } => {
-                let id = self.callouts.begin(vm, Pending::Http(call));
-                self.effects.push_back(Effect::Callout { id, request });
+                let (id, stream) = self.begin_callout(vm, Pending::Http(call));
+                self.effects.push_back(Effect::Callout { id, stream, request });
             }
             Action::GrpcStart { id, request, .. } => {
-                let id = self.callouts.begin(vm, Pending::Grpc(id));
-                self.effects.push_back(Effect::GrpcStart { id, request });
+                let (id, stream) = self.begin_callout(vm, Pending::Grpc(id));
+                self.effects.push_back(Effect::GrpcStart { id, stream, request });
             }
             Action::GrpcSend { id: call, message, end } => {
                 self.with_grpc(vm, call, |id| Effect::GrpcSend { id, message, end });
@@ -86,8 +86,8 @@ impl Worker {
             Action::GrpcClose { id: call } => self.with_grpc(vm, call, |id| Effect::GrpcClose { id }),
             Action::GrpcCancel { id } => self.cancel_grpc(vm, id),
             Action::ResolveDns { id, name, .. } => {
-                let id = self.callouts.begin(vm, Pending::Lookup(id));
-                self.effects.push_back(Effect::ResolveDns { id, name });
+                let (id, stream) = self.begin_callout(vm, Pending::Lookup(id));
+                self.effects.push_back(Effect::ResolveDns { id, stream, name });
             }
             Action::SetTick { root } => self.set_tick(vm, root),
             Action::ClearRouteCache { context } => {
@@ -106,6 +106,16 @@ impl Worker {
 
     pub(crate) fn connection_of(&self, vm: VmId, context: ContextId) -> Option<(ConnectionId, usize)> {
         self.sandboxes.vms.get(vm)?.connections.get(&context).copied()
+    }
+
+    /// Notes a callout that begins; returns its id, and the stream in whose name the plugin asked.
+    fn begin_callout(&mut self, vm: VmId, pending: Pending) -> (CalloutId, Option<AnyStreamId>) {
+        let told = self.sandboxes.vms.get_mut(vm).and_then(|sandbox| sandbox.vm.told_of(pending));
+        let context = told.and_then(|(_, context)| context);
+        let http = context.and_then(|context| self.stream_of(vm, context)).map(|(id, _)| AnyStreamId::Http(id));
+        let tcp = || context.and_then(|context| self.connection_of(vm, context)).map(|(id, _)| AnyStreamId::Tcp(id));
+        let stream = http.or_else(tcp);
+        (self.callouts.begin(vm, pending), stream)
     }
 
     fn set_tick(&mut self, vm: VmId, root: ContextId) {

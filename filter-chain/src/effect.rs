@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use portcullis_core::{Body, GrpcRequest, HttpCall};
 
-use crate::id::{CalloutId, ConnectionId, StreamId};
+use crate::id::{AnyStreamId, CalloutId, ConnectionId, StreamId};
 
 /// Something to be done for one stream.
 ///
@@ -31,6 +31,8 @@ pub enum StreamEffect {
     RequestDone,
     /// Send the response's headers to the client.
     ResponseHeaders {
+        /// Whether the response is a plugin's or the proxy's own, and not the upstream's.
+        local: bool,
         /// Whether nothing follows.
         end: bool,
     },
@@ -60,6 +62,8 @@ pub enum Effect {
     Callout {
         /// Its id.
         id: CalloutId,
+        /// The stream in whose name the plugin asked, if that is not over.
+        stream: Option<AnyStreamId>,
         /// What to send.
         request: HttpCall,
     },
@@ -68,6 +72,8 @@ pub enum Effect {
     GrpcStart {
         /// Its id.
         id: CalloutId,
+        /// The stream in whose name the plugin asked, if that is not over.
+        stream: Option<AnyStreamId>,
         /// What to open.
         request: GrpcRequest,
     },
@@ -89,6 +95,8 @@ pub enum Effect {
     ResolveDns {
         /// Its id.
         id: CalloutId,
+        /// The stream in whose name the plugin asked, if that is not over.
+        stream: Option<AnyStreamId>,
         /// The name.
         name: String,
     },

@@ -10,6 +10,15 @@ pub struct StreamId(Slot);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(Slot);
 
+/// The id of a stream of either kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AnyStreamId {
+    /// An HTTP stream.
+    Http(StreamId),
+    /// A TCP stream.
+    Tcp(ConnectionId),
+}
+
 /// The id of a callout, HTTP or gRPC, or a lookup, in its worker. None is given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CalloutId(u64);

@@ -13,7 +13,7 @@ mod vms;
 mod worker;
 
 pub use effect::{Effect, StreamEffect};
-pub use id::{CalloutId, ConnectionId, StreamId};
+pub use id::{AnyStreamId, CalloutId, ConnectionId, StreamId};
 pub use portcullis_core as core;
 pub use spec::tier::Tier;
 pub use spec::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Resting, Snapshot};

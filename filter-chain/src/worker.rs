@@ -174,6 +174,7 @@ impl Worker {
             response: Progress::default(),
             head_request: false,
             grpc_request: false,
+            local_response: false,
             request_dropped: false,
             left: [0; 2],
         })

@@ -30,8 +30,9 @@ pub use files::open_directory;
 #[cfg(feature = "foreign-functions")]
 pub use foreign::envoy_functions;
 pub use portcullis_chain::{
-    Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, Health, Isolation, LiveVms, LoadError, Module,
-    PluginSpec, PluginState, Resting, Snapshot, StreamEffect, StreamId, Tier, Worker, local_response,
+    AnyStreamId, Backoff, CalloutId, Chain, ConnectionEffect, ConnectionId, Effect, Health, Isolation, LiveVms,
+    LoadError, Module, PluginSpec, PluginState, Resting, Snapshot, StreamEffect, StreamId, Tier, Worker,
+    local_response,
 };
 pub use portcullis_core as core;
 pub use read_file::{LARGEST_PLUGIN, open_file, other_kind, read_at_most, read_file};

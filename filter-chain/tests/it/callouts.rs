@@ -60,12 +60,12 @@ impl Line {
             }
             let number = |id| self.ids.iter().position(|known| *known == id).unwrap() + 1;
             effects.push(match effect {
-                Effect::GrpcStart { id, request } => format!("{} start {}", number(id), request.upstream),
+                Effect::GrpcStart { id, request, .. } => format!("{} start {}", number(id), request.upstream),
                 Effect::GrpcSend { id, message, end } => {
                     format!("{} {}{}", number(id), String::from_utf8_lossy(&message), if end { " end" } else { "" })
                 }
                 Effect::GrpcClose { id } => format!("{} close", number(id)),
-                Effect::ResolveDns { id, name } => format!("{} resolve {name}", number(id)),
+                Effect::ResolveDns { id, name, .. } => format!("{} resolve {name}", number(id)),
                 Effect::CancelCallout { id } => format!("{} cancel", number(id)),
                 other => format!("{other:?}"),
             });

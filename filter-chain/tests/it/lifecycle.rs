@@ -1,10 +1,11 @@
 //! From load to shutdown: VMs, roots, logs, ticks, callouts.
 
 use crate::common::{Bench, answering, call_out, plugin, recorder, set_tick, ticking};
-use portcullis_chain::{Effect, PluginSpec, local_response};
+use portcullis_chain::{AnyStreamId, Effect, PluginSpec, local_response};
 use portcullis_core::testing::Script;
 use portcullis_core::{
-    CallOutcome, CallbackId, Capabilities, Compatibility, Direction, HostcallId, LocalResponse, MapType, entry,
+    CallOutcome, CallbackId, Capabilities, Compatibility, Direction, HostcallId, LocalResponse, MapType, StreamInfo,
+    entry,
 };
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
@@ -185,7 +186,7 @@ fn callouts_have_ids_of_their_own_and_one_end_each() {
     bench.open();
     bench.request(true);
     let mut ids = Vec::new();
-    while let Some(Effect::Callout { id, request }) = bench.worker.effect() {
+    while let Some(Effect::Callout { id, request, .. }) = bench.worker.effect() {
         assert_eq!(request.upstream, "auth");
         ids.push(id);
     }
@@ -281,4 +282,26 @@ fn the_size_of_a_response_is_that_of_the_answer_that_takes_its_place() {
         bench.worker.reply(bench.stream, local_response(403, "no", "four"));
         assert!(bench.info.lock().is_ok_and(|info| info.response_size == 4), "{holds}");
     }
+}
+
+#[test]
+fn a_callout_names_the_stream_that_it_was_made_for() {
+    let script = || {
+        recorder(&[])
+            .on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000))
+            .on(CallbackId::on_tick, |caller, _| i32::from(call_out(caller) > 0))
+            .on(HEADERS, |caller, _| i32::from(call_out(caller) > 0))
+            .on(CallbackId::on_new_connection, |caller, _| i32::from(call_out(caller) > 0))
+    };
+    let mut bench = Bench::new(&[plugin("a", script)]);
+    let named = |bench: &mut Bench| match bench.worker.effect() {
+        Some(Effect::Callout { stream, .. }) => stream,
+        other => panic!("no callout: {other:?}"),
+    };
+    bench.request(true);
+    assert_eq!(named(&mut bench), Some(AnyStreamId::Http(bench.stream)));
+    let connection = bench.worker.connect(&bench.chain, StreamInfo::default().into_shared(), 1 << 20);
+    assert_eq!(named(&mut bench), Some(AnyStreamId::Tcp(connection)));
+    bench.tick();
+    assert_eq!(named(&mut bench), None, "a root's own");
 }

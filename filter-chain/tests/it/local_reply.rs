@@ -1,6 +1,7 @@
 //! Answers that plugins make themselves.
 
 use crate::common::{Bench, answering, call_out, plugin, recorder, respond, ticking};
+use portcullis_chain::{StreamEffect, local_response};
 use portcullis_core::testing::{NullCaller, Script};
 use portcullis_core::{CallbackId, Direction, StreamType, entry};
 
@@ -229,4 +230,37 @@ fn after_the_response_it_ends_what_is_left_of_the_request() {
     bench.request(false);
     assert_eq!(bench.response(true), ["response :status=200 end"]);
     assert_eq!(bench.request_body("abc", false), ["request done"]);
+}
+
+/// Whether the response of a stream is said to be local, and whether plugins have seen it.
+fn is_local(bench: &mut Bench) -> bool {
+    let effects = std::iter::from_fn(|| bench.worker.stream_effect(bench.stream));
+    let heads = effects.filter_map(|effect| match effect {
+        StreamEffect::ResponseHeaders { local, .. } => Some(local),
+        _ => None,
+    });
+    let heads: Vec<_> = heads.collect();
+    assert_eq!(heads.len(), 1);
+    heads[0]
+}
+
+#[test]
+fn the_head_says_whether_it_is_the_upstreams() {
+    let head = || [(":status", "200")].into_iter().collect();
+    let request = || [(":method", "GET")].into_iter().collect();
+    let mut bench = Bench::new(&[plugin("a", || recorder(&[]))]);
+    bench.worker.headers(bench.stream, Direction::Request, request(), true);
+    bench.worker.headers(bench.stream, Direction::Response, head(), true);
+    assert!(!is_local(&mut bench));
+    bench.open();
+    bench.worker.reply(bench.stream, local_response(404, "", ""));
+    assert!(is_local(&mut bench), "the proxy's own");
+    for callback in [CallbackId::on_request_headers, CallbackId::on_response_headers] {
+        let mut bench = Bench::new(&[plugin("a", denying(callback))]);
+        bench.worker.headers(bench.stream, Direction::Request, request(), true);
+        if callback == CallbackId::on_response_headers {
+            bench.worker.headers(bench.stream, Direction::Response, head(), true);
+        }
+        assert!(is_local(&mut bench), "a plugin's, in {callback:?}");
+    }
 }

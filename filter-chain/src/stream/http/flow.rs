@@ -426,9 +426,9 @@ impl Worker {
                     info.response_code = status_of(&headers);
                     info.response_headers = Some(headers);
                 }
-                let effect =
-                    if request { StreamEffect::RequestHeaders { end } } else { StreamEffect::ResponseHeaders { end } };
-                (effect, end)
+                let local = state.local_response;
+                let response = StreamEffect::ResponseHeaders { local, end };
+                (if request { StreamEffect::RequestHeaders { end } } else { response }, end)
             }
             Item::Data { body, end } if request => (StreamEffect::RequestBody { body, end }, end),
             Item::Data { body, end } => {

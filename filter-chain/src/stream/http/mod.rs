@@ -26,6 +26,8 @@ pub(crate) struct HttpStream {
     pub(crate) response: Progress,
     pub(crate) head_request: bool,
     pub(crate) grpc_request: bool,
+    /// The response is a plugin's or the proxy's own.
+    pub(crate) local_response: bool,
     /// The driver has been told that the request no longer matters.
     pub(crate) request_dropped: bool,
     /// Body bytes that have left each direction.

@@ -53,6 +53,7 @@ impl Worker {
         lock(&state.info).response_details = Some(response.details.clone());
         let (headers, body) = render(response, state.grpc_request, state.head_request);
         lock(&state.info).response_code = status_of(&headers);
+        state.local_response = true;
         let through_chain = !std::mem::replace(&mut state.response.begun, true);
         self.end_request(stream);
         if through_chain {
@@ -72,7 +73,7 @@ impl Worker {
         info.response_trailers = None;
         info.response_size += body.len() as u64;
         drop(info);
-        self.emit(stream, StreamEffect::ResponseHeaders { end: body.is_empty() });
+        self.emit(stream, StreamEffect::ResponseHeaders { local: true, end: body.is_empty() });
         if !body.is_empty() {
             self.emit(stream, StreamEffect::ResponseBody { body, end: true });
         }

@@ -71,7 +71,7 @@ impl Driven {
                 StreamEffect::RequestHeaders { end } => request.headers(end),
                 StreamEffect::RequestBody { body, end } => request.body(&body.to_bytes(), end),
                 StreamEffect::RequestTrailers => request.trailers(),
-                StreamEffect::ResponseHeaders { end } => response.headers(end),
+                StreamEffect::ResponseHeaders { end, .. } => response.headers(end),
                 StreamEffect::ResponseBody { body, end } => response.body(&body.to_bytes(), end),
                 StreamEffect::ResponseTrailers => response.trailers(),
                 other => panic!("{other:?}"),

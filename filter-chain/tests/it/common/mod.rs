@@ -198,7 +198,7 @@ impl Bench {
         let mut all = Vec::new();
         while let Some(effect) = self.worker.effect() {
             all.push(match effect {
-                Effect::Callout { id, request } => {
+                Effect::Callout { id, request, .. } => {
                     self.callouts.push(id);
                     format!("callout to {}", request.upstream)
                 }

@@ -8,7 +8,7 @@ pub(crate) fn show_effect(effect: StreamEffect, info: &SharedStreamInfo) -> Stri
         StreamEffect::RequestHeaders { end } => {
             ended(format!("request {}", show_map(info.request_headers.as_ref())), end)
         }
-        StreamEffect::ResponseHeaders { end } => {
+        StreamEffect::ResponseHeaders { end, .. } => {
             ended(format!("response {}", show_map(info.response_headers.as_ref())), end)
         }
         StreamEffect::RequestBody { body, end } => ended(format!("request body {}", text(&body.to_bytes())), end),

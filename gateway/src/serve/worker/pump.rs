@@ -25,12 +25,12 @@ impl Context {
                         woken.notify_one();
                     }
                 }
-                Some(Effect::Callout { id, request }) => {
+                Some(Effect::Callout { id, request, .. }) => {
                     let flight = self.in_flight.begin();
                     let task = tokio::task::spawn_local(callout::run(Rc::clone(self), id, request, flight));
                     self.callouts.borrow_mut().insert(id, task.abort_handle());
                 }
-                Some(Effect::GrpcStart { id, request }) => grpc::start(self, id, request),
+                Some(Effect::GrpcStart { id, request, .. }) => grpc::start(self, id, request),
                 Some(Effect::GrpcSend { id, message, end }) => {
                     if let Some(sender) = self.grpc.borrow().get(&id) {
                         sender.send(message, end);
@@ -41,7 +41,7 @@ impl Context {
                         sender.finish();
                     }
                 }
-                Some(Effect::ResolveDns { id, name }) => {
+                Some(Effect::ResolveDns { id, name, .. }) => {
                     let task = tokio::task::spawn_local(dns::run(Rc::clone(self), id, name));
                     self.callouts.borrow_mut().insert(id, task.abort_handle());
                 }

@@ -271,7 +271,7 @@ impl Exchange {
                 self.upstream = UpstreamState::Idle;
                 self.timer.upstream_done();
             }
-            StreamEffect::ResponseHeaders { end } => self.send_head(end),
+            StreamEffect::ResponseHeaders { end, .. } => self.send_head(end),
             // No body belongs to the head, or the response has been cut.
             StreamEffect::ResponseBody { .. } | StreamEffect::ResponseTrailers
                 if self.out.has_ended() || self.out.is_cut() => {}

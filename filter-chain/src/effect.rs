@@ -1,7 +1,7 @@
 //! What a worker asks its driver to do.
 
 use bytes::Bytes;
-use portcullis_core::{Body, GrpcRequest, HttpCall};
+use portcullis_core::{Body, Direction, GrpcRequest, HttpCall};
 
 use crate::id::{AnyStreamId, CalloutId, ConnectionId, StreamId};
 
@@ -48,6 +48,33 @@ pub enum StreamEffect {
     /// Choose the route anew.
     RouteCleared,
     /// Cut the stream: its response cannot be completed.
+    Reset {
+        /// Why, for logs.
+        reason: &'static str,
+    },
+}
+
+/// Something to be done for one TCP stream. [`Direction::Request`] is from the client to the upstream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectionEffect {
+    /// Connect to the upstream.
+    Connect,
+    /// Send data on, the way that they went; `end` says that nothing follows.
+    Data {
+        /// Which way.
+        direction: Direction,
+        /// The data, maybe none.
+        data: Body,
+        /// Whether nothing follows.
+        end: bool,
+    },
+    /// Close the connection with the client ([`Direction::Request`]) or with the upstream.
+    Close {
+        /// Which.
+        direction: Direction,
+    },
+    /// Cut both connections: a plugin has failed.
     Reset {
         /// Why, for logs.
         reason: &'static str,

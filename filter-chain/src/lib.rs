@@ -1,23 +1,21 @@
 #![doc = include_str!("../README.md")]
 
-mod actions;
 mod arena;
 mod background;
 mod callouts;
 mod effect;
 mod id;
-mod service;
+mod inner;
 mod spec;
 mod stream;
 mod vms;
 mod worker;
 
-pub use effect::{Effect, StreamEffect};
+pub use effect::{ConnectionEffect, Effect, StreamEffect};
 pub use id::{AnyStreamId, CalloutId, ConnectionId, StreamId};
 pub use portcullis_core as core;
 pub use spec::tier::Tier;
 pub use spec::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Resting, Snapshot};
-pub use stream::http::reply::local_response;
-pub use stream::tcp::ConnectionEffect;
+pub use stream::http::local_response;
 pub use vms::{Health, LiveVms, PluginState};
 pub use worker::Worker;

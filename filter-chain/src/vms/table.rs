@@ -1,24 +1,23 @@
-//! The VMs of a worker by their numbers.
+//! VMs by their ids.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use portcullis_core::IdHasher;
 
+use super::instance::VmInstance;
 use crate::id::VmId;
-use crate::vms::Sandbox;
 
-/// VMs by numbers that are not given twice: whoever still knows the number of a VM that has gone finds none, and not
-/// another one.
-pub(crate) struct Vms {
+/// VMs by ids that are not given twice: the id of a VM that has gone finds none.
+pub(super) struct Table {
     last: VmId,
-    live: HashMap<VmId, Sandbox, BuildHasherDefault<IdHasher>>,
+    live: HashMap<VmId, VmInstance, BuildHasherDefault<IdHasher>>,
     /// How many VMs have been walked over.
     #[cfg(test)]
-    pub(crate) walked: std::cell::Cell<usize>,
+    walked: std::cell::Cell<usize>,
 }
 
-impl Default for Vms {
+impl Default for Table {
     fn default() -> Self {
         Self {
             last: VmId::NONE,
@@ -29,45 +28,50 @@ impl Default for Vms {
     }
 }
 
-impl Vms {
-    /// A number for a VM.
-    pub(crate) fn number(&mut self) -> VmId {
+impl Table {
+    /// Returns an id for a VM.
+    pub(super) fn next_id(&mut self) -> VmId {
         self.last = self.last.next();
         self.last
     }
 
-    /// Adds a VM under its number.
-    pub(crate) fn insert(&mut self, vm: VmId, sandbox: Sandbox) {
-        self.live.insert(vm, sandbox);
+    pub(super) fn insert(&mut self, vm: VmId, instance: VmInstance) {
+        self.live.insert(vm, instance);
     }
 
     #[inline]
-    pub(crate) fn get(&self, vm: impl Into<Option<VmId>>) -> Option<&Sandbox> {
-        self.live.get(&vm.into()?)
+    pub(super) fn get(&self, vm: VmId) -> Option<&VmInstance> {
+        self.live.get(&vm)
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, vm: impl Into<Option<VmId>>) -> Option<&mut Sandbox> {
-        self.live.get_mut(&vm.into()?)
+    pub(super) fn get_mut(&mut self, vm: VmId) -> Option<&mut VmInstance> {
+        self.live.get_mut(&vm)
     }
 
-    pub(crate) fn remove(&mut self, vm: VmId) -> Option<Sandbox> {
+    pub(super) fn remove(&mut self, vm: VmId) -> Option<VmInstance> {
         self.live.remove(&vm)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (VmId, &Sandbox)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (VmId, &VmInstance)> {
         #[cfg(test)]
         self.walked.update(|walked| walked + self.live.len());
-        self.live.iter().map(|(vm, sandbox)| (*vm, sandbox))
+        self.live.iter().map(|(vm, instance)| (*vm, instance))
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (VmId, &mut Sandbox)> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (VmId, &mut VmInstance)> {
         #[cfg(test)]
         self.walked.update(|walked| walked + self.live.len());
-        self.live.iter_mut().map(|(vm, sandbox)| (*vm, sandbox))
+        self.live.iter_mut().map(|(vm, instance)| (*vm, instance))
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.live.len()
+    }
+
+    /// Returns how many VMs have been walked over since the last call.
+    #[cfg(test)]
+    pub(super) fn take_walked(&self) -> usize {
+        self.walked.take()
     }
 }

@@ -1,121 +1,176 @@
-//! The state of one HTTP stream in a chain.
+//! HTTP streams in a chain.
 
-pub(crate) mod flow;
-pub(crate) mod gate;
-pub(crate) mod reply;
-mod sizes;
+mod end;
+mod flow;
+mod gate;
+mod reply;
+mod state;
 
-use std::collections::VecDeque;
+use portcullis_core::{Body, Direction, Headers, Part, SharedStreamInfo, lock};
 
-use portcullis_core::{ContextId, Direction, SharedStreamInfo, lock};
-
+use self::gate::{Item, Mode};
+use self::state::HttpStream;
 use crate::effect::StreamEffect;
-use crate::id::{PluginId, VmId};
-use crate::stream::http::gate::{Item, Mode, Overflow, Stage};
+use crate::id::{PluginId, StreamId, VmId};
+use crate::stream::{Lacking, Streams};
+use crate::vms::Vms;
+pub use reply::local_response;
 
-/// One HTTP stream. Plugins stand in the order of the chain; a *position* is a place in the order
-/// of a direction, which for responses is the reverse.
-#[derive(Debug)]
-pub(crate) struct HttpStream {
-    pub(crate) info: SharedStreamInfo,
-    pub(crate) plugins: Vec<StreamPlugin>,
-    pub(crate) effects: VecDeque<StreamEffect>,
-    /// How much one direction may hold in bytes.
-    pub(crate) limit: usize,
-    pub(crate) request: Progress,
-    pub(crate) response: Progress,
-    pub(crate) head_request: bool,
-    pub(crate) grpc_request: bool,
-    /// The response is a plugin's or the proxy's own.
-    pub(crate) local_response: bool,
-    /// The driver has been told that the request no longer matters.
-    pub(crate) request_dropped: bool,
-    /// Body bytes that have left each direction.
-    pub(crate) left: [u64; 2],
+/// All HTTP streams of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Http {
+    streams: Streams<StreamId, HttpStream, Item>,
 }
 
-/// One plugin in a stream.
-#[derive(Debug)]
-pub(crate) struct StreamPlugin {
-    pub(crate) plugin: PluginId,
-    /// A VM that was started again has another; none if the plugin has one for each stream and this one has none yet.
-    pub(crate) vm: Option<VmId>,
-    pub(crate) context: Option<ContextId>,
-    pub(crate) stages: [Stage; 2],
-    /// Body bytes that have come to it in each direction.
-    pub(crate) entered: [u64; 2],
-}
+impl Http {
+    /// Begins a stream over plugins that stand in this order.
+    pub(crate) fn open(
+        &mut self,
+        info: SharedStreamInfo,
+        plugins: impl Iterator<Item = (PluginId, Option<VmId>)>,
+        limit: usize,
+    ) -> StreamId {
+        self.streams.open(HttpStream::new(info, plugins, limit))
+    }
 
-/// How far a direction has come.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Progress {
-    /// Its headers have entered the chain.
-    pub(crate) begun: bool,
-    /// Its headers have left the chain.
-    pub(crate) headers_out: bool,
-    /// Nothing of it matters any more.
-    pub(crate) done: bool,
-}
+    /// Puts the headers of a direction on their way. A second response is ignored.
+    pub(crate) fn feed_headers(&mut self, stream: StreamId, direction: Direction, headers: Headers, end: bool) {
+        let Some(state) = self.streams.get_mut(stream) else { return };
+        if !state.begin(direction) {
+            return;
+        }
+        if direction == Direction::Request {
+            let is_grpc = headers.get(b"content-type").is_some_and(reply::is_grpc);
+            state.note_request(headers.get(b":method") == Some(b"HEAD"), is_grpc);
+        } else {
+            // Plugins may ask for it while they see the headers.
+            lock(state.info()).response_code = reply::status_of(&headers);
+        }
+        self.streams.push_back(stream, direction, 0, Item::Headers { headers, end });
+    }
 
-impl HttpStream {
-    pub(crate) fn progress(&mut self, direction: Direction) -> &mut Progress {
-        match direction {
-            Direction::Request => &mut self.request,
-            Direction::Response => &mut self.response,
+    /// Puts body bytes on their way.
+    pub(crate) fn feed_body(&mut self, stream: StreamId, direction: Direction, body: Body, end: bool) {
+        // As Envoy counts: what came of a request, and what was sent of a response.
+        if let Some(state) = self.streams.get(stream).filter(|_| direction == Direction::Request) {
+            lock(state.info()).request_size += body.len() as u64;
+        }
+        self.streams.push_back(stream, direction, 0, Item::Data { body, end });
+    }
+
+    /// Puts trailers on their way.
+    pub(crate) fn feed_trailers(&mut self, stream: StreamId, direction: Direction, trailers: Headers) {
+        self.streams.push_back(stream, direction, 0, Item::Trailers(trailers));
+    }
+
+    /// Says whether body bytes of a direction should be read now.
+    pub(crate) fn wants_body(&self, vms: &mut Vms, stream: StreamId, direction: Direction) -> bool {
+        let Some(state) = self.streams.get(stream) else { return false };
+        state.reads_on(direction) || self.held(vms, stream, direction) < state.limit()
+    }
+
+    /// Says whether body bytes of a direction would be received by somebody now.
+    pub(crate) fn hears_body(&self, vms: &mut Vms, stream: StreamId, direction: Direction) -> bool {
+        let Some(state) = self.streams.get(stream) else { return false };
+        let Some(first) = state.stopping(direction).next() else { return true };
+        let is_held = state.gate(direction, first).is_some_and(|gate| gate.mode() == Mode::Held);
+        let hears = state.context(first).and_then(|(vm, context)| Some((vms.get_mut(vm)?, context)));
+        is_held && hears.is_some_and(|(vm, context)| vm.may_hear(context, direction, Part::Body))
+    }
+
+    /// Returns how many bytes the plugins of a stream hold of a direction.
+    fn held(&self, vms: &mut Vms, stream: StreamId, direction: Direction) -> usize {
+        let Some(state) = self.streams.get(stream) else { return 0 };
+        let held = |index| {
+            let lent = state.context(index).and_then(|(vm, context)| vms.lent(vm, context));
+            let unseen = state.gate(direction, index).map_or(0, gate::Gate::unseen_len);
+            unseen + lent.map_or(0, |lent| lent.body_len(direction))
+        };
+        state.stopping(direction).map(held).sum()
+    }
+
+    /// Names the plugins of a stream that have made a body of a direction longer or shorter than it came to them; all of them if none has.
+    pub(crate) fn resized(&self, vms: &mut Vms, stream: StreamId, direction: Direction) -> Vec<String> {
+        let Some(state) = self.streams.get(stream) else { return Vec::new() };
+        let resized = state
+            .resized(direction, |vm, context| vms.lent(vm, context).map_or(0, |lent| lent.body_len(direction) as u64));
+        resized.into_iter().filter_map(|plugin| vms.name(plugin).map(str::to_owned)).collect()
+    }
+
+    /// Says whether a plugin holds a stream.
+    pub(crate) fn is_paused(&self, stream: StreamId, index: usize) -> bool {
+        let state = self.streams.get(stream);
+        let is_stopped =
+            |direction| state.and_then(|state| state.gate(direction, index)).is_some_and(|gate| !gate.is_open());
+        is_stopped(Direction::Request) || is_stopped(Direction::Response)
+    }
+
+    /// Takes the next thing to do for a stream.
+    pub(crate) fn next_effect(&mut self, stream: StreamId) -> Option<StreamEffect> {
+        self.streams.get_mut(stream)?.next_effect()
+    }
+
+    /// Asks the driver to do something for a stream.
+    pub(crate) fn emit(&mut self, stream: StreamId, effect: StreamEffect) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.push_effect(effect);
+            self.streams.touch(stream);
         }
     }
 
-    /// The plugin at a position of a direction.
-    pub(crate) fn index(&self, direction: Direction, position: usize) -> Option<usize> {
-        match direction {
-            Direction::Request => Some(position).filter(|index| *index < self.plugins.len()),
-            Direction::Response => self.plugins.len().checked_sub(position + 1),
+    /// Takes the streams that have effects since the last call.
+    pub(crate) fn take_touched(&mut self) -> impl Iterator<Item = StreamId> {
+        self.streams.take_touched()
+    }
+
+    /// Notes that the VM of a plugin in a stream has failed.
+    pub(crate) fn orphan(&mut self, stream: StreamId, index: usize) {
+        self.streams.orphan(stream, index);
+    }
+
+    /// Returns the plugin that is reached next, if it has no VM.
+    #[inline]
+    pub(crate) fn lacks_vm(&self) -> Option<Lacking<StreamId>> {
+        let work = self.streams.peek()?;
+        // The headers of the request reach a plugin first.
+        if work.direction != Direction::Request || !matches!(work.item, Item::Headers { .. }) {
+            return None;
+        }
+        let state = self.streams.get(work.stream)?;
+        let index = state.index(work.direction, work.position)?;
+        if state.vm(index).is_some() || state.is_done(work.direction) {
+            return None;
+        }
+        self.lacks_vm_at(work.stream, index)
+    }
+
+    /// Returns a plugin of a stream, if it has no VM.
+    pub(crate) fn lacks_vm_at(&self, stream: StreamId, index: usize) -> Option<Lacking<StreamId>> {
+        let state = self.streams.get(stream)?;
+        if state.vm(index).is_some() {
+            return None;
+        }
+        let connection = lock(state.info()).connection_id;
+        Some(Lacking { stream, index, plugin: state.plugin(index)?, connection })
+    }
+
+    /// Gives a plugin of a stream the VM that was made for it.
+    pub(crate) fn set_vm(&mut self, stream: StreamId, index: usize, vm: VmId) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.set_vm(index, vm);
         }
     }
 
-    /// The position of a plugin in a direction.
-    pub(crate) fn position(&self, direction: Direction, index: usize) -> usize {
-        match direction {
-            Direction::Request => index,
-            Direction::Response => self.plugins.len() - 1 - index,
-        }
+    pub(crate) fn len(&self) -> usize {
+        self.streams.len()
     }
 
-    pub(crate) fn stage(&mut self, direction: Direction, index: usize) -> Option<&mut Stage> {
-        Some(self.plugins.get_mut(index)?.stage(direction))
+    pub(crate) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
     }
 
-    /// Whether bytes are read without regard to the limit: they pass, or fail the stream if they
-    /// are too many.
-    pub(crate) fn reads_on(&self, direction: Direction) -> bool {
-        // They come to the first plugin that holds anything back, and no further.
-        let plugins = (0..self.plugins.len()).filter_map(|position| self.plugins.get(self.index(direction, position)?));
-        let mut stages = plugins.map(|plugin| plugin.stage_ref(direction));
-        stages.find(|stage| stage.mode != Mode::Open).is_none_or(|stage| stage.overflow == Overflow::Fail)
-    }
-
-    /// An item is dropped; the log still shows the headers of a request that got no further.
-    pub(crate) fn note_dropped(&self, direction: Direction, item: Item) {
-        if let (Direction::Request, Item::Headers { headers, .. }) = (direction, item) {
-            lock(&self.info).request_headers.get_or_insert(headers);
-        }
-    }
-}
-
-impl StreamPlugin {
-    pub(crate) fn stage(&mut self, direction: Direction) -> &mut Stage {
-        let [request, response] = &mut self.stages;
-        match direction {
-            Direction::Request => request,
-            Direction::Response => response,
-        }
-    }
-
-    pub(crate) fn stage_ref(&self, direction: Direction) -> &Stage {
-        let [request, response] = &self.stages;
-        match direction {
-            Direction::Request => request,
-            Direction::Response => response,
-        }
+    /// Returns how often the id of a stream that is over was used, in debug builds.
+    pub(crate) fn stale(&self) -> u64 {
+        self.streams.stale()
     }
 }

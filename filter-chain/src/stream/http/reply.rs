@@ -2,13 +2,13 @@
 
 use portcullis_core::{Body, Direction, Headers, LocalResponse, lock};
 
+use super::Http;
+use super::gate::Item;
 use crate::effect::StreamEffect;
 use crate::id::StreamId;
-use crate::stream::http::flow::Work;
-use crate::stream::http::gate::Item;
-use crate::worker::Worker;
+use crate::vms::Vms;
 
-/// A response with a plain text body, for [`Worker::reply`].
+/// A response with a plain text body, for [`Worker::reply`](crate::Worker::reply).
 pub fn local_response(status: u16, details: &str, body: &str) -> LocalResponse {
     LocalResponse {
         status,
@@ -18,57 +18,57 @@ pub fn local_response(status: u16, details: &str, body: &str) -> LocalResponse {
     }
 }
 
-impl Worker {
+impl Http {
     /// Answers a stream.
     ///
     /// Before a response has begun the answer passes the response side of the chain. When one has
     /// begun but its headers have not left, the answer takes its place and passes no plugin again.
     /// When headers have left, the stream is cut.
-    pub(crate) fn local_reply(&mut self, stream: StreamId, response: LocalResponse) {
-        self.reply_or_cut(stream, response, "local_response_after_headers", String::new());
+    pub(crate) fn reply(&mut self, vms: &mut Vms, stream: StreamId, response: LocalResponse) {
+        self.reply_or_cut(vms, stream, response, "local_response_after_headers", String::new());
     }
 
     /// Answers a stream, or cuts it when headers have left. `details` are those of `reason` if they are empty.
     pub(crate) fn reply_or_cut(
         &mut self,
+        vms: &mut Vms,
         stream: StreamId,
         response: LocalResponse,
         reason: &'static str,
         details: String,
     ) {
         let Some(state) = self.streams.get_mut(stream) else { return };
-        if state.response.done {
+        if state.is_done(Direction::Response) {
             // Nothing is left to answer, and nobody waits for the rest of the request.
-            return self.end_request(stream);
+            return self.end_request(vms, stream);
         }
-        if state.response.headers_out {
-            self.cut(stream, reason);
+        if state.are_headers_out(Direction::Response) {
+            self.cut(vms, stream, reason);
             if !details.is_empty()
                 && let Some(state) = self.streams.get(stream)
             {
-                lock(&state.info).response_details = Some(details);
+                lock(state.info()).response_details = Some(details);
             }
             return;
         }
-        lock(&state.info).response_details = Some(response.details.clone());
-        let (headers, body) = render(response, state.grpc_request, state.head_request);
-        lock(&state.info).response_code = status_of(&headers);
-        state.local_response = true;
-        let through_chain = !std::mem::replace(&mut state.response.begun, true);
-        self.end_request(stream);
-        if through_chain {
+        lock(state.info()).response_details = Some(response.details.clone());
+        let (headers, body) = render(response, state.is_grpc(), state.is_head());
+        lock(state.info()).response_code = status_of(&headers);
+        state.make_local();
+        let passes_chain = state.begin(Direction::Response);
+        self.end_request(vms, stream);
+        if passes_chain {
             let direction = Direction::Response;
-            let work = |item| Work { stream, direction, position: 0, item };
-            self.work.push_back(work(Item::Headers { headers, end: body.is_empty() }));
+            self.streams.push_back(stream, direction, 0, Item::Headers { headers, end: body.is_empty() });
             if !body.is_empty() {
-                self.work.push_back(work(Item::Data { body, end: true }));
+                self.streams.push_back(stream, direction, 0, Item::Data { body, end: true });
             }
             return;
         }
-        self.drop_held(stream, Direction::Response);
+        self.drop_held(vms, stream, Direction::Response);
         let Some(state) = self.streams.get_mut(stream) else { return };
-        (state.response.headers_out, state.response.done) = (true, true);
-        let mut info = lock(&state.info);
+        state.note_out(Direction::Response, true);
+        let mut info = lock(state.info());
         info.response_headers = Some(headers);
         info.response_trailers = None;
         info.response_size += body.len() as u64;
@@ -80,53 +80,49 @@ impl Worker {
     }
 
     /// Answers a stream whose plugin has failed.
-    pub(crate) fn fail_stream(&mut self, stream: StreamId) {
+    pub(super) fn fail_stream(&mut self, vms: &mut Vms, stream: StreamId) {
         let unavailable = 14;
-        self.local_reply(
-            stream,
-            LocalResponse {
-                status: 503,
-                details: "wasm_fail_stream".to_owned(),
-                grpc_status: Some(unavailable),
-                ..LocalResponse::default()
-            },
-        );
+        let response = LocalResponse {
+            status: 503,
+            details: "wasm_fail_stream".to_owned(),
+            grpc_status: Some(unavailable),
+            ..LocalResponse::default()
+        };
+        self.reply(vms, stream, response);
     }
 
     /// Cuts a stream: its response cannot be completed.
-    pub(crate) fn cut(&mut self, stream: StreamId, reason: &'static str) {
-        self.end_request(stream);
+    pub(crate) fn cut(&mut self, vms: &mut Vms, stream: StreamId, reason: &'static str) {
+        self.end_request(vms, stream);
         let Some(state) = self.streams.get_mut(stream) else { return };
-        if !std::mem::replace(&mut state.response.done, true) {
-            lock(&state.info).response_details = Some(reason.to_owned());
+        if state.finish(Direction::Response) {
+            lock(state.info()).response_details = Some(reason.to_owned());
             self.emit(stream, StreamEffect::Reset { reason });
         }
     }
 
-    /// Nothing more of the request matters.
-    fn end_request(&mut self, stream: StreamId) {
+    /// Drops what is left of the request: it no longer matters.
+    fn end_request(&mut self, vms: &mut Vms, stream: StreamId) {
         let Some(state) = self.streams.get_mut(stream) else { return };
-        if state.request_dropped || (state.request.done && state.response.done) {
-            return;
+        if state.drop_request() {
+            self.drop_held(vms, stream, Direction::Request);
+            self.emit(stream, StreamEffect::RequestDone);
         }
-        (state.request_dropped, state.request.done) = (true, true);
-        self.drop_held(stream, Direction::Request);
-        self.emit(stream, StreamEffect::RequestDone);
     }
 
     /// Takes back what plugins hold of a direction; its headers stay known to the log.
-    fn drop_held(&mut self, stream: StreamId, direction: Direction) {
+    fn drop_held(&mut self, vms: &mut Vms, stream: StreamId, direction: Direction) {
         let Some(state) = self.streams.get_mut(stream) else { return };
-        let mut info = lock(&state.info);
-        for plugin in &mut state.plugins {
-            let held = std::mem::take(plugin.stage(direction));
-            let Some(sandbox) = self.sandboxes.vms.get_mut(plugin.vm) else { continue };
-            let Some(lent) = plugin.context.and_then(|context| sandbox.vm.stream(context)) else { continue };
+        for index in 0..state.plugin_count() {
+            let Some(gate) = state.gate_mut(direction, index) else { continue };
+            let held_headers = gate.release().held_headers.is_some();
+            let Some((vm, context)) = state.context(index) else { continue };
+            let Some(lent) = vms.lent(vm, context) else { continue };
             lent.take_body(direction);
             lent.take_trailers(direction);
             let headers = lent.take_headers(direction);
-            if direction == Direction::Request && held.held_headers.is_some() {
-                info.request_headers = headers;
+            if direction == Direction::Request && held_headers {
+                lock(state.info()).request_headers = headers;
             }
         }
     }
@@ -169,13 +165,13 @@ fn add_fields(headers: &mut Headers, fields: &Headers) {
 
 /// Whether a content type is gRPC's: `application/grpc` alone, with `+` and a format, or with
 /// parameters. gRPC-Web (`application/grpc-web`) wants plain answers.
-pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     let rest = content_type.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// The status of a response.
-pub(crate) fn status_of(headers: &Headers) -> Option<u16> {
+pub(super) fn status_of(headers: &Headers) -> Option<u16> {
     headers.get_str(":status").and_then(|code| code.parse().ok())
 }
 

@@ -1,205 +1,189 @@
 //! How data pass from plugin to plugin.
+//!
+//! | the plugin | the connection comes | data come | the plugin continues |
+//! |---|---|---|---|
+//! | has not been told of the connection | it is told; then it pauses, or lets it pass | wait unseen | – |
+//! | pauses the connection | – | wait unseen | the downstream side lets the connection pass: the plugins behind it are told, then it sees what has waited |
+//! | lets it pass | goes on | are lent beside what it holds; it holds all of them, or lets them go on | what it holds goes on |
+//! | has failed, and its policy is open | goes on | go on | – |
 
 use portcullis_core::{Body, ContextId, Direction, FilterStatus, VmFailed, lock};
 
-use super::{ConnectionEffect, Greeting, TcpPlugin};
-use crate::id::{ConnectionId, VmId};
-use crate::worker::Worker;
+use super::Tcp;
+use super::state::Greeting;
+use crate::effect::ConnectionEffect;
+use crate::id::{AnyStreamId, ConnectionId, VmId};
+use crate::stream::Work;
+use crate::vms::Vms;
 
-/// Data on their way to a position of a TCP stream; maybe none, and then the connection itself.
+/// Data on their way; maybe none, and then the connection itself.
 #[derive(Debug)]
-pub(crate) struct TcpWork {
-    id: ConnectionId,
-    direction: Direction,
-    position: usize,
-    data: Body,
-    end: bool,
+pub(super) struct Data {
+    pub(super) data: Body,
+    pub(super) end: bool,
 }
 
-impl Worker {
-    pub(super) fn feed_tcp(&mut self, id: ConnectionId, direction: Direction, data: Body, end: bool) {
-        self.tcp_work.push_back(TcpWork { id, direction, position: 0, data, end });
-        self.run(None);
+impl Tcp {
+    /// Does what is next on its way; says whether there was something.
+    #[inline]
+    pub(crate) fn step(&mut self, vms: &mut Vms) -> bool {
+        let Some(work) = self.streams.next() else { return false };
+        self.take_step(vms, work);
+        true
     }
 
-    /// Creates the context of a plugin for a TCP stream.
-    pub(super) fn create_tcp_context(&mut self, id: ConnectionId, index: usize) {
-        let Some(state) = self.connections.get_mut(id) else { return };
-        let Some(plugin) = state.plugins.get_mut(index) else { return };
-        let (of, vm) = (plugin.plugin, plugin.vm);
-        let connection = lock(&state.info).connection_id;
-        let Some((vm, root)) = self.root_for(of, vm, connection) else {
-            return self.tcp_failed(id, index);
+    /// Sees to the oldest stream whose plugin's VM has failed; says whether there was one.
+    #[inline]
+    pub(crate) fn release_orphan(&mut self, vms: &mut Vms) -> bool {
+        let Some((id, index)) = self.streams.next_orphan() else { return false };
+        self.release(vms, id, index);
+        true
+    }
+
+    /// Creates the context of a plugin for a stream.
+    pub(crate) fn create_context(&mut self, vms: &mut Vms, id: ConnectionId, index: usize) {
+        let Some(state) = self.streams.get_mut(id) else { return };
+        let info = state.info().clone();
+        let Some(plugin) = state.plugin_mut(index) else { return };
+        let Some((vm, root)) = vms.root_for(plugin.plugin(), plugin.vm()) else {
+            return self.release(vms, id, index);
         };
-        let Some(state) = self.connections.get_mut(id) else { return };
-        let Some(plugin) = state.plugins.get_mut(index) else { return };
-        plugin.vm = Some(vm);
-        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
-        let created = sandbox.vm.create_tcp_stream(root, state.info.clone());
-        if let Ok(context) = created {
-            plugin.context = Some(context);
-            sandbox.connections.insert(context, (id, index));
-        }
-        self.after_call(vm, created.is_err());
-        if created.is_err() {
-            self.tcp_failed(id, index);
+        plugin.set_vm(vm);
+        match vms.create((vm, root), (AnyStreamId::Tcp(id), index), info) {
+            Some(Ok(context)) => plugin.set_context(context),
+            Some(Err(VmFailed)) | None => self.release(vms, id, index),
         }
     }
 
     /// Takes data to their next plugin, or out of the chain.
-    pub(crate) fn step_tcp(&mut self, work: TcpWork) {
-        let TcpWork { id, direction, position, data, end } = work;
-        let Some(state) = self.connections.get_mut(id).filter(|state| !state.cut) else { return };
+    fn take_step(&mut self, vms: &mut Vms, work: Work<ConnectionId, Data>) {
+        let Work { stream: id, direction, position, item: Data { data, end } } = work;
+        let Some(state) = self.streams.get_mut(id).filter(|state| !state.is_cut()) else { return };
         let Some(index) = state.index(direction, position) else {
             if direction == Direction::Response {
-                lock(&state.info).response_size += data.len() as u64;
-            } else if !std::mem::replace(&mut state.dialled, true) {
-                self.emit_tcp(id, ConnectionEffect::Connect);
+                lock(state.info()).response_size += data.len() as u64;
+            } else if state.dial() {
+                self.emit(id, ConnectionEffect::Connect);
             }
             if !data.is_empty() || end {
-                self.emit_tcp(id, ConnectionEffect::Data { direction, data, end });
+                self.emit(id, ConnectionEffect::Data { direction, data, end });
             }
             return;
         };
-        let Some(plugin) = state.plugins.get_mut(index) else { return };
-        let Some(context) = plugin.context else {
-            let plugin = plugin.plugin;
-            if !self.policy_is_open(plugin) {
-                return self.tcp_failed(id, index);
+        let Some(plugin) = state.plugin_mut(index) else { return };
+        let Some((vm, context)) = plugin.context() else {
+            if !vms.is_open(plugin.plugin()) {
+                return self.release(vms, id, index);
             }
-            return self.pass_tcp(id, direction, position, data, end);
+            return self.pass(id, direction, position, data, end);
         };
-        match (plugin.greeting, direction) {
-            (Greeting::Passed, _) => self.data_at_plugin(id, direction, position, data, end),
+        match (plugin.greeting(), direction) {
+            (Greeting::Passed, _) => self.data_at(vms, (id, index), direction, data, end),
             (Greeting::Due, Direction::Request) => {
-                plugin.greeting = Greeting::Paused;
+                plugin.greet();
                 plugin.keep_unseen(direction, data, end);
-                let Some(vm) = plugin.vm else { return };
-                self.greet(id, index, vm, context);
+                self.greet(vms, id, index, (vm, context));
             }
             // An end alone, which a plugin makes that closes the upstream side, is nothing that a plugin could inspect.
-            (_, Direction::Response) if data.is_empty() && plugin.side_ref(direction).unseen.is_empty() => {
-                self.pass_tcp(id, direction, position, data, end);
+            (_, Direction::Response) if data.is_empty() && plugin.unseen_len(direction) == 0 => {
+                self.pass(id, direction, position, data, end);
             }
             _ => plugin.keep_unseen(direction, data, end),
         }
     }
 
     /// Tells a plugin of the connection.
-    fn greet(&mut self, id: ConnectionId, index: usize, vm: VmId, context: ContextId) {
-        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
-        let result = sandbox.vm.on_new_connection(context);
-        self.after_call(vm, result.is_err());
-        match result {
-            Ok(FilterStatus::StopIteration) => {}
-            Ok(FilterStatus::Continue) => self.let_in(id, index),
-            Err(VmFailed) => self.tcp_failed(id, index),
+    fn greet(&mut self, vms: &mut Vms, id: ConnectionId, index: usize, (vm, context): (VmId, ContextId)) {
+        match vms.call(vm, |vm| vm.on_new_connection(context)) {
+            Some(Ok(FilterStatus::StopIteration)) => {}
+            Some(Ok(FilterStatus::Continue)) => self.let_in(id, index),
+            Some(Err(VmFailed)) | None => self.release(vms, id, index),
         }
     }
 
     /// Lets the connection pass a plugin: the plugins behind it are told, then the plugin sees the data that have come.
     fn let_in(&mut self, id: ConnectionId, index: usize) {
-        let Some(state) = self.connections.get_mut(id) else { return };
+        let Some(state) = self.streams.get_mut(id) else { return };
         let positions =
             [Direction::Response, Direction::Request].map(|direction| (direction, state.position(direction, index)));
-        let Some(plugin) = state.plugins.get_mut(index) else { return };
-        let was_paused = std::mem::replace(&mut plugin.greeting, Greeting::Passed) == Greeting::Paused;
+        let Some(plugin) = state.plugin_mut(index) else { return };
+        let was_paused = plugin.let_in();
+        let unseen = positions.map(|(direction, position)| (direction, position, plugin.take_unseen(direction)));
         // What is put in front last is the first to go on.
-        for (direction, position) in positions {
-            let side = plugin.side(direction);
-            let (data, end) = (std::mem::take(&mut side.unseen), std::mem::take(&mut side.unseen_end));
+        for (direction, position, (data, end)) in unseen {
             if !data.is_empty() || end {
-                self.tcp_work.push_front(TcpWork { id, direction, position, data, end });
+                self.streams.push_front(id, direction, position, Data { data, end });
             }
         }
         if was_paused {
-            self.pass_tcp(id, Direction::Request, index, Body::default(), false);
+            self.pass(id, Direction::Request, index, Body::default(), false);
         }
     }
 
     /// Shows data to a plugin that has let the connection pass.
-    fn data_at_plugin(&mut self, id: ConnectionId, direction: Direction, position: usize, data: Body, end: bool) {
+    fn data_at(
+        &mut self,
+        vms: &mut Vms,
+        (id, index): (ConnectionId, usize),
+        direction: Direction,
+        data: Body,
+        end: bool,
+    ) {
         // The connection itself has passed here before.
         if data.is_empty() && !end {
             return;
         }
-        let Some(state) = self.connections.get_mut(id) else { return };
-        let Some(index) = state.index(direction, position) else { return };
-        let Some(plugin) = state.plugins.get_mut(index) else { return };
-        let (Some(vm), Some(context)) = (plugin.vm, plugin.context) else { return };
-        let side = plugin.side(direction);
+        let plugin = self.streams.get_mut(id).and_then(|state| state.plugin_mut(index));
+        let Some((plugin, (vm, context))) =
+            plugin.and_then(|plugin| Some((plugin.context()?, plugin))).map(|(c, p)| (p, c))
+        else {
+            return;
+        };
         // Until the plugin has answered, it holds what has come.
-        (side.ended, side.stopped) = (side.ended | end, true);
-        let ended = side.ended;
-        let Some(sandbox) = self.sandboxes.vms.get_mut(vm) else { return self.tcp_failed(id, index) };
-        if let Some(lent) = sandbox.vm.stream(context) {
+        let ended = plugin.hold(direction, end);
+        if let Some(lent) = vms.lent(vm, context) {
             lent.lend_body(direction, data);
         }
-        let result = sandbox.vm.on_data(context, direction, ended);
-        self.after_call(vm, result.is_err());
-        match result {
-            Ok(FilterStatus::StopIteration) => {}
-            Ok(FilterStatus::Continue) => self.resume_tcp(id, index, direction),
-            Err(VmFailed) => self.tcp_failed(id, index),
+        match vms.call(vm, |vm| vm.on_data(context, direction, ended)) {
+            Some(Ok(FilterStatus::StopIteration)) => {}
+            Some(Ok(FilterStatus::Continue)) => self.resume(vms, id, index, direction),
+            Some(Err(VmFailed)) | None => self.release(vms, id, index),
         }
     }
 
     /// Lets a direction go on that a plugin has stopped.
-    pub(crate) fn resume_tcp(&mut self, id: ConnectionId, index: usize, direction: Direction) {
-        let Some(state) = self.connections.get_mut(id) else { return };
+    pub(crate) fn resume(&mut self, vms: &mut Vms, id: ConnectionId, index: usize, direction: Direction) {
+        let Some(state) = self.streams.get_mut(id) else { return };
         let position = state.position(direction, index);
-        let Some(plugin) = state.plugins.get_mut(index) else { return };
-        if direction == Direction::Request && plugin.greeting == Greeting::Paused {
+        let Some(plugin) = state.plugin_mut(index) else { return };
+        if direction == Direction::Request && plugin.greeting() == Greeting::Paused {
             return self.let_in(id, index);
         }
-        let (vm, context, side) = (plugin.vm, plugin.context, plugin.side(direction));
-        if !std::mem::take(&mut side.stopped) {
-            return;
-        }
-        let end = side.ended;
-        let lent = context.and_then(|context| self.sandboxes.vms.get_mut(vm)?.vm.stream(context));
+        let Some(end) = plugin.go_on(direction) else { return };
+        let lent = plugin.context().and_then(|(vm, context)| vms.lent(vm, context));
         let data = lent.and_then(|lent| lent.take_body(direction)).unwrap_or_default();
-        self.pass_tcp(id, direction, position, data, end);
+        self.pass(id, direction, position, data, end);
     }
 
     /// Answers the absence of a plugin (its VM has failed, or its VM, root or context does not exist) by its failure policy:
     /// what the plugin holds goes on without it, or the stream ends.
-    pub(crate) fn tcp_failed(&mut self, id: ConnectionId, index: usize) {
-        let Some(plugin) = self.connections.get(id).and_then(|state| state.plugins.get(index)) else { return };
-        if self.policy_is_open(plugin.plugin) {
+    pub(crate) fn release(&mut self, vms: &mut Vms, id: ConnectionId, index: usize) {
+        let Some(plugin) = self.plugin(id, index).map(|plugin| plugin.plugin()) else { return };
+        if vms.is_open(plugin) {
             self.let_in(id, index);
-            self.resume_tcp(id, index, Direction::Request);
-            self.resume_tcp(id, index, Direction::Response);
-            let plugin = self.connections.get_mut(id).and_then(|state| state.plugins.get_mut(index));
-            if let Some((vm, context)) = plugin.and_then(|plugin| Some((plugin.vm?, plugin.context.take()?))) {
-                self.sandboxes.forget_connection(vm, context);
+            self.resume(vms, id, index, Direction::Request);
+            self.resume(vms, id, index, Direction::Response);
+            let plugin = self.streams.get_mut(id).and_then(|state| state.plugin_mut(index));
+            if let Some((vm, context)) = plugin.and_then(|plugin| plugin.take_context()) {
+                vms.leave(vm, context);
             }
-        } else if let Some(state) = self.connections.get_mut(id).filter(|state| !state.cut) {
-            state.cut = true;
-            self.emit_tcp(id, ConnectionEffect::Reset { reason: "wasm_fail_stream" });
+        } else if self.streams.get_mut(id).is_some_and(|state| state.cut()) {
+            self.emit(id, ConnectionEffect::Reset { reason: "wasm_fail_stream" });
         }
     }
 
-    /// Asks the driver to do something for a TCP stream.
-    pub(crate) fn emit_tcp(&mut self, id: ConnectionId, effect: ConnectionEffect) {
-        if let Some(state) = self.connections.get_mut(id) {
-            state.effects.push_back(effect);
-            if !self.tcp_touched.contains(&id) {
-                self.tcp_touched.push(id);
-            }
-        }
-    }
-
-    /// Data that have passed a position are at their end before others begin.
-    fn pass_tcp(&mut self, id: ConnectionId, direction: Direction, position: usize, data: Body, end: bool) {
-        self.tcp_work.push_front(TcpWork { id, direction, position: position + 1, data, end });
-    }
-}
-
-impl TcpPlugin {
-    fn keep_unseen(&mut self, direction: Direction, data: Body, end: bool) {
-        let side = self.side(direction);
-        side.unseen.append(data);
-        side.unseen_end |= end;
+    /// Passes data on: they are at their end before others begin.
+    fn pass(&mut self, id: ConnectionId, direction: Direction, position: usize, data: Body, end: bool) {
+        self.streams.push_front(id, direction, position + 1, Data { data, end });
     }
 }

@@ -1,7 +1,5 @@
 //! Callouts in flight: HTTP and gRPC callouts and lookups of names, each with the VM that waits for it.
 
-mod answers;
-
 use std::collections::{BTreeSet, HashMap};
 
 use portcullis_core::{GrpcId, Pending};

@@ -7,7 +7,8 @@ use portcullis_core::{
     AbiVersion, CallbackId, Direction, ForeignFunctions, Host, Plugin, Shared, StreamInfo, Vm, entry,
 };
 
-use crate::{Chain, Isolation, Module, PluginSpec, Snapshot, StreamEffect, Worker};
+use super::Inner;
+use crate::{Chain, Isolation, Module, PluginSpec, Snapshot, StreamEffect};
 
 const PLACES: usize = 50;
 
@@ -16,8 +17,8 @@ fn module(script: fn() -> Script) -> Module {
     Module::from_compiled("null", AbiVersion::V0_2_1, Some(script().exports()), module)
 }
 
-fn worker() -> Worker {
-    Worker::new(|| Box::new(FakeHost::new()) as Box<dyn Host>)
+fn inner() -> Inner {
+    Inner::new(Box::new(|| Box::new(FakeHost::new()) as Box<dyn Host>))
 }
 
 /// A plugin that holds each request, in a VM for each.
@@ -33,22 +34,23 @@ fn holding() -> PluginSpec {
 }
 
 /// A request of a connection; whether the plugin holds it.
-fn is_held(worker: &mut Worker, chain: &Chain, connection_id: u64) -> bool {
+fn is_held(inner: &mut Inner, chain: &Chain, connection_id: u64) -> bool {
     let info = StreamInfo { connection_id, ..StreamInfo::default() }.into_shared();
-    let stream = worker.open(chain, info, 1 << 20);
-    worker.headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
-    !matches!(worker.stream_effect(stream), Some(StreamEffect::RequestDone))
+    let stream = inner.open(chain, info, 1 << 20);
+    inner.http.feed_headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
+    inner.run(Some(stream));
+    !matches!(inner.http.next_effect(stream), Some(StreamEffect::RequestDone))
 }
 
 #[test]
 fn a_stream_without_a_place_does_not_walk_over_the_vms_of_others() {
-    let mut worker = worker();
-    let chain = worker.load(&[holding()]).unwrap();
-    assert!((0..PLACES).all(|_| is_held(&mut worker, &chain, 1)));
-    worker.sandboxes.vms.walked.set(0);
-    assert!(!is_held(&mut worker, &chain, 1), "all places are taken");
-    assert!(is_held(&mut worker, &chain, 2), "another connection gets one");
-    assert_eq!(worker.sandboxes.vms.walked.get(), 0);
+    let mut inner = inner();
+    let chain = inner.load(&[holding()]).unwrap();
+    assert!((0..PLACES).all(|_| is_held(&mut inner, &chain, 1)));
+    inner.vms.take_walked();
+    assert!(!is_held(&mut inner, &chain, 1), "all places are taken");
+    assert!(is_held(&mut inner, &chain, 2), "another connection gets one");
+    assert_eq!(inner.vms.take_walked(), 0);
 }
 
 /// Registers a queue, and puts `ITEMS` into it when a request comes.
@@ -76,22 +78,23 @@ const ITEMS: usize = 5;
 
 #[test]
 fn an_item_of_a_queue_does_not_walk_over_vms_without_items() {
-    let mut worker = worker();
+    let mut inner = inner();
     let spec = |index: usize| {
         let mut plugin = Plugin::new(format!("plugin {index}"));
         plugin.vm_id = format!("vm {index}");
         PluginSpec::new(plugin, Arc::new(module(queueing)))
     };
     let specs: Vec<_> = (0..PLACES).map(spec).collect();
-    worker.load(&specs).unwrap();
-    let chain = worker.load(&specs[7..8]).unwrap();
-    assert_eq!(worker.vm_counts(), (PLACES, 0));
-    assert!(worker.queues_ready().is_none());
-    let stream = worker.open(&chain, StreamInfo::default().into_shared(), 1 << 20);
-    worker.headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
-    worker.finish(stream);
-    worker.sandboxes.vms.walked.set(0);
-    let told = std::iter::from_fn(|| worker.queues_ready()).count() + 1;
+    inner.load(&specs).unwrap();
+    let chain = inner.load(&specs[7..8]).unwrap();
+    assert_eq!(inner.vms.counts(), (PLACES, 0));
+    assert!(inner.queues_ready().is_none());
+    let stream = inner.open(&chain, StreamInfo::default().into_shared(), 1 << 20);
+    inner.http.feed_headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
+    inner.run(Some(stream));
+    inner.finish(stream);
+    inner.vms.take_walked();
+    let told = std::iter::from_fn(|| inner.queues_ready()).count() + 1;
     assert_eq!(told, ITEMS);
-    assert_eq!(worker.sandboxes.vms.walked.get(), 0);
+    assert_eq!(inner.vms.take_walked(), 0);
 }

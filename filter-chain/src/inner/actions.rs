@@ -1,0 +1,84 @@
+//! What guests asked for, carried out once their callback has returned.
+
+use portcullis_core::{Action, Direction, Pending};
+
+use super::Inner;
+use crate::effect::{Effect, StreamEffect};
+use crate::id::{AnyStreamId, CalloutId, VmId};
+
+impl Inner {
+    /// Carries out what a guest of a VM asked for. What concerns a stream that is over is void.
+    pub(super) fn act(&mut self, vm: VmId, action: Action) {
+        match action {
+            Action::Continue { context, stream } => {
+                let direction = Direction::of(stream);
+                match self.vms.owner(vm, context) {
+                    Some((AnyStreamId::Http(id), index)) => self.http.resume(&mut self.vms, id, index, direction),
+                    Some((AnyStreamId::Tcp(id), index)) => self.tcp.resume(&mut self.vms, id, index, direction),
+                    None => {}
+                }
+            }
+            Action::Close { context, stream } => match self.vms.owner(vm, context) {
+                Some((AnyStreamId::Http(id), _)) => self.http.cut(&mut self.vms, id, "wasm_close_stream"),
+                Some((AnyStreamId::Tcp(id), _)) => self.tcp.close_side(id, Direction::of(stream)),
+                None => {}
+            },
+            Action::LocalResponse { context, response } => {
+                if let Some((AnyStreamId::Http(id), _)) = self.vms.owner(vm, context) {
+                    self.http.reply(&mut self.vms, id, response);
+                }
+            }
+            Action::HttpCall { call, request, .. } => {
+                let (id, stream) = self.begin_callout(vm, Pending::Http(call));
+                self.effects.push_back(Effect::Callout { id, stream, request });
+            }
+            Action::GrpcStart { id, request, .. } => {
+                let (id, stream) = self.begin_callout(vm, Pending::Grpc(id));
+                self.effects.push_back(Effect::GrpcStart { id, stream, request });
+            }
+            Action::ResolveDns { id, name, .. } => {
+                let (id, stream) = self.begin_callout(vm, Pending::Lookup(id));
+                self.effects.push_back(Effect::ResolveDns { id, stream, name });
+            }
+            Action::GrpcSend { id: call, message, end } => {
+                let id = self.callouts.of_grpc(vm, call);
+                self.effects.extend(id.map(|id| Effect::GrpcSend { id, message, end }));
+            }
+            Action::GrpcClose { id: call } => {
+                let id = self.callouts.of_grpc(vm, call);
+                self.effects.extend(id.map(|id| Effect::GrpcClose { id }));
+            }
+            Action::GrpcCancel { id: call } => {
+                if let Some(id) = self.callouts.of_grpc(vm, call) {
+                    self.cancel(id);
+                }
+            }
+            Action::SetTick { root } => self.vms.restart_ticks(vm, root),
+            Action::ClearRouteCache { context } => {
+                if let Some((AnyStreamId::Http(id), _)) = self.vms.owner(vm, context) {
+                    self.http.emit(id, StreamEffect::RouteCleared);
+                }
+            }
+            Action::RootDone { root } => self.vms.delete_root(vm, root),
+            // Of actions that this version does not know nothing can be done.
+            _ => debug_assert!(false, "an action without an arm: {action:?}"),
+        }
+    }
+
+    /// Cancels all that a VM waits for.
+    pub(super) fn give_up(&mut self, vm: VmId) {
+        self.callouts.of_vm(vm).into_iter().for_each(|id| self.cancel(id));
+    }
+
+    fn cancel(&mut self, id: CalloutId) {
+        self.callouts.end(id);
+        self.effects.push_back(Effect::CancelCallout { id });
+    }
+
+    /// Notes a callout that begins; returns its id, and the stream in whose name the plugin asked.
+    fn begin_callout(&mut self, vm: VmId, pending: Pending) -> (CalloutId, Option<AnyStreamId>) {
+        let context = self.vms.told_of(vm, pending).and_then(|(_, context)| context);
+        let owner = context.and_then(|context| self.vms.owner(vm, context));
+        (self.callouts.begin(vm, pending), owner.map(|(stream, _)| stream))
+    }
+}

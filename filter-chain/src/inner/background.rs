@@ -1,0 +1,158 @@
+//! Calls that no stream waits for: whose turn it is, and what they are charged.
+
+use std::time::Duration;
+
+use portcullis_core::Percent;
+
+use super::Inner;
+use crate::id::{AnyStreamId, CalloutId, PluginId, VmId};
+
+/// A call that has begun.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "the call is to be charged"]
+pub(super) struct Begun {
+    plugin: PluginId,
+    vm: VmId,
+    at: Duration,
+}
+
+impl Inner {
+    pub(crate) fn set_tick_share(&mut self, share: Percent) {
+        self.background.set_share(share);
+    }
+
+    pub(crate) fn note_io(&mut self) {
+        self.background.note_io();
+    }
+
+    /// Returns when the next tick may begin.
+    pub(crate) fn next_tick(&self) -> Option<Duration> {
+        self.next_to_tick().map(|(at, ..)| at)
+    }
+
+    /// Returns when the next tick is due.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.vms.due().map(|(_, due)| due).min()
+    }
+
+    /// Ticks one plugin, of those whose time has come.
+    pub(crate) fn tick(&mut self) {
+        let Some((at, plugin, due)) = self.next_to_tick() else { return };
+        // What has gone with its VM has no ticks.
+        let Some((vm, root)) = self.vms.root(plugin) else { return };
+        let now = self.vms.now(vm);
+        if at > now {
+            return;
+        }
+        let paid = self.vms.account(plugin).map_or(Duration::ZERO, |account| account.paid());
+        if at > due && paid > due {
+            self.vms.tell_throttled(plugin);
+        }
+        self.vms.call(vm, |vm| vm.on_tick(root));
+        // One that has failed meanwhile ticks no more.
+        if !self.vms.has_failed(vm) {
+            self.vms.restart_ticks(vm, root);
+        }
+        self.charge(Some(Begun { plugin, vm, at: now }));
+        self.run(None);
+    }
+
+    /// Tells one plugin of an item in a queue, if one may be told now; returns when to call this again.
+    pub(crate) fn queues_ready(&mut self) -> Option<Duration> {
+        let (at, plugin, vm) = self.next_to_tell()?;
+        let now = self.vms.now(vm);
+        if at > now {
+            self.note_wait(plugin, now, at);
+            return Some(at);
+        }
+        let _ = self.vms.call(vm, |vm| vm.on_queue_ready())?;
+        self.charge(Some(Begun { plugin, vm, at: now }));
+        self.run(None);
+        self.next_to_tell().map(|(at, ..)| at)
+    }
+
+    /// Tells the plugins of a VM of items, of a number at once.
+    pub(super) fn tell_queues(&mut self, vm: VmId) {
+        const AT_ONCE: usize = 64;
+        for _ in 0..AT_ONCE {
+            let told = self.vms.call(vm, |vm| vm.on_queue_ready());
+            self.run(None);
+            if told != Some(Ok(true)) {
+                return;
+            }
+        }
+    }
+
+    /// Returns when the answer to a callout, or a part of it, may be delivered, if no stream waits for it.
+    pub(crate) fn answer_turn(&mut self, id: CalloutId) -> Option<Duration> {
+        let (plugin, vm) = self.told_alone(id)?;
+        let now = self.vms.now(vm);
+        let at = self.begins(plugin, Duration::ZERO);
+        self.note_wait(plugin, now, at);
+        Some(at)
+    }
+
+    /// Begins to deliver an answer; to be charged if no stream waits for it.
+    pub(super) fn begin_answer(&mut self, id: CalloutId) -> Option<Begun> {
+        let (plugin, vm) = self.told_alone(id)?;
+        Some(Begun { plugin, vm, at: self.vms.now(vm) })
+    }
+
+    /// Charges a plugin for a call that ends now.
+    pub(super) fn charge(&mut self, begun: Option<Begun>) {
+        let Some(Begun { plugin, vm, at }) = begun else { return };
+        let (end, io_waits) = (self.vms.now(vm), self.io_waits());
+        let plugins = u32::try_from(self.vms.sharing(plugin, at)).unwrap_or(u32::MAX);
+        if let Some(account) = self.vms.account_mut(plugin) {
+            self.background.charge(account, (at, end), plugins, io_waits);
+        }
+    }
+
+    fn io_waits(&self) -> bool {
+        self.background.has_io() || !self.http.is_empty() || !self.tcp.is_empty()
+    }
+
+    /// Returns when a call of a plugin may begin that is due.
+    fn begins(&self, plugin: PluginId, due: Duration) -> Duration {
+        match self.vms.account(plugin) {
+            Some(account) if self.io_waits() => self.background.begins(account, due),
+            _ => due,
+        }
+    }
+
+    /// Returns the plugin that ticks next, with when it may and when it is due.
+    fn next_to_tick(&self) -> Option<(Duration, PluginId, Duration)> {
+        self.vms.due().map(|(plugin, due)| (self.begins(plugin, due), plugin, due)).min()
+    }
+
+    /// Returns the plugin and the VM that are told next of an item, and when; of several, the one that has had least.
+    fn next_to_tell(&mut self) -> Option<(Duration, PluginId, VmId)> {
+        let told = self.vms.to_tell();
+        let to_tell = |(vm, plugin): (VmId, PluginId)| {
+            let paid = self.vms.account(plugin)?.paid();
+            Some((self.begins(plugin, Duration::ZERO), paid, plugin, vm))
+        };
+        told.into_iter().filter_map(to_tell).min().map(|(at, _, plugin, vm)| (at, plugin, vm))
+    }
+
+    /// Returns the plugin and the VM that are told of an answer, if no stream waits for it.
+    fn told_alone(&mut self, id: CalloutId) -> Option<(PluginId, VmId)> {
+        let (vm, pending) = self.callouts.get(id)?;
+        let (plugin, stream) = self.vms.told_of(vm, pending)?;
+        // A plugin can ask in the name of any stream of its own, also of one that passes by.
+        let is_paused = match stream.and_then(|context| self.vms.owner(vm, context)) {
+            Some((AnyStreamId::Http(id), index)) => self.http.is_paused(id, index),
+            Some((AnyStreamId::Tcp(id), index)) => self.tcp.is_paused(id, index),
+            None => false,
+        };
+        (!is_paused).then_some((plugin, vm))
+    }
+
+    /// Tells the host of a plugin that waits because it has had more than its part.
+    fn note_wait(&mut self, plugin: PluginId, now: Duration, begins: Duration) {
+        let account = self.vms.account_mut(plugin);
+        if account.is_some_and(|account| account.begins_to_wait(now, begins)) {
+            self.vms.tell_throttled(plugin);
+        }
+    }
+}

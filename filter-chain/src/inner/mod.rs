@@ -1,0 +1,157 @@
+//! What a worker does with its parts. Each part owns its data and knows no other but those below it:
+//!
+//! | part | has | asks |
+//! |---|---|---|
+//! | [`Vms`] | VMs and plugins, what guests asked for, which VM has failed | – |
+//! | [`Callouts`] | callouts in flight | – |
+//! | [`Http`], [`Tcp`] | streams, and what is on its way in them | [`Vms`] |
+//! | [`Background`] | the time of calls that no stream waits for | – |
+//!
+//! What concerns several of them is done here, when the call that brought it about has returned.
+
+mod actions;
+mod answers;
+mod background;
+mod places;
+mod release;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use portcullis_core::{ForeignFunctions, Host, Shared, Wake};
+
+use crate::background::Background;
+use crate::callouts::Callouts;
+use crate::effect::Effect;
+use crate::id::{AnyStreamId, StreamId, VmId};
+use crate::spec::{Chain, LoadError, PluginSpec};
+use crate::stream::http::Http;
+use crate::stream::tcp::Tcp;
+use crate::vms::Vms;
+
+/// The parts of a worker.
+pub(crate) struct Inner {
+    pub(crate) vms: Vms,
+    pub(crate) http: Http,
+    pub(crate) tcp: Tcp,
+    callouts: Callouts,
+    background: Background,
+    effects: VecDeque<Effect>,
+}
+
+impl Inner {
+    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
+        Self {
+            vms: Vms::new(host),
+            http: Http::default(),
+            tcp: Tcp::default(),
+            callouts: Callouts::default(),
+            background: Background::default(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn share(&mut self, shared: Shared, wake: Wake) {
+        self.vms.share(shared, wake);
+    }
+
+    pub(crate) fn set_foreign(&mut self, functions: ForeignFunctions) {
+        self.vms.set_foreign(functions);
+    }
+
+    /// Starts the plugins of a chain.
+    pub(crate) fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
+        let load = |(index, spec)| self.vms.load(spec).map_err(|error| (index, error));
+        let plugins: Result<_, _> = specs.iter().enumerate().map(load).collect();
+        self.run(None);
+        self.vms.drained().into_iter().for_each(|vm| self.release(vm));
+        Ok(Chain(plugins?))
+    }
+
+    /// Notes that streams come to the plugins of a chain.
+    pub(crate) fn serve(&mut self, chain: &Chain) {
+        chain.0.iter().for_each(|plugin| self.vms.serve(*plugin));
+    }
+
+    /// Starts VMs again that have failed and rested.
+    pub(crate) fn revive(&mut self, chain: &Chain) {
+        for plugin in chain.0.iter() {
+            if let Some(old) = self.vms.revive(*plugin) {
+                self.run(None);
+                self.release(old);
+            }
+        }
+    }
+
+    /// Moves plugins whose modules have been compiled since to VMs of these; returns how many VMs have moved.
+    pub(crate) fn tier_up(&mut self) -> usize {
+        let mut moved = 0;
+        for old in self.vms.to_move() {
+            self.tell_queues(old);
+            if self.vms.tier_up(old) {
+                self.run(None);
+                self.release(old);
+                moved += 1;
+            }
+        }
+        moved
+    }
+
+    /// Does all that is due. Streams other than the one that was fed are woken.
+    pub(crate) fn run(&mut self, fed: Option<StreamId>) {
+        loop {
+            // What a callback asked for is done before the next callback: a later one must not see it.
+            if let Some(vm) = self.vms.next_failure() {
+                self.see_to_failure(vm);
+            } else if let Some((vm, action)) = self.vms.next_action() {
+                self.act(vm, action);
+            } else if !self.step() {
+                break;
+            }
+        }
+        while let Some(vm) = self.vms.next_to_release() {
+            self.release(vm);
+        }
+        let woken = self.http.take_touched().filter(|stream| Some(*stream) != fed);
+        self.effects.extend(woken.map(|stream| Effect::Wake { stream }));
+        self.effects.extend(self.tcp.take_touched().map(|id| Effect::WakeConnection { id }));
+    }
+
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Takes one step in one stream; says whether there was one to take.
+    fn step(&mut self) -> bool {
+        if self.http.release_orphan(&mut self.vms) || self.tcp.release_orphan(&mut self.vms) {
+            return true;
+        }
+        if let Some(lacking) = self.http.lacks_vm()
+            && let Some(vm) = self.make_vm(lacking.plugin, lacking.connection)
+        {
+            self.http.set_vm(lacking.stream, lacking.index, vm);
+        }
+        self.http.step(&mut self.vms) || self.tcp.step(&mut self.vms)
+    }
+
+    /// Sees to the streams and callouts of a VM that has failed: nobody in it waits for anything any more, and streams that wait for it
+    /// must not wait for ever.
+    fn see_to_failure(&mut self, vm: VmId) {
+        self.give_up(vm);
+        for (stream, index) in self.vms.owners(vm) {
+            match stream {
+                AnyStreamId::Http(stream) => self.http.orphan(stream, index),
+                AnyStreamId::Tcp(id) => self.tcp.orphan(id, index),
+            }
+        }
+        for vm in self.vms.beside(vm) {
+            self.end_vm_of_stream(vm);
+        }
+        // An old VM whose streams are over was there for its roots alone.
+        if self.vms.root_left(vm).is_some() {
+            self.vms.release_later(vm);
+        }
+    }
+}

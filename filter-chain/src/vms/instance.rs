@@ -1,0 +1,214 @@
+//! One VM and what it is there for.
+//!
+//! | [`Lifecycle`] | what comes to the VM | next |
+//! |---|---|---|
+//! | active | whatever comes to its plugins | draining, when another VM has taken its place |
+//! | draining | what its streams bring; a VM that was made for one stream begins so | retired, when its streams are over |
+//! | retired | answers to callouts, and what its roots still do | freed, when these have ended |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{ContextId, ContextMap, SandboxKey, StreamContext, Vm};
+
+use super::backoff::Restart;
+use crate::id::{AnyStreamId, PluginId};
+use crate::spec::PluginSpec;
+
+/// How far a VM has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lifecycle {
+    Active,
+    Draining,
+    Retired,
+}
+
+/// Whether a VM is to be replaced by one of the module that its plugins are meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TierUp {
+    /// That module is being compiled.
+    Expected,
+    /// The VM is of that module, or there is no other.
+    Done,
+    /// The plugins did not start on that module.
+    Refused,
+}
+
+/// The stream and the plugin that a VM was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MadeFor {
+    pub(super) plugin: PluginId,
+    /// The number of the client's connection, or [`UNKNOWN`](super::UNKNOWN).
+    pub(super) connection: u64,
+}
+
+/// A VM of a worker.
+pub(super) struct VmInstance {
+    key: SandboxKey,
+    spec: Arc<PluginSpec>,
+    vm: Vm,
+    /// The stream, and the index of the plugin in it, that a context belongs to.
+    contexts: ContextMap<(AnyStreamId, usize)>,
+    /// Roots that may be deleted when no stream is left.
+    ended_roots: Vec<ContextId>,
+    made_for: Option<MadeFor>,
+    lifecycle: Lifecycle,
+    tier_up: TierUp,
+    restart: Restart,
+}
+
+impl VmInstance {
+    /// A VM that lasts, of the sandbox and the plugin that it was started for.
+    pub(super) fn new(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, tier_up: TierUp, rest: Option<Duration>) -> Self {
+        Self::begin(key, spec, vm, tier_up, rest, None)
+    }
+
+    /// A VM for one stream.
+    pub(super) fn for_stream(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, made_for: MadeFor) -> Self {
+        Self::begin(key, spec, vm, TierUp::Done, None, Some(made_for))
+    }
+
+    fn begin(
+        key: SandboxKey,
+        spec: Arc<PluginSpec>,
+        mut vm: Vm,
+        tier_up: TierUp,
+        rest: Option<Duration>,
+        made_for: Option<MadeFor>,
+    ) -> Self {
+        Self {
+            key,
+            restart: Restart::new(clock(&mut vm), rest.unwrap_or(spec.reload.base)),
+            spec,
+            vm,
+            contexts: ContextMap::default(),
+            ended_roots: Vec::new(),
+            made_for,
+            lifecycle: if made_for.is_some() { Lifecycle::Draining } else { Lifecycle::Active },
+            tier_up,
+        }
+    }
+
+    pub(super) fn vm(&self) -> &Vm {
+        &self.vm
+    }
+
+    #[inline]
+    pub(super) fn vm_mut(&mut self) -> &mut Vm {
+        &mut self.vm
+    }
+
+    /// Returns what is lent to a stream's context.
+    #[inline]
+    pub(super) fn lent(&mut self, context: ContextId) -> Option<&mut StreamContext> {
+        self.vm.stream(context)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.vm.failure().is_some()
+    }
+
+    pub(super) fn key(&self) -> SandboxKey {
+        self.key
+    }
+
+    pub(super) fn spec(&self) -> &Arc<PluginSpec> {
+        &self.spec
+    }
+
+    pub(super) fn made_for(&self) -> Option<MadeFor> {
+        self.made_for
+    }
+
+    /// Reads the host's monotonic clock.
+    pub(super) fn now(&mut self) -> Duration {
+        clock(&mut self.vm)
+    }
+
+    /// Notes whose a context is.
+    pub(super) fn enter(&mut self, context: ContextId, owner: (AnyStreamId, usize)) {
+        debug_assert!(self.lifecycle != Lifecycle::Retired, "streams come to no VM that is retired");
+        self.contexts.insert(context, owner);
+    }
+
+    /// Notes that a stream's context is over.
+    pub(super) fn leave(&mut self, context: ContextId) {
+        self.contexts.remove(&context);
+    }
+
+    #[inline]
+    pub(super) fn owner(&self, context: ContextId) -> Option<(AnyStreamId, usize)> {
+        self.contexts.get(&context).copied()
+    }
+
+    pub(super) fn owners(&self) -> impl Iterator<Item = (AnyStreamId, usize)> {
+        self.contexts.values().copied()
+    }
+
+    pub(super) fn has_streams(&self) -> bool {
+        !self.contexts.is_empty()
+    }
+
+    /// Keeps a root that has ended for the streams that are there.
+    pub(super) fn keep_root(&mut self, root: ContextId) {
+        self.ended_roots.push(root);
+    }
+
+    /// Takes the roots that were kept, once no stream is left.
+    pub(super) fn take_kept_roots(&mut self) -> Vec<ContextId> {
+        if self.has_streams() { Vec::new() } else { std::mem::take(&mut self.ended_roots) }
+    }
+
+    /// Says whether something new may come to the VM.
+    pub(super) fn is_active(&self) -> bool {
+        self.lifecycle == Lifecycle::Active
+    }
+
+    /// Lets nothing new come to the VM: active, it drains from now on.
+    pub(super) fn drain(&mut self) {
+        if self.lifecycle == Lifecycle::Active {
+            self.lifecycle = Lifecycle::Draining;
+        }
+    }
+
+    /// Says whether nothing new comes to the VM, and its streams are over.
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_active() && !self.has_streams()
+    }
+
+    /// Retires a VM whose streams are over; says whether it was not before.
+    pub(super) fn retire(&mut self) -> bool {
+        debug_assert!(self.is_over(), "only a VM that drains and has no stream retires");
+        std::mem::replace(&mut self.lifecycle, Lifecycle::Retired) != Lifecycle::Retired
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.lifecycle == Lifecycle::Retired
+    }
+
+    pub(super) fn tier_up(&self) -> TierUp {
+        self.tier_up
+    }
+
+    pub(super) fn set_tier_up(&mut self, tier_up: TierUp) {
+        self.tier_up = tier_up;
+    }
+
+    /// Says whether the VM is to be replaced now: the module that it is meant for has been compiled.
+    pub(super) fn is_to_move(&self) -> bool {
+        let waits = self.tier_up == TierUp::Expected && self.is_active() && !self.has_failed();
+        waits && self.spec.tier.as_ref().is_some_and(|tier| tier.compiled().is_some())
+    }
+
+    pub(super) fn restart(&self) -> &Restart {
+        &self.restart
+    }
+
+    pub(super) fn restart_mut(&mut self) -> &mut Restart {
+        &mut self.restart
+    }
+}
+
+fn clock(vm: &mut Vm) -> Duration {
+    Duration::from_nanos(vm.state().host().monotonic_clock())
+}

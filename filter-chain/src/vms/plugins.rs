@@ -1,0 +1,195 @@
+//! The plugins of a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{ContextId, FailurePolicy, Plugin};
+
+use super::per_stream::PerStream;
+use crate::background::Account;
+use crate::id::{PluginId, VmId};
+
+/// One plugin of a worker.
+pub(super) struct LoadedPlugin {
+    plugin: Arc<Plugin>,
+    /// None if each stream has one, and for what has gone with its VM.
+    vm: Option<VmId>,
+    root: ContextId,
+    next_tick: Option<Duration>,
+    /// The root has been asked to end.
+    shutdown_requested: bool,
+    /// The root has been deleted.
+    ended: bool,
+    /// The plugin was left behind in an old VM, for the streams there.
+    is_left: bool,
+    /// Streams come to the plugin: it is in a chain.
+    serves: bool,
+    /// When the host last logged something of the plugin in its own name, and how often it did not since.
+    told: Option<(Duration, u64)>,
+    /// Where its VMs come from, if each stream has one.
+    per_stream: Option<PerStream>,
+    account: Account,
+}
+
+/// All plugins of a worker, in the order in which they were loaded.
+#[derive(Default)]
+pub(super) struct Plugins(Vec<LoadedPlugin>);
+
+impl LoadedPlugin {
+    /// A plugin with a root in a VM that lasts.
+    pub(super) fn new(plugin: Arc<Plugin>, vm: VmId, root: ContextId) -> Self {
+        Self {
+            plugin,
+            vm: Some(vm),
+            root,
+            next_tick: None,
+            shutdown_requested: false,
+            ended: false,
+            is_left: false,
+            serves: false,
+            told: None,
+            per_stream: None,
+            account: Account::default(),
+        }
+    }
+
+    /// A plugin that has a VM for each stream.
+    pub(super) fn per_stream(plugin: Arc<Plugin>, root: ContextId, per_stream: PerStream) -> Self {
+        let none = Self::new(plugin, VmId::NONE, root);
+        Self { vm: None, ended: true, per_stream: Some(per_stream), ..none }
+    }
+
+    /// Moves the plugin to another VM, with its ticks; returns what is left behind in the old one.
+    pub(super) fn move_to(&mut self, vm: VmId, root: ContextId) -> Self {
+        let left = Self {
+            plugin: Arc::clone(&self.plugin),
+            next_tick: self.next_tick.take(),
+            is_left: true,
+            per_stream: None,
+            ..*self
+        };
+        (self.vm, self.root) = (Some(vm), root);
+        left
+    }
+
+    pub(super) fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    pub(super) fn vm(&self) -> Option<VmId> {
+        self.vm
+    }
+
+    pub(super) fn root(&self) -> ContextId {
+        self.root
+    }
+
+    pub(super) fn next_tick(&self) -> Option<Duration> {
+        self.next_tick
+    }
+
+    pub(super) fn set_next_tick(&mut self, at: Option<Duration>) {
+        self.next_tick = at;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Notes that the root has been deleted.
+    pub(super) fn end(&mut self) {
+        (self.ended, self.next_tick) = (true, None);
+    }
+
+    /// Notes that the VM has gone, and the root with it.
+    pub(super) fn lose_vm(&mut self) {
+        self.vm = None;
+        self.end();
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.shutdown_requested
+    }
+
+    /// Notes that the root is asked to end; says whether it is to be: it has not ended, and was not asked before.
+    pub(super) fn request_shutdown(&mut self) -> bool {
+        !std::mem::replace(&mut self.shutdown_requested, true) && !self.ended
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.serves
+    }
+
+    pub(super) fn serve(&mut self) {
+        self.serves = true;
+    }
+
+    pub(super) fn policy(&self) -> FailurePolicy {
+        self.plugin.failure_policy
+    }
+
+    pub(super) fn source(&self) -> Option<&PerStream> {
+        self.per_stream.as_ref()
+    }
+
+    pub(super) fn source_mut(&mut self) -> Option<&mut PerStream> {
+        self.per_stream.as_mut()
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(super) fn account_mut(&mut self) -> &mut Account {
+        &mut self.account
+    }
+
+    /// Says whether a line may be logged now, at most one a second, and how many were left out since the last.
+    pub(super) fn may_tell(&mut self, now: Duration) -> Option<u64> {
+        match &mut self.told {
+            Some((at, more)) if now.saturating_sub(*at) < Duration::from_secs(1) => {
+                *more += 1;
+                None
+            }
+            told => Some(told.replace((now, 0)).map_or(0, |(_, more)| more)),
+        }
+    }
+}
+
+impl Plugins {
+    pub(super) fn push(&mut self, plugin: LoadedPlugin) -> PluginId {
+        self.0.push(plugin);
+        PluginId::at(self.0.len() - 1)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: PluginId) -> Option<&LoadedPlugin> {
+        self.0.get(id.index())
+    }
+
+    pub(super) fn get_mut(&mut self, id: PluginId) -> Option<&mut LoadedPlugin> {
+        self.0.get_mut(id.index())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PluginId, &LoadedPlugin)> {
+        self.0.iter().enumerate().map(|(index, plugin)| (PluginId::at(index), plugin))
+    }
+
+    /// Returns the plugins with a root in a VM, what was left behind there included.
+    pub(super) fn of(&self, vm: VmId) -> impl Iterator<Item = (PluginId, &LoadedPlugin)> {
+        self.iter().filter(move |(_, plugin)| plugin.vm == Some(vm))
+    }
+
+    pub(super) fn of_mut(&mut self, vm: VmId) -> impl Iterator<Item = &mut LoadedPlugin> {
+        self.0.iter_mut().filter(move |plugin| plugin.vm == Some(vm))
+    }
+
+    /// Returns the plugin with this root.
+    pub(super) fn by_root(&self, vm: VmId, root: ContextId) -> Option<PluginId> {
+        self.of(vm).find(|(_, plugin)| plugin.root == root).map(|(id, _)| id)
+    }
+}

@@ -64,21 +64,21 @@ impl Inner {
     /// Starts the plugins of a chain.
     pub(crate) fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
         let load = |(index, spec)| self.vms.load(spec).map_err(|error| (index, error));
-        let plugins: Result<_, _> = specs.iter().enumerate().map(load).collect();
+        let plugins: Result<Vec<_>, _> = specs.iter().enumerate().map(load).collect();
         self.run(None);
         self.vms.drained().into_iter().for_each(|vm| self.release(vm));
-        Ok(Chain(plugins?))
+        Ok(Chain::new(plugins?))
     }
 
     /// Notes that streams come to the plugins of a chain.
     pub(crate) fn serve(&mut self, chain: &Chain) {
-        chain.0.iter().for_each(|plugin| self.vms.serve(*plugin));
+        chain.plugins().for_each(|plugin| self.vms.serve(plugin));
     }
 
     /// Starts VMs again that have failed and rested.
     pub(crate) fn revive(&mut self, chain: &Chain) {
-        for plugin in chain.0.iter() {
-            if let Some(old) = self.vms.revive(*plugin) {
+        for plugin in chain.plugins() {
+            if let Some(old) = self.vms.revive(plugin) {
                 self.run(None);
                 self.release(old);
             }

@@ -11,7 +11,7 @@ impl Inner {
     pub(crate) fn open(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> StreamId {
         self.background.note_io();
         self.revive(chain);
-        let plugins = chain.0.iter().map(|plugin| (*plugin, self.vms.vm_of(*plugin)));
+        let plugins = chain.plugins().map(|plugin| (plugin, self.vms.vm_of(plugin)));
         self.http.open(info, plugins, limit)
     }
 
@@ -39,7 +39,7 @@ impl Inner {
     pub(crate) fn connect(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> ConnectionId {
         self.background.note_io();
         self.revive(chain);
-        let plugins = chain.0.iter().map(|plugin| (*plugin, self.vms.vm_of(*plugin)));
+        let plugins = chain.plugins().map(|plugin| (plugin, self.vms.vm_of(plugin)));
         let id = self.tcp.open(info, plugins, limit);
         for index in 0..self.tcp.plugin_count(id) {
             if let Some(lacking) = self.tcp.lacks_vm_at(id, index)

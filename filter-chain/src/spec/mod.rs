@@ -1,30 +1,22 @@
 //! What a chain is made of.
 
-pub(crate) mod tier;
+mod chain;
+mod error;
+mod module;
+mod snapshot;
+mod tier;
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, BytecodeError, Capabilities, ContextId, Drawn, EngineError,
-    ForeignFunctions, Host, Limits, Plugin, Preopen, SandboxKey, SandboxSpec, Shared, StartError, Template, Vm,
-    VmConfig, Wake,
-};
+use portcullis_core::{ForeignFunctions, Limits, Plugin, Preopen, SandboxKey, SandboxSpec, Shared, VmConfig, Wake};
 
-use crate::id::PluginId;
-use crate::spec::tier::Tier;
-
-/// A compiled module, shared by all workers.
-#[derive(Debug)]
-pub struct Module {
-    engine: &'static str,
-    code: Bytes,
-    abi: AbiVersion,
-    exports: Option<Capabilities>,
-    compiled: Box<dyn AnyModule>,
-}
+pub use chain::Chain;
+pub use error::{LoadError, Resting};
+pub use module::Module;
+pub use snapshot::Snapshot;
+pub use tier::Tier;
 
 /// A plugin to be loaded, and the VM it asks for.
 #[derive(Clone, Debug)]
@@ -83,17 +75,6 @@ impl Isolation {
     }
 }
 
-/// A plugin in the state after configure.
-#[derive(Debug)]
-pub struct Snapshot {
-    module: Arc<Module>,
-    /// The same on the engine that the plugin is meant for, once it is compiled.
-    compiled: OnceLock<Arc<Module>>,
-    template: Template,
-    /// How many VMs a worker has of it at once.
-    most: usize,
-}
-
 /// How long a failed VM rests before it is started again: `base`, and twice as long each time it fails again, up to
 /// `max`. A VM that ran for `max` begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,112 +88,6 @@ pub struct Backoff {
 impl Default for Backoff {
     fn default() -> Self {
         Self { base: Duration::from_secs(1), max: Duration::from_secs(10) }
-    }
-}
-
-/// A chain of plugins that a worker has started, in the order in which requests pass them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain(pub(crate) Arc<[PluginId]>);
-
-/// Why a plugin cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The module is not one that this host runs.
-    #[error(transparent)]
-    Bytecode(#[from] BytecodeError),
-    /// The engine cannot compile it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// It did not start.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The VM that it shares has failed, and rests.
-    #[error(transparent)]
-    Resting(Box<Resting>),
-}
-
-/// A VM that has failed, in whose place another one cannot be started yet.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "its VM failed {ago:.1?} ago, in {during} of plugin {plugin:?}: {reason}; another one may be started in {rest:.1?} \
-     (reload_config sets how long a failed VM rests)"
-)]
-#[non_exhaustive]
-pub struct Resting {
-    /// The plugin that ran when the VM failed; empty if none did.
-    pub plugin: String,
-    /// The callback that failed.
-    pub during: &'static str,
-    /// Why it failed.
-    pub reason: String,
-    /// How long ago the VM failed, or did not start again.
-    pub ago: Duration,
-    /// How long it still rests.
-    pub rest: Duration,
-}
-
-impl Module {
-    /// Judges and compiles a module.
-    ///
-    /// Compiling happens in this thread, and takes the time and memory that the module asks for: 60 kB of code can take half a
-    /// minute, and some megabytes more than a GiB. Bound the size of modules that you do not trust, or compile them in a
-    /// process that can be ended, and take the code with [`Self::load_by`].
-    ///
-    /// # Errors
-    /// It is no Proxy-Wasm module, or the engine cannot compile it.
-    pub fn load(engine: &dyn AnyEngine, code: Bytes) -> Result<Self, LoadError> {
-        Self::load_by(engine.name(), code, |bytecode| engine.load(bytecode))
-    }
-
-    /// Judges a module, and lets `compile` make it run on the engine of this name.
-    ///
-    /// # Errors
-    /// It is no Proxy-Wasm module, or `compile` fails.
-    pub fn load_by(
-        engine: &'static str,
-        code: Bytes,
-        compile: impl FnOnce(&Bytecode<'_>) -> Result<Box<dyn AnyModule>, EngineError>,
-    ) -> Result<Self, LoadError> {
-        let bytecode = Bytecode::judge(&code)?;
-        let (compiled, abi) = (compile(&bytecode)?, bytecode.abi);
-        let exports = Some(Capabilities::of_callbacks(&bytecode.callbacks));
-        Ok(Self { engine, code, abi, exports, compiled })
-    }
-
-    /// A module that an engine made without bytecode, for tests. `exports` are its callbacks, if that is known.
-    pub fn from_compiled(
-        engine: &'static str,
-        abi: AbiVersion,
-        exports: Option<Capabilities>,
-        compiled: Box<dyn AnyModule>,
-    ) -> Self {
-        Self { engine, code: Bytes::new(), abi, exports, compiled }
-    }
-
-    /// The ABI that it declares.
-    pub fn abi(&self) -> AbiVersion {
-        self.abi
-    }
-
-    /// The callbacks that it exports, if that is known.
-    pub fn exports(&self) -> Option<Capabilities> {
-        self.exports
-    }
-
-    /// Its bytecode; empty for one that an engine made without.
-    pub fn code(&self) -> &[u8] {
-        &self.code
-    }
-
-    /// The engine that compiled it.
-    pub fn engine(&self) -> &'static str {
-        self.engine
-    }
-
-    /// What makes its guests.
-    pub fn compiled(&self) -> &dyn AnyModule {
-        &*self.compiled
     }
 }
 
@@ -270,9 +145,9 @@ impl PluginSpec {
     pub fn sandbox_spec(&self) -> SandboxSpec<'_> {
         SandboxSpec {
             vm_id: &self.plugin.vm_id,
-            code: &self.module.code,
+            code: self.module.code(),
             configuration: &self.vm_configuration,
-            engine: self.tier.as_ref().map_or(self.module.engine, |tier| tier.engine()),
+            engine: self.tier.as_ref().map_or(self.module.engine(), |tier| tier.engine()),
             limits: &self.limits,
             environment: &self.environment,
             any_effective_context: self.any_effective_context,
@@ -281,72 +156,5 @@ impl PluginSpec {
             rules: &self.plugin.rules,
             alone: (self.isolation == Isolation::Stream).then_some(self.plugin.name.as_str()),
         }
-    }
-}
-
-impl Snapshot {
-    /// How many VMs a worker has of it at once, if [`Self::with_at_most`] does not say fewer.
-    pub const MOST: usize = 2048;
-
-    /// A module whose guests begin in the state that the guest of the template had.
-    pub fn new(module: Module, template: Template) -> Self {
-        Self { module: Arc::new(module), compiled: OnceLock::new(), template, most: Self::MOST }
-    }
-
-    /// Has a worker make so many VMs of it at once, at least one and at most [`Self::MOST`]. An engine that makes no more than a number of
-    /// VMs ([`EngineSettings::places`](portcullis_core::EngineSettings::places)) makes them for all workers and plugins: where each has its
-    /// part, none keeps another out.
-    #[must_use]
-    pub fn with_at_most(self, vms: usize) -> Self {
-        Self { most: vms.clamp(1, Self::MOST), ..self }
-    }
-
-    /// How many VMs a worker has of it at once.
-    pub(crate) fn most(&self) -> usize {
-        self.most
-    }
-
-    /// The module has been compiled for the engine that the plugin is meant for: streams that begin get VMs of it from now
-    /// on. The first module counts.
-    pub fn reach(&self, module: Module) {
-        let _ = self.compiled.set(Arc::new(module));
-    }
-
-    /// The same state, with something around the module.
-    ///
-    /// # Errors
-    /// Those of `wrap`.
-    pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
-        Ok(Self::new(wrap(&self.module)?, self.template.clone()).with_at_most(self.most))
-    }
-
-    /// Counts the random bytes and the readings of clocks that the plugin took while it was configured; their values are the same in each
-    /// stream.
-    pub fn drawn(&self) -> Drawn {
-        self.template.drawn()
-    }
-
-    /// Makes a VM in this state once, to see that it can be made.
-    ///
-    /// # Errors
-    /// It cannot.
-    pub fn try_out(&self, host: Box<dyn Host>) -> Result<(), StartError> {
-        self.resume(host).map(drop)
-    }
-
-    /// Makes a VM in this state.
-    pub(crate) fn resume(&self, host: Box<dyn Host>) -> Result<Vm, StartError> {
-        Vm::resume(self.compiled.get().unwrap_or(&self.module).compiled(), &self.template, host)
-    }
-
-    /// The root of the plugin in each of these VMs.
-    pub(crate) fn root(&self) -> ContextId {
-        self.template.root()
-    }
-}
-
-impl fmt::Display for Module {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ABI {} on {}", self.abi, self.engine)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::spec::Module;
+use super::module::Module;
 
 /// The engine that a plugin is meant for, and its module there once that is compiled. Until then the plugin runs on
 /// another engine. All workers share it.

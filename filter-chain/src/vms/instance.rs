@@ -38,7 +38,7 @@ pub(super) enum TierUp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MadeFor {
     pub(super) plugin: PluginId,
-    /// The number of the client's connection, or [`UNKNOWN`](super::UNKNOWN).
+    /// The number of the client's connection, or [`UNKNOWN`](super::places::UNKNOWN).
     pub(super) connection: u64,
 }
 

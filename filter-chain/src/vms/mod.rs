@@ -27,10 +27,7 @@ use self::ready::Ready;
 use self::table::Table;
 use crate::id::VmId;
 pub use health::{Health, LiveVms, PluginState};
-pub(crate) use streams::NoVm;
-
-/// The [`connection_id`](portcullis_core::StreamInfo::connection_id) of a stream whose connection is not known: nothing is beside it.
-const UNKNOWN: u64 = 0;
+pub(crate) use per_stream::NoVm;
 
 /// All VMs of a worker, and all plugins.
 pub(crate) struct Vms {

@@ -29,6 +29,14 @@ pub(super) struct PerStream {
     rests: Rests,
 }
 
+/// Why a stream has no VM.
+pub(crate) enum NoVm {
+    /// The log has said it.
+    Told,
+    /// The engine makes no further one now, and why.
+    Lacks(String),
+}
+
 impl PerStream {
     pub(super) fn new(spec: &PluginSpec, snapshot: &Arc<Snapshot>) -> Self {
         Self {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::UNKNOWN;
+use super::places::UNKNOWN;
 use crate::spec::Backoff;
 
 /// How many connections have to spend deadlines before the plugin rests for all.

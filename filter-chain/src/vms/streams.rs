@@ -16,17 +16,9 @@ use portcullis_core::{
 
 use super::Vms;
 use super::instance::MadeFor;
-use super::per_stream::{MOST_LINGERING, PerStream};
+use super::per_stream::{MOST_LINGERING, NoVm, PerStream};
 use super::rests::{Began, Resting, SEVERAL};
 use crate::id::{AnyStreamId, PluginId, VmId};
-
-/// Why a stream has no VM.
-pub(crate) enum NoVm {
-    /// The log has said it.
-    Told,
-    /// The engine makes no further one now, and why.
-    Lacks(String),
-}
 
 impl Vms {
     /// Returns the VM of a plugin now; none if the plugin does not exist in this worker, or has a VM for each stream.

@@ -30,7 +30,7 @@ use portcullis_core::{
 
 use super::Http;
 use super::gate::{Gate, Item, Mode, Released};
-use super::reply::status_of;
+use super::render::status_of;
 use crate::effect::StreamEffect;
 use crate::id::{AnyStreamId, StreamId, VmId};
 use crate::stream::Work;

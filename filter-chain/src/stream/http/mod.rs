@@ -3,6 +3,7 @@
 mod end;
 mod flow;
 mod gate;
+mod render;
 mod reply;
 mod state;
 
@@ -14,7 +15,7 @@ use crate::effect::StreamEffect;
 use crate::id::{PluginId, StreamId, VmId};
 use crate::stream::{Lacking, Streams};
 use crate::vms::Vms;
-pub use reply::local_response;
+pub use render::local_response;
 
 /// All HTTP streams of a worker.
 #[derive(Debug, Default)]
@@ -40,11 +41,11 @@ impl Http {
             return;
         }
         if direction == Direction::Request {
-            let is_grpc = headers.get(b"content-type").is_some_and(reply::is_grpc);
+            let is_grpc = headers.get(b"content-type").is_some_and(render::is_grpc);
             state.note_request(headers.get(b":method") == Some(b"HEAD"), is_grpc);
         } else {
             // Plugins may ask for it while they see the headers.
-            lock(state.info()).response_code = reply::status_of(&headers);
+            lock(state.info()).response_code = render::status_of(&headers);
         }
         self.streams.push_back(stream, direction, 0, Item::Headers { headers, end });
     }

@@ -10,18 +10,11 @@
 use portcullis_core::{Body, ContextId, Direction, FilterStatus, VmFailed, lock};
 
 use super::Tcp;
-use super::state::Greeting;
+use super::state::{Data, Greeting};
 use crate::effect::ConnectionEffect;
 use crate::id::{AnyStreamId, ConnectionId, VmId};
 use crate::stream::Work;
 use crate::vms::Vms;
-
-/// Data on their way; maybe none, and then the connection itself.
-#[derive(Debug)]
-pub(super) struct Data {
-    pub(super) data: Body,
-    pub(super) end: bool,
-}
 
 impl Tcp {
     /// Does what is next on its way; says whether there was something.

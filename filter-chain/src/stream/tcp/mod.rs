@@ -11,8 +11,7 @@ mod state;
 
 use portcullis_core::{Body, Direction, PeerType, SharedStreamInfo, lock};
 
-use self::flow::Data;
-use self::state::{TcpPlugin, TcpStream};
+use self::state::{Data, TcpPlugin, TcpStream};
 use crate::effect::ConnectionEffect;
 use crate::id::{ConnectionId, PluginId, VmId};
 use crate::stream::{Lacking, Streams};

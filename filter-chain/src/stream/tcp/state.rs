@@ -8,6 +8,13 @@ use crate::effect::ConnectionEffect;
 use crate::id::{PluginId, VmId};
 use crate::stream::{index_at, position_of};
 
+/// Data on their way; maybe none, and then the connection itself.
+#[derive(Debug)]
+pub(super) struct Data {
+    pub(super) data: Body,
+    pub(super) end: bool,
+}
+
 /// One TCP stream.
 #[derive(Debug)]
 pub(super) struct TcpStream {

@@ -1,0 +1,21 @@
+//! Chains that a worker has started.
+
+use std::sync::Arc;
+
+use crate::id::PluginId;
+
+/// A chain of plugins that a worker has started, in the order in which requests pass them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain(Arc<[PluginId]>);
+
+impl Chain {
+    /// A chain of these plugins.
+    pub(crate) fn new(plugins: Vec<PluginId>) -> Self {
+        Self(plugins.into())
+    }
+
+    /// Returns its plugins, in the order in which requests pass them.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = PluginId> {
+        self.0.iter().copied()
+    }
+}

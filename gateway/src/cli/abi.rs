@@ -5,7 +5,7 @@ use std::fmt::Write;
 use portcullis::core::{AbiVersion, CALLBACKS, HOSTCALLS, ValType};
 
 /// Every hostcall and callback: name (which is the capability's), type, ABI versions. All are implemented.
-pub fn text() -> String {
+pub(super) fn text() -> String {
     let mut out = String::from("HOSTCALLS (name and capability, type, ABI versions, import modules)\n");
     for decl in HOSTCALLS {
         let row =

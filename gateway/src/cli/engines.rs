@@ -5,7 +5,7 @@ use std::fmt::Write;
 use portcullis::{engines, missing_engines};
 
 /// The table.
-pub fn text() -> String {
+pub(super) fn text() -> String {
     let mut text = String::new();
     let engines = engines();
     let _ = write!(text, "{:<16}", "");

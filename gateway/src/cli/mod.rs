@@ -1,8 +1,154 @@
-//! The command line: what subcommands do and print.
+//! The command line, one file for each subcommand.
 
-pub mod abi;
-pub mod compile;
-pub mod engines;
-pub mod inspect;
-pub mod presets;
-pub mod replay;
+mod abi;
+mod check;
+mod compile;
+mod engines;
+mod inspect;
+mod learn;
+mod limits;
+mod presets;
+mod replay;
+mod sandboxes;
+mod serve;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::ServeError;
+use crate::observe::log::{self, WhenFull};
+use crate::plan::compile as compiling;
+use crate::serve::descriptors::{self, Raised};
+use crate::serve::server::{EngineOptions, Gateway};
+use crate::serve::signals::Signals;
+
+/// The file of this process, also when another has taken its place; None where the system has no such name.
+const OWN_FILE: Option<&str> = if cfg!(target_os = "linux") { Some("/proc/self/exe") } else { None };
+
+/// A reverse proxy that runs Proxy-Wasm plugins.
+///
+/// Plugins built for Envoy and other Proxy-Wasm hosts run unchanged. Start with
+/// `portcullis serve examples/quickstart.yaml`, then `curl -i http://127.0.0.1:8080/`.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, max_term_width = 100)]
+struct Arguments {
+    /// What to log: trace, debug, info, warn, error, off, or a filter such as `info,plugin=debug`.
+    ///
+    /// Lines of plugins have the target `plugin`; their own level is the highest that is let
+    /// through. Engines log warnings, and more with `engines=debug`. The environment variable RUST_LOG says the same.
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+
+    /// Log JSON, one object a line.
+    #[arg(long, global = true)]
+    log_json: bool,
+
+    /// What becomes of lines of plugins while the reader of the log does not keep up.
+    ///
+    /// Dropped lines are counted, and the log says how many they were. Lines of the gateway itself wait, at most a second.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_when_full: WhenFull,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Replay(replay::Arguments),
+    Check(check::Arguments),
+    Compile(compile::Arguments),
+    Inspect(inspect::Arguments),
+    Learn(learn::Arguments),
+    Sandboxes(sandboxes::Arguments),
+    /// List the engines in this binary, with versions and what each can enforce.
+    Engines,
+    /// Print the tables of the ABI: every hostcall and callback with its type, versions, and
+    /// whether it is implemented.
+    Abi,
+    /// Compile a module as standard input says; for this program itself.
+    #[command(hide = true)]
+    CompileModule,
+    /// Print the presets: sets of capabilities for the usual kinds of plugins.
+    Presets,
+}
+
+/// How a subcommand ends that could do what it was asked for.
+type Ended = Result<ExitCode, ServeError>;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::CompileModule) {
+        // Its parent says what to log, and nothing else does: standard error is read by the parent.
+        let filter = arguments.log.as_deref();
+        let _log = filter.and_then(|filter| log::start(Some(filter), arguments.log_json, WhenFull::Wait).ok());
+        return compiling::run();
+    }
+    // Dropped before the end, when all lines have been written.
+    let log = match log::start(arguments.log.as_deref(), arguments.log_json, arguments.log_when_full) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("no thread can be started for the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    arguments.command.run().unwrap_or_else(|error| {
+        // What plugins said of it stands above it.
+        log.finish(&format!("{}\n", log::escaped(&error.to_string())));
+        ExitCode::FAILURE
+    })
+}
+
+impl Command {
+    fn run(&self) -> Ended {
+        match self {
+            Self::Serve(serve) => serve.run(),
+            Self::Replay(replay) => replay.run(),
+            Self::Check(check) => check.run(),
+            Self::Compile(compile) => compile.run(),
+            Self::Inspect(inspect) => inspect.run(),
+            Self::Learn(learn) => learn.run(),
+            Self::Sandboxes(sandboxes) => sandboxes.run(),
+            Self::Engines => print(&engines::text()),
+            Self::Abi => print(&abi::text()),
+            Self::CompileModule => Ok(compiling::run()),
+            Self::Presets => print(&presets::text()),
+        }
+    }
+}
+
+/// Engines with modules compiled by this very program.
+fn options(engine: Option<&str>) -> EngineOptions<'_> {
+    EngineOptions { engine, compiler: compiler(), ..EngineOptions::default() }
+}
+
+/// The program that compiles modules: this one.
+fn compiler() -> Option<&'static Path> {
+    OWN_FILE.map(Path::new)
+}
+
+fn until_stopped(gateway: Gateway, signals: &Signals) -> Ended {
+    let Raised { from, to } = descriptors::raise();
+    if from < to {
+        tracing::info!(from, to, "raised the soft limit of file descriptors to the hard one");
+    } else {
+        tracing::debug!(limit = to, "the soft limit of file descriptors is the hard one");
+    }
+    let running = gateway.serve()?;
+    running.until(signals)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A closed pipe (`portcullis abi | head`) is no error.
+fn print(text: &str) -> Ended {
+    // Names of a plugin may be in it.
+    match std::io::stdout().write_all(log::escaped(text).as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

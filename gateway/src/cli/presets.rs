@@ -5,7 +5,7 @@ use std::fmt::Write;
 use portcullis::core::Preset;
 
 /// Every preset with the capabilities that it adds to the one before.
-pub fn text() -> String {
+pub(super) fn text() -> String {
     let mut out = String::from("Each preset holds the one before it.\n");
     for preset in Preset::ALL {
         // Writing to a String cannot fail.

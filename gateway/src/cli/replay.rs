@@ -1,37 +1,55 @@
 //! `replay`: a transcript again, and what it says.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use portcullis::LoadError;
 use portcullis::core::tape::{Difference, End};
 use portcullis::transcript::{Replayed, Transcript, TranscriptError};
 
-use crate::plan::compile;
-use crate::serve::server::ServeError;
+use super::limits::CompileOptions;
+use super::{Ended, print};
+use crate::error::ServeError;
 
-/// Replays a transcript, with its plugin compiled within limits by `compiler`, the file of this program; gives what to print, and whether the plugin did the same as it did then.
+/// Replay a transcript, which `serve --record` wrote, without network, and say where the plugin does something else.
 ///
-/// # Errors
-/// A file cannot be read, or there is no such engine.
-pub fn replay(
-    file: &Path,
-    engine: Option<&str>,
-    plugin: Option<&Path>,
-    limits: &compile::Arguments,
-    compiler: Option<&Path>,
-) -> Result<(String, bool), ServeError> {
-    let transcript = Transcript::open(file)?;
-    let recorded_on = transcript.engine().to_owned();
-    let engine = portcullis::engine(engine.unwrap_or(&recorded_on))?.engine;
-    let loader = limits.loader(compiler);
-    let replayed = transcript
-        .replay_by(engine, plugin, |engine, path, code| loader.load(None, engine, code, &path.display().to_string()));
-    let replayed = replayed.map_err(|error| match error {
-        TranscriptError::Load { path, error: LoadError::Engine(error) } => ServeError::of_compiling(&path, error),
-        error => error.into(),
-    })?;
-    Ok(text(file, &recorded_on, engine.name, &replayed))
+/// The plugin is the file beside the transcript whose name is its sha256. Exits 0 if it does what it did, 1 at the
+/// first difference.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The transcript (.jsonl).
+    file: PathBuf,
+
+    /// The engine to replay it on; the one that it was recorded on if none is named.
+    #[arg(long, value_name = "NAME")]
+    engine: Option<String>,
+
+    /// Another build of the plugin. Addresses differ then, so pointers are compared by what they point to.
+    #[arg(long, value_name = "WASM")]
+    plugin: Option<PathBuf>,
+
+    #[command(flatten)]
+    limits: CompileOptions,
+}
+
+impl Arguments {
+    pub(super) fn run(&self) -> Ended {
+        let transcript = Transcript::open(&self.file)?;
+        let recorded_on = transcript.engine().to_owned();
+        let engine = portcullis::engine(self.engine.as_deref().unwrap_or(&recorded_on))?.engine;
+        let loader = self.limits.loader();
+        let replayed = transcript.replay_by(engine, self.plugin.as_deref(), |engine, path, code| {
+            loader.load(None, engine, code, &path.display().to_string())
+        });
+        let replayed = replayed.map_err(|error| match error {
+            TranscriptError::Load { path, error: LoadError::Engine(error) } => ServeError::of_compiling(&path, error),
+            error => error.into(),
+        })?;
+        let (text, is_same) = text(&self.file, &recorded_on, engine.name, &replayed);
+        let printed = print(&text)?;
+        Ok(if is_same { printed } else { ExitCode::FAILURE })
+    }
 }
 
 fn text(file: &Path, recorded_on: &str, engine: &str, replayed: &Replayed) -> (String, bool) {

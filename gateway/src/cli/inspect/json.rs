@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Accepted, Report};
+use super::report::{Accepted, Report};
 
 /// Every key is there for every file; what is not known is null, or an empty list.
 pub(super) fn of(report: &Report) -> Value {

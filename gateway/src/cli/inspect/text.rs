@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use portcullis::core::{Anatomy, HostcallId, MemoryShape};
 
-use super::{Accepted, Report};
+use super::report::{Accepted, Report};
 
 pub(super) fn of(report: &Report) -> String {
     let Report { file, size, anatomy, verdict, refused_imports } = report;

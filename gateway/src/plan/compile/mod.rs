@@ -14,7 +14,6 @@
 //! | says that it cannot allocate, and aborts | fails with the limit |
 //! | anything else | fails with how it ended |
 
-mod arguments;
 mod child;
 mod parent;
 
@@ -24,7 +23,6 @@ use portcullis::core::EngineSettings;
 use serde_json::{Value, json};
 
 use crate::config::CompileLimits;
-pub use arguments::Arguments;
 pub use child::run;
 pub(crate) use parent::Process;
 

@@ -1,14 +1,11 @@
 //! `serve --profile`: where plugins spend their time.
 
-mod arguments;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use arguments::Arguments;
 use portcullis::profile::{Profiler, profiled};
 
 use crate::serve::server::ServeError;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use portcullis::transcript::Redaction;
 
-use super::Recording;
 use crate::config::parse_size;
+use crate::observe::record::Recording;
 
 /// What `serve` is told to record, as options of a command.
 #[derive(Args, Debug)]
-pub struct Arguments {
+pub(super) struct RecordOptions {
     /// Write transcripts of what the plugins do into this folder: all callbacks and hostcalls with their bytes.
     ///
     /// One more worker serves the connections that are recorded, with VMs of its own; the others pay nothing.
@@ -42,9 +42,9 @@ pub struct Arguments {
     record_redact: Vec<String>,
 }
 
-impl Arguments {
+impl RecordOptions {
     /// The same as plain data, if there is something to be recorded.
-    pub fn recording(&self) -> Option<Recording> {
+    pub(super) fn recording(&self) -> Option<Recording> {
         let names = self.record_redact.iter().map(String::as_str).map(str::trim).filter(|name| *name != "-");
         Some(Recording {
             folder: self.record.clone()?,

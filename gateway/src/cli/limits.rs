@@ -1,17 +1,17 @@
 //! The options of commands that compile one plugin.
 
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::Process;
+use super::compiler;
 use crate::config::{COMPILE_MEMORY, CompileLimits, parse_duration, parse_size};
+use crate::plan::compile::Process;
 use crate::plan::loader::Loader;
 
 /// Bounds of compiling, as options of a command.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct Arguments {
+pub(super) struct CompileOptions {
     /// How long compiling the plugin may take, as `limits.compile.time` in a configuration.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     compile_time: Duration,
@@ -21,10 +21,10 @@ pub struct Arguments {
     compile_memory: usize,
 }
 
-impl Arguments {
+impl CompileOptions {
     /// Loads modules within these bounds, in a process of this program, or in this one if that has no file.
-    pub(crate) fn loader(&self, compiler: Option<&Path>) -> Loader {
-        let process = compiler.map(|program| Process { program: program.to_owned() });
+    pub(super) fn loader(&self) -> Loader {
+        let process = compiler().map(|program| Process { program: program.to_owned() });
         let limits = CompileLimits { time: self.compile_time, memory: self.compile_memory as u64 };
         Loader::new(process, limits)
     }
@@ -42,9 +42,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_configurations() {
-        let matches = Arguments::augment_args(clap::Command::new("test")).get_matches_from(["test"]);
+        let matches = CompileOptions::augment_args(clap::Command::new("test")).get_matches_from(["test"]);
         let CompileLimits { time, memory } = CompileLimits::default();
-        let expected = Arguments { compile_time: time, compile_memory: usize::try_from(memory).unwrap_or_default() };
-        assert_eq!(Arguments::from_arg_matches(&matches).ok(), Some(expected));
+        let expected =
+            CompileOptions { compile_time: time, compile_memory: usize::try_from(memory).unwrap_or_default() };
+        assert_eq!(CompileOptions::from_arg_matches(&matches).ok(), Some(expected));
     }
 }

@@ -1,12 +1,9 @@
 //! `serve --record`: transcripts of what plugins do with sampled connections.
 
-mod arguments;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use arguments::Arguments;
 use portcullis::transcript::{Folder, Redaction, Settings, recorded};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;

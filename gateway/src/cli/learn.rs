@@ -1,0 +1,41 @@
+//! `learn`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Ended, options, print, until_stopped};
+use crate::config::Config;
+use crate::error::ServeError;
+use crate::serve::server::Gateway;
+use crate::serve::signals::Signals;
+
+/// Serve traffic, note what each plugin uses with which arguments, and write the least rights that allow it.
+///
+/// Send it the traffic that your plugins will meet, then stop it with SIGTERM or SIGINT. What they did not do
+/// meanwhile will be denied. A plugin's capabilities hold while this is learned; its argument rules do not.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration (YAML).
+    file: PathBuf,
+
+    /// Where to write the blocks; to standard output if no file is named.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Run all plugins on this engine, whatever `runtime` says; `portcullis engines` lists them.
+    #[arg(long, value_name = "NAME")]
+    engine: Option<String>,
+}
+
+impl Arguments {
+    pub(super) fn run(&self) -> Ended {
+        let signals = Signals::listen()?;
+        let mut gateway = Gateway::prepare_with(Config::load(&self.file)?, options(self.engine.as_deref()))?;
+        let lessons = gateway.learn();
+        until_stopped(gateway, &signals)?;
+        let Some(path) = &self.output else { return print(&lessons.yaml()) };
+        let written = std::fs::write(path, lessons.yaml());
+        written.map_err(|error| ServeError::File { operation: "write", path: path.to_owned(), error })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,57 @@
+//! `serve`.
+
+mod profile;
+mod record;
+
+use std::path::PathBuf;
+
+use super::{Ended, options, until_stopped};
+use crate::config::Config;
+use crate::serve::server::{EngineOptions, Gateway};
+use crate::serve::signals::Signals;
+
+/// Serve traffic as a configuration says, until SIGTERM, SIGINT or SIGQUIT.
+///
+/// Stopping is graceful: no new connection is taken, requests in flight finish, plugins end. A second signal ends the
+/// process at once. SIGHUP, SIGUSR1 and SIGUSR2 do nothing but to be logged.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration (YAML).
+    file: PathBuf,
+
+    /// Run all plugins on this engine, whatever `runtime` says; `portcullis engines` lists them.
+    #[arg(long, value_name = "NAME")]
+    engine: Option<String>,
+
+    /// Have `/config` of the admin interface show the configurations of plugins and VMs; without it, only their sizes.
+    ///
+    /// Members that are called like a secret and the values of environment variables stay hidden.
+    #[arg(long)]
+    admin_show_configuration: bool,
+
+    #[command(flatten)]
+    record: record::RecordOptions,
+
+    #[command(flatten)]
+    profile: profile::ProfileOptions,
+}
+
+impl Arguments {
+    pub(super) fn run(&self) -> Ended {
+        let signals = Signals::listen()?;
+        let engine = options(self.engine.as_deref());
+        let options =
+            EngineOptions { samples: self.profile.folder().is_some(), perf_map: self.profile.perf_map(), ..engine };
+        let mut gateway = Gateway::prepare_with(Config::load(&self.file)?, options)?;
+        if self.admin_show_configuration {
+            gateway.show_configuration();
+        }
+        if let Some(recording) = self.record.recording() {
+            gateway.record(recording)?;
+        }
+        if let Some(folder) = self.profile.folder() {
+            gateway.profile(folder)?;
+        }
+        until_stopped(gateway, &signals)
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portcullis::core::{Capabilities, Learned, Rules, SandboxKey};
 
 use crate::config::Config;
-use crate::serve::worker::Planned;
+use crate::plan::planned::Planned;
 
 /// What each plugin of a configuration uses, while it is served.
 #[derive(Clone, Debug)]

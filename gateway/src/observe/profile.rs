@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use portcullis::profile::{Profiler, profiled};
 
-use crate::serve::server::ServeError;
-use crate::serve::worker::Planned;
+use crate::error::ServeError;
+use crate::plan::planned::Planned;
 
 /// How many VMs are sampled. Each keeps its samples in memory until it ends.
 const SAMPLED: usize = 100;

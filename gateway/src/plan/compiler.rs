@@ -6,17 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{
-    AnyEngine, BytecodeError, EngineError, EngineSettings, FailurePolicy, Plugin, StartError, debug_info_size,
-    without_debug_info,
-};
+use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin, debug_info_size, without_debug_info};
 use portcullis::{
     Backoff, CodeCache, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot, Tier,
 };
 
-use crate::config::{self, Code, ConfigError, Diagnostic, LoadLimits};
+use crate::config::{self, Code, ConfigError, LoadLimits};
 use crate::observe::usage;
 use crate::plan::compile::{CompileError, Process};
+use crate::plan::error::remedy;
 use crate::plan::loader::Loader;
 use crate::plan::rights::Rights;
 use crate::plan::tier::{Job, Waits};
@@ -399,53 +397,6 @@ fn bounded(plugin: &config::Plugin, what: &str, code: Vec<u8>) -> Bytes {
     let help = "strip the module, or raise the limit";
     tracing::warn!(plugin = plugin.name, "{}", plugin.vm.code_origin.diagnostic(message, help));
     without_debug_info(&code).into()
-}
-
-/// Says that a plugin did not start, at the place of what it did not start with: its configuration or its root_id. `before` is what
-/// the message begins with.
-pub(crate) fn not_started(plugin: &config::Plugin, error: &StartError, before: &str) -> Diagnostic {
-    let (place, help) = match error {
-        StartError::Configure { .. } => (&plugin.configuration_origin, REFUSED),
-        StartError::VmStart { .. } => (&plugin.vm.configuration_origin, REFUSED),
-        StartError::Trap { .. } if !plugin.root_id.is_empty() => (
-            &plugin.root_id_origin,
-            "see the plugin's log lines above; the module may have no root context of this root_id",
-        ),
-        _ => (&plugin.origin, "see the plugin's log lines above"),
-    };
-    let root = match error {
-        StartError::Trap { .. } if !plugin.root_id.is_empty() => format!("root_id {:?}: ", plugin.root_id),
-        _ => String::new(),
-    };
-    // The remedy says the same.
-    let error = error.to_string();
-    let error = error.trim_end_matches("; its log says why");
-    place.diagnostic(format!("{before}{root}{error}"), help)
-}
-
-/// What to do when a plugin has answered false.
-const REFUSED: &str = "correct it, as the plugin's log lines above say";
-
-/// The message of an error and one remedy: the error's own, if it has one.
-fn remedy(error: &LoadError) -> (String, String) {
-    const ANY: &str = "build the module as a Proxy-Wasm plugin, or correct the path";
-    let text = error.to_string();
-    match (error, text.rsplit_once("; ")) {
-        (LoadError::Bytecode(BytecodeError::NoMarker), Some((message, _))) => (message.to_owned(), ANY.to_owned()),
-        (LoadError::Bytecode(BytecodeError::NotWasm(_)), None) if text.ends_with("compressed with gzip") => {
-            (text, "decompress it with gunzip".to_owned())
-        }
-        (LoadError::Bytecode(BytecodeError::NotWasm(_)), None) if text.ends_with("it is empty") => {
-            (text, "build the plugin again".to_owned())
-        }
-        (LoadError::Engine(EngineError { source, .. }), _)
-            if let Some(error) = source.downcast_ref::<CompileError>() =>
-        {
-            (text, error.help().to_owned())
-        }
-        (LoadError::Bytecode(_), Some((message, help))) => (message.to_owned(), help.to_owned()),
-        _ => (text, ANY.to_owned()),
-    }
 }
 
 /// Logs what was removed from the code cache.

@@ -2,6 +2,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `planned` | what workers are made of |
+//! | `source` | where the connections of a listener come from |
+//! | `error` | plugins that cannot be loaded or do not start |
 //! | `compiler` | plugins of the configuration, with their modules compiled |
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled in a process of their own |
 //! | `tier` | compiling while plugins serve on the interpreter |
@@ -14,9 +17,12 @@
 pub(crate) mod advice;
 pub mod compile;
 pub(crate) mod compiler;
+pub(crate) mod error;
 pub(crate) mod host;
 pub(crate) mod loader;
+pub(crate) mod planned;
 pub(crate) mod rights;
 pub mod sandboxes;
 pub(crate) mod snapshots;
+pub(crate) mod source;
 pub(crate) mod tier;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::config::{self, Code, Config, ConfigError};
-use crate::serve::worker::Planned;
+use crate::plan::planned::Planned;
 
 /// What was decided.
 #[derive(Clone, Debug, Default)]

@@ -8,11 +8,11 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use portcullis::core::Shared;
-use portcullis::{CodeCache, Isolation, LoadError, SystemClock};
+use portcullis::{CodeCache, Isolation, SystemClock};
 use tokio::sync::{oneshot, watch};
 
 use crate::config::{self, AdminPath, Config, ConfigError, Diagnostic};
-pub use crate::error::ServeError;
+use crate::error::ServeError;
 use crate::net::{listen, tls};
 use crate::observe::admin::{self, Admin, AdminSocket, UnixSocket};
 use crate::observe::denials::Denials;
@@ -21,18 +21,21 @@ use crate::observe::learn::{self, Lessons};
 use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::profile::{self, Profiling};
-use crate::observe::record::{self, Recording, Sample};
+use crate::observe::record::{self, Recording};
 use crate::plan::advice;
 pub use crate::plan::compiler::EngineOptions;
-use crate::plan::compiler::{Compiler, not_started, tell_outdated};
+use crate::plan::compiler::{Compiler, tell_outdated};
+use crate::plan::error::explain;
 use crate::plan::host::GatewayHost;
+use crate::plan::planned::{Plan, Planned, PlannedListener, PlannedService};
 use crate::plan::sandboxes::{self, Sandboxes};
 use crate::plan::snapshots;
+use crate::plan::source::{Door, Sample};
 use crate::plan::tier;
 use crate::serve::descriptors::{self, Bounds, Wishes};
 use crate::serve::signals::Signals;
 use crate::serve::starts::{NotStarted, Reports};
-use crate::serve::worker::{self, Door, Place, Plan, Planned, PlannedListener, PlannedService, PluginFailed};
+use crate::serve::worker;
 
 /// A configuration with its plugins compiled, ready to be served.
 #[derive(Debug)]
@@ -201,7 +204,7 @@ impl Gateway {
         for job in jobs {
             job.run(cache.as_deref()).map_err(|error| ServeError::Compile { what: job.what.clone(), error })?;
         }
-        worker::rehearse(&plan).map_err(|failed| self.explain(&failed).into())
+        worker::rehearse(&plan).map_err(|failed| explain(&self.config, &failed).into())
     }
 
     /// Opens the sockets and starts the workers.
@@ -245,7 +248,7 @@ impl Gateway {
         if let Err(error) = reports.wait() {
             running.stop();
             return Err(match error {
-                NotStarted::Plugin(failed) => self.explain(&failed).into(),
+                NotStarted::Plugin(failed) => explain(&self.config, &failed).into(),
                 NotStarted::Worker(error) => error.into(),
             });
         }
@@ -302,7 +305,7 @@ impl Gateway {
     fn posts(&self, sockets: Vec<Vec<TcpListener>>) -> Vec<(String, Plan, Vec<Door>)> {
         let (samples, handed) = match &self.recording {
             None => (Vec::new(), Vec::new()),
-            Some((recording, _)) => Sample::channels(recording, self.config.listeners.len()),
+            Some((recording, _)) => Sample::channels(recording.sample, self.config.listeners.len()),
         };
         let door = |(index, socket)| Door::Socket(socket, samples.get(index).cloned());
         let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(door).collect());
@@ -374,38 +377,6 @@ impl Gateway {
             plan.bounds = bounds.clone();
         }
         self.plan.bounds = bounds;
-    }
-
-    fn explain(&self, failed: &PluginFailed) -> ConfigError {
-        let listeners = &self.config.listeners;
-        let plugin = match failed.place {
-            Place::Listener(listener) => {
-                listeners.get(listener).and_then(|listener| listener.plugins.get(failed.index))
-            }
-            Place::Route(listener, route) => listeners
-                .get(listener)
-                .and_then(|listener| listener.routes.get(route)?.plugins.as_ref()?.get(failed.index)),
-            Place::Service(service) => self.config.services.get(service).map(|service| &service.plugin),
-        };
-        let diagnostic = match (plugin, &failed.error) {
-            (Some(plugin), LoadError::Start(error)) => not_started(plugin, error, ""),
-            (plugin, error) => {
-                let (message, help) = (error.to_string(), "see the plugin's log lines above".to_owned());
-                match plugin {
-                    Some(plugin) => plugin.origin.diagnostic(message, help),
-                    None => Diagnostic {
-                        file: String::new(),
-                        line: 0,
-                        column: 0,
-                        path: String::new(),
-                        message,
-                        help,
-                        excerpt: String::new(),
-                    },
-                }
-            }
-        };
-        diagnostic.into()
     }
 }
 

@@ -9,7 +9,7 @@
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use crate::serve::worker::PluginFailed;
+use crate::plan::error::PluginFailed;
 
 /// Why a worker does not start.
 #[derive(Debug)]

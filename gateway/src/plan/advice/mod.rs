@@ -10,8 +10,8 @@ use portcullis::core::{Bytecode, Capabilities, Needs, Plugin};
 use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Config, Diagnostic, Located};
+use crate::plan::planned::Plan;
 use crate::plan::sandboxes::plugins;
-use crate::serve::worker::Plan;
 
 /// What an operator may want to change, each once. Of plugins without a restriction it is only with whom they share.
 pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {

@@ -18,14 +18,14 @@ use tokio::task::JoinSet;
 use crate::config::Timeouts;
 use crate::net::io::{Facts, Stream};
 use crate::net::listen::{BACKLOG, Listener};
-use crate::observe::record::Sample;
+use crate::plan::source::{Door, Sample};
 use crate::serve::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
+use crate::serve::worker::Context;
 use crate::serve::worker::deadline::Deadlines;
 use crate::serve::worker::deadline::guard::{Guard, StreamExec};
 use crate::serve::worker::drain;
 use crate::serve::worker::exchange::{Arrival, Exchange};
 use crate::serve::worker::tcp;
-use crate::serve::worker::{Context, Door};
 
 /// Takes connections of one listener until told to stop, then lets what is in flight finish.
 pub(super) async fn run(

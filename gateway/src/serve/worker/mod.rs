@@ -20,7 +20,6 @@ mod grpc;
 pub(crate) mod grpc;
 mod in_flight;
 mod outgoing;
-mod planned;
 mod pump;
 mod refused;
 mod response_rules;
@@ -31,75 +30,28 @@ mod told;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-pub(crate) use planned::{Planned, PlannedListener, PlannedService};
-use portcullis::core::{Host, Percent, Shared, Wake};
-use portcullis::{CalloutId, Chain, ConnectionId, LoadError, StreamId, Worker};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use portcullis::core::{Host, Wake};
+use portcullis::{CalloutId, Chain, ConnectionId, StreamId, Worker};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::config::{Cluster, Route, TcpProxy, Timeouts};
 use crate::net::quiet::Quiet;
-use crate::observe::record::{Handed, Sample};
+use crate::plan::error::{Place, PluginFailed};
 use crate::plan::host::GatewayHost;
-use crate::serve::descriptors::Bounds;
+use crate::plan::planned::Plan;
+use crate::plan::source::Door;
 use crate::serve::seats::Seats;
 use crate::serve::worker::in_flight::InFlight;
 use crate::serve::worker::service::Services;
 use crate::upstream::connector::Upstream;
 use crate::upstream::pool::Account;
-
-/// What a worker is made of; the same for all.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) host: GatewayHost,
-    pub(crate) planned: Arc<Planned>,
-    /// Whether the worker runs the services of which there is one.
-    pub(crate) runs_singletons: bool,
-    pub(crate) clusters: Arc<[Cluster]>,
-    pub(crate) shutdown_timeout: Duration,
-    /// Which part of a worker calls get that no stream waits for.
-    pub(crate) tick_share: Percent,
-    /// How the descriptors of the process are shared out.
-    pub(crate) bounds: Bounds,
-    /// What plugins share across workers.
-    pub(crate) shared: Shared,
-    /// How many plugins have been compiled while they served.
-    pub(crate) reached: watch::Receiver<usize>,
-}
-
-/// Where the connections of a listener come from.
-pub(crate) enum Door {
-    /// From clients; some go on to the worker that records.
-    Socket(TcpListener, Option<Sample>),
-    /// From other workers, until all of them have stopped.
-    Handed(mpsc::Receiver<Handed>),
-}
-
-/// Why a worker did not start: a plugin of a chain or service.
-#[derive(Debug)]
-pub(crate) struct PluginFailed {
-    pub(crate) place: Place,
-    /// Which plugin of the chain.
-    pub(crate) index: usize,
-    pub(crate) error: LoadError,
-}
-
-/// A chain in the configuration.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
-    Listener(usize),
-    /// A route of a listener.
-    Route(usize, usize),
-    /// A service, whose chain is its plugin.
-    Service(usize),
-}
 
 /// A worker's own state, which its tasks share.
 pub(crate) struct Context {

@@ -1,11 +1,37 @@
+//! Chains of plugins as workers load them, and what workers are made of.
+
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use portcullis::core::{Percent, Shared};
 use portcullis::{LoadError, Module, PluginSpec, Snapshot, Tier};
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
-use crate::config::{Listener, Service};
-use crate::serve::server::ServeError;
+use super::host::GatewayHost;
+use crate::config::{Cluster, Listener, Service};
+use crate::error::ServeError;
+use crate::serve::descriptors::Bounds;
+
+/// What a worker is made of; the same for all.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) host: GatewayHost,
+    pub(crate) planned: Arc<Planned>,
+    /// Whether the worker runs the services of which there is one.
+    pub(crate) runs_singletons: bool,
+    pub(crate) clusters: Arc<[Cluster]>,
+    pub(crate) shutdown_timeout: Duration,
+    /// Which part of a worker calls get that no stream waits for.
+    pub(crate) tick_share: Percent,
+    /// How the descriptors of the process are shared out.
+    pub(crate) bounds: Bounds,
+    /// What plugins share across workers.
+    pub(crate) shared: Shared,
+    /// How many plugins have been compiled while they served.
+    pub(crate) reached: watch::Receiver<usize>,
+}
 
 /// A listener with its plugins compiled.
 #[derive(Clone, Debug)]

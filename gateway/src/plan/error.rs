@@ -1,0 +1,104 @@
+//! Plugins that cannot be loaded or do not start.
+
+use portcullis::LoadError;
+use portcullis::core::{BytecodeError, EngineError, StartError};
+
+use super::compile::CompileError;
+use crate::config::{self, Config, ConfigError, Diagnostic};
+
+/// Why a worker did not start: a plugin of a chain or service.
+#[derive(Debug)]
+pub(crate) struct PluginFailed {
+    pub(crate) place: Place,
+    /// Which plugin of the chain.
+    pub(crate) index: usize,
+    pub(crate) error: LoadError,
+}
+
+/// A chain in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Listener(usize),
+    /// A route of a listener.
+    Route(usize, usize),
+    /// A service, whose chain is its plugin.
+    Service(usize),
+}
+
+/// The error of a plugin that did not start in a worker, at its place in the configuration.
+pub(crate) fn explain(config: &Config, failed: &PluginFailed) -> ConfigError {
+    let listeners = &config.listeners;
+    let plugin = match failed.place {
+        Place::Listener(listener) => listeners.get(listener).and_then(|listener| listener.plugins.get(failed.index)),
+        Place::Route(listener, route) => {
+            listeners.get(listener).and_then(|listener| listener.routes.get(route)?.plugins.as_ref()?.get(failed.index))
+        }
+        Place::Service(service) => config.services.get(service).map(|service| &service.plugin),
+    };
+    let diagnostic = match (plugin, &failed.error) {
+        (Some(plugin), LoadError::Start(error)) => not_started(plugin, error, ""),
+        (plugin, error) => {
+            let (message, help) = (error.to_string(), "see the plugin's log lines above".to_owned());
+            match plugin {
+                Some(plugin) => plugin.origin.diagnostic(message, help),
+                None => Diagnostic {
+                    file: String::new(),
+                    line: 0,
+                    column: 0,
+                    path: String::new(),
+                    message,
+                    help,
+                    excerpt: String::new(),
+                },
+            }
+        }
+    };
+    diagnostic.into()
+}
+
+/// Says that a plugin did not start, at the place of what it did not start with: its configuration or its root_id. `before` is what
+/// the message begins with.
+pub(crate) fn not_started(plugin: &config::Plugin, error: &StartError, before: &str) -> Diagnostic {
+    let (place, help) = match error {
+        StartError::Configure { .. } => (&plugin.configuration_origin, REFUSED),
+        StartError::VmStart { .. } => (&plugin.vm.configuration_origin, REFUSED),
+        StartError::Trap { .. } if !plugin.root_id.is_empty() => (
+            &plugin.root_id_origin,
+            "see the plugin's log lines above; the module may have no root context of this root_id",
+        ),
+        _ => (&plugin.origin, "see the plugin's log lines above"),
+    };
+    let root = match error {
+        StartError::Trap { .. } if !plugin.root_id.is_empty() => format!("root_id {:?}: ", plugin.root_id),
+        _ => String::new(),
+    };
+    // The remedy says the same.
+    let error = error.to_string();
+    let error = error.trim_end_matches("; its log says why");
+    place.diagnostic(format!("{before}{root}{error}"), help)
+}
+
+/// What to do when a plugin has answered false.
+const REFUSED: &str = "correct it, as the plugin's log lines above say";
+
+/// The message of an error and one remedy: the error's own, if it has one.
+pub(super) fn remedy(error: &LoadError) -> (String, String) {
+    const ANY: &str = "build the module as a Proxy-Wasm plugin, or correct the path";
+    let text = error.to_string();
+    match (error, text.rsplit_once("; ")) {
+        (LoadError::Bytecode(BytecodeError::NoMarker), Some((message, _))) => (message.to_owned(), ANY.to_owned()),
+        (LoadError::Bytecode(BytecodeError::NotWasm(_)), None) if text.ends_with("compressed with gzip") => {
+            (text, "decompress it with gunzip".to_owned())
+        }
+        (LoadError::Bytecode(BytecodeError::NotWasm(_)), None) if text.ends_with("it is empty") => {
+            (text, "build the plugin again".to_owned())
+        }
+        (LoadError::Engine(EngineError { source, .. }), _)
+            if let Some(error) = source.downcast_ref::<CompileError>() =>
+        {
+            (text, error.help().to_owned())
+        }
+        (LoadError::Bytecode(_), Some((message, help))) => (message.to_owned(), help.to_owned()),
+        _ => (text, ANY.to_owned()),
+    }
+}

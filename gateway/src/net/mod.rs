@@ -11,6 +11,7 @@
 //! | [`io`] | one accepted connection, plain or TLS, and the facts known about it |
 //! | [`queue`] | a body that one side pushes and hyper pulls |
 //! | [`quiet`] | log lines that come once in a while |
+//! | `transport` | what bytes of a TCP stream go through |
 //! | [`headers`] | what a proxy must not forward |
 
 pub mod exec;
@@ -21,3 +22,4 @@ pub mod listen;
 pub mod queue;
 pub mod quiet;
 pub mod tls;
+pub(crate) mod transport;

@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::config::{Cluster, ClusterKind, Protocol};
 use crate::net::queue::QueueBody;
-use crate::serve::worker::tcp::Io;
+use crate::net::transport::Io;
 use crate::upstream::echo::echo;
 use crate::upstream::pool::{self, Addresses, UpstreamBody, UpstreamError, UpstreamProtocol};
 

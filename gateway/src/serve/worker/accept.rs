@@ -20,11 +20,12 @@ use crate::net::io::{Facts, Stream};
 use crate::net::listen::{BACKLOG, Listener};
 use crate::plan::source::{Door, Sample};
 use crate::serve::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
-use crate::serve::worker::Context;
+use crate::serve::worker::arrival::Arrival;
+use crate::serve::worker::context::Context;
 use crate::serve::worker::deadline::Deadlines;
 use crate::serve::worker::deadline::guard::{Guard, StreamExec};
 use crate::serve::worker::drain;
-use crate::serve::worker::exchange::{Arrival, Exchange};
+use crate::serve::worker::respond::respond;
 use crate::serve::worker::tcp;
 
 /// Takes connections of one listener until told to stop, then lets what is in flight finish.
@@ -157,7 +158,7 @@ impl Connections {
                 let request = request.map(|body| Inbound::new(body, Arc::clone(&standing)));
                 let (facts, deadlines) = (Rc::clone(&facts), Rc::clone(&deadlines));
                 let arrival = Arrival { facts, deadlines, connection: id, listener };
-                let answer = Exchange::start(Rc::clone(&shared), arrival, request);
+                let answer = respond(Rc::clone(&shared), arrival, request);
                 async move { answer.await.map(|response| response.map(|body| Outbound::new(body, flight))) }
             });
             let builder = builder(&guard, &limits);

@@ -1,13 +1,12 @@
 //! The body of a response to a client: it is also what drives the rest of its exchange.
 
-use std::error::Error;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::serve::worker::cut::Cut;
 use crate::serve::worker::exchange::Exchange;
 
 /// A response's body. hyper polls it as it can send, so the exchange goes on at the client's pace;
@@ -18,39 +17,6 @@ pub(crate) enum ResponseBody {
     Exchange(Box<Exchange>),
     /// A text in the gateway's own name, for a request that has no exchange.
     Text(Option<Bytes>),
-}
-
-/// The response cannot be completed: the connection is closed or the stream reset.
-#[derive(Debug, thiserror::Error)]
-#[error("the response was cut: {reason}")]
-pub(crate) struct Cut {
-    reason: &'static str,
-    /// What an HTTP/2 stream is reset with, if it matters.
-    #[source]
-    code: Option<h2::Error>,
-}
-
-impl Cut {
-    pub(super) const fn new(reason: &'static str) -> Self {
-        Self { reason, code: None }
-    }
-
-    /// The client broke the protocol: the stream is reset with PROTOCOL_ERROR.
-    pub(super) fn malformed(reason: &'static str) -> Self {
-        Self { reason, code: Some(h2::Reason::PROTOCOL_ERROR.into()) }
-    }
-}
-
-/// Whether a client's body is not what HTTP/1 allows, as opposed to one that broke off.
-pub(super) fn is_malformed(error: &hyper::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
-        }
-        cause = error.source();
-    }
-    false
 }
 
 impl Body for ResponseBody {

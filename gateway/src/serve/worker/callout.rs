@@ -10,7 +10,7 @@ use portcullis::core::{Body, CallOutcome, CallResponse, Headers, HeldBytes, Http
 
 use crate::net::queue::body_queue;
 use crate::serve::convert;
-use crate::serve::worker::Context;
+use crate::serve::worker::context::Context;
 use crate::serve::worker::in_flight::Flight;
 use crate::upstream::connector::Upstream;
 use crate::upstream::pool::UpstreamError;

@@ -8,10 +8,8 @@ use std::time::Duration;
 use portcullis::CalloutId;
 use tokio::sync::Semaphore;
 
-use crate::serve::worker::Context;
+use crate::serve::worker::context::Context;
 
-/// How many lookups of plugins a worker has under way; others wait. Each takes a thread, and cannot be stopped.
-pub(super) const AT_ONCE: usize = 16;
 /// How long a plugin waits for an answer.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 

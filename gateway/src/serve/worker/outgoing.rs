@@ -10,7 +10,7 @@ use http_body::Frame;
 use portcullis::core::Body;
 
 use crate::net::length::{Promise, WrongLength};
-use crate::serve::worker::body::Cut;
+use crate::serve::worker::cut::Cut;
 use crate::serve::worker::response_rules::Content;
 
 /// Enough to keep a client busy while more is read.

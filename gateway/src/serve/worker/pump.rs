@@ -3,10 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis::Effect;
+use portcullis::{CalloutId, Effect};
 use tokio::sync::watch;
 
-use crate::serve::worker::{Context, callout, dns, grpc};
+use crate::serve::worker::context::Context;
+use crate::serve::worker::turns::Turn;
+use crate::serve::worker::{callout, dns, grpc};
 
 impl Context {
     /// Carries out all effects of the worker. To be called after every call into it.
@@ -61,6 +63,15 @@ impl Context {
         if self.worker.borrow().next_due() != self.armed_tick.get() {
             self.ticks_changed.notify_one();
         }
+    }
+}
+
+/// Turns of answers, for which the rules of [`Turns`](super::turns::Turns) hold.
+impl Context {
+    /// Waits until an answer to a callout may be delivered. An answer that a stream waits for has no turn: `None`, at once.
+    pub(super) async fn answer_turn(&self, id: CalloutId) -> Option<Turn<'_>> {
+        let at = || self.worker.borrow_mut().answer_turn(id).map(|at| self.host.clock.instant(at).into());
+        self.turns.next(at).await
     }
 }
 

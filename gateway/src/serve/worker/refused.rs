@@ -5,9 +5,10 @@ use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue}
 use http::{Method, Response, StatusCode, Version, request};
 
 use crate::serve::convert::canonical::Refusal;
-use crate::serve::worker::body::{Cut, ResponseBody};
-use crate::serve::worker::exchange::Arrival;
-use crate::serve::worker::{Context, ListenerState};
+use crate::serve::worker::arrival::Arrival;
+use crate::serve::worker::context::Context;
+use crate::serve::worker::cut::Cut;
+use crate::serve::worker::listener::ListenerState;
 
 /// Answers a request that the door refuses, and counts it.
 ///
@@ -18,7 +19,7 @@ pub(super) fn answer(
     arrival: &Arrival,
     request: &request::Parts,
     refusal: Refusal,
-) -> Result<Response<ResponseBody>, Cut> {
+) -> Result<Response<Option<Bytes>>, Cut> {
     tracing::debug!(client = %arrival.facts.peer, reason = %refusal, "request refused at the door");
     let (status, why) = match refusal {
         Refusal::Answer(status, why) => (status, why),
@@ -28,7 +29,7 @@ pub(super) fn answer(
         listener.count(status.as_u16());
     }
     let body = Some(Bytes::from_static(why.as_bytes())).filter(|_| request.method != Method::HEAD);
-    let mut response = Response::new(ResponseBody::Text(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

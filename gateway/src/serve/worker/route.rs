@@ -10,7 +10,7 @@ use portcullis::core::{Headers, LocalResponse, StreamInfo, response_flag};
 use portcullis::{Chain, local_response};
 
 use crate::config::{PathMatch, Redirect, RedirectPath, Route, RouteAction};
-use crate::serve::worker::ListenerState;
+use crate::serve::worker::listener::ListenerState;
 
 impl ListenerState {
     /// The first route that takes a request.

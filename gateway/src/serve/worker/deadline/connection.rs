@@ -5,9 +5,12 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::stream::StreamState;
-use super::{CLOSE_GRACE, Expired, LONGEST_GRACE};
+use super::expired::Expired;
+use super::stream::{CLOSE_GRACE, StreamState};
 use crate::config::Timeouts;
+
+/// How long a peer has that goes on taking bytes while its connection closes.
+pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
 
 /// The state of a connection.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use portcullis::core::{LocalResponse, SharedStreamInfo, lock, response_flag};
 use portcullis::local_response;
 
-use crate::serve::worker::{Context, told};
+use crate::serve::worker::context::Context;
+use crate::serve::worker::told;
 
 /// A limit of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

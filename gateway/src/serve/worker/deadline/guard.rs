@@ -16,9 +16,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Deadlines, Due, Overdue, Verdict, Watched};
+use super::connection::{Overdue, Verdict};
+use super::io::Watched;
+use super::{Deadlines, Due};
 use crate::net::io::Stream;
-use crate::serve::worker::Context;
+use crate::serve::worker::context::Context;
 
 /// A client's connection before hyper serves it.
 #[derive(Debug)]

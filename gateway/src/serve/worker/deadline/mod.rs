@@ -9,20 +9,21 @@
 //! | has had no request | `request_headers_timeout` after the connection | closed; 408 before if a head of HTTP/1 had begun |
 //! | HTTP/1, no stream, bytes of a head are there | `request_headers_timeout` after the first of them | 408 and closed |
 //! | no stream | `idle_timeout` after the last one, or after its last bytes were taken | closed, over HTTP/2 with GOAWAY |
-//! | closing, no stream | [`CLOSE_GRACE`] after the last byte was taken, at most [`LONGEST_GRACE`] | dropped |
+//! | closing, no stream | [`stream::CLOSE_GRACE`] after the last byte was taken, at most [`connection::LONGEST_GRACE`] | dropped |
 //! | its socket takes no bytes | `write_timeout` after the first attempt | reset |
 //! | a stream's response head has not gone | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
 //! | a stream's response head has gone | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
 //! | and its client takes none of a piece (HTTP/2) | the same | the same, and the connection closes with GOAWAY |
 
 mod connection;
-mod expired;
+pub(in crate::serve::worker) mod expired;
 pub(in crate::serve::worker) mod guard;
 mod io;
 mod stream;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
+pub(in crate::serve::worker) mod timer;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -36,17 +37,9 @@ use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
 
 use self::connection::{Closing, Overdue, Protocol, State, Verdict};
-pub(in crate::serve::worker) use self::expired::Expired;
-pub(in crate::serve::worker) use self::io::Watched;
-use self::stream::StreamState;
-pub(in crate::serve::worker) use self::stream::StreamTimer;
+use self::expired::Expired;
+use self::stream::CLOSE_GRACE;
 use crate::config::Timeouts;
-
-/// How long a peer has to answer a GOAWAY, or to take what is left, once nothing else is to be done for it.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
-
-/// The same for a peer that goes on taking bytes.
-const LONGEST_GRACE: Duration = Duration::from_secs(30);
 
 /// The deadlines of one connection.
 #[derive(Debug)]
@@ -114,15 +107,6 @@ impl Deadlines {
         let mut spawned = self.spawned.borrow_mut();
         let index = spawned.iter().position(|(id, _)| *id == task)?;
         Some(spawned.swap_remove(index).1)
-    }
-
-    /// Begins a stream, whose task is known over HTTP/2.
-    pub(in crate::serve::worker) fn begin(self: &Rc<Self>, stream: StreamId, task: Option<AbortHandle>) -> StreamTimer {
-        let now = Instant::now();
-        let key = self.state.borrow_mut().streams.insert(StreamState::new(stream, task, now, &self.limits));
-        self.within(now, self.limits.stream_idle);
-        self.within(now, self.limits.max_stream_duration);
-        StreamTimer::new(Rc::clone(self), key)
     }
 
     /// Makes sure that the guard looks at the connection when a limit that begins now has passed.

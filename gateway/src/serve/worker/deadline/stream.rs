@@ -1,21 +1,16 @@
 //! The time limits of one stream.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis::StreamId;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::{CLOSE_GRACE, Deadlines, Expired};
+use super::expired::Expired;
 use crate::config::Timeouts;
 
-/// An exchange's side of its deadlines; dropping it ends them.
-#[derive(Debug)]
-pub(in crate::serve::worker) struct StreamTimer {
-    deadlines: Rc<Deadlines>,
-    key: usize,
-}
+/// How long a peer has to answer a GOAWAY, or to take what is left, once nothing else is to be done for it.
+pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// A stream as the guard of its connection sees it.
 #[derive(Debug)]
@@ -62,85 +57,6 @@ pub(super) enum Due {
     },
 }
 
-impl StreamTimer {
-    pub(super) fn new(deadlines: Rc<Deadlines>, key: usize) -> Self {
-        Self { deadlines, key }
-    }
-
-    /// Notes that something of the stream has moved.
-    pub(in crate::serve::worker) fn moved(&self) {
-        let now = Instant::now();
-        self.with(|stream| stream.moved = now);
-    }
-
-    /// Notes that hyper has asked for a piece of the response, whether there is an answer, and whether that is a piece.
-    pub(in crate::serve::worker) fn asked(&self, answered: bool, handed: bool) {
-        self.with(|stream| {
-            stream.handed = if handed { stream.handed.saturating_add(1) } else { 0 };
-            if answered {
-                stream.moved = Instant::now();
-            }
-        });
-    }
-
-    /// Notes that the response's head has gone.
-    pub(in crate::serve::worker) fn head_gone(&self) {
-        self.with(|stream| stream.head_gone = true);
-    }
-
-    /// Sets how long the upstream may take once all of the request has been sent.
-    pub(in crate::serve::worker) fn limit_upstream(&self, limit: Option<Duration>) {
-        self.with(|stream| stream.upstream = limit.map_or(Upstream::Free, Upstream::Sending));
-    }
-
-    /// Notes that all of the request has been sent.
-    pub(in crate::serve::worker) fn request_sent(&self) {
-        let now = Instant::now();
-        let limit = self.with(|stream| match stream.upstream {
-            Upstream::Sending(limit) => {
-                stream.upstream = Upstream::Until(now + limit, limit);
-                Some(limit)
-            }
-            _ => None,
-        });
-        self.deadlines.within(now, limit.flatten().unwrap_or_default());
-    }
-
-    /// Notes that nothing more is expected of the upstream.
-    pub(in crate::serve::worker) fn upstream_done(&self) {
-        self.with(|stream| stream.upstream = Upstream::Free);
-    }
-
-    /// The limit that has passed, once.
-    pub(in crate::serve::worker) fn expired(&self) -> Option<Expired> {
-        self.with(|stream| stream.expired.take()).flatten()
-    }
-
-    /// The limit for which the stream was ended from outside.
-    pub(in crate::serve::worker) fn ended(&self) -> Option<Expired> {
-        self.with(|stream| stream.ended).flatten()
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut StreamState) -> T) -> Option<T> {
-        self.deadlines.state.borrow_mut().streams.get_mut(self.key).map(change)
-    }
-}
-
-impl Drop for StreamTimer {
-    fn drop(&mut self) {
-        let mut state = self.deadlines.state.borrow_mut();
-        state.streams.try_remove(self.key);
-        if !state.streams.is_empty() {
-            return;
-        }
-        let now = Instant::now();
-        state.quiet_since = now;
-        let limit = if state.closing.is_some() { CLOSE_GRACE } else { self.deadlines.limits.idle };
-        drop(state);
-        self.deadlines.within(now, limit);
-    }
-}
-
 impl StreamState {
     pub(super) fn new(id: StreamId, task: Option<AbortHandle>, now: Instant, limits: &Timeouts) -> Self {
         let longest = limits.max_stream_duration;
@@ -163,6 +79,46 @@ impl StreamState {
 
     pub(super) fn task(&self) -> Option<&AbortHandle> {
         self.task.as_ref()
+    }
+
+    /// Notes progress.
+    pub(super) fn move_at(&mut self, now: Instant) {
+        self.moved = now;
+    }
+
+    /// Notes that hyper has asked for a piece of the response, whether there is an answer, and whether that is a piece.
+    pub(super) fn ask(&mut self, answered: bool, handed: bool) {
+        self.handed = if handed { self.handed.saturating_add(1) } else { 0 };
+        if answered {
+            self.moved = Instant::now();
+        }
+    }
+
+    /// Notes that the response's head has gone.
+    pub(super) fn send_head(&mut self) {
+        self.head_gone = true;
+    }
+
+    /// Sets how long the upstream may take once all of the request has been sent.
+    pub(super) fn limit_upstream(&mut self, limit: Option<Duration>) {
+        self.upstream = limit.map_or(Upstream::Free, Upstream::Sending);
+    }
+
+    /// Notes that all of the request has been sent. Returns the limit that begins now.
+    pub(super) fn send_request(&mut self, now: Instant) -> Option<Duration> {
+        let Upstream::Sending(limit) = self.upstream else { return None };
+        self.upstream = Upstream::Until(now + limit, limit);
+        Some(limit)
+    }
+
+    /// Takes the limit that has passed, and for which the exchange is to answer.
+    pub(super) fn take_expired(&mut self) -> Option<Expired> {
+        self.expired.take()
+    }
+
+    /// The limit for which the stream was ended from outside.
+    pub(super) fn ended(&self) -> Option<Expired> {
+        self.ended
     }
 
     /// Notes why it ends.

@@ -2,6 +2,8 @@ use portcullis::core::{Host, StreamInfo};
 use portcullis::{Chain, Worker};
 use tokio::time::{advance, sleep_until};
 
+use super::connection::LONGEST_GRACE;
+use super::timer::StreamTimer;
 use super::*;
 use crate::config::Keepalive;
 
@@ -24,7 +26,7 @@ impl Connection {
     fn request(&mut self, version: Version) -> StreamTimer {
         assert!(self.deadlines.request(version).is_none());
         let stream = self.worker.open(&Chain::default(), StreamInfo::default().into_shared(), 0);
-        self.deadlines.begin(stream, None)
+        StreamTimer::begin(Rc::clone(&self.deadlines), stream, None)
     }
 
     /// Lets time pass until something is due; says when since the connection, and what.

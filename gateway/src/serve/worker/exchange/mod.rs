@@ -8,38 +8,29 @@ mod length;
 mod request;
 mod response;
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::HeaderMap;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body as _, Frame};
 use portcullis::core::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
 use portcullis::{Chain, StreamEffect, StreamId};
 use tokio::task::AbortHandle;
 
 use crate::net::headers::strip_hop_by_hop;
-use crate::net::io::Facts;
 use crate::net::queue::BodySender;
 use crate::serve::convert;
-use crate::serve::convert::canonical::canonical;
 use crate::serve::seats::Inbound;
-use crate::serve::worker::body::{Cut, ResponseBody};
-use crate::serve::worker::deadline::{Deadlines, StreamTimer};
+use crate::serve::worker::arrival::Arrival;
+use crate::serve::worker::context::{Context, next_stream};
+use crate::serve::worker::cut::Cut;
+use crate::serve::worker::deadline::timer::StreamTimer;
 use crate::serve::worker::outgoing::Outgoing;
 use crate::serve::worker::route::Lot;
-use crate::serve::worker::{Context, edge, expect, next_stream, refused, told};
+use crate::serve::worker::{edge, told};
 use crate::upstream::connector::{Answer, AnswerBody};
-
-/// Where a request arrived.
-pub(in crate::serve::worker) struct Arrival {
-    pub(in crate::serve::worker) facts: Rc<Facts>,
-    pub(in crate::serve::worker) deadlines: Rc<Deadlines>,
-    pub(in crate::serve::worker) connection: u64,
-    pub(in crate::serve::worker) listener: usize,
-}
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -80,37 +71,15 @@ enum UpstreamState {
 }
 
 impl Exchange {
-    /// Begins an exchange and waits for the response's head.
-    ///
-    /// # Errors
-    /// A response that was cut before its head: the connection ends without one.
-    pub(in crate::serve::worker) async fn start(
-        context: Rc<Context>,
-        arrival: Arrival,
-        request: Request<Inbound>,
-    ) -> Result<Response<ResponseBody>, Cut> {
-        let (mut parts, incoming) = request.into_parts();
-        let task = arrival.deadlines.request(parts.version);
-        let taken = canonical(&mut parts, arrival.facts.local).and_then(|()| expect::take(&mut parts));
-        let awaits_continue = match taken {
-            Ok(awaits) => awaits,
-            Err(refusal) => return refused::answer(&context, &arrival, &parts, refusal),
-        };
-        let mut exchange = Box::new(Self::begin(context, &arrival, parts, incoming, task));
-        exchange.awaits_continue = awaits_continue;
-        let (status, headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
-        let mut response = Response::new(ResponseBody::Exchange(exchange));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
-    }
-
-    fn begin(
+    /// Begins an exchange, whose stream has a task of its own over HTTP/2; `awaits_continue` is true for a client that sends its body when it
+    /// is told that it is wanted.
+    pub(in crate::serve::worker) fn begin(
         context: Rc<Context>,
         arrival: &Arrival,
         mut parts: http::request::Parts,
         incoming: Inbound,
         task: Option<AbortHandle>,
+        awaits_continue: bool,
     ) -> Self {
         strip_hop_by_hop(&mut parts.headers);
         let tls = arrival.facts.tls.as_ref();
@@ -152,10 +121,10 @@ impl Exchange {
             info,
             chain,
             incoming: Some(incoming).filter(|_| !end),
-            awaits_continue: false,
+            awaits_continue,
             upload: None,
             upstream: UpstreamState::Idle,
-            timer: arrival.deadlines.begin(stream, task),
+            timer: StreamTimer::begin(Rc::clone(&arrival.deadlines), stream, task),
             started: std::time::Instant::now(),
             sent: None,
             method: parts.method.clone(),
@@ -168,7 +137,11 @@ impl Exchange {
         }
     }
 
-    fn poll_head(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
+    /// Polls for the head of the response, or for why there is none.
+    pub(in crate::serve::worker) fn poll_head(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
         self.advance(cx);
         let head = self.out.take_head(&self.method, self.version);
         if head.is_ready() {

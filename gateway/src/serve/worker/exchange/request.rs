@@ -12,7 +12,7 @@ use portcullis::local_response;
 use super::{Exchange, UpstreamState};
 use crate::net::queue::{QueueBody, body_queue};
 use crate::serve::convert;
-use crate::serve::worker::body::is_malformed;
+use crate::serve::worker::cut::is_malformed;
 use crate::serve::worker::route::{rewrite, unforwarded};
 use crate::serve::worker::told;
 use crate::upstream::connector::Upstream;

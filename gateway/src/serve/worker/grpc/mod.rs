@@ -3,6 +3,7 @@
 mod frame;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+pub(super) mod sender;
 mod status;
 
 use std::rc::Rc;
@@ -17,51 +18,24 @@ use portcullis::CalloutId;
 use portcullis::core::{GrpcEvent, GrpcRequest, HeldBytes};
 
 use self::frame::Decoder;
+use self::sender::Sender;
 use self::status::Status;
 use crate::net::headers::strip_hop_by_hop;
-use crate::net::queue::{BodySender, QueueBody, body_queue};
+use crate::net::queue::{QueueBody, body_queue};
 use crate::serve::convert;
 use crate::serve::convert::canonical::is_authority;
-use crate::serve::worker::Context;
 use crate::serve::worker::callout::OVERFLOW;
+use crate::serve::worker::context::Context;
 use crate::serve::worker::in_flight::Flight;
 use crate::upstream::connector::{AnswerBody, Upstream};
 
 /// The most bytes of one message that a plugin gets.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Sends the messages of a call or stream. What waits for the upstream is bounded by the VM's limits. Dropping it gives up
-/// what has not been sent.
-#[derive(Debug)]
-pub(crate) struct Sender(BodySender);
-
-impl Sender {
-    /// Sends a message, maybe the last.
-    pub(super) fn send(&self, message: Bytes, end: bool) {
-        for part in frame::encode(message) {
-            self.0.push(part);
-        }
-        if end {
-            self.finish();
-        }
-    }
-
-    /// No message follows.
-    pub(super) fn finish(&self) {
-        self.0.finish(None);
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.0.cancel(h2::Error::from(h2::Reason::CANCEL));
-    }
-}
-
 /// Opens a call or stream, and tells the plugin what comes of it.
 pub(super) fn start(context: &Rc<Context>, id: CalloutId, mut request: GrpcRequest) {
     let (sender, body) = body_queue();
-    let sender = Sender(sender);
+    let sender = Sender::new(sender);
     let message = request.message.take();
     let is_call = message.is_some();
     if let Some(message) = message {

@@ -17,11 +17,12 @@ use portcullis::{ConnectionEffect, ConnectionId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use self::pipe::Io;
 use self::pipe::Pipe;
 use crate::net::io::{Facts, Stream};
 use crate::serve::seats::{Request, State};
-use crate::serve::worker::{Context, ListenerState, next_stream, told};
+use crate::serve::worker::context::{Context, next_stream};
+use crate::serve::worker::listener::ListenerState;
+use crate::serve::worker::told;
 use crate::upstream::connector::{Dialed, Upstream};
 use crate::upstream::pool::Share;
 

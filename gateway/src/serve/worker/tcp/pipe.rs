@@ -4,43 +4,16 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use portcullis::core::Body;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::net::io::Stream;
+use crate::net::transport::Io;
 
 /// Nothing more is read from the other side while so many bytes wait here.
 pub(super) const HIGH_WATER: usize = 256 << 10;
-
-/// A connection of either side.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
-    /// Has the connection end with a reset when it is dropped.
-    fn reset(&self);
-}
-
-impl Io for TcpStream {
-    fn reset(&self) {
-        // What cannot be reset ends as it would otherwise.
-        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl Io for Stream {
-    fn reset(&self) {
-        self.tcp().reset();
-    }
-}
-
-/// The echo has nobody who would see a reset.
-impl Io for DuplexStream {
-    fn reset(&self) {}
-}
 
 /// One side.
 pub(super) struct Pipe {
@@ -155,6 +128,7 @@ impl Pipe {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::future::poll_fn;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::advance;

@@ -5,11 +5,8 @@
 //! and behind the tasks that IO has woken. When the turn comes, it is judged again whether the call may begin, as IO may have brought
 //! what it gives way to; the rules are the chain's (`filter-chain/src/background.rs`).
 
-use portcullis::CalloutId;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
-
-use crate::serve::worker::Context;
 
 /// Who may call a guest that no stream waits for.
 #[derive(Debug, Default)]
@@ -31,14 +28,6 @@ impl Turns {
                 return Some(Turn(turn));
             }
         }
-    }
-}
-
-impl Context {
-    /// Waits until an answer to a callout may be delivered. An answer that a stream waits for has no turn: `None`, at once.
-    pub(super) async fn answer_turn(&self, id: CalloutId) -> Option<Turn<'_>> {
-        let at = || self.worker.borrow_mut().answer_turn(id).map(|at| self.host.clock.instant(at).into());
-        self.turns.next(at).await
     }
 }
 

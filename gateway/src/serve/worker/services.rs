@@ -1,0 +1,27 @@
+//! The services of a worker, and how often they are looked after.
+
+use std::time::Duration;
+
+use portcullis::Chain;
+
+use crate::config::{FailurePolicy, Plugin};
+
+/// The services of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    pub(super) chain: Chain,
+    /// Their plugins as they were configured, in the same order.
+    pub(super) plugins: Vec<Plugin>,
+}
+
+/// The longest that a failure goes unnoticed.
+const PERIOD: Duration = Duration::from_secs(1);
+
+impl Services {
+    /// Returns how often to look.
+    pub(super) fn period(&self) -> Duration {
+        let reloaded = self.plugins.iter().filter(|plugin| plugin.failure_policy == FailurePolicy::Reload);
+        let shortest = reloaded.map(|plugin| plugin.reload_backoff.base_interval).min();
+        shortest.unwrap_or(PERIOD).clamp(Duration::from_millis(10), PERIOD)
+    }
+}

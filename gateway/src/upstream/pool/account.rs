@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
 
-use super::UpstreamError;
-use super::endpoint::Endpoint;
+use tokio::time::Instant;
+
+use super::error::UpstreamError;
 
 /// A bound on connections, which clusters share. Clones are the same.
 #[derive(Clone, Debug)]
@@ -16,9 +17,18 @@ struct Inner {
     limit: usize,
     open: Cell<usize>,
     /// Those that may have idle connections.
-    endpoints: RefCell<Vec<Weak<Endpoint>>>,
+    endpoints: RefCell<Vec<Weak<dyn HoldsIdle>>>,
     /// Ends something else that has connections, and says whether there was anything.
     relieve: Box<dyn Fn() -> bool>,
+}
+
+/// An endpoint with idle connections, which may be closed for those of others.
+pub(super) trait HoldsIdle {
+    /// Since when its oldest idle connection has been idle, if it has one.
+    fn idle_since(&self) -> Option<Instant>;
+
+    /// Closes that connection.
+    fn close_idle(&self) -> bool;
 }
 
 /// One connection of an account, until it is dropped.
@@ -39,8 +49,9 @@ impl Account {
     }
 
     /// Idle connections of an endpoint may be closed for those of others.
-    pub(super) fn add(&self, endpoint: &Rc<Endpoint>) {
-        self.0.endpoints.borrow_mut().push(Rc::downgrade(endpoint));
+    pub(super) fn add(&self, endpoint: &Rc<impl HoldsIdle + 'static>) {
+        let endpoint = Rc::downgrade(endpoint);
+        self.0.endpoints.borrow_mut().push(endpoint);
     }
 
     /// Takes a share for a connection that is about to be opened.

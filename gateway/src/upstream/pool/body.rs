@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::UpstreamError;
-use super::endpoint::{Addresses, Endpoint};
+use super::endpoint::Endpoint;
+use super::error::UpstreamError;
 use super::h1::Connection;
+use super::server::Addresses;
 
 /// The body of an upstream's response. Read to its end, it gives its HTTP/1.1 connection back to the pool; dropped
 /// before, it closes the connection or resets the HTTP/2 stream.
@@ -40,7 +41,7 @@ impl UpstreamBody {
 
     /// The endpoint that answered, as configured.
     pub fn endpoint(&self) -> &str {
-        self.endpoint.name()
+        self.endpoint.server().name()
     }
 
     /// The endpoint's address.
@@ -77,8 +78,8 @@ impl Body for UpstreamBody {
             }
             Some(Err(error)) => {
                 this.lease = None;
-                let error = UpstreamError::http(this.endpoint.name(), error);
-                this.endpoint.failed(&error);
+                let error = UpstreamError::http(this.endpoint.server().name(), error);
+                this.endpoint.server().failed(&error);
                 Some(Err(error))
             }
             None => {

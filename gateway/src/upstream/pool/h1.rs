@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use portcullis::core::ResourceMetadata;
 use tokio::time::Instant;
 
-use super::body::UpstreamBody;
-use super::endpoint::{Addresses, Endpoint};
 use super::error::{Failed, UpstreamError, is_lost};
+use super::server::{Addresses, Server};
 use crate::net::queue::QueueBody;
 
 /// After so long without use, the operating system is asked for news of a connection before a request is put on it.
@@ -52,39 +52,40 @@ struct Idle {
 
 /// Sends a request on an idle connection, or on a fresh one when there is none or when it turns out to be closed.
 pub(super) async fn exchange(
-    endpoint: &Rc<Endpoint>,
+    server: &Server,
     pool: &Pool,
     mut request: Request<QueueBody>,
     connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
-) -> Result<Response<UpstreamBody>, Failed> {
+) -> Result<(Response<Incoming>, Connection), Failed> {
     if let Some(mut connection) = pool.take().await {
-        connected(connection.addresses, endpoint.metadata());
+        connected(connection.addresses, server.metadata());
         let copy = replayable(&request);
         match connection.sender.try_send_request(request).await {
-            Ok(response) => {
-                let addresses = connection.addresses;
-                return endpoint.h1_response(response, addresses, connection);
-            }
+            Ok(response) => return Ok((response, connection)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
                 None => match copy.filter(|_| is_lost(error.error())) {
                     Some(copy) => request = copy,
-                    None => return Err(Failed::sending(endpoint.name(), error)),
+                    None => return Err(Failed::sending(server.name(), error)),
                 },
             },
         }
     }
-    let mut connection = match open(endpoint).await {
+    let mut connection = match open(server).await {
         Ok(connection) => connection,
         Err(error) => return Err(Failed::before(error, request)),
     };
-    connected(connection.addresses, endpoint.metadata());
+    connected(connection.addresses, server.metadata());
     match connection.sender.try_send_request(request).await {
-        Ok(response) => {
-            let addresses = connection.addresses;
-            endpoint.h1_response(response, addresses, connection)
-        }
-        Err(error) => Err(Failed::sending(endpoint.name(), error)),
+        Ok(response) => Ok((response, connection)),
+        Err(error) => Err(Failed::sending(server.name(), error)),
+    }
+}
+
+impl Connection {
+    /// Both of its ends.
+    pub(super) fn addresses(&self) -> Addresses {
+        self.addresses
     }
 }
 
@@ -175,10 +176,10 @@ async fn sweep(pool: Weak<Shared>) {
     }
 }
 
-async fn open(endpoint: &Endpoint) -> Result<Connection, UpstreamError> {
-    let (io, addresses, share) = endpoint.connect().await?;
-    let (sender, driver) = http1::handshake(io).await.map_err(|error| UpstreamError::http(endpoint.name(), error))?;
-    let name = endpoint.name().clone();
+async fn open(server: &Server) -> Result<Connection, UpstreamError> {
+    let (io, addresses, share) = server.connect().await?;
+    let (sender, driver) = http1::handshake(io).await.map_err(|error| UpstreamError::http(server.name(), error))?;
+    let name = server.name().clone();
     tokio::task::spawn_local(async move {
         let _share = share;
         if let Err(error) = driver.await {

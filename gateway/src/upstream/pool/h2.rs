@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioTimer;
 use portcullis::core::ResourceMetadata;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::body::UpstreamBody;
-use super::endpoint::{Addresses, Endpoint};
 use super::error::{Failed, UpstreamError};
+use super::server::{Addresses, Server};
 use crate::config::Keepalive;
 use crate::net::exec::LocalExec;
 use crate::net::queue::QueueBody;
@@ -53,28 +53,28 @@ struct Connection {
 
 /// Sends a request on the shared connection, and again on a fresh one if that turns out to be closed.
 pub(super) async fn exchange(
-    endpoint: &Rc<Endpoint>,
+    server: &Server,
     shared: &Shared,
     mut request: Request<QueueBody>,
     connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
-) -> Result<Response<UpstreamBody>, Failed> {
+) -> Result<(Response<Incoming>, Addresses), Failed> {
     let mut first = true;
     loop {
-        let (connection, reused) = shared.connection(endpoint).await;
+        let (connection, reused) = shared.connection(server).await;
         let mut connection = match connection {
             Ok(connection) => connection,
             Err(error) => return Err(Failed::before(error, request)),
         };
-        connected(connection.addresses, endpoint.metadata());
+        connected(connection.addresses, server.metadata());
         match connection.sender.try_send_request(request).await {
-            Ok(response) => return Ok(endpoint.response(response, connection.addresses, None)),
+            Ok(response) => return Ok((response, connection.addresses)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) if first && reused => request = unsent,
                 Some(unsent) => {
-                    let error = UpstreamError::http(endpoint.name(), error.into_error());
+                    let error = UpstreamError::http(server.name(), error.into_error());
                     return Err(Failed::before(error, unsent));
                 }
-                None => return Err(Failed::sending(endpoint.name(), error)),
+                None => return Err(Failed::sending(server.name(), error)),
             },
         }
         first = false;
@@ -89,7 +89,7 @@ impl Shared {
     }
 
     /// The connection and whether it stood before.
-    async fn connection(&self, endpoint: &Endpoint) -> (Result<Connection, UpstreamError>, bool) {
+    async fn connection(&self, server: &Server) -> (Result<Connection, UpstreamError>, bool) {
         self.current.used.set(Instant::now());
         let mut attempt = Rc::clone(&self.current.cell.borrow());
         match attempt.get() {
@@ -102,7 +102,7 @@ impl Shared {
             }
             None => {}
         }
-        let outcome = attempt.get_or_init(|| open(endpoint, self.keepalive)).await;
+        let outcome = attempt.get_or_init(|| open(server, self.keepalive)).await;
         if !self.current.timeout.is_zero() && !self.current.swept.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(&self.current)));
         }
@@ -124,8 +124,8 @@ async fn sweep(current: Weak<Current>) {
     }
 }
 
-async fn open(endpoint: &Endpoint, keepalive: Keepalive) -> Result<Connection, UpstreamError> {
-    let (io, addresses, share) = endpoint.connect().await?;
+async fn open(server: &Server, keepalive: Keepalive) -> Result<Connection, UpstreamError> {
+    let (io, addresses, share) = server.connect().await?;
     let (sender, driver) = Builder::new(LocalExec)
         .max_header_list_size(MAX_HEADER_LIST)
         .timer(TokioTimer::new())
@@ -133,8 +133,8 @@ async fn open(endpoint: &Endpoint, keepalive: Keepalive) -> Result<Connection, U
         .keep_alive_timeout(keepalive.timeout)
         .handshake(io)
         .await
-        .map_err(|error| UpstreamError::http(endpoint.name(), error))?;
-    let name = endpoint.name().clone();
+        .map_err(|error| UpstreamError::http(server.name(), error))?;
+    let name = server.name().clone();
     tokio::task::spawn_local(async move {
         let _share = share;
         if let Err(error) = driver.await {

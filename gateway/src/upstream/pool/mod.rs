@@ -6,6 +6,8 @@
 
 mod account;
 mod body;
+mod cluster;
+mod config;
 mod endpoint;
 mod error;
 mod failures;
@@ -13,207 +15,13 @@ mod framing;
 mod h1;
 mod h2;
 mod request;
-
-use std::cell::Cell;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
-
-use http::{Request, Response};
-use portcullis::core::ResourceMetadata;
-use tokio::net::TcpStream;
+mod server;
 
 pub use self::account::{Account, Share};
 pub use self::body::UpstreamBody;
-pub use self::endpoint::Addresses;
+pub use self::cluster::Cluster;
+pub use self::config::{ClusterConfig, UpstreamProtocol};
 pub use self::error::UpstreamError;
+#[cfg(any(test, fuzzing))]
 pub(crate) use self::request::prepare;
-
-use self::endpoint::Endpoint;
-use self::failures::Failures;
-use crate::config::Keepalive;
-use crate::net::queue::QueueBody;
-
-/// What a cluster speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1: one request at a time on a connection.
-    #[default]
-    Http1,
-    /// HTTP/2 with prior knowledge, without TLS: one connection to each endpoint.
-    Http2,
-}
-
-/// How a cluster is reached.
-#[derive(Debug, Clone)]
-pub struct ClusterConfig {
-    /// For messages.
-    pub name: String,
-    /// `host:port` each; a name is looked up whenever a connection is opened.
-    pub endpoints: Vec<String>,
-    /// Metadata of the endpoints, by their index; those behind the last have none.
-    pub metadata: Vec<Option<Arc<ResourceMetadata>>>,
-    /// What the endpoints speak.
-    pub protocol: UpstreamProtocol,
-    /// For looking up the name and connecting, together, for each endpoint.
-    pub connect_timeout: Duration,
-    /// HTTP/1.1 connections kept for later, for each endpoint and worker.
-    pub max_idle: usize,
-    /// A connection unused for so long is closed; zero for no limit.
-    pub idle_timeout: Duration,
-    /// The PINGs of HTTP/2 while requests are on the connection.
-    pub keepalive: Keepalive,
-}
-
-impl ClusterConfig {
-    /// Five seconds to connect, up to 64 idle connections, kept for a minute.
-    pub fn new(name: impl Into<String>, endpoints: Vec<String>) -> Self {
-        Self {
-            name: name.into(),
-            endpoints,
-            metadata: Vec::new(),
-            protocol: UpstreamProtocol::Http1,
-            connect_timeout: Duration::from_secs(5),
-            max_idle: 64,
-            idle_timeout: Duration::from_secs(60),
-            keepalive: Keepalive::default(),
-        }
-    }
-}
-
-/// A cluster of upstream endpoints and this worker's connections to them. Clones share the connections.
-#[derive(Debug, Clone)]
-pub struct Cluster(Rc<Inner>);
-
-/// A connection for other bytes than HTTP.
-#[derive(Debug)]
-pub struct Dialed {
-    /// The connection.
-    pub tcp: TcpStream,
-    /// Both of its ends.
-    pub addresses: Addresses,
-    /// The endpoint's metadata.
-    pub metadata: Option<Arc<ResourceMetadata>>,
-    /// Counts it, as long as it is open.
-    pub share: Share,
-}
-
-#[derive(Debug)]
-struct Inner {
-    config: ClusterConfig,
-    endpoints: Vec<Rc<Endpoint>>,
-    /// Where round robin goes next.
-    next: Cell<usize>,
-    /// What went wrong with no endpoint in particular.
-    failures: Failures,
-}
-
-impl Cluster {
-    /// Opens no connection yet; there may be any number.
-    pub fn new(config: ClusterConfig) -> Self {
-        Self::within(config, &Account::unlimited())
-    }
-
-    /// The same, whose connections count for an account.
-    pub fn within(config: ClusterConfig, account: &Account) -> Self {
-        let metadata = config.metadata.iter().cloned().chain(std::iter::repeat(None));
-        let endpoint = |(name, metadata): (&String, _)| {
-            let endpoint = Rc::new(Endpoint::new(name, metadata, &config, account.clone()));
-            account.add(&endpoint);
-            endpoint
-        };
-        let endpoints = config.endpoints.iter().zip(metadata).map(endpoint).collect();
-        let failures = Failures::new(&config.name);
-        Self(Rc::new(Inner { config, endpoints, next: Cell::new(0), failures }))
-    }
-
-    /// The cluster's name in the configuration.
-    pub fn name(&self) -> &str {
-        &self.0.config.name
-    }
-
-    /// Notes that a request was not answered within its limit.
-    pub fn timed_out(&self, limit: Duration) {
-        self.0.failures.note_timeout(limit);
-    }
-
-    /// Opens a connection of its own to the next endpoint in turn that can be connected to, for other bytes than
-    /// HTTP.
-    pub fn dial(&self) -> impl Future<Output = Result<Dialed, UpstreamError>> + use<> {
-        let inner = Rc::clone(&self.0);
-        async move {
-            let count = inner.endpoints.len();
-            let first = inner.next.get();
-            inner.next.set(first.wrapping_add(1));
-            let mut last = UpstreamError::NoEndpoints { cluster: inner.config.name.as_str().into() };
-            for turn in 0..count {
-                let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else { break };
-                match endpoint.dial().await {
-                    Ok(dialed) => return Ok(dialed),
-                    Err(error) => {
-                        endpoint.failed(&error);
-                        last = error;
-                        if last.is_overflow() {
-                            break;
-                        }
-                    }
-                }
-            }
-            Err(last)
-        }
-    }
-
-    /// Sends a request to the next endpoint in turn, and gives the response as soon as its headers are there.
-    ///
-    /// The target and the `host` field say what the upstream is asked for, not where the connection goes: over HTTP/1.1
-    /// the target is sent in origin form with the `host` field as given, over HTTP/2 the target's authority is
-    /// `:authority`. Each is filled in from the other when missing. The body need not be complete, but a request
-    /// without one should have its (empty) body finished before, or it goes out as a chunked one.
-    ///
-    /// An endpoint that cannot be connected to is passed over for the next one, each tried once. A request that a
-    /// reused connection did not take, because the upstream had closed it meanwhile, is sent again on a fresh one;
-    /// nothing else is sent twice.
-    ///
-    /// The future owns what it needs. Dropping it, or the response's body before its end, gives up the request: the
-    /// HTTP/1.1 connection is closed, the HTTP/2 stream reset.
-    pub fn send(
-        &self,
-        request: Request<QueueBody>,
-    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<> {
-        self.send_noting(request, |_, _| ())
-    }
-
-    /// Sends a request as [`Self::send`] does, and tells `connected` of each connection on which it is sent, before it is, with
-    /// the metadata of its endpoint.
-    pub fn send_noting<F: Fn(Addresses, Option<&Arc<ResourceMetadata>>)>(
-        &self,
-        mut request: Request<QueueBody>,
-        connected: F,
-    ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<F> {
-        let inner = Rc::clone(&self.0);
-        async move {
-            prepare(inner.config.protocol, &mut request);
-            let count = inner.endpoints.len();
-            let first = inner.next.get();
-            inner.next.set(first.wrapping_add(1));
-            let mut last = UpstreamError::NoEndpoints { cluster: inner.config.name.as_str().into() };
-            for turn in 0..count {
-                let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else {
-                    break;
-                };
-                match endpoint.exchange(request, &connected).await {
-                    Ok(response) => return Ok(response),
-                    Err(failed) => {
-                        endpoint.failed(&failed.error);
-                        last = failed.error;
-                        match failed.unsent {
-                            Some(unsent) if !last.is_overflow() => request = *unsent,
-                            _ => break,
-                        }
-                    }
-                }
-            }
-            Err(last)
-        }
-    }
-}
+pub use self::server::{Addresses, Dialed};

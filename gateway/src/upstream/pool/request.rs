@@ -5,7 +5,7 @@ use http::uri::{Authority, Scheme, Uri};
 use http::{Method, Request, Version};
 use http_body::Body;
 
-use super::UpstreamProtocol;
+use super::config::UpstreamProtocol;
 use crate::net::length;
 use crate::net::queue::QueueBody;
 

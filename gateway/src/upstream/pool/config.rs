@@ -1,0 +1,55 @@
+//! What a pool is told of its cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::core::ResourceMetadata;
+
+use crate::config::Keepalive;
+
+/// What a cluster speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1: one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2 with prior knowledge, without TLS: one connection to each endpoint.
+    Http2,
+}
+
+/// How a cluster is reached.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// For messages.
+    pub name: String,
+    /// `host:port` each; a name is looked up whenever a connection is opened.
+    pub endpoints: Vec<String>,
+    /// Metadata of the endpoints, by their index; those behind the last have none.
+    pub metadata: Vec<Option<Arc<ResourceMetadata>>>,
+    /// What the endpoints speak.
+    pub protocol: UpstreamProtocol,
+    /// For looking up the name and connecting, together, for each endpoint.
+    pub connect_timeout: Duration,
+    /// HTTP/1.1 connections kept for later, for each endpoint and worker.
+    pub max_idle: usize,
+    /// A connection unused for so long is closed; zero for no limit.
+    pub idle_timeout: Duration,
+    /// The PINGs of HTTP/2 while requests are on the connection.
+    pub keepalive: Keepalive,
+}
+
+impl ClusterConfig {
+    /// Five seconds to connect, up to 64 idle connections, kept for a minute.
+    pub fn new(name: impl Into<String>, endpoints: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            endpoints,
+            metadata: Vec::new(),
+            protocol: UpstreamProtocol::Http1,
+            connect_timeout: Duration::from_secs(5),
+            max_idle: 64,
+            idle_timeout: Duration::from_secs(60),
+            keepalive: Keepalive::default(),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use portcullis::core::EngineSettings;
 use portcullis::{CodeCache, PrecompileError};
 
 use super::limits::CompileOptions;
-use super::{Ended, print};
+use super::process::{Ended, print};
 use crate::error::ServeError;
 
 /// Compile a plugin ahead, for a machine like this one.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Ended, options, print, until_stopped};
+use super::process::{Ended, options, print, until_stopped};
 use crate::config::Config;
 use crate::error::ServeError;
 use crate::serve::server::Gateway;

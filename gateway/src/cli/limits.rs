@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::compiler;
+use super::process::compiler;
 use crate::config::{COMPILE_MEMORY, CompileLimits, parse_duration, parse_size};
 use crate::plan::compile::Process;
 use crate::plan::loader::Loader;

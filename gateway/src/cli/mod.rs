@@ -8,25 +8,18 @@ mod inspect;
 mod learn;
 mod limits;
 mod presets;
+mod process;
 mod replay;
 mod sandboxes;
 mod serve;
 
-use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::ServeError;
+use self::process::{Ended, print};
 use crate::observe::log::{self, WhenFull};
 use crate::plan::compile as compiling;
-use crate::serve::descriptors::{self, Raised};
-use crate::serve::server::{EngineOptions, Gateway};
-use crate::serve::signals::Signals;
-
-/// The file of this process, also when another has taken its place; None where the system has no such name.
-const OWN_FILE: Option<&str> = if cfg!(target_os = "linux") { Some("/proc/self/exe") } else { None };
 
 /// A reverse proxy that runs Proxy-Wasm plugins.
 ///
@@ -77,9 +70,6 @@ enum Command {
     Presets,
 }
 
-/// How a subcommand ends that could do what it was asked for.
-type Ended = Result<ExitCode, ServeError>;
-
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -119,36 +109,5 @@ impl Command {
             Self::CompileModule => Ok(compiling::run()),
             Self::Presets => print(&presets::text()),
         }
-    }
-}
-
-/// Engines with modules compiled by this very program.
-fn options(engine: Option<&str>) -> EngineOptions<'_> {
-    EngineOptions { engine, compiler: compiler(), ..EngineOptions::default() }
-}
-
-/// The program that compiles modules: this one.
-fn compiler() -> Option<&'static Path> {
-    OWN_FILE.map(Path::new)
-}
-
-fn until_stopped(gateway: Gateway, signals: &Signals) -> Ended {
-    let Raised { from, to } = descriptors::raise();
-    if from < to {
-        tracing::info!(from, to, "raised the soft limit of file descriptors to the hard one");
-    } else {
-        tracing::debug!(limit = to, "the soft limit of file descriptors is the hard one");
-    }
-    let running = gateway.serve()?;
-    running.until(signals)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A closed pipe (`portcullis abi | head`) is no error.
-fn print(text: &str) -> Ended {
-    // Names of a plugin may be in it.
-    match std::io::stdout().write_all(log::escaped(text).as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
     }
 }

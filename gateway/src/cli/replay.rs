@@ -9,7 +9,7 @@ use portcullis::core::tape::{Difference, End};
 use portcullis::transcript::{Replayed, Transcript, TranscriptError};
 
 use super::limits::CompileOptions;
-use super::{Ended, print};
+use super::process::{Ended, print};
 use crate::error::ServeError;
 
 /// Replay a transcript, which `serve --record` wrote, without network, and say where the plugin does something else.

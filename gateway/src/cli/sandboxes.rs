@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Ended, options, print};
+use super::process::{Ended, options, print};
 use crate::config::Config;
 use crate::serve::server::Gateway;
 

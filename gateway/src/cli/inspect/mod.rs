@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::report::Report;
-use super::{Ended, print};
+use super::process::{Ended, print};
 use crate::error::ServeError;
 
 /// Say what a plugin is, what it needs from its host, or why it would be refused.

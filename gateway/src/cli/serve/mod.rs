@@ -5,7 +5,7 @@ mod record;
 
 use std::path::PathBuf;
 
-use super::{Ended, options, until_stopped};
+use super::process::{Ended, options, until_stopped};
 use crate::config::Config;
 use crate::serve::server::{EngineOptions, Gateway};
 use crate::serve::signals::Signals;

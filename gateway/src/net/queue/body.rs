@@ -9,8 +9,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{BodyError, End, HIGH_WATER, Shared, body_queue, register, wake};
+use super::sender::BodySender;
+use super::shared::{BodyError, End, HIGH_WATER, Shared, register, wake};
 use crate::net::length::Promise;
+
+/// Makes an open, empty body and the sender that fills it.
+pub fn body_queue() -> (BodySender, QueueBody) {
+    let shared = Rc::new(RefCell::new(Shared::default()));
+    let sender = BodySender::new(Rc::clone(&shared));
+    (sender, QueueBody { shared: Some(shared) })
+}
 
 /// The receiving end: an [`http_body::Body`] for hyper to pull.
 ///
@@ -19,7 +27,7 @@ use crate::net::length::Promise;
 #[derive(Debug)]
 pub struct QueueBody {
     /// None for a body without data, which most requests have.
-    pub(super) shared: Option<Rc<RefCell<Shared>>>,
+    shared: Option<Rc<RefCell<Shared>>>,
 }
 
 impl QueueBody {

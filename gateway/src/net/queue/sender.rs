@@ -9,16 +9,20 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{BodyError, Closed, End, HIGH_WATER, Shared, register, wake};
+use super::shared::{BodyError, Closed, End, HIGH_WATER, Shared, register, wake};
 
 /// Fills a [`QueueBody`](super::QueueBody). Dropping it before [`finish`](Self::finish) aborts the body: half a message
 /// must not look like a whole one.
 #[derive(Debug)]
 pub struct BodySender {
-    pub(super) shared: Rc<RefCell<Shared>>,
+    shared: Rc<RefCell<Shared>>,
 }
 
 impl BodySender {
+    pub(super) const fn new(shared: Rc<RefCell<Shared>>) -> Self {
+        Self { shared }
+    }
+
     /// Appends data. Nothing is kept once the body has ended or nobody reads it. More than the head has promised aborts the
     /// body.
     pub fn push(&self, data: Bytes) {

@@ -17,9 +17,9 @@ use clap::ValueEnum;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::observe::log::dropped::TARGET;
+use crate::observe::log::dropped::Dropped;
 use crate::observe::log::line::without_control;
-use crate::observe::log::say::PLUGIN;
+use crate::observe::log::targets::{LOG, PLUGIN};
 
 /// Bytes that may wait to be written.
 pub(super) const MOST: usize = 1 << 20;
@@ -51,13 +51,6 @@ pub(super) enum Of {
     Gateway,
     /// The log's own, which says what was dropped: there is always room for it.
     Log,
-}
-
-/// How many lines have been dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Dropped {
-    pub(crate) plugins: u64,
-    pub(crate) gateway: u64,
 }
 
 /// Lines that wait to be written.
@@ -255,7 +248,7 @@ impl<'a> MakeWriter<'a> for Waiting {
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
         let of = match metadata.target() {
             PLUGIN => Of::Plugin,
-            TARGET => Of::Log,
+            LOG => Of::Log,
             _ => Of::Gateway,
         };
         Line(&self.0, of)

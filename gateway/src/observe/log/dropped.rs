@@ -1,16 +1,20 @@
 //! What the log says of lines that it has dropped.
 
-use crate::observe::log::buffer::Dropped;
+use crate::observe::log::targets::LOG;
 
-/// The target of the line that says it.
-pub(super) const TARGET: &str = "portcullis::log";
+/// How many lines have been dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) plugins: u64,
+    pub(crate) gateway: u64,
+}
 
 impl Dropped {
     /// Logs how many lines were dropped.
     pub(super) fn tell(self) {
         let Self { plugins, gateway } = self;
         tracing::warn!(
-            target: TARGET,
+            target: LOG,
             plugins,
             gateway,
             "lines of the log were dropped, because its reader did not keep up; look at what reads standard error, log less, or \

@@ -161,7 +161,8 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::observe::log::say::{PLUGIN, event};
+    use crate::observe::log::say::event;
+    use crate::observe::log::targets::PLUGIN;
 
     #[derive(Clone, Debug, Default)]
     struct Text(Arc<Mutex<Vec<u8>>>);

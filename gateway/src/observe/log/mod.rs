@@ -6,6 +6,7 @@ mod filter;
 mod line;
 mod say;
 mod stamp;
+mod targets;
 mod writer;
 
 use std::io::IsTerminal;
@@ -13,9 +14,9 @@ use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use buffer::Dropped;
 use buffer::Waiting;
 pub use buffer::WhenFull;
+pub(crate) use dropped::Dropped;
 pub use line::escaped;
 use say::LINES;
 pub(crate) use say::say;

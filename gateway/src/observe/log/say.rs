@@ -8,12 +8,7 @@ use tracing::metadata::Kind;
 
 use crate::observe::log::buffer::{Of, Waiting};
 use crate::observe::log::line;
-
-/// The target of lines that plugins log.
-pub(super) const PLUGIN: &str = "plugin";
-
-/// The target of lines that the host logs about a plugin's VM.
-const VM: &str = "portcullis::vm";
+use crate::observe::log::targets::{PLUGIN, VM};
 
 /// Where lines go without events of `tracing`, which cost as much as they do: a log that is text, and no terminal's.
 pub(super) static LINES: OnceLock<Waiting> = OnceLock::new();

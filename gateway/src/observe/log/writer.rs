@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::observe::log::buffer::{Dropped, Waiting};
+use crate::observe::log::buffer::Waiting;
+use crate::observe::log::dropped::Dropped;
 
 /// Bytes that are written at once: with each of them the reader is seen to read.
 const PIECE: usize = 64 << 10;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use portcullis::core::Bytecode;
 
-use super::{Kind, Order};
+use super::order::{Kind, Order};
 
 /// The longest order.
 const LONGEST: u64 = 4 << 10;

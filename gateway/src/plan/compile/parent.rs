@@ -10,7 +10,8 @@ use std::thread::{Builder, Scope};
 
 use portcullis::core::AnyEngine;
 
-use super::{COMMAND, CompileError, Kind, Order};
+use super::error::CompileError;
+use super::order::{COMMAND, Kind, Order};
 use crate::config::CompileLimits;
 use crate::observe::log;
 

@@ -1,0 +1,42 @@
+//! Modules that are not compiled.
+
+use std::time::Duration;
+
+/// Why a module was not compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CompileError {
+    #[error("compiling takes longer than {0:?} (limits.compile.time)")]
+    Time(Duration),
+    #[error("compiling takes more than {0} bytes of memory (limits.compile.memory)")]
+    Memory(u64),
+    /// In the engine's words.
+    #[error("{0}")]
+    Engine(String),
+    #[error("the process that compiles cannot be started: {0}")]
+    Start(String),
+    #[error("the process that compiles ended: {0}")]
+    Ended(String),
+}
+
+impl CompileError {
+    /// The remedy where an option of a command sets the limits.
+    pub(crate) fn option_help(&self) -> &'static str {
+        match self {
+            Self::Time(_) => "raise --compile-time if you trust the plugin, or build it with smaller functions",
+            Self::Memory(_) => "raise --compile-memory if you trust the plugin, or build it with smaller functions",
+            _ => self.help(),
+        }
+    }
+
+    /// What an operator can do.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            Self::Time(_) | Self::Memory(_) => {
+                "raise the limit if you trust the plugin, build it with smaller functions, or run it on wasmi, which does not compile"
+            }
+            Self::Engine(_) => "build the module again, or run it on another engine",
+            Self::Start(_) => "let this user start processes",
+            Self::Ended(_) => "build the module again, or run it on another engine",
+        }
+    }
+}

@@ -1,5 +1,9 @@
 //! Base64, both alphabets, with or without padding: what Envoy takes for bytes.
 
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeError, Engine as _};
+
 use super::document::Read;
 use super::value::Value;
 
@@ -11,39 +15,42 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<u8>> {
     })
 }
 
+/// The digits; padding is looked at apart. The last digit may have bits that are no part of a byte.
+const DIGITS: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
 /// Decodes a text; white space does not count.
 fn decode(text: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held, mut padding, mut digits) = (0u32, 0u32, 0usize, 0usize);
-    for (index, c) in text.chars().enumerate().filter(|(_, c)| !c.is_ascii_whitespace()) {
-        if c == '=' {
-            padding += 1;
-            continue;
-        }
-        let digit = digit(c).filter(|_| padding == 0);
-        let digit = digit.ok_or_else(|| format!("unexpected {c:?} at character {}", index + 1))?;
-        digits += 1;
-        bits = bits << 6 | digit;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
+    let written = || text.chars().enumerate().filter(|(_, c)| !c.is_ascii_whitespace());
+    let plain: String = written()
+        .map(|(_, c)| match c {
+            '-' => '+',
+            '_' => '/',
+            other => other,
+        })
+        .collect();
+    let unexpected = |offset: usize| {
+        let mut end = 0;
+        let mut at = written().filter(|(_, c)| {
+            end += c.len_utf8();
+            end > offset
+        });
+        at.next().map_or_else(String::new, |(index, c)| format!("unexpected {c:?} at character {}", index + 1))
+    };
+    let (digits, padding) = plain.split_at(plain.find('=').unwrap_or(plain.len()));
+    let decoded = match DIGITS.decode(digits) {
+        Err(DecodeError::InvalidByte(offset, _)) => return Err(unexpected(offset)),
+        decoded => decoded,
+    };
+    if let Some(offset) = padding.find(|c| c != '=') {
+        return Err(unexpected(digits.len() + offset));
     }
-    let complete = digits % 4 != 1 && (padding == 0 || (digits + padding) % 4 == 0 && padding < 3);
-    if complete { Ok(bytes) } else { Err("the text ends early".to_owned()) }
-}
-
-fn digit(c: char) -> Option<u32> {
-    Some(match c {
-        'A'..='Z' => c as u32 - 'A' as u32,
-        'a'..='z' => c as u32 - 'a' as u32 + 26,
-        '0'..='9' => c as u32 - '0' as u32 + 52,
-        '+' | '-' => 62,
-        '/' | '_' => 63,
-        _ => return None,
-    })
+    let is_padded = padding.is_empty() || plain.len().is_multiple_of(4) && padding.len() < 3;
+    decoded.ok().filter(|_| is_padded).ok_or_else(|| "the text ends early".to_owned())
 }
 
 #[cfg(test)]
@@ -60,6 +67,7 @@ mod tests {
         }
         assert_eq!(decode("+/8=").unwrap(), [0xfb, 0xff]);
         assert_eq!(decode("-_8").unwrap(), [0xfb, 0xff]);
+        assert_eq!(decode("+_9").unwrap(), [0xfb, 0xff], "bits behind the last byte");
     }
 
     #[test]
@@ -67,6 +75,8 @@ mod tests {
         for (text, problem) in [
             ("Zm9!", "unexpected '!' at character 4"),
             ("Zg==Zg", "unexpected 'Z' at character 5"),
+            (" Zm\n9é", "unexpected 'é' at character 6"),
+            ("Z é=", "unexpected 'é' at character 3"),
             ("Z", "the text ends early"),
             ("Zm9v=", "the text ends early"),
             ("Zg=", "the text ends early"),

@@ -26,18 +26,18 @@ pub enum Stream {
 
 /// What is known about a connection once it stands; plugins see it as properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct ConnectionInfo {
     /// The client's address.
     pub peer: SocketAddr,
     /// The address that the client connected to.
     pub local: SocketAddr,
     /// What TLS settled, if it was used.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<TlsInfo>,
 }
 
 /// What a TLS handshake settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFacts {
+pub struct TlsInfo {
     /// The version as Envoy writes it: `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
     /// The application protocol: `h2`, `http/1.1`, or none when the client offered none.
@@ -65,14 +65,14 @@ impl Stream {
     }
 
     /// Collects what is known. Fails when the client has already gone.
-    pub fn facts(&self) -> io::Result<Facts> {
+    pub fn info(&self) -> io::Result<ConnectionInfo> {
         let tcp = self.tcp();
-        Ok(Facts {
+        Ok(ConnectionInfo {
             peer: tcp.peer_addr()?,
             local: tcp.local_addr()?,
             tls: match self {
                 Self::Plain(_) => None,
-                Self::Tls(stream) => Some(tls_facts(stream)),
+                Self::Tls(stream) => Some(tls_info(stream)),
             },
         })
     }
@@ -141,9 +141,9 @@ impl AsyncWrite for Stream {
     }
 }
 
-fn tls_facts(stream: &TlsStream<TcpStream>) -> TlsFacts {
+fn tls_info(stream: &TlsStream<TcpStream>) -> TlsInfo {
     let (_, session) = stream.get_ref();
-    TlsFacts {
+    TlsInfo {
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",

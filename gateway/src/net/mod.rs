@@ -8,7 +8,7 @@
 //! | [`exec`] | the hyper executor that spawns onto the worker's own thread |
 //! | [`listen`] | listening sockets shared between workers, and accepting |
 //! | [`tls`] | the server's certificate and protocol settings |
-//! | [`io`] | one accepted connection, plain or TLS, and the facts known about it |
+//! | [`io`] | one accepted connection, plain or TLS, and what is known about it |
 //! | [`queue`] | a body that one side pushes and hyper pulls |
 //! | [`quiet`] | log lines that come once in a while |
 //! | `transport` | what bytes of a TCP stream go through |

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::serve::seats::Seat;
 
 /// Where the connections of a listener come from.
-pub(crate) enum Door {
+pub(crate) enum ConnectionSource {
     /// From clients; some go on to the worker that records.
     Socket(TcpListener, Option<Sample>),
     /// From other workers, until all of them have stopped.

@@ -30,7 +30,7 @@ use crate::plan::host::GatewayHost;
 use crate::plan::planned::{Plan, Planned, PlannedListener, PlannedService};
 use crate::plan::sandboxes::{self, Sandboxes};
 use crate::plan::snapshots;
-use crate::plan::source::{Door, Sample};
+use crate::plan::source::{ConnectionSource, Sample};
 use crate::plan::tier;
 use crate::serve::descriptors::{self, Bounds, Wishes};
 use crate::serve::signals::Signals;
@@ -228,11 +228,11 @@ impl Gateway {
         self.share_descriptors();
         let mut reports = Reports::new();
         let mut workers = Vec::with_capacity(sockets.len());
-        for (name, plan, doors) in self.posts(sockets) {
+        for (name, plan, sources) in self.posts(sockets) {
             let (stopped, mut report) = (stopped.clone(), reports.expect_one());
             let run = move || {
                 let ended =
-                    worker::run(&plan, doors, stopped, |result| report.send(result.map_err(NotStarted::Plugin)));
+                    worker::run(&plan, sources, stopped, |result| report.send(result.map_err(NotStarted::Plugin)));
                 if let Err(error) = ended {
                     report.send(Err(NotStarted::Worker(error)));
                 }
@@ -301,25 +301,25 @@ impl Gateway {
         Ok(Some(AdminSocket::Tcp(listen::bind_alone(address)?)))
     }
 
-    /// Each worker's name, plan and doors. The one that records has no sockets of its own.
-    fn posts(&self, sockets: Vec<Vec<TcpListener>>) -> Vec<(String, Plan, Vec<Door>)> {
+    /// Each worker's name, plan and sources. The one that records has no sockets of its own.
+    fn posts(&self, sockets: Vec<Vec<TcpListener>>) -> Vec<(String, Plan, Vec<ConnectionSource>)> {
         let (samples, handed) = match &self.recording {
             None => (Vec::new(), Vec::new()),
             Some((recording, _)) => Sample::channels(recording.sample, self.config.listeners.len()),
         };
-        let door = |(index, socket)| Door::Socket(socket, samples.get(index).cloned());
-        let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(door).collect());
+        let source = |(index, socket)| ConnectionSource::Socket(socket, samples.get(index).cloned());
+        let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(source).collect());
         let numbered = |plan: &Plan, worker, runs_singletons| {
             let host = GatewayHost { worker: Some(worker), ..plan.host.clone() };
             Plan { host, runs_singletons, ..plan.clone() }
         };
-        let named = |(index, doors)| (format!("worker-{index}"), numbered(&self.plan, index, index == 0), doors);
+        let named = |(index, sources)| (format!("worker-{index}"), numbered(&self.plan, index, index == 0), sources);
         let mut posts: Vec<_> = sockets.enumerate().map(named).collect();
         if let Some((_, plan)) = &self.recording {
             let mut plan = numbered(plan, posts.len(), false);
             // Only sampled connections come to it: whether traffic is served is no matter of its plugins.
             plan.host.health = PluginHealth::default();
-            posts.push(("recorder".to_owned(), plan, handed.into_iter().map(Door::Handed).collect()));
+            posts.push(("recorder".to_owned(), plan, handed.into_iter().map(ConnectionSource::Handed).collect()));
         }
         posts
     }

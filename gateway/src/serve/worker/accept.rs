@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Timeouts;
-use crate::net::io::{Facts, Stream};
+use crate::net::io::{ConnectionInfo, Stream};
 use crate::net::listen::{BACKLOG, Listener};
-use crate::plan::source::{Door, Sample};
+use crate::plan::source::{ConnectionSource, Sample};
 use crate::serve::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
 use crate::serve::worker::arrival::Arrival;
 use crate::serve::worker::context::Context;
@@ -32,19 +32,19 @@ use crate::serve::worker::tcp;
 pub(super) async fn run(
     context: Rc<Context>,
     listener: usize,
-    door: Door,
+    source: ConnectionSource,
     tls: Option<Arc<ServerConfig>>,
     stop: watch::Receiver<bool>,
 ) {
     let Some(seats) = context.listeners.get(listener).map(|listener| listener.seats.clone()) else { return };
     let closing = watch::Sender::new(false);
     let connections = Connections { context, listener, tls, seats, closing, tasks: RefCell::default() };
-    match door {
-        Door::Socket(socket, sample) => match Listener::from_std(socket) {
+    match source {
+        ConnectionSource::Socket(socket, sample) => match Listener::from_std(socket) {
             Ok(socket) => connections.accept(socket, sample, stop).await,
             Err(error) => return tracing::error!(%error, "cannot use a listening socket"),
         },
-        Door::Handed(handed) => connections.take(handed).await,
+        ConnectionSource::Handed(handed) => connections.take(handed).await,
     }
     let limit = connections.context.shutdown_timeout;
     let Connections { closing, tasks, .. } = connections;
@@ -142,13 +142,13 @@ impl Connections {
                     }
                 }
             };
-            let Ok(facts) = stream.facts() else { return };
+            let Ok(client) = stream.info() else { return };
             if state.tcp_proxy.is_some() {
-                let line = tcp::serve(Rc::clone(&context), listener, id, stream, &facts, &standing);
+                let line = tcp::serve(Rc::clone(&context), listener, id, stream, &client, &standing);
                 drain::unless_free(closing, &standing, line).await;
                 return;
             }
-            let facts: Rc<Facts> = Rc::new(facts);
+            let client: Rc<ConnectionInfo> = Rc::new(client);
             let deadlines = Deadlines::new(limits);
             let guard = Guard::new(Rc::clone(&deadlines), stream);
             let io = Watched::new(TokioIo::new(guard.io()), Arc::clone(&standing));
@@ -156,8 +156,8 @@ impl Connections {
             let service = service_fn(move |request: Request<Incoming>| {
                 let flight = standing.begin();
                 let request = request.map(|body| Inbound::new(body, Arc::clone(&standing)));
-                let (facts, deadlines) = (Rc::clone(&facts), Rc::clone(&deadlines));
-                let arrival = Arrival { facts, deadlines, connection: id, listener };
+                let (client, deadlines) = (Rc::clone(&client), Rc::clone(&deadlines));
+                let arrival = Arrival { client, deadlines, connection: id, listener };
                 let answer = respond(Rc::clone(&shared), arrival, request);
                 async move { answer.await.map(|response| response.map(|body| Outbound::new(body, flight))) }
             });

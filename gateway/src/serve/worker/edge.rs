@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use portcullis::SystemClock;
 
-use crate::net::io::Facts;
+use crate::net::io::ConnectionInfo;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -42,7 +42,7 @@ impl RequestIds {
 
 /// Sets `x-request-id` and `x-forwarded-proto`, and appends the client to `x-forwarded-for`. Of a gateway that is not the
 /// first one (`use_remote_address: false`), the former two are made only where they are missing.
-pub(super) fn stamp(headers: &mut HeaderMap, facts: &Facts, is_edge: bool, ids: &mut RequestIds) {
+pub(super) fn stamp(headers: &mut HeaderMap, client: &ConnectionInfo, is_edge: bool, ids: &mut RequestIds) {
     if is_edge || !headers.contains_key(REQUEST_ID) {
         match ids.next().map(|id| HeaderValue::from_bytes(&id)) {
             Some(Ok(id)) => drop(headers.insert(REQUEST_ID, id)),
@@ -50,10 +50,10 @@ pub(super) fn stamp(headers: &mut HeaderMap, facts: &Facts, is_edge: bool, ids: 
         }
     }
     if is_edge || !headers.contains_key(FORWARDED_PROTO) {
-        let scheme = if facts.tls.is_some() { "https" } else { "http" };
+        let scheme = if client.tls.is_some() { "https" } else { "http" };
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
-    if is_edge && let Some(chain) = forwarded_for(headers, facts.peer.ip()) {
+    if is_edge && let Some(chain) = forwarded_for(headers, client.peer.ip()) {
         headers.insert(FORWARDED_FOR, chain);
     }
 }

@@ -32,8 +32,8 @@ mod route;
 mod service;
 mod services;
 mod tcp;
-mod told;
 mod turns;
+mod upstream_stats;
 
 use std::rc::Rc;
 
@@ -44,12 +44,12 @@ use self::context::Context;
 pub(crate) use self::load::rehearse;
 use crate::plan::error::PluginFailed;
 use crate::plan::planned::Plan;
-use crate::plan::source::Door;
+use crate::plan::source::ConnectionSource;
 
 /// Runs a worker until it is told to stop. `started` hears once whether its plugins did.
 pub(crate) fn run(
     plan: &Plan,
-    doors: Vec<Door>,
+    sources: Vec<ConnectionSource>,
     stop: watch::Receiver<bool>,
     started: impl FnOnce(Result<(), PluginFailed>),
 ) -> std::io::Result<()> {
@@ -60,25 +60,31 @@ pub(crate) fn run(
             Err(failed) => started(Err(failed)),
             Ok(context) => {
                 started(Ok(()));
-                serve(Rc::new(context), plan, doors, stop).await;
+                serve(Rc::new(context), plan, sources, stop).await;
             }
         }
     });
     Ok(())
 }
 
-async fn serve(context: Rc<Context>, plan: &Plan, doors: Vec<Door>, stop: watch::Receiver<bool>) {
+async fn serve(context: Rc<Context>, plan: &Plan, sources: Vec<ConnectionSource>, stop: watch::Receiver<bool>) {
     let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
     let queues = tokio::task::spawn_local(pump::queues(Rc::clone(&context)));
     let tiers = tokio::task::spawn_local(pump::tiers(Rc::clone(&context), plan.reached.clone()));
     let services = tokio::task::spawn_local(service::keep_up(Rc::clone(&context)));
     context.pump();
-    let listeners: Vec<_> = doors
+    let listeners: Vec<_> = sources
         .into_iter()
         .zip(plan.planned.listeners.iter())
         .enumerate()
-        .map(|(index, (door, listener))| {
-            tokio::task::spawn_local(accept::run(Rc::clone(&context), index, door, listener.tls.clone(), stop.clone()))
+        .map(|(index, (source, listener))| {
+            tokio::task::spawn_local(accept::run(
+                Rc::clone(&context),
+                index,
+                source,
+                listener.tls.clone(),
+                stop.clone(),
+            ))
         })
         .collect();
     for listener in listeners {

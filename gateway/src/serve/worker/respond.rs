@@ -25,7 +25,7 @@ pub(super) async fn respond(
 ) -> Result<Response<ResponseBody>, Cut> {
     let (mut parts, incoming) = request.into_parts();
     let task = arrival.deadlines.request(parts.version);
-    let taken = canonical(&mut parts, arrival.facts.local).and_then(|()| expect::take(&mut parts));
+    let taken = canonical(&mut parts, arrival.client.local).and_then(|()| expect::take(&mut parts));
     let awaits_continue = match taken {
         Ok(awaits) => awaits,
         Err(refusal) => {

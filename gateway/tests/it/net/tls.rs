@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use portcullis_gateway::net::exec::LocalExec;
-use portcullis_gateway::net::io::{Facts, Stream};
+use portcullis_gateway::net::io::{ConnectionInfo, Stream};
 use portcullis_gateway::net::listen::{Listener, bind};
 use portcullis_gateway::net::tls;
 use serde_json::Value;
@@ -35,15 +35,15 @@ fn tls_settles_the_protocol_and_serves() {
             let server = spawn_local(async move {
                 let (tcp, _) = listener.accept().await;
                 let stream = Stream::accept_tls(tcp, config, std::time::Duration::from_secs(10)).await.unwrap();
-                let facts = stream.facts().unwrap();
+                let client = stream.info().unwrap();
                 spawn_local(serve_echo(stream.into_hyper()));
-                facts
+                client
             });
             let tls = tls_client(address, made.cert.der().clone(), &offered).await;
             let (version, response) = ask(tls, settled == Some("h2")).await;
             assert_eq!(response["version"], version);
 
-            let Facts { peer, local, tls } = server.await.unwrap();
+            let ConnectionInfo { peer, local, tls } = server.await.unwrap();
             let tls = tls.unwrap();
             assert_eq!(local, address);
             assert!(peer.ip().is_loopback());

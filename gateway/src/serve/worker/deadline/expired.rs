@@ -6,7 +6,7 @@ use portcullis::core::{LocalResponse, SharedStreamInfo, lock, response_flag};
 use portcullis::local_response;
 
 use crate::serve::worker::context::Context;
-use crate::serve::worker::told;
+use crate::serve::worker::upstream_stats;
 
 /// A limit of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Expired {
 
     fn flag(self, context: &Context, info: &SharedStreamInfo) {
         match self {
-            Self::Upstream(limit) => told::timed_out(info, &context.clusters, limit),
+            Self::Upstream(limit) => upstream_stats::timed_out(info, &context.clusters, limit),
             Self::Idle => lock(info).response_flags |= response_flag::STREAM_IDLE_TIMEOUT,
             Self::Write => lock(info).response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION,
             Self::Duration => {}

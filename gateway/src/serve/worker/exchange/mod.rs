@@ -29,7 +29,7 @@ use crate::serve::worker::cut::Cut;
 use crate::serve::worker::deadline::timer::StreamTimer;
 use crate::serve::worker::outgoing::Outgoing;
 use crate::serve::worker::route::Lot;
-use crate::serve::worker::{edge, told};
+use crate::serve::worker::{edge, upstream_stats};
 use crate::upstream::connector::{Answer, AnswerBody};
 
 /// One request and its response.
@@ -82,10 +82,10 @@ impl Exchange {
         awaits_continue: bool,
     ) -> Self {
         strip_hop_by_hop(&mut parts.headers);
-        let tls = arrival.facts.tls.as_ref();
+        let tls = arrival.client.tls.as_ref();
         let listener = context.listeners.get(arrival.listener);
         let is_edge = listener.is_none_or(|listener| listener.use_remote_address);
-        edge::stamp(&mut parts.headers, &arrival.facts, is_edge, &mut context.request_ids.borrow_mut());
+        edge::stamp(&mut parts.headers, &arrival.client, is_edge, &mut context.request_ids.borrow_mut());
         let headers = convert::request_headers(&parts, tls.is_some());
         let lot = Lot::default();
         let route = listener.and_then(|listener| listener.route(&headers));
@@ -93,8 +93,8 @@ impl Exchange {
         let chain = chain.cloned().unwrap_or_default();
         let info = StreamInfo {
             id: next_stream(),
-            source: Some(arrival.facts.peer),
-            destination: Some(arrival.facts.local),
+            source: Some(arrival.client.peer),
+            destination: Some(arrival.client.local),
             connection_id: arrival.connection,
             tls_version: tls.map(|tls| tls.version.to_owned()),
             server_name: tls.and_then(|tls| tls.sni.clone()),
@@ -106,7 +106,7 @@ impl Exchange {
                 "HTTP/1.1"
             },
             start_time: context.host.clock.wall(),
-            ..told::routed(&context.clusters, route.map(|(route, _)| route), &lot)
+            ..upstream_stats::routed(&context.clusters, route.map(|(route, _)| route), &lot)
         }
         .into_shared();
         let limit = listener.map_or(0, |listener| listener.buffer_limit);
@@ -294,7 +294,7 @@ impl Drop for Exchange {
         if let Some(expired) = self.timer.ended() {
             expired.note(&self.context, &self.info);
         } else if !self.out.is_sent() && !self.out.is_cut() {
-            told::abandoned(&mut lock(&self.info));
+            upstream_stats::abandoned(&mut lock(&self.info));
         }
         self.context.wakers.borrow_mut().remove(&self.stream);
         self.context.worker.borrow_mut().finish(self.stream);

@@ -14,7 +14,7 @@ use crate::net::queue::{QueueBody, body_queue};
 use crate::serve::convert;
 use crate::serve::worker::cut::is_malformed;
 use crate::serve::worker::route::{rewrite, unforwarded};
-use crate::serve::worker::told;
+use crate::serve::worker::upstream_stats;
 use crate::upstream::connector::Upstream;
 
 impl Exchange {
@@ -57,7 +57,7 @@ impl Exchange {
         if let Err(answer) = rewrite(route, &mut parts.uri) {
             return self.reply(answer);
         }
-        let sent = told::sent(&self.info, route, cluster, upstream);
+        let sent = upstream_stats::sent(&self.info, route, cluster, upstream);
         self.sent = Some(sent);
         let limit =
             route.timeout.map_or_else(|| upstream.timeout(), |limit| Some(limit).filter(|limit| !limit.is_zero()));
@@ -70,7 +70,7 @@ impl Exchange {
             self.upload = Some(upload);
             body
         };
-        let answer = upstream.send(Request::from_parts(parts, body), told::connected(&self.info, sent));
+        let answer = upstream.send(Request::from_parts(parts, body), upstream_stats::connected(&self.info, sent));
         self.upstream = UpstreamState::Waiting(answer);
     }
 

@@ -11,7 +11,7 @@ use portcullis::local_response;
 use super::{Exchange, UpstreamState};
 use crate::net::headers::strip_hop_by_hop;
 use crate::serve::convert;
-use crate::serve::worker::{callout, told};
+use crate::serve::worker::{callout, upstream_stats};
 use crate::upstream::pool::UpstreamError;
 
 impl Exchange {
@@ -23,11 +23,11 @@ impl Exchange {
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
-                told::answered(&self.info);
+                upstream_stats::answered(&self.info);
                 let end = body.is_end_stream();
                 if end {
                     self.timer.upstream_done();
-                    told::complete(&self.info, self.sent);
+                    upstream_stats::complete(&self.info, self.sent);
                 } else {
                     self.upstream = UpstreamState::Answering(body);
                 }
@@ -83,7 +83,7 @@ impl Exchange {
             Some(Ok(frame)) => {
                 let end = body.is_end_stream() || frame.is_trailers();
                 if end {
-                    told::complete(&self.info, self.sent);
+                    upstream_stats::complete(&self.info, self.sent);
                 }
                 match frame.into_data() {
                     Ok(data) => worker.body(self.stream, Direction::Response, Body::from(data), end),
@@ -104,12 +104,12 @@ impl Exchange {
             Some(Err(error)) => {
                 drop(worker);
                 self.upstream = UpstreamState::Idle;
-                let details = told::broken(&self.info, &error);
+                let details = upstream_stats::broken(&self.info, &error);
                 let response = local_response(error.status(), &details, &callout::before_headers(&error));
                 self.fail(response, "upstream_reset_after_response_started", details);
             }
             None => {
-                told::complete(&self.info, self.sent);
+                upstream_stats::complete(&self.info, self.sent);
                 self.upstream = UpstreamState::Idle;
                 self.timer.upstream_done();
                 worker.body(self.stream, Direction::Response, Body::new(), true);
@@ -119,7 +119,7 @@ impl Exchange {
     }
 
     fn upstream_failed(&self, error: &UpstreamError) {
-        let details = told::failed(&self.info, error);
+        let details = upstream_stats::failed(&self.info, error);
         self.reply(local_response(error.status(), &details, &callout::before_headers(error)));
     }
 }

@@ -18,11 +18,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use self::pipe::Pipe;
-use crate::net::io::{Facts, Stream};
+use crate::net::io::{ConnectionInfo, Stream};
 use crate::serve::seats::{Request, State};
 use crate::serve::worker::context::{Context, next_stream};
 use crate::serve::worker::listener::ListenerState;
-use crate::serve::worker::told;
+use crate::serve::worker::upstream_stats;
 use crate::upstream::connector::{Dialed, Upstream};
 use crate::upstream::pool::Share;
 
@@ -38,18 +38,18 @@ pub(super) async fn serve(
     listener: usize,
     connection: u64,
     client: Stream,
-    facts: &Facts,
+    info: &ConnectionInfo,
     standing: &Arc<State>,
 ) {
     let Some(state) = context.listeners.get(listener) else { return };
     let Some(proxy) = &state.tcp_proxy else { return };
     let info = StreamInfo {
         id: next_stream(),
-        source: Some(facts.peer),
-        destination: Some(facts.local),
+        source: Some(info.peer),
+        destination: Some(info.local),
         connection_id: connection,
-        tls_version: facts.tls.as_ref().map(|tls| tls.version.to_owned()),
-        server_name: facts.tls.as_ref().and_then(|tls| tls.sni.clone()),
+        tls_version: info.tls.as_ref().map(|tls| tls.version.to_owned()),
+        server_name: info.tls.as_ref().and_then(|tls| tls.sni.clone()),
         start_time: context.host.clock.wall(),
         cluster_name: Some(proxy.cluster.clone()),
         cluster_metadata: context.clusters.get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
@@ -230,14 +230,19 @@ impl Line<'_> {
                 self.connecting = None;
                 match dialed {
                     Ok(dialed) => {
-                        told::established(&self.info, dialed.addresses, dialed.metadata.as_ref(), self.dialled);
+                        upstream_stats::established(
+                            &self.info,
+                            dialed.addresses,
+                            dialed.metadata.as_ref(),
+                            self.dialled,
+                        );
                         self.upstream.io = Some(dialed.io);
                         self.upstream.moved = Instant::now();
                         self.share = dialed.share;
                     }
                     Err(error) => {
                         tracing::debug!(stream = lock(&self.info).id, %error, "cannot connect a TCP stream");
-                        told::unreachable(&self.info, &error);
+                        upstream_stats::unreachable(&self.info, &error);
                         self.lost(UPSTREAM);
                     }
                 }
@@ -254,7 +259,7 @@ impl Line<'_> {
                 Some(ConnectionEffect::Connect) => {
                     match steered::upstream(&self.info, &self.context.clusters, &self.context.host, cluster) {
                         Some(upstream) => {
-                            self.dialled = Some(told::dialled(&self.info));
+                            self.dialled = Some(upstream_stats::dialled(&self.info));
                             self.connecting = Some(upstream.dial());
                         }
                         None => self.lost(UPSTREAM),

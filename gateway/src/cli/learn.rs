@@ -31,10 +31,10 @@ impl Arguments {
     pub(super) fn run(&self) -> Ended {
         let signals = Signals::listen()?;
         let mut gateway = Gateway::prepare_with(Config::load(&self.file)?, options(self.engine.as_deref()))?;
-        let lessons = gateway.learn();
+        let learned = gateway.learn();
         until_stopped(gateway, &signals)?;
-        let Some(path) = &self.output else { return print(&lessons.yaml()) };
-        let written = std::fs::write(path, lessons.yaml());
+        let Some(path) = &self.output else { return print(&learned.yaml()) };
+        let written = std::fs::write(path, learned.yaml());
         written.map_err(|error| ServeError::File { operation: "write", path: path.to_owned(), error })?;
         Ok(ExitCode::SUCCESS)
     }

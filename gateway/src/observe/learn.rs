@@ -11,10 +11,10 @@ use crate::plan::planned::Planned;
 
 /// What each plugin of a configuration uses, while it is served.
 #[derive(Clone, Debug)]
-pub struct Lessons(Vec<Lesson>);
+pub struct LearnedRights(Vec<LearnedPlugin>);
 
 #[derive(Clone, Debug)]
-struct Lesson {
+struct LearnedPlugin {
     plugin: String,
     /// Where it is defined.
     place: String,
@@ -23,35 +23,35 @@ struct Lesson {
 
 /// Lets plugins do what their capabilities allow, with any arguments, and notes what they do. Plugins that would share
 /// a VM must have the same rights, so they learn together.
-pub(crate) fn begin(config: &Config, planned: &mut Planned) -> Lessons {
+pub(crate) fn begin(config: &Config, planned: &mut Planned) -> LearnedRights {
     let mut groups: HashMap<SandboxKey, Arc<Learned>> = HashMap::new();
-    let mut lessons: Vec<Lesson> = Vec::new();
+    let mut plugins: Vec<LearnedPlugin> = Vec::new();
     for (plugin, spec) in config.all_plugins().zip(planned.plugins_mut()) {
         let learned = groups.entry(spec.partition.unwrap_or_else(|| spec.sandbox_spec().group())).or_default();
         spec.plugin.rules = Rules::learning(Arc::clone(learned));
         let place = format!("{}:{}", plugin.origin.file, plugin.origin.line);
-        if !lessons.iter().any(|lesson| lesson.place == place && lesson.plugin == plugin.name) {
-            lessons.push(Lesson { plugin: plugin.name.clone(), place, learned: Arc::clone(learned) });
+        if !plugins.iter().any(|learned| learned.place == place && learned.plugin == plugin.name) {
+            plugins.push(LearnedPlugin { plugin: plugin.name.clone(), place, learned: Arc::clone(learned) });
         }
     }
-    Lessons(lessons)
+    LearnedRights(plugins)
 }
 
-impl Lessons {
+impl LearnedRights {
     /// A block for each plugin, to be put into its configuration.
     pub fn yaml(&self) -> String {
         let mut yaml = String::from(
             "# What the plugins used. Put each block into its plugin's configuration; what was not used while this was\n\
              # learned is denied then.\n",
         );
-        for lesson in &self.0 {
-            let _ = write!(yaml, "\n# {}, {}\n{}", lesson.plugin, lesson.place, lesson.block());
+        for learned in &self.0 {
+            let _ = write!(yaml, "\n# {}, {}\n{}", learned.plugin, learned.place, learned.block());
         }
         yaml
     }
 }
 
-impl Lesson {
+impl LearnedPlugin {
     /// One capability a line, in the order of the tables.
     fn block(&self) -> String {
         let mut block = String::from("capability_restriction_config:\n  allowed_capabilities:");
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_plugin_that_uses_nothing_needs_nothing() {
-        let lesson = Lesson { plugin: "p".to_owned(), place: "f.yaml:1".to_owned(), learned: Arc::default() };
-        assert_eq!(lesson.block(), "capability_restriction_config:\n  allowed_capabilities: {}\n");
+        let learned = LearnedPlugin { plugin: "p".to_owned(), place: "f.yaml:1".to_owned(), learned: Arc::default() };
+        assert_eq!(learned.block(), "capability_restriction_config:\n  allowed_capabilities: {}\n");
     }
 }

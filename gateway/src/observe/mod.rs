@@ -7,7 +7,7 @@
 //! | `denials` | what plugins asked for without the right |
 //! | `health` | whether plugins can serve |
 //! | `admin` | the admin interface, which shows all of these |
-//! | [`record`] | transcripts of what plugins do |
+//! | [`recorder`] | transcripts of what plugins do |
 //! | [`profile`] | where plugins spend their time |
 //! | [`learn`] | what plugins use, as the configuration that allows it |
 
@@ -18,5 +18,5 @@ pub mod learn;
 pub mod log;
 pub(crate) mod metrics;
 pub mod profile;
-pub mod record;
+pub mod recorder;
 pub(crate) mod usage;

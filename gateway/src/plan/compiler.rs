@@ -17,7 +17,7 @@ use crate::plan::compile::{CompileError, Process};
 use crate::plan::error::remedy;
 use crate::plan::loader::Loader;
 use crate::plan::rights::Rights;
-use crate::plan::tier::{Job, Waits};
+use crate::plan::tier::{Job, TierUp};
 
 /// How engines are started, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -183,7 +183,7 @@ impl Compiler {
     ///
     /// # Errors
     /// There is no engine for the plugin.
-    pub(crate) fn reach_later(
+    pub(crate) fn tier_up_later(
         &mut self,
         plugin: &config::Plugin,
         code: Bytes,
@@ -199,7 +199,7 @@ impl Compiler {
                 engine,
                 code,
                 loader: self.loader(plugin).giving_way(),
-                waits: Waits::Snapshot(Arc::clone(snapshot)),
+                tier_up: TierUp::Snapshot(Arc::clone(snapshot)),
             });
         }
         Ok(())
@@ -231,15 +231,15 @@ impl Compiler {
         let mut engine = self.start(plugin, info, settings)?;
         let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&*engine, &code));
         if now.name != info.name && !is_kept {
-            let reached = Arc::new(Tier::new(info.name));
+            let later = Arc::new(Tier::new(info.name));
             // VMs for streams are made of another module.
             if plugin.vm.isolation == Isolation::Worker {
-                let (what, code, waits) = (what.clone(), code.clone(), Waits::Tier(Arc::clone(&reached)));
+                let (what, code, tier_up) = (what.clone(), code.clone(), TierUp::Tier(Arc::clone(&later)));
                 let loader = self.loader(plugin).giving_way();
-                self.jobs.push(Job { plugin: plugin.name.clone(), what, engine, code, loader, waits });
+                self.jobs.push(Job { plugin: plugin.name.clone(), what, engine, code, loader, tier_up });
             }
             engine = self.start(plugin, now, settings_now)?;
-            tier = Some(reached);
+            tier = Some(later);
         }
         let module = self.loader(plugin).load(self.cache.as_deref(), &*engine, code, &what).map_err(|error| {
             let (message, help) = remedy(&error);

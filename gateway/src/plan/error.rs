@@ -9,7 +9,7 @@ use crate::config::{self, Config, ConfigError, Diagnostic};
 /// Why a worker did not start: a plugin of a chain or service.
 #[derive(Debug)]
 pub(crate) struct PluginFailed {
-    pub(crate) place: Place,
+    pub(crate) place: ChainPlace,
     /// Which plugin of the chain.
     pub(crate) index: usize,
     pub(crate) error: LoadError,
@@ -17,7 +17,7 @@ pub(crate) struct PluginFailed {
 
 /// A chain in the configuration.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
+pub(crate) enum ChainPlace {
     Listener(usize),
     /// A route of a listener.
     Route(usize, usize),
@@ -29,11 +29,13 @@ pub(crate) enum Place {
 pub(crate) fn explain(config: &Config, failed: &PluginFailed) -> ConfigError {
     let listeners = &config.listeners;
     let plugin = match failed.place {
-        Place::Listener(listener) => listeners.get(listener).and_then(|listener| listener.plugins.get(failed.index)),
-        Place::Route(listener, route) => {
+        ChainPlace::Listener(listener) => {
+            listeners.get(listener).and_then(|listener| listener.plugins.get(failed.index))
+        }
+        ChainPlace::Route(listener, route) => {
             listeners.get(listener).and_then(|listener| listener.routes.get(route)?.plugins.as_ref()?.get(failed.index))
         }
-        Place::Service(service) => config.services.get(service).map(|service| &service.plugin),
+        ChainPlace::Service(service) => config.services.get(service).map(|service| &service.plugin),
     };
     let diagnostic = match (plugin, &failed.error) {
         (Some(plugin), LoadError::Start(error)) => not_started(plugin, error, ""),

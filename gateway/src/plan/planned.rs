@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     /// What plugins share across workers.
     pub(crate) shared: Shared,
     /// How many plugins have been compiled while they served.
-    pub(crate) reached: watch::Receiver<usize>,
+    pub(crate) tier_ups: watch::Receiver<usize>,
 }
 
 /// A listener with its plugins compiled.

@@ -91,7 +91,7 @@ fn take_one(
     let module = compiler.load_for_many(plugin, state.wasm.clone())?.map_err(|error| refused(error.into()))?;
     let snapshot = Arc::new(Snapshot::new(module, state.template).with_at_most(most));
     snapshot.try_out(Box::new(host.clone())).map_err(|error| refused(error.into()))?;
-    compiler.reach_later(plugin, state.wasm, &snapshot)?;
+    compiler.tier_up_later(plugin, state.wasm, &snapshot)?;
     Ok(snapshot)
 }
 

@@ -24,11 +24,11 @@ pub(crate) struct Job {
     pub(crate) code: Bytes,
     pub(crate) loader: Loader,
     /// Who waits for it.
-    pub(crate) waits: Waits,
+    pub(crate) tier_up: TierUp,
 }
 
 /// Who waits for a module.
-pub(crate) enum Waits {
+pub(crate) enum TierUp {
     /// VMs that last; their code is kept.
     Tier(Arc<Tier>),
     /// VMs for streams.
@@ -36,11 +36,11 @@ pub(crate) enum Waits {
 }
 
 /// Compiles, one module after the other, on one thread, which nobody waits for: when the process ends, so does it.
-/// Workers hear of each module by `reached`.
+/// Workers hear of each module by `tier_ups`.
 pub(crate) fn compile_all(
     jobs: Vec<Job>,
     cache: Option<Arc<CodeCache>>,
-    reached: watch::Sender<usize>,
+    tier_ups: watch::Sender<usize>,
     stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     for job in &jobs {
@@ -63,7 +63,7 @@ pub(crate) fn compile_all(
                 Err(_) => run(),
             };
             job.tell(&result, begin.elapsed());
-            reached.send_modify(|count| *count += 1);
+            tier_ups.send_modify(|count| *count += 1);
         }
     };
     std::thread::Builder::new().name("compiler".to_owned()).spawn(compile).map(drop)
@@ -75,10 +75,10 @@ impl Job {
     /// # Errors
     /// The engine cannot compile it.
     pub(crate) fn run(&self, cache: Option<&CodeCache>) -> Result<(), LoadError> {
-        match &self.waits {
-            Waits::Tier(tier) => tier.reach(self.load(cache)?),
+        match &self.tier_up {
+            TierUp::Tier(tier) => tier.reach(self.load(cache)?),
             // What is drawn at random while a plugin starts is in it, so it is not kept.
-            Waits::Snapshot(snapshot) => snapshot.reach(self.load(None)?),
+            TierUp::Snapshot(snapshot) => snapshot.reach(self.load(None)?),
         }
         Ok(())
     }

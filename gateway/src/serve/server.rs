@@ -17,11 +17,11 @@ use crate::net::{listen, tls};
 use crate::observe::admin::{self, Admin, AdminSocket, UnixSocket};
 use crate::observe::denials::Denials;
 use crate::observe::health::PluginHealth;
-use crate::observe::learn::{self, Lessons};
+use crate::observe::learn::{self, LearnedRights};
 use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::profile::{self, Profiling};
-use crate::observe::record::{self, Recording};
+use crate::observe::recorder::{self, TranscriptOptions};
 use crate::plan::advice;
 pub use crate::plan::compiler::EngineOptions;
 use crate::plan::compiler::{Compiler, tell_outdated};
@@ -44,10 +44,10 @@ pub struct Gateway {
     plan: Plan,
     compiler: Compiler,
     /// Tells the workers that a plugin has been compiled.
-    reached: Option<watch::Sender<usize>>,
+    tier_ups: Option<watch::Sender<usize>>,
     metrics: Metrics,
     sandboxes: Sandboxes,
-    recording: Option<(Recording, Plan)>,
+    recording: Option<(TranscriptOptions, Plan)>,
     profiling: Option<Profiling>,
     shows_configuration: bool,
     /// When its preparation began.
@@ -116,7 +116,7 @@ impl Gateway {
             missing: Arc::default(),
             line: Vec::new(),
         };
-        let (reached, workers_hear) = watch::channel(0);
+        let (tier_ups, workers_hear) = watch::channel(0);
         let plan = Plan {
             host,
             planned: Arc::new(planned),
@@ -126,13 +126,13 @@ impl Gateway {
             tick_share: config.tick_share,
             bounds: Bounds::default(),
             shared: Shared::default(),
-            reached: workers_hear,
+            tier_ups: workers_hear,
         };
         Ok(Self {
             config,
             plan,
             compiler,
-            reached: Some(reached),
+            tier_ups: Some(tier_ups),
             metrics,
             sandboxes,
             recording: None,
@@ -143,7 +143,7 @@ impl Gateway {
     }
 
     /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
-    pub fn learn(&mut self) -> Lessons {
+    pub fn learn(&mut self) -> LearnedRights {
         learn::begin(&self.config, Arc::make_mut(&mut self.plan.planned))
     }
 
@@ -151,7 +151,7 @@ impl Gateway {
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn record(&mut self, recording: Recording) -> Result<(), ServeError> {
+    pub fn record(&mut self, recording: TranscriptOptions) -> Result<(), ServeError> {
         if self.plan.planned.plugins().any(|spec| spec.tier.is_some()) {
             tracing::warn!("--record: what starts fast is recorded on the interpreter, where it stays");
         }
@@ -161,7 +161,7 @@ impl Gateway {
         if !self.plan.planned.services.is_empty() {
             tracing::warn!("--record: services are not recorded: no connection comes to them");
         }
-        let planned = Arc::new(record::recorded_plan(&recording, &self.plan.planned)?);
+        let planned = Arc::new(recorder::with_recorder(&recording, &self.plan.planned)?);
         self.recording = Some((recording, Plan { planned, runs_singletons: false, ..self.plan.clone() }));
         Ok(())
     }
@@ -240,8 +240,8 @@ impl Gateway {
             let thread = std::thread::Builder::new().name(name).stack_size(self.stack_size());
             workers.push(thread.spawn(run)?);
         }
-        if let Some(reached) = self.reached.take().filter(|_| !jobs.is_empty()) {
-            tier::compile_all(jobs, cache, reached, stopped)?;
+        if let Some(tier_ups) = self.tier_ups.take().filter(|_| !jobs.is_empty()) {
+            tier::compile_all(jobs, cache, tier_ups, stopped)?;
         }
         let profile = profile.map(Profiling::start).transpose()?;
         let mut running = Running { addresses, admin: None, stop, workers, admin_task: None, profile };

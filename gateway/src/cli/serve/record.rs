@@ -6,7 +6,7 @@ use clap::Args;
 use portcullis::transcript::Redaction;
 
 use crate::config::parse_size;
-use crate::observe::record::Recording;
+use crate::observe::recorder::TranscriptOptions;
 
 /// What `serve` is told to record, as options of a command.
 #[derive(Args, Debug)]
@@ -44,9 +44,9 @@ pub(super) struct RecordOptions {
 
 impl RecordOptions {
     /// The same as plain data, if there is something to be recorded.
-    pub(super) fn recording(&self) -> Option<Recording> {
+    pub(super) fn recording(&self) -> Option<TranscriptOptions> {
         let names = self.record_redact.iter().map(String::as_str).map(str::trim).filter(|name| *name != "-");
-        Some(Recording {
+        Some(TranscriptOptions {
             folder: self.record.clone()?,
             sample: self.record_sample,
             limit: self.record_limit,

@@ -239,27 +239,27 @@ impl State {
 }
 
 impl<'a> MakeWriter<'a> for Waiting {
-    type Writer = Line<'a>;
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(&self.0, Of::Gateway)
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine(&self.0, Of::Gateway)
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> LogLine<'a> {
         let of = match metadata.target() {
             PLUGIN => Of::Plugin,
             LOG => Of::Log,
             _ => Of::Gateway,
         };
-        Line(&self.0, of)
+        LogLine(&self.0, of)
     }
 }
 
 /// Takes one line, whole.
 #[derive(Debug)]
-pub(crate) struct Line<'a>(&'a Shared, Of);
+pub(crate) struct LogLine<'a>(&'a Shared, Of);
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.push(&without_control(line), self.1);
         Ok(line.len())

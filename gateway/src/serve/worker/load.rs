@@ -6,7 +6,7 @@ use portcullis::Worker;
 use portcullis::core::{Host, Wake};
 use tokio::sync::Notify;
 
-use crate::plan::error::{Place, PluginFailed};
+use crate::plan::error::{ChainPlace, PluginFailed};
 use crate::plan::planned::Plan;
 use crate::serve::worker::listener::{ListenerState, TcpMetrics};
 use crate::serve::worker::services::Services;
@@ -36,7 +36,7 @@ pub(super) fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services
     let here: Vec<_> = here.filter(|(_, service)| plan.runs_singletons || !service.config.singleton).collect();
     let specs: Vec<_> = here.iter().map(|(_, service)| service.plugin.clone()).collect();
     let chain = worker.load_services(&specs).map_err(|(index, error)| {
-        let place = Place::Service(here.get(index).map_or(0, |(place, _)| *place));
+        let place = ChainPlace::Service(here.get(index).map_or(0, |(place, _)| *place));
         PluginFailed { place, index: 0, error }
     })?;
     let plugins = here.iter().map(|(_, service)| service.config.plugin.clone()).collect();
@@ -48,11 +48,11 @@ pub(super) fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState
     let mut states = Vec::with_capacity(plan.planned.listeners.len());
     for (listener, planned) in plan.planned.listeners.iter().enumerate() {
         let failed = |place| move |(index, error)| PluginFailed { place, index, error };
-        let chain = worker.load(&planned.plugins).map_err(failed(Place::Listener(listener)))?;
+        let chain = worker.load(&planned.plugins).map_err(failed(ChainPlace::Listener(listener)))?;
         let mut routes = Vec::with_capacity(planned.config.routes.len());
         for (index, (route, plugins)) in planned.config.routes.iter().zip(&planned.route_plugins).enumerate() {
             let own = plugins.as_ref().map(|plugins| worker.load(plugins)).transpose();
-            let own = own.map_err(failed(Place::Route(listener, index)))?;
+            let own = own.map_err(failed(ChainPlace::Route(listener, index)))?;
             routes.push((route.clone(), own));
         }
         let name = &planned.config.name;

@@ -70,7 +70,7 @@ pub(crate) fn run(
 async fn serve(context: Rc<Context>, plan: &Plan, sources: Vec<ConnectionSource>, stop: watch::Receiver<bool>) {
     let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
     let queues = tokio::task::spawn_local(pump::queues(Rc::clone(&context)));
-    let tiers = tokio::task::spawn_local(pump::tiers(Rc::clone(&context), plan.reached.clone()));
+    let tiers = tokio::task::spawn_local(pump::tiers(Rc::clone(&context), plan.tier_ups.clone()));
     let services = tokio::task::spawn_local(service::keep_up(Rc::clone(&context)));
     context.pump();
     let listeners: Vec<_> = sources

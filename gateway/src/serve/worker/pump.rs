@@ -98,15 +98,15 @@ pub(super) async fn tick(context: Rc<Context>) {
 }
 
 /// Moves plugins to the VMs of what has been compiled, until all is.
-pub(super) async fn tiers(context: Rc<Context>, mut reached: watch::Receiver<usize>) {
+pub(super) async fn tiers(context: Rc<Context>, mut tier_ups: watch::Receiver<usize>) {
     loop {
-        reached.borrow_and_update();
+        tier_ups.borrow_and_update();
         let moved = context.worker.borrow_mut().move_on();
         context.pump();
         if moved > 0 {
             tracing::debug!(vms = moved, "moved to compiled code");
         }
-        if reached.changed().await.is_err() {
+        if tier_ups.changed().await.is_err() {
             break;
         }
     }

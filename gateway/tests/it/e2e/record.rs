@@ -7,7 +7,7 @@ use std::process::Command;
 use http::Request;
 use portcullis::transcript::Redaction;
 use portcullis_gateway::config::Config;
-use portcullis_gateway::observe::record::Recording;
+use portcullis_gateway::observe::recorder::TranscriptOptions;
 use portcullis_gateway::serve::server::Gateway;
 
 use crate::e2e::cli::{Server, file, portcullis, serve, text};
@@ -34,9 +34,14 @@ fn with_cookie(path: &str) -> Request<Sent> {
 }
 
 /// A gateway in this process that records.
-fn recording(setup: &str, folder: &Path, change: impl FnOnce(&mut Recording)) -> Gate {
-    let mut recording =
-        Recording { folder: folder.to_owned(), sample: 1, limit: 1 << 20, files: 10, redaction: Redaction::default() };
+fn recording(setup: &str, folder: &Path, change: impl FnOnce(&mut TranscriptOptions)) -> Gate {
+    let mut recording = TranscriptOptions {
+        folder: folder.to_owned(),
+        sample: 1,
+        limit: 1 << 20,
+        files: 10,
+        redaction: Redaction::default(),
+    };
     change(&mut recording);
     let mut gateway = Gateway::prepare(Config::parse("gateway.yaml", setup).unwrap()).unwrap();
     gateway.record(recording).unwrap();

@@ -87,7 +87,7 @@ impl StreamState {
     }
 
     /// Notes that hyper has asked for a piece of the response, whether there is an answer, and whether that is a piece.
-    pub(super) fn ask(&mut self, answered: bool, handed: bool) {
+    pub(super) fn poll(&mut self, answered: bool, handed: bool) {
         self.handed = if handed { self.handed.saturating_add(1) } else { 0 };
         if answered {
             self.moved = Instant::now();

@@ -40,8 +40,8 @@ impl StreamTimer {
     }
 
     /// Notes that hyper has asked for a piece of the response, whether there is an answer, and whether that is a piece.
-    pub(in crate::serve::worker) fn asked(&self, answered: bool, handed: bool) {
-        self.with(|stream| stream.ask(answered, handed));
+    pub(in crate::serve::worker) fn polled(&self, answered: bool, handed: bool) {
+        self.with(|stream| stream.poll(answered, handed));
     }
 
     /// Notes that the response's head has gone.

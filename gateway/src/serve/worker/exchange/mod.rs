@@ -43,7 +43,7 @@ pub(crate) struct Exchange {
     /// The client used TLS.
     secure: bool,
     /// The heads as they came, until they are passed on.
-    came: (Option<http::request::Parts>, Option<http::response::Parts>),
+    original: (Option<http::request::Parts>, Option<http::response::Parts>),
     /// The rest of the client's request, while it is wanted.
     incoming: Option<Inbound>,
     /// The client sends its body when it is told that it is wanted.
@@ -130,7 +130,7 @@ impl Exchange {
             method: parts.method.clone(),
             version: parts.version,
             secure: tls.is_some(),
-            came: (Some(parts), None),
+            original: (Some(parts), None),
             out: Outgoing::default(),
             lot,
             context,
@@ -158,7 +158,7 @@ impl Exchange {
             self.advance(cx);
         }
         let frame = self.out.take_frame();
-        self.timer.asked(frame.is_ready(), matches!(frame, Poll::Ready(Some(Ok(_)))));
+        self.timer.polled(frame.is_ready(), matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame
     }
 
@@ -238,7 +238,7 @@ impl Exchange {
                 }
             }
             StreamEffect::RequestDone => {
-                self.came.0 = None;
+                self.original.0 = None;
                 self.incoming = None;
                 self.upload = None;
                 self.upstream = UpstreamState::Idle;

@@ -32,13 +32,13 @@ impl Exchange {
         let route = routed.map(|(route, _)| route);
         let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
         let upstream = cluster.and_then(|cluster| context.clusters.get(cluster));
-        // The echo tells the whole target, and HTTP/2 sends it; where only a path came, the rest is what plugins see.
-        let came = self
-            .came
+        // The echo tells the whole target, and HTTP/2 sends it; where the client sent a path alone, the rest is what plugins see.
+        let original = self
+            .original
             .0
             .take()
-            .filter(|came| came.uri.authority().is_some() || upstream.is_some_and(Upstream::speaks_http1));
-        let parts = match came.and_then(|came| convert::unchanged::request(headers, came, self.secure)) {
+            .filter(|original| original.uri.authority().is_some() || upstream.is_some_and(Upstream::speaks_http1));
+        let parts = match original.and_then(|original| convert::unchanged::request(headers, original, self.secure)) {
             Some(parts) => Ok(parts),
             None => convert::to_request(headers),
         };

@@ -32,7 +32,7 @@ impl Exchange {
                     self.upstream = UpstreamState::Answering(body);
                 }
                 let headers = convert::response_headers(&parts);
-                self.came.1 = Some(parts);
+                self.original.1 = Some(parts);
                 self.context.worker.borrow_mut().headers(self.stream, Direction::Response, headers, end);
             }
             Err(error) => self.upstream_failed(&error),
@@ -41,10 +41,10 @@ impl Exchange {
     }
 
     pub(super) fn send_head(&mut self, end: bool) {
-        let came = self.came.1.take();
+        let original = self.original.1.take();
         let head = lock(&self.info).response_headers.as_ref().map(|headers| {
-            let status = came.as_ref().map(|came| came.status);
-            let unchanged = came.and_then(|came| convert::unchanged::response(headers, came));
+            let status = original.as_ref().map(|original| original.status);
+            let unchanged = original.and_then(|original| convert::unchanged::response(headers, original));
             unchanged.map_or_else(|| convert::to_response(headers, status), Ok)
         });
         match head {

@@ -66,7 +66,7 @@ pub(super) async fn serve(
     context.pump();
     let client = Pipe::new(Box::new(client));
     let (context, upstream) = (&context, Pipe::default());
-    let mut line = Line {
+    let mut exchange = TcpExchange {
         context,
         state,
         id,
@@ -80,11 +80,11 @@ pub(super) async fn serve(
         standing,
         spoken: None,
     };
-    line.run(&proxy.cluster, proxy.idle_timeout, &woken).await;
+    exchange.run(&proxy.cluster, proxy.idle_timeout, &woken).await;
 }
 
 /// A stream while it lasts.
-struct Line<'a> {
+struct TcpExchange<'a> {
     context: &'a Rc<Context>,
     state: &'a ListenerState,
     id: ConnectionId,
@@ -114,7 +114,7 @@ enum Event {
     Woken,
 }
 
-impl Drop for Line<'_> {
+impl Drop for TcpExchange<'_> {
     /// The stream is over, in whatever way, cut short by a shutdown too: plugins are told and log it.
     fn drop(&mut self) {
         self.context.connections_woken.borrow_mut().remove(&self.id);
@@ -130,7 +130,7 @@ impl Drop for Line<'_> {
     }
 }
 
-impl Line<'_> {
+impl TcpExchange<'_> {
     async fn run(&mut self, cluster: &str, idle: Duration, woken: &Notify) {
         let mut buffer = vec![0; CHUNK];
         loop {

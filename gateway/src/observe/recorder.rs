@@ -10,7 +10,7 @@ use crate::plan::planned::Planned;
 
 /// What is recorded, and where.
 #[derive(Clone, Debug)]
-pub struct Recording {
+pub struct TranscriptOptions {
     /// The folder of the transcripts; made if it is not there.
     pub folder: PathBuf,
     /// One in so many connections is recorded, the first among them.
@@ -27,7 +27,7 @@ pub struct Recording {
 ///
 /// # Errors
 /// The folder cannot be made.
-pub(crate) fn recorded_plan(recording: &Recording, planned: &Planned) -> Result<Planned, ServeError> {
+pub(crate) fn with_recorder(recording: &TranscriptOptions, planned: &Planned) -> Result<Planned, ServeError> {
     let trouble = |path: &Path, error: &std::io::Error| {
         tracing::warn!(path = %path.display(), %error, "a transcript cannot be written");
     };

@@ -31,7 +31,7 @@ impl CompileOptions {
 }
 
 fn memory(text: &str) -> Result<usize, String> {
-    parse_size(text, &COMPILE_MEMORY)
+    parse_size(text, &COMPILE_MEMORY.range())
 }
 
 #[cfg(test)]

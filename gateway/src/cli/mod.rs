@@ -68,6 +68,8 @@ enum Command {
     CompileModule,
     /// Print the presets: sets of capabilities for the usual kinds of plugins.
     Presets,
+    /// Print the JSON Schema of the configuration, with which editors complete and check YAML.
+    Schema,
 }
 
 /// Runs the command line of this process.
@@ -108,6 +110,7 @@ impl Command {
             Self::Abi => print(&abi::text()),
             Self::CompileModule => Ok(compiling::run()),
             Self::Presets => print(&presets::text()),
+            Self::Schema => print(&crate::config::reference::schema()),
         }
     }
 }

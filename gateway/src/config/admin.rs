@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::Config;
 use super::document::Read;
+use super::key::{Key, Section, Type};
 use super::listener;
 use super::mapping::Refused;
 use super::unique::Unique;
@@ -35,6 +36,23 @@ const UNIX: &str = "unix:";
 /// Its user alone.
 const DEFAULT_MODE: u32 = 0o600;
 
+const ADDRESS: Key = Key::new("address", Type::Form("`IP:PORT` or `unix:PATH`", "."), "Where it listens.").required();
+const HOSTS: Key = Key::new(
+    "hosts",
+    Type::List(&Type::Form("host", r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")),
+    "The hosts that it answers to besides loopback and the address that it was reached at; `*` is any.",
+)
+.default("[]");
+const MODE: Key = Key::new(
+    "mode",
+    Type::Form("octal digits in quotes", "^0?[0-7]{3}$"),
+    "Permissions of the Unix socket; of no other address.",
+)
+.computed("`0600` for a Unix socket");
+
+pub(super) static ADMIN: Section =
+    Section::new("admin", "admin", "The admin interface.", &[ADDRESS, HOSTS, MODE]).page("admin.md");
+
 const REFUSED: &[Refused] = &[
     ("access_log", "requests to the admin interface are not logged", "remove the key"),
     ("access_log_path", "requests to the admin interface are not logged", "remove the key"),
@@ -47,12 +65,12 @@ const REFUSED: &[Refused] = &[
 /// Reads `ADDRESS`, `unix:PATH`, or `{address, hosts, mode}`.
 pub(super) fn read(value: &Value<'_>, addresses: &mut Unique) -> Read<Admin> {
     let Kind::Mapping = value.kind() else { return place(value, addresses) };
-    let mapping = value.mapping_without(&["address", "hosts", "mode"], REFUSED)?;
-    let place = mapping.required("address", "add one, as `address: 127.0.0.1:9901`", |value| place(value, addresses));
-    let hosts = mapping.or("hosts", Vec::new(), |hosts| hosts.list(|_, host| self::host(host)));
-    let mode = mapping.optional("mode", mode);
+    let mapping = value.mapping_without(&ADMIN, REFUSED)?;
+    let place = mapping.required(ADDRESS, "add one, as `address: 127.0.0.1:9901`", |value| place(value, addresses));
+    let hosts = mapping.or(HOSTS, Vec::new(), |hosts| hosts.list(|_, host| self::host(host)));
+    let mode = mapping.optional(MODE, mode);
     let mut place = place?;
-    match (&mut place.socket, mode?, mapping.get("mode")) {
+    match (&mut place.socket, mode?, mapping.get(MODE)) {
         (Some(socket), Some(mode), _) => socket.mode = mode,
         (None, Some(_), Some(value)) => {
             return Err(
@@ -62,7 +80,7 @@ pub(super) fn read(value: &Value<'_>, addresses: &mut Unique) -> Read<Admin> {
         _ => {}
     }
     place.hosts = hosts?;
-    if let (Some(_), false, Some(hosts)) = (&place.socket, place.hosts.is_empty(), mapping.get("hosts")) {
+    if let (Some(_), false, Some(hosts)) = (&place.socket, place.hosts.is_empty(), mapping.get(HOSTS)) {
         hosts.notice("hosts is ignored: over a Unix socket any is answered", "remove the key");
     }
     Ok(place)

@@ -2,6 +2,7 @@
 
 use super::base64;
 use super::document::Read;
+use super::key::{Key, Section, Type};
 use super::value::{Kind, Value, quote};
 
 /// Reads a configuration as Envoy does: text is its own bytes, a mapping or list becomes compact JSON, and a value with
@@ -11,7 +12,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<u8>> {
         Kind::Null => Ok(Vec::new()),
         Kind::String(text) => Ok(text.as_bytes().to_vec()),
         Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_) => Ok(value.source().into_bytes()),
-        Kind::Mapping => match value.entries()?.get("@type") {
+        Kind::Mapping => match value.entries()?.get(TYPE) {
             Some(name) => typed(value, name),
             None => json(value),
         },
@@ -22,17 +23,41 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<u8>> {
 
 /// What an `@type` may name.
 #[derive(Clone, Copy)]
-enum Type {
+enum Wrapped {
     String,
     Bytes,
     Struct,
 }
 
-const TYPES: &[(&str, Type)] = &[
-    ("google.protobuf.StringValue", Type::String),
-    ("google.protobuf.BytesValue", Type::Bytes),
-    ("google.protobuf.Struct", Type::Struct),
+const TYPES: &[(&str, Wrapped)] = &[
+    ("google.protobuf.StringValue", Wrapped::String),
+    ("google.protobuf.BytesValue", Wrapped::Bytes),
+    ("google.protobuf.Struct", Wrapped::Struct),
 ];
+
+const TYPE: Key = Key::new(
+    "@type",
+    Type::Form(
+        "`type.googleapis.com/google.protobuf.` and `StringValue`, `BytesValue` or `Struct`",
+        r"^(.*/)?google\.protobuf\.(StringValue|BytesValue|Struct)$",
+    ),
+    "The type of the value.",
+)
+.required();
+const VALUE: Key =
+    Key::new("value", Type::Free, "Text, base64 or a mapping, as the type says.").computed("nothing, or `{}`");
+
+/// A configuration with its type.
+static TYPED_VALUE: Section = Section::new(
+    "typed_value",
+    "configuration",
+    "A `configuration` with its protobuf type, as in Envoy's files; one without `@type` is any text, list or mapping, and lists and \
+     mappings become JSON.",
+    &[TYPE, VALUE],
+);
+
+/// A configuration.
+pub(super) const CONFIGURATION: Type = Type::Either(const { &[Type::Section(&TYPED_VALUE), Type::Free] });
 
 fn typed(value: &Value<'_>, name: &Value<'_>) -> Read<Vec<u8>> {
     let text = name.string()?;
@@ -44,17 +69,18 @@ fn typed(value: &Value<'_>, name: &Value<'_>) -> Read<Vec<u8>> {
             format!("use {names} from type.googleapis.com/google.protobuf, or write the value without \"@type\"");
         return Err(name.fail(message, help));
     };
-    let mapping = value.mapping(&["@type", "value"])?;
-    match (kind, mapping.get("value")) {
-        (Type::Struct, None) => Ok(b"{}".to_vec()),
+    let mapping = value.mapping(&TYPED_VALUE)?;
+    match (kind, mapping.get(VALUE)) {
+        (Wrapped::Struct, None) => Ok(b"{}".to_vec()),
         (_, None) => Ok(Vec::new()),
-        (Type::String, Some(value)) => value.string().map(|text| text.as_bytes().to_vec()),
-        (Type::Bytes, Some(value)) => base64::read(value),
-        (Type::Struct, Some(value)) => value.entries().and_then(|_| json(value)),
+        (Wrapped::String, Some(value)) => value.string().map(|text| text.as_bytes().to_vec()),
+        (Wrapped::Bytes, Some(value)) => base64::read(value),
+        (Wrapped::Struct, Some(value)) => value.entries().and_then(|_| json(value)),
     }
 }
 
-fn json(value: &Value<'_>) -> Read<Vec<u8>> {
+/// Returns a value as compact JSON.
+pub(super) fn json(value: &Value<'_>) -> Read<Vec<u8>> {
     let mut text = String::new();
     write(value, &mut text)?;
     Ok(text.into_bytes())
@@ -121,7 +147,8 @@ mod tests {
 
     fn bytes(text: &str) -> Result<String, String> {
         let document = Document::parse("test.yaml", text).map_err(|error| error.to_string())?;
-        let result = read(document.root().entries().unwrap().entry("configuration").unwrap());
+        let result =
+            read(document.root().entries().unwrap().entry(Key::new("configuration", CONFIGURATION, "")).unwrap());
         let (bytes, _) = document.finish(result).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(bytes).unwrap())
     }

@@ -4,6 +4,7 @@ use portcullis::core::OnDenial;
 
 use super::document::Read;
 use super::error::Located;
+use super::key::{Key, Section, Type};
 use super::value::{Kind, Value};
 
 /// What a plugin may do, as it was written: names and rules are judged where capabilities are known.
@@ -35,13 +36,35 @@ pub struct ArgumentRule {
     pub values: Vec<Located>,
 }
 
+const PRESET: Key =
+    Key::new("preset", Type::Preset, "A set of capabilities to start from (`portcullis presets`).").computed("none");
+const ALLOWED: Key = Key::new(
+    "allowed_capabilities",
+    Type::Capabilities,
+    "Capabilities besides those of the preset, each with nothing, `{}` or rules for its arguments behind it.",
+)
+.computed("none with a preset; else everything");
+const ON_DENIAL_KEY: Key = Key::new(
+    "on_denial",
+    Type::Words(&["answer", "trap"]),
+    "Whether a plugin that does something else gets an error, or its VM ends.",
+)
+.default("answer");
+
+pub(super) static RESTRICTION: Section = Section::new(
+    "capability_restriction_config",
+    "plugins[].capability_restriction_config, vm_config.capability_restriction_config",
+    "What a plugin may do.",
+    &[PRESET, ALLOWED, ON_DENIAL_KEY],
+);
+
 /// Reads the block. A block that restricts nothing is none.
 pub(super) fn read(value: &Value<'_>) -> Read<Option<Restriction>> {
-    let mapping = value.mapping(&["preset", "allowed_capabilities", "on_denial"])?;
-    let preset = mapping.optional("preset", located)?;
-    let on_denial = mapping.or("on_denial", OnDenial::Answer, |choice| choice.one_of(ON_DENIAL))?;
-    let Some(allowed) = mapping.entry("allowed_capabilities") else {
-        if preset.is_none() && mapping.get("on_denial").is_some() {
+    let mapping = value.mapping(&RESTRICTION)?;
+    let preset = mapping.optional(PRESET, located)?;
+    let on_denial = mapping.or(ON_DENIAL_KEY, OnDenial::Answer, |choice| choice.one_of(ON_DENIAL))?;
+    let Some(allowed) = mapping.entry(ALLOWED) else {
+        if preset.is_none() && mapping.get(ON_DENIAL_KEY).is_some() {
             return Err(value.fail("on_denial alone restricts nothing", "add `preset: all` or allowed_capabilities"));
         }
         if preset.is_none() {

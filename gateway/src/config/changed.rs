@@ -11,6 +11,9 @@ use super::route_action::RouteAction;
 use super::timeouts::STREAM_IDLE;
 use super::value::Value;
 
+/// The key that decides.
+const KEY: &str = STREAM_IDLE.name;
+
 /// Notices each route, in the order of the file, that no request reached when the order of the file decided, and that is tried
 /// before the one that hid it now.
 pub(super) fn route_order(routes: &[(Value<'_>, Route)]) {
@@ -32,7 +35,7 @@ pub(super) fn route_order(routes: &[(Value<'_>, Route)]) {
 pub(super) fn stream_idle(listeners: &Value<'_>, read: &[Listener], clusters: &[Cluster]) {
     let _ = listeners.list(|index, value| {
         let Some(listener) = read.get(index) else { return Ok(()) };
-        let says = value.member(STREAM_IDLE).is_some();
+        let says = value.member(KEY).is_some();
         let limit = listener.timeouts.stream_idle;
         let longer = |allowed: Duration| allowed.is_zero() || allowed > limit;
         let mut routes = listener.routes.iter().filter_map(|route| Some((route, longest(route, clusters)?)));
@@ -45,7 +48,7 @@ pub(super) fn stream_idle(listeners: &Value<'_>, read: &[Listener], clusters: &[
             "route {:?} gives its upstream {allowed}, but a stream on which nothing moves for {limit} ends now",
             route.name
         );
-        let help = format!("write `{STREAM_IDLE}: {limit}` if that is meant, or `{STREAM_IDLE}: 0s` for no such limit");
+        let help = format!("write `{KEY}: {limit}` if that is meant, or `{KEY}: 0s` for no such limit");
         value.notice(message, help);
         Ok(())
     });

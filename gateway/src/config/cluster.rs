@@ -10,6 +10,7 @@ use super::document::{Read, Reported};
 use super::duration;
 use super::envoy_keys;
 use super::error::Origin;
+use super::key::{self, Key, Section, Type};
 use super::mapping::{Mapping, Refused};
 use super::metadata;
 use super::nearest;
@@ -98,11 +99,11 @@ pub(super) struct ClusterNames {
 impl ClusterNames {
     /// Collects the names.
     pub(super) fn read(root: &Mapping<'_>) -> Self {
-        let nodes = root.get("clusters").map(Value::items).unwrap_or_default();
-        let names = nodes.iter().filter_map(|node| node.data.as_mapping_get("name")?.data.as_str());
+        let nodes = root.get(super::CLUSTERS).map(Value::items).unwrap_or_default();
+        let names = nodes.iter().filter_map(|node| node.data.as_mapping_get(NAME.name)?.data.as_str());
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.dedup();
-        Self { names, misspelt: root.misspelt("clusters") }
+        Self { names, misspelt: root.misspelt(super::CLUSTERS) }
     }
 
     /// Reads the name of a cluster that is in the file.
@@ -133,21 +134,61 @@ const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULT_MAX_IDLE: u64 = 128;
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The keys of a cluster with endpoints, behind its name and the endpoints.
-const ENDPOINT_KEYS: &[&str] =
-    &["protocol", "connect_timeout", "request_timeout", "max_idle", timeouts::IDLE, timeouts::KEEPALIVE];
-const KEYS: &[&str] = &[
-    "name",
-    "metadata",
+pub(super) const NAME: Key = Key::new("name", Type::Name, "The name that routes and callouts use.").required();
+const METADATA: Key =
+    Key::new("metadata", Type::Section(&metadata::METADATA), "What plugins read as `xds.cluster_metadata`.");
+const ENDPOINTS: Key = Key::new(
     "endpoints",
+    Type::List(const { &Type::Either(const { &[key::SERVER, Type::Section(&ENDPOINT)] }) }),
+    "The servers, used in turn; at least one, unless there is `echo`.",
+);
+const ECHO: Key = Key::new(
     "echo",
-    "protocol",
-    "connect_timeout",
+    Type::Nothing,
+    "In place of `endpoints`: the gateway itself answers each request with a description of it.",
+);
+const PROTOCOL: Key =
+    Key::new("protocol", Type::Words(&["http1", "http2"]), "The protocol that the servers speak.").default("http1");
+const CONNECT_TIMEOUT: Key =
+    Key::new("connect_timeout", Type::Positive, "The longest that a connection may take to open.").default("5s");
+const REQUEST_TIMEOUT: Key = Key::new(
     "request_timeout",
-    "max_idle",
-    timeouts::IDLE,
-    timeouts::KEEPALIVE,
-];
+    Type::Duration,
+    "The longest that a whole response may take once the request has been sent, for routes without a `timeout`; `0s` is no limit.",
+)
+.default("15s");
+const MAX_IDLE: Key =
+    Key::new("max_idle", Type::Integer(0, 65536), "How many idle connections are kept for each endpoint and worker.")
+        .default("128");
+const IDLE: Key = Key::new(
+    "idle_timeout",
+    Type::Duration,
+    "The longest that a connection may be unused before it is closed; `0s` is no limit.",
+)
+.default("60s");
+
+pub(super) static CLUSTER: Section = Section::new(
+    "cluster",
+    "clusters[]",
+    "A named upstream.",
+    &[NAME, METADATA, ENDPOINTS, ECHO, PROTOCOL, CONNECT_TIMEOUT, REQUEST_TIMEOUT, MAX_IDLE, IDLE, timeouts::KEEPALIVE],
+)
+.page("timeouts.md");
+
+/// The keys that only a cluster with endpoints has.
+const OF_ENDPOINTS: [Key; 7] =
+    [ENDPOINTS, PROTOCOL, CONNECT_TIMEOUT, REQUEST_TIMEOUT, MAX_IDLE, IDLE, timeouts::KEEPALIVE];
+
+const ADDRESS: Key = Key::new("address", key::SERVER, "Where it is.").required();
+const SERVER_METADATA: Key =
+    Key::new("metadata", Type::Section(&metadata::METADATA), "What plugins read as `xds.upstream_host_metadata`.");
+
+static ENDPOINT: Section = Section::new(
+    "endpoint",
+    "clusters[].endpoints[]",
+    "A server, if more than its address is said.",
+    &[ADDRESS, SERVER_METADATA],
+);
 
 const REFUSED: &[Refused] = &[
     ("tls", "TLS to upstreams is not supported yet", "remove the key, and reach the upstream through plain HTTP"),
@@ -155,25 +196,25 @@ const REFUSED: &[Refused] = &[
 ];
 
 fn read(value: &Value<'_>, names: &mut Unique) -> Read<Cluster> {
-    let mapping = value.mapping_without(KEYS, &envoy_keys::refused(REFUSED, &[envoy_keys::CLUSTER]))?;
-    let name = mapping.required("name", "add a name for the routes to refer to", |place| {
+    let mapping = value.mapping_without(&CLUSTER, &envoy_keys::refused(REFUSED, &[envoy_keys::CLUSTER]))?;
+    let name = mapping.required(NAME, "add a name for the routes to refer to", |place| {
         let name = place.name()?;
         names.check(place, &name)?;
         Ok(name)
     });
-    let kind = match mapping.entry("echo") {
+    let kind = match mapping.entry(ECHO) {
         Some(echo) => read_echo(&mapping, echo),
         None => endpoints(&mapping).map(ClusterKind::Endpoints),
     };
-    let metadata = mapping.or("metadata", Arc::default(), metadata::read);
+    let metadata = mapping.or(METADATA, Arc::default(), metadata::read);
     Ok(Cluster { name: name?, kind: kind?, metadata: metadata?, origin: value.origin() })
 }
 
 fn read_echo(mapping: &Mapping<'_>, echo: &Value<'_>) -> Read<ClusterKind> {
     if !echo.is_null() {
-        echo.mapping(&[])?;
+        echo.mapping(&key::EMPTY)?;
     }
-    for key in ["endpoints"].iter().chain(ENDPOINT_KEYS) {
+    for key in OF_ENDPOINTS {
         if let Some(other) = mapping.get(key) {
             let message = "this has no effect on an echo cluster";
             return Err(other.fail(message, "remove it, or remove echo"));
@@ -187,10 +228,9 @@ fn server(value: &Value<'_>) -> Read<Server> {
     if !matches!(value.kind(), Kind::Mapping) {
         return Ok(Server { address: address::endpoint(value)?, metadata: None });
     }
-    let mapping = value
-        .mapping_without(&["address", "metadata"], &envoy_keys::refused(SERVER_REFUSED, &[envoy_keys::ENDPOINT]))?;
-    let address = mapping.required("address", "add it, as `address: 127.0.0.1:9000`", address::endpoint);
-    let metadata = mapping.optional("metadata", metadata::read);
+    let mapping = value.mapping_without(&ENDPOINT, &envoy_keys::refused(SERVER_REFUSED, &[envoy_keys::ENDPOINT]))?;
+    let address = mapping.required(ADDRESS, "add it, as `address: 127.0.0.1:9000`", address::endpoint);
+    let metadata = mapping.optional(SERVER_METADATA, metadata::read);
     Ok(Server { address: address?, metadata: metadata? })
 }
 
@@ -203,16 +243,16 @@ const SERVER_REFUSED: &[Refused] = &[
 
 fn endpoints(mapping: &Mapping<'_>) -> Read<Endpoints> {
     let help = "add `endpoints: [127.0.0.1:9000]`, or `echo: {}`";
-    let endpoints = mapping.required("endpoints", help, |list| match list.list(|_, endpoint| server(endpoint))? {
+    let endpoints = mapping.required(ENDPOINTS, help, |list| match list.list(|_, endpoint| server(endpoint))? {
         endpoints if endpoints.is_empty() => Err(list.fail("a cluster needs at least one endpoint", help)),
         endpoints => Ok(endpoints),
     });
     let protocols = [Protocol::Http1, Protocol::Http2].map(|protocol| (protocol.name(), protocol));
-    let protocol = mapping.or("protocol", Protocol::default(), |name| name.one_of(&protocols));
-    let connect_timeout = mapping.or("connect_timeout", DEFAULT_CONNECT_TIMEOUT, duration::positive);
-    let request_timeout = mapping.or("request_timeout", DEFAULT_REQUEST_TIMEOUT, duration::read);
-    let max_idle = mapping.or("max_idle", DEFAULT_MAX_IDLE, |number| number.integer(0..=65536));
-    let idle_timeout = mapping.or(timeouts::IDLE, DEFAULT_IDLE_TIMEOUT, duration::read);
+    let protocol = mapping.or(PROTOCOL, Protocol::default(), |name| name.one_of(&protocols));
+    let connect_timeout = mapping.or(CONNECT_TIMEOUT, DEFAULT_CONNECT_TIMEOUT, duration::positive);
+    let request_timeout = mapping.or(REQUEST_TIMEOUT, DEFAULT_REQUEST_TIMEOUT, duration::read);
+    let max_idle = mapping.or(MAX_IDLE, DEFAULT_MAX_IDLE, |number| number.integer(MAX_IDLE.range()));
+    let idle_timeout = mapping.or(IDLE, DEFAULT_IDLE_TIMEOUT, duration::read);
     let keepalive = mapping.or(timeouts::KEEPALIVE, Keepalive::default(), timeouts::keepalive);
     if let Some(place) = mapping.get(timeouts::KEEPALIVE).filter(|_| matches!(protocol, Ok(Protocol::Http1))) {
         place.notice("connection_keepalive is ignored: HTTP/1.1 has no PINGs", "remove it, or add `protocol: http2`");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::document::Read;
+use super::key::{Key, Section, Type};
 use super::value::{Kind, Value};
 
 /// Environment variables for the code in a VM, in the order of their names. `Debug` shows the names alone.
@@ -30,11 +31,26 @@ impl fmt::Debug for Environment {
     }
 }
 
+const HOST_ENV_KEYS: Key = Key::new(
+    "host_env_keys",
+    Type::List(&Type::Name),
+    "Variables of the gateway's own environment; one that is not set is left out.",
+)
+.default("[]");
+const KEY_VALUES: Key = Key::new("key_values", Type::Map(&Type::Text), "Variables and their values.").default("{}");
+
+pub(super) static ENVIRONMENT: Section = Section::new(
+    "environment_variables",
+    "vm_config.environment_variables",
+    "Environment variables of a VM; each name once.",
+    &[HOST_ENV_KEYS, KEY_VALUES],
+);
+
 /// Reads `environment_variables`: names to take from this process, and names with their values.
 pub(super) fn read(value: &Value<'_>) -> Read<Environment> {
-    let mapping = value.mapping(&["host_env_keys", "key_values"])?;
-    let inherited = mapping.or("host_env_keys", Vec::new(), |keys| keys.list(|_, key| Ok((key.clone(), name(key)?))));
-    let given = mapping.or("key_values", Vec::new(), key_values);
+    let mapping = value.mapping(&ENVIRONMENT)?;
+    let inherited = mapping.or(HOST_ENV_KEYS, Vec::new(), |keys| keys.list(|_, key| Ok((key.clone(), name(key)?))));
+    let given = mapping.or(KEY_VALUES, Vec::new(), key_values);
 
     let mut names = Vec::new();
     let mut environment = Environment::default();

@@ -1,7 +1,10 @@
 //! A whole entry of Envoy's `http_filters` or `filters`, around the plugin that it holds.
 
 use super::document::Read;
+use super::key::{Key, Section, Type};
 use super::mapping::Refused;
+use super::plugin;
+use super::service;
 use super::value::{Value, quote};
 
 /// The content of an entry of Envoy's filters.
@@ -57,6 +60,43 @@ pub(super) fn peek<'d>(value: &Value<'d>) -> Option<Value<'d>> {
     any.member("value").unwrap_or(any).member("config")
 }
 
+const NAME: Key = Key::new("name", Type::Name, "The name of the plugin, if it has none of its own.");
+const TYPED_CONFIG: Key =
+    Key::new("typed_config", Type::Either(const { &[Type::Section(&TYPED), Type::Section(&STRUCT)] }), "The filter.")
+        .required();
+const DISABLED: Key = Key::new("disabled", Type::Boolean, "Envoy's key; only `false` is taken.").default("false");
+const IS_OPTIONAL: Key = Key::new("is_optional", Type::Boolean, "Envoy's key, which changes nothing.");
+
+pub(super) static ENTRY: Section = Section::new(
+    "filter",
+    "plugins[], listeners[].plugins[], listeners[].routes[].plugins[]",
+    "A whole entry of Envoy's `http_filters` or `filters`, in place of a plugin.",
+    &[NAME, TYPED_CONFIG, DISABLED, IS_OPTIONAL],
+);
+
+const TYPE: Key = Key::new("@type", Type::Name, "The type of Envoy's filter.").required();
+const CONFIG: Key = Key::new("config", Type::Section(&plugin::PLUGIN), "The plugin.").required();
+
+pub(super) static TYPED: Section = Section::new(
+    "typed_filter",
+    "listeners[].plugins[].typed_config",
+    "Envoy's filter `envoy.extensions.filters.http.wasm.v3.Wasm`, or that of `network`.",
+    &[TYPE, CONFIG],
+);
+
+const TYPE_URL: Key = Key::new("type_url", Type::Name, "The type of what is in it.").required();
+const STRUCT_VALUE: Key = Key::new("value", Type::Section(&WRAPPED), "What is in it.").required();
+
+pub(super) static STRUCT: Section = Section::new(
+    "typed_struct",
+    "listeners[].plugins[].typed_config",
+    "A `TypedStruct` (`udpa.type.v1` or `xds.type.v3`) around Envoy's filter.",
+    &[TYPE, TYPE_URL, STRUCT_VALUE],
+);
+
+static WRAPPED: Section =
+    Section::new("struct_value", "listeners[].plugins[].typed_config.value", "What is in a `TypedStruct`.", &[CONFIG]);
+
 const DISCOVERY: Refused = (
     "config_discovery",
     "filters are not fetched from a management server",
@@ -69,22 +109,22 @@ pub(super) fn read<'d>(value: &Value<'d>) -> Read<FilterEntry<'d>> {
         let (config, filter) = unwrap(value)?;
         return Ok(FilterEntry { config, name: None, filter });
     }
-    let mapping = value.mapping_without(&["name", "typed_config", "disabled", "is_optional"], &[DISCOVERY])?;
-    let name = mapping.optional("name", Value::name);
-    let disabled = mapping.optional("disabled", |flag| match flag.boolean()? {
+    let mapping = value.mapping_without(&ENTRY, &[DISCOVERY])?;
+    let name = mapping.optional(NAME, Value::name);
+    let disabled = mapping.optional(DISABLED, |flag| match flag.boolean()? {
         true => Err(flag.fail(
             "a filter that is off until a route turns it on is not supported",
             "remove it here, and write it into the plugins of the routes that want it",
         )),
         false => Ok(()),
     });
-    let optional = mapping.optional("is_optional", |flag| {
+    let optional = mapping.optional(IS_OPTIONAL, |flag| {
         if flag.boolean()? {
             flag.notice("is_optional is ignored: a plugin that cannot be loaded is an error", "remove it");
         }
         Ok(())
     });
-    let config = mapping.required("typed_config", "add it, as in Envoy", unwrap);
+    let config = mapping.required(TYPED_CONFIG, "add it, as in Envoy", unwrap);
     let (config, filter) = config?;
     disabled?;
     optional?;
@@ -99,23 +139,23 @@ const TYPED_STRUCTS: &[&str] = &["udpa.type.v1.TypedStruct", "xds.type.v3.TypedS
 fn unwrap<'d>(any: &Value<'d>) -> Read<(Value<'d>, Filter)> {
     let mapping = any.entries()?;
     let help = format!("add `\"@type\": {HTTP_WASM}`");
-    let place = mapping.required("@type", &help, |name| Ok(name.clone()))?;
+    let place = mapping.required(TYPE, &help, |name| Ok(name.clone()))?;
     let text = place.string()?;
     if !TYPED_STRUCTS.contains(&short(text)) {
         let filter = filter(&place, text, &quote(text))?;
-        return Ok((plugin(any, &["@type", "config"])?, filter));
+        return Ok((plugin(any, &TYPED)?, filter));
     }
-    let mapping = any.mapping(&["@type", "type_url", "value"])?;
-    let filter = mapping.required("type_url", &format!("add `type_url: {HTTP_WASM}`"), |name| {
+    let mapping = any.mapping(&STRUCT)?;
+    let filter = mapping.required(TYPE_URL, &format!("add `type_url: {HTTP_WASM}`"), |name| {
         let text = name.string()?;
         filter(name, text, &format!("a TypedStruct of type_url {}", quote(text)))
     })?;
-    let value = mapping.required("value", "add `value: {config: ...}`", |value| plugin(value, &["config"]))?;
+    let value = mapping.required(STRUCT_VALUE, "add `value: {config: ...}`", |value| plugin(value, &WRAPPED))?;
     Ok((value, filter))
 }
 
-fn plugin<'d>(value: &Value<'d>, keys: &[&str]) -> Read<Value<'d>> {
-    value.mapping(keys)?.required("config", "add the plugin's keys below it", |config| Ok(config.clone()))
+fn plugin<'d>(value: &Value<'d>, section: &'static Section) -> Read<Value<'d>> {
+    value.mapping(section)?.required(CONFIG, "add the plugin's keys below it", |config| Ok(config.clone()))
 }
 
 /// Returns which filter a type is. `what` is the type as messages call it.
@@ -140,28 +180,51 @@ fn filter(place: &Value<'_>, text: &str, what: &str) -> Read<Filter> {
 
 const WASM_SERVICE: &str = "type.googleapis.com/envoy.extensions.wasm.v3.WasmService";
 
+const SERVICE_TYPED_CONFIG: Key = Key::new(
+    "typed_config",
+    Type::Either(const { &[Type::Section(&service::WASM_SERVICE), Type::Section(&SERVICE_STRUCT)] }),
+    "The service.",
+)
+.required();
+
+pub(super) static SERVICE_ENTRY: Section = Section::new(
+    "extension",
+    "services[]",
+    "A whole entry of Envoy's `bootstrap_extensions`, in place of a service.",
+    &[NAME, SERVICE_TYPED_CONFIG],
+);
+
+const SERVICE_VALUE: Key = Key::new("value", Type::Section(&service::WASM_SERVICE), "What is in it.").required();
+
+pub(super) static SERVICE_STRUCT: Section = Section::new(
+    "service_struct",
+    "services[].typed_config",
+    "A `TypedStruct` around a service.",
+    &[TYPE, TYPE_URL, SERVICE_VALUE],
+);
+
 /// Takes a `WasmService` out of its entry of Envoy's `bootstrap_extensions`, or out of an `Any` by itself; with the name of the entry.
 pub(super) fn service<'d>(value: &Value<'d>) -> Read<(Value<'d>, Option<String>)> {
     if value.member("@type").is_some() {
         return Ok((unwrap_service(value)?, None));
     }
-    let mapping = value.mapping_without(&["name", "typed_config"], &[DISCOVERY])?;
-    let name = mapping.optional("name", Value::name);
-    let service = mapping.required("typed_config", "add it, as in Envoy", unwrap_service);
+    let mapping = value.mapping_without(&SERVICE_ENTRY, &[DISCOVERY])?;
+    let name = mapping.optional(NAME, Value::name);
+    let service = mapping.required(SERVICE_TYPED_CONFIG, "add it, as in Envoy", unwrap_service);
     Ok((service?, name?))
 }
 
 fn unwrap_service<'d>(any: &Value<'d>) -> Read<Value<'d>> {
     let help = format!("add `\"@type\": {WASM_SERVICE}`");
-    let place = any.entries()?.required("@type", &help, |name| Ok(name.clone()))?;
+    let place = any.entries()?.required(TYPE, &help, |name| Ok(name.clone()))?;
     let text = place.string()?;
     if !TYPED_STRUCTS.contains(&short(text)) {
         return check_service(&place, text).map(|()| any.clone());
     }
-    let mapping = any.mapping(&["@type", "type_url", "value"])?;
+    let mapping = any.mapping(&SERVICE_STRUCT)?;
     let help = format!("add `type_url: {WASM_SERVICE}`");
-    mapping.required("type_url", &help, |name| check_service(name, name.string()?))?;
-    mapping.required("value", "add `value: {config: ...}`", |value| Ok(value.clone()))
+    mapping.required(TYPE_URL, &help, |name| check_service(name, name.string()?))?;
+    mapping.required(SERVICE_VALUE, "add `value: {config: ...}`", |value| Ok(value.clone()))
 }
 
 fn check_service(place: &Value<'_>, text: &str) -> Read<()> {

@@ -5,11 +5,37 @@ use std::cell::Cell;
 use super::document::{Document, Read, Reported};
 use super::error::Origin;
 use super::filter_entry::{self, Filter, Traffic};
+use super::key::Type;
 use super::mapping::Mapping;
 use super::nearest;
 use super::plugin::{self, Plugin};
 use super::unique::Unique;
 use super::value::{Kind, Value};
+
+/// A plugin at the top of the file.
+pub(super) const DEFINED: Type = Type::Either(
+    const {
+        &[
+            Type::Section(&plugin::PLUGIN),
+            Type::Section(&filter_entry::ENTRY),
+            Type::Section(&filter_entry::TYPED),
+            Type::Section(&filter_entry::STRUCT),
+        ]
+    },
+);
+
+/// A plugin in a chain, or the name of one.
+pub(super) const CHAINED: Type = Type::Either(
+    const {
+        &[
+            Type::Name,
+            Type::Section(&plugin::PLUGIN),
+            Type::Section(&filter_entry::ENTRY),
+            Type::Section(&filter_entry::TYPED),
+            Type::Section(&filter_entry::STRUCT),
+        ]
+    },
+);
 
 /// The named plugins at the top of the file. One that could not be read stays here, so that a reference to it is not
 /// reported as well.
@@ -36,7 +62,7 @@ impl Library {
         let mut names = Unique::new("plugin name");
         let mut plugins = Vec::new();
         // Whatever is wrong is reported already; the plugins that can be read are of use to the chains.
-        let _ = root.optional("plugins", |list| {
+        let _ = root.optional(super::PLUGINS, |list| {
             list.list(|index, value| {
                 value.entries()?;
                 let plugin = Self::default().defined(index, value);
@@ -48,7 +74,7 @@ impl Library {
                 Ok(())
             })
         });
-        Self { plugins, misspelt: root.misspelt("plugins") }
+        Self { plugins, misspelt: root.misspelt(super::PLUGINS) }
     }
 
     /// Reads a chain: plugins, and names of plugins.

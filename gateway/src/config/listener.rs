@@ -11,6 +11,8 @@ use super::envoy_keys;
 use super::error::Origin;
 use super::files;
 use super::filter_entry::Traffic;
+use super::key::{self, Key, Section, Type};
+use super::library;
 use super::mapping::Refused;
 use super::plugin::Plugin;
 use super::route::{self, Route, RouteOrder, Scope};
@@ -98,25 +100,94 @@ const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 /// No process can have more.
 pub(super) const MOST_CONNECTIONS: u64 = 1 << 30;
 
-const KEYS: &[&str] = &[
-    "name",
-    "address",
-    "tls",
+const NAME: Key = Key::new("name", Type::Name, "The name for logs and metrics; no other listener has it.")
+    .computed("`listener_INDEX`");
+const ADDRESS: Key = Key::new("address", key::LISTENING, "Where it listens; port 0 is any free one.").required();
+const TLS: Key = Key::new("tls", Type::Section(&IDENTITY), "The certificate; without it the listener speaks no TLS.");
+const BUFFER_LIMIT: Key = Key::new(
     "buffer_limit",
+    Type::Size(1, 1 << 30),
+    "How many bytes of one direction of a stream the plugins may make the gateway hold.",
+)
+.default("1MiB");
+const MAX_CONNECTIONS: Key = Key::new(
     "max_connections",
+    Type::Integer(1, MOST_CONNECTIONS),
+    "The most connections of clients at once, over all workers.",
+)
+.computed("a share of the file descriptors");
+const USE_REMOTE_ADDRESS: Key = Key::new(
     "use_remote_address",
-    timeouts::HANDSHAKE,
-    timeouts::REQUEST_HEADERS,
-    timeouts::IDLE,
-    timeouts::STREAM_IDLE,
-    timeouts::MAX_STREAM_DURATION,
-    timeouts::WRITE,
-    timeouts::KEEPALIVE,
+    Type::Boolean,
+    "Whether clients connect directly: their address is appended to `x-forwarded-for`, and their `x-request-id` and \
+     `x-forwarded-proto` are replaced.",
+)
+.default("true");
+const PLUGINS: Key = Key::new(
     "plugins",
+    Type::List(&library::CHAINED),
+    "The chain of plugins, for all routes that have none of their own.",
+)
+.default("[]");
+const ROUTES: Key = Key::new(
     "routes",
+    Type::List(const { &Type::Section(&route::ROUTES) }),
+    "The routes; the first that matches takes the request.",
+)
+.default("[]");
+const ROUTE_ORDER: Key = Key::new(
     "route_order",
-    "tcp_proxy",
-];
+    Type::Words(&["host", "file"]),
+    "Whether routes are tried by their hosts, the more exact first, or as they stand in the file.",
+)
+.default("host");
+const TCP_PROXY: Key =
+    Key::new("tcp_proxy", Type::Section(&PROXY), "In place of `routes`: where the TCP streams of the listener go.");
+
+pub(super) static LISTENER: Section = Section::new(
+    "listener",
+    "listeners[]",
+    "An address that takes requests, and what happens to them.",
+    &[
+        NAME,
+        ADDRESS,
+        TLS,
+        BUFFER_LIMIT,
+        MAX_CONNECTIONS,
+        USE_REMOTE_ADDRESS,
+        timeouts::HANDSHAKE,
+        timeouts::REQUEST_HEADERS,
+        timeouts::IDLE,
+        timeouts::STREAM_IDLE,
+        timeouts::MAX_STREAM_DURATION,
+        timeouts::WRITE,
+        timeouts::KEEPALIVE,
+        PLUGINS,
+        ROUTES,
+        ROUTE_ORDER,
+        TCP_PROXY,
+    ],
+)
+.page("timeouts.md");
+
+const CLUSTER: Key = Key::new("cluster", Type::Name, "The cluster.").required();
+const IDLE_TIMEOUT: Key = Key::new(
+    "idle_timeout",
+    Type::Duration,
+    "The longest that a stream may be without a byte either way; `0s` is no limit.",
+)
+.default("1h");
+const STAT_PREFIX: Key = Key::new("stat_prefix", Type::Free, "Envoy's key, which changes nothing.");
+
+static PROXY: Section =
+    Section::new("tcp_proxy", "listeners[].tcp_proxy", "Where TCP streams go.", &[CLUSTER, IDLE_TIMEOUT, STAT_PREFIX])
+        .page("timeouts.md");
+
+const CERTIFICATE: Key = Key::new("certificate", Type::Name, "The file with the certificate chain, in PEM.").required();
+const PRIVATE_KEY: Key = Key::new("private_key", Type::Name, "The file with the private key, in PEM.").required();
+
+static IDENTITY: Section =
+    Section::new("tls", "listeners[].tls", "The identity of a listener that speaks TLS.", &[CERTIFICATE, PRIVATE_KEY]);
 
 const REFUSED: &[Refused] = &[
     (
@@ -128,31 +199,30 @@ const REFUSED: &[Refused] = &[
 ];
 
 fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addresses: &mut Unique) -> Read<Listener> {
-    let mapping = value.mapping_without(KEYS, &envoy_keys::refused(REFUSED, &[envoy_keys::LISTENER]))?;
-    let place = mapping.get("name").unwrap_or(value);
-    let name = mapping.or("name", format!("listener_{index}"), Value::name).and_then(|name| {
+    let mapping = value.mapping_without(&LISTENER, &envoy_keys::refused(REFUSED, &[envoy_keys::LISTENER]))?;
+    let place = mapping.get(NAME).unwrap_or(value);
+    let name = mapping.or(NAME, format!("listener_{index}"), Value::name).and_then(|name| {
         names.check(place, &name)?;
         Ok(name)
     });
-    let address = mapping.required("address", "add one, such as `address: 127.0.0.1:8080`", |address| {
-        unique_address(address, addresses)
-    });
-    let tls = mapping.optional("tls", tls);
-    let buffer_limit = mapping.or("buffer_limit", DEFAULT_BUFFER_LIMIT, size::read);
-    let max_connections = mapping.optional("max_connections", |number| number.integer(1..=MOST_CONNECTIONS));
-    let use_remote_address = mapping.or("use_remote_address", true, Value::boolean);
-    let is_tcp = mapping.get("tcp_proxy").is_some();
+    let address = mapping
+        .required(ADDRESS, "add one, such as `address: 127.0.0.1:8080`", |address| unique_address(address, addresses));
+    let tls = mapping.optional(TLS, tls);
+    let buffer_limit = mapping.or(BUFFER_LIMIT, DEFAULT_BUFFER_LIMIT, |size| size::between(size, BUFFER_LIMIT.range()));
+    let max_connections = mapping.optional(MAX_CONNECTIONS, |number| number.integer(MAX_CONNECTIONS.range()));
+    let use_remote_address = mapping.or(USE_REMOTE_ADDRESS, true, Value::boolean);
+    let is_tcp = mapping.get(TCP_PROXY).is_some();
     let timeouts = timeouts::read(&mapping, is_tcp);
     let traffic = if is_tcp { Traffic::Tcp } else { Traffic::Http };
-    let plugins = mapping.or("plugins", Vec::new(), |chain| scope.library.chain(chain, traffic));
-    let route_order = mapping.or("route_order", RouteOrder::default(), |order| order.one_of(RouteOrder::NAMES));
-    let order = mapping.get("route_order").and_then(|_| route_order.as_ref().ok()).copied();
-    let routes = mapping.or("routes", Vec::new(), |routes| route::read_all(routes, scope, order));
-    let tcp_proxy = mapping.optional("tcp_proxy", |proxy| tcp_proxy(proxy, scope));
-    if let Some(routes) = mapping.get("routes").or_else(|| mapping.get("route_order")).filter(|_| is_tcp) {
+    let plugins = mapping.or(PLUGINS, Vec::new(), |chain| scope.library.chain(chain, traffic));
+    let route_order = mapping.or(ROUTE_ORDER, RouteOrder::default(), |order| order.one_of(RouteOrder::NAMES));
+    let order = mapping.get(ROUTE_ORDER).and_then(|_| route_order.as_ref().ok()).copied();
+    let routes = mapping.or(ROUTES, Vec::new(), |routes| route::read_all(routes, scope, order));
+    let tcp_proxy = mapping.optional(TCP_PROXY, |proxy| tcp_proxy(proxy, scope));
+    if let Some(routes) = mapping.get(ROUTES).or_else(|| mapping.get(ROUTE_ORDER)).filter(|_| is_tcp) {
         return Err(routes.fail("a listener has either routes or tcp_proxy", "remove one of them"));
     }
-    if let Some(key) = mapping.get("use_remote_address").filter(|_| is_tcp) {
+    if let Some(key) = mapping.get(USE_REMOTE_ADDRESS).filter(|_| is_tcp) {
         key.notice("use_remote_address is ignored: TCP streams have no headers", "remove it");
     }
     if !is_tcp && routes.as_ref().is_ok_and(Vec::is_empty) {
@@ -178,20 +248,20 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope, names: &mut Unique, addr
 fn tcp_proxy(value: &Value<'_>, scope: &Scope) -> Read<TcpProxy> {
     const HOUR: Duration = Duration::from_secs(3600);
     let refused = envoy_keys::refused(&[], &[envoy_keys::TCP_PROXY]);
-    let mapping = value.mapping_without(&["cluster", "idle_timeout", "stat_prefix"], &refused)?;
+    let mapping = value.mapping_without(&PROXY, &refused)?;
     let cluster =
-        mapping.required("cluster", "add the name of one of the clusters", |name| scope.clusters.reference(name));
-    let idle_timeout = mapping.or("idle_timeout", HOUR, duration::read);
-    if let Some(prefix) = mapping.get("stat_prefix") {
+        mapping.required(CLUSTER, "add the name of one of the clusters", |name| scope.clusters.reference(name));
+    let idle_timeout = mapping.or(IDLE_TIMEOUT, HOUR, duration::read);
+    if let Some(prefix) = mapping.get(STAT_PREFIX) {
         prefix.notice("stat_prefix is ignored: metrics are labelled with the listener's name", "remove it");
     }
     Ok(TcpProxy { cluster: cluster?, idle_timeout: idle_timeout? })
 }
 
 fn tls(value: &Value<'_>) -> Read<Tls> {
-    let mapping = value.mapping(&["certificate", "private_key"])?;
-    let file = |key: &str, help: &str| mapping.required(key, help, |path| files::existing(path, "correct the path"));
-    let certificate = file("certificate", "add the path of the certificate chain, a PEM file");
-    let private_key = file("private_key", "add the path of the private key, a PEM file");
+    let mapping = value.mapping(&IDENTITY)?;
+    let file = |key: Key, help: &str| mapping.required(key, help, |path| files::existing(path, "correct the path"));
+    let certificate = file(CERTIFICATE, "add the path of the certificate chain, a PEM file");
+    let private_key = file(PRIVATE_KEY, "add the path of the private key, a PEM file");
     Ok(Tls { certificate: certificate?, private_key: private_key?, origin: value.origin() })
 }

@@ -4,12 +4,15 @@ use saphyr::YamlData;
 
 use super::document::{Read, Reported};
 use super::error::Origin;
+use super::key::{Key, Section};
 use super::nearest;
 use super::value::{Kind, Value};
 
 /// A mapping that is being read.
 pub(super) struct Mapping<'d> {
     value: Value<'d>,
+    /// Its keys; None if it may have any.
+    section: Option<&'static Section>,
     entries: Vec<Entry<'d>>,
     /// Known keys for which the operator was told to have written something else: they are not reported as missing.
     misspelt: Vec<(String, Reported)>,
@@ -48,11 +51,13 @@ impl<'d> Mapping<'d> {
             let value = Value::new(document, node, join(&value.path, &key));
             entries.push(Entry { key, origin, value });
         }
-        Ok(Self { value: value.clone(), entries, misspelt: Vec::new() })
+        Ok(Self { value: value.clone(), section: None, entries, misspelt: Vec::new() })
     }
 
-    /// Reports each key that is not known. An error if there is one of the `refused`.
-    pub(super) fn check_keys(&mut self, known: &[&str], refused: &[Refused]) -> Read<()> {
+    /// Reports each key that the section does not have. An error if there is one of the `refused`.
+    pub(super) fn check_keys(&mut self, section: &'static Section, refused: &[Refused]) -> Read<()> {
+        self.section = Some(section);
+        let known = &section.names()[..];
         let document = self.value.document;
         self.take_camel_case(|key| known.contains(&key) || refused.iter().any(|(name, ..)| *name == key));
         let mut result = Ok(());
@@ -102,8 +107,8 @@ impl<'d> Mapping<'d> {
     }
 
     /// The finding about a key that stands here under a name that resembles `key`.
-    pub(super) fn misspelt(&self, key: &str) -> Option<Reported> {
-        self.misspelt.iter().find(|(meant, _)| meant == key).map(|(_, reported)| *reported)
+    pub(super) fn misspelt(&self, key: Key) -> Option<Reported> {
+        self.misspelt.iter().find(|(meant, _)| meant == key.name).map(|(_, reported)| *reported)
     }
 
     pub(super) fn entries(&self) -> &[Entry<'d>] {
@@ -111,33 +116,34 @@ impl<'d> Mapping<'d> {
     }
 
     /// The value of a key; a key without a value counts as absent.
-    pub(super) fn get(&self, key: &str) -> Option<&Value<'d>> {
+    pub(super) fn get(&self, key: Key) -> Option<&Value<'d>> {
         self.entry(key).filter(|value| !value.is_null())
     }
 
     /// The value of a key, also if it is empty.
-    pub(super) fn entry(&self, key: &str) -> Option<&Value<'d>> {
-        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    pub(super) fn entry(&self, key: Key) -> Option<&Value<'d>> {
+        debug_assert!(self.section.is_none_or(|section| section.has(key)), "{:?} has no {key:?}", self.section);
+        self.entries.iter().find(|entry| entry.key == key.name).map(|entry| &entry.value)
     }
 
-    pub(super) fn required<T>(&self, key: &str, help: &str, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<T> {
+    pub(super) fn required<T>(&self, key: Key, help: &str, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<T> {
         match self.get(key) {
             Some(value) => read(value),
             None => Err(self.missing(key, help)),
         }
     }
 
-    pub(super) fn optional<T>(&self, key: &str, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<Option<T>> {
+    pub(super) fn optional<T>(&self, key: Key, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<Option<T>> {
         self.get(key).map(read).transpose()
     }
 
-    pub(super) fn or<T>(&self, key: &str, default: T, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<T> {
+    pub(super) fn or<T>(&self, key: Key, default: T, read: impl FnOnce(&Value<'d>) -> Read<T>) -> Read<T> {
         self.get(key).map_or(Ok(default), read)
     }
 
     /// The one key of several that is there; an error if there are more, None if there is none.
-    pub(super) fn at_most_one<'k>(&self, keys: &[&'k str]) -> Read<Option<(&'k str, &Value<'d>)>> {
-        let mut found = keys.iter().filter_map(|key| Some((*key, self.get(key)?)));
+    pub(super) fn at_most_one(&self, keys: &[Key]) -> Read<Option<(&'static str, &Value<'d>)>> {
+        let mut found = keys.iter().filter_map(|key| Some((key.name, self.get(*key)?)));
         let first = found.next();
         match (first, found.next()) {
             (Some((one, _)), Some((other, value))) => {
@@ -147,13 +153,13 @@ impl<'d> Mapping<'d> {
         }
     }
 
-    fn missing(&self, key: &str, help: &str) -> Reported {
+    fn missing(&self, key: Key, help: &str) -> Reported {
         if let Some(reported) = self.misspelt(key) {
             return reported;
         }
         match self.entry(key) {
             Some(empty) => empty.fail("there is nothing behind this key", help),
-            None => self.value.fail(format!("missing key {key:?}"), help),
+            None => self.value.fail(format!("missing key {:?}", key.name), help),
         }
     }
 }

@@ -6,6 +6,7 @@ use portcullis::core::{MetadataList, MetadataMap, MetadataValue, ResourceMetadat
 use serde_json::{Map, Value as Json};
 
 use super::document::Read;
+use super::key::{Key, Section, Type};
 use super::mapping::Refused;
 use super::value::{Kind, Value};
 
@@ -15,13 +16,27 @@ const TYPED: Refused = (
     "write it as filter_metadata, whose values are text, numbers, true, false, lists and mappings",
 );
 
+const FILTER_METADATA: Key = Key::new(
+    "filter_metadata",
+    Type::Map(&Type::Map(&Type::Free)),
+    "Namespaces, each with names and values: text, numbers, true, false, lists and mappings.",
+)
+.default("{}");
+
+pub(super) static METADATA: Section = Section::new(
+    "metadata",
+    "listeners[].routes[].metadata, clusters[].metadata, clusters[].endpoints[].metadata",
+    "What plugins read of a route, cluster or endpoint.",
+    &[FILTER_METADATA],
+);
+
 /// The deepest that lists and mappings may stand in each other.
 const DEEPEST: usize = 32;
 
 /// Reads metadata.
 pub(super) fn read(value: &Value<'_>) -> Read<Arc<ResourceMetadata>> {
-    let mapping = value.mapping_without(&["filter_metadata"], &[TYPED])?;
-    let namespaces = mapping.or("filter_metadata", Vec::new(), |namespaces| {
+    let mapping = value.mapping_without(&METADATA, &[TYPED])?;
+    let namespaces = mapping.or(FILTER_METADATA, Vec::new(), |namespaces| {
         let read = |entry: &super::mapping::Entry<'_>| Ok((entry.key.clone(), members(&entry.value, 0)?));
         let read: Vec<Read<_>> = namespaces.entries()?.entries().iter().map(read).collect();
         read.into_iter().collect()
@@ -89,7 +104,8 @@ mod tests {
 
     fn shown(text: &str) -> Result<String, String> {
         let document = Document::parse("test.yaml", text).map_err(|error| error.to_string())?;
-        let result = read(document.root().entries().unwrap().entry("metadata").unwrap());
+        let result =
+            read(document.root().entries().unwrap().entry(Key::new("metadata", Type::Section(&METADATA), "")).unwrap());
         let (metadata, _) = document.finish(result).map_err(|error| error.to_string())?;
         Ok(to_json(&metadata, |json| json).unwrap_or_default().to_string())
     }

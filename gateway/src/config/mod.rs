@@ -8,7 +8,8 @@
 //! ```
 //!
 //! From the text up: `yaml` is the tree with places, `document` collects findings, `value` and `mapping` read typed data,
-//! and one file for each block of the configuration says which keys it has. Names of engines and of capabilities are not
+//! `key` describes keys, and one file for each block of the configuration has those of the block and reads them; of the same
+//! descriptions `reference` makes the schema and docs/configuration.md. Names of engines and of capabilities are not
 //! judged here but where they are known; they carry their [`Origin`] for it.
 
 mod address;
@@ -32,6 +33,7 @@ pub(crate) mod fuzzing;
 mod host_match;
 mod indentation;
 mod json;
+mod key;
 mod library;
 mod limits;
 mod listener;
@@ -42,6 +44,7 @@ mod pattern;
 mod percent;
 mod plugin;
 mod preopen;
+pub mod reference;
 mod route;
 mod route_action;
 mod route_match;
@@ -63,6 +66,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use document::{Document, Read};
+use key::{Key, Section, Type};
 use portcullis::core::{Percent, Sharing};
 use portcullis::{Worker, read_at_most, read_file};
 use route::Scope;
@@ -196,52 +200,124 @@ impl Config {
 /// The most bytes of a configuration, with the code that stands in it.
 const LARGEST: u64 = 64 << 20;
 
-const KEYS: &[&str] = &[
-    "workers",
+const WORKERS: Key =
+    Key::new("workers", Type::Integer(1, 1024), "Threads that serve requests.").computed("one for each core");
+const ADMIN: Key = Key::new(
     "admin",
-    "shutdown_timeout",
-    "limits",
+    Type::Either(const { &[Type::Form("`IP:PORT` or `unix:PATH`", "."), Type::Section(&admin::ADMIN)] }),
+    "Where the admin interface listens; without it there is none.",
+);
+const SHUTDOWN_TIMEOUT: Key =
+    Key::new("shutdown_timeout", Type::Duration, "How long requests may take to end when the gateway is told to stop.")
+        .default("30s");
+const LIMITS: Key = Key::new("limits", Type::Section(&WORKER_LIMITS), "Limits of workers.");
+const MAX_UPSTREAM_CONNECTIONS: Key = Key::new(
     "max_upstream_connections",
+    Type::Integer(1, listener::MOST_CONNECTIONS),
+    "The most connections with upstreams at once, over all workers, each of which has an equal share.",
+)
+.computed("what the limit of file descriptors leaves");
+const MAX_CALLOUTS: Key = Key::new(
     "max_callouts",
+    Type::Integer(1, listener::MOST_CONNECTIONS),
+    "The most HTTP and gRPC callouts in flight, over all workers, each of which has an equal share.",
+)
+.computed("three quarters of `max_upstream_connections`");
+const CODE_CACHE: Key = Key::new(
     "code_cache",
-    "stats_config",
+    Type::Name,
+    "The folder where compiled code is kept, private to the gateway's user; relative to this file; without it code is not kept.",
+);
+const STATS_CONFIG: Key =
+    Key::new("stats_config", Type::Section(&stats::STATS), "Which parts of the names of plugins' metrics are labels.");
+const SHARING: Key = Key::new(
     "sharing",
-    "plugins",
-    "services",
+    Type::Words(vm::SHARING_WORDS),
+    "What becomes of plugins that ask for one VM and differ in rights, environment or limits: the file is refused, or each set of \
+     equal ones has a VM of its own.",
+)
+.default("reject");
+const PLUGINS: Key =
+    Key::new("plugins", Type::List(const { &library::DEFINED }), "Plugins with a name, for chains and services.")
+        .default("[]");
+const SERVICES: Key =
+    Key::new("services", Type::List(&service::SERVICES), "Plugins without traffic: for ticks, queues and callouts.")
+        .default("[]");
+const BOOTSTRAP_EXTENSIONS: Key = Key::new(
     "bootstrap_extensions",
+    Type::List(&service::SERVICES),
+    "Envoy's name of `services`; one of the two can stand.",
+);
+const LISTENERS: Key = Key::new(
     "listeners",
-    "clusters",
-];
+    Type::List(const { &Type::Section(&listener::LISTENER) }),
+    "Where requests come in; at least one.",
+)
+.required();
+const CLUSTERS: Key =
+    Key::new("clusters", Type::List(const { &Type::Section(&cluster::CLUSTER) }), "Where requests go.").default("[]");
+
+/// The file.
+static FILE: Section = Section::new(
+    "file",
+    "",
+    "The keys at the top of the file.",
+    &[
+        WORKERS,
+        ADMIN,
+        SHUTDOWN_TIMEOUT,
+        LIMITS,
+        MAX_UPSTREAM_CONNECTIONS,
+        MAX_CALLOUTS,
+        CODE_CACHE,
+        STATS_CONFIG,
+        SHARING,
+        PLUGINS,
+        SERVICES,
+        BOOTSTRAP_EXTENSIONS,
+        LISTENERS,
+        CLUSTERS,
+    ],
+);
+
+const TICK_SHARE: Key = Key::new(
+    "tick_share",
+    Type::Percent,
+    "The part of a worker that plugins get for what no stream waits for, such as ticks, while IO waits.",
+)
+.default("20%");
+
+static WORKER_LIMITS: Section =
+    Section::new("worker_limits", "limits", "What plugins may take of a worker.", &[TICK_SHARE]).page("shares.md");
 
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn read(root: &Value<'_>) -> Read<Config> {
     foreign::check(root)?;
-    let mapping = root.mapping_without(KEYS, &envoy_keys::refused(&[], &[envoy_keys::TOP]))?;
+    let mapping = root.mapping_without(&FILE, &envoy_keys::refused(&[], &[envoy_keys::TOP]))?;
     let scope = Scope { library: library::Library::read(&mapping), clusters: cluster::ClusterNames::read(&mapping) };
     let mut addresses = Unique::new("address");
-    let workers = mapping.or("workers", cores(), |number| number.integer(1..=1024));
-    let admin = mapping.optional("admin", |admin| admin::read(admin, &mut addresses));
-    let shutdown_timeout = mapping.or("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
-    let tick_share = mapping.or("limits", Worker::DEFAULT_TICK_SHARE, |limits| {
-        limits.mapping(&["tick_share"])?.or("tick_share", Worker::DEFAULT_TICK_SHARE, percent::read)
+    let workers = mapping.or(WORKERS, cores(), |number| number.integer(WORKERS.range()));
+    let admin = mapping.optional(ADMIN, |admin| admin::read(admin, &mut addresses));
+    let shutdown_timeout = mapping.or(SHUTDOWN_TIMEOUT, DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
+    let tick_share = mapping.or(LIMITS, Worker::DEFAULT_TICK_SHARE, |limits| {
+        limits.mapping(&WORKER_LIMITS)?.or(TICK_SHARE, Worker::DEFAULT_TICK_SHARE, percent::read)
     });
-    let most = |key| mapping.optional(key, |number| number.integer(1..=listener::MOST_CONNECTIONS));
-    let max_upstream_connections = most("max_upstream_connections");
-    let max_callouts = most("max_callouts");
-    let code_cache = mapping.optional("code_cache", |path| Ok(path.document.beside(&path.name()?)));
-    let sharing = mapping.or("sharing", Sharing::Reject, vm::sharing);
-    let stats_tags = mapping.or("stats_config", Vec::new(), stats::read);
+    let most = |key: Key| mapping.optional(key, |number| number.integer(key.range()));
+    let max_upstream_connections = most(MAX_UPSTREAM_CONNECTIONS);
+    let max_callouts = most(MAX_CALLOUTS);
+    let code_cache = mapping.optional(CODE_CACHE, |path| Ok(path.document.beside(&path.name()?)));
+    let sharing = mapping.or(SHARING, Sharing::Reject, vm::sharing);
+    let stats_tags = mapping.or(STATS_CONFIG, Vec::new(), stats::read);
     // The latter is Envoy's name for them.
-    let services = mapping.at_most_one(&["services", "bootstrap_extensions"]).and_then(|services| {
+    let services = mapping.at_most_one(&[SERVICES, BOOTSTRAP_EXTENSIONS]).and_then(|services| {
         services.map_or(Ok(Vec::new()), |(_, services)| service::read_all(services, &scope.library))
     });
-    let listeners = mapping.required("listeners", listener::NO_LISTENER, |listeners| {
-        listener::read_all(listeners, &scope, &mut addresses)
-    });
-    let clusters = mapping.or("clusters", Vec::new(), cluster::read_all);
+    let listeners = mapping
+        .required(LISTENERS, listener::NO_LISTENER, |listeners| listener::read_all(listeners, &scope, &mut addresses));
+    let clusters = mapping.or(CLUSTERS, Vec::new(), cluster::read_all);
     scope.library.notice_unused(root.document);
-    if let (Some(value), Ok(listeners), Ok(clusters)) = (mapping.get("listeners"), &listeners, &clusters) {
+    if let (Some(value), Ok(listeners), Ok(clusters)) = (mapping.get(LISTENERS), &listeners, &clusters) {
         changed::stream_idle(value, listeners, clusters);
     }
     let admin = admin?.unwrap_or_default();

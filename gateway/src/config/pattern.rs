@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use regex::bytes::RegexBuilder;
 
 use super::document::Read;
+use super::key::{self, Key, Section, Type};
 use super::value::Value;
 
 /// A regular expression that a whole text has to match.
@@ -44,13 +45,24 @@ impl Hash for Pattern {
 /// chooses the text.
 const LARGEST: usize = 64 << 10;
 
+const REGEX: Key =
+    Key::new("regex", Type::Text, "The expression, in the syntax of RE2; it has to match the whole text.").required();
+const GOOGLE_RE2: Key = Key::new("google_re2", Type::Nothing, "Envoy's key, which changes nothing.");
+
+pub(super) static PATTERN: Section = Section::new(
+    "safe_regex",
+    "safe_regex",
+    "A regular expression whose time is linear in the text.",
+    &[REGEX, GOOGLE_RE2],
+);
+
 /// Reads `{regex: ...}`. Of Envoy's `google_re2`, which has chosen the only engine, nothing is left to say.
 pub(super) fn read(value: &Value<'_>) -> Read<Pattern> {
-    let mapping = value.mapping(&["regex", "google_re2"])?;
-    if let Some(engine) = mapping.get("google_re2") {
-        engine.mapping(&[])?;
+    let mapping = value.mapping(&PATTERN)?;
+    if let Some(engine) = mapping.get(GOOGLE_RE2) {
+        engine.mapping(&key::EMPTY)?;
     }
-    mapping.required("regex", "add `regex: EXPRESSION`", |regex| {
+    mapping.required(REGEX, "add `regex: EXPRESSION`", |regex| {
         let text = regex.string()?;
         // Alone first: `a)(b` is no expression, and would be one in brackets.
         compile(regex, text, LARGEST)?;

@@ -9,6 +9,7 @@ use super::capabilities::{self, Restriction};
 use super::document::Read;
 use super::duration;
 use super::error::Origin;
+use super::key::{Key, Section, Type};
 use super::mapping::{Mapping, Refused};
 use super::value::{Kind, Value};
 use super::vm::{self, VmConfig};
@@ -89,18 +90,18 @@ impl Backoff {
 
 /// Reads a plugin. `default_name` is for one without a name of its own.
 pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
-    let mapping = value.mapping_without(KEYS, &[OLD_FORM])?;
-    let name = mapping.or("name", default_name.to_owned(), Value::name);
-    let root_id = mapping.or("root_id", String::new(), |id| id.string().map(str::to_owned));
-    let vm = mapping.required("vm_config", "add `vm_config: {code: {local: {filename: plugin.wasm}}}`", vm::read);
-    let configuration = mapping.or("configuration", Vec::new(), any::read);
+    let mapping = value.mapping_without(&PLUGIN, &[OLD_FORM])?;
+    let name = mapping.or(NAME, default_name.to_owned(), Value::name);
+    let root_id = mapping.or(ROOT_ID, String::new(), |id| id.string().map(str::to_owned));
+    let vm = mapping.required(VM_CONFIG, "add `vm_config: {code: {local: {filename: plugin.wasm}}}`", vm::read);
+    let configuration = mapping.or(CONFIGURATION, Vec::new(), any::read);
     let failure_policy = failure_policy(&mapping);
-    let reload_backoff = mapping.or("reload_config", Backoff::default(), |reload| {
-        reload.mapping(&["backoff"])?.or("backoff", Backoff::default(), backoff)
+    let reload_backoff = mapping.or(RELOAD_CONFIG, Backoff::default(), |reload| {
+        reload.mapping(&RELOAD)?.or(BACKOFF, Backoff::default(), backoff)
     });
-    let restriction = mapping.optional("capability_restriction_config", capabilities::read);
-    let compatibility = mapping.or("compatibility", Compatibility::Envoy, |whose| whose.one_of(COMPATIBILITY));
-    let stop_iteration = mapping.or("allow_on_headers_stop_iteration", false, wrapped_boolean);
+    let restriction = mapping.optional(RESTRICTION, capabilities::read);
+    let compatibility = mapping.or(COMPATIBLE, Compatibility::Envoy, |whose| whose.one_of(COMPATIBILITY));
+    let stop_iteration = mapping.or(STOP_ITERATION, false, wrapped_boolean);
     Ok(Plugin {
         name: name?,
         root_id: root_id?,
@@ -112,23 +113,89 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
         allow_on_headers_stop_iteration: stop_iteration?,
         compatibility: compatibility?,
         origin: value.origin(),
-        root_id_origin: mapping.get("root_id").unwrap_or(value).origin(),
-        configuration_origin: mapping.get("configuration").unwrap_or(value).origin(),
+        root_id_origin: mapping.get(ROOT_ID).unwrap_or(value).origin(),
+        configuration_origin: mapping.get(CONFIGURATION).unwrap_or(value).origin(),
     })
 }
 
-const KEYS: &[&str] = &[
-    "name",
-    "root_id",
-    "vm_config",
-    "configuration",
-    "fail_open",
+const NAME: Key = Key::new("name", Type::Name, "The name for logs, metrics and chains.").computed("`plugin_INDEX`");
+const ROOT_ID: Key =
+    Key::new("root_id", Type::Text, "Which root context of the module this is, where a module has several.")
+        .default("''");
+const VM_CONFIG: Key = Key::new("vm_config", Type::Section(&vm::VM), "The code and its VM.").required();
+const CONFIGURATION: Key =
+    Key::new("configuration", any::CONFIGURATION, "What `proxy_on_configure` is given.").default("''");
+const FAIL_OPEN: Key = Key::new("fail_open", Type::Boolean, "Envoy's old form of `failure_policy`; deprecated.");
+const FAILURE_POLICY: Key = Key::new(
     "failure_policy",
-    "reload_config",
+    Type::Words(&["FAIL_CLOSED", "FAIL_OPEN", "FAIL_RELOAD", "UNSPECIFIED"]),
+    "What happens to traffic when the plugin fails: an error, no plugin, or an error until it has been built anew.",
+)
+.default("FAIL_CLOSED");
+const RELOAD_CONFIG: Key =
+    Key::new("reload_config", Type::Section(&RELOAD), "How long to wait before a failed plugin is built anew.");
+const RESTRICTION: Key = Key::new(
     "capability_restriction_config",
+    Type::Section(&capabilities::RESTRICTION),
+    "What the plugin may do; without it everything.",
+);
+const COMPATIBLE: Key = Key::new(
     "compatibility",
+    Type::Words(&["envoy", "spec"]),
+    "Whose ways the plugin is made for, where Envoy and the specification differ.",
+)
+.default("envoy");
+const STOP_ITERATION: Key = Key::new(
     "allow_on_headers_stop_iteration",
-];
+    Type::Either(const { &[Type::Boolean, Type::Section(&BOOL_VALUE)] }),
+    "Whether the body goes on to the plugin while it holds the headers back with StopIteration.",
+)
+.default("false");
+
+pub(super) static PLUGIN: Section = Section::new(
+    "plugin",
+    "plugins[], listeners[].plugins[], listeners[].routes[].plugins[], services[]",
+    "One configured use of a module, with Envoy's names.",
+    &[
+        NAME,
+        ROOT_ID,
+        VM_CONFIG,
+        CONFIGURATION,
+        FAIL_OPEN,
+        FAILURE_POLICY,
+        RELOAD_CONFIG,
+        RESTRICTION,
+        COMPATIBLE,
+        STOP_ITERATION,
+    ],
+)
+.page("failures.md");
+
+const BACKOFF: Key = Key::new("backoff", Type::Section(&INTERVALS), "The time between attempts.");
+
+static RELOAD: Section =
+    Section::new("reload_config", "plugin.reload_config", "When a failed plugin is built anew.", &[BACKOFF]);
+
+const BASE_INTERVAL: Key =
+    Key::new("base_interval", Type::Positive, "Before the first attempt; at least 1 ms.").required();
+const MAX_INTERVAL: Key = Key::new("max_interval", Type::Positive, "The longest, at least `base_interval`.")
+    .computed("ten times `base_interval`");
+
+static INTERVALS: Section = Section::new(
+    "backoff",
+    "plugin.reload_config.backoff",
+    "The time between attempts, which grows; without it from 1s to 10s.",
+    &[BASE_INTERVAL, MAX_INTERVAL],
+);
+
+const VALUE: Key = Key::new("value", Type::Boolean, "The flag.").default("false");
+
+static BOOL_VALUE: Section = Section::new(
+    "bool_value",
+    "plugin.allow_on_headers_stop_iteration",
+    "Envoy's `BoolValue` around a flag.",
+    &[VALUE],
+);
 
 /// `{name: envoy.filters.http.wasm, config: {config: ...}}`.
 const OLD_FORM: Refused = (
@@ -148,10 +215,10 @@ const POLICIES: &[(&str, Option<FailurePolicy>)] = &[
 ];
 
 fn failure_policy(mapping: &Mapping<'_>) -> Read<FailurePolicy> {
-    let policy = mapping.optional("failure_policy", |policy| policy.one_of(POLICIES));
-    let fail_open = mapping.optional("fail_open", Value::boolean);
+    let policy = mapping.optional(FAILURE_POLICY, |policy| policy.one_of(POLICIES));
+    let fail_open = mapping.optional(FAIL_OPEN, Value::boolean);
     let (policy, fail_open) = (policy?.flatten(), fail_open?.unwrap_or(false));
-    let Some(flag) = mapping.get("fail_open") else {
+    let Some(flag) = mapping.get(FAIL_OPEN) else {
         return Ok(policy.unwrap_or_default());
     };
     match (policy, fail_open) {
@@ -169,11 +236,11 @@ fn failure_policy(mapping: &Mapping<'_>) -> Read<FailurePolicy> {
 }
 
 fn backoff(value: &Value<'_>) -> Read<Backoff> {
-    let mapping = value.mapping(&["base_interval", "max_interval"])?;
-    let base = mapping.required("base_interval", "add `base_interval: 1s`", at_least_a_millisecond);
-    let max = mapping.optional("max_interval", at_least_a_millisecond);
+    let mapping = value.mapping(&INTERVALS)?;
+    let base = mapping.required(BASE_INTERVAL, "add `base_interval: 1s`", at_least_a_millisecond);
+    let max = mapping.optional(MAX_INTERVAL, at_least_a_millisecond);
     let (backoff, max) = (Backoff::from_base(base?), max?);
-    match (max, mapping.get("max_interval")) {
+    match (max, mapping.get(MAX_INTERVAL)) {
         (Some(max), Some(place)) if max < backoff.base_interval => {
             let base = duration::format(backoff.base_interval);
             Err(place.expected(format!("at least {base}, the base_interval"), "make it longer, or remove it"))
@@ -193,7 +260,7 @@ fn at_least_a_millisecond(value: &Value<'_>) -> Read<Duration> {
 /// A flag, or Envoy's `BoolValue` around it.
 fn wrapped_boolean(value: &Value<'_>) -> Read<bool> {
     match value.kind() {
-        Kind::Mapping => value.mapping(&["value"])?.or("value", false, Value::boolean),
+        Kind::Mapping => value.mapping(&BOOL_VALUE)?.or(VALUE, false, Value::boolean),
         _ => value.boolean(),
     }
 }

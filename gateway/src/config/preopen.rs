@@ -4,23 +4,37 @@ use portcullis::core::Preopen;
 
 use super::document::Read;
 use super::files;
+use super::key::{Key, Section, Type};
 use super::unique::Unique;
 use super::value::{Value, quote};
+
+const GUEST: Key =
+    Key::new("guest", Type::Form("absolute path, or `.`", r"^(/|\.$|\./*$)"), "What the plugin calls it.").required();
+const HOST: Key =
+    Key::new("host", Type::Name, "Where it is, from the working directory or beside the configuration.").required();
+const WRITE: Key = Key::new("write", Type::Boolean, "Whether the plugin may change what is there.").default("false");
+
+pub(super) static PREOPEN: Section = Section::new(
+    "preopen",
+    "vm_config.preopens[]",
+    "A directory of a VM; elsewhere it has no files.",
+    &[GUEST, HOST, WRITE],
+);
 
 /// Reads `preopens`, in their order.
 pub(super) fn read(value: &Value<'_>) -> Read<Vec<Preopen>> {
     let mut guests = Unique::new("guest path");
     value.list(|_, preopen| {
-        let mapping = preopen.mapping(&["guest", "host", "write"])?;
-        let guest = mapping.required("guest", "add what the plugin calls it: `guest: /data`", |path| {
+        let mapping = preopen.mapping(&PREOPEN)?;
+        let guest = mapping.required(GUEST, "add what the plugin calls it: `guest: /data`", |path| {
             let guest = guest(path)?;
             guests.check(path, &guest)?;
             Ok(guest)
         });
-        let host = mapping.required("host", "add where it is: `host: ./data`", |path| {
+        let host = mapping.required(HOST, "add where it is: `host: ./data`", |path| {
             files::existing_directory(path, "make the directory, or correct the path")
         });
-        let write = mapping.or("write", false, Value::boolean);
+        let write = mapping.or(WRITE, false, Value::boolean);
         Ok(Preopen { guest: guest?, host: host?, write: write? })
     })
 }

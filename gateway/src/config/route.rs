@@ -12,7 +12,8 @@ use super::duration;
 use super::envoy_keys;
 use super::filter_entry::Traffic;
 use super::host_match::HostMatch;
-use super::library::Library;
+use super::key::{self, Key, Section, Type};
+use super::library::{self, Library};
 use super::mapping::{Mapping, Refused};
 use super::metadata;
 use super::plugin::Plugin;
@@ -94,23 +95,71 @@ pub(super) fn read_all(value: &Value<'_>, scope: &Scope, order: Option<RouteOrde
     Ok(routes.into_iter().map(|(_, route)| route).collect())
 }
 
-const KEYS: &[&str] = &[
-    "name",
-    "match",
-    "cluster",
-    "weighted_clusters",
+const NAME: Key = Key::new("name", Type::Name, "The name for logs and metrics.").computed("`route_INDEX`");
+const MATCH: Key = Key::new("match", Type::Section(&route_match::MATCH), "Which requests it takes.").computed("all");
+const DIRECT_RESPONSE: Key = Key::new(
     "direct_response",
+    Type::Section(&route_action::RESPONSE),
+    "In place of `cluster`: the route answers requests itself.",
+);
+const REDIRECT: Key = Key::new(
     "redirect",
+    Type::Section(&route_action::REDIRECT),
+    "In place of `cluster`: the route sends clients elsewhere.",
+);
+const ROUTE: Key = Key::new(
     "route",
+    Type::Section(&FORWARD),
+    "In place of `cluster`: the same keys in a mapping of their own, as in Envoy.",
+);
+const TIMEOUT: Key = Key::new(
     "timeout",
-    "prefix_rewrite",
-    "plugins",
+    Type::Duration,
+    "The longest that the upstream may take for its whole response once the request has been sent; `0s` is no limit.",
+)
+.computed("`request_timeout` of the cluster");
+const PREFIX_REWRITE: Key =
+    Key::new("prefix_rewrite", key::URL_PATH, "What the matched part of the path is replaced with.")
+        .computed("the path goes on as it is");
+const PLUGINS: Key =
+    Key::new("plugins", Type::List(&library::CHAINED), "The plugins for these requests, in place of the listener's.")
+        .computed("the listener's");
+const REACHABLE: Key = Key::new(
     "reachable_by_rewrite",
-    "metadata",
-];
+    Type::Boolean,
+    "Whether requests reach it that came to a route with other plugins, and match it only as those changed them.",
+)
+.default("false");
+const METADATA: Key =
+    Key::new("metadata", Type::Section(&metadata::METADATA), "What plugins read as `xds.route_metadata`.");
 
-/// Keys that can stand under Envoy's `route` as well as beside `match`.
-const FORWARD_KEYS: &[&str] = &["cluster", "weighted_clusters", "timeout", "prefix_rewrite"];
+pub(super) static ROUTES: Section = Section::new(
+    "route",
+    "listeners[].routes[]",
+    "A route; one of `cluster`, `weighted_clusters`, `route`, `direct_response` and `redirect`.",
+    &[
+        NAME,
+        MATCH,
+        route_action::CLUSTER,
+        route_action::WEIGHTED_CLUSTERS,
+        DIRECT_RESPONSE,
+        REDIRECT,
+        ROUTE,
+        TIMEOUT,
+        PREFIX_REWRITE,
+        PLUGINS,
+        REACHABLE,
+        METADATA,
+    ],
+);
+
+// Keys that can stand under Envoy's `route` as well as beside `match`.
+static FORWARD: Section = Section::new(
+    "forward",
+    "listeners[].routes[].route",
+    "Where a route sends requests, as in Envoy.",
+    &[route_action::CLUSTER, route_action::WEIGHTED_CLUSTERS, TIMEOUT, PREFIX_REWRITE],
+);
 
 /// Keys of Envoy's routes that have no meaning here.
 const REFUSED: &[Refused] = &[
@@ -156,17 +205,17 @@ const FORWARD_REFUSED: &[Refused] = &[
 fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
     let refused = envoy_keys::refused(REFUSED, &[envoy_keys::ROUTE]);
     let forward_refused = envoy_keys::refused(FORWARD_REFUSED, &[envoy_keys::FORWARD]);
-    let mapping = value.mapping_without(KEYS, &[refused, forward_refused.clone()].concat())?;
-    let name = mapping.or("name", format!("route_{index}"), Value::name);
-    let matcher = mapping.or("match", RouteMatch::default(), route_match::read);
-    let inner = mapping.optional("route", |route| route.mapping_without(FORWARD_KEYS, &forward_refused))?;
+    let mapping = value.mapping_without(&ROUTES, &[refused, forward_refused.clone()].concat())?;
+    let name = mapping.or(NAME, format!("route_{index}"), Value::name);
+    let matcher = mapping.or(MATCH, RouteMatch::default(), route_match::read);
+    let inner = mapping.optional(ROUTE, |route| route.mapping_without(&FORWARD, &forward_refused))?;
     let action = action(&mapping, inner.as_ref(), scope);
     let forward = inner.as_ref().unwrap_or(&mapping);
-    let timeout = forward.optional("timeout", duration::read);
-    let prefix_rewrite = forward.optional("prefix_rewrite", route_match::replacement);
-    let plugins = mapping.optional("plugins", |chain| scope.library.chain(chain, Traffic::Http));
-    let reachable_by_rewrite = mapping.or("reachable_by_rewrite", false, Value::boolean);
-    let metadata = mapping.or("metadata", Arc::default(), metadata::read);
+    let timeout = forward.optional(TIMEOUT, duration::read);
+    let prefix_rewrite = forward.optional(PREFIX_REWRITE, route_match::replacement);
+    let plugins = mapping.optional(PLUGINS, |chain| scope.library.chain(chain, Traffic::Http));
+    let reachable_by_rewrite = mapping.or(REACHABLE, false, Value::boolean);
+    let metadata = mapping.or(METADATA, Arc::default(), metadata::read);
     Ok(Route {
         name: name?,
         matcher: matcher?,
@@ -181,14 +230,20 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
 
 /// Reads what a route does. `inner` is what stands under `route`, if something does.
 fn action(mapping: &Mapping<'_>, inner: Option<&Mapping<'_>>, scope: &Scope) -> Read<RouteAction> {
-    let found = mapping.at_most_one(&["route", "cluster", "weighted_clusters", "direct_response", "redirect"])?;
+    let found = mapping.at_most_one(&[
+        ROUTE,
+        route_action::CLUSTER,
+        route_action::WEIGHTED_CLUSTERS,
+        DIRECT_RESPONSE,
+        REDIRECT,
+    ])?;
     let has_action = matches!(found, Some(("route" | "direct_response" | "redirect", _)));
-    for key in ["timeout", "prefix_rewrite"] {
+    for key in [TIMEOUT, PREFIX_REWRITE] {
         if let Some(place) = mapping.get(key).filter(|_| has_action) {
             let help = if inner.is_some() { "move it there" } else { "remove it" };
             let whose =
                 if inner.is_some() { "belongs under route" } else { "has no effect on a route that answers itself" };
-            return Err(place.fail(format!("{key} {whose}"), help));
+            return Err(place.fail(format!("{} {whose}", key.name), help));
         }
     }
     match found {

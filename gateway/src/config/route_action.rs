@@ -7,6 +7,7 @@ use super::cluster::ClusterNames;
 use super::document::{Read, Reported};
 use super::envoy_keys;
 use super::files;
+use super::key::{self, Key, Section, Type};
 use super::mapping::{Mapping, Refused};
 use super::value::{Kind, Value};
 
@@ -91,11 +92,39 @@ impl Forward {
     }
 }
 
+pub(super) const CLUSTER: Key = Key::new("cluster", Type::Name, "The cluster that requests go to.");
+pub(super) const WEIGHTED_CLUSTERS: Key =
+    Key::new("weighted_clusters", Type::Section(&WEIGHTED), "In place of `cluster`: several of them, by weight.");
+
+const CLUSTERS: Key = Key::new("clusters", Type::List(const { &Type::Section(&SHARE) }), "The clusters.").required();
+
+static WEIGHTED: Section = Section::new(
+    "weighted_clusters",
+    "listeners[].routes[].weighted_clusters",
+    "Clusters among which requests are divided.",
+    &[CLUSTERS],
+);
+
+const SHARE_NAME: Key = Key::new("name", Type::Name, "The cluster.").required();
+const WEIGHT: Key = Key::new(
+    "weight",
+    Type::Integer(0, u32::MAX as u64),
+    "How many of as many requests as the weights add up to it gets on average.",
+)
+.required();
+
+static SHARE: Section = Section::new(
+    "weighted_cluster",
+    "listeners[].routes[].weighted_clusters.clusters[]",
+    "A cluster and its part of the requests.",
+    &[SHARE_NAME, WEIGHT],
+);
+
 /// Reads the cluster or clusters of a route.
 pub(super) fn forward(mapping: &Mapping<'_>, clusters: &ClusterNames) -> Read<Forward> {
-    match mapping.at_most_one(&["cluster", "weighted_clusters"])? {
+    match mapping.at_most_one(&[CLUSTER, WEIGHTED_CLUSTERS])? {
         Some(("weighted_clusters", value)) => weighted(value, clusters),
-        _ => mapping.required("cluster", "add the name of one of the clusters", |name| {
+        _ => mapping.required(CLUSTER, "add the name of one of the clusters", |name| {
             Ok(Forward { clusters: vec![(clusters.reference(name)?, 1)], total: 1 })
         }),
     }
@@ -112,14 +141,14 @@ const NO_PLUGINS: Refused =
 
 fn weighted(value: &Value<'_>, names: &ClusterNames) -> Read<Forward> {
     const HELP: &str = "add `clusters: [{name: a, weight: 90}, {name: b, weight: 10}]`";
-    let mapping = value.mapping_without(&["clusters"], &envoy_keys::refused(&[TOTAL], &[envoy_keys::WEIGHTED]))?;
+    let mapping = value.mapping_without(&WEIGHTED, &envoy_keys::refused(&[TOTAL], &[envoy_keys::WEIGHTED]))?;
     let refused = envoy_keys::refused(&[NO_PLUGINS], &[envoy_keys::WEIGHTED]);
-    let clusters = mapping.required("clusters", HELP, |list| {
+    let clusters = mapping.required(CLUSTERS, HELP, |list| {
         list.list(|_, value| {
-            let mapping = value.mapping_without(&["name", "weight"], &refused)?;
-            let name = mapping.required("name", "add the name of one of the clusters", |name| names.reference(name));
-            let weight =
-                mapping.required("weight", "add a number such as 50", |weight| weight.integer(0..=u64::from(u32::MAX)));
+            let mapping = value.mapping_without(&SHARE, &refused)?;
+            let name =
+                mapping.required(SHARE_NAME, "add the name of one of the clusters", |name| names.reference(name));
+            let weight = mapping.required(WEIGHT, "add a number such as 50", |weight| weight.integer(WEIGHT.range()));
             Ok((name?, u32::try_from(weight?).unwrap_or(u32::MAX)))
         })
     })?;
@@ -131,15 +160,40 @@ fn weighted(value: &Value<'_>, names: &ClusterNames) -> Read<Forward> {
 
 const BODY_FORMAT: Refused = ("body_format", "bodies are not made from a format", "write the body as it is to be sent");
 
+const STATUS: Key = Key::new("status", Type::Integer(200, 599), "The status.").required();
+const BODY: Key =
+    Key::new("body", Type::Either(const { &[Type::Text, Type::Section(&BODY_SOURCE)] }), "The body; at most 1 MiB.")
+        .default("''");
+const RESPONSE_HEADERS: Key = Key::new("headers", Type::Map(&Type::Text), "Headers besides the status.").default("{}");
+
+pub(super) static RESPONSE: Section = Section::new(
+    "direct_response",
+    "listeners[].routes[].direct_response",
+    "A response that a route gives without an upstream.",
+    &[STATUS, BODY, RESPONSE_HEADERS],
+);
+
+const INLINE_STRING: Key = Key::new("inline_string", Type::Text, "Text.");
+const INLINE_BYTES: Key = Key::new("inline_bytes", Type::Base64, "Bytes.");
+const FILENAME: Key =
+    Key::new("filename", Type::Name, "A file, found from the working directory or beside the configuration.");
+
+static BODY_SOURCE: Section = Section::new(
+    "body",
+    "listeners[].routes[].direct_response.body",
+    "A body that is no text; one of the keys.",
+    &[INLINE_STRING, INLINE_BYTES, FILENAME],
+);
+
 /// Reads `direct_response`.
 pub(super) fn direct_response(value: &Value<'_>) -> Read<DirectResponse> {
-    let mapping = value.mapping_without(&["status", "body", "headers"], &[BODY_FORMAT])?;
-    let status = mapping.required("status", "add one, such as `status: 200`", |status| status.integer(200..=599));
-    let body = mapping.or("body", Vec::new(), body);
-    let headers = mapping.or("headers", Vec::new(), headers);
+    let mapping = value.mapping_without(&RESPONSE, &[BODY_FORMAT])?;
+    let status = mapping.required(STATUS, "add one, such as `status: 200`", |status| status.integer(STATUS.range()));
+    let body = mapping.or(BODY, Vec::new(), body);
+    let headers = mapping.or(RESPONSE_HEADERS, Vec::new(), headers);
     let status = u16::try_from(status?).unwrap_or(500);
     let body = body?;
-    if let Some(place) = mapping.get("body").filter(|_| matches!(status, 204 | 205 | 304) && !body.is_empty()) {
+    if let Some(place) = mapping.get(BODY).filter(|_| matches!(status, 204 | 205 | 304) && !body.is_empty()) {
         return Err(
             place.fail(format!("a response of status {status} has no body"), "remove it, or choose another status")
         );
@@ -152,12 +206,11 @@ const LARGEST_BODY: u64 = 1 << 20;
 
 /// Reads a body: text, or Envoy's `DataSource`.
 fn body(value: &Value<'_>) -> Read<Vec<u8>> {
-    const FORMS: &[&str] = &["inline_string", "inline_bytes", "filename"];
     if let Kind::String(text) = value.kind() {
         return Ok(text.as_bytes().to_vec());
     }
-    let mapping = value.mapping(FORMS)?;
-    let Some((form, place)) = mapping.at_most_one(FORMS)? else {
+    let mapping = value.mapping(&BODY_SOURCE)?;
+    let Some((form, place)) = mapping.at_most_one(BODY_SOURCE.keys)? else {
         return Err(value.fail("no body is given", "add inline_string, inline_bytes or filename"));
     };
     let bytes = match form {
@@ -224,27 +277,55 @@ impl Redirect {
 const REGEX_REWRITE: Refused =
     ("regex_rewrite", "paths are not rewritten by regular expressions", "use prefix_rewrite or path_redirect");
 
-const REDIRECT_KEYS: &[&str] = &[
-    "https_redirect",
-    "scheme_redirect",
-    "host_redirect",
-    "port_redirect",
-    "path_redirect",
+const HTTPS_REDIRECT: Key =
+    Key::new("https_redirect", Type::Boolean, "Whether the scheme becomes `https`.").default("false");
+const SCHEME_REDIRECT: Key =
+    Key::new("scheme_redirect", Type::Words(&["http", "https"]), "In place of `https_redirect`: the scheme.");
+const HOST_REDIRECT: Key =
+    Key::new("host_redirect", Type::Form("host", r"^[A-Za-z0-9_.:\[\]-]+$"), "The host.").computed("the request's");
+const PORT_REDIRECT: Key = Key::new("port_redirect", Type::Integer(1, 65535), "The port.").computed("the request's");
+const PATH_REDIRECT: Key =
+    Key::new("path_redirect", key::URL_PATH, "The path, with a query of its own or the request's.")
+        .computed("the request's");
+const PREFIX_REWRITE: Key = Key::new(
     "prefix_rewrite",
+    key::URL_PATH,
+    "In place of `path_redirect`: what the matched part of the path is replaced with.",
+);
+const RESPONSE_CODE: Key = Key::new(
     "response_code",
-    "strip_query",
-];
+    Type::Words(&["MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT"]),
+    "The status: 301, 302, 303, 307 or 308.",
+)
+.default("MOVED_PERMANENTLY");
+const STRIP_QUERY: Key =
+    Key::new("strip_query", Type::Boolean, "Whether the query of the request is left out.").default("false");
+
+pub(super) static REDIRECT: Section = Section::new(
+    "redirect",
+    "listeners[].routes[].redirect",
+    "Where a client is sent; at least one key that changes something.",
+    &[
+        HTTPS_REDIRECT,
+        SCHEME_REDIRECT,
+        HOST_REDIRECT,
+        PORT_REDIRECT,
+        PATH_REDIRECT,
+        PREFIX_REWRITE,
+        RESPONSE_CODE,
+        STRIP_QUERY,
+    ],
+);
 
 /// Reads `redirect`.
 pub(super) fn redirect(value: &Value<'_>) -> Read<Redirect> {
-    let mapping =
-        value.mapping_without(REDIRECT_KEYS, &envoy_keys::refused(&[REGEX_REWRITE], &[envoy_keys::REDIRECT]))?;
-    let scheme = match mapping.at_most_one(&["https_redirect", "scheme_redirect"])? {
+    let mapping = value.mapping_without(&REDIRECT, &envoy_keys::refused(&[REGEX_REWRITE], &[envoy_keys::REDIRECT]))?;
+    let scheme = match mapping.at_most_one(&[HTTPS_REDIRECT, SCHEME_REDIRECT])? {
         Some(("https_redirect", flag)) => flag.boolean().map(|https| https.then(|| "https".to_owned())),
         Some((_, scheme)) => scheme.one_of(&[("http", "http"), ("https", "https")]).map(|name| Some(name.to_owned())),
         None => Ok(None),
     };
-    let host = mapping.optional("host_redirect", |host| {
+    let host = mapping.optional(HOST_REDIRECT, |host| {
         let text = host.name()?;
         let is_host = |c: char| c.is_ascii_alphanumeric() || "-_.:[]".contains(c);
         match text.chars().all(is_host) {
@@ -252,14 +333,14 @@ pub(super) fn redirect(value: &Value<'_>) -> Read<Redirect> {
             false => Err(host.expected("a host such as example.com", "write the name alone")),
         }
     });
-    let port = mapping.optional("port_redirect", |port| port.integer(1..=65535));
-    let path = match mapping.at_most_one(&["path_redirect", "prefix_rewrite"])? {
+    let port = mapping.optional(PORT_REDIRECT, |port| port.integer(PORT_REDIRECT.range()));
+    let path = match mapping.at_most_one(&[PATH_REDIRECT, PREFIX_REWRITE])? {
         Some(("path_redirect", path)) => target(path).map(|path| Some(RedirectPath::Whole(path))),
         Some((_, path)) => target(path).map(|path| Some(RedirectPath::Prefix(path))),
         None => Ok(None),
     };
-    let status = mapping.or("response_code", 301, |code| code.one_of(STATUSES));
-    let strip_query = mapping.or("strip_query", false, Value::boolean);
+    let status = mapping.or(RESPONSE_CODE, 301, |code| code.one_of(STATUSES));
+    let strip_query = mapping.or(STRIP_QUERY, false, Value::boolean);
     let port = port?.map(|port| u16::try_from(port).unwrap_or(u16::MAX));
     let redirect =
         Redirect { status: status?, scheme: scheme?, host: host?, port, path: path?, strip_query: strip_query? };

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::document::Read;
 use super::envoy_keys;
 use super::host_match;
+use super::key::{self, Key, Section, Type};
 use super::mapping::{Mapping, Refused};
 use super::pattern::{self, Pattern};
 use super::string_match;
@@ -149,13 +150,42 @@ impl HeaderRule {
     }
 }
 
+const HOST: Key = Key::new(
+    "host",
+    Type::Name,
+    "The host, as `example.com`, `*.example.com` or `example.*`; case and port do not count; `*` is any.",
+)
+.default("'*'");
+const PREFIX: Key =
+    Key::new("prefix", key::URL_PATH, "The path begins so, as text: `/api` takes `/apis`, too.").default("/");
+const PATH: Key = Key::new("path", key::URL_PATH, "In place of `prefix`: the path, without its query, is this.");
+const SEPARATED: Key = Key::new(
+    "path_separated_prefix",
+    key::URL_PATH,
+    "In place of `prefix`: the path is this or begins so at the end of a segment: `/api` takes `/api/x` and not `/apis`.",
+);
+const SAFE_REGEX: Key =
+    Key::new("safe_regex", Type::Section(&pattern::PATTERN), "In place of `prefix`: all of the path matches.");
+const HEADERS: Key = Key::new(
+    "headers",
+    Type::List(const { &Type::Section(&HEADER) }),
+    "Conditions on headers, all of which have to be met.",
+)
+.default("[]");
+
+pub(super) static MATCH: Section = Section::new(
+    "match",
+    "listeners[].routes[].match",
+    "The conditions of a route; a request has to meet all of them.",
+    &[HOST, PREFIX, PATH, SEPARATED, SAFE_REGEX, HEADERS],
+);
+
 /// Reads the `match` of a route.
 pub(super) fn read(value: &Value<'_>) -> Read<RouteMatch> {
-    const KEYS: &[&str] = &["host", "prefix", "path", "path_separated_prefix", "safe_regex", "headers"];
-    let mapping = value.mapping_without(KEYS, &envoy_keys::refused(REFUSED, &[envoy_keys::MATCH]))?;
-    let host = mapping.optional("host", host_match::read);
+    let mapping = value.mapping_without(&MATCH, &envoy_keys::refused(REFUSED, &[envoy_keys::MATCH]))?;
+    let host = mapping.optional(HOST, host_match::read);
     let path = path(&mapping);
-    let headers = mapping.or("headers", Vec::new(), |list| list.list(|_, value| header(value)));
+    let headers = mapping.or(HEADERS, Vec::new(), |list| list.list(|_, value| header(value)));
     Ok(RouteMatch { host: host?.flatten(), path: path?, headers: headers? })
 }
 
@@ -193,7 +223,7 @@ pub(super) fn replacement(value: &Value<'_>) -> Read<String> {
 }
 
 fn path(mapping: &Mapping<'_>) -> Read<PathMatch> {
-    match mapping.at_most_one(&["prefix", "path", "path_separated_prefix", "safe_regex"])? {
+    match mapping.at_most_one(&[PREFIX, PATH, SEPARATED, SAFE_REGEX])? {
         None => Ok(PathMatch::default()),
         Some(("prefix", value)) => absolute(value).map(PathMatch::Prefix),
         Some(("path", value)) => absolute(value).map(PathMatch::Exact),
@@ -205,10 +235,30 @@ fn path(mapping: &Mapping<'_>) -> Read<PathMatch> {
     }
 }
 
-const RULES: &[&str] = &["exact", "prefix", "present", "present_match", "string_match"];
+const HEADER_NAME: Key = Key::new(
+    "name",
+    Type::Form("name of a header", r"^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
+    "The header, or `:method`, `:path`, `:authority` or `:scheme`.",
+)
+.required();
+const EXACT: Key = Key::new("exact", Type::Text, "The value is this.");
+const HEADER_PREFIX: Key = Key::new("prefix", Type::Text, "The value begins so.");
+const PRESENT: Key = Key::new("present", Type::Boolean, "The header is there, or with `false` it is not.");
+const PRESENT_MATCH: Key = Key::new("present_match", Type::Boolean, "Envoy's name of `present`.");
+const STRING_MATCH: Key =
+    Key::new("string_match", Type::Section(&string_match::STRING_MATCH), "A rule for the value, as in Envoy.");
+const INVERT: Key =
+    Key::new("invert", Type::Boolean, "Whether the condition is met when the rule is not.").default("false");
+const INVERT_MATCH: Key = Key::new("invert_match", Type::Boolean, "Envoy's name of `invert`.");
 
-const HEADER_KEYS: &[&str] =
-    &["name", "exact", "prefix", "present", "present_match", "string_match", "invert", "invert_match"];
+static HEADER: Section = Section::new(
+    "header_match",
+    "listeners[].routes[].match.headers[]",
+    "A condition on a header, all values of its name with commas between; one rule.",
+    &[HEADER_NAME, EXACT, HEADER_PREFIX, PRESENT, PRESENT_MATCH, STRING_MATCH, INVERT, INVERT_MATCH],
+);
+
+const RULES: &[Key] = &[EXACT, HEADER_PREFIX, PRESENT, PRESENT_MATCH, STRING_MATCH];
 
 const HEADER_REFUSED: &[Refused] = &[
     ("range_match", "values are not compared as numbers", "use string_match with safe_regex"),
@@ -221,8 +271,8 @@ const HEADER_REFUSED: &[Refused] = &[
 ];
 
 fn header(value: &Value<'_>) -> Read<HeaderMatch> {
-    let mapping = value.mapping_without(HEADER_KEYS, HEADER_REFUSED)?;
-    let name = mapping.required("name", "add the header's name", |name| match name.name()?.as_str() {
+    let mapping = value.mapping_without(&HEADER, HEADER_REFUSED)?;
+    let name = mapping.required(HEADER_NAME, "add the header's name", |name| match name.name()?.as_str() {
         pseudo @ (":authority" | ":method" | ":path" | ":scheme") => Ok(pseudo.to_owned()),
         text => match text.parse::<http::HeaderName>() {
             Ok(header) => Ok(header.as_str().to_owned()),
@@ -239,7 +289,7 @@ fn header(value: &Value<'_>) -> Read<HeaderMatch> {
         }
         Err(reported) => Err(reported),
     };
-    let invert = match mapping.at_most_one(&["invert", "invert_match"])? {
+    let invert = match mapping.at_most_one(&[INVERT, INVERT_MATCH])? {
         Some((_, flag)) => flag.boolean(),
         None => Ok(false),
     };

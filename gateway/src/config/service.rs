@@ -4,8 +4,9 @@ use portcullis::Isolation;
 
 use super::document::Read;
 use super::filter_entry;
+use super::key::{Key, Section, Type};
 use super::library::Library;
-use super::plugin::Plugin;
+use super::plugin::{self, Plugin};
 use super::value::{Kind, Value};
 
 /// A plugin that no stream comes to: it has ticks, queues and callouts.
@@ -16,6 +17,37 @@ pub struct Service {
     /// Whether one worker alone runs it; else each does.
     pub singleton: bool,
 }
+
+const CONFIG: Key = Key::new(
+    "config",
+    Type::Either(const { &[Type::Name, Type::Section(&plugin::PLUGIN)] }),
+    "The plugin, or the name of one.",
+)
+.required();
+const SINGLETON: Key =
+    Key::new("singleton", Type::Boolean, "Whether one worker alone runs it; else each does.").default("false");
+const TYPE: Key =
+    Key::new("@type", Type::Name, "Envoy's type, `type.googleapis.com/envoy.extensions.wasm.v3.WasmService`.");
+
+pub(super) static WASM_SERVICE: Section = Section::new(
+    "service",
+    "services[]",
+    "A plugin without traffic, if more is said than the plugin.",
+    &[CONFIG, SINGLETON, TYPE],
+);
+
+/// A plugin without traffic, in all forms.
+pub(super) const SERVICES: Type = Type::Either(
+    const {
+        &[
+            Type::Name,
+            Type::Section(&plugin::PLUGIN),
+            Type::Section(&WASM_SERVICE),
+            Type::Section(&filter_entry::SERVICE_ENTRY),
+            Type::Section(&filter_entry::SERVICE_STRUCT),
+        ]
+    },
+);
 
 /// Reads the top-level `services`.
 pub(super) fn read_all(value: &Value<'_>, library: &Library) -> Read<Vec<Service>> {
@@ -51,11 +83,11 @@ fn read(index: usize, value: &Value<'_>, library: &Library) -> Read<Service> {
 
 /// Reads a `WasmService`.
 fn whole(value: &Value<'_>, default_name: &str, library: &Library) -> Read<Service> {
-    let mapping = value.mapping(&["config", "singleton", "@type"])?;
-    let plugin = mapping.required("config", "add the plugin's keys below it, or the name of one", |config| {
+    let mapping = value.mapping(&WASM_SERVICE)?;
+    let plugin = mapping.required(CONFIG, "add the plugin's keys below it, or the name of one", |config| {
         library.service(config, default_name)
     });
-    let singleton = mapping.or("singleton", false, Value::boolean);
+    let singleton = mapping.or(SINGLETON, false, Value::boolean);
     Ok(Service { plugin: plugin?, singleton: singleton? })
 }
 

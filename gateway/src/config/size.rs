@@ -13,11 +13,6 @@ pub(crate) fn parse_size(text: &str, range: &RangeInclusive<u64>) -> Result<usiz
     parse(text).and_then(|bytes| check(bytes, range))
 }
 
-/// Reads a size from one byte to 1 GiB.
-pub(super) fn read(value: &Value<'_>) -> Read<usize> {
-    between(value, 1..=LARGEST)
-}
-
 /// Reads a size in a range of bytes.
 pub(super) fn between(value: &Value<'_>, range: RangeInclusive<u64>) -> Read<usize> {
     let parsed = match value.kind() {
@@ -29,8 +24,6 @@ pub(super) fn between(value: &Value<'_>, range: RangeInclusive<u64>) -> Read<usi
         .and_then(|bytes| check(bytes, &range))
         .map_err(|help| value.expected("a size such as 65536, 64KiB or 1MiB", help))
 }
-
-const LARGEST: u64 = 1 << 30;
 
 fn check(bytes: u64, range: &RangeInclusive<u64>) -> Result<usize, String> {
     match usize::try_from(bytes) {
@@ -77,6 +70,8 @@ fn unit_help(number: &str, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LARGEST: u64 = 1 << 30;
 
     #[test]
     fn sizes_are_binary() {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde_json::{Value as Json, json};
 
 use super::document::Read;
+use super::key::{Key, Section, Type};
 use super::mapping::Refused;
 use super::pattern;
 use super::value::Value;
@@ -80,6 +81,39 @@ const LARGEST: usize = 16 << 10;
 /// Labels that are there already.
 const TAKEN: [&str; 4] = ["plugin", "name", "le", "quantile"];
 
+const TAGS: Key = Key::new(
+    "stats_tags",
+    Type::List(const { &Type::Section(&TAG) }),
+    "Rules by which parts of names become labels; at most 32.",
+)
+.default("[]");
+const DEFAULT_TAGS: Key = Key::new(
+    "use_all_default_tags",
+    Type::Boolean,
+    "Envoy's key; only `false` is taken, for there are no default tags.",
+)
+.default("false");
+
+pub(super) static STATS: Section =
+    Section::new("stats_config", "stats_config", "Labels of plugins' metrics.", &[TAGS, DEFAULT_TAGS])
+        .page("metrics.md");
+
+const TAG_NAME: Key = Key::new("tag_name", Type::Name, "The label.").required();
+const REGEX: Key = Key::new(
+    "regex",
+    Type::Text,
+    "A regular expression; its first group is removed from the name, and the second, or else the first, is the value.",
+);
+const FIXED_VALUE: Key =
+    Key::new("fixed_value", Type::Text, "In place of `regex`: this value, for all metrics of plugins.");
+
+static TAG: Section = Section::new(
+    "stats_tag",
+    "stats_config.stats_tags[]",
+    "A label; `regex` or `fixed_value`.",
+    &[TAG_NAME, REGEX, FIXED_VALUE],
+);
+
 const REFUSED: &[Refused] = &[
     (
         "stats_matcher",
@@ -91,14 +125,14 @@ const REFUSED: &[Refused] = &[
 
 /// Reads `{stats_tags: [{tag_name: NAME, regex: EXPRESSION}]}`.
 pub(super) fn read(value: &Value<'_>) -> Read<Vec<StatsTag>> {
-    let mapping = value.mapping_without(&["stats_tags", "use_all_default_tags"], REFUSED)?;
-    if let Some(defaults) = mapping.get("use_all_default_tags")
+    let mapping = value.mapping_without(&STATS, REFUSED)?;
+    if let Some(defaults) = mapping.get(DEFAULT_TAGS)
         && defaults.boolean()?
     {
         let message = "there are no default tags: Envoy's are for metrics of its own";
         return Err(defaults.fail(message, "remove the key, and write what is to be a label into stats_tags"));
     }
-    mapping.or("stats_tags", Vec::new(), |tags| {
+    mapping.or(TAGS, Vec::new(), |tags| {
         if let Some(one_too_many) = tags.items().get(MOST) {
             let place = Value::new(tags.document, one_too_many, format!("{}[{MOST}]", tags.path));
             return Err(
@@ -110,9 +144,8 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<StatsTag>> {
 }
 
 fn tag(value: &Value<'_>) -> Read<StatsTag> {
-    const FORMS: &[&str] = &["regex", "fixed_value"];
-    let mapping = value.mapping(&["tag_name", "regex", "fixed_value"])?;
-    let name = mapping.required("tag_name", "add `tag_name: NAME`, the label", |name| {
+    let mapping = value.mapping(&TAG)?;
+    let name = mapping.required(TAG_NAME, "add `tag_name: NAME`, the label", |name| {
         let text = name.name()?;
         let label = label(&text);
         if TAKEN.contains(&label.as_str()) || label.starts_with("__") {
@@ -122,7 +155,7 @@ fn tag(value: &Value<'_>) -> Read<StatsTag> {
         }
         Ok((text, label))
     });
-    let value = match mapping.at_most_one(FORMS)? {
+    let value = match mapping.at_most_one(&[REGEX, FIXED_VALUE])? {
         Some(("regex", place)) => regex(place).map(TagValue::Regex),
         Some((_, place)) => place.string().map(|text| TagValue::Fixed(text.to_owned())),
         None => Err(value.fail("the tag has no value", "add `regex: EXPRESSION`, or `fixed_value: TEXT`")),

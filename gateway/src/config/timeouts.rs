@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::document::Read;
 use super::duration;
+use super::key::{Key, Section, Type};
 use super::mapping::Mapping;
 use super::value::Value;
 
@@ -68,33 +69,76 @@ impl Timeouts {
     /// The keys and values of a listener, as the file has them; `tcp` is one that proxies TCP streams.
     pub(super) fn members(&self, tcp: bool) -> Vec<(&'static str, Json)> {
         let text = |limit| Json::from(duration::format(limit));
-        let mut members = vec![(HANDSHAKE, text(self.handshake))];
+        let mut members = vec![(HANDSHAKE.name, text(self.handshake))];
         if !tcp {
             members.extend([
-                (REQUEST_HEADERS, text(self.request_headers)),
-                (IDLE, text(self.idle)),
-                (STREAM_IDLE, text(self.stream_idle)),
-                (MAX_STREAM_DURATION, text(self.max_stream_duration)),
-                (WRITE, text(self.write)),
-                (KEEPALIVE, self.keepalive.to_json()),
+                (REQUEST_HEADERS.name, text(self.request_headers)),
+                (IDLE.name, text(self.idle)),
+                (STREAM_IDLE.name, text(self.stream_idle)),
+                (MAX_STREAM_DURATION.name, text(self.max_stream_duration)),
+                (WRITE.name, text(self.write)),
+                (KEEPALIVE.name, self.keepalive.to_json()),
             ]);
         }
         members
     }
 }
 
-pub(super) const HANDSHAKE: &str = "transport_socket_connect_timeout";
-pub(super) const REQUEST_HEADERS: &str = "request_headers_timeout";
-pub(super) const IDLE: &str = "idle_timeout";
-pub(super) const STREAM_IDLE: &str = "stream_idle_timeout";
-pub(super) const MAX_STREAM_DURATION: &str = "max_stream_duration";
-pub(super) const WRITE: &str = "write_timeout";
-pub(super) const KEEPALIVE: &str = "connection_keepalive";
+pub(super) const HANDSHAKE: Key = Key::new(
+    "transport_socket_connect_timeout",
+    Type::Duration,
+    "The longest that the TLS handshake may take, from the connection on; `0s` is no limit.",
+)
+.default("10s");
+pub(super) const REQUEST_HEADERS: Key = Key::new(
+    "request_headers_timeout",
+    Type::Duration,
+    "The longest that a request's head may take; `0s` is no limit.",
+)
+.default("30s");
+pub(super) const IDLE: Key = Key::new(
+    "idle_timeout",
+    Type::Duration,
+    "The longest that a connection may be without a request; `0s` is no limit.",
+)
+.default("60s");
+pub(super) const STREAM_IDLE: Key = Key::new(
+    "stream_idle_timeout",
+    Type::Duration,
+    "The longest that a request and its response may stand still, whoever holds them up; `0s` is no limit.",
+)
+.default("300s");
+pub(super) const MAX_STREAM_DURATION: Key = Key::new(
+    "max_stream_duration",
+    Type::Duration,
+    "The longest that a request and its response may take altogether; `0s` is no limit.",
+)
+.default("0s");
+pub(super) const WRITE: Key = Key::new(
+    "write_timeout",
+    Type::Duration,
+    "The longest that a client's socket may take no bytes while there are some to send; `0s` is no limit.",
+)
+.default("60s");
+pub(super) const KEEPALIVE: Key =
+    Key::new("connection_keepalive", Type::Section(&PINGS), "PINGs to a silent HTTP/2 peer.");
+
+const INTERVAL: Key =
+    Key::new("interval", Type::Duration, "The silence before a PING is sent; `0s` for no PINGs.").default("60s");
+const TIMEOUT: Key = Key::new("timeout", Type::Positive, "The longest that its answer may take.").default("20s");
+
+static PINGS: Section = Section::new(
+    "connection_keepalive",
+    "listeners[].connection_keepalive, clusters[].connection_keepalive",
+    "The PINGs of HTTP/2.",
+    &[INTERVAL, TIMEOUT],
+)
+.page("timeouts.md");
 
 /// Reads the limits of a listener; `tcp` is one that proxies TCP streams, which has only that of the handshake.
 pub(super) fn read(mapping: &Mapping<'_>, tcp: bool) -> Read<Timeouts> {
     let default = Timeouts::default();
-    let limit = |key: &str, default: Duration| mapping.or(key, default, duration::read);
+    let limit = |key: Key, default: Duration| mapping.or(key, default, duration::read);
     let handshake = limit(HANDSHAKE, default.handshake);
     let request_headers = limit(REQUEST_HEADERS, default.request_headers);
     let idle = limit(IDLE, default.idle);
@@ -104,7 +148,7 @@ pub(super) fn read(mapping: &Mapping<'_>, tcp: bool) -> Read<Timeouts> {
     let keepalive = mapping.or(KEEPALIVE, default.keepalive, keepalive);
     for key in [REQUEST_HEADERS, IDLE, STREAM_IDLE, MAX_STREAM_DURATION, WRITE, KEEPALIVE] {
         if let Some(place) = mapping.get(key).filter(|_| tcp) {
-            let message = format!("{key} is ignored: TCP streams have no requests");
+            let message = format!("{} is ignored: TCP streams have no requests", key.name);
             place.notice(message, "remove it; tcp_proxy has an idle_timeout of its own");
         }
     }
@@ -122,8 +166,8 @@ pub(super) fn read(mapping: &Mapping<'_>, tcp: bool) -> Read<Timeouts> {
 /// Reads the PINGs of HTTP/2.
 pub(super) fn keepalive(value: &Value<'_>) -> Read<Keepalive> {
     let default = Keepalive::default();
-    let mapping = value.mapping(&["interval", "timeout"])?;
-    let interval = mapping.or("interval", default.interval, duration::read);
-    let timeout = mapping.or("timeout", default.timeout, duration::positive);
+    let mapping = value.mapping(&PINGS)?;
+    let interval = mapping.or(INTERVAL, default.interval, duration::read);
+    let timeout = mapping.or(TIMEOUT, default.timeout, duration::positive);
     Ok(Keepalive { interval: interval?, timeout: timeout? })
 }

@@ -7,6 +7,7 @@ use saphyr::{Scalar, YamlData};
 
 use super::document::{Document, Read, Reported};
 use super::error::Origin;
+use super::key::Section;
 use super::mapping::{self, Mapping, Refused};
 use super::nearest;
 use super::yaml::{self, Node};
@@ -152,15 +153,15 @@ impl<'d> Value<'d> {
         Mapping::open(self)
     }
 
-    /// A mapping with these keys and no others.
-    pub(super) fn mapping(&self, known: &[&str]) -> Read<Mapping<'d>> {
-        self.mapping_without(known, &[])
+    /// A mapping with the keys of a section and no others.
+    pub(super) fn mapping(&self, section: &'static Section) -> Read<Mapping<'d>> {
+        self.mapping_without(section, &[])
     }
 
-    /// A mapping with these keys, and reasons against some others.
-    pub(super) fn mapping_without(&self, known: &[&str], refused: &[Refused]) -> Read<Mapping<'d>> {
+    /// A mapping with the keys of a section, and reasons against some others.
+    pub(super) fn mapping_without(&self, section: &'static Section, refused: &[Refused]) -> Read<Mapping<'d>> {
         let mut mapping = Mapping::open(self)?;
-        mapping.check_keys(known, refused)?;
+        mapping.check_keys(section, refused)?;
         Ok(mapping)
     }
 

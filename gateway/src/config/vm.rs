@@ -13,6 +13,7 @@ use super::document::Read;
 use super::environment::{self, Environment};
 use super::error::{Located, Origin};
 use super::files;
+use super::key::{Key, Section, Type};
 use super::limits::{self, LoadLimits};
 use super::mapping::Refused;
 use super::preopen;
@@ -99,27 +100,27 @@ impl fmt::Debug for Code {
 
 /// Reads a `vm_config`.
 pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
-    let mapping = value.mapping(KEYS)?;
-    let vm_id = mapping.or("vm_id", String::new(), |id| id.string().map(str::to_owned));
-    let runtime = mapping.optional("runtime", |runtime| {
+    let mapping = value.mapping(&VM)?;
+    let vm_id = mapping.or(VM_ID, String::new(), |id| id.string().map(str::to_owned));
+    let runtime = mapping.optional(RUNTIME, |runtime| {
         let (value, origin) = (runtime.name()?, runtime.origin());
         Ok(Located { value, origin })
     });
-    let code = mapping.required("code", "add `code: {local: {filename: plugin.wasm}}`", code);
-    let configuration = mapping.or("configuration", Vec::new(), any::read);
-    let environment = mapping.or("environment_variables", Environment::default(), environment::read);
-    let preopens = mapping.or("preopens", Vec::new(), preopen::read);
-    let limits = mapping.or("limits", Default::default(), limits::read);
-    let effective = mapping.or("effective_context", false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
-    let isolation = mapping.or("isolation", Isolation::Worker, |isolation| isolation.one_of(ISOLATION));
-    let randomness = mapping.optional("snapshot_randomness", |choice| Ok((choice.clone(), choice.one_of(RANDOMNESS)?)));
-    let fast_start = mapping.or("tier", false, |tier| tier.one_of(TIER));
-    let own_sharing = mapping.optional("sharing", sharing);
-    let restriction = mapping.optional("capability_restriction_config", capabilities::read);
+    let code = mapping.required(CODE, "add `code: {local: {filename: plugin.wasm}}`", code);
+    let configuration = mapping.or(CONFIGURATION, Vec::new(), any::read);
+    let environment = mapping.or(ENVIRONMENT, Environment::default(), environment::read);
+    let preopens = mapping.or(PREOPENS, Vec::new(), preopen::read);
+    let limits = mapping.or(LIMITS, Default::default(), limits::read);
+    let effective = mapping.or(EFFECTIVE, false, |whose| whose.one_of(EFFECTIVE_CONTEXT));
+    let isolation = mapping.or(ISOLATION_KEY, Isolation::Worker, |isolation| isolation.one_of(ISOLATION));
+    let randomness = mapping.optional(SNAPSHOT_RANDOMNESS, |choice| Ok((choice.clone(), choice.one_of(RANDOMNESS)?)));
+    let fast_start = mapping.or(TIER_KEY, false, |tier| tier.one_of(TIER));
+    let own_sharing = mapping.optional(OWN_SHARING, sharing);
+    let restriction = mapping.optional(RESTRICTION, capabilities::read);
     for (key, why) in IGNORED {
-        let ignored = mapping.get(key).map(|flag| (flag, flag.boolean()));
+        let ignored = mapping.get(*key).map(|flag| (flag, flag.boolean()));
         if let Some((flag, Ok(true))) = ignored {
-            flag.notice(format!("{key} is ignored: {why}"), "remove the key");
+            flag.notice(format!("{} is ignored: {why}", key.name), "remove the key");
         }
     }
     let (code, code_origin) = code?;
@@ -134,7 +135,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         code,
         code_origin,
         configuration: configuration?,
-        configuration_origin: mapping.get("configuration").unwrap_or(value).origin(),
+        configuration_origin: mapping.get(CONFIGURATION).unwrap_or(value).origin(),
         environment: environment?,
         preopens: preopens?,
         limits,
@@ -153,23 +154,105 @@ pub(super) fn sharing(value: &Value<'_>) -> Read<Sharing> {
     value.one_of(&[("reject", Sharing::Reject), ("isolate", Sharing::Isolate)])
 }
 
-const KEYS: &[&str] = &[
-    "vm_id",
+/// The words of [`sharing`].
+pub(super) const SHARING_WORDS: &[&str] = &["reject", "isolate"];
+
+const VM_ID: Key =
+    Key::new("vm_id", Type::Text, "Plugins with the same id, code and VM configuration share a VM.").default("''");
+const RUNTIME: Key = Key::new(
     "runtime",
-    "code",
-    "configuration",
+    Type::Name,
+    "The engine: `wasmtime`, `wasmer`, `wasmi`, or Envoy's name of one (`portcullis engines`).",
+)
+.computed("the first engine of the binary");
+const CODE: Key = Key::new("code", Type::Section(&CODE_SOURCE), "Where the module is.").required();
+pub(super) const CONFIGURATION: Key =
+    Key::new("configuration", any::CONFIGURATION, "What `proxy_on_vm_start` is given.").default("''");
+const ENVIRONMENT: Key = Key::new(
     "environment_variables",
-    "preopens",
-    "limits",
+    Type::Section(&environment::ENVIRONMENT),
+    "The environment variables that the code sees.",
+);
+const PREOPENS: Key =
+    Key::new("preopens", Type::List(const { &Type::Section(&preopen::PREOPEN) }), "The directories that the code has.")
+        .default("[]");
+const LIMITS: Key = Key::new("limits", Type::Section(&limits::LIMITS), "What the VM may use.");
+const EFFECTIVE: Key = Key::new(
     "effective_context",
+    Type::Words(&["plugin", "vm"]),
+    "Whose contexts `proxy_set_effective_context` may choose: the plugin's own, or those of all plugins of the VM.",
+)
+.default("plugin");
+const TIER_KEY: Key = Key::new(
     "tier",
+    Type::Words(&["compiled", "fast-start"]),
+    "Whether the plugin is compiled before it serves, or serves on wasmi until it is.",
+)
+.default("compiled");
+const ISOLATION_KEY: Key = Key::new(
     "isolation",
+    Type::Words(&["worker", "stream"]),
+    "Whether a worker has one VM for all of its streams, or each stream has its own.",
+)
+.default("worker");
+const SNAPSHOT_RANDOMNESS: Key = Key::new(
     "snapshot_randomness",
-    "sharing",
+    Type::Words(&["tell", "refuse"]),
+    "With `isolation: stream`: whether a plugin that draws at random while it is configured is told of, or refused.",
+)
+.default("tell");
+const OWN_SHARING: Key =
+    Key::new("sharing", Type::Words(SHARING_WORDS), "The same as `sharing` at the top, for this VM.")
+        .computed("`sharing` at the top");
+const RESTRICTION: Key = Key::new(
     "capability_restriction_config",
-    "allow_precompiled",
-    "nack_on_code_cache_miss",
-];
+    Type::Section(&capabilities::RESTRICTION),
+    "What all plugins of the VM may do at most; without it everything.",
+);
+const ALLOW_PRECOMPILED: Key = Key::new("allow_precompiled", Type::Boolean, "Envoy's key, which changes nothing.");
+const NACK_ON_CODE_CACHE_MISS: Key =
+    Key::new("nack_on_code_cache_miss", Type::Boolean, "Envoy's key, which changes nothing.");
+
+pub(super) static VM: Section = Section::new(
+    "vm_config",
+    "plugins[].vm_config and wherever a plugin stands",
+    "The code of a plugin and the VM that it runs in.",
+    &[
+        VM_ID,
+        RUNTIME,
+        CODE,
+        CONFIGURATION,
+        ENVIRONMENT,
+        PREOPENS,
+        LIMITS,
+        EFFECTIVE,
+        TIER_KEY,
+        ISOLATION_KEY,
+        SNAPSHOT_RANDOMNESS,
+        OWN_SHARING,
+        RESTRICTION,
+        ALLOW_PRECOMPILED,
+        NACK_ON_CODE_CACHE_MISS,
+    ],
+);
+
+const LOCAL: Key = Key::new("local", Type::Section(&LOCAL_CODE), "The bytes of the module.").required();
+
+static CODE_SOURCE: Section =
+    Section::new("code", "vm_config.code", "Where a module is; remote code is not fetched.", &[LOCAL]);
+
+const FILENAME: Key =
+    Key::new("filename", Type::Name, "A file, found from the working directory or beside the configuration.");
+const INLINE_BYTES: Key = Key::new("inline_bytes", Type::Base64, "The bytes themselves.");
+const INLINE_STRING: Key =
+    Key::new("inline_string", Type::Text, "The module in WebAssembly's text format, or its bytes as text.");
+
+static LOCAL_CODE: Section = Section::new(
+    "local_code",
+    "vm_config.code.local",
+    "The bytes of a module; one of the keys.",
+    &[FILENAME, INLINE_BYTES, INLINE_STRING],
+);
 
 /// Whose contexts `proxy_set_effective_context` may choose.
 const EFFECTIVE_CONTEXT: &[(&str, bool)] = &[("plugin", false), ("vm", true)];
@@ -188,13 +271,10 @@ const RANDOMNESS: &[(&str, SnapshotRandomness)] = &[
 ];
 
 /// Keys that Envoy has and that change nothing here.
-const IGNORED: &[(&str, &str)] = &[
-    ("allow_precompiled", "compiled code is used where `code_cache` allows it"),
-    ("nack_on_code_cache_miss", "code is never fetched"),
+const IGNORED: &[(Key, &str)] = &[
+    (ALLOW_PRECOMPILED, "compiled code is used where `code_cache` allows it"),
+    (NACK_ON_CODE_CACHE_MISS, "code is never fetched"),
 ];
-
-/// The ways to give code.
-const FORMS: &[&str] = &["filename", "inline_bytes", "inline_string"];
 
 const REMOTE: Refused =
     ("remote", "remote code is not fetched", "download the file and name it in code.local.filename");
@@ -209,13 +289,13 @@ const WATCHED: Refused =
     ("watched_directory", "directories are not watched", "remove the key, and start the gateway again with a new file");
 
 fn code(value: &Value<'_>) -> Read<(Code, Origin)> {
-    let mapping = value.mapping_without(&["local"], &[REMOTE])?;
-    mapping.required("local", "add `local: {filename: plugin.wasm}`", local)
+    let mapping = value.mapping_without(&CODE_SOURCE, &[REMOTE])?;
+    mapping.required(LOCAL, "add `local: {filename: plugin.wasm}`", local)
 }
 
 fn local(value: &Value<'_>) -> Read<(Code, Origin)> {
-    let mapping = value.mapping_without(FORMS, &[VARIABLE, WATCHED])?;
-    let Some((form, place)) = mapping.at_most_one(FORMS)? else {
+    let mapping = value.mapping_without(&LOCAL_CODE, &[VARIABLE, WATCHED])?;
+    let Some((form, place)) = mapping.at_most_one(LOCAL_CODE.keys)? else {
         return Err(value.fail("no code is given", "add `filename: plugin.wasm`, inline_bytes or inline_string"));
     };
     let code = match form {

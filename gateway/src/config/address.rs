@@ -50,8 +50,7 @@ fn text<'d>(value: &Value<'d>, what: &str) -> Read<&'d str> {
 /// The remedy for an address as Envoy has it.
 fn envoys_form(value: &Value<'_>) -> String {
     let socket = value.member("socket_address").unwrap_or_else(|| value.clone());
-    let part =
-        |key: &str| socket.member(key).map(|part| part.node.data.as_str().map_or_else(|| part.source(), str::to_owned));
+    let part = |key: &str| socket.member(key).map(|part| part.node.text().map_or_else(|| part.source(), str::to_owned));
     match (part("address"), part("port_value")) {
         (Some(address), Some(port)) if address.contains(':') => format!("write \"[{address}]:{port}\""),
         (Some(address), Some(port)) => format!("write {address}:{port}"),

@@ -100,7 +100,9 @@ impl ClusterNames {
     /// Collects the names.
     pub(super) fn read(root: &Mapping<'_>) -> Self {
         let nodes = root.get(super::CLUSTERS).map(Value::items).unwrap_or_default();
-        let names = nodes.iter().filter_map(|node| node.data.as_mapping_get(NAME.name)?.data.as_str());
+        let names = nodes
+            .iter()
+            .filter_map(|node| node.entries()?.iter().find(|(key, _)| key.text() == Some(NAME.name))?.1.text());
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.dedup();
         Self { names, misspelt: root.misspelt(super::CLUSTERS) }

@@ -10,7 +10,7 @@ use super::depth;
 use super::error::{self, ConfigError, Diagnostic, Origin};
 use super::indentation;
 use super::value::Value;
-use super::yaml::{Node, Tree};
+use super::yaml::{self, Node};
 
 /// The result of reading a part of the file.
 pub(super) type Read<T> = Result<T, Reported>;
@@ -21,7 +21,8 @@ pub(super) struct Reported(());
 
 /// The tree of one file, and what was found while reading it.
 pub(super) struct Document<'d> {
-    pub(super) tree: Tree,
+    /// Its only document.
+    top: Node,
     pub(super) text: &'d str,
     file: Arc<str>,
     errors: RefCell<Vec<Diagnostic>>,
@@ -46,25 +47,26 @@ impl<'d> Document<'d> {
             let message = format!("lists and mappings stand in each other deeper than {} levels", depth::DEEPEST);
             return Err(origin(place.line(), place.col() + 1).diagnostic(message, "make it flatter").into());
         }
-        let tree = Tree::parse(text).map_err(invalid)?;
-        match tree.documents.as_slice() {
-            [] => {
+        let mut documents = yaml::parse(text).map_err(invalid)?.into_iter();
+        let (top, second) = (documents.next(), documents.next());
+        let top = match (top, second) {
+            (None, _) => {
                 let found = origin(0, 0).diagnostic("the file is empty", "start from examples/quickstart.yaml");
                 return Err(found.into());
             }
-            [_] => {}
-            [_, second, ..] => {
+            (Some(top), None) => top,
+            (Some(_), Some(second)) => {
                 let place = origin(second.span.start.line(), second.span.start.col() + 1);
                 let help = "keep one, and remove the line `---` that starts the second";
                 return Err(place.diagnostic("the file holds several YAML documents", help).into());
             }
-        }
-        Ok(Self { tree, text, file, errors: RefCell::default(), notices: RefCell::default() })
+        };
+        Ok(Self { top, text, file, errors: RefCell::default(), notices: RefCell::default() })
     }
 
     /// The value at the top of the file.
     pub(super) fn root(&self) -> Value<'_> {
-        Value::new(self, &self.tree.documents[0], String::new())
+        Value::new(self, &self.top, String::new())
     }
 
     /// Where a node stands.
@@ -150,8 +152,6 @@ fn syntax_help(error: &ScanError, text: &str) -> &'static str {
         "check the indentation, and put text that contains \": \" in quotes"
     } else if info.contains("bracket") || info.contains("flow") {
         "check the brackets, and put text that contains brackets in quotes"
-    } else if info.contains("duplicated key") {
-        "write each key once"
     } else if info.contains("unknown anchor") {
         "define the anchor with `&name` before it is used"
     } else {

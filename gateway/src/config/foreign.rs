@@ -26,7 +26,7 @@ pub(super) fn check(root: &Value<'_>) -> Read<()> {
     if root.member("api_version").is_none() {
         return Ok(());
     }
-    let kind = root.member("kind").and_then(|kind| kind.node.data.as_str()).unwrap_or_default();
+    let kind = root.member("kind").and_then(|kind| kind.node.text()).unwrap_or_default();
     Err(match kind {
         "EnvoyFilter" => root
             .fail("this is an Istio EnvoyFilter", "paste what stands under patch.value into the plugins of a listener"),

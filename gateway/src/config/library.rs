@@ -135,7 +135,7 @@ impl Library {
             let plugin = plugin::read(&entry.config, &entry.name.unwrap_or(default_name))?;
             return Ok((plugin, Some(entry.filter)));
         }
-        let only_name = value.node.data.as_mapping().is_some_and(|mapping| mapping.len() == 1);
+        let only_name = value.node.entries().is_some_and(|mapping| mapping.len() == 1);
         match declared_name(value) {
             Some((_, name)) if only_name && self.plugins.iter().any(|known| known.name == name) => {
                 let message = format!("a reference to the plugin {name:?} is its name alone");
@@ -150,7 +150,7 @@ impl Library {
 fn declared_name<'d>(value: &Value<'d>) -> Option<(Value<'d>, &'d str)> {
     let own = |value: &Value<'d>| {
         let place = value.member("name")?;
-        let name = place.node.data.as_str()?;
+        let name = place.node.text()?;
         Some((place, name))
     };
     filter_entry::peek(value).as_ref().and_then(own).or_else(|| own(value))

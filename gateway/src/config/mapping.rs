@@ -1,7 +1,5 @@
 //! The entries of a mapping: known keys, unknown keys, keys that stand twice.
 
-use saphyr::YamlData;
-
 use super::document::{Read, Reported};
 use super::error::Origin;
 use super::key::{Key, Section};
@@ -32,14 +30,14 @@ pub(super) type Refused = (&'static str, &'static str, &'static str);
 impl<'d> Mapping<'d> {
     /// Takes a mapping apart, and reports keys that stand twice.
     pub(super) fn open(value: &Value<'d>) -> Read<Self> {
-        let YamlData::Mapping(nodes) = &value.node.data else {
+        let Some(nodes) = value.node.entries() else {
             return Err(value.expected("a mapping", mapping_help(value)));
         };
         let document = value.document;
         let mut entries: Vec<Entry<'d>> = Vec::with_capacity(nodes.len());
         for (key_node, node) in nodes {
             let origin = document.origin(key_node, &value.path);
-            let Some(key) = document.tree.key(key_node, document.text) else {
+            let Some(key) = key_node.name(document.text) else {
                 document.fail(origin.diagnostic("a key cannot be a list or a mapping", "write a single word"));
                 continue;
             };

@@ -3,14 +3,12 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use saphyr::{Scalar, YamlData};
-
 use super::document::{Document, Read, Reported};
 use super::error::Origin;
 use super::key::Section;
 use super::mapping::{self, Mapping, Refused};
 use super::nearest;
-use super::yaml::{self, Node};
+use super::yaml::{self, Data, Node};
 
 /// A value, and the keys that lead to it.
 #[derive(Clone)]
@@ -42,16 +40,15 @@ impl<'d> Value<'d> {
 
     pub(super) fn kind(&self) -> Kind<'d> {
         match &self.node.data {
-            YamlData::Value(Scalar::Null) => Kind::Null,
-            YamlData::Value(Scalar::Boolean(value)) => Kind::Bool(*value),
-            YamlData::Value(Scalar::Integer(value)) => Kind::Integer(*value),
-            YamlData::Value(Scalar::FloatingPoint(value)) => Kind::Float(**value),
-            YamlData::Value(Scalar::String(value)) => Kind::String(value),
-            YamlData::Representation(value, ..) => Kind::String(value),
-            YamlData::Sequence(items) => Kind::List(items),
-            YamlData::Mapping(_) => Kind::Mapping,
-            YamlData::Tagged(tag, _) => Kind::Tagged(tag.to_string()),
-            YamlData::Alias(_) | YamlData::BadValue => Kind::Bad,
+            Data::Null => Kind::Null,
+            Data::Bool(value) => Kind::Bool(*value),
+            Data::Integer(value) => Kind::Integer(*value),
+            Data::Float(value) => Kind::Float(*value),
+            Data::Text(value) => Kind::String(value),
+            Data::List(items) => Kind::List(items),
+            Data::Mapping(_) => Kind::Mapping,
+            Data::Tagged(tag) => Kind::Tagged(tag.clone()),
+            Data::Bad => Kind::Bad,
         }
     }
 
@@ -167,8 +164,8 @@ impl<'d> Value<'d> {
 
     /// The value of a key, if this is a mapping that has it, also in camel case. Never a finding.
     pub(super) fn member(&self, key: &str) -> Option<Self> {
-        let (key, node) = self.node.data.as_mapping()?.iter().find_map(|(name, node)| {
-            let name = name.data.as_str()?;
+        let (key, node) = self.node.entries()?.iter().find_map(|(name, node)| {
+            let name = name.text()?;
             (name == key || mapping::snake_case(name) == key).then_some((name, node))
         })?;
         Some(Value::new(self.document, node, mapping::join(&self.path, key)))

@@ -56,7 +56,8 @@ pub(super) static RESTRICTION: Section = Section::new(
     "plugins[].capability_restriction_config, vm_config.capability_restriction_config",
     "What a plugin may do.",
     &[PRESET, ALLOWED, ON_DENIAL_KEY],
-);
+)
+.page("rights.md");
 
 /// Reads the block. A block that restricts nothing is none.
 pub(super) fn read(value: &Value<'_>) -> Read<Option<Restriction>> {

@@ -99,7 +99,7 @@ fn rules(allowed: &[Allowed]) -> Result<Rules, ConfigError> {
         let value = rule.and_then(|rule| rule.values.get(error.index)).filter(|_| is_known);
         let name = || capability.map(|capability| &capability.name);
         let place = value.or_else(|| rule.map(|rule| &rule.key)).or_else(name);
-        let help = "SECURITY.md lists the rules of each capability";
+        let help = "docs/rights.md lists the rules of each capability";
         match place {
             Some(place) if value.is_some() => place.origin.diagnostic(error.problem, help).into(),
             Some(place) => place.origin.diagnostic(format!("{}: {}", place.value, error.problem), help).into(),

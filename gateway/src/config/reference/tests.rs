@@ -1,5 +1,6 @@
 //! Reader, schema and page agree.
 
+mod docs;
 mod places;
 mod validate;
 

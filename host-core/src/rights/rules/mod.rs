@@ -56,7 +56,7 @@ impl Rules {
     /// No rules.
     pub const NONE: Self = Self(None);
 
-    /// Compiles rules. The capabilities and keys are in SECURITY.md; [`Rules::keys`] lists them.
+    /// Compiles rules. The capabilities and keys are in docs/rights.md; [`Rules::keys`] lists them.
     ///
     /// # Errors
     /// A capability that takes no rules, a key that it does not have, a text that cannot be read, or two capabilities

@@ -51,7 +51,7 @@ pub(super) fn compile(ruled: &Ruled, keys: &BTreeMap<String, Vec<String>>) -> Re
                 {
                     true => Ok(text.as_bytes().into()),
                     false => Err(at(index)(format!(
-                        "{text:?} is no prefix of paths; begin it with /, and leave out segments of dots, empty ones and what servers read in several ways (SECURITY.md)"
+                        "{text:?} is no prefix of paths; begin it with /, and leave out segments of dots, empty ones and what servers read in several ways (docs/rights.md)"
                     ))),
                 };
                 rule.prefixes = Some(texts.iter().enumerate().map(prefix).collect::<Result<_, _>>()?);

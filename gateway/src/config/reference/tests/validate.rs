@@ -11,6 +11,25 @@ pub(super) fn violations(config: &Json) -> Vec<String> {
     found
 }
 
+/// Whether a part of a configuration is as some section says, but for keys that it lacks; else what the best one says.
+pub(super) fn fits_some_section(part: &Json) -> Result<(), String> {
+    let mut root: Json = serde_json::from_str(&super::schema()).unwrap();
+    root.as_object_mut().unwrap().remove("required");
+    for section in root["$defs"].as_object_mut().unwrap().values_mut() {
+        section.as_object_mut().unwrap().remove("required");
+    }
+    let sections = root["$defs"].as_object().unwrap().values().chain([&root]);
+    let judged = sections.map(|section| {
+        let mut found = Vec::new();
+        check(&root, section, part, "", &mut found);
+        found
+    });
+    match judged.min_by_key(Vec::len).unwrap() {
+        found if found.is_empty() => Ok(()),
+        found => Err(found.join("; ")),
+    }
+}
+
 fn check(root: &Json, schema: &Json, value: &Json, path: &str, found: &mut Vec<String>) {
     for (keyword, rule) in schema.as_object().unwrap() {
         match keyword.as_str() {

@@ -1,0 +1,46 @@
+//! What the documentation shows of configurations is right.
+
+use std::path::{Path, PathBuf};
+
+use super::super::super::Config;
+use super::json;
+use super::validate::fits_some_section;
+
+/// The pages, and the files beside the README.
+fn pages() -> Vec<PathBuf> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = [top.clone(), top.join("docs")];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let files = files.map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|own| own == "md")).collect()
+}
+
+/// The blocks of a page that are YAML.
+fn blocks(page: &str) -> impl Iterator<Item = &str> {
+    page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block)
+}
+
+#[test]
+fn every_configuration_in_the_documentation_is_right() {
+    let mut count = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for block in blocks(&text).filter(|block| block.lines().any(|line| !line.starts_with('#'))) {
+            count += 1;
+            if let Err(problem) = fits_some_section(&json(block)) {
+                panic!("{}: {problem}\n{block}", page.display());
+            }
+            if !block.contains("listeners:") {
+                continue;
+            }
+            // A plugin of the reader's own is in no file here.
+            let error = Config::parse("docs.yaml", block).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(
+                error.lines().all(|line| line.contains("there is no file")),
+                "{}: {error}\n{block}",
+                page.display()
+            );
+        }
+    }
+    assert!(count > 10, "{count} blocks");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::process::compiler;
-use crate::config::{COMPILE_MEMORY, CompileLimits, parse_duration, parse_size};
+use crate::config::{COMPILE_MEMORY_RANGE, CompileLimits, parse_duration, parse_size};
 use crate::plan::compile::Process;
 use crate::plan::loader::Loader;
 
@@ -31,7 +31,7 @@ impl CompileOptions {
 }
 
 fn memory(text: &str) -> Result<usize, String> {
-    parse_size(text, &COMPILE_MEMORY.range())
+    parse_size(text, &COMPILE_MEMORY_RANGE)
 }
 
 #[cfg(test)]

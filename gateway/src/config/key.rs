@@ -123,7 +123,7 @@ impl Key {
     }
 
     /// Returns the numbers or sizes that it takes.
-    pub(crate) const fn range(self) -> RangeInclusive<u64> {
+    pub(super) const fn range(self) -> RangeInclusive<u64> {
         match self.values {
             Type::Integer(least, most) | Type::Size(least, most) => least..=most,
             _ => 0..=u64::MAX,

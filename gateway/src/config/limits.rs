@@ -1,5 +1,6 @@
 //! `limits`: what a VM may use, and what its module may take when it is loaded.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use portcullis::core::Limits;
@@ -167,9 +168,12 @@ pub(super) static LIMITS: Section = Section::new(
 )
 .page("memory.md");
 
+/// Bytes that `limits.compile.memory` may be.
+pub(crate) const COMPILE_MEMORY_RANGE: RangeInclusive<u64> = COMPILE_MEMORY.range();
+
 const COMPILE_TIME: Key = Key::new("time", Type::Positive, "The longest that it may take.").default("60s");
 // A compiler needs some tens of MiB for a small plugin.
-pub(crate) const COMPILE_MEMORY: Key =
+const COMPILE_MEMORY: Key =
     Key::new("memory", Type::Size(32 << 20, 64 * GIB), "Bytes of memory that it may take.").default("2GiB");
 
 static COMPILING: Section = Section::new(

@@ -80,7 +80,7 @@ pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
 pub(crate) use duration::parse_duration;
 pub use environment::Environment;
 pub use error::{ConfigError, Diagnostic, Located, Origin};
-pub(crate) use limits::COMPILE_MEMORY;
+pub(crate) use limits::COMPILE_MEMORY_RANGE;
 pub use limits::{CompileLimits, LoadLimits};
 pub use listener::{Listener, TcpProxy, Tls};
 pub(crate) use nearest::suggest_several;

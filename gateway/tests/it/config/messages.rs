@@ -1,4 +1,4 @@
-//! What a configuration is refused with: each message with its place and its remedy.
+//! Refusals of configurations: each message with its place and its remedy.
 
 use super::*;
 
@@ -148,12 +148,12 @@ fn routes() {
         "
 listeners:
   - address: 127.0.0.1:1
-routes:
-  - match: {prefix: /a, path: /b}
-    cluster: c
-  - match: {prefix: a, host: 'x:80', headers: [{name: 'x y', present: true}, {name: z}]}
-    cluster: c
-  - route: {cluster: c}
+    routes:
+      - match: {prefix: /a, path: /b}
+        cluster: c
+      - match: {prefix: a, host: 'x:80', headers: [{name: 'x y', present: true}, {name: z}]}
+        cluster: c
+      - route: {cluster: c}
 clusters: [{name: c, echo: {}, protocol: http2}]
 ",
         &[
@@ -174,20 +174,20 @@ clusters: [{name: c, echo: {}, protocol: http2}]
 fn plugins() {
     let text = with_plugins(
         "      - name: a
-    vm_config:
-      cod: {}
-      environment_variables: {host_env_keys: [A], key_values: {A: hunter2, B: 3}}
-    fail_open: true
-    failure_policy: FAIL_OPEN
-  - vm_config: {code: {remote: {}}}
-    failure_policy: fail_open
-    reload_config: {backoff: {base_interval: 2s, max_interval: 1s}}
-    capability_restriction_config: {allowed_capabilities: {proxy_log: {rate: [{}]}}}
-    configuration: {\"@type\": google.protobuf.Duration}
-  - vm_config: {code: {local: {inline_bytes: 'a!'}}}
-    capability_restriction_config: {allowed_capabilities: }
-  - name: envoy.filters.http.router
-    typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}",
+        vm_config:
+          cod: {}
+          environment_variables: {host_env_keys: [A], key_values: {A: hunter2, B: 3}}
+        fail_open: true
+        failure_policy: FAIL_OPEN
+      - vm_config: {code: {remote: {}}}
+        failure_policy: fail_open
+        reload_config: {backoff: {base_interval: 2s, max_interval: 1s}}
+        capability_restriction_config: {allowed_capabilities: {proxy_log: {rate: [{}]}}}
+        configuration: {\"@type\": google.protobuf.Duration}
+      - vm_config: {code: {local: {inline_bytes: 'a!'}}}
+        capability_restriction_config: {allowed_capabilities: }
+      - name: envoy.filters.http.router
+        typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}",
     );
     says(
         &text,
@@ -280,8 +280,8 @@ fn blocks_of_envoy() {
 #[test]
 fn notices() {
     let keys = "
-    fail_open: true
-    capability_restriction_config: {allowed_capabilities: {}}";
+        fail_open: true
+        capability_restriction_config: {allowed_capabilities: {}}";
     let (plugin, notices) = plugin(keys);
     assert_eq!((plugin.failure_policy, plugin.restriction), (FailurePolicy::Open, Some(Restriction::default())));
     assert_eq!(
@@ -306,8 +306,8 @@ admin: 0.0.0.0:9901
 listeners:
   - {address: 127.0.0.1:1, routes: [{cluster: e}, {cluster: e}]}
   - address: 127.0.0.1:2
-plugins:
-  - vm_config: {code: {local: {inline_string: x}}, allow_precompiled: true, nack_on_code_cache_miss: false}
+    plugins:
+      - vm_config: {code: {local: {inline_string: x}}, allow_precompiled: true, nack_on_code_cache_miss: false}
 clusters: [{name: e, echo: {}}]
 ";
     let notices: Vec<String> = parse(text).notices.iter().map(ToString::to_string).collect();

@@ -9,7 +9,7 @@ use saphyr::ScanError;
 use super::depth;
 use super::error::{self, ConfigError, Diagnostic, Origin};
 use super::indentation;
-use super::value::Value;
+use super::lines::lines;
 use super::yaml::{self, Node};
 
 /// The result of reading a part of the file.
@@ -64,9 +64,9 @@ impl<'d> Document<'d> {
         Ok(Self { top, text, file, errors: RefCell::default(), notices: RefCell::default() })
     }
 
-    /// The value at the top of the file.
-    pub(super) fn root(&self) -> Value<'_> {
-        Value::new(self, &self.top, String::new())
+    /// Returns the node at the top of the file.
+    pub(super) fn top(&self) -> &Node {
+        &self.top
     }
 
     /// Where a node stands.
@@ -121,11 +121,6 @@ fn note(list: &RefCell<Vec<Diagnostic>>, diagnostic: Diagnostic) {
     if !list.iter().any(same) {
         list.push(diagnostic);
     }
-}
-
-/// The lines of a text, as YAML counts them: a carriage return ends one even where no line feed follows.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 /// Shows a line and a caret below one of its columns; nothing of a line that is too long to be read.

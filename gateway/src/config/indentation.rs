@@ -1,6 +1,6 @@
 //! Explains a line whose indentation fits none of the lines above it.
 
-use super::document::lines;
+use super::lines::lines;
 
 /// A key or the dash of an item in a line above, which a later line can stand below.
 struct Open<'t> {

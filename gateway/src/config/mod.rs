@@ -36,6 +36,7 @@ mod json;
 mod key;
 mod library;
 mod limits;
+mod lines;
 mod listener;
 mod mapping;
 mod metadata;

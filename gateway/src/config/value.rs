@@ -33,6 +33,13 @@ pub(super) enum Kind<'d> {
     Bad,
 }
 
+impl Document<'_> {
+    /// Returns the value at the top of the file.
+    pub(super) fn root(&self) -> Value<'_> {
+        Value::new(self, self.top(), String::new())
+    }
+}
+
 impl<'d> Value<'d> {
     pub(super) fn new(document: &'d Document<'d>, node: &'d Node, path: String) -> Self {
         Self { document, node, path }

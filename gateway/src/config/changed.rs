@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::cluster::{Cluster, ClusterKind};
 use super::duration;
-use super::host_match::HostMatch;
 use super::listener::Listener;
 use super::route::Route;
 use super::route_action::RouteAction;
@@ -13,23 +12,6 @@ use super::value::Value;
 
 /// The key that decides.
 const KEY: &str = STREAM_IDLE.name;
-
-/// Notices each route, in the order of the file, that no request reached when the order of the file decided, and that is tried
-/// before the one that hid it now.
-pub(super) fn route_order(routes: &[(Value<'_>, Route)]) {
-    let rank = |route: &Route| HostMatch::rank(route.matcher.host.as_ref());
-    for (index, (value, route)) in routes.iter().enumerate() {
-        let mut above = routes.iter().take(index).map(|(_, above)| above);
-        let hid = |above: &&Route| rank(above) > rank(route) && above.matcher.covers(&route.matcher);
-        let Some(above) = above.find(hid) else { continue };
-        let message = format!(
-            "this route is tried before route {:?} above it, since its host is more exact; earlier versions tried routes in \
-             the order of the file and never reached it",
-            above.name
-        );
-        value.notice(message, "write `route_order: host` in the listener if that is meant, or `route_order: file`");
-    }
-}
 
 /// Notices each listener with a route whose upstream may take longer than a stream may be idle.
 pub(super) fn stream_idle(listeners: &Value<'_>, read: &[Listener], clusters: &[Cluster]) {

@@ -4,7 +4,6 @@ use super::document::Read;
 use super::key::{Key, Section, Type};
 use super::mapping::Refused;
 use super::plugin;
-use super::service;
 use super::value::{Value, quote};
 
 /// The content of an entry of Envoy's filters.
@@ -60,7 +59,7 @@ pub(super) fn peek<'d>(value: &Value<'d>) -> Option<Value<'d>> {
     any.member("value").unwrap_or(any).member("config")
 }
 
-const NAME: Key = Key::new("name", Type::Name, "The name of the plugin, if it has none of its own.");
+pub(super) const NAME: Key = Key::new("name", Type::Name, "The name of the plugin, if it has none of its own.");
 const TYPED_CONFIG: Key =
     Key::new("typed_config", Type::Either(const { &[Type::Section(&TYPED), Type::Section(&STRUCT)] }), "The filter.")
         .required();
@@ -74,7 +73,7 @@ pub(super) static ENTRY: Section = Section::new(
     &[NAME, TYPED_CONFIG, DISABLED, IS_OPTIONAL],
 );
 
-const TYPE: Key = Key::new("@type", Type::Name, "The type of Envoy's filter.").required();
+pub(super) const TYPE: Key = Key::new("@type", Type::Name, "The type of Envoy's filter.").required();
 const CONFIG: Key = Key::new("config", Type::Section(&plugin::PLUGIN), "The plugin.").required();
 
 pub(super) static TYPED: Section = Section::new(
@@ -84,7 +83,7 @@ pub(super) static TYPED: Section = Section::new(
     &[TYPE, CONFIG],
 );
 
-const TYPE_URL: Key = Key::new("type_url", Type::Name, "The type of what is in it.").required();
+pub(super) const TYPE_URL: Key = Key::new("type_url", Type::Name, "The type of what is in it.").required();
 const STRUCT_VALUE: Key = Key::new("value", Type::Section(&WRAPPED), "What is in it.").required();
 
 pub(super) static STRUCT: Section = Section::new(
@@ -97,7 +96,7 @@ pub(super) static STRUCT: Section = Section::new(
 static WRAPPED: Section =
     Section::new("struct_value", "listeners[].plugins[].typed_config.value", "What is in a `TypedStruct`.", &[CONFIG]);
 
-const DISCOVERY: Refused = (
+pub(super) const DISCOVERY: Refused = (
     "config_discovery",
     "filters are not fetched from a management server",
     "write the filter's typed_config in its place",
@@ -131,9 +130,9 @@ pub(super) fn read<'d>(value: &Value<'d>) -> Read<FilterEntry<'d>> {
     Ok(FilterEntry { config, name: name?, filter })
 }
 
-const HTTP_WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
-const NETWORK_WASM: &str = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm";
-const TYPED_STRUCTS: &[&str] = &["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
+pub(super) const HTTP_WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+pub(super) const NETWORK_WASM: &str = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm";
+pub(super) const TYPED_STRUCTS: &[&str] = &["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
 
 /// Takes the plugin out of an `Any`. The type decides about the other keys, so it is checked first.
 fn unwrap<'d>(any: &Value<'d>) -> Read<(Value<'d>, Filter)> {
@@ -178,70 +177,7 @@ fn filter(place: &Value<'_>, text: &str, what: &str) -> Read<Filter> {
     Err(place.fail(format!("{what} is not a Wasm plugin"), help))
 }
 
-const WASM_SERVICE: &str = "type.googleapis.com/envoy.extensions.wasm.v3.WasmService";
-
-const SERVICE_TYPED_CONFIG: Key = Key::new(
-    "typed_config",
-    Type::Either(const { &[Type::Section(&service::WASM_SERVICE), Type::Section(&SERVICE_STRUCT)] }),
-    "The service.",
-)
-.required();
-
-pub(super) static SERVICE_ENTRY: Section = Section::new(
-    "extension",
-    "services[]",
-    "A whole entry of Envoy's `bootstrap_extensions`, in place of a service.",
-    &[NAME, SERVICE_TYPED_CONFIG],
-);
-
-const SERVICE_VALUE: Key = Key::new("value", Type::Section(&service::WASM_SERVICE), "What is in it.").required();
-
-pub(super) static SERVICE_STRUCT: Section = Section::new(
-    "service_struct",
-    "services[].typed_config",
-    "A `TypedStruct` around a service.",
-    &[TYPE, TYPE_URL, SERVICE_VALUE],
-);
-
-/// Takes a `WasmService` out of its entry of Envoy's `bootstrap_extensions`, or out of an `Any` by itself; with the name of the entry.
-pub(super) fn service<'d>(value: &Value<'d>) -> Read<(Value<'d>, Option<String>)> {
-    if value.member("@type").is_some() {
-        return Ok((unwrap_service(value)?, None));
-    }
-    let mapping = value.mapping_without(&SERVICE_ENTRY, &[DISCOVERY])?;
-    let name = mapping.optional(NAME, Value::name);
-    let service = mapping.required(SERVICE_TYPED_CONFIG, "add it, as in Envoy", unwrap_service);
-    Ok((service?, name?))
-}
-
-fn unwrap_service<'d>(any: &Value<'d>) -> Read<Value<'d>> {
-    let help = format!("add `\"@type\": {WASM_SERVICE}`");
-    let place = any.entries()?.required(TYPE, &help, |name| Ok(name.clone()))?;
-    let text = place.string()?;
-    if !TYPED_STRUCTS.contains(&short(text)) {
-        return check_service(&place, text).map(|()| any.clone());
-    }
-    let mapping = any.mapping(&SERVICE_STRUCT)?;
-    let help = format!("add `type_url: {WASM_SERVICE}`");
-    mapping.required(TYPE_URL, &help, |name| check_service(name, name.string()?))?;
-    mapping.required(SERVICE_VALUE, "add `value: {config: ...}`", |value| Ok(value.clone()))
-}
-
-fn check_service(place: &Value<'_>, text: &str) -> Read<()> {
-    match short(text) {
-        name if name == short(WASM_SERVICE) => Ok(()),
-        name if name == short(HTTP_WASM) || name == short(NETWORK_WASM) => {
-            let message = format!("{} is a filter, which gets traffic", quote(text));
-            Err(place.fail(message, "put it into the plugins of a listener"))
-        }
-        _ => {
-            let help = format!("only {WASM_SERVICE} can be used here: remove this entry");
-            Err(place.fail(format!("{} is not a Wasm service", quote(text)), help))
-        }
-    }
-}
-
-/// The name of a type without the server in front of it.
-fn short(name: &str) -> &str {
+/// Returns the name of a type without the server in front of it.
+pub(super) fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }

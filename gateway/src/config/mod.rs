@@ -50,6 +50,7 @@ mod route;
 mod route_action;
 mod route_match;
 mod service;
+mod service_entry;
 mod size;
 mod stats;
 mod string_match;

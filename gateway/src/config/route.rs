@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use portcullis::core::ResourceMetadata;
 
-use super::changed;
 use super::cluster::ClusterNames;
 use super::document::Read;
 use super::duration;
@@ -80,7 +79,7 @@ impl RouteOrder {
 pub(super) fn read_all(value: &Value<'_>, scope: &Scope, order: Option<RouteOrder>) -> Read<Vec<Route>> {
     let mut routes = value.list(|index, value| Ok((value.clone(), read(index, value, scope)?)))?;
     if order.is_none() {
-        changed::route_order(&routes);
+        notice_new_order(&routes);
     }
     if order.unwrap_or_default() == RouteOrder::Host {
         routes.sort_by_key(|(_, route)| HostMatch::rank(route.matcher.host.as_ref()));
@@ -93,6 +92,23 @@ pub(super) fn read_all(value: &Value<'_>, scope: &Scope, order: Option<RouteOrde
         value.notice(message, "move it up, or remove it");
     }
     Ok(routes.into_iter().map(|(_, route)| route).collect())
+}
+
+/// Notices each route, in the order of the file, that no request reached when the order of the file decided, and that is tried
+/// before the one that hid it now.
+fn notice_new_order(routes: &[(Value<'_>, Route)]) {
+    let rank = |route: &Route| HostMatch::rank(route.matcher.host.as_ref());
+    for (index, (value, route)) in routes.iter().enumerate() {
+        let mut above = routes.iter().take(index).map(|(_, above)| above);
+        let hid = |above: &&Route| rank(above) > rank(route) && above.matcher.covers(&route.matcher);
+        let Some(above) = above.find(hid) else { continue };
+        let message = format!(
+            "this route is tried before route {:?} above it, since its host is more exact; earlier versions tried routes in \
+             the order of the file and never reached it",
+            above.name
+        );
+        value.notice(message, "write `route_order: host` in the listener if that is meant, or `route_order: file`");
+    }
 }
 
 const NAME: Key = Key::new("name", Type::Name, "The name for logs and metrics.").computed("`route_INDEX`");

@@ -4,9 +4,10 @@ use portcullis::Isolation;
 
 use super::document::Read;
 use super::filter_entry;
-use super::key::{Key, Section, Type};
+use super::key::Type;
 use super::library::Library;
 use super::plugin::{self, Plugin};
+use super::service_entry;
 use super::value::{Kind, Value};
 
 /// A plugin that no stream comes to: it has ticks, queues and callouts.
@@ -18,33 +19,15 @@ pub struct Service {
     pub singleton: bool,
 }
 
-const CONFIG: Key = Key::new(
-    "config",
-    Type::Either(const { &[Type::Name, Type::Section(&plugin::PLUGIN)] }),
-    "The plugin, or the name of one.",
-)
-.required();
-const SINGLETON: Key =
-    Key::new("singleton", Type::Boolean, "Whether one worker alone runs it; else each does.").default("false");
-const TYPE: Key =
-    Key::new("@type", Type::Name, "Envoy's type, `type.googleapis.com/envoy.extensions.wasm.v3.WasmService`.");
-
-pub(super) static WASM_SERVICE: Section = Section::new(
-    "service",
-    "services[]",
-    "A plugin without traffic, if more is said than the plugin.",
-    &[CONFIG, SINGLETON, TYPE],
-);
-
 /// A plugin without traffic, in all forms.
 pub(super) const SERVICES: Type = Type::Either(
     const {
         &[
             Type::Name,
             Type::Section(&plugin::PLUGIN),
-            Type::Section(&WASM_SERVICE),
-            Type::Section(&filter_entry::SERVICE_ENTRY),
-            Type::Section(&filter_entry::SERVICE_STRUCT),
+            Type::Section(&service_entry::SERVICE),
+            Type::Section(&service_entry::ENTRY),
+            Type::Section(&service_entry::STRUCT),
         ]
     },
 );
@@ -65,7 +48,7 @@ pub(super) fn read_all(value: &Value<'_>, library: &Library) -> Read<Vec<Service
 fn read(index: usize, value: &Value<'_>, library: &Library) -> Read<Service> {
     let default_name = format!("service_{index}");
     if filter_entry::is_entry(value) {
-        let (service, name) = filter_entry::service(value)?;
+        let (service, name) = service_entry::read(value)?;
         return whole(&service, &name.unwrap_or(default_name), library);
     }
     let is_plugin = value.member("vm_config").is_some();
@@ -83,11 +66,12 @@ fn read(index: usize, value: &Value<'_>, library: &Library) -> Read<Service> {
 
 /// Reads a `WasmService`.
 fn whole(value: &Value<'_>, default_name: &str, library: &Library) -> Read<Service> {
-    let mapping = value.mapping(&WASM_SERVICE)?;
-    let plugin = mapping.required(CONFIG, "add the plugin's keys below it, or the name of one", |config| {
-        library.service(config, default_name)
-    });
-    let singleton = mapping.or(SINGLETON, false, Value::boolean);
+    let mapping = value.mapping(&service_entry::SERVICE)?;
+    let plugin =
+        mapping.required(service_entry::CONFIG, "add the plugin's keys below it, or the name of one", |config| {
+            library.service(config, default_name)
+        });
+    let singleton = mapping.or(service_entry::SINGLETON, false, Value::boolean);
     Ok(Service { plugin: plugin?, singleton: singleton? })
 }
 

@@ -1,7 +1,7 @@
 //! The cost of isolation: each further sandbox of one module, ten plugins in one VM against ten in their own, and the
 //! check of a right with rules and without.
 //!
-//! Prints tables with ratios, all from one run, and fails nothing: machines differ.
+//! Prints tables, all from one run, and fails nothing: machines differ. `-- --quick` measures each once.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,22 +12,28 @@ use portcullis::core::{
     Access, AnyEngine, Capabilities, Direction, Headers, HostcallId, LogLevel, Plugin, RuleTexts, Rules, StreamInfo, Vm,
 };
 use portcullis::{Chain, Module, PluginSpec, Worker};
+use portcullis_benches::table::{Results, Table, is_quick};
 use portcullis_benches::traffic::stream;
-use portcullis_benches::{Failure, LOOPS, engines, header_tour, host, load, looping, start};
-
-/// How often what varies is done; the median counts.
-const TIMES: usize = 7;
+use portcullis_benches::{Failure, LOOPS, engines, header_tour, host, load, looping, median, start};
+use serde_json::Value;
 
 fn main() -> Result<(), Failure> {
-    sandboxes()?;
-    plugins()?;
-    checks()
+    let mut results = Results::default();
+    results.add("sandboxes", sandboxes()?);
+    results.add("plugins", plugins()?);
+    results.add("checks", checks()?);
+    results.write()
+}
+
+/// How often what varies is measured; the median counts.
+fn repeats() -> usize {
+    if is_quick() { 1 } else { 7 }
 }
 
 /// Resident memory and time for each further VM of `header_tour`.
-fn sandboxes() -> Result<(), Failure> {
-    println!("each further sandbox of header_tour");
-    println!("{:<10} {:>9} {:>14} {:>14} {:>14}", "engine", "sandboxes", "us each", "KiB resident", "KiB of guest");
+fn sandboxes() -> Result<Table, Failure> {
+    let columns = &["engine", "sandboxes", "us_each", "kib_resident_each", "kib_of_guest"];
+    let mut table = Table::new("each further sandbox of header_tour", columns);
     for engine in engines()? {
         let module = Module::load(&*engine, header_tour()?)?;
         let plugin = Arc::new(Plugin::new("bench"));
@@ -46,17 +52,18 @@ fn sandboxes() -> Result<(), Failure> {
                 kept.push(sandbox()?);
             }
             let (elapsed, memory) = (begin.elapsed(), resident()?.saturating_sub(memory));
-            let (each, kib) = (elapsed.as_secs_f64() * 1e6 / count as f64, memory as f64 / 1024.0 / count as f64);
-            println!("{:<10} {count:>9} {each:>14.1} {kib:>14.1} {:>14}", engine.name(), size / 1024);
+            let kib = memory as f64 / 1024.0 / count as f64;
+            let each = micros(elapsed) / count as f64;
+            table.row(vec![engine.name().into(), count.into(), each.into(), kib.into(), (size / 1024).into()]);
         }
     }
-    Ok(())
+    Ok(table)
 }
 
 /// A chain of ten plugins, in one VM and in ten, in turns.
-fn plugins() -> Result<(), Failure> {
-    println!("\nstreams through ten plugins of header_tour");
-    println!("{:<10} {:>14} {:>14} {:>8}", "engine", "one VM, us", "ten VMs, us", "ratio");
+fn plugins() -> Result<Table, Failure> {
+    let columns = &["engine", "one_vm_us", "ten_vms_us", "ratio"];
+    let mut table = Table::new("streams through ten plugins of header_tour", columns);
     for engine in engines()? {
         let module = Arc::new(Module::load(&*engine, header_tour()?)?);
         // Each lacks another right that it does not use, so that none shares with another.
@@ -86,29 +93,24 @@ fn plugins() -> Result<(), Failure> {
         let (mut one, mut ten) = (chain(false)?, chain(true)?);
         assert_eq!((one.0.vm_counts().0, ten.0.vm_counts().0), (1, 10));
         let mut times = [Vec::new(), Vec::new()];
-        for _ in 0..TIMES {
+        for _ in 0..repeats() {
             for ((worker, chain), times) in [&mut one, &mut ten].into_iter().zip(&mut times) {
                 times.push(per_stream(worker, chain));
             }
         }
         let [one, ten] = times.map(median);
         let ratio = ten.as_secs_f64() / one.as_secs_f64();
-        println!(
-            "{:<10} {:>14.2} {:>14.2} {ratio:>7.3}x",
-            engine.name(),
-            one.as_secs_f64() * 1e6,
-            ten.as_secs_f64() * 1e6
-        );
+        table.row(vec![engine.name().into(), micros(one).into(), micros(ten).into(), ratio.into()]);
     }
-    Ok(())
+    Ok(table)
 }
 
 /// One hostcall of a guest without rules, and with rules for it.
-fn checks() -> Result<(), Failure> {
+fn checks() -> Result<Table, Failure> {
     const HEADER: &str = "(call $header (i32.const 0) (i32.const 1044) (i32.const 10) (i32.const 0) (i32.const 4))";
     const METRIC: &str = "(drop (call $define (i32.const 0) (i32.const 1024) (i32.const 6) (i32.const 0)))";
-    println!("\none hostcall, ns: with every right, with this one alone, with rules for it");
-    println!("{:<10} {:<18} {:>12} {:>12} {:>12}", "engine", "hostcall", "all", "named", "with rules");
+    let columns = &["engine", "hostcall", "all_rights_ns", "named_rights_ns", "with_rules_ns"];
+    let mut table = Table::new("one hostcall: with every right, with named ones, with rules for it", columns);
     for engine in engines()? {
         for (name, prepare, work, rule) in [
             ("increment_metric", METRIC, "(call $increment (i32.const 4) (i64.const 1))", None),
@@ -145,9 +147,9 @@ fn checks() -> Result<(), Failure> {
                 guest(&*engine, &wat, plugin(named, Rules::NONE))?,
                 guest(&*engine, &wat, plugin(named, Rules::new(&texts)?))?,
             ];
-            let mut times = [Vec::new(), Vec::new(), Vec::new()];
-            for _ in 0..TIMES {
-                for ((vm, root), times) in guests.iter_mut().zip(&mut times) {
+            let mut measured = [Vec::new(), Vec::new(), Vec::new()];
+            for _ in 0..repeats() {
+                for ((vm, root), times) in guests.iter_mut().zip(&mut measured) {
                     let begin = Instant::now();
                     for _ in 0..200 {
                         black_box(
@@ -157,12 +159,12 @@ fn checks() -> Result<(), Failure> {
                     times.push(begin.elapsed());
                 }
             }
-            let [all, named, ruled] = times.map(|times| median(times).as_secs_f64() * 1e9 / (200 * LOOPS) as f64);
-            let ruled = if rule.is_some() { format!("{ruled:.1}") } else { "-".to_owned() };
-            println!("{:<10} {name:<18} {all:>12.1} {named:>12.1} {ruled:>12}", engine.name());
+            let [all, named, ruled] = measured.map(|times| micros(median(times)) * 1e3 / (200 * LOOPS) as f64);
+            let ruled = rule.map_or(Value::Null, |_| ruled.into());
+            table.row(vec![engine.name().into(), name.into(), all.into(), named.into(), ruled]);
         }
     }
-    Ok(())
+    Ok(table)
 }
 
 fn guest(engine: &dyn AnyEngine, wat: &str, plugin: Plugin) -> Result<(Vm, portcullis::core::ContextId), Failure> {
@@ -176,17 +178,17 @@ fn guest(engine: &dyn AnyEngine, wat: &str, plugin: Plugin) -> Result<(Vm, portc
     Ok((vm, root))
 }
 
-/// The time of one stream, out of many.
+/// Returns the time of one stream, out of many.
 fn per_stream(worker: &mut Worker, chain: &Chain) -> Duration {
-    const STREAMS: u32 = 2000;
+    let streams = if is_quick() { 50 } else { 2000 };
     let request: Headers =
         [(":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")].into_iter().collect();
     let response: Headers = [(":status", "200"), ("server", "example")].into_iter().collect();
     let begin = Instant::now();
-    for _ in 0..STREAMS {
+    for _ in 0..streams {
         black_box(stream(worker, chain, request.clone(), response.clone(), Bytes::from_static(b"Hello")));
     }
-    begin.elapsed() / STREAMS
+    begin.elapsed() / streams
 }
 
 /// Bytes of resident memory of this process.
@@ -197,7 +199,6 @@ fn resident() -> Result<usize, Failure> {
     Ok(pages.ok_or("/proc/self/statm is not as expected")? * PAGE)
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }

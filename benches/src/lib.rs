@@ -5,9 +5,12 @@
 
 pub mod floor;
 pub mod shapes;
+#[cfg(feature = "timing")]
+pub mod table;
 pub mod traffic;
 
 use std::error::Error;
+use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis::SystemHost;
@@ -70,6 +73,12 @@ pub fn looping(prepare: &str, work: &str, expected: u8) -> String {
                     (if (i32.ne {work} (i32.const {expected})) (then unreachable))
                     (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))"#
     )
+}
+
+/// Returns the median of some times; zero of none.
+pub fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// Compiles a guest from its text.

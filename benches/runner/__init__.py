@@ -1,0 +1,1 @@
+"""The parts of `benches/run`: sections measure, results keeps, page writes BENCHMARKING.md."""

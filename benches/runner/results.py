@@ -1,0 +1,133 @@
+"""One run as one JSON file: what was measured, on which machine, of which commit."""
+
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+COMPARE = REPO / "benches/compare"
+LATEST = REPO / "benches/results/latest.json"
+# Of `--quick`, whose numbers are worth nothing: not committed.
+QUICK = REPO / "benches/results/quick.json"
+# What a run or the page changes, and documents, are no other code.
+NOT_CODE = [":(exclude)benches/results", ":(exclude)benches/compare/compare.svg", ":(exclude)*.md"]
+
+
+def load(path):
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        sys.exit(f"{path} is no JSON ({error}); take the committed one back, or remove it and run all sections")
+
+
+def save(results, path):
+    """Writes the results so that equal ones are the same text; a run that is killed leaves the file as it was."""
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(rounded(results), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def rounded(value):
+    """Four significant digits are more than any time here has."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, float):
+        short = float(f"{value:.4g}")
+        return int(short) if short.is_integer() else short
+    return value
+
+
+def new(options):
+    """Results without a section."""
+    return {
+        "commit": code_commit(),
+        "date": today(),
+        "machine": machine(),
+        "quick": options.quick,
+        "sections": {},
+        "versions": versions(options.gateway),
+    }
+
+
+def mergeable(old, options):
+    """Returns results to which a section may be added: those of the same code on the same machine, or none yet."""
+    fresh = new(options)
+    if old is None:
+        return fresh
+    for key in ("commit", "machine", "versions", "quick"):
+        if old.get(key) != fresh[key]:
+            sys.exit(
+                f"the results are of another {key} ({old.get(key)}) than this one ({fresh[key]}), and one file holds one run;"
+                " run all sections, or begin a new file with --new"
+            )
+    return old
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+
+
+def code_commit():
+    """The last commit that changes more than documents and results, as `git describe --always --dirty` would name it."""
+    commit = output(["git", "log", "-1", "--format=%H", "--", ".", *NOT_CODE])
+    name = output(["git", "describe", "--always", commit]) if commit else "unknown"
+    dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", *NOT_CODE], cwd=REPO).returncode
+    return f"{name}-dirty" if dirty else name
+
+
+def machine():
+    model = re.search(r"^model name\s*: (.*)$", read("/proc/cpuinfo"), re.M)
+    memory = re.search(r"^MemTotal:\s*(\d+)", read("/proc/meminfo"), re.M)
+    return {
+        "cpu": model[1].strip() if model else platform.machine(),
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "memory_gib": round(int(memory[1]) / 2**20) if memory else None,
+    }
+
+
+def versions(gateway):
+    found = {"rustc": first_version(["rustc", "--version"])}
+    for tool, option in {"h2load": "--version", "nginx": "-v", "valgrind": "--version", "wrk": "-v"}.items():
+        if shutil.which(tool):
+            found[tool] = first_version([tool, option])
+    if gateway.exists():
+        found["portcullis"] = first_version([str(gateway), "--version"])
+        found |= engines(gateway)
+    return found
+
+
+def engines(gateway):
+    """The engines of a gateway with their versions, by the table of `portcullis engines`."""
+    lines = output([str(gateway), "engines"]).splitlines()
+    names, numbers = (re.split(r"\s{2,}", line.strip()) for line in lines[:2])
+    return dict(zip((name.split()[0] for name in names), numbers[1:]))
+
+
+def first_version(command):
+    number = re.search(r"\d+(\.\d+)+", output(command))
+    return number[0] if number else "unknown"
+
+
+def output(command):
+    # `nginx -v` and `wrk -v` write to stderr, or end with a status of their own.
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
+    return (result.stdout or result.stderr).strip()
+
+
+def read(path):
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

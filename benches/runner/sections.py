@@ -1,0 +1,200 @@
+"""The sections of a run: what each needs, which commands measure it, how long it may take."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+from runner import collect
+from runner.results import COMPARE, REPO
+
+
+GATEWAY = REPO / "target/release/portcullis"
+
+
+class Options(NamedTuple):
+    gateway: Path = GATEWAY
+    quick: bool = False
+    profile: str = ""
+
+
+class Section(NamedTuple):
+    name: str
+    about: str
+    # On two idle cores, without building; the limit is three times that.
+    minutes: float
+    tools: tuple[str, ...]
+    # What must be built before: "gateway", "benches"; an empty set where the command builds for itself.
+    needs: frozenset[str]
+    # The command, given the options and a fresh folder for what it leaves, and its further environment.
+    command: Callable[[Options, Path], list[str]]
+    environment: Callable[[Path], dict[str, str]]
+    # The numbers, out of that folder.
+    collect: Callable[[Path], dict]
+
+
+class Failed(Exception):
+    """A section has no result, with the reason and a remedy."""
+
+
+def bench(name, *arguments):
+    """A bench of this package; `arguments` are criterion's, for less time than it takes by default."""
+
+    def command(options, _folder):
+        profile = ["--profile", options.profile] if options.profile else []
+        quick = ["--quick"] if options.quick else arguments
+        return ["cargo", "bench", "--quiet", "--workspace", *profile, "--bench", name, "--", *quick]
+
+    return command
+
+
+def script(name, *quick, slow=()):
+    """A script of the comparison that takes --gateway and --json."""
+
+    def command(options, folder):
+        numbers = ["--gateway", str(options.gateway), "--json", str(folder / "results.json")]
+        return [str(COMPARE / name), *numbers, *(quick if options.quick else slow)]
+
+    return command
+
+
+def compare(options, _folder):
+    quick = ["--quick", "--connections", "16", "--post-connections", ""]
+    whole = ["--seconds", "3", "--retry-seconds", "120"]
+    return [str(COMPARE / "run.sh"), "--gateway", str(options.gateway), *(quick if options.quick else whole)]
+
+
+def request_instructions(options, folder):
+    profile = ("--profile", options.profile) if options.profile else ()
+    return script("request_instructions.py", *TOUR, "200", *profile, slow=(*TOUR, "5000", *profile))(options, folder)
+
+
+def gungraun(_options, _folder):
+    return [str(REPO / "benches/instructions.sh")]
+
+
+def table(folder):
+    return {"PORTCULLIS_BENCH_JSON": str(folder / "results.json")}
+
+
+def tables(folder):
+    return collect.tables(folder / "results.json")
+
+
+CRITERION = ("--noplot", "--warm-up-time", "0.5", "--measurement-time", "1.5", "--sample-size", "50")
+BY_CRITERION = {
+    "needs": frozenset({"benches"}),
+    "environment": lambda folder: {"CRITERION_HOME": str(folder)},
+    "collect": collect.criterion,
+}
+BY_BENCH = {"needs": frozenset({"benches"}), "environment": table, "collect": tables}
+BY_SCRIPT = {"needs": frozenset({"gateway"}), "environment": lambda _: {}, "collect": tables}
+# The bench cold_start fills the code cache.
+BY_CALLGRIND = BY_SCRIPT | {"needs": frozenset({"gateway", "benches"})}
+BY_COMPARE = BY_SCRIPT | {"collect": lambda _: collect.comparison(COMPARE / "out/compare.json")}
+BY_GUNGRAUN = {
+    "needs": frozenset(),
+    "environment": lambda folder: {"GUNGRAUN_HOME": str(folder)},
+    "collect": lambda folder: {"instructions": collect.callgrind(folder)},
+}
+LOAD = ("nginx", "taskset")
+TOUR = ("--engines", "wasmtime", "--requests")
+
+SECTIONS = [
+    Section(
+        "compare", "Envoy and Portcullis under the same load", 12,
+        (*LOAD, "wrk", "h2load"), command=compare, **BY_COMPARE,
+    ),
+    Section(
+        "ten_vms", "requests/s through ten plugins in one VM, and in ten", 1.5,
+        (*LOAD, "wrk"), command=script("isolation.py", "--repeat", "1", "--seconds", "1", slow=("--repeat", "3")), **BY_SCRIPT,
+    ),
+    Section(
+        "memory", "resident memory after many requests", 0.3,
+        (*LOAD, "h2load"), command=script("memory.py", "--divide", "20"), **BY_SCRIPT,
+    ),
+    Section(
+        "first_response", "from the start of the gateway to the first response", 0.5,
+        (), command=script("first_response.py", "--runs", "2", slow=("--runs", "11")), **BY_SCRIPT,
+    ),
+    Section(
+        "request_instructions", "instructions of a request in the gateway", 2,
+        (*LOAD, "h2load", "valgrind"), command=request_instructions, **BY_CALLGRIND,
+    ),
+    Section("crossing", "one call between host and guest", 2.5, (), command=bench("crossing", *CRITERION), **BY_CRITERION),
+    Section("stream", "one stream, its bodies, one VM", 2, (), command=bench("stream", *CRITERION), **BY_CRITERION),
+    Section("scale", "chains, live streams, shared data", 0.5, (), command=bench("scale"), **BY_BENCH),
+    Section("isolation", "sandboxes, ten VMs, rights", 1, (), command=bench("isolation"), **BY_BENCH),
+    Section("cold_start", "compiling a plugin, loading it from a code cache", 0.2, (), command=bench("cold_start"), **BY_BENCH),
+    Section(
+        "instructions", "instructions of crossings and streams, against their bounds", 1,
+        ("valgrind",), command=gungraun, **BY_GUNGRAUN,
+    ),
+]
+NAMES = [section.name for section in SECTIONS]
+PACKAGES = {"h2load": "nghttp2-client", "nginx": "nginx-light", "taskset": "util-linux"}
+
+
+def missing_tools(chosen):
+    """Debian's packages of what the sections need and is not there."""
+    tools = {tool for section in chosen for tool in section.tools if not shutil.which(tool)}
+    return sorted(PACKAGES.get(tool, tool) for tool in tools)
+
+
+def build(options, chosen):
+    """Builds before anything is measured. The gateway alone: benches bring features that its users do not have."""
+    needs = frozenset().union(*(section.needs for section in chosen))
+    if "gateway" in needs and options.gateway == GATEWAY:
+        run(["cargo", "build", "--release", "--workspace", "--bins"], {}, 3600)
+    if "benches" in needs:
+        profile = ["--profile", options.profile] if options.profile else []
+        run(["cargo", "bench", "--workspace", "--no-run", *profile], {}, 3600)
+
+
+def measure(section, options):
+    """Returns a section's numbers, how long they took, and how much CPU all other programs used meanwhile."""
+    with tempfile.TemporaryDirectory(prefix=f"benches-{section.name}-") as temporary:
+        folder = Path(temporary)
+        command = section.command(options, folder)
+        begin, busy, own = time.monotonic(), busy_seconds(), own_seconds()
+        run(command, section.environment(folder), 180 * section.minutes + 120)
+        elapsed = time.monotonic() - begin
+        others = max(0.0, busy_seconds() - busy - (own_seconds() - own))
+        return {
+            "other_cpu_percent": round(100 * others / elapsed, 1),
+            "result": section.collect(folder),
+            "seconds": round(elapsed),
+        }
+
+
+def run(command, environment, seconds):
+    """Runs a command with all its output on stderr, and ends all of its processes when the time is over."""
+    child = subprocess.Popen(
+        command, cwd=REPO, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+    )
+    try:
+        status = child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{' '.join(command)} did not end within {seconds:.0f} s; is the machine busy? repeat this section") from None
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if status != 0:
+        raise Failed(f"{' '.join(command)} exited with {status}; its output is above")
+
+
+def busy_seconds():
+    """What all processes used so far on all CPUs, time stolen by the hypervisor included."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    return sum(int(fields[index]) for index in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds():
+    """What this process and the ones that it waited for used."""
+    return sum(os.times()[:4])

@@ -1,0 +1,177 @@
+"""Tests of `benches/run` that measure nothing: python3 -B -m unittest runner.test_runner, in benches/."""
+
+import json
+import tempfile
+import unittest
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from unittest import mock
+
+from runner import aims, collect, page, reader, results, sections, tables
+
+FIXTURE = Path(__file__).with_name("fixture.json")
+
+
+def fixture():
+    return json.loads(FIXTURE.read_text())
+
+
+def rendered(found):
+    return page.markdown(found, "plot.svg", "latest.json")
+
+
+class Page(unittest.TestCase):
+    def line(self, text, start):
+        found = [line for line in text.splitlines() if line.startswith(start)]
+        self.assertEqual(len(found), 1, f"{start}: {found}")
+        return found[0]
+
+    def test_a_section_that_is_missing_is_named(self):
+        text = rendered(fixture())
+        self.assertIn("Not measured in this run: `benches/run scale`.", text)
+        self.assertIn("`benches/run instructions`. Not measured in this run: `benches/run crossing`.", text)
+        self.assertNotIn("create and delete, ns", text)
+
+    def test_no_section_is_needed(self):
+        text = rendered(fixture() | {"sections": {}})
+        self.assertEqual(text.count("Not measured in this run"), len(page.PARTS) + 1)
+        self.assertNotIn("plot.svg", text)
+        self.assertNotIn("met |", text)
+
+    def test_a_row_without_a_quiet_run_is_marked(self):
+        text = rendered(fixture())
+        self.assertEqual(self.line(text, "| Envoy, header_tour | – |"), "| Envoy, header_tour | – | 1,000 | – | – | – |")
+        disturbed = self.line(text, "| Portcullis on wasmtime, header_tour | – |")
+        self.assertEqual(disturbed, "| Portcullis on wasmtime, header_tour | – | 3,500 † | – | – | – |")
+
+    def test_a_disturbed_section_says_it_once(self):
+        text = rendered(fixture())
+        self.assertIn("`benches/run cold_start` († 12 %).", text)
+        self.assertIn("| wasmtime | 50.0 | 5.00 | 10.0 | – | – | – |", text)
+        # What callgrind counts is not disturbed.
+        self.assertIn("| callback of an empty guest | – | – | – | 1,088 |", text)
+
+    def test_aims_are_met_missed_or_not_measured(self):
+        text = rendered(fixture())
+        self.assertIn("16 connections | met | ≥ 3 × | 3.50 † |", text)
+        self.assertIn("faster than compiling | **missed** | ≥ 20 × | 10.0 † |", text)
+        self.assertIn("instructions on wasmi | met | ≤ 16 × | 12.0 |", text)
+        self.assertIn("warm code cache, wasmtime | not measured | ≤ 50 ms | – |", text)
+
+    def test_the_cost_of_a_plugin_that_is_noise_is_no_aim_met(self):
+        found = fixture()
+        envoy, ours = found["sections"]["compare"]["result"]["cases"]
+        bare = [case | {"plugin": False, "server": name} for case, name in ((envoy, "envoy"), (ours, "portcullis"))]
+        found["sections"]["compare"]["result"]["cases"] += bare
+        verdicts = {aim.text: met for aim, _, met, _ in aims.judged(found)}
+        self.assertIsNone(verdicts["CPU of the plugin, wasmtime ÷ Envoy, 16 connections"])
+
+    def test_bounds_belong_to_what_meets_the_aim(self):
+        for sense, number, expected in (("≤", 2, True), ("≤", 2.01, False), ("≥", 2, True), ("≥", 1.99, False)):
+            with mock.patch.object(aims, "AIMS", [aims.Aim("", sense, 2, "", lambda _: number)]):
+                self.assertEqual([met for _, _, met, _ in aims.judged(fixture())], [expected])
+
+    def test_a_whole_page_has_few_lines(self):
+        """With every section, as a full run makes them: the tables have the same rows, whatever is in the cells."""
+        found = fixture()
+        for name in sections.NAMES:
+            found["sections"].setdefault(name, {"other_cpu_percent": 0, "result": {}, "seconds": 1})
+        found["sections"]["request_instructions"]["result"] = {"request_instructions": {"no_plugin": 1, "wasmtime": 2}}
+        found["sections"]["memory"]["result"] = {"memory": [{"resident_mib": 1.5, "requests": 10}]}
+        with mock.patch.object(reader.Reader, "section", side_effect=reader.NotMeasured("all")):
+            text = rendered(found)
+        self.assertNotIn("Not measured", text)
+        self.assertIn("Its resident MiB with that, by requests over 64 connections: 1.5 after 10", text)
+        self.assertGreater(text.count("\n"), 100)
+        self.assertLessEqual(text.count("\n"), page.LINES)
+
+    def test_numbers_have_three_digits(self):
+        shown = [tables.number(value) for value in (0.456, 45.67, 456.7, 45678, -3.25)]
+        self.assertEqual(shown, ["0.46", "45.7", "457", "45,678", "−3.25"])
+
+
+class Files(unittest.TestCase):
+    def test_the_readme_gets_its_numbers_between_the_marks(self):
+        text = "before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n"
+        made = page.readme(fixture(), text)
+        self.assertNotIn("old", made)
+        self.assertIn("| Envoy, header_tour | 1,000 | 250 | 89.0 |\n", made)
+        self.assertTrue(made.startswith("before\n<!-- b") and made.endswith("<!-- /benchmarks -->\nafter\n"))
+        self.assertEqual(page.readme(fixture() | {"sections": {}}, text), text)
+
+    def test_a_stale_file_fails(self):
+        with tempfile.TemporaryDirectory(dir=page.REPO / "benches") as folder, redirect_stderr(StringIO()) as told:
+            path = Path(folder) / "page.md"
+            with mock.patch.object(page, "files", return_value={path: "new\n"}):
+                self.assertTrue(page.check(fixture()))
+                page.write(fixture())
+                self.assertFalse(page.check(fixture()))
+                path.write_text("old\n")
+                self.assertTrue(page.check(fixture()))
+        self.assertIn("run `benches/run --page`", told.getvalue())
+
+    def test_equal_results_are_the_same_text(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "results/latest.json"
+            results.save({"b": [1.23456, 7.0, 12345.6], "a": None}, path)
+            self.assertEqual(path.read_text(), '{\n "a": null,\n "b": [\n  1.235,\n  7,\n  12350\n ]\n}\n')
+            self.assertEqual([entry.name for entry in path.parent.iterdir()], ["latest.json"])
+
+    def test_results_of_other_code_are_not_added_to(self):
+        options = sections.Options(Path("/nowhere"))
+        here = results.new(options)
+        self.assertEqual(results.mergeable(here, options), here)
+        self.assertEqual(results.mergeable(None, options), here)
+        with self.assertRaisesRegex(SystemExit, "of another commit .*--new"):
+            results.mergeable(here | {"commit": "other"}, options)
+
+
+class Collect(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+
+    def test_criterion(self):
+        new = self.folder / "bodies_wasmi/read_1KiB/new"
+        new.mkdir(parents=True)
+        (new / "benchmark.json").write_text('{"group_id": "bodies/wasmi", "function_id": "read/1KiB"}')
+        (new / "estimates.json").write_text('{"median": {"point_estimate": 2.5}, "mean": {"point_estimate": 9}}')
+        self.assertEqual(collect.criterion(self.folder), {"bodies": {"wasmi": {"read/1KiB": 2.5}}})
+
+    def test_callgrind(self):
+        for name, count in (("callgrind.callback.empty_call.out", 1088), ("callgrind.callback.empty_call.out.old", 5)):
+            (self.folder / name).write_text(f"events: Ir\nsummary: {count}\n\nfn=main\n")
+        self.assertEqual(collect.callgrind(self.folder), {"callback.empty_call": 1088})
+
+    def test_nothing_is_an_error(self):
+        for collected in (collect.criterion, collect.callgrind):
+            self.assertRaisesRegex(ValueError, "has left no results", collected, self.folder)
+
+
+class Sections(unittest.TestCase):
+    def test_a_command_ends_with_its_time(self):
+        with self.assertRaisesRegex(sections.Failed, "did not end within 0 s"):
+            sections.run(["sh", "-c", "sleep 60 & wait"], {}, 0.1)
+
+    def test_a_command_that_fails_is_named(self):
+        with self.assertRaisesRegex(sections.Failed, "false exited with 1"):
+            sections.run(["false"], {}, 10)
+
+    def test_a_section_keeps_what_it_left(self):
+        script = """echo '{"a": 1}' >"$OUT" """
+        section = sections.Section(
+            "x", "", 1, (), frozenset(), lambda _options, _folder: ["sh", "-c", script],
+            lambda folder: {"OUT": str(folder / "results.json")}, sections.tables,
+        )
+        record = sections.measure(section, sections.Options())
+        self.assertEqual(record["result"], {"a": 1})
+
+    def test_every_section_stands_in_the_page(self):
+        shown = {name for _, _, makers in page.PARTS for needs, _ in makers for name in needs} | {page.REQUEST, page.MEMORY}
+        self.assertEqual(shown, set(sections.NAMES))
+
+
+if __name__ == "__main__":
+    unittest.main()

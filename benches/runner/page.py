@@ -1,4 +1,4 @@
-"""BENCHMARKING.md, its plot, and the numbers in the README, from the results of a run."""
+"""Makes BENCHMARKING.md, its plot, and the numbers in the README of the results of a run."""
 
 import difflib
 import re
@@ -134,7 +134,8 @@ def readme(results, text):
 
         rows.append([label, cell("requests_per_second"), cell("cpu_seconds_per_1000", 1000), cell("resident_mib")])
     names = ["", "requests/s", "CPU µs for each request", "MiB resident"]
-    block = "\n".join(tables.table(names, rows, left=1)) + "\n"
+    plot = f"![Requests per second, Envoy and Portcullis]({PLOT.relative_to(REPO)})"
+    block = "\n".join([*tables.table(names, rows), "", plot]) + "\n"
     return BLOCK.sub(lambda match: match[1] + block + match[2], text)
 
 

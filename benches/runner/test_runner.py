@@ -97,7 +97,8 @@ class Files(unittest.TestCase):
         made = page.readme(fixture(), text)
         self.assertNotIn("old", made)
         self.assertIn("| Envoy, header_tour | 1,000 | 250 | 89.0 |\n", made)
-        self.assertTrue(made.startswith("before\n<!-- b") and made.endswith("<!-- /benchmarks -->\nafter\n"))
+        self.assertTrue(made.startswith("before\n<!-- b"))
+        self.assertTrue(made.endswith("(benches/compare/compare.svg)\n<!-- /benchmarks -->\nafter\n"))
         self.assertEqual(page.readme(fixture() | {"sections": {}}, text), text)
 
     def test_a_stale_file_fails(self):

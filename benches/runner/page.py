@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import chart
 from runner import aims, tables
 from runner.reader import BY_ROW, NOISE, STEADY
 from runner.results import COMPARE, LATEST, QUICK, REPO
@@ -74,7 +75,7 @@ def head(results, source):
         yield "**Of a quick run, to try the command: these numbers are worth nothing.**"
     yield (
         f"Made by `benches/run` of one run, [{Path(source).name}]({source}). Ratios of rows in one run are worth something; bare numbers of"
-        f" a virtual machine are not. †: other programs used more than {NOISE} % of a CPU meanwhile, in each try."
+        f" a virtual machine are not. †: other programs used more than {NOISE} % of a CPU meanwhile, whenever this was measured."
     )
     used = [f"{name} {versions[name]}" for name in (*tables.ENGINES, "nginx", "rustc") if name in versions]
     used += [f"Envoy {sections['compare']['result']['envoy']}"] if "compare" in sections else []
@@ -150,9 +151,6 @@ def files(results):
     source = QUICK.name if results["quick"] else LATEST.relative_to(REPO)
     made[page] = markdown(results, plot.name if results["quick"] else plot.relative_to(REPO), source)
     if compared := results["sections"].get("compare"):
-        sys.path.insert(0, str(COMPARE))
-        import chart
-
         about = compared["result"]["settings"] | results["machine"]
         made[plot] = chart.svg(about, compared["result"]["cases"])
     return made

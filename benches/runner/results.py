@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import about
+
 REPO = Path(__file__).resolve().parents[2]
 COMPARE = REPO / "benches/compare"
 LATEST = REPO / "benches/results/latest.json"
@@ -80,8 +82,8 @@ def today():
 
 def code_commit():
     """The last commit that changes more than documents and results, as `git describe --always --dirty` would name it."""
-    commit = output(["git", "log", "-1", "--format=%H", "--", ".", *NOT_CODE])
-    name = output(["git", "describe", "--always", commit]) if commit else "unknown"
+    commit = about.output(["git", "log", "-1", "--format=%H", "--", ".", *NOT_CODE])
+    name = about.output(["git", "describe", "--always", commit]) if commit else "unknown"
     dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", *NOT_CODE], cwd=REPO).returncode
     return f"{name}-dirty" if dirty else name
 
@@ -104,26 +106,13 @@ def versions(gateway):
             found[tool] = first_version([tool, option])
     if gateway.exists():
         found["portcullis"] = first_version([str(gateway), "--version"])
-        found |= engines(gateway)
+        found |= about.engines(gateway)
     return found
 
 
-def engines(gateway):
-    """The engines of a gateway with their versions, by the table of `portcullis engines`."""
-    lines = output([str(gateway), "engines"]).splitlines()
-    names, numbers = (re.split(r"\s{2,}", line.strip()) for line in lines[:2])
-    return dict(zip((name.split()[0] for name in names), numbers[1:]))
-
-
 def first_version(command):
-    number = re.search(r"\d+(\.\d+)+", output(command))
+    number = re.search(r"\d+(\.\d+)+", about.output(command))
     return number[0] if number else "unknown"
-
-
-def output(command):
-    # `nginx -v` and `wrk -v` write to stderr, or end with a status of their own.
-    result = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
-    return (result.stdout or result.stderr).strip()
 
 
 def read(path):

@@ -169,6 +169,21 @@ class Sections(unittest.TestCase):
         record = sections.measure(section, sections.Options())
         self.assertEqual(record["result"], {"a": 1})
 
+    def test_a_disturbed_section_is_measured_twice_at_most_and_while_there_is_time(self):
+        scale = sections.SECTIONS[sections.NAMES.index("scale")]
+        compare = sections.SECTIONS[sections.NAMES.index("compare")]
+        for section, loads, budget, kept, left in (
+            (scale, [5, 0], 100, 5, 100),
+            (scale, [50, 20, 0], 100, 20, 60),
+            (scale, [50, 90], 100, 50, 60),
+            (scale, [50, 0], 39, 50, 39),
+            (compare, [50, 0], 100, 50, 100),
+        ):
+            records = [{"other_cpu_percent": load, "seconds": 40} for load in loads]
+            with mock.patch.object(sections, "measure", side_effect=records):
+                found, rest = sections.measure_quietly(section, sections.Options(), budget)
+            self.assertEqual((found["other_cpu_percent"], rest), (kept, left))
+
     def test_every_section_stands_in_the_page(self):
         shown = {name for _, _, makers in page.PARTS for needs, _ in makers for name in needs} | {page.REQUEST, page.MEMORY}
         self.assertEqual(shown, set(sections.NAMES))

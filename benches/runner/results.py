@@ -62,12 +62,16 @@ def new(options):
     }
 
 
-def mergeable(old, options):
-    """Returns results to which a section may be added: those of the same code on the same machine, or none yet."""
+# What is known before anything is built.
+KNOWN = ("commit", "machine", "quick")
+
+
+def mergeable(old, options, keys=(*KNOWN, "versions")):
+    """Returns results to which a section may be added: those of the same code on the same machine, or new ones."""
     fresh = new(options)
     if old is None:
         return fresh
-    for key in ("commit", "machine", "versions", "quick"):
+    for key in keys:
         if old.get(key) != fresh[key]:
             sys.exit(
                 f"the results are of another {key} ({old.get(key)}) than this one ({fresh[key]}), and one file holds one run;"

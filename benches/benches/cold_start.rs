@@ -1,7 +1,7 @@
-//! Making a plugin ready to run: compiling it, and loading it from a warm code cache, in one run.
+//! The time of compiling a plugin, and of loading it from a warm code cache.
 //!
-//! Prints the ratio for each engine that has compiled code, and fails nothing: machines differ. `-- --quick` measures each
-//! once; `-- --fill FOLDER` only fills a code cache, as `request_instructions.py` wants it.
+//! Prints the ratio for each engine that has compiled code. No time is a failure: machines differ. `-- --quick` measures
+//! once; `-- --fill FOLDER` fills a code cache for `compare/request_instructions.py` and measures nothing.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ fn measure_engines() -> Result<(), Failure> {
         let cache = CodeCache::open(&folder)?;
         let first = cache.load(&*engine, PLUGIN)?.source;
         assert!(matches!(first, CodeSource::Kept(_)), "{first:?}");
-        // All that a start does: the key, the file, the seal, the verdict, the engine's own checks.
+        // Everything that a start does: key, file, seal, verdict, and the engine's own checks.
         let cached = measure(times, || {
             let source = CodeCache::open(&folder)?.load(&*engine, PLUGIN)?.source;
             assert!(matches!(source, CodeSource::Folder(_)), "{source:?}");

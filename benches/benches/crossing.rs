@@ -1,9 +1,8 @@
 //! The cost of one crossing between host and guest.
 //!
-//! `empty_call` is one callback of a guest that does nothing. The others are one hostcall each,
-//! out of a loop inside the guest; `nothing` is that loop alone. `bare_...` is the same on the engine alone, without a
-//! host: `empty_call` beside `bare_empty_call` and `increment_metric` beside `bare_increment` say what the host costs.
-//! `profiled_...` is the same in a VM that is measured.
+//! `empty_call` is one callback of a guest that does nothing. All others are one hostcall each, in a loop inside the guest;
+//! `nothing` is the empty loop. `bare_...` is measured on the bare engine: `empty_call` beside `bare_empty_call`, and
+//! `increment_metric` beside `bare_increment`, show the cost of the host. `profiled_...` is measured in a VM with a profiler.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -46,7 +45,7 @@ fn crossing(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Fai
     Ok(())
 }
 
-/// A module whose guests are measured, as with `serve --profile`.
+/// A module whose VMs have a profiler, as with `serve --profile`.
 #[derive(Debug)]
 struct Measured(Box<dyn AnyModule>);
 

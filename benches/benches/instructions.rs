@@ -1,12 +1,12 @@
-//! Instructions of crossings and streams, as callgrind counts them: they do not vary with the machine's load, so each has
-//! a bound, and one that takes more fails.
+//! Instructions of crossings and streams, as callgrind counts them. Counts do not vary with the machine's load, so each has
+//! a bound, and a count above its bound is a failure.
 //!
-//! `benches/instructions.sh` runs it, on wasmi: what the host does for a hostcall is the same on each engine, and so are
-//! an interpreter's instructions on each machine. A bound is what was counted and a tenth. What becomes cheaper gets a
-//! lower one.
+//! `benches/instructions.sh` runs this bench on wasmi: the host does the same for a hostcall on each engine, and an
+//! interpreter executes the same instructions on each machine. A bound is a tenth above the count at the time; it is
+//! lowered when an operation becomes cheaper.
 //!
-//! The profile is `counting`: each crate that is counted is compiled as a whole, without link-time optimisation, which would
-//! change the counts by a few percent and take most of the time.
+//! The profile is `counting`: each crate that is counted is compiled as one unit. Link-time optimisation would change the
+//! counts by a few percent and take most of the time, so it is off.
 
 #![allow(missing_docs, unused_qualifications, reason = "the harness makes items of its own")]
 
@@ -49,7 +49,7 @@ fn thousand_hostcalls((mut vm, root): (Vm, ContextId)) -> Vm {
     vm
 }
 
-// A hundred streams through so many plugins: create, both heads, a small body, log, delete.
+// A hundred streams through N plugins: create, both heads, a small body, log, delete.
 #[library_benchmark(setup = ready_chain)]
 #[bench::no_plugin(args = ("empty", 0), config = at_most(551_000))]
 #[bench::one_empty_guest(args = ("empty", 1), config = at_most(1_663_000))]
@@ -68,7 +68,7 @@ main!(library_benchmark_groups = [crossing, streams]);
 
 const BODY: Bytes = Bytes::from_static(b"Hello, World!");
 
-/// A worker with a chain, and what streams take.
+/// A worker with a chain, and the heads of the streams to come.
 #[derive(Debug)]
 struct Ready {
     worker: Worker,
@@ -84,7 +84,7 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-/// A guest that has done it once: what is made at the first call, and translated by wasmi, is there.
+/// Starts a guest and calls it once, so that wasmi's translation and other work of the first call are not counted.
 fn ready(wat: &str) -> (Vm, ContextId) {
     let ready = || -> Result<_, Failure> {
         let (mut vm, root) = guest(&*wasmi()?, wat)?;
@@ -122,7 +122,7 @@ fn wasmi() -> Result<Box<dyn AnyEngine>, Failure> {
     engines()?.into_iter().find(|engine| engine.name() == "wasmi").ok_or_else(|| "wasmi is not built in".into())
 }
 
-/// The harness knows no other way to say that there is nothing to measure.
+/// Panics on a failure: the harness has no other way to report one.
 fn or_panic<T>(ready: Result<T, Failure>) -> T {
     match ready {
         Ok(ready) => ready,

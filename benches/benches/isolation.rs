@@ -1,7 +1,7 @@
-//! The cost of isolation: each further sandbox of one module, ten plugins in one VM against ten in their own, and the
-//! check of a right with rules and without.
+//! The cost of isolation: each further sandbox of a module, ten plugins in one VM and in ten, and the check of a right
+//! with rules and without.
 //!
-//! Prints tables, all from one run, and fails nothing: machines differ. `-- --quick` measures each once.
+//! Prints tables. No time is a failure: machines differ. `-- --quick` measures once.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ fn main() -> Result<(), Failure> {
     results.write()
 }
 
-/// How often what varies is measured; the median counts.
+/// The number of measurements of a time, of which the median counts.
 fn repeats() -> usize {
     if is_quick() { 1 } else { 7 }
 }
 
-/// Resident memory and time for each further VM of `header_tour`.
+/// Measures resident memory and time of each further VM of `header_tour`.
 fn sandboxes() -> Result<Table, Failure> {
     let columns = &["engine", "sandboxes", "us_each", "kib_resident_each", "kib_of_guest"];
     let mut table = Table::new("each further sandbox of header_tour", columns);
@@ -42,7 +42,7 @@ fn sandboxes() -> Result<Table, Failure> {
             vm.add_plugin(Arc::clone(&plugin))?;
             Ok(vm)
         };
-        // The first pays for what all share.
+        // The first one loads what all share.
         let mut kept = vec![sandbox()?];
         let size = kept.first_mut().map_or(0, Vm::memory_size);
         for count in [1_usize, 10, 100, 1000] {
@@ -60,7 +60,7 @@ fn sandboxes() -> Result<Table, Failure> {
     Ok(table)
 }
 
-/// A chain of ten plugins, in one VM and in ten, in turns.
+/// Measures a chain of ten plugins, in one VM and in ten, in turns.
 fn plugins() -> Result<Table, Failure> {
     let columns = &["engine", "one_vm_us", "ten_vms_us", "ratio"];
     let mut table = Table::new("streams through ten plugins of header_tour", columns);
@@ -105,7 +105,7 @@ fn plugins() -> Result<Table, Failure> {
     Ok(table)
 }
 
-/// One hostcall of a guest without rules, and with rules for it.
+/// Measures one hostcall with every right, with named rights, and with rules for its arguments.
 fn checks() -> Result<Table, Failure> {
     const HEADER: &str = "(call $header (i32.const 0) (i32.const 1044) (i32.const 10) (i32.const 0) (i32.const 4))";
     const METRIC: &str = "(drop (call $define (i32.const 0) (i32.const 1024) (i32.const 6) (i32.const 0)))";
@@ -191,7 +191,7 @@ fn per_stream(worker: &mut Worker, chain: &Chain) -> Duration {
     begin.elapsed() / streams
 }
 
-/// Bytes of resident memory of this process.
+/// Returns the bytes of resident memory of this process.
 fn resident() -> Result<usize, Failure> {
     const PAGE: usize = 4096;
     let statm = std::fs::read_to_string("/proc/self/statm").map_err(|error| format!("/proc/self/statm: {error}"))?;

@@ -1,7 +1,7 @@
-//! Costs that grow: a chain with its plugins, an operation with the streams that are live, shared data with the
-//! threads that want them.
+//! Costs that grow: of a chain with its plugins, of an operation with the live streams of its VM, of shared data with the
+//! threads that use it.
 //!
-//! Prints tables, all from one run, and fails nothing: machines differ. `-- --quick` measures each once.
+//! Prints tables. No time is a failure: machines differ. `-- --quick` measures once.
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
@@ -22,12 +22,12 @@ fn main() -> Result<(), Failure> {
     results.write()
 }
 
-/// How often what varies is measured; the median counts.
+/// The number of measurements of a time, of which the median counts.
 fn repeats() -> usize {
     if is_quick() { 1 } else { 7 }
 }
 
-/// Streams through chains of 1 to 16 plugins, all in one VM.
+/// Measures streams through chains of 1 to 16 plugins, all in one VM.
 fn chains() -> Result<Table, Failure> {
     let columns = &["engine", "plugins", "header_tour_us", "empty_guest_us"];
     let mut table = Table::new("a stream through a chain", columns);
@@ -55,7 +55,7 @@ fn chains() -> Result<Table, Failure> {
     Ok(table)
 }
 
-/// Operations on a stream in a VM that has some number of others: on one that is new, and on any of them.
+/// Measures operations on a new stream, and on any stream, of a VM that has a number of them.
 fn live_streams() -> Result<Table, Failure> {
     let columns = &["engine", "streams", "create_and_delete_ns", "log_newest_ns", "log_any_ns"];
     let mut table = Table::new("one operation beside other live streams in the VM", columns);
@@ -85,7 +85,7 @@ fn live_streams() -> Result<Table, Failure> {
     Ok(table)
 }
 
-/// Shared data that one thread wants, or two.
+/// Measures shared data that one thread uses, or two.
 fn shared_data() -> Result<Table, Failure> {
     const WORK: [&str; 2] = [
         "(call $get_data (i32.const KEY) (i32.const 6) (i32.const 0) (i32.const 4) (i32.const 8))",

@@ -1,4 +1,4 @@
-//! The cost of one stream without any IO, and of one VM.
+//! The cost of one stream without IO, and of one VM.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use portcullis::{Isolation, Module, PluginSpec, Worker};
 use portcullis_benches::traffic::{REQUEST, RESPONSE, stream};
 use portcullis_benches::{EMPTY, Failure, engines, header_tour, host, start};
 
-/// Reads each body whole, or writes it anew; memory for 1 MiB of it.
+/// A guest that reads the whole body, or reads and replaces it; its memory holds 1 MiB of it.
 const BODIES: &str = r#"(module
     (import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_set_buffer_bytes" (func $set (param i32 i32 i32 i32 i32) (result i32)))
@@ -39,7 +39,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whole streams: a request without a body, a response with one, log and end.
+/// Measures whole streams: a request without a body, a response with one, log and end.
 fn streams(criterion: &mut Criterion, engine: &dyn AnyEngine, guests: &[(&str, Bytes)]) -> Result<(), Failure> {
     let mut group = criterion.benchmark_group(format!("stream/{}", engine.name()));
     let (request, response): (Headers, Headers) = (REQUEST.into_iter().collect(), RESPONSE.into_iter().collect());
@@ -70,7 +70,7 @@ fn streams(criterion: &mut Criterion, engine: &dyn AnyEngine, guests: &[(&str, B
     Ok(())
 }
 
-/// Streams whose response has a body of some size, through a plugin that reads it, and one that writes it anew.
+/// Measures streams whose response has a body, through a plugin that reads it, and one that replaces it.
 fn bodies(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Failure> {
     let mut group = criterion.benchmark_group(format!("bodies/{}", engine.name()));
     let (request, response): (Headers, Headers) = (REQUEST.into_iter().collect(), RESPONSE.into_iter().collect());
@@ -98,7 +98,7 @@ fn bodies(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Failu
     Ok(())
 }
 
-/// The same plugin with a VM for each stream.
+/// Returns the plugin with a VM for each stream.
 fn by_stream(engine: &'static str, spec: PluginSpec) -> Result<PluginSpec, Failure> {
     let info = portcullis::engine(engine)?.engine;
     let engine = info.start(&EngineSettings { places: Some(1000), ..EngineSettings::default() })?;
@@ -108,7 +108,7 @@ fn by_stream(engine: &'static str, spec: PluginSpec) -> Result<PluginSpec, Failu
     Ok(PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec })
 }
 
-/// From a compiled module to a VM with one plugin, and back to nothing.
+/// Measures starting a VM with one plugin from a compiled module, and dropping it.
 fn vms(criterion: &mut Criterion, engine: &dyn AnyEngine, guests: &[(&str, Bytes)]) -> Result<(), Failure> {
     let mut group = criterion.benchmark_group(format!("vm/{}", engine.name()));
     let plugin = Arc::new(Plugin::new("bench"));

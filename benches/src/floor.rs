@@ -1,18 +1,19 @@
-//! The cost of a crossing on an engine that has no host around it: the floor under everything else.
+//! The cost of a crossing on a bare engine, without a host: the lower bound of all other measurements.
 //!
-//! The same guest as [`looping`](crate::looping)'s, whose only import adds to a number that the host keeps. The engine
-//! has the settings that a host for untrusted guests needs (wasmtime: epochs; wasmer and wasmi: none that cost), and
-//! nothing is checked, looked up or counted.
+//! The guest loops as that of [`looping`](crate::looping) does, and its only import adds to a number that the host keeps.
+//! The engine has the settings that a host for untrusted guests needs (wasmtime: epochs; wasmer and wasmi: none that
+//! cost). Nothing is checked, looked up or counted.
 
 use crate::Failure;
 
-/// One call of the guest, which loops [`LOOPS`](crate::LOOPS) times if it is the one that loops.
+/// Calls the guest once and returns true if it did not trap. A guest of [`looping`] calls its host
+/// [`LOOPS`](crate::LOOPS) times.
 pub type Call = Box<dyn FnMut() -> bool>;
 
-/// A bare guest of an engine: one that does nothing, or one that calls its host with an i32 and an i64.
+/// Starts a guest on a bare engine. Its only import may be `proxy_increment_metric`.
 ///
 /// # Errors
-/// The engine does not take it, or there is no such engine.
+/// The engine rejects the guest, or no engine has this name.
 pub fn floor(engine: &str, wat: &str) -> Result<Call, Failure> {
     let wasm = wat::parse_str(wat)?;
     match engine {
@@ -84,7 +85,7 @@ fn on_wasmi(wasm: &[u8]) -> Result<Call, Failure> {
     Ok(Box::new(move || tick.call(&mut store, 1).is_ok()))
 }
 
-/// A guest for a bare engine that makes one call in each turn of its loop.
+/// Returns the text of a guest that makes one hostcall in each turn of its loop.
 pub fn looping() -> String {
     let loops = crate::LOOPS;
     format!(

@@ -1,7 +1,7 @@
-//! Shared by the benchmarks: engines, guests, a host that does nothing.
+//! Engines, guests and a host that does nothing, for all benches.
 //!
-//! `cargo bench -p portcullis-benches`, and `-- --quick` for a first look. `compare/` measures the
-//! gateway against other proxies instead.
+//! `benches/run` measures everything and makes BENCHMARKING.md; `cargo bench --workspace --bench NAME` runs one bench, and
+//! `-- --quick` tries it. `compare/` measures the gateway beside Envoy.
 
 pub mod floor;
 pub mod shapes;
@@ -16,13 +16,13 @@ use bytes::Bytes;
 use portcullis::SystemHost;
 use portcullis::core::{AnyEngine, AnyModule, Bytecode, EngineError, EngineSettings, Host, LogLevel, Vm, VmConfig};
 
-/// An error before anything is measured.
+/// Any error that keeps a bench from measuring.
 pub type Failure = Box<dyn Error>;
 
-/// How often a guest of [`looping`] does its work in one callback.
+/// The number of turns that a guest of [`looping`] makes in one callback.
 pub const LOOPS: u64 = 1000;
 
-/// A guest that does nothing; it is the host that is measured.
+/// A guest that does nothing, so that the host is measured.
 pub const EMPTY: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "proxy_abi_version_0_2_1"))
@@ -33,16 +33,16 @@ pub const EMPTY: &str = r#"(module
     (func (export "proxy_on_log") (param i32))
     (func (export "proxy_on_tick") (param i32)))"#;
 
-/// The engines that are built in.
+/// Starts every engine that is built in.
 ///
 /// # Errors
-/// One does not start.
+/// An engine does not start.
 pub fn engines() -> Result<Vec<Box<dyn AnyEngine>>, EngineError> {
     portcullis::engines().iter().map(|info| info.start(&EngineSettings::default())).collect()
 }
 
-/// A guest that does something [`LOOPS`] times in `proxy_on_tick`, having prepared it once. `work`
-/// leaves a status; any but `expected` ends the guest, so that no benchmark measures a mistake.
+/// Returns the text of a guest that runs `prepare` once and `work` [`LOOPS`] times in `proxy_on_tick`. `work` leaves a
+/// status; any but `expected` traps, so that no bench measures a mistake.
 pub fn looping(prepare: &str, work: &str, expected: u8) -> String {
     format!(
         r#"(module
@@ -75,7 +75,7 @@ pub fn looping(prepare: &str, work: &str, expected: u8) -> String {
     )
 }
 
-/// Returns the median of some times; zero of none.
+/// Returns the median, or zero without a time.
 pub fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
@@ -97,12 +97,12 @@ pub fn start(module: &dyn AnyModule) -> Result<Vm, Failure> {
     Ok(Vm::start(module, VmConfig::new(portcullis::core::AbiVersion::V0_2_1), host(LogLevel::Trace))?)
 }
 
-/// A host that drops what is logged, and is told of it from `level` on.
+/// Returns a host that drops log lines, of which it gets those from `level` on.
 pub fn host(level: LogLevel) -> Box<dyn Host> {
     Box::new(SystemHost::new(|_| {}).with_level(level))
 }
 
-/// The committed plugin `header_tour`.
+/// Reads the committed plugin `header_tour`.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -1,4 +1,4 @@
-//! Hostcalls by shape, each out of a loop inside a guest.
+//! The hostcalls that are measured, each in a loop inside a guest.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use portcullis::core::{Access, AnyEngine, AnyModule, Body, ContextId, Direction,
 
 use crate::{Failure, load, looping, start};
 
-/// One hostcall, again and again.
+/// One hostcall in a loop.
 #[derive(Debug)]
 pub struct Shape {
-    /// Its name.
+    /// The name in results.
     pub name: &'static str,
     /// The statements before the loop.
     prepare: &'static str,
     /// The statements in each turn of the loop.
     work: &'static str,
-    /// The status that this must leave.
+    /// The status that the statements must leave.
     status: u8,
 }
 
-/// The hostcalls that plugins make most; `nothing` is the loop alone.
+/// The hostcalls that plugins make most; `nothing` is the empty loop.
 pub const SHAPES: &[Shape] = &[
     Shape { name: "nothing", prepare: "", work: "(local.get 0)", status: 1 },
     Shape { name: "set_effective_context", prepare: "", work: "(call $effective (i32.const 2))", status: 0 },
@@ -85,13 +85,13 @@ pub const SHAPES: &[Shape] = &[
 const FOR_THE_STREAM: &str = "(drop (call $effective (i32.const 2)))";
 
 impl Shape {
-    /// The guest that does it [`LOOPS`](crate::LOOPS) times in `proxy_on_tick`.
+    /// Returns the text of a guest that makes the hostcall [`LOOPS`](crate::LOOPS) times in `proxy_on_tick`.
     pub fn guest(&self) -> String {
         looping(self.prepare, self.work, self.status)
     }
 }
 
-/// The shape of this name.
+/// Returns the shape of this name.
 ///
 /// # Errors
 /// No shape has the name.
@@ -99,7 +99,7 @@ pub fn shape(name: &str) -> Result<&'static Shape, Failure> {
     SHAPES.iter().find(|shape| shape.name == name).ok_or_else(|| format!("no hostcall has the shape {name}").into())
 }
 
-/// A guest with a plugin, whose id is 1, and a stream with headers and a body, whose id is 2.
+/// Starts a guest with a plugin, whose id is 1, and a stream with headers and a body, whose id is 2.
 ///
 /// # Errors
 /// The guest does not start.
@@ -107,7 +107,7 @@ pub fn guest(engine: &dyn AnyEngine, wat: &str) -> Result<(Vm, ContextId), Failu
     guest_of(&*load(engine, wat)?)
 }
 
-/// The same of a module that is loaded.
+/// Starts such a guest of a module that is loaded.
 ///
 /// # Errors
 /// The guest does not start.
@@ -123,10 +123,10 @@ pub fn guest_of(module: &dyn AnyModule) -> Result<(Vm, ContextId), Failure> {
     Ok((vm, root))
 }
 
-/// One call of its `proxy_on_tick`.
+/// Calls `proxy_on_tick` once.
 ///
 /// # Errors
-/// The guest failed, with what it says of it.
+/// The guest failed, for the reason that the VM gives.
 pub fn tick(vm: &mut Vm, root: ContextId) -> Result<(), Failure> {
     vm.on_tick(root).map_err(|_| vm.failure().unwrap_or_default().into())
 }

@@ -10,7 +10,7 @@ const JSON: &str = "PORTCULLIS_BENCH_JSON";
 /// The narrowest column.
 const WIDTH: usize = 10;
 
-/// Tells whether the bench is only tried (`-- --quick`): it takes seconds, and its numbers are worth little.
+/// Returns true if the bench is only tried (`-- --quick`): in seconds, with numbers that are worth little.
 pub fn is_quick() -> bool {
     std::env::args().any(|argument| argument == "--quick")
 }

@@ -1,4 +1,4 @@
-//! One stream as browsers and servers make them, without any IO.
+//! One stream with the headers of a usual request and response, without IO.
 
 use std::hint::black_box;
 
@@ -26,8 +26,8 @@ pub const RESPONSE: [(&str, &str); 5] = [
     ("date", "Mon, 01 Jan 2024 00:00:00 GMT"),
 ];
 
-/// Passes a request without a body and a response with one through a chain, log and end included; says whether the
-/// response came out whole.
+/// Passes a request without a body and a response with one through a chain, log and end included. Returns true if the
+/// whole response came out.
 pub fn stream(worker: &mut Worker, chain: &Chain, request: Headers, response: Headers, body: Bytes) -> bool {
     let info = StreamInfo::default().into_shared();
     let stream = worker.open(chain, info.clone(), 4 << 20);

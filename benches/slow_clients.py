@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What other clients get while slowhttptest holds 1,200 connections to a gateway that has 1,024 file descriptors.
+"""Measures the answers that other clients get while slowhttptest holds 1,200 connections to a gateway of 1,024 descriptors.
 
     python3 benches/slow_clients.py [path of portcullis]
 
@@ -34,7 +34,7 @@ clusters: [{{name: b, endpoints: [127.0.0.1:{UPSTREAM}]}}]
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answers requests when their bodies are whole; those of /large with a megabyte."""
+    """Answers each request after its whole body; those of /large with a megabyte."""
     try:
         while head := (await reader.readuntil(b"\r\n\r\n")).lower():
             length = next((int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:")), 0)
@@ -52,7 +52,7 @@ async def serve() -> None:
 
 
 class Asker(threading.Thread):
-    """A client that makes one request after the other, each on a connection of its own."""
+    """Makes one request after the other, each on a connection of its own."""
 
     def __init__(self, port: int, path: str) -> None:
         super().__init__(daemon=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long a client waits beside eight plugins that tick every millisecond, each time for 40 ms, in one worker.
+"""Measures how long a client waits beside eight plugins that tick every millisecond, each for 40 ms, in one worker.
 
     python3 benches/ticks.py [path of portcullis] [requests]
 
@@ -21,7 +21,7 @@ PLUGINS, SPINS = 8, 40_000_000
 
 
 def leb(number: int) -> bytes:
-    """A number as WebAssembly writes it, signed."""
+    """Encodes a signed number as WebAssembly does."""
     out = b""
     while True:
         byte, number = number & 0x7F, number >> 7
@@ -50,7 +50,7 @@ def code(body: bytes, locals_: bytes = b"\x00") -> bytes:
 
 
 def plugin() -> bytes:
-    """A plugin that ticks every millisecond, and then looks at the clock until SPINS nanoseconds have passed."""
+    """Returns a plugin that ticks every millisecond, and reads the clock until SPINS nanoseconds have passed."""
     i32, i64 = b"\x7f", b"\x7e"
     types = [b"\x60\x01" + i32 + b"\x01" + i32, b"\x60\x02" + i32 + i32 + b"\x01" + i32, b"\x60\x01" + i32 + b"\x00", b"\x60\x00\x00"]
     now = b"\x41\x08\x10\x01\x1a" + b"\x41\x00\x29\x03\x08"
@@ -93,7 +93,7 @@ clusters: [{{name: b, endpoints: [127.0.0.1:{UPSTREAM}]}}]
 
 
 def ask(count: int, keep: bool) -> list[float]:
-    """Seconds of each request."""
+    """Makes requests; returns the seconds of each."""
     times, connection = [], http.client.HTTPConnection("127.0.0.1", ROUTE, timeout=30)
     for _ in range(count):
         begin = time.monotonic()

@@ -1,4 +1,4 @@
-"""What was measured with what, for the head of the table."""
+"""Names the machine, the versions and the settings of a comparison."""
 
 import hashlib
 import os
@@ -43,7 +43,7 @@ def environment(args):
 
 
 def engines(binary):
-    """The engines of a gateway, with their versions, by the table of `portcullis engines`."""
+    """Returns the engines of a gateway with their versions, out of the table of `portcullis engines`."""
     lines = output([str(binary), "engines"]).splitlines()
     names, versions = (re.split(r"\s{2,}", line.strip()) for line in lines[:2])
     return dict(zip((name.split()[0] for name in names), versions[1:]))

@@ -1,4 +1,4 @@
-"""The results as a bar chart: requests per second, in plain SVG."""
+"""Draws the requests per second of a comparison as a bar chart in SVG."""
 
 from html import escape
 
@@ -70,7 +70,7 @@ def heading(about):
 
 
 def legend(bars, series):
-    """A line for the light colours, and one for the dark."""
+    """Draws a line for the light colours, and one for the dark ones."""
     names = {key_of(case): server_of(case) for case in bars}
     for plugin, y, title in ((False, 74, "no plugin:"), (True, 96, "header_tour:")):
         left = 20 + 100
@@ -97,7 +97,7 @@ def axis(step, top, scale, width):
 
 
 def bar(case, left, scale):
-    """A bar, its whiskers, and its number above both."""
+    """Draws a bar, its whiskers, and its number above both."""
     floor, middle = TOP + HEIGHT, left + BAR / 2
     value = case["median"]["requests_per_second"]
     low, high = (floor - rate * scale for rate in case["requests_per_second_range"])
@@ -122,7 +122,7 @@ def short(value):
 
 
 def tick(top):
-    """The round step that makes four to nine lines."""
+    """Returns the round step that makes four to nine lines."""
     unit = 1
     while True:
         for step in (unit, 2 * unit, 5 * unit):

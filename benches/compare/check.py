@@ -1,4 +1,4 @@
-"""Before anything is measured: does the plugin do on a server what it should?"""
+"""Checks that the plugin runs on a server, before anything is measured."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ COUNT = 20
 
 
 def check_plugin(start, cpu, upstream, protocols):
-    """Sees the plugin work over each protocol; returns the lines it logs per request of each."""
+    """Checks the plugin over each protocol; returns the lines that it logs for a request of each."""
     return {protocol: check(start, cpu, upstream, protocol) for protocol in protocols}
 
 
@@ -47,7 +47,7 @@ def one_by_one(server):
 
 
 def by_h2load(server):
-    """h2load shows no headers, so the log alone tells of the plugin."""
+    """Sends requests over HTTP/2. h2load shows no headers, so only the log shows that the plugin ran."""
     command = [*load.h2load_of(server, 1), "--requests", str(COUNT)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30)
     if f" {COUNT} succeeded" not in result.stdout or "protocol: h2c" not in result.stdout:

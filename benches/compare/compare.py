@@ -137,7 +137,7 @@ def as_json(load, name, plugin, samples):
 
 
 def started_by(args):
-    """The servers to measure, by name and whether they have the plugin: functions that start one.
+    """Returns a function for each server to measure that starts it, by name and whether it has the plugin.
 
     Without a plugin, Portcullis is the same on each engine.
     """
@@ -162,7 +162,7 @@ def started_by(args):
 
 
 def run(args, sides):
-    """All measurements, in rounds, each with a fresh server; order reversed every other round."""
+    """Measures in rounds, each case with a fresh server; the order is reversed every other round."""
     cases, chosen = {}, loads(args)
     with servers.nginx(args.load_cpu) as upstream:
         lines = {}

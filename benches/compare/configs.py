@@ -1,4 +1,4 @@
-"""What the servers of the comparison are told: their configuration files."""
+"""The configuration files of the servers of the comparison."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ PORTCULLIS_PLUGINS = """\
 
 
 def portcullis(port, admin, upstream, with_plugin, code_cache="", listener=""):
-    """`code_cache` is a folder for compiled code, `listener` a further key of the listener."""
+    """Returns the YAML; `code_cache` is a folder for compiled code, `listener` a further key of the listener."""
     plugins = PORTCULLIS_PLUGINS.format(plugin=PLUGIN) if with_plugin else ""
     code_cache = f"code_cache: {code_cache}\n" if code_cache else ""
     listener = f"    {listener}\n" if listener else ""
@@ -73,8 +73,8 @@ def portcullis(port, admin, upstream, with_plugin, code_cache="", listener=""):
 
 
 def envoy(port, admin, upstream, with_plugin):
-    """Envoy's defaults, except: no x-request-id and no x-envoy-* headers, so that the plugin has as
-    many headers to log as behind the other gateway."""
+    """Returns Envoy's configuration: defaults, but no x-request-id and no x-envoy-* headers, so that the
+    plugin has as many headers to log as behind the other gateway."""
 
     def typed(name, kind, **fields):
         kind = f"type.googleapis.com/envoy.extensions.filters.{kind}"

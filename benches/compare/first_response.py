@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""From the start of the gateway to the first response that a plugin has filtered; see README.md."""
+"""Measures the time from the start of the gateway to the first filtered response; see README.md."""
 
 import argparse
 import http.client
@@ -86,8 +86,8 @@ def arguments():
 
 
 def measure(args, binary, engine, folder):
-    """The times with a warm cache, a cold one, and a cold one where the plugin serves before it is compiled, in turns; and
-    whether there is anything kept."""
+    """Measures with a warm cache, a cold one, and a cold one with `tier: fast-start`, in turns. Returns the times, and whether
+    the engine keeps code."""
     kept = folder / engine
     log = folder / "log.txt"
     # Fills the cache, and brings binary and plugin into the memory of the operating system.
@@ -116,7 +116,7 @@ def contents(folder):
 
 
 def first_response(args, binary, engine, cache, log=None, tier="compiled"):
-    """Starts a gateway and asks it until it answers; returns how long that took, in ms."""
+    """Starts a gateway and requests until it answers; returns how long that took, in ms."""
     port = servers.free_port()
     config = cache.parent / "gateway.yaml"
     config.write_text(
@@ -180,7 +180,7 @@ def median(times):
 
 
 def spread(times):
-    """Empty where the engine keeps no code, so that there is nothing to be faster than."""
+    """Formats median, lowest and highest. There are no times of `fast-start` on an engine that keeps no code."""
     if not times:
         return "–"
     return f"{statistics.median(times):.1f} ({min(times):.1f}–{max(times):.1f})"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Requests per second through ten plugins of header_tour, all in one VM and each in its own, in turns; see README.md."""
+"""Measures requests/s through ten plugins of header_tour, all in one VM and each in its own, in turns; see README.md."""
 
 import argparse
 import json
@@ -72,7 +72,7 @@ def measure(args, engine, nginx):
 
 
 def gateway(args, engine, upstream, side):
-    """A gateway whose ten plugins share one VM, or have ten."""
+    """Returns a gateway whose ten plugins share one VM, or have ten."""
     port = servers.free_port()
     config = servers.OUT / f"isolation-{side}.yaml"
     config.write_text(configuration(args.gateway, port, upstream, side == "ten"))
@@ -84,7 +84,7 @@ def gateway(args, engine, upstream, side):
 
 
 def configuration(binary, port, upstream, isolated):
-    """JSON, which is YAML."""
+    """Returns the configuration as JSON, which is YAML."""
     code = {"local": {"filename": str(configs.PLUGIN)}}
     plugins = [{"name": f"p{index}", "vm_config": {"code": code}} for index in range(len(UNUSED))]
     if isolated:

@@ -1,4 +1,4 @@
-"""The loads: which tool makes each, and what it says when it is done."""
+"""The loads: the tool that makes each, and how its output is read."""
 
 import json
 import re
@@ -31,14 +31,14 @@ class Load(NamedTuple):
         return command(self, server, seconds)
 
     def result(self, stdout):
-        """What the command has measured, as load.lua names it."""
+        """Returns what the command has measured, with the names of load.lua."""
         if self.protocol == "h2":
             return h2load_result(stdout)
         return json.loads(stdout.splitlines()[-1])
 
 
 def loads(args):
-    """What the options ask for."""
+    """Returns the loads that the options ask for."""
     return [
         Load(protocol, method, connections)
         for protocol, method, numbers in (
@@ -58,7 +58,7 @@ def wrk(load, server, seconds):
 
 
 def h2load(load, server, seconds):
-    """Like wrk: one request at a time on each connection."""
+    """Returns the command; it has one request at a time on each connection, as wrk has."""
     command = h2load_of(server, load.connections)
     # It appends.
     H2LOAD_LOG.unlink(missing_ok=True)
@@ -66,14 +66,14 @@ def h2load(load, server, seconds):
 
 
 def h2load_of(server, connections):
-    """Prior knowledge of HTTP/2 is what h2load has for http: by default."""
+    """Returns a command without its duration. For `http:`, h2load takes HTTP/2 with prior knowledge."""
     headers = [f"--header={name}: {value}" for name, value in REQUEST_HEADERS.items()]
     url = f"http://127.0.0.1:{server.h2_port}/"
     return ["h2load", url, "--threads=1", f"--clients={connections}", *headers]
 
 
 def h2load_result(stdout):
-    """Requests and rate stand in h2load's summary, the time of each request in its log."""
+    """Reads requests and rate in h2load's summary, and the time of each request in its log."""
     rate = re.search(r"^finished in .*?, ([0-9.]+) req/s", stdout, re.MULTILINE)
     counts = re.search(r"(\d+) done, .* (\d+) failed, (\d+) errored, (\d+) timeout", stdout)
     if not rate or not counts:

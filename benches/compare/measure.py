@@ -1,4 +1,4 @@
-"""One measurement: a load on a server, and what everyone's CPU did meanwhile."""
+"""Measures a load on a server, and the CPU that each side and all other programs use meanwhile."""
 
 import functools
 import os
@@ -29,7 +29,7 @@ def measure_quietly(args, *rest):
 
 
 def measure(args, upstream, server, load):
-    """Without a server: of nginx alone."""
+    """Measures once; without a server, nginx alone."""
     put = functools.partial(run, load, server or upstream, cpu=args.load_cpu)
     put(args.warm_up)
     start, own = time.monotonic(), os.times()
@@ -59,7 +59,7 @@ def measure(args, upstream, server, load):
 
 
 def run(load, server, seconds, cpu):
-    """Puts a load on a server; returns what the tool that made it says."""
+    """Puts a load on a server; returns the output of the tool that made it."""
     command = ["taskset", "-c", str(cpu), *load.command(server, seconds)]
     result = subprocess.run(
         command,
@@ -74,7 +74,7 @@ def run(load, server, seconds, cpu):
 
 
 def busy_seconds():
-    """What anyone's processes used so far on all CPUs, time stolen by the hypervisor included.
+    """Returns the CPU seconds of all processes so far, time stolen by the hypervisor included.
 
     Interrupts are in it, as they are in the time of the process that they interrupted.
     """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Resident memory of a gateway with header_tour on wasmtime after some number of requests; see README.md."""
+"""Measures resident memory of a gateway with header_tour on wasmtime after many requests; see README.md."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ import configs  # noqa: E402
 import servers  # noqa: E402
 
 CONNECTIONS = 64
-# Requests over HTTP/1.1, and more of them, and then over HTTP/2.
+# Protocol and number of requests of each step.
 LOADS = [("h1", 10_000), ("h1", 40_000), ("h2", 20_000)]
 
 

@@ -1,10 +1,10 @@
-"""The results as Markdown: all cases, what the plugin costs, and the two gateways as ratios."""
+"""Writes the results as Markdown: all cases, the cost of the plugin, and ratios of the two gateways."""
 
 import statistics
 
 
 def summarize(cases, noise):
-    """Medians of the samples that nothing disturbed, or of all if each was disturbed.
+    """Adds medians: of the samples that nothing disturbed, or of all if each was disturbed.
 
     They are put into the cases, where whoever reads the JSON finds them.
     """
@@ -78,7 +78,7 @@ def plugin_costs(names, cases):
 
 
 def ratios(cases):
-    """Of the medians. Nothing if one of the two was not measured."""
+    """Yields ratios of the medians, or nothing if one of the two was not measured."""
     servers = {(case["server"], case["plugin"]) for case in cases}
     if not {("envoy", True), ("wasmtime", True)} <= servers:
         return
@@ -96,14 +96,14 @@ def ratios(cases):
 
 
 def plugin_cost(found, name):
-    """In µs of CPU. Without a plugin, Portcullis is the same on each engine."""
+    """Returns µs of CPU. Without a plugin, Portcullis is the same on each engine."""
     bare = found["envoy" if name == "envoy" else "portcullis", False]
     costs = [case["median"]["cpu_seconds_per_1000"] for case in (found[name, True], bare)]
     return 1000 * (costs[0] - costs[1])
 
 
 def by_load(cases):
-    """For each load its cases, by server and whether it has the plugin."""
+    """Returns the cases of each load, by server and whether it has the plugin."""
     loads = {}
     for case in cases:
         loads.setdefault(load_of(case), {})[case["server"], case["plugin"]] = case

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Instructions outside the kernel that a request takes in the gateway, as callgrind counts them; see README.md."""
+"""Counts the instructions that a request takes in the gateway outside the kernel, with callgrind; see README.md."""
 
 import argparse
 import json
@@ -15,9 +15,9 @@ sys.dont_write_bytecode = True  # as in run.sh: no files among the sources
 import configs  # noqa: E402
 import servers  # noqa: E402
 
-# Requests of the run that is subtracted: what is done once, and for the first requests, is in both.
+# Requests of the run that is subtracted, which has the work of the start and of the first requests, too.
 FEW = 400
-# As many as the comparison has in most of its cases.
+# The number that the comparison has in most of its cases.
 CONNECTIONS = 16
 
 

@@ -1,4 +1,4 @@
-"""The processes of the comparison: how each is started, watched and stopped."""
+"""Starts, watches and stops the processes of the comparison."""
 
 import ctypes
 import http.client
@@ -19,7 +19,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
-# The ones of load.lua, so that a probe's request makes the plugin log as many lines.
+# Those of load.lua, so that a request of check.py makes the plugin log as many lines.
 REQUEST_HEADERS = {"user-agent": "wrk", "accept": "*/*", "accept-encoding": "gzip"}
 
 
@@ -30,7 +30,7 @@ def free_port():
 
 
 def die_with_parent():
-    """Runs in the child: nothing outlives the script, however the script ends."""
+    """Runs in the child, so that no process outlives the script, however the script ends."""
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -99,7 +99,7 @@ class Process:
             time.sleep(0.1)
 
     def cpu_seconds(self):
-        """User and system time of all threads so far."""
+        """Returns user and system time of all threads so far."""
         stat = Path(f"/proc/{self.child.pid}/stat").read_text()
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
@@ -136,8 +136,10 @@ def envoy(cpu, upstream, log=None, log_level="info", *, with_plugin):
 
 
 def portcullis(cpu, upstream, log=None, log_level="info", *, engine, command, env, **keys):
-    """With the plugin on that engine, or without it if there is none. `command` runs the gateway's binary; further keys of the
-    configuration are those of configs.portcullis."""
+    """Returns a gateway with the plugin on that engine, or without the plugin if there is none.
+
+    `command` runs the gateway's binary; further keys of the configuration are those of configs.portcullis.
+    """
     port = free_port()
     config = OUT / "portcullis.yaml"
     config.write_text(configs.portcullis(port, free_port(), upstream, bool(engine), **keys))

@@ -1,4 +1,4 @@
-"""What Portcullis wants to reach, each with the number of a run that tells whether it does."""
+"""The aims of Portcullis, each with the number of a run that decides whether it is met."""
 
 from typing import Callable, NamedTuple
 
@@ -96,7 +96,7 @@ AIMS = [
 
 
 def judged(results):
-    """Each aim with its number, whether that meets it, and whether other programs disturbed it; None where not measured."""
+    """Yields each aim with its number, whether that meets it (both None if not measured), and whether it was disturbed."""
     for aim in AIMS:
         reader = Reader(results)
         try:

@@ -1,16 +1,16 @@
-"""Reads what the tools leave behind: criterion, callgrind, and the scripts of the comparison."""
+"""Reads the results of the tools: criterion, callgrind, and the scripts of the comparison."""
 
 import json
 import re
 
 
 def tables(path):
-    """The JSON of a bench with tables of its own, or of a script."""
+    """Returns the JSON of a bench with tables of its own, or of a script."""
     return json.loads(path.read_text())
 
 
 def criterion(folder):
-    """Medians in ns, by group, engine and function: the group `stream/wasmi` is one of the engine wasmi."""
+    """Returns medians in ns by group, engine and function; the group `stream/wasmi` belongs to the engine wasmi."""
     found = {}
     for path in sorted(folder.glob("**/new/benchmark.json")):
         names = json.loads(path.read_text())
@@ -23,7 +23,7 @@ def criterion(folder):
 
 
 def callgrind(folder):
-    """Instructions by name of the benchmark, such as `callback.empty_call`."""
+    """Returns instructions by name of the benchmark, such as `callback.empty_call`."""
     found = {}
     for path in sorted(folder.glob("**/callgrind.*.out")):
         total = re.search(r"^(?:summary|totals): (\d+)", path.read_text(errors="replace"), re.M)
@@ -35,7 +35,7 @@ def callgrind(folder):
 
 
 def comparison(path):
-    """What compare.py measured, without the samples that its medians are of."""
+    """Returns the results of compare.py with their medians, without the samples."""
     whole = json.loads(path.read_text())
     about, cases = whole["environment"], []
     for case in whole["cases"]:

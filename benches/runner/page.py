@@ -1,4 +1,4 @@
-"""Makes BENCHMARKING.md, its plot, and the numbers in the README of the results of a run."""
+"""Makes BENCHMARKING.md, its plot, and the numbers in the README, from the results of a run."""
 
 import difflib
 import re
@@ -42,7 +42,7 @@ PARTS = [
      " compiled code.",
      [(["cold_start", "first_response"], tables.cold_start)]),
 ]
-# What needs no table.
+# Sections without a table.
 REQUEST, MEMORY = "request_instructions", "memory"
 
 DECISIONS = [
@@ -55,7 +55,7 @@ DECISIONS = [
 
 
 def markdown(results, plot, source):
-    """The page; `plot` and `source` are the paths of plot and results as the page sees them."""
+    """Returns the page; `plot` and `source` are the paths of plot and results as the page sees them."""
     lines = ["# Benchmarking", "", *head(results, source), "", "## Aims", "", *tables.aims(aims.judged(results)), ""]
     for heading, text, makers in PARTS:
         further = gateway(results) if heading == "Against Envoy" else []
@@ -102,13 +102,13 @@ def commands(names):
 
 
 def disturbance(results, names):
-    """How much other programs disturbed sections whose rows do not know."""
+    """Returns the mark of sections that were disturbed and whose rows do not tell it."""
     used = [results["sections"][name]["other_cpu_percent"] for name in names if name not in BY_ROW | STEADY]
     return f" († {max(used):.0f} %)" if used and max(used) > NOISE else ""
 
 
 def gateway(results):
-    """What needs no table."""
+    """Yields a sentence for each section without a table."""
     sections = results["sections"]
     if REQUEST in sections:
         counts = sections[REQUEST]["result"][REQUEST]
@@ -125,7 +125,7 @@ def gateway(results):
 
 
 def readme(results, text):
-    """The README with the numbers of 16 connections, where it has a place for them and the run has them."""
+    """Returns the README with the numbers of 16 connections, if it has a place for them and the run has them."""
     if "compare" not in results["sections"] or not BLOCK.search(text):
         return text
     load, rows = tables.LOADS["GET, 16 conn."], []
@@ -141,7 +141,7 @@ def readme(results, text):
 
 
 def files(results):
-    """The files that the results make, with their text."""
+    """Returns the files that the results make, with their text."""
     made = {}
     if results["quick"]:
         page, plot = QUICK.with_suffix(".md"), QUICK.with_suffix(".svg")
@@ -163,7 +163,7 @@ def write(results):
 
 
 def check(results):
-    """Tells what is stale, and returns whether anything is."""
+    """Prints the differences of stale files, and returns whether there are any."""
     stale = False
     for path, text in files(results).items():
         now = path.read_text() if path.exists() else ""

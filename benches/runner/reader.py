@@ -1,19 +1,19 @@
-"""Reads the results of a run, and remembers whether other programs disturbed what was read."""
+"""Reads numbers in the results of a run, and remembers whether other programs disturbed them."""
 
 # Percent of a CPU that other programs may use while something is measured.
 NOISE = 5
-# Sections whose rows know themselves whether they were disturbed, and those that count what does not vary.
+# Sections whose rows tell themselves whether they were disturbed, and sections whose numbers do not vary with other programs.
 BY_ROW = {"compare", "ten_vms"}
 STEADY = {"instructions", "request_instructions", "memory"}
 MARK = " †"
 
 
 class NotMeasured(Exception):
-    """A section, or a row of it, is not in the results."""
+    """Says that a section, or a row of it, is not in the results."""
 
 
 class Reader:
-    """`disturbed` tells of everything that was read, `disturbed_row` of rows that stand beside others that were not."""
+    """Has `disturbed` if any number was disturbed, and `disturbed_row` if that was told by its row and not by its section."""
 
     def __init__(self, results):
         self.results = results
@@ -29,7 +29,7 @@ class Reader:
         return record["result"]
 
     def row(self, section, table, **keys):
-        """The one row of a table whose cells are these."""
+        """Returns the row of a table with these cells."""
         for row in self.section(section)[table]:
             if all(row.get(key) == value for key, value in keys.items()):
                 if section in BY_ROW and row["quiet"] == 0:
@@ -38,26 +38,26 @@ class Reader:
         raise NotMeasured(f"{section}: {table} {keys}")
 
     def median(self, load, server, column, plugin=True):
-        """A number of the comparison with Envoy."""
+        """Returns a number of the comparison with Envoy."""
         protocol, method, connections = load
         keys = {"protocol": protocol, "method": method, "connections": connections}
         return self.row("compare", "cases", server=server, plugin=plugin, **keys)["median"][column]
 
     def plugin_cost(self, load, server):
-        """CPU µs of the plugin for each request: with it, less without it. Without one, Portcullis runs no engine."""
+        """Returns the CPU µs of the plugin for each request: with it, less without it. Without one, Portcullis runs no engine."""
         bare = "envoy" if server == "envoy" else "portcullis"
         cost = self.median(load, server, "cpu_seconds_per_1000") - self.median(load, bare, "cpu_seconds_per_1000", False)
         return 1000 * cost
 
     def time(self, section, group, engine, name):
-        """A median of criterion's, in ns."""
+        """Returns a median of criterion, in ns."""
         try:
             return self.section(section)[group][engine][name]
         except KeyError:
             raise NotMeasured(f"{section}: {group}/{engine}/{name}") from None
 
     def instructions(self, name, times):
-        """Instructions of one of `times` operations, on wasmi."""
+        """Returns the instructions of one of `times` operations, on wasmi."""
         counts = self.section("instructions")["instructions"]
         if name not in counts:
             raise NotMeasured(f"instructions: {name}")

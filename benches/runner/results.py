@@ -1,4 +1,4 @@
-"""One run as one JSON file: what was measured, on which machine, of which commit."""
+"""Keeps one run as one JSON file: numbers, machine, versions, commit."""
 
 import datetime
 import json
@@ -15,9 +15,9 @@ import about
 REPO = Path(__file__).resolve().parents[2]
 COMPARE = REPO / "benches/compare"
 LATEST = REPO / "benches/results/latest.json"
-# Of `--quick`, whose numbers are worth nothing: not committed.
+# The results of `--quick`, which are worth nothing and not committed.
 QUICK = REPO / "benches/results/quick.json"
-# What a run or the page changes, and documents, are no other code.
+# Files that a run changes, and documents: a commit of these alone is no other code.
 NOT_CODE = [":(exclude)benches/results", ":(exclude)benches/compare/compare.svg", ":(exclude)*.md"]
 
 
@@ -31,7 +31,7 @@ def load(path):
 
 
 def save(results, path):
-    """Writes the results so that equal ones are the same text; a run that is killed leaves the file as it was."""
+    """Writes the results in one fixed form; a run that is killed meanwhile leaves the file as it was."""
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(rounded(results), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
@@ -39,7 +39,7 @@ def save(results, path):
 
 
 def rounded(value):
-    """Four significant digits are more than any time here has."""
+    """Rounds to four significant digits, which are more than any time here has."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -51,7 +51,7 @@ def rounded(value):
 
 
 def new(options):
-    """Results without a section."""
+    """Returns results without a section."""
     return {
         "commit": code_commit(),
         "date": today(),
@@ -62,7 +62,7 @@ def new(options):
     }
 
 
-# What is known before anything is built.
+# The keys that are known before anything is built.
 KNOWN = ("commit", "machine", "quick")
 
 
@@ -85,7 +85,7 @@ def today():
 
 
 def code_commit():
-    """The last commit that changes more than documents and results, as `git describe --always --dirty` would name it."""
+    """Returns the last commit that changes more than documents and results, as `git describe --always --dirty` names it."""
     commit = about.output(["git", "log", "-1", "--format=%H", "--", ".", *NOT_CODE])
     name = about.output(["git", "describe", "--always", commit]) if commit else "unknown"
     dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", *NOT_CODE], cwd=REPO).returncode

@@ -1,4 +1,4 @@
-"""The sections of a run: what each needs, which commands measure it, how long it may take."""
+"""The sections of a run: the tools and builds that each needs, the command that measures it, and its limit of time."""
 
 import os
 import shutil
@@ -41,11 +41,11 @@ class Section(NamedTuple):
 
 
 class Failed(Exception):
-    """A section has no result, with the reason and a remedy."""
+    """Says why a section has no result, with a remedy."""
 
 
 def bench(name, *arguments):
-    """A bench of this package; `arguments` are criterion's, for less time than it takes by default."""
+    """Returns the command of a bench; `arguments` make criterion take less time than by default."""
 
     def command(options, _folder):
         profile = ["--profile", options.profile] if options.profile else []
@@ -56,7 +56,7 @@ def bench(name, *arguments):
 
 
 def script(name, *quick, slow=()):
-    """A script of the comparison that takes --gateway and --json."""
+    """Returns the command of a script of the comparison that takes --gateway and --json."""
 
     def command(options, folder):
         numbers = ["--gateway", str(options.gateway), "--json", str(folder / "results.json")]
@@ -143,13 +143,13 @@ PACKAGES = {"h2load": "nghttp2-client", "nginx": "nginx-light", "taskset": "util
 
 
 def missing_tools(chosen):
-    """Debian's packages of what the sections need and is not there."""
+    """Returns Debian's packages of the tools that are missing."""
     tools = {tool for section in chosen for tool in section.tools if not shutil.which(tool)}
     return sorted(PACKAGES.get(tool, tool) for tool in tools)
 
 
 def build(options, chosen):
-    """Builds before anything is measured. The gateway alone: benches bring features that its users do not have."""
+    """Builds before anything is measured; the gateway apart from benches, which bring features that its users do not have."""
     needs = frozenset().union(*(section.needs for section in chosen))
     if "gateway" in needs and options.gateway == GATEWAY:
         run(["cargo", "build", "--release", "--workspace", "--bins"], {}, 3600)
@@ -206,5 +206,5 @@ def run(command, environment, seconds):
 
 
 def own_seconds():
-    """What this process and the ones that it waited for used."""
+    """Returns the CPU seconds of this process and of those that it waited for."""
     return sum(os.times()[:4])

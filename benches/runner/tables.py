@@ -1,4 +1,4 @@
-"""The tables of BENCHMARKING.md, each made of the results of one section or two."""
+"""Makes the tables of BENCHMARKING.md, each of the results of one section or two."""
 
 from runner.reader import MARK, NotMeasured, Reader
 
@@ -146,7 +146,7 @@ def cold_start(results):
 
 
 def cell(results, number_of):
-    """The text of a number, marked if its row was disturbed (the page says it of whole sections); a dash where there is none."""
+    """Returns a number as text, marked if its row was disturbed (a text marks whole sections); a dash if there is none."""
     reader = Reader(results)
     try:
         found = number_of(reader)
@@ -160,12 +160,12 @@ def quotient(over, under):
 
 
 def number(value):
-    """Three significant digits, or all that stand before the point."""
+    """Formats with three significant digits, or all before the point."""
     places = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{places}f}".replace("-", "−")
 
 
 def table(names, rows, left=1):
-    """A Markdown table whose first columns are text, and all others numbers."""
+    """Returns a Markdown table whose first columns are text, and all others numbers."""
     align = ["---"] * left + ["--:"] * (len(names) - left)
     return ["| " + " | ".join(row) + " |" for row in (names, align, *rows)]

@@ -9,7 +9,7 @@ use crate::meter;
 pub(crate) fn imports(store: &mut Store, env: &FunctionEnv<Data>, about: &About) -> Imports {
     let mut imports = Imports::new();
     macro_rules! link {
-        ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => { $(
+        ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => { $(
             if about.imports.contains(&HostcallId::$name) {
                 for module in HostcallId::$name.linked_modules(about.abi) {
                     let hostcall = |env: FunctionEnvMut<'_, Data>, $($arg: $ty),*| entry::$name(&mut CallerCx(env), $($arg),*);

@@ -7,7 +7,7 @@ use crate::caller::{CallerCx, Data};
 pub(crate) fn linker(engine: &Engine, abi: AbiVersion) -> Result<Linker<Data>, Error> {
     let mut linker = Linker::new(engine);
     macro_rules! link {
-        ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => { $(
+        ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => { $(
             for module in HostcallId::$name.linked_modules(abi) {
                 linker.func_wrap(module, stringify!($name), |caller: Caller<'_, Data>, $($arg: $ty),*| {
                     let mut caller = CallerCx(caller);

@@ -29,8 +29,21 @@ pub struct HostcallDecl {
     pub until: AbiVersion,
 }
 
+/// When a guest may call a hostcall. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum When {
+    /// When it has a plugin, whose rights allow it.
+    Plugin,
+    /// Also in its start section and start functions.
+    Start,
+    /// Also while the host runs its allocator.
+    Allocator,
+    /// Whatever its rights are.
+    Always,
+}
+
 macro_rules! expand {
-    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident($sees:ident, $when:ident); )*) => {
         /// A hostcall; the number of its row in the table.
         #[expect(non_camel_case_types, reason = "the ABI's own names, so that a search finds them")]
         #[expect(missing_docs, reason = "the ABI's specification documents each row")]
@@ -49,6 +62,11 @@ macro_rules! expand {
             since: AbiVersion::$since,
             until: AbiVersion::$until,
         }),*];
+
+        /// The hostcalls that a guest may call then, a bit for each.
+        pub(crate) const fn callable(when: When) -> u128 {
+            0 $(| if When::$when as u8 >= when as u8 { 1 << HostcallId::$name as u8 } else { 0 })*
+        }
     };
 }
 crate::for_each_hostcall!(expand);
@@ -72,27 +90,6 @@ impl HostcallId {
     pub fn imported(module: &str, name: &str) -> Option<Self> {
         let named = |decl: &&HostcallDecl| decl.name == name && decl.modules.contains(&module);
         HOSTCALLS.iter().find(named).map(|decl| decl.id)
-    }
-
-    /// Whether its arguments are numbers alone, so that its handler finds no memory.
-    #[inline(always)]
-    pub(crate) const fn is_scalar(self) -> bool {
-        matches!(
-            self,
-            Self::proxy_set_tick_period_milliseconds
-                | Self::proxy_continue_request
-                | Self::proxy_continue_response
-                | Self::proxy_clear_route_cache
-                | Self::proxy_continue_stream
-                | Self::proxy_close_stream
-                | Self::proxy_grpc_cancel
-                | Self::proxy_grpc_close
-                | Self::proxy_increment_metric
-                | Self::proxy_record_metric
-                | Self::proxy_set_effective_context
-                | Self::proxy_done
-                | Self::sched_yield
-        )
     }
 
     /// Whether this is a function of WASI preview 1.

@@ -6,7 +6,7 @@ use crate::abi::value::Value;
 use crate::engine::Caller;
 use crate::engine::memory::{GuestMemory, Noted};
 use crate::engine::trap::Trap;
-use crate::hostcall::Hostcall;
+use crate::hostcall::Sees;
 use crate::hostcall::reply::{Failure, HostcallResult, Reply, Source};
 use crate::observe::tape::{self, Step};
 use crate::observe::witness::{Played, Watch};
@@ -16,30 +16,28 @@ use crate::vm::state::VmState;
 ///
 /// [`look_further`] has the handler, too, so those that are called often say that they are always inlined.
 #[inline]
-pub(super) fn dispatch<C: Caller + ?Sized, O: Outcome>(
+pub(super) fn dispatch<C: Caller + ?Sized, S: Sees, O: Outcome>(
     id: HostcallId,
     caller: &mut C,
     arguments: impl FnOnce() -> Vec<Value>,
-    handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
+    handler: impl for<'a> FnOnce(S::Call<'a>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
-    // What has no use for the memory need not look for it: on wasmtime that is three loads, each of which waits for the
-    // one before.
-    let (bytes, vm): (&mut [u8], _) = if id.is_scalar() { (&mut [], caller.state()) } else { caller.split() };
+    let (bytes, vm) = S::split(caller);
     if vm.capabilities().allows(id) {
-        let reply = handler(Hostcall { memory: GuestMemory::new(bytes), vm });
+        let reply = handler(S::call(GuestMemory::new(bytes), vm));
         return answer(caller, reply, None);
     }
-    look_further(id, caller, arguments, handler)
+    look_further::<C, S, O>(id, caller, arguments, handler)
 }
 
 /// What is not allowed at the first look: it may be refused, learned, recorded, replayed or measured.
 #[cold]
 #[inline(never)]
-fn look_further<C: Caller + ?Sized, O: Outcome>(
+fn look_further<C: Caller + ?Sized, S: Sees, O: Outcome>(
     id: HostcallId,
     caller: &mut C,
     arguments: impl FnOnce() -> Vec<Value>,
-    handler: impl FnOnce(Hostcall<'_>) -> HostcallResult<O>,
+    handler: impl for<'a> FnOnce(S::Call<'a>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
     let vm = caller.state();
     let watch = match Watch::begin(id, arguments, vm) {
@@ -59,7 +57,7 @@ fn look_further<C: Caller + ?Sized, O: Outcome>(
                     GuestMemory::noted(&mut noted)
                 }
             };
-            let reply = handler(Hostcall { memory, vm });
+            let reply = handler(S::call(memory, vm));
             answer(caller, reply, watch.as_ref())
         }
         Ok(Some(refusal)) => Ok(refusal.into_raw()),

@@ -14,10 +14,12 @@ pub(crate) use growth::Unseen;
 pub use reply::{Failure, HostcallResult, Reply, Source};
 
 pub use crate::abi::outcome::{Float, Outcome, Raw, Word};
+use crate::engine::Caller;
 use crate::engine::memory::GuestMemory;
 use crate::vm::state::VmState;
 
-/// All that a handler sees: guest memory and the VM's state; no engine, no way back into the guest.
+/// All that a handler sees: guest memory and the VM's state; no engine, no way back into the guest. One whose arguments are numbers
+/// alone sees the state.
 #[derive(Debug)]
 pub struct Hostcall<'a> {
     /// The memory of the guest that calls.
@@ -26,8 +28,54 @@ pub struct Hostcall<'a> {
     pub vm: &'a mut VmState,
 }
 
+/// What a handler sees of a call, as its row of the table says.
+trait Sees {
+    /// What it is handed.
+    type Call<'a>;
+
+    /// The guest's memory, empty if it is not seen, and the state of its VM.
+    fn split<C: Caller + ?Sized>(caller: &mut C) -> (&mut [u8], &mut VmState);
+
+    fn call<'a>(memory: GuestMemory<'a>, vm: &'a mut VmState) -> Self::Call<'a>;
+}
+
+/// Handlers that read or write the guest's memory.
+struct Memory;
+
+/// Handlers whose arguments are numbers alone. Looking for the memory would cost, on wasmtime, three loads, each of which waits for
+/// the one before.
+struct Numbers;
+
+impl Sees for Memory {
+    type Call<'a> = Hostcall<'a>;
+
+    #[inline(always)]
+    fn split<C: Caller + ?Sized>(caller: &mut C) -> (&mut [u8], &mut VmState) {
+        caller.split()
+    }
+
+    #[inline(always)]
+    fn call<'a>(memory: GuestMemory<'a>, vm: &'a mut VmState) -> Hostcall<'a> {
+        Hostcall { memory, vm }
+    }
+}
+
+impl Sees for Numbers {
+    type Call<'a> = &'a mut VmState;
+
+    #[inline(always)]
+    fn split<C: Caller + ?Sized>(caller: &mut C) -> (&mut [u8], &mut VmState) {
+        (&mut [], caller.state())
+    }
+
+    #[inline(always)]
+    fn call<'a>(_: GuestMemory<'a>, vm: &'a mut VmState) -> &'a mut VmState {
+        vm
+    }
+}
+
 macro_rules! expand {
-    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident($sees:ident, $when:ident); )*) => {
         /// The only door an engine has into the host: one checked entry a row of the table.
         #[expect(clippy::too_many_arguments, reason = "the ABI has hostcalls of 12 parameters")]
         pub mod entry {
@@ -43,7 +91,7 @@ macro_rules! expand {
                 #[doc = "A trap that the engine must raise in the guest."]
                 #[inline]
                 pub fn $name<C: Caller + ?Sized>(caller: &mut C, $($arg: $ty),*) -> Result<<$ret as Outcome>::Raw, Trap> {
-                    dispatch::dispatch::<C, $ret>(HostcallId::$name, caller, || vec![$($arg.into()),*], |call| handlers::$handler(call, $($arg),*))
+                    dispatch::dispatch::<C, super::$sees, $ret>(HostcallId::$name, caller, || vec![$($arg.into()),*], |call| handlers::$handler(call, $($arg),*))
                 }
             )*
         }

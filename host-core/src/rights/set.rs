@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::abi::callback::{CALLBACKS, CallbackId};
-use crate::abi::hostcall::{HOSTCALLS, HostcallId};
+use crate::abi::hostcall::{HOSTCALLS, HostcallId, When, callable};
 
 /// A set of rights: one bit for each hostcall and each callback.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,17 +32,13 @@ impl Capabilities {
 
     /// What a guest may call while the host runs its allocator. Emscripten's growth notice is among
     /// them, because an allocator that grows memory calls it.
-    pub(crate) const IN_ALLOCATOR: Self = Self {
-        hostcalls: UNRESTRICTED_HOSTCALLS
-            | bit(HostcallId::proxy_log)
-            | bit(HostcallId::fd_write)
-            | bit(HostcallId::clock_time_get)
-            | bit(HostcallId::poll_oneoff),
-        callbacks: 0,
-    };
+    pub(crate) const IN_ALLOCATOR: Self = Self { hostcalls: callable(When::Allocator), callbacks: 0 };
 
-    /// What a guest may call in its start section and start functions, before any plugin exists.
-    pub(crate) const IN_START: Self = Self { hostcalls: start_hostcalls(), callbacks: START_FUNCTIONS };
+    /// What a guest may call in its start section and start functions, before any plugin exists: to log, what AssemblyScript's start
+    /// section calls, and WASI but for what could wait or has no meaning before a plugin exists.
+    ///
+    /// differs: from cpp-host in allowing `proc_exit`, which here ends the VM in any case.
+    pub(crate) const IN_START: Self = Self { hostcalls: callable(When::Start), callbacks: START_FUNCTIONS };
 
     /// The rights of these names.
     ///
@@ -142,7 +138,7 @@ impl fmt::Debug for Capabilities {
 /// Hostcalls without effect, which no capability restricts.
 ///
 /// differs: cpp-host forbids `pthread_equal` in start functions and in the allocator.
-const UNRESTRICTED_HOSTCALLS: u128 = bit(HostcallId::pthread_equal) | bit(HostcallId::emscripten_notify_memory_growth);
+const UNRESTRICTED_HOSTCALLS: u128 = callable(When::Always);
 
 const START_FUNCTIONS: u64 = 1 << CallbackId::initialize as u8
     | 1 << CallbackId::start as u8
@@ -151,28 +147,6 @@ const START_FUNCTIONS: u64 = 1 << CallbackId::initialize as u8
 
 const fn bit(hostcall: HostcallId) -> u128 {
     1 << (hostcall as u8)
-}
-
-/// `proxy_log`, what AssemblyScript's start section calls, and WASI but for what could wait or
-/// has no meaning before a plugin exists.
-///
-/// differs: from cpp-host in allowing `proc_exit`, which here ends the VM in any case.
-const fn start_hostcalls() -> u128 {
-    let first = HostcallId::args_get as u8;
-    let last = HostcallId::sock_shutdown as u8;
-    let wasi = (u128::MAX >> (127 - last)) & (u128::MAX << first);
-    let not_yet = bit(HostcallId::fd_read)
-        | bit(HostcallId::fd_seek)
-        | bit(HostcallId::fd_close)
-        | bit(HostcallId::path_open)
-        | bit(HostcallId::sched_yield);
-    (wasi & !not_yet)
-        | UNRESTRICTED_HOSTCALLS
-        | bit(HostcallId::proxy_log)
-        | bit(HostcallId::abort)
-        | bit(HostcallId::seed)
-        | bit(HostcallId::trace)
-        | bit(HostcallId::now)
 }
 
 /// Whether no earlier row has the same export.
@@ -222,7 +196,21 @@ mod tests {
 
     #[test]
     fn start_and_allocator_sets_are_those_of_the_reference_host() {
-        assert!(Capabilities::IN_START.allows(HostcallId::random_get));
+        let held = |set: Capabilities| HOSTCALLS.iter().filter(move |decl| set.allows(decl.id)).map(|decl| decl.name);
+        let always = ["pthread_equal", "emscripten_notify_memory_growth"];
+        assert!(held(Capabilities::NONE).eq(always));
+        let allocator = ["clock_time_get", "fd_write", "poll_oneoff"];
+        assert!(held(Capabilities::IN_ALLOCATOR).eq(["proxy_log"].into_iter().chain(always).chain(allocator)));
+        let not_yet = ["fd_close", "fd_read", "fd_seek", "path_open", "sched_yield"];
+        let wasi = HOSTCALLS.iter().filter(|decl| decl.id.is_wasi() && !not_yet.contains(&decl.name));
+        let others = ["proxy_log", "abort", "seed", "trace", "now"];
+        let start = others.into_iter().chain(always).chain(wasi.map(|decl| decl.name));
+        let sorted = |names: &mut dyn Iterator<Item = &'static str>| {
+            let mut names: Vec<_> = names.collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(sorted(&mut held(Capabilities::IN_START)), sorted(&mut { start }));
         assert!(Capabilities::IN_START.allows(HostcallId::sock_shutdown));
         assert!(!Capabilities::IN_START.allows(HostcallId::path_open));
         assert!(!Capabilities::IN_START.allows(HostcallId::proxy_get_current_time_nanoseconds));

@@ -9,7 +9,7 @@ use portcullis_core::{
 };
 
 macro_rules! call_each {
-    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
         /// Calls every hostcall with zeros; gives what it answered, as text.
         fn call_each(caller: &mut NullCaller<'_>, mut see: impl FnMut(HostcallId, Result<String, Trap>)) {
             $( {

@@ -68,7 +68,7 @@ impl Argument for f64 {
 }
 
 macro_rules! call {
-    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
         /// Calls a hostcall with arguments that are made from their position and name.
         #[allow(unused_mut, unused_variables, unused_assignments, reason = "some have no arguments")]
         fn call(caller: &mut impl Caller, id: HostcallId, argument: impl Fn(usize, &str) -> i64) -> Result<String, Trap> {

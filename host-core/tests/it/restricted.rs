@@ -9,7 +9,7 @@ use portcullis_core::{
 };
 
 macro_rules! call_each {
-    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
         /// Calls every hostcall with zeros; gives the trap of those that do.
         fn call_each(caller: &mut impl Caller, mut see: impl FnMut(HostcallId, Result<(), Trap>)) {
             $( {

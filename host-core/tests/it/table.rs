@@ -37,7 +37,7 @@ impl Answer for f64 {
 }
 
 macro_rules! call_each {
-    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
         /// Calls every hostcall with zeros.
         fn call_each(caller: &mut NullCaller<'_>, mut see: impl FnMut(HostcallId, Result<Option<i32>, Trap>)) {
             $( see(HostcallId::$name, entry::$name(caller, $(<$ty>::default()),*).map(Answer::number)); )*

@@ -3,7 +3,7 @@
 use portcullis::core::HostcallId;
 
 macro_rules! parameters {
-    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
         const PARAMETERS: &[(HostcallId, &[&str])] = &[$((HostcallId::$name, &[$(stringify!($arg)),*])),*];
     };
 }

@@ -118,7 +118,7 @@ impl Guest {
             before
         };
         macro_rules! dispatch {
-            ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+            ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
                 match id { $(
                     HostcallId::$name => { entry::$name(caller, $(<$ty>::from_number(argument(stringify!($arg)))),*).map(drop)?; }
                 )* }

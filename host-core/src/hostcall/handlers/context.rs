@@ -2,23 +2,24 @@ use crate::abi::Status;
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
 use crate::model::action::Action;
 use crate::model::context::{ContextId, Ending};
+use crate::vm::state::VmState;
 
 /// Chooses the context that later hostcalls of this callback act on; 0 resets it
 /// (spec: `proxy_set_effective_context`).
-pub(in crate::hostcall) fn set_effective_context(call: Hostcall<'_>, context: i32) -> HostcallResult {
+pub(in crate::hostcall) fn set_effective_context(vm: &mut VmState, context: i32) -> HostcallResult {
     let id = ContextId(context.cast_unsigned());
-    call.vm.set_effective((id != ContextId::VM).then_some(id))?;
+    vm.set_effective((id != ContextId::VM).then_some(id))?;
     Ok(Reply::Done)
 }
 
 /// Ends a root that has asked for time in `proxy_on_done` (spec: `proxy_done`).
-pub(in crate::hostcall) fn done(call: Hostcall<'_>) -> HostcallResult {
-    let (id, root) = call.vm.root_mut().ok_or(Status::NotFound)?;
+pub(in crate::hostcall) fn done(vm: &mut VmState) -> HostcallResult {
+    let (id, root) = vm.root_mut().ok_or(Status::NotFound)?;
     if root.ending != Ending::Pending {
         Err(Status::NotFound)?;
     }
     root.ending = Ending::Done;
-    call.vm.actions.push_back(Action::RootDone { root: id });
+    vm.actions.push_back(Action::RootDone { root: id });
     Ok(Reply::Done)
 }
 

@@ -83,7 +83,7 @@ pub(in crate::hostcall) fn grpc_send(
     if !id.is_stream() {
         Err(Status::BadArgument)?;
     }
-    if own(&call, id)? == Sending::HalfClosed {
+    if own(call.vm, id)? == Sending::HalfClosed {
         Err(Status::BadArgument)?;
     }
     // The Rust SDK panics on `InternalFailure`.
@@ -101,25 +101,25 @@ pub(in crate::hostcall) fn grpc_send(
 /// Gives up a call or stream; nothing more is told of it (spec: `proxy_grpc_cancel`).
 ///
 /// `BadArgument`: an id of neither. `NotFound`: none of this plugin has it.
-pub(in crate::hostcall) fn grpc_cancel(call: Hostcall<'_>, id: i32) -> HostcallResult {
+pub(in crate::hostcall) fn grpc_cancel(vm: &mut VmState, id: i32) -> HostcallResult {
     let id = valid(id)?;
-    own(&call, id)?;
-    call.vm.grpc.cancel(id);
-    call.vm.actions.push_back(Action::GrpcCancel { id });
+    own(vm, id)?;
+    vm.grpc.cancel(id);
+    vm.actions.push_back(Action::GrpcCancel { id });
     Ok(Reply::Done)
 }
 
 /// Ends the sending half of a stream; gives up a call (spec: `proxy_grpc_close`).
 ///
 /// As [`grpc_cancel`].
-pub(in crate::hostcall) fn grpc_close(call: Hostcall<'_>, id: i32) -> HostcallResult {
+pub(in crate::hostcall) fn grpc_close(vm: &mut VmState, id: i32) -> HostcallResult {
     let id = valid(id)?;
     if id.is_call() {
-        return grpc_cancel(call, id.0.cast_signed());
+        return grpc_cancel(vm, id.0.cast_signed());
     }
-    if own(&call, id)? == Sending::Open {
-        call.vm.grpc.half_close(id);
-        call.vm.actions.push_back(Action::GrpcClose { id });
+    if own(vm, id)? == Sending::Open {
+        vm.grpc.half_close(id);
+        vm.actions.push_back(Action::GrpcClose { id });
     }
     Ok(Reply::Done)
 }
@@ -236,8 +236,8 @@ fn valid(id: i32) -> Result<GrpcId, Status> {
 }
 
 /// Whether one takes messages. Plugins that share a VM do not reach each other's.
-fn own(call: &Hostcall<'_>, id: GrpcId) -> Result<Sending, Status> {
-    let root = call.vm.acting_root();
-    let own = call.vm.grpc.owner(id).filter(|owner| Some(owner.root) == root);
-    own.and_then(|_| call.vm.grpc.sending(id)).ok_or(Status::NotFound)
+fn own(vm: &VmState, id: GrpcId) -> Result<Sending, Status> {
+    let root = vm.acting_root();
+    let own = vm.grpc.owner(id).filter(|owner| Some(owner.root) == root);
+    own.and_then(|_| vm.grpc.sending(id)).ok_or(Status::NotFound)
 }

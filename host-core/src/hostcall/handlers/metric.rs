@@ -7,7 +7,7 @@ use crate::abi::{MetricType, Status};
 use crate::hostcall::{Hostcall, HostcallResult, Reply, guard};
 use crate::resources::metric::{MAX_NAME, type_of};
 use crate::rights::Family;
-use crate::vm::state::UsedUp;
+use crate::vm::state::{UsedUp, VmState};
 
 /// Defines a metric, or finds it again by its name (spec: `proxy_define_metric`).
 ///
@@ -64,14 +64,14 @@ pub(in crate::hostcall) fn define_metric(
 /// Adds to a counter or gauge (spec: `proxy_increment_metric`). A counter only grows: 0 and less
 /// is `BadArgument`, as for a histogram.
 #[inline(always)]
-pub(in crate::hostcall) fn increment_metric(call: Hostcall<'_>, metric: i32, delta: i64) -> HostcallResult {
+pub(in crate::hostcall) fn increment_metric(vm: &mut VmState, metric: i32, delta: i64) -> HostcallResult {
     let id = metric.cast_unsigned();
     let metric_type = type_of(id)?;
     if metric_type == MetricType::Histogram || metric_type == MetricType::Counter && delta <= 0 {
         Err(Status::BadArgument)?;
     }
-    let plugin = call.vm.plugin().ok_or(Status::NotFound)?;
-    call.vm.metrics.get(id, plugin)?.1.add(delta);
+    let plugin = vm.plugin().ok_or(Status::NotFound)?;
+    vm.metrics.get(id, plugin)?.1.add(delta);
     Ok(Reply::Done)
 }
 
@@ -80,12 +80,12 @@ pub(in crate::hostcall) fn increment_metric(call: Hostcall<'_>, metric: i32, del
 /// differs: the spec says that a counter is set; deployed hosts add to it, and so does this one
 /// ([`Compatibility`](crate::Compatibility) chooses).
 #[inline(always)]
-pub(in crate::hostcall) fn record_metric(call: Hostcall<'_>, metric: i32, value: i64) -> HostcallResult {
+pub(in crate::hostcall) fn record_metric(vm: &mut VmState, metric: i32, value: i64) -> HostcallResult {
     let id = metric.cast_unsigned();
     type_of(id).map_err(|_| Status::NotFound)?;
-    let plugin = call.vm.plugin().ok_or(Status::NotFound)?;
-    let sets = call.vm.keeps_to_spec();
-    match call.vm.metrics.get(id, plugin)? {
+    let plugin = vm.plugin().ok_or(Status::NotFound)?;
+    let sets = vm.keeps_to_spec();
+    match vm.metrics.get(id, plugin)? {
         (MetricType::Counter, metric) if sets => metric.record(value.cast_unsigned()),
         (MetricType::Counter, metric) if value > 0 => metric.add(value),
         (MetricType::Counter, _) => {}

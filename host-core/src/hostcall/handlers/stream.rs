@@ -7,7 +7,7 @@ use crate::hostcall::{Hostcall, HostcallResult, Reply, guard};
 use crate::model::action::{Action, LocalResponse};
 use crate::model::context::{Direction, StreamContext, StreamKind};
 use crate::rights::Family;
-use crate::vm::state::UsedUp;
+use crate::vm::state::{UsedUp, VmState};
 
 /// The most bytes of details of a local response that are kept.
 const MAX_DETAILS: usize = 8 << 10;
@@ -19,10 +19,10 @@ const MAX_DETAILS: usize = 8 << 10;
 /// `Unimplemented`: the upstream half of what is no TCP stream, as in deployed hosts.
 ///
 /// differs: Envoy cannot continue the upstream half of a TCP stream.
-pub(in crate::hostcall) fn continue_stream(call: Hostcall<'_>, stream: i32) -> HostcallResult {
+pub(in crate::hostcall) fn continue_stream(vm: &mut VmState, stream: i32) -> HostcallResult {
     let stream = StreamType::try_from(stream)?;
-    let context = call.vm.acting();
-    let held = call.vm.contexts.stream_mut(context).filter(|held| held.kind == kind_of(stream));
+    let context = vm.acting();
+    let held = vm.contexts.stream_mut(context).filter(|held| held.kind == kind_of(stream));
     if held.is_none() && stream == StreamType::Upstream {
         Err(Status::Unimplemented)?;
     }
@@ -32,47 +32,47 @@ pub(in crate::hostcall) fn continue_stream(call: Hostcall<'_>, stream: i32) -> H
         half.continued = kind == StreamKind::Http;
         // A second call in the same callback has nothing to add.
         if !std::mem::replace(&mut half.continue_queued, true) {
-            call.vm.actions.push_back(Action::Continue { context, stream });
+            vm.actions.push_back(Action::Continue { context, stream });
         }
     }
     Ok(Reply::Done)
 }
 
 /// As `continue_stream(0)` (spec 0.1.0).
-pub(in crate::hostcall) fn continue_request(call: Hostcall<'_>) -> HostcallResult {
-    continue_stream(call, StreamType::Request as i32)
+pub(in crate::hostcall) fn continue_request(vm: &mut VmState) -> HostcallResult {
+    continue_stream(vm, StreamType::Request as i32)
 }
 
 /// As `continue_stream(1)` (spec 0.1.0).
-pub(in crate::hostcall) fn continue_response(call: Hostcall<'_>) -> HostcallResult {
-    continue_stream(call, StreamType::Response as i32)
+pub(in crate::hostcall) fn continue_response(vm: &mut VmState) -> HostcallResult {
+    continue_stream(vm, StreamType::Response as i32)
 }
 
 /// Cuts an HTTP stream, or closes one side of a TCP stream, once the callback has returned (spec:
 /// `proxy_close_stream`). A stream that is not there is no error.
-pub(in crate::hostcall) fn close_stream(call: Hostcall<'_>, stream: i32) -> HostcallResult {
+pub(in crate::hostcall) fn close_stream(vm: &mut VmState, stream: i32) -> HostcallResult {
     let stream = StreamType::try_from(stream)?;
-    let context = call.vm.acting();
-    let held = call.vm.contexts.stream_mut(context).filter(|held| held.kind == kind_of(stream));
+    let context = vm.acting();
+    let held = vm.contexts.stream_mut(context).filter(|held| held.kind == kind_of(stream));
     if let Some(held) = held {
         let closed = match held.kind {
             StreamKind::Http => &mut held.closed,
             StreamKind::Tcp => &mut held.half(Direction::of(stream)).closed,
         };
         if !std::mem::replace(closed, true) {
-            call.vm.actions.push_back(Action::Close { context, stream });
+            vm.actions.push_back(Action::Close { context, stream });
         }
     }
     Ok(Reply::Done)
 }
 
 /// Has the route chosen anew (spec 0.1.0).
-pub(in crate::hostcall) fn clear_route_cache(call: Hostcall<'_>) -> HostcallResult {
-    let context = call.vm.acting();
-    let stream = call.vm.acting_stream_mut().filter(|stream| stream.kind == StreamKind::Http);
+pub(in crate::hostcall) fn clear_route_cache(vm: &mut VmState) -> HostcallResult {
+    let context = vm.acting();
+    let stream = vm.acting_stream_mut().filter(|stream| stream.kind == StreamKind::Http);
     // One action is enough until it is taken.
     if stream.is_some_and(|stream| !std::mem::replace(&mut stream.route_cleared, true)) {
-        call.vm.actions.push_back(Action::ClearRouteCache { context });
+        vm.actions.push_back(Action::ClearRouteCache { context });
     }
     Ok(Reply::Done)
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
 use crate::model::action::Action;
 use crate::vm::quotas::Lasting;
+use crate::vm::state::VmState;
 
 /// Nanoseconds since the Unix epoch (spec: `proxy_get_current_time_nanoseconds`).
 #[inline(always)]
@@ -16,16 +17,16 @@ pub(in crate::hostcall) fn get_current_time_nanoseconds(mut call: Hostcall<'_>, 
 /// (spec: `proxy_set_tick_period_milliseconds`).
 ///
 /// `Unimplemented`: the VM lasts for one stream, and has no ticks.
-pub(in crate::hostcall) fn set_tick_period_milliseconds(call: Hostcall<'_>, period: i32) -> HostcallResult {
+pub(in crate::hostcall) fn set_tick_period_milliseconds(vm: &mut VmState, period: i32) -> HostcallResult {
     if period != 0 {
-        call.vm.must_last(Lasting::Ticks)?;
+        vm.must_last(Lasting::Ticks)?;
     }
-    if let Some((id, root)) = call.vm.root_mut() {
+    if let Some((id, root)) = vm.root_mut() {
         let period = u64::from(period.cast_unsigned());
         root.tick = (period != 0).then(|| Duration::from_millis(period));
         // One action is enough however often the guest changes its mind.
         if !std::mem::replace(&mut root.tick_changed, true) {
-            call.vm.actions.push_back(Action::SetTick { root: id });
+            vm.actions.push_back(Action::SetTick { root: id });
         }
     }
     Ok(Reply::Done)

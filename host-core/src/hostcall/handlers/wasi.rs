@@ -4,6 +4,7 @@ use crate::abi::Errno;
 use crate::abi::hostcall::HostcallId;
 use crate::engine::trap::Trap;
 use crate::hostcall::{Failure, Hostcall, HostcallResult, Reply};
+use crate::vm::state::VmState;
 
 const REALTIME: i32 = 0;
 const MONOTONIC: i32 = 1;
@@ -104,7 +105,7 @@ pub(in crate::hostcall) fn random_get(mut call: Hostcall<'_>, buf: i32, buf_len:
 }
 
 /// Nothing else waits for this thread.
-pub(in crate::hostcall) fn sched_yield(_: Hostcall<'_>) -> HostcallResult<Errno> {
+pub(in crate::hostcall) fn sched_yield(_: &mut VmState) -> HostcallResult<Errno> {
     Ok(Reply::Done)
 }
 

@@ -141,7 +141,7 @@ fn pick<T: Copy + Default>(from: &[T], choice: usize) -> T {
 }
 
 macro_rules! parameters {
-    ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident; )*) => {
+    ($( $modules:tt $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
         /// The names of the parameters of each hostcall.
         const PARAMETERS: &[&[&str]] = &[$(&[$(stringify!($arg)),*]),*];
     };

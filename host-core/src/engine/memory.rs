@@ -13,7 +13,7 @@ use crate::abi::{Errno, Status};
 #[derive(Debug)]
 pub struct GuestMemory<'a> {
     bytes: &'a mut [u8],
-    /// The memory of a VM that has a witness. Then `bytes` is empty, so that what finds nothing there looks here, and nothing
+    /// The memory of a VM that has an observer. Then `bytes` is empty, so that what finds nothing there looks here, and nothing
     /// else does.
     noted: Option<&'a mut Noted<'a>>,
 }
@@ -56,7 +56,7 @@ impl<'a> GuestMemory<'a> {
         Self { bytes, noted: None }
     }
 
-    /// Wraps the memory of a guest whose VM has a witness.
+    /// Wraps the memory of a guest whose VM has an observer.
     pub(crate) fn noted(noted: &'a mut Noted<'a>) -> Self {
         Self { bytes: &mut [], noted: Some(noted) }
     }

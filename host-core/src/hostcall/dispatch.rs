@@ -8,8 +8,7 @@ use crate::engine::memory::{GuestMemory, Noted};
 use crate::engine::trap::Trap;
 use crate::hostcall::Sees;
 use crate::hostcall::reply::{Failure, HostcallResult, Reply, Source};
-use crate::observe::tape::{self, Step};
-use crate::observe::witness::{Played, Watch};
+use crate::observe::observer::{Answered, Observed, ObservedCall, ReplayedCall, Step};
 use crate::vm::state::VmState;
 
 /// Checks the right, runs the handler, hands its reply to the guest.
@@ -19,7 +18,7 @@ use crate::vm::state::VmState;
 pub(super) fn dispatch<C: Caller + ?Sized, S: Sees, O: Outcome>(
     id: HostcallId,
     caller: &mut C,
-    arguments: impl FnOnce() -> Vec<Value>,
+    arguments: impl Fn() -> Vec<Value>,
     handler: impl for<'a> FnOnce(S::Call<'a>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
     let (bytes, vm) = S::split(caller);
@@ -36,13 +35,16 @@ pub(super) fn dispatch<C: Caller + ?Sized, S: Sees, O: Outcome>(
 fn look_further<C: Caller + ?Sized, S: Sees, O: Outcome>(
     id: HostcallId,
     caller: &mut C,
-    arguments: impl FnOnce() -> Vec<Value>,
+    arguments: impl Fn() -> Vec<Value>,
     handler: impl for<'a> FnOnce(S::Call<'a>) -> HostcallResult<O>,
 ) -> Result<O::Raw, Trap> {
     let vm = caller.state();
-    let watch = match Watch::begin(id, arguments, vm) {
-        Ok(watch) => watch,
-        Err(played) => return replay::<C, O>(id, caller, &played),
+    let begins_anew = vm.budget().take_was_reset();
+    let observed = vm.observe(|observer, seen| observer.hostcall(id, &arguments, begins_anew, seen));
+    let observed = match observed {
+        None => None,
+        Some(Observed::Call(call)) => Some(call),
+        Some(Observed::Replayed(mut call)) => return replay::<C, O>(caller, &mut *call),
     };
     let vm = caller.state();
     let refused = if vm.rights().allows(id) { Ok(None) } else { refuse::<O>(id, vm) };
@@ -50,46 +52,40 @@ fn look_further<C: Caller + ?Sized, S: Sees, O: Outcome>(
         Ok(None) => {
             let (bytes, vm) = caller.split();
             let mut noted;
-            let memory = match &watch {
+            let memory = match &observed {
                 None => GuestMemory::new(bytes),
-                Some(watch) => {
-                    noted = Noted { bytes, notes: watch.notes() };
+                Some(observed) => {
+                    noted = Noted { bytes, notes: observed.notes() };
                     GuestMemory::noted(&mut noted)
                 }
             };
             let reply = handler(S::call(memory, vm));
-            answer(caller, reply, watch.as_ref())
+            answer(caller, reply, observed.as_deref())
         }
         Ok(Some(refusal)) => Ok(refusal.into_raw()),
         Err(trap) => Err(trap),
     };
-    if let Some(watch) = watch {
-        watch.end::<C, O>(caller, &answer);
+    if let Some(observed) = observed {
+        let answered = answer.as_ref().map(|raw| Answered { value: raw.value(), failure: O::failure(raw) });
+        let (memory, vm) = caller.split();
+        observed.end(answered, memory, vm.seen());
     }
     answer
 }
 
 /// Answers from a record, after a comparison with what the guest did then.
-fn replay<C: Caller + ?Sized, O: Outcome>(
-    id: HostcallId,
-    caller: &mut C,
-    Played { arguments, player }: &Played,
-) -> Result<O::Raw, Trap> {
-    if caller.state().budget().take_was_reset() {
-        tape::lock(player).rewind();
-    }
+fn replay<C: Caller + ?Sized, O: Outcome>(caller: &mut C, call: &mut dyn ReplayedCall) -> Result<O::Raw, Trap> {
     let (memory, _) = caller.split();
-    let step = tape::lock(player).hostcall(id, arguments, &mut GuestMemory::new(memory))?;
-    let answer = match step {
+    let answer = match call.begin(&mut GuestMemory::new(memory))? {
         Step::Answer(answer) => answer,
-        Step::Allocate(places, len) => {
+        Step::Allocate(len) => {
             let address = allocate(caller, len, None);
             let (memory, _) = caller.split();
-            tape::lock(player).allocated(places, address, &mut GuestMemory::new(memory))?
+            call.allocated(address, &mut GuestMemory::new(memory))?
         }
     };
     let value = answer.map_err(Trap::Told)?;
-    O::Raw::from_value(value).ok_or_else(|| tape::lock(player).bad_answer(id))
+    O::Raw::from_value(value).ok_or_else(|| call.has_bad_answer())
 }
 
 /// Hands a handler's reply to the guest. Inlined, or every reply would be made in memory to be looked at here.
@@ -97,7 +93,7 @@ fn replay<C: Caller + ?Sized, O: Outcome>(
 fn answer<C: Caller + ?Sized, O: Outcome>(
     caller: &mut C,
     reply: HostcallResult<O>,
-    watch: Option<&Watch>,
+    observed: Option<&dyn ObservedCall>,
 ) -> Result<O::Raw, Trap> {
     let (answer, source, wanted) = match reply {
         Ok(Reply::Done) => return Ok(O::DONE.into_raw()),
@@ -115,7 +111,7 @@ fn answer<C: Caller + ?Sized, O: Outcome>(
             (answer, Source::Reply, wanted)
         }
     };
-    let handed = hand_over(caller, source, &wanted, watch);
+    let handed = hand_over(caller, source, &wanted, observed);
     settle(caller.state(), source, matches!(handed, Ok(true)));
     Ok(if handed? { answer } else { O::BAD_MEMORY }.into_raw())
 }
@@ -135,20 +131,20 @@ fn hand_over<C: Caller + ?Sized>(
     caller: &mut C,
     source: Source,
     wanted: &Wanted,
-    watch: Option<&Watch>,
+    observed: Option<&dyn ObservedCall>,
 ) -> Result<bool, Trap> {
     let Ok(len) = u32::try_from(caller.state().source_len(source)) else { return Ok(false) };
-    let address = if len == 0 || wanted.address.is_none() { 0 } else { allocate(caller, len, watch)? };
+    let address = if len == 0 || wanted.address.is_none() { 0 } else { allocate(caller, len, observed)? };
     let copied = wanted.address.filter(|_| len != 0);
     if copied.is_some() && address == 0 {
         return Ok(false);
     }
     let (bytes, vm) = caller.split();
     let mut noted;
-    let mut memory = match watch {
+    let mut memory = match observed {
         None => GuestMemory::new(bytes),
-        Some(watch) => {
-            noted = Noted { bytes, notes: watch.notes() };
+        Some(observed) => {
+            noted = Noted { bytes, notes: observed.notes() };
             GuestMemory::noted(&mut noted)
         }
     };
@@ -182,15 +178,16 @@ fn settle(vm: &mut VmState, source: Source, handed: bool) {
     }
 }
 
-fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32, watch: Option<&Watch>) -> Result<u32, Trap> {
-    if let Some(watch) = watch {
-        watch.allocates(caller, len);
+fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32, observed: Option<&dyn ObservedCall>) -> Result<u32, Trap> {
+    if let Some(observed) = observed {
+        let (memory, vm) = caller.split();
+        observed.allocates(len, memory, vm.seen());
     }
     let saved = caller.state().enter_allocator();
     let address = caller.call_allocator(len);
     caller.state().leave_allocator(saved);
-    if let Some(watch) = watch {
-        watch.allocated(caller.state(), &address);
+    if let Some(observed) = observed {
+        observed.allocated(address.as_ref().copied(), caller.state().seen());
     }
     address
 }

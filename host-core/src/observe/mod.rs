@@ -1,5 +1,6 @@
 //! What looks at each call of a VM: transcripts and profiles.
 
+mod guest;
+pub(crate) mod observer;
 pub mod profile;
 pub mod tape;
-pub(crate) mod witness;

@@ -3,44 +3,52 @@ use std::cell::{Cell, RefCell};
 use super::meter::{Meter, Span};
 use super::table::Part;
 use crate::abi::hostcall::HostcallId;
-use crate::abi::outcome::Outcome;
 use crate::engine::memory::Notes;
 use crate::engine::trap::Trap;
-use crate::vm::state::VmState;
+use crate::observe::observer::{Answered, ObservedCall, Seen};
 
 /// One hostcall that is measured.
-pub(crate) struct Measured {
+pub(super) struct Measured {
     id: HostcallId,
+    meter: Meter,
     span: Span,
     /// The run of the guest's allocator.
     allocation: Cell<Option<Span>>,
-    pub(crate) copied: RefCell<Copied>,
+    copied: RefCell<Copied>,
 }
 
 impl Measured {
-    pub(crate) fn begin(id: HostcallId, vm: &mut VmState) -> Option<Self> {
-        let span = Meter::begin(vm)?;
-        Some(Self { id, span, allocation: Cell::new(None), copied: RefCell::default() })
+    pub(super) fn begin(id: HostcallId, meter: Meter, seen: Seen<'_>) -> Self {
+        let span = meter.begin(seen);
+        Self { id, meter, span, allocation: Cell::new(None), copied: RefCell::default() }
+    }
+}
+
+impl ObservedCall for Measured {
+    fn notes(&self) -> &RefCell<dyn Notes> {
+        &self.copied
     }
 
-    pub(crate) fn allocates(&self, vm: &mut VmState) {
-        self.allocation.set(Meter::begin(vm));
+    fn allocates(&self, _: u32, _: &[u8], seen: Seen<'_>) {
+        self.allocation.set(Some(self.meter.begin(seen)));
     }
 
-    pub(crate) fn allocated(&self, vm: &mut VmState, trapped: bool) {
-        Meter::end_guest(vm, self.allocation.take(), Part::Allocator, trapped);
+    fn allocated(&self, address: Result<u32, &Trap>, seen: Seen<'_>) {
+        if let Some(span) = self.allocation.take() {
+            self.meter.end_guest(seen, span, Part::Allocator, address.is_err());
+        }
     }
 
-    pub(crate) fn end<O: Outcome>(self, vm: &mut VmState, answer: &Result<O::Raw, Trap>) {
-        let copied = self.copied.into_inner();
-        let answer = answer.as_ref().map(O::failure).map_err(|_| ());
-        Meter::end_hostcall(vm, self.span, self.id, (copied.into_guest, copied.out_of_guest), answer);
+    fn end(self: Box<Self>, answer: Result<Answered, &Trap>, _: &[u8], seen: Seen<'_>) {
+        let copied = self.copied.borrow();
+        let answer = answer.map(|answered| answered.failure).map_err(|_| ());
+        self.meter.end_hostcall(seen, self.span, self.id, (copied.into_guest, copied.out_of_guest), answer);
     }
 }
 
 /// How many bytes a hostcall was handed of guest memory.
 #[derive(Debug, Default)]
-pub(crate) struct Copied {
+struct Copied {
     into_guest: u64,
     out_of_guest: u64,
     /// The places that it read last: some handlers look twice.

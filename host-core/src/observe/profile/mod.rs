@@ -15,16 +15,15 @@ mod table;
 
 use std::sync::{Arc, Mutex};
 
-pub(crate) use measured::Measured;
-pub(crate) use meter::Meter;
+use meter::{Meter, Profiler};
 pub use table::{HostcallTime, Part, PluginProfile, Profile, Time};
 
 use crate::engine::Guest;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::model::limits::Limits;
+use crate::observe::guest::ObservedGuest;
 use crate::observe::tape::lock;
-use crate::observe::witness::{Witness, Witnessed};
 use crate::vm::state::VmState;
 
 /// Takes the samples of a guest that has ended, as a file ([`Guest::take_samples`]). It is called by the guest's thread,
@@ -44,15 +43,16 @@ pub fn profile(
     profile: &Arc<Mutex<Profile>>,
     samples: Option<(&str, Samples)>,
 ) -> Result<Box<dyn Guest>, StartError> {
-    state.set_witness(Witness::Measure(Meter::new(Arc::clone(profile))));
-    let span = Meter::begin(&mut state);
+    let meter = Meter::new(Arc::clone(profile));
+    state.set_observer(Box::new(Profiler::new(meter.clone())));
+    let span = meter.begin(state.seen());
     let mut guest = module.instantiate(state, limits)?;
-    Meter::end_guest(guest.state(), span, Part::Instantiation, false);
+    meter.end_guest(guest.state().seen(), span, Part::Instantiation, false);
     let samples = samples.map(|(name, samples)| {
         guest.begin_samples(name);
         samples
     });
-    Ok(Box::new(Witnessed { guest, samples }))
+    Ok(Box::new(ObservedGuest { guest, samples }))
 }
 
 /// A copy of a profile that may be measured into meanwhile.

@@ -19,9 +19,6 @@ pub use event::{Answer, Event, Span, Then};
 pub use record::{Sink, record};
 pub use replay::{Difference, End, Replay, Report, replay};
 
-pub(crate) use play::{Player, Step};
-pub(crate) use record::{Recorded, Recording};
-
 pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

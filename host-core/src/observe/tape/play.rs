@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use super::START_EVENTS;
-use super::event::{Answer, Call, Event, Span, Then, is_length_of};
+use super::event::{self, Answer, Call, Event, Span, is_length_of};
 use super::notes::bytes_at;
 use super::places::Places;
 use super::replay::{Difference, End, Replay, Report};
@@ -15,7 +15,7 @@ use crate::engine::trap::Trap;
 const BEFORE: usize = 5;
 
 /// Plays a record to a guest, and compares.
-pub(crate) struct Player {
+pub(super) struct Player {
     source: Box<dyn Iterator<Item = Result<Event, String>> + Send>,
     how: Replay,
     /// The events of the start section, while it runs, and how many of them have been played: an engine may begin it
@@ -27,7 +27,7 @@ pub(crate) struct Player {
 }
 
 /// What follows a hostcall.
-pub(crate) enum Step {
+pub(super) enum Then {
     Answer(Answer),
     /// Run the guest's allocator for so many bytes.
     Allocate(Places, u32),
@@ -45,7 +45,7 @@ impl Player {
     }
 
     /// The guest's start section has begun anew.
-    pub(crate) fn rewind(&mut self) {
+    pub(super) fn rewind(&mut self) {
         if let Some((_, played)) = &mut self.start {
             self.report.events -= *played as u64;
             self.report.hostcalls = 0;
@@ -112,12 +112,12 @@ impl Player {
     ///
     /// # Errors
     /// It is not the one that the record has, or the record has ended.
-    pub(crate) fn hostcall(
+    pub(super) fn hostcall(
         &mut self,
         id: HostcallId,
         arguments: &[Value],
         memory: &mut GuestMemory<'_>,
-    ) -> Result<Step, Trap> {
+    ) -> Result<Then, Trap> {
         let recorded = self.next()?;
         let now = || described(id, arguments, memory);
         let Event::Hostcall { id: was, arguments: had, reads, writes, then } = &recorded else {
@@ -141,8 +141,8 @@ impl Player {
         }
         self.write(&places, writes, &mut None, memory, &recorded)?;
         Ok(match then {
-            Then::Answer(answer) => Step::Answer(answer.clone()),
-            Then::Allocate(len) => Step::Allocate(places, *len),
+            event::Then::Answer(answer) => Then::Answer(answer.clone()),
+            event::Then::Allocate(len) => Then::Allocate(places, *len),
         })
     }
 
@@ -150,7 +150,7 @@ impl Player {
     ///
     /// # Errors
     /// It did something else than in the record; the trap that ended it.
-    pub(crate) fn allocated(
+    pub(super) fn allocated(
         &mut self,
         mut places: Places,
         address: Result<u32, Trap>,
@@ -178,7 +178,7 @@ impl Player {
     }
 
     /// The record has an answer of another type than the hostcall.
-    pub(crate) fn bad_answer(&mut self, id: HostcallId) -> Trap {
+    pub(super) fn bad_answer(&mut self, id: HostcallId) -> Trap {
         self.unreadable(&format!("{id} does not answer so"))
     }
 

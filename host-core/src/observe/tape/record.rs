@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::event::{Answer, Event, Span, Then};
@@ -6,14 +7,15 @@ use super::notes::Notes;
 use super::{START_EVENTS, lock};
 use crate::abi::callback::CallbackId;
 use crate::abi::hostcall::HostcallId;
-use crate::abi::outcome::Raw;
 use crate::abi::value::Value;
+use crate::engine::Guest;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
+use crate::engine::memory;
 use crate::engine::trap::Trap;
-use crate::engine::{Caller, Guest};
 use crate::model::limits::Limits;
-use crate::observe::witness::{Witness, Witnessed};
+use crate::observe::guest::ObservedGuest;
+use crate::observe::observer::{Answered, Observed, ObservedCall, Observer, Seen};
 use crate::vm::state::VmState;
 
 /// Takes what crosses the wall of one VM, in order. It may be called from any thread, and must not wait for anything
@@ -41,14 +43,55 @@ pub fn record(
     sink: Box<dyn Sink>,
 ) -> Result<Box<dyn Guest>, StartError> {
     let recording = Arc::new(Mutex::new(Recording { sink, start: Some(Vec::new()), pending: None, is_over: false }));
-    state.set_witness(Witness::Record(Arc::clone(&recording)));
+    state.set_observer(Box::new(Recorder(Arc::clone(&recording))));
     let made = module.instantiate(state, limits);
     lock(&recording).started(made.as_ref().map(drop).map_err(StartError::without_stack));
-    Ok(Box::new(Witnessed { guest: made?, samples: None }))
+    Ok(Box::new(ObservedGuest { guest: made?, samples: None }))
+}
+
+/// Writes down what crosses the wall of a VM. What it has written is shared, because a VM that does not start takes its state with it.
+struct Recorder(Arc<Mutex<Recording>>);
+
+impl Observer for Recorder {
+    fn callback(&mut self, id: CallbackId, arguments: &[i32], _: Seen<'_>) {
+        lock(&self.0).pending = Some(Event::Callback { id, arguments: arguments.to_vec() });
+    }
+
+    fn returned(&mut self, outcome: Option<Result<Option<i32>, &Trap>>, _: Seen<'_>) -> bool {
+        let mut recording = lock(&self.0);
+        recording.returned(outcome.map(|outcome| outcome.map_err(Trap::without_stack)));
+        !recording.is_over
+    }
+
+    fn hostcall(
+        &mut self,
+        id: HostcallId,
+        arguments: &dyn Fn() -> Vec<Value>,
+        begins_anew: bool,
+        _: Seen<'_>,
+    ) -> Observed {
+        let mut now = lock(&self.0);
+        if begins_anew {
+            now.restart();
+        }
+        Observed::Call(Box::new(Recorded {
+            id,
+            arguments: RefCell::new(arguments()),
+            recording: Arc::clone(&self.0),
+            notes: RefCell::new(Notes::new(now.sink.room())),
+            allocated: Cell::new(None),
+        }))
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recorder")
+    }
 }
 
 /// What is being recorded of a VM.
-pub(crate) struct Recording {
+struct Recording {
     sink: Box<dyn Sink>,
     /// The events of the start section, while it runs: an engine may begin it anew.
     start: Option<Vec<Event>>,
@@ -58,17 +101,8 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Whether nothing more is recorded.
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_over
-    }
-
-    pub(crate) fn callback(&mut self, id: CallbackId, arguments: Vec<i32>) {
-        self.pending = Some(Event::Callback { id, arguments });
-    }
-
     /// A callback has ended; `None` if the guest does not have it.
-    pub(crate) fn returned(&mut self, outcome: Option<Result<Option<i32>, String>>) {
+    fn returned(&mut self, outcome: Option<Result<Option<i32>, String>>) {
         match outcome {
             None => self.pending = None,
             Some(outcome) => {
@@ -116,57 +150,44 @@ impl Recording {
 }
 
 /// One hostcall that is being recorded.
-pub(crate) struct Recorded {
+struct Recorded {
     id: HostcallId,
     arguments: RefCell<Vec<Value>>,
     recording: Arc<Mutex<Recording>>,
-    pub(crate) notes: RefCell<Notes>,
+    notes: RefCell<Notes>,
     /// What the guest's allocator gave, if it has run.
     allocated: Cell<Option<Result<u32, String>>>,
 }
 
-impl Recorded {
-    pub(crate) fn begin(
-        id: HostcallId,
-        arguments: Vec<Value>,
-        recording: Arc<Mutex<Recording>>,
-        vm: &mut VmState,
-    ) -> Self {
-        let mut now = lock(&recording);
-        if vm.budget().take_was_reset() {
-            now.restart();
-        }
-        let notes = RefCell::new(Notes::new(now.sink.room()));
-        drop(now);
-        Self { id, arguments: RefCell::new(arguments), recording, notes, allocated: Cell::new(None) }
+impl ObservedCall for Recorded {
+    fn notes(&self) -> &RefCell<dyn memory::Notes> {
+        &self.notes
     }
 
-    pub(crate) fn allocates<C: Caller + ?Sized>(&self, caller: &mut C, len: u32) {
-        self.hostcall(caller, Then::Allocate(len));
+    fn allocates(&self, len: u32, memory: &[u8], _: Seen<'_>) {
+        self.hostcall(memory, Then::Allocate(len));
     }
 
-    pub(crate) fn allocated(&self, address: &Result<u32, Trap>) {
-        self.allocated.set(Some(address.as_ref().map(|address| *address).map_err(Trap::without_stack)));
+    fn allocated(&self, address: Result<u32, &Trap>, _: Seen<'_>) {
+        self.allocated.set(Some(address.map_err(Trap::without_stack)));
     }
 
-    pub(crate) fn end<C: Caller + ?Sized, R: Raw>(self, caller: &mut C, answer: &Result<R, Trap>) {
-        let answer: Answer = answer.as_ref().map(|raw| raw.value()).map_err(Trap::without_stack);
+    fn end(self: Box<Self>, answer: Result<Answered, &Trap>, memory: &[u8], _: Seen<'_>) {
+        let answer: Answer = answer.map(|answered| answered.value).map_err(Trap::without_stack);
         match self.allocated.take() {
-            None => self.hostcall(caller, Then::Answer(answer)),
-            Some(address) => self.tell(caller, |_, writes| Event::Allocated { address, writes, answer }),
-        }
-        if lock(&self.recording).is_over {
-            caller.state().drop_witness();
+            None => self.hostcall(memory, Then::Answer(answer)),
+            Some(address) => self.tell(memory, |_, writes| Event::Allocated { address, writes, answer }),
         }
     }
+}
 
-    fn hostcall<C: Caller + ?Sized>(&self, caller: &mut C, then: Then) {
+impl Recorded {
+    fn hostcall(&self, memory: &[u8], then: Then) {
         let (id, arguments) = (self.id, self.arguments.take());
-        self.tell(caller, |reads, writes| Event::Hostcall { id, arguments, reads, writes, then });
+        self.tell(memory, |reads, writes| Event::Hostcall { id, arguments, reads, writes, then });
     }
 
-    fn tell<C: Caller + ?Sized>(&self, caller: &mut C, event: impl FnOnce(Vec<Span>, Vec<Span>) -> Event) {
-        let (memory, _) = caller.split();
+    fn tell(&self, memory: &[u8], event: impl FnOnce(Vec<Span>, Vec<Span>) -> Event) {
         let noted = self.notes.take().finish(memory);
         let mut recording = lock(&self.recording);
         match noted {

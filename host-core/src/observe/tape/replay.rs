@@ -1,11 +1,18 @@
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use super::play::Player;
-use super::{Event, lock};
+use super::places::Places;
+use super::play::{Player, Then};
+use super::{Answer, Event, lock};
 use crate::abi::callback::CallbackId;
+use crate::abi::hostcall::HostcallId;
+use crate::abi::value::Value;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
-use crate::observe::witness::{Witness, call};
+use crate::engine::memory::GuestMemory;
+use crate::engine::trap::Trap;
+use crate::observe::guest::call;
+use crate::observe::observer::{Observed, Observer, ReplayedCall, Seen, Step};
 use crate::resources::host::Host;
 use crate::vm::state::{VmConfig, VmState};
 
@@ -70,7 +77,7 @@ pub fn replay(
     let limits = config.limits.clone();
     let player = Arc::new(Mutex::new(Player::new(record, how)));
     let mut state = VmState::new(config, host);
-    state.set_witness(Witness::Play(Arc::clone(&player)));
+    state.set_observer(Box::new(Replayer(Arc::clone(&player))));
     let made = module.instantiate(state, &limits);
     lock(&player).instantiated(made.as_ref().map(drop).map_err(StartError::without_stack));
     if let Ok(mut guest) = made {
@@ -84,6 +91,68 @@ pub fn replay(
         }
     }
     lock(&player).report()
+}
+
+/// Answers in the host's place. The player is shared, because a VM that does not start takes its state with it.
+struct Replayer(Arc<Mutex<Player>>);
+
+/// One hostcall that the record answers.
+struct Replayed {
+    id: HostcallId,
+    arguments: Vec<Value>,
+    player: Arc<Mutex<Player>>,
+    /// Where the guest has what it points to, while its allocator runs.
+    places: Option<Places>,
+}
+
+/// Callbacks are called by [`replay()`] itself.
+impl Observer for Replayer {
+    fn callback(&mut self, _: CallbackId, _: &[i32], _: Seen<'_>) {}
+
+    fn returned(&mut self, _: Option<Result<Option<i32>, &Trap>>, _: Seen<'_>) -> bool {
+        true
+    }
+
+    fn hostcall(
+        &mut self,
+        id: HostcallId,
+        arguments: &dyn Fn() -> Vec<Value>,
+        begins_anew: bool,
+        _: Seen<'_>,
+    ) -> Observed {
+        if begins_anew {
+            lock(&self.0).rewind();
+        }
+        let player = Arc::clone(&self.0);
+        Observed::Replayed(Box::new(Replayed { id, arguments: arguments(), player, places: None }))
+    }
+}
+
+impl ReplayedCall for Replayed {
+    fn begin(&mut self, memory: &mut GuestMemory<'_>) -> Result<Step, Trap> {
+        Ok(match lock(&self.player).hostcall(self.id, &self.arguments, memory)? {
+            Then::Answer(answer) => Step::Answer(answer),
+            Then::Allocate(places, len) => {
+                self.places = Some(places);
+                Step::Allocate(len)
+            }
+        })
+    }
+
+    fn allocated(&mut self, address: Result<u32, Trap>, memory: &mut GuestMemory<'_>) -> Result<Answer, Trap> {
+        let places = self.places.take().ok_or_else(|| self.has_bad_answer())?;
+        lock(&self.player).allocated(places, address, memory)
+    }
+
+    fn has_bad_answer(&mut self) -> Trap {
+        lock(&self.player).bad_answer(self.id)
+    }
+}
+
+impl fmt::Debug for Replayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Replayer")
+    }
 }
 
 /// An interpreter is not much slower than this, where most of a plugin's time is its host's.

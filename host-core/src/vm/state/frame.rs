@@ -20,7 +20,7 @@ use crate::vm::usage::CpuBudget;
 /// Who runs now, and with which rights. It is saved and made anew for each callback, so it is small.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    /// What may be called without a further look: the rights, or nothing while the VM has a witness.
+    /// What may be called without a further look: the rights, or nothing while the VM has an observer.
     in_force: Capabilities,
     pub(super) plugin: Option<Arc<Plugin>>,
     /// The context whose callback runs.
@@ -106,7 +106,7 @@ impl VmState {
             }
             None => Frame::before_start(&self.config, context, Some(callback)),
         };
-        if self.witness.is_some() {
+        if self.observer.is_some() {
             frame.look_at_all();
         }
         self.budget.take_memory_was_refused();
@@ -272,8 +272,8 @@ impl VmState {
 
 /// What it may do.
 impl VmState {
-    /// What may be called now without a further look: the rights in force, or nothing while the VM has a
-    /// witness.
+    /// What may be called now without a further look: the rights in force, or nothing while the VM has an
+    /// observer.
     #[inline]
     pub fn capabilities(&self) -> Capabilities {
         self.frame.in_force
@@ -316,7 +316,7 @@ impl VmState {
         self.learned().filter(|_| may).map(|learned| learned.capability(id.decl().name)).is_some()
     }
 
-    /// Whether a callback that is not in force is called nevertheless, because the VM has a witness, or it is being learned
+    /// Whether a callback that is not in force is called nevertheless, because the VM has an observer, or it is being learned
     /// what the plugin needs. If not, and the guest has it, that is a denial, which is told once: many plugins export
     /// all callbacks that there are and do nothing in most.
     #[cold]

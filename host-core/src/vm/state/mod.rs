@@ -21,8 +21,7 @@ use crate::model::headers::Headers;
 use crate::model::limits::{Budget, Limits};
 use crate::model::plugin::Plugin;
 use crate::model::visible::Visible;
-use crate::observe::profile::Meter;
-use crate::observe::witness::Witness;
+use crate::observe::observer::{Observer, Seen};
 use crate::resources::callouts::Callouts;
 use crate::resources::dns::Lookups;
 use crate::resources::files::{FileTable, Preopen};
@@ -146,7 +145,7 @@ pub struct VmState {
     /// On whose account the next callback of a root runs.
     acts_for: OnAccountOf,
     /// What looks at each of its calls.
-    witness: Option<Witness>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 impl VmState {
@@ -190,7 +189,7 @@ impl VmState {
             last_plugin: None,
             acts_for: OnAccountOf::default(),
             cpu_budget: CpuBudget::default(),
-            witness: None,
+            observer: None,
         }
     }
 
@@ -200,27 +199,26 @@ impl VmState {
         &mut self.budget
     }
 
-    /// Has each call looked at by this, from before its guest is made.
-    pub(crate) fn set_witness(&mut self, witness: Witness) {
-        self.witness = Some(witness);
+    /// Has each call looked at by an observer, from before its guest is made.
+    pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
         self.frame.look_at_all();
     }
 
-    pub(crate) fn witness(&self) -> Option<&Witness> {
-        self.witness.as_ref()
+    /// Drops the observer. Callbacks that begin from now on cost what they did without.
+    pub(crate) fn drop_observer(&mut self) {
+        self.observer = None;
     }
 
-    /// Nothing is looked at any more. Callbacks that begin from now on cost what they did without.
-    pub(crate) fn drop_witness(&mut self) {
-        self.witness = None;
+    /// Hands `look` the observer, if there is one.
+    pub(crate) fn observe<R>(&mut self, look: impl FnOnce(&mut dyn Observer, Seen<'_>) -> R) -> Option<R> {
+        let seen = Seen { host: &*self.host, plugin: self.frame.plugin.as_deref() };
+        Some(look(&mut **self.observer.as_mut()?, seen))
     }
 
-    /// What measures it, if something does; with the clock, and the plugin that runs.
-    pub(crate) fn meter(&mut self) -> Option<(&mut Meter, &dyn Host, Option<&Plugin>)> {
-        match &mut self.witness {
-            Some(Witness::Measure(meter)) => Some((meter, &*self.host, self.frame.plugin.as_deref())),
-            _ => None,
-        }
+    /// What observers see of it.
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen { host: &*self.host, plugin: self.frame.plugin.as_deref() }
     }
 
     /// The embedder's side.

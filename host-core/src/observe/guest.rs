@@ -1,77 +1,42 @@
-use std::sync::{Arc, Mutex};
+//! A guest whose callbacks are looked at.
+
 use std::time::Duration;
 
-use super::Witness;
 use crate::abi::callback::CallbackId;
 use crate::engine::Guest;
 use crate::engine::trap::Trap;
-use crate::observe::profile::{Meter, Part, Samples};
-use crate::observe::tape::{Recording, lock};
+use crate::observe::profile::Samples;
 use crate::vm::state::VmState;
 
 /// A guest whose callbacks are looked at.
-pub(crate) struct Witnessed {
-    pub(crate) guest: Box<dyn Guest>,
-    /// Who gets the samples of its engine when it ends.
-    pub(crate) samples: Option<Samples>,
+pub(super) struct ObservedGuest {
+    pub(super) guest: Box<dyn Guest>,
+    /// Takes the samples of its engine when it ends.
+    pub(super) samples: Option<Samples>,
 }
 
-impl Witnessed {
+impl ObservedGuest {
     fn call<R: Returns>(
         &mut self,
         id: CallbackId,
         arguments: &[i32],
         call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
     ) -> Result<Option<R>, Trap> {
-        match self.guest.state().witness() {
-            Some(Witness::Record(recording)) => {
-                let recording = Arc::clone(recording);
-                self.recorded(&recording, id, arguments, call)
-            }
-            Some(Witness::Measure(_)) => self.measured(id, call),
-            Some(Witness::Play(_)) | None => call(&mut *self.guest),
-        }
-    }
-
-    fn recorded<R: Returns>(
-        &mut self,
-        recording: &Mutex<Recording>,
-        id: CallbackId,
-        arguments: &[i32],
-        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
-    ) -> Result<Option<R>, Trap> {
-        lock(recording).callback(id, arguments.to_vec());
+        self.guest.state().observe(|observer, seen| observer.callback(id, arguments, seen));
         let result = call(&mut *self.guest);
         let outcome = match &result {
             Ok(None) => None,
             Ok(Some(returned)) => Some(Ok(returned.number())),
-            Err(trap) => Some(Err(trap.without_stack())),
+            Err(trap) => Some(Err(trap)),
         };
-        let mut recording = lock(recording);
-        recording.returned(outcome);
-        if recording.is_over() {
-            self.guest.state().drop_witness();
-        }
-        result
-    }
-
-    fn measured<R>(
-        &mut self,
-        id: CallbackId,
-        call: impl FnOnce(&mut dyn Guest) -> Result<Option<R>, Trap>,
-    ) -> Result<Option<R>, Trap> {
-        let span = Meter::begin(self.guest.state());
-        let result = call(&mut *self.guest);
-        match &result {
-            // The guest does not have it.
-            Ok(None) => Meter::forget(self.guest.state(), span),
-            result => Meter::end_guest(self.guest.state(), span, Part::Callback(id), result.is_err()),
+        if self.guest.state().observe(|observer, seen| observer.returned(outcome, seen)) == Some(false) {
+            self.guest.state().drop_observer();
         }
         result
     }
 }
 
-impl Drop for Witnessed {
+impl Drop for ObservedGuest {
     fn drop(&mut self) {
         if let Some(samples) = self.samples.take()
             && let Some(bytes) = self.guest.take_samples()
@@ -100,7 +65,7 @@ impl Returns for i32 {
 
 macro_rules! guest {
     ($( $method:ident = $export:literal($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident; )*) => {
-        impl Guest for Witnessed {
+        impl Guest for ObservedGuest {
             fn state(&mut self) -> &mut VmState {
                 self.guest.state()
             }
@@ -126,7 +91,7 @@ macro_rules! guest {
 
         /// Calls a callback by its id: its result, or `None` if the guest does not have it, or if these are not as many
         /// arguments as it takes.
-        pub(crate) fn call(guest: &mut dyn Guest, id: CallbackId, arguments: &[i32]) -> Result<Option<Option<i32>>, Trap> {
+        pub(super) fn call(guest: &mut dyn Guest, id: CallbackId, arguments: &[i32]) -> Result<Option<Option<i32>>, Trap> {
             match id {
                 $(
                     CallbackId::$method => {

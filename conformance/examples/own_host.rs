@@ -49,7 +49,7 @@ impl HostUnderTest for ChainInMemory {
         let wasm = probe.wasm().map_err(|error| Trouble::NoProbe(error.to_string()))?;
         let module = Module::load(&self.engine, wasm.into()).map_err(|error| Trouble::NoProbe(error.to_string()))?;
         let mut spec = PluginSpec::new(Plugin::new("test"), Arc::new(module));
-        spec.vm_configuration = start_configuration(&probe).into();
+        spec.vm.configuration = start_configuration(&probe).into();
         let mut worker = Worker::new(|| Box::new(SystemHost::new(|_| {})));
         let chain = worker.load(&[spec]).map_err(|(_, error)| Trouble::PluginEnded(error.to_string()))?;
         self.worker = Some((worker, chain));

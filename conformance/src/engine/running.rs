@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis::core::{
     AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers,
-    HeadersStatus, Limits, Plugin, Preopen, SandboxKey, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed,
+    HeadersStatus, Limits, Plugin, Preopen, SandboxKey, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed, VmSpec,
 };
 
 use crate::engine::case::Case;
@@ -134,18 +134,8 @@ impl Running {
             sandbox,
             foreign,
         } = setup;
-        let config = VmConfig {
-            configuration,
-            environment,
-            preopens,
-            limits,
-            any_effective_context,
-            vm_id,
-            shared,
-            sandbox,
-            foreign,
-            ..VmConfig::new(abi)
-        };
+        let vm = VmSpec { configuration, environment, preopens, limits, any_effective_context };
+        let config = VmConfig { vm, vm_id, shared, sandbox, foreign, ..VmConfig::new(abi) };
         let recorder = Recorder::default();
         let mut vm = Vm::start(module, config, Box::new(recorder.clone()))?;
         let root = vm.add_plugin(Arc::new(plugin))?;

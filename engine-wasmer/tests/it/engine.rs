@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use portcullis_core::testing::FakeHost;
-use portcullis_core::{AbiVersion, AnyEngine, Bytecode, EngineSettings, Limits, Plugin, Vm, VmConfig};
+use portcullis_core::{AbiVersion, AnyEngine, Bytecode, EngineSettings, Limits, Plugin, Vm, VmConfig, VmSpec};
 use portcullis_wasmer::Wasmer;
 
 const DEADLINE: &str = "deadline: 30ms (limits.deadline) passed";
@@ -33,7 +33,8 @@ fn failure(fields: &str, tick: &str) -> Option<String> {
     let wasm = guest(fields, tick);
     let module = AnyEngine::load(&engine(), &Bytecode::judge(&wasm).unwrap()).unwrap();
     let limits = Limits { deadline: Duration::from_millis(30), ..Limits::default() };
-    let config = VmConfig { limits, ..VmConfig::new(AbiVersion::V0_2_1) };
+    let vm = VmSpec { limits, ..VmSpec::default() };
+    let config = VmConfig { vm, ..VmConfig::new(AbiVersion::V0_2_1) };
     let mut vm = Vm::start(&*module, config, Box::new(FakeHost::new())).unwrap();
     let root = vm.add_plugin(Plugin::new("test").into()).unwrap();
     let _ = vm.on_tick(root);

@@ -76,7 +76,7 @@ fn sampled(settings: &EngineSettings, run: impl FnOnce(&mut Vm, ContextId)) -> O
     let (sender, samples) = mpsc::channel();
     let module = Sampled(module, sender);
     let mut config = VmConfig::new(AbiVersion::V0_2_1);
-    config.configuration = b"sixsix".as_slice().into();
+    config.vm.configuration = b"sixsix".as_slice().into();
     let mut vm = Vm::start(&module, config, Box::new(FakeHost::new())).unwrap();
     let root = vm.add_plugin(Plugin::new("test").into()).unwrap();
     run(&mut vm, root);

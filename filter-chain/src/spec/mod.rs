@@ -9,8 +9,7 @@ mod tier;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use portcullis_core::{ForeignFunctions, Limits, Plugin, Preopen, SandboxKey, SandboxSpec, Shared, VmConfig, Wake};
+use portcullis_core::{ForeignFunctions, Plugin, SandboxKey, SandboxSpec, Shared, VmConfig, VmSpec, Wake};
 
 pub use chain::Chain;
 pub use error::{LoadError, Resting};
@@ -25,21 +24,13 @@ pub struct PluginSpec {
     pub plugin: Plugin,
     /// Its code.
     pub module: Arc<Module>,
-    /// What plugins read as the VM's configuration.
-    pub vm_configuration: Bytes,
-    /// What WASI shows as the environment, `(key, value)`.
-    pub environment: Vec<(String, String)>,
-    /// Whether it may act on contexts of other plugins of its VM.
-    pub any_effective_context: bool,
+    /// The configuration, directories and limits of its VM.
+    pub vm: VmSpec,
     /// Its sandbox, if that is kept apart from others of its `vm_id`: [`schedule`](portcullis_core::schedule) says so.
     pub partition: Option<SandboxKey>,
-    /// The directories that WASI shows. The host opens them when the VM starts.
-    pub preopens: Vec<Preopen>,
     /// How long its VM rests when it has failed, with `FailurePolicy::Reload`; and how long a client's connection gets no VMs for its
     /// streams when one of them spent its deadline.
     pub reload: Backoff,
-    /// What its VM may use.
-    pub limits: Limits,
     /// How long its VMs last.
     pub isolation: Isolation,
     /// Its state after configure, taken of this spec as it is. Without one, a plugin with [`Isolation::Stream`] has a VM that
@@ -97,13 +88,9 @@ impl PluginSpec {
         Self {
             plugin,
             module,
-            vm_configuration: Bytes::new(),
-            environment: Vec::new(),
-            any_effective_context: false,
+            vm: VmSpec::default(),
             partition: None,
             reload: Backoff::default(),
-            preopens: Vec::new(),
-            limits: Limits::default(),
             isolation: Isolation::Worker,
             snapshot: None,
             tier: None,
@@ -119,14 +106,10 @@ impl PluginSpec {
     pub fn vm_config(&self, shared: Shared, foreign: ForeignFunctions, wake: Option<Wake>) -> VmConfig {
         VmConfig {
             abi: self.module.abi(),
-            configuration: self.vm_configuration.clone(),
-            environment: self.environment.clone(),
-            preopens: self.preopens.clone(),
+            vm: self.vm.clone(),
             capabilities: self.plugin.capabilities,
             rules: self.plugin.rules.clone(),
             exports: self.module.exports(),
-            limits: self.limits.clone(),
-            any_effective_context: self.any_effective_context,
             sandbox: Some(self.sandbox()),
             partition: self.partition,
             vm_id: self.plugin.vm_id.clone(),
@@ -146,12 +129,8 @@ impl PluginSpec {
         SandboxSpec {
             vm_id: &self.plugin.vm_id,
             code: self.module.code(),
-            configuration: &self.vm_configuration,
             engine: self.tier.as_ref().map_or(self.module.engine(), |tier| tier.engine()),
-            limits: &self.limits,
-            environment: &self.environment,
-            any_effective_context: self.any_effective_context,
-            preopens: &self.preopens,
+            vm: &self.vm,
             capabilities: self.plugin.capabilities,
             rules: &self.plugin.rules,
             alone: (self.isolation == Isolation::Stream).then_some(self.plugin.name.as_str()),

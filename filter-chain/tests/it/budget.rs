@@ -27,7 +27,7 @@ fn spending(clock: &CoarseClock, takes: Duration) -> PluginSpec {
         }
     };
     let mut spec = plugin("a", script);
-    spec.limits.cpu = Percent::new(50);
+    spec.vm.limits.cpu = Percent::new(50);
     spec.plugin.usage = Usage::new(clock);
     spec
 }
@@ -98,7 +98,7 @@ fn ticks_are_left_out() {
 fn without_a_limit_it_is_counted_alone() {
     let clock = CoarseClock::default();
     let mut spec = spending(&clock, 9 * SECOND);
-    spec.limits.cpu = None;
+    spec.vm.limits.cpu = None;
     let mut bench = Bench::new(std::slice::from_ref(&spec));
     for calls in 1..4 {
         assert_eq!(bench.request(true), ["request :method=POST end"]);

@@ -205,7 +205,7 @@ fn a_grpc_call_of_a_stream_that_is_over_is_made() {
 #[test]
 fn callouts_of_all_streams_count_together() {
     let mut spec = by_stream(calling);
-    spec.limits.callouts = 2;
+    spec.vm.limits.callouts = 2;
     let spec = crate::common::by_stream_of(&spec, calling);
     let mut bench = Bench::new(&[spec]);
     for call in ["4", "4", "-1"] {

@@ -22,7 +22,7 @@ fn fills_and_traps() -> PluginSpec {
     };
     let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
     spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
-    spec.limits.shared = 2 * (Limits::ENTRY_COST + 1);
+    spec.vm.limits.shared = 2 * (Limits::ENTRY_COST + 1);
     spec
 }
 
@@ -61,7 +61,7 @@ fn vms_of_one_stream_each_have_one_budget() {
         })
     };
     let mut spec = PluginSpec { isolation: Isolation::Stream, ..plugin("a", script) };
-    spec.limits.buffers = Limits::ENTRY_COST + 6;
+    spec.vm.limits.buffers = Limits::ENTRY_COST + 6;
     let mut bench = Bench::new(&[by_stream_of(&spec, script)]);
     let set = |bench: &mut Bench| {
         bench.request(true);

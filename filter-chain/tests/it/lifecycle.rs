@@ -117,9 +117,9 @@ fn whatever_makes_a_sandbox_another_makes_another_vm() {
     let mut specs = vec![base; 6];
     specs[1].plugin.capabilities = Capabilities::ALL.without(HostcallId::proxy_http_call);
     specs[2].plugin.vm_id = "other".to_owned();
-    specs[3].vm_configuration = "x".into();
-    specs[4].environment = vec![("K".to_owned(), "v".to_owned())];
-    specs[5].limits.memory += 1;
+    specs[3].vm.configuration = "x".into();
+    specs[4].vm.environment = vec![("K".to_owned(), "v".to_owned())];
+    specs[5].vm.limits.memory += 1;
     assert_eq!(Bench::new(&specs).worker.vm_counts(), (6, 0));
 }
 
@@ -127,7 +127,7 @@ fn whatever_makes_a_sandbox_another_makes_another_vm() {
 fn a_plugin_has_a_root_in_each_of_its_vms() {
     let first = plugin("a", || recorder(&[]));
     let mut again = first.clone();
-    again.vm_configuration = "x".into();
+    again.vm.configuration = "x".into();
     let mut other = again.clone();
     other.plugin.name = "b".to_owned();
     let bench = Bench::new(&[first, other, again]);

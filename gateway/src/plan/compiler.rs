@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin, debug_info_size, without_debug_info};
+use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin, VmSpec, debug_info_size, without_debug_info};
 use portcullis::{
     Backoff, CodeCache, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot, Tier,
 };
@@ -120,13 +120,15 @@ impl Compiler {
             usage: usage::of(&plugin.name),
         };
         Ok(PluginSpec {
-            vm_configuration: Bytes::copy_from_slice(&vm.configuration),
-            environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            preopens: vm.preopens.clone(),
-            limits: vm.limits.clone(),
+            vm: VmSpec {
+                configuration: Bytes::copy_from_slice(&vm.configuration),
+                environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+                preopens: vm.preopens.clone(),
+                limits: vm.limits.clone(),
+                any_effective_context: vm.any_effective_context,
+            },
             isolation: vm.isolation,
             tier,
-            any_effective_context: vm.any_effective_context,
             reload: Backoff { base: plugin.reload_backoff.base_interval, max: plugin.reload_backoff.max_interval },
             ..PluginSpec::new(own, module)
         })

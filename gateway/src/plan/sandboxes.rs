@@ -129,7 +129,7 @@ fn describe(config: &Config, planned: &Planned, placements: &[Placement]) -> San
 impl Sandbox {
     fn new(key: SandboxKey, plugin: &config::Plugin, spec: &PluginSpec) -> Self {
         let default = Limits::default().named();
-        let limits = spec.limits.named().into_iter().filter(|limit| !default.contains(limit)).collect();
+        let limits = spec.vm.limits.named().into_iter().filter(|limit| !default.contains(limit)).collect();
         Self {
             key,
             plugins: Vec::new(),
@@ -145,10 +145,10 @@ impl Sandbox {
                 None => spec.module.engine().to_owned(),
             },
             isolation: spec.isolation,
-            configuration: spec.vm_configuration.len(),
-            environment: spec.environment.iter().map(|(name, _)| name.clone()).collect(),
-            preopens: spec.preopens.iter().map(preopen).collect(),
-            any_effective_context: spec.any_effective_context,
+            configuration: spec.vm.configuration.len(),
+            environment: spec.vm.environment.iter().map(|(name, _)| name.clone()).collect(),
+            preopens: spec.vm.preopens.iter().map(preopen).collect(),
+            any_effective_context: spec.vm.any_effective_context,
             limits,
             capabilities: spec.plugin.capabilities,
             rules: spec.plugin.rules.texts().keys().cloned().collect(),

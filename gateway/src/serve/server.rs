@@ -327,7 +327,7 @@ impl Gateway {
     /// What a worker's thread needs: the stack of the guests, and twice as much for the host that they call.
     fn stack_size(&self) -> usize {
         const HOST: usize = 1 << 20;
-        HOST + 3 * self.plan.planned.plugins().map(|plugin| plugin.limits.stack).max().unwrap_or_default()
+        HOST + 3 * self.plan.planned.plugins().map(|plugin| plugin.vm.limits.stack).max().unwrap_or_default()
     }
 
     /// Starts the plugins of which each stream gets a VM of its own.

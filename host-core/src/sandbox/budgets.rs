@@ -112,18 +112,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::rights::{Capabilities, Rules};
-    use crate::sandbox::SandboxSpec;
+    use crate::sandbox::{SandboxSpec, VmSpec};
 
     fn key(vm_id: &str) -> SandboxKey {
+        let vm = VmSpec::default();
         let spec = SandboxSpec {
             vm_id,
             code: b"",
-            configuration: b"",
+
             engine: "",
-            limits: &Limits::default(),
-            environment: &[],
-            preopens: &[],
-            any_effective_context: false,
+            vm: &vm,
             capabilities: Capabilities::ALL,
             rules: const { &Rules::NONE },
             alone: None,

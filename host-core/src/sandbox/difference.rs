@@ -64,7 +64,7 @@ fn rules(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
 }
 
 fn environment(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
-    let (a, b) = (a.spec.environment, b.spec.environment);
+    let (a, b) = (&a.spec.vm.environment, &b.spec.vm.environment);
     let value =
         |of: &[(String, String)], name: &str| of.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let names: BTreeSet<_> = a.iter().chain(b).map(|(name, _)| name.as_str()).collect();
@@ -72,14 +72,14 @@ fn environment(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
 }
 
 fn preopens(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
-    let (a, b) = (a.spec.preopens, b.spec.preopens);
+    let (a, b) = (&a.spec.vm.preopens, &b.spec.vm.preopens);
     let only = a.iter().filter(|own| !b.contains(own)).chain(b.iter().filter(|own| !a.contains(own)));
     let names: Vec<_> = only.map(|preopen| preopen.guest.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
     listing(&names).or_else(|| (a != b).then(|| "their order".to_owned()))
 }
 
 fn limits(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
-    let (a, b) = (a.spec.limits.named(), b.spec.limits.named());
+    let (a, b) = (a.spec.vm.limits.named(), b.spec.vm.limits.named());
     let differing =
         a.into_iter().zip(b).filter(|(a, b)| a != b).map(|((name, a), (_, b))| format!("{name} {a} and {b}"));
     let differing: Vec<_> = differing.collect();
@@ -87,8 +87,8 @@ fn limits(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
 }
 
 fn effective_context(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
-    let whose = |spec: &SandboxSpec<'_>| if spec.any_effective_context { "vm" } else { "plugin" };
-    (a.spec.any_effective_context != b.spec.any_effective_context)
+    let whose = |spec: &SandboxSpec<'_>| if spec.vm.any_effective_context { "vm" } else { "plugin" };
+    (a.spec.vm.any_effective_context != b.spec.vm.any_effective_context)
         .then(|| format!("{} and {}", whose(&a.spec), whose(&b.spec)))
 }
 

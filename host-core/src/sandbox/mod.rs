@@ -5,8 +5,10 @@ pub(crate) mod byte_budget;
 mod difference;
 mod key;
 mod schedule;
+mod spec;
 
 pub(crate) use budgets::{AllBudgets, Budgets};
 pub use difference::Difference;
-pub use key::{SandboxKey, SandboxSpec};
+pub use key::SandboxKey;
 pub use schedule::{Conflict, Placed, Placement, Sharing, schedule};
+pub use spec::{SandboxSpec, VmSpec};

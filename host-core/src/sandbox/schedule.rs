@@ -125,17 +125,14 @@ mod tests {
     use crate::model::limits::Limits;
     use crate::resources::files::Preopen;
     use crate::rights::{Capabilities, Rules};
+    use crate::sandbox::VmSpec;
 
-    fn spec(limits: &Limits) -> SandboxSpec<'_> {
+    fn spec(vm: &VmSpec) -> SandboxSpec<'_> {
         SandboxSpec {
             vm_id: "vm",
             code: b"code",
-            configuration: b"",
             engine: "null",
-            limits,
-            environment: &[],
-            preopens: &[],
-            any_effective_context: false,
+            vm,
             capabilities: Capabilities::ALL,
             rules: const { &Rules::NONE },
             alone: None,
@@ -144,10 +141,10 @@ mod tests {
 
     #[test]
     fn equal_plugins_share_and_others_of_another_vm_do_not_matter() {
-        let limits = Limits::default();
+        let vm = VmSpec::default();
         let placed = |plugin, spec| Placed { plugin, spec, sharing: Sharing::Reject };
-        let other = SandboxSpec { vm_id: "other", capabilities: Capabilities::NONE, ..spec(&limits) };
-        let placements = schedule(&[placed("a", spec(&limits)), placed("b", other), placed("c", spec(&limits))]);
+        let other = SandboxSpec { vm_id: "other", capabilities: Capabilities::NONE, ..spec(&vm) };
+        let placements = schedule(&[placed("a", spec(&vm)), placed("b", other), placed("c", spec(&vm))]);
         let placements = placements.unwrap_or_default();
         assert!(placements[0] == placements[2] && placements[0] != placements[1]);
         assert!(placements.iter().all(|placement| placement.partition.is_none()));
@@ -155,23 +152,27 @@ mod tests {
 
     #[test]
     fn plugins_that_differ_are_refused_or_kept_apart() {
-        let (limits, small) = (Limits::default(), Limits { callouts: 1, ..Limits::default() });
         let texts = [("proxy_log".to_owned(), [("rate".to_owned(), vec!["1/s".to_owned()])].into())].into();
         let rules = Rules::new(&texts).unwrap_or_default();
-        let (ours, theirs) = ([("K".to_owned(), "secret".to_owned())], [("K".to_owned(), "other".to_owned())]);
-        let base = SandboxSpec { environment: &ours, ..spec(&limits) };
-        let data = [Preopen { guest: "/data".to_owned(), host: "/srv".into(), write: false }];
+        let vm = VmSpec { environment: vec![("K".to_owned(), "secret".to_owned())], ..VmSpec::default() };
+        let theirs = VmSpec { environment: vec![("K".to_owned(), "other".to_owned())], ..vm.clone() };
+        let bare = VmSpec { environment: Vec::new(), ..vm.clone() };
+        let data = vec![Preopen { guest: "/data".to_owned(), host: "/srv".into(), write: false }];
+        let data = VmSpec { preopens: data, ..vm.clone() };
+        let small = VmSpec { limits: Limits { callouts: 1, ..Limits::default() }, ..vm.clone() };
+        let whole = VmSpec { any_effective_context: true, ..vm.clone() };
+        let base = spec(&vm);
         for (other, difference) in [
             (
                 SandboxSpec { capabilities: Capabilities::ALL.without(HostcallId::proxy_http_call), ..base },
                 "capabilities (only \"a\" has proxy_http_call)",
             ),
             (SandboxSpec { rules: &rules, ..base }, "rules (proxy_log.rate)"),
-            (SandboxSpec { environment: &theirs, ..base }, "environment variables (K)"),
-            (SandboxSpec { environment: &[], ..base }, "environment variables (K)"),
-            (SandboxSpec { preopens: &data, ..base }, "preopens (/data)"),
-            (SandboxSpec { limits: &small, ..base }, "limits (callouts 1024 and 1)"),
-            (SandboxSpec { any_effective_context: true, ..base }, "effective_context (plugin and vm)"),
+            (SandboxSpec { vm: &theirs, ..base }, "environment variables (K)"),
+            (SandboxSpec { vm: &bare, ..base }, "environment variables (K)"),
+            (SandboxSpec { vm: &data, ..base }, "preopens (/data)"),
+            (SandboxSpec { vm: &small, ..base }, "limits (callouts 1024 and 1)"),
+            (SandboxSpec { vm: &whole, ..base }, "effective_context (plugin and vm)"),
         ] {
             let placed = |sharing: [Sharing; 2]| {
                 schedule(&[

@@ -82,8 +82,8 @@ impl Vm {
     /// # Errors
     /// A directory could not be opened, the engine could not make the VM, or a start function trapped.
     pub fn start(module: &dyn AnyModule, config: VmConfig, mut host: Box<dyn Host>) -> Result<Self, StartError> {
-        let limits = config.limits.clone();
-        let files = FileTable::open(&config.preopens, limits.open_files, &mut *host)?;
+        let limits = config.vm.limits.clone();
+        let files = FileTable::open(&config.vm.preopens, limits.open_files, &mut *host)?;
         let guest = module.instantiate(VmState::new(config, host), &limits)?;
         let mut vm = Self::of(guest);
         // Not before: a start section may run twice (wasmi), and changes in a directory last.
@@ -111,9 +111,9 @@ impl Vm {
     /// The plugin trapped or refused; the VM is of no use to it then.
     pub fn add_plugin(&mut self, plugin: Arc<Plugin>) -> Result<ContextId, StartError> {
         let name = plugin.name.clone();
-        let lengths = (self.state().config.configuration.len(), plugin.configuration.len());
+        let lengths = (self.state().config.vm.configuration.len(), plugin.configuration.len());
         let root = self.state().contexts.insert(Context::Root(Box::new(RootContext::new(Arc::clone(&plugin)))));
-        let limits = self.state().config.limits.clone();
+        let limits = self.state().config.vm.limits.clone();
         self.set_starting(&limits, true);
         let started = self.start_root(root, &name, lengths);
         self.set_starting(&limits, false);
@@ -442,12 +442,12 @@ impl Vm {
 
     #[cold]
     fn fail(&mut self, callback: CallbackId, trap: &Trap) {
-        let limits = &self.guest.state().config.limits;
+        let limits = &self.guest.state().config.vm.limits;
         let mut reason = trap.told(limits, self.starting);
         let mut kind = trap.kind();
         // A guest that gets no memory gives up by itself; that is what its author must know.
         if matches!(trap, Trap::Wasm(WasmTrap::Unreachable, _)) && self.state().budget().take_memory_was_refused() {
-            let limit = self.state().config.limits.memory;
+            let limit = self.state().config.vm.limits.memory;
             kind = "memory";
             reason =
                 format!("memory: the plugin asked for more than {limit} bytes (limits.memory), and gave up ({reason})");

@@ -90,8 +90,8 @@ impl Vm {
     /// # Errors
     /// A directory could not be opened, or the engine could not make the VM.
     pub fn resume(module: &dyn AnyModule, template: &Template, mut host: Box<dyn Host>) -> Result<Self, StartError> {
-        let limits = &template.config.limits;
-        let files = FileTable::open(&template.config.preopens, limits.open_files, &mut *host)?;
+        let limits = &template.config.vm.limits;
+        let files = FileTable::open(&template.config.vm.preopens, limits.open_files, &mut *host)?;
         let guest = module.instantiate(VmState::resumed(template, host), limits)?;
         let mut vm = Self::of(guest);
         vm.state().files = files;

@@ -26,7 +26,7 @@ fn len(caller: &mut NullCaller<'_>, buffer: BufferType) -> Result<u32, i32> {
 
 fn setup() -> Setup {
     let mut setup = Setup::new();
-    setup.config.configuration = Bytes::from_static(b"of the vm");
+    setup.config.vm.configuration = Bytes::from_static(b"of the vm");
     setup.plugin.configuration = Bytes::from_static(b"of the plugin");
     setup
 }
@@ -86,7 +86,7 @@ fn the_plugins_configuration_is_not_to_be_had_while_a_stream_is_created() {
 fn in_abi_0_1_0_one_hostcall_reads_whichever_configuration_is_meant() {
     let configuration = |caller: &mut NullCaller<'_>| caller.bytes(entry::proxy_get_configuration);
     let mut setup = setup();
-    setup.config = VmConfig { configuration: setup.config.configuration, ..VmConfig::new(AbiVersion::V0_1_0) };
+    setup.config = VmConfig { vm: setup.config.vm, ..VmConfig::new(AbiVersion::V0_1_0) };
     let mut started = setup
         .on(CallbackId::on_context_create, move |caller, args| {
             let expected = if args[1] == 0 { &b"of the plugin"[..] } else { b"of the vm" };
@@ -172,7 +172,7 @@ fn a_write_prepends_replaces_or_appends_by_its_range() {
 #[test]
 fn a_body_does_not_outgrow_its_limit_and_what_is_replaced_makes_room() {
     let mut setup = Setup::new();
-    setup.config.limits = Limits { buffer: 8, ..Limits::default() };
+    setup.config.vm.limits = Limits { buffer: 8, ..Limits::default() };
     setup.during(CallbackId::on_request_body, |caller| {
         let buffer = BufferType::HttpRequestBody;
         assert_eq!(write(caller, buffer, 5, 0, b"1234"), 2);

@@ -34,7 +34,7 @@ fn run_with(mut setup: Setup, files: &FakeFiles, run: impl FnMut(&mut NullCaller
     setup.host.set_files(files);
     setup.host.set_time(77);
     let preopen = |guest: &str, host: &str, write| Preopen { guest: guest.into(), host: host.into(), write };
-    setup.config.preopens = vec![preopen("/ro", "ro", false), preopen("/rw", "rw", true)];
+    setup.config.vm.preopens = vec![preopen("/ro", "ro", false), preopen("/rw", "rw", true)];
     setup.during(CallbackId::on_tick, run);
 }
 
@@ -305,7 +305,7 @@ fn a_descriptor_has_the_rights_that_were_asked_for() {
 #[test]
 fn descriptors_are_few_and_closed_ones_are_gone() {
     let mut setup = Setup::new();
-    setup.config.limits.open_files = 2;
+    setup.config.vm.limits.open_files = 2;
     let files = FakeFiles::new(&[("ro/a", b"0"), ("rw/c", b"c")]);
     run_with(setup, &files.clone(), |caller| {
         assert_eq!(open(caller, READ_ONLY, "a", 0, READ), Ok(5));
@@ -414,7 +414,7 @@ fn files_are_described_and_get_times() {
 #[test]
 fn a_directory_that_is_not_there_is_named() {
     let mut setup = Setup::new();
-    setup.config.preopens = vec![Preopen { guest: "/data".into(), host: "nowhere".into(), write: false }];
+    setup.config.vm.preopens = vec![Preopen { guest: "/data".into(), host: "nowhere".into(), write: false }];
     let error = setup.vm().0.err().unwrap().to_string();
     let expected =
         "preopen \"/data\": cannot open the directory nowhere: there is none; make it, or correct its host path";

@@ -105,7 +105,7 @@ fn a_function_may_act_on_the_stream() {
 fn a_property_that_is_declared_beyond_the_budget_is_told_of() {
     let mut setup = Setup::new();
     setup.config.foreign = functions();
-    setup.config.limits.buffers = Limits::ENTRY_COST + 4;
+    setup.config.vm.limits.buffers = Limits::ENTRY_COST + 4;
     let started = setup.during(CallbackId::on_tick, |caller| {
         assert_eq!(call(caller, "declare", b"once", NOWHERE, NOWHERE), 0);
         assert_eq!(call(caller, "declare", b"once", NOWHERE, NOWHERE), 2, "declared once");

@@ -34,8 +34,8 @@ fn send(caller: &mut NullCaller<'_>, message: &[u8]) -> i32 {
 /// Whether the operator was told that the budget is used up, in a callback with room for `room` bytes.
 fn is_told(room: usize, mut run: impl FnMut(&mut NullCaller<'_>) + Send + 'static) -> bool {
     let mut setup = Setup::new();
-    setup.config.limits.buffers = room;
-    setup.config.limits.callouts = 2;
+    setup.config.vm.limits.buffers = room;
+    setup.config.vm.limits.callouts = 2;
     let started = setup.during(CallbackId::on_tick, move |caller| run(caller));
     started.host.messages().iter().any(|line| line.starts_with("limits.buffers is used up: "))
 }

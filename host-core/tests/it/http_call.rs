@@ -96,7 +96,7 @@ fn host_stands_for_authority() {
 #[test]
 fn callouts_in_flight_are_bounded_in_number_and_bytes_until_they_end() {
     let mut setup = Setup::new();
-    setup.config.limits = Limits { callouts: 2, buffer: 1000, ..Limits::default() };
+    setup.config.vm.limits = Limits { callouts: 2, buffer: 1000, ..Limits::default() };
     let mut started = setup
         .on(CallbackId::on_tick, |caller, _| {
             assert_eq!(http_call(caller, "up", &get("/"), &[0; 1000]), Err(10));

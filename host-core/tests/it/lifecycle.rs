@@ -40,7 +40,7 @@ fn a_trap_in_a_start_function_is_a_vm_that_did_not_start() {
 fn a_plugin_starts_with_its_root_then_the_vm_then_its_configuration() {
     use CallbackId::{on_configure, on_context_create, on_vm_start};
     let mut setup = Setup::new().returning(1, &[on_configure, on_vm_start, on_context_create]);
-    setup.config.configuration = Bytes::from_static(b"12");
+    setup.config.vm.configuration = Bytes::from_static(b"12");
     setup.plugin.configuration = Bytes::from_static(b"123");
     let mut started = setup.start();
     let expected = [(on_context_create, vec![1, 0]), (on_vm_start, vec![1, 2]), (on_configure, vec![1, 3])];

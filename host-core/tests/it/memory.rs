@@ -153,7 +153,7 @@ fn each_bad_pointer_is_answered_as_such_and_nothing_else_is_wrong() {
     ];
     let mut setup = Setup::new();
     setup.host = setup.host.with_upstream("plugin_name");
-    setup.config.environment = vec![("K".into(), "v".into())];
+    setup.config.vm.environment = vec![("K".into(), "v".into())];
     setup.config.foreign = ForeignFunctions::default().with("plugin_name", |_| Ok(()));
     setup.during(CallbackId::on_request_body, move |caller| {
         caller.split().0[256..256 + NAME.len()].copy_from_slice(NAME);

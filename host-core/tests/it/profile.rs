@@ -7,7 +7,7 @@ use portcullis_core::profile::{HostcallTime, Part, PluginProfile, Profile, Time,
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::{
     AbiVersion, AnyModule, CallbackId, Capabilities, ContextId, EngineError, Guest, HostcallId, Limits, Plugin,
-    StartError, StreamInfo, Trap, Vm, VmConfig, VmState, entry,
+    StartError, StreamInfo, Trap, Vm, VmConfig, VmSpec, VmState, entry,
 };
 
 /// A module whose guests are measured.
@@ -63,7 +63,8 @@ fn ticking_with(
     };
     let profile = Arc::<Mutex<Profile>>::default();
     let module = Measured(NullEngine::new(script).module().unwrap(), Arc::clone(&profile));
-    let config = VmConfig { configuration: b"sixsix".as_slice().into(), ..VmConfig::new(AbiVersion::V0_2_1) };
+    let vm = VmSpec { configuration: b"sixsix".as_slice().into(), ..VmSpec::default() };
+    let config = VmConfig { vm, ..VmConfig::new(AbiVersion::V0_2_1) };
     let mut vm = Vm::start(&module, config, Box::new(host)).unwrap();
     let root = vm.add_plugin(Plugin { capabilities, ..Plugin::new("p") }.into()).unwrap();
     Started { vm, root, profile }

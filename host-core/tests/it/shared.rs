@@ -110,7 +110,7 @@ fn what_is_full_says_so() {
         assert_eq!((set(caller, &long, b"", 0), register(caller, &long)), (10, Err(10)));
         0
     });
-    setup.config.limits.shared = Limits::NAME_COST + 1 + KEY + 8 + KEY + 4;
+    setup.config.vm.limits.shared = Limits::NAME_COST + 1 + KEY + 8 + KEY + 4;
     let mut guest = setup.start();
     tick(&mut guest);
     let said: Vec<_> = guest.host.messages();

@@ -7,7 +7,7 @@ use portcullis_core::tape::{Difference, End, Event, Replay, Report, Sink, Then, 
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::{
     AnyModule, CallbackId, Capabilities, EngineError, Guest, HostcallId, Limits, Plugin, StartError, Trap, Vm,
-    VmConfig, VmState, entry,
+    VmConfig, VmSpec, VmState, entry,
 };
 
 /// Remembers events, as far as there is room.
@@ -71,7 +71,8 @@ fn recorded(run: Run, memory: &Memory, capabilities: Capabilities) -> FakeHost {
     let host = FakeHost::new();
     let module = Recorded(guest(run), memory.clone());
     let environment = vec![("KEY".to_owned(), "value".to_owned()), ("B".to_owned(), "2".to_owned())];
-    let config = VmConfig { environment, ..VmConfig::new(portcullis_core::AbiVersion::V0_2_1) };
+    let vm = VmSpec { environment, ..VmSpec::default() };
+    let config = VmConfig { vm, ..VmConfig::new(portcullis_core::AbiVersion::V0_2_1) };
     let mut vm = Vm::start(&module, config, Box::new(host.clone())).unwrap();
     vm.add_plugin(Plugin { capabilities, ..Plugin::new("p") }.into()).unwrap();
     host

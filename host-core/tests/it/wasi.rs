@@ -97,7 +97,7 @@ fn what_a_plugin_does_not_have_is_answered_as_in_deployed_hosts() {
 #[test]
 fn the_environment_is_that_of_the_vm() {
     let mut setup = Setup::new();
-    setup.config.environment = vec![("K".into(), "v".into()), ("EMPTY".into(), String::new())];
+    setup.config.vm.environment = vec![("K".into(), "v".into()), ("EMPTY".into(), String::new())];
     setup.during(CallbackId::on_tick, |caller| {
         assert_eq!(entry::environ_sizes_get(caller, 16, 20).unwrap(), 0);
         assert_eq!((caller.word(16), caller.word(20)), (2, 11));

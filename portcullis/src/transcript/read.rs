@@ -10,7 +10,7 @@ use bytes::Bytes;
 use portcullis_chain::{LoadError, Module};
 use portcullis_core::tape::{End, Event, Replay, Report, replay};
 use portcullis_core::{
-    AnyEngine, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig,
+    AnyEngine, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig, VmSpec,
 };
 
 use super::FORMAT;
@@ -111,7 +111,7 @@ impl Transcript {
             error => TranscriptError::Load { path, error },
         })?;
         let how = Replay { is_moved: is_other_build, is_redacted: !self.header.redacted.is_empty() };
-        let config = VmConfig { limits, ..VmConfig::new(module.abi()) };
+        let config = VmConfig { vm: VmSpec { limits, ..VmSpec::default() }, ..VmConfig::new(module.abi()) };
         let was_full = Arc::new(AtomicBool::new(false));
         let events = Events { lines: self.lines, was_full: Arc::clone(&was_full), is_over: false };
         // What a worker's thread has: the stack of the guest, and more for the host that it calls.

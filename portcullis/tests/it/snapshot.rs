@@ -7,7 +7,7 @@ use portcullis::snapshot::{SnapshotError, snapshot};
 use portcullis::{Chain, EngineInfo, Isolation, Module, PluginSpec, Worker, engines};
 use portcullis_core::testing::FakeHost;
 use portcullis_core::{
-    AnyEngine, Direction, EngineSettings, ForeignFunctions, Host, Limits, Plugin, Shared, StreamInfo, Wake,
+    AnyEngine, Direction, EngineSettings, ForeignFunctions, Host, Limits, Plugin, Shared, StreamInfo, VmSpec, Wake,
 };
 
 use crate::common;
@@ -311,7 +311,7 @@ fn spec(engine: &dyn AnyEngine, guest: &str) -> PluginSpec {
     let module = Module::load(engine, wasm.into()).unwrap_or_else(|error| panic!("{error}"));
     PluginSpec {
         isolation: Isolation::Stream,
-        limits: Limits { memory: 128 << 20, ..Limits::default() },
+        vm: VmSpec { limits: Limits { memory: 128 << 20, ..Limits::default() }, ..VmSpec::default() },
         ..PluginSpec::new(Plugin::new("plugin"), Arc::new(module))
     }
 }

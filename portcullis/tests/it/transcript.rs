@@ -11,7 +11,7 @@ use portcullis::transcript::{
 };
 use portcullis::{EngineInfo, PluginSpec, StreamEffect, SystemHost, Worker, engines};
 use portcullis_core::tape::{Difference, End};
-use portcullis_core::{Body, Bytecode, Direction, EngineSettings, Headers, Plugin, StreamInfo, Vm, VmConfig};
+use portcullis_core::{Body, Bytecode, Direction, EngineSettings, Headers, Plugin, StreamInfo, Vm, VmConfig, VmSpec};
 
 use crate::common::{guest, load};
 
@@ -59,8 +59,11 @@ fn record(engine: &EngineInfo, folder: &Temporary, code: &[u8], limit: usize) ->
     let host = SystemHost::new(|_| ());
     let mut worker = Worker::new(move || Box::new(host.clone()));
     let spec = PluginSpec {
-        vm_configuration: Bytes::from_static(b"vm"),
-        environment: vec![("KEY".to_owned(), "value".to_owned())],
+        vm: VmSpec {
+            configuration: Bytes::from_static(b"vm"),
+            environment: vec![("KEY".to_owned(), "value".to_owned())],
+            ..VmSpec::default()
+        },
         ..PluginSpec::new(Plugin { root_id: "as_headers".to_owned(), ..Plugin::new("p") }, module)
     };
     let chain = worker.load(&[spec]).unwrap();

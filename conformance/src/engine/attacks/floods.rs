@@ -4,7 +4,7 @@ use portcullis::core::HostcallId::{
     proxy_define_metric, proxy_enqueue_shared_queue, proxy_get_metric, proxy_register_shared_queue,
     proxy_set_buffer_bytes, proxy_set_shared_data,
 };
-use portcullis::core::{AnyEngine, Direction, Limits, Plugin, SandboxKey, Shared};
+use portcullis::core::{AnyEngine, Direction, Limits, Plugin, SandboxKey, Shared, VmSpec};
 
 use super::{asks, ruled};
 use crate::engine::case::Case;
@@ -160,6 +160,6 @@ fn flooding(case: &Case, engine: &dyn AnyEngine, shared: &Shared, name: &str) ->
 }
 
 fn sandbox(name: &str) -> SandboxKey {
-    let environment = [("name".to_owned(), name.to_owned())];
-    asks(&Plugin::new("test"), &environment, &Limits::default(), Default::default()).spec.key()
+    let vm = VmSpec { environment: vec![("name".to_owned(), name.to_owned())], ..VmSpec::default() };
+    asks(&Plugin::new("test"), &vm, Default::default()).spec.key()
 }

@@ -1,7 +1,7 @@
 //! One plugin works on another's memory.
 
 use portcullis::core::HostcallId::{environ_get, proxy_http_call};
-use portcullis::core::{Action, AnyEngine, Capabilities, Limits, Plugin, Sharing, schedule};
+use portcullis::core::{Action, AnyEngine, Capabilities, Plugin, Sharing, VmSpec, schedule};
 
 use super::asks;
 use crate::engine::case::Case;
@@ -131,12 +131,12 @@ fn apart(case: &Case, engine: &dyn AnyEngine) -> [Running; 2] {
 
 /// The scheduler does not let them share: by default they are refused, and kept apart if the operator wants it.
 fn refused_or_apart(a: &Plugin, b: &Plugin, ours: &[(String, String)], theirs: &[(String, String)]) {
-    let limits = Limits::default();
-    let placed = |sharing| schedule(&[asks(a, ours, &limits, sharing), asks(b, theirs, &limits, sharing)]);
+    let given = |environment: &[(String, String)]| VmSpec { environment: environment.to_vec(), ..VmSpec::default() };
+    let (ours, theirs) = (&given(ours), &given(theirs));
+    let placed = |sharing| schedule(&[asks(a, ours, sharing), asks(b, theirs, sharing)]);
     assert!(placed(Sharing::Reject).is_err());
     let placements = placed(Sharing::Isolate).unwrap();
     assert_ne!(placements[0].sandbox, placements[1].sandbox);
-    let equal =
-        schedule(&[asks(b, theirs, &limits, Sharing::Reject), asks(b, theirs, &limits, Sharing::Reject)]).unwrap();
+    let equal = schedule(&[asks(b, theirs, Sharing::Reject), asks(b, theirs, Sharing::Reject)]).unwrap();
     assert_eq!(equal[0], equal[1], "the control: equal ones share");
 }

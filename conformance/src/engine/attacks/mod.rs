@@ -12,7 +12,7 @@ mod phases;
 mod spellings;
 mod tokens;
 
-use portcullis::core::{Limits, Placed, Plugin, RuleTexts, Rules, SandboxSpec, Sharing};
+use portcullis::core::{Placed, Plugin, RuleTexts, Rules, SandboxSpec, Sharing, VmSpec};
 
 use crate::engine::case::Topic;
 
@@ -41,21 +41,12 @@ fn ruled(name: &str, rules: &[(&str, &str, &[&str])]) -> Plugin {
 }
 
 /// A plugin that asks for a VM with the others'.
-pub(crate) fn asks<'a>(
-    plugin: &'a Plugin,
-    environment: &'a [(String, String)],
-    limits: &'a Limits,
-    sharing: Sharing,
-) -> Placed<'a> {
+pub(crate) fn asks<'a>(plugin: &'a Plugin, vm: &'a VmSpec, sharing: Sharing) -> Placed<'a> {
     let spec = SandboxSpec {
         vm_id: "shared",
         code: b"code",
-        configuration: b"",
         engine: "any",
-        limits,
-        environment,
-        preopens: &[],
-        any_effective_context: false,
+        vm,
         capabilities: plugin.capabilities,
         rules: &plugin.rules,
         alone: None,

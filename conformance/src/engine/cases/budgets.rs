@@ -5,7 +5,7 @@ use portcullis::core::HostcallId::{
     proxy_http_call, proxy_register_shared_queue, proxy_send_local_response, proxy_set_buffer_bytes,
     proxy_set_property, proxy_set_shared_data,
 };
-use portcullis::core::{Direction, Limits, Plugin, SandboxKey, Shared};
+use portcullis::core::{Direction, Limits, Plugin, SandboxKey, Shared, VmSpec};
 
 use crate::engine::attacks::asks;
 use crate::engine::case::Case;
@@ -264,6 +264,6 @@ fn filled_by(keys: usize) -> Limits {
 }
 
 fn sandbox(name: &str) -> SandboxKey {
-    let environment = [("name".to_owned(), name.to_owned())];
-    asks(&Plugin::new("test"), &environment, &Limits::default(), Default::default()).spec.key()
+    let vm = VmSpec { environment: vec![("name".to_owned(), name.to_owned())], ..VmSpec::default() };
+    asks(&Plugin::new("test"), &vm, Default::default()).spec.key()
 }

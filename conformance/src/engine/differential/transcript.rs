@@ -1,5 +1,6 @@
 use portcullis::core::{
-    Action, AnyEngine, Bytecode, CallId, ContextId, Limits, Plugin, SharedStreamInfo, StartError, Vm, VmConfig, lock,
+    Action, AnyEngine, Bytecode, CallId, ContextId, Limits, Plugin, SharedStreamInfo, StartError, Vm, VmConfig, VmSpec,
+    lock,
 };
 
 use super::event::Event;
@@ -71,7 +72,8 @@ impl Stage {
         let limits = Limits { memory: 8 << 16, table_elements: 200, metrics: 5, callouts: 3, ..Limits::default() };
         let configuration = b"of the VM".as_slice().into();
         let environment = vec![("KEY".to_owned(), "value".to_owned())];
-        let config = VmConfig { limits, configuration, environment, ..VmConfig::new(bytecode.abi) };
+        let vm = VmSpec { limits, configuration, environment, ..VmSpec::default() };
+        let config = VmConfig { vm, ..VmConfig::new(bytecode.abi) };
         let mut vm = Vm::start(&traced, config, Box::new(witness.clone())).map_err(text)?;
         let mut plugin = Plugin::new("test");
         plugin.configuration = b"of the plugin".as_slice().into();

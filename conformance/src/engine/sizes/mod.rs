@@ -6,7 +6,7 @@ mod offsets;
 mod parts;
 
 use parts::Parts;
-use portcullis::core::{AnyEngine, Bytecode, Limits, Vm, VmConfig};
+use portcullis::core::{AnyEngine, Bytecode, Limits, Vm, VmConfig, VmSpec};
 
 use crate::engine::recorder::Recorder;
 
@@ -37,7 +37,8 @@ impl Dimension {
 /// The engine refuses the module, or a limit does: the text is theirs.
 pub fn run(engine: &dyn AnyEngine, bytecode: &Bytecode<'_>) -> Result<(), String> {
     let limits = Limits { memory: 1 << 32, table_elements: usize::MAX, ..Limits::default() };
-    let config = VmConfig { limits, ..VmConfig::new(bytecode.abi) };
+    let vm = VmSpec { limits, ..VmSpec::default() };
+    let config = VmConfig { vm, ..VmConfig::new(bytecode.abi) };
     let module = engine.load(bytecode).map_err(|error| error.to_string())?;
     Vm::start(&*module, config, Box::new(Recorder::default())).map(drop).map_err(|error| error.to_string())
 }

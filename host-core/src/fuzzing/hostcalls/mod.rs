@@ -44,10 +44,10 @@ pub fn hostcalls_with(data: &[u8], foreign: ForeignFunctions) {
     });
     let Ok(module) = engine.module() else { return };
     let mut config = VmConfig::new(abi);
-    config.configuration = KNOWN[0].into();
-    config.environment = vec![("KEY".to_owned(), "value".to_owned())];
-    config.preopens = world::preopens();
-    config.any_effective_context = flags & 2 != 0;
+    config.vm.configuration = KNOWN[0].into();
+    config.vm.environment = vec![("KEY".to_owned(), "value".to_owned())];
+    config.vm.preopens = world::preopens();
+    config.vm.any_effective_context = flags & 2 != 0;
     config.vm_id = "vm".to_owned();
     config.foreign = foreign.with("echo", |call| {
         call.result.extend_from_slice(call.arguments);

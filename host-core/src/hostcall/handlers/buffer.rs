@@ -67,7 +67,7 @@ pub(in crate::hostcall) fn set_buffer_bytes(
         BufferType::UpstreamData => (StreamKind::Tcp, Direction::Response),
         other => return Err(immutable(&call.vm.buffer(other)).into()),
     };
-    let max = call.vm.config.limits.buffer;
+    let max = call.vm.config.vm.limits.buffer;
     let data = call.memory.slice(data, data_len);
     let charge = call.vm.budgets.charge_piece(data.as_ref().map_or(0, |data| data.len()));
     let stream = call.vm.acting_stream_mut().filter(|stream| stream.kind == kind);

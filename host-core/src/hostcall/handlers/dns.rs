@@ -29,7 +29,7 @@ pub(in crate::hostcall) fn envoy_resolve_dns(
     guard::rate(call.vm, Family::ResolveDns, ID, 1)?;
     let owner = call.vm.acting_owner().ok_or(Status::InternalFailure)?;
     let root = owner.root;
-    let id = call.vm.lookups.open(owner, &call.vm.config.limits).ok_or(Status::InternalFailure)?;
+    let id = call.vm.lookups.open(owner, &call.vm.config.vm.limits).ok_or(Status::InternalFailure)?;
     call.vm.actions.push_back(Action::ResolveDns { root, id, name });
     call.memory.write_u32(ret_token, id.0)?;
     Ok(Reply::Done)

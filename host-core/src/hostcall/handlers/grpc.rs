@@ -87,7 +87,7 @@ pub(in crate::hostcall) fn grpc_send(
         Err(Status::BadArgument)?;
     }
     // The Rust SDK panics on `InternalFailure`.
-    let (buffers, limits) = (&call.vm.budgets.buffers, &call.vm.config.limits);
+    let (buffers, limits) = (&call.vm.budgets.buffers, &call.vm.config.vm.limits);
     let message = call.vm.grpc.message(message, buffers, limits);
     let message = message.map_err(|limit| no_room(call.vm, limit, Status::BadArgument))?;
     let end = end_of_stream != 0;
@@ -160,7 +160,7 @@ fn open(
     let root = owner.root;
     let message = message.map(|(address, len)| call.memory.slice(address, len)).transpose()?;
     let place = guard.place(call.vm)?;
-    let (grpc, buffers, limits) = (&mut call.vm.grpc, &call.vm.budgets.buffers, &call.vm.config.limits);
+    let (grpc, buffers, limits) = (&mut call.vm.grpc, &call.vm.budgets.buffers, &call.vm.config.vm.limits);
     let names = [&target.cluster, service, method].map(str::len).iter().sum::<usize>();
     let head = metadata.serialized_len() + names + target.authority.as_ref().map_or(0, String::len);
     let opened = grpc.open(owner, message.is_none(), head, place, buffers, limits).and_then(|id| {

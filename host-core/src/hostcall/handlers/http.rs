@@ -61,7 +61,7 @@ pub(in crate::hostcall) fn http_call(
     let (Some(charge), Some(body_charge)) = charges else {
         return Err(call.vm.used_up(UsedUp::Buffers, Status::InternalFailure).into());
     };
-    let limits = &call.vm.config.limits;
+    let limits = &call.vm.config.vm.limits;
     let id = call.vm.calls.open(owner, head + body.len(), place, charge, limits).ok_or(Status::InternalFailure)?;
     let request = HttpCall { body: body_charge.hold(body), ..request };
     call.vm.actions.push_back(Action::HttpCall { root, call: id, request });

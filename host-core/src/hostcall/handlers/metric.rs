@@ -32,7 +32,7 @@ pub(in crate::hostcall) fn define_metric(
     guard::metric(call.vm, metric_type, name.as_bytes())?;
     let plugin = Arc::clone(call.vm.plugin().ok_or(Status::InternalFailure)?);
     let count = call.vm.rule(Family::DefineMetric).and_then(|rule| rule.count);
-    let most = call.vm.config.limits.metrics;
+    let most = call.vm.config.vm.limits.metrics;
     let id = match call.vm.metrics.find(metric_type, &plugin, name) {
         Some(id) => id,
         None if count.is_some_and(|most| call.vm.metrics.count(&plugin) >= most) => {

@@ -74,7 +74,7 @@ pub fn replay(
     record: Box<dyn Iterator<Item = Result<Event, String>> + Send>,
     how: Replay,
 ) -> Report {
-    let limits = config.limits.clone();
+    let limits = config.vm.limits.clone();
     let player = Arc::new(Mutex::new(Player::new(record, how)));
     let mut state = VmState::new(config, host);
     state.set_observer(Box::new(Replayer(Arc::clone(&player))));

@@ -199,18 +199,15 @@ mod tests {
     #[test]
     fn sandboxes_that_were_kept_apart_see_nothing_of_each_other() {
         let shared = Shared::default();
-        let limits = Limits::default();
+        let vm = crate::VmSpec::default();
         let key = |engine| {
             let capabilities = crate::Capabilities::ALL;
             let spec = crate::SandboxSpec {
                 vm_id: "a",
                 code: b"",
-                configuration: b"",
+
                 engine,
-                limits: &limits,
-                environment: &[],
-                preopens: &[],
-                any_effective_context: false,
+                vm: &vm,
                 capabilities,
                 rules: const { &crate::Rules::NONE },
                 alone: None,

@@ -126,7 +126,7 @@ impl VmState {
 
     #[cold]
     fn spend(&mut self, took: u64) {
-        if let (Some(share), Some(plugin)) = (self.config.limits.cpu, &self.frame.plugin) {
+        if let (Some(share), Some(plugin)) = (self.config.vm.limits.cpu, &self.frame.plugin) {
             self.cpu_budget().spend(share, took, plugin.usage.now());
         }
     }
@@ -138,7 +138,7 @@ impl VmState {
     /// Whether a callback of a context is refused, because the VM has used up its part of a CPU.
     #[inline]
     pub(crate) fn refuses(&mut self, context: ContextId) -> bool {
-        self.config.limits.cpu.is_some_and(|share| self.refuses_beyond(share, context))
+        self.config.vm.limits.cpu.is_some_and(|share| self.refuses_beyond(share, context))
     }
 
     #[cold]
@@ -261,7 +261,7 @@ impl VmState {
         if let Some(id) = context {
             let own = self.contexts.root_of(self.frame.current);
             let of = self.contexts.root_of(id);
-            if own.is_none() || of.is_none() || of != own && !self.config.any_effective_context {
+            if own.is_none() || of.is_none() || of != own && !self.config.vm.any_effective_context {
                 return Err(Status::BadArgument);
             }
         }

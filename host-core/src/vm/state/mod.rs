@@ -18,13 +18,13 @@ use crate::model::body::Body;
 use crate::model::context::{Access, ContextId, Contexts, Direction, RootContext, Slot, StreamKind};
 use crate::model::drawn::Drawn;
 use crate::model::headers::Headers;
-use crate::model::limits::{Budget, Limits};
+use crate::model::limits::Budget;
 use crate::model::plugin::Plugin;
 use crate::model::visible::Visible;
 use crate::observe::observer::{Observer, Seen};
 use crate::resources::callouts::Callouts;
 use crate::resources::dns::Lookups;
-use crate::resources::files::{FileTable, Preopen};
+use crate::resources::files::FileTable;
 use crate::resources::foreign::ForeignFunctions;
 use crate::resources::grpc::{GrpcCalls, Received};
 use crate::resources::host::{Host, LogRecord};
@@ -34,7 +34,7 @@ use crate::resources::shared::{Inbox, Item, Queue, Shared, Space, Wake};
 use crate::rights::rate::Flow;
 use crate::rights::{Capabilities, DenialLog, Family, Rules};
 use crate::sandbox::byte_budget::HeldBytes;
-use crate::sandbox::{Budgets, SandboxKey};
+use crate::sandbox::{Budgets, SandboxKey, VmSpec};
 use crate::vm::output::{Output, OutputStream};
 use crate::vm::quotas::Together;
 use crate::vm::usage::CpuBudget;
@@ -44,12 +44,8 @@ use crate::vm::usage::CpuBudget;
 pub struct VmConfig {
     /// The ABI that its module declares.
     pub abi: AbiVersion,
-    /// The metadata that plugins read as the VM's configuration.
-    pub configuration: Bytes,
-    /// What WASI shows as the environment, `(key, value)`.
-    pub environment: Vec<(String, String)>,
-    /// The directories that WASI shows, in this order, from descriptor 3.
-    pub preopens: Vec<Preopen>,
+    /// What it is given.
+    pub vm: VmSpec,
     /// What start functions may call, of what start functions may call in any case.
     pub capabilities: Capabilities,
     /// With which arguments start functions may call it.
@@ -57,13 +53,8 @@ pub struct VmConfig {
     /// The callbacks that its module exports, so that those that a plugin may not receive are told as
     /// denials, and what the module has no callback for passes by it. `None`, the default, if that is not known.
     pub exports: Option<Capabilities>,
-    /// What it may use.
-    pub limits: Limits,
     /// The id under which it shares data and queues.
     pub vm_id: String,
-    /// Whether a plugin may act on contexts of the other plugins of this VM, as deployed hosts let it; off by
-    /// default. Its rights stay its own.
-    pub any_effective_context: bool,
     /// Its sandbox, for the record of denials. VMs of one sandbox that share have [`Limits::shared`] and [`Limits::buffers`] together; a
     /// VM of none has them alone.
     pub sandbox: Option<SandboxKey>,
@@ -82,15 +73,11 @@ impl VmConfig {
     pub fn new(abi: AbiVersion) -> Self {
         Self {
             abi,
-            configuration: Bytes::new(),
-            environment: Vec::new(),
-            preopens: Vec::new(),
+            vm: VmSpec::default(),
             capabilities: Capabilities::ALL,
             rules: Rules::NONE,
             exports: None,
-            limits: Limits::default(),
             vm_id: String::new(),
-            any_effective_context: false,
             sandbox: None,
             partition: None,
             shared: Shared::default(),
@@ -152,15 +139,15 @@ impl VmState {
     /// The state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
         let space = config.shared.space(&config.vm_id, config.partition);
-        let budgets = config.shared.budgets(config.sandbox, &config.limits);
+        let budgets = config.shared.budgets(config.sandbox, &config.vm.limits);
         Self::within(Arc::new(config), space, budgets, host)
     }
 
     /// The same in a space that is known, and with budgets that are.
     pub(crate) fn within(config: Arc<VmConfig>, space: Arc<Space>, budgets: Arc<Budgets>, host: Box<dyn Host>) -> Self {
         let frame = Frame::before_start(&config, ContextId::VM, None);
-        let metrics = Arc::new(MetricTable::new(config.limits.metrics));
-        let budget = Budget::new(&config.limits);
+        let metrics = Arc::new(MetricTable::new(config.vm.limits.metrics));
+        let budget = Budget::new(&config.vm.limits);
         let inbox = Arc::new(Inbox::new(config.wake.clone()));
         Self {
             host,
@@ -344,7 +331,7 @@ impl VmState {
     }
 
     pub(crate) fn environment(&self) -> &[(String, String)] {
-        &self.config.environment
+        &self.config.vm.environment
     }
 }
 
@@ -388,7 +375,7 @@ impl VmState {
                 .and_then(|received| received.message.as_ref())
                 .map_or_else(|| self.absent(), Buffer::Bytes),
             BufferType::HttpCallResponseBody => self.call_response_body().map_or(Buffer::Unavailable, Buffer::Body),
-            BufferType::VmConfiguration => Buffer::Bytes(&self.config.configuration),
+            BufferType::VmConfiguration => Buffer::Bytes(&self.config.vm.configuration),
             BufferType::PluginConfiguration => match (self.callback(), self.plugin()) {
                 (Some(CallbackId::on_configure | CallbackId::on_context_create), Some(plugin))
                     if self.contexts.root(self.acting()).is_some() =>

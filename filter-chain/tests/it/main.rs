@@ -12,6 +12,7 @@ mod callouts;
 mod common;
 mod decisions;
 mod failure;
+mod gate_model;
 mod headers;
 mod health;
 mod kept_data;

@@ -21,7 +21,7 @@
 //! | anything, when the plugin has answered or cut the stream itself | stopped | waits | |
 //!
 //! An item without a callback passes an open gate, and is added to what a held one has. The end of a stream goes with the last thing that
-//! does. [`tests`] drives one gate with random events beside a model of these tables.
+//! does. `tests/it/gate_model.rs` drives a gate with random events beside a model of these tables.
 
 use portcullis_core::{
     Access, Body, ContextId, DataStatus, Direction, Headers, HeadersStatus, LocalResponse, TrailersStatus, VmFailed,

@@ -99,13 +99,13 @@ pub(super) struct ClusterNames {
 impl ClusterNames {
     /// Collects the names.
     pub(super) fn read(root: &Mapping<'_>) -> Self {
-        let nodes = root.get(super::CLUSTERS).map(Value::items).unwrap_or_default();
+        let nodes = root.get(CLUSTERS).map(Value::items).unwrap_or_default();
         let names = nodes
             .iter()
             .filter_map(|node| node.entries()?.iter().find(|(key, _)| key.text() == Some(NAME.name))?.1.text());
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.dedup();
-        Self { names, misspelt: root.misspelt(super::CLUSTERS) }
+        Self { names, misspelt: root.misspelt(CLUSTERS) }
     }
 
     /// Reads the name of a cluster that is in the file.
@@ -135,6 +135,9 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULT_MAX_IDLE: u64 = 128;
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) const CLUSTERS: Key =
+    Key::new("clusters", Type::List(const { &Type::Section(&CLUSTER) }), "Where requests go.").default("[]");
 
 pub(super) const NAME: Key = Key::new("name", Type::Name, "The name that routes and callouts use.").required();
 const METADATA: Key =

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::document::{Document, Read, Reported};
 use super::error::Origin;
 use super::filter_entry::{self, Filter, Traffic};
-use super::key::Type;
+use super::key::{Key, Type};
 use super::mapping::Mapping;
 use super::nearest;
 use super::plugin::{self, Plugin};
@@ -23,6 +23,10 @@ pub(super) const DEFINED: Type = Type::Either(
         ]
     },
 );
+
+/// The plugins at the top of the file.
+pub(super) const PLUGINS: Key =
+    Key::new("plugins", Type::List(const { &DEFINED }), "Plugins with a name, for chains and services.").default("[]");
 
 /// A plugin in a chain, or the name of one.
 pub(super) const CHAINED: Type = Type::Either(
@@ -62,7 +66,7 @@ impl Library {
         let mut names = Unique::new("plugin name");
         let mut plugins = Vec::new();
         // Whatever is wrong is reported already; the plugins that can be read are of use to the chains.
-        let _ = root.optional(super::PLUGINS, |list| {
+        let _ = root.optional(PLUGINS, |list| {
             list.list(|index, value| {
                 value.entries()?;
                 let plugin = Self::default().defined(index, value);
@@ -74,7 +78,7 @@ impl Library {
                 Ok(())
             })
         });
-        Self { plugins, misspelt: root.misspelt(super::PLUGINS) }
+        Self { plugins, misspelt: root.misspelt(PLUGINS) }
     }
 
     /// Reads a chain: plugins, and names of plugins.

@@ -9,7 +9,7 @@ mod tests;
 pub use page::page;
 pub use schema::schema;
 
-use super::FILE;
+use super::file::FILE;
 use super::key::{Section, Type};
 
 /// Returns every section once, each before those that stand in it for the first time.

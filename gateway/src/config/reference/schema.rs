@@ -3,7 +3,7 @@
 use portcullis::core::{Capabilities, Preset};
 use serde_json::{Map, Value as Json, json};
 
-use super::super::FILE;
+use super::super::file::FILE;
 use super::super::key::{Absent, Key, Section, Type};
 use super::sections;
 

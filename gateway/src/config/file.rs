@@ -1,0 +1,271 @@
+//! The whole file: what stands at its top.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portcullis::core::{Percent, Sharing};
+use portcullis::{Worker, read_at_most, read_file};
+
+use super::admin::{self, AdminPath};
+use super::changed;
+use super::cluster::{self, Cluster};
+use super::document::{Document, Read};
+use super::duration;
+use super::envoy_keys;
+use super::error::{ConfigError, Diagnostic};
+use super::foreign;
+use super::key::{Key, Section, Type};
+use super::library;
+use super::listener::{self, Listener};
+use super::percent;
+use super::plugin::Plugin;
+use super::route::Scope;
+use super::service::{self, Service};
+use super::stats::{self, StatsTag};
+use super::unique::Unique;
+use super::value::Value;
+use super::vm;
+
+/// All that a gateway needs to know to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many threads serve requests, from 1 to 1024.
+    pub workers: usize,
+    /// The address that the admin interface listens at, if it does so at one.
+    pub admin: Option<SocketAddr>,
+    /// The Unix socket that it listens at, if it does so at one.
+    pub admin_socket: Option<AdminPath>,
+    /// The hosts that it answers to besides loopback and the address that it was reached at; `*` is any.
+    pub admin_hosts: Vec<String>,
+    /// How long a graceful stop may take.
+    pub shutdown_timeout: Duration,
+    /// Which part of a worker plugins get for what no stream waits for, while IO waits (`limits.tick_share`).
+    pub tick_share: Percent,
+    /// The most connections with upstreams at once, over all workers, each of which has an equal share; without it what the
+    /// limit of descriptors leaves.
+    pub max_upstream_connections: Option<usize>,
+    /// The most HTTP and gRPC callouts in flight, over all workers, each of which has an equal share; without it three of four
+    /// connections with upstreams.
+    pub max_callouts: Option<usize>,
+    /// The folder where compiled code is kept, if it is.
+    pub code_cache: Option<PathBuf>,
+    /// The rules by which parts of the names of plugins' metrics become labels.
+    pub stats_tags: Vec<StatsTag>,
+    /// What becomes of plugins that would share a VM and differ, where their VMs do not say it.
+    pub sharing: Sharing,
+    /// Plugins without traffic.
+    pub services: Vec<Service>,
+    /// Where requests come in; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where requests go.
+    pub clusters: Vec<Cluster>,
+    /// What the operator should know, and that is no error: to be logged as warnings.
+    pub notices: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// Reads a configuration file; `-` is standard input.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, and everything that [`Self::parse`] finds.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let is_input = path == Path::new("-");
+        let name = if is_input { "<stdin>".to_owned() } else { path.display().to_string() };
+        let whole_file = |message: String, help: &str| Diagnostic {
+            file: name.clone(),
+            line: 0,
+            column: 0,
+            path: String::new(),
+            message,
+            help: help.to_owned(),
+            excerpt: String::new(),
+        };
+        let read = || {
+            let mut bytes = Vec::new();
+            read_at_most(std::io::stdin().lock(), LARGEST, &mut bytes).map(|()| bytes)
+        };
+        let bytes = if is_input { read() } else { read_file(path, LARGEST) };
+        let bytes = bytes.map_err(|error| {
+            let help = match error.kind() {
+                std::io::ErrorKind::InvalidInput => "name a regular file, or pass - to read standard input",
+                std::io::ErrorKind::FileTooLarge => "name the configuration, and put code into files of its own",
+                _ => "correct the path, or start from examples/quickstart.yaml",
+            };
+            whole_file(format!("cannot read the configuration: {error}"), help)
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| whole_file("the file is not valid UTF-8".to_owned(), "save it as UTF-8"))?;
+        Self::parse(&name, &text)
+    }
+
+    /// Reads a configuration from its text. `name` is the file's path: messages begin with it, and files that are not in
+    /// the working directory are looked for beside it.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no YAML or breaks the rules of the configuration; with all that is wrong, not only the first.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let document = Document::parse(name, text)?;
+        let config = read(&document.root());
+        let (config, notices) = document.finish(config)?;
+        Ok(Self { notices, ..config })
+    }
+
+    /// Every plugin of every chain, and then those of the services, in the order of the file.
+    pub(crate) fn all_plugins(&self) -> impl Iterator<Item = &Plugin> {
+        let chains = self.listeners.iter().flat_map(|listener| {
+            let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
+            listener.plugins.iter().chain(routes.flatten())
+        });
+        chains.chain(self.services.iter().map(|service| &service.plugin))
+    }
+
+    /// The cluster of a name.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.iter().find(|cluster| cluster.name == name)
+    }
+}
+
+/// The most bytes of a configuration, with the code that stands in it.
+const LARGEST: u64 = 64 << 20;
+
+const WORKERS: Key =
+    Key::new("workers", Type::Integer(1, 1024), "Threads that serve requests.").computed("one for each core");
+const ADMIN: Key = Key::new(
+    "admin",
+    Type::Either(const { &[Type::Form("`IP:PORT` or `unix:PATH`", "."), Type::Section(&admin::ADMIN)] }),
+    "Where the admin interface listens; without it there is none.",
+);
+const SHUTDOWN_TIMEOUT: Key =
+    Key::new("shutdown_timeout", Type::Duration, "How long requests may take to end when the gateway is told to stop.")
+        .default("30s");
+const LIMITS: Key = Key::new("limits", Type::Section(&WORKER_LIMITS), "Limits of workers.");
+const MAX_UPSTREAM_CONNECTIONS: Key = Key::new(
+    "max_upstream_connections",
+    Type::Integer(1, listener::MOST_CONNECTIONS),
+    "The most connections with upstreams at once, over all workers, each of which has an equal share.",
+)
+.computed("what the limit of file descriptors leaves");
+const MAX_CALLOUTS: Key = Key::new(
+    "max_callouts",
+    Type::Integer(1, listener::MOST_CONNECTIONS),
+    "The most HTTP and gRPC callouts in flight, over all workers, each of which has an equal share.",
+)
+.computed("three quarters of `max_upstream_connections`");
+const CODE_CACHE: Key = Key::new(
+    "code_cache",
+    Type::Name,
+    "The folder where compiled code is kept, private to the gateway's user; relative to this file; without it code is not kept.",
+);
+const STATS_CONFIG: Key =
+    Key::new("stats_config", Type::Section(&stats::STATS), "Which parts of the names of plugins' metrics are labels.");
+const SHARING: Key = Key::new(
+    "sharing",
+    Type::Words(vm::SHARING_WORDS),
+    "What becomes of plugins that ask for one VM and differ in rights, environment or limits: the file is refused, or each set of \
+     equal ones has a VM of its own.",
+)
+.default("reject");
+const SERVICES: Key =
+    Key::new("services", Type::List(&service::SERVICES), "Plugins without traffic: for ticks, queues and callouts.")
+        .default("[]");
+const BOOTSTRAP_EXTENSIONS: Key = Key::new(
+    "bootstrap_extensions",
+    Type::List(&service::SERVICES),
+    "Envoy's name of `services`; one of the two can stand.",
+);
+const LISTENERS: Key = Key::new(
+    "listeners",
+    Type::List(const { &Type::Section(&listener::LISTENER) }),
+    "Where requests come in; at least one.",
+)
+.required();
+/// The file.
+pub(super) static FILE: Section = Section::new(
+    "file",
+    "",
+    "The keys at the top of the file.",
+    &[
+        WORKERS,
+        ADMIN,
+        SHUTDOWN_TIMEOUT,
+        LIMITS,
+        MAX_UPSTREAM_CONNECTIONS,
+        MAX_CALLOUTS,
+        CODE_CACHE,
+        STATS_CONFIG,
+        SHARING,
+        library::PLUGINS,
+        SERVICES,
+        BOOTSTRAP_EXTENSIONS,
+        LISTENERS,
+        cluster::CLUSTERS,
+    ],
+);
+
+const TICK_SHARE: Key = Key::new(
+    "tick_share",
+    Type::Percent,
+    "The part of a worker that plugins get for what no stream waits for, such as ticks, while IO waits.",
+)
+.default("20%");
+
+static WORKER_LIMITS: Section =
+    Section::new("worker_limits", "limits", "What plugins may take of a worker.", &[TICK_SHARE]).page("shares.md");
+
+const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn read(root: &Value<'_>) -> Read<Config> {
+    foreign::check(root)?;
+    let mapping = root.mapping_without(&FILE, &envoy_keys::refused(&[], &[envoy_keys::TOP]))?;
+    let scope = Scope { library: library::Library::read(&mapping), clusters: cluster::ClusterNames::read(&mapping) };
+    let mut addresses = Unique::new("address");
+    let workers = mapping.or(WORKERS, cores(), |number| number.integer(WORKERS.range()));
+    let admin = mapping.optional(ADMIN, |admin| admin::read(admin, &mut addresses));
+    let shutdown_timeout = mapping.or(SHUTDOWN_TIMEOUT, DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
+    let tick_share = mapping.or(LIMITS, Worker::DEFAULT_TICK_SHARE, |limits| {
+        limits.mapping(&WORKER_LIMITS)?.or(TICK_SHARE, Worker::DEFAULT_TICK_SHARE, percent::read)
+    });
+    let most = |key: Key| mapping.optional(key, |number| number.integer(key.range()));
+    let max_upstream_connections = most(MAX_UPSTREAM_CONNECTIONS);
+    let max_callouts = most(MAX_CALLOUTS);
+    let code_cache = mapping.optional(CODE_CACHE, |path| Ok(path.document.beside(&path.name()?)));
+    let sharing = mapping.or(SHARING, Sharing::Reject, vm::sharing);
+    let stats_tags = mapping.or(STATS_CONFIG, Vec::new(), stats::read);
+    // The latter is Envoy's name for them.
+    let services = mapping.at_most_one(&[SERVICES, BOOTSTRAP_EXTENSIONS]).and_then(|services| {
+        services.map_or(Ok(Vec::new()), |(_, services)| service::read_all(services, &scope.library))
+    });
+    let listeners = mapping
+        .required(LISTENERS, listener::NO_LISTENER, |listeners| listener::read_all(listeners, &scope, &mut addresses));
+    let clusters = mapping.or(cluster::CLUSTERS, Vec::new(), cluster::read_all);
+    scope.library.notice_unused(root.document);
+    if let (Some(value), Ok(listeners), Ok(clusters)) = (mapping.get(LISTENERS), &listeners, &clusters) {
+        changed::stream_idle(value, listeners, clusters);
+    }
+    let admin = admin?.unwrap_or_default();
+    Ok(Config {
+        workers: workers? as usize,
+        admin: admin.address,
+        admin_socket: admin.socket,
+        admin_hosts: admin.hosts,
+        shutdown_timeout: shutdown_timeout?,
+        tick_share: tick_share?,
+        max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
+        max_callouts: max_callouts?.map(|number| number as usize),
+        code_cache: code_cache?,
+        stats_tags: stats_tags?,
+        sharing: sharing?,
+        services: services?,
+        listeners: listeners?,
+        clusters: clusters?,
+        notices: Vec::new(),
+    })
+}
+
+fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(1024) as u64)
+}

@@ -1,0 +1,53 @@
+use crate::abi::AbiVersion;
+use crate::resources::foreign::ForeignFunctions;
+use crate::resources::shared::{Shared, Wake};
+use crate::rights::{Capabilities, Rules};
+use crate::sandbox::{SandboxKey, VmSpec};
+
+/// What a VM is made with.
+#[derive(Debug)]
+pub struct VmConfig {
+    /// The ABI that its module declares.
+    pub abi: AbiVersion,
+    /// What it is given.
+    pub vm: VmSpec,
+    /// What start functions may call, of what start functions may call in any case.
+    pub capabilities: Capabilities,
+    /// With which arguments start functions may call it.
+    pub rules: Rules,
+    /// The callbacks that its module exports, so that those that a plugin may not receive are told as
+    /// denials, and what the module has no callback for passes by it. `None`, the default, if that is not known.
+    pub exports: Option<Capabilities>,
+    /// The id under which it shares data and queues.
+    pub vm_id: String,
+    /// Its sandbox, for the record of denials. VMs of one sandbox that share have [`Limits::shared`] and [`Limits::buffers`] together; a
+    /// VM of none has them alone.
+    pub sandbox: Option<SandboxKey>,
+    /// The sandbox whose data and queues it sees alone, if it is kept apart from others of its id.
+    pub partition: Option<SandboxKey>,
+    /// With which VMs it shares.
+    pub shared: Shared,
+    /// What its plugins may call beyond the ABI.
+    pub foreign: ForeignFunctions,
+    /// Wakes its thread when [`Vm::on_queue_ready`](crate::Vm::on_queue_ready) has something to do.
+    pub wake: Option<Wake>,
+}
+
+impl VmConfig {
+    /// No configuration, every right, default limits, nothing shared with other VMs.
+    pub fn new(abi: AbiVersion) -> Self {
+        Self {
+            abi,
+            vm: VmSpec::default(),
+            capabilities: Capabilities::ALL,
+            rules: Rules::NONE,
+            exports: None,
+            vm_id: String::new(),
+            sandbox: None,
+            partition: None,
+            shared: Shared::default(),
+            foreign: ForeignFunctions::default(),
+            wake: None,
+        }
+    }
+}

@@ -80,7 +80,7 @@ impl Vm {
 
     /// Whether a part of a message would pass by all of the guest's code: the module has no callback for it. A VM that has
     /// failed lets nothing pass.
-    pub fn is_deaf_to(&mut self, direction: Direction, part: Part) -> bool {
+    pub fn has_no_callback_for(&mut self, direction: Direction, part: Part) -> bool {
         let callbacks = callbacks(direction, part);
         let exports = self.state().config.exports;
         self.failure.is_none()

@@ -160,7 +160,7 @@ impl Http {
         let mode = self.streams.get(stream)?.gate(direction, index)?.mode();
         let vm = vms.get_mut(vm)?;
         let absent = match mode {
-            Mode::Open => vm.is_deaf_to(direction, item.part()),
+            Mode::Open => vm.has_no_callback_for(direction, item.part()),
             Mode::Held | Mode::Stopped => vm.failure().is_none() && !vm.may_hear(context, direction, item.part()),
         };
         absent.then_some(mode)

@@ -25,7 +25,8 @@ fn a_branch_over_a_larger_table_does() {
     match std::panic::catch_unwind(|| compiled(&wasm, MANY)) {
         Ok(found) => assert!(found.entries == MANY && !found.astray.is_empty(), "{found:?}"),
         Err(panic) => {
-            let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let said =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             assert!(said.is_some_and(|said| said.contains("max_pos_range")), "{said:?}");
         }
     }

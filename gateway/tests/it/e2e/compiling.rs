@@ -1,6 +1,7 @@
 //! Modules that are made to take their compiler long, or much memory: refused, by limits that the log names.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use crate::e2e::cli::{file, portcullis, serve, text};
 use crate::e2e::harness::wat::{module, plugin_of};
@@ -84,8 +85,8 @@ fn compile_and_replay_are_limited_too() {
         let plugin = ["replay", transcript.to_str().unwrap(), "--plugin", plugin.to_str().unwrap()];
         portcullis(&[&plugin, limits].concat())
     };
-    let commands: [&dyn Fn(&Path, &[&str]) -> std::process::Output; 2] = [&precompile, &replay];
-    for command in commands {
+    type Command<'a> = &'a dyn Fn(&Path, &[&str]) -> Output;
+    for command in [&precompile as Command<'_>, &replay] {
         let said = |plugin: &Path, limits: &[&str]| {
             let output = command(plugin, limits);
             assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));

@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 use crate::net::listen;
 use crate::plan::compile::CompileError;
 
-/// Why a gateway cannot serve.
+/// Reasons for which a gateway cannot serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -25,7 +25,7 @@ pub enum ServeError {
     AdminSocket {
         /// Its file.
         path: std::path::PathBuf,
-        /// Why, and the remedy.
+        /// The reason and the remedy.
         reason: String,
     },
     /// The engine for all plugins.
@@ -40,11 +40,11 @@ pub enum ServeError {
     /// A file that a command names.
     #[error("cannot {operation} {}: {error}", path.display())]
     File {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         operation: &'static str,
         /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
     /// A file that is no plugin.
@@ -52,7 +52,7 @@ pub enum ServeError {
     Refused {
         /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The reason.
         error: BytecodeError,
     },
     /// The folder of the transcripts.
@@ -60,7 +60,7 @@ pub enum ServeError {
     Record {
         /// The folder.
         folder: std::path::PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
     /// The folder of the profile.
@@ -68,7 +68,7 @@ pub enum ServeError {
     Profile {
         /// The folder.
         folder: std::path::PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
     /// A plugin that a command names.
@@ -76,7 +76,7 @@ pub enum ServeError {
     Load {
         /// Its file.
         path: std::path::PathBuf,
-        /// Why the engine cannot compile it.
+        /// The engine's error.
         error: EngineError,
         /// The remedy.
         help: &'static str,
@@ -89,7 +89,7 @@ pub enum ServeError {
     Compile {
         /// The module.
         what: String,
-        /// Why not.
+        /// The reason.
         error: LoadError,
     },
     /// A thread or runtime.

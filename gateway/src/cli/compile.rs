@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// The plugin (.wasm).
     plugin: PathBuf,
 
-    /// Where to write the plugin with its code.
+    /// The file to write the plugin with its code to.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 

@@ -1,4 +1,4 @@
-//! What `portcullis engines` prints: the engines of this binary, and what each can enforce.
+//! `engines`: the engines of this binary, and what each can enforce.
 
 use std::fmt::Write;
 

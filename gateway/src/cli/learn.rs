@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// The configuration (YAML).
     file: PathBuf,
 
-    /// Where to write the blocks; to standard output if no file is named.
+    /// The file to write the blocks to; without one, they are printed.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 

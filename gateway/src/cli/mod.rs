@@ -28,7 +28,7 @@ use crate::plan::compile as compiling;
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, max_term_width = 100)]
 struct Arguments {
-    /// What to log: trace, debug, info, warn, error, off, or a filter such as `info,plugin=debug`.
+    /// Filter of the log: trace, debug, info, warn, error, off, or a filter such as `info,plugin=debug`.
     ///
     /// Lines of plugins have the target `plugin`; their own level is the highest that is let
     /// through. Engines log warnings, and more with `engines=debug`. The environment variable RUST_LOG says the same.
@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long, global = true)]
     log_json: bool,
 
-    /// What becomes of lines of plugins while the reader of the log does not keep up.
+    /// Treatment of lines of plugins while the reader of the log does not keep up.
     ///
     /// Dropped lines are counted, and the log says how many they were. Lines of the gateway itself wait, at most a second.
     #[arg(long, global = true, value_enum, default_value_t)]

@@ -1,4 +1,4 @@
-//! What `portcullis presets` prints: sets of rights by name.
+//! `presets`: sets of rights by name.
 
 use std::fmt::Write;
 

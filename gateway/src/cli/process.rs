@@ -1,4 +1,4 @@
-//! What subcommands share: this process, its output and its end.
+//! This process, its output and its end, as all subcommands have them.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::serve::signals::Signals;
 /// The file of this process, also when another has taken its place; None where the system has no such name.
 const OWN_FILE: Option<&str> = if cfg!(target_os = "linux") { Some("/proc/self/exe") } else { None };
 
-/// How a subcommand ends that could do what it was asked for.
+/// The result of a subcommand.
 pub(super) type Ended = Result<ExitCode, ServeError>;
 
 /// Engines with modules compiled by this very program.

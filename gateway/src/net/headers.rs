@@ -32,12 +32,12 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// Whether [`strip_trailers`] has something to remove.
+/// Returns true if [`strip_trailers`] has something to remove.
 pub fn has_strippable_trailers(trailers: &HeaderMap) -> bool {
     trailers.keys().any(|name| is_hop_by_hop(name.as_str()) || *name == CONTENT_LENGTH || *name == HOST)
 }
 
-/// Whether fields of this name, in lower case, belong to one connection.
+/// Returns true if fields of this name, in lower case, belong to one connection.
 pub fn is_hop_by_hop(name: &str) -> bool {
     HOP_BY_HOP.contains(&name)
 }
@@ -48,7 +48,7 @@ const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "
 const END_TO_END: [&str; 6] =
     ["host", "content-length", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
-/// What `connection` fields name, besides what belongs to a connection anyway.
+/// Returns the names in `connection` fields, except for those that belong to a connection anyway.
 fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     let known = |token: &[u8]| HOP_BY_HOP.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(token));
     headers

@@ -24,18 +24,18 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What is known about a connection once it stands; plugins see it as properties.
+/// Information about an established connection; plugins see it as properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The client's address.
     pub peer: SocketAddr,
     /// The address that the client connected to.
     pub local: SocketAddr,
-    /// What TLS settled, if it was used.
+    /// The result of the TLS handshake, if TLS is used.
     pub tls: Option<TlsInfo>,
 }
 
-/// What a TLS handshake settled.
+/// The result of a TLS handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsInfo {
     /// The version as Envoy writes it: `TLSv1.2` or `TLSv1.3`.

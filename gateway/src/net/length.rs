@@ -64,7 +64,7 @@ impl Promise {
         if self.0.is_none_or(|left| left == 0) { Ok(()) } else { Err(WrongLength) }
     }
 
-    /// Whether all bytes have come that were promised, so that the last of them wait for the end.
+    /// Returns true if all bytes have come that were promised, so that the last of them wait for the end.
     pub(crate) fn is_kept(&self) -> bool {
         self.0 == Some(0)
     }

@@ -13,10 +13,10 @@ use super::quiet::Quiet;
 /// Connections that the kernel holds for a worker that is busy.
 pub(crate) const BACKLOG: i32 = 1024;
 
-/// How long to wait when the process is out of descriptors or memory: accepting again at once would only spin.
+/// Time to wait when the process is out of descriptors or memory: accepting again at once would only spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long further failures to accept are counted only.
+/// Time for which further failures to accept are counted and not logged.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Opens a listening socket that other workers can open too (`SO_REUSEPORT`): the kernel spreads connections over them.

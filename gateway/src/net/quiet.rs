@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many lines were logged lately, and how many were not. For one thread.
+/// Limit on repeated lines of the log, for one thread.
 #[derive(Debug)]
 pub struct Quiet {
     most: u64,
     time: Duration,
-    /// When the time began that is counted now, and how often it happened since.
+    /// The beginning of the current period, and the number of events in it.
     counted: Cell<Option<(Instant, u64)>>,
 }
 
 impl Quiet {
-    /// At most one line in so much time.
+    /// Allows one line in `time`.
     pub const fn new(time: Duration) -> Self {
         Self::several(1, time)
     }
 
-    /// At most so many lines in so much time.
+    /// Allows `most` lines in `time`.
     pub const fn several(most: u64, time: Duration) -> Self {
         Self { most, time, counted: Cell::new(None) }
     }

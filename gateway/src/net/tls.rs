@@ -38,7 +38,7 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file is not PEM.
@@ -46,7 +46,7 @@ pub enum TlsError {
     Pem {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: pem::Error,
     },
     /// The file is PEM but has no certificate in it.
@@ -68,7 +68,7 @@ pub enum TlsError {
         certificates: PathBuf,
         /// The key file.
         key: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         source: rustls::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! What bytes of a TCP stream go through.
+//! Transports of TCP streams.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::io::Stream;
 
 /// A connection of either side.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
-    /// Has the connection end with a reset when it is dropped.
+    /// Makes the connection end with a reset when it is dropped.
     fn reset(&self);
 }
 

@@ -1,4 +1,4 @@
-//! What plugins asked for and may not have: an audit record, and a counter for Prometheus.
+//! Denied calls of plugins: an audit record, and a counter for Prometheus.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ pub(crate) struct Denials(Arc<Mutex<Record>>);
 #[derive(Debug, Default)]
 struct Record {
     kinds: BTreeMap<Kind, Count>,
-    /// How many kinds each plugin has.
+    /// Number of kinds of each plugin.
     of_plugin: BTreeMap<String, usize>,
 }
 
@@ -31,7 +31,7 @@ struct Kind {
 #[derive(Debug)]
 struct Count {
     count: u64,
-    /// In nanoseconds since the Unix epoch.
+    /// Nanoseconds since the Unix epoch.
     first: u64,
     last: u64,
     context: u32,

@@ -1,4 +1,4 @@
-//! What plugins use, and the least configuration that allows it.
+//! Learned rights: what plugins use, and the least configuration that allows it.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -9,14 +9,14 @@ use portcullis::core::{Capabilities, Learned, Rules, SandboxKey};
 use crate::config::Config;
 use crate::plan::planned::Planned;
 
-/// What each plugin of a configuration uses, while it is served.
+/// The rights that each plugin of a configuration uses while it is served.
 #[derive(Clone, Debug)]
 pub struct LearnedRights(Vec<LearnedPlugin>);
 
 #[derive(Clone, Debug)]
 struct LearnedPlugin {
     plugin: String,
-    /// Where it is defined.
+    /// The place of its definition.
     place: String,
     learned: Arc<Learned>,
 }

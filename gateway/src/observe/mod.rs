@@ -1,4 +1,4 @@
-//! What is seen of the gateway and its plugins.
+//! Observing the gateway and its plugins.
 //!
 //! | module | what it holds |
 //! |---|---|

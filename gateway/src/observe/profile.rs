@@ -11,10 +11,10 @@ use portcullis::profile::{Profiler, profiled};
 use crate::error::ServeError;
 use crate::plan::planned::Planned;
 
-/// How many VMs are sampled. Each keeps its samples in memory until it ends.
+/// Maximum number of VMs that are sampled. Each keeps its samples in memory until it ends.
 const SAMPLED: usize = 100;
 
-/// How often the profile is written.
+/// Period in which the profile is written.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Measures the plugins of a gateway.
@@ -48,7 +48,7 @@ impl Profiling {
         planned.wrapped(|module, name| profiled(module, name, &self.profiler))
     }
 
-    /// Says what is measured, and which engines cannot sample.
+    /// Logs what is measured, and which engines cannot sample.
     pub(crate) fn announce(&self, planned: &Planned) {
         tracing::info!(folder = %self.folder.display(), "measuring where plugins spend their time");
         let mut engines: Vec<_> = planned.plugins().map(|spec| spec.module.engine()).collect();

@@ -8,7 +8,7 @@ use portcullis::transcript::{Folder, Redaction, Settings, recorded};
 use crate::error::ServeError;
 use crate::plan::planned::Planned;
 
-/// What is recorded, and where.
+/// Options of transcripts.
 #[derive(Clone, Debug)]
 pub struct TranscriptOptions {
     /// The folder of the transcripts; made if it is not there.

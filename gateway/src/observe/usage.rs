@@ -1,4 +1,4 @@
-//! What plugins use, for `/metrics`.
+//! Usage of plugins, for `/metrics`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use portcullis::core::{CoarseClock, Usage, Used};
 
-/// How far apart the clock moves that callbacks are measured with.
+/// Resolution of the clock that callbacks are measured with.
 const STEP: Duration = Duration::from_millis(4);
 
 /// All plugins of the process, by name: those of one name count together, as their other metrics do.
 static PLUGINS: Mutex<BTreeMap<String, Usage>> = Mutex::new(BTreeMap::new());
 
-/// What a plugin of this name uses.
+/// Returns the usage of plugins of this name.
 pub(crate) fn of(plugin: &str) -> Usage {
     let mut plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
     plugins.entry(plugin.to_owned()).or_insert_with(|| Usage::new(clock())).clone()

@@ -1,4 +1,4 @@
-//! From configured plugins to compiled ones.
+//! Compiling the plugins of a configuration.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,7 +19,7 @@ use crate::plan::loader::Loader;
 use crate::plan::rights::Rights;
 use crate::plan::tier::{Job, TierUp};
 
-/// How engines are started, beyond what plugins ask for.
+/// Options of engines, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EngineOptions<'a> {
     /// The file of the command `portcullis`, which is started again for each module that is compiled, so that compiling has
@@ -34,11 +34,11 @@ pub struct EngineOptions<'a> {
     pub perf_map: bool,
 }
 
-/// How many VMs for streams there may be at once, of all plugins of an engine in all workers: 2048 in five. Their memories are addresses
+/// Maximum number of VMs for streams at once, of all plugins of an engine in all workers: 2048 in five. Their memories are addresses
 /// alone until they are used, of which each has 4 GiB and a processor has 128 TiB.
 const PLACES: u32 = 10_240;
 
-/// How many VMs for streams each of so many workers may have of each of so many plugins of an engine, so that all have places.
+/// Returns how many VMs for streams each worker may have of each plugin of an engine, so that all have places.
 pub(crate) fn share_of_places(workers: usize, plugins: usize) -> usize {
     let all = PLACES as usize;
     (all / workers.max(1) / plugins.max(1)).clamp(1, Snapshot::MOST)
@@ -63,7 +63,7 @@ pub(crate) struct Compiler {
     told_of_substitute: bool,
 }
 
-/// What plugins share that share a module.
+/// Everything that plugins with one module have in common.
 #[derive(PartialEq, Eq, Hash)]
 struct ModuleKey {
     engine: &'static str,
@@ -181,7 +181,7 @@ impl Compiler {
         })
     }
 
-    /// Has the same module compiled later for the engine that the plugin is meant for, if that is another one.
+    /// Enqueues the same module to be compiled later for the engine that the plugin is meant for, if that is another one.
     ///
     /// # Errors
     /// There is no engine for the plugin.
@@ -207,7 +207,7 @@ impl Compiler {
         Ok(())
     }
 
-    /// What is to be compiled while plugins serve, each module once; and where code is kept.
+    /// Takes the modules that are to be compiled while plugins serve, each once, and the code cache.
     pub(crate) fn take_jobs(&mut self) -> (Vec<Job>, Option<Arc<CodeCache>>) {
         (std::mem::take(&mut self.jobs), self.cache.clone())
     }
@@ -252,7 +252,7 @@ impl Compiler {
         Ok(known)
     }
 
-    /// How modules of a plugin are loaded.
+    /// Returns the loader of a plugin's modules.
     fn loader(&self, plugin: &config::Plugin) -> Loader {
         Loader::new(self.process.clone(), plugin.vm.load.compile.clone())
     }
@@ -340,7 +340,7 @@ impl Compiler {
         Ok(choice.engine)
     }
 
-    /// Says what is not done as it was asked for: of a runtime once, of a tier for each place of a plugin.
+    /// Logs what is not done as configured: of a runtime once, of a tier for each place of a plugin.
     fn notice(&mut self, plugin: &config::Plugin, engine: &EngineInfo) {
         if let Some(config::Located { value: name, origin }) =
             plugin.vm.runtime.as_ref().filter(|_| self.engine.is_none())

@@ -6,7 +6,7 @@ use portcullis::core::{BytecodeError, EngineError, StartError};
 use super::compile::CompileError;
 use crate::config::{self, Config, ConfigError, Diagnostic};
 
-/// Why a worker did not start: a plugin of a chain or service.
+/// A plugin of a chain or service that did not start in a worker.
 #[derive(Debug)]
 pub(crate) struct PluginFailed {
     pub(crate) place: ChainPlace,
@@ -58,7 +58,7 @@ pub(crate) fn explain(config: &Config, failed: &PluginFailed) -> ConfigError {
     diagnostic.into()
 }
 
-/// Says that a plugin did not start, at the place of what it did not start with: its configuration or its root_id. `before` is what
+/// Reports that a plugin did not start, at the place of its configuration or its root_id, whichever it refused. `before` is what
 /// the message begins with.
 pub(crate) fn not_started(plugin: &config::Plugin, error: &StartError, before: &str) -> Diagnostic {
     let (place, help) = match error {
@@ -80,7 +80,7 @@ pub(crate) fn not_started(plugin: &config::Plugin, error: &StartError, before: &
     place.diagnostic(format!("{before}{root}{error}"), help)
 }
 
-/// What to do when a plugin has answered false.
+/// The remedy for a plugin that has answered false.
 const REFUSED: &str = "correct it, as the plugin's log lines above say";
 
 /// The message of an error and one remedy: the error's own, if it has one.

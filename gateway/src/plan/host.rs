@@ -1,4 +1,4 @@
-//! What the gateway gives to its plugins: log, clocks, randomness, clusters, metrics, directories.
+//! The host of plugins: log, clocks, randomness, clusters, metrics, directories.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -24,9 +24,9 @@ pub(crate) struct GatewayHost {
     pub(crate) metrics: Metrics,
     /// The number of the worker that it is part of; none for what serves no traffic.
     pub(crate) worker: Option<usize>,
-    /// How the plugins of all workers are doing.
+    /// The health of the plugins of all workers.
     pub(crate) health: PluginHealth,
-    /// What was denied.
+    /// Denied calls.
     pub(crate) denials: Denials,
     /// The names of its clusters.
     pub(crate) clusters: Arc<HashSet<String>>,

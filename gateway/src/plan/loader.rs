@@ -1,4 +1,4 @@
-//! How modules are loaded: from code that is kept, or by compiling them.
+//! Loading modules: from code that is kept, or by compiling them.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use portcullis::{CodeCache, CodeSource, Fresh, LoadError, Module, PrecompileErro
 use crate::config::CompileLimits;
 use crate::plan::compile::Process;
 
-/// How the modules of a plugin are loaded.
+/// Loads the modules of a plugin.
 #[derive(Clone, Debug)]
 pub(crate) struct Loader {
-    /// Where they are compiled; without one, here.
+    /// The process that compiles them; without one, they are compiled in this process.
     process: Option<Process>,
     limits: CompileLimits,
     gives_way: bool,

@@ -14,22 +14,22 @@ use crate::config::{Cluster, Listener, Service};
 use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
 
-/// What a worker is made of; the same for all.
+/// Everything that a worker is made of; the same for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) host: GatewayHost,
     pub(crate) planned: Arc<Planned>,
-    /// Whether the worker runs the services of which there is one.
+    /// True if the worker runs the services of which there is one.
     pub(crate) runs_singletons: bool,
     pub(crate) clusters: Arc<[Cluster]>,
     pub(crate) shutdown_timeout: Duration,
     /// Which part of a worker calls get that no stream waits for.
     pub(crate) tick_share: Percent,
-    /// How the descriptors of the process are shared out.
+    /// The shares of the process's descriptors.
     pub(crate) bounds: Bounds,
-    /// What plugins share across workers.
+    /// The state that plugins share across workers.
     pub(crate) shared: Shared,
-    /// How many plugins have been compiled while they served.
+    /// Number of plugins that have been compiled while they served.
     pub(crate) tier_ups: watch::Receiver<usize>,
 }
 

@@ -4,7 +4,7 @@ use portcullis::core::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 
 use crate::config::{Allowed, ConfigError, Located, Restriction, suggest_several};
 
-/// What a plugin may do.
+/// The rights of a plugin.
 #[derive(Clone, Debug)]
 pub(crate) struct Rights {
     pub(crate) capabilities: Capabilities,
@@ -16,7 +16,7 @@ impl Rights {
     /// Every right.
     const ALL: Self = Self { capabilities: Capabilities::ALL, rules: Rules::NONE, on_denial: OnDenial::Answer };
 
-    /// What a plugin may do of what its VM may do.
+    /// Returns the rights of a plugin within those of its VM.
     ///
     /// # Errors
     /// What is wrong with either; both have rules for the same capability.
@@ -73,7 +73,7 @@ fn preset(name: &Located) -> Result<Preset, ConfigError> {
     })
 }
 
-/// Where both a VM and a plugin in it have rules for one capability.
+/// The error for a VM and a plugin in it that both have rules for one capability.
 fn ruled_twice<'a>(vm: &'a Restriction, plugin: &'a Restriction) -> Option<&'a Allowed> {
     let ruled = |allowed: &&Allowed| !allowed.rules.is_empty();
     let by_vm =

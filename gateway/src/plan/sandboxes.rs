@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{self, Code, Config, ConfigError};
 use crate::plan::planned::Planned;
 
-/// What was decided.
+/// The sandboxes of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Sandboxes {
     sandboxes: Vec<Sandbox>,

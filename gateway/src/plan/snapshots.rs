@@ -114,7 +114,7 @@ fn tell(plugin: &config::Plugin, drawn: Drawn) {
     }
 }
 
-/// What to do about it. Sixteen bytes are what Rust draws for its hash maps.
+/// The remedy. Sixteen bytes are what Rust draws for its hash maps.
 const REPEATS: &str = "let it draw them in callbacks of streams, or give it isolation: worker; snapshot_randomness: refuse makes this an error";
 
 /// # Errors

@@ -1,4 +1,4 @@
-//! Where the connections of a listener come from.
+//! Sources of a listener's connections.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::serve::seats::Seat;
 
-/// Where the connections of a listener come from.
+/// The source of a listener's connections.
 pub(crate) enum ConnectionSource {
     /// From clients; some go on to the worker that records.
     Socket(TcpListener, Option<Sample>),
@@ -17,11 +17,11 @@ pub(crate) enum ConnectionSource {
     Handed(mpsc::Receiver<Handed>),
 }
 
-/// Where sampled connections of a listener go: to the worker whose VMs are recorded.
+/// Hands sampled connections of a listener to the worker whose VMs are recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     every: u64,
-    /// How many connections there were, on all workers and listeners.
+    /// Number of connections, on all workers and listeners.
     count: Arc<AtomicU64>,
     to: mpsc::Sender<Handed>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Sample {
 /// A connection on its way to another worker, with its seat.
 pub(crate) type Handed = (std::net::TcpStream, Seat);
 
-/// How many connections may wait for the recording worker. What finds no place is served unrecorded.
+/// Maximum number of connections that wait for the recording worker; others are served unrecorded.
 const WAITING: usize = 256;
 
 impl Sample {

@@ -11,23 +11,23 @@ use tokio::sync::watch;
 
 use crate::plan::loader::Loader;
 
-/// How the thread that compiles gives way to the workers (`nice`).
+/// Priority of the thread that compiles (`nice`), below that of the workers.
 const NICE: i32 = 10;
 
 /// A module to be compiled while its plugin serves.
 pub(crate) struct Job {
     /// The first plugin that waits for it.
     pub(crate) plugin: String,
-    /// What the module is called.
+    /// The name of the module.
     pub(crate) what: String,
     pub(crate) engine: Arc<dyn AnyEngine>,
     pub(crate) code: Bytes,
     pub(crate) loader: Loader,
-    /// Who waits for it.
+    /// The receiver of the compiled module.
     pub(crate) tier_up: TierUp,
 }
 
-/// Who waits for a module.
+/// The receiver of a compiled module.
 pub(crate) enum TierUp {
     /// VMs that last; their code is kept.
     Tier(Arc<Tier>),
@@ -70,7 +70,7 @@ pub(crate) fn compile_all(
 }
 
 impl Job {
-    /// Compiles the module; who waits for it has it then.
+    /// Compiles the module and publishes it to its receiver.
     ///
     /// # Errors
     /// The engine cannot compile it.

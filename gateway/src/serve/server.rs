@@ -50,14 +50,14 @@ pub struct Gateway {
     recording: Option<(TranscriptOptions, Plan)>,
     profiling: Option<Profiling>,
     shows_configuration: bool,
-    /// When its preparation began.
+    /// The time at which its preparation began.
     begun: Instant,
 }
 
 /// A gateway that serves.
 #[derive(Debug)]
 pub struct Running {
-    /// Where its listeners listen, in the order of the configuration.
+    /// The addresses of its listeners, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
     /// The address that its admin interface listens at, if it does so at one.
     pub admin: Option<SocketAddr>,
@@ -176,18 +176,18 @@ impl Gateway {
         Ok(())
     }
 
-    /// Has `/config` of the admin interface show the configurations of plugins and VMs, but for members that are called like a
+    /// Makes `/config` of the admin interface show the configurations of plugins and VMs, but for members that are called like a
     /// secret.
     pub fn show_configuration(&mut self) {
         self.shows_configuration = true;
     }
 
-    /// Which plugins share a VM, and which do not and why.
+    /// Returns which plugins share a VM, and which do not and why.
     pub fn sandboxes(&self) -> &Sandboxes {
         &self.sandboxes
     }
 
-    /// Where the rights that plugins are given differ from what they can use; empty where they are not restricted.
+    /// Returns advice on rights that differ from what plugins can use; none where they are not restricted.
     /// It reads all of their code.
     pub fn advice(&self) -> Vec<Diagnostic> {
         advice::of(&self.config, &self.plan)
@@ -324,7 +324,7 @@ impl Gateway {
         posts
     }
 
-    /// What a worker's thread needs: the stack of the guests, and twice as much for the host that they call.
+    /// Returns the stack that a worker's thread needs: the stack of the guests, and twice as much for the host that they call.
     fn stack_size(&self) -> usize {
         const HOST: usize = 1 << 20;
         HOST + 3 * self.plan.planned.plugins().map(|plugin| plugin.vm.limits.stack).max().unwrap_or_default()

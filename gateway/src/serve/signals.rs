@@ -15,7 +15,7 @@ use tokio::sync::watch;
 /// The signals of this process, which a thread waits for.
 #[derive(Debug)]
 pub struct Signals {
-    /// How often the process was told to stop.
+    /// Number of times that the process was told to stop.
     stops: watch::Receiver<u32>,
     serving: Arc<AtomicBool>,
 }
@@ -70,7 +70,7 @@ impl Signals {
     }
 }
 
-/// Those that are caught, in the order of the table.
+/// Signals that are caught, in the order of the table.
 struct Caught {
     term: Signal,
     interrupt: Signal,

@@ -1,4 +1,4 @@
-//! What workers report of their start.
+//! Reports of workers about their start.
 //!
 //! | a worker | the gateway |
 //! |---|---|
@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use crate::plan::error::PluginFailed;
 
-/// Why a worker does not start.
+/// Reasons for which a worker does not start.
 #[derive(Debug)]
 pub(crate) enum NotStarted {
     /// A plugin failed.

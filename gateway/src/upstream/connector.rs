@@ -1,4 +1,4 @@
-//! What a route or a callout sends a request to.
+//! The upstream that a route or a callout sends a request to.
 
 use std::io;
 use std::pin::Pin;
@@ -44,7 +44,7 @@ pub(crate) struct Dialed {
     pub(crate) share: Option<pool::Share>,
 }
 
-/// How much the echo of a TCP stream holds.
+/// Bytes that the echo of a TCP stream holds.
 const ECHO_BUFFER: usize = 64 << 10;
 
 /// A response on its way.
@@ -132,17 +132,17 @@ impl Upstream {
         }
     }
 
-    /// Whether it takes requests over HTTP/1.1.
+    /// Returns true if it takes requests over HTTP/1.1.
     pub(crate) fn speaks_http1(&self) -> bool {
         matches!(self.kind, Kind::Pool { http2: false, .. })
     }
 
-    /// Whether it takes requests over HTTP/2, as gRPC needs it.
+    /// Returns true if it takes requests over HTTP/2, as gRPC needs it.
     pub(crate) fn speaks_http2(&self) -> bool {
         matches!(self.kind, Kind::Pool { http2: true, .. })
     }
 
-    /// How many servers it has; the echo is none.
+    /// Returns the number of its servers; the echo has none.
     pub(crate) fn endpoints(&self) -> Option<u64> {
         match &self.kind {
             Kind::Echo => None,
@@ -150,7 +150,7 @@ impl Upstream {
         }
     }
 
-    /// How long a request may take that sets no limit of its own.
+    /// Returns the time limit of requests that set none of their own.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         match &self.kind {
             Kind::Echo => None,

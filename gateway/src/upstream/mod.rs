@@ -1,4 +1,4 @@
-//! Upstreams: what requests, callouts and TCP streams are sent to.
+//! Upstreams of requests, callouts and TCP streams.
 //!
 //! | module | what it holds |
 //! |---|---|

@@ -1,10 +1,10 @@
-//! What is known of a plugin's file.
+//! The report on a plugin's file.
 
 use std::path::Path;
 
 use portcullis::core::{AbiVersion, Anatomy, Bytecode, BytecodeError, Capabilities, HostcallId, Needs};
 
-/// What is known of a plugin's file.
+/// The report on a plugin's file.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     /// The file, as it was named by the caller.
@@ -12,9 +12,9 @@ pub(super) struct Report {
     /// Its size in bytes.
     pub(super) size: usize,
     pub(super) anatomy: Anatomy,
-    /// What it is, or why no engine would be given it.
+    /// The plugin, or the reason for which it would be refused.
     pub(super) verdict: Result<Accepted, BytecodeError>,
-    /// What is wrong with each import, at most [`REFUSED_IMPORTS`].
+    /// The fault of each refused import, at most [`REFUSED_IMPORTS`].
     pub(super) refused_imports: Vec<BytecodeError>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Accepted {
     pub(super) needs: Needs,
 }
 
-/// How many imports are shown that keep a module from running.
+/// Maximum number of refused imports that are shown.
 const REFUSED_IMPORTS: usize = 100;
 
 impl Report {
@@ -52,7 +52,7 @@ impl Report {
         Self { file, size: wasm.len(), anatomy: Anatomy::read(wasm), verdict, refused_imports }
     }
 
-    /// Why the module would be refused, if it would.
+    /// Returns the reason for which the module would be refused, if it would be.
     pub(super) fn refusal(&self) -> Option<&BytecodeError> {
         self.verdict.as_ref().err()
     }

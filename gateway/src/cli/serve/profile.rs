@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-/// What `serve` is told to measure, as options of a command.
+/// Options of `serve` for measuring plugins.
 #[derive(Args, Debug)]
 pub(super) struct ProfileOptions {
     /// Measure where plugins spend their time, and write it into this folder every 10 seconds and at the end.

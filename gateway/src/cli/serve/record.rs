@@ -8,7 +8,7 @@ use portcullis::transcript::Redaction;
 use crate::config::parse_size;
 use crate::observe::recorder::TranscriptOptions;
 
-/// What `serve` is told to record, as options of a command.
+/// Options of `serve` for recording transcripts.
 #[derive(Args, Debug)]
 pub(super) struct RecordOptions {
     /// Write transcripts of what the plugins do into this folder: all callbacks and hostcalls with their bytes.

@@ -81,12 +81,12 @@ impl BodySender {
         self.shared.borrow().queued
     }
 
-    /// Whether the body was aborted because its length is not what the message's head has promised.
+    /// Returns true if the body was aborted because its length is not what the message's head has promised.
     pub fn has_wrong_length(&self) -> bool {
         self.shared.borrow().has_wrong_length
     }
 
-    /// Whether the receiving body was dropped, so that pushing is pointless.
+    /// Returns true if the receiving body was dropped, so that pushing is pointless.
     pub fn is_closed(&self) -> bool {
         self.shared.borrow().closed
     }

@@ -1,4 +1,4 @@
-//! What both ends of a body share.
+//! The state that both ends of a body share.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) promise: Promise,
     /// The promise was not kept, and the body is aborted for it.
     pub(super) has_wrong_length: bool,
-    /// Whether the body was dropped.
+    /// True if the body was dropped.
     pub(super) closed: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,

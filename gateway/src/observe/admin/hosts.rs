@@ -1,4 +1,4 @@
-//! To which names the admin interface answers.
+//! Host names that the admin interface answers to.
 //!
 //! A page of another site can have a browser look its name up a second time and find this machine ("DNS rebinding"): its scripts then read
 //! the admin interface as if it were that site's. The browser still says in `Host` which site it takes it for.
@@ -14,11 +14,11 @@ const ANY: &str = "*";
 /// The hosts that are answered.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
-    /// In lower case, without a dot at the end.
+    /// Names in lower case, without a dot at the end.
     names: Vec<String>,
 }
 
-/// Why a request is not answered.
+/// The refusal of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) status: StatusCode,

@@ -38,14 +38,14 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Descriptors that are kept open for nothing but to be closed when there is none left for a connection.
 const SPARE: usize = 4;
 
-/// What `/ready` says while workers wait for the reader of the log.
+/// The answer of `/ready` while workers wait for the reader of the log.
 const NO_READER: &str = "not ready\nlog: workers wait for its reader, which reads nothing (--log-when-full wait); let it read, or start \
                          the gateway with --log-when-full drop\n";
 
-/// How long to wait when a Unix socket accepts nothing and nothing can be given up for it.
+/// Time to wait when a Unix socket accepts nothing and nothing can be given up for it.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the admin interface shows.
+/// The state that the admin interface shows.
 pub(crate) struct Admin {
     pub(crate) config: serde_json::Value,
     pub(crate) metrics: Metrics,
@@ -104,7 +104,7 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
     });
 }
 
-/// What a connection's requests are answered from.
+/// The state that requests of a connection are answered from.
 struct Of {
     admin: Arc<Admin>,
     hosts: Arc<Hosts>,

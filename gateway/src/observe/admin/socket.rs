@@ -1,4 +1,4 @@
-//! Where the admin interface listens: an address, or a Unix socket.
+//! The socket of the admin interface: an address, or a Unix socket.
 
 use std::io;
 use std::net::TcpListener;

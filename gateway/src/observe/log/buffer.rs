@@ -27,14 +27,14 @@ pub(super) const MOST: usize = 1 << 20;
 /// Bytes of these that lines of plugins may take.
 const MOST_OF_PLUGINS: usize = MOST / 4 * 3;
 
-/// How long a line of the gateway waits for room, at most.
+/// Maximum time that a line of the gateway waits for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long lines are gathered before they are written; a process that is killed loses so much, and what a slow reader has
+/// Time for which lines are gathered before they are written; a process that is killed loses so much, and what a slow reader has
 /// not taken. A thread that were woken for each line would cost the worker more than the line does.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// What becomes of lines of plugins while the reader of the log does not keep up.
+/// Treatment of lines of plugins while the reader of the log does not keep up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum WhenFull {
     /// They wait, and the worker with them.
@@ -44,7 +44,7 @@ pub enum WhenFull {
     Drop,
 }
 
-/// Whose a line is.
+/// The origin of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Of {
     Plugin,
@@ -74,9 +74,9 @@ struct State {
     lines: Vec<u8>,
     /// The thread waits until there is a line, and nobody has woken it.
     asleep: bool,
-    /// Since when there is no room.
+    /// The time since which there is no room.
     full_since: Option<Instant>,
-    /// How many lines of plugins wait for room.
+    /// Number of lines of plugins that wait for room.
     plugins_wait: usize,
     /// Nobody waits for room any more.
     hurried: bool,
@@ -84,10 +84,10 @@ struct State {
     closed: bool,
     /// The thread has written all.
     ended: bool,
-    /// How often the thread has written something.
+    /// Number of writes of the thread.
     written: u64,
     dropped: Dropped,
-    /// What the log has said of these.
+    /// The dropped lines that the log has told of.
     told: Dropped,
 }
 
@@ -101,18 +101,18 @@ impl Waiting {
         self.0.push(line, of);
     }
 
-    /// From now on no line waits for room: the gateway has been told to stop.
+    /// Ends all waiting for room: the gateway has been told to stop.
     pub(crate) fn hurry(&self) {
         lock(&self.0.state).hurried = true;
         self.0.room.notify_all();
     }
 
-    /// How many lines have been dropped so far.
+    /// Returns the number of dropped lines.
     pub(crate) fn dropped(&self) -> Dropped {
         lock(&self.0.state).dropped
     }
 
-    /// Whether workers have been waiting for room for a second.
+    /// Returns true if workers have been waiting for room for a second.
     pub(crate) fn holds_workers_up(&self) -> bool {
         let state = lock(&self.0.state);
         state.plugins_wait > 0 && state.full_since.is_some_and(|since| since.elapsed() >= PATIENCE)
@@ -274,7 +274,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     recover(mutex.lock())
 }
 
-/// What a lock guards here is whole whenever it is let go.
+/// Ignores poison: the state behind a lock is consistent whenever it is released.
 fn recover<T>(result: Result<T, PoisonError<T>>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! What the log says of lines that it has dropped.
+//! Dropped lines, and the line that tells of them.
 
 use crate::observe::log::targets::LOG;
 
-/// How many lines have been dropped.
+/// Numbers of dropped lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     pub(crate) plugins: u64,

@@ -43,7 +43,7 @@ mod tests {
         }
     }
 
-    /// What stands last counts, which is what puts a user's own directive above ours.
+    /// The last directive counts, so a user's own directive overrides the built-in one.
     #[test]
     fn a_later_directive_of_a_target_counts() {
         let filter = tracing_subscriber::EnvFilter::new(with_engines("debug,wasmtime=trace"));

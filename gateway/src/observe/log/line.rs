@@ -1,4 +1,4 @@
-//! How a line looks that a plugin has logged, or the host about it.
+//! The format of lines that plugins log, or the host about them.
 //!
 //! As `tracing_subscriber` writes it. Such lines are nearly all of a log and are written while requests wait, so they take
 //! a way of their own, on which what needs no escape is copied. And each stays one line: a newline in it, with which a plugin
@@ -25,7 +25,7 @@ pub(super) fn push(line: &mut Vec<u8>, level: Level, target: &str, record: &LogR
     line.push(b'\n');
 }
 
-/// What is said, as text.
+/// Returns a message as text.
 pub(super) fn text(message: &[u8]) -> Cow<'_, str> {
     match within(message) {
         (whole, false) => String::from_utf8_lossy(whole),
@@ -146,7 +146,7 @@ pub(super) fn without_control(lines: &[u8]) -> Cow<'_, [u8]> {
     escaped.into()
 }
 
-/// Whether this is a byte of text that is written as it is, everywhere.
+/// Returns true for a byte of text that is written as it is, everywhere.
 fn is_plain(byte: u8) -> bool {
     (b' '..=b'~').contains(&byte)
 }

@@ -77,17 +77,17 @@ pub(crate) fn engines_arguments() -> Vec<String> {
     arguments
 }
 
-/// From now on nobody waits for the reader of the log: the process has been told to stop.
+/// Ends all waiting for the reader of the log: the process has been told to stop.
 pub(crate) fn hurry() {
     LOG.get().into_iter().for_each(Waiting::hurry);
 }
 
-/// How many lines have been dropped so far.
+/// Returns the number of dropped lines.
 pub(crate) fn dropped() -> Dropped {
     LOG.get().map(Waiting::dropped).unwrap_or_default()
 }
 
-/// Whether workers have been waiting for the reader of the log for a second.
+/// Returns true if workers have been waiting for the reader of the log for a second.
 pub(crate) fn holds_workers_up() -> bool {
     LOG.get().is_some_and(Waiting::holds_workers_up)
 }

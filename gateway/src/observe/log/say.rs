@@ -10,7 +10,7 @@ use crate::observe::log::buffer::{Of, Waiting};
 use crate::observe::log::line;
 use crate::observe::log::targets::{PLUGIN, VM};
 
-/// Where lines go without events of `tracing`, which cost as much as they do: a log that is text, and no terminal's.
+/// Destination of lines that bypass `tracing`, which cost as much as they do: a log that is text, and no terminal's.
 pub(super) static LINES: OnceLock<Waiting> = OnceLock::new();
 
 /// Calls a macro with the level and the target of a line, of which `tracing` wants constants.

@@ -34,7 +34,7 @@ impl LogThread {
         Ok(Self { waiting, is_over: false })
     }
 
-    /// Has it write what waits, then `last`, and end. A reader that takes nothing for a second gets no more: the process must be
+    /// Makes the thread write what waits, then `last`, and end. A reader that takes nothing for a second gets no more: the process must be
     /// able to end.
     pub fn finish(mut self, last: &str) {
         self.is_over = true;

@@ -13,7 +13,7 @@ use crate::config::Config;
 /// Labels by name.
 type Labels = BTreeMap<String, String>;
 
-/// Says what is wrong with a text in Prometheus' format 0.0.4: families that are not whole or have names in common, series that
+/// Checks a text in Prometheus' format 0.0.4: families that are not whole or have names in common, series that
 /// are there twice, names and labels that are none, histograms that do not add up. Gives all series with their values.
 fn check(text: &str) -> Result<BTreeMap<(String, Labels), f64>, String> {
     let mut claimed = BTreeSet::new();

@@ -21,13 +21,13 @@ struct Family {
 /// The value of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reading {
-    /// Of a counter.
+    /// The value of a counter.
     Count(u64),
-    /// Of a plugin's gauge.
+    /// The value of a plugin's gauge.
     Level(i64),
-    /// Of a gauge that is no whole number.
+    /// The value of a gauge that is no whole number.
     Number(f64),
-    /// Of a histogram.
+    /// The state of a histogram.
     Histogram(Box<Snapshot>),
 }
 

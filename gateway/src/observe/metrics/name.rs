@@ -1,4 +1,4 @@
-//! How a plugin's metric is called in the exposition.
+//! Names of plugins' metrics in the exposition.
 //!
 //! Plugins choose names without knowing of each other, and Prometheus wants one type for each name. So what a metric is called
 //! follows from its type and name alone, and not from what others are called or who came first:
@@ -29,7 +29,7 @@ const GAUGE: &str = "_gauge";
 const HISTOGRAM: &str = "_histogram";
 const COUNTER: &str = "_counter";
 
-/// What a family of this type and name is called, and its label `name` if there is to be one.
+/// Returns the name of a family of this type and name, and its label `name` if there is to be one.
 pub(super) fn family(metric_type: MetricType, name: &str) -> (String, Option<String>) {
     let mut family = valid(name);
     if family.starts_with(OWN) {
@@ -47,14 +47,14 @@ pub(super) fn family(metric_type: MetricType, name: &str) -> (String, Option<Str
     (family, label)
 }
 
-/// Whether a gauge or a histogram may have a series of this name.
+/// Returns true if a gauge or a histogram may have a series of this name.
 fn is_of_another_type(name: &str) -> bool {
     let of_histogram = ["", "_bucket", "_sum", "_count"];
     name.ends_with(GAUGE)
         || of_histogram.iter().any(|end| name.strip_suffix(end).is_some_and(|name| name.ends_with(HISTOGRAM)))
 }
 
-/// What Prometheus allows in a name: letters, digits, `_` and `:`, and no digit at the beginning.
+/// Replaces what Prometheus does not allow in a name: it has letters, digits, `_` and `:`, and no digit at the beginning.
 fn valid(name: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut valid: String = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
@@ -100,7 +100,7 @@ pub(super) fn push_label(labels: &mut String, name: &str, value: &str) {
     labels.push('"');
 }
 
-/// Whether a terminal would act on a character, or begin another line.
+/// Returns true if a terminal would act on a character, or begin another line.
 fn is_control(char: char) -> bool {
     char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }

@@ -14,7 +14,7 @@ use super::name::{family, push_label};
 use super::tags;
 use crate::config::StatsTag;
 
-/// How many metrics of a plugin are shown, in all its VMs, one after the other or at once: a VM has a limit of its own, and
+/// Maximum number of metrics of a plugin that are shown, in all its VMs, one after the other or at once: a VM has a limit of its own, and
 /// is gone with it. What is defined beyond it counts for its VM alone.
 const MOST: usize = 10_000;
 
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// How many series are shown.
+    /// Returns the number of series that are shown.
     fn shown(all: &OfPlugins) -> usize {
         let mut exposition = Exposition::default();
         all.add_to(&mut exposition);

@@ -2,7 +2,7 @@
 
 use crate::config::{StatsTag, TagValue};
 
-/// What is left of a name, and the labels that were in it, in the order of the rules.
+/// Takes the labels out of a name, in the order of the rules, and returns the rest of the name and the labels.
 ///
 /// As in Envoy each rule is matched against the whole name, so their order does not matter; of two rules for one label the first
 /// that matches counts. A value that is empty is no label, for Prometheus neither.

@@ -1,4 +1,4 @@
-//! Where the rights that a plugin is given differ from what it can use. It costs reading the plugin's code, so
+//! Advice on rights that differ from what a plugin can use. It costs reading the plugin's code, so
 //! `portcullis check` asks for it and serving does not.
 
 mod vm_id;
@@ -13,7 +13,7 @@ use crate::config::{self, Config, Diagnostic, Located};
 use crate::plan::planned::Plan;
 use crate::plan::sandboxes::plugins;
 
-/// What an operator may want to change, each once. Of plugins without a restriction it is only with whom they share.
+/// Returns what an operator may want to change, each once; for plugins without a restriction, only with which plugins they share.
 pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
     let is_restricted = |spec: &PluginSpec| spec.plugin.capabilities != Capabilities::ALL;
     let mut known = HashMap::new();
@@ -88,7 +88,7 @@ fn compare(plugin: &config::Plugin, allowed: Capabilities, needs: &Needs) -> imp
 const ALLOW: &str =
     "if the plugin relies on one, add it to allowed_capabilities; `portcullis inspect` shows all that it can use";
 
-/// Whether a right is of use to the plugin, or would be its own in any case. Unknown names are errors elsewhere.
+/// Returns true if a right is of use to the plugin, or would be its own in any case. Unknown names are errors elsewhere.
 fn is_used(name: &Located, needs: &Needs) -> bool {
     let right = Capabilities::from_names([name.value.as_str()]).unwrap_or(Capabilities::NONE);
     right == Capabilities::NONE || right.and(needs.capabilities()) != Capabilities::NONE

@@ -8,7 +8,7 @@ use portcullis::core::{Capabilities, HostcallId, Needs};
 use super::listing;
 use crate::config::{self, Diagnostic};
 
-/// What is found by the `vm_id`. To dequeue and enqueue, a plugin needs one of these first.
+/// Hostcalls whose objects are found by the `vm_id`. To dequeue and enqueue, a plugin needs one of these first.
 const SHARED: [HostcallId; 4] = [
     HostcallId::proxy_get_shared_data,
     HostcallId::proxy_set_shared_data,
@@ -16,7 +16,7 @@ const SHARED: [HostcallId; 4] = [
     HostcallId::proxy_resolve_shared_queue,
 ];
 
-/// Whether a plugin may share data or queues with any other that names no `vm_id`.
+/// Returns true if a plugin may share data or queues with any other that names no `vm_id`.
 pub(super) fn is_open(spec: &PluginSpec) -> bool {
     // One that is kept apart shares with its own sandbox alone.
     spec.plugin.vm_id.is_empty() && spec.partition.is_none() && !of(spec.plugin.capabilities, None).is_empty()

@@ -55,7 +55,7 @@ mod limits {
 
     use super::Order;
 
-    /// How a child gives way to the workers of its parent (`nice`).
+    /// Priority of a child (`nice`), below that of its parent's workers.
     const NICE: i32 = 10;
 
     /// Bounds this process: what it may take on top of what it has already, and how long it may run.

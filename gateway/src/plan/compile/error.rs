@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Why a module was not compiled.
+/// Reasons for which a module is not compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CompileError {
     #[error("compiling takes longer than {0:?} (limits.compile.time)")]
@@ -28,7 +28,7 @@ impl CompileError {
         }
     }
 
-    /// What an operator can do.
+    /// The remedy where a configuration sets the limits.
     pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::Time(_) | Self::Memory(_) => {

@@ -1,4 +1,4 @@
-//! What the processes say to each other.
+//! The protocol between the processes.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::config::CompileLimits;
 /// The hidden command that the child is started with.
 pub(super) const COMMAND: &str = "compile-module";
 
-/// What the child is told before it gets the module: one line of JSON.
+/// The order that precedes the module: one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) engine: String,
     pub(super) stack: usize,
     pub(super) limits: CompileLimits,
     pub(super) threads: usize,
-    /// It is to run when nobody else wants to.
+    /// True if the child runs at a low priority.
     pub(super) gives_way: bool,
 }
 
@@ -51,7 +51,7 @@ impl Order {
     }
 }
 
-/// What the output of a child begins with, one byte.
+/// The first byte of a child's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {

@@ -15,7 +15,7 @@ use super::order::{COMMAND, Kind, Order};
 use crate::config::CompileLimits;
 use crate::observe::log;
 
-/// Where modules are compiled: the file of this program, which is started again for each.
+/// Compiles modules by the file of this program, which is started again for each.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) program: PathBuf,
@@ -27,13 +27,13 @@ const LARGEST_CODE: u64 = 1 << 30;
 /// The most bytes of what the child says that are looked at.
 const LONGEST_WORDS: u64 = 16 << 10;
 
-/// What mimalloc reserves at a time, in KiB. What it has reserved before the child bounds itself is not counted.
+/// Memory that mimalloc reserves at a time, in KiB. What it has reserved before the child bounds itself is not counted.
 const RESERVED: &str = "16384";
 
 /// The signal of a process that has used up its CPU time.
 const SIGXCPU: i32 = 24;
 
-/// What is written of memory that there is not: by Rust before it aborts, and by the standard library as an error.
+/// Texts that tell of missing memory: Rust's before it aborts, and the standard library's errors.
 const NO_MEMORY: [&str; 3] = ["memory allocation of", "(os error 12)", "out of memory"];
 
 impl Process {
@@ -156,7 +156,7 @@ fn code(engine: &dyn AnyEngine, answer: &[u8]) -> Result<Vec<u8>, CompileError> 
     }
 }
 
-/// What the child gives as its error. Where memory is asked for in a way that can fail, it says so and goes on.
+/// Interprets the error of a child. Where memory is asked for in a way that can fail, the child reports it and goes on.
 fn failed(words: &str, limits: &CompileLimits) -> CompileError {
     if lacks_memory(words) {
         return CompileError::Memory(limits.memory);

@@ -11,7 +11,7 @@ use crate::net::headers::strip_hop_by_hop;
 use crate::net::queue::QueueBody;
 use crate::upstream::pool::{UpstreamProtocol, prepare};
 
-/// What comes up more often than other names, values and targets.
+/// Names that come up more often than others.
 const NAMES: &[&str] = &["host", "x-one", "x-two", "connection", "te", "cookie", "content-length", "transfer-encoding"];
 const PSEUDO: &[&str] = &[":method", ":path", ":authority", ":scheme", ":status", ":new"];
 const VALUES: &[&str] = &["1", "a.example", "b:80", "[::1]:80", "chunked", "x-one", "GET", "/"];
@@ -87,7 +87,7 @@ fn response(input: &mut Input<'_>) {
     }
 }
 
-/// What an upstream gets, as far as it can tell.
+/// Returns what an upstream gets, as far as it can tell.
 fn sent(protocol: UpstreamProtocol, parts: request::Parts) -> (Method, String, Version, HeaderMap) {
     let mut request = Request::from_parts(parts, QueueBody::empty());
     prepare(protocol, &mut request);

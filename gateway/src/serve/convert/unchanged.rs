@@ -63,7 +63,7 @@ fn add<'a>(
     Some(())
 }
 
-/// Whether the target is written in one of the two usual forms, whole with the client's true scheme or as a path behind one
+/// Returns true if the target is written in one of the two usual forms, whole with the client's true scheme or as a path behind one
 /// host. What else a client may send means what the pseudo-headers say.
 fn is_plain(came: &request::Parts, secure: bool) -> bool {
     let expected = if secure { Scheme::HTTPS } else { Scheme::HTTP };
@@ -80,7 +80,7 @@ fn is_plain(came: &request::Parts, secure: bool) -> bool {
 /// The bytes of a host's name that no reader understands in another way.
 const PLAIN: [bool; 256] = alphanumeric_or(b"-._");
 
-/// Whether there is one host: a name or an IPv4 address, and a port if there is one.
+/// Returns true if there is one host: a name or an IPv4 address, and a port if there is one.
 fn names_one_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -101,7 +101,7 @@ mod tests {
     use crate::serve::convert::{request_headers, response_headers, to_request, to_response};
     use crate::upstream::pool::{UpstreamProtocol, prepare};
 
-    /// What a plugin may do, and leave undone.
+    /// An edit of a plugin.
     #[derive(Clone, Debug)]
     enum Edit {
         Add(String, String),
@@ -176,7 +176,7 @@ mod tests {
         })
     }
 
-    /// What an upstream gets, as far as it can tell.
+    /// Returns what an upstream gets, as far as it can tell.
     fn sent(protocol: UpstreamProtocol, parts: request::Parts) -> (String, Version, HeaderMap) {
         let mut request = Request::from_parts(parts, QueueBody::empty());
         prepare(protocol, &mut request);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     proptest! {
-        /// It is never another request than the one that is made of all that plugins have left.
+        /// The request is never another one than the one that is made of all that plugins have left.
         #[test]
         fn a_request_is_what_the_whole_way_makes_of_it(
             target in targets(),

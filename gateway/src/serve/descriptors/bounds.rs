@@ -1,4 +1,4 @@
-//! How the descriptors are shared out: so many connections of clients, so many with upstreams, and a reserve.
+//! Shares of the process's descriptors: so many connections of clients, so many with upstreams, and a reserve.
 //!
 //! | share | of what |
 //! |---|---|
@@ -121,7 +121,7 @@ fn warn(wish: &str, share: usize, limit: u64) {
     );
 }
 
-/// How many connections the admin interface may have at once.
+/// Returns the number of connections that the admin interface may have at once.
 pub(crate) fn admin_connections(limit: u64) -> usize {
     (limit / 16).clamp(LEAST as u64, ADMIN_CONNECTIONS) as usize
 }
@@ -156,7 +156,7 @@ fn share(limit: u64, open: u64, wishes: &Wishes) -> Shares {
     Shares { listeners, upstream, callouts }
 }
 
-/// How many descriptors the connections of a listener may have, with those that are being closed.
+/// Returns the number of descriptors for the connections of a listener, including those that are being closed.
 fn with_slack(connections: usize) -> usize {
     connections + Seats::slack(connections)
 }

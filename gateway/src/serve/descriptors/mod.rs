@@ -38,7 +38,7 @@ pub fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.map_or(MOST, |limit| limit.min(MOST))
 }
 
-/// How many descriptors are open; a guess where the system does not say.
+/// Returns the number of open descriptors; a guess where the system does not say.
 pub(crate) fn open() -> u64 {
     const GUESS: u64 = 64;
     std::fs::read_dir("/dev/fd").map_or(GUESS, |open| open.count() as u64)

@@ -61,7 +61,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Table {
     taken: Slab<Taken>,
-    /// How many of them have been told to go and have not gone yet.
+    /// Number of connections that are being closed.
     leaving: usize,
     /// Nobody is looked for until then: there was nobody a moment ago.
     look_again: Duration,
@@ -96,7 +96,7 @@ impl Seats {
         Self(Arc::new(Inner { limit, clock: Clock::start(), table: Mutex::default(), told }))
     }
 
-    /// How many connections that have been told to go may still be there, beyond the limit.
+    /// Returns how many connections that are being closed may exist beyond the limit.
     pub(crate) fn slack(limit: usize) -> usize {
         (limit / 8).clamp(1, 128)
     }
@@ -207,16 +207,16 @@ impl Table {
     }
 }
 
-/// How much a connection may keep its seat, the least first.
+/// The claim of a connection on its seat; the least comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
-    /// Since when it has been without a request, or waited for.
+    /// The time since which it has been without a request, or waited for.
     since: Duration,
     lags: bool,
 }
 
 impl Taken {
-    /// Its claim, unless it keeps its seat in any case.
+    /// Returns its claim, unless it keeps its seat in any case.
     fn claim(&self, now: Duration) -> Option<Claim> {
         if self.is_leaving || self.task.is_none() {
             return None;
@@ -237,12 +237,12 @@ impl Seat {
         }
     }
 
-    /// Its place among the seats, for [`Self::occupied_by`].
+    /// Returns its place among the seats, for [`Self::occupied_by`].
     pub(crate) fn key(&self) -> usize {
         self.key
     }
 
-    /// How the connection stands.
+    /// Returns the state of the connection.
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.state
     }

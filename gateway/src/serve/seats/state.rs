@@ -1,4 +1,4 @@
-//! How one connection stands.
+//! The state of one connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ pub(super) const SLOWEST: u64 = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock(Instant);
 
-/// How a connection stands, and with it how much it may keep its seat.
+/// The standing of a connection, which decides whether it keeps its seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Without a request, since then.
@@ -31,7 +31,7 @@ pub(crate) struct State {
     clock: Clock,
     /// Requests in flight.
     requests: AtomicU32,
-    /// For how much the gateway waits for the client: parts of requests, and parts of responses to be read.
+    /// Number of things that the gateway waits for from the client: parts of requests, and parts of responses to be read.
     waits: AtomicU32,
     /// The socket takes no more bytes; counted in `waits`.
     blocked: AtomicBool,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge};
 use tokio::time::Instant;
 
-/// How long what happens to a full listener is counted only, after a line.
+/// Time after a line for which events of a full listener are counted and not logged.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Metrics of a listener's connections, and the line that says that all its seats are taken.

@@ -1,11 +1,11 @@
-//! Where a request arrived.
+//! The connection that a request arrived on.
 
 use std::rc::Rc;
 
 use crate::net::io::ConnectionInfo;
 use crate::serve::worker::deadline::Deadlines;
 
-/// Where a request arrived.
+/// The connection that a request arrived on.
 pub(super) struct Arrival {
     pub(super) client: Rc<ConnectionInfo>,
     pub(super) deadlines: Rc<Deadlines>,

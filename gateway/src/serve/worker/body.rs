@@ -13,7 +13,7 @@ use crate::serve::worker::exchange::Exchange;
 /// dropping it before its end is how a client's leaving is noticed.
 #[derive(Debug)]
 pub(crate) enum ResponseBody {
-    /// What an exchange brings.
+    /// The response of an exchange.
     Exchange(Box<Exchange>),
     /// A text in the gateway's own name, for a request that has no exchange.
     Text(Option<Bytes>),

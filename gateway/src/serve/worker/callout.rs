@@ -94,7 +94,7 @@ fn request(call: HttpCall) -> Result<Request<crate::net::queue::QueueBody>, conv
     Ok(request)
 }
 
-/// What a client or plugin reads when an upstream gave no answer.
+/// Returns what a client or plugin reads when an upstream gave no answer.
 pub(super) fn before_headers(error: &UpstreamError) -> String {
     format!("upstream connect error or disconnect/reset before headers. reset reason: {}", error.words())
 }

@@ -28,7 +28,7 @@ use crate::serve::worker::turns::Turns;
 use crate::upstream::connector::Upstream;
 use crate::upstream::pool::Account;
 
-/// How many lookups of plugins a worker has under way; others wait. Each takes a thread, and cannot be stopped.
+/// Maximum number of a worker's lookups for plugins at once; others wait. Each takes a thread, and cannot be stopped.
 pub(super) const LOOKUPS: usize = 16;
 
 /// A worker's own state, which its tasks share.
@@ -38,18 +38,18 @@ pub(crate) struct Context {
     pub(crate) listeners: Vec<ListenerState>,
     pub(super) services: Services,
     pub(crate) host: GatewayHost,
-    /// Who waits for effects of a stream.
+    /// Wakers of tasks that wait for effects of a stream.
     pub(crate) wakers: RefCell<HashMap<StreamId, Waker>>,
-    /// Who waits for effects of a TCP stream.
+    /// Notifies tasks that wait for effects of a TCP stream.
     pub(crate) connections_woken: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
     pub(crate) callouts: RefCell<HashMap<CalloutId, AbortHandle>>,
-    /// How many of them may be under way, without lookups of names.
+    /// Limits the number of callouts at once, except for lookups of names.
     pub(crate) in_flight: InFlight,
-    /// What sends the messages of gRPC streams.
+    /// Senders of gRPC messages.
     pub(crate) grpc: RefCell<HashMap<CalloutId, Sender>>,
-    /// How many names may still be looked up at once.
+    /// Permits for lookups of names.
     pub(crate) lookups: Arc<Semaphore>,
-    /// Who may call a guest that no stream waits for.
+    /// Turns of guest calls that no stream waits for.
     pub(super) turns: Turns,
     /// The next tick has changed.
     pub(crate) ticks_changed: Notify,
@@ -57,7 +57,7 @@ pub(crate) struct Context {
     /// Queues have items for plugins of this worker.
     pub(crate) queues_ready: Arc<Notify>,
     pub(crate) connections: Cell<u64>,
-    /// When a body of a wrong length was told.
+    /// Limit on lines about bodies of a wrong length.
     pub(crate) lengths_told: Quiet,
     pub(crate) request_ids: RefCell<RequestIds>,
     pub(super) shutdown_timeout: Duration,

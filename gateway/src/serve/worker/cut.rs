@@ -8,7 +8,7 @@ use std::io;
 #[error("the response was cut: {reason}")]
 pub(crate) struct Cut {
     reason: &'static str,
-    /// What an HTTP/2 stream is reset with, if it matters.
+    /// The error code that an HTTP/2 stream is reset with, if it matters.
     #[source]
     code: Option<h2::Error>,
 }
@@ -24,7 +24,7 @@ impl Cut {
     }
 }
 
-/// Whether a client's body is not what HTTP/1 allows, as opposed to one that broke off.
+/// Returns true if a client's body is not what HTTP/1 allows, as opposed to one that broke off.
 pub(super) fn is_malformed(error: &hyper::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::serve::worker::context::Context;
 
-/// How long a plugin waits for an answer.
+/// Maximum time that a plugin waits for an answer.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Looks up a name and tells the plugin its addresses.

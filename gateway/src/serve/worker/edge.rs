@@ -58,7 +58,7 @@ pub(super) fn stamp(headers: &mut HeaderMap, client: &ConnectionInfo, is_edge: b
     }
 }
 
-/// Who is said to have forwarded the request, in one line, and the client.
+/// Returns `x-forwarded-for` in one line, with the client appended.
 fn forwarded_for(headers: &HeaderMap, client: IpAddr) -> Option<HeaderValue> {
     let mut chain = Vec::new();
     for line in headers.get_all(FORWARDED_FOR).iter().filter(|line| !line.is_empty()) {

@@ -1,4 +1,4 @@
-//! How many callouts a worker has in flight: HTTP, and gRPC calls and streams.
+//! The number of callouts that a worker has in flight: HTTP, and gRPC calls and streams.
 
 use std::cell::Cell;
 use std::rc::Rc;

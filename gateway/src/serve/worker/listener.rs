@@ -8,21 +8,21 @@ use crate::serve::seats::Seats;
 /// A listener as requests meet it.
 pub(crate) struct ListenerState {
     pub(crate) buffer_limit: usize,
-    /// Whether its clients are no proxies whose word about the request counts.
+    /// True if its clients are no proxies, so that their word about a request does not count.
     pub(crate) use_remote_address: bool,
     /// Time limits for its clients.
     pub(crate) timeouts: Timeouts,
     pub(crate) chain: Chain,
     pub(crate) routes: Vec<(Route, Option<Chain>)>,
     pub(crate) requests: [metrics::Counter; 5],
-    /// Where TCP streams go, if it takes these and no requests.
+    /// The destination of TCP streams, if it takes these and no requests.
     pub(crate) tcp_proxy: Option<TcpProxy>,
     pub(crate) tcp: TcpMetrics,
     /// The places of its connections, which all workers share.
     pub(crate) seats: Seats,
 }
 
-/// What is counted of TCP streams.
+/// Metrics of TCP streams.
 pub(crate) struct TcpMetrics {
     pub(crate) opened: metrics::Counter,
     pub(crate) active: metrics::Gauge,

@@ -1,4 +1,4 @@
-//! What is ready for the client.
+//! The part of a response that is ready for the client.
 
 use std::collections::VecDeque;
 use std::task::Poll;
@@ -38,7 +38,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// The head, once it is there, with the length of what follows as it is by then. `version` is the client's.
+    /// Takes the head once it is there, with the length of what follows as it is by then. `version` is the client's.
     pub(super) fn take_head(
         &mut self,
         method: &Method,
@@ -62,7 +62,7 @@ impl Outgoing {
         }
     }
 
-    /// The next piece of the body, the end, or why there is none.
+    /// Takes the next piece of the body, the end, or the error for which there is none.
     pub(super) fn take_frame(&mut self) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.withholds() {
             return Poll::Pending;
@@ -94,43 +94,43 @@ impl Outgoing {
         }
     }
 
-    /// Whether there is no piece of the body, and more may come.
+    /// Returns true if there is no piece of the body, and more may come.
     pub(super) fn is_waiting(&self) -> bool {
         (self.frames.is_empty() || self.withholds()) && !self.ended && self.cut.is_none()
     }
 
-    /// Whether all of it has been taken.
+    /// Returns true if all of it has been taken.
     pub(super) fn is_sent(&self) -> bool {
         self.ended && self.frames.is_empty() && self.cut.is_none()
     }
 
-    /// Whether hyper may take what is left for no body at all.
+    /// Returns true if hyper may take what is left for no body at all.
     pub(super) fn is_end_stream(&self) -> bool {
         self.is_sent() && !self.only_described
     }
 
-    /// Whether the connection is to end before the response does.
+    /// Returns true if the connection is to end before the response does.
     pub(super) fn is_cut(&self) -> bool {
         self.cut.is_some()
     }
 
-    /// Whether its last piece is ready.
+    /// Returns true if its last piece is ready.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Whether more of the body may be read.
+    /// Returns true if more of the body may be read.
     pub(super) fn has_room(&self) -> bool {
         !self.ended && (self.bytes < AHEAD || self.promise.is_kept())
     }
 
-    /// How many body bytes are left, once that is known.
+    /// Returns the number of body bytes that are left, once that is known.
     pub(super) fn remaining(&self) -> Option<u64> {
         let plain = self.ended && self.cut.is_none() && self.frames.iter().all(Frame::is_data);
         (plain && !self.only_described).then_some(self.bytes as u64)
     }
 
-    /// The head, which is the end if no body may follow it.
+    /// Sets the head, which is the end if no body may follow it.
     pub(super) fn head(&mut self, head: (StatusCode, HeaderMap), method: &Method) {
         self.ends_with_head = Content::of(head.0, method) != Content::Whole;
         self.ended |= self.ends_with_head;
@@ -168,7 +168,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Nothing follows.
+    /// Ends the body.
     ///
     /// # Errors
     /// The head has promised more body, and has gone.
@@ -187,7 +187,7 @@ impl Outgoing {
         self.cut = Some(reason);
     }
 
-    /// Whether the last piece waits for the end.
+    /// Returns true if the last piece waits for the end.
     fn withholds(&self) -> bool {
         self.promise.is_kept() && !self.ended && self.cut.is_none() && self.frames.len() == 1
     }
@@ -260,7 +260,7 @@ mod tests {
         assert!(out.is_sent());
     }
 
-    /// Has hyper hold back a byte alone, so that the rest has been taken when it is done.
+    /// Makes hyper hold back a byte alone, so that the rest has been taken when it is done.
     #[test]
     fn the_last_byte_of_a_piece_goes_apart_over_http2() {
         for (version, length, pieces) in [

@@ -19,11 +19,11 @@ use crate::net::length;
 /// The content behind the head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Nothing, and the head does not speak of it.
+    /// No body, and the head has no length.
     None,
-    /// Nothing, as the head says.
+    /// No body, and the head has the length 0.
     Empty,
-    /// Nothing; the head describes another response's body.
+    /// No body; the head describes another response's.
     Described,
     /// The body.
     Whole,

@@ -1,4 +1,4 @@
-//! What becomes of a request at its upstream, as plugins read it (host: attributes `upstream.*`, `response.*`).
+//! The course of a request at its upstream, as plugins read it (host: attributes `upstream.*`, `response.*`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) fn routed(clusters: &HashMap<String, Upstream>, route: Option<&Route>
     }
 }
 
-/// It is sent; says when.
+/// Notes that a request is sent. Returns the time.
 pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstream: &Upstream) -> Instant {
     let mut info = lock(info);
     (info.cluster_name, info.cluster_metadata) = (Some(cluster.to_owned()), Some(Arc::clone(upstream.metadata())));
@@ -49,13 +49,13 @@ pub(super) fn connected(
     }
 }
 
-/// It is answered.
+/// Notes that the request is answered.
 pub(super) fn answered(info: &SharedStreamInfo) {
     let mut info = lock(info);
     info.response_details = Some("via_upstream".to_owned());
 }
 
-/// The answer is complete; the request was sent at a time.
+/// Notes that the answer is complete. `sent` is the time at which the request was sent.
 pub(super) fn complete(info: &SharedStreamInfo, sent: Option<Instant>) {
     lock(info).backend_latency = sent.and_then(|sent| u64::try_from(sent.elapsed().as_nanos()).ok());
 }
@@ -87,13 +87,13 @@ pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) -> String {
     }
 }
 
-/// A TCP stream dials its upstream; says when.
+/// Notes that a TCP stream dials its upstream. Returns the time.
 pub(super) fn dialled(info: &SharedStreamInfo) -> Instant {
     lock(info).upstream_attempts += 1;
     Instant::now()
 }
 
-/// A TCP stream has its upstream, which it dialled at a time; the echo has no addresses.
+/// Notes that a TCP stream is connected to its upstream, which it dialled at the time `since`; the echo has no addresses.
 pub(super) fn established(
     info: &SharedStreamInfo,
     addresses: Option<Addresses>,
@@ -105,7 +105,7 @@ pub(super) fn established(
     }
 }
 
-/// The upstream of a TCP stream cannot be reached.
+/// Notes that the upstream of a TCP stream cannot be reached.
 pub(super) fn unreachable(info: &SharedStreamInfo, error: &std::io::Error) {
     let mut info = lock(info);
     info.upstream_failure = Some(error.to_string());
@@ -131,7 +131,7 @@ pub(super) fn broken(info: &SharedStreamInfo, error: &UpstreamError) -> String {
     format!("upstream_reset_after_response_started{{{reason}}}")
 }
 
-/// The client went before the response was sent.
+/// Notes that the client left before the response was sent.
 pub(super) fn abandoned(info: &mut StreamInfo) {
     info.response_details = Some("downstream_remote_disconnect".to_owned());
     info.response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION;

@@ -1,4 +1,4 @@
-//! How many connections a worker has with its upstreams: those of requests, callouts and TCP streams, and those that are
+//! The number of connections that a worker has with its upstreams: those of requests, callouts and TCP streams, and those that are
 //! idle.
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,7 @@ pub struct Account(Rc<Inner>);
 struct Inner {
     limit: usize,
     open: Cell<usize>,
-    /// Those that may have idle connections.
+    /// Endpoints that may have idle connections.
     endpoints: RefCell<Vec<Weak<dyn HoldsIdle>>>,
     /// Ends something else that has connections, and says whether there was anything.
     relieve: Box<dyn Fn() -> bool>,
@@ -24,7 +24,7 @@ struct Inner {
 
 /// An endpoint with idle connections, which may be closed for those of others.
 pub(super) trait HoldsIdle {
-    /// Since when its oldest idle connection has been idle, if it has one.
+    /// Returns the time since which its oldest idle connection has been idle, if it has one.
     fn idle_since(&self) -> Option<Instant>;
 
     /// Closes that connection.

@@ -26,9 +26,9 @@ pub struct Cluster(Rc<Inner>);
 struct Inner {
     config: ClusterConfig,
     endpoints: Vec<Rc<Endpoint>>,
-    /// Where round robin goes next.
+    /// The next endpoint of round robin.
     next: Cell<usize>,
-    /// What went wrong with no endpoint in particular.
+    /// Failures of no endpoint in particular.
     failures: Failures,
 }
 

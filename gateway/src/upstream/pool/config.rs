@@ -1,4 +1,4 @@
-//! What a pool is told of its cluster.
+//! The configuration of a pool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use portcullis::core::ResourceMetadata;
 
 use crate::config::Keepalive;
 
-/// What a cluster speaks.
+/// The protocol of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UpstreamProtocol {
     /// HTTP/1.1: one request at a time on a connection.
@@ -17,18 +17,18 @@ pub enum UpstreamProtocol {
     Http2,
 }
 
-/// How a cluster is reached.
+/// The configuration of a cluster's connections.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
-    /// For messages.
+    /// The name in messages.
     pub name: String,
     /// `host:port` each; a name is looked up whenever a connection is opened.
     pub endpoints: Vec<String>,
     /// Metadata of the endpoints, by their index; those behind the last have none.
     pub metadata: Vec<Option<Arc<ResourceMetadata>>>,
-    /// What the endpoints speak.
+    /// The protocol of the endpoints.
     pub protocol: UpstreamProtocol,
-    /// For looking up the name and connecting, together, for each endpoint.
+    /// Maximum time for looking up the name and connecting, together, for each endpoint.
     pub connect_timeout: Duration,
     /// HTTP/1.1 connections kept for later, for each endpoint and worker.
     pub max_idle: usize,

@@ -1,4 +1,4 @@
-//! Why an upstream gave no response, or not all of it.
+//! Reasons for which an upstream gave no response, or not all of it.
 
 use std::error::Error;
 use std::io;
@@ -26,7 +26,7 @@ pub enum UpstreamError {
          limit of descriptors for it (`ulimit -n`; systemd: LimitNOFILE)"
     )]
     Overflow {
-        /// How many it may have.
+        /// The maximum number.
         limit: usize,
     },
     /// The endpoint's name cannot be looked up, or it refused the connection.
@@ -34,7 +34,7 @@ pub enum UpstreamError {
     Connect {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: Arc<io::Error>,
     },
     /// The endpoint did not answer the connection attempt.
@@ -42,7 +42,7 @@ pub enum UpstreamError {
     ConnectTimeout {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
-        /// How long it was given.
+        /// The limit.
         limit: Duration,
     },
     /// The connection was lost, or the stream reset, before the response was complete.
@@ -50,15 +50,15 @@ pub enum UpstreamError {
     Reset {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
-        /// What hyper said.
+        /// The error of hyper.
         source: Arc<hyper::Error>,
     },
-    /// What it sent is not HTTP, or more than the limits allow.
+    /// A response that is not HTTP, or more than the limits allow.
     #[error("upstream {endpoint} sent an invalid response")]
     Protocol {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
-        /// What hyper said.
+        /// The error of hyper.
         source: Arc<hyper::Error>,
     },
     /// The body is in a coding that cannot be forwarded: its name belongs to one connection.
@@ -78,7 +78,7 @@ pub enum UpstreamError {
     RequestAborted {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
-        /// What hyper said.
+        /// The error of hyper.
         source: Arc<hyper::Error>,
     },
 }
@@ -97,7 +97,7 @@ impl UpstreamError {
         }
     }
 
-    /// What a client is answered: 502 if the upstream's answer is invalid, as in Envoy, else 503.
+    /// Returns the status that a client is answered with: 502 if the upstream's answer is invalid, as in Envoy, else 503.
     pub fn status(&self) -> u16 {
         match self {
             _ if self.is_invalid() => 502,
@@ -105,12 +105,12 @@ impl UpstreamError {
         }
     }
 
-    /// Whether the upstream answered, but with what is no HTTP response or none that can be forwarded.
+    /// Returns true if the upstream answered, but with what is no HTTP response or none that can be forwarded.
     pub fn is_invalid(&self) -> bool {
         matches!(self, Self::Protocol { .. } | Self::Coding { .. } | Self::Switching { .. })
     }
 
-    /// Whether there may be no more connections with any upstream.
+    /// Returns true if there may be no more connections with any upstream.
     pub fn is_overflow(&self) -> bool {
         matches!(self, Self::Overflow { .. })
     }
@@ -121,7 +121,7 @@ impl UpstreamError {
         cause::<h2::Error>(source).filter(|error| error.is_reset()).and_then(h2::Error::reason)
     }
 
-    /// Why there is no response, in the words that Envoy has for a reset stream.
+    /// Returns the reason for which there is no response, in the words that Envoy has for a reset stream.
     pub fn words(&self) -> &'static str {
         match self {
             Self::NoEndpoints { .. } => "connection failure",
@@ -138,7 +138,7 @@ impl UpstreamError {
         }
     }
 
-    /// Whether it came of HTTP/2.
+    /// Returns true for an error of HTTP/2.
     pub fn is_h2(&self) -> bool {
         let (Self::Reset { source, .. } | Self::Protocol { source, .. } | Self::RequestAborted { source, .. }) = self
         else {
@@ -177,7 +177,7 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// Nothing of the request was sent.
+    /// A failure before anything of the request was sent.
     pub(super) fn before(error: UpstreamError, request: Request<QueueBody>) -> Self {
         Self { error, unsent: Some(Box::new(request)) }
     }
@@ -189,7 +189,7 @@ impl Failed {
     }
 }
 
-/// Whether the connection was lost, as opposed to what the peer said on it.
+/// Returns true if the connection was lost, as opposed to what the peer said on it.
 pub(super) fn is_lost(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || caused_by::<io::Error>(error)
 }

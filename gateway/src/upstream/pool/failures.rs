@@ -1,4 +1,4 @@
-//! What the operator is told of an endpoint that fails.
+//! Log lines about endpoints that fail.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ pub(super) struct Failures {
     logged: Quiet,
 }
 
-/// How long further failures of an endpoint are counted only.
+/// Time for which further failures of an endpoint are counted and not logged.
 const QUIET: Duration = Duration::from_secs(10);
 
 impl Failures {

@@ -1,13 +1,13 @@
-//! How the head of an HTTP/1.1 response says where its body ends.
+//! The framing of an HTTP/1.1 response: the end of its body, as its head says.
 
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 
-/// Whether a head says once where its body ends.
+/// The framing that a head describes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// It does.
+    /// The end of the body is said once.
     Plain,
-    /// It says so twice: the body is read by its transfer coding, and its connection not used again (RFC 9112, section 6.3).
+    /// The end of the body is said twice: the body is read by its transfer coding, and its connection not used again (RFC 9112, section 6.3).
     Doubtful,
 }
 

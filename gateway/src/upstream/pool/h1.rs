@@ -38,7 +38,7 @@ pub(super) struct Pool {
 struct Shared {
     /// Oldest first.
     idle: RefCell<VecDeque<Idle>>,
-    /// How long they may be that; zero for no limit.
+    /// Maximum idle time; zero for no limit.
     timeout: Duration,
     /// A task waits for the oldest to become too old.
     swept: Cell<bool>,
@@ -110,7 +110,7 @@ impl Pool {
         }
     }
 
-    /// Since when the oldest idle connection has been idle.
+    /// Returns the time since which the oldest idle connection has been idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.shared.idle.borrow().front().map(|idle| idle.since)
     }
@@ -192,7 +192,7 @@ async fn open(server: &Server) -> Result<Connection, UpstreamError> {
 /// A copy to send again if the upstream closes the connection just while the request is on its way, which no client can
 /// rule out.
 ///
-/// For requests without a body that may be repeated (RFC 9110, section 9.2.2: a proxy must not repeat others).
+/// Only requests without a body that may be repeated are copied (RFC 9110, section 9.2.2: a proxy must not repeat others).
 fn replayable(request: &Request<QueueBody>) -> Option<Request<QueueBody>> {
     if !request.method().is_idempotent() || !http_body::Body::is_end_stream(request.body()) {
         return None;

@@ -36,7 +36,7 @@ struct Current {
     cell: RefCell<Rc<Attempt>>,
     /// The last time that a request asked for it.
     used: Cell<Instant>,
-    /// How long nobody may ask; zero for no limit.
+    /// Maximum time without a request; zero for no limit.
     timeout: Duration,
     /// A task waits for that.
     swept: Cell<bool>,

@@ -15,7 +15,7 @@ use super::config::ClusterConfig;
 use super::error::UpstreamError;
 use super::failures::Failures;
 
-/// Where connections of an endpoint go, and what they count for.
+/// The destination of an endpoint's connections, and the account that they count for.
 #[derive(Debug)]
 pub(super) struct Server {
     /// `host:port`, as configured. `Arc`, because errors carry it and must be `Send`.

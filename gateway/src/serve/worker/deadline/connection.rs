@@ -9,14 +9,14 @@ use super::expired::Expired;
 use super::stream::{CLOSE_GRACE, StreamState};
 use crate::config::Timeouts;
 
-/// How long a peer has that goes on taking bytes while its connection closes.
+/// Maximum time for a peer that goes on taking bytes while its connection closes.
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
 
 /// The state of a connection.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) protocol: Protocol,
-    /// Whether a request has come.
+    /// True if a request has come.
     pub(super) used: bool,
     /// The time from which there has been nothing to do, if there is nothing.
     pub(super) quiet_since: Instant,
@@ -49,7 +49,7 @@ pub(super) struct Closing {
 pub(super) enum Verdict {
     /// None.
     Wait,
-    /// Nothing new begins; the connection ends.
+    /// The connection takes no new requests, and ends.
     Close(Overdue),
     /// Ends at once.
     Cut(Overdue),

@@ -152,7 +152,7 @@ impl Guard {
     }
 }
 
-/// How long a client may take to take an answer that ends its connection.
+/// Maximum time for a client to take an answer that ends its connection.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 /// The answer to a head that did not come in time, as Envoy gives it.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::expired::Expired;
 use crate::config::Timeouts;
 
-/// How long a peer has to answer a GOAWAY, or to take what is left, once nothing else is to be done for it.
+/// Maximum time for a peer to answer a GOAWAY, or to take what is left, once nothing else is to be done for it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// A stream as the guard of its connection sees it.
@@ -23,7 +23,7 @@ pub(super) struct StreamState {
     /// The end of its longest duration.
     longest: Option<Instant>,
     upstream: Upstream,
-    /// Whether the response's head is hyper's.
+    /// True if the response's head has been handed to hyper.
     head_gone: bool,
     /// Pieces of the response that hyper has got since it asked for one in vain. Over HTTP/2 it keeps the last one until the client
     /// has made room for it, and those before are h2's.

@@ -48,12 +48,12 @@ pub(crate) struct Exchange {
     incoming: Option<Inbound>,
     /// The client sends its body when it is told that it is wanted.
     awaits_continue: bool,
-    /// Where request body goes once the request has been sent.
+    /// The sender of the request's body, once the request has been sent.
     upload: Option<BodySender>,
     upstream: UpstreamState,
     timer: StreamTimer,
     started: std::time::Instant,
-    /// When the request was sent to its upstream.
+    /// The time at which the request was sent to its upstream.
     sent: Option<std::time::Instant>,
     /// The client's method, whatever plugins made of it.
     method: Method,

@@ -28,7 +28,7 @@ impl Decoder {
         Self { max, pieces: VecDeque::new(), len: 0 }
     }
 
-    /// How many bytes have come that are of no complete message yet.
+    /// Returns the number of bytes that are of no complete message yet.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -62,7 +62,7 @@ impl Decoder {
         Ok(Some(self.take(len)))
     }
 
-    /// Nothing follows.
+    /// Ends the messages.
     pub(super) fn finish(&self) -> Result<(), Status> {
         if self.len == 0 { Ok(()) } else { Err(Status::new(status::INTERNAL, "the upstream's last message broke off")) }
     }

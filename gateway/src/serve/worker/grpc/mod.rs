@@ -75,7 +75,7 @@ async fn run(mut told: Told, request: GrpcRequest, body: QueueBody, flight: Opti
     context.pump();
 }
 
-/// What the plugin is told of a call or stream: of a call its one message at the end, of a stream everything at once.
+/// Delivers the events of a call or stream to the plugin: of a call its one message at the end, of a stream everything at once.
 struct Told {
     context: Rc<Context>,
     id: CalloutId,

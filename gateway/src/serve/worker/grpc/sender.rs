@@ -1,4 +1,4 @@
-//! What sends the messages of a gRPC call or stream.
+//! The sender of messages of a gRPC call or stream.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! How a call or stream ends.
+//! The status that a call or stream ends with.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Status {
     }
 }
 
-/// What a stream that broke off comes to (gRPC: PROTOCOL-HTTP2.md, "HTTP2 Transport Mapping").
+/// Returns the status of a stream that broke off (gRPC: PROTOCOL-HTTP2.md, "HTTP2 Transport Mapping").
 pub(super) fn of_reset(error: &UpstreamError) -> u32 {
     match (error.reset_reason(), error) {
         (Some(Reason::REFUSED_STREAM), _) => UNAVAILABLE,
@@ -62,7 +62,7 @@ pub(super) fn of_reset(error: &UpstreamError) -> u32 {
     }
 }
 
-/// Why a response is none of gRPC's, if it is not (gRPC: http-grpc-status-mapping.md).
+/// Returns the status for a response that is none of gRPC's (gRPC: http-grpc-status-mapping.md).
 pub(super) fn of_head(parts: &response::Parts) -> Option<Status> {
     let code = match parts.status.as_u16() {
         200 => {

@@ -92,9 +92,9 @@ struct TcpExchange<'a> {
     client: Pipe,
     upstream: Pipe,
     connecting: Option<Pin<Box<dyn Future<Output = io::Result<Dialed>> + 'a>>>,
-    /// When the upstream was dialled.
+    /// The time at which the upstream was dialled.
     dialled: Option<std::time::Instant>,
-    /// Who closed the client's connection.
+    /// The side that closed the client's connection.
     by: Option<PeerType>,
     /// Counts the upstream's connection.
     share: Option<Share>,
@@ -103,7 +103,7 @@ struct TcpExchange<'a> {
     spoken: Option<Request>,
 }
 
-/// What happens to a stream.
+/// An event of a stream.
 enum Event {
     Read(Direction, io::Result<Bytes>),
     /// A side could not be written to.
@@ -311,7 +311,7 @@ impl TcpExchange<'_> {
         self.upstream.reset();
     }
 
-    /// Nothing can come or go any more.
+    /// Returns true if nothing can be read or written any more.
     fn is_over(&self) -> bool {
         self.client.ended
             && (self.client.read_all || self.upstream.io.is_none())

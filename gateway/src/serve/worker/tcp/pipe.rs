@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::net::transport::Io;
 
-/// Nothing more is read from the other side while so many bytes wait here.
+/// Number of waiting bytes from which on nothing is read from the other side.
 pub(super) const HIGH_WATER: usize = 256 << 10;
 
 /// One side.
@@ -22,7 +22,7 @@ pub(super) struct Pipe {
     waiting: VecDeque<Bytes>,
     waiting_len: usize,
     dirty: bool,
-    /// Nothing follows what waits.
+    /// True if nothing follows what waits.
     pub(super) ending: bool,
     /// All has been written, and its end.
     pub(super) ended: bool,
@@ -65,7 +65,7 @@ impl Pipe {
         self.ending = end;
     }
 
-    /// Whether the other side should be read.
+    /// Returns true if the other side should be read.
     pub(super) fn has_room(&self) -> bool {
         self.waiting_len < HIGH_WATER
     }

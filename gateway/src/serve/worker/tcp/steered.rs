@@ -1,4 +1,4 @@
-//! Where plugins send a TCP stream, and how long it may be idle.
+//! Steering of TCP streams by plugins: the upstream, and the idle timeout.
 
 use std::collections::HashMap;
 use std::sync::Arc;

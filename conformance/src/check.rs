@@ -44,7 +44,7 @@ pub struct Task {
     pub setting: Setting,
     /// The callback that makes the calls, the first time that it is called.
     pub phase: CallbackId,
-    /// The calls; see [`Program::compile`].
+    /// The calls; see [`Program::compile`](crate::probe::Program::compile).
     pub script: String,
     /// What that callback returns then, if not what it would (0; of a callback that succeeds or fails, 1).
     pub returns: Option<u8>,

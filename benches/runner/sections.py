@@ -31,8 +31,8 @@ class Section(NamedTuple):
     # On two idle cores, without building; the limit is three times that.
     minutes: float
     tools: tuple[str, ...]
-    # What must be built before: "gateway", "benches"; an empty set where the command builds for itself.
-    needs: frozenset[str]
+    # What must be built before: "gateway", and names of benches; empty where the command builds for itself.
+    needs: tuple[str, ...]
     # The command, given the options and a fresh folder for what it leaves, and its further environment.
     command: Callable[[Options, Path], list[str]]
     environment: Callable[[Path], dict[str, str]]
@@ -44,15 +44,18 @@ class Failed(Exception):
     """Says why a section has no result, with a remedy."""
 
 
-def bench(name, *arguments):
-    """Returns the command of a bench; `arguments` make criterion take less time than by default."""
+def by_bench(name, about, minutes, *arguments, **rest):
+    """Returns the section of a bench; `arguments` make criterion take less time than by default."""
 
     def command(options, _folder):
-        profile = ["--profile", options.profile] if options.profile else []
         quick = ["--quick"] if options.quick else arguments
-        return ["cargo", "bench", "--quiet", "--workspace", *profile, "--bench", name, "--", *quick]
+        return ["cargo", "bench", "--quiet", "--workspace", *profile(options), "--bench", name, "--", *quick]
 
-    return command
+    return Section(name, about, minutes, (), (name,), command, **rest)
+
+
+def profile(options):
+    return ["--profile", options.profile] if options.profile else []
 
 
 def script(name, *quick, slow=()):
@@ -72,8 +75,8 @@ def compare(options, _folder):
 
 
 def request_instructions(options, folder):
-    profile = ("--profile", options.profile) if options.profile else ()
-    return script("request_instructions.py", *TOUR, "200", *profile, slow=(*TOUR, "5000", *profile))(options, folder)
+    chosen = profile(options)
+    return script("request_instructions.py", *TOUR, "200", *chosen, slow=(*TOUR, "5000", *chosen))(options, folder)
 
 
 def gungraun(_options, _folder):
@@ -90,17 +93,16 @@ def tables(folder):
 
 CRITERION = ("--noplot", "--warm-up-time", "0.5", "--measurement-time", "1.5", "--sample-size", "50")
 BY_CRITERION = {
-    "needs": frozenset({"benches"}),
     "environment": lambda folder: {"CRITERION_HOME": str(folder)},
     "collect": collect.criterion,
 }
-BY_BENCH = {"needs": frozenset({"benches"}), "environment": table, "collect": tables}
-BY_SCRIPT = {"needs": frozenset({"gateway"}), "environment": lambda _: {}, "collect": tables}
+BY_TABLE = {"environment": table, "collect": tables}
+BY_SCRIPT = {"needs": ("gateway",), "environment": lambda _: {}, "collect": tables}
 # The bench cold_start fills the code cache.
-BY_CALLGRIND = BY_SCRIPT | {"needs": frozenset({"gateway", "benches"})}
+BY_CALLGRIND = BY_SCRIPT | {"needs": ("gateway", "cold_start")}
 BY_COMPARE = BY_SCRIPT | {"collect": lambda _: collect.comparison(COMPARE / "out/compare.json")}
 BY_GUNGRAUN = {
-    "needs": frozenset(),
+    "needs": (),
     "environment": lambda folder: {"GUNGRAUN_HOME": str(folder)},
     "collect": lambda folder: {"instructions": collect.callgrind(folder)},
 }
@@ -128,11 +130,11 @@ SECTIONS = [
         "request_instructions", "instructions of a request in the gateway", 2,
         (*LOAD, "h2load", "valgrind"), command=request_instructions, **BY_CALLGRIND,
     ),
-    Section("crossing", "one call between host and guest", 2.5, (), command=bench("crossing", *CRITERION), **BY_CRITERION),
-    Section("stream", "one stream, its bodies, one VM", 2, (), command=bench("stream", *CRITERION), **BY_CRITERION),
-    Section("scale", "chains, live streams, shared data", 0.5, (), command=bench("scale"), **BY_BENCH),
-    Section("isolation", "sandboxes, ten VMs, rights", 1, (), command=bench("isolation"), **BY_BENCH),
-    Section("cold_start", "compiling a plugin, loading it from a code cache", 0.2, (), command=bench("cold_start"), **BY_BENCH),
+    by_bench("crossing", "one call between host and guest", 2.5, *CRITERION, **BY_CRITERION),
+    by_bench("stream", "one stream, its bodies, one VM", 2, *CRITERION, **BY_CRITERION),
+    by_bench("scale", "chains, live streams, shared data", 0.5, **BY_TABLE),
+    by_bench("isolation", "sandboxes, ten VMs, rights", 1, **BY_TABLE),
+    by_bench("cold_start", "compiling a plugin, loading it from a code cache", 0.2, **BY_TABLE),
     Section(
         "instructions", "instructions of crossings and streams, against their bounds", 1,
         ("valgrind",), command=gungraun, **BY_GUNGRAUN,
@@ -150,12 +152,13 @@ def missing_tools(chosen):
 
 def build(options, chosen):
     """Builds before anything is measured; the gateway apart from benches, which bring features that its users do not have."""
-    needs = frozenset().union(*(section.needs for section in chosen))
+    needs = {need for section in chosen for need in section.needs}
     if "gateway" in needs and options.gateway == GATEWAY:
         run(["cargo", "build", "--release", "--workspace", "--bins"], {}, 3600)
-    if "benches" in needs:
-        profile = ["--profile", options.profile] if options.profile else []
-        run(["cargo", "bench", "--workspace", "--no-run", *profile], {}, 3600)
+    # By name: otherwise Cargo builds the unit tests of every crate, too.
+    benches = [word for need in sorted(needs - {"gateway"}) for word in ("--bench", need)]
+    if benches:
+        run(["cargo", "bench", "--workspace", "--no-run", *profile(options), *benches], {}, 3600)
 
 
 def measure_quietly(section, options, budget):

@@ -163,7 +163,7 @@ class Sections(unittest.TestCase):
     def test_a_section_keeps_what_it_left(self):
         script = """echo '{"a": 1}' >"$OUT" """
         section = sections.Section(
-            "x", "", 1, (), frozenset(), lambda _options, _folder: ["sh", "-c", script],
+            "x", "", 1, (), (), lambda _options, _folder: ["sh", "-c", script],
             lambda folder: {"OUT": str(folder / "results.json")}, sections.tables,
         )
         record = sections.measure(section, sections.Options())
@@ -183,6 +183,19 @@ class Sections(unittest.TestCase):
             with mock.patch.object(sections, "measure", side_effect=records):
                 found, rest = sections.measure_quietly(section, sections.Options(), budget)
             self.assertEqual((found["other_cpu_percent"], rest), (kept, left))
+
+    def test_only_what_is_needed_is_built(self):
+        def built(gateway, *names):
+            chosen = [section for section in sections.SECTIONS if section.name in names]
+            with mock.patch.object(sections, "run") as run:
+                sections.build(sections.Options(gateway), chosen)
+            return [" ".join(call.args[0]) for call in run.call_args_list]
+
+        gateway, benches = "cargo build --release --workspace --bins", "cargo bench --workspace --no-run --bench"
+        self.assertEqual(built(sections.GATEWAY, "instructions"), [])
+        self.assertEqual(built(sections.GATEWAY, "memory", "compare"), [gateway])
+        self.assertEqual(built(sections.GATEWAY, "request_instructions"), [gateway, f"{benches} cold_start"])
+        self.assertEqual(built(Path("/other"), "memory", "scale", "stream"), [f"{benches} scale --bench stream"])
 
     def test_every_section_stands_in_the_page(self):
         shown = {name for _, _, makers in page.PARTS for needs, _ in makers for name in needs} | {page.REQUEST, page.MEMORY}

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Counts the instructions of crossings and streams, and fails where there are more than the bound in
 # benches/benches/instructions.rs. It needs valgrind; it installs gungraun's runner, once (.ci/tools.sh).
+#
+#   benches/instructions.sh --no-run           builds only
+#   benches/instructions.sh [ARGUMENT...]      of gungraun
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source .ci/tools.sh
@@ -13,5 +16,7 @@ command -v valgrind >/dev/null || {
 version=$(grep -A1 '^name = "gungraun"$' Cargo.lock | sed -n 's/^version = "\(.*\)"$/\1/p')
 GUNGRAUN_RUNNER=$(cargo_tool gungraun-runner "$version" --debug)
 export GUNGRAUN_RUNNER
-exec cargo bench --profile counting --package portcullis-benches --no-default-features --features wasmi,instructions \
-    --bench instructions -- "$@"
+bench=(cargo bench --profile counting --package portcullis-benches --no-default-features --features wasmi,instructions
+    --bench instructions)
+[[ ${1-} != --no-run ]] || exec "${bench[@]}" --no-run
+exec "${bench[@]}" -- "$@"

@@ -16,6 +16,7 @@ from runner.reader import BY_ROW, NOISE, STEADY
 from runner.results import COMPARE, REPO
 
 
+INSTRUCTIONS = REPO / "benches/instructions.sh"
 GATEWAY = REPO / "target/release/portcullis"
 
 
@@ -31,7 +32,7 @@ class Section(NamedTuple):
     # On two idle cores, without building; the limit is three times that.
     minutes: float
     tools: tuple[str, ...]
-    # What must be built before: "gateway", and names of benches; empty where the command builds for itself.
+    # What must be built before: "gateway", "counting" (the bench of instructions), and names of benches.
     needs: tuple[str, ...]
     # The command, given the options and a fresh folder for what it leaves, and its further environment.
     command: Callable[[Options, Path], list[str]]
@@ -80,7 +81,7 @@ def request_instructions(options, folder):
 
 
 def gungraun(_options, _folder):
-    return [str(REPO / "benches/instructions.sh")]
+    return [str(INSTRUCTIONS)]
 
 
 def table(folder):
@@ -102,7 +103,7 @@ BY_SCRIPT = {"needs": ("gateway",), "environment": lambda _: {}, "collect": tabl
 BY_CALLGRIND = BY_SCRIPT | {"needs": ("gateway", "cold_start")}
 BY_COMPARE = BY_SCRIPT | {"collect": lambda _: collect.comparison(COMPARE / "out/compare.json")}
 BY_GUNGRAUN = {
-    "needs": (),
+    "needs": ("counting",),
     "environment": lambda folder: {"GUNGRAUN_HOME": str(folder)},
     "collect": lambda folder: {"instructions": collect.callgrind(folder)},
 }
@@ -155,8 +156,10 @@ def build(options, chosen):
     needs = {need for section in chosen for need in section.needs}
     if "gateway" in needs and options.gateway == GATEWAY:
         run(["cargo", "build", "--release", "--workspace", "--bins"], {}, 3600)
+    if "counting" in needs:
+        run([str(INSTRUCTIONS), "--no-run"], {}, 3600)
     # By name: otherwise Cargo builds the unit tests of every crate, too.
-    benches = [word for need in sorted(needs - {"gateway"}) for word in ("--bench", need)]
+    benches = [word for need in sorted(needs - {"gateway", "counting"}) for word in ("--bench", need)]
     if benches:
         run(["cargo", "bench", "--workspace", "--no-run", *profile(options), *benches], {}, 3600)
 

@@ -192,7 +192,7 @@ class Sections(unittest.TestCase):
             return [" ".join(call.args[0]) for call in run.call_args_list]
 
         gateway, benches = "cargo build --release --workspace --bins", "cargo bench --workspace --no-run --bench"
-        self.assertEqual(built(sections.GATEWAY, "instructions"), [])
+        self.assertEqual(built(sections.GATEWAY, "instructions"), [f"{sections.INSTRUCTIONS} --no-run"])
         self.assertEqual(built(sections.GATEWAY, "memory", "compare"), [gateway])
         self.assertEqual(built(sections.GATEWAY, "request_instructions"), [gateway, f"{benches} cold_start"])
         self.assertEqual(built(Path("/other"), "memory", "scale", "stream"), [f"{benches} scale --bench stream"])

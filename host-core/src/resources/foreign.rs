@@ -160,7 +160,7 @@ impl<'a> ForeignCall<'a> {
         if !self.vm.noted.contains(&key) {
             self.vm.noted.push(key);
             // Where each stream has a VM, once is as often as there are streams.
-            match self.vm.together {
+            match self.vm.shared_quotas {
                 Some(_) => self.vm.remark(message),
                 None => self.vm.note(LogLevel::Warn, message),
             }

@@ -455,7 +455,7 @@ impl Vm {
         let state = self.guest.state();
         // Where each stream has a VM, each of them may fail.
         let now = state.host.monotonic_clock();
-        match if state.together.is_some() { state.denials.failure(now) } else { Some(0) } {
+        match if state.shared_quotas.is_some() { state.denials.failure(now) } else { Some(0) } {
             None => {}
             Some(0) => state.note(LogLevel::Error, &format!("{callback} failed: {reason}")),
             Some(more) => {

@@ -8,9 +8,9 @@ use crate::abi::MetricType;
 use crate::resources::in_flight::InFlight;
 use crate::vm::usage::CpuBudget;
 
-/// What VMs that were made from one template have together, so that no limit is one for each stream.
+/// Quotas shared by all VMs of one snapshot, so that limits apply per plugin and not per stream.
 #[derive(Debug, Default)]
-pub(crate) struct Together {
+pub(crate) struct SharedQuotas {
     pub(super) calls: Arc<InFlight>,
     pub(super) grpc: Arc<InFlight>,
     pub(super) lookups: Arc<InFlight>,
@@ -18,7 +18,7 @@ pub(crate) struct Together {
     pub(crate) cpu_budget: CpuBudget,
 }
 
-impl Together {
+impl SharedQuotas {
     /// Whether a plugin may define this metric, if it may define so many in all of its VMs.
     pub(crate) fn defines(&self, metric_type: MetricType, name: &str, most: usize) -> bool {
         let mut known = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,7 +21,7 @@ use crate::resources::shared::{Queue, Space};
 use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::vm::Vm;
-use crate::vm::quotas::{Lasting, Together};
+use crate::vm::quotas::{Lasting, SharedQuotas};
 use crate::vm::state::{VmConfig, VmState};
 
 /// The host's side of a VM in which one plugin has been configured: its root, the ids of its metrics and queues, the
@@ -39,7 +39,7 @@ pub struct Template {
     space: Arc<Space>,
     budgets: Arc<Budgets>,
     denials: Arc<DenialLog>,
-    together: Arc<Together>,
+    shared_quotas: Arc<SharedQuotas>,
     drawn: Drawn,
 }
 
@@ -64,9 +64,9 @@ impl Vm {
                 return Err(lasting);
             }
         }
-        let together = Together::default();
+        let quotas = SharedQuotas::default();
         for (metric_type, name) in state.metrics.names() {
-            together.defines(metric_type, name, usize::MAX);
+            quotas.defines(metric_type, name, usize::MAX);
         }
         Ok(Template {
             config: Arc::clone(&state.config),
@@ -79,7 +79,7 @@ impl Vm {
             space: Arc::clone(&state.space),
             budgets: Arc::clone(&state.budgets),
             denials: Arc::default(),
-            together: Arc::new(together),
+            shared_quotas: Arc::new(quotas),
             drawn: state.drawn,
         })
     }
@@ -133,16 +133,16 @@ impl VmState {
         state.metrics = Arc::clone(&template.metrics);
         state.resolved_queues.clone_from(&template.queues);
         state.denials = Arc::clone(&template.denials);
-        state.calls.in_flight = Arc::clone(&template.together.calls);
-        state.grpc.in_flight = Arc::clone(&template.together.grpc);
-        state.lookups.in_flight = Arc::clone(&template.together.lookups);
-        state.together = Some(Arc::clone(&template.together));
+        state.calls.in_flight = Arc::clone(&template.shared_quotas.calls);
+        state.grpc.in_flight = Arc::clone(&template.shared_quotas.grpc);
+        state.lookups.in_flight = Arc::clone(&template.shared_quotas.lookups);
+        state.shared_quotas = Some(Arc::clone(&template.shared_quotas));
         state
     }
 
     /// Whether the VM can do what only one can that lasts. If not, the operator is told, once.
     pub(crate) fn must_last(&mut self, asked: Lasting) -> Result<(), Status> {
-        if self.together.is_none() {
+        if self.shared_quotas.is_none() {
             return Ok(());
         }
         if self.denials.is_first(asked) {

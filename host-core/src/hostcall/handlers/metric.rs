@@ -39,7 +39,12 @@ pub(in crate::hostcall) fn define_metric(
             return Err(call.vm.refuse(ID, "count", None));
         }
         None if !call.vm.metrics.has_room(&plugin) => Err(Status::InternalFailure)?,
-        None if call.vm.together.as_ref().is_some_and(|all| !all.defines(metric_type, name, count.unwrap_or(most))) => {
+        None if call
+            .vm
+            .shared_quotas
+            .as_ref()
+            .is_some_and(|all| !all.defines(metric_type, name, count.unwrap_or(most))) =>
+        {
             return Err(if count.is_some() {
                 call.vm.refuse(ID, "count", None)
             } else {

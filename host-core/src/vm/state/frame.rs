@@ -132,7 +132,7 @@ impl VmState {
     }
 
     fn cpu_budget(&self) -> &CpuBudget {
-        self.together.as_ref().map_or(&self.cpu_budget, |together| &together.cpu_budget)
+        self.shared_quotas.as_ref().map_or(&self.cpu_budget, |quotas| &quotas.cpu_budget)
     }
 
     /// Whether a callback of a context is refused, because the VM has used up its part of a CPU.

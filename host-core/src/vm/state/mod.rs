@@ -33,7 +33,7 @@ use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::sandbox::byte_budget::HeldBytes;
 use crate::vm::output::Output;
-use crate::vm::quotas::Together;
+use crate::vm::quotas::SharedQuotas;
 use crate::vm::usage::CpuBudget;
 
 /// The state of one VM.
@@ -70,7 +70,7 @@ pub struct VmState {
     pub(crate) noted: Vec<&'static str>,
     pub(crate) denials: Arc<DenialLog>,
     /// What it has together with others, if it lasts for one stream, and its guest was made in the state after configure.
-    pub(crate) together: Option<Arc<Together>>,
+    pub(crate) shared_quotas: Option<Arc<SharedQuotas>>,
     /// What its callbacks may use of a CPU.
     cpu_budget: CpuBudget,
     frame: Frame,
@@ -119,7 +119,7 @@ impl VmState {
             reply: Vec::new(),
             noted: Vec::new(),
             denials: Arc::default(),
-            together: None,
+            shared_quotas: None,
             frame,
             drawn: Drawn::default(),
             last_plugin: None,

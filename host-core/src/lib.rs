@@ -54,7 +54,7 @@ pub use resources::shared::{Shared, Wake};
 pub use rights::{Capabilities, Denial, Learned, OnDenial, Preset, RuleError, RuleTexts, Rules, UnknownCapability};
 pub use sandbox::byte_budget::HeldBytes;
 pub use sandbox::{Conflict, Difference, Placed, Placement, SandboxKey, SandboxSpec, Sharing, VmSpec, schedule};
-pub use vm::quotas::Lasting;
+pub use vm::quotas::NeedsLongLivedVm;
 pub use vm::state::{VmConfig, VmState};
 pub use vm::template::Template;
 pub use vm::usage::{CoarseClock, Usage, Used};

@@ -133,7 +133,7 @@ fn refuse(plugin: &config::Plugin, drawn: Drawn) -> Result<(), ConfigError> {
 
 fn help(error: &SnapshotError) -> &'static str {
     match error {
-        SnapshotError::Lasting(_) | SnapshotError::Module(_) | SnapshotError::TooLarge { .. } => {
+        SnapshotError::NeedsLongLivedVm(_) | SnapshotError::Module(_) | SnapshotError::TooLarge { .. } => {
             "give the plugin isolation: worker, which is the default"
         }
         _ => "give the plugin isolation: worker, or another engine",

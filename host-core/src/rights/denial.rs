@@ -8,7 +8,7 @@ use crate::abi::callback::CallbackId;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;
-use crate::vm::quotas::Lasting;
+use crate::vm::quotas::NeedsLongLivedVm;
 
 /// What happens when a plugin calls what it may not call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -134,7 +134,7 @@ impl DenialLog {
     }
 
     /// Whether it is the first time that this is asked of a VM for one stream: ticks, or a queue's items.
-    pub(crate) fn is_first(&self, asked: Lasting) -> bool {
+    pub(crate) fn is_first(&self, asked: NeedsLongLivedVm) -> bool {
         let bit = 1 << (asked as u8);
         self.hostcalls.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }

@@ -30,7 +30,7 @@ impl SharedQuotas {
 /// Something that only a VM can do that lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lasting {
+pub enum NeedsLongLivedVm {
     /// Ticks: `proxy_set_tick_period_milliseconds`.
     Ticks,
     /// Being told of the items of a queue: `proxy_register_shared_queue`.
@@ -47,7 +47,7 @@ pub enum Lasting {
     Company,
 }
 
-impl fmt::Display for Lasting {
+impl fmt::Display for NeedsLongLivedVm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ticks => "it asks for ticks (proxy_set_tick_period_milliseconds)",

@@ -21,7 +21,7 @@ use crate::resources::shared::{Queue, Space};
 use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::vm::Vm;
-use crate::vm::quotas::{Lasting, SharedQuotas};
+use crate::vm::quotas::{NeedsLongLivedVm, SharedQuotas};
 use crate::vm::state::{VmConfig, VmState};
 
 /// The host's side of a VM in which one plugin has been configured: its root, the ids of its metrics and queues, the
@@ -49,16 +49,17 @@ impl Vm {
     ///
     /// # Errors
     /// The plugin has asked for what needs a VM that lasts.
-    pub fn template(&mut self, root: ContextId) -> Result<Template, Lasting> {
+    pub fn template(&mut self, root: ContextId) -> Result<Template, NeedsLongLivedVm> {
         let state = self.state();
-        let context = state.contexts.root(root).filter(|_| state.contexts.len() == 1).ok_or(Lasting::Company)?;
+        let context =
+            state.contexts.root(root).filter(|_| state.contexts.len() == 1).ok_or(NeedsLongLivedVm::Company)?;
         for (asked, lasting) in [
-            (context.tick.is_some(), Lasting::Ticks),
-            (Arc::weak_count(&state.inbox) > 0, Lasting::Queue),
-            (!state.calls.is_empty(), Lasting::HttpCall),
-            (!state.grpc.is_empty(), Lasting::Grpc),
-            (!state.lookups.is_empty(), Lasting::Lookup),
-            (state.files.is_changed(), Lasting::File),
+            (context.tick.is_some(), NeedsLongLivedVm::Ticks),
+            (Arc::weak_count(&state.inbox) > 0, NeedsLongLivedVm::Queue),
+            (!state.calls.is_empty(), NeedsLongLivedVm::HttpCall),
+            (!state.grpc.is_empty(), NeedsLongLivedVm::Grpc),
+            (!state.lookups.is_empty(), NeedsLongLivedVm::Lookup),
+            (state.files.is_changed(), NeedsLongLivedVm::File),
         ] {
             if asked {
                 return Err(lasting);
@@ -141,7 +142,7 @@ impl VmState {
     }
 
     /// Whether the VM can do what only one can that lasts. If not, the operator is told, once.
-    pub(crate) fn must_last(&mut self, asked: Lasting) -> Result<(), Status> {
+    pub(crate) fn must_last(&mut self, asked: NeedsLongLivedVm) -> Result<(), Status> {
         if self.shared_quotas.is_none() {
             return Ok(());
         }

@@ -43,7 +43,7 @@ mod observed;
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module, PluginSpec, Snapshot};
-use portcullis_core::{AnyEngine, ForeignFunctions, Host, Lasting, Shared, StartError, Template, Vm};
+use portcullis_core::{AnyEngine, ForeignFunctions, Host, NeedsLongLivedVm, Shared, StartError, Template, Vm};
 
 /// Why no snapshot can be taken of a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum SnapshotError {
     #[error(
         "a VM for each stream is made in the state after proxy_on_configure, and the plugin cannot be taken so: {0}"
     )]
-    Lasting(Lasting),
+    NeedsLongLivedVm(NeedsLongLivedVm),
     /// The module can change what is not written down.
     #[error(
         "a VM for each stream is made from memory and globals alone, and the module has {0}: tables, and which segments are dropped, are not kept"
@@ -143,7 +143,7 @@ impl Observed {
         let config = spec.vm_config(shared, foreign, None);
         let mut vm = Vm::start(module.compiled(), config, host)?;
         let root = vm.add_plugin(spec.plugin.clone().into())?;
-        let template = vm.template(root).map_err(SnapshotError::Lasting)?;
+        let template = vm.template(root).map_err(SnapshotError::NeedsLongLivedVm)?;
         let globals: Option<Vec<_>> = self.globals.iter().map(|export| vm.global(export)).collect();
         let globals = globals.ok_or(SnapshotError::Module("a global that the engine does not show"))?;
         let wasm = image::baked(&self.original, vm.memory(), &globals)?;

@@ -4,7 +4,7 @@ use crate::abi::Status;
 use crate::abi::hostcall::HostcallId;
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source, guard};
 use crate::rights::{Family, Key};
-use crate::vm::quotas::Lasting;
+use crate::vm::quotas::NeedsLongLivedVm;
 use crate::vm::state::UsedUp;
 
 /// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
@@ -69,7 +69,7 @@ pub(in crate::hostcall) fn register_shared_queue(
     call.memory.check_u32(ret_queue)?;
     const ID: HostcallId = HostcallId::proxy_register_shared_queue;
     guard::argument(call.vm, Family::RegisterQueue, ID, Key::Names, "names", name)?;
-    call.vm.must_last(Lasting::Queue)?;
+    call.vm.must_last(NeedsLongLivedVm::Queue)?;
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
     let id = call.vm.space.register(name, &call.vm.inbox, root, &call.vm.budgets.shared);
     let id = id.map_err(|status| guard::no_room(call.vm, name, status))?;

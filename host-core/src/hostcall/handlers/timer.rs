@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::hostcall::{Hostcall, HostcallResult, Reply};
 use crate::model::action::Action;
-use crate::vm::quotas::Lasting;
+use crate::vm::quotas::NeedsLongLivedVm;
 use crate::vm::state::VmState;
 
 /// Nanoseconds since the Unix epoch (spec: `proxy_get_current_time_nanoseconds`).
@@ -19,7 +19,7 @@ pub(in crate::hostcall) fn get_current_time_nanoseconds(mut call: Hostcall<'_>, 
 /// `Unimplemented`: the VM lasts for one stream, and has no ticks.
 pub(in crate::hostcall) fn set_tick_period_milliseconds(vm: &mut VmState, period: i32) -> HostcallResult {
     if period != 0 {
-        vm.must_last(Lasting::Ticks)?;
+        vm.must_last(NeedsLongLivedVm::Ticks)?;
     }
     if let Some((id, root)) = vm.root_mut() {
         let period = u64::from(period.cast_unsigned());

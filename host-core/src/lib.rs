@@ -40,7 +40,7 @@ pub use model::plugin::{Compatibility, FailurePolicy, Plugin};
 pub use model::resource_metadata::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
 pub use model::steering::{Steer, Steering};
 pub use model::stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};
-pub use module::bytecode::{Anatomy, Begins, Bytecode, BytecodeError, MemoryShape, Producer, StartStyle};
+pub use module::bytecode::{Begins, Bytecode, BytecodeError, MemoryShape, ModuleInfo, Producer, StartStyle};
 pub use module::debug_info::{SourceLines, debug_info_size, without_debug_info};
 pub use module::reach::Needs;
 pub use module::sealed_code::{SealKey, SealedCode};

@@ -1,10 +1,10 @@
 use crate::abi::hostcall::HOSTCALLS;
-use crate::module::bytecode::{Anatomy, Bytecode};
+use crate::module::bytecode::{Bytecode, ModuleInfo};
 use crate::module::reach::Needs;
 
 /// Judges any bytes as a module, and reads what they tell: nothing panics, and each answer fits the others.
 pub fn bytecode(data: &[u8]) {
-    let _ = Anatomy::read(data);
+    let _ = ModuleInfo::read(data);
     let refused = Bytecode::refused_imports(data, 8);
     assert!(refused.len() <= 8);
     let judged = match Bytecode::judge(data) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use portcullis::core::{AbiVersion, Anatomy, Bytecode, BytecodeError, Capabilities, HostcallId, Needs};
+use portcullis::core::{AbiVersion, Bytecode, BytecodeError, Capabilities, HostcallId, ModuleInfo, Needs};
 
 /// The report on a plugin's file.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub(super) struct Report {
     pub(super) file: String,
     /// Its size in bytes.
     pub(super) size: usize,
-    pub(super) anatomy: Anatomy,
+    pub(super) anatomy: ModuleInfo,
     /// The plugin, or the reason for which it would be refused.
     pub(super) verdict: Result<Accepted, BytecodeError>,
     /// The fault of each refused import, at most [`REFUSED_IMPORTS`].
@@ -49,7 +49,7 @@ impl Report {
             Ok(_) => Vec::new(),
             Err(_) => Bytecode::refused_imports(wasm, REFUSED_IMPORTS),
         };
-        Self { file, size: wasm.len(), anatomy: Anatomy::read(wasm), verdict, refused_imports }
+        Self { file, size: wasm.len(), anatomy: ModuleInfo::read(wasm), verdict, refused_imports }
     }
 
     /// Returns the reason for which the module would be refused, if it would be.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use portcullis::core::{Anatomy, HostcallId, MemoryShape};
+use portcullis::core::{HostcallId, MemoryShape, ModuleInfo};
 
 use super::report::{Accepted, Report};
 
@@ -23,7 +23,7 @@ pub(super) fn of(report: &Report) -> String {
         row(&mut out, "memory", &memory_text(memory, verdict.as_ref().ok().map(|accepted| &*accepted.memory)));
     }
     // Of what is no module at all, nothing is known.
-    if verdict.is_ok() || *anatomy != Anatomy::default() {
+    if verdict.is_ok() || *anatomy != ModuleInfo::default() {
         row(&mut out, "toolchain", &toolchain(anatomy));
     }
     if let Ok(accepted) = verdict {
@@ -58,7 +58,7 @@ fn list(out: &mut String, title: &str, names: &[impl std::fmt::Display]) {
     }
 }
 
-fn start(accepted: &Accepted, anatomy: &Anatomy) -> String {
+fn start(accepted: &Accepted, anatomy: &ModuleInfo) -> String {
     let section = anatomy.start_section.then_some("its start section");
     let steps: Vec<_> = section.into_iter().chain(accepted.start.iter().copied()).collect();
     if steps.is_empty() { "nothing to call".to_owned() } else { steps.join(", then ") }
@@ -77,7 +77,7 @@ fn shortened(name: &str) -> String {
     if start.len() < name.len() { format!("{start:?}...") } else { format!("{start:?}") }
 }
 
-fn toolchain(anatomy: &Anatomy) -> String {
+fn toolchain(anatomy: &ModuleInfo) -> String {
     let names = if anatomy.names { "with function names" } else { "without function names" };
     let tools = anatomy.producers.iter().map(|tool| format!("{} {}", tool.name, tool.version).trim().to_owned());
     let mut tools: Vec<_> = tools.collect();

@@ -1,10 +1,10 @@
 //! A plugin's bytecode, judged once, before any engine sees it: the same verdict in the same words
 //! for every engine.
 
-mod anatomy;
 mod bounds;
 mod error;
 mod function;
+mod info;
 mod outline;
 mod proposal;
 #[cfg(test)]
@@ -12,8 +12,8 @@ mod tests;
 mod verdict;
 mod work;
 
-pub use anatomy::{Anatomy, MemoryShape, Producer};
 pub use error::BytecodeError;
+pub use info::{MemoryShape, ModuleInfo, Producer};
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use function::BR_TABLE_TARGETS;

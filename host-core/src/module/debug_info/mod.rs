@@ -55,7 +55,7 @@ const HEADER: usize = 8;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::module::bytecode::Anatomy;
+    use crate::module::bytecode::ModuleInfo;
 
     const GUEST: &str = r#"(module $m
         (func $f (param $p i32) unreachable)
@@ -67,10 +67,10 @@ mod tests {
     #[test]
     fn only_what_debuggers_read_is_removed() {
         let wasm = wat::parse_str(GUEST).unwrap();
-        assert!(Anatomy::read(&wasm).names && debug_info_size(&wasm) > 40, "{}", debug_info_size(&wasm));
+        assert!(ModuleInfo::read(&wasm).names && debug_info_size(&wasm) > 40, "{}", debug_info_size(&wasm));
         let bare = without_debug_info(&wasm);
         assert_eq!(bare.len() as u64, wasm.len() as u64 - debug_info_size(&wasm));
-        assert_eq!((debug_info_size(&bare), Anatomy::read(&bare).names), (0, false));
+        assert_eq!((debug_info_size(&bare), ModuleInfo::read(&bare).names), (0, false));
         let text = String::from_utf8_lossy(&bare).into_owned();
         assert!(text.contains("other") && !text.contains("debug_"), "{text:?}");
         wasmparser::validate(&bare).unwrap();

@@ -190,6 +190,6 @@ proptest! {
         if let Ok(bytecode) = Bytecode::judge(&wasm) {
             prop_assert!(Needs::of(&bytecode).is_ok());
         }
-        let _ = crate::module::bytecode::Anatomy::read(&wasm);
+        let _ = crate::module::bytecode::ModuleInfo::read(&wasm);
     }
 }

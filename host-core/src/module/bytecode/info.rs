@@ -7,7 +7,7 @@ use super::verdict::shown;
 
 /// What can be read in a module, whether it may run or not; nothing that the verdict depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Anatomy {
+pub struct ModuleInfo {
     /// Its first memory, if it has one of its own.
     pub memory: Option<MemoryShape>,
     /// Whether it has a start section, which runs before all start functions.
@@ -41,15 +41,15 @@ pub struct Producer {
 /// How many producers are read.
 const PRODUCERS: usize = 32;
 
-impl Anatomy {
+impl ModuleInfo {
     /// Reads a module up to what cannot be read.
     pub fn read(wasm: &[u8]) -> Self {
-        let mut anatomy = Self::default();
+        let mut info = Self::default();
         for payload in Parser::new(0).parse_all(wasm) {
             let Ok(payload) = payload else { break };
-            anatomy.add(&payload);
+            info.add(&payload);
         }
-        anatomy
+        info
     }
 
     fn add(&mut self, payload: &Payload<'_>) {
@@ -94,10 +94,10 @@ mod tests {
     #[test]
     fn memory_and_start_are_read() {
         let wasm = wat::parse_str("(module (memory 2 4) (func $s) (start $s))").unwrap();
-        let anatomy = Anatomy::read(&wasm);
-        assert_eq!(anatomy.memory, Some(MemoryShape { min: 2 << 16, max: Some(4 << 16) }));
-        assert!(anatomy.start_section && anatomy.names, "{anatomy:?}");
-        assert_eq!(Anatomy::read(&wat::parse_str("(module)").unwrap()), Anatomy::default());
+        let info = ModuleInfo::read(&wasm);
+        assert_eq!(info.memory, Some(MemoryShape { min: 2 << 16, max: Some(4 << 16) }));
+        assert!(info.start_section && info.names, "{info:?}");
+        assert_eq!(ModuleInfo::read(&wat::parse_str("(module)").unwrap()), ModuleInfo::default());
     }
 
     #[test]
@@ -109,19 +109,19 @@ mod tests {
             version: version.to_owned(),
         };
         let expected = [producer("language", "Rust", "2024"), producer("sdk", "\\u{1b}[2Jx", "")];
-        assert_eq!(Anatomy::read(&wasm).producers, expected);
+        assert_eq!(ModuleInfo::read(&wasm).producers, expected);
         let many: String = (0..100).map(|i| format!(r#"(processed-by "tool-{i}" "1")"#)).collect();
         let wasm = wat::parse_str(format!("(module (@producers {many}))")).unwrap();
-        assert_eq!(Anatomy::read(&wasm).producers.len(), PRODUCERS);
+        assert_eq!(ModuleInfo::read(&wasm).producers.len(), PRODUCERS);
     }
 
     #[test]
     fn bytes_that_are_no_module_are_read_as_far_as_they_go() {
         let wasm = wat::parse_str("(module (memory 1) (func $s) (start $s))").unwrap();
-        assert_eq!(Anatomy::read(b"no module"), Anatomy::default());
+        assert_eq!(ModuleInfo::read(b"no module"), ModuleInfo::default());
         for end in 0..wasm.len() {
-            let anatomy = Anatomy::read(&wasm[..end]);
-            assert!(anatomy.memory.is_some() || !anatomy.start_section, "{end}: {anatomy:?}");
+            let info = ModuleInfo::read(&wasm[..end]);
+            assert!(info.memory.is_some() || !info.start_section, "{end}: {info:?}");
         }
     }
 }

@@ -64,6 +64,16 @@ impl<K: Key, T> Arena<K, T> {
         self.live.try_remove(key.slot().index).map(|(_, value)| value)
     }
 
+    /// Returns what there is, with its ids, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
+        self.live.iter().map(|(index, (generation, value))| (K::of(Slot { index, generation: *generation }), value))
+    }
+
+    /// Returns the same, to be changed.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.live.iter_mut().map(|(_, (_, value))| value)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.live.len()
     }

@@ -27,9 +27,9 @@ pub struct CalloutId(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct VmId(usize);
 
-/// The id of a plugin in its worker.
+/// The id of a plugin in its worker. One that has been unloaded has none that a later one gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct PluginId(usize);
+pub(crate) struct PluginId(Slot);
 
 /// A place in an [`Arena`](crate::arena::Arena), and which of those is meant that have had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +67,16 @@ impl Key for ConnectionId {
     }
 }
 
+impl Key for PluginId {
+    fn of(slot: Slot) -> Self {
+        Self(slot)
+    }
+
+    fn slot(self) -> Slot {
+        self.0
+    }
+}
+
 impl CalloutId {
     /// Returns the id before the first.
     pub(crate) const NONE: Self = Self(0);
@@ -87,17 +97,5 @@ impl VmId {
     /// Returns the id after this one.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
-    }
-}
-
-impl PluginId {
-    /// Names the plugin at an index.
-    pub(crate) fn at(index: usize) -> Self {
-        Self(index)
-    }
-
-    /// Returns the index.
-    pub(crate) fn index(self) -> usize {
-        self.0
     }
 }

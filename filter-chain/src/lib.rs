@@ -13,7 +13,6 @@ mod worker;
 
 pub use effect::{ConnectionEffect, Effect, StreamEffect};
 pub use id::{AnyStreamId, CalloutId, ConnectionId, StreamId};
-pub use portcullis_core as core;
 pub use spec::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Resting, Snapshot, Tier};
 pub use stream::http::local_response;
 pub use vms::{Health, LiveVms, PluginState};

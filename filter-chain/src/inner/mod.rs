@@ -17,11 +17,13 @@ mod release;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod unload;
 
 use std::collections::VecDeque;
 
 use portcullis_core::{ForeignFunctions, Host, Shared, Wake};
 
+use self::unload::Unloading;
 use crate::background::Background;
 use crate::callouts::Callouts;
 use crate::effect::Effect;
@@ -36,6 +38,9 @@ pub(crate) struct Inner {
     pub(crate) vms: Vms,
     pub(crate) http: Http,
     pub(crate) tcp: Tcp,
+    /// Chains that have been loaded and not unloaded.
+    chains: Vec<Chain>,
+    unloading: Unloading,
     callouts: Callouts,
     background: Background,
     effects: VecDeque<Effect>,
@@ -47,6 +52,8 @@ impl Inner {
             vms: Vms::new(host),
             http: Http::default(),
             tcp: Tcp::default(),
+            chains: Vec::new(),
+            unloading: Unloading::default(),
             callouts: Callouts::default(),
             background: Background::default(),
             effects: VecDeque::new(),
@@ -67,7 +74,9 @@ impl Inner {
         let plugins: Result<Vec<_>, _> = specs.iter().enumerate().map(load).collect();
         self.run(None);
         self.vms.drained().into_iter().for_each(|vm| self.release(vm));
-        Ok(Chain::new(plugins?))
+        let chain = Chain::new(plugins?);
+        self.chains.push(chain.clone());
+        Ok(chain)
     }
 
     /// Notes that streams come to the plugins of a chain.

@@ -31,7 +31,7 @@ impl Inner {
     }
 
     /// Asks the root of a plugin to end, and deletes it if it has.
-    fn end_root(&mut self, plugin: PluginId) {
+    pub(super) fn end_root(&mut self, plugin: PluginId) {
         if let Some((vm, root, Ok(true))) = self.vms.end_root(plugin) {
             self.vms.delete_root(vm, root);
         }

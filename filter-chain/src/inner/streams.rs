@@ -30,6 +30,10 @@ impl Inner {
             self.http.forget(&mut self.vms, stream, index);
         }
         self.run(Some(stream));
+        if self.is_unloading() {
+            self.note_end(self.http.plugins(stream).into_iter());
+            self.run(Some(stream));
+        }
         for vm in self.http.close(stream) {
             self.release(vm);
         }
@@ -72,6 +76,10 @@ impl Inner {
         let Some(count) = self.tcp.begin_end(id) else { return };
         (0..count).for_each(|index| self.tcp.end(&mut self.vms, id, index));
         self.run(None);
+        if self.is_unloading() {
+            self.note_end(self.tcp.plugins(id).into_iter());
+            self.run(None);
+        }
         for vm in self.tcp.close(id) {
             self.release(vm);
         }

@@ -14,6 +14,11 @@ impl Chain {
         Self(plugins.into())
     }
 
+    /// Says whether both were loaded at once: one is a clone of the other.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Returns its plugins, in the order in which requests pass them.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = PluginId> {
         self.0.iter().copied()

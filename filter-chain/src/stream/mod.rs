@@ -66,6 +66,10 @@ impl<K: Key + Eq, S, T> Streams<K, S, T> {
         self.live.get_mut(id)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &S> {
+        self.live.iter().map(|(_, stream)| stream)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.live.len()
     }

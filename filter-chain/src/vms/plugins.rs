@@ -6,13 +6,14 @@ use std::time::Duration;
 use portcullis_core::{ContextId, FailurePolicy, Plugin};
 
 use super::per_stream::PerStream;
+use crate::arena::Arena;
 use crate::background::Account;
-use crate::id::{PluginId, VmId};
+use crate::id::{Key, PluginId, VmId};
 
 /// One plugin of a worker.
 pub(super) struct LoadedPlugin {
     plugin: Arc<Plugin>,
-    /// None if each stream has one, and for what has gone with its VM.
+    /// None if each stream has one.
     vm: Option<VmId>,
     root: ContextId,
     next_tick: Option<Duration>,
@@ -20,7 +21,7 @@ pub(super) struct LoadedPlugin {
     shutdown_requested: bool,
     /// The root has been deleted.
     ended: bool,
-    /// The plugin was left behind in an old VM, for the streams there.
+    /// The plugin was left behind in an old VM, for the streams there, or no chain has it any more.
     is_left: bool,
     /// Streams come to the plugin: it is in a chain.
     serves: bool,
@@ -31,9 +32,9 @@ pub(super) struct LoadedPlugin {
     account: Account,
 }
 
-/// All plugins of a worker, in the order in which they were loaded.
+/// All plugins of a worker.
 #[derive(Default)]
-pub(super) struct Plugins(Vec<LoadedPlugin>);
+pub(super) struct Plugins(Arena<PluginId, LoadedPlugin>);
 
 impl LoadedPlugin {
     /// A plugin with a root in a VM that lasts.
@@ -97,14 +98,8 @@ impl LoadedPlugin {
     }
 
     /// Notes that the root has been deleted.
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         (self.ended, self.next_tick) = (true, None);
-    }
-
-    /// Notes that the VM has gone, and the root with it.
-    pub(super) fn lose_vm(&mut self) {
-        self.vm = None;
-        self.end();
     }
 
     pub(super) fn is_shut_down(&self) -> bool {
@@ -118,6 +113,11 @@ impl LoadedPlugin {
 
     pub(super) fn is_left(&self) -> bool {
         self.is_left
+    }
+
+    /// Leaves the plugin behind in its VM: no chain has it any more.
+    pub(super) fn leave_behind(&mut self) {
+        self.is_left = true;
     }
 
     pub(super) fn serves(&self) -> bool {
@@ -161,22 +161,47 @@ impl LoadedPlugin {
 }
 
 impl Plugins {
-    pub(super) fn push(&mut self, plugin: LoadedPlugin) -> PluginId {
-        self.0.push(plugin);
-        PluginId::at(self.0.len() - 1)
+    pub(super) fn insert(&mut self, plugin: LoadedPlugin) -> PluginId {
+        self.0.insert(plugin)
+    }
+
+    pub(super) fn remove(&mut self, id: PluginId) {
+        self.0.remove(id);
+    }
+
+    /// Notes that the root of a plugin has been deleted. Of what was left behind nothing is left then.
+    pub(super) fn end(&mut self, id: PluginId) {
+        let Some(plugin) = self.0.get_mut(id) else { return };
+        plugin.end();
+        if plugin.is_left {
+            self.0.remove(id);
+        }
     }
 
     #[inline]
     pub(super) fn get(&self, id: PluginId) -> Option<&LoadedPlugin> {
-        self.0.get(id.index())
+        self.0.get(id)
     }
 
     pub(super) fn get_mut(&mut self, id: PluginId) -> Option<&mut LoadedPlugin> {
-        self.0.get_mut(id.index())
+        self.0.get_mut(id)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (PluginId, &LoadedPlugin)> {
-        self.0.iter().enumerate().map(|(index, plugin)| (PluginId::at(index), plugin))
+        self.0.iter()
+    }
+
+    /// Returns the plugins in the order in which they were loaded.
+    pub(super) fn in_order(&self) -> Vec<&LoadedPlugin> {
+        let mut all: Vec<_> = self.0.iter().collect();
+        all.sort_unstable_by_key(|(id, _)| id.slot().generation);
+        all.into_iter().map(|(_, plugin)| plugin).collect()
+    }
+
+    /// Removes what was left behind in a VM that goes.
+    pub(super) fn remove_left(&mut self, vm: VmId) {
+        let left: Vec<_> = self.of(vm).filter(|(_, plugin)| plugin.is_left).map(|(id, _)| id).collect();
+        left.into_iter().for_each(|id| drop(self.0.remove(id)));
     }
 
     /// Returns the plugins with a root in a VM, what was left behind there included.
@@ -185,7 +210,7 @@ impl Plugins {
     }
 
     pub(super) fn of_mut(&mut self, vm: VmId) -> impl Iterator<Item = &mut LoadedPlugin> {
-        self.0.iter_mut().filter(move |plugin| plugin.vm == Some(vm))
+        self.0.values_mut().filter(move |plugin| plugin.vm == Some(vm))
     }
 
     /// Returns the plugin with this root.

@@ -30,8 +30,8 @@ impl Vms {
 
     /// Describes each plugin, in the order in which they were loaded.
     pub(crate) fn health(&self) -> impl Iterator<Item = Health> {
-        let current = self.plugins.iter().filter(|(_, loaded)| !loaded.is_left());
-        current.map(|(_, loaded)| Health {
+        let current = self.plugins.in_order().into_iter().filter(|loaded| !loaded.is_left());
+        current.map(|loaded| Health {
             plugin: Arc::clone(loaded.plugin()),
             serves: loaded.serves(),
             state: self.state_of(loaded),

@@ -107,6 +107,27 @@ impl Vms {
         Some((vm, root, self.call(vm, |vm| vm.end_root(root))?))
     }
 
+    /// Unloads a plugin whose root has been asked to end; returns its VM, to which nothing comes any more if it has no other plugin.
+    pub(crate) fn unload(&mut self, plugin: PluginId) -> Option<VmId> {
+        self.note_change();
+        let loaded = self.plugins.get_mut(plugin)?;
+        let Some(vm) = loaded.vm() else {
+            // The VMs of its streams go with these.
+            self.plugins.remove(plugin);
+            return None;
+        };
+        loaded.leave_behind();
+        if loaded.has_ended() {
+            self.plugins.remove(plugin);
+        }
+        if self.plugins.of(vm).all(|(_, loaded)| loaded.is_left())
+            && let Some(instance) = self.table.get_mut(vm)
+        {
+            instance.drain();
+        }
+        Some(vm)
+    }
+
     /// Deletes a root that has ended, once no stream of its VM is left: a stream keeps its plugin to its end.
     pub(crate) fn delete_root(&mut self, vm: VmId, root: ContextId) {
         let Some(instance) = self.table.get_mut(vm) else { return };
@@ -114,8 +135,8 @@ impl Vms {
             return instance.keep_root(root);
         }
         self.call(vm, |vm| vm.delete(root));
-        if let Some(plugin) = self.plugins.by_root(vm, root).and_then(|plugin| self.plugins.get_mut(plugin)) {
-            plugin.end();
+        if let Some(plugin) = self.plugins.by_root(vm, root) {
+            self.plugins.end(plugin);
             // Not now: something may be due that it asked for.
             self.release_later(vm);
         }

@@ -50,7 +50,7 @@ impl Vms {
             }
         };
         self.note_change();
-        Ok(self.plugins.push(LoadedPlugin::new(plugin, vm, root)))
+        Ok(self.plugins.insert(LoadedPlugin::new(plugin, vm, root)))
     }
 
     /// Returns the VMs that others have taken the place of.
@@ -93,7 +93,7 @@ impl Vms {
                 instance.set_tier_up(TierUp::Done);
                 let Some((new, left)) = successor else { return false };
                 for left in left {
-                    self.plugins.push(left);
+                    self.plugins.insert(left);
                 }
                 self.collect(new);
                 true
@@ -116,13 +116,14 @@ impl Vms {
 
     /// Finds or adds a plugin that has a VM for each stream.
     fn load_per_stream(&mut self, spec: &PluginSpec, snapshot: &Arc<Snapshot>) -> PluginId {
-        let same = |loaded: &LoadedPlugin| loaded.source().is_some_and(|source| source.is_of(snapshot));
+        let same =
+            |loaded: &LoadedPlugin| !loaded.is_left() && loaded.source().is_some_and(|source| source.is_of(snapshot));
         if let Some((plugin, _)) = self.plugins.iter().find(|(_, loaded)| same(loaded)) {
             return plugin;
         }
         self.note_change();
         let (plugin, source) = (Arc::new(spec.plugin.clone()), PerStream::new(spec, snapshot));
-        self.plugins.push(LoadedPlugin::per_stream(plugin, snapshot.root(), source))
+        self.plugins.insert(LoadedPlugin::per_stream(plugin, snapshot.root(), source))
     }
 
     /// Returns the VM of a sandbox, if there is one. One that has failed is replaced when it has rested, with all its plugins.
@@ -150,7 +151,7 @@ impl Vms {
 
     /// Says whether a plugin of a VM has been asked to end. Nothing begins there that would not be asked to.
     fn is_shut_down(&self, vm: VmId) -> bool {
-        self.plugins.of(vm).any(|(_, loaded)| loaded.is_shut_down())
+        self.plugins.of(vm).any(|(_, loaded)| loaded.is_shut_down() && !loaded.is_left())
     }
 
     /// Returns for how long a VM that has failed still rests before another one may be started in its place. If it does not, the

@@ -227,7 +227,7 @@ impl Vms {
 
     /// Frees a VM. What plugins have left there goes with it.
     pub(crate) fn free(&mut self, vm: VmId) {
-        self.plugins.of_mut(vm).filter(|plugin| plugin.is_left()).for_each(|left| left.lose_vm());
+        self.plugins.remove_left(vm);
         let Some(instance) = self.table.remove(vm) else { return };
         if let Some(MadeFor { plugin, connection }) = instance.made_for()
             && let Some(source) = self.source_mut(plugin)

@@ -54,6 +54,13 @@ impl Worker {
         self.0.load(specs)
     }
 
+    /// Takes a chain down: those of its plugins that no other chain has are asked to end when the streams over them are over, and their
+    /// VMs are freed. Does nothing the second time. No stream is to be opened over the chain any more; one that is, is answered as if its
+    /// plugins had failed, 503.
+    pub fn unload(&mut self, chain: &Chain) {
+        self.0.unload(chain);
+    }
+
     /// Starts those plugins of a chain again whose VMs have failed and rested and whose policy says so, as a stream would that
     /// comes to them.
     pub fn keep_up(&mut self, chain: &Chain) {

@@ -25,3 +25,4 @@ mod sizes;
 mod tcp;
 mod tier;
 mod trailers;
+mod unload;

@@ -162,6 +162,16 @@ impl Http {
         }
     }
 
+    /// Returns the plugins that a stream passes.
+    pub(crate) fn plugins(&self, stream: StreamId) -> Vec<PluginId> {
+        self.streams.get(stream).into_iter().flat_map(HttpStream::plugins).collect()
+    }
+
+    /// Returns how often open streams pass a plugin.
+    pub(crate) fn count_over(&self, plugin: PluginId) -> usize {
+        self.streams.iter().flat_map(HttpStream::plugins).filter(|of| *of == plugin).count()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.streams.len()
     }

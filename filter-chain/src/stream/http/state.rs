@@ -90,6 +90,10 @@ impl HttpStream {
         Some(self.plugins.get(index)?.plugin)
     }
 
+    pub(super) fn plugins(&self) -> impl Iterator<Item = PluginId> {
+        self.plugins.iter().map(|plugin| plugin.plugin)
+    }
+
     pub(super) fn vm(&self, index: usize) -> Option<VmId> {
         self.plugins.get(index)?.vm
     }

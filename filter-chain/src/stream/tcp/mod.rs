@@ -135,6 +135,16 @@ impl Tcp {
         }
     }
 
+    /// Returns the plugins that a stream passes.
+    pub(crate) fn plugins(&self, id: ConnectionId) -> Vec<PluginId> {
+        self.streams.get(id).into_iter().flat_map(TcpStream::plugins).map(TcpPlugin::plugin).collect()
+    }
+
+    /// Returns how often open streams pass a plugin.
+    pub(crate) fn count_over(&self, plugin: PluginId) -> usize {
+        self.streams.iter().flat_map(TcpStream::plugins).filter(|of| of.plugin() == plugin).count()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }

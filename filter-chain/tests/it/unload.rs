@@ -1,0 +1,133 @@
+//! Chains that are taken down while others go on.
+
+use crate::common::{Bench, by_stream, continue_both, plugin, recorder, ticking};
+use portcullis_chain::{Chain, PluginSpec};
+use portcullis_core::{CallbackId, entry};
+
+const UNLOADED: [&str; 2] = ["a: done", "a: delete"];
+
+fn recording(name: &str) -> PluginSpec {
+    plugin(name, || recorder(&[]))
+}
+
+/// A bench over a chain without a stream, and another chain of its worker.
+fn two_chains(first: &[PluginSpec], second: &[PluginSpec]) -> (Bench, Chain) {
+    let mut bench = Bench::new(first);
+    bench.finish();
+    let other = bench.worker.load(second).unwrap();
+    (bench, other)
+}
+
+fn names(bench: &Bench) -> Vec<String> {
+    bench.worker.health().map(|health| health.plugin.name.clone()).collect()
+}
+
+#[test]
+fn plugins_that_no_other_chain_has_end_and_their_vms_go() {
+    let (mut bench, other) = two_chains(&[recording("a"), recording("b")], &[recording("b"), recording("c")]);
+    bench.journal();
+    bench.worker.unload(&bench.chain);
+    assert_eq!(bench.journal(), UNLOADED, "b is in the other chain");
+    assert_eq!((bench.worker.vm_counts(), names(&bench)), ((2, 0), vec!["b".to_owned(), "c".to_owned()]));
+    bench.worker.unload(&bench.chain);
+    assert_eq!((bench.journal(), bench.worker.vm_counts()), (vec![], (2, 0)), "once");
+    bench.open();
+    assert_eq!(bench.request(true), ["request done", "response :status=503 end"], "over the chain that is gone");
+    bench.finish();
+    bench.chain = other;
+    bench.open();
+    assert_eq!(bench.request(true), ["request :method=POST end"]);
+    bench.finish();
+}
+
+#[test]
+fn what_is_loaded_again_starts_anew() {
+    let (mut bench, _) = two_chains(&[recording("a")], &[]);
+    for _ in 0..100 {
+        bench.worker.unload(&bench.chain);
+        assert_eq!((bench.worker.vm_counts(), names(&bench).len()), ((0, 0), 0));
+        bench.chain = bench.worker.load(&[recording("a")]).unwrap();
+        assert_eq!(bench.worker.vm_counts(), (1, 0));
+    }
+    bench.open();
+    assert_eq!(bench.request(true), ["request :method=POST end"]);
+}
+
+#[test]
+fn open_streams_pass_the_plugins_of_their_chain_to_their_end() {
+    let holding = || ticking(recorder(&[(CallbackId::on_request_headers, &[4])]), continue_both);
+    let (mut bench, _) = two_chains(&[plugin("h", holding), recording("a")], &[]);
+    bench.open();
+    bench.request(true);
+    let beside = (bench.stream, bench.info.clone());
+    bench.open();
+    bench.request(true);
+    bench.worker.unload(&bench.chain);
+    let waiting = bench.turn_to(beside);
+    bench.finish();
+    assert_eq!(bench.worker.vm_counts(), (2, 0), "a stream is open that has not come to the second plugin");
+    bench.turn_to(waiting);
+    assert_eq!(bench.tick(), ["request :method=POST end"]);
+    let ended = bench.finish();
+    assert!(
+        UNLOADED.iter().all(|line| ended.iter().filter(|of| of == line).count() == 2),
+        "stream and root: {ended:?}"
+    );
+    assert_eq!(bench.worker.vm_counts(), (0, 0));
+}
+
+#[test]
+fn a_plugin_that_a_new_chain_has_meanwhile_stays() {
+    let (mut bench, _) = two_chains(&[recording("a")], &[]);
+    bench.open();
+    bench.worker.unload(&bench.chain);
+    let chain = bench.worker.load(&[recording("a")]).unwrap();
+    bench.finish();
+    assert_eq!((bench.worker.vm_counts(), names(&bench).len()), ((1, 0), 1));
+    bench.worker.unload(&chain);
+    assert_eq!(bench.worker.vm_counts(), (0, 0));
+}
+
+#[test]
+fn plugins_that_share_a_vm_end_each_by_itself() {
+    let spec = |name: &str| {
+        let mut spec = recording(name);
+        spec.plugin.vm_id = "one".to_owned();
+        spec
+    };
+    let (a, mut b) = (spec("a"), spec("b"));
+    b.module = a.module.clone();
+    let (mut bench, other) = two_chains(&[a], &[b]);
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    bench.journal();
+    bench.worker.unload(&bench.chain);
+    assert_eq!((bench.journal(), bench.worker.vm_counts()), (UNLOADED.map(str::to_owned).to_vec(), (1, 0)));
+    bench.worker.unload(&other);
+    assert_eq!((bench.journal().len(), bench.worker.vm_counts()), (2, (0, 0)));
+}
+
+#[test]
+fn a_root_that_asks_for_time_has_it() {
+    let slow = || {
+        let script = ticking(recorder(&[]), |caller| {
+            assert!(matches!(entry::proxy_done(caller), Ok(0 | 1)));
+        });
+        script.on(CallbackId::on_done, |_, args| i32::from(args[0] != 1))
+    };
+    let (mut bench, _) = two_chains(&[plugin("a", slow)], &[]);
+    bench.worker.unload(&bench.chain);
+    assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((1, 0), 1));
+    bench.tick();
+    assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((0, 0), 0));
+}
+
+#[test]
+fn vms_of_streams_go_with_their_streams() {
+    let (mut bench, _) = two_chains(&[by_stream("a", || recorder(&[]))], &[]);
+    bench.open();
+    bench.worker.unload(&bench.chain);
+    assert_eq!(bench.request(true), ["request :method=POST end"]);
+    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    bench.finish();
+    assert_eq!((bench.worker.vm_counts(), names(&bench).len()), ((0, 0), 0));
+}

@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
     let log = match log::start(arguments.log.as_deref(), arguments.log_json, arguments.log_when_full) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("no thread can be started for the log: {error}");
+            eprintln!("cannot start the thread of the log: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -119,7 +119,7 @@ impl Listener {
         let address = self.address;
         let remedy =
             "if descriptors are short, raise their limit (`ulimit -n`; systemd: LimitNOFILE), or lower max_connections";
-        tracing::warn!(%address, %error, left_out, "cannot accept connections, and tries on; {remedy}");
+        tracing::warn!(%address, %error, left_out, "cannot accept connections and tries again; {remedy}");
     }
 }
 

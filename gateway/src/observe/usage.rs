@@ -63,7 +63,7 @@ fn clock() -> CoarseClock {
         };
         if let Err(error) = std::thread::Builder::new().name("clock".to_owned()).spawn(run) {
             tracing::warn!(
-                "what plugins use is not measured, and limits.cpu does not hold: no thread can be started: {error}"
+                "the usage of plugins is not measured and limits.cpu is not enforced: cannot start a thread: {error}"
             );
         }
         clock

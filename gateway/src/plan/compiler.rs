@@ -267,7 +267,7 @@ impl Compiler {
         let refused =
             |message: String, help: &str| plugin.origin.diagnostic(format!("tier: fast-start: {message}"), help);
         if !info.features.precompiled {
-            let message = format!("{} interprets, so there is nothing to wait for", info.name);
+            let message = format!("{} is an interpreter, so there is nothing to compile", info.name);
             return Err(refused(message, "remove tier, or run the plugin on an engine that compiles").into());
         }
         let interpreter = portcullis::engine(INTERPRETER)
@@ -407,12 +407,16 @@ pub(crate) fn tell_outdated(cache: &CodeCache) {
     if outdated.kept > 0 {
         tracing::debug!(
             entries = outdated.kept,
-            "kept in the code cache what other versions of the engines have used lately"
+            "kept compiled code of other versions of the engines that was used lately"
         );
     }
     if outdated.entries > 0 {
         let (entries, bytes) = (outdated.entries, outdated.bytes);
-        tracing::info!(entries, bytes, "removed from the code cache what other versions of the engines had compiled");
+        tracing::info!(
+            entries,
+            bytes,
+            "removed unused compiled code of other versions of the engines from the code cache"
+        );
     }
 }
 

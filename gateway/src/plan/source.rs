@@ -54,7 +54,7 @@ impl Sample {
         };
         match connection.into_std() {
             Ok(connection) => place.send((connection, seat)),
-            Err(error) => tracing::debug!(%error, "a connection is lost"),
+            Err(error) => tracing::debug!(%error, "a connection cannot be handed over and was closed"),
         }
         None
     }

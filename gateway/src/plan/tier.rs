@@ -90,8 +90,8 @@ impl Job {
     fn tell(&self, result: &Result<(), LoadError>, elapsed: Duration) {
         let (plugin, module, engine) = (&self.plugin, &self.what, self.engine.name());
         match result {
-            Ok(()) => tracing::info!(plugin, module, engine, ?elapsed, "compiled; new streams move there"),
-            Err(error) => tracing::error!(plugin, module, engine, "cannot be compiled, and stays on wasmi: {error}"),
+            Ok(()) => tracing::info!(plugin, module, engine, ?elapsed, "compiled; new streams run on this engine"),
+            Err(error) => tracing::error!(plugin, module, engine, "cannot be compiled and stays on wasmi: {error}"),
         }
     }
 }
@@ -106,6 +106,6 @@ impl fmt::Debug for Job {
 fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "the thread that compiles has the priority of the others");
+        tracing::debug!(%error, "cannot lower the priority of the thread that compiles");
     }
 }

@@ -153,13 +153,15 @@ impl Gateway {
     /// The folder cannot be made.
     pub fn record(&mut self, recording: TranscriptOptions) -> Result<(), ServeError> {
         if self.plan.planned.plugins().any(|spec| spec.tier.is_some()) {
-            tracing::warn!("--record: what starts fast is recorded on the interpreter, where it stays");
+            tracing::warn!(
+                "--record: plugins with `tier: fast-start` are recorded on wasmi and do not switch to compiled code"
+            );
         }
         if self.plan.planned.plugins().any(|spec| spec.isolation == Isolation::Stream) {
-            tracing::warn!("--record: what has a VM for each stream is recorded in one for all of them");
+            tracing::warn!("--record: plugins with `isolation: stream` are recorded in one VM for all streams");
         }
         if !self.plan.planned.services.is_empty() {
-            tracing::warn!("--record: services are not recorded: no connection comes to them");
+            tracing::warn!("--record: services are not recorded, since they have no connections");
         }
         let planned = Arc::new(recorder::with_recorder(&recording, &self.plan.planned)?);
         self.recording = Some((recording, Plan { planned, runs_singletons: false, ..self.plan.clone() }));
@@ -276,7 +278,7 @@ impl Gateway {
         }
         if let Some((recording, _)) = &self.recording {
             let (folder, sample) = (recording.folder.display(), recording.sample);
-            tracing::info!(%folder, sample, "recording what plugins see of one in so many connections");
+            tracing::info!(%folder, sample, "recording transcripts of sampled connections");
         }
         if let Some(address) = running.admin {
             tracing::info!(%address, "admin interface");

@@ -60,7 +60,7 @@ pub(crate) struct Admin {
 pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<bool>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "no admin interface"),
+        Err(error) => return tracing::error!(%error, "the admin interface is not served"),
     };
     let (hosts, admin) = (Arc::new(Hosts::new(&admin.hosts)), Arc::new(admin));
     let remedy = "see which clients of the admin interface keep connections that they do not use";
@@ -78,7 +78,7 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
         refill();
         let listener = match Accepting::new(&socket) {
             Ok(listener) => listener,
-            Err(error) => return tracing::error!(%error, "no admin interface"),
+            Err(error) => return tracing::error!(%error, "the admin interface is not served"),
         };
         loop {
             let connection = tokio::select! {
@@ -156,7 +156,7 @@ impl Accepting {
                 match listener.accept().await {
                     Ok((unix, _)) => return Connection::Unix(unix),
                     Err(error) => {
-                        tracing::debug!(%error, "the admin socket accepts nothing");
+                        tracing::debug!(%error, "the admin socket cannot accept connections");
                         if relieve() {
                             tokio::task::yield_now().await;
                         } else {

@@ -44,7 +44,7 @@ impl Metrics {
         let all = first.get_or_insert_with(|| {
             let new = Self { own: Own::default(), plugins: Arc::default(), tags: Arc::default() };
             if metrics::set_global_recorder(new.own.clone()).is_err() {
-                tracing::warn!("another recorder of metrics is installed, which has the gateway's own: /metrics shows only the plugins'");
+                tracing::warn!("another recorder of metrics is installed: /metrics shows the metrics of plugins alone");
             }
             new
         });

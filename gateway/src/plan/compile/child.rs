@@ -62,7 +62,7 @@ mod limits {
     pub(super) fn set(order: &Order) -> Result<(), String> {
         let limit = |resource, current: u64, maximum: u64| {
             setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) })
-                .map_err(|error| format!("cannot bound itself: {error}"))
+                .map_err(|error| format!("cannot set its resource limits: {error}"))
         };
         // With its parent gone nobody would end it.
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;

@@ -52,7 +52,7 @@ pub(super) async fn run(
     closing.send_replace(true);
     let done = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(limit, done).await.is_err() {
-        tracing::warn!(?limit, "connections did not finish in time");
+        tracing::warn!(?limit, "connections did not finish within shutdown_timeout and were closed");
     }
 }
 
@@ -107,7 +107,7 @@ impl Connections {
         while let Some((tcp, seat)) = handed.recv().await {
             match TcpStream::from_std(tcp) {
                 Ok(tcp) => self.spawn(tcp, seat),
-                Err(error) => tracing::debug!(%error, "a connection is lost"),
+                Err(error) => tracing::debug!(%error, "a connection cannot be handed over and was closed"),
             }
         }
     }

@@ -120,7 +120,9 @@ impl Context {
             }
         };
         if tokio::time::timeout(self.shutdown_timeout, pending).await.is_err() {
-            tracing::warn!("plugins did not end in time");
+            tracing::warn!(
+                "plugins did not end within shutdown_timeout and were stopped; raise it if they need longer"
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn answer(
     request: &request::Parts,
     refusal: Refusal,
 ) -> Result<Response<Option<Bytes>>, Cut> {
-    tracing::debug!(client = %arrival.client.peer, reason = %refusal, "request refused at the door");
+    tracing::debug!(client = %arrival.client.peer, reason = %refusal, "request refused");
     let (status, why) = match refusal {
         Refusal::Answer(status, why) => (status, why),
         Refusal::Malformed(why) => return Err(Cut::malformed(why)),

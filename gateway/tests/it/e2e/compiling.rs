@@ -141,7 +141,7 @@ fn a_gateway_that_serves_goes_on_without_the_compiler() {
         let mut client = Client::h1(server.address).await;
         // The log has it before the process ends, and a line about it is written at once.
         let mut peaks = Vec::new();
-        while !server.said("cannot be compiled, and stays on wasmi") {
+        while !server.said("cannot be compiled and stays on wasmi") {
             assert_eq!(client.ask(get("/")).await.status, 200);
             peaks.push(peak(server.child.id()));
         }

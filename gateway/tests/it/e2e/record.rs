@@ -76,7 +76,7 @@ fn what_real_connections_made_plugins_do_is_replayed_on_every_engine() {
         }
         drop(clients);
         let log = stop(server).await;
-        assert!(log.contains("recording what plugins see"), "{log}");
+        assert!(log.contains("recording transcripts of sampled connections"), "{log}");
         let transcripts = files(&folder, "jsonl");
         let [transcript] = transcripts.as_slice() else { panic!("one VM sees all: {transcripts:?}") };
         assert!(transcript.ends_with("my_tour.0.jsonl"), "{transcript:?}");

@@ -31,7 +31,7 @@ fn interprets() -> bool {
 
 /// wasmi does not say which functions were running, so a trap tells where it happened.
 async fn runs_compiled(gate: &Gate, name: &str) {
-    logs::wait(name, "compiled; new streams move there").await;
+    logs::wait(name, "compiled; new streams run on this engine").await;
     crate::e2e::harness::within(async {
         while logs::count(name, "unreachable in boom") == 0 {
             assert_eq!(gate.h1().await.ask(get("/")).await.status, 503);
@@ -66,7 +66,7 @@ fn streams_before_and_after_the_move_are_served() {
             let answer = client.ask(post("/", "data")).await;
             assert_eq!((answer.status, answer.header("x-marked").as_str()), (200, "yes"));
         }
-        logs::wait("fast_start", "compiled; new streams move there").await;
+        logs::wait("fast_start", "compiled; new streams run on this engine").await;
         for _ in 0..50 {
             let answer = client.ask(post("/", "data")).await;
             assert_eq!((answer.status, answer.header("x-marked").as_str()), (200, "yes"));
@@ -113,7 +113,7 @@ fn what_the_host_keeps_survives_the_move() {
         for _ in 0..3 {
             ask().await;
         }
-        logs::wait("fast_counts", "compiled; new streams move there").await;
+        logs::wait("fast_counts", "compiled; new streams run on this engine").await;
         for _ in 0..3 {
             ask().await;
         }
@@ -132,7 +132,7 @@ fn an_interpreter_has_nothing_to_wait_for() {
     if engine() == portcullis::engines()[0].name || interprets() {
         let error =
             Gate::try_start(&with_vm_keys(&setup, "runtime: wasmi, tier: fast-start")).err().unwrap_or_default();
-        assert!(error.contains("tier: fast-start: wasmi interprets, so there is nothing to wait for"), "{error}");
+        assert!(error.contains("tier: fast-start: wasmi is an interpreter, so there is nothing to compile"), "{error}");
         assert!(error.starts_with("gateway.yaml:") && error.contains("remove tier"), "{error}");
     }
     let error = Gate::try_start(&with_vm_keys(&setup, "tier: fast")).err().unwrap_or_default();

@@ -130,8 +130,8 @@ impl Guard {
                     Verdict::Wait => {}
                     Verdict::Close(overdue) => {
                         let why = match overdue {
-                            Overdue::Stream(_) => "a response was not taken in time",
-                            _ => "nothing was asked for in time",
+                            Overdue::Stream(_) => "the client did not read a response in time",
+                            _ => "no request came in time",
                         };
                         tracing::debug!(limit = overdue.key(), "connection closed: {why}");
                         connection.as_mut().graceful_shutdown();

@@ -40,7 +40,7 @@ impl HostUnderTest for ChainInMemory {
         "chain in memory"
     }
 
-    /// A new worker with a new plugin for each task. What this host cannot do, it says: that is no failure.
+    /// Makes a new worker with a new plugin for each task. A task that this host cannot do is reported as such, and is no failure.
     fn prepare(&mut self, needs: &Needs) -> Result<(), Trouble> {
         if needs.setting != Setting::Plain {
             return Err(Trouble::Unsupported("this host has one set-up"));

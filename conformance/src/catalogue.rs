@@ -56,17 +56,17 @@ pub fn entries() -> impl Iterator<Item = Entry> {
 }
 
 impl Entry {
-    /// Its full name: `topic::name`.
+    /// Returns its full name: `topic::name`.
     pub fn path(&self) -> String {
         format!("{}::{}", self.topic, self.name)
     }
 
-    /// What a host must do, in words.
+    /// Returns the duty of a host, in words.
     pub fn must(&self) -> String {
         self.name.replace('_', " ")
     }
 
-    /// The guest, in WebAssembly's text format; of a check, the script. Nothing for what is derived and has many.
+    /// Returns the guest, in WebAssembly's text format; of a check, the script. Nothing for what is derived and has many.
     pub fn guest(&self) -> String {
         match &self.kind {
             #[cfg(feature = "engines")]
@@ -76,7 +76,7 @@ impl Entry {
         }
     }
 
-    /// Whether an engine alone can run it: what a pause holds back is the affair of whoever feeds a VM.
+    /// Returns whether an engine alone can run it: what a pause holds back is the affair of whoever feeds a VM.
     pub fn is_for_engines(&self) -> bool {
         !matches!(self.kind, Kind::Decision(_))
     }

@@ -10,24 +10,24 @@ use crate::probe::Observation;
 /// Something that a host must do, as a task of the probe.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What it is about: `answers`, `exchange` or `phases`.
+    /// Topic: `answers`, `exchange` or `phases`.
     pub topic: &'static str,
     /// Its name within the topic, a sentence of what a host must do.
     pub name: String,
-    /// What the probe is made to do.
+    /// The task of the probe.
     pub task: Task,
-    /// What is looked at.
+    /// The part of the observations that is compared.
     pub sees: Sees,
-    /// What must be seen, as [`Sees::of`] has it.
+    /// The expected observation, as [`Sees::of`] has it.
     pub expected: String,
     /// Where the rule stands.
     pub spec: &'static str,
 }
 
-/// What came of a check.
+/// Outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What must be.
+    /// The expected behaviour.
     Passed,
     /// Something else was observed.
     Differs(String),
@@ -46,7 +46,7 @@ pub struct Task {
     pub phase: CallbackId,
     /// The calls; see [`Program::compile`](crate::probe::Program::compile).
     pub script: String,
-    /// What that callback returns then, if not what it would (0; of a callback that succeeds or fails, 1).
+    /// The value that the callback returns then, if not its usual one (0; of a callback that succeeds or fails, 1).
     pub returns: Option<u8>,
     /// The way to that callback.
     pub course: Course,
@@ -66,10 +66,10 @@ pub enum Course {
     PausedConnection,
 }
 
-/// What was seen of a task.
+/// Observations of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// What the program observed, in order.
+    /// Observations of the program, in order.
     pub observations: Vec<Observation>,
     /// The response to the subject, for phases that have one.
     pub response: Option<Message>,
@@ -78,7 +78,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What the last hostcall answered.
+    /// Returns the answer of the last hostcall.
     pub fn answer(&self) -> Option<i64> {
         self.observations.iter().rev().find_map(|observation| match observation {
             Observation::Answer(answer) => Some(*answer),
@@ -87,7 +87,7 @@ impl Seen {
     }
 }
 
-/// What a check looks at.
+/// The part of the observations that a check compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sees {
     /// All that the program observed.
@@ -116,7 +116,7 @@ pub enum Sees {
 }
 
 impl Sees {
-    /// What there is to see; `none` for what is not there, values of one name with commas between.
+    /// Returns that part as text; `none` if it is absent, values of one name with commas between.
     pub fn of(self, seen: &Seen) -> String {
         let response = seen.response.as_ref();
         match self {
@@ -151,7 +151,7 @@ impl Sees {
 }
 
 impl Check {
-    /// Its full name: `topic::name`.
+    /// Returns its full name: `topic::name`.
     pub fn path(&self) -> String {
         format!("{}::{}", self.topic, self.name)
     }
@@ -168,7 +168,7 @@ impl Check {
         }
     }
 
-    /// The message when something else was observed.
+    /// Returns the message when something else was observed.
     pub fn complaint(&self, observed: &str) -> String {
         let Task { phase, script, abi, setting, .. } = &self.task;
         let script = match self.sees {
@@ -181,7 +181,7 @@ impl Check {
     }
 }
 
-/// A task in the newest version of the ABI that nothing is particular about.
+/// Returns a task in the newest version of the ABI that nothing is particular about.
 pub(crate) fn plain(phase: CallbackId, script: &str) -> Task {
     Task {
         abi: AbiVersion::V0_2_1,
@@ -193,7 +193,7 @@ pub(crate) fn plain(phase: CallbackId, script: &str) -> Task {
     }
 }
 
-/// The outcome of a read: the status that a hostcall answered, and the bytes that were noted behind it.
+/// Returns the outcome of a read: the status that a hostcall answered, and the bytes that were noted behind it.
 fn property(seen: &Seen, at: usize, cell: &str) -> Option<String> {
     let is_answer = |(_, observation): &(usize, &Observation)| matches!(observation, Observation::Answer(_));
     let (index, answer) = seen.observations.iter().enumerate().filter(is_answer).nth(at)?;
@@ -203,7 +203,7 @@ fn property(seen: &Seen, at: usize, cell: &str) -> Option<String> {
     }
 }
 
-/// Head and body of the request, as the upstream tells of it.
+/// Returns head and body of the request, as the upstream tells of it.
 fn echo(seen: &Seen) -> (String, String) {
     let body = seen.response.as_ref().map(|response| String::from_utf8_lossy(&response.body).into_owned());
     let body = body.unwrap_or_default();
@@ -216,7 +216,7 @@ fn named(pairs: &[(String, String)], name: &str) -> String {
     if values.is_empty() { "none".to_owned() } else { values.join(",") }
 }
 
-/// Observations as a text: numbers, and bytes in quotes, with commas between.
+/// Returns observations as a text: numbers, and bytes in quotes, with commas between.
 fn text(seen: &Seen) -> String {
     let one = |observation: &Observation| match observation {
         Observation::Answer(answer) => answer.to_string(),

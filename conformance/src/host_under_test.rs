@@ -1,4 +1,4 @@
-//! What the kit asks of a host that it examines.
+//! The trait by which the kit drives a host that it examines.
 
 use bytes::Bytes;
 use portcullis_core::AbiVersion;
@@ -10,13 +10,13 @@ use crate::decisions::Decision;
 /// The upstream answers every request by [`Message::answer`]; its trailer where the protocol carries trailers. The
 /// cluster `auth` leads to it, too. [`hosts::upstream`](crate::http::upstream) is one that listens.
 pub trait HostUnderTest {
-    /// What to call it in reports, such as `wasmi` or `envoy`.
+    /// Returns its name in reports, such as `wasmi` or `envoy`.
     fn name(&self) -> &str;
 
     /// Gets it ready for a task; called before each. A host that can begin anew does.
     ///
     /// # Errors
-    /// It cannot be had this way.
+    /// The host cannot be set up like this.
     fn prepare(&mut self, needs: &Needs) -> Result<(), Trouble>;
 
     /// Sends a request through the probe and waits for the end of its stream.
@@ -38,7 +38,7 @@ pub trait HostUnderTest {
     /// Calls `proxy_on_foreign_function` of the probe's root.
     ///
     /// # Errors
-    /// It cannot be made to.
+    /// The host cannot be made to.
     fn call_foreign_function(&mut self, arguments: &'static [u8]) -> Result<(), Trouble> {
         let _ = arguments;
         Err(Trouble::Unsupported("nothing makes this host call a foreign function of a plugin"))
@@ -47,7 +47,7 @@ pub trait HostUnderTest {
     /// Asks the plugin to end (`proxy_on_done` of its root).
     ///
     /// # Errors
-    /// It cannot be made to.
+    /// The host cannot be made to.
     fn end_plugin(&mut self) -> Result<(), Trouble> {
         Err(Trouble::Unsupported("the plugin of this host does not end before it"))
     }
@@ -68,7 +68,7 @@ pub trait HostUnderTest {
     }
 }
 
-/// What a task needs of a host.
+/// Requirements of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// The probe's version of the ABI.
@@ -111,12 +111,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// The value of a header, or nothing.
+    /// Returns the value of a header, or nothing.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
-    /// What the upstream answers to this request: status 200, the header `x-upstream: here`, the trailer
+    /// Returns the upstream's answer to this request: status 200, the header `x-upstream: here`, the trailer
     /// `x-trailer: sent`, and a body that tells what it got: a line `ok`, a line `NAME: VALUE` for each header with
     /// `:method` and `:path`, a line `trailer NAME: VALUE` for each trailer, an empty line, and the body.
     pub fn answer(&self) -> Self {
@@ -138,10 +138,10 @@ pub enum Trouble {
     /// This host cannot be brought there: no verdict on it.
     #[error("not examined: {0}")]
     Unsupported(&'static str),
-    /// It does not have the hostcall: a plugin that imports it does not load.
+    /// The host does not have the hostcall: a plugin that imports it does not load.
     #[error("does not link {0}")]
     DoesNotLink(portcullis_core::HostcallId),
-    /// It never called the callback.
+    /// The host never called the callback.
     #[error("the callback was not called")]
     NotCalled,
     /// No response came.
@@ -153,7 +153,7 @@ pub enum Trouble {
     /// The host itself is gone.
     #[error("the host died: {0}")]
     HostDied(String),
-    /// What came is not the probe's.
+    /// The answer is not the probe's.
     #[error("no answer of a probe: {0}")]
     NoProbe(String),
 }

@@ -54,13 +54,13 @@ pub fn start_configuration(probe: &Probe, starts: &[Task]) -> String {
     dialogue::configuration(&start_programs(starts, probe.abi, |id| probe.imports(id)).1)
 }
 
-/// Whether no request comes before this callback.
+/// Returns whether no request comes before this callback.
 pub fn is_of_the_start(phase: CallbackId) -> bool {
     use CallbackId as Id;
     matches!(phase, Id::on_vm_start | Id::validate_configuration | Id::on_configure)
 }
 
-/// The same callback in another version of the ABI.
+/// Returns the same callback in another version of the ABI.
 pub fn in_version(phase: CallbackId, abi: AbiVersion) -> CallbackId {
     match (phase, abi) {
         (CallbackId::on_request_headers, AbiVersion::V0_1_0) => CallbackId::on_request_headers_0_1_0,
@@ -69,7 +69,7 @@ pub fn in_version(phase: CallbackId, abi: AbiVersion) -> CallbackId {
     }
 }
 
-/// The request that makes a stream, where the phase is one of a stream.
+/// Returns the request that makes a stream, where the phase is one of a stream.
 pub fn subject() -> Message {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     Message {
@@ -99,7 +99,7 @@ const QUEUE: &str = "proxy_register_shared_queue 'lead#' 64; proxy_enqueue_share
 /// Pause, as headers and new connections return it.
 const PAUSE: Option<u8> = Some(1);
 
-/// The hostcall that has to be made, and where, for a callback that a hostcall brings about; and what that callback returns.
+/// Returns the hostcall that has to be made, and where, for a callback that a hostcall brings about; and what that callback returns.
 fn lead_to(task: &Task) -> Option<(CallbackId, &'static str, Option<u8>)> {
     use CallbackId as Id;
     match task.course {
@@ -124,7 +124,7 @@ pub(crate) fn compile(script: &str, number: usize) -> Result<Program, Trouble> {
     Program::compile(script, &format!("{number:x}")).map_err(|error| Trouble::NoProbe(error.to_string()))
 }
 
-/// Programs of the start, and the number of each of their tasks.
+/// Returns programs of the start, and the number of each of their tasks.
 fn start_programs(
     starts: &[Task],
     abi: AbiVersion,
@@ -144,7 +144,7 @@ fn start_programs(
     (tasks, programs)
 }
 
-/// What a program of the start observed.
+/// Returns the observations of a program of the start.
 fn started(host: &mut dyn HostUnderTest, task: &Task, hello: &Hello, starts: &[Task]) -> Result<Seen, Trouble> {
     let (tasks, _) = start_programs(starts, hello.abi, |id| hello.imports.contains(&id));
     let number = tasks.iter().position(|other| *other == task).ok_or(Trouble::NotCalled)?;

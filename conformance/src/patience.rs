@@ -10,7 +10,7 @@ use crate::host_under_test::Trouble;
 /// After so many vain attempts in a row, with none before that succeeded, the next are not made.
 const ATTEMPTS: u32 = 3;
 
-/// What a host was seen to do so far, in one run of the kit.
+/// The observed behaviour of a host so far, in one run of the kit.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     phases: HashMap<(AbiVersion, CallbackId), Phase>,
@@ -27,7 +27,7 @@ struct Phase {
 }
 
 impl Patience {
-    /// Why a task need not be tried, if it need not.
+    /// Returns why a task need not be tried, if it need not.
     pub(crate) fn is_over_for(&self, task: &Task) -> Option<Trouble> {
         if self.absent >= ATTEMPTS {
             return Some(Trouble::NoProbe(format!("none came {ATTEMPTS} times, and it was asked no more")));
@@ -36,7 +36,7 @@ impl Patience {
         (!phase.is_known && phase.waited >= ATTEMPTS).then_some(Trouble::NotCalled)
     }
 
-    /// The outcome of a task, if it was the last that was tried: checks that look at one part each of what a task
+    /// Returns the outcome of a task, if it was the last that was tried: checks that look at one part each of what a task
     /// observes share it.
     pub(crate) fn recall(&self, task: &Task) -> Option<Result<Seen, Trouble>> {
         let (_, result) = self.recent.as_ref().filter(|(recent, _)| recent == task)?;

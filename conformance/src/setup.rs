@@ -41,22 +41,22 @@ impl Ports {
         VERSIONS.iter().zip(0..).map(|(abi, offset)| (*abi, self.at(offset).to_string())).collect()
     }
 
-    /// The probe before the TCP upstream.
+    /// Returns the probe before the TCP upstream.
     pub fn tcp(self) -> SocketAddr {
         self.at(2)
     }
 
-    /// The host's own pages.
+    /// Returns the host's own pages.
     pub fn admin(self) -> SocketAddr {
         self.at(3)
     }
 
-    /// The HTTP upstream.
+    /// Returns the HTTP upstream.
     pub fn upstream(self) -> SocketAddr {
         self.at(4)
     }
 
-    /// The TCP upstream.
+    /// Returns the TCP upstream.
     pub fn tcp_upstream(self) -> SocketAddr {
         self.at(5)
     }
@@ -69,7 +69,7 @@ impl Ports {
 /// Versions of the probe, one listener each.
 const VERSIONS: [AbiVersion; 2] = [AbiVersion::V0_2_1, AbiVersion::V0_1_0];
 
-/// What Envoy does not link: a module that imports one of these does not load there. `path_link` and `path_symlink` it
+/// Hostcalls that Envoy does not link: a module that imports one of these does not load there. `path_link` and `path_symlink` it
 /// has with other types than WASI.
 const NOT_IN_ENVOY: [HostcallId; 7] = [
     HostcallId::abort,
@@ -119,7 +119,7 @@ pub fn write(
     Ok(format!("{command} {}\n", file.display()))
 }
 
-/// The plugin, in the words that both hosts understand.
+/// Returns the plugin, in the words that both hosts understand.
 fn plugin((code, configuration): &(Value, String), engine: Option<&str>) -> Value {
     let string = |value: &str| json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": value });
     let mut vm = json!({

@@ -1,10 +1,10 @@
-//! What the probe is made to call, as one list: the same for every host.
+//! The checks, as one list: the same for every host.
 
 use crate::check::{Check, Task};
 use crate::probe::Probe;
 use crate::{answers, attributes, exchange, kit, phases};
 
-/// Every check, in the order in which reports show them.
+/// Returns every check, in the order in which reports show them.
 pub fn checks() -> impl Iterator<Item = Check> {
     of_any_phase().chain(attributes::checks())
 }
@@ -19,7 +19,7 @@ pub fn start_configuration(probe: &Probe) -> String {
     kit::start_configuration(probe, &starts())
 }
 
-/// Checks that may be of a phase in which the plugin starts; attributes are read of streams alone.
+/// Returns checks that may be of a phase in which the plugin starts; attributes are read of streams alone.
 fn of_any_phase() -> impl Iterator<Item = Check> {
     answers::checks().chain(exchange::checks()).chain(phases::checks())
 }

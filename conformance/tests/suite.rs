@@ -13,7 +13,7 @@ use portcullis_conformance::{Entry, entries};
 
 type Check = fn() -> Result<(), String>;
 
-/// What must hold of the suite itself.
+/// Rules for the suite itself.
 const META: &[(&str, Check)] = &[
     ("names_are_unique_and_say_where_the_rule_stands", names_are_unique_and_say_where_the_rule_stands),
     ("a_case_calls_the_hostcalls_that_it_names", a_case_calls_the_hostcalls_that_it_names),

@@ -28,7 +28,7 @@ use crate::check::{Check, Sees};
 pub struct Row {
     /// Where the guest is when it calls.
     pub at: Stage,
-    /// What it calls: calls with their arguments, with semicolons between. The last is the one whose answer counts.
+    /// Calls with their arguments, with semicolons between. The last is the one whose answer counts.
     ///
     /// [`Program::compile`](crate::probe::Program::compile) has the language.
     pub script: &'static str,
@@ -76,7 +76,7 @@ pub enum Stage {
 }
 
 impl Row {
-    /// The hostcall that answers.
+    /// Returns the hostcall that answers.
     ///
     /// # Panics
     /// The script names none that there is.
@@ -87,13 +87,13 @@ impl Row {
         decl.unwrap_or_else(|| panic!("there is no hostcall {name:?}")).id
     }
 
-    /// The row's name.
+    /// Returns the row's name.
     pub fn name(&self) -> String {
         format!("{}_answers_{}_{}", self.hostcall(), self.answer, self.why)
     }
 }
 
-/// All rows, as checks.
+/// Returns all rows, as checks.
 pub(crate) fn checks() -> impl Iterator<Item = Check> {
     rows().map(|row| Check {
         topic: "answers",
@@ -105,7 +105,7 @@ pub(crate) fn checks() -> impl Iterator<Item = Check> {
     })
 }
 
-/// All rows.
+/// Returns all rows.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     let files = [
         logs::ROWS,

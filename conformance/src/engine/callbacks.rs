@@ -22,13 +22,13 @@ pub struct Callback {
     pub abi: AbiVersion,
 }
 
-/// Every callback that is called at all. The version is the newest that has it.
+/// Returns every callback that is called at all. The version is the newest that has it.
 pub fn callbacks() -> impl Iterator<Item = Callback> {
     let called = |decl: &&CallbackDecl| !decl.id.is_start_function() && !NEVER_CALLED.contains(&decl.id);
     CALLBACKS.iter().filter(called).map(|decl| Callback { id: decl.id, abi: decl.until })
 }
 
-/// What a guest may export, and this host never calls: HTTP/2 metadata, statistics, and a configuration that is only
+/// Callbacks that a guest may export, and this host never calls: HTTP/2 metadata, statistics, and a configuration that is only
 /// judged.
 pub const NEVER_CALLED: &[CallbackId] = &[
     CallbackId::validate_configuration,
@@ -38,7 +38,7 @@ pub const NEVER_CALLED: &[CallbackId] = &[
 ];
 
 impl Callback {
-    /// A guest that exports every callback of the version, and says which are called.
+    /// Returns a guest that exports every callback of the version, and says which are called.
     pub fn wat(&self) -> String {
         let mut guest = GUEST.replace("MARKER", self.abi.marker());
         for decl in CALLBACKS.iter().filter(|decl| (decl.since..=decl.until).contains(&self.abi)) {
@@ -66,7 +66,7 @@ impl Callback {
         prelude::module(HOSTCALLS, &guest)
     }
 
-    /// A life in which each callback is called, but for one to which the plugin has no right.
+    /// Runs a guest through each callback, but for one to which the plugin has no right.
     ///
     /// # Panics
     /// One is not called that should be, or that one is.
@@ -111,7 +111,7 @@ const HOSTCALLS: &[Id] = &[
     Id::proxy_enqueue_shared_queue,
 ];
 
-/// What callouts and queues bring about.
+/// Hostcalls that cause the callbacks of callouts and queues.
 const GUEST: &str = r#"
     (func (export "MARKER"))
     (data (i32.const 1024) "authSM")

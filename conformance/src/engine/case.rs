@@ -7,7 +7,7 @@ use crate::engine::prelude;
 /// One thing that every engine must do.
 #[derive(Debug)]
 pub struct Case {
-    /// What it shows, as a sentence of a name: `absent_key_is_not_found`.
+    /// The shown behaviour, as a sentence of a name: `absent_key_is_not_found`.
     pub name: &'static str,
     /// The guest, as fields of a module in WebAssembly's text format. [`Case::wat`] says what it
     /// may leave out.
@@ -31,7 +31,7 @@ pub struct Topic {
 }
 
 impl Case {
-    /// The whole module. Before the guest stand the imports of its hostcalls and of `$proxy_log`;
+    /// Returns the whole module. Before the guest stand the imports of its hostcalls and of `$proxy_log`;
     /// behind it helpers to report what it sees, and those that it lacks of the marker of ABI
     /// 0.2.1, a memory of one page and a `malloc` that never frees.
     ///
@@ -43,10 +43,10 @@ impl Case {
         prelude::module(self.hostcalls, self.guest)
     }
 
-    /// Why the module cannot be loaded.
+    /// Returns why the module cannot be loaded.
     ///
     /// # Errors
-    /// There is no reason.
+    /// The module can be loaded.
     ///
     /// # Panics
     /// The guest is no valid text format.
@@ -55,7 +55,7 @@ impl Case {
     }
 }
 
-/// Why a module, in the text format, cannot be loaded.
+/// Returns why a module, in the text format, cannot be loaded.
 pub(crate) fn verdict(engine: &dyn AnyEngine, wat: &str) -> Option<String> {
     let load = || -> Result<(), Box<dyn Error>> {
         let wasm = wat::parse_str(wat)?;

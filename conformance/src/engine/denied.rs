@@ -1,4 +1,4 @@
-//! What a plugin gets that does not have the capability.
+//! Answers to a plugin without the capability.
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
 use portcullis::core::{AbiVersion, AnyEngine, Bytecode, Capabilities, HostcallId, Plugin, ValType};
@@ -16,7 +16,7 @@ pub struct Denied {
     pub answer: Option<i32>,
 }
 
-/// Each hostcall that a capability restricts.
+/// Returns each hostcall that a capability restricts.
 pub fn denied() -> impl Iterator<Item = Denied> {
     let restricted = LISTED.iter().filter(|(hostcall, _)| !Capabilities::NONE.allows(*hostcall));
     restricted.map(|(hostcall, answers)| {
@@ -26,7 +26,7 @@ pub fn denied() -> impl Iterator<Item = Denied> {
 }
 
 impl Denied {
-    /// The guest.
+    /// Returns the guest.
     pub fn wat(&self) -> String {
         let Self { hostcall, answer } = *self;
         let zero = |ty: &ValType| format!("({ty}.const 0)");
@@ -48,7 +48,7 @@ impl Denied {
     /// Calls it with zeros, from a plugin with every right but this.
     ///
     /// # Panics
-    /// It is not denied.
+    /// The hostcall is not denied.
     pub fn run(&self, engine: &dyn AnyEngine) {
         let Self { hostcall, answer } = *self;
         let wasm = wat::parse_str(self.wat()).unwrap();

@@ -31,7 +31,7 @@ pub fn examine_engine(engine: &dyn AnyEngine, filter: &str) -> Report {
 
 /// Running an entry on an engine.
 impl Entry {
-    /// Why it is known to fail on an engine, if it is.
+    /// Returns the known gap of an engine, if there is one.
     pub fn gap(&self, engine: &str) -> Option<&'static Gap> {
         GAPS.iter().find(|gap| gap.engine == engine && self.path() == gap.case)
     }
@@ -39,7 +39,7 @@ impl Entry {
     /// Runs it on an engine.
     ///
     /// # Errors
-    /// What the engine did instead; or that it did what it is known not to.
+    /// The engine does something else, or passes a known gap.
     pub fn run(&self, engine: &dyn AnyEngine, probes: &Probes<'_>) -> Result<(), String> {
         let run = || match &self.kind {
             Kind::OwnGuest(guest) => {

@@ -10,7 +10,7 @@ use portcullis::core::Preopen;
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// A folder with these files, as paths and texts, and the folders that they are in.
+    /// Makes a folder with these files, as paths and texts, and the folders that they are in.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("portcullis-case-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -23,12 +23,12 @@ impl Folder {
         folder
     }
 
-    /// Where something in it is.
+    /// Returns where something in it is.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// The text of a file in it, if it is there.
+    /// Reads the text of a file in it, if it is there.
     pub(crate) fn read(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.path(name)).ok()
     }
@@ -38,7 +38,7 @@ impl Folder {
         std::os::unix::fs::symlink(target, self.path(name)).unwrap();
     }
 
-    /// A folder in it, as the directory `/data` of a guest.
+    /// Returns a folder in it, as the directory `/data` of a guest.
     pub(crate) fn preopen(&self, name: &str, write: bool) -> Preopen {
         Preopen { guest: "/data".to_owned(), host: self.path(name), write }
     }

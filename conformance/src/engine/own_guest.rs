@@ -21,7 +21,7 @@ pub(crate) enum OwnGuest {
     Callback(Callback),
 }
 
-/// Every case with a guest of its own, in the order in which reports show them.
+/// Returns every case with a guest of its own, in the order in which reports show them.
 pub(crate) fn own_guests() -> impl Iterator<Item = OwnGuest> {
     let cases = TOPICS.iter().flat_map(|topic| topic.cases.iter().map(|case| OwnGuest::Case(topic.name, case)));
     let derived = hostile::derived().map(OwnGuest::Derived);

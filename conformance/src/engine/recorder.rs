@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis::core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
 
-/// What the wall clock always shows, in nanoseconds.
+/// Time of the wall clock, which never changes, in nanoseconds.
 pub const WALL: u64 = 1_700_000_000_123_456_789;
-/// What the monotonic clock always shows, in nanoseconds.
+/// Time of the monotonic clock, which never changes, in nanoseconds.
 pub const MONOTONIC: u64 = 42;
 
 /// A host that remembers what it is told. Time stands still, random bytes count from 1, and the one
@@ -39,12 +39,12 @@ pub struct Line {
 }
 
 impl Recorder {
-    /// The lines since the last time.
+    /// Returns the lines since the last time.
     pub fn take(&self) -> Vec<Line> {
         std::mem::take(&mut self.records().lines)
     }
 
-    /// The values of all metrics, by name.
+    /// Returns the values of all metrics, by name.
     pub fn metrics(&self) -> Vec<(String, u64)> {
         self.records().metrics.iter().map(|(name, metric)| (name.clone(), metric.value())).collect()
     }

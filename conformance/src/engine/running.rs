@@ -11,7 +11,7 @@ use portcullis::core::{
 use crate::engine::case::Case;
 use crate::engine::recorder::{Line, Recorder};
 
-/// What a guest is started with.
+/// Parameters of the start of a guest.
 #[derive(Debug)]
 pub struct Setup {
     /// Its plugin, `test` with every right by default.
@@ -22,17 +22,17 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// WASI's directories.
     pub preopens: Vec<Preopen>,
-    /// What it may use.
+    /// Limits of the VM.
     pub limits: Limits,
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
     /// The id of its VM.
     pub vm_id: String,
-    /// What it shares with others that get the same.
+    /// Data and queues, shared with others that get the same.
     pub shared: Shared,
     /// The sandbox with whose other VMs it has its budgets; none has its own.
     pub sandbox: Option<SandboxKey>,
-    /// What its plugin may call beyond the ABI.
+    /// Functions that its plugin may call beyond the ABI.
     pub foreign: ForeignFunctions,
 }
 
@@ -68,7 +68,7 @@ impl Case {
     /// Starts the guest.
     ///
     /// # Panics
-    /// It does not start.
+    /// The start fails.
     pub fn start(&self, engine: &dyn AnyEngine) -> Running {
         self.start_with(engine, Setup::default())
     }
@@ -76,7 +76,7 @@ impl Case {
     /// Starts the guest with something particular.
     ///
     /// # Panics
-    /// It does not start.
+    /// The start fails.
     pub fn start_with(&self, engine: &dyn AnyEngine, setup: Setup) -> Running {
         self.try_start(engine, setup).unwrap()
     }
@@ -94,20 +94,20 @@ impl Case {
         Running::start(&*engine.load(&bytecode).unwrap(), bytecode.abi, setup)
     }
 
-    /// What is seen when the guest has started and ticked once.
+    /// Returns the reports of a guest that has started and ticked once.
     ///
     /// # Panics
-    /// It does not start, or traps.
+    /// The guest does not start, or traps.
     pub fn tick(&self, engine: &dyn AnyEngine) -> Vec<String> {
         let mut guest = self.start(engine);
         guest.tick().unwrap_or_else(|_| panic!("{}", guest.failure()));
         guest.seen()
     }
 
-    /// What is seen when the guest has started and got the headers of one request.
+    /// Returns the reports of a guest that has started and got the headers of one request.
     ///
     /// # Panics
-    /// It does not start, or traps.
+    /// The guest does not start, or traps.
     pub fn request(&self, engine: &dyn AnyEngine, headers: &[(&str, &str)]) -> Vec<String> {
         let mut guest = self.start(engine);
         let stream = guest.open(headers);
@@ -142,17 +142,17 @@ impl Running {
         Ok(Self { vm, root, recorder })
     }
 
-    /// What the guest logged and reported since the last time.
+    /// Returns what the guest has logged and reported since the last call.
     pub fn seen(&self) -> Vec<String> {
         self.lines().into_iter().filter(|line| !line.from_host).map(|line| line.text).collect()
     }
 
-    /// All lines since the last time, the host's too.
+    /// Returns all lines since the last time, the host's too.
     pub fn lines(&self) -> Vec<Line> {
         self.recorder.take()
     }
 
-    /// A tick.
+    /// Calls the guest for a tick.
     ///
     /// # Errors
     /// The VM has failed.
@@ -160,7 +160,7 @@ impl Running {
         self.vm.on_tick(self.root)
     }
 
-    /// A stream with these request headers, lent to be written.
+    /// Opens a stream with these request headers, lent to be written.
     ///
     /// # Panics
     /// The guest traps.
@@ -170,7 +170,7 @@ impl Running {
         stream
     }
 
-    /// A TCP stream.
+    /// Opens a TCP stream.
     ///
     /// # Panics
     /// The guest traps.
@@ -178,7 +178,7 @@ impl Running {
         self.connect_with(StreamInfo::default())
     }
 
-    /// The same, of which this is known.
+    /// Opens a TCP stream of which this is known.
     ///
     /// # Panics
     /// The guest traps.
@@ -189,7 +189,7 @@ impl Running {
     /// Lends headers to be written.
     ///
     /// # Panics
-    /// There is no such stream.
+    /// No stream has this id.
     pub fn lend(&mut self, stream: ContextId, direction: Direction, headers: &[(&str, &str)]) {
         let headers: Headers = headers.iter().copied().collect();
         self.vm.stream(stream).unwrap().lend_headers(direction, headers, Access::Write);
@@ -198,12 +198,12 @@ impl Running {
     /// Lends a chunk of a body, or of the data of a TCP stream.
     ///
     /// # Panics
-    /// There is no such stream.
+    /// No stream has this id.
     pub fn lend_body(&mut self, stream: ContextId, direction: Direction, chunk: &'static str) {
         self.vm.stream(stream).unwrap().lend_body(direction, Body::from(Bytes::from_static(chunk.as_bytes())));
     }
 
-    /// The callback for request headers, which end the request.
+    /// Calls the callback for request headers, which end the request.
     ///
     /// # Errors
     /// The VM has failed.
@@ -211,15 +211,15 @@ impl Running {
         self.vm.on_headers(stream, Direction::Request, true)
     }
 
-    /// Why the VM has failed.
+    /// Returns why the VM has failed.
     ///
     /// # Panics
-    /// It has not.
+    /// The VM has not failed.
     pub fn failure(&self) -> &str {
         self.vm.failure().unwrap()
     }
 
-    /// What the guest asked for since the last time.
+    /// Returns the requests of the guest since the last call.
     pub fn actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.vm.next_action()).collect()
     }

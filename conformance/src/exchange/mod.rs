@@ -1,11 +1,11 @@
-//! What a plugin's edits come to: what the upstream gets, and what the client gets; and in which order a stream's
-//! callbacks come.
+//! Effects of a plugin's edits on what the upstream and the client get; and the order of a stream's
+//! callbacks.
 
 mod rows;
 
 use crate::check::{Check, plain};
 
-/// The checks.
+/// Returns the checks.
 pub(crate) fn checks() -> impl Iterator<Item = Check> {
     rows::ROWS.iter().map(|(name, phase, script, sees, expected)| Check {
         topic: "exchange",

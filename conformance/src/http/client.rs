@@ -25,7 +25,7 @@ impl Client {
         Self { authority, connection: None }
     }
 
-    /// Where it connects to.
+    /// Returns where it connects to.
     pub(super) fn authority(&self) -> &str {
         &self.authority
     }

@@ -49,7 +49,7 @@ struct Process {
 }
 
 impl HttpHost {
-    /// A host with probes at these authorities, such as `127.0.0.1:8080`.
+    /// Makes a host with probes at these authorities, such as `127.0.0.1:8080`.
     ///
     /// # Errors
     /// No runtime could be had.
@@ -59,23 +59,23 @@ impl HttpHost {
         Ok(Self { name: name.to_owned(), runtime, targets, tcp, process: None, upstream: None, current: 0 })
     }
 
-    /// The kit serves the host's upstream, and sees what comes there.
+    /// Has the kit serve the host's upstream, and see what comes there.
     #[must_use]
     pub fn before(mut self, upstream: Upstream) -> Self {
         self.upstream = Some(upstream);
         self
     }
 
-    /// The kit starts the host with this command, and starts it again when it dies.
+    /// Has the kit start the host with this command, and start it again when it dies.
     ///
     /// # Errors
-    /// It does not start.
+    /// The start fails.
     pub fn spawned(mut self, command: Vec<String>) -> io::Result<Self> {
         self.process = Some(Process { child: spawn(&command)?, command });
         Ok(self)
     }
 
-    /// The host's version, from its page `/server_info` at an authority; once it is ready there.
+    /// Returns the host's version, from its page `/server_info` at an authority; once it is ready there.
     pub fn version(&self, admin: &str) -> String {
         let begun = std::time::Instant::now();
         while begun.elapsed() < REVIVAL && self.page(admin, "/ready").is_none_or(|(status, _)| status != "200") {
@@ -88,7 +88,7 @@ impl HttpHost {
         version.split('/').nth(1).unwrap_or(version).to_owned()
     }
 
-    /// Status and body of a page.
+    /// Returns status and body of a page.
     fn page(&self, authority: &str, path: &str) -> Option<(String, String)> {
         let mut client = Client::new(authority.to_owned());
         let header = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -113,7 +113,7 @@ impl HttpHost {
         }
     }
 
-    /// Why the host that the kit started is gone, if it is.
+    /// Returns why the host that the kit started is gone, if it is.
     fn is_dead(&mut self) -> Option<String> {
         /// A process that has closed its sockets may take a moment to end.
         const MOMENT: Duration = Duration::from_millis(300);

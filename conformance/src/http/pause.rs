@@ -155,7 +155,7 @@ impl Held<'_> {
         }
     }
 
-    /// The bytes that have passed so far.
+    /// Returns the bytes that have passed so far.
     fn passed(&mut self) -> Passed {
         let Seen { heads, bytes, ends, connections, data, closed, .. } = self.upstream.seen();
         match self.decision.way() {
@@ -175,7 +175,7 @@ impl Held<'_> {
         }
     }
 
-    /// Whether no more has passed than what came before the part that is paused.
+    /// Returns whether no more has passed than what came before the part that is paused.
     fn is_paused(&self, passed: Passed) -> bool {
         use CallbackId as Id;
         match self.decision.phase {
@@ -189,7 +189,7 @@ impl Held<'_> {
         }
     }
 
-    /// Whether all has passed: every byte, and the end if it was said.
+    /// Returns whether all has passed: every byte, and the end if it was said.
     fn is_complete(&mut self) -> bool {
         let is_open = self.read();
         let said = |text: &[u8]| self.said.iter().filter(|said| **said == text).count();
@@ -284,7 +284,7 @@ const CHUNK: &[u8] = b"3\r\nabc\r\n";
 const END: &[u8] = b"0\r\n\r\n";
 const TRAILERS: &[u8] = b"0\r\nx-trailer: sent\r\n\r\n";
 
-/// A socket that is never waited for.
+/// Returns a socket that is never waited for.
 fn connect(target: &str) -> io::Result<TcpStream> {
     let client = TcpStream::connect(target)?;
     client.set_nodelay(true)?;
@@ -300,7 +300,7 @@ fn lead(host: &mut HttpHost, phase: CallbackId, returns: Option<u8>, script: &st
     ask(host, &dialogue::lead(phase, returns, &compile(script, 0)?)).map(drop)
 }
 
-/// A callout that is answered when the kit says so.
+/// Returns a callout that is answered when the kit says so.
 fn callout() -> String {
     let pairs: [(&str, &str); 3] = [(":method", "GET"), (":path", LATER), (":authority", "a")];
     let word = |number: usize| format!("\\{number:02x}\\00\\00\\00");

@@ -50,7 +50,7 @@ pub(super) struct Seen {
     pub(super) heads: usize,
     /// Bytes of their bodies.
     pub(super) bytes: usize,
-    /// Those that ended, with trailers or without.
+    /// Requests that have ended, with trailers or without.
     pub(super) ends: usize,
     /// Requests for [`LATER`].
     pub(super) waiting: usize,
@@ -58,12 +58,12 @@ pub(super) struct Seen {
     pub(super) connections: usize,
     /// Bytes that came over them.
     pub(super) data: usize,
-    /// Those whose client has said that it has no more.
+    /// Connections whose client has sent the end of its data.
     pub(super) closed: usize,
 }
 
 impl Upstream {
-    /// The bytes that have come so far.
+    /// Returns the bytes that have come so far.
     pub(super) fn seen(&self) -> Seen {
         *self.0.lock()
     }

@@ -1,4 +1,4 @@
-//! What may be called where: each hostcall in each callback, and what it answers there.
+//! Hostcalls by callbacks: what each answers in each.
 //!
 //! `grid.txt` is the data: a line for each script, a column for each callback. A cell is all that the probe
 //! observes, with commas between; `.` stands for a callback in which the script is not run.
@@ -48,11 +48,11 @@ pub const PHASES: &[CallbackId] = {
 pub struct Line {
     /// The script.
     pub script: &'static str,
-    /// What is observed.
+    /// The observations.
     pub cells: Vec<&'static str>,
 }
 
-/// The lines of the grid.
+/// Returns the lines of the grid.
 pub fn lines() -> impl Iterator<Item = Line> {
     GRID.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let (script, cells) = line.split_once('|')?;
@@ -61,7 +61,7 @@ pub fn lines() -> impl Iterator<Item = Line> {
 }
 
 impl Line {
-    /// The check of each phase; none where the script is not run.
+    /// Returns the check of each phase; none where the script is not run.
     pub fn checks(&self) -> impl Iterator<Item = Option<Check>> + use<> {
         let Self { script, cells } = self.clone();
         PHASES.iter().zip(cells).map(move |(phase, cell)| {
@@ -77,12 +77,12 @@ impl Line {
     }
 }
 
-/// All cells, as checks.
+/// Returns all cells, as checks.
 pub(crate) fn checks() -> impl Iterator<Item = Check> {
     lines().flat_map(|line| line.checks().flatten())
 }
 
-/// A script as a name.
+/// Returns a script as a name.
 fn name(script: &str) -> String {
     let words = script.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("_")

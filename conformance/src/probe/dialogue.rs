@@ -1,4 +1,4 @@
-//! What the kit says to a probe, as values of the header `x-probe`, and what it answers.
+//! The dialogue between kit and probe: values of the header `x-probe`, and answers.
 //!
 //! A control request goes no further than the probe, which answers it by a local response of status 200.
 //! Every other request is the *subject*: its callbacks are those in which an armed program may run.
@@ -28,8 +28,8 @@ pub const QUIET: &str = "q";
 /// Ends a [`hold`].
 pub const LET_GO: &str = "dffffff";
 
-/// Programs that run in callbacks of the start cannot be armed before them. They stand in the VM's
-/// configuration, as text, and each runs in its phase.
+/// Returns the VM's configuration, a text with programs of the start: these cannot be armed before it, and each runs
+/// in its phase.
 ///
 /// The answer to [`STARTED`] has what each observed, by its number here.
 pub fn configuration(programs: &[(CallbackId, Program)]) -> String {
@@ -72,7 +72,7 @@ pub fn lead(phase: CallbackId, returns: Option<u8>, program: &Program) -> String
 pub struct Answer {
     /// Whether the armed program has run.
     pub has_run: bool,
-    /// What was asked for.
+    /// The observations or the trace that were asked for.
     pub bytes: Vec<u8>,
 }
 
@@ -89,7 +89,7 @@ impl Answer {
 pub struct Hello {
     /// Its version of the ABI.
     pub abi: AbiVersion,
-    /// What it imports.
+    /// Hostcalls that it imports.
     pub imports: Vec<HostcallId>,
 }
 
@@ -103,7 +103,7 @@ impl Hello {
     }
 }
 
-/// What the program of this number observed while the plugin started.
+/// Returns the observations of a program, by its number, while the plugin started.
 pub fn started(mut bytes: &[u8], number: usize) -> Option<&[u8]> {
     while let Some(([a, b, c, d], rest)) = bytes.split_first_chunk() {
         let (observed, rest) = rest.split_at_checked(u16::from_le_bytes([*c, *d]).into())?;

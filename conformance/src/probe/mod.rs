@@ -1,6 +1,6 @@
 //! The probe: a guest that calls what it is told to, when it is told to, and answers with what it got.
 //!
-//! It is a raw-ABI module without an SDK between. An operator loads it into the host under test, in front
+//! The probe is a raw-ABI module without an SDK between. An operator loads it into the host under test, in front
 //! of an upstream; from then on everything goes over requests with the header `x-probe`
 //! ([`dialogue`]). A [`Program`] is data: hostcalls with their arguments, from a [script](Program::compile).
 
@@ -20,7 +20,7 @@ use crate::text_format::{import, types};
 pub struct Probe {
     /// The version whose marker it has.
     pub abi: AbiVersion,
-    /// What it does not import, because the host under test would not load it then.
+    /// Hostcalls that it does not import, because the host under test would not load it then.
     pub without: Vec<HostcallId>,
 }
 
@@ -35,7 +35,7 @@ const HELLO: usize = 61_632;
 /// Where a thunk finds the arguments.
 const ARGUMENTS: usize = 61_504;
 
-/// What the interpreter itself calls.
+/// Hostcalls of the interpreter itself.
 const OWN: [HostcallId; 4] = [
     HostcallId::proxy_get_header_map_value,
     HostcallId::proxy_send_local_response,
@@ -44,19 +44,19 @@ const OWN: [HostcallId; 4] = [
 ];
 
 impl Probe {
-    /// A probe that imports all that there is in a version.
+    /// Returns a probe that imports all that there is in a version.
     pub fn new(abi: AbiVersion) -> Self {
         Self { abi, without: Vec::new() }
     }
 
-    /// Whether it imports a hostcall.
+    /// Returns whether it imports a hostcall.
     pub fn imports(&self, hostcall: HostcallId) -> bool {
         let decl = hostcall.decl();
         let is_own = OWN.contains(&hostcall);
         (decl.since..=decl.until).contains(&self.abi) && (is_own || !self.without.contains(&hostcall))
     }
 
-    /// The module.
+    /// Returns the module.
     ///
     /// # Errors
     /// Never but for a mistake in the interpreter's text.
@@ -64,7 +64,7 @@ impl Probe {
         wat::parse_str(self.wat())
     }
 
-    /// The module in WebAssembly's text format.
+    /// Returns the module in WebAssembly's text format.
     pub fn wat(&self) -> String {
         let imported = || HOSTCALLS.iter().filter(|decl| self.imports(decl.id));
         let mut text = String::from("(module\n");
@@ -100,7 +100,7 @@ impl Probe {
     }
 }
 
-/// A function without parameters, in the row of its hostcall: it takes the arguments from memory and
+/// Returns a function without parameters, in the row of its hostcall: it takes the arguments from memory and
 /// makes a number of the result.
 fn thunk(decl: &HostcallDecl) -> String {
     let argument = |(index, ty): (usize, &ValType)| {
@@ -154,7 +154,7 @@ fn callback(decl: &CallbackDecl) -> String {
     format!("(func (export \"{export}\") (param{params}) (result{results}) {body})\n")
 }
 
-/// Whether a callback's first parameter is a stream. Those of callouts, queues and ticks are roots.
+/// Returns whether a callback's first parameter is a stream. Those of callouts, queues and ticks are roots.
 pub(crate) fn belongs_to_a_stream(id: CallbackId) -> bool {
     use CallbackId as Id;
     matches!(

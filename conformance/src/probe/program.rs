@@ -1,11 +1,11 @@
-//! What a probe is told to call, and what it observed.
+//! Programs of a probe, and its observations.
 
 use portcullis_core::{HOSTCALLS, HostcallId};
 
 /// Hostcalls with their arguments, in the language of the probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// What it calls, in order.
+    /// Its hostcalls, in order.
     pub hostcalls: Vec<HostcallId>,
     bytes: Vec<u8>,
 }
@@ -13,7 +13,7 @@ pub struct Program {
 /// One thing that a program observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// What a hostcall returned. A floating-point number stands as its bits; a hostcall that returns nothing, as 0.
+    /// The result of a hostcall. A floating-point number stands as its bits; a hostcall that returns nothing, as 0.
     Answer(i64),
     /// Bytes of the guest's memory.
     Bytes(Vec<u8>),
@@ -42,7 +42,7 @@ impl Program {
     /// memory.
     ///
     /// # Errors
-    /// There is no such hostcall, it takes other arguments, or there are too many texts.
+    /// The hostcall is unknown, takes other arguments, or there are too many texts.
     pub fn compile(script: &str, unique: &str) -> Result<Self, ScriptError> {
         let mut texts = Texts { segments: Vec::new(), free: TEXTS.start };
         let (mut calls, mut hostcalls) = (Vec::new(), Vec::new());
@@ -132,7 +132,7 @@ struct Texts {
 }
 
 impl Texts {
-    /// One argument, or two for a text; and how each is meant.
+    /// Returns one argument, or two for a text; and how each is meant.
     fn arguments(&mut self, word: &str, unique: &str) -> Result<Vec<(Kind, i64)>, String> {
         if let Some(text) = word.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
             let text = unescape(&text.replace('#', unique))?;

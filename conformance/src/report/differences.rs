@@ -1,4 +1,4 @@
-//! What a host is known to do differently, as data.
+//! Known differences of a host, as data.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct Differences(Vec<Group>);
 struct Group {
     /// Why the host does that, and why this kit expects something else.
     why: String,
-    /// What is observed, by the full name of the check; [`VARIES`] if that is another thing in each run.
+    /// The observations, by the full names of the checks; [`VARIES`] if that is another thing in each run.
     cases: BTreeMap<String, String>,
 }
 
@@ -27,7 +27,7 @@ pub(super) const VARIES: &str = "varies";
 /// One known difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known<'a> {
-    /// What is observed.
+    /// The observations.
     pub observed: &'a str,
     /// Why.
     pub why: &'a str,
@@ -37,7 +37,7 @@ impl Differences {
     /// Reads a list of groups, each with `why` and `cases`.
     ///
     /// # Errors
-    /// It is no such list, a reason is empty, or a check is there twice or not at all.
+    /// The text is no such list, a reason is empty, or a check is there twice or not at all.
     pub fn read(json: &str) -> Result<Self, String> {
         let read: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let decisions = crate::decisions::decisions().map(|decision| decision.path());
@@ -60,7 +60,7 @@ impl Differences {
         Ok(read)
     }
 
-    /// What is known of a check.
+    /// Returns the known difference of a check.
     pub fn of(&self, path: &str) -> Option<Known<'_>> {
         self.0.iter().find_map(|group| {
             let observed = group.cases.get(path)?;
@@ -70,7 +70,7 @@ impl Differences {
 }
 
 impl Known<'_> {
-    /// Whether an outcome is no news.
+    /// Returns whether an outcome is no news.
     pub fn is_seen_in(&self, outcome: &Outcome) -> bool {
         self.observed == VARIES || matches!(outcome, Outcome::Differs(observed) if observed == self.observed)
     }

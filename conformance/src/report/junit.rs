@@ -42,7 +42,7 @@ fn skip(why: &str) -> String {
     format!("<skipped message=\"{}\"/>", escape(why))
 }
 
-/// Text in an attribute. Characters that XML does not allow at all become `?`.
+/// Returns text in an attribute. Characters that XML does not allow at all become `?`.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

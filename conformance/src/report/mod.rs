@@ -1,4 +1,4 @@
-//! What came of an examination, and the forms in which it is told.
+//! Reports of an examination, and their forms.
 
 mod differences;
 mod junit;
@@ -14,7 +14,7 @@ pub use markdown::{markdown, totals};
 pub use results::results;
 pub use text::text;
 
-/// What a host did.
+/// Report of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The host.
@@ -25,41 +25,41 @@ pub struct Report {
     pub results: Vec<Result>,
 }
 
-/// What came of one entry.
+/// Result of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Result {
-    /// What it is about.
+    /// Topic of the case.
     pub topic: String,
     /// Its name within the topic.
     pub name: String,
     /// Where the rule stands.
     pub spec: String,
-    /// What came of it.
+    /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// What came of one entry.
+/// Result of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// The host does what it must.
     Passed,
-    /// It does not.
+    /// The host does something else.
     Failed {
-        /// What it did.
+        /// The observed behaviour.
         what: String,
     },
-    /// It is known that this engine cannot.
+    /// The engine is known not to be able to.
     Gap {
         /// Why not.
         why: String,
     },
-    /// It is known that this host does something else.
+    /// The host is known to do something else.
     Differs {
-        /// What was expected.
+        /// The expected behaviour.
         expected: String,
-        /// What was observed.
+        /// The observed behaviour.
         observed: String,
         /// Why, as far as that is known.
         why: String,
@@ -74,15 +74,15 @@ pub enum Verdict {
 /// How many entries came to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// That passed.
+    /// Entries that passed.
     pub passed: usize,
-    /// That failed.
+    /// Entries that failed.
     pub failed: usize,
     /// Known gaps.
     pub gaps: usize,
     /// Known differences.
     pub differs: usize,
-    /// That were not examined.
+    /// Entries that were not examined.
     pub not_examined: usize,
 }
 
@@ -92,7 +92,7 @@ impl Report {
         format!("{} {}", self.host, self.version).trim_end().to_owned()
     }
 
-    /// How many entries came to what.
+    /// Returns how many entries came to what.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for result in &self.results {
@@ -120,7 +120,7 @@ impl Report {
 }
 
 impl Result {
-    /// The full name.
+    /// Returns the full name.
     pub fn path(&self) -> String {
         format!("{}::{}", self.topic, self.name)
     }

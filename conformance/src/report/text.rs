@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{Counts, Report, Verdict};
 
-/// A line for whatever failed, one for each reason of what is known, and the totals.
+/// Returns a line for whatever failed, one for each reason of what is known, and the totals.
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();

@@ -30,7 +30,7 @@ fn what_some_engine_cannot_hold_is_refused_for_all() {
     }
 }
 
-/// Every engine that is built in, and wasmtime as it is started for a VM for each stream.
+/// Returns every engine that is built in, and wasmtime as it is started for a VM for each stream.
 fn engines() -> Vec<Box<dyn AnyEngine>> {
     let usual = EngineSettings::default();
     let places = EngineSettings { places: Some(4), ..usual.clone() };

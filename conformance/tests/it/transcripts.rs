@@ -70,7 +70,7 @@ impl Replayed {
     }
 }
 
-/// The transcripts of a case, one for each VM that it starts.
+/// Returns the transcripts of a case, one for each VM that it starts.
 fn record(folder: &Path, case: &Case) -> Vec<PathBuf> {
     let _ = std::fs::remove_dir_all(folder);
     let outputs = Folder::open(folder, usize::MAX, Arc::new(|path, error| panic!("{}: {error}", path.display())));

@@ -47,7 +47,7 @@ fn text<'d>(value: &Value<'d>, what: &str) -> Read<&'d str> {
     }
 }
 
-/// The remedy for an address as Envoy has it.
+/// Returns the remedy for an address as Envoy has it.
 fn envoys_form(value: &Value<'_>) -> String {
     let socket = value.member("socket_address").unwrap_or_else(|| value.clone());
     let part = |key: &str| socket.member(key).map(|part| part.node.text().map_or_else(|| part.source(), str::to_owned));
@@ -96,7 +96,7 @@ fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     Ok(Endpoint { host: host.to_owned(), port })
 }
 
-/// The remedy for an IPv6 address that stands without its brackets, with or without a port.
+/// Returns the remedy for an IPv6 address that stands without its brackets, with or without a port.
 fn without_brackets(text: &str) -> Option<String> {
     let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
     match text.rsplit_once(':') {

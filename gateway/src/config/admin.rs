@@ -30,7 +30,7 @@ pub(super) struct Admin {
     pub(super) hosts: Vec<String>,
 }
 
-/// What stands before the path of a Unix socket.
+/// Prefix of the path of a Unix socket.
 const UNIX: &str = "unix:";
 
 /// Its user alone.

@@ -21,7 +21,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<u8>> {
     }
 }
 
-/// What an `@type` may name.
+/// Types that an `@type` may name.
 #[derive(Clone, Copy)]
 enum Wrapped {
     String,

@@ -7,14 +7,14 @@ use super::error::Located;
 use super::key::{Key, Section, Type};
 use super::value::{Kind, Value};
 
-/// What a plugin may do, as it was written: names and rules are judged where capabilities are known.
+/// The rights of a plugin, as they were written: names and rules are judged where capabilities are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Restriction {
     /// A set of capabilities to start from.
     pub preset: Option<Located>,
     /// The capabilities, besides those of the preset.
     pub allowed: Vec<Allowed>,
-    /// What happens when the plugin does something else.
+    /// The answer when the plugin does something else.
     pub on_denial: OnDenial,
 }
 
@@ -32,7 +32,7 @@ pub struct Allowed {
 pub struct ArgumentRule {
     /// Its key.
     pub key: Located,
-    /// What stands behind it: one value, or a list.
+    /// Its values: one, or a list.
     pub values: Vec<Located>,
 }
 
@@ -97,7 +97,7 @@ const ALLOW_ALL: &str = "to allow everything, remove capability_restriction_conf
 
 const ON_DENIAL: &[(&str, OnDenial)] = &[("answer", OnDenial::Answer), ("trap", OnDenial::Trap)];
 
-/// What stands behind a capability's name: nothing, `{}`, or rules.
+/// Reads what stands behind a capability's name: nothing, `{}`, or rules.
 fn rules(value: &Value<'_>) -> Read<Vec<ArgumentRule>> {
     match value.kind() {
         Kind::Null => Ok(Vec::new()),
@@ -121,7 +121,7 @@ fn values(value: &Value<'_>) -> Read<Vec<Located>> {
     }
 }
 
-/// Text, or a number as it was written.
+/// Reads text, or a number as it was written.
 fn located(value: &Value<'_>) -> Read<Located> {
     let text = match value.kind() {
         Kind::Integer(number) => number.to_string(),

@@ -36,7 +36,7 @@ pub(super) fn stream_idle(listeners: &Value<'_>, read: &[Listener], clusters: &[
     });
 }
 
-/// The time that a route gives to its upstreams, at most; zero for no limit. None if it has none.
+/// Returns the time that a route gives to its upstreams, at most; zero for no limit. None if it has none.
 fn longest(route: &Route, clusters: &[Cluster]) -> Option<Duration> {
     let RouteAction::Forward(forward) = &route.action else { return None };
     if let Some(timeout) = route.timeout {

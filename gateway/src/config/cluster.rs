@@ -23,7 +23,7 @@ use super::value::{Kind, Value};
 pub struct Cluster {
     /// The name that routes and callouts use.
     pub name: String,
-    /// What answers.
+    /// The servers, or the gateway itself.
     pub kind: ClusterKind,
     /// The metadata that plugins read as `xds.cluster_metadata`.
     pub metadata: Arc<ResourceMetadata>,
@@ -31,7 +31,7 @@ pub struct Cluster {
     pub origin: Origin,
 }
 
-/// What answers the requests to a cluster.
+/// The kind of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterKind {
     /// The gateway itself: it answers each request with a description of the request.
@@ -80,7 +80,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The name in the configuration.
+    /// Returns the name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Http1 => "http1",

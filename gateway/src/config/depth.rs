@@ -52,7 +52,7 @@ pub(super) fn too_deep(text: &str) -> Result<Option<Marker>, ScanError> {
     Ok(None)
 }
 
-/// What saphyr says of more brackets than it takes (255).
+/// Saphyr's message for more brackets than it takes (255).
 const LIMIT: &str = "recursion limit exceeded";
 
 /// A list or mapping that has not ended.

@@ -69,7 +69,7 @@ impl<'d> Document<'d> {
         &self.top
     }
 
-    /// Where a node stands.
+    /// Returns where a node stands.
     pub(super) fn origin(&self, node: &Node, path: &str) -> Origin {
         Origin {
             file: self.file.clone(),
@@ -90,7 +90,7 @@ impl<'d> Document<'d> {
         note(&self.notices, diagnostic);
     }
 
-    /// The file or directory that a path in the configuration means: the one in the working directory or, failing that,
+    /// Returns the file or directory that a path in the configuration means: the one in the working directory or, failing that,
     /// the one beside the configuration.
     pub(super) fn find(&self, path: &str, is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
         let beside = Path::new(&*self.file).parent().map(|folder| folder.join(path));
@@ -98,7 +98,7 @@ impl<'d> Document<'d> {
         candidates.into_iter().flatten().find(|path| is_there(path))
     }
 
-    /// A path as it is meant where the file need not exist: relative to the configuration.
+    /// Returns a path as it is meant where the file need not exist: relative to the configuration.
     pub(super) fn beside(&self, path: &str) -> PathBuf {
         Path::new(&*self.file).parent().map_or_else(|| path.into(), |folder| folder.join(path))
     }

@@ -26,7 +26,7 @@ pub(super) fn positive(value: &Value<'_>) -> Read<Duration> {
     }
 }
 
-/// A duration as [`read`] reads it.
+/// Writes a duration as [`read`] reads it.
 pub(super) fn format(duration: Duration) -> String {
     const MILLISECOND: u32 = 1_000_000;
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());

@@ -14,12 +14,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The names and values.
+    /// Returns the names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.variables.is_empty()
     }
@@ -104,7 +104,7 @@ fn unique(place: &Value<'_>, names: &mut Vec<String>, name: &str) -> Read<()> {
     Ok(())
 }
 
-/// The variable of this process; one that is not set is left out, as Envoy does.
+/// Returns the variable of this process; one that is not set is left out, as Envoy does.
 fn inherit(place: &Value<'_>, name: &str) -> Read<Option<String>> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(text)),

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, where it stands and what to do about it.
+//! Findings about a configuration: place, message and remedy.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -17,9 +17,9 @@ pub struct Diagnostic {
     pub column: usize,
     /// The keys that lead to the place, such as `listeners[0].tls`; empty at the top of the file.
     pub path: String,
-    /// What is wrong.
+    /// The finding.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     pub help: String,
     /// The line with a caret below it, where the place says more than its keys; else empty.
     pub excerpt: String,
@@ -52,7 +52,7 @@ impl ConfigError {
         Self { diagnostics: sorted(diagnostics) }
     }
 
-    /// The findings, in the order of the file.
+    /// Returns the findings, in the order of the file.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
     }
@@ -80,7 +80,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// A finding about this place.
+    /// Returns a finding about this place.
     pub fn diagnostic(&self, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
         Diagnostic {
             file: self.file.to_string(),

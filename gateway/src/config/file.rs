@@ -52,7 +52,7 @@ pub struct Config {
     pub code_cache: Option<PathBuf>,
     /// The rules by which parts of the names of plugins' metrics become labels.
     pub stats_tags: Vec<StatsTag>,
-    /// What becomes of plugins that would share a VM and differ, where their VMs do not say it.
+    /// The treatment of plugins that would share a VM and differ, where their VMs do not say it.
     pub sharing: Sharing,
     /// Plugins without traffic.
     pub services: Vec<Service>,
@@ -60,7 +60,7 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where requests go.
     pub clusters: Vec<Cluster>,
-    /// What the operator should know, and that is no error: to be logged as warnings.
+    /// Notices for the operator that are no errors: to be logged as warnings.
     pub notices: Vec<Diagnostic>,
 }
 
@@ -114,7 +114,7 @@ impl Config {
         Ok(Self { notices, ..config })
     }
 
-    /// Every plugin of every chain, and then those of the services, in the order of the file.
+    /// Returns every plugin of every chain, and then those of the services, in the order of the file.
     pub(crate) fn all_plugins(&self) -> impl Iterator<Item = &Plugin> {
         let chains = self.listeners.iter().flat_map(|listener| {
             let routes = listener.routes.iter().filter_map(|route| route.plugins.as_ref());
@@ -123,7 +123,7 @@ impl Config {
         chains.chain(self.services.iter().map(|service| &service.plugin))
     }
 
-    /// The cluster of a name.
+    /// Returns the cluster of a name.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.clusters.iter().find(|cluster| cluster.name == name)
     }

@@ -20,7 +20,7 @@ pub(super) fn existing(value: &Value<'_>, help: &str) -> Read<PathBuf> {
     Err(missing(value, "file", &path, help))
 }
 
-/// The same, for a directory.
+/// Reads the path of a directory that has to exist, in the same way.
 pub(super) fn existing_directory(value: &Value<'_>, help: &str) -> Read<PathBuf> {
     let path = value.name()?;
     if let Some(found) = value.document.find(&path, Path::is_dir) {

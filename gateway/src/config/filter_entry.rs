@@ -48,7 +48,7 @@ impl Filter {
     }
 }
 
-/// Whether this is a filter entry, or what stands in one, and not a plugin by itself.
+/// Returns whether this is a filter entry, or what stands in one, and not a plugin by itself.
 pub(super) fn is_entry(value: &Value<'_>) -> bool {
     ["typed_config", "config_discovery", "@type"].iter().any(|key| value.member(key).is_some())
 }

@@ -79,7 +79,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Option<HostMatch>> {
     Ok(Some(make(name.to_owned())))
 }
 
-/// A host without its port; an IPv6 address keeps its brackets.
+/// Returns a host without its port; an IPv6 address keeps its brackets.
 fn without_port(host: &[u8]) -> &[u8] {
     let last = |wanted: u8| host.iter().rposition(|byte| *byte == wanted);
     let port = last(b':').filter(|colon| last(b']').is_none_or(|end| end < *colon));

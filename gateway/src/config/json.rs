@@ -18,11 +18,11 @@ use super::service::Service;
 use super::vm::{Code, VmConfig};
 use super::{Config, Diagnostic, StatsTag};
 
-/// What stands in the place of a secret.
+/// Placeholder of a secret.
 const REDACTED: &str = "<redacted>";
 
 impl Config {
-    /// The configuration with all defaults filled in, under the names of the file.
+    /// Returns the configuration with all defaults filled in, under the names of the file.
     ///
     /// Configurations of plugins and VMs are replaced by their sizes, as inline code is. The values of environment variables are
     /// replaced, and so are members of metadata that are called like a secret (`password`, `api_key`, ...).
@@ -30,7 +30,7 @@ impl Config {
         self.shown(Values::Hidden)
     }
 
-    /// The same, with the configurations of plugins and VMs, but for their members that are called like a secret.
+    /// Returns the same, with the configurations of plugins and VMs, but for their members that are called like a secret.
     pub fn to_json_with_values(&self) -> Value {
         self.shown(Values::Shown)
     }
@@ -315,7 +315,7 @@ fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     object.insert(key.to_owned(), value.into());
 }
 
-/// A plugin's configuration as what it is: JSON, text or so many bytes; or as its size.
+/// Returns a plugin's configuration as what it is: JSON, text or so many bytes; or as its size.
 fn configuration(bytes: &[u8], values: Values) -> Value {
     let redacted = || format!("<redacted, {} bytes>", bytes.len()).into();
     if values == Values::Hidden {
@@ -352,7 +352,7 @@ fn redact(value: Value) -> Value {
     }
 }
 
-/// Whether a member is called like a secret.
+/// Returns whether a member is called like a secret.
 fn is_secret(name: &str) -> bool {
     if Redaction::default().hides(name) {
         return true;

@@ -12,13 +12,13 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     /// The values that it takes.
     pub(super) values: Type,
-    /// What applies without it.
+    /// Its default.
     pub(super) absent: Absent,
     /// One sentence about it, in Markdown.
     pub(super) about: &'static str,
 }
 
-/// What applies where a key is absent.
+/// Default of a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Absent {
     /// An error.

@@ -150,7 +150,7 @@ impl Library {
     }
 }
 
-/// The name that a plugin or filter entry declares, and where; without any finding about it.
+/// Returns the name that a plugin or filter entry declares, and where; without any finding about it.
 fn declared_name<'d>(value: &Value<'d>) -> Option<(Value<'d>, &'d str)> {
     let own = |value: &Value<'d>| {
         let place = value.member("name")?;

@@ -12,16 +12,16 @@ use super::percent;
 use super::size;
 use super::value::Value;
 
-/// What a module may take when it is loaded.
+/// Limits of loading a module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LoadLimits {
     /// Bytes of what it carries for debuggers. What has more is loaded without.
     pub debug_info: u64,
-    /// What compiling it may take.
+    /// Limits of compiling it.
     pub compile: CompileLimits,
 }
 
-/// What compiling a module may take.
+/// Limits of compiling a module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CompileLimits {
     /// How long.

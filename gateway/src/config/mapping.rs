@@ -104,7 +104,7 @@ impl<'d> Mapping<'d> {
         }
     }
 
-    /// The finding about a key that stands here under a name that resembles `key`.
+    /// Returns the finding about a key that stands here under a name that resembles `key`.
     pub(super) fn misspelt(&self, key: Key) -> Option<Reported> {
         self.misspelt.iter().find(|(meant, _)| meant == key.name).map(|(_, reported)| *reported)
     }
@@ -113,12 +113,12 @@ impl<'d> Mapping<'d> {
         &self.entries
     }
 
-    /// The value of a key; a key without a value counts as absent.
+    /// Returns the value of a key, where a key without a value counts as absent.
     pub(super) fn get(&self, key: Key) -> Option<&Value<'d>> {
         self.entry(key).filter(|value| !value.is_null())
     }
 
-    /// The value of a key, also if it is empty.
+    /// Returns the value of a key, also if it is empty.
     pub(super) fn entry(&self, key: Key) -> Option<&Value<'d>> {
         debug_assert!(self.section.is_none_or(|section| section.has(key)), "{:?} has no {key:?}", self.section);
         self.entries.iter().find(|entry| entry.key == key.name).map(|entry| &entry.value)
@@ -139,7 +139,7 @@ impl<'d> Mapping<'d> {
         self.get(key).map_or(Ok(default), read)
     }
 
-    /// The one key of several that is there; an error if there are more, None if there is none.
+    /// Returns the one key of several that is there; an error if there are more, None if there is none.
     pub(super) fn at_most_one(&self, keys: &[Key]) -> Read<Option<(&'static str, &Value<'d>)>> {
         let mut found = keys.iter().filter_map(|key| Some((key.name, self.get(*key)?)));
         let first = found.next();
@@ -162,7 +162,7 @@ impl<'d> Mapping<'d> {
     }
 }
 
-/// The name of a field whose name in protobuf's JSON is `key`.
+/// Returns the name of a field whose name in protobuf's JSON is `key`.
 pub(super) fn snake_case(key: &str) -> String {
     let mut name = String::with_capacity(key.len() + 4);
     for c in key.chars() {

@@ -75,7 +75,7 @@ fn read_value(value: &Value<'_>, depth: usize) -> Read<MetadataValue> {
     }
 }
 
-/// The metadata as JSON; None if it says nothing. `redact` replaces what is called like a secret.
+/// Returns the metadata as JSON; None if it says nothing. `redact` replaces what is called like a secret.
 pub(super) fn to_json(metadata: &ResourceMetadata, redact: impl FnOnce(Json) -> Json) -> Option<Json> {
     let namespaces = map_to_json(metadata.namespaces());
     (!namespaces.is_empty()).then(|| serde_json::json!({ "filter_metadata": redact(namespaces.into()) }))

@@ -1,11 +1,11 @@
 //! "Did you mean": the known word that a wrong one resembles.
 
-/// The remedy for a wrong word, if a known one resembles it.
+/// Returns the remedy for a wrong word, if a known one resembles it.
 pub(super) fn suggest<S: AsRef<str>>(wrong: &str, known: &[S]) -> Option<String> {
     find(wrong, known).map(|word| format!("did you mean {word:?}?"))
 }
 
-/// The known word that a wrong one resembles.
+/// Returns the known word that a wrong one resembles.
 pub(super) fn find<'k, S: AsRef<str>>(wrong: &str, known: &'k [S]) -> Option<&'k str> {
     /// Below this two words have too little in common; found by trying out typing errors.
     const ALIKE: f64 = 0.8;
@@ -15,7 +15,7 @@ pub(super) fn find<'k, S: AsRef<str>>(wrong: &str, known: &'k [S]) -> Option<&'k
     (best.0 >= ALIKE).then_some(best.1)
 }
 
-/// The remedy for a wrong word among many that begin alike: up to three known ones that it begins or resembles.
+/// Returns the remedy for a wrong word among many that begin alike: up to three known ones that it begins or resembles.
 pub(crate) fn suggest_several(wrong: &str, known: &[&str]) -> Option<String> {
     const SHOWN: usize = 3;
     /// A word as short as this begins too many others.
@@ -38,7 +38,7 @@ pub(crate) fn suggest_several(wrong: &str, known: &[&str]) -> Option<String> {
     (!quoted.is_empty()).then(|| format!("did you mean {}?", either(&quoted)))
 }
 
-/// The words as a sentence has them: `a`, `a or b`, `a, b or c`.
+/// Returns the words as a sentence has them: `a`, `a or b`, `a, b or c`.
 pub(super) fn either(words: &[&str]) -> String {
     match words {
         [] => String::new(),

@@ -23,17 +23,17 @@ pub struct Plugin {
     pub root_id: String,
     /// The code and its VM.
     pub vm: VmConfig,
-    /// What `proxy_on_configure` is given.
+    /// The bytes that `proxy_on_configure` is given.
     pub configuration: Vec<u8>,
-    /// What happens to traffic when the plugin fails.
+    /// The treatment of traffic when the plugin fails.
     pub failure_policy: FailurePolicy,
     /// How long to wait before a failed VM is built anew, with [`FailurePolicy::Reload`].
     pub reload_backoff: Backoff,
-    /// What the plugin may do. None is no restriction.
+    /// The rights of the plugin. None is no restriction.
     pub restriction: Option<Restriction>,
     /// Whether `StopIteration` on headers lets the body go on to the plugin.
     pub allow_on_headers_stop_iteration: bool,
-    /// Whose ways the plugin is made for.
+    /// The host that the plugin is made for.
     pub compatibility: Compatibility,
     /// Where the plugin is defined.
     pub origin: Origin,
@@ -43,7 +43,7 @@ pub struct Plugin {
     pub configuration_origin: Origin,
 }
 
-/// What happens to traffic when a plugin fails.
+/// Treatment of traffic when a plugin fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailurePolicy {
     /// Requests are answered with an error.
@@ -56,7 +56,7 @@ pub enum FailurePolicy {
 }
 
 impl FailurePolicy {
-    /// The name in the configuration.
+    /// Returns the name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Closed => "FAIL_CLOSED",
@@ -257,7 +257,7 @@ fn at_least_a_millisecond(value: &Value<'_>) -> Read<Duration> {
     }
 }
 
-/// A flag, or Envoy's `BoolValue` around it.
+/// Reads a flag, or Envoy's `BoolValue` around it.
 fn wrapped_boolean(value: &Value<'_>) -> Read<bool> {
     match value.kind() {
         Kind::Mapping => value.mapping(&BOOL_VALUE)?.or(VALUE, false, Value::boolean),

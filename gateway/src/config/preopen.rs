@@ -39,7 +39,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<Preopen>> {
     })
 }
 
-/// What a plugin calls a directory, without slashes at the end.
+/// Reads the name of a directory for a plugin, without slashes at the end.
 fn guest(value: &Value<'_>) -> Read<String> {
     let path = value.name()?;
     if path.contains('\0') || path.split('/').any(|part| part == "..") {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// A file whose plugin has these directories.
+    /// Returns a file whose plugin has these directories.
     fn with(preopens: &str) -> String {
         format!(
             "clusters: [{{name: e, echo: {{}}}}]\nlisteners:\n  - address: 127.0.0.1:8080\n    routes: [{{cluster: e}}]\n    \

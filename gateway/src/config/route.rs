@@ -32,7 +32,7 @@ pub struct Route {
     /// How long the upstream may take for its whole response once the request has been sent whole: zero for no limit, None
     /// for the cluster's own limit.
     pub timeout: Option<Duration>,
-    /// What the matched part of the path is replaced with.
+    /// Replacement of the matched part of the path.
     pub prefix_rewrite: Option<String>,
     /// The plugins for these requests, in place of the listener's; None for the listener's.
     pub plugins: Option<Vec<Plugin>>,
@@ -53,7 +53,7 @@ impl Route {
     }
 }
 
-/// What the rest of the file offers to listeners and routes.
+/// Plugins and clusters that listeners and routes may name.
 pub(super) struct Scope {
     pub(super) library: Library,
     pub(super) clusters: ClusterNames,

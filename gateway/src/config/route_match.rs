@@ -48,13 +48,13 @@ impl Default for PathMatch {
 pub struct HeaderMatch {
     /// The header's name, in lower case.
     pub name: String,
-    /// What its value has to be.
+    /// The rule for its value.
     pub rule: HeaderRule,
     /// Whether the condition is met when the rule is not; so also by a request without the header.
     pub invert: bool,
 }
 
-/// What the value of a header has to be.
+/// Rule for the value of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderRule {
     /// These bytes.
@@ -74,7 +74,7 @@ pub enum HeaderRule {
 }
 
 impl RouteMatch {
-    /// Whether a request meets the conditions. `header` looks a header up by its name in lower case, and gives all of its
+    /// Returns whether a request meets the conditions. `header` looks a header up by its name in lower case, and gives all of its
     /// values, with commas between.
     pub fn matches<'h>(&self, host: &[u8], path: &[u8], header: impl Fn(&str) -> Option<Cow<'h, [u8]>>) -> bool {
         self.host.as_ref().is_none_or(|condition| condition.matches(host))
@@ -82,7 +82,7 @@ impl RouteMatch {
             && self.headers.iter().all(|condition| condition.matches(header(&condition.name).as_deref()))
     }
 
-    /// Whether it takes every request with an ordinary path.
+    /// Returns whether it takes every request with an ordinary path.
     pub fn is_catch_all(&self) -> bool {
         *self == Self::default()
     }
@@ -189,7 +189,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<RouteMatch> {
     Ok(RouteMatch { host: host?.flatten(), path: path?, headers: headers? })
 }
 
-/// What Envoy's routes can look at besides.
+/// Conditions of Envoy's routes that have no meaning here.
 const REFUSED: &[Refused] = &[
     ("query_parameters", "routes do not look at the query", "let a plugin look at it, and set a header for the routes"),
     ("case_sensitive", "paths are compared as they are", "use safe_regex with (?i)"),

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use super::document::Read;
 use super::value::{Kind, Value};
 
-/// The size that a text says, of a range of bytes.
+/// Parses a size within a range of bytes.
 ///
 /// # Errors
-/// What to write instead.
+/// The remedy.
 pub(crate) fn parse_size(text: &str, range: &RangeInclusive<u64>) -> Result<usize, String> {
     parse(text).and_then(|bytes| check(bytes, range))
 }
@@ -32,7 +32,7 @@ fn check(bytes: u64, range: &RangeInclusive<u64>) -> Result<usize, String> {
     }
 }
 
-/// A size in the largest unit that it is a multiple of.
+/// Returns a size in the largest unit that it is a multiple of.
 fn shown(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(scale, _)| bytes.is_multiple_of(*scale)) {

@@ -175,7 +175,7 @@ fn regex(place: &Value<'_>) -> Read<TagRegex> {
     Ok(TagRegex { text: text.to_owned(), compiled })
 }
 
-/// A name as that of a label.
+/// Turns a name into that of a label.
 fn label(name: &str) -> String {
     let mut label: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if label.starts_with(|c: char| c.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! What a file is read into.
+//! Files and the configurations that they are read into.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,14 +14,14 @@ fn parse(text: &str) -> Config {
     Config::parse("gateway.yaml", text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A file with one listener, whose chain is `plugins`.
+/// Returns a file with one listener, whose chain is `plugins`.
 fn with_plugins(plugins: &str) -> String {
     format!(
         "listeners:\n  - address: 127.0.0.1:8080\n    routes: [{{cluster: e}}]\n    plugins:\n{plugins}\nclusters: [{{name: e, echo: {{}}}}]\n"
     )
 }
 
-/// The one plugin of a file with these keys below its `vm_config`.
+/// Returns the one plugin of a file with these keys below its `vm_config`.
 fn plugin(keys: &str) -> (Plugin, Vec<String>) {
     let config = parse(&with_plugins(&format!("      - {VM}\n{keys}")));
     let notices = config.notices.iter().map(ToString::to_string).collect();

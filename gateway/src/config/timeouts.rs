@@ -59,14 +59,14 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
-    /// The value of its key, as the file has it.
+    /// Returns the value of its key, as the file has it.
     pub(super) fn to_json(self) -> Json {
         json!({ "interval": duration::format(self.interval), "timeout": duration::format(self.timeout) })
     }
 }
 
 impl Timeouts {
-    /// The keys and values of a listener, as the file has them; `tcp` is one that proxies TCP streams.
+    /// Returns the keys and values of a listener, as the file has them; `tcp` is one that proxies TCP streams.
     pub(super) fn members(&self, tcp: bool) -> Vec<(&'static str, Json)> {
         let text = |limit| Json::from(duration::format(limit));
         let mut members = vec![(HANDSHAKE.name, text(self.handshake))];

@@ -18,7 +18,7 @@ pub(super) struct Value<'d> {
     pub(super) path: String,
 }
 
-/// What a value holds.
+/// Content of a value.
 pub(super) enum Kind<'d> {
     Null,
     Bool(bool),
@@ -82,7 +82,7 @@ impl<'d> Value<'d> {
         self.document.notice(self.origin().diagnostic(message, help));
     }
 
-    /// The value's own characters, of a scalar without quotes.
+    /// Returns the value's own characters, of a scalar without quotes.
     pub(super) fn source(&self) -> String {
         yaml::source(self.node, self.document.text)
     }
@@ -98,7 +98,7 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// A string that says something.
+    /// Reads a string that is not empty.
     pub(super) fn name(&self) -> Read<String> {
         match self.string()? {
             "" => Err(self.expected("a name", "write one, or remove the key")),
@@ -125,7 +125,7 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Read<T> {
         let text = match self.kind() {
             Kind::String(text) => text,
@@ -152,24 +152,24 @@ impl<'d> Value<'d> {
         results.into_iter().collect()
     }
 
-    /// The entries of a mapping that may have any key.
+    /// Reads the entries of a mapping that may have any key.
     pub(super) fn entries(&self) -> Read<Mapping<'d>> {
         Mapping::open(self)
     }
 
-    /// A mapping with the keys of a section and no others.
+    /// Reads a mapping with the keys of a section and no others.
     pub(super) fn mapping(&self, section: &'static Section) -> Read<Mapping<'d>> {
         self.mapping_without(section, &[])
     }
 
-    /// A mapping with the keys of a section, and reasons against some others.
+    /// Reads a mapping with the keys of a section, and reasons against some others.
     pub(super) fn mapping_without(&self, section: &'static Section, refused: &[Refused]) -> Read<Mapping<'d>> {
         let mut mapping = Mapping::open(self)?;
         mapping.check_keys(section, refused)?;
         Ok(mapping)
     }
 
-    /// The value of a key, if this is a mapping that has it, also in camel case. Never a finding.
+    /// Returns the value of a key, if this is a mapping that has it, also in camel case. Never a finding.
     pub(super) fn member(&self, key: &str) -> Option<Self> {
         let (key, node) = self.node.entries()?.iter().find_map(|(name, node)| {
             let name = name.text()?;
@@ -178,7 +178,7 @@ impl<'d> Value<'d> {
         Some(Value::new(self.document, node, mapping::join(&self.path, key)))
     }
 
-    /// The items, if this is a list. Never a finding.
+    /// Returns the items, if this is a list. Never a finding.
     pub(super) fn items(&self) -> &'d [Node] {
         match self.kind() {
             Kind::List(nodes) => nodes,
@@ -186,7 +186,7 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// The value in words, for "found …".
+    /// Returns the value in words, for "found …".
     fn describe(&self) -> String {
         match self.kind() {
             Kind::Null => "nothing".to_owned(),
@@ -202,7 +202,7 @@ impl<'d> Value<'d> {
     }
 }
 
-/// Text in quotes, cut if it is long.
+/// Returns text in quotes, cut if it is long.
 pub(super) fn quote(text: &str) -> String {
     const LONGEST: usize = 100;
     match text.char_indices().nth(LONGEST) {

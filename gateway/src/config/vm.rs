@@ -30,40 +30,40 @@ pub struct VmConfig {
     pub code: Code,
     /// Where it says so: the file's name, the bytes or the text.
     pub code_origin: Origin,
-    /// What `proxy_on_vm_start` is given.
+    /// The bytes that `proxy_on_vm_start` is given.
     pub configuration: Vec<u8>,
     /// Where it stands; without one, where the VM stands.
     pub configuration_origin: Origin,
-    /// What the code sees as its environment.
+    /// The environment variables of the code.
     pub environment: Environment,
     /// The directories that it has, which were there when the configuration was read.
     pub preopens: Vec<Preopen>,
-    /// What it may use.
+    /// Limits of the VM.
     pub limits: Limits,
-    /// What its module may take when it is loaded.
+    /// Limits of loading its module.
     pub load: LoadLimits,
     /// Whether it serves on the interpreter until it is compiled.
     pub fast_start: bool,
     /// How long it lasts.
     pub isolation: Isolation,
-    /// What becomes of a plugin that has drawn at random before its state is kept for each stream.
+    /// The treatment of a plugin that has drawn at random before its state is kept for each stream.
     pub snapshot_randomness: SnapshotRandomness,
-    /// What becomes of plugins that would share it and differ, if it says so.
+    /// The treatment of plugins that would share it and differ, if it says so.
     pub sharing: Option<Sharing>,
-    /// What all plugins in it may do at most. None is no restriction.
+    /// The most rights of all plugins in it. None is no restriction.
     pub restriction: Option<Restriction>,
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
 }
 
-/// What becomes of a plugin with `isolation: stream` that has drawn at random before its state is kept: each stream begins
+/// Treatment of a plugin with `isolation: stream` that has drawn at random before its state is kept: each stream begins
 /// with what it drew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SnapshotRandomness {
     /// The log says so.
     #[default]
     Tell,
-    /// It is refused.
+    /// The plugin is refused.
     Refuse,
 }
 
@@ -254,17 +254,17 @@ static LOCAL_CODE: Section = Section::new(
     &[FILENAME, INLINE_BYTES, INLINE_STRING],
 );
 
-/// Whose contexts `proxy_set_effective_context` may choose.
+/// The contexts that `proxy_set_effective_context` may choose from.
 const EFFECTIVE_CONTEXT: &[(&str, bool)] = &[("plugin", false), ("vm", true)];
 
 /// Whether a plugin serves before it is compiled.
 const TIER: &[(&str, bool)] = &[("compiled", false), ("fast-start", true)];
 
-/// What has a VM of its own: a worker, or each stream.
+/// The lifetime of a VM: a worker's, or a stream's.
 const ISOLATION: &[(&str, Isolation)] =
     &[(Isolation::Worker.name(), Isolation::Worker), (Isolation::Stream.name(), Isolation::Stream)];
 
-/// What becomes of randomness in a state that is kept.
+/// Treatment of randomness in a state that is kept.
 const RANDOMNESS: &[(&str, SnapshotRandomness)] = &[
     (SnapshotRandomness::Tell.name(), SnapshotRandomness::Tell),
     (SnapshotRandomness::Refuse.name(), SnapshotRandomness::Refuse),

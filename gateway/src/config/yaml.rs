@@ -96,7 +96,7 @@ const ALIASES: usize = 100_000;
 struct Builder {
     documents: Vec<Node>,
     open: Vec<Open>,
-    /// What each anchor names, by the number that the parser gives it, in one document.
+    /// The nodes of anchors in one document, by the numbers that the parser gives them.
     anchors: HashMap<usize, Node>,
     /// How many nodes aliases may still stand for.
     left: usize,
@@ -201,7 +201,7 @@ fn scalar(scalar: Option<Scalar<'_>>) -> Data {
 mod tests {
     use super::*;
 
-    /// The keys of the text's top mapping.
+    /// Returns the keys of the text's top mapping.
     fn keys(text: &str) -> Vec<Option<String>> {
         let documents = parse(text).unwrap();
         documents[0].entries().unwrap().iter().map(|(key, _)| key.name(text)).collect()

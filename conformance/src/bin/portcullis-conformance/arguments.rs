@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! The arguments of the command.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     },
     /// Examine a host that has the probe in front of the kit's upstream; `setup` writes its configuration.
     Http {
-        /// What to call it.
+        /// Name of the host in reports.
         #[arg(long, default_value = "host")]
         name: String,
 
@@ -55,7 +55,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = setup::BASE_PORT)]
         base_port: u16,
 
-        /// What is known to differ, as JSON: a list of `{"why": "...", "cases": {"topic::name": "observed"}}`.
+        /// Known differences, as JSON: a list of `{"why": "...", "cases": {"topic::name": "observed"}}`.
         #[arg(long, value_name = "FILE")]
         differences: Option<PathBuf>,
 

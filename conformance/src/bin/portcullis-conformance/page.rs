@@ -7,7 +7,7 @@ use portcullis_conformance::report::{self, Report};
 
 use crate::files::{read, say, write};
 
-/// The reports in some files, those of one host as one.
+/// Returns the reports in some files, those of one host as one.
 pub(crate) fn merged(files: &[PathBuf]) -> Result<Vec<Report>, String> {
     let mut reports: Vec<Report> = Vec::new();
     for file in files {

@@ -151,7 +151,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// A VM of a sandbox, under the id that all share who name none.
+/// Returns a VM of a sandbox, under the id that all share who name none.
 fn flooding(case: &Case, engine: &dyn AnyEngine, shared: &Shared, name: &str) -> Running {
     // All of it is taken by 60 keys.
     let shared_limit = 60 * (Limits::ENTRY_COST + 4 + 1000);

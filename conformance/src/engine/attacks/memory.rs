@@ -119,7 +119,7 @@ fn together(case: &Case, engine: &dyn AnyEngine, second: Plugin) -> Running {
     guest
 }
 
-/// Each plugin in its own VM; the second is the second root there, too.
+/// Returns each plugin in its own VM; the second is the second root there, too.
 fn apart(case: &Case, engine: &dyn AnyEngine) -> [Running; 2] {
     let mut first = case.start_with(engine, Setup { plugin: without_callouts(), ..Setup::default() });
     first.tick().unwrap();
@@ -129,7 +129,7 @@ fn apart(case: &Case, engine: &dyn AnyEngine) -> [Running; 2] {
     [first, second]
 }
 
-/// The scheduler does not let them share: by default they are refused, and kept apart if the operator wants it.
+/// Checks that the scheduler does not let them share: they are refused by default, and kept apart if the operator wants it.
 fn refused_or_apart(a: &Plugin, b: &Plugin, ours: &[(String, String)], theirs: &[(String, String)]) {
     let given = |environment: &[(String, String)]| VmSpec { environment: environment.to_vec(), ..VmSpec::default() };
     let (ours, theirs) = (&given(ours), &given(theirs));

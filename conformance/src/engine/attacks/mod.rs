@@ -30,7 +30,7 @@ pub(crate) const TOPICS: [Topic; 7] = [
 /// The page that explains them.
 pub const PAGE: &str = include_str!("README.md");
 
-/// A plugin with rules: capability, key, values.
+/// Returns a plugin with rules: capability, key, values.
 fn ruled(name: &str, rules: &[(&str, &str, &[&str])]) -> Plugin {
     let mut texts = RuleTexts::new();
     for (capability, key, values) in rules {
@@ -40,7 +40,7 @@ fn ruled(name: &str, rules: &[(&str, &str, &[&str])]) -> Plugin {
     Plugin { rules: Rules::new(&texts).unwrap(), ..Plugin::new(name) }
 }
 
-/// A plugin that asks for a VM with the others'.
+/// Returns a plugin that asks for a VM with the others'.
 pub(crate) fn asks<'a>(plugin: &'a Plugin, vm: &'a VmSpec, sharing: Sharing) -> Placed<'a> {
     let spec = SandboxSpec {
         vm_id: "shared",

@@ -117,7 +117,7 @@ fn answered(guest: &mut Running) {
     guest.vm.on_http_call_response(CallId(4), CallOutcome::Reset(String::new())).unwrap();
 }
 
-/// A guest that has made a callout.
+/// Returns a guest that has made a callout.
 fn calling(engine: &dyn AnyEngine) -> Running {
     const CALLER: Case = Case {
         name: "caller",

@@ -1,4 +1,4 @@
-//! What AssemblyScript and Emscripten import besides the ABI; some of it in floating point.
+//! Imports of AssemblyScript and Emscripten besides the ABI; some of them in floating point.
 
 use portcullis::core::HostcallId::{abort, emscripten_notify_memory_growth, now, pthread_equal, seed, trace};
 use portcullis::core::VmFailed;

@@ -1,4 +1,4 @@
-//! What a plugin may not call, and may not be told.
+//! Hostcalls and callbacks to which a plugin has no right.
 
 use portcullis::core::HostcallId::{fd_write, proc_exit, proxy_get_log_level};
 use portcullis::core::{Capabilities, LogLevel, Plugin};

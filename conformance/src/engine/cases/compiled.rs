@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Why sealed code cannot be taken up.
+/// Returns why sealed code cannot be taken up.
 fn restore(engine: &dyn AnyEngine, wasm: &[u8], sealed: &[u8]) -> String {
     let code = KEY.open("subject", sealed).unwrap();
     engine.restore(&Bytecode::judge(wasm).unwrap(), &code).unwrap_err().to_string()

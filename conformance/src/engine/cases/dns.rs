@@ -94,7 +94,7 @@ const GUEST: &str = r#"
         (call $read))
 "#;
 
-/// What the guest asked for since the last time.
+/// Returns the requests of the guest since the last call.
 fn looked_up(guest: &mut Running) -> Vec<(portcullis::core::ContextId, u32, String)> {
     let lookup = |action| match action {
         Action::ResolveDns { root, id, name } => Some((root, id.0, name)),

@@ -365,7 +365,7 @@ const RECEIVER: &str = r#"
         (call $report (i32.load (i32.const 1208))))
 "#;
 
-/// A call of `Service/Method` on `auth`.
+/// Returns a call of `Service/Method` on `auth`.
 fn call(message: &'static str) -> GrpcRequest {
     GrpcRequest {
         upstream: "auth".to_owned(),
@@ -382,7 +382,7 @@ fn close(status: u32, message: &str) -> GrpcEvent {
     GrpcEvent::Close { status, message: message.to_owned() }
 }
 
-/// What the guest opened since the last time.
+/// Returns the streams that the guest has opened since the last call.
 fn started(guest: &mut Running) -> Vec<(GrpcId, GrpcRequest)> {
     let start = |action| if let Action::GrpcStart { id, request, .. } = action { Some((id, request)) } else { None };
     guest.actions().into_iter().filter_map(start).collect()

@@ -9,7 +9,7 @@ use portcullis::core::{Direction, HeadersStatus};
 use crate::engine::case::Case;
 use crate::engine::running::Running;
 
-/// What became of the request's headers.
+/// Returns the headers of the request after the guest.
 fn result(guest: &mut Running, stream: portcullis::core::ContextId) -> Vec<(String, String)> {
     let headers = guest.vm.stream(stream).unwrap().take_headers(Direction::Request).unwrap();
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();

@@ -1,4 +1,4 @@
-//! What a guest may use.
+//! Limits of a guest.
 
 use std::time::{Duration, Instant};
 
@@ -273,14 +273,14 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// What is seen in a tick of a guest that may have ten elements in its tables.
+/// Returns the reports of a tick of a guest that may have ten elements in its tables.
 fn ten_elements(case: &Case, engine: &dyn AnyEngine) -> Vec<String> {
     let mut guest = case.start_with(engine, limited(Limits { table_elements: 10, ..Limits::default() }));
     assert_eq!(guest.tick(), Ok(()));
     guest.seen()
 }
 
-/// A tick, and a stream from its beginning to its end.
+/// Runs a tick, and a stream from its beginning to its end.
 fn live(guest: &mut Running) -> Result<(), VmFailed> {
     guest.tick()?;
     let stream = guest.vm.create_stream(guest.root, Default::default())?;

@@ -160,7 +160,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// A guest of this ABI version that imports every hostcall from every module that has it.
+/// Returns a guest of this ABI version that imports every hostcall from every module that has it.
 fn importing_everything(abi: AbiVersion) -> String {
     let imports = HOSTCALLS
         .iter()

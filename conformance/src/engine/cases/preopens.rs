@@ -40,7 +40,7 @@ macro_rules! guest {
     };
 }
 
-/// What a guest sees that ticks once, with one directory.
+/// Returns the reports of a guest that ticks once, with one directory.
 fn tick(case: &Case, engine: &dyn AnyEngine, folder: &Folder, name: &str, write: bool) -> Vec<String> {
     let preopens = vec![folder.preopen(name, write)];
     let mut guest = case.start_with(engine, Setup { preopens, ..Setup::default() });

@@ -165,7 +165,7 @@ fn sharing(shared: &Shared) -> Setup {
     Setup { shared: shared.clone(), ..Setup::default() }
 }
 
-/// The count after a guest has done its increments.
+/// Returns the count after a guest has done its increments.
 fn ticked(case: &Case, engine: &dyn AnyEngine, shared: &Shared) -> u32 {
     let mut guest = case.start_with(engine, sharing(shared));
     guest.tick().unwrap();

@@ -1,4 +1,4 @@
-//! What runs before any plugin exists.
+//! Code that runs before any plugin exists.
 
 use portcullis::core::HostcallId::{
     args_sizes_get, clock_time_get, environ_sizes_get, fd_fdstat_get, proxy_done, proxy_get_current_time_nanoseconds,

@@ -1,4 +1,4 @@
-//! What guests do with streams.
+//! Streams, as guests continue, close and answer them.
 
 use bytes::Bytes;
 use portcullis::core::HostcallId::{

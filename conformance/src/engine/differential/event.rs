@@ -11,15 +11,15 @@ pub enum Event {
     Open,
     /// Headers of a stream come, maybe its last part.
     Headers(usize, Direction, bool),
-    /// So many bytes of its body come, maybe its last part.
+    /// A number of bytes of its body arrive, maybe its last part.
     Body(usize, Direction, u8, bool),
     /// Its trailers come.
     Trailers(usize, Direction),
-    /// It is logged.
+    /// A stream is logged.
     Log(usize),
-    /// It is over.
+    /// A stream ends.
     Done(usize),
-    /// It is forgotten.
+    /// A stream is deleted.
     Delete(usize),
     /// A tick.
     Tick,
@@ -31,7 +31,7 @@ pub enum Event {
     End,
 }
 
-/// A short history: a stream begins, and then anything happens.
+/// Returns a short history: a stream begins, and then anything happens.
 pub fn events() -> impl Strategy<Value = Vec<Event>> {
     let direction = prop_oneof![Just(Direction::Request), Just(Direction::Response)];
     let event = prop_oneof![

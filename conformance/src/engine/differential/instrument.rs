@@ -23,7 +23,7 @@ const PAGE: i32 = 16;
 /// Where an honest allocator puts everything.
 const HEAP: i32 = 2048;
 
-/// The module, telling. `fuel` is the global that it counts with.
+/// Returns the module, telling. `fuel` is the global that it counts with.
 pub(super) fn instrumented(wasm: &[u8], fuel: u32, has_honest_malloc: bool) -> Result<Vec<u8>, String> {
     let mut outline = Outline::read(wasm).map_err(|error| error.to_string())?;
     (outline.fuel, outline.has_honest_malloc) = (fuel, has_honest_malloc);
@@ -32,7 +32,7 @@ pub(super) fn instrumented(wasm: &[u8], fuel: u32, has_honest_malloc: bool) -> R
     Ok(module.finish())
 }
 
-/// What must be known of a module before it is written again.
+/// Facts about a module that its rewriting needs.
 #[derive(Default)]
 struct Outline {
     types: Vec<FuncType>,
@@ -95,7 +95,7 @@ impl Outline {
         Ok(outline)
     }
 
-    /// The functions added behind the module's own: one for each import, the digest, the allocator.
+    /// Returns the functions added behind the module's own: one for each import, the digest, the allocator.
     fn added(&self) -> [u32; 3] {
         let first = self.functions.len() as u32;
         let digest = first + self.imported as u32;
@@ -106,7 +106,7 @@ impl Outline {
         self.functions.get(function as usize).copied().unwrap_or_default()
     }
 
-    /// The global with what hostcalls were given and gave.
+    /// Returns the global with what hostcalls were given and gave.
     fn trace(&self) -> u32 {
         self.globals.len() as u32
     }
@@ -247,7 +247,7 @@ fn as_i64(body: &mut Function, ty: wasmparser::ValType) {
     };
 }
 
-/// A type of the hostcall table.
+/// Returns a type of the hostcall table.
 const fn value_type(ty: wasmparser::ValType) -> ValType {
     match ty {
         wasmparser::ValType::I64 => ValType::I64,

@@ -20,7 +20,7 @@ pub use event::{Event, events};
 use portcullis::core::AnyEngine;
 use transcript::Transcript;
 
-/// What a comparison showed.
+/// Outcome of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// The guest started, and did the same on every engine.

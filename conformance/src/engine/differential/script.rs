@@ -12,7 +12,7 @@ use super::traced::DIGEST;
 use crate::engine::prelude;
 use argument::{Choice, DATA};
 
-/// What a guest does.
+/// The code of a guest.
 #[derive(Clone, Debug)]
 pub struct Script {
     abi: AbiVersion,
@@ -43,7 +43,7 @@ enum Malloc {
     Calls,
 }
 
-/// Any script.
+/// Returns any script.
 pub fn scripts() -> impl Strategy<Value = Script> {
     let abi = prop::sample::select(AbiVersion::ALL.to_vec());
     let malloc = prop_oneof![
@@ -74,7 +74,7 @@ pub fn scripts() -> impl Strategy<Value = Script> {
 }
 
 impl Script {
-    /// The hostcalls that it calls.
+    /// Returns the hostcalls that it calls.
     pub fn hostcalls(&self) -> Vec<HostcallId> {
         let calls = self.callbacks.iter().flat_map(|(_, calls, _)| calls).chain(&self.early);
         let mut ids: Vec<_> = calls.map(|call| call.id(self.abi)).collect();
@@ -86,7 +86,7 @@ impl Script {
         ids
     }
 
-    /// The module.
+    /// Returns the module.
     ///
     /// # Errors
     /// The text is no module: a defect of this generator.
@@ -130,7 +130,7 @@ impl Script {
 }
 
 impl Call {
-    /// Any hostcall that the ABI version has.
+    /// Returns any hostcall that the ABI version has.
     fn id(&self, abi: AbiVersion) -> HostcallId {
         let linked: Vec<_> = HOSTCALLS.iter().filter(|decl| !decl.id.linked_modules(abi).is_empty()).collect();
         self.hostcall.get(&linked).id

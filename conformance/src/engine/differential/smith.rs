@@ -10,7 +10,7 @@ use super::instrument::{FUEL, instrumented};
 use super::traced::DIGEST;
 use crate::engine::prelude::{self, types};
 
-/// What a module is made from.
+/// Seed of a module.
 #[derive(Clone, Debug)]
 pub struct Seed {
     abi: AbiVersion,
@@ -23,7 +23,7 @@ pub struct Seed {
     bytes: Vec<u8>,
 }
 
-/// Any seed.
+/// Returns any seed.
 pub fn seeds() -> impl Strategy<Value = Seed> {
     // A plugin that starts with any code seldom gets farther.
     let is_early = |decl: &&CallbackDecl| {
@@ -57,7 +57,7 @@ pub fn seeds() -> impl Strategy<Value = Seed> {
 }
 
 impl Seed {
-    /// The module. It ends by itself, for it counts its own turns and calls.
+    /// Returns the module. It ends by itself, for it counts its own turns and calls.
     ///
     /// # Errors
     /// The generator failed.
@@ -71,7 +71,7 @@ impl Seed {
         instrumented(&module.to_bytes(), fuel, self.has_honest_malloc)
     }
 
-    /// A module with nothing but the imports and exports.
+    /// Returns a module with nothing but the imports and exports.
     fn shape(&self) -> String {
         let linked: Vec<_> = HOSTCALLS.iter().filter(|decl| !decl.id.linked_modules(self.abi).is_empty()).collect();
         let log = HostcallId::proxy_log.decl();

@@ -50,7 +50,7 @@ impl Transcript {
         Self { engine: engine.name(), lines, has_started, is_void }
     }
 
-    /// The first difference, with what came before it.
+    /// Returns the first difference, with what came before it.
     pub(super) fn difference(&self, other: &Self) -> Option<String> {
         const BEFORE: usize = 8;
         let end = "(nothing more)".to_owned();

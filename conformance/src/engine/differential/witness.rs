@@ -37,12 +37,12 @@ impl Witness {
         self.written().is_digest = false;
     }
 
-    /// The values of the guest's metrics, by name.
+    /// Returns the values of the guest's metrics, by name.
     pub(super) fn metrics(&self) -> Vec<(String, u64)> {
         self.recorder.metrics()
     }
 
-    /// The lines, and whether nothing can be said.
+    /// Returns the lines, and whether nothing can be said.
     pub(super) fn finish(self) -> (Vec<String>, bool) {
         let mut written = self.written();
         (std::mem::take(&mut written.lines), written.is_void)
@@ -93,7 +93,7 @@ impl Host for Witness {
     }
 }
 
-/// What engines say of the functions that were running differs; the rest must not.
+/// Removes the functions that were running: engines name them differently; the rest must be equal.
 pub(super) fn without_stack(reason: &str) -> &str {
     let reason = reason.split_once(" in ").map_or(reason, |(reason, _)| reason);
     reason.strip_suffix(')').unwrap_or(reason)

@@ -7,7 +7,7 @@ use portcullis::core::{SharedStreamInfo, StreamInfo, lock};
 /// How long everything takes here, in nanoseconds.
 const MOMENT: u64 = 5_000;
 
-/// A client has connected.
+/// Returns the facts of a client that has connected.
 fn connected(cluster: &str) -> StreamInfo {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     StreamInfo {
@@ -21,17 +21,17 @@ fn connected(cluster: &str) -> StreamInfo {
     }
 }
 
-/// A request has come.
+/// Returns the facts of a request that has come.
 pub(super) fn request() -> SharedStreamInfo {
     StreamInfo { protocol: "HTTP/1.1", route_name: Some("every".to_owned()), ..connected("auth") }.into_shared()
 }
 
-/// A client of a TCP stream has connected.
+/// Returns the facts of a TCP stream whose client has connected.
 pub(super) fn connection() -> SharedStreamInfo {
     connected("tcp").into_shared()
 }
 
-/// The request goes to its upstream, or a TCP stream has one.
+/// Notes that the request goes to its upstream, or that a TCP stream has one.
 pub(super) fn forwarded(info: &SharedStreamInfo) {
     let mut info = lock(info);
     info.upstream = "127.0.0.1:10004".parse().ok();
@@ -40,14 +40,14 @@ pub(super) fn forwarded(info: &SharedStreamInfo) {
     info.upstream_ready = Some(MOMENT);
 }
 
-/// The response's head has come.
+/// Notes that the response's head has come.
 pub(super) fn answered(info: &SharedStreamInfo, code: Option<u16>) {
     let mut info = lock(info);
     info.response_code = code;
     info.response_details = Some("via_upstream".to_owned());
 }
 
-/// The upstream has nothing more to say.
+/// Notes that the upstream has nothing more to say.
 pub(super) fn complete(info: &SharedStreamInfo) {
     lock(info).backend_latency = Some(MOMENT);
 }
@@ -62,7 +62,7 @@ pub(super) fn sent(info: &SharedStreamInfo, bytes: usize) {
     lock(info).response_size += bytes as u64;
 }
 
-/// The stream is over.
+/// Notes that the stream is over.
 pub(super) fn over(info: &SharedStreamInfo) {
     lock(info).duration = Some(MOMENT);
 }

@@ -22,7 +22,7 @@ use traffic::{connection, exchange, settle};
 /// The probes as modules of an engine, each compiled when it is first asked for.
 pub struct Probes<'a> {
     engine: &'a dyn AnyEngine,
-    /// What is run while a plugin starts.
+    /// Tasks that are run while a plugin starts.
     starts: Vec<Task>,
     modules: [OnceLock<Result<Box<dyn AnyModule>, String>>; AbiVersion::ALL.len()],
     /// The last task that several checks share, and what came of it.
@@ -40,7 +40,7 @@ pub struct EngineHost<'a> {
 }
 
 impl<'a> Probes<'a> {
-    /// The probes of an engine.
+    /// Returns the probes of an engine.
     pub fn new(engine: &'a dyn AnyEngine) -> Self {
         Self { engine, starts: suite::starts(), modules: Default::default(), recent: Mutex::default() }
     }
@@ -75,22 +75,22 @@ impl<'a> Probes<'a> {
 }
 
 impl<'a> EngineHost<'a> {
-    /// A host on an engine.
+    /// Returns a host on an engine.
     pub fn new(probes: &'a Probes<'a>) -> Self {
         Self { probes: Some(probes), running: None }
     }
 
-    /// A host of a guest that runs, which need be no probe.
+    /// Returns a host of a guest that runs, which need be no probe.
     pub(crate) fn of(running: Running) -> Self {
         Self { probes: None, running: Some(running) }
     }
 
-    /// What the guest logged and reported since the last time.
+    /// Returns what the guest has logged and reported since the last call.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.running.as_ref().map(Running::seen).unwrap_or_default()
     }
 
-    /// A tick, and what comes of it.
+    /// Runs a tick, and the callbacks that follow from it.
     pub(crate) fn tick(&mut self) -> Result<(), Trouble> {
         let running = self.vm()?;
         let result = running.tick().and_then(|()| settle(running));

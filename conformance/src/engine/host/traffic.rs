@@ -1,4 +1,4 @@
-//! What a proxy does with a plugin, without IO: streams pass, callouts are answered at once.
+//! The part of a proxy, without IO: streams pass, callouts are answered at once.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use super::info;
 use crate::engine::running::Running;
 use crate::host_under_test::Message;
 
-/// What came of a stream so far.
+/// State of a stream.
 struct Stream {
     info: SharedStreamInfo,
     reply: Option<LocalResponse>,
     is_cut: bool,
 }
 
-/// One request, up to the end of its stream. What pauses is let go on: nothing here waits.
+/// Runs one request, up to the end of its stream. What pauses is let go on: nothing here waits.
 pub(super) fn exchange(running: &mut Running, request: &Message) -> Result<Message, VmFailed> {
     let info = info::request();
     let request = &forwarded_for(request);
@@ -42,7 +42,7 @@ pub(super) fn exchange(running: &mut Running, request: &Message) -> Result<Messa
     Ok(response)
 }
 
-/// A request with what a proxy adds to it.
+/// Returns a request with what a proxy adds to it.
 fn forwarded_for(request: &Message) -> Message {
     let mut request = request.clone();
     for (name, value) in
@@ -53,7 +53,7 @@ fn forwarded_for(request: &Message) -> Message {
     request
 }
 
-/// The callback in which all that there was can be read once more.
+/// Calls the callback in which all that there was can be read once more.
 fn log(running: &mut Running, stream: ContextId, halves: [(Direction, &Message); 2]) -> Result<(), VmFailed> {
     if let Some(lent) = running.vm.stream(stream) {
         for (direction, message) in halves {
@@ -72,7 +72,7 @@ fn log(running: &mut Running, stream: ContextId, halves: [(Direction, &Message);
     Ok(())
 }
 
-/// One direction of a stream; what passes on.
+/// Runs one direction of a stream, and returns what passes on.
 fn half(
     running: &mut Running,
     stream: ContextId,
@@ -137,7 +137,7 @@ fn half(
     Ok(on)
 }
 
-/// A TCP stream: bytes come, the upstream answers `hello`, the client says that it has no more, and the upstream
+/// Runs a TCP stream: bytes come, the upstream answers `hello`, the client says that it has no more, and the upstream
 /// closes.
 pub(super) fn connection(running: &mut Running, bytes: &[u8]) -> Result<Vec<u8>, VmFailed> {
     let info = info::connection();

@@ -6,14 +6,14 @@ use super::edge_guest::{self, ALLOCATED, SIZE};
 use super::parameters;
 use crate::engine::running::{Running, Setup};
 
-/// What an allocator does, and what becomes of it.
+/// An allocator, and the outcome of calling it.
 struct Allocator {
     what: &'static str,
     code: String,
     outcome: Outcome,
 }
 
-/// What the guest sees, and whether it lives.
+/// Returns the reports of the guest, and whether it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The bytes, at this address.
@@ -26,7 +26,7 @@ enum Outcome {
     Ends(&'static str),
 }
 
-/// Each hostcall that calls the allocator.
+/// Returns each hostcall that calls the allocator.
 pub(super) fn hostcalls() -> impl Iterator<Item = HostcallId> {
     // The status of a callout has a message only where one ends.
     let ids = HOSTCALLS.iter().map(|decl| decl.id).filter(|id| *id != HostcallId::proxy_get_status);
@@ -57,7 +57,7 @@ pub(super) fn run(hostcall: HostcallId, engine: &dyn AnyEngine) {
     }
 }
 
-/// What stands in memory before.
+/// Contents of memory before the call.
 const UNTOUCHED: &str = "-1515870811";
 
 fn allocators(hostcall: HostcallId, len: u64) -> Vec<Allocator> {
@@ -98,7 +98,7 @@ fn allocators(hostcall: HostcallId, len: u64) -> Vec<Allocator> {
     ]
 }
 
-/// Where the guest wants the address; the length follows.
+/// Returns where the guest wants the address; the length follows.
 fn return_pointer(hostcall: HostcallId) -> Option<u64> {
     let index = parameters::of(hostcall).iter().position(|(name, _)| *name == "ret_ptr")?;
     Some(edge_guest::output(index))

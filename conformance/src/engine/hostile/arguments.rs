@@ -6,7 +6,7 @@ use portcullis::core::HostcallId::{self, *};
 pub(super) const PAIRS: &[u8] = b"\x03\0\0\0\x07\0\0\0\x03\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x01\0\0\0\
     :method\0GET\0:path\0/\0:authority\0a\0";
 
-/// What is at the address that a parameter names.
+/// Contents of the address that a parameter names.
 pub(super) fn bytes(hostcall: HostcallId, parameter: &str) -> &'static [u8] {
     match (hostcall, parameter) {
         (_, "upstream") => b"auth",
@@ -30,7 +30,7 @@ pub(super) fn bytes(hostcall: HostcallId, parameter: &str) -> &'static [u8] {
     }
 }
 
-/// The argument for a parameter that is no address.
+/// Returns the argument for a parameter that is no address.
 pub(super) fn number(hostcall: HostcallId, parameter: &str, with_directory: bool) -> i64 {
     match (hostcall, parameter) {
         // Not trace, which is where the guest reports.
@@ -57,7 +57,7 @@ fn is_of_a_path(hostcall: HostcallId) -> bool {
     hostcall.decl().name.starts_with("path_")
 }
 
-/// What the guest does before each call, so that there is something to be had: the hostcalls, and the code. Addresses
+/// Returns hostcalls and code of the guest before each call, so that there is something to be had. Addresses
 /// from 1536 on are its own; at 1600 stands `some`, at 1604 a 0.
 pub(super) fn lead(hostcall: HostcallId) -> (&'static [HostcallId], &'static str) {
     match hostcall {

@@ -15,7 +15,7 @@ pub(super) const ELEMENTS: u8 = 9;
 pub(super) const CODE: u8 = 10;
 pub(super) const DATA: u8 = 11;
 
-/// The smallest plugin: a memory, a marker, an allocator.
+/// Returns the smallest plugin: a memory, a marker, an allocator.
 pub(super) fn plugin() -> Sections {
     let mut exports = vec![3];
     for (name, kind, index) in [("memory", 2, 0), ("proxy_abi_version_0_2_1", 0, 0), ("malloc", 0, 1)] {
@@ -32,7 +32,7 @@ pub(super) fn plugin() -> Sections {
     ]
 }
 
-/// The same with a section in another's place, or added where it belongs.
+/// Returns the same with a section in another's place, or added where it belongs.
 pub(super) fn with(id: u8, content: &[u8]) -> Vec<u8> {
     let mut sections = plugin();
     match sections.iter_mut().find(|(of, _)| *of == id) {
@@ -45,7 +45,7 @@ pub(super) fn with(id: u8, content: &[u8]) -> Vec<u8> {
     module(&sections)
 }
 
-/// The same with other code for its first function.
+/// Returns the same with other code for its first function.
 pub(super) fn with_body(body: &[u8]) -> Vec<u8> {
     let mut code = vec![2];
     code.extend(leb(body.len()));
@@ -54,7 +54,7 @@ pub(super) fn with_body(body: &[u8]) -> Vec<u8> {
     with(CODE, &code)
 }
 
-/// The same with something after it.
+/// Returns the same with something after it.
 pub(super) fn followed_by(more: &[u8]) -> Vec<u8> {
     let mut wasm = module(&plugin());
     wasm.extend(more);
@@ -92,7 +92,7 @@ pub(super) fn leb(mut value: usize) -> Vec<u8> {
     }
 }
 
-/// Why a module cannot be loaded: the verdict, or what the engine says where that has none.
+/// Returns why a module cannot be loaded: the verdict, or what the engine says where that has none.
 pub(super) fn verdict(engine: &dyn AnyEngine, wasm: &[u8]) -> Option<String> {
     match Bytecode::judge(wasm) {
         Ok(bytecode) => engine.load(&bytecode).err().map(|error| error.to_string()),

@@ -239,7 +239,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// The life of a root, an HTTP stream and a TCP stream, with an answer to each kind of callout; how many callbacks it has.
+/// Runs a root, an HTTP stream and a TCP stream to their ends, with an answer to each kind of callout; returns the number of callbacks.
 fn live(guest: &mut Running) -> Result<usize, VmFailed> {
     let root = guest.root;
     let http = guest.open(&[("a", "1")]);

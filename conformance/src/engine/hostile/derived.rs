@@ -8,7 +8,7 @@ use super::{allocators, edges, signatures};
 /// A case that is derived from a row of a table.
 #[derive(Clone)]
 pub struct Derived {
-    /// What it is about.
+    /// Topic of the case.
     pub topic: &'static str,
     /// Its name within the topic.
     pub name: String,
@@ -17,7 +17,7 @@ pub struct Derived {
 
 type Run = Arc<dyn Fn(&dyn AnyEngine) + Send + Sync>;
 
-/// All of them.
+/// Returns all of them.
 pub fn derived() -> impl Iterator<Item = Derived> {
     let edges =
         edges::edges().map(|edge| case("hostile_edges", edge.name(), move |engine: &dyn AnyEngine| edge.run(engine)));

@@ -17,12 +17,12 @@ pub(super) const SIZE: u64 = 2 << 16;
 const INPUTS: u64 = 2048;
 /// Where what is written goes, 256 bytes for each parameter.
 const OUTPUTS: u64 = 8192;
-/// What the allocator gives, whatever it is asked for.
+/// The address that the allocator returns, whatever it is asked for.
 pub(super) const ALLOCATED: u64 = 16384;
 const ALLOCATION: u64 = 4096;
-/// What a hostcall may write at address 0: the longest structure is a `filestat`.
+/// Bytes that a hostcall may write at address 0: the longest structure is a `filestat`.
 const STRUCTURE: u64 = 64;
-/// What it may write into a buffer at address 0 that is as long as memory: the names in a directory are the most.
+/// Bytes that it may write into a buffer at address 0 that is as long as memory: the names in a directory are the most.
 const BUFFER: u64 = 256;
 /// Where the one vector leads.
 const VECTOR: (u64, u64) = (0x600, 0x608);
@@ -42,7 +42,7 @@ pub(super) struct Call {
     pub(super) is_outside: bool,
 }
 
-/// The first call does what the hostcall is for. The others have one bad argument, or an address and its length, or all
+/// Returns calls of a hostcall: the first does what it is for. The others have one bad argument, or an address and its length, or all
 /// addresses alike. Those that may change something come last.
 pub(super) fn calls(hostcall: HostcallId, with_directory: bool) -> Vec<Call> {
     let parameters = parameters::of(hostcall);
@@ -80,7 +80,7 @@ pub(super) fn calls(hostcall: HostcallId, with_directory: bool) -> Vec<Call> {
     calls
 }
 
-/// The module: in the headers of a request it makes the calls, reports each answer, and whether its memory is as it was.
+/// Returns the module: in the headers of a request it makes the calls, reports each answer, and whether its memory is as it was.
 pub(super) fn module(hostcall: HostcallId, with_directory: bool, calls: &[Call]) -> String {
     let lead = arguments::lead(hostcall).1;
     let Prepared { imports, data, mut code } = prepared(hostcall, with_directory);
@@ -98,7 +98,7 @@ pub(super) fn module(hostcall: HostcallId, with_directory: bool, calls: &[Call])
     whole(hostcall, &imports, &allocator, &format!("{data} {sum}"), &code)
 }
 
-/// The module of a guest with another allocator, which makes the good call and tells of what it is handed.
+/// Returns the module of a guest with another allocator, which makes the good call and tells of what it is handed.
 pub(super) fn allocating(hostcall: HostcallId, allocator: &str) -> String {
     let Prepared { imports, data, mut code } = prepared(hostcall, false);
     let index = parameters::of(hostcall).iter().position(|(name, _)| *name == "ret_ptr").unwrap_or_default();
@@ -116,17 +116,17 @@ pub(super) fn allocating(hostcall: HostcallId, allocator: &str) -> String {
     whole(hostcall, &imports, allocator, &data, &code)
 }
 
-/// The call that does what the hostcall is for.
+/// Returns the call that does what the hostcall is for.
 pub(super) fn good_call(hostcall: HostcallId) -> String {
     call_text(hostcall, &good_arguments(hostcall, false))
 }
 
-/// Where a parameter has its answer written.
+/// Returns where a parameter has its answer written.
 pub(super) const fn output(index: usize) -> u64 {
     OUTPUTS + index as u64 * 256
 }
 
-/// What a guest imports, holds and does before its calls.
+/// Imports, data and preparations of a guest before its calls.
 struct Prepared {
     imports: Vec<HostcallId>,
     data: String,
@@ -202,7 +202,7 @@ fn leads_outside(parameters: &[(&str, Role)], arguments: &[i64], index: usize) -
     }
 }
 
-/// A length stands before the bytes, as in a string of AssemblyScript.
+/// Adds an input with its length before the bytes, as in a string of AssemblyScript.
 fn put_input(data: &mut String, code: &mut String, index: usize, bytes: &[u8]) {
     let text: String = [&[4, 0, 0, 0], bytes].concat().iter().map(|byte| format!("\\{byte:02x}")).collect();
     let _ = write!(data, r#"(data $input{index} "{text}")"#);
@@ -220,7 +220,7 @@ fn call_text(hostcall: HostcallId, arguments: &[i64]) -> String {
     format!("(call ${hostcall}{arguments})")
 }
 
-/// What must stay as it is, as ranges of whole double words.
+/// Memory that must stay as it is, as ranges of whole double words.
 fn kept(parameters: &[(&str, Role)]) -> Vec<(u64, u64)> {
     // The lead writes here.
     let mut written = vec![REPORT, (1608, 1616)];
@@ -249,7 +249,7 @@ fn kept(parameters: &[(&str, Role)]) -> Vec<(u64, u64)> {
     kept
 }
 
-/// A function that sums up what is to be kept, in which each bit and each place counts.
+/// Returns a function that sums up what is to be kept, in which each bit and each place counts.
 fn sum(kept: &[(u64, u64)]) -> String {
     let mut code = String::new();
     for (from, to) in kept {

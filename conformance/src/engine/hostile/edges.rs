@@ -18,7 +18,7 @@ pub(super) struct Edge {
     with_directory: bool,
 }
 
-/// Each hostcall that takes an address, a length, an id or another number.
+/// Returns each hostcall that takes an address, a length, an id or another number.
 pub(super) fn edges() -> impl Iterator<Item = Edge> {
     let of = |with_directory| move |id| Edge { hostcall: id, with_directory };
     let ids = || HOSTCALLS.iter().map(|decl| decl.id).filter(|id| !parameters::of(*id).is_empty());
@@ -26,7 +26,7 @@ pub(super) fn edges() -> impl Iterator<Item = Edge> {
 }
 
 impl Edge {
-    /// The edge's name.
+    /// Returns the name of the edge.
     pub(super) fn name(&self) -> String {
         let directory = if self.with_directory { "_with_a_directory" } else { "" };
         format!("{}{directory}", self.hostcall)
@@ -98,7 +98,7 @@ impl Edge {
         (guest, result)
     }
 
-    /// Whether the hostcall answers before it looks at the argument that leads outside.
+    /// Returns whether the hostcall answers before it looks at the argument that leads outside.
     fn looks_at_less(&self, call: &Call) -> bool {
         match self.hostcall {
             // There are no arguments to be written.
@@ -112,7 +112,7 @@ impl Edge {
     }
 }
 
-/// What a file or directory may answer to numbers and names that are none.
+/// Answers of a file or directory to numbers and names that are none.
 const OF_FILES: &[i32] = &[0, 8, 20, 21, 25, 28, 37, 44, 52, 54, 55, 58, 61, 69, 70, 76];
 
 fn is_of_files(hostcall: HostcallId) -> bool {

@@ -220,7 +220,7 @@ fn answer(guest: &mut Running, id: u32) {
     guest.vm.on_resolve_dns(LookupId(id), &[]).unwrap();
 }
 
-/// The numbers that a guest reports in one tick.
+/// Returns the numbers that a guest reports in one tick.
 fn ticks(case: &Case, engine: &dyn AnyEngine) -> Vec<u32> {
     let mut guest = case.start(engine);
     guest.tick().unwrap();

@@ -204,7 +204,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Whether a module can be started and told of a tick; it may fail there.
+/// Returns whether a module can be started and told of a tick; it may fail there.
 fn lives(engine: &dyn AnyEngine, wasm: &[u8]) -> bool {
     let Ok(bytecode) = Bytecode::judge(wasm) else { return false };
     let Ok(loaded) = engine.load(&bytecode) else { return false };

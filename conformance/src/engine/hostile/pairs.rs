@@ -149,7 +149,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Each malformed map is answered like this, and starts nothing; a good one starts something.
+/// Checks that each malformed map is answered like this and starts nothing, and that a good one starts something.
 fn calls_out(case: &Case, engine: &dyn AnyEngine, answer: &str, failed: &str, id: &str) {
     let mut guest = case.start(engine);
     let root = guest.root;
@@ -211,7 +211,7 @@ fn most() -> [(Vec<u8>, usize); 2] {
     [(entries(1024, 0), 1024), (entries(1, (1 << 20) - 14), 1)]
 }
 
-/// So many entries without a name, with values of this length.
+/// Returns a number of entries without a name, with values of this length.
 fn entries(count: u32, len: usize) -> Vec<u8> {
     let lengths = words(&[0, u32::try_from(len).unwrap()]).repeat(count as usize);
     let texts = [&[0][..], &vec![b'v'; len], &[0]].concat().repeat(count as usize);

@@ -1,4 +1,4 @@
-//! What each parameter of a hostcall is, from the names that the table gives it.
+//! The meaning of each parameter of a hostcall, from the names that the table gives it.
 
 use portcullis::core::HostcallId;
 
@@ -9,7 +9,7 @@ macro_rules! parameters {
 }
 portcullis::core::for_each_hostcall!(parameters);
 
-/// What a parameter is to a guest that means harm.
+/// The meaning of a parameter to a guest that means harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// The address of something that the host reads; behind it stands its length, in units of so many bytes.
@@ -24,7 +24,7 @@ pub(super) enum Role {
     Number,
 }
 
-/// The parameters of a hostcall, by name and role.
+/// Returns the parameters of a hostcall, by name and role.
 pub(super) fn of(hostcall: HostcallId) -> Vec<(&'static str, Role)> {
     let names = PARAMETERS.iter().find(|(id, _)| *id == hostcall).map_or(&[][..], |(_, names)| names);
     let next = |index: usize| names.get(index + 1).copied().unwrap_or_default();

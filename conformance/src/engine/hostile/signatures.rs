@@ -5,7 +5,7 @@ use portcullis::core::{AnyEngine, CALLBACKS, CallbackDecl, ValType};
 use crate::engine::case::verdict;
 use crate::engine::prelude::types;
 
-/// Each export that the host may call, once.
+/// Returns each export that the host may call, once.
 pub(super) fn exports() -> impl Iterator<Item = &'static str> {
     let is_first =
         |(index, decl): &(usize, &CallbackDecl)| CALLBACKS[..*index].iter().all(|before| before.export != decl.export);
@@ -41,7 +41,7 @@ pub(super) fn run(export: &str, engine: &dyn AnyEngine) {
     assert_eq!(verdict(engine, &format!("(module {memory} {MARKER} {MALLOC})")), None, "a memory of this name is one");
 }
 
-/// Its own type; one parameter less, one more, one of another type, each; no result, another, and two.
+/// Returns its own type; one parameter less, one more, one of another type, each; no result, another, and two.
 fn near(decl: &CallbackDecl) -> Vec<(Vec<ValType>, Vec<ValType>)> {
     let (params, results) = (decl.params.to_vec(), decl.results.to_vec());
     let mut near = vec![
@@ -77,7 +77,7 @@ fn signature(params: &[ValType], results: &[ValType]) -> String {
     }
 }
 
-/// A module of the newest ABI; what may be called only behind another is exported with that.
+/// Returns a module of the newest ABI; what may be called only behind another is exported with that.
 fn module(export: &str, params: &[ValType], results: &[ValType]) -> String {
     let before = match export {
         "main" | "__main_void" => r#"(func (export "_initialize"))"#,

@@ -156,7 +156,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Why fields of a plugin keep it from starting; nothing if they do not.
+/// Returns why fields of a plugin keep it from starting, if they do.
 fn error(engine: &dyn AnyEngine, fields: &str) -> String {
     let wasm = format!(
         r#"(module (func (export "proxy_abi_version_0_2_1")) (memory (export "memory") 1)

@@ -1,4 +1,4 @@
-/// What a guest may try, and the cases that show that it gains nothing: a full name, the beginning of one, or a file of tests.
+/// Threats from a guest, and the cases that show that it gains nothing: a full name, the beginning of one, or a file of tests.
 ///
 /// The first are defects that hosts in use have had; then what follows from the ABI handing numbers and bytes to whoever asks.
 pub const THREATS: &[(&str, &[&str])] = &[

@@ -49,7 +49,7 @@ const VICTIM: Case = Case {
     run: |_, _| {},
 };
 
-/// What an attacker does in a tick, and how that ends: `lives`, or a part of why it does not.
+/// An attack in a tick, and how it ends: `lives`, or a part of why it does not.
 const ATTACKS: &[(&str, &str)] = &[
     ("unreachable", "trap: unreachable"),
     ("(loop (br 0))", "deadline: "),

@@ -23,7 +23,7 @@ pub struct Dimension {
 }
 
 impl Dimension {
-    /// A module with so much of it.
+    /// Returns a module with so much of it.
     pub fn wasm(&self, size: u32) -> Vec<u8> {
         let mut parts = Parts::new();
         (self.write)(&mut parts, size);
@@ -31,7 +31,7 @@ impl Dimension {
     }
 }
 
-/// Whether an engine runs a module: compiles it, and starts a VM with as much memory and as many elements as it likes.
+/// Returns whether an engine runs a module: compiles it, and starts a VM with as much memory and as many elements as it likes.
 ///
 /// # Errors
 /// The engine refuses the module, or a limit does: the text is theirs.
@@ -43,7 +43,7 @@ pub fn run(engine: &dyn AnyEngine, bytecode: &Bytecode<'_>) -> Result<(), String
     Vm::start(&*module, config, Box::new(Recorder::default())).map(drop).map_err(|error| error.to_string())
 }
 
-/// All dimensions.
+/// Returns all dimensions.
 pub fn dimensions() -> impl Iterator<Item = &'static Dimension> {
     functions::DIMENSIONS.iter().chain(modules::DIMENSIONS).chain(offsets::DIMENSIONS)
 }

@@ -111,7 +111,7 @@ mod tests {
         assert!(error.contains("unknown key \"nonsense\""), "{error}");
     }
 
-    /// The name of a field in protobuf's JSON.
+    /// Returns the name that a field has in protobuf's JSON.
     fn camel_case(field: &str) -> String {
         let mut words = field.split('_');
         let first = words.next().unwrap_or_default().to_owned();

@@ -95,7 +95,7 @@ fn is_at(found: &Diagnostic, key: Key) -> bool {
     found.path.ends_with(name) || inside.iter().any(|inside| found.path.contains(inside))
 }
 
-/// What a key is said to be without a value is what the reader takes it for.
+/// The described default is the one that the reader uses.
 #[test]
 fn writing_a_default_changes_nothing() {
     let mut count = 0;
@@ -172,19 +172,19 @@ fn place(section: &Section) -> &'static Place {
     PLACES.iter().find(|place| place.section == section.name).unwrap()
 }
 
-/// The configuration without what it notices.
+/// Returns the configuration without what it notices.
 fn read(text: &str) -> Result<Config, ConfigError> {
     Ok(Config { notices: Vec::new(), ..Config::parse("test.yaml", text)? })
 }
 
-/// The text as JSON.
+/// Returns the text as JSON.
 fn json(text: &str) -> Json {
     let document = Document::parse("test.yaml", text).unwrap();
     let bytes = any::json(&document.root()).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// A value that a type has no room for, and what the reader then expects; None where anything goes.
+/// Returns a value that a type has no room for, and what the reader then expects; None where anything goes.
 fn wrong(values: Type) -> Option<(String, String)> {
     let pair = |value: &str, expected: &str| Some((value.to_owned(), expected.to_owned()));
     match values {

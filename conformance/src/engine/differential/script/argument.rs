@@ -1,4 +1,4 @@
-//! What hostcalls are called with: mostly what they expect, by the names of their parameters, and
+//! Arguments of hostcalls: mostly those that they expect, by the names of their parameters, and
 //! otherwise what is likely to be mistaken.
 
 use portcullis::core::{HostcallId, ValType};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 /// How an argument is chosen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Choice {
-    /// What fits, of several.
+    /// One of several fitting values.
     Fitting(u8),
     /// An edge of memory or of a type.
     Edge(u8),
@@ -15,7 +15,7 @@ pub(super) enum Choice {
     Any(i64),
 }
 
-/// What lies in the guest's memory, as text format writes it.
+/// Contents of the guest's memory, as the text format writes them.
 pub(super) const DATA: &[(u32, &str)] = &[
     (1024, ":authority"),
     (1040, "x-a"),
@@ -89,7 +89,7 @@ pub(super) fn choices() -> impl Strategy<Value = Choice> {
     ]
 }
 
-/// A hostcall's arguments, as the bits of their types.
+/// Returns a hostcall's arguments, as the bits of their types.
 pub(super) fn values(id: HostcallId, choices: &[Choice]) -> Vec<i64> {
     let names = PARAMETERS.get(id as usize).copied().unwrap_or_default();
     let mut values = Vec::new();
@@ -111,7 +111,7 @@ pub(super) fn values(id: HostcallId, choices: &[Choice]) -> Vec<i64> {
     values
 }
 
-/// A value for a parameter; and the length that belongs to it, or else the one before.
+/// Returns a value for a parameter; and the length that belongs to it, or else the one before.
 fn fitting(name: &str, has_length: bool, length: i64, choice: usize) -> (i64, i64) {
     if has_length {
         return pick(REGIONS, choice);

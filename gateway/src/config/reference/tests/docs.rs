@@ -1,4 +1,4 @@
-//! What the documentation shows of configurations is right.
+//! Configurations in the documentation are right.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::super::super::Config;
 use super::json;
 use super::validate::fits_some_section;
 
-/// The pages, and the files beside the README.
+/// Returns the pages, and the files beside the README.
 fn pages() -> Vec<PathBuf> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folders = [top.clone(), top.join("docs")];
@@ -15,7 +15,7 @@ fn pages() -> Vec<PathBuf> {
     files.filter(|file| file.extension().is_some_and(|own| own == "md")).collect()
 }
 
-/// The blocks of a page that are YAML.
+/// Returns the blocks of a page that are YAML.
 fn blocks(page: &str) -> impl Iterator<Item = &str> {
     page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block)
 }

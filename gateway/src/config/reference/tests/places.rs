@@ -13,13 +13,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The file with one more key, or with another value of one.
+    /// Returns the file with one more key, or with another value of one.
     pub(super) fn text(&self, key: Option<(&str, &str)>) -> String {
         let own = self.keys.iter().filter(|(name, _)| key.is_none_or(|(key, _)| key != *name));
         self.with(own.map(|(name, value)| (*name, *value)).chain(key))
     }
 
-    /// The file with a key and those that the section needs: others may be alternatives to it.
+    /// Returns the file with a key and those that the section needs: others may be alternatives to it.
     pub(super) fn alone(&self, section: &Section, key: &str, value: &str) -> String {
         let is_needed =
             |name: &str| section.keys.iter().any(|own| own.name == name && matches!(own.absent, Absent::Error));
@@ -27,7 +27,7 @@ impl Place {
         self.with(own.chain([(key, value)]))
     }
 
-    /// The file without a key.
+    /// Returns the file without a key.
     pub(super) fn without(&self, key: &str) -> String {
         self.with(self.keys.iter().copied().filter(|(name, _)| *name != key))
     }
@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-/// What several files have, each after those that have it.
+/// Parts of several files, each after those that have it.
 const PARTS: &[(&str, &str)] = &[
     ("$file", "listeners: [{$listener}], $clusters"),
     ("$listener", "address: '127.0.0.1:0', routes: [{cluster: e}]"),

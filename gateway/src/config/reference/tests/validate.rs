@@ -3,7 +3,7 @@
 use regex::bytes::Regex;
 use serde_json::Value as Json;
 
-/// What a configuration breaks of the schema, as sentences.
+/// Returns the violations of the schema by a configuration, as sentences.
 pub(super) fn violations(config: &Json) -> Vec<String> {
     let schema: Json = serde_json::from_str(&super::schema()).unwrap();
     let mut found = Vec::new();
@@ -11,7 +11,7 @@ pub(super) fn violations(config: &Json) -> Vec<String> {
     found
 }
 
-/// Whether a part of a configuration is as some section says, but for keys that it lacks; else what the best one says.
+/// Returns whether a part of a configuration is as some section says, but for keys that it lacks; else what the best one says.
 pub(super) fn fits_some_section(part: &Json) -> Result<(), String> {
     let mut root: Json = serde_json::from_str(&super::schema()).unwrap();
     root.as_object_mut().unwrap().remove("required");

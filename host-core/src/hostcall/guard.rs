@@ -12,7 +12,7 @@ use crate::model::limits::Limits;
 use crate::model::resource_metadata;
 use crate::model::stream_info::lock;
 use crate::resources::shared::Queue;
-use crate::rights::rate::Place;
+use crate::rights::rate::Permit;
 use crate::rights::{Family, Key, Likeness, Rule};
 use crate::vm::state::{UsedUp, VmState};
 
@@ -71,7 +71,7 @@ impl Callout<'_> {
     }
 
     /// How often and how many at once; a place that the callout takes until it ends.
-    pub(super) fn place(&self, vm: &mut VmState) -> Result<Option<Place>, Failure> {
+    pub(super) fn place(&self, vm: &mut VmState) -> Result<Option<Permit>, Failure> {
         let Some(rule) = vm.rule(self.family) else { return Ok(None) };
         let place = match &rule.in_flight {
             None => None,
@@ -236,14 +236,14 @@ pub(super) fn queue(vm: &mut VmState, family: Family, id: HostcallId, queue: &Qu
 /// Sets shared data, if the plugin may keep so many bytes.
 pub(super) fn set_data(vm: &mut VmState, key: &[u8], value: &[u8], cas: u32) -> Result<(), Failure> {
     let must_exist = cas != 0 && vm.keeps_to_spec();
-    let store = vm.rule(Family::SetData).and_then(|rule| rule.store.as_ref());
+    let quota = vm.rule(Family::SetData).and_then(|rule| rule.quota.as_ref());
     let mut is_full = false;
     let result = vm.space.set(key, value, cas, &vm.budgets.shared, |entry| {
         if must_exist && entry.is_none() {
             return Err(Status::CasMismatch);
         }
-        let Some(store) = store else { return Ok(None) };
-        let kept = store.keep(key.len().saturating_add(value.len()), entry.and_then(|entry| entry.kept.as_mut()));
+        let Some(quota) = quota else { return Ok(None) };
+        let kept = quota.keep(key.len().saturating_add(value.len()), entry.and_then(|entry| entry.kept.as_mut()));
         is_full = kept.is_none();
         kept.map(Some).ok_or(Status::InternalFailure)
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::model::action::CallId;
 use crate::model::limits::Limits;
 use crate::resources::in_flight::{Held, InFlight, Owner};
-use crate::rights::rate::Place;
+use crate::rights::rate::Permit;
 use crate::sandbox::byte_budget::Charge;
 
 /// HTTP callouts in flight.
@@ -22,7 +22,7 @@ struct Callout {
     _held: Held,
     _charge: Charge,
     /// Its place among those that the plugin may have in flight.
-    place: Option<Place>,
+    place: Option<Permit>,
 }
 
 impl Callouts {
@@ -31,7 +31,7 @@ impl Callouts {
         &mut self,
         owner: Owner,
         bytes: usize,
-        place: Option<Place>,
+        place: Option<Permit>,
         charge: Charge,
         limits: &Limits,
     ) -> Option<CallId> {

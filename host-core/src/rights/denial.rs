@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::rate::Flow;
+use super::rate::RateLimiter;
 use crate::abi::callback::CallbackId;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
@@ -76,16 +76,16 @@ impl Denial<'_> {
 /// one stream have one together.
 #[derive(Debug)]
 pub(crate) struct DenialLog {
-    flow: Flow,
+    limiter: RateLimiter,
     left_out: AtomicU64,
     /// All denials.
     count: AtomicU64,
     /// Callbacks of whose denial the host has been told, a bit each.
     callbacks: AtomicU64,
     /// How often failures are logged of VMs for one stream, and how many were not.
-    failures: (Flow, AtomicU64),
+    failures: (RateLimiter, AtomicU64),
     /// How often the host says of what the guest does that it is of no use, and how often it did not.
-    remarks: (Flow, AtomicU64),
+    remarks: (RateLimiter, AtomicU64),
     /// The same for hostcalls that a VM for one stream does not have.
     hostcalls: AtomicU64,
 }
@@ -95,9 +95,17 @@ impl Default for DenialLog {
         /// Lines at once; they fill again in as many seconds.
         const LINES: u64 = 5;
         let none = AtomicU64::default;
-        let flow = || Flow::new(LINES, LINES * 1_000_000_000);
-        let (failures, remarks) = ((flow(), none()), (flow(), none()));
-        Self { flow: flow(), left_out: none(), count: none(), callbacks: none(), failures, remarks, hostcalls: none() }
+        let limiter = || RateLimiter::new(LINES, LINES * 1_000_000_000);
+        let (failures, remarks) = ((limiter(), none()), (limiter(), none()));
+        Self {
+            limiter: limiter(),
+            left_out: none(),
+            count: none(),
+            callbacks: none(),
+            failures,
+            remarks,
+            hostcalls: none(),
+        }
     }
 }
 
@@ -105,7 +113,7 @@ impl DenialLog {
     /// Counts one; says how many were not logged before it, if this one is.
     pub(crate) fn count(&self, now: u64) -> Option<u64> {
         self.count.fetch_add(1, Ordering::Relaxed);
-        if self.flow.take(1, now) {
+        if self.limiter.take(1, now) {
             return Some(self.left_out.swap(0, Ordering::Relaxed));
         }
         self.left_out.fetch_add(1, Ordering::Relaxed);
@@ -141,8 +149,8 @@ impl DenialLog {
 }
 
 /// Counts a line; says how many were left out before it, if it is to be logged.
-fn bounded((flow, left_out): &(Flow, AtomicU64), now: u64) -> Option<u64> {
-    if flow.take(1, now) {
+fn bounded((limiter, left_out): &(RateLimiter, AtomicU64), now: u64) -> Option<u64> {
+    if limiter.take(1, now) {
         return Some(left_out.swap(0, Ordering::Relaxed));
     }
     left_out.fetch_add(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// So many in a period, all of them at once if nothing was taken before (the generic cell rate algorithm).
 #[derive(Debug)]
-pub(crate) struct Flow {
+pub(crate) struct RateLimiter {
     amount: u64,
     /// In nanoseconds.
     period: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Flow {
     settled: AtomicU64,
 }
 
-impl Flow {
+impl RateLimiter {
     /// `amount` in `period` nanoseconds.
     pub(crate) const fn new(amount: u64, period: u64) -> Self {
         Self { amount, period, settled: AtomicU64::new(0) }
@@ -37,28 +37,28 @@ impl Flow {
 
 /// So many at once.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Semaphore {
     most: usize,
     taken: Arc<AtomicUsize>,
 }
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct Permit(Arc<AtomicUsize>);
 
-impl Places {
+impl Semaphore {
     pub(crate) fn new(most: usize) -> Self {
         Self { most, taken: Arc::default() }
     }
 
-    pub(crate) fn take(&self) -> Option<Place> {
+    pub(crate) fn take(&self) -> Option<Permit> {
         let one_more = |taken| (taken < self.most).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Place(Arc::clone(&self.taken)))
+        Some(Permit(Arc::clone(&self.taken)))
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -66,7 +66,7 @@ impl Drop for Place {
 
 /// So many bytes that are kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Store {
+pub(crate) struct ByteQuota {
     most: usize,
     kept: Arc<AtomicUsize>,
 }
@@ -78,7 +78,7 @@ pub(crate) struct Kept {
     of: Arc<AtomicUsize>,
 }
 
-impl Store {
+impl ByteQuota {
     pub(crate) fn new(most: usize) -> Self {
         Self { most, kept: Arc::default() }
     }
@@ -109,18 +109,18 @@ mod tests {
 
     #[test]
     fn a_flow_lets_through_its_amount_and_fills_again() {
-        let flow = Flow::new(2, 100);
+        let flow = RateLimiter::new(2, 100);
         assert!(flow.take(1, 1000) && flow.take(1, 1000) && !flow.take(1, 1000));
         assert!(!flow.take(1, 1049) && flow.take(1, 1050) && !flow.take(1, 1050));
         assert!(flow.take(2, 9000) && !flow.take(1, 9000), "what was not used is not saved");
         assert!(!flow.take(3, 99_000), "more than its amount never passes");
-        assert!(!Flow::new(0, 100).take(1, 5));
-        assert!(!Flow::new(1, u64::MAX).take(u64::MAX, u64::MAX), "nothing overflows");
+        assert!(!RateLimiter::new(0, 100).take(1, 5));
+        assert!(!RateLimiter::new(1, u64::MAX).take(u64::MAX, u64::MAX), "nothing overflows");
     }
 
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {
-        let places = Places::new(1);
+        let places = Semaphore::new(1);
         let place = places.take();
         assert!(place.is_some() && places.take().is_none());
         drop(place);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_replaced_makes_room() {
-        let store = Store::new(10);
+        let store = ByteQuota::new(10);
         let mut first = store.keep(8, None);
         assert!(first.is_some() && store.keep(3, None).is_none());
         assert!(store.keep(11, first.as_mut()).is_none() && store.keep(3, None).is_none());
@@ -138,7 +138,7 @@ mod tests {
         assert!(store.keep(1, None).is_some() && store.keep(2, None).is_none(), "nothing is counted twice");
         drop(first);
         assert!(store.keep(1, None).is_some() && store.keep(2, None).is_none());
-        assert!(Store::new(10).keep(11, second.as_mut()).is_none(), "another's bytes make no room");
+        assert!(ByteQuota::new(10).keep(11, second.as_mut()).is_none(), "another's bytes make no room");
         drop(second);
         assert!(store.keep(10, None).is_some());
     }

@@ -8,7 +8,7 @@ use super::GrpcId;
 use crate::model::context::ContextId;
 use crate::model::limits::Limits;
 use crate::resources::in_flight::{Held, InFlight, Owner};
-use crate::rights::rate::Place;
+use crate::rights::rate::Permit;
 use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
 /// What a message costs besides its bytes, so that empty ones are not free.
@@ -30,7 +30,7 @@ struct Live {
     _held: Held,
     _charge: Charge,
     /// Its place among those that the plugin may have in flight.
-    place: Option<Place>,
+    place: Option<Permit>,
     /// The guest has given it up, and the embedder has not taken note. It counts until then, or a guest that opens and
     /// gives up could queue without end.
     cancelled: bool,
@@ -73,7 +73,7 @@ impl GrpcCalls {
         owner: Owner,
         stream: bool,
         head: usize,
-        place: Option<Place>,
+        place: Option<Permit>,
         buffers: &Arc<ByteBudget>,
         limits: &Limits,
     ) -> Result<GrpcId, NoRoom> {

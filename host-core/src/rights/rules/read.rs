@@ -2,20 +2,20 @@
 
 use std::ops::RangeInclusive;
 
-use super::super::rate::Flow;
+use super::super::rate::RateLimiter;
 
 /// `100/s`, `5/m`, `1/h`; a number alone is a second's.
-pub(super) fn rate(text: &str) -> Result<Flow, String> {
+pub(super) fn rate(text: &str) -> Result<RateLimiter, String> {
     let (amount, period) = split_rate(text)?;
     let amount = amount.parse().map_err(|_| format!("{text:?} is no rate; write one like 100/s"))?;
-    Ok(Flow::new(amount, period))
+    Ok(RateLimiter::new(amount, period))
 }
 
 /// `64KiB/s`.
-pub(super) fn byte_rate(text: &str) -> Result<Flow, String> {
+pub(super) fn byte_rate(text: &str) -> Result<RateLimiter, String> {
     let (amount, period) = split_rate(text)?;
     let amount = size(amount).map_err(|_| format!("{text:?} is no rate of bytes; write one like 64KiB/s"))?;
-    Ok(Flow::new(amount as u64, period))
+    Ok(RateLimiter::new(amount as u64, period))
 }
 
 /// `512`, `64KiB`, `1MiB`, `1GiB`.

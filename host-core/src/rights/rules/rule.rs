@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::super::likeness::Likeness;
-use super::super::rate::{Flow, Places, Store};
+use super::super::rate::{ByteQuota, RateLimiter, Semaphore};
 use super::RuleError;
 use super::learned::Learned;
 use super::list::List;
@@ -22,13 +22,13 @@ pub(crate) struct Rule {
     prefixes: Option<Vec<Box<[u8]>>>,
     statuses: Option<Vec<RangeInclusive<u16>>>,
     /// So many calls in a time.
-    pub(crate) rate: Option<Flow>,
+    pub(crate) rate: Option<RateLimiter>,
     /// So many bytes in a time.
-    pub(crate) byte_rate: Option<Flow>,
+    pub(crate) byte_rate: Option<RateLimiter>,
     /// So many calls at once.
-    pub(crate) in_flight: Option<Places>,
+    pub(crate) in_flight: Option<Semaphore>,
     /// So many bytes that are kept.
-    pub(crate) store: Option<Store>,
+    pub(crate) quota: Option<ByteQuota>,
     /// So many in all.
     pub(crate) count: Option<usize>,
     learning: Option<(Family, Arc<Learned>)>,
@@ -62,9 +62,9 @@ pub(super) fn compile(ruled: &Ruled, keys: &BTreeMap<String, Vec<String>>) -> Re
             }
             Kind::Rate => rule.rate = Some(read::rate(single()?).map_err(at(0))?),
             Kind::ByteRate => rule.byte_rate = Some(read::byte_rate(single()?).map_err(at(0))?),
-            Kind::Size => rule.store = Some(Store::new(read::size(single()?).map_err(at(0))?)),
+            Kind::Size => rule.quota = Some(ByteQuota::new(read::size(single()?).map_err(at(0))?)),
             Kind::Number if *key == Key::InFlight => {
-                rule.in_flight = Some(Places::new(read::number(single()?).map_err(at(0))?));
+                rule.in_flight = Some(Semaphore::new(read::number(single()?).map_err(at(0))?));
             }
             Kind::Number => rule.count = Some(read::number(single()?).map_err(at(0))?),
             kind => {
@@ -85,7 +85,7 @@ impl Rule {
             rate: None,
             byte_rate: None,
             in_flight: None,
-            store: None,
+            quota: None,
             count: None,
             learning: None,
         }

@@ -6,7 +6,7 @@ use crate::abi::{LogLevel, Status};
 use crate::engine::trap::Trap;
 use crate::resources::host::LogRecord;
 use crate::rights::Family;
-use crate::rights::rate::Flow;
+use crate::rights::rate::RateLimiter;
 use crate::vm::output::OutputStream;
 
 /// A budget of the sandbox.
@@ -74,7 +74,8 @@ impl VmState {
             return Ok(true);
         }
         let now = self.host.monotonic_clock();
-        let over = |flow: &Option<Flow>, count| flow.as_ref().is_some_and(|flow| !flow.take(count, now));
+        let over =
+            |limiter: &Option<RateLimiter>, count| limiter.as_ref().is_some_and(|limiter| !limiter.take(count, now));
         let key = match () {
             () if over(&rule.rate, 1) => "rate",
             () if over(&rule.byte_rate, message.len() as u64) => "bytes",

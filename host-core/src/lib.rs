@@ -44,7 +44,7 @@ pub use module::bytecode::{Begins, Bytecode, BytecodeError, MemoryShape, ModuleI
 pub use module::debug_info::{SourceLines, debug_info_size, without_debug_info};
 pub use module::reach::Needs;
 pub use module::sealed_code::{SealKey, SealedCode};
-pub use observe::{profile, tape};
+pub use observe::{profile, transcript};
 pub use resources::dns::LookupId;
 pub use resources::files::{Directory, Entries, Entry, File, FileType, Metadata, Node, OpenHow, Preopen, Times};
 pub use resources::foreign::{ForeignCall, ForeignFunctions};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use portcullis::core::EngineSettings;
-use portcullis::core::tape::End;
+use portcullis::core::transcript::End;
 use portcullis::transcript::{Folder, RecordingEngine, Redaction, Settings, Transcript};
 use portcullis_conformance::engine::{Case, TOPICS};
 

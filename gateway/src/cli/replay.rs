@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use portcullis::LoadError;
-use portcullis::core::tape::{Difference, End};
+use portcullis::core::transcript::{Difference, End};
 use portcullis::transcript::{Replayed, Transcript, TranscriptError};
 
 use super::limits::CompileOptions;

@@ -46,7 +46,7 @@ pub enum Trap {
     /// The guest called too deep.
     #[error("stack: the plugin used more stack than its limit{0}")]
     Stack(CallStack),
-    /// A hostcall ended the guest when it was recorded ([`replay`](crate::observe::tape::replay())).
+    /// A hostcall ended the guest when it was recorded ([`replay`](crate::observe::transcript::replay())).
     #[error("{0}")]
     Told(String),
     /// WebAssembly's own rules, or an `unreachable` that a compiler put where the guest gives up.

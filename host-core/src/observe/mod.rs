@@ -3,4 +3,4 @@
 mod guest;
 pub(crate) mod observer;
 pub mod profile;
-pub mod tape;
+pub mod transcript;

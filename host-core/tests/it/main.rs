@@ -23,5 +23,5 @@ mod rules;
 mod shared;
 mod streams;
 mod table;
-mod tape;
+mod transcript;
 mod wasi;

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use portcullis_core::tape::{Event, Replay, replay};
 use portcullis_core::testing::FakeHost;
+use portcullis_core::transcript::{Event, Replay, replay};
 use portcullis_core::{AbiVersion, AnyModule, Bytecode, EngineSettings, VmConfig};
 
 use super::line::Line;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use portcullis_core::tape::{Answer, Event, Span, Then, Value};
+use portcullis_core::transcript::{Answer, Event, Span, Then, Value};
 use portcullis_core::{CALLBACKS, HOSTCALLS, HostcallDecl, Limits, ValType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

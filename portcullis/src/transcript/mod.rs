@@ -1,7 +1,7 @@
 //! Transcripts: what crossed the wall of one VM, in a file, and played again on any engine.
 //!
 //! A transcript is JSON Lines. The first line says what was recorded; each line after it is one event, as
-//! [`core::tape`](portcullis_core::tape) has them:
+//! [`core::transcript`](portcullis_core::transcript) has them:
 //!
 //! ```json
 //! {"transcript":1,"portcullis":"0.1.0","name":"tour","engine":"wasmtime","abi":"0.2.1","sha256":"9c0e...","limits":{...},"redacted":["cookie"]}

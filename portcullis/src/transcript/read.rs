@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module};
-use portcullis_core::tape::{End, Event, Replay, Report, replay};
+use portcullis_core::transcript::{End, Event, Replay, Report, replay};
+use portcullis_core::transcript::{End, Event, Replay, Report, replay};
 use portcullis_core::{
     AnyEngine, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig, VmSpec,
 };

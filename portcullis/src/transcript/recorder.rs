@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module};
-use portcullis_core::tape::{Event, Sink, record};
+use portcullis_core::transcript::{Event, Sink, record};
 use portcullis_core::{
     AnyEngine, AnyModule, Bytecode, EngineError, EngineFeatures, EngineSettings, Guest, Limits, SealedCode, StartError,
     VmState,

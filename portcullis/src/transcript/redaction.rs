@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_core::HostcallId;
-use portcullis_core::tape::{Event, Span, Then, Value};
+use portcullis_core::transcript::{Event, Span, Then, Value};
 
 use super::secrets::Secrets;
 use super::{names, pairs};

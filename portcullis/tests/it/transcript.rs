@@ -10,7 +10,7 @@ use portcullis::transcript::{
     Folder, OneFile, RecordingEngine, Redaction, Replayed, Settings, Transcript, TranscriptError, recorded,
 };
 use portcullis::{EngineInfo, PluginSpec, StreamEffect, SystemHost, Worker, engines};
-use portcullis_core::tape::{Difference, End};
+use portcullis_core::transcript::{Difference, End};
 use portcullis_core::{Body, Bytecode, Direction, EngineSettings, Headers, Plugin, StreamInfo, Vm, VmConfig, VmSpec};
 
 use crate::common::{guest, load};

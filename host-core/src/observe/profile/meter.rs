@@ -9,7 +9,7 @@ use crate::abi::hostcall::HostcallId;
 use crate::abi::value::Value;
 use crate::engine::trap::Trap;
 use crate::observe::observer::{Observed, Observer, Seen};
-use crate::observe::tape::lock;
+use crate::observe::transcript::lock;
 
 /// Measures one VM, and each of its hostcalls.
 pub(super) struct Profiler {

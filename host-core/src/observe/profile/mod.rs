@@ -23,7 +23,7 @@ use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::model::limits::Limits;
 use crate::observe::guest::ObservedGuest;
-use crate::observe::tape::lock;
+use crate::observe::transcript::lock;
 use crate::vm::state::VmState;
 
 /// Takes the samples of a guest that has ended, as a file ([`Guest::take_samples`]). It is called by the guest's thread,

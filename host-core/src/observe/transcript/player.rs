@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 
 use super::START_EVENTS;
+use super::address_map::AddressMap;
 use super::event::{self, Answer, Call, Event, Span, is_length_of};
 use super::notes::bytes_at;
-use super::places::Places;
 use super::replay::{Difference, End, Replay, Report};
 use crate::abi::callback::CallbackId;
 use crate::abi::hostcall::HostcallId;
@@ -30,7 +30,7 @@ pub(super) struct Player {
 pub(super) enum Then {
     Answer(Answer),
     /// Run the guest's allocator for so many bytes.
-    Allocate(Places, u32),
+    Allocate(AddressMap, u32),
 }
 
 impl Player {
@@ -127,7 +127,7 @@ impl Player {
             return Err(self.differ("the plugin made another hostcall", &recorded, now()));
         }
         self.report.hostcalls += 1;
-        let places = Places::of(id, had, arguments, self.how.is_moved);
+        let places = AddressMap::of(id, had, arguments, self.how.is_moved);
         let mut places = match places {
             Ok(places) => places,
             Err(name) => return Err(self.differ(&format!("`{name}` differs"), &recorded, now())),
@@ -152,7 +152,7 @@ impl Player {
     /// It did something else than in the record; the trap that ended it.
     pub(super) fn allocated(
         &mut self,
-        mut places: Places,
+        mut places: AddressMap,
         address: Result<u32, Trap>,
         memory: &mut GuestMemory<'_>,
     ) -> Result<Answer, Trap> {
@@ -184,7 +184,7 @@ impl Player {
 
     fn write(
         &mut self,
-        places: &Places,
+        places: &AddressMap,
         writes: &[Span],
         allocated: &mut Option<u32>,
         memory: &mut GuestMemory<'_>,

@@ -6,7 +6,7 @@ use crate::engine::memory::GuestMemory;
 
 /// Where what a hostcall reads and writes lies now. In another build of a plugin addresses differ, so what the record
 /// has at an address is looked for behind the same pointer.
-pub(crate) struct Places {
+pub(crate) struct AddressMap {
     /// Addresses of the record, and what stands for each now; empty if they are the same.
     pairs: Vec<(u32, u32)>,
     is_moved: bool,
@@ -14,7 +14,7 @@ pub(crate) struct Places {
     shift: Option<(std::ops::RangeInclusive<u32>, u32)>,
 }
 
-impl Places {
+impl AddressMap {
     /// Compares the arguments of a call; the name of the first that differs, if one does.
     pub(super) fn of(id: HostcallId, recorded: &[Value], now: &[Value], is_moved: bool) -> Result<Self, &'static str> {
         let names = id.decl().names;

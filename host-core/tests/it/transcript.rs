@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use crate::common::Setup;
-use portcullis_core::tape::{Difference, End, Event, Replay, Report, Sink, Then, record, replay};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
+use portcullis_core::transcript::{Difference, End, Event, Replay, Report, Sink, Then, record, replay};
 use portcullis_core::{
     AnyModule, CallbackId, Capabilities, EngineError, Guest, HostcallId, Limits, Plugin, StartError, Trap, Vm,
     VmConfig, VmSpec, VmState, entry,

@@ -1,8 +1,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use super::places::Places;
-use super::play::{Player, Then};
+use super::address_map::AddressMap;
+use super::player::{Player, Then};
 use super::{Answer, Event, lock};
 use crate::abi::callback::CallbackId;
 use crate::abi::hostcall::HostcallId;
@@ -102,7 +102,7 @@ struct Replayed {
     arguments: Vec<Value>,
     player: Arc<Mutex<Player>>,
     /// Where the guest has what it points to, while its allocator runs.
-    places: Option<Places>,
+    places: Option<AddressMap>,
 }
 
 /// Callbacks are called by [`replay()`] itself.

@@ -5,10 +5,10 @@
 //! again, on whatever engine, without a host behind it: the record calls it, is compared with what it asks for, and
 //! answers. WebAssembly is deterministic, so the guest must do the same again.
 
+mod address_map;
 mod event;
 mod notes;
-mod places;
-mod play;
+mod player;
 mod record;
 mod replay;
 

@@ -55,7 +55,7 @@ pub use rights::{Capabilities, Denial, Learned, OnDenial, Preset, RuleError, Rul
 pub use sandbox::byte_budget::HeldBytes;
 pub use sandbox::{Conflict, Difference, Placed, Placement, SandboxKey, SandboxSpec, Sharing, VmSpec, schedule};
 pub use vm::quotas::NeedsLongLivedVm;
+pub use vm::snapshot::VmSnapshot;
 pub use vm::state::{VmConfig, VmState};
-pub use vm::template::Template;
 pub use vm::usage::{CoarseClock, Usage, Used};
 pub use vm::{CallOutcome, Part, Pending, Vm, VmFailed};

@@ -29,7 +29,7 @@ fn holding() -> PluginSpec {
     let config = spec.vm_config(Shared::default(), ForeignFunctions::default(), None);
     let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).unwrap();
     let root = vm.add_plugin(spec.plugin.clone().into()).unwrap();
-    let snapshot = Snapshot::new(module(script), vm.template(root).unwrap()).with_at_most(PLACES);
+    let snapshot = Snapshot::new(module(script), vm.snapshot(root).unwrap()).with_at_most(PLACES);
     PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec }
 }
 

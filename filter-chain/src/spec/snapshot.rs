@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use portcullis_core::{ContextId, Drawn, Host, StartError, Template, Vm};
+use portcullis_core::{ContextId, Drawn, Host, StartError, Vm, VmSnapshot};
 
 use super::error::LoadError;
 use super::module::Module;
@@ -13,7 +13,7 @@ pub struct Snapshot {
     module: Arc<Module>,
     /// The same on the engine that the plugin is meant for, once it is compiled.
     compiled: OnceLock<Arc<Module>>,
-    template: Template,
+    template: VmSnapshot,
     /// How many VMs a worker has of it at once.
     most: usize,
 }
@@ -23,7 +23,7 @@ impl Snapshot {
     pub const MOST: usize = 2048;
 
     /// A module whose guests begin in the state that the guest of the template had.
-    pub fn new(module: Module, template: Template) -> Self {
+    pub fn new(module: Module, template: VmSnapshot) -> Self {
         Self { module: Arc::new(module), compiled: OnceLock::new(), template, most: Self::MOST }
     }
 

@@ -53,7 +53,7 @@ pub(crate) struct RootContext {
     pub(crate) grpc: Received,
     pub(crate) status: (u32, Vec<u8>),
     pub(crate) ending: Ending,
-    /// Properties that the plugin has declared. The roots of VMs that were made from one template have them together.
+    /// Properties that the plugin has declared. The roots of VMs that were made from one snapshot have them together.
     pub(crate) declared: Arc<HashMap<Vec<u8>, Declared>>,
 }
 

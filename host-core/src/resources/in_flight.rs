@@ -23,7 +23,7 @@ pub(crate) struct OnAccountOf {
     pub(crate) context: ContextId,
 }
 
-/// How many there are, and how many bytes they take. VMs that were made from one template have one together, so that a
+/// How many there are, and how many bytes they take. VMs that were made from one snapshot have one together, so that a
 /// plugin is not let have a limit for each stream.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {

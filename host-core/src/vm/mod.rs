@@ -7,9 +7,9 @@ mod grpc;
 mod http;
 pub(crate) mod output;
 pub(crate) mod quotas;
+pub(crate) mod snapshot;
 pub(crate) mod state;
 mod tcp;
-pub(crate) mod template;
 pub(crate) mod usage;
 
 pub use background::Pending;

@@ -200,7 +200,7 @@ impl Drop for MemoryCharge {
     }
 }
 
-/// When a VM's part of a worker has made up for its callbacks. VMs of one template have one together.
+/// When a VM's part of a worker has made up for its callbacks. VMs of one snapshot have one together.
 #[derive(Debug, Default)]
 pub(crate) struct CpuBudget {
     paid: AtomicU64,

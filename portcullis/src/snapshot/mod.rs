@@ -2,12 +2,12 @@
 //!
 //! The plugin is started once, on a module that shows its globals. Then its memory and globals are written into another
 //! module, in place of its data and start section, so that every engine can make guests in that state and no code of the
-//! plugin runs again; [`Template`] is the host's side of it.
+//! plugin runs again; [`VmSnapshot`] is the host's side of it.
 //!
 //! **Randomness repeats.** What the plugin drew at random and read of clocks while it started is in its memory, and so the same
 //! in each stream: a generator that it seeded then gives every stream the same numbers. Session ids, keys and nonces that
 //! are made of them are the same for all clients. Nearly every plugin in Rust draws 16 bytes for its hash maps, whose order
-//! is then the same in each stream, too. [`Template::drawn`] says how many bytes it drew and how often it read a clock; what
+//! is then the same in each stream, too. [`VmSnapshot::drawn`] says how many bytes it drew and how often it read a clock; what
 //! is drawn in a stream is drawn anew. A monotonic time of the snapshot is in the past of each stream.
 //!
 //! A plugin that ticks, registers queues, or has callouts in flight when it has been configured cannot be taken so, nor can
@@ -43,7 +43,7 @@ mod observed;
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module, PluginSpec, Snapshot};
-use portcullis_core::{AnyEngine, ForeignFunctions, Host, NeedsLongLivedVm, Shared, StartError, Template, Vm};
+use portcullis_core::{AnyEngine, ForeignFunctions, Host, NeedsLongLivedVm, Shared, StartError, Vm, VmSnapshot};
 
 /// Why no snapshot can be taken of a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ pub struct Observed {
 #[derive(Debug)]
 pub struct State {
     /// The host's side.
-    pub template: Template,
+    pub template: VmSnapshot,
     /// A module whose guests begin in that state.
     pub wasm: Bytes,
 }
@@ -143,7 +143,7 @@ impl Observed {
         let config = spec.vm_config(shared, foreign, None);
         let mut vm = Vm::start(module.compiled(), config, host)?;
         let root = vm.add_plugin(spec.plugin.clone().into())?;
-        let template = vm.template(root).map_err(SnapshotError::NeedsLongLivedVm)?;
+        let template = vm.snapshot(root).map_err(SnapshotError::NeedsLongLivedVm)?;
         let globals: Option<Vec<_>> = self.globals.iter().map(|export| vm.global(export)).collect();
         let globals = globals.ok_or(SnapshotError::Module("a global that the engine does not show"))?;
         let wasm = image::baked(&self.original, vm.memory(), &globals)?;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module};
 use portcullis_core::transcript::{End, Event, Replay, Report, replay};
-use portcullis_core::transcript::{End, Event, Replay, Report, replay};
 use portcullis_core::{
     AnyEngine, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig, VmSpec,
 };

@@ -66,7 +66,7 @@ pub(crate) fn by_stream_of(spec: &PluginSpec, script: impl Fn() -> Script + Send
     let template = || {
         let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).ok()?;
         let root = vm.add_plugin(spec.plugin.clone().into()).ok()?;
-        vm.template(root).ok()
+        vm.snapshot(root).ok()
     };
     let template = template().unwrap_or_else(|| panic!("{name} does not start"));
     let compiled = NullEngine::new(script).module().unwrap_or_else(|error| panic!("{error}"));

@@ -1,6 +1,6 @@
 //! VMs that last for one stream: how the state after configure is kept.
 //!
-//! A plugin's code runs once, in a VM like any other. Then the host's side of that VM is kept as a [`Template`], and its
+//! A plugin's code runs once, in a VM like any other. Then the host's side of that VM is kept as a [`VmSnapshot`], and its
 //! guest's side (memory and globals) in a module that begins with them; who makes that module is the embedder. From both,
 //! [`Vm::resume`] makes a VM for each stream, in which nothing of the plugin runs before the stream does.
 
@@ -27,7 +27,7 @@ use crate::vm::state::{VmConfig, VmState};
 /// The host's side of a VM in which one plugin has been configured: its root, the ids of its metrics and queues, the
 /// properties that it has declared.
 #[derive(Clone)]
-pub struct Template {
+pub struct VmSnapshot {
     config: Arc<VmConfig>,
     plugin: Arc<Plugin>,
     root: ContextId,
@@ -43,13 +43,13 @@ pub struct Template {
     drawn: Drawn,
 }
 
-/// Taking and using templates.
+/// Taking and using snapshots.
 impl Vm {
     /// The host's side of this VM, to make others like it. Its plugin has been configured and has done nothing since.
     ///
     /// # Errors
     /// The plugin has asked for what needs a VM that lasts.
-    pub fn template(&mut self, root: ContextId) -> Result<Template, NeedsLongLivedVm> {
+    pub fn snapshot(&mut self, root: ContextId) -> Result<VmSnapshot, NeedsLongLivedVm> {
         let state = self.state();
         let context =
             state.contexts.root(root).filter(|_| state.contexts.len() == 1).ok_or(NeedsLongLivedVm::Company)?;
@@ -69,7 +69,7 @@ impl Vm {
         for (metric_type, name) in state.metrics.names() {
             quotas.defines(metric_type, name, usize::MAX);
         }
-        Ok(Template {
+        Ok(VmSnapshot {
             config: Arc::clone(&state.config),
             plugin: Arc::clone(&context.plugin),
             root,
@@ -85,23 +85,23 @@ impl Vm {
         })
     }
 
-    /// Makes a VM in the state of a template, from a module whose guests begin in the state that the template's guest had.
-    /// No code of the plugin runs; its root is [`Template::root`]. The VM has no ticks and is not told of queues' items.
+    /// Makes a VM in the state of a snapshot, from a module whose guests begin in the state that the snapshot's guest had.
+    /// No code of the plugin runs; its root is [`VmSnapshot::root`]. The VM has no ticks and is not told of queues' items.
     ///
     /// # Errors
     /// A directory could not be opened, or the engine could not make the VM.
-    pub fn resume(module: &dyn AnyModule, template: &Template, mut host: Box<dyn Host>) -> Result<Self, StartError> {
-        let limits = &template.config.vm.limits;
-        let files = FileTable::open(&template.config.vm.preopens, limits.open_files, &mut *host)?;
-        let guest = module.instantiate(VmState::resumed(template, host), limits)?;
+    pub fn resume(module: &dyn AnyModule, snapshot: &VmSnapshot, mut host: Box<dyn Host>) -> Result<Self, StartError> {
+        let limits = &snapshot.config.vm.limits;
+        let files = FileTable::open(&snapshot.config.vm.preopens, limits.open_files, &mut *host)?;
+        let guest = module.instantiate(VmState::resumed(snapshot, host), limits)?;
         let mut vm = Self::of(guest);
         vm.state().files = files;
-        vm.charge_memory_to(&template.plugin);
+        vm.charge_memory_to(&snapshot.plugin);
         Ok(vm)
     }
 }
 
-impl Template {
+impl VmSnapshot {
     /// The root of the plugin, in every VM that is made from it.
     pub fn root(&self) -> ContextId {
         self.root
@@ -118,26 +118,29 @@ impl Template {
     }
 }
 
-impl fmt::Debug for Template {
+impl fmt::Debug for VmSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Template").field("plugin", &self.plugin.name).field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("VmSnapshot")
+            .field("plugin", &self.plugin.name)
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 
 impl VmState {
-    fn resumed(template: &Template, host: Box<dyn Host>) -> Self {
-        let (space, budgets) = (Arc::clone(&template.space), Arc::clone(&template.budgets));
-        let mut state = Self::within(Arc::clone(&template.config), space, budgets, host);
+    fn resumed(snapshot: &VmSnapshot, host: Box<dyn Host>) -> Self {
+        let (space, budgets) = (Arc::clone(&snapshot.space), Arc::clone(&snapshot.budgets));
+        let mut state = Self::within(Arc::clone(&snapshot.config), space, budgets, host);
         let root =
-            RootContext { declared: Arc::clone(&template.declared), ..RootContext::new(Arc::clone(&template.plugin)) };
-        state.contexts.restore(template.root, Context::Root(Box::new(root)), template.last_context);
-        state.metrics = Arc::clone(&template.metrics);
-        state.resolved_queues.clone_from(&template.queues);
-        state.denials = Arc::clone(&template.denials);
-        state.calls.in_flight = Arc::clone(&template.shared_quotas.calls);
-        state.grpc.in_flight = Arc::clone(&template.shared_quotas.grpc);
-        state.lookups.in_flight = Arc::clone(&template.shared_quotas.lookups);
-        state.shared_quotas = Some(Arc::clone(&template.shared_quotas));
+            RootContext { declared: Arc::clone(&snapshot.declared), ..RootContext::new(Arc::clone(&snapshot.plugin)) };
+        state.contexts.restore(snapshot.root, Context::Root(Box::new(root)), snapshot.last_context);
+        state.metrics = Arc::clone(&snapshot.metrics);
+        state.resolved_queues.clone_from(&snapshot.queues);
+        state.denials = Arc::clone(&snapshot.denials);
+        state.calls.in_flight = Arc::clone(&snapshot.shared_quotas.calls);
+        state.grpc.in_flight = Arc::clone(&snapshot.shared_quotas.grpc);
+        state.lookups.in_flight = Arc::clone(&snapshot.shared_quotas.lookups);
+        state.shared_quotas = Some(Arc::clone(&snapshot.shared_quotas));
         state
     }
 

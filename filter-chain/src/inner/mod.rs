@@ -97,7 +97,7 @@ impl Inner {
     /// Moves plugins whose modules have been compiled since to VMs of these; returns how many VMs have moved.
     pub(crate) fn tier_up(&mut self) -> usize {
         let mut moved = 0;
-        for old in self.vms.to_move() {
+        for old in self.vms.awaiting_tier_up() {
             self.tell_queues(old);
             if self.vms.tier_up(old) {
                 self.run(None);

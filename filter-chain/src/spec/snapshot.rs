@@ -42,7 +42,7 @@ impl Snapshot {
 
     /// The module has been compiled for the engine that the plugin is meant for: streams that begin get VMs of it from now
     /// on. The first module counts.
-    pub fn reach(&self, module: Module) {
+    pub fn publish(&self, module: Module) {
         let _ = self.compiled.set(Arc::new(module));
     }
 

@@ -23,8 +23,8 @@ impl Tier {
         self.engine
     }
 
-    /// The module is compiled. [`Worker::move_on`](crate::Worker::move_on) has to be called on each worker. The first module counts.
-    pub fn reach(&self, module: Module) {
+    /// The module is compiled. [`Worker::tier_up`](crate::Worker::tier_up) has to be called on each worker. The first module counts.
+    pub fn publish(&self, module: Module) {
         let _ = self.compiled.set(Arc::new(module));
     }
 

@@ -34,7 +34,7 @@ pub enum PluginState {
     /// The plugin has been asked to end, or has ended.
     Ended,
     /// Each stream has a VM of its own, of which there are as many now.
-    ByStream(LiveVms),
+    PerStream(LiveVms),
 }
 
 /// How many VMs there are. Clones count the same.

@@ -195,7 +195,7 @@ impl VmInstance {
     }
 
     /// Says whether the VM is to be replaced now: the module that it is meant for has been compiled.
-    pub(super) fn is_to_move(&self) -> bool {
+    pub(super) fn awaits_tier_up(&self) -> bool {
         let waits = self.tier_up == TierUp::Expected && self.is_active() && !self.has_failed();
         waits && self.spec.tier.as_ref().is_some_and(|tier| tier.compiled().is_some())
     }

@@ -40,7 +40,7 @@ impl Vms {
 
     fn state_of(&self, loaded: &LoadedPlugin) -> PluginState {
         if let Some(source) = loaded.source() {
-            return PluginState::ByStream(source.live().clone());
+            return PluginState::PerStream(source.live().clone());
         }
         let Some((vm, instance)) = loaded.vm().and_then(|vm| Some((vm, self.table.get(vm)?))) else {
             return PluginState::Ended;

@@ -78,8 +78,8 @@ impl Vms {
     }
 
     /// Returns the VMs whose plugins have been compiled since they were started.
-    pub(crate) fn to_move(&self) -> Vec<VmId> {
-        let vms = self.table.iter().filter(|(vm, instance)| instance.is_to_move() && !self.is_shut_down(*vm));
+    pub(crate) fn awaiting_tier_up(&self) -> Vec<VmId> {
+        let vms = self.table.iter().filter(|(vm, instance)| instance.awaits_tier_up() && !self.is_shut_down(*vm));
         vms.map(|(vm, _)| vm).collect()
     }
 

@@ -71,7 +71,7 @@ impl Worker {
     /// says how many VMs have moved. Streams that a plugin has seen end in its old VM, whose root ticks on for them and is
     /// told that it ends (`proxy_on_done`) when they are over. A plugin that does not start there stays where it is, and the
     /// log says so.
-    pub fn move_on(&mut self) -> usize {
+    pub fn tier_up(&mut self) -> usize {
         self.0.tier_up()
     }
 

@@ -8,7 +8,7 @@ use portcullis_core::{
     CallbackId, CoarseClock, Direction, FailurePolicy, Headers, Host, Percent, StreamInfo, Usage, Used,
 };
 
-use crate::common::{Bench, by_stream_of, plugin, recorder, set_tick, show_effect, with_policy};
+use crate::common::{Bench, per_stream_of, plugin, recorder, set_tick, show_effect, with_policy};
 
 /// A plugin that may use half of a CPU. A request takes so much of it; so does a tick.
 fn spending(clock: &CoarseClock, takes: Duration) -> PluginSpec {
@@ -122,7 +122,7 @@ fn vms_of_streams_have_one_budget() {
     };
     let of_streams = plugin("a", script.clone());
     let spec = PluginSpec { module: of_streams.module, isolation: portcullis_chain::Isolation::Stream, ..spec };
-    let spec = by_stream_of(&spec, script);
+    let spec = per_stream_of(&spec, script);
     let host = FakeHost::new();
     let mut worker = Worker::new(move || Box::new(host.clone()) as Box<dyn Host>);
     let chain = worker.load(&[spec]).unwrap();

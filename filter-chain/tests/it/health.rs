@@ -126,7 +126,7 @@ fn a_closed_plugin_that_shares_a_vm_with_one_that_reloads_is_started_again_with_
 /// Were it noted, each request that fails would have all workers wait for one lock.
 #[test]
 fn failures_of_vms_of_streams_change_no_health() {
-    let mut bench = Bench::new(&[crate::common::by_stream("a", trapping)]);
+    let mut bench = Bench::new(&[crate::common::per_stream("a", trapping)]);
     assert!(bench.worker.health_changed());
     bench.request(true);
     bench.finish();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Bench, by_stream_of, changing, plugin, recorder, trap, with_policy};
+use crate::common::{Bench, changing, per_stream_of, plugin, recorder, trap, with_policy};
 use portcullis_chain::{Backoff, Isolation, PluginSpec};
 use portcullis_core::testing::NullCaller;
 use portcullis_core::{CallbackId, FailurePolicy, Limits, entry};
@@ -62,7 +62,7 @@ fn vms_of_one_stream_each_have_one_budget() {
     };
     let mut spec = PluginSpec { isolation: Isolation::Stream, ..plugin("a", script) };
     spec.vm.limits.buffers = Limits::ENTRY_COST + 6;
-    let mut bench = Bench::new(&[by_stream_of(&spec, script)]);
+    let mut bench = Bench::new(&[per_stream_of(&spec, script)]);
     let set = |bench: &mut Bench| {
         bench.request(true);
         bench.host.lines().into_iter().rfind(|line| !line.from_host).map(|line| line.message)

@@ -8,7 +8,7 @@ use portcullis_core::{
     CallOutcome, CallStack, CallbackId, Direction, FailurePolicy, Headers, Host, MapType, StreamInfo, Trap,
 };
 
-use crate::common::{by_stream, call_out, recorder, show_effect, trap, with_policy};
+use crate::common::{call_out, per_stream, recorder, show_effect, trap, with_policy};
 
 const PLACES: usize = 2048;
 const REFUSED: [&str; 2] = ["request done", "response :status=503 end"];
@@ -74,7 +74,7 @@ impl Gate {
 
 #[test]
 fn nine_connections_do_not_keep_a_tenth_out() {
-    let mut gate = Gate::new(by_stream("a", holding));
+    let mut gate = Gate::new(per_stream("a", holding));
     let mut oldest = Vec::new();
     for connection in 1..=9 {
         oldest.push(gate.ask(connection, "").0);
@@ -95,7 +95,7 @@ fn nine_connections_do_not_keep_a_tenth_out() {
 /// A fair part is all there is to be had: what has been got is not taken to and fro.
 #[test]
 fn nobody_gets_more_than_others_by_asking_again() {
-    let mut gate = Gate::new(by_stream("a", holding));
+    let mut gate = Gate::new(per_stream("a", holding));
     let half = PLACES / 2;
     for _ in 0..half + 6 {
         assert!(gate.holds(1));
@@ -110,7 +110,7 @@ fn nobody_gets_more_than_others_by_asking_again() {
 
 #[test]
 fn one_connection_alone_may_have_all() {
-    let mut gate = Gate::new(by_stream("a", holding));
+    let mut gate = Gate::new(per_stream("a", holding));
     assert!((0..PLACES).all(|_| gate.holds(1)));
     assert!(!gate.holds(1));
 }
@@ -120,7 +120,7 @@ fn a_stream_that_loses_its_place_is_answered_by_the_policy() {
     for (policy, expected) in
         [(FailurePolicy::Closed, &REFUSED[..]), (FailurePolicy::Open, &["request :status=503 end"])]
     {
-        let mut gate = Gate::new(with_policy(by_stream("a", holding), policy));
+        let mut gate = Gate::new(with_policy(per_stream("a", holding), policy));
         let (first, _) = gate.ask(1, "");
         for _ in 1..PLACES {
             gate.ask(1, "pass");
@@ -136,7 +136,7 @@ fn a_stream_that_loses_its_place_is_answered_by_the_policy() {
 
 #[test]
 fn what_is_over_and_waits_for_a_callout_gives_way_first() {
-    let mut gate = Gate::new(by_stream("a", holding));
+    let mut gate = Gate::new(per_stream("a", holding));
     let (over, _) = gate.ask(1, "call");
     let Some(Effect::Callout { id, .. }) = gate.worker.effect() else { panic!("no callout") };
     gate.worker.finish(over);
@@ -153,7 +153,7 @@ fn what_is_over_and_waits_for_a_callout_gives_way_first() {
 
 fn resting() -> PluginSpec {
     let reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(3) };
-    PluginSpec { reload, ..by_stream("a", holding) }
+    PluginSpec { reload, ..per_stream("a", holding) }
 }
 
 fn at(gate: &Gate, seconds: f64) {
@@ -240,7 +240,7 @@ fn streams_of_connections_without_a_number_are_not_beside_each_other() {
 
 #[test]
 fn a_stream_of_a_connection_without_a_number_gets_the_place_of_who_has_most() {
-    let mut gate = Gate::new(by_stream("a", holding));
+    let mut gate = Gate::new(per_stream("a", holding));
     let (mut first, mut numbered) = (Vec::new(), Vec::new());
     for _ in 2..PLACES {
         first.push(gate.ask(0, "").0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::{
-    Bench, answering, by_stream, call_out, continue_both, plugin, recorder, set_tick, trap, with_policy,
+    Bench, answering, call_out, continue_both, per_stream, plugin, recorder, set_tick, trap, with_policy,
 };
 use portcullis_chain::{Backoff, Module, PluginSpec, Tier};
 use portcullis_core::testing::{NullEngine, Script};
@@ -21,7 +21,7 @@ fn tiered(script: impl Fn() -> Script + Send + Sync + 'static) -> (PluginSpec, A
 /// The plugin is compiled; then it does this.
 fn reach(tier: &Tier, script: impl Fn() -> Script + Send + Sync + 'static) {
     let module = NullEngine::new(script).module().unwrap();
-    tier.reach(Module::from_compiled("fast", AbiVersion::V0_2_1, None, module));
+    tier.publish(Module::from_compiled("fast", AbiVersion::V0_2_1, None, module));
 }
 
 /// Says in each request which code it is.
@@ -42,11 +42,11 @@ fn new_streams_move_and_old_ones_stay() {
     let (spec, tier) = tiered(|| saying("slow"));
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
-    assert_eq!((bench.worker.move_on(), bench.journal()), (0, vec!["a: slow".to_owned()]), "it is not compiled");
+    assert_eq!((bench.worker.tier_up(), bench.journal()), (0, vec!["a: slow".to_owned()]), "it is not compiled");
     reach(&tier, || saying("fast"));
-    assert_eq!(bench.worker.move_on(), 1);
+    assert_eq!(bench.worker.tier_up(), 1);
     assert_eq!(bench.journal(), [""; 0], "the old root is there as long as its streams");
-    assert_eq!((bench.worker.move_on(), bench.worker.vm_counts()), (0, (2, 0)));
+    assert_eq!((bench.worker.tier_up(), bench.worker.vm_counts()), (0, (2, 0)));
     let old = bench.open();
     bench.request(true);
     assert_eq!(bench.journal(), ["a: fast"]);
@@ -66,7 +66,7 @@ fn a_stream_that_has_not_begun_begins_in_the_new_vm() {
     let (spec, tier) = tiered(|| saying("slow"));
     let mut bench = Bench::new(&[spec]);
     reach(&tier, || saying("fast"));
-    bench.worker.move_on();
+    bench.worker.tier_up();
     assert_eq!(bench.worker.vm_counts(), (1, 0));
     assert_eq!(bench.request(true), ["request :method=POST end"]);
     assert!(bench.journal().ends_with(&["a: fast".to_owned()]));
@@ -87,7 +87,7 @@ fn ticks_move_and_a_root_that_needs_time_has_it() {
     let (spec, tier) = tiered(move || ticking("slow").on(CallbackId::on_done, |_, _| 0));
     let mut bench = Bench::new(&[spec]);
     reach(&tier, move || ticking("fast"));
-    assert_eq!(bench.worker.move_on(), 1);
+    assert_eq!(bench.worker.tier_up(), 1);
     assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((2, 0), 2));
     bench.tick();
     let mut lines = bench.journal();
@@ -116,7 +116,7 @@ fn a_callout_is_answered_where_it_was_made() {
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
     reach(&tier, move || calling("fast"));
-    assert_eq!(bench.worker.move_on(), 1);
+    assert_eq!(bench.worker.tier_up(), 1);
     bench.worker_effects();
     assert_eq!(bench.answer_callout(), ["request :method=POST end"]);
     assert!(bench.journal().contains(&"a: slow".to_owned()));
@@ -129,7 +129,7 @@ fn what_does_not_start_there_stays_and_is_not_tried_again() {
     let (spec, tier) = tiered(|| saying("slow"));
     let mut bench = Bench::new(&[spec]);
     reach(&tier, || saying("fast").on(CallbackId::on_configure, |_, _| 0));
-    assert_eq!((bench.worker.move_on(), bench.worker.move_on()), (0, 0));
+    assert_eq!((bench.worker.tier_up(), bench.worker.tier_up()), (0, 0));
     let told = bench.host.messages().into_iter().filter(|line| line.contains("cannot move to fast, and stays")).count();
     assert_eq!((told, bench.worker.vm_counts()), (1, (1, 0)));
     assert_eq!(bench.headers(Direction::Request, &[(":method", "POST")], true), ["request :method=POST end"]);
@@ -142,7 +142,7 @@ fn a_worker_that_starts_later_starts_there() {
     reach(&tier, || saying("fast"));
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
-    assert_eq!((bench.journal(), bench.worker.move_on()), (vec!["a: fast".to_owned()], 0));
+    assert_eq!((bench.journal(), bench.worker.tier_up()), (vec!["a: fast".to_owned()], 0));
 }
 
 #[test]
@@ -150,10 +150,10 @@ fn what_a_failed_vm_leaves_is_not_taken_for_a_stream_that_has_its_place() {
     let (spec, tier) = tiered(|| saying("slow").try_on(CallbackId::on_response_headers, |_, _| Err(trap())));
     // One that needs time for its end would never be let go.
     let slow_to_end = || recorder(&[]).on(CallbackId::on_done, |_, _| 0);
-    let mut bench = Bench::new(&[by_stream("b", slow_to_end), spec]);
+    let mut bench = Bench::new(&[per_stream("b", slow_to_end), spec]);
     bench.request(true);
     reach(&tier, || saying("fast"));
-    assert_eq!(bench.worker.move_on(), 1);
+    assert_eq!(bench.worker.tier_up(), 1);
     bench.response(true);
     bench.finish();
     assert_eq!(bench.worker.vm_counts(), (1, 0), "the old VM has failed, and went with its stream");
@@ -174,7 +174,7 @@ fn an_old_vm_that_fails_after_its_streams_goes_too() {
     let (spec, tier) = tiered(slow);
     let mut bench = Bench::new(&[spec]);
     reach(&tier, || saying("fast"));
-    assert_eq!((bench.worker.move_on(), bench.worker.vm_counts()), (1, (2, 0)));
+    assert_eq!((bench.worker.tier_up(), bench.worker.vm_counts()), (1, (2, 0)));
     bench.tick();
     assert_eq!(bench.worker.vm_counts(), (1, 0));
 }
@@ -186,7 +186,7 @@ fn what_stays_is_made_anew_where_it_stays() {
     let reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
     let mut bench = Bench::new(&[PluginSpec { reload, ..with_policy(spec, FailurePolicy::Reload) }]);
     reach(&tier, || saying("fast").on(CallbackId::on_configure, |_, _| 0));
-    assert_eq!(bench.worker.move_on(), 0);
+    assert_eq!(bench.worker.tier_up(), 0);
     for _ in 0..2 {
         bench.request(false);
         bench.request_trailers();
@@ -207,5 +207,5 @@ fn nothing_moves_that_has_been_asked_to_end() {
     let mut bench = Bench::new(&[spec]);
     bench.worker.shut_down();
     reach(&tier, || saying("fast"));
-    assert_eq!((bench.worker.move_on(), bench.worker.vm_counts()), (0, (1, 0)));
+    assert_eq!((bench.worker.tier_up(), bench.worker.vm_counts()), (0, (1, 0)));
 }

@@ -1,6 +1,6 @@
 //! Chains that are taken down while others go on.
 
-use crate::common::{Bench, by_stream, continue_both, plugin, recorder, ticking};
+use crate::common::{Bench, continue_both, per_stream, plugin, recorder, ticking};
 use portcullis_chain::{Chain, PluginSpec};
 use portcullis_core::{CallbackId, entry};
 
@@ -123,7 +123,7 @@ fn a_root_that_asks_for_time_has_it() {
 
 #[test]
 fn vms_of_streams_go_with_their_streams() {
-    let (mut bench, _) = two_chains(&[by_stream("a", || recorder(&[]))], &[]);
+    let (mut bench, _) = two_chains(&[per_stream("a", || recorder(&[]))], &[]);
     bench.open();
     bench.worker.unload(&bench.chain);
     assert_eq!(bench.request(true), ["request :method=POST end"]);

@@ -73,7 +73,7 @@ impl PluginHealth {
             STATES.iter().for_each(|state| add(state, 0));
             match &health.state {
                 PluginState::Runs => add(RUNNING, 1),
-                PluginState::ByStream(vms) => add(RUNNING, vms.count()),
+                PluginState::PerStream(vms) => add(RUNNING, vms.count()),
                 // Also when it has rested: what comes next starts it again.
                 PluginState::Failed { rests_until: Some(_), .. } => add(RESTING, 1),
                 PluginState::Failed { .. } => add(FAILED, 1),

@@ -76,9 +76,9 @@ impl Job {
     /// The engine cannot compile it.
     pub(crate) fn run(&self, cache: Option<&CodeCache>) -> Result<(), LoadError> {
         match &self.tier_up {
-            TierUp::Tier(tier) => tier.reach(self.load(cache)?),
+            TierUp::Tier(tier) => tier.publish(self.load(cache)?),
             // What is drawn at random while a plugin starts is in it, so it is not kept.
-            TierUp::Snapshot(snapshot) => snapshot.reach(self.load(None)?),
+            TierUp::Snapshot(snapshot) => snapshot.publish(self.load(None)?),
         }
         Ok(())
     }

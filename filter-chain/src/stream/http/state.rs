@@ -19,7 +19,7 @@ pub(super) struct HttpStream {
     limit: usize,
     progress: [Progress; 2],
     /// Body bytes that have left each direction.
-    left: [u64; 2],
+    bytes_out: [u64; 2],
     head_request: bool,
     grpc_request: bool,
     /// The response is a plugin's or the proxy's own.
@@ -37,7 +37,7 @@ struct StreamPlugin {
     context: Option<ContextId>,
     gates: [Gate; 2],
     /// Body bytes that have come to it in each direction.
-    entered: [u64; 2],
+    bytes_in: [u64; 2],
 }
 
 /// How far a direction has come.
@@ -58,14 +58,14 @@ impl HttpStream {
         limit: usize,
     ) -> Self {
         let plugin =
-            |(plugin, vm)| StreamPlugin { plugin, vm, context: None, gates: Default::default(), entered: [0; 2] };
+            |(plugin, vm)| StreamPlugin { plugin, vm, context: None, gates: Default::default(), bytes_in: [0; 2] };
         Self {
             info,
             plugins: plugins.map(plugin).collect(),
             effects: VecDeque::new(),
             limit,
             progress: Default::default(),
-            left: [0; 2],
+            bytes_out: [0; 2],
             head_request: false,
             grpc_request: false,
             local_response: false,
@@ -246,7 +246,7 @@ impl HttpStream {
     #[inline]
     pub(super) fn count_in(&mut self, direction: Direction, index: usize, item: &Item) {
         if let (Item::Data { body, .. }, Some(plugin)) = (item, self.plugins.get_mut(index)) {
-            *of_mut(&mut plugin.entered, direction) += body.len() as u64;
+            *of_mut(&mut plugin.bytes_in, direction) += body.len() as u64;
         }
     }
 
@@ -254,7 +254,7 @@ impl HttpStream {
     #[inline]
     pub(super) fn count_out(&mut self, direction: Direction, item: &Item) {
         if let Item::Data { body, .. } = item {
-            *of_mut(&mut self.left, direction) += body.len() as u64;
+            *of_mut(&mut self.bytes_out, direction) += body.len() as u64;
         }
     }
 
@@ -262,16 +262,16 @@ impl HttpStream {
     /// how many bytes a plugin holds.
     pub(super) fn resized(&self, direction: Direction, mut held: impl FnMut(VmId, ContextId) -> u64) -> Vec<PluginId> {
         let mut resized = Vec::new();
-        let mut after = *of(&self.left, direction);
+        let mut after = *of(&self.bytes_out, direction);
         for position in (0..self.plugins.len()).rev() {
             let index = self.index(direction, position);
             let Some(plugin) = index.and_then(|index| self.plugins.get(index)) else { continue };
-            let entered = *of(&plugin.entered, direction);
+            let bytes_in = *of(&plugin.bytes_in, direction);
             let held = plugin.vm.zip(plugin.context).map_or(0, |(vm, context)| held(vm, context));
-            if entered != after.saturating_add(held) {
+            if bytes_in != after.saturating_add(held) {
                 resized.push(plugin.plugin);
             }
-            after = entered.saturating_add(of(&plugin.gates, direction).unseen_len() as u64);
+            after = bytes_in.saturating_add(of(&plugin.gates, direction).unseen_len() as u64);
         }
         if resized.is_empty() {
             resized.extend(self.plugins.iter().map(|plugin| plugin.plugin));

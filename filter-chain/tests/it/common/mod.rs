@@ -54,13 +54,13 @@ fn of_exports(
 }
 
 /// A plugin with a VM for each stream.
-pub(crate) fn by_stream(name: &str, script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
+pub(crate) fn per_stream(name: &str, script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
     let spec = PluginSpec { isolation: Isolation::Stream, ..plugin(name, script.clone()) };
-    by_stream_of(&spec, script)
+    per_stream_of(&spec, script)
 }
 
 /// The same of a plugin that is described already.
-pub(crate) fn by_stream_of(spec: &PluginSpec, script: impl Fn() -> Script + Send + Sync + 'static) -> PluginSpec {
+pub(crate) fn per_stream_of(spec: &PluginSpec, script: impl Fn() -> Script + Send + Sync + 'static) -> PluginSpec {
     let name = &spec.plugin.name;
     let config = spec.vm_config(Shared::default(), ForeignFunctions::default(), None);
     let template = || {

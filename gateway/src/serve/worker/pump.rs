@@ -101,7 +101,7 @@ pub(super) async fn tick(context: Rc<Context>) {
 pub(super) async fn tiers(context: Rc<Context>, mut tier_ups: watch::Receiver<usize>) {
     loop {
         tier_ups.borrow_and_update();
-        let moved = context.worker.borrow_mut().move_on();
+        let moved = context.worker.borrow_mut().tier_up();
         context.pump();
         if moved > 0 {
             tracing::debug!(vms = moved, "moved to compiled code");

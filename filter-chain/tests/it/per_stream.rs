@@ -11,8 +11,8 @@ use portcullis_core::{
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 
 /// A plugin with a VM for each stream.
-fn by_stream(script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
-    crate::common::by_stream("a", script)
+fn per_stream(script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
+    crate::common::per_stream("a", script)
 }
 
 /// Logs each callback with the id of its stream's context, and makes a callout when the request comes.
@@ -27,7 +27,7 @@ fn calling() -> Script {
 
 #[test]
 fn each_stream_has_a_vm_from_its_first_callback_to_its_last() {
-    let mut bench = Bench::new(&[by_stream(|| recorder(&[]))]);
+    let mut bench = Bench::new(&[per_stream(|| recorder(&[]))]);
     assert_eq!(bench.worker.vm_counts(), (0, 0), "none before anything has come");
     bench.request(true);
     let first = bench.open();
@@ -45,7 +45,7 @@ fn each_stream_has_a_vm_from_its_first_callback_to_its_last() {
 
 #[test]
 fn a_callout_lets_its_own_stream_go_on() {
-    let mut bench = Bench::new(&[by_stream(calling)]);
+    let mut bench = Bench::new(&[per_stream(calling)]);
     bench.request(true);
     let first = bench.open();
     bench.request(true);
@@ -61,7 +61,7 @@ fn a_callout_lets_its_own_stream_go_on() {
 
 #[test]
 fn a_vm_waits_for_the_callouts_of_a_stream_that_is_over() {
-    let mut bench = Bench::new(&[by_stream(calling)]);
+    let mut bench = Bench::new(&[per_stream(calling)]);
     bench.request(true);
     bench.finish();
     assert_eq!(bench.worker_effects(), ["callout to auth"]);
@@ -73,7 +73,7 @@ fn a_vm_waits_for_the_callouts_of_a_stream_that_is_over() {
 
 #[test]
 fn not_all_that_wait_without_a_stream_can_be_kept() {
-    let mut bench = Bench::new(&[by_stream(calling)]);
+    let mut bench = Bench::new(&[per_stream(calling)]);
     for _ in 0..300 {
         bench.request(true);
         bench.finish();
@@ -101,7 +101,7 @@ fn a_grpc_stream_ends_with_its_stream() {
             0
         })
     };
-    let mut bench = Bench::new(&[by_stream(script)]);
+    let mut bench = Bench::new(&[per_stream(script)]);
     bench.request(true);
     assert!(matches!(bench.worker.effect(), Some(Effect::GrpcStart { .. })));
     bench.finish();
@@ -121,7 +121,7 @@ fn a_trap_is_the_affair_of_one_stream() {
                 Err(_) => Ok(0),
             })
         };
-        let mut bench = Bench::new(&[with_policy(by_stream(script), policy)]);
+        let mut bench = Bench::new(&[with_policy(per_stream(script), policy)]);
         let headers = [(":method", "POST"), ("trap", "1")];
         let seen = bench.headers(Direction::Request, &headers, true);
         assert_eq!(seen.len(), effects.len(), "{seen:?}");
@@ -147,7 +147,7 @@ fn a_tcp_stream_has_a_vm_and_loses_it() {
     };
     for (policy, goes_on) in [(FailurePolicy::Closed, false), (FailurePolicy::Open, true)] {
         let mut worker = Worker::new(|| Box::new(FakeHost::new()) as Box<dyn Host>);
-        let chain = worker.load(&[with_policy(by_stream(script), policy)]).unwrap();
+        let chain = worker.load(&[with_policy(per_stream(script), policy)]).unwrap();
         let connect = |worker: &mut Worker| worker.connect(&chain, StreamInfo::default().into_shared(), 100);
         let (first, second) = (connect(&mut worker), connect(&mut worker));
         assert_eq!(worker.vm_counts(), (2, 0));
@@ -166,7 +166,7 @@ fn a_tcp_stream_has_a_vm_and_loses_it() {
 
 #[test]
 fn chains_share_a_plugin_and_not_its_vms() {
-    let spec = by_stream(|| recorder(&[]));
+    let spec = per_stream(|| recorder(&[]));
     let host = FakeHost::new();
     let mut worker = Worker::new(move || Box::new(host.clone()) as Box<dyn Host>);
     let once = worker.load(std::slice::from_ref(&spec)).unwrap();
@@ -192,7 +192,7 @@ fn a_grpc_call_of_a_stream_that_is_over_is_made() {
             0
         })
     };
-    let mut bench = Bench::new(&[by_stream(script)]);
+    let mut bench = Bench::new(&[per_stream(script)]);
     bench.request(true);
     bench.finish();
     let Some(Effect::GrpcStart { id, .. }) = bench.worker.effect() else { panic!("no call") };
@@ -204,9 +204,9 @@ fn a_grpc_call_of_a_stream_that_is_over_is_made() {
 /// What a plugin has in flight is limited as that of one VM.
 #[test]
 fn callouts_of_all_streams_count_together() {
-    let mut spec = by_stream(calling);
+    let mut spec = per_stream(calling);
     spec.vm.limits.callouts = 2;
-    let spec = crate::common::by_stream_of(&spec, calling);
+    let spec = crate::common::per_stream_of(&spec, calling);
     let mut bench = Bench::new(&[spec]);
     for call in ["4", "4", "-1"] {
         bench.request(true);
@@ -227,7 +227,7 @@ fn a_stream_whose_vm_has_gone_is_alone() {
     };
     let host = FakeHost::new().with_upstream("auth");
     let mut worker = Worker::new(move || Box::new(host.clone()) as Box<dyn Host>);
-    let specs = [with_policy(by_stream(script), FailurePolicy::Open)];
+    let specs = [with_policy(per_stream(script), FailurePolicy::Open)];
     let chain = worker.load(&specs).unwrap();
     let first = worker.connect(&chain, StreamInfo::default().into_shared(), 100);
     let Some(Effect::Callout { id, .. }) = worker.effect() else { panic!("no callout") };

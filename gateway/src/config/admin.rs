@@ -36,7 +36,9 @@ const UNIX: &str = "unix:";
 /// Its user alone.
 const DEFAULT_MODE: u32 = 0o600;
 
-const ADDRESS: Key = Key::new("address", Type::Form("`IP:PORT` or `unix:PATH`", "."), "Where it listens.").required();
+const ADDRESS: Key =
+    Key::new("address", Type::Form("`IP:PORT` or `unix:PATH`", "."), "The address that the interface listens at.")
+        .required();
 const HOSTS: Key = Key::new(
     "hosts",
     Type::List(&Type::Form("host", r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")),

@@ -47,14 +47,14 @@ const ALLOWED: Key = Key::new(
 const ON_DENIAL_KEY: Key = Key::new(
     "on_denial",
     Type::Words(&["answer", "trap"]),
-    "Whether a plugin that does something else gets an error, or its VM ends.",
+    "The answer to any other call: an error, or the end of the VM.",
 )
 .default("answer");
 
 pub(super) static RESTRICTION: Section = Section::new(
     "capability_restriction_config",
     "plugins[].capability_restriction_config, vm_config.capability_restriction_config",
-    "What a plugin may do.",
+    "Rights of a plugin.",
     &[PRESET, ALLOWED, ON_DENIAL_KEY],
 )
 .page("rights.md");

@@ -137,11 +137,11 @@ const DEFAULT_MAX_IDLE: u64 = 128;
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) const CLUSTERS: Key =
-    Key::new("clusters", Type::List(const { &Type::Section(&CLUSTER) }), "Where requests go.").default("[]");
+    Key::new("clusters", Type::List(const { &Type::Section(&CLUSTER) }), "Upstreams, by name.").default("[]");
 
 pub(super) const NAME: Key = Key::new("name", Type::Name, "The name that routes and callouts use.").required();
 const METADATA: Key =
-    Key::new("metadata", Type::Section(&metadata::METADATA), "What plugins read as `xds.cluster_metadata`.");
+    Key::new("metadata", Type::Section(&metadata::METADATA), "Metadata that plugins read as `xds.cluster_metadata`.");
 const ENDPOINTS: Key = Key::new(
     "endpoints",
     Type::List(const { &Type::Either(const { &[key::SERVER, Type::Section(&ENDPOINT)] }) }),
@@ -162,9 +162,12 @@ const REQUEST_TIMEOUT: Key = Key::new(
     "The longest that a whole response may take once the request has been sent, for routes without a `timeout`; `0s` is no limit.",
 )
 .default("15s");
-const MAX_IDLE: Key =
-    Key::new("max_idle", Type::Integer(0, 65536), "How many idle connections are kept for each endpoint and worker.")
-        .default("128");
+const MAX_IDLE: Key = Key::new(
+    "max_idle",
+    Type::Integer(0, 65536),
+    "The most idle connections that are kept for each endpoint and worker.",
+)
+.default("128");
 const IDLE: Key = Key::new(
     "idle_timeout",
     Type::Duration,
@@ -184,9 +187,12 @@ pub(super) static CLUSTER: Section = Section::new(
 const OF_ENDPOINTS: [Key; 7] =
     [ENDPOINTS, PROTOCOL, CONNECT_TIMEOUT, REQUEST_TIMEOUT, MAX_IDLE, IDLE, timeouts::KEEPALIVE];
 
-const ADDRESS: Key = Key::new("address", key::SERVER, "Where it is.").required();
-const SERVER_METADATA: Key =
-    Key::new("metadata", Type::Section(&metadata::METADATA), "What plugins read as `xds.upstream_host_metadata`.");
+const ADDRESS: Key = Key::new("address", key::SERVER, "The address of the server.").required();
+const SERVER_METADATA: Key = Key::new(
+    "metadata",
+    Type::Section(&metadata::METADATA),
+    "Metadata that plugins read as `xds.upstream_host_metadata`.",
+);
 
 static ENDPOINT: Section = Section::new(
     "endpoint",

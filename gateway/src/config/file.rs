@@ -137,11 +137,14 @@ const WORKERS: Key =
 const ADMIN: Key = Key::new(
     "admin",
     Type::Either(const { &[Type::Form("`IP:PORT` or `unix:PATH`", "."), Type::Section(&admin::ADMIN)] }),
-    "Where the admin interface listens; without it there is none.",
+    "The admin interface; without the key there is none.",
 );
-const SHUTDOWN_TIMEOUT: Key =
-    Key::new("shutdown_timeout", Type::Duration, "How long requests may take to end when the gateway is told to stop.")
-        .default("30s");
+const SHUTDOWN_TIMEOUT: Key = Key::new(
+    "shutdown_timeout",
+    Type::Duration,
+    "The time that requests in flight get to end when the gateway is told to stop.",
+)
+.default("30s");
 const LIMITS: Key = Key::new("limits", Type::Section(&WORKER_LIMITS), "Limits of workers.");
 const MAX_UPSTREAM_CONNECTIONS: Key = Key::new(
     "max_upstream_connections",
@@ -161,11 +164,11 @@ const CODE_CACHE: Key = Key::new(
     "The folder where compiled code is kept, private to the gateway's user; relative to this file; without it code is not kept.",
 );
 const STATS_CONFIG: Key =
-    Key::new("stats_config", Type::Section(&stats::STATS), "Which parts of the names of plugins' metrics are labels.");
+    Key::new("stats_config", Type::Section(&stats::STATS), "Labels that are parts of the names of plugins' metrics.");
 const SHARING: Key = Key::new(
     "sharing",
     Type::Words(vm::SHARING_WORDS),
-    "What becomes of plugins that ask for one VM and differ in rights, environment or limits: the file is refused, or each set of \
+    "Treatment of plugins that ask for one VM and differ in rights, environment or limits: the file is refused, or each set of \
      equal ones has a VM of its own.",
 )
 .default("reject");
@@ -180,7 +183,7 @@ const BOOTSTRAP_EXTENSIONS: Key = Key::new(
 const LISTENERS: Key = Key::new(
     "listeners",
     Type::List(const { &Type::Section(&listener::LISTENER) }),
-    "Where requests come in; at least one.",
+    "Addresses that take requests; at least one.",
 )
 .required();
 /// The file.
@@ -214,7 +217,7 @@ const TICK_SHARE: Key = Key::new(
 .default("20%");
 
 static WORKER_LIMITS: Section =
-    Section::new("worker_limits", "limits", "What plugins may take of a worker.", &[TICK_SHARE]).page("shares.md");
+    Section::new("worker_limits", "limits", "Shares of a worker.", &[TICK_SHARE]).page("shares.md");
 
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 

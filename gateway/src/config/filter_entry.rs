@@ -84,7 +84,7 @@ pub(super) static TYPED: Section = Section::new(
 );
 
 pub(super) const TYPE_URL: Key = Key::new("type_url", Type::Name, "The type of what is in it.").required();
-const STRUCT_VALUE: Key = Key::new("value", Type::Section(&WRAPPED), "What is in it.").required();
+const STRUCT_VALUE: Key = Key::new("value", Type::Section(&WRAPPED), "The content.").required();
 
 pub(super) static STRUCT: Section = Section::new(
     "typed_struct",
@@ -93,8 +93,12 @@ pub(super) static STRUCT: Section = Section::new(
     &[TYPE, TYPE_URL, STRUCT_VALUE],
 );
 
-static WRAPPED: Section =
-    Section::new("struct_value", "listeners[].plugins[].typed_config.value", "What is in a `TypedStruct`.", &[CONFIG]);
+static WRAPPED: Section = Section::new(
+    "struct_value",
+    "listeners[].plugins[].typed_config.value",
+    "The content of a `TypedStruct`.",
+    &[CONFIG],
+);
 
 pub(super) const DISCOVERY: Refused = (
     "config_discovery",

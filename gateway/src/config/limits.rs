@@ -129,7 +129,7 @@ const DEBUG_INFO: Key = Key::new(
     "Bytes of what a module carries for debuggers; one with more is loaded without, and its traps name no lines.",
 )
 .default("32MiB");
-const COMPILE: Key = Key::new("compile", Type::Section(&COMPILING), "What compiling the module may take.");
+const COMPILE: Key = Key::new("compile", Type::Section(&COMPILING), "Limits of compiling the module.");
 const SHARED: Key = Key::new(
     "shared",
     Type::Size(0, 64 * GIB),
@@ -148,7 +148,7 @@ const CPU: Key = Key::new("cpu", Type::Percent, "The part of a CPU that callback
 pub(super) static LIMITS: Section = Section::new(
     "vm_limits",
     "vm_config.limits",
-    "What a VM may use, and what its module may take when it is loaded. What exceeds a limit fails alone.",
+    "Limits of a VM, and of loading its module. A plugin that exceeds one fails alone.",
     &[
         MEMORY,
         TABLE_ELEMENTS,
@@ -179,6 +179,6 @@ const COMPILE_MEMORY: Key =
 static COMPILING: Section = Section::new(
     "compile_limits",
     "vm_config.limits.compile",
-    "What compiling a module may take: the module decides how much work its compiler has.",
+    "Limits of compiling a module: the module decides how much work its compiler has.",
     &[COMPILE_TIME, COMPILE_MEMORY],
 );

@@ -102,12 +102,13 @@ pub(super) const MOST_CONNECTIONS: u64 = 1 << 30;
 
 const NAME: Key = Key::new("name", Type::Name, "The name for logs and metrics; no other listener has it.")
     .computed("`listener_INDEX`");
-const ADDRESS: Key = Key::new("address", key::LISTENING, "Where it listens; port 0 is any free one.").required();
+const ADDRESS: Key =
+    Key::new("address", key::LISTENING, "The address to listen at; port 0 is any free one.").required();
 const TLS: Key = Key::new("tls", Type::Section(&IDENTITY), "The certificate; without it the listener speaks no TLS.");
 const BUFFER_LIMIT: Key = Key::new(
     "buffer_limit",
     Type::Size(1, 1 << 30),
-    "How many bytes of one direction of a stream the plugins may make the gateway hold.",
+    "The most bytes of one direction of a stream that plugins may make the gateway hold.",
 )
 .default("1MiB");
 const MAX_CONNECTIONS: Key = Key::new(
@@ -179,9 +180,13 @@ const IDLE_TIMEOUT: Key = Key::new(
 .default("1h");
 const STAT_PREFIX: Key = Key::new("stat_prefix", Type::Free, "Envoy's key, which changes nothing.");
 
-static PROXY: Section =
-    Section::new("tcp_proxy", "listeners[].tcp_proxy", "Where TCP streams go.", &[CLUSTER, IDLE_TIMEOUT, STAT_PREFIX])
-        .page("timeouts.md");
+static PROXY: Section = Section::new(
+    "tcp_proxy",
+    "listeners[].tcp_proxy",
+    "Upstream of the TCP streams of a listener.",
+    &[CLUSTER, IDLE_TIMEOUT, STAT_PREFIX],
+)
+.page("timeouts.md");
 
 const CERTIFICATE: Key = Key::new("certificate", Type::Name, "The file with the certificate chain, in PEM.").required();
 const PRIVATE_KEY: Key = Key::new("private_key", Type::Name, "The file with the private key, in PEM.").required();

@@ -26,7 +26,7 @@ const FILTER_METADATA: Key = Key::new(
 pub(super) static METADATA: Section = Section::new(
     "metadata",
     "listeners[].routes[].metadata, clusters[].metadata, clusters[].endpoints[].metadata",
-    "What plugins read of a route, cluster or endpoint.",
+    "Metadata of a route, cluster or endpoint, for plugins to read.",
     &[FILTER_METADATA],
 );
 

@@ -120,29 +120,29 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
 
 const NAME: Key = Key::new("name", Type::Name, "The name for logs, metrics and chains.").computed("`plugin_INDEX`");
 const ROOT_ID: Key =
-    Key::new("root_id", Type::Text, "Which root context of the module this is, where a module has several.")
+    Key::new("root_id", Type::Text, "The root context of the module that this plugin is, where a module has several.")
         .default("''");
 const VM_CONFIG: Key = Key::new("vm_config", Type::Section(&vm::VM), "The code and its VM.").required();
 const CONFIGURATION: Key =
-    Key::new("configuration", any::CONFIGURATION, "What `proxy_on_configure` is given.").default("''");
+    Key::new("configuration", any::CONFIGURATION, "The bytes that `proxy_on_configure` is given.").default("''");
 const FAIL_OPEN: Key = Key::new("fail_open", Type::Boolean, "Envoy's old form of `failure_policy`; deprecated.");
 const FAILURE_POLICY: Key = Key::new(
     "failure_policy",
     Type::Words(&["FAIL_CLOSED", "FAIL_OPEN", "FAIL_RELOAD", "UNSPECIFIED"]),
-    "What happens to traffic when the plugin fails: an error, no plugin, or an error until it has been built anew.",
+    "Treatment of traffic when the plugin fails: an error, no plugin, or an error until the plugin has been started again.",
 )
 .default("FAIL_CLOSED");
 const RELOAD_CONFIG: Key =
-    Key::new("reload_config", Type::Section(&RELOAD), "How long to wait before a failed plugin is built anew.");
+    Key::new("reload_config", Type::Section(&RELOAD), "The wait before a failed plugin is started again.");
 const RESTRICTION: Key = Key::new(
     "capability_restriction_config",
     Type::Section(&capabilities::RESTRICTION),
-    "What the plugin may do; without it everything.",
+    "The rights of the plugin; without the key all of them.",
 );
 const COMPATIBLE: Key = Key::new(
     "compatibility",
     Type::Words(&["envoy", "spec"]),
-    "Whose ways the plugin is made for, where Envoy and the specification differ.",
+    "The host that the plugin is made for, where Envoy and the specification differ.",
 )
 .default("envoy");
 const STOP_ITERATION: Key = Key::new(

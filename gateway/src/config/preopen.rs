@@ -9,9 +9,11 @@ use super::unique::Unique;
 use super::value::{Value, quote};
 
 const GUEST: Key =
-    Key::new("guest", Type::Form("absolute path, or `.`", r"^(/|\.$|\./*$)"), "What the plugin calls it.").required();
+    Key::new("guest", Type::Form("absolute path, or `.`", r"^(/|\.$|\./*$)"), "The path by which the plugin opens it.")
+        .required();
 const HOST: Key =
-    Key::new("host", Type::Name, "Where it is, from the working directory or beside the configuration.").required();
+    Key::new("host", Type::Name, "The directory, found from the working directory or beside the configuration.")
+        .required();
 const WRITE: Key = Key::new("write", Type::Boolean, "Whether the plugin may change what is there.").default("false");
 
 pub(super) static PREOPEN: Section = Section::new(

@@ -112,7 +112,8 @@ fn notice_new_order(routes: &[(Value<'_>, Route)]) {
 }
 
 const NAME: Key = Key::new("name", Type::Name, "The name for logs and metrics.").computed("`route_INDEX`");
-const MATCH: Key = Key::new("match", Type::Section(&route_match::MATCH), "Which requests it takes.").computed("all");
+const MATCH: Key =
+    Key::new("match", Type::Section(&route_match::MATCH), "The requests that the route takes.").computed("all");
 const DIRECT_RESPONSE: Key = Key::new(
     "direct_response",
     Type::Section(&route_action::RESPONSE),
@@ -134,9 +135,8 @@ const TIMEOUT: Key = Key::new(
     "The longest that the upstream may take for its whole response once the request has been sent; `0s` is no limit.",
 )
 .computed("`request_timeout` of the cluster");
-const PREFIX_REWRITE: Key =
-    Key::new("prefix_rewrite", key::URL_PATH, "What the matched part of the path is replaced with.")
-        .computed("the path goes on as it is");
+const PREFIX_REWRITE: Key = Key::new("prefix_rewrite", key::URL_PATH, "Replacement of the matched part of the path.")
+    .computed("the path goes on as it is");
 const PLUGINS: Key =
     Key::new("plugins", Type::List(&library::CHAINED), "The plugins for these requests, in place of the listener's.")
         .computed("the listener's");
@@ -147,7 +147,7 @@ const REACHABLE: Key = Key::new(
 )
 .default("false");
 const METADATA: Key =
-    Key::new("metadata", Type::Section(&metadata::METADATA), "What plugins read as `xds.route_metadata`.");
+    Key::new("metadata", Type::Section(&metadata::METADATA), "Metadata that plugins read as `xds.route_metadata`.");
 
 pub(super) static ROUTES: Section = Section::new(
     "route",
@@ -173,7 +173,7 @@ pub(super) static ROUTES: Section = Section::new(
 static FORWARD: Section = Section::new(
     "forward",
     "listeners[].routes[].route",
-    "Where a route sends requests, as in Envoy.",
+    "The upstream of a route, as in Envoy.",
     &[route_action::CLUSTER, route_action::WEIGHTED_CLUSTERS, TIMEOUT, PREFIX_REWRITE],
 );
 

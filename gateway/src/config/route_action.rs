@@ -109,7 +109,7 @@ const SHARE_NAME: Key = Key::new("name", Type::Name, "The cluster.").required();
 const WEIGHT: Key = Key::new(
     "weight",
     Type::Integer(0, u32::MAX as u64),
-    "How many of as many requests as the weights add up to it gets on average.",
+    "The share of the cluster: its weight divided by the sum of all weights.",
 )
 .required();
 
@@ -290,7 +290,7 @@ const PATH_REDIRECT: Key =
 const PREFIX_REWRITE: Key = Key::new(
     "prefix_rewrite",
     key::URL_PATH,
-    "In place of `path_redirect`: what the matched part of the path is replaced with.",
+    "In place of `path_redirect`: replacement of the matched part of the path.",
 );
 const RESPONSE_CODE: Key = Key::new(
     "response_code",
@@ -304,7 +304,7 @@ const STRIP_QUERY: Key =
 pub(super) static REDIRECT: Section = Section::new(
     "redirect",
     "listeners[].routes[].redirect",
-    "Where a client is sent; at least one key that changes something.",
+    "The place that a client is sent to; at least one key that changes something.",
     &[
         HTTPS_REDIRECT,
         SCHEME_REDIRECT,

@@ -40,7 +40,7 @@ pub(super) static ENTRY: Section = Section::new(
     &[NAME, TYPED_CONFIG],
 );
 
-const VALUE: Key = Key::new("value", Type::Section(&SERVICE), "What is in it.").required();
+const VALUE: Key = Key::new("value", Type::Section(&SERVICE), "The content.").required();
 
 pub(super) static STRUCT: Section = Section::new(
     "service_struct",

@@ -7,10 +7,10 @@ use super::pattern;
 use super::route_match::HeaderRule;
 use super::value::Value;
 
-const EXACT: Key = Key::new("exact", Type::Text, "It is this.");
-const PREFIX: Key = Key::new("prefix", Type::Name, "It begins so.");
-const SUFFIX: Key = Key::new("suffix", Type::Name, "It ends so.");
-const CONTAINS: Key = Key::new("contains", Type::Name, "It has this in it.");
+const EXACT: Key = Key::new("exact", Type::Text, "The text is this.");
+const PREFIX: Key = Key::new("prefix", Type::Name, "The text begins so.");
+const SUFFIX: Key = Key::new("suffix", Type::Name, "The text ends so.");
+const CONTAINS: Key = Key::new("contains", Type::Name, "The text contains this.");
 const SAFE_REGEX: Key = Key::new("safe_regex", Type::Section(&pattern::PATTERN), "All of it matches.");
 const IGNORE_CASE: Key =
     Key::new("ignore_case", Type::Boolean, "Whether ASCII letters count in either case; not with `safe_regex`.")

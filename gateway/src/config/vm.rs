@@ -165,9 +165,9 @@ const RUNTIME: Key = Key::new(
     "The engine: `wasmtime`, `wasmer`, `wasmi`, or Envoy's name of one (`portcullis engines`).",
 )
 .computed("the first engine of the binary");
-const CODE: Key = Key::new("code", Type::Section(&CODE_SOURCE), "Where the module is.").required();
+const CODE: Key = Key::new("code", Type::Section(&CODE_SOURCE), "The module.").required();
 pub(super) const CONFIGURATION: Key =
-    Key::new("configuration", any::CONFIGURATION, "What `proxy_on_vm_start` is given.").default("''");
+    Key::new("configuration", any::CONFIGURATION, "The bytes that `proxy_on_vm_start` is given.").default("''");
 const ENVIRONMENT: Key = Key::new(
     "environment_variables",
     Type::Section(&environment::ENVIRONMENT),
@@ -176,11 +176,11 @@ const ENVIRONMENT: Key = Key::new(
 const PREOPENS: Key =
     Key::new("preopens", Type::List(const { &Type::Section(&preopen::PREOPEN) }), "The directories that the code has.")
         .default("[]");
-const LIMITS: Key = Key::new("limits", Type::Section(&limits::LIMITS), "What the VM may use.");
+const LIMITS: Key = Key::new("limits", Type::Section(&limits::LIMITS), "Limits of the VM and of its module.");
 const EFFECTIVE: Key = Key::new(
     "effective_context",
     Type::Words(&["plugin", "vm"]),
-    "Whose contexts `proxy_set_effective_context` may choose: the plugin's own, or those of all plugins of the VM.",
+    "The contexts that `proxy_set_effective_context` may choose from: the plugin's own, or those of all plugins of the VM.",
 )
 .default("plugin");
 const TIER_KEY: Key = Key::new(
@@ -207,7 +207,7 @@ const OWN_SHARING: Key =
 const RESTRICTION: Key = Key::new(
     "capability_restriction_config",
     Type::Section(&capabilities::RESTRICTION),
-    "What all plugins of the VM may do at most; without it everything.",
+    "The most rights of all plugins of the VM; without the key all of them.",
 );
 const ALLOW_PRECOMPILED: Key = Key::new("allow_precompiled", Type::Boolean, "Envoy's key, which changes nothing.");
 const NACK_ON_CODE_CACHE_MISS: Key =
@@ -239,7 +239,7 @@ pub(super) static VM: Section = Section::new(
 const LOCAL: Key = Key::new("local", Type::Section(&LOCAL_CODE), "The bytes of the module.").required();
 
 static CODE_SOURCE: Section =
-    Section::new("code", "vm_config.code", "Where a module is; remote code is not fetched.", &[LOCAL]);
+    Section::new("code", "vm_config.code", "The source of a module; remote code is not fetched.", &[LOCAL]);
 
 const FILENAME: Key =
     Key::new("filename", Type::Name, "A file, found from the working directory or beside the configuration.");

@@ -27,7 +27,7 @@ pub struct PluginSpec {
     /// The configuration, directories and limits of its VM.
     pub vm: VmSpec,
     /// Its sandbox, if that is kept apart from others of its `vm_id`: [`schedule`](portcullis_core::schedule) says so.
-    pub partition: Option<SandboxKey>,
+    pub isolated: Option<SandboxKey>,
     /// How long its VM rests when it has failed, with `FailurePolicy::Reload`; and how long a client's connection gets no VMs for its
     /// streams when one of them spent its deadline.
     pub reload: Backoff,
@@ -89,7 +89,7 @@ impl PluginSpec {
             plugin,
             module,
             vm: VmSpec::default(),
-            partition: None,
+            isolated: None,
             reload: Backoff::default(),
             isolation: Isolation::Worker,
             snapshot: None,
@@ -111,7 +111,7 @@ impl PluginSpec {
             rules: self.plugin.rules.clone(),
             exports: self.module.exports(),
             sandbox: Some(self.sandbox()),
-            partition: self.partition,
+            isolated: self.isolated,
             vm_id: self.plugin.vm_id.clone(),
             shared,
             foreign,

@@ -128,7 +128,7 @@ impl Vms {
 
     /// Returns the VM of a sandbox, if there is one. One that has failed is replaced when it has rested, with all its plugins.
     fn working(&mut self, key: SandboxKey, spec: &PluginSpec) -> Result<Option<VmId>, LoadError> {
-        let same = |vm: &VmInstance| vm.key() == key && vm.spec().partition == spec.partition && vm.is_active();
+        let same = |vm: &VmInstance| vm.key() == key && vm.spec().isolated == spec.isolated && vm.is_active();
         // At most one of them works: another one is started only where none does.
         let works = |(_, vm): &(VmId, &VmInstance)| !vm.has_failed();
         let of_sandbox = || self.table.iter().filter(|(_, vm)| same(vm));

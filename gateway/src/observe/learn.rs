@@ -27,7 +27,7 @@ pub(crate) fn begin(config: &Config, planned: &mut Planned) -> LearnedRights {
     let mut groups: HashMap<SandboxKey, Arc<Learned>> = HashMap::new();
     let mut plugins: Vec<LearnedPlugin> = Vec::new();
     for (plugin, spec) in config.all_plugins().zip(planned.plugins_mut()) {
-        let learned = groups.entry(spec.partition.unwrap_or_else(|| spec.sandbox_spec().group())).or_default();
+        let learned = groups.entry(spec.isolated.unwrap_or_else(|| spec.sandbox_spec().group())).or_default();
         spec.plugin.rules = Rules::learning(Arc::clone(learned));
         let place = format!("{}:{}", plugin.origin.file, plugin.origin.line);
         if !plugins.iter().any(|learned| learned.place == place && learned.plugin == plugin.name) {

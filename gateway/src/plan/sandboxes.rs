@@ -66,7 +66,7 @@ pub(crate) fn place(config: &Config, planned: &mut Planned) -> Result<Sandboxes,
         })?
     };
     let sandboxes = describe(config, planned, &placements);
-    planned.plugins_mut().zip(&placements).for_each(|(spec, placement)| spec.partition = placement.partition);
+    planned.plugins_mut().zip(&placements).for_each(|(spec, placement)| spec.isolated = placement.isolated);
     Ok(sandboxes)
 }
 

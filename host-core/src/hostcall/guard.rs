@@ -238,7 +238,7 @@ pub(super) fn set_data(vm: &mut VmState, key: &[u8], value: &[u8], cas: u32) -> 
     let must_exist = cas != 0 && vm.keeps_to_spec();
     let quota = vm.rule(Family::SetData).and_then(|rule| rule.quota.as_ref());
     let mut is_full = false;
-    let result = vm.space.set(key, value, cas, &vm.budgets.shared, |entry| {
+    let result = vm.store.set(key, value, cas, &vm.budgets.shared, |entry| {
         if must_exist && entry.is_none() {
             return Err(Status::CasMismatch);
         }

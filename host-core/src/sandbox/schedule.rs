@@ -34,7 +34,7 @@ pub struct Placement {
     pub sandbox: SandboxKey,
     /// Whose shared data and queues it sees besides the `vm_id`: its sandbox's alone, if those that would have shared a
     /// VM were kept apart; nothing more otherwise.
-    pub partition: Option<SandboxKey>,
+    pub isolated: Option<SandboxKey>,
 }
 
 /// Two plugins that would share a VM, and differ.
@@ -65,7 +65,7 @@ pub fn schedule(plugins: &[Placed<'_>]) -> Result<Vec<Placement>, Conflict> {
     for (index, placed) in plugins.iter().enumerate() {
         groups.entry(placed.spec.group()).or_default().push(index);
     }
-    let mut placements: Vec<_> = keys.iter().map(|key| Placement { sandbox: *key, partition: None }).collect();
+    let mut placements: Vec<_> = keys.iter().map(|key| Placement { sandbox: *key, isolated: None }).collect();
     let mut conflicts = Vec::new();
     for members in groups.values() {
         let Some((first, others)) = members.split_first() else { continue };
@@ -77,7 +77,7 @@ pub fn schedule(plugins: &[Placed<'_>]) -> Result<Vec<Placement>, Conflict> {
         }
         for index in members {
             if let Some(placement) = placements.get_mut(*index) {
-                placement.partition = Some(placement.sandbox);
+                placement.isolated = Some(placement.sandbox);
             }
         }
     }
@@ -147,7 +147,7 @@ mod tests {
         let placements = schedule(&[placed("a", spec(&vm)), placed("b", other), placed("c", spec(&vm))]);
         let placements = placements.unwrap_or_default();
         assert!(placements[0] == placements[2] && placements[0] != placements[1]);
-        assert!(placements.iter().all(|placement| placement.partition.is_none()));
+        assert!(placements.iter().all(|placement| placement.isolated.is_none()));
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
             assert!(mixed.is_some_and(|mixed| mixed.ends_with("another reject, which rules")));
             let apart = placed([Sharing::Isolate; 2]).unwrap_or_default();
             assert_ne!(apart[0].sandbox, apart[1].sandbox);
-            assert!(apart.iter().all(|placement| placement.partition == Some(placement.sandbox)));
+            assert!(apart.iter().all(|placement| placement.isolated == Some(placement.sandbox)));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::model::plugin::Plugin;
 use crate::resources::files::FileTable;
 use crate::resources::host::Host;
 use crate::resources::metric::MetricTable;
-use crate::resources::shared::{Queue, Space};
+use crate::resources::shared::{Queue, SharedStore};
 use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::vm::Vm;
@@ -36,7 +36,7 @@ pub struct VmSnapshot {
     metrics: Arc<MetricTable>,
     queues: HashMap<u32, Weak<Queue>>,
     /// Held, so that what streams share outlives each of them.
-    space: Arc<Space>,
+    store: Arc<SharedStore>,
     budgets: Arc<Budgets>,
     denials: Arc<DenialLog>,
     shared_quotas: Arc<SharedQuotas>,
@@ -77,7 +77,7 @@ impl Vm {
             declared: Arc::clone(&context.declared),
             metrics: Arc::clone(&state.metrics),
             queues: state.resolved_queues.clone(),
-            space: Arc::clone(&state.space),
+            store: Arc::clone(&state.store),
             budgets: Arc::clone(&state.budgets),
             denials: Arc::default(),
             shared_quotas: Arc::new(quotas),
@@ -129,8 +129,8 @@ impl fmt::Debug for VmSnapshot {
 
 impl VmState {
     fn resumed(snapshot: &VmSnapshot, host: Box<dyn Host>) -> Self {
-        let (space, budgets) = (Arc::clone(&snapshot.space), Arc::clone(&snapshot.budgets));
-        let mut state = Self::within(Arc::clone(&snapshot.config), space, budgets, host);
+        let (store, budgets) = (Arc::clone(&snapshot.store), Arc::clone(&snapshot.budgets));
+        let mut state = Self::within(Arc::clone(&snapshot.config), store, budgets, host);
         let root =
             RootContext { declared: Arc::clone(&snapshot.declared), ..RootContext::new(Arc::clone(&snapshot.plugin)) };
         state.contexts.restore(snapshot.root, Context::Root(Box::new(root)), snapshot.last_context);

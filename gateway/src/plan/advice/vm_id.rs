@@ -19,7 +19,7 @@ const SHARED: [HostcallId; 4] = [
 /// Returns true if a plugin may share data or queues with any other that names no `vm_id`.
 pub(super) fn is_open(spec: &PluginSpec) -> bool {
     // One that is kept apart shares with its own sandbox alone.
-    spec.plugin.vm_id.is_empty() && spec.partition.is_none() && !of(spec.plugin.capabilities, None).is_empty()
+    spec.plugin.vm_id.is_empty() && spec.isolated.is_none() && !of(spec.plugin.capabilities, None).is_empty()
 }
 
 /// Advises each of the plugins that may share with the others and can: those whose rights were listed in any case, since somebody meant them

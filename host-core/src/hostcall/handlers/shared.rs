@@ -21,7 +21,7 @@ pub(in crate::hostcall) fn get_shared_data(
     let key = call.memory.slice(key, key_len)?;
     guard::argument(call.vm, Family::GetData, HostcallId::proxy_get_shared_data, Key::Keys, "keys", key)?;
     let reply = &mut call.vm.reply;
-    let copied = call.vm.space.get(key, |value, cas| {
+    let copied = call.vm.store.get(key, |value, cas| {
         reply.clear();
         reply.extend_from_slice(value);
         cas
@@ -71,7 +71,7 @@ pub(in crate::hostcall) fn register_shared_queue(
     guard::argument(call.vm, Family::RegisterQueue, ID, Key::Names, "names", name)?;
     call.vm.must_last(NeedsLongLivedVm::Queue)?;
     let root = call.vm.acting_root().ok_or(Status::InternalFailure)?;
-    let id = call.vm.space.register(name, &call.vm.inbox, root, &call.vm.budgets.shared);
+    let id = call.vm.store.register(name, &call.vm.inbox, root, &call.vm.budgets.shared);
     let id = id.map_err(|status| guard::no_room(call.vm, name, status))?;
     call.memory.write_u32(ret_queue, id)?;
     Ok(Reply::Done)
@@ -97,7 +97,7 @@ pub(in crate::hostcall) fn resolve_shared_queue(
     let of = if vm_id.is_empty() { own.as_str() } else { vm_id };
     guard::argument(call.vm, Family::ResolveQueue, ID, Key::VmIds, "vm_ids", of.as_bytes())?;
     guard::argument(call.vm, Family::ResolveQueue, ID, Key::Names, "names", name)?;
-    let queue = call.vm.space.resolve((!vm_id.is_empty()).then_some(vm_id), name).ok_or(Status::NotFound)?;
+    let queue = call.vm.store.resolve((!vm_id.is_empty()).then_some(vm_id), name).ok_or(Status::NotFound)?;
     let id = queue.id();
     call.vm.know(&queue)?;
     call.memory.write_u32(ret_queue, id)?;

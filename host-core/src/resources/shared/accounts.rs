@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Inbox, Item, Queue, Shared, Space};
+use super::{Inbox, Item, Queue, Shared, SharedStore};
 use crate::abi::Status;
 use crate::model::context::ContextId;
 use crate::sandbox::byte_budget::ByteBudget;
@@ -49,14 +49,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..80)
 }
 
-/// The bytes of a sandbox in some spaces.
-fn held(spaces: &[Arc<Space>], payer: &Arc<ByteBudget>) -> usize {
-    let in_queues = |space: &Arc<Space>| {
-        let queues = super::lock(&space.queues);
+/// The bytes of a sandbox in some stores.
+fn held(stores: &[Arc<SharedStore>], payer: &Arc<ByteBudget>) -> usize {
+    let in_queues = |store: &Arc<SharedStore>| {
+        let queues = super::lock(&store.queues);
         assert_eq!(queues.by_name.len(), queues.by_id.len());
         queues.by_name.values().map(|queue| queue.charged_to(payer).0).sum::<usize>()
     };
-    spaces.iter().map(|space| space.data.charged_to(payer) + in_queues(space)).sum()
+    stores.iter().map(|store| store.data.charged_to(payer) + in_queues(store)).sum()
 }
 
 proptest! {
@@ -64,23 +64,23 @@ proptest! {
     fn the_sum_of_charges_is_what_is_held(steps in steps()) {
         let shared = Shared::default();
         let budgets: Vec<_> = (0..SANDBOXES).map(|_| ByteBudget::new(BUDGET)).collect();
-        let mut spaces: Vec<_> = VM_IDS.iter().map(|vm_id| shared.space(vm_id, None)).collect();
+        let mut stores: Vec<_> = VM_IDS.iter().map(|vm_id| shared.store(vm_id, None)).collect();
         let inbox = Arc::new(Inbox::new(None));
         for step in steps {
             match step {
                 Step::Set { sandbox, vm_id, key, len, cas, allowed } => {
                     let keep = |_: Option<&mut _>| if allowed { Ok(None) } else { Err(Status::InternalFailure) };
-                    let _ = spaces[vm_id].set(&[key], &vec![0; len], cas, &budgets[sandbox], keep);
+                    let _ = stores[vm_id].set(&[key], &vec![0; len], cas, &budgets[sandbox], keep);
                 }
                 Step::Register { sandbox, vm_id, name } => {
-                    let _ = spaces[vm_id].register(&[name], &inbox, ContextId::VM, &budgets[sandbox]);
+                    let _ = stores[vm_id].register(&[name], &inbox, ContextId::VM, &budgets[sandbox]);
                 }
                 Step::Enqueue { sandbox, vm_id, name, len } => {
-                    let queue: Option<Arc<Queue>> = spaces[0].resolve(Some(VM_IDS[vm_id]), &[name]);
+                    let queue: Option<Arc<Queue>> = stores[0].resolve(Some(VM_IDS[vm_id]), &[name]);
                     let _ = queue.map(|queue| queue.enqueue(&vec![0; len], &budgets[sandbox]));
                 }
                 Step::Dequeue { vm_id, name, handed } => {
-                    let Some(queue) = spaces[vm_id].resolve(None, &[name]) else { continue };
+                    let Some(queue) = stores[vm_id].resolve(None, &[name]) else { continue };
                     let item: Option<Item> = queue.dequeue();
                     if let Some(item) = item.filter(|_| !handed) {
                         queue.put_back(item);
@@ -88,16 +88,16 @@ proptest! {
                 }
                 Step::Free { vm_id } => {
                     // Nothing is there in between.
-                    drop(std::mem::replace(&mut spaces[vm_id], shared.space("nobody's", None)));
-                    spaces[vm_id] = shared.space(VM_IDS[vm_id], None);
+                    drop(std::mem::replace(&mut stores[vm_id], shared.store("nobody's", None)));
+                    stores[vm_id] = shared.store(VM_IDS[vm_id], None);
                 }
             }
             for budget in &budgets {
                 prop_assert!(budget.taken() <= BUDGET);
-                prop_assert_eq!(budget.taken(), held(&spaces, budget));
+                prop_assert_eq!(budget.taken(), held(&stores, budget));
             }
         }
-        drop(spaces);
+        drop(stores);
         for budget in &budgets {
             prop_assert_eq!(budget.taken(), 0);
         }

@@ -40,52 +40,52 @@ impl Shared {
         }
     }
 
-    /// The space of a `vm_id`, or of one of its sandboxes that were kept apart. It lasts as long as a VM is in it.
-    pub(crate) fn space(&self, vm_id: &str, partition: Option<SandboxKey>) -> Arc<Space> {
-        let name = (vm_id.to_owned(), partition);
-        let mut spaces = lock(&self.0.spaces);
-        if let Some(space) = spaces.get(&name).and_then(Weak::upgrade) {
-            return space;
+    /// The store of a `vm_id`, or of one of its sandboxes that were kept apart. It lasts as long as a VM is in it.
+    pub(crate) fn store(&self, vm_id: &str, isolated: Option<SandboxKey>) -> Arc<SharedStore> {
+        let name = (vm_id.to_owned(), isolated);
+        let mut stores = lock(&self.0.stores);
+        if let Some(store) = stores.get(&name).and_then(Weak::upgrade) {
+            return store;
         }
-        spaces.retain(|_, space| space.strong_count() > 0);
-        let space = Arc::new(Space {
+        stores.retain(|_, store| store.strong_count() > 0);
+        let store = Arc::new(SharedStore {
             vm_id: vm_id.into(),
             registry: Arc::clone(&self.0),
             data: Data::default(),
             queues: Mutex::default(),
         });
-        spaces.insert(name, Arc::downgrade(&space));
-        space
+        stores.insert(name, Arc::downgrade(&store));
+        store
     }
 }
 
 /// A `vm_id`, and the sandbox that was kept apart from others of it.
-type SpaceName = (String, Option<SandboxKey>);
+type StoreName = (String, Option<SandboxKey>);
 
 #[derive(Default)]
 struct Registry {
     budgets: AllBudgets,
-    spaces: Mutex<HashMap<SpaceName, Weak<Space>>>,
+    stores: Mutex<HashMap<StoreName, Weak<SharedStore>>>,
     last_cas: AtomicU32,
     last_queue: AtomicU32,
 }
 
 /// What the VMs with one `vm_id` share.
-pub(crate) struct Space {
+pub(crate) struct SharedStore {
     vm_id: Arc<str>,
     registry: Arc<Registry>,
     data: Data,
     queues: Mutex<Queues>,
 }
 
-/// The queues of a space. Each stays as long as the space does.
+/// The queues of a store. Each stays as long as the store does.
 #[derive(Default)]
 struct Queues {
     by_name: HashMap<Arc<[u8]>, Arc<Queue>>,
     by_id: HashMap<u32, Arc<Queue>>,
 }
 
-impl Space {
+impl SharedStore {
     /// A value and its version, handed to `read` while nobody writes it.
     pub(crate) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8], u32) -> R) -> Option<R> {
         self.data.get(key, read)
@@ -129,18 +129,18 @@ impl Space {
         Ok(id)
     }
 
-    /// A queue by its name, of this space or of another `vm_id`'s. Sandboxes that were kept apart have none to be found.
+    /// A queue by its name, of this store or of another `vm_id`'s. Sandboxes that were kept apart have none to be found.
     pub(crate) fn resolve(&self, vm_id: Option<&str>, name: &[u8]) -> Option<Arc<Queue>> {
         match vm_id {
             Some(vm_id) if *vm_id != *self.vm_id => {
-                let space = lock(&self.registry.spaces).get(&(vm_id.to_owned(), None))?.upgrade()?;
-                lock(&space.queues).by_name.get(name).cloned()
+                let store = lock(&self.registry.stores).get(&(vm_id.to_owned(), None))?.upgrade()?;
+                lock(&store.queues).by_name.get(name).cloned()
             }
             _ => lock(&self.queues).by_name.get(name).cloned(),
         }
     }
 
-    /// A queue of this space by its id.
+    /// A queue of this store by its id.
     pub(crate) fn queue(&self, id: u32) -> Option<Arc<Queue>> {
         lock(&self.queues).by_id.get(&id).cloned()
     }
@@ -148,13 +148,13 @@ impl Space {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("vm_ids", &lock(&self.0.spaces).len()).finish_non_exhaustive()
+        f.debug_struct("Shared").field("vm_ids", &lock(&self.0.stores).len()).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Space {
+impl fmt::Debug for SharedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Space")
+        f.write_str("SharedStore")
     }
 }
 
@@ -181,19 +181,19 @@ mod tests {
         ByteBudget::new(1 << 20)
     }
 
-    fn get(space: &Space, key: &[u8]) -> Option<(Vec<u8>, u32)> {
-        space.get(key, |value, cas| (value.to_vec(), cas))
+    fn get(store: &SharedStore, key: &[u8]) -> Option<(Vec<u8>, u32)> {
+        store.get(key, |value, cas| (value.to_vec(), cas))
     }
 
     #[test]
     fn vms_share_by_their_id_and_leave_nothing_behind() {
         let shared = Shared::default();
-        let (a, b) = (shared.space("a", None), shared.space("b", None));
+        let (a, b) = (shared.store("a", None), shared.store("b", None));
         assert_eq!(a.set(b"k", b"1", 0, &payer(), |_| Ok(None)), Ok(()));
-        assert_eq!(get(&shared.space("a", None), b"k"), Some((b"1".to_vec(), 1)));
+        assert_eq!(get(&shared.store("a", None), b"k"), Some((b"1".to_vec(), 1)));
         assert_eq!(get(&b, b"k"), None);
         drop(a);
-        assert_eq!(get(&shared.space("a", None), b"k"), None);
+        assert_eq!(get(&shared.store("a", None), b"k"), None);
     }
 
     #[test]
@@ -215,29 +215,29 @@ mod tests {
             Some(spec.key())
         };
         let (one, same, other) =
-            (shared.space("a", key("1")), shared.space("a", key("1")), shared.space("a", key("2")));
-        let (whole, stranger) = (shared.space("a", None), shared.space("b", None));
+            (shared.store("a", key("1")), shared.store("a", key("1")), shared.store("a", key("2")));
+        let (whole, stranger) = (shared.store("a", None), shared.store("b", None));
         assert_eq!(one.set(b"k", b"1", 0, &payer(), |_| Ok(None)), Ok(()));
-        let found = [&same, &other, &whole].map(|space| get(space, b"k").is_some());
+        let found = [&same, &other, &whole].map(|store| get(store, b"k").is_some());
         assert_eq!(found, [true, false, false]);
         let inbox = Arc::new(Inbox::new(None));
         let id = one.register(b"q", &inbox, crate::ContextId::VM, &payer()).unwrap_or_default();
-        let knows = |space: &Space, vm_id| space.resolve(vm_id, b"q").is_some_and(|queue| queue.id() == id);
-        assert!(knows(&same, None) && knows(&same, Some("a")), "its own id is its own space");
+        let knows = |store: &SharedStore, vm_id| store.resolve(vm_id, b"q").is_some_and(|queue| queue.id() == id);
+        assert!(knows(&same, None) && knows(&same, Some("a")), "its own id is its own store");
         assert!(!knows(&other, None) && !knows(&other, Some("a")) && !knows(&stranger, Some("a")));
         assert!(same.queue(id).is_some() && other.queue(id).is_none());
     }
 
     #[test]
     fn a_version_is_compared_where_there_is_one() {
-        let space = Shared::default().space("", None);
-        assert_eq!(space.set(b"k", b"1", 77, &payer(), |_| Ok(None)), Ok(()), "a key that there is not");
-        let (_, cas) = get(&space, b"k").unwrap_or_default();
-        assert_eq!(space.set(b"k", b"2", cas + 1, &payer(), |_| Ok(None)), Err(Status::CasMismatch));
-        assert_eq!(space.set(b"k", b"2", cas, &payer(), |_| Ok(None)), Ok(()));
-        assert_eq!(space.set(b"k", b"3", cas, &payer(), |_| Ok(None)), Err(Status::CasMismatch));
-        assert_eq!(space.set(b"k", b"", 0, &payer(), |_| Ok(None)), Ok(()));
-        assert_eq!(get(&space, b"k"), Some((Vec::new(), cas + 2)));
+        let store = Shared::default().store("", None);
+        assert_eq!(store.set(b"k", b"1", 77, &payer(), |_| Ok(None)), Ok(()), "a key that there is not");
+        let (_, cas) = get(&store, b"k").unwrap_or_default();
+        assert_eq!(store.set(b"k", b"2", cas + 1, &payer(), |_| Ok(None)), Err(Status::CasMismatch));
+        assert_eq!(store.set(b"k", b"2", cas, &payer(), |_| Ok(None)), Ok(()));
+        assert_eq!(store.set(b"k", b"3", cas, &payer(), |_| Ok(None)), Err(Status::CasMismatch));
+        assert_eq!(store.set(b"k", b"", 0, &payer(), |_| Ok(None)), Ok(()));
+        assert_eq!(get(&store, b"k"), Some((Vec::new(), cas + 2)));
     }
 
     #[test]
@@ -245,62 +245,62 @@ mod tests {
         let shared = Shared::default();
         let limits = Limits { shared: 10 * Limits::ENTRY_COST, ..Limits::default() };
         let (greedy, other) = (shared.budgets(None, &limits), shared.budgets(None, &limits));
-        let (space, same) = (shared.space("", None), shared.space("", None));
+        let (store, same) = (shared.store("", None), shared.store("", None));
         let mut key = 0_u32;
-        while space.set(&key.to_le_bytes(), b"", 0, &greedy.shared, |_| Ok(None)).is_ok() {
+        while store.set(&key.to_le_bytes(), b"", 0, &greedy.shared, |_| Ok(None)).is_ok() {
             key += 1;
         }
         assert_eq!(key, 9);
         let inbox = Arc::new(Inbox::new(None));
-        let register = |name, payer| space.register(name, &inbox, crate::ContextId::VM, payer);
+        let register = |name, payer| store.register(name, &inbox, crate::ContextId::VM, payer);
         assert_eq!(register(b"q", &greedy.shared), Err(Status::InternalFailure));
         assert_eq!(same.set(b"k", b"v", 0, &other.shared, |_| Ok(None)), Ok(()));
         assert!(register(b"q", &other.shared).is_ok());
         // What it has overwritten by another makes room again.
         assert_eq!(same.set(&0_u32.to_le_bytes(), b"v", 0, &other.shared, |_| Ok(None)), Ok(()));
-        assert_eq!(space.set(b"new", b"", 0, &greedy.shared, |_| Ok(None)), Ok(()));
+        assert_eq!(store.set(b"new", b"", 0, &greedy.shared, |_| Ok(None)), Ok(()));
     }
 
     #[test]
     fn data_stay_as_long_as_a_vm_of_the_id_does() {
         let shared = Shared::default();
         let payer = payer();
-        let old = shared.space("vm", None);
+        let old = shared.store("vm", None);
         assert_eq!(old.set(b"k", b"v", 0, &payer, |_| Ok(None)), Ok(()));
         let inbox = Arc::new(Inbox::new(None));
         assert!(old.register(b"q", &inbox, crate::ContextId::VM, &payer).is_ok());
         let queue = old.resolve(None, b"q");
         assert!(queue.is_some_and(|queue| queue.enqueue(b"item", &payer).is_ok()));
         // As when a VM is started again: the new one is there before the old one goes.
-        let new = shared.space("vm", None);
+        let new = shared.store("vm", None);
         drop(old);
         assert_eq!(get(&new, b"k"), Some((b"v".to_vec(), 1)));
         assert!(new.resolve(None, b"q").is_some_and(|queue| queue.dequeue().is_some_and(|item| *item == *b"item")));
         assert!(payer.taken() > 0);
         drop(new);
         assert_eq!(payer.taken(), 0);
-        assert_eq!(get(&shared.space("vm", None), b"k"), None);
+        assert_eq!(get(&shared.store("vm", None), b"k"), None);
     }
 
     #[test]
     fn no_increment_is_lost() {
         let shared = Shared::default();
         // Keeps the value between threads.
-        let space = shared.space("vm", None);
-        assert_eq!(space.set(b"n", &0_u64.to_le_bytes(), 0, &payer(), |_| Ok(None)), Ok(()));
-        let count = |space: &Space| {
-            let (value, cas) = get(space, b"n").unwrap_or_default();
+        let store = shared.store("vm", None);
+        assert_eq!(store.set(b"n", &0_u64.to_le_bytes(), 0, &payer(), |_| Ok(None)), Ok(()));
+        let count = |store: &SharedStore| {
+            let (value, cas) = get(store, b"n").unwrap_or_default();
             (value.try_into().map(u64::from_le_bytes), cas)
         };
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let space = shared.space("vm", None);
+                    let store = shared.store("vm", None);
                     for _ in 0..1000 {
                         loop {
-                            let (value, cas) = count(&space);
+                            let (value, cas) = count(&store);
                             let next = value.map_or(0, |value| value + 1);
-                            if space.set(b"n", &next.to_le_bytes(), cas, &payer(), |_| Ok(None)).is_ok() {
+                            if store.set(b"n", &next.to_le_bytes(), cas, &payer(), |_| Ok(None)).is_ok() {
                                 break;
                             }
                         }
@@ -308,6 +308,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(count(&space).0, Ok(4000));
+        assert_eq!(count(&store).0, Ok(4000));
     }
 }

@@ -128,16 +128,16 @@ mod tests {
 
     #[test]
     fn items_come_in_order_and_their_owner_is_told_of_each() {
-        let space = Shared::default().space("vm", None);
+        let store = Shared::default().store("vm", None);
         let payer = ByteBudget::new(Limits::NAME_COST + 1 + 2 * Limits::ENTRY_COST + 10);
         let woken = Arc::new(Mutex::new(0));
         let count = Arc::clone(&woken);
         let inbox = Arc::new(Inbox::new(Some(Wake::new(move || *lock(&count) += 1))));
         let root = ContextId::VM;
-        let id = space.register(b"q", &inbox, root, &payer);
-        assert_eq!(space.register(b"q", &inbox, root, &payer), id, "again the same");
-        assert_eq!(space.register(b"r", &inbox, root, &payer), Err(Status::InternalFailure), "too many");
-        let queue = space.resolve(None, b"q").filter(|queue| Ok(queue.id()) == id);
+        let id = store.register(b"q", &inbox, root, &payer);
+        assert_eq!(store.register(b"q", &inbox, root, &payer), id, "again the same");
+        assert_eq!(store.register(b"r", &inbox, root, &payer), Err(Status::InternalFailure), "too many");
+        let queue = store.resolve(None, b"q").filter(|queue| Ok(queue.id()) == id);
         let Some(queue) = queue else { panic!("it is there") };
         assert!(queue.enqueue(b"1", &payer).is_ok() && queue.enqueue(b"", &payer).is_ok());
         assert_eq!(queue.enqueue(b"3", &payer), Err(Status::InternalFailure), "full");
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn a_queue_outlives_the_vm_that_it_told() {
-        let space = Shared::default().space("vm", None);
+        let store = Shared::default().store("vm", None);
         let (inbox, payer) = (Arc::new(Inbox::new(None)), ByteBudget::new(1 << 20));
-        assert!(space.register(b"q", &inbox, ContextId::VM, &payer).is_ok());
+        assert!(store.register(b"q", &inbox, ContextId::VM, &payer).is_ok());
         drop(inbox);
-        let queue = space.resolve(None, b"q");
+        let queue = store.resolve(None, b"q");
         assert_eq!(queue.map(|queue| queue.enqueue(b"1", &payer)), Some(Ok(())));
     }
 

@@ -24,7 +24,7 @@ pub struct VmConfig {
     /// VM of none has them alone.
     pub sandbox: Option<SandboxKey>,
     /// The sandbox whose data and queues it sees alone, if it is kept apart from others of its id.
-    pub partition: Option<SandboxKey>,
+    pub isolated: Option<SandboxKey>,
     /// With which VMs it shares.
     pub shared: Shared,
     /// What its plugins may call beyond the ABI.
@@ -44,7 +44,7 @@ impl VmConfig {
             exports: None,
             vm_id: String::new(),
             sandbox: None,
-            partition: None,
+            isolated: None,
             shared: Shared::default(),
             foreign: ForeignFunctions::default(),
             wake: None,

@@ -28,7 +28,7 @@ use crate::resources::grpc::GrpcCalls;
 use crate::resources::host::Host;
 use crate::resources::in_flight::OnAccountOf;
 use crate::resources::metric::MetricTable;
-use crate::resources::shared::{Inbox, Item, Queue, Space};
+use crate::resources::shared::{Inbox, Item, Queue, SharedStore};
 use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::sandbox::byte_budget::HeldBytes;
@@ -53,7 +53,7 @@ pub struct VmState {
     /// The budgets of its sandbox.
     pub(crate) budgets: Arc<Budgets>,
     /// What it shares with the VMs of its id.
-    pub(crate) space: Arc<Space>,
+    pub(crate) store: Arc<SharedStore>,
     /// Where queues tell it of their items.
     pub(crate) inbox: Arc<Inbox>,
     /// Queues of other ids that it has asked for by name; it may use no others.
@@ -87,13 +87,18 @@ pub struct VmState {
 impl VmState {
     /// The state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
-        let space = config.shared.space(&config.vm_id, config.partition);
+        let store = config.shared.store(&config.vm_id, config.isolated);
         let budgets = config.shared.budgets(config.sandbox, &config.vm.limits);
-        Self::within(Arc::new(config), space, budgets, host)
+        Self::within(Arc::new(config), store, budgets, host)
     }
 
-    /// The same in a space that is known, and with budgets that are.
-    pub(crate) fn within(config: Arc<VmConfig>, space: Arc<Space>, budgets: Arc<Budgets>, host: Box<dyn Host>) -> Self {
+    /// The same in a store that is known, and with budgets that are.
+    pub(crate) fn within(
+        config: Arc<VmConfig>,
+        store: Arc<SharedStore>,
+        budgets: Arc<Budgets>,
+        host: Box<dyn Host>,
+    ) -> Self {
         let frame = Frame::before_start(&config, ContextId::VM, None);
         let metrics = Arc::new(MetricTable::new(config.vm.limits.metrics));
         let budget = Budget::new(&config.vm.limits);
@@ -110,7 +115,7 @@ impl VmState {
             files: FileTable::default(),
             budget,
             budgets,
-            space,
+            store,
             inbox,
             resolved_queues: HashMap::new(),
             item: None,

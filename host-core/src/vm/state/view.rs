@@ -117,7 +117,7 @@ impl VmState {
     /// A queue that this VM may know: one of its own id, or one that it has asked for by name.
     pub(crate) fn queue(&self, id: u32) -> Option<Arc<Queue>> {
         let resolved = self.resolved_queues.get(&id).and_then(Weak::upgrade);
-        resolved.or_else(|| self.space.queue(id))
+        resolved.or_else(|| self.store.queue(id))
     }
 
     /// Lets this VM know a queue by its id.

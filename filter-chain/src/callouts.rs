@@ -16,7 +16,7 @@ pub(crate) struct Callouts {
     grpc: HashMap<(VmId, GrpcId), CalloutId>,
 }
 
-/// What a VM has in flight.
+/// The callouts of one VM.
 #[derive(Debug, Default)]
 struct OfVm {
     ids: BTreeSet<CalloutId>,

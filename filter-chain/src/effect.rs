@@ -1,4 +1,4 @@
-//! What a worker asks its driver to do.
+//! Effects: a worker asks its driver to carry them out.
 
 use bytes::Bytes;
 use portcullis_core::{Body, Direction, GrpcRequest, HttpCall};
@@ -62,7 +62,7 @@ pub enum ConnectionEffect {
     Connect,
     /// Send data on, the way that they went; `end` says that nothing follows.
     Data {
-        /// Which way.
+        /// The way.
         direction: Direction,
         /// The data, maybe none.
         data: Body,
@@ -71,7 +71,7 @@ pub enum ConnectionEffect {
     },
     /// Close the connection with the client ([`Direction::Request`]) or with the upstream.
     Close {
-        /// Which.
+        /// The side of the client, or of the upstream.
         direction: Direction,
     },
     /// Cut both connections: a plugin has failed.
@@ -91,7 +91,7 @@ pub enum Effect {
         id: CalloutId,
         /// The stream in whose name the plugin asked, if that is not over.
         stream: Option<AnyStreamId>,
-        /// What to send.
+        /// The request.
         request: HttpCall,
     },
     /// Open a gRPC call or stream; tell [`Worker::grpc_event`](crate::Worker::grpc_event) what comes of it, up to
@@ -101,7 +101,7 @@ pub enum Effect {
         id: CalloutId,
         /// The stream in whose name the plugin asked, if that is not over.
         stream: Option<AnyStreamId>,
-        /// What to open.
+        /// The call or stream.
         request: GrpcRequest,
     },
     /// Send a message on a gRPC stream.
@@ -134,12 +134,12 @@ pub enum Effect {
     },
     /// A TCP stream may have effects now; see [`Worker::connection_effect`](crate::Worker::connection_effect).
     WakeConnection {
-        /// That stream.
+        /// The stream.
         id: ConnectionId,
     },
     /// Another stream than the one that was fed may have effects now.
     Wake {
-        /// That stream.
+        /// The stream.
         stream: StreamId,
     },
 }

@@ -1,4 +1,4 @@
-//! What guests asked for, carried out once their callback has returned.
+//! Actions of guests, carried out once their callback has returned.
 
 use portcullis_core::{Action, Direction, Pending};
 
@@ -7,7 +7,7 @@ use crate::effect::{Effect, StreamEffect};
 use crate::id::{AnyStreamId, CalloutId, VmId};
 
 impl Inner {
-    /// Carries out what a guest of a VM asked for. What concerns a stream that is over is void.
+    /// Carries out an action of a guest. One that concerns a stream that is over is void.
     pub(super) fn act(&mut self, vm: VmId, action: Action) {
         match action {
             Action::Continue { context, stream } => {

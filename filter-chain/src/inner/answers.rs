@@ -1,4 +1,4 @@
-//! What comes of callouts.
+//! Answers to callouts.
 
 use std::net::IpAddr;
 

@@ -127,7 +127,7 @@ impl Inner {
 
     /// Returns the plugin and the VM that are told next of an item, and when; of several, the one that has had least.
     fn next_to_tell(&mut self) -> Option<(Duration, PluginId, VmId)> {
-        let told = self.vms.to_tell();
+        let told = self.vms.next_told();
         let to_tell = |(vm, plugin): (VmId, PluginId)| {
             let paid = self.vms.account(plugin)?.paid();
             Some((self.begins(plugin, Duration::ZERO), paid, plugin, vm))

@@ -1,4 +1,4 @@
-//! What a worker does with its parts. Each part owns its data and knows no other but those below it:
+//! The parts of a worker, and work that concerns several of them. Each part owns its data and knows no other but those below it:
 //!
 //! | part | has | asks |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | [`Http`], [`Tcp`] | streams, and what is on its way in them | [`Vms`] |
 //! | [`Background`] | the time of calls that no stream waits for | – |
 //!
-//! What concerns several of them is done here, when the call that brought it about has returned.
+//! Work that concerns several of them is done here, when the call that brought it about has returned.
 
 mod actions;
 mod answers;

@@ -40,7 +40,7 @@ impl Inner {
 
     /// Makes a place for a stream of a connection, if others have more than a fair part of the plugin's; says whether it has.
     fn make_place(&mut self, plugin: PluginId, connection: u64) -> bool {
-        let spared = self.vms.to_spare(plugin, connection);
+        let spared = self.vms.spare(plugin, connection);
         spared.inspect(|vm| self.end_vm_of_stream(*vm)).is_some()
     }
 }

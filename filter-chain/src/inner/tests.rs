@@ -1,4 +1,6 @@
-//! What one stream or item costs must not grow with the VMs of others: counts VMs that are walked over.
+//! The cost of one stream or item does not grow with the VMs of others: counts VMs that are walked over.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Why plugins cannot be loaded.
+//! Errors of loading plugins.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub enum LoadError {
     /// The engine cannot compile it.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// It did not start.
+    /// The plugin did not start.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The VM that it shares has failed, and rests.

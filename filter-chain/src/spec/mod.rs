@@ -1,4 +1,4 @@
-//! What a chain is made of.
+//! Plugins to be loaded, and their code.
 
 mod chain;
 mod error;
@@ -83,7 +83,7 @@ impl Default for Backoff {
 }
 
 impl PluginSpec {
-    /// A plugin alone with its code: no VM configuration, no environment, no directories, default limits.
+    /// Describes a plugin alone with its code: no VM configuration, no environment, no directories, default limits.
     pub fn new(plugin: Plugin, module: Arc<Module>) -> Self {
         Self {
             plugin,
@@ -97,12 +97,12 @@ impl PluginSpec {
         }
     }
 
-    /// Its code as it is to be run now.
+    /// Returns its code as it is to be run now.
     pub fn module_now(&self) -> &Arc<Module> {
         self.tier.as_ref().and_then(|tier| tier.compiled()).unwrap_or(&self.module)
     }
 
-    /// What its VM is made with.
+    /// Returns the configuration that its VM is made with.
     pub fn vm_config(&self, shared: Shared, foreign: ForeignFunctions, wake: Option<Wake>) -> VmConfig {
         VmConfig {
             abi: self.module.abi(),
@@ -119,17 +119,17 @@ impl PluginSpec {
         }
     }
 
-    /// The identity of the VM that it runs in.
+    /// Returns the identity of the VM that it runs in.
     pub fn sandbox(&self) -> SandboxKey {
         self.sandbox_spec().key()
     }
 
-    /// What that identity is made of.
+    /// Returns the parts of that identity.
     pub fn sandbox_spec(&self) -> SandboxSpec<'_> {
         SandboxSpec {
             vm_id: &self.plugin.vm_id,
             code: self.module.code(),
-            engine: self.tier.as_ref().map_or(self.module.engine(), |tier| tier.engine()),
+            engine: self.tier.as_ref().map_or_else(|| self.module.engine(), |tier| tier.engine()),
             vm: &self.vm,
             capabilities: self.plugin.capabilities,
             rules: &self.plugin.rules,

@@ -25,7 +25,7 @@ impl Module {
     /// process that can be ended, and take the code with [`Self::load_by`].
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, or the engine cannot compile it.
+    /// The code is no Proxy-Wasm module, or the engine cannot compile it.
     pub fn load(engine: &dyn AnyEngine, code: Bytes) -> Result<Self, LoadError> {
         Self::load_by(engine.name(), code, |bytecode| engine.load(bytecode))
     }
@@ -33,7 +33,7 @@ impl Module {
     /// Judges a module, and lets `compile` make it run on the engine of this name.
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, or `compile` fails.
+    /// The code is no Proxy-Wasm module, or `compile` fails.
     pub fn load_by(
         engine: &'static str,
         code: Bytes,
@@ -45,7 +45,7 @@ impl Module {
         Ok(Self { engine, code, abi, exports, compiled })
     }
 
-    /// A module that an engine made without bytecode, for tests. `exports` are its callbacks, if that is known.
+    /// Wraps a module that an engine made without bytecode, for tests. `exports` are its callbacks, if that is known.
     pub fn from_compiled(
         engine: &'static str,
         abi: AbiVersion,
@@ -55,27 +55,27 @@ impl Module {
         Self { engine, code: Bytes::new(), abi, exports, compiled }
     }
 
-    /// The ABI that it declares.
+    /// Returns the ABI that it declares.
     pub fn abi(&self) -> AbiVersion {
         self.abi
     }
 
-    /// The callbacks that it exports, if that is known.
+    /// Returns the callbacks that it exports, if that is known.
     pub fn exports(&self) -> Option<Capabilities> {
         self.exports
     }
 
-    /// Its bytecode; empty for one that an engine made without.
+    /// Returns its bytecode; empty for one that an engine made without.
     pub fn code(&self) -> &[u8] {
         &self.code
     }
 
-    /// The engine that compiled it.
+    /// Returns the name of the engine that compiled it.
     pub fn engine(&self) -> &'static str {
         self.engine
     }
 
-    /// What makes its guests.
+    /// Returns the compiled module, which makes guests.
     pub fn compiled(&self) -> &dyn AnyModule {
         &*self.compiled
     }

@@ -22,12 +22,12 @@ impl Snapshot {
     /// How many VMs a worker has of it at once, if [`Self::with_at_most`] does not say fewer.
     pub const MOST: usize = 2048;
 
-    /// A module whose guests begin in the state that the guest of the template had.
+    /// Creates a snapshot of a module whose guests begin in the state that the guest of the template had.
     pub fn new(module: Module, template: VmSnapshot) -> Self {
         Self { module: Arc::new(module), compiled: OnceLock::new(), template, most: Self::MOST }
     }
 
-    /// Has a worker make so many VMs of it at once, at least one and at most [`Self::MOST`]. An engine that makes no more than a number of
+    /// Limits how many VMs a worker makes of it at once to N, at least one and at most [`Self::MOST`]. An engine that makes no more than a number of
     /// VMs ([`EngineSettings::places`](portcullis_core::EngineSettings::places)) makes them for all workers and plugins: where each has its
     /// part, none keeps another out.
     #[must_use]
@@ -35,21 +35,21 @@ impl Snapshot {
         Self { most: vms.clamp(1, Self::MOST), ..self }
     }
 
-    /// How many VMs a worker has of it at once.
+    /// Returns how many VMs a worker has of it at once.
     pub(crate) fn most(&self) -> usize {
         self.most
     }
 
-    /// The module has been compiled for the engine that the plugin is meant for: streams that begin get VMs of it from now
+    /// Publishes the module that has been compiled for the engine that the plugin is meant for: streams that begin get VMs of it from now
     /// on. The first module counts.
     pub fn publish(&self, module: Module) {
         let _ = self.compiled.set(Arc::new(module));
     }
 
-    /// The same state, with something around the module.
+    /// Returns the same state, with something around the module.
     ///
     /// # Errors
-    /// Those of `wrap`.
+    /// The errors of `wrap`.
     pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
         Ok(Self::new(wrap(&self.module)?, self.template.clone()).with_at_most(self.most))
     }
@@ -63,7 +63,7 @@ impl Snapshot {
     /// Makes a VM in this state once, to see that it can be made.
     ///
     /// # Errors
-    /// It cannot.
+    /// The VM cannot be made.
     pub fn try_out(&self, host: Box<dyn Host>) -> Result<(), StartError> {
         self.resume(host).map(drop)
     }
@@ -73,7 +73,7 @@ impl Snapshot {
         Vm::resume(self.compiled.get().unwrap_or(&self.module).compiled(), &self.template, host)
     }
 
-    /// The root of the plugin in each of these VMs.
+    /// Returns the root of the plugin in each of these VMs.
     pub(crate) fn root(&self) -> ContextId {
         self.template.root()
     }

@@ -13,22 +13,23 @@ pub struct Tier {
 }
 
 impl Tier {
-    /// A plugin that is meant for the engine of this name.
+    /// Creates the tier of a plugin that is meant for the engine of this name.
     pub fn new(engine: &'static str) -> Self {
         Self { engine, compiled: OnceLock::new() }
     }
 
-    /// The name of the engine that it is meant for.
+    /// Returns the name of the engine that the plugin is meant for.
     pub fn engine(&self) -> &'static str {
         self.engine
     }
 
-    /// The module is compiled. [`Worker::tier_up`](crate::Worker::tier_up) has to be called on each worker. The first module counts.
+    /// Publishes the module that has been compiled. [`Worker::tier_up`](crate::Worker::tier_up) has to be called on each worker then. The first
+    /// module counts.
     pub fn publish(&self, module: Module) {
         let _ = self.compiled.set(Arc::new(module));
     }
 
-    /// The module, once it is compiled.
+    /// Returns the module, once it is compiled.
     pub fn compiled(&self) -> Option<&Arc<Module>> {
         self.compiled.get()
     }

@@ -26,11 +26,11 @@ enum Lifecycle {
 /// Whether a VM is to be replaced by one of the module that its plugins are meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TierUp {
-    /// That module is being compiled.
+    /// The module is being compiled.
     Expected,
-    /// The VM is of that module, or there is no other.
+    /// The VM is of the module, or there is no other.
     Done,
-    /// The plugins did not start on that module.
+    /// The plugins did not start on the module.
     Refused,
 }
 

@@ -1,7 +1,7 @@
 //! The VMs of a worker and the plugins in them.
 //!
-//! Whoever calls into a VM does so through [`Vms::call`]: what the guest asked for meanwhile, and that it has failed, waits here until the
-//! worker takes it.
+//! Every call into a VM goes through [`Vms::call`]: actions that the guest asked for meanwhile, and its failure, wait here until the worker
+//! takes them.
 
 mod backoff;
 mod health;
@@ -38,7 +38,7 @@ pub(crate) struct Vms {
     table: Table,
     plugins: Plugins,
     ready: Ready,
-    /// What guests asked for and is not done yet.
+    /// Actions of guests that are not carried out yet.
     actions: VecDeque<(VmId, Action)>,
     /// VMs that have failed, until the worker has seen to their streams and callouts.
     failures: VecDeque<VmId>,
@@ -107,13 +107,13 @@ impl Vms {
         self.table.get(vm).is_none_or(|instance| instance.has_failed())
     }
 
-    /// Takes the oldest thing that a guest asked for.
+    /// Takes the oldest action of a guest.
     #[inline]
     pub(crate) fn next_action(&mut self) -> Option<(VmId, Action)> {
         self.actions.pop_front()
     }
 
-    /// Drops what the guests of a VM asked for.
+    /// Drops the actions of the guests of a VM.
     pub(crate) fn drop_actions(&mut self, vm: VmId) {
         self.actions.retain(|(of, _)| *of != vm);
     }

@@ -1,4 +1,4 @@
-//! Where the VMs of a plugin come from that has one for each stream, and whose they are.
+//! The source of the VMs of a plugin that has one for each stream.
 
 use std::sync::Arc;
 use std::time::Duration;

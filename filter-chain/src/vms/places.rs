@@ -1,5 +1,5 @@
-//! Who has the VMs of a plugin that has one for each stream. What is asked when all places are taken is looked up, not searched for:
-//! a client that is refused must not cost time that grows with what others have.
+//! The VMs of a plugin that has one for each stream, by the connections that have them. When all places are taken, the one to spare is looked
+//! up and not searched for: a client that is refused must not cost time that grows with the places of others.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ pub(super) const UNKNOWN: u64 = 0;
 /// The VMs of a plugin that has one for each stream, by the connections of their streams.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    /// Those whose stream is over. Numbers of VMs go up, so the least is the oldest.
+    /// VMs whose stream is over. Numbers of VMs go up, so the least is the oldest.
     over: BTreeSet<VmId>,
     /// The others of connections that have a number, with that.
     held: BTreeSet<(u64, VmId)>,

@@ -1,4 +1,4 @@
-//! Which VMs have been told of queues' items, so that nobody asks the others.
+//! The VMs that have been told of queues' items, so that no other one is asked.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use portcullis_core::Wake;
 
 use crate::id::VmId;
 
-/// The VMs of a worker that may have items of queues to tell. Whoever puts an item, on any thread, adds to it.
+/// The VMs of a worker that may have items of queues to tell. A plugin that puts an item, on any thread, adds to them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ready(Arc<Mutex<BTreeSet<VmId>>>);
 
 impl Ready {
-    /// What wakes a VM: notes it, then wakes its worker.
+    /// Returns a waker for a VM: notes the VM, then wakes its worker.
     pub(super) fn wake(&self, vm: VmId, worker: Option<Wake>) -> Wake {
         let ready = self.clone();
         Wake::new(move || {

@@ -1,4 +1,4 @@
-//! What the log and whoever asks are told of how plugins are doing.
+//! Reports of how plugins are doing, to the log and to the driver.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Vms {
         }
     }
 
-    /// Says what becomes of traffic from now on, for each plugin of a VM that has just failed. VMs that nothing new comes to take
+    /// Logs what becomes of traffic from now on, for each plugin of a VM that has just failed. VMs that nothing new comes to take
     /// nothing with them.
     pub(super) fn tell_consequences(&mut self, vm: VmId) {
         let Some(instance) = self.table.get(vm).filter(|instance| instance.is_active()) else { return };
@@ -68,7 +68,7 @@ impl Vms {
         }
     }
 
-    /// Says that a VM has taken the place of one that had failed, or could not.
+    /// Logs that a VM has taken the place of one that had failed, or could not.
     pub(super) fn tell_revival(&self, plugin: PluginId, revived: Result<(), String>) {
         let Some(loaded) = self.plugins.get(plugin) else { return };
         let rest = loaded.vm().and_then(|vm| self.table.get(vm)).map_or(Duration::ZERO, |vm| vm.restart().rest());

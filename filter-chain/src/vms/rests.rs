@@ -16,7 +16,7 @@ pub(super) const SEVERAL: usize = 3;
 /// How many connections are remembered. When there are more, the plugin rests for all.
 const MOST: usize = 64;
 
-/// Who has spent deadlines of a plugin.
+/// The connections that have spent deadlines of a plugin.
 #[derive(Debug, Default)]
 pub(super) struct Rests {
     /// At most [`MOST`], none twice but for [`UNKNOWN`].
@@ -31,7 +31,7 @@ struct Rest {
     length: Duration,
 }
 
-/// What a deadline that was spent has begun.
+/// The rests that begin because a deadline was spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Began {
     /// The rest of the connection; none while it rests already, and where its number is not known.

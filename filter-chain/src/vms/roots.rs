@@ -74,7 +74,7 @@ impl Vms {
     }
 
     /// Returns the VMs that have items of queues to tell, each with the plugin that is told next. Costs what these are, not what all VMs are.
-    pub(crate) fn to_tell(&mut self) -> Vec<(VmId, PluginId)> {
+    pub(crate) fn next_told(&mut self) -> Vec<(VmId, PluginId)> {
         let mut told = Vec::new();
         for vm in self.ready.take() {
             if self.has_failed(vm) {

@@ -106,7 +106,7 @@ impl Vms {
     /// Makes the VM of a stream of a connection.
     ///
     /// # Errors
-    /// There is none for this stream now.
+    /// No VM is to be had for this stream now.
     pub(crate) fn make_for_stream(&mut self, plugin: PluginId, connection: u64) -> Result<VmId, NoVm> {
         if let Some(resting) = self.resting(plugin, connection) {
             let why = match resting {
@@ -156,7 +156,7 @@ impl Vms {
     }
 
     /// Returns the VM that a stream of a connection gets the place of, if others have more than a fair part of the plugin's.
-    pub(crate) fn to_spare(&mut self, plugin: PluginId, connection: u64) -> Option<VmId> {
+    pub(crate) fn spare(&mut self, plugin: PluginId, connection: u64) -> Option<VmId> {
         let vm = self.source(plugin)?.to_spare(connection)?;
         let what = "all places are taken, so connections that have most of them lose streams to others, which are answered by the \
                     failure policy";

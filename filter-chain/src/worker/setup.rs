@@ -49,7 +49,7 @@ impl Worker {
     /// Starts plugins to which no stream comes; [`Worker::keep_up`] looks after them. Else as [`Worker::load`].
     ///
     /// # Errors
-    /// Those of [`Worker::load`].
+    /// The errors of [`Worker::load`].
     pub fn load_services(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
         self.0.load(specs)
     }

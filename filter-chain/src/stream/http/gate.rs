@@ -2,7 +2,7 @@
 
 use portcullis_core::{Body, DataStatus, Headers, HeadersStatus, Part, TrailersStatus};
 
-/// What passes through a gate, in this order: headers, any number of data, maybe trailers. `end`
+/// An item that passes through a gate, in this order: headers, any number of data, maybe trailers. `end`
 /// says that nothing follows.
 #[derive(Debug)]
 pub(crate) enum Item {
@@ -33,7 +33,7 @@ pub(crate) enum Mode {
     Stopped,
 }
 
-/// What the host does when a gate holds more than the limit.
+/// The host's answer when a gate holds more than the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Overflow {
     /// Stops reading.
@@ -57,14 +57,14 @@ pub(super) struct Gate {
     unseen_trailers: Option<Headers>,
 }
 
-/// What a gate has let go.
+/// The content that a gate has let go.
 #[derive(Debug)]
 pub(super) struct Released {
     /// The `end` of headers that are held in the context.
     pub(super) held_headers: Option<bool>,
     /// Whether the end of the stream has come as data that are held in the context.
     pub(super) held_end: bool,
-    /// What the plugin has not seen.
+    /// Data that the plugin has not seen.
     pub(super) unseen: Option<Item>,
     pub(super) unseen_trailers: Option<Headers>,
 }

@@ -1,8 +1,8 @@
-//! What local responses look like on the wire, and what heads say of it.
+//! The form of local responses on the wire.
 
 use portcullis_core::{Body, Headers, LocalResponse};
 
-/// A response with a plain text body, for [`Worker::reply`](crate::Worker::reply).
+/// Builds a response with a plain text body, for [`Worker::reply`](crate::Worker::reply).
 pub fn local_response(status: u16, details: &str, body: &str) -> LocalResponse {
     LocalResponse {
         status,
@@ -12,7 +12,7 @@ pub fn local_response(status: u16, details: &str, body: &str) -> LocalResponse {
     }
 }
 
-/// Headers and body of a local response, as the client gets them. Some statuses have no body (RFC 9110, sections 15.3.5,
+/// Returns headers and body of a local response, as the client gets them. Some statuses have no body (RFC 9110, sections 15.3.5,
 /// 15.3.6 and 15.4.5).
 pub(super) fn render(response: LocalResponse, grpc: bool, head: bool) -> (Headers, Body) {
     let mut headers = Headers::with_capacity(response.headers.len() + 3, 128);
@@ -47,19 +47,19 @@ fn add_fields(headers: &mut Headers, fields: &Headers) {
     }
 }
 
-/// Whether a content type is gRPC's: `application/grpc` alone, with `+` and a format, or with
+/// Says whether a content type is gRPC's: `application/grpc` alone, with `+` and a format, or with
 /// parameters. gRPC-Web (`application/grpc-web`) wants plain answers.
 pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     let rest = content_type.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// The status of a response.
+/// Returns the status of a response.
 pub(super) fn status_of(headers: &Headers) -> Option<u16> {
     headers.get_str(":status").and_then(|code| code.parse().ok())
 }
 
-/// The gRPC status that stands for an HTTP status (gRPC: "HTTP to gRPC Status Code Mapping").
+/// Returns the gRPC status that stands for an HTTP status (gRPC: "HTTP to gRPC Status Code Mapping").
 fn grpc_status(http: u16) -> u8 {
     match http {
         400 => 13,

@@ -78,7 +78,8 @@ impl Tcp {
         vms.leave(vm, context);
         vms.call(vm, |vm| {
             let result = vm.on_done(context).and_then(|()| vm.on_log(context));
-            result.and(vm.delete(context))
+            let deleted = vm.delete(context);
+            result.and(deleted)
         });
     }
 

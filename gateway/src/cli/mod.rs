@@ -3,19 +3,22 @@
 mod abi;
 mod check;
 mod compile;
+mod completions;
 mod engines;
 mod inspect;
 mod learn;
 mod limits;
+mod man;
 mod presets;
 mod process;
 mod replay;
 mod sandboxes;
 mod serve;
+mod version;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::process::{Ended, print};
 use crate::observe::log::{self, WhenFull};
@@ -26,7 +29,7 @@ use crate::plan::compile as compiling;
 /// Plugins built for Envoy and other Proxy-Wasm hosts run unchanged. Start with
 /// `portcullis serve examples/quickstart.yaml`, then `curl -i http://127.0.0.1:8080/`.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, max_term_width = 100)]
+#[command(name = "portcullis", version, long_version = version::long(), max_term_width = 100)]
 struct Arguments {
     /// Filter of the log: trace, debug, info, warn, error, off, or a filter such as `info,plugin=debug`.
     ///
@@ -70,6 +73,8 @@ enum Command {
     Presets,
     /// Print the JSON Schema of the configuration, with which editors complete and check YAML.
     Schema,
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -111,6 +116,8 @@ impl Command {
             Self::CompileModule => Ok(compiling::run()),
             Self::Presets => print(&presets::text()),
             Self::Schema => print(&crate::config::reference::schema()),
+            Self::Completions(completions) => completions.run(Arguments::command()),
+            Self::Man(man) => man.run(Arguments::command()),
         }
     }
 }

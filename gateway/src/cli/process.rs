@@ -39,10 +39,14 @@ pub(super) fn until_stopped(gateway: Gateway, signals: &Signals) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A closed pipe (`portcullis abi | head`) is no error.
+/// Prints a text, in which names of a plugin may be.
 pub(super) fn print(text: &str) -> Ended {
-    // Names of a plugin may be in it.
-    match std::io::stdout().write_all(log::escaped(text).as_bytes()) {
+    print_as_is(log::escaped(text).as_bytes())
+}
+
+/// Prints bytes. A closed pipe (`portcullis abi | head`) is no error.
+pub(super) fn print_as_is(bytes: &[u8]) -> Ended {
+    match std::io::stdout().write_all(bytes) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     }

@@ -133,8 +133,59 @@ fn help_is_worth_reading() {
     {
         assert!(text(&output.stdout).contains(word), "{word}");
     }
-    assert_eq!(portcullis(&["--version"]).status.code(), Some(0));
     assert_eq!(portcullis(&["frobnicate"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_version_names_the_command_its_commit_and_its_engines() {
+    let output = portcullis(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = text(&output.stdout);
+    let lines: Vec<_> = shown.lines().collect();
+    let [name, commit, engines] = lines[..] else { panic!("{shown}") };
+    assert_eq!(name, format!("portcullis {}", env!("CARGO_PKG_VERSION")));
+    let commit = commit.strip_prefix("commit: ").unwrap();
+    assert!(commit == "unknown" || commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
+    let expected: Vec<_> = portcullis::engines().iter().map(|info| format!("{} {}", info.name, info.version)).collect();
+    assert_eq!(engines, format!("engines: {}", expected.join(", ")));
+    assert_eq!(text(&portcullis(&["-V"]).stdout), format!("{name}\n"));
+}
+
+#[test]
+fn shells_complete_the_commands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = portcullis(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let script = text(&output.stdout);
+        for word in ["serve", "sandboxes", "record-sample", "code-cache"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let error = text(&portcullis(&["completions", "sh"]).stderr);
+    assert!(error.contains("bash") && error.contains("zsh"), "it says which there are: {error}");
+}
+
+#[test]
+fn there_are_manual_pages() {
+    let output = portcullis(&["man"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let page = text(&output.stdout);
+    assert!(page.contains(".TH portcullis 1") && page.contains("quickstart.yaml"), "{page}");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("manual");
+    let _ = std::fs::remove_dir_all(&folder);
+    let output = portcullis(&["man", "-o", folder.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let pages = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let pages: Vec<_> = pages.collect();
+    for command in ["portcullis.1", "portcullis-serve.1", "portcullis-check.1", "portcullis-man.1"] {
+        assert!(pages.contains(&command.to_owned()), "{command}: {pages:?}");
+    }
+    assert!(!pages.contains(&"portcullis-compile-module.1".to_owned()), "it is for the program itself");
+    let serve = std::fs::read_to_string(folder.join("portcullis-serve.1")).unwrap();
+    assert!(serve.contains("record") && serve.contains("SIGTERM"), "{serve}");
+    let output = portcullis(&["man", "-o", "/dev/null/manual"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot write to /dev/null/manual"), "{}", text(&output.stderr));
 }
 
 /// A gateway in a process of its own.

@@ -6,6 +6,7 @@
 //! | `source` | where the connections of a listener come from |
 //! | `error` | plugins that cannot be loaded or do not start |
 //! | `compiler` | plugins of the configuration, with their modules compiled |
+//! | `listeners` | listeners and services with their plugins compiled |
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled in a process of their own |
 //! | `tier` | compiling while plugins serve on the interpreter |
 //! | `rights` | what a plugin may do |
@@ -19,6 +20,7 @@ pub mod compile;
 pub(crate) mod compiler;
 pub(crate) mod error;
 pub(crate) mod host;
+pub(crate) mod listeners;
 pub(crate) mod loader;
 pub(crate) mod planned;
 pub(crate) mod rights;

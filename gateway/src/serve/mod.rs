@@ -2,7 +2,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`server`] | the whole gateway: prepare, serve, stop |
+//! | [`server`] | a configuration, prepared and served |
+//! | [`running`] | a gateway that serves, and how it is stopped |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
 //! | `starts` | what workers report of their start |
 //! | `convert` | between HTTP messages and header maps |
@@ -11,6 +12,7 @@
 
 pub(crate) mod convert;
 pub mod descriptors;
+pub mod running;
 pub(crate) mod seats;
 pub mod server;
 pub mod signals;

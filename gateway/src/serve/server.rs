@@ -1,39 +1,38 @@
 //! The whole gateway: workers, admin interface, signals.
 
 use std::collections::HashSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use portcullis::core::Shared;
 use portcullis::{CodeCache, Isolation, SystemClock};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::config::{self, AdminPath, Config, ConfigError, Diagnostic};
+use crate::config::{AdminPath, Config, Diagnostic};
 use crate::error::ServeError;
-use crate::net::{listen, tls};
-use crate::observe::admin::{self, Admin, AdminSocket, UnixSocket};
+use crate::net::listen;
+use crate::observe::admin::{Admin, AdminSocket, UnixSocket};
 use crate::observe::denials::Denials;
 use crate::observe::health::PluginHealth;
 use crate::observe::learn::{self, LearnedRights};
-use crate::observe::log;
 use crate::observe::metrics::Metrics;
-use crate::observe::profile::{self, Profiling};
+use crate::observe::profile::Profiling;
 use crate::observe::recorder::{self, TranscriptOptions};
 use crate::plan::advice;
 pub use crate::plan::compiler::EngineOptions;
 use crate::plan::compiler::{Compiler, tell_outdated};
 use crate::plan::error::explain;
 use crate::plan::host::GatewayHost;
-use crate::plan::planned::{Plan, Planned, PlannedListener, PlannedService};
+use crate::plan::listeners::{plan_listener, plan_service};
+use crate::plan::planned::{Plan, Planned};
 use crate::plan::sandboxes::{self, Sandboxes};
 use crate::plan::snapshots;
 use crate::plan::source::{ConnectionSource, Sample};
 use crate::plan::tier;
 use crate::serve::descriptors::{self, Bounds, Wishes};
-use crate::serve::signals::Signals;
+pub use crate::serve::running::Running;
 use crate::serve::starts::{NotStarted, Reports};
 use crate::serve::worker;
 
@@ -52,19 +51,6 @@ pub struct Gateway {
     shows_configuration: bool,
     /// The time at which its preparation began.
     begun: Instant,
-}
-
-/// A gateway that serves.
-#[derive(Debug)]
-pub struct Running {
-    /// The addresses of its listeners, in the order of the configuration.
-    pub addresses: Vec<SocketAddr>,
-    /// The address that its admin interface listens at, if it does so at one.
-    pub admin: Option<SocketAddr>,
-    stop: watch::Sender<bool>,
-    workers: Vec<JoinHandle<()>>,
-    admin_task: Option<JoinHandle<()>>,
-    profile: Option<profile::Writer>,
 }
 
 impl Gateway {
@@ -100,7 +86,7 @@ impl Gateway {
         }
         let mut compiler = Compiler::new(options, cache)?;
         let listeners: Result<Vec<_>, _> =
-            config.listeners.iter().map(|listener| plan(listener, &mut compiler)).collect();
+            config.listeners.iter().map(|listener| plan_listener(listener, &mut compiler)).collect();
         let services: Result<Vec<_>, _> =
             config.services.iter().map(|service| plan_service(service, &mut compiler)).collect();
         let mut planned = Planned { listeners: listeners?, services: services? };
@@ -246,7 +232,7 @@ impl Gateway {
             tier::compile_all(jobs, cache, tier_ups, stopped)?;
         }
         let profile = profile.map(Profiling::start).transpose()?;
-        let mut running = Running { addresses, admin: None, stop, workers, admin_task: None, profile };
+        let mut running = Running::new(addresses, stop, workers, profile);
         if let Err(error) = reports.wait() {
             running.stop();
             return Err(match error {
@@ -255,9 +241,6 @@ impl Gateway {
             });
         }
         if let Some(socket) = self.admin_socket()? {
-            if let AdminSocket::Tcp(socket) = &socket {
-                running.admin = Some(socket.local_addr()?);
-            }
             let admin = Admin {
                 config: if self.shows_configuration {
                     self.config.to_json_with_values()
@@ -269,9 +252,7 @@ impl Gateway {
                 sandboxes: self.sandboxes.to_json(),
                 hosts: self.config.admin_hosts.clone(),
             };
-            let stopped = running.stop.subscribe();
-            let serve = move || admin::run(admin, socket, stopped);
-            running.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
+            running.serve_admin(admin, socket)?;
         }
         for (listener, address) in self.config.listeners.iter().zip(&running.addresses) {
             tracing::info!(listener = listener.name, %address, workers = self.config.workers, "listening");
@@ -380,75 +361,4 @@ impl Gateway {
         }
         self.plan.bounds = bounds;
     }
-}
-
-impl Running {
-    /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end.
-    pub fn stop(&mut self) {
-        let _ = self.stop.send(true);
-        for thread in self.workers.drain(..).chain(self.admin_task.take()) {
-            if thread.join().is_err() {
-                tracing::error!("a thread ended by a panic");
-            }
-        }
-        if let Some(profile) = self.profile.take() {
-            profile.finish();
-        }
-    }
-
-    /// Serves until it is told to stop, then stops gracefully, but for as long only as it is not told so a second time.
-    ///
-    /// # Errors
-    /// No runtime or thread can be had to wait in; requests in flight were cut.
-    pub fn until(mut self, signals: &Signals) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        signals.serve();
-        runtime.block_on(signals.stop(1));
-        log::hurry();
-        tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
-        let (done, stopped) = oneshot::channel();
-        std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
-            self.stop();
-            done.send(())
-        })?;
-        runtime.block_on(async {
-            tokio::select! {
-                _ = stopped => Ok(()),
-                () = signals.stop(2) => Err(std::io::Error::other("told to stop twice: requests in flight were cut")),
-            }
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn plan_service(service: &config::Service, compiler: &mut Compiler) -> Result<PlannedService, ConfigError> {
-    Ok(PlannedService { plugin: compiler.compile_one(&service.plugin)?, config: service.clone() })
-}
-
-fn plan(listener: &config::Listener, compiler: &mut Compiler) -> Result<PlannedListener, ConfigError> {
-    let tls = listener.tls.as_ref().map(|tls| {
-        let help = "give PEM files of a certificate chain and its key";
-        tls::server_config(&tls.certificate, &tls.private_key).map_err(|error| {
-            let why = std::error::Error::source(&error).map(|why| format!(": {why}"));
-            ConfigError::from(tls.origin.diagnostic(format!("{error}{}", why.unwrap_or_default()), help))
-        })
-    });
-    let compile = |plugins: &Option<Vec<config::Plugin>>, compiler: &mut Compiler| {
-        plugins.as_ref().map(|plugins| compiler.compile(plugins)).transpose()
-    };
-    Ok(PlannedListener {
-        tls: tls.transpose()?,
-        plugins: compiler.compile(&listener.plugins)?,
-        route_plugins: listener
-            .routes
-            .iter()
-            .map(|route| compile(&route.plugins, compiler))
-            .collect::<Result<_, _>>()?,
-        config: listener.clone(),
-    })
 }

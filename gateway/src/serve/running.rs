@@ -1,0 +1,91 @@
+//! A gateway that serves, and how it is stopped.
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::observe::admin::{self, Admin, AdminSocket};
+use crate::observe::{log, profile};
+use crate::serve::signals::Signals;
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// The addresses of its listeners, in the order of the configuration.
+    pub addresses: Vec<SocketAddr>,
+    /// The address that its admin interface listens at, if it does so at one.
+    pub admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    admin_task: Option<JoinHandle<()>>,
+    profile: Option<profile::Writer>,
+}
+
+impl Running {
+    /// Takes over workers that serve at these addresses until `stop` says otherwise.
+    pub(super) fn new(
+        addresses: Vec<SocketAddr>,
+        stop: watch::Sender<bool>,
+        workers: Vec<JoinHandle<()>>,
+        profile: Option<profile::Writer>,
+    ) -> Self {
+        Self { addresses, admin: None, stop, workers, admin_task: None, profile }
+    }
+
+    /// Serves the admin interface on a thread of its own.
+    ///
+    /// # Errors
+    /// The socket has no address, or no thread can be started.
+    pub(super) fn serve_admin(&mut self, admin: Admin, socket: AdminSocket) -> std::io::Result<()> {
+        if let AdminSocket::Tcp(socket) = &socket {
+            self.admin = Some(socket.local_addr()?);
+        }
+        let stopped = self.stop.subscribe();
+        let serve = move || admin::run(admin, socket, stopped);
+        self.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
+        Ok(())
+    }
+
+    /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end.
+    pub fn stop(&mut self) {
+        let _ = self.stop.send(true);
+        for thread in self.workers.drain(..).chain(self.admin_task.take()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread ended by a panic");
+            }
+        }
+        if let Some(profile) = self.profile.take() {
+            profile.finish();
+        }
+    }
+
+    /// Serves until it is told to stop, then stops gracefully, but for as long only as it is not told so a second time.
+    ///
+    /// # Errors
+    /// No runtime or thread can be had to wait in; requests in flight were cut.
+    pub fn until(mut self, signals: &Signals) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        signals.serve();
+        runtime.block_on(signals.stop(1));
+        log::hurry();
+        tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
+        let (done, stopped) = oneshot::channel();
+        std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+            self.stop();
+            done.send(())
+        })?;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = stopped => Ok(()),
+                () = signals.stop(2) => Err(std::io::Error::other("told to stop twice: requests in flight were cut")),
+            }
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -13,9 +13,11 @@ use portcullis::{
 
 use crate::config::{self, Code, ConfigError, LoadLimits};
 use crate::observe::usage;
+use crate::plan::code;
 use crate::plan::compile::{CompileError, Process};
 use crate::plan::error::remedy;
 use crate::plan::loader::Loader;
+use crate::plan::places::PLACES;
 use crate::plan::rights::Rights;
 use crate::plan::tier::{Job, TierUp};
 
@@ -32,16 +34,6 @@ pub struct EngineOptions<'a> {
     pub samples: bool,
     /// `perf` is told the names of compiled functions. An engine that cannot is an error.
     pub perf_map: bool,
-}
-
-/// Maximum number of VMs for streams at once, of all plugins of an engine in all workers: 2048 in five. Their memories are addresses
-/// alone until they are used, of which each has 4 GiB and a processor has 128 TiB.
-const PLACES: u32 = 10_240;
-
-/// Returns how many VMs for streams each worker may have of each plugin of an engine, so that all have places.
-pub(crate) fn share_of_places(workers: usize, plugins: usize) -> usize {
-    let all = PLACES as usize;
-    (all / workers.max(1) / plugins.max(1)).clamp(1, Snapshot::MOST)
 }
 
 /// The engine that serves at once.
@@ -227,8 +219,8 @@ impl Compiler {
         if let Some(known) = self.modules.get(&key) {
             return Ok(known.clone());
         }
-        let (what, code) = read(plugin)?;
-        let code = bounded(plugin, &what, code);
+        let (what, code) = code::read(plugin)?;
+        let code = code::bounded(plugin, &what, code);
         let mut tier = None;
         let mut engine = self.start(plugin, info, settings)?;
         let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&*engine, &code));
@@ -368,70 +360,5 @@ fn perf_mapped() -> String {
 impl std::fmt::Debug for Compiler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Compiler").field("modules", &self.modules.len()).finish_non_exhaustive()
-    }
-}
-
-/// The code of a plugin, and what to call it.
-fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
-    Ok(match &plugin.vm.code {
-        Code::File(path) => {
-            let code = portcullis::read_file(path, portcullis::LARGEST_PLUGIN).map_err(|error| {
-                let message = format!("cannot read {}: {error}", path.display());
-                plugin.vm.code_origin.diagnostic(message, "correct code.local.filename")
-            })?;
-            (path.display().to_string(), code)
-        }
-        Code::Bytes(bytes) => ("inline_bytes".to_owned(), bytes.clone()),
-        Code::Text(text) => ("inline_string".to_owned(), text.clone().into_bytes()),
-    })
-}
-
-/// The code of a plugin without what it carries for debuggers, if that is more than its operator lets it carry.
-fn bounded(plugin: &config::Plugin, what: &str, code: Vec<u8>) -> Bytes {
-    let (size, limit) = (debug_info_size(&code), plugin.vm.load.debug_info);
-    if size <= limit {
-        return code.into();
-    }
-    let message = format!(
-        "{what}: it carries {size} bytes for debuggers (.debug_* and names), more than {limit} (limits.debug_info), and is \
-         loaded without: its traps name no functions and lines"
-    );
-    let help = "strip the module, or raise the limit";
-    tracing::warn!(plugin = plugin.name, "{}", plugin.vm.code_origin.diagnostic(message, help));
-    without_debug_info(&code).into()
-}
-
-/// Logs what was removed from the code cache.
-pub(crate) fn tell_outdated(cache: &CodeCache) {
-    let outdated = cache.outdated();
-    if outdated.kept > 0 {
-        tracing::debug!(
-            entries = outdated.kept,
-            "kept compiled code of other versions of the engines that was used lately"
-        );
-    }
-    if outdated.entries > 0 {
-        let (entries, bytes) = (outdated.entries, outdated.bytes);
-        tracing::info!(
-            entries,
-            bytes,
-            "removed unused compiled code of other versions of the engines from the code cache"
-        );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_share_of_the_places_can_use_up_anothers() {
-        for (workers, plugins, share) in
-            [(1, 1, 2048), (5, 1, 2048), (1, 5, 2048), (6, 1, 1706), (8, 4, 320), (64, 1, 160)]
-        {
-            assert_eq!(share_of_places(workers, plugins), share, "{workers} {plugins}");
-            assert!(share * workers * plugins <= PLACES as usize);
-        }
-        assert_eq!(share_of_places(1024, 1024), 1, "one at least");
     }
 }

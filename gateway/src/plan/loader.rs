@@ -113,3 +113,22 @@ impl Loader {
         })
     }
 }
+
+/// Logs what was removed from the code cache.
+pub(crate) fn tell_outdated(cache: &CodeCache) {
+    let outdated = cache.outdated();
+    if outdated.kept > 0 {
+        tracing::debug!(
+            entries = outdated.kept,
+            "kept compiled code of other versions of the engines that was used lately"
+        );
+    }
+    if outdated.entries > 0 {
+        let (entries, bytes) = (outdated.entries, outdated.bytes);
+        tracing::info!(
+            entries,
+            bytes,
+            "removed unused compiled code of other versions of the engines from the code cache"
+        );
+    }
+}

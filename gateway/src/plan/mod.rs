@@ -8,6 +8,7 @@
 //! | `compiler` | plugins of the configuration, with their modules compiled |
 //! | `listeners` | listeners and services with their plugins compiled |
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled in a process of their own |
+//! | `code`, `places` | the code of plugins, and places for VMs of streams |
 //! | `tier` | compiling while plugins serve on the interpreter |
 //! | `rights` | what a plugin may do |
 //! | [`sandboxes`] | which plugins share a VM |
@@ -16,12 +17,14 @@
 //! | `advice` | where the rights of a plugin differ from what it can use |
 
 pub(crate) mod advice;
+pub(crate) mod code;
 pub mod compile;
 pub(crate) mod compiler;
 pub(crate) mod error;
 pub(crate) mod host;
 pub(crate) mod listeners;
 pub(crate) mod loader;
+pub(crate) mod places;
 pub(crate) mod planned;
 pub(crate) mod rights;
 pub mod sandboxes;

@@ -8,9 +8,10 @@ use portcullis::snapshot::{Observed, SnapshotError};
 use portcullis::{Isolation, PluginSpec, Snapshot};
 
 use crate::config::{self, Config, ConfigError, SnapshotRandomness};
-use crate::plan::compiler::{Compiler, share_of_places};
+use crate::plan::compiler::Compiler;
 use crate::plan::error::not_started;
 use crate::plan::host::GatewayHost;
+use crate::plan::places::share_of_places;
 use crate::plan::planned::Planned;
 
 /// Starts each plugin whose streams get VMs of their own, once, and gives it its state and its part of the VMs that its engine makes for so

@@ -1,0 +1,36 @@
+//! The code of a plugin.
+
+use bytes::Bytes;
+use portcullis::core::{debug_info_size, without_debug_info};
+
+use crate::config::{self, Code, ConfigError};
+
+/// The code of a plugin, and what to call it.
+pub(super) fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
+    Ok(match &plugin.vm.code {
+        Code::File(path) => {
+            let code = portcullis::read_file(path, portcullis::LARGEST_PLUGIN).map_err(|error| {
+                let message = format!("cannot read {}: {error}", path.display());
+                plugin.vm.code_origin.diagnostic(message, "correct code.local.filename")
+            })?;
+            (path.display().to_string(), code)
+        }
+        Code::Bytes(bytes) => ("inline_bytes".to_owned(), bytes.clone()),
+        Code::Text(text) => ("inline_string".to_owned(), text.clone().into_bytes()),
+    })
+}
+
+/// The code of a plugin without what it carries for debuggers, if that is more than its operator lets it carry.
+pub(super) fn bounded(plugin: &config::Plugin, what: &str, code: Vec<u8>) -> Bytes {
+    let (size, limit) = (debug_info_size(&code), plugin.vm.load.debug_info);
+    if size <= limit {
+        return code.into();
+    }
+    let message = format!(
+        "{what}: it carries {size} bytes for debuggers (.debug_* and names), more than {limit} (limits.debug_info), and is \
+         loaded without: its traps name no functions and lines"
+    );
+    let help = "strip the module, or raise the limit";
+    tracing::warn!(plugin = plugin.name, "{}", plugin.vm.code_origin.diagnostic(message, help));
+    without_debug_info(&code).into()
+}

@@ -33,7 +33,18 @@ pub struct Known<'a> {
     pub why: &'a str,
 }
 
+/// The lists that the kit brings along, by the names of their hosts.
+const OWN: &[(&str, &str)] = &[
+    ("envoy", include_str!("../../differences/envoy.json")),
+    ("portcullis", include_str!("../../differences/portcullis.json")),
+];
+
 impl Differences {
+    /// Returns the text of the list that the kit brings along for a host: `envoy` or `portcullis`.
+    pub fn own(host: &str) -> Option<&'static str> {
+        OWN.iter().find(|(name, _)| *name == host).map(|(_, json)| *json)
+    }
+
     /// Reads a list of groups, each with `why` and `cases`.
     ///
     /// # Errors
@@ -79,6 +90,14 @@ impl Known<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lists_of_the_kit_are_right() {
+        for (host, json) in OWN {
+            assert!(Differences::read(json).is_ok_and(|read| !read.0.is_empty()), "{host}");
+        }
+        assert_eq!(Differences::own("nginx"), None);
+    }
 
     #[test]
     fn a_list_of_differences_is_checked() {

@@ -55,8 +55,9 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = setup::BASE_PORT)]
         base_port: u16,
 
-        /// Known differences, as JSON: a list of `{"why": "...", "cases": {"topic::name": "observed"}}`.
-        #[arg(long, value_name = "FILE")]
+        /// Known differences: `envoy` or `portcullis`, or a file of JSON, a list of `{"why": "...", "cases": {"topic::name":
+        /// "observed"}}`.
+        #[arg(long, value_name = "HOST|FILE")]
         differences: Option<PathBuf>,
 
         #[command(flatten)]

@@ -7,6 +7,7 @@ mod files;
 mod page;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command, Form, Telling};
@@ -37,12 +38,7 @@ fn run(command: Command) -> Result<bool, String> {
         }
         Command::Http { name, targets, tcp, admin, base_port, differences, telling, spawn } => {
             let ports = Ports::from(base_port);
-            let differences = match differences {
-                Some(file) => {
-                    Differences::read(&read(&file)?).map_err(|error| format!("{}: {error}", file.display()))?
-                }
-                None => Differences::default(),
-            };
+            let differences = known_differences(differences.as_deref())?;
             let upstream = upstream::serve(ports.upstream(), ports.tcp_upstream())
                 .map_err(|error| format!("the upstream at {}: {error}", ports.upstream()))?;
             let (targets, tcp, admin) = match targets.is_empty() {
@@ -89,6 +85,16 @@ fn run(command: Command) -> Result<bool, String> {
             Ok(true)
         }
     }
+}
+
+/// Reads a list of known differences: one that the kit brings along, or a file.
+fn known_differences(named: Option<&Path>) -> Result<Differences, String> {
+    let Some(file) = named else { return Ok(Differences::default()) };
+    let json = match file.to_str().and_then(Differences::own) {
+        Some(own) => own.to_owned(),
+        None => read(file)?,
+    };
+    Differences::read(&json).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn tell(reports: &[Report], telling: &Telling) -> Result<bool, String> {

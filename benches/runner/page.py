@@ -74,8 +74,8 @@ def head(results, source):
     if results["quick"]:
         yield "**Of a quick run, to try the command: these numbers are worth nothing.**"
     yield (
-        f"Made by `benches/run` of one run, [{Path(source).name}]({source}). Ratios of rows in one run are worth something; bare numbers of"
-        f" a virtual machine are not. †: other programs used more than {NOISE} % of a CPU meanwhile, whenever this was measured."
+        f"Made by `benches/run` of one run, [{Path(source).name}]({source}); [aims.py](benches/runner/aims.py) has the aims. Ratios"
+        f" of rows in one run are worth something; bare numbers of a virtual machine are not. †: other programs used more than {NOISE} % of a CPU meanwhile, whenever this was measured."
     )
     used = [f"{name} {versions[name]}" for name in (*tables.ENGINES, "nginx", "rustc") if name in versions]
     used += [f"Envoy {sections['compare']['result']['envoy']}"] if "compare" in sections else []
@@ -118,7 +118,9 @@ def gateway(results):
         )
     if MEMORY in sections:
         steps = ", ".join(f"{row['resident_mib']:.1f} after {row['requests']:,}" for row in sections[MEMORY]["result"][MEMORY])
-        yield f"Its resident MiB with that, by requests over 64 connections: {steps}: {commands([MEMORY])}."
+        yield (
+            f"The gateway's resident MiB with `header_tour` on wasmtime, by requests over 64 connections: {steps}: {commands([MEMORY])}."
+        )
     absent = [name for name in (REQUEST, MEMORY) if name not in sections]
     if absent:
         yield f"Not measured in this run: {commands(absent)}."
@@ -158,6 +160,8 @@ def files(results):
 
 def write(results):
     for path, text in files(results).items():
+        if path.exists() and path.read_text() == text:
+            continue
         path.write_text(text)
         print(f"written: {path.relative_to(REPO)}", file=sys.stderr)
 

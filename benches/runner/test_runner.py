@@ -82,7 +82,7 @@ class Page(unittest.TestCase):
         with mock.patch.object(reader.Reader, "section", side_effect=reader.NotMeasured("all")):
             text = rendered(found)
         self.assertNotIn("Not measured", text)
-        self.assertIn("Its resident MiB with that, by requests over 64 connections: 1.5 after 10", text)
+        self.assertIn("by requests over 64 connections: 1.5 after 10: `benches/run memory`", text)
         self.assertGreater(text.count("\n"), 100)
         self.assertLessEqual(text.count("\n"), page.LINES)
 

@@ -1,4 +1,4 @@
-/// What a WASI preview 1 function returns to the guest.
+/// The result of a WASI preview 1 function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Errno {

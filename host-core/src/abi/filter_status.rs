@@ -1,6 +1,6 @@
-//! What guests answer to the callbacks of a stream (spec: "Filter statuses").
+//! The answers of guests to the callbacks of a stream (spec: "Filter statuses").
 
-/// What a headers callback wants (abi: FilterHeadersStatus).
+/// The answer of a headers callback (abi: FilterHeadersStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadersStatus {
     /// Pass the headers on.
@@ -26,7 +26,7 @@ impl HeadersStatus {
     }
 }
 
-/// What a body callback wants (abi: FilterDataStatus).
+/// The answer of a body callback (abi: FilterDataStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataStatus {
     /// Pass on what is held.
@@ -51,7 +51,7 @@ impl DataStatus {
     }
 }
 
-/// What a trailers callback wants (abi: FilterTrailersStatus).
+/// The answer of a trailers callback (abi: FilterTrailersStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrailersStatus {
     /// Pass on what is held, and the trailers.
@@ -67,7 +67,7 @@ impl TrailersStatus {
     }
 }
 
-/// What a callback of a TCP stream wants (abi: FilterStatus).
+/// The answer of a callback of a TCP stream (abi: FilterStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterStatus {
     /// Pass on what is held.

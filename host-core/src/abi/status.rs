@@ -1,4 +1,4 @@
-/// What a `proxy_*` hostcall returns to the guest.
+/// The result of a `proxy_*` hostcall.
 ///
 /// Values 5, 9 and 11 are not in the specification but are used by deployed hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

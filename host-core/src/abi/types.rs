@@ -108,7 +108,7 @@ abi_enum! {
 }
 
 abi_enum! {
-    /// Who closed a TCP connection.
+    /// The side that closed a TCP connection.
     PeerType {
         /// Not known.
         Unknown = 0,
@@ -120,7 +120,7 @@ abi_enum! {
 }
 
 abi_enum! {
-    /// What a metric counts.
+    /// The kind of a metric.
     MetricType {
         /// Only grows.
         Counter = 0,

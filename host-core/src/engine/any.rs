@@ -15,9 +15,9 @@ pub trait AnyEngine: Send + Sync {
     fn name(&self) -> &'static str;
     /// The version of the runtime beneath it.
     fn version(&self) -> &'static str;
-    /// What the engine can enforce.
+    /// The limits that the engine can enforce.
     fn features(&self) -> EngineFeatures;
-    /// What it was started with.
+    /// The settings that the engine was started with.
     fn settings(&self) -> &EngineSettings;
     /// As [`WasmEngine::fingerprint`].
     fn fingerprint(&self) -> String;

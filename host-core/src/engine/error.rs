@@ -1,4 +1,4 @@
-//! What goes wrong, by whose fault: the guest's ([`Trap`]), the operator's
+//! Errors, by whose fault they are: the guest's ([`Trap`]), the operator's
 //! ([`StartError`], [`BytecodeError`](crate::BytecodeError)), the engine's ([`EngineError`]).
 
 use std::io;
@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use crate::engine::trap::Trap;
 use crate::model::limits::Limits;
 
-/// What only an engine can say.
+/// A failure that only an engine can describe.
 #[derive(Debug, thiserror::Error)]
 #[error("{engine} cannot {operation}: {source}")]
 pub struct EngineError {
     /// The engine's name.
     pub engine: &'static str,
-    /// What was tried, as a verb.
+    /// The operation that failed, as a verb.
     pub operation: &'static str,
     /// The engine's own error.
     #[source]
@@ -42,7 +42,7 @@ pub enum StartError {
     /// A directory that the VM is to have cannot be opened.
     #[error("preopen {guest:?}: cannot open the directory {}: {source}; make it, or correct its host path", host.display())]
     Preopen {
-        /// What the guest calls it.
+        /// The name by which the guest opens it.
         guest: String,
         /// Where it should be.
         host: PathBuf,

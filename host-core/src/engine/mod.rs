@@ -20,7 +20,7 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     /// The version of the runtime beneath it.
     const VERSION: &'static str;
-    /// What this engine can enforce.
+    /// The limits that this engine can enforce.
     const FEATURES: EngineFeatures;
     /// Compiled code with the ABI's hostcalls linked; shared between threads.
     type Module: Clone + Send + Sync + 'static;
@@ -33,7 +33,7 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     /// Only what the engine alone can find, such as a compiler limit.
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Self::Module, EngineError>;
 
-    /// What it was started with.
+    /// The settings that the engine was started with.
     fn settings(&self) -> &EngineSettings;
 
     /// All that compiled code depends on besides the module: version, those settings that change code, the machine's CPU.
@@ -44,7 +44,7 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     /// The machine code of a module; `None` if this engine has none.
     ///
     /// # Errors
-    /// It cannot be had.
+    /// The code cannot be had.
     fn save(&self, _: &Self::Module) -> Result<Option<Vec<u8>>, EngineError> {
         Ok(None)
     }
@@ -101,7 +101,7 @@ macro_rules! guest {
             fn begin_samples(&mut self, name: &str) {
                 let _ = name;
             }
-            /// What was noted since, as a file of the Firefox profiler (its processed format); nothing is noted any
+            /// Returns what was noted since, as a file of the Firefox profiler (its processed format); nothing is noted any
             /// more. `None` if nothing was to be.
             fn take_samples(&mut self) -> Option<Vec<u8>> {
                 None
@@ -118,7 +118,7 @@ macro_rules! guest {
 }
 crate::for_each_callback!(guest);
 
-/// What an engine can do beyond running guests. What it cannot is a known gap of the conformance suite.
+/// Abilities of an engine beyond running guests. One that it lacks is a known gap of the conformance suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineFeatures {
     /// [`Limits::memory`] holds.
@@ -179,7 +179,7 @@ impl EngineFeatures {
     }
 }
 
-/// What an engine is started with: what is fixed when code is compiled, and who looks on while it runs.
+/// Settings of an engine: those fixed when code is compiled, and those of samplers that watch it run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EngineSettings {
     /// Stack of guest code in bytes ([`Limits::stack`]).
@@ -190,7 +190,7 @@ pub struct EngineSettings {
     /// The names of compiled functions are written to `/tmp/perf-PID.map`, where Linux's `perf` looks for them, where
     /// the engine can ([`EngineFeatures::perf_map`]). The code is the same.
     pub perf_map: bool,
-    /// It makes many VMs that last for a short time: it sets aside places for so many at once, where that makes the making
+    /// The number of short-lived VMs to prepare for: the engine sets aside places for so many at once, where that makes the making
     /// of a VM faster, and makes no more. None sets nothing aside. The code is the same.
     pub places: Option<u32>,
 }

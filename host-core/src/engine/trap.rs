@@ -29,7 +29,7 @@ pub enum Trap {
     Restricted {
         /// The hostcall.
         hostcall: HostcallId,
-        /// What the guest was doing.
+        /// The state that the guest was in.
         during: &'static str,
     },
     /// A hostcall that the plugin may not make, and [`OnDenial::Trap`](crate::OnDenial::Trap) is its operator's choice.

@@ -29,7 +29,7 @@ pub(super) fn dispatch<C: Caller + ?Sized, S: Sees, O: Outcome>(
     look_further::<C, S, O>(id, caller, arguments, handler)
 }
 
-/// What is not allowed at the first look: it may be refused, learned, recorded, replayed or measured.
+/// Handles a call that is not allowed at the first look: it may be refused, learned, recorded, replayed or measured.
 #[cold]
 #[inline(never)]
 fn look_further<C: Caller + ?Sized, S: Sees, O: Outcome>(
@@ -195,7 +195,7 @@ fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32, observed: Option<&dyn 
 /// A plugin without the right is answered. One that has it, but calls from its allocator or before
 /// the VM has started, breaks the ABI and ends, on every engine (in cpp-host on V8 alone).
 ///
-/// What a plugin uses while it is learned what it needs passes here, too: it is noted and let through.
+/// While a plugin's rights are learned, each capability that it uses passes here, too, and is noted and let through.
 fn refuse<O: Outcome>(id: HostcallId, vm: &mut VmState) -> Result<Option<O>, Trap> {
     if vm.learns(id) {
         return Ok(None);

@@ -17,7 +17,7 @@ use crate::model::context::Slot;
 use crate::model::headers::Headers;
 use crate::rights::Rule;
 
-/// What a plugin has added to a map under names that it may not read, by name.
+/// Entries that a plugin has added to a map under names that it may not read, by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unseen(HashMap<Box<[u8]>, Tally>);
 

@@ -177,7 +177,7 @@ pub(super) fn write(vm: &mut VmState, id: HostcallId, map: MapType, name: &[u8],
     }
 }
 
-/// What becomes of a map if a plugin sets it whole: what it may not read stays, and what it may not write
+/// Returns what a map becomes if a plugin sets it whole: what it may not read stays, and what it may not write
 /// must be as it was. With it, what the plugin has added unseen.
 pub(super) fn set_pairs(
     vm: &mut VmState,

@@ -28,9 +28,9 @@ pub struct Hostcall<'a> {
     pub vm: &'a mut VmState,
 }
 
-/// What a handler sees of a call, as its row of the table says.
+/// The view that a handler has of a call, as its row of the table says.
 trait Sees {
-    /// What it is handed.
+    /// The argument that a handler is given.
     type Call<'a>;
 
     /// The guest's memory, empty if it is not seen, and the state of its VM.

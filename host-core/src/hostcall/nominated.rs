@@ -1,7 +1,7 @@
 //! Names that a `connection` field nominates: whoever forwards the message removes the fields that have them (RFC 9110, section
 //! 7.6.1). To write such a field is to remove the others.
 
-/// What `connection` may say that is no name of another field, or of one that belongs to a connection anyway.
+/// Values of `connection` that are no name of another field, or of one that belongs to a connection anyway.
 const OPTIONS: [&[u8]; 7] =
     [b"close", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"];
 

@@ -1,11 +1,11 @@
-//! What handlers leave to be done.
+//! Replies of handlers, which dispatch carries out.
 
 use crate::abi::outcome::Outcome;
 use crate::abi::{BufferType, Errno, MapType, Status};
 use crate::engine::memory::OutOfBounds;
 use crate::engine::trap::Trap;
 
-/// What a handler leaves to be done.
+/// A reply of a handler, which dispatch carries out.
 #[must_use]
 #[derive(Debug)]
 pub enum Reply<O = Status> {
@@ -76,7 +76,7 @@ pub enum Failure<O = Status> {
     Trap(Trap),
 }
 
-/// What a handler returns.
+/// The result of a handler.
 pub type HostcallResult<O = Status> = Result<Reply<O>, Failure<O>>;
 
 impl From<Status> for Failure {

@@ -1,4 +1,4 @@
-//! What guests ask for. Hostcalls record actions; the embedder carries them out when the outermost
+//! Actions that guests ask for. Hostcalls record actions; the embedder carries them out when the outermost
 //! guest call has returned.
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub enum Action {
         root: ContextId,
         /// Its id.
         call: CallId,
-        /// What to send.
+        /// The request to send.
         request: HttpCall,
     },
     /// Open a gRPC call or stream; what comes back goes to [`Vm::on_grpc`](crate::Vm::on_grpc).
@@ -51,7 +51,7 @@ pub enum Action {
         root: ContextId,
         /// Its id.
         id: GrpcId,
-        /// What to open.
+        /// The call or stream to open.
         request: GrpcRequest,
     },
     /// Send a message on a gRPC stream.

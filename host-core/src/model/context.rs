@@ -48,7 +48,7 @@ pub(crate) struct RootContext {
     pub(crate) tick: Option<Duration>,
     pub(crate) tick_changed: bool,
     pub(crate) call_response: Option<CallResponse>,
-    /// What `call_response` stands for is a callout that was reset: it has no body.
+    /// Whether `call_response` stands for a callout that was reset, and so has no body.
     pub(crate) call_was_reset: bool,
     pub(crate) grpc: Received,
     pub(crate) status: (u32, Vec<u8>),
@@ -95,7 +95,7 @@ pub(crate) enum Ending {
     Done,
 }
 
-/// What answered an HTTP callout; readable while its callback runs.
+/// The response to an HTTP callout; readable while its callback runs.
 #[derive(Clone, Debug, Default)]
 pub struct CallResponse {
     /// Headers with `:status`; none if the callout failed.
@@ -115,7 +115,7 @@ pub enum Direction {
     Response,
 }
 
-/// What a stream is of.
+/// The kind of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamKind {
     Http,
@@ -157,7 +157,7 @@ pub struct StreamContext {
     pub(crate) route_cleared: bool,
 }
 
-/// What is lent of one direction.
+/// The parts of one direction that are lent.
 #[derive(Debug, Default)]
 pub(crate) struct Half {
     pub(crate) headers: Slot,
@@ -175,11 +175,11 @@ pub(crate) struct Half {
 pub(crate) struct Slot {
     pub(crate) map: Option<Headers>,
     pub(crate) access: Access,
-    /// What the guest has added to it and does not see.
+    /// Entries that the guest has added and does not see.
     pub(crate) unseen: Option<Box<Unseen>>,
 }
 
-/// What a guest may do with a map now.
+/// The access that a guest has to a map now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
     /// Neither read nor write.

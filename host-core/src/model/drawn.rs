@@ -1,4 +1,4 @@
-//! What a VM took from the world that is never the same again. Of VMs that begin in one state, all have it.
+//! Random bytes and clock readings that a VM took, which are never the same again. All VMs that begin in one state share them.
 
 use std::fmt;
 

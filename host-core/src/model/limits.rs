@@ -1,10 +1,10 @@
-//! What a VM may use.
+//! Limits of a VM.
 
 use std::time::Duration;
 
 use crate::model::percent::Percent;
 
-/// What one VM may use. Every engine enforces all of it, but for what its
+/// Limits of one VM. Every engine enforces all of it, but for what its
 /// [`EngineFeatures`](crate::EngineFeatures) say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
@@ -105,7 +105,7 @@ impl Default for Limits {
     }
 }
 
-/// What memory and tables of a VM may still take. Engines ask before either is made or grows.
+/// The room that is left for memory and tables of a VM. Engines ask before either is made or grows.
 #[derive(Debug)]
 pub struct Budget {
     memory: usize,

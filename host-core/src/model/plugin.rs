@@ -15,22 +15,22 @@ pub struct Plugin {
     pub root_id: String,
     /// The id of the VM it asks for; the property `plugin_vm_id`.
     pub vm_id: String,
-    /// What it reads in `proxy_on_configure`.
+    /// The configuration that it reads in `proxy_on_configure`.
     pub configuration: Bytes,
-    /// What it may do.
+    /// The hostcalls and callbacks that it may use.
     pub capabilities: Capabilities,
-    /// With which arguments.
+    /// The arguments that it may use them with.
     pub rules: Rules,
-    /// What happens when it does something else.
+    /// The consequence of doing anything else.
     pub on_denial: OnDenial,
     /// Whether `StopIteration` from a headers callback holds the headers alone, so that body
     /// callbacks still come. If not, it stops the whole direction.
     pub allow_on_headers_stop_iteration: bool,
     /// Whose ways it is made for, where they differ.
     pub compatibility: Compatibility,
-    /// What becomes of streams when its VM has failed.
+    /// The fate of streams when its VM has failed.
     pub failure_policy: FailurePolicy,
-    /// What it uses is counted here.
+    /// Counts what it uses.
     pub usage: Usage,
 }
 
@@ -78,7 +78,7 @@ pub enum Compatibility {
     Spec,
 }
 
-/// What becomes of streams when the VM of a plugin has failed.
+/// The fate of streams when the VM of a plugin has failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailurePolicy {
     /// They get a 503 response, or are cut when a response has begun.

@@ -90,7 +90,7 @@ pub(crate) fn set_under(path: &[u8]) -> Option<&[u8]> {
 /// built-in names shadow it.
 ///
 /// # Errors
-/// There is no room in the stream, or none that `payer` could pay for.
+/// The stream has no room, or `payer` cannot pay for it.
 pub(crate) fn write(info: &mut StreamInfo, path: &[u8], value: &[u8], payer: &Arc<ByteBudget>) -> Result<(), NoRoom> {
     let path = path.strip_suffix(&[0]).unwrap_or(path);
     info.filter_state.set_by(payer, path, value)

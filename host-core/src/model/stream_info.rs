@@ -1,4 +1,4 @@
-//! What is known of a stream besides its bytes; where properties come from.
+//! Facts about a stream besides its bytes; properties are read from them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::model::resource_metadata::ResourceMetadata;
 use crate::model::steering::Steering;
 use crate::sandbox::byte_budget::{ByteBudget, Change, Charge};
 
-/// What is known of a stream: connection, route, sizes, and the maps that no plugin holds now.
+/// Facts about a stream: connection, route, sizes, and the maps that no plugin holds now.
 ///
 /// All plugins of a stream share one; properties are read from it and written to it.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,7 @@ pub struct StreamInfo {
     /// From the request's first byte to the upstream until the response's last from there, in nanoseconds, once
     /// that is known.
     pub backend_latency: Option<u64>,
-    /// What went wrong, as Envoy's response flags: one of [`response_flag`]. 0 for nothing.
+    /// The failure, as Envoy's response flags: one of [`response_flag`]. 0 for nothing.
     pub response_flags: u64,
     /// The cluster that the route names.
     pub cluster_name: Option<String>,
@@ -79,7 +79,7 @@ pub struct StreamInfo {
     pub response_trailers: Option<Headers>,
     /// The choices of plugins for where the stream goes; none if they have none.
     pub steering: Option<Steering>,
-    /// What plugins have set.
+    /// Properties that plugins have set.
     pub filter_state: FilterState,
 }
 
@@ -109,7 +109,7 @@ pub mod response_flag {
     pub const UPSTREAM_PROTOCOL_ERROR: u64 = 1 << 23;
 }
 
-/// What plugins set with `proxy_set_property`, by raw path; bounded.
+/// Properties that plugins set with `proxy_set_property`, by raw path; bounded.
 #[derive(Clone, Debug, Default)]
 pub struct FilterState {
     values: BTreeMap<Vec<u8>, Set>,
@@ -143,7 +143,7 @@ impl FilterState {
     /// The most bytes that the plugins of one stream may set, names included.
     pub(crate) const MAX_BYTES: usize = 256 << 10;
 
-    /// What was set under a path: segments with a zero byte between.
+    /// Returns what was set under a path: segments with a zero byte between.
     pub fn get(&self, path: &[u8]) -> Option<&[u8]> {
         self.values.get(path).map(|set| set.value.as_slice())
     }
@@ -187,7 +187,7 @@ impl FilterState {
     }
 }
 
-/// What is full.
+/// A bound that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoom {
     InStream,

@@ -46,7 +46,7 @@ impl Drop for ObservedGuest {
     }
 }
 
-/// What a callback returns: nothing or a number.
+/// The result of a callback: nothing or a number.
 trait Returns {
     fn number(&self) -> Option<i32>;
 }

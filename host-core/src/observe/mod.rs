@@ -1,4 +1,4 @@
-//! What looks at each call of a VM: transcripts and profiles.
+//! Observers of each call of a VM: transcripts and profiles.
 
 mod guest;
 pub(crate) mod observer;

@@ -40,7 +40,7 @@ pub(crate) trait Observer: fmt::Debug + Send {
     ) -> Observed;
 }
 
-/// What else there is to see of a VM.
+/// The rest of a VM that observers see.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub(crate) host: &'a dyn Host,
@@ -71,7 +71,7 @@ pub(crate) trait ObservedCall {
     fn end(self: Box<Self>, answer: Result<Answered, &Trap>, memory: &[u8], seen: Seen<'_>);
 }
 
-/// What a hostcall answered.
+/// The answer of a hostcall.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answered {
     /// Its result, if it has one.
@@ -85,7 +85,7 @@ pub(crate) trait ReplayedCall {
     /// Compares the hostcall with what it should be.
     ///
     /// # Errors
-    /// It is another one, and the guest ends.
+    /// The call is another one, and the guest ends.
     fn begin(&mut self, memory: &mut GuestMemory<'_>) -> Result<Step, Trap>;
 
     /// Goes on when the guest's allocator has run; returns the answer, or the trap that the hostcall raised, in words.
@@ -104,8 +104,8 @@ pub(crate) trait ReplayedCall {
 
 /// How a replayed hostcall goes on.
 pub(crate) enum Step {
-    /// It answers, or raises a trap, in words.
+    /// The hostcall answers, or raises a trap, in words.
     Answer(Result<Option<Value>, String>),
-    /// It runs the guest's allocator for so many bytes.
+    /// The hostcall runs the guest's allocator for N bytes.
     Allocate(u32),
 }

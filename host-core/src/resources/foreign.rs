@@ -25,9 +25,9 @@ pub struct ForeignFunctions(Arc<HashMap<String, Function>>);
 /// A call of a foreign function.
 #[derive(Debug)]
 pub struct ForeignCall<'a> {
-    /// What the plugin gives. It is the plugin's memory: trust nothing of it.
+    /// The plugin's arguments. They are the plugin's memory: trust nothing of them.
     pub arguments: &'a [u8],
-    /// What the plugin gets, also if the function fails.
+    /// The result that the plugin gets, also if the function fails.
     pub result: &'a mut Vec<u8>,
     vm: &'a mut VmState,
     /// A denial for which the operator has the VM end.

@@ -1,4 +1,4 @@
-//! What the core asks of its embedder. Nothing here may block, but files.
+//! The embedder, as the core needs it. Nothing here may block, but files.
 
 use std::fmt;
 use std::io;
@@ -27,7 +27,7 @@ pub trait Host: Send {
     /// Fills the buffer with random bytes fit for keys.
     ///
     /// # Errors
-    /// There are none, and why. The guest that asked is ended: what it would do without is no better than what an attacker would choose.
+    /// The system has no random bytes; the error says why. The guest that asked is ended: without them it is as good as an attacker's.
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness>;
     /// Whether a callout to this upstream can be tried.
     fn has_upstream(&self, name: &str) -> bool;

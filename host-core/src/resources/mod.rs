@@ -1,4 +1,4 @@
-//! What a plugin has outside its memory: the host, data and queues that VMs share, metrics, files, callouts, foreign functions.
+//! Resources of a plugin outside its memory: the host, data and queues that VMs share, metrics, files, callouts, foreign functions.
 
 pub(crate) mod callouts;
 pub(crate) mod dns;

@@ -1,4 +1,4 @@
-//! What a plugin asked for and may not have.
+//! Denials: hostcalls and callbacks that a plugin asked for and may not have.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;
 use crate::vm::quotas::NeedsLongLivedVm;
 
-/// What happens when a plugin calls what it may not call.
+/// The consequence of a denied call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnDenial {
     /// The hostcall answers: status 10, errno 76.
@@ -72,7 +72,7 @@ impl Denial<'_> {
     }
 }
 
-/// What the operator has been told of a VM's denials: a plugin that insists does not fill the log. VMs that each last for
+/// The denials of a VM that the operator has been told of: a plugin that insists does not fill the log. VMs that each last for
 /// one stream have one together.
 #[derive(Debug)]
 pub(crate) struct DenialLog {

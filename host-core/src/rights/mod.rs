@@ -1,4 +1,4 @@
-//! What a plugin may do.
+//! Rights of plugins: capabilities, rules for their arguments, and denials.
 
 mod denial;
 mod likeness;

@@ -10,7 +10,7 @@ use super::Capabilities;
 /// made with the Rust SDK always do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Preset {
-    /// What every plugin needs to start, live and end, and what an access log or a counter does: read headers and
+    /// The rights that every plugin needs to start, live and end, and those of an access log or a counter: to read headers and
     /// properties when a stream is over, log, count, tick. It cannot hold or change traffic.
     Logging,
     /// And to see and change headers and trailers, to hold a stream, to answer it or to end it.
@@ -48,7 +48,7 @@ impl Preset {
         }
     }
 
-    /// What a plugin with these rights can do beyond the preset before, in a few words.
+    /// Describes in a few words what a plugin with these rights can do beyond the preset before.
     pub const fn summary(self) -> &'static str {
         match self {
             Self::Logging => "starts, logs, counts, ticks; reads headers and properties at the end of a stream",

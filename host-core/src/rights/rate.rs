@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// So many in a period, all of them at once if nothing was taken before (the generic cell rate algorithm).
+/// Allows N in a period, all of them at once if nothing was taken before (the generic cell rate algorithm).
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     amount: u64,
@@ -35,7 +35,7 @@ impl RateLimiter {
     }
 }
 
-/// So many at once.
+/// Allows N at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Semaphore {
     most: usize,
@@ -64,7 +64,7 @@ impl Drop for Permit {
     }
 }
 
-/// So many bytes that are kept.
+/// Allows N bytes to be kept.
 #[derive(Clone, Debug)]
 pub(crate) struct ByteQuota {
     most: usize,

@@ -30,11 +30,11 @@ impl Capabilities {
     /// Nothing at all, not even what no set lacks: every call takes the branch that looks further.
     pub(crate) const UNLOOKED: Self = Self { hostcalls: 0, callbacks: 0 };
 
-    /// What a guest may call while the host runs its allocator. Emscripten's growth notice is among
+    /// Rights of a guest while the host runs its allocator. Emscripten's growth notice is among
     /// them, because an allocator that grows memory calls it.
     pub(crate) const IN_ALLOCATOR: Self = Self { hostcalls: callable(When::Allocator), callbacks: 0 };
 
-    /// What a guest may call in its start section and start functions, before any plugin exists: to log, what AssemblyScript's start
+    /// Rights of a guest in its start section and start functions, before any plugin exists: to log, what AssemblyScript's start
     /// section calls, and WASI but for what could wait or has no meaning before a plugin exists.
     ///
     /// differs: from cpp-host in allowing `proc_exit`, which here ends the VM in any case.
@@ -88,13 +88,13 @@ impl Capabilities {
         self.callbacks >> (callback as u8) & 1 == 1
     }
 
-    /// What both sets hold.
+    /// Returns what both sets hold.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self { hostcalls: self.hostcalls & other.hostcalls, callbacks: self.callbacks & other.callbacks }
     }
 
-    /// What either set holds.
+    /// Returns what either set holds.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self { hostcalls: self.hostcalls | other.hostcalls, callbacks: self.callbacks | other.callbacks }

@@ -18,7 +18,7 @@ pub(crate) struct Budgets {
 
 /// The budgets of all sandboxes, by their keys.
 ///
-/// What a VM instance has written may outlive it, and its sandbox may have VM instances again: they find what is charged already.
+/// Data may outlive the VM instance that wrote them, and its sandbox may have VM instances again, which find what is charged already.
 #[derive(Debug, Default)]
 pub(crate) struct AllBudgets(Mutex<HashMap<SandboxKey, Arc<Budgets>>>);
 

@@ -9,7 +9,7 @@ use crate::rights::Capabilities;
 /// An ingredient of two sandboxes that is not the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What differs, as the configuration calls it.
+    /// The ingredient, as the configuration calls it.
     pub what: &'static str,
     /// How. Values of environment variables are never told.
     pub how: String,
@@ -24,7 +24,7 @@ impl fmt::Display for Difference {
 /// How an ingredient of two differs, if it does.
 type Compare = fn(&Placed<'_>, &Placed<'_>) -> Option<String>;
 
-/// What differs between two of a group.
+/// Lists the differences between two of a group.
 pub(super) fn between(a: &Placed<'_>, b: &Placed<'_>) -> Vec<Difference> {
     let ingredients: [(&'static str, Compare); 6] = [
         ("capabilities", capabilities),

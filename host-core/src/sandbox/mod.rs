@@ -1,4 +1,4 @@
-//! Who shares a VM, and what a sandbox may hold outside of its VMs.
+//! Sandboxes: which plugins share a VM, and the budgets of what they hold outside of their VMs.
 
 mod budgets;
 pub(crate) mod byte_budget;

@@ -6,7 +6,7 @@ use std::fmt;
 use super::difference::{self, Difference};
 use super::{SandboxKey, SandboxSpec};
 
-/// What becomes of plugins that would share a VM, and must not, because they differ in what they may do.
+/// The fate of plugins that would share a VM, and must not, because they differ in what they may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Sharing {
     /// They are refused.
@@ -23,7 +23,7 @@ pub struct Placed<'a> {
     pub plugin: &'a str,
     /// The VM that it asks for.
     pub spec: SandboxSpec<'a>,
-    /// What becomes of it where others ask for that VM with other rights.
+    /// The fate of it where others ask for that VM with other rights.
     pub sharing: Sharing,
 }
 

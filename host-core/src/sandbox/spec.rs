@@ -6,16 +6,16 @@ use crate::model::limits::Limits;
 use crate::resources::files::Preopen;
 use crate::rights::{Capabilities, Rules};
 
-/// What a VM is given. It stands in this one place, for configurations, chains, the core and the key of a sandbox.
+/// The description of a VM. It stands in this one place, for configurations, chains, the core and the key of a sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmSpec {
     /// The metadata that plugins read as the VM's configuration.
     pub configuration: Bytes,
-    /// What WASI shows as the environment, `(key, value)`.
+    /// The environment that WASI shows, `(key, value)`.
     pub environment: Vec<(String, String)>,
     /// The directories that WASI shows, in this order, from descriptor 3. The host opens them when the VM starts.
     pub preopens: Vec<Preopen>,
-    /// What it may use.
+    /// The limits of the VM.
     pub limits: Limits,
     /// Whether a plugin may act on contexts of the other plugins of this VM, as deployed hosts let it; off by
     /// default. Its rights stay its own.
@@ -31,11 +31,11 @@ pub struct SandboxSpec<'a> {
     pub code: &'a [u8],
     /// The engine's name.
     pub engine: &'a str,
-    /// What the VM is given.
+    /// The description of the VM.
     pub vm: &'a VmSpec,
-    /// What the plugin may do: plugins that share memory share rights.
+    /// The capabilities of the plugin: plugins that share memory share rights.
     pub capabilities: Capabilities,
-    /// And with which arguments.
+    /// The rules of the plugin.
     pub rules: &'a Rules,
     /// The plugin's name, if it shares its VM with no plugin, because each stream has one.
     pub alone: Option<&'a str>,
@@ -101,7 +101,7 @@ impl SandboxSpec<'_> {
     }
 }
 
-/// What a key is made of, each with its length before it.
+/// The parts of a key, each with its length before it.
 struct Parts(Sha256);
 
 impl Parts {

@@ -24,7 +24,7 @@ pub fn plugin(tables: usize, targets: usize) -> String {
     )
 }
 
-/// What was seen of a function's branches.
+/// The branches that were seen of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Branches {
     /// Conditional branches, which reach 1 MiB or 32 KiB.

@@ -9,7 +9,7 @@ use crate::resources::files::{Directory, Entries, Entry, File, FileType, Metadat
 #[derive(Clone, Debug, Default)]
 pub struct FakeFiles(Arc<Mutex<Tree>>);
 
-/// What is at each path; paths have no leading slash, and the top is the empty one.
+/// The file at each path; paths have no leading slash, and the top is the empty one.
 type Tree = BTreeMap<String, Item>;
 
 #[derive(Clone, Debug)]

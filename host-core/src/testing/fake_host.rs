@@ -94,7 +94,7 @@ impl FakeHost {
         self.memory().quiet_below = Some(level);
     }
 
-    /// What was denied so far, as the log words it.
+    /// Lists what was denied so far, as the log words it.
     pub fn denials(&self) -> Vec<String> {
         self.memory().denials.clone()
     }
@@ -109,12 +109,12 @@ impl FakeHost {
         self.memory().throttled.clone()
     }
 
-    /// What was logged so far, as text.
+    /// Lists what was logged so far, as text.
     pub fn messages(&self) -> Vec<String> {
         self.memory().lines.iter().map(|line| line.message.clone()).collect()
     }
 
-    /// What was logged so far.
+    /// Lists what was logged so far.
     pub fn lines(&self) -> Vec<LoggedLine> {
         self.memory().lines.clone()
     }

@@ -20,14 +20,14 @@ type Callback = Box<dyn FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap>>
 
 type Allocator = Box<dyn FnMut(&mut NullCaller<'_>)>;
 
-/// What a guest of [`NullEngine`] does: a closure for each callback that it exports.
+/// The behaviour of a guest of [`NullEngine`]: a closure for each callback that it exports.
 #[derive(Default)]
 pub struct Script {
     callbacks: HashMap<CallbackId, Callback>,
     allocator: Hook,
 }
 
-/// What the allocator does besides.
+/// The behaviour of the allocator besides allocating.
 #[derive(Default)]
 struct Hook(Option<Allocator>);
 

@@ -1,4 +1,4 @@
-//! What names have been found to mean.
+//! Answers to lookups of names.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What comes back of gRPC callouts.
+//! Events of gRPC callouts.
 
 use super::{Vm, VmFailed};
 use crate::abi::MapType;

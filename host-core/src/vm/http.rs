@@ -73,7 +73,7 @@ impl Vm {
         }
     }
 
-    /// What is lent to a stream's plugin, to lend more or to take it back. It outlives a failure.
+    /// Returns what is lent to a stream's plugin, to lend more or to take it back. It outlives a failure.
     pub fn stream(&mut self, stream: ContextId) -> Option<&mut StreamContext> {
         self.state().contexts.stream_mut(stream)
     }

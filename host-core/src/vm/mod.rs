@@ -68,7 +68,7 @@ pub struct VmFailed;
 /// How an HTTP callout ended.
 #[derive(Clone, Debug)]
 pub enum CallOutcome {
-    /// It was answered, maybe by the proxy (504, 503).
+    /// The callout was answered, maybe by the proxy (504, 503).
     Response(CallResponse),
     /// The connection broke; the guest sees no headers, and this by `proxy_get_status`.
     Reset(String),

@@ -2,7 +2,7 @@
 
 use crate::abi::LogLevel;
 
-/// What a guest has written and not ended with a newline yet. Runtimes (Go's, say) write a line in
+/// Output of a guest that has not ended with a newline yet. Runtimes (Go's, say) write a line in
 /// many pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Output {

@@ -1,4 +1,4 @@
-//! What VMs that each last for one stream share, and what they cannot do.
+//! Quotas of per-stream VMs, and the abilities that only a long-lived VM has.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -107,12 +107,12 @@ impl VmSnapshot {
         self.root
     }
 
-    /// What the plugin took until then that is never the same again, and is the same in every VM that is made from it.
+    /// Counts the random bytes and clock readings that the plugin took until then, which are the same in every VM that is made from it.
     pub fn drawn(&self) -> Drawn {
         self.drawn
     }
 
-    /// What its VMs are made with.
+    /// Returns the configuration of its VMs.
     pub fn config(&self) -> &VmConfig {
         &self.config
     }

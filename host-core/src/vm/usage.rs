@@ -1,4 +1,4 @@
-//! What plugins use: time of a CPU, calls, memory.
+//! Usage of plugins: time of a CPU, calls, memory.
 //!
 //! Callbacks are measured with a clock that stands still for some milliseconds and then moves by as much ([`CoarseClock`]), so that a
 //! callback costs two loads and an addition, and no look at the system's clock. A callback of 10 µs meets a move of 4 ms
@@ -16,7 +16,7 @@ use crate::model::percent::Percent;
 #[derive(Clone, Debug, Default)]
 pub struct CoarseClock(Arc<AtomicU64>);
 
-/// What a plugin has used, or nothing that counts it. Clones count together; two of them are equal whatever they have counted.
+/// The usage of a plugin, or nothing that counts it. Clones count together; two of them are equal whatever they have counted.
 #[derive(Clone, Default)]
 pub struct Usage(Option<Arc<Shard>>);
 
@@ -42,7 +42,7 @@ struct Counters {
     memory: AtomicU64,
 }
 
-/// What one worker counts, so that workers do not contend for one cell.
+/// The counters of one worker, so that workers do not contend for one cell.
 struct Shard {
     own: Counters,
     all: Arc<All>,
@@ -52,7 +52,7 @@ struct Shard {
 struct All {
     clock: CoarseClock,
     shards: Mutex<Vec<Weak<Shard>>>,
-    /// What shards have counted that are gone.
+    /// The sums of shards that are gone.
     gone: Counters,
 }
 

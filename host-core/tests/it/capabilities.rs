@@ -1,4 +1,4 @@
-//! What a plugin may not do.
+//! Calls that a plugin may not make.
 
 use std::sync::Arc;
 

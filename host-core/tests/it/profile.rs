@@ -1,4 +1,4 @@
-//! What a VM does with its time is measured with the host's clock.
+//! The time of a VM is measured with the host's clock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! What nobody may call now: in start functions and in the allocator.
+//! Calls that nobody may make now: in start functions and in the allocator.
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ fn type_of(params: &[ValType], results: &[ValType]) -> String {
     format!("({})->{}", list(params), if results.is_empty() { "()".to_owned() } else { list(results) })
 }
 
-/// What a hostcall answered, as a number if it is one.
+/// The answer of a hostcall, as a number if it is one.
 trait Answer {
     fn number(self) -> Option<i32>;
 }

@@ -1,4 +1,4 @@
-//! What crosses the wall is recorded as it is, and replayed without a host.
+//! All that passes between guest and host is recorded as it is, and replayed without a host.
 
 use std::sync::{Arc, Mutex};
 

@@ -7,7 +7,7 @@ use crate::hostcall::entry;
 use crate::testing::NullCaller;
 use crate::{Caller, ContextId};
 
-/// What stands in the guest's memory from the start, each at a multiple of 256. What hostcalls want is among it, so that the
+/// Texts in the guest's memory from the start, each at a multiple of 256. Arguments that hostcalls accept are among them, so that the
 /// fuzzer need not find the formats first.
 pub(super) const KNOWN: &[&[u8]] = &[
     b"up",
@@ -53,7 +53,7 @@ const APART: usize = 256;
 /// Where results are put.
 const RESULTS: usize = 0x8000;
 
-/// What of the input nobody has read. The events of the VM and the calls of its guest take from it in turn.
+/// The rest of the input. The events of the VM and the calls of its guest take from it in turn.
 #[derive(Clone)]
 pub(super) struct Left(Arc<Mutex<(Vec<u8>, usize)>>);
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, LazyLock};
 use crate::fuzzing::Input;
 use crate::rights::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 
-/// What the plugin may do.
+/// The rights of the plugin.
 pub(super) struct Rights {
     pub(super) capabilities: Capabilities,
     pub(super) rules: Rules,

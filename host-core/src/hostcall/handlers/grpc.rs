@@ -223,7 +223,7 @@ fn target(
     if vm.finds_upstream(&service.cluster) { Ok(service) } else { Err(Status::InternalFailure.into()) }
 }
 
-/// What may stand between two slashes of a path.
+/// Returns the text if it may stand between two slashes of a path.
 fn segment(bytes: &[u8]) -> Result<&str, Status> {
     let fits = bytes.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#'));
     let text = std::str::from_utf8(bytes).ok();

@@ -1,4 +1,4 @@
-//! What each hostcall does. Handlers are plain functions over guest memory and the VM's state; they
+//! The handlers of hostcalls. They are plain functions over guest memory and the VM's state; they
 //! never re-enter the guest.
 
 mod buffer;

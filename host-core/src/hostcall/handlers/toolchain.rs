@@ -1,4 +1,4 @@
-//! What Emscripten and AssemblyScript import besides the ABI.
+//! Functions that Emscripten and AssemblyScript import besides the ABI.
 
 use crate::abi::LogLevel;
 use crate::abi::hostcall::HostcallId;

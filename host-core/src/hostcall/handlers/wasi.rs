@@ -11,12 +11,12 @@ const MONOTONIC: i32 = 1;
 /// The most random bytes in one call.
 const MAX_RANDOM: u32 = 64 << 10;
 
-/// There are no arguments.
+/// Answers that there are no arguments.
 pub(in crate::hostcall) fn args_get(_: Hostcall<'_>, _argv: i32, _argv_buf: i32) -> HostcallResult<Errno> {
     Ok(Reply::Done)
 }
 
-/// There are no arguments.
+/// Answers that there are no arguments.
 pub(in crate::hostcall) fn args_sizes_get(
     mut call: Hostcall<'_>,
     ret_count: i32,

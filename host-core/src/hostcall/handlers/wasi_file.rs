@@ -1,5 +1,5 @@
 //! WASI preview 1: what can be asked about descriptors and done with them, besides reading and writing.
-//! There are the standard streams, which are logs; and files and directories below the VM's preopened
+//! Descriptors are the standard streams, which are logs; and files and directories below the VM's preopened
 //! directories, if it has some. If it has none, the answers are those of deployed hosts, which have none.
 //!
 //! differs: guests of `wasi_unstable` get the layouts of preview 1.
@@ -54,7 +54,7 @@ pub(in crate::hostcall) fn fd_fdstat_set_rights(
     Ok(Reply::Done)
 }
 
-/// What a file or directory is. The standard streams are not described.
+/// Describes a file or directory. The standard streams are not described.
 pub(in crate::hostcall) fn fd_filestat_get(mut call: Hostcall<'_>, fd: i32, ret_stat: i32) -> HostcallResult<Errno> {
     let metadata = call.vm.files.get(fd, Errno::Badf)?.metadata()?;
     write_filestat(&mut call.memory, ret_stat, &metadata)?;

@@ -45,7 +45,7 @@ pub(in crate::hostcall) fn path_open(
     Ok(Reply::Done)
 }
 
-/// What is at a path.
+/// Describes what is at a path.
 pub(in crate::hostcall) fn path_filestat_get(
     mut call: Hostcall<'_>,
     fd: i32,

@@ -42,7 +42,7 @@ pub(in crate::hostcall) fn poll_oneoff(
     Ok(Reply::Done)
 }
 
-/// What a guest wants to wait for (`__wasi_subscription_t`).
+/// An event that a guest waits for (`__wasi_subscription_t`).
 struct Subscription {
     /// The guest's own number for it.
     user_data: [u8; 8],
@@ -71,7 +71,7 @@ impl Subscription {
         Self { user_data: *user, tag, kind }
     }
 
-    /// What is told of it (`__wasi_event_t`).
+    /// The event that is reported of it (`__wasi_event_t`).
     fn event(&self, mut is_file: impl FnMut(i32) -> bool) -> [u8; EVENT as usize] {
         const ROOM: u64 = 64 << 10;
         const HANGUP: u16 = 1;

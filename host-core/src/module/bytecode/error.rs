@@ -13,7 +13,7 @@ pub enum BytecodeError {
     /// The module breaks WebAssembly's own rules.
     #[error("not valid WebAssembly 2.0: {message} (at byte {offset:#x})")]
     Invalid {
-        /// What is wrong.
+        /// The fault.
         message: String,
         /// Where.
         offset: usize,
@@ -31,7 +31,7 @@ pub enum BytecodeError {
         "has {count} {what}, but not every engine takes more than {limit}; make do with fewer, or split the plugin"
     )]
     ModuleLimit {
-        /// What there is too much of, in the plural.
+        /// The things of which there are too many, in the plural.
         what: &'static str,
         /// How much the module has.
         count: u64,
@@ -46,7 +46,7 @@ pub enum BytecodeError {
     FunctionLimit {
         /// The function's index, imports counted.
         function: u32,
-        /// What there is too much of, in the plural.
+        /// The things of which there are too many, in the plural.
         what: &'static str,
         /// How much the function has.
         count: u64,
@@ -104,7 +104,7 @@ pub enum BytecodeError {
     ImportKind {
         /// The import, as `module.name`.
         import: String,
-        /// What it is.
+        /// The kind of the import.
         kind: &'static str,
     },
     /// An import that is no hostcall.

@@ -1,11 +1,11 @@
-//! What else a module's bytes tell its operator: size of memory, start section, toolchain.
+//! Other facts about a module for its operator: size of memory, start section, toolchain.
 
 use wasmparser::{KnownCustom, Parser, Payload, ProducersSectionReader};
 
 use super::outline::PAGE;
 use super::verdict::shown;
 
-/// What can be read in a module, whether it may run or not; nothing that the verdict depends on.
+/// Facts that can be read in a module, whether it may run or not; the verdict depends on none of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModuleInfo {
     /// Its first memory, if it has one of its own.
@@ -14,7 +14,7 @@ pub struct ModuleInfo {
     pub start_section: bool,
     /// Whether it has a name section: traps name its functions then.
     pub names: bool,
-    /// What its producers section says of the tools that made it, at most 32 of them.
+    /// The tools that made it, as its producers section says, at most 32 of them.
     pub producers: Vec<Producer>,
 }
 
@@ -30,7 +30,7 @@ pub struct MemoryShape {
 /// A tool that took part in making a module, as the module says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Producer {
-    /// What it did: `language`, `processed-by` or `sdk`.
+    /// The tool's part: `language`, `processed-by` or `sdk`.
     pub field: String,
     /// Its name.
     pub name: String,

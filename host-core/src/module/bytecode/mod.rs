@@ -36,7 +36,7 @@ pub struct Bytecode<'a> {
     pub memory: String,
     /// The export name of the guest's allocator, of type `(i32) -> i32`.
     pub allocator: &'static str,
-    /// What to call before any plugin exists.
+    /// The start functions to call before any plugin exists.
     pub start: StartStyle,
     /// The hostcalls that it imports, each once.
     pub imports: Vec<HostcallId>,
@@ -57,7 +57,7 @@ pub struct Begins {
 
 impl Begins {
     /// # Errors
-    /// It needs more than it may have.
+    /// The module needs more than the limit.
     pub(crate) fn check(self, limits: &Limits) -> Result<(), StartError> {
         for (what, begins, unit, limit) in [
             ("memory", self.memory, "bytes", limits.memory),
@@ -71,7 +71,7 @@ impl Begins {
     }
 }
 
-/// What a module wants called before any plugin exists.
+/// The start functions of a module, called before any plugin exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartStyle {
     /// `_initialize`, then `main` or else `__main_void` if exported (a reactor).
@@ -91,7 +91,7 @@ impl<'a> Bytecode<'a> {
         verdict::judge(wasm)
     }
 
-    /// What is wrong with the imports of a module, each on its own, where the verdict names the first alone;
+    /// Returns what is wrong with the imports of a module, each on its own, where the verdict names the first alone;
     /// at most `limit` of them. Empty for a module of which something else cannot be read.
     pub fn refused_imports(wasm: &[u8], limit: usize) -> Vec<BytecodeError> {
         verdict::refused_imports(wasm, limit)

@@ -25,7 +25,7 @@ const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// What a valid module imports and exports.
+/// Imports and exports of a valid module.
 pub(super) struct Outline<'a> {
     /// Function imports, in order.
     pub(super) imports: Vec<Import<'a>>,

@@ -32,7 +32,7 @@ pub(super) fn judge(wasm: &[u8]) -> Result<Bytecode<'_>, BytecodeError> {
     })
 }
 
-/// What is wrong with each import that keeps the module from running, at most `limit` of them. One of another ABI
+/// Returns what is wrong with each import that keeps the module from running, at most `limit` of them. One of another ABI
 /// is told by the module's marker; without one, by the newest.
 pub(super) fn refused_imports(wasm: &[u8], limit: usize) -> Vec<BytecodeError> {
     let Ok(outline) = Outline::read(wasm) else { return Vec::new() };

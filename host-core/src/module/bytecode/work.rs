@@ -14,7 +14,7 @@ const STEPS: u64 = 16;
 /// Steps that any module may be.
 const LEAST: u64 = 16 << 20;
 
-/// What the functions of a module are for work, counted as they come.
+/// The work of checking the functions of a module, counted as they come.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     /// The operands of each type: parameters and results.

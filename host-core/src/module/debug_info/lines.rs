@@ -79,7 +79,7 @@ impl fmt::Debug for SourceLines {
     }
 }
 
-/// What is read of a module.
+/// The sections that are read.
 #[derive(Default)]
 struct Sections<'a> {
     code: Range<usize>,

@@ -1,4 +1,4 @@
-//! What compilers leave in a module for debuggers: lines of source and names of functions. All of it was chosen by the guest.
+//! Debug info that compilers leave in a module: lines of source and names of functions. All of it was chosen by the guest.
 //!
 //! Engines are not asked to read it: what they would do for each trap, in the thread that serves, is done here once for a
 //! module, when it is loaded, within bounds.

@@ -15,7 +15,7 @@ const MOST_READ: usize = 64 << 20;
 /// The most bytes of paths that are kept, of all files.
 const MOST_KEPT: usize = 4 << 20;
 
-/// What looking a file up takes beside its names, as so many bytes of them.
+/// The cost of looking a file up beside its names, as so many bytes of them.
 const LOOKUP: usize = 16;
 
 /// The files of all units, numbered in the order in which they were asked for.

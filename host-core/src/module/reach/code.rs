@@ -19,7 +19,7 @@ pub(super) type Type = u32;
 /// A module's code as far as calls go.
 #[derive(Default)]
 pub(super) struct Code<'a> {
-    /// What each imported function is; None if it is no hostcall.
+    /// The hostcall that each imported function is; None if it is none.
     pub(super) imports: Vec<Option<HostcallId>>,
     /// The type of each function.
     pub(super) functions: Vec<Type>,

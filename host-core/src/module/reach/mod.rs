@@ -1,4 +1,4 @@
-//! What a plugin can ask of its host: the hostcalls to which a way leads from the functions that the host calls.
+//! Reachability: the hostcalls to which a way leads from the functions that the host calls.
 //!
 //! A module imports more than it uses: the Rust SDK brings every hostcall that it has a wrapper for. So its code is
 //! followed from the callbacks, the allocator, the start functions and the start section. An indirect call may go to
@@ -19,7 +19,7 @@ use crate::abi::hostcall::{HOSTCALLS, HostcallId};
 use crate::module::bytecode::{Bytecode, BytecodeError};
 use crate::rights::Capabilities;
 
-/// What a plugin can ask of its host, and what it waits for.
+/// The hostcalls that a plugin can reach, and the callbacks that it exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// The hostcalls that it can reach, WASI among them, in the order of the table.

@@ -19,7 +19,7 @@ const PLUGIN: &str = r#"
 
 const MALLOC: &str = r#"(func (export "malloc") (param i32) (result i32) (local.get 0))"#;
 
-/// What a plugin of these fields needs.
+/// Returns what a plugin of these fields needs.
 fn needs_with(allocator: &str, fields: &str) -> Needs {
     let wasm = wat::parse_str(format!("(module {PLUGIN} {allocator} {fields})")).unwrap();
     Needs::of(&Bytecode::judge(&wasm).unwrap()).unwrap()
@@ -181,7 +181,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// What was judged can be read; bytes that nobody validated are an error at worst.
+    /// Modules that were judged can be read; bytes that nobody validated are an error at worst.
     #[test]
     fn no_bytes_make_it_panic(wasm in damaged()) {
         let judged = wat::parse_str(format!("(module {PLUGIN} {MALLOC})")).unwrap();

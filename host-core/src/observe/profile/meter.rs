@@ -30,7 +30,7 @@ pub(super) struct Meter {
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     began: u64,
-    /// What ran before it within the span around it.
+    /// The time of spans before it within the span around it.
     before: u64,
 }
 

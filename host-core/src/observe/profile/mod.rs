@@ -1,4 +1,4 @@
-//! What a VM does with its time: how often each callback and hostcall ran, for how long, with how many bytes.
+//! Profiles of VMs: how often each callback and hostcall ran, for how long, with how many bytes.
 //!
 //! A VM that is measured does what it would do anyway, by the same rules. Time is that of [`Host::monotonic_clock`], in
 //! nanoseconds; bytes are those of guest memory that a hostcall was handed. Each nanosecond of a callback is in one row
@@ -35,7 +35,7 @@ pub type Samples = Box<dyn FnOnce(Vec<u8>) + Send>;
 /// name, the guest is sampled, too.
 ///
 /// # Errors
-/// Those of [`AnyModule::instantiate`].
+/// As [`AnyModule::instantiate`].
 pub fn profile(
     module: &dyn AnyModule,
     mut state: VmState,

@@ -5,13 +5,13 @@ use crate::abi::callback::{CALLBACKS, CallbackId};
 use crate::abi::hostcall::{HOSTCALLS, HostcallId};
 use crate::model::plugin::Plugin;
 
-/// What VMs did with their time, for each of their plugins.
+/// The times of VMs, for each of their plugins.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     plugins: Vec<PluginProfile>,
 }
 
-/// What a plugin did with its time.
+/// The times of a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginProfile {
     /// Its name; `None` is the VM itself, before any plugin exists.
@@ -74,7 +74,7 @@ impl Profile {
         }
     }
 
-    /// What the plugin that runs now did.
+    /// Returns the times of the plugin that runs now.
     pub(super) fn of(&mut self, plugin: Option<&Plugin>) -> &mut PluginProfile {
         self.named(plugin.map(|plugin| plugin.name.as_str()))
     }

@@ -13,7 +13,7 @@ pub struct Span {
     pub bytes: Vec<u8>,
 }
 
-/// What a hostcall answered: its result, if it has one, or the trap that it raised, in words.
+/// The answer of a hostcall: its result, if it has one, or the trap that it raised, in words.
 pub type Answer = Result<Option<Value>, String>;
 
 /// One thing that crossed the wall.
@@ -36,30 +36,30 @@ pub enum Event {
         id: HostcallId,
         /// With which arguments.
         arguments: Vec<Value>,
-        /// What the host read of its memory.
+        /// Bytes of its memory that the host read.
         reads: Vec<Span>,
-        /// What the host wrote to its memory.
+        /// Bytes that the host wrote to its memory.
         writes: Vec<Span>,
-        /// What followed.
+        /// The continuation.
         then: Then,
     },
     /// The guest's allocator, which a hostcall ran, has ended, and so has the hostcall.
     Allocated {
         /// The address that it gave.
         address: Result<u32, String>,
-        /// What the host wrote to the guest's memory since.
+        /// Bytes that the host wrote to the guest's memory since.
         writes: Vec<Span>,
-        /// What the hostcall answered.
+        /// The answer of the hostcall.
         answer: Answer,
     },
 }
 
-/// What follows when a hostcall has read its arguments.
+/// The continuation of a hostcall that has read its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Then {
-    /// It answers.
+    /// The hostcall answers.
     Answer(Answer),
-    /// It runs the guest's allocator for so many bytes. What that calls follows, and then [`Event::Allocated`].
+    /// The hostcall runs the guest's allocator for N bytes. The calls of that follow, and then [`Event::Allocated`].
     Allocate(u32),
 }
 

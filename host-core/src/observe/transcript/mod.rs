@@ -1,4 +1,4 @@
-//! What crosses the wall between a guest and its host, written down and played again.
+//! Transcripts: all that passes between a guest and its host, recorded and replayed.
 //!
 //! A recorded VM does what it would do anyway, by the same rules, and tells a [`Sink`] each [`Event`]: callbacks,
 //! hostcalls with what they read and wrote of guest memory, runs of the guest's allocator. [`replay()`] makes a guest

@@ -1,7 +1,7 @@
 use super::event::Span;
 use crate::engine::memory::{self, GuestMemory};
 
-/// What a hostcall was handed of guest memory.
+/// The parts of guest memory that a hostcall was handed.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     reads: Vec<Span>,
@@ -17,7 +17,7 @@ impl Notes {
         Self { room, ..Self::default() }
     }
 
-    /// What was read and written since the last time; `None` if it was more than there was room for.
+    /// Returns what was read and written since the last time; `None` if it was more than there was room for.
     pub(super) fn finish(&mut self, memory: &[u8]) -> Option<(Vec<Span>, Vec<Span>)> {
         let bytes = |address: u32, len: u32| {
             let start = usize::try_from(address).ok()?;
@@ -28,7 +28,7 @@ impl Notes {
         (!self.is_over).then(|| (std::mem::take(&mut self.reads), writes))
     }
 
-    /// What a span costs beyond its bytes, so that empty ones are bounded, too.
+    /// Takes room for a span, whose cost beyond its bytes bounds empty ones, too.
     fn take(&mut self, len: usize) -> bool {
         const SPAN: usize = 16;
         match self.room.checked_sub(len.saturating_add(SPAN)) {
@@ -55,7 +55,7 @@ impl memory::Notes for Notes {
         }
     }
 
-    /// What stands there is read when the hostcall is done with it.
+    /// The bytes there are read when the hostcall is done with them.
     #[cold]
     fn write(&mut self, address: usize, len: usize) {
         let place = (u32::try_from(address).unwrap_or(u32::MAX), u32::try_from(len).unwrap_or(u32::MAX));

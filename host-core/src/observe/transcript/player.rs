@@ -26,7 +26,7 @@ pub(super) struct Player {
     is_over: bool,
 }
 
-/// What follows a hostcall.
+/// The continuation of a hostcall.
 pub(super) enum Then {
     Answer(Answer),
     /// Run the guest's allocator for so many bytes.
@@ -111,7 +111,7 @@ impl Player {
     /// The guest makes a hostcall.
     ///
     /// # Errors
-    /// It is not the one that the record has, or the record has ended.
+    /// The record has another one, or has ended.
     pub(super) fn hostcall(
         &mut self,
         id: HostcallId,
@@ -149,7 +149,7 @@ impl Player {
     /// The guest's allocator has run.
     ///
     /// # Errors
-    /// It did something else than in the record; the trap that ended it.
+    /// The allocator did something else than in the record; the trap that ended it.
     pub(super) fn allocated(
         &mut self,
         mut places: AddressMap,
@@ -266,7 +266,7 @@ impl Player {
     }
 }
 
-/// What stops a guest that need not run on.
+/// Returns the trap that stops a guest that need not run on.
 fn ended() -> Trap {
     Trap::Told("the replay has ended".to_owned())
 }

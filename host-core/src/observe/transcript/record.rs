@@ -35,7 +35,7 @@ pub trait Sink: Send {
 /// different.
 ///
 /// # Errors
-/// Those of [`AnyModule::instantiate`].
+/// As [`AnyModule::instantiate`].
 pub fn record(
     module: &dyn AnyModule,
     mut state: VmState,
@@ -90,7 +90,7 @@ impl fmt::Debug for Recorder {
     }
 }
 
-/// What is being recorded of a VM.
+/// The record of a VM as it is made.
 struct Recording {
     sink: Box<dyn Sink>,
     /// The events of the start section, while it runs: an engine may begin it anew.
@@ -155,7 +155,7 @@ struct Recorded {
     arguments: RefCell<Vec<Value>>,
     recording: Arc<Mutex<Recording>>,
     notes: RefCell<Notes>,
-    /// What the guest's allocator gave, if it has run.
+    /// The result of the guest's allocator, if it has run.
     allocated: Cell<Option<Result<u32, String>>>,
 }
 

@@ -26,7 +26,7 @@ pub struct Replay {
     pub is_redacted: bool,
 }
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// How many events were played.
@@ -55,13 +55,13 @@ pub enum End {
 pub struct Difference {
     /// The number of the event, from 1.
     pub event: u64,
-    /// What differs.
+    /// The difference.
     pub what: String,
     /// The events before it, as text, oldest first.
     pub before: Vec<String>,
-    /// What the record has.
+    /// The event of the record.
     pub recorded: String,
-    /// What the guest did.
+    /// The event of the guest.
     pub now: String,
 }
 

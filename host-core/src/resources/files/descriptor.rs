@@ -12,7 +12,7 @@ pub(crate) struct Descriptor {
     flags: u16,
     /// Whether it is, or is in, a directory that may be changed.
     writable: bool,
-    /// What the guest calls it, if it is a preopened directory.
+    /// The guest's name for it, if it is a preopened directory.
     preopen: Option<String>,
 }
 
@@ -29,7 +29,7 @@ enum Kind {
     Directory { directory: Box<dyn Directory>, listing: Option<Listing> },
 }
 
-/// What a guest asks for when it opens.
+/// The request of a guest that opens a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     /// Whether a symbolic link at the end of the path is followed.
@@ -65,7 +65,7 @@ impl Descriptor {
         (self.base, self.inheriting, self.flags) == (allowed(Rights::OF_DIRECTORY, self.writable), Rights::ALL, 0)
     }
 
-    /// What the guest calls it, if it is a preopened directory.
+    /// The guest's name for it, if it is a preopened directory.
     pub(crate) fn preopen(&self) -> Option<&str> {
         self.preopen.as_deref()
     }

@@ -25,7 +25,7 @@ use crate::abi::Errno;
 /// A directory of the system that a VM has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Preopen {
-    /// What the guest calls it, such as `/data`.
+    /// The guest's name for it, such as `/data`.
     pub guest: String,
     /// Where it is; [`Host::open_directory`](crate::Host::open_directory) is given this.
     pub host: PathBuf,
@@ -42,11 +42,11 @@ pub trait Directory: Any + Send {
     /// Opens a file or a directory. What is neither (a device, a pipe) is [`Errno::Notsup`], and to open
     /// it must not wait.
     fn open(&self, path: &str, how: OpenHow) -> Result<Node, Errno>;
-    /// What the directory itself is.
+    /// Describes the directory itself.
     fn metadata(&self) -> Result<Metadata, Errno>;
-    /// What is at a path, or at the end of a symbolic link there.
+    /// Describes what is at a path, or at the end of a symbolic link there.
     fn metadata_of(&self, path: &str, follow: bool) -> Result<Metadata, Errno>;
-    /// What is in it, without `.` and `..`. Names that are not UTF-8 are left out.
+    /// Lists its entries, without `.` and `..`. Names that are not UTF-8 are left out.
     fn entries(&self) -> Result<Entries, Errno>;
     /// Makes a directory.
     fn create_directory(&self, path: &str) -> Result<(), Errno>;
@@ -79,7 +79,7 @@ pub trait File: Send {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno>;
     /// Whether writes go to the end, wherever that is then.
     fn set_append(&mut self, append: bool) -> Result<(), Errno>;
-    /// What the file is.
+    /// Describes the file.
     fn metadata(&self) -> Result<Metadata, Errno>;
     /// Makes it as long as this, with zeros where it grows.
     fn set_size(&self, size: u64) -> Result<(), Errno>;
@@ -89,7 +89,7 @@ pub trait File: Send {
     fn sync(&self, bytes_alone: bool) -> Result<(), Errno>;
 }
 
-/// What [`Directory::open`] has opened.
+/// The result of [`Directory::open`].
 pub enum Node {
     /// A regular file.
     File(Box<dyn File>),
@@ -116,14 +116,14 @@ pub struct OpenHow {
     pub follow: bool,
 }
 
-/// What a file or directory is (`filestat`).
+/// The description of a file or directory (`filestat`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// The device that it is on.
     pub device: u64,
     /// Its number there.
     pub inode: u64,
-    /// What it is.
+    /// The type of the file.
     pub file_type: FileType,
     /// How many names it has.
     pub links: u64,
@@ -137,7 +137,7 @@ pub struct Metadata {
     pub changed: u64,
 }
 
-/// What a name stands for (`filetype`).
+/// The type of a file (`filetype`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FileType {
@@ -162,7 +162,7 @@ pub struct Entry {
     pub name: String,
     /// The number of what it stands for.
     pub inode: u64,
-    /// What it stands for.
+    /// The type of the file of that name.
     pub file_type: FileType,
 }
 

@@ -1,6 +1,6 @@
 use std::ops::BitOr;
 
-/// What may be done with a descriptor (`rights`).
+/// The operations that a descriptor allows (`rights`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rights(u64);
 
@@ -43,10 +43,10 @@ impl Rights {
     /// All that have a meaning for files and directories.
     pub(crate) const ALL: Self = Self((1 << 28) - 1);
 
-    /// Those of a file that need it to be open for writing.
+    /// Rights of a file that need it to be open for writing.
     pub(crate) const TO_WRITE: Self = Self(Self::FD_WRITE.0 | Self::FD_ALLOCATE.0 | Self::FD_FILESTAT_SET_SIZE.0);
 
-    /// Those that change what is in a directory; a read-only one has none of them. A link to a file is
+    /// Rights that change what is in a directory; a read-only one has none of them. A link to a file is
     /// among them at its source: through it a file could be written from another directory.
     pub(crate) const TO_CHANGE: Self = Self(
         Self::TO_WRITE.0
@@ -64,7 +64,7 @@ impl Rights {
             | Self::PATH_UNLINK_FILE.0,
     );
 
-    /// Those that apply to a file.
+    /// Rights that apply to a file.
     pub(crate) const OF_FILE: Self = Self(
         Self::TO_WRITE.0
             | Self::FD_DATASYNC.0
@@ -79,7 +79,7 @@ impl Rights {
             | Self::POLL_FD_READWRITE.0,
     );
 
-    /// Those that apply to a directory.
+    /// Rights that apply to a directory.
     pub(crate) const OF_DIRECTORY: Self = Self(
         Self::ALL.0
             & !(Self::TO_WRITE.0
@@ -105,12 +105,12 @@ impl Rights {
         self.0 & other.0 == other.0
     }
 
-    /// Those that are in both.
+    /// Returns the rights that are in both.
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Those that are not in the other.
+    /// Returns the rights that are not in the other.
     pub(crate) fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }

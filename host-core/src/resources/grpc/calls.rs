@@ -11,7 +11,7 @@ use crate::resources::in_flight::{Held, InFlight, Owner};
 use crate::rights::rate::Permit;
 use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
-/// What a message costs besides its bytes, so that empty ones are not free.
+/// The cost of a message besides its bytes, so that empty ones are not free.
 const MESSAGE_COST: usize = 256;
 
 /// gRPC calls and streams in flight.
@@ -46,9 +46,9 @@ struct Charged {
 /// A limit that a call or message would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoom {
-    /// One of the VM: [`Limits::callouts`] or [`Limits::buffer`].
+    /// A limit of the VM: [`Limits::callouts`] or [`Limits::buffer`].
     InVm,
-    /// That of the sandbox: [`Limits::buffers`].
+    /// The limit of the sandbox: [`Limits::buffers`].
     InBudget,
 }
 
@@ -67,7 +67,7 @@ impl GrpcCalls {
     /// Notes one whose head has `head` bytes.
     ///
     /// # Errors
-    /// There are too many, or they are too large.
+    /// The calls in flight are too many, or too large.
     pub(crate) fn open(
         &mut self,
         owner: Owner,
@@ -100,7 +100,7 @@ impl GrpcCalls {
     /// Takes a message to be sent, which counts until it has been.
     ///
     /// # Errors
-    /// There is no room for it.
+    /// No room is left for the message.
     pub(crate) fn message(&self, message: &[u8], buffers: &Arc<ByteBudget>, limits: &Limits) -> Result<Bytes, NoRoom> {
         let cost = message.len().saturating_add(MESSAGE_COST);
         let charge = buffers.take(cost).ok_or(NoRoom::InBudget)?;

@@ -49,7 +49,7 @@ pub struct GrpcRequest {
     pub timeout: Option<Duration>,
 }
 
-/// What comes back.
+/// An event of a call or stream.
 ///
 /// A call that succeeds has one message and nothing else; one that fails has a close alone. A stream has
 /// initial metadata, messages, trailing metadata and a close, of which all but the close may be missing.
@@ -61,16 +61,16 @@ pub enum GrpcEvent {
     Message(Bytes),
     /// The trailing metadata.
     TrailingMetadata(Headers),
-    /// It is over.
+    /// The call or stream is over.
     Close {
         /// The gRPC status, 0 to 16.
         status: u32,
-        /// What the upstream, or the host, says about it.
+        /// The message of the upstream, or of the host, about it.
         message: String,
     },
 }
 
-/// What a guest can read of what has come, while it is told of it.
+/// The parts of an event that a guest can read while it is told of it.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) initial_metadata: Option<Headers>,

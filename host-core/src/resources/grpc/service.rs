@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::abi::pairs;
 use crate::model::headers::Headers;
 
-/// What a `GrpcService` message says. Fields that mean nothing here are skipped.
+/// The contents of a `GrpcService` message. Fields that mean nothing here are skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct GrpcService {
     /// `envoy_grpc.cluster_name`; empty if the message has another target (`google_grpc`) or none.

@@ -23,7 +23,7 @@ pub(crate) struct Entry {
     cas: u32,
     /// Key and value, paid for by the sandbox that wrote the value.
     charge: Charge,
-    /// What counts its bytes for the plugin that set it.
+    /// The count of its bytes for the plugin that set it.
     pub(crate) kept: Option<Kept>,
 }
 

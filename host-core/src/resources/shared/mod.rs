@@ -22,7 +22,7 @@ pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
 pub(crate) use queue::{Item, Queue};
 
-/// What the VMs of a process share. Clones are the same state; VMs that were given different ones
+/// State that the VMs of a process share. Clones are the same state; VMs that were given different ones
 /// share nothing.
 ///
 /// Data and queues are shared by `vm_id`, and last as long as there is a VM of it. Each key, item and queue is paid for by the
@@ -70,7 +70,7 @@ struct Registry {
     last_queue: AtomicU32,
 }
 
-/// What the VMs with one `vm_id` share.
+/// Data and queues that the VMs with one `vm_id` share.
 pub(crate) struct SharedStore {
     vm_id: Arc<str>,
     registry: Arc<Registry>,

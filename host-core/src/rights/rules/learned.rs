@@ -1,4 +1,4 @@
-//! What a plugin has used.
+//! Rights that a plugin has used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::RuleTexts;
 use super::schema::{Family, Key, SCHEMA};
 
-/// What a plugin has used, noted while its rules are [`Rules::learning`](super::Rules::learning).
+/// Rights that a plugin has used, noted while its rules are [`Rules::learning`](super::Rules::learning).
 #[derive(Debug, Default)]
 pub struct Learned(Mutex<Used>);
 

@@ -1,4 +1,4 @@
-//! What a plugin may do with a right that it has: rules for the arguments of hostcalls.
+//! Rules for the arguments of hostcalls.
 
 mod host;
 mod learned;
@@ -41,7 +41,7 @@ pub struct RuleError {
     pub key: String,
     /// Which text of the key, if it has several.
     pub index: usize,
-    /// What is wrong, and what would be right.
+    /// The fault and its remedy.
     pub problem: String,
 }
 
@@ -119,7 +119,7 @@ impl Rules {
         self.0.as_ref()?.rules.get(family as usize)?.as_ref()
     }
 
-    /// Who notes what is used, while it is learned.
+    /// Returns the record of what is used, while rights are learned.
     #[inline]
     pub(crate) fn learned(&self) -> Option<&Arc<Learned>> {
         self.0.as_ref()?.learned.as_ref()

@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// What one server or another makes of a path.
+    /// Returns the paths that one server or another reads in a path.
     #[derive(Clone, Copy, Debug)]
     struct Server {
         decodes: usize,

@@ -15,21 +15,21 @@ use super::{metric_name, read};
 use crate::abi::MapType;
 use crate::model::authority;
 
-/// What one capability may be used with.
+/// The arguments that one capability may be used with.
 #[derive(Debug)]
 pub(crate) struct Rule {
     lists: Vec<(Key, List)>,
     prefixes: Option<Vec<Box<[u8]>>>,
     statuses: Option<Vec<RangeInclusive<u16>>>,
-    /// So many calls in a time.
+    /// The limit of calls in a period.
     pub(crate) rate: Option<RateLimiter>,
-    /// So many bytes in a time.
+    /// The limit of bytes in a period.
     pub(crate) byte_rate: Option<RateLimiter>,
-    /// So many calls at once.
+    /// The limit of calls at once.
     pub(crate) in_flight: Option<Semaphore>,
-    /// So many bytes that are kept.
+    /// The limit of bytes that are kept.
     pub(crate) quota: Option<ByteQuota>,
-    /// So many in all.
+    /// The limit of names in all.
     pub(crate) count: Option<usize>,
     learning: Option<(Family, Arc<Learned>)>,
 }

@@ -39,7 +39,7 @@ impl Family {
     pub(crate) const COUNT: usize = Self::ResolveDns as usize + 1;
 }
 
-/// What an argument is.
+/// The kind of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Upstreams,
@@ -81,9 +81,9 @@ pub(super) enum Kind {
     Properties,
     /// Prefixes of paths.
     Prefixes,
-    /// So many in a time.
+    /// A limit of calls in a period.
     Rate,
-    /// So many bytes in a time.
+    /// A limit of bytes in a period.
     ByteRate,
     /// A number.
     Number,

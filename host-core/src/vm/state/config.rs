@@ -4,16 +4,16 @@ use crate::resources::shared::{Shared, Wake};
 use crate::rights::{Capabilities, Rules};
 use crate::sandbox::{SandboxKey, VmSpec};
 
-/// What a VM is made with.
+/// The configuration of a VM.
 #[derive(Debug)]
 pub struct VmConfig {
     /// The ABI that its module declares.
     pub abi: AbiVersion,
-    /// What it is given.
+    /// The description of the VM.
     pub vm: VmSpec,
-    /// What start functions may call, of what start functions may call in any case.
+    /// The capabilities of start functions, of those that start functions have in any case.
     pub capabilities: Capabilities,
-    /// With which arguments start functions may call it.
+    /// The rules of start functions.
     pub rules: Rules,
     /// The callbacks that its module exports, so that those that a plugin may not receive are told as
     /// denials, and what the module has no callback for passes by it. `None`, the default, if that is not known.
@@ -27,7 +27,7 @@ pub struct VmConfig {
     pub isolated: Option<SandboxKey>,
     /// With which VMs it shares.
     pub shared: Shared,
-    /// What its plugins may call beyond the ABI.
+    /// The functions that its plugins may call beyond the ABI.
     pub foreign: ForeignFunctions,
     /// Wakes its thread when [`Vm::on_queue_ready`](crate::Vm::on_queue_ready) has something to do.
     pub wake: Option<Wake>,

@@ -1,4 +1,4 @@
-//! Who runs in a VM, and with which rights.
+//! The frame of a callback: the plugin that runs, and its rights.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::resources::in_flight::{OnAccountOf, Owner};
 use crate::rights::{Capabilities, Denial, Family, Learned, OnDenial, Rule, Rules};
 use crate::vm::usage::CpuBudget;
 
-/// Who runs now, and with which rights. It is saved and made anew for each callback, so it is small.
+/// The plugin that runs now, and its rights. The frame is saved and made anew for each callback, so it is small.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    /// What may be called without a further look: the rights, or nothing while the VM has an observer.
+    /// The calls that pass without a further look: the rights, or nothing while the VM has an observer.
     in_force: Capabilities,
     pub(super) plugin: Option<Arc<Plugin>>,
     /// The context whose callback runs.
@@ -36,7 +36,7 @@ pub(crate) struct Frame {
     began: u64,
 }
 
-/// What was before the guest's allocator runs.
+/// The frame as it was before the guest's allocator runs.
 pub(crate) struct BeforeAllocator {
     in_force: Capabilities,
     current: ContextId,
@@ -67,7 +67,7 @@ impl Frame {
     }
 }
 
-/// Who runs.
+/// The plugin and context that run.
 impl VmState {
     /// Enters the guest in a context; `leave` undoes it. `None` if there is no such context: it gets no callback, and
     /// must not run with the VM's own rights.
@@ -270,9 +270,9 @@ impl VmState {
     }
 }
 
-/// What it may do.
+/// The rights of the plugin that runs.
 impl VmState {
-    /// What may be called now without a further look: the rights in force, or nothing while the VM has an
+    /// Returns the calls that pass without a further look now: the rights in force, or nothing while the VM has an
     /// observer.
     #[inline]
     pub fn capabilities(&self) -> Capabilities {
@@ -288,7 +288,7 @@ impl VmState {
         self.frame.plugin.as_ref().map_or(self.config.capabilities, |plugin| plugin.capabilities)
     }
 
-    /// What may be called at all, as long as the guest does what it does.
+    /// Returns the calls that are possible at all in the guest's present state.
     fn narrowed(&self) -> Capabilities {
         let narrowed = if self.frame.plugin.is_some() { Capabilities::ALL } else { Capabilities::IN_START };
         if self.frame.in_allocator { narrowed.and(Capabilities::IN_ALLOCATOR) } else { narrowed }

@@ -52,7 +52,7 @@ pub struct VmState {
     budget: Budget,
     /// The budgets of its sandbox.
     pub(crate) budgets: Arc<Budgets>,
-    /// What it shares with the VMs of its id.
+    /// The data and queues of its id.
     pub(crate) store: Arc<SharedStore>,
     /// Where queues tell it of their items.
     pub(crate) inbox: Arc<Inbox>,
@@ -60,7 +60,7 @@ pub struct VmState {
     pub(crate) resolved_queues: HashMap<u32, Weak<Queue>>,
     /// An item on its way to the guest, and the queue that it came from.
     pub(crate) item: Option<(Arc<Queue>, Item)>,
-    /// What the guest has written and not ended with a newline.
+    /// Output of the guest that has not ended with a newline.
     output: Output,
     /// The arguments of `proxy_on_foreign_function`, while it runs.
     pub(crate) call_data: Option<Bytes>,
@@ -69,18 +69,18 @@ pub struct VmState {
     /// The keys that the operator has been told of.
     pub(crate) noted: Vec<&'static str>,
     pub(crate) denials: Arc<DenialLog>,
-    /// What it has together with others, if it lasts for one stream, and its guest was made in the state after configure.
+    /// The quotas that it shares with others, if it lasts for one stream, and its guest was made in the state after configure.
     pub(crate) shared_quotas: Option<Arc<SharedQuotas>>,
-    /// What its callbacks may use of a CPU.
+    /// The share of a CPU that its callbacks may use.
     cpu_budget: CpuBudget,
     frame: Frame,
-    /// What it took that is never the same again.
+    /// The random bytes and clock readings that it took.
     pub(crate) drawn: Drawn,
     /// The plugin that ran last, to be counted no more when it runs next.
     pub(crate) last_plugin: Option<Arc<Plugin>>,
     /// On whose account the next callback of a root runs.
     acts_for: OnAccountOf,
-    /// What looks at each of its calls.
+    /// The observer of each of its calls.
     observer: Option<Box<dyn Observer>>,
 }
 
@@ -134,7 +134,7 @@ impl VmState {
         }
     }
 
-    /// What memory and tables may still take; for engines.
+    /// Returns the room that is left for memory and tables; for engines.
     #[inline]
     pub fn budget(&mut self) -> &mut Budget {
         &mut self.budget
@@ -157,7 +157,7 @@ impl VmState {
         Some(look(&mut **self.observer.as_mut()?, seen))
     }
 
-    /// What observers see of it.
+    /// Returns what observers see of it.
     pub(crate) fn seen(&self) -> Seen<'_> {
         Seen { host: &*self.host, plugin: self.frame.plugin.as_deref() }
     }

@@ -1,4 +1,4 @@
-//! What hostcalls may see.
+//! Views of the state: maps, buffers and queues that hostcalls may see.
 
 use std::sync::{Arc, Weak};
 

@@ -143,7 +143,7 @@ impl Started {
         std::mem::take(&mut *self.calls.lock().unwrap())
     }
 
-    /// What the guest asked for.
+    /// Takes the actions that the guest asked for.
     pub(crate) fn actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.vm.next_action()).collect()
     }

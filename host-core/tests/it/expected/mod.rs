@@ -1,4 +1,4 @@
-//! What the ABI says, copied from its description (`abi.md` 1.1, 1.5, 2 and 5.2) and not from the tables.
+//! The ABI, copied from its description (`abi.md` 1.1, 1.5, 2 and 5.2) and not from the tables.
 
 /// Functions of the module `env`: name, type, and whether ABI 0.1.0, 0.2.0 and 0.2.1 have it. The last three are
 /// AssemblyScript's.

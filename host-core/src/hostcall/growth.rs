@@ -13,7 +13,6 @@ use std::collections::{HashMap, HashSet};
 
 use crate::abi::{MapType, Status, pairs};
 use crate::model::authority;
-use crate::model::context::Slot;
 use crate::model::headers::Headers;
 use crate::rights::Rule;
 
@@ -42,15 +41,13 @@ pub(super) struct Growth {
 /// `BadArgument`: the map would have more entries or bytes than a guest may hand over.
 #[cold]
 pub(super) fn check(
-    slot: Option<&Slot>,
+    (headers, unseen): (Option<&Headers>, Option<&Unseen>),
     rule: &Rule,
     map: MapType,
     key: &[u8],
     value: &[u8],
     replaces: bool,
 ) -> Result<Growth, Status> {
-    let headers = slot.and_then(|slot| slot.map.as_ref());
-    let unseen = slot.and_then(|slot| slot.unseen.as_deref());
     let (bytes, is_hidden) = (entry_len(key, value), !rule.shows(map, key));
     let mut all = headers.map_or_else(Tally::default, |headers| Tally::seen(headers, map, rule));
     unseen.into_iter().flat_map(|unseen| unseen.0.values()).for_each(|own| all.add(*own));

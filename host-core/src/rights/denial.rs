@@ -10,16 +10,6 @@ use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;
 use crate::vm::quotas::NeedsLongLivedVm;
 
-/// The consequence of a denied call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnDenial {
-    /// The hostcall answers: status 10, errno 76.
-    #[default]
-    Answer,
-    /// The VM ends, as with any trap.
-    Trap,
-}
-
 /// Something that a plugin asked for and may not have.
 #[derive(Clone, Copy)]
 pub struct Denial<'a> {

@@ -2,6 +2,7 @@
 
 mod denial;
 mod likeness;
+mod on_denial;
 mod pattern;
 mod presets;
 pub(crate) mod rate;
@@ -9,9 +10,10 @@ mod reflection;
 mod rules;
 mod set;
 
+pub use denial::Denial;
 pub(crate) use denial::DenialLog;
-pub use denial::{Denial, OnDenial};
 pub(crate) use likeness::Likeness;
+pub use on_denial::OnDenial;
 pub use presets::Preset;
 pub(crate) use rules::{Family, Key, Rule};
 pub use rules::{Learned, RuleError, RuleTexts, Rules};

@@ -4,11 +4,13 @@ mod budgets;
 pub(crate) mod byte_budget;
 mod difference;
 mod key;
+mod placed;
 mod schedule;
 mod spec;
 
 pub(crate) use budgets::{AllBudgets, Budgets};
 pub use difference::Difference;
 pub use key::SandboxKey;
-pub use schedule::{Conflict, Placed, Placement, Sharing, schedule};
+pub use placed::{Placed, Sharing};
+pub use schedule::{Conflict, Placement, schedule};
 pub use spec::{SandboxSpec, VmSpec};

@@ -154,7 +154,8 @@ fn put(vm: &mut VmState, map: MapType, key: &[u8], value: &[u8], replaces: bool)
         None => None,
         Some(rule) => {
             let slot = vm.acting_stream().and_then(|stream| stream.slot(map));
-            Some(growth::check(slot, rule, map, key, value, replaces)?)
+            let (headers, unseen) = slot.map_or((None, None), |slot| (slot.map.as_ref(), slot.unseen.as_deref()));
+            Some(growth::check((headers, unseen), rule, map, key, value, replaces)?)
         }
     };
     let slot = vm.writable_slot(map)?;

@@ -172,3 +172,20 @@ fn markers() -> String {
 fn versions(since: AbiVersion, until: AbiVersion) -> String {
     if since == until { format!("{since} does") } else { format!("{since} to {until} do") }
 }
+
+/// A name that the module chose, fit for a log line: printable, and not too long.
+pub(super) fn shown(name: &str) -> String {
+    const SHOWN: usize = 200;
+    let mut shown = String::new();
+    for (i, c) in name.chars().enumerate() {
+        match c {
+            _ if i == SHOWN => {
+                shown.push_str("...");
+                break;
+            }
+            ' '..='~' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}

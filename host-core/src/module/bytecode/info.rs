@@ -2,8 +2,8 @@
 
 use wasmparser::{KnownCustom, Parser, Payload, ProducersSectionReader};
 
+use super::error::shown;
 use super::outline::PAGE;
-use super::verdict::shown;
 
 /// Facts that can be read in a module, whether it may run or not; the verdict depends on none of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

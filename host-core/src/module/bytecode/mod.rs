@@ -17,7 +17,7 @@ pub use info::{MemoryShape, ModuleInfo, Producer};
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use function::BR_TABLE_TARGETS;
-pub(crate) use outline::FEATURES;
+pub(crate) use proposal::FEATURES;
 
 use crate::abi::AbiVersion;
 use crate::abi::callback::CallbackId;

@@ -3,20 +3,14 @@
 use wasmparser::types::{EntityType, Types};
 use wasmparser::{
     CompositeInnerType, Export, FuncType, FuncValidatorAllocations, Import, MemoryType, Parser, Payload, TypeRef,
-    ValidPayload, Validator, WasmFeatures,
+    ValidPayload, Validator,
 };
 
 use super::Begins;
-use super::error::BytecodeError;
-use super::verdict::shown;
+use super::error::{BytecodeError, shown};
+use super::proposal::FEATURES;
 use super::work::Work;
 use super::{bounds, function, proposal};
-
-/// WebAssembly 2.0 and extended constant expressions: what all engines run. Of the rest, wasmer
-/// lacks tail calls, and `externref` needs a garbage collector in wasmtime. wasmi has SIMD behind a
-/// cargo feature.
-pub(crate) const FEATURES: WasmFeatures =
-    WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
 
 /// Bytes in a page of memory.
 pub(super) const PAGE: u64 = 1 << 16;

@@ -2,7 +2,11 @@
 
 use wasmparser::{Validator, WasmFeatures};
 
-use super::outline::FEATURES;
+/// WebAssembly 2.0 and extended constant expressions: what all engines run. Of the rest, wasmer
+/// lacks tail calls, and `externref` needs a garbage collector in wasmtime. wasmi has SIMD behind a
+/// cargo feature.
+pub(crate) const FEATURES: WasmFeatures =
+    WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
 
 /// Proposals beyond [`FEATURES`], those that need others behind these. What a memory may not be has errors of
 /// its own.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use wasmparser::{ExternalKind, FuncType, Import};
 
-use super::error::BytecodeError;
+use super::error::{BytecodeError, shown};
 use super::outline::Outline;
 use super::{Bytecode, StartStyle};
 use crate::abi::AbiVersion;
@@ -206,21 +206,4 @@ fn nearest(import: &Import<'_>) -> Option<String> {
     let (distance, decl) = distances.min_by_key(|(distance, _)| *distance)?;
     let module = decl.modules.iter().find(|module| **module == import.module).or_else(|| decl.modules.last())?;
     (distance <= decl.name.len() / 5).then(|| format!("{module}.{}", decl.name))
-}
-
-/// A name that the module chose, fit for a log line: printable, and not too long.
-pub(super) fn shown(name: &str) -> String {
-    const SHOWN: usize = 200;
-    let mut shown = String::new();
-    for (i, c) in name.chars().enumerate() {
-        match c {
-            _ if i == SHOWN => {
-                shown.push_str("...");
-                break;
-            }
-            ' '..='~' => shown.push(c),
-            _ => shown.extend(c.escape_debug()),
-        }
-    }
-    shown
 }

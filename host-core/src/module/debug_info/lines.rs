@@ -5,12 +5,11 @@ use std::fmt;
 use std::ops::Range;
 
 use gimli::{
-    DebugLine, DebugLineOffset, EndianSlice, IncompleteLineProgram, LineInstruction, LineProgramHeader, LineRow,
-    LittleEndian, Reader as _,
+    DebugLine, DebugLineOffset, EndianSlice, IncompleteLineProgram, LineInstruction, LineRow, LittleEndian, Reader as _,
 };
 use wasmparser::{Parser, Payload};
 
-use super::paths::Paths;
+use super::paths::{Bytes, Header, NOWHERE, Paths};
 
 /// Where the instructions of a module come from, as its DWARF says: files and lines, found by the place of an instruction.
 ///
@@ -33,12 +32,6 @@ struct Row {
     file: u16,
     line: u32,
 }
-
-pub(super) type Bytes<'a> = EndianSlice<'a, LittleEndian>;
-pub(super) type Header<'a> = LineProgramHeader<Bytes<'a>>;
-
-/// Behind the end of a function, or in no file that is known.
-pub(super) const NOWHERE: u16 = u16::MAX;
 
 /// The most bytes of line programs that are read. A compiler makes one for some ten bytes of code.
 const MOST: usize = 64 << 20;

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
-use gimli::AttributeValue;
+use gimli::{AttributeValue, EndianSlice, LineProgramHeader, LittleEndian};
 
-use super::lines::{Bytes, Header, NOWHERE};
+pub(super) type Bytes<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Header<'a> = LineProgramHeader<Bytes<'a>>;
+
+/// Behind the end of a function, or in no file that is known.
+pub(super) const NOWHERE: u16 = u16::MAX;
 
 /// The longest name of a file or directory that is kept, in bytes. Nothing behind it is looked at: a string need not have an end.
 pub(super) const LONGEST: usize = 200;

@@ -2,7 +2,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use super::lock;
+use super::lock::lock;
 use crate::model::context::ContextId;
 
 /// Wakes the thread of a VM because a queue of its plugins has items. It is called on any thread,

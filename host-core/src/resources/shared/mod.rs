@@ -5,12 +5,13 @@
 mod accounts;
 mod data;
 mod inbox;
+mod lock;
 mod queue;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::abi::Status;
 use crate::model::limits::Limits;
@@ -20,6 +21,7 @@ use crate::sandbox::{AllBudgets, Budgets, SandboxKey};
 use data::{Data, Entry};
 pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
+use lock::lock;
 pub(crate) use queue::{Item, Queue};
 
 /// State that the VMs of a process share. Clones are the same state; VMs that were given different ones
@@ -166,11 +168,6 @@ fn next(last: &AtomicU32) -> u32 {
             return next;
         }
     }
-}
-
-/// A panic elsewhere leaves what is shared whole: every change is one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
-use super::{Inbox, lock};
+use super::inbox::Inbox;
+use super::lock::lock;
 use crate::abi::Status;
 use crate::model::context::ContextId;
 use crate::model::limits::Limits;

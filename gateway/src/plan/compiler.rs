@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin, VmSpec, debug_info_size, without_debug_info};
+use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin, VmSpec};
 use portcullis::{
     Backoff, CodeCache, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot, Tier,
 };

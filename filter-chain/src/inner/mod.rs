@@ -112,10 +112,8 @@ impl Inner {
     pub(crate) fn run(&mut self, fed: Option<StreamId>) {
         loop {
             // What a callback asked for is done before the next callback: a later one must not see it.
-            if let Some(vm) = self.vms.next_failure() {
-                self.see_to_failure(vm);
-            } else if let Some((vm, action)) = self.vms.next_action() {
-                self.act(vm, action);
+            if self.vms.has_due() {
+                self.see_to_vms();
             } else if !self.step() {
                 break;
             }
@@ -132,12 +130,23 @@ impl Inner {
         self.effects.pop_front()
     }
 
+    /// Sees to the failure or the action that came first. Not inlined: most turns of the loop have neither.
+    #[inline(never)]
+    fn see_to_vms(&mut self) {
+        if let Some(vm) = self.vms.next_failure() {
+            self.see_to_failure(vm);
+        } else if let Some((vm, action)) = self.vms.next_action() {
+            self.act(vm, action);
+        }
+    }
+
     /// Takes one step in one stream; says whether there was one to take.
     fn step(&mut self) -> bool {
         if self.http.release_orphan(&mut self.vms) || self.tcp.release_orphan(&mut self.vms) {
             return true;
         }
-        if let Some(lacking) = self.http.lacks_vm()
+        if self.vms.has_per_stream()
+            && let Some(lacking) = self.http.lacks_vm()
             && let Some(vm) = self.make_vm(lacking.plugin, lacking.connection)
         {
             self.http.set_vm(lacking.stream, lacking.index, vm);

@@ -19,7 +19,8 @@ impl Inner {
     pub(crate) fn finish(&mut self, stream: StreamId) {
         let Some(count) = self.http.begin_end(&mut self.vms, stream) else { return };
         for index in 0..count {
-            if let Some(lacking) = self.http.lacks_vm_at(stream, index)
+            if self.vms.has_per_stream()
+                && let Some(lacking) = self.http.lacks_vm_at(stream, index)
                 && let Some(vm) = self.make_vm(lacking.plugin, lacking.connection)
             {
                 self.http.set_vm(stream, index, vm);
@@ -34,7 +35,8 @@ impl Inner {
             self.note_end(self.http.plugins(stream).into_iter());
             self.run(Some(stream));
         }
-        for vm in self.http.close(stream) {
+        let closed = self.http.close(stream);
+        for vm in (0..count).filter_map(|index| closed.as_ref()?.vm(index)) {
             self.release(vm);
         }
     }

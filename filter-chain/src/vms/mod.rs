@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use portcullis_core::{Action, ContextId, ForeignFunctions, Host, Shared, Vm, VmFailed, Wake};
 
+use self::instance::VmInstance;
 use self::plugins::Plugins;
 use self::ready::Ready;
 use self::table::Table;
@@ -45,6 +46,8 @@ pub(crate) struct Vms {
     /// VMs of which the last root may have gone.
     to_release: Vec<VmId>,
     told_of_stray: bool,
+    /// Plugins have VMs for each stream.
+    has_per_stream: bool,
     /// The health of a plugin has changed.
     changed: bool,
 }
@@ -64,6 +67,7 @@ impl Vms {
             failures: VecDeque::new(),
             to_release: Vec::new(),
             told_of_stray: false,
+            has_per_stream: false,
             changed: false,
         }
     }
@@ -86,9 +90,7 @@ impl Vms {
     ) -> Option<Result<T, VmFailed>> {
         let instance = self.table.get_mut(vm)?;
         let result = call(instance.vm_mut());
-        while let Some(action) = instance.vm_mut().next_action() {
-            self.actions.push_back((vm, action));
-        }
+        take_actions(&mut self.actions, vm, instance);
         // Where a context does not exist, the VM itself may be well.
         if result.is_err() && instance.has_failed() {
             self.note_failure(vm);
@@ -105,6 +107,12 @@ impl Vms {
     /// Says whether a VM has failed, or gone.
     pub(crate) fn has_failed(&self, vm: VmId) -> bool {
         self.table.get(vm).is_none_or(|instance| instance.has_failed())
+    }
+
+    /// Says whether a VM has failed or a guest has asked for something, and that is not done yet.
+    #[inline]
+    pub(crate) fn has_due(&self) -> bool {
+        !self.failures.is_empty() || !self.actions.is_empty()
     }
 
     /// Takes the oldest action of a guest.
@@ -141,6 +149,12 @@ impl Vms {
     #[inline]
     pub(crate) fn next_to_release(&mut self) -> Option<VmId> {
         self.to_release.pop()
+    }
+
+    /// Says whether a plugin has a VM for each stream: else none is to be made.
+    #[inline]
+    pub(crate) fn has_per_stream(&self) -> bool {
+        self.has_per_stream
     }
 
     /// Reads the host's monotonic clock.
@@ -185,5 +199,13 @@ impl Vms {
                 self.tell_consequences(vm);
             }
         }
+    }
+}
+
+/// Takes the actions of the guests of a VM.
+#[inline]
+fn take_actions(actions: &mut VecDeque<(VmId, Action)>, vm: VmId, instance: &mut VmInstance) {
+    while let Some(action) = instance.vm_mut().next_action() {
+        actions.push_back((vm, action));
     }
 }

@@ -122,6 +122,7 @@ impl Vms {
             return plugin;
         }
         self.note_change();
+        self.has_per_stream = true;
         let (plugin, source) = (Arc::new(spec.plugin.clone()), PerStream::new(spec, snapshot));
         self.plugins.insert(LoadedPlugin::per_stream(plugin, snapshot.root(), source))
     }

@@ -14,10 +14,10 @@ use portcullis_core::{
     Compatibility, ContextId, FailurePolicy, SharedStreamInfo, StartError, StreamContext, Vm, VmFailed,
 };
 
-use super::Vms;
 use super::instance::MadeFor;
 use super::per_stream::{MOST_LINGERING, NoVm, PerStream};
 use super::rests::{Began, Resting, SEVERAL};
+use super::{Vms, take_actions};
 use crate::id::{AnyStreamId, PluginId, VmId};
 
 impl Vms {
@@ -44,19 +44,24 @@ impl Vms {
         loaded.vm().map(|vm| (vm, loaded.root()))
     }
 
-    /// Creates the context of a stream, with `create`; `None` if the VM has gone.
+    /// Creates the context of a stream; `None` if the VM has gone.
     pub(crate) fn create(
         &mut self,
         (vm, root): (VmId, ContextId),
         owner: (AnyStreamId, usize),
         info: SharedStreamInfo,
     ) -> Option<Result<ContextId, VmFailed>> {
-        let created = self.call(vm, |vm| match owner.0 {
-            AnyStreamId::Http(_) => vm.create_stream(root, info),
-            AnyStreamId::Tcp(_) => vm.create_tcp_stream(root, info),
-        })?;
-        if let (Ok(context), Some(instance)) = (created, self.table.get_mut(vm)) {
+        let instance = self.table.get_mut(vm)?;
+        let created = match owner.0 {
+            AnyStreamId::Http(_) => instance.vm_mut().create_stream(root, info),
+            AnyStreamId::Tcp(_) => instance.vm_mut().create_tcp_stream(root, info),
+        };
+        if let Ok(context) = created {
             instance.enter(context, owner);
+        }
+        take_actions(&mut self.actions, vm, instance);
+        if created.is_err() && instance.has_failed() {
+            self.note_failure(vm);
         }
         Some(created)
     }

@@ -7,6 +7,16 @@ use super::state::HttpStream;
 use crate::id::{StreamId, VmId};
 use crate::vms::Vms;
 
+/// A stream that is over.
+pub(crate) struct Closed(HttpStream);
+
+impl Closed {
+    /// Returns the VM that a plugin of the stream was in.
+    pub(crate) fn vm(&self, index: usize) -> Option<VmId> {
+        self.0.vm(index)
+    }
+}
+
 impl Http {
     /// Begins to end a stream: nothing of it matters any more, and what plugins hold is taken back for the log. Returns how many plugins it
     /// has; `None` if it is over.
@@ -66,9 +76,9 @@ impl Http {
         vms.call(vm, |vm| vm.delete(context));
     }
 
-    /// Ends a stream that all plugins have forgotten; returns the VMs that it was in.
-    pub(crate) fn close(&mut self, stream: StreamId) -> impl Iterator<Item = VmId> + use<> {
-        self.streams.close(stream).into_iter().flat_map(HttpStream::into_vms)
+    /// Ends a stream that all plugins have forgotten.
+    pub(crate) fn close(&mut self, stream: StreamId) -> Option<Closed> {
+        self.streams.close(stream).map(Closed)
     }
 
     fn ends_before_log(&self, vms: &Vms, stream: StreamId, index: usize) -> bool {

@@ -29,7 +29,7 @@ use portcullis_core::{
 };
 
 use super::Http;
-use super::gate::{Gate, Item, Mode, Released};
+use super::gate::{Gate, Item, Mode};
 use super::render::status_of;
 use crate::effect::StreamEffect;
 use crate::id::{AnyStreamId, StreamId, VmId};
@@ -236,8 +236,7 @@ impl Http {
         if !gate.is_open() {
             return self.check_limit(vms, stream, direction, index);
         }
-        let Released { held_headers, held_end, unseen, unseen_trailers } = gate.release();
-        debug_assert!(unseen.is_none() && unseen_trailers.is_none(), "a plugin that is called has seen all");
+        let (held_headers, held_end) = gate.pass();
         // The VM cannot go while its callback runs.
         let Some(lent) = vms.lent(vm, context) else { return };
         let headers = held_headers.and_then(|end| Some((lent.take_headers(direction)?, end)));

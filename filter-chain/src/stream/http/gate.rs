@@ -140,6 +140,13 @@ impl Gate {
         };
     }
 
+    /// Takes from an open gate what its plugin has just let go: the `end` of headers that are held, and whether the end has come as data.
+    pub(super) fn pass(&mut self) -> (Option<bool>, bool) {
+        debug_assert!(self.is_open() && self.unseen.is_empty(), "a plugin that is called has seen all");
+        self.overflow = Overflow::Wait;
+        (self.held_headers.take(), std::mem::take(&mut self.ended))
+    }
+
     /// Opens the gate; returns what it has let go.
     pub(super) fn release(&mut self) -> Released {
         let Self { mode, held_headers, ended, unseen, unseen_trailers, .. } = std::mem::take(self);

@@ -98,11 +98,6 @@ impl HttpStream {
         self.plugins.get(index)?.vm
     }
 
-    /// Returns the VMs of the plugins.
-    pub(super) fn into_vms(self) -> impl Iterator<Item = VmId> {
-        self.plugins.into_iter().filter_map(|plugin| plugin.vm)
-    }
-
     pub(super) fn set_vm(&mut self, index: usize, vm: VmId) {
         if let Some(plugin) = self.plugins.get_mut(index) {
             plugin.vm = Some(vm);

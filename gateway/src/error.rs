@@ -98,7 +98,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// The error of an engine that cannot compile the plugin of this file.
+    /// Returns the error of an engine that cannot compile the plugin of this file.
     pub(crate) fn of_compiling(path: &Path, error: EngineError) -> Self {
         let help = match error.source.downcast_ref::<CompileError>() {
             Some(error) => error.option_help(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use portcullis::core::{AbiVersion, CALLBACKS, HOSTCALLS, ValType};
 
-/// Every hostcall and callback: name (which is the capability's), type, ABI versions. All are implemented.
+/// Returns every hostcall and callback: name (which is the capability's), type, ABI versions. All are implemented.
 pub(super) fn text() -> String {
     let mut out = String::from("HOSTCALLS (name and capability, type, ABI versions, import modules)\n");
     for decl in HOSTCALLS {

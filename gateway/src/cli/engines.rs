@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use portcullis::{engines, missing_engines};
 
-/// The table.
+/// Returns the table.
 pub(super) fn text() -> String {
     let mut text = String::new();
     let engines = engines();

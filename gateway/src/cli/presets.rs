@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use portcullis::core::Preset;
 
-/// Every preset with the capabilities that it adds to the one before.
+/// Returns every preset with the capabilities that it adds to the one before.
 pub(super) fn text() -> String {
     let mut out = String::from("Each preset holds the one before it.\n");
     for preset in Preset::ALL {

@@ -21,7 +21,7 @@ pub(super) fn options(engine: Option<&str>) -> EngineOptions<'_> {
     EngineOptions { engine, compiler: compiler(), ..EngineOptions::default() }
 }
 
-/// The program that compiles modules: this one.
+/// Returns the program that compiles modules: this one.
 pub(super) fn compiler() -> Option<&'static Path> {
     OWN_FILE.map(Path::new)
 }

@@ -82,7 +82,7 @@ impl Stream {
         TokioIo::new(self)
     }
 
-    /// The socket beneath.
+    /// Returns the socket beneath.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,

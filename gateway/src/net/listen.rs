@@ -52,7 +52,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// The address that was asked for.
+    /// Returns the address that was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -74,7 +74,7 @@ impl Listener {
         Ok(Self { inner, address, told: Quiet::new(QUIET) })
     }
 
-    /// The address it listens on, with the port that the kernel chose for port 0.
+    /// Returns the address it listens on, with the port that the kernel chose for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }

@@ -68,7 +68,7 @@ impl Denials {
         (count.count, count.last, count.context) = (count.count + 1, now, denial.context.number());
     }
 
-    /// All of them, as JSON.
+    /// Returns all of them as JSON.
     pub(crate) fn to_json(&self) -> Value {
         let seconds = |nanoseconds: u64| json!(nanoseconds / 1_000_000_000);
         let record = self.record();

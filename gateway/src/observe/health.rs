@@ -96,7 +96,7 @@ const RESTING: &str = "resting";
 const FAILED: &str = "failed";
 const STATES: [&str; 3] = [RUNNING, RESTING, FAILED];
 
-/// The reason why a plugin cannot serve, if it cannot. One that has rested serves again: what comes next starts it.
+/// Returns the reason why a plugin cannot serve, if it cannot. One that has rested serves again: what comes next starts it.
 fn reason_of(health: &Health, now: Duration) -> Option<&str> {
     match &health.state {
         PluginState::Failed { rests_until: Some(until), .. } if now >= *until => None,

@@ -38,7 +38,7 @@ pub(crate) fn begin(config: &Config, planned: &mut Planned) -> LearnedRights {
 }
 
 impl LearnedRights {
-    /// A block for each plugin, to be put into its configuration.
+    /// Returns a block for each plugin, to be put into its configuration.
     pub fn yaml(&self) -> String {
         let mut yaml = String::from(
             "# What the plugins used. Put each block into its plugin's configuration; what was not used while this was\n\
@@ -52,7 +52,7 @@ impl LearnedRights {
 }
 
 impl LearnedPlugin {
-    /// One capability a line, in the order of the tables.
+    /// Returns one capability a line, in the order of the tables.
     fn block(&self) -> String {
         let mut block = String::from("capability_restriction_config:\n  allowed_capabilities:");
         let (used, rules) = (self.learned.capabilities(), self.learned.rules());

@@ -43,7 +43,7 @@ impl Profiling {
         Ok(Self { folder: folder.to_owned(), profiler: Arc::new(profiler) })
     }
 
-    /// The same plan, with the VMs of all plugins measured.
+    /// Returns the plan with the VMs of all plugins measured.
     pub(crate) fn measured(&self, planned: &Planned) -> Result<Planned, ServeError> {
         planned.wrapped(|module, name| profiled(module, name, &self.profiler))
     }

@@ -23,7 +23,7 @@ pub struct TranscriptOptions {
     pub redaction: Redaction,
 }
 
-/// The listeners again, with the VMs of all their plugins recorded, and without services: these run elsewhere.
+/// Returns the plan with the VMs of all listeners' plugins recorded, and without services, which run elsewhere.
 ///
 /// # Errors
 /// The folder cannot be made.

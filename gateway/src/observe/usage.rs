@@ -29,7 +29,7 @@ const METRICS: [Metric; 4] = [
     ("portcullis_plugin_memory_bytes", "gauge", |used| used.memory.to_string()),
 ];
 
-/// The metrics of all plugins, as Prometheus reads them. Counters of the recorder have no fractions.
+/// Returns the metrics of all plugins, as Prometheus reads them. Counters of the recorder have no fractions.
 pub(crate) fn exposition() -> String {
     let plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
     let used: Vec<_> = plugins.iter().map(|(plugin, usage)| (escaped(plugin), usage.used())).collect();
@@ -44,12 +44,12 @@ pub(crate) fn exposition() -> String {
     text
 }
 
-/// A value of a label.
+/// Escapes a value of a label.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// The clock of the process, which a thread moves; without the thread it stands still, and nothing takes time.
+/// Returns the clock of the process, which a thread moves; without the thread it stands still, and nothing takes time.
 fn clock() -> CoarseClock {
     static CLOCK: OnceLock<CoarseClock> = OnceLock::new();
     let start = || {

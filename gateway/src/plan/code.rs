@@ -5,7 +5,7 @@ use portcullis::core::{debug_info_size, without_debug_info};
 
 use crate::config::{self, Code, ConfigError};
 
-/// The code of a plugin, and what to call it.
+/// Reads the code of a plugin, and returns it with its name in messages.
 pub(super) fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
     Ok(match &plugin.vm.code {
         Code::File(path) => {
@@ -20,7 +20,7 @@ pub(super) fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigE
     })
 }
 
-/// The code of a plugin without what it carries for debuggers, if that is more than its operator lets it carry.
+/// Removes debug information from the code of a plugin if it has more than its operator allows.
 pub(super) fn bounded(plugin: &config::Plugin, what: &str, code: Vec<u8>) -> Bytes {
     let (size, limit) = (debug_info_size(&code), plugin.vm.load.debug_info);
     if size <= limit {

@@ -67,7 +67,7 @@ struct ModuleKey {
 }
 
 impl Compiler {
-    /// A compiler that has started no engine yet.
+    /// Creates a compiler that has started no engine yet.
     ///
     /// # Errors
     /// There is no engine of the name.
@@ -126,7 +126,7 @@ impl Compiler {
         })
     }
 
-    /// Which engine's places the streams of a plugin have VMs in, once it is compiled.
+    /// Returns the engine whose places the streams of a plugin have VMs in, once it is compiled.
     ///
     /// # Errors
     /// There is no engine for the plugin.
@@ -249,7 +249,7 @@ impl Compiler {
         Loader::new(self.process.clone(), plugin.vm.load.compile.clone())
     }
 
-    /// The engine on which a plugin serves at once; with `tier: fast-start`, the interpreter.
+    /// Returns the engine on which a plugin serves at once; with `tier: fast-start`, the interpreter.
     fn at_once(&self, plugin: &config::Plugin) -> Result<(&'static EngineInfo, EngineSettings), ConfigError> {
         let (info, settings) = self.wanted(plugin)?;
         // A profile is to be of the engine that the plugin is meant for.
@@ -267,7 +267,7 @@ impl Compiler {
         Ok((interpreter.engine, settings))
     }
 
-    /// The engine for a plugin, and what it is to be started with.
+    /// Returns the engine for a plugin, and what it is to be started with.
     fn wanted(&self, plugin: &config::Plugin) -> Result<(&'static EngineInfo, EngineSettings), ConfigError> {
         let info = self.choose(plugin)?;
         if self.perf_map && !info.features.perf_map {
@@ -279,7 +279,7 @@ impl Compiler {
         Ok((info, EngineSettings { samples: self.samples, perf_map: self.perf_map, ..settings }))
     }
 
-    /// The engine of these settings, started if it was not yet.
+    /// Returns the engine of these settings, and starts it if need be.
     fn start(
         &mut self,
         plugin: &config::Plugin,
@@ -297,7 +297,7 @@ impl Compiler {
         }
     }
 
-    /// The same with places for many VMs, where there is memory for these.
+    /// Starts an engine with places for many VMs, where there is memory for these.
     fn start_for_many(
         &mut self,
         plugin: &config::Plugin,
@@ -311,7 +311,7 @@ impl Compiler {
         })
     }
 
-    /// The engine for a plugin, which the operator may not have named.
+    /// Returns the engine for a plugin, which the operator may not have named.
     fn choose(&self, plugin: &config::Plugin) -> Result<&'static EngineInfo, ConfigError> {
         if let Some(engine) = self.engine {
             return Ok(engine);
@@ -350,7 +350,7 @@ impl Compiler {
     }
 }
 
-/// The engines that tell perf the names of functions.
+/// Returns the engines that tell perf the names of functions.
 fn perf_mapped() -> String {
     let names: Vec<_> =
         portcullis::engines().iter().filter(|info| info.features.perf_map).map(|info| info.name).collect();

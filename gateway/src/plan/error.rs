@@ -25,7 +25,7 @@ pub(crate) enum ChainPlace {
     Service(usize),
 }
 
-/// The error of a plugin that did not start in a worker, at its place in the configuration.
+/// Explains why a plugin did not start in a worker, at its place in the configuration.
 pub(crate) fn explain(config: &Config, failed: &PluginFailed) -> ConfigError {
     let listeners = &config.listeners;
     let plugin = match failed.place {
@@ -83,7 +83,7 @@ pub(crate) fn not_started(plugin: &config::Plugin, error: &StartError, before: &
 /// The remedy for a plugin that has answered false.
 const REFUSED: &str = "correct it, as the plugin's log lines above say";
 
-/// The message of an error and one remedy: the error's own, if it has one.
+/// Returns the message of an error and one remedy: the error's own, if it has one.
 pub(super) fn remedy(error: &LoadError) -> (String, String) {
     const ANY: &str = "build the module as a Proxy-Wasm plugin, or correct the path";
     let text = error.to_string();

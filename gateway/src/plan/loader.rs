@@ -23,7 +23,7 @@ impl Loader {
         Self { process, limits, gives_way: false }
     }
 
-    /// The same, on one thread and with a low priority.
+    /// Makes it compile on one thread and with a low priority.
     pub(crate) fn giving_way(self) -> Self {
         Self { gives_way: true, ..self }
     }
@@ -85,7 +85,7 @@ impl Loader {
         cache.precompile_by(engine, plugin, |bytecode| self.fresh(engine, bytecode, ahead))
     }
 
-    /// The compiled module, from code that was compiled already if there is some.
+    /// Returns the compiled module, from code that was compiled already if there is some.
     fn fresh(
         &self,
         engine: &dyn AnyEngine,

@@ -58,7 +58,7 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// Every plugin of every chain, and then those of the services, in the order of the configuration.
+    /// Returns every plugin of every chain, and then those of the services, in the order of the configuration.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginSpec> {
         let chains = self
             .listeners
@@ -67,7 +67,7 @@ impl Planned {
         chains.chain(self.services.iter().map(|service| &service.plugin))
     }
 
-    /// The same, to be changed.
+    /// Returns the same plugins for changes.
     pub(crate) fn plugins_mut(&mut self) -> impl Iterator<Item = &mut PluginSpec> {
         let chains = self.listeners.iter_mut().flat_map(|listener| {
             listener.plugins.iter_mut().chain(listener.route_plugins.iter_mut().flatten().flatten())
@@ -75,7 +75,7 @@ impl Planned {
         chains.chain(self.services.iter_mut().map(|service| &mut service.plugin))
     }
 
-    /// The same again, with something around the module of each plugin. `wrap` gets what the operator calls the VM,
+    /// Wraps the module of each plugin. `wrap` gets what the operator calls the VM,
     /// and is called once for each module and name.
     ///
     /// # Errors

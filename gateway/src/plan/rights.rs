@@ -73,7 +73,7 @@ fn preset(name: &Located) -> Result<Preset, ConfigError> {
     })
 }
 
-/// The error for a VM and a plugin in it that both have rules for one capability.
+/// Returns the error for a VM and a plugin in it that both have rules for one capability.
 fn ruled_twice<'a>(vm: &'a Restriction, plugin: &'a Restriction) -> Option<&'a Allowed> {
     let ruled = |allowed: &&Allowed| !allowed.rules.is_empty();
     let by_vm =

@@ -70,7 +70,7 @@ pub(crate) fn place(config: &Config, planned: &mut Planned) -> Result<Sandboxes,
     Ok(sandboxes)
 }
 
-/// Every plugin of every chain and service, as it was configured and as it will run, in the order of the configuration.
+/// Returns every plugin of every chain and service, as it was configured and as it will run, in the order of the configuration.
 pub(crate) fn plugins<'a>(
     config: &'a Config,
     planned: &'a Planned,
@@ -155,7 +155,7 @@ impl Sandbox {
         }
     }
 
-    /// The start of its key, which tells it from the others.
+    /// Returns the start of its key, which tells it from the others.
     fn short(&self) -> String {
         self.key.to_string().chars().take(12).collect()
     }
@@ -219,7 +219,7 @@ fn preopen(preopen: &Preopen) -> String {
 }
 
 impl Sandboxes {
-    /// For a person.
+    /// Formats the sandboxes for people.
     pub fn text(&self) -> String {
         let mut text: String = self.sandboxes.iter().map(|sandbox| sandbox.text() + "\n").collect();
         for apart in &self.apart {
@@ -233,7 +233,7 @@ impl Sandboxes {
         text
     }
 
-    /// The same for programs.
+    /// Formats the sandboxes for programs.
     pub fn to_json(&self) -> Value {
         let apart = self
             .apart

@@ -33,7 +33,7 @@ pub(crate) type Handed = (std::net::TcpStream, Seat);
 const WAITING: usize = 256;
 
 impl Sample {
-    /// For each listener where its connections go, one of `every`, and where they come from.
+    /// Creates a channel for each listener, which takes one in `every` connections.
     pub(crate) fn channels(every: u64, listeners: usize) -> (Vec<Self>, Vec<mpsc::Receiver<Handed>>) {
         let (every, count) = (every.max(1), Arc::<AtomicU64>::default());
         let channel = |_| {

@@ -63,7 +63,7 @@ impl Gateway {
         Self::prepare_on(config, None)
     }
 
-    /// The same, with all plugins on the engine of this name, whatever they ask for.
+    /// Prepares a configuration with all plugins on the engine of this name, whatever they ask for.
     ///
     /// # Errors
     /// Those of [`Self::prepare`]; there is no such engine.
@@ -71,7 +71,7 @@ impl Gateway {
         Self::prepare_with(config, EngineOptions { engine, ..EngineOptions::default() })
     }
 
-    /// The same, with engines that are started like this.
+    /// Prepares a configuration with engines that are started with these options.
     ///
     /// # Errors
     /// Those of [`Self::prepare`]; there is no such engine, or it cannot do what it is started for.
@@ -285,7 +285,7 @@ impl Gateway {
         Ok(Some(AdminSocket::Tcp(listen::bind_alone(address)?)))
     }
 
-    /// Each worker's name, plan and sources. The one that records has no sockets of its own.
+    /// Returns the name, plan and connection sources of each worker. The one that records has no sockets of its own.
     fn posts(&self, sockets: Vec<Vec<TcpListener>>) -> Vec<(String, Plan, Vec<ConnectionSource>)> {
         let (samples, handed) = match &self.recording {
             None => (Vec::new(), Vec::new()),
@@ -329,7 +329,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// For each worker, a socket for each listener.
+    /// Opens a socket for each listener of each worker.
     fn open_sockets(&self) -> Result<Vec<Vec<TcpListener>>, ServeError> {
         let mut all: Vec<Vec<TcpListener>> = Vec::with_capacity(self.config.workers);
         for worker in 0..self.config.workers {

@@ -54,7 +54,7 @@ impl Reports {
         Self { sender, receiver, due: 0 }
     }
 
-    /// The report of one worker more.
+    /// Expects the report of one more worker.
     pub(crate) fn expect_one(&mut self) -> Report {
         self.due += 1;
         Report(Some(self.sender.clone()))

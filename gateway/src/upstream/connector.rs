@@ -81,7 +81,7 @@ impl Upstream {
         Self { kind: Kind::Pool { cluster, endpoints: count, timeout, http2 }, metadata }
     }
 
-    /// The metadata of the cluster.
+    /// Returns the metadata of the cluster.
     pub(crate) fn metadata(&self) -> &Arc<ResourceMetadata> {
         &self.metadata
     }

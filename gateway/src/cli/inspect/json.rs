@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::report::{Accepted, Report};
 
-/// Every key is there for every file; what is not known is null, or an empty list.
+/// Returns the report with every key for every file; unknown values are null, or an empty list.
 pub(super) fn of(report: &Report) -> Value {
     let Report { file, size, anatomy, verdict, refused_imports } = report;
     let accepted = verdict.as_ref().ok();

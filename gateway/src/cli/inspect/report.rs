@@ -57,7 +57,7 @@ impl Report {
         self.verdict.as_ref().err()
     }
 
-    /// The rights that the plugin needs, as the key of a plugin in a configuration.
+    /// Returns the rights that the plugin needs, as the key of a plugin in a configuration.
     ///
     /// # Errors
     /// Why the module would be refused.
@@ -82,7 +82,7 @@ impl Accepted {
         })
     }
 
-    /// The names of the hostcalls in `ids` that are functions of WASI, or that are not.
+    /// Returns the names of the hostcalls in `ids` that are functions of WASI, or that are not.
     pub(super) fn names(ids: &[HostcallId], wasi: bool) -> Vec<&'static str> {
         ids.iter().filter(|id| id.is_wasi() == wasi).map(|id| id.decl().name).collect()
     }

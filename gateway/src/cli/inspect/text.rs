@@ -70,7 +70,7 @@ fn memory_text(memory: MemoryShape, export: Option<&str>) -> String {
     format!("{} {max}{export}", bytes(memory.min))
 }
 
-/// A name that the module chose.
+/// Shortens a name that the module chose.
 fn shortened(name: &str) -> String {
     const SHOWN: usize = 64;
     let start: String = name.chars().take(SHOWN).collect();
@@ -87,7 +87,7 @@ fn toolchain(anatomy: &ModuleInfo) -> String {
     format!("{}; {names}", tools.join(", "))
 }
 
-/// A size for people, exact where it is small.
+/// Formats a size for people, exact where it is small.
 fn bytes(size: u64) -> String {
     match size {
         0..1024 => format!("{size} bytes"),

@@ -21,7 +21,7 @@ pub(super) struct ProfileOptions {
 }
 
 impl ProfileOptions {
-    /// The folder that the profile is written into, if there is to be one.
+    /// Returns the folder that the profile is written into, if there is to be one.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.profile.as_deref()
     }

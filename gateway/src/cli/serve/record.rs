@@ -43,7 +43,7 @@ pub(super) struct RecordOptions {
 }
 
 impl RecordOptions {
-    /// The same as plain data, if there is something to be recorded.
+    /// Returns the options as plain data, if there is something to be recorded.
     pub(super) fn recording(&self) -> Option<TranscriptOptions> {
         let names = self.record_redact.iter().map(String::as_str).map(str::trim).filter(|name| *name != "-");
         Some(TranscriptOptions {

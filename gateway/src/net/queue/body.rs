@@ -31,12 +31,12 @@ pub struct QueueBody {
 }
 
 impl QueueBody {
-    /// A complete body without data.
+    /// Creates a complete body without data.
     pub fn empty() -> Self {
         Self { shared: None }
     }
 
-    /// A complete body.
+    /// Creates a complete body.
     pub fn full(data: Bytes) -> Self {
         let (sender, body) = body_queue();
         sender.push(data);
@@ -46,7 +46,7 @@ impl QueueBody {
 }
 
 impl QueueBody {
-    /// The length of a body that is complete, and whether trailers follow it.
+    /// Returns the length of a body that is complete, and whether trailers follow it.
     pub(crate) fn complete(&self) -> Option<(u64, bool)> {
         let Some(shared) = &self.shared else { return Some((0, false)) };
         let shared = shared.borrow();

@@ -91,7 +91,7 @@ impl BodySender {
         self.shared.borrow().closed
     }
 
-    /// Ready when fewer than [`HIGH_WATER`] bytes are queued, or with [`Closed`] when nobody reads the body any more.
+    /// Polls until fewer than [`HIGH_WATER`] bytes are queued; gives [`Closed`] when nobody reads the body any more.
     ///
     /// One task at a time: only the waker of the latest of `poll_capacity` and `poll_closed` is kept.
     pub fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
@@ -107,7 +107,7 @@ impl BodySender {
         }
     }
 
-    /// Ready when the receiving body was dropped. Tells a task that waits for something else that it waits in vain.
+    /// Polls until the receiving body is dropped. A task that waits for something else learns of it.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut shared = self.shared.borrow_mut();
         if shared.closed {
@@ -122,7 +122,7 @@ impl BodySender {
         poll_fn(|cx| self.poll_capacity(cx)).await
     }
 
-    /// The first ending counts; what comes after a body has ended is ignored.
+    /// Ends the body. Only the first ending counts.
     fn end(&self, end: End) {
         let mut shared = self.shared.borrow_mut();
         if !matches!(shared.end, End::Open) {

@@ -65,7 +65,7 @@ pub(super) fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
     }
 }
 
-/// Called when no borrow is held, since a waker may run anything.
+/// Wakes a task. Called when no borrow is held, since a waker may run anything.
 pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();

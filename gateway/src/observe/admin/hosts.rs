@@ -26,7 +26,7 @@ pub(super) struct Refused {
 }
 
 impl Hosts {
-    /// Loopback, and these.
+    /// Allows loopback and these names.
     pub(super) fn new(names: &[String]) -> Self {
         Self { names: names.iter().map(|name| plain(name)).collect() }
     }
@@ -68,7 +68,7 @@ impl Hosts {
     }
 }
 
-/// A host without its port, an IPv6 address in brackets; none for what is no host.
+/// Returns a host without its port, an IPv6 address in brackets; none for what is no host.
 fn without_port(authority: &str) -> Option<&str> {
     let end = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,

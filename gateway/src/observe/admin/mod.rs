@@ -170,7 +170,7 @@ impl Accepting {
 }
 
 impl Connection {
-    /// The address of this machine that the client has connected to.
+    /// Returns the address of this machine that the client has connected to.
     fn own(&self) -> Option<IpAddr> {
         match self {
             // A socket without an address is one that its client has left.
@@ -188,7 +188,7 @@ impl Connection {
 }
 
 impl Admin {
-    /// The time that workers count in.
+    /// Returns the time that workers count in.
     fn now(&self) -> Duration {
         Duration::from_nanos(self.host.clock.monotonic())
     }

@@ -42,7 +42,7 @@ fn within(message: &[u8]) -> (&[u8], bool) {
     message.get(..MAX).map_or((message, false), |start| (start, message.len() > MAX))
 }
 
-/// All between the time and the numbers.
+/// Appends everything between the time and the numbers.
 fn push_said(line: &mut Vec<u8>, level: Level, target: &str, record: &LogRecord<'_>) {
     line.extend_from_slice(match level {
         Level::ERROR => b" ERROR ",
@@ -114,7 +114,7 @@ fn push_char(line: &mut Vec<u8>, char: char) {
     }
 }
 
-/// Text for a person, in which names of plugins may be: of several lines, and without what a terminal acts on.
+/// Returns a text of several lines, in which names of plugins may be, without what a terminal acts on.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if text.bytes().fold(true, |plain, byte| plain & (is_plain(byte) | (byte == b'\n'))) {
         return text.into();

@@ -62,7 +62,7 @@ pub fn start(filter: Option<&str>, json: bool, when_full: WhenFull) -> std::io::
     Ok(thread)
 }
 
-/// The arguments that have another process of this program log its engines as this one does; none where they log no more than
+/// Returns the arguments that make another process of this program log its engines as this one does; none where they log no more than
 /// warnings.
 pub(crate) fn engines_arguments() -> Vec<String> {
     let level = if tracing::enabled!(target: "cranelift", tracing::Level::TRACE) {

@@ -21,7 +21,7 @@ pub(super) struct Buckets {
 const _: () = assert!(!std::mem::needs_drop::<Buckets>(), "a histogram has no memory but its own");
 
 impl Buckets {
-    /// The counts as they are now. Samples that are noted meanwhile may be in some of them and not in the sum.
+    /// Returns the counts as they are now. Samples that are noted meanwhile may be in some of them and not in the sum.
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut counts = [0; BOUNDS.len() + 1];
         counts.iter_mut().zip(&self.counts).for_each(|(count, now)| *count = now.load(Ordering::Relaxed));

@@ -80,7 +80,7 @@ fn number(text: &str) -> Option<f64> {
     }
 }
 
-/// A line's name, labels and value.
+/// Returns a line's name, labels and value.
 fn sample(line: &str) -> Option<(String, Labels, f64)> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at(end);

@@ -51,7 +51,7 @@ impl Metrics {
         Self { tags: tags.into(), ..all.clone() }
     }
 
-    /// The text that Prometheus scrapes.
+    /// Returns the text that Prometheus scrapes.
     pub(crate) fn render(&self) -> String {
         let mut exposition = Exposition::default();
         self.own.add_to(&mut exposition);

@@ -64,7 +64,7 @@ fn valid(name: &str) -> String {
     valid
 }
 
-/// A name as the value of a label: never empty, which for Prometheus is no label, and without control characters. No two
+/// Returns a name as the value of a label: never empty, which for Prometheus is no label, and without control characters. No two
 /// names are spelt out alike.
 fn spelt_out(name: &str) -> String {
     if name.is_empty() {

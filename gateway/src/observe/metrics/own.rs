@@ -44,7 +44,7 @@ impl Own {
         }
     }
 
-    /// The value of a key, which is `new` if there is none yet.
+    /// Returns the value of a key, which is `new` if there is none yet.
     fn value(&self, key: &Key, new: impl FnOnce() -> Value) -> Value {
         let mut all = self.lock();
         if let Some(known) = all.get(key) {

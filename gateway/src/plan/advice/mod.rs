@@ -45,7 +45,7 @@ pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
     once
 }
 
-/// A warning of a plugin that may have hidden headers shown to it.
+/// Warns of a plugin that may have hidden headers shown to it.
 fn reflection(plugin: &config::Plugin, rights: &Plugin) -> Option<Diagnostic> {
     let names = listing(rights.reflects().into_iter())?;
     let message = format!(
@@ -60,7 +60,7 @@ fn reflection(plugin: &config::Plugin, rights: &Plugin) -> Option<Diagnostic> {
     Some(plugin.origin.diagnostic(message, help))
 }
 
-/// None where there is no bytecode to read.
+/// Returns what a module needs; none where there is no bytecode to read.
 fn needs(module: &Module) -> Option<Needs> {
     Needs::of(&Bytecode::judge(module.code()).ok()?).ok()
 }
@@ -94,7 +94,7 @@ fn is_used(name: &Located, needs: &Needs) -> bool {
     right == Capabilities::NONE || right.and(needs.capabilities()) != Capabilities::NONE
 }
 
-/// The first names, and how many more there are; None if there are none.
+/// Returns the first names, and how many more there are; None if there are none.
 fn listing<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     const SHOWN: usize = 6;
     let names: Vec<_> = names.collect();

@@ -45,7 +45,7 @@ pub(super) fn advise<'a>(open: &[(&'a config::Plugin, &'a PluginSpec, &'a Needs)
     users.iter().filter_map(advice).collect()
 }
 
-/// The functions that a plugin may call, and can.
+/// Returns the functions that a plugin may call, and can.
 fn of(allowed: Capabilities, needs: Option<&Needs>) -> Vec<HostcallId> {
     let can = |id: &HostcallId| allowed.allows(*id) && needs.is_none_or(|needs| needs.hostcalls.contains(id));
     SHARED.into_iter().filter(can).collect()

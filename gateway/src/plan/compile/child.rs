@@ -31,7 +31,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The fingerprint and the code; None if the module is no plugin.
+/// Compiles the module and returns the fingerprint and the code; none if it is no plugin.
 fn compile(order: &Order, mut input: impl Read) -> Result<Option<Vec<u8>>, String> {
     // Threads first: their stacks are of the process, and not what a module takes.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(order.threads).build_global();

@@ -19,7 +19,7 @@ pub(crate) enum CompileError {
 }
 
 impl CompileError {
-    /// The remedy where an option of a command sets the limits.
+    /// Returns the remedy where an option of a command sets the limits.
     pub(crate) fn option_help(&self) -> &'static str {
         match self {
             Self::Time(_) => "raise --compile-time if you trust the plugin, or build it with smaller functions",
@@ -28,7 +28,7 @@ impl CompileError {
         }
     }
 
-    /// The remedy where a configuration sets the limits.
+    /// Returns the remedy where a configuration sets the limits.
     pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::Time(_) | Self::Memory(_) => {

@@ -45,7 +45,7 @@ impl Order {
         })
     }
 
-    /// The engine of a child has no guests, so nothing is set aside for them, and nobody looks on.
+    /// Returns the settings of a child's engine, which has no guests and no observer.
     pub(super) fn settings(&self) -> EngineSettings {
         EngineSettings { stack: self.stack, ..EngineSettings::default() }
     }

@@ -144,7 +144,7 @@ fn converse<'scope, 'env>(
     }
 }
 
-/// The code of an answer, if it is of the engine that is to run it.
+/// Returns the code of an answer, if it is of the engine that is to run it.
 fn code(engine: &dyn AnyEngine, answer: &[u8]) -> Result<Vec<u8>, CompileError> {
     let split = answer.split_first_chunk::<2>();
     let split = split.and_then(|(length, rest)| rest.split_at_checked(u16::from_le_bytes(*length).into()));

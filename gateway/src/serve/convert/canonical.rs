@@ -1,4 +1,4 @@
-//! One canonical request at the door: whatever two readers could read in two ways is made plain, or refused, before
+//! The canonical form of a request: whatever two readers could read in two ways is made plain, or refused, before
 //! routes, rules, plugins and logs see the request.
 
 use std::net::{Ipv6Addr, SocketAddr};
@@ -133,7 +133,7 @@ impl<'a> Seen<'a> {
         seen
     }
 
-    /// The `host` field, if there is one.
+    /// Returns the `host` field, if there is one.
     fn one_host(&self) -> Result<Option<&'a [u8]>, Refusal> {
         match self.host {
             _ if self.hosts > 1 => Err(bad("the request has more than one Host field")),
@@ -209,7 +209,7 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     }
 }
 
-/// The target without user information, with a path.
+/// Returns the target without user information and with a path.
 fn absolute(target: &Uri) -> Result<Uri, Refusal> {
     if !target.scheme().is_some_and(is_http) {
         return Err(bad("the scheme of the request target is neither http nor https"));

@@ -20,7 +20,7 @@ const TARGETS: &[&str] =
 const METHODS: &[&str] = &["GET", "OPTIONS", "HEAD", "POST", "CONNECT"];
 
 /// Passes a head through plugins that make any changes: the fast way makes what the slow way makes, and what passes the
-/// door has one meaning.
+/// refusals has one meaning.
 pub fn convert(data: &[u8]) {
     let mut input = Input::new(data);
     let flags = input.byte();
@@ -29,7 +29,7 @@ pub fn convert(data: &[u8]) {
 
 fn request(input: &mut Input<'_>, flags: u8) {
     let (is_h2, secure, passes_door) = (flags & 2 != 0, flags & 4 != 0, flags & 8 != 0);
-    // The door lets no CONNECT in.
+    // No CONNECT gets this far.
     let method = METHODS[input.below(if passes_door { METHODS.len() } else { METHODS.len() - 1 })];
     let Ok(request) = Request::builder().method(method).uri(text(input, TARGETS).as_slice()).body(()) else { return };
     let (mut came, ()) = request.into_parts();

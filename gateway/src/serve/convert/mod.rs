@@ -27,7 +27,7 @@ pub(crate) enum Unsendable {
     Status(StatusCode),
 }
 
-/// A request's head as plugins see it. `secure` says whether the client used TLS.
+/// Returns a request's head as plugins see it. `secure` says whether the client used TLS.
 pub(crate) fn request_headers(parts: &request::Parts, secure: bool) -> Headers {
     let mut headers = with_room(&parts.headers);
     for (name, value) in request_pseudo(parts, secure) {
@@ -38,7 +38,7 @@ pub(crate) fn request_headers(parts: &request::Parts, secure: bool) -> Headers {
     headers
 }
 
-/// A response's head as plugins see it.
+/// Returns a response's head as plugins see it.
 pub(crate) fn response_headers(parts: &response::Parts) -> Headers {
     let mut headers = with_room(&parts.headers);
     headers.add(b":status", parts.status.as_str().as_bytes());
@@ -58,7 +58,7 @@ pub(crate) fn trailers(fields: &HeaderMap) -> Headers {
     headers
 }
 
-/// A request's head as an upstream gets it, its target in absolute form.
+/// Returns a request's head as an upstream gets it, its target in absolute form.
 ///
 /// # Errors
 /// What a plugin made of it cannot be sent.
@@ -83,7 +83,7 @@ pub(crate) fn to_request(headers: &Headers) -> Result<request::Parts, Unsendable
     Ok(parts)
 }
 
-/// A response's head as a client gets it. `came` is the status of the upstream's response, if it is one.
+/// Returns a response's head as a client gets it. `came` is the status of the upstream's response, if it is one.
 ///
 /// # Errors
 /// What a plugin made of it cannot be sent.
@@ -109,7 +109,7 @@ pub(crate) fn to_trailers(headers: &Headers) -> Result<HeaderMap, Unsendable> {
     Ok(fields)
 }
 
-/// The fields of a map that are not pseudo-headers.
+/// Returns the fields of a map that are not pseudo-headers.
 ///
 /// # Errors
 /// A plugin made one that cannot be sent.
@@ -124,7 +124,7 @@ pub(crate) fn fields(headers: &Headers) -> Result<HeaderMap, Unsendable> {
     Ok(fields)
 }
 
-/// The pseudo-headers of a request, in their order.
+/// Returns the pseudo-headers of a request, in their order.
 fn request_pseudo(parts: &request::Parts, secure: bool) -> [(&[u8], &[u8]); 4] {
     let uri = &parts.uri;
     let host = || parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);

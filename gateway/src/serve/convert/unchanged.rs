@@ -13,7 +13,7 @@ use super::canonical::{alphanumeric_or, has_plain_path, is_authority, is_port};
 use super::request_pseudo;
 use crate::net::headers::is_hop_by_hop;
 
-/// A request's head as an upstream gets it: what came, and what was added. `came` has no hop-by-hop fields.
+/// Returns a request's head as an upstream gets it: what came, and what was added. `came` has no hop-by-hop fields.
 pub(crate) fn request(headers: &Headers, mut came: request::Parts, secure: bool) -> Option<request::Parts> {
     let mut entries = headers.iter();
     let pseudo = request_pseudo(&came, secure);
@@ -32,7 +32,7 @@ pub(crate) fn request(headers: &Headers, mut came: request::Parts, secure: bool)
     Some(came)
 }
 
-/// A response's head as a client gets it: what came, and what was added. `came` has no hop-by-hop fields.
+/// Returns a response's head as a client gets it: what came, and what was added. `came` has no hop-by-hop fields.
 pub(crate) fn response(headers: &Headers, mut came: response::Parts) -> Option<(StatusCode, HeaderMap)> {
     let mut entries = headers.iter();
     if entries.next() != Some((b":status", came.status.as_str().as_bytes())) {

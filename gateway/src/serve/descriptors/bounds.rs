@@ -70,7 +70,7 @@ impl Wishes {
 }
 
 impl Default for Bounds {
-    /// None.
+    /// Sets no bounds.
     fn default() -> Self {
         Self { seats: Arc::new([]), upstream: usize::MAX, callouts: usize::MAX }
     }
@@ -108,7 +108,7 @@ impl Bounds {
         Self { seats, upstream: shares.upstream, callouts: shares.callouts }
     }
 
-    /// The seats of a listener.
+    /// Returns the seats of a listener.
     pub(crate) fn seats(&self, listener: usize, name: &str) -> Seats {
         self.seats.get(listener).cloned().unwrap_or_else(|| Seats::new(name, usize::MAX >> 1))
     }
@@ -161,7 +161,7 @@ fn with_slack(connections: usize) -> usize {
     connections + Seats::slack(connections)
 }
 
-/// The most connections that fit into so many descriptors.
+/// Returns the maximum number of connections that fit into these descriptors.
 fn without_slack(descriptors: usize) -> usize {
     descriptors.saturating_sub(Seats::slack(descriptors)).max(descriptors * 8 / 9).min(descriptors.saturating_sub(1))
 }

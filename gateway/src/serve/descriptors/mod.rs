@@ -33,7 +33,7 @@ pub fn raise() -> Raised {
     Raised { from, to: limit() }
 }
 
-/// The soft limit in force, at most a million.
+/// Returns the soft limit in force, at most a million.
 pub fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.map_or(MOST, |limit| limit.min(MOST))
 }
@@ -44,7 +44,7 @@ pub(crate) fn open() -> u64 {
     std::fs::read_dir("/dev/fd").map_or(GUESS, |open| open.count() as u64)
 }
 
-/// The soft limits to try, in order: the hard limit, then what systems take that refuse it. None is below the one in force.
+/// Returns the soft limits to try, in order: the hard limit, then what systems take that refuse it. None is below the one in force.
 fn candidates(soft: u64, hard: Option<u64>) -> impl Iterator<Item = Option<u64>> {
     let below_hard = move |limit: &u64| *limit > soft && hard.is_none_or(|hard| *limit < hard);
     let first = Some(hard).filter(|hard| hard.is_none_or(|hard| hard > soft));

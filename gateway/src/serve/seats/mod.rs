@@ -90,7 +90,7 @@ impl Seats {
         Self::with_remedy(name, limit, remedy)
     }
 
-    /// The same, with what to do when all are taken.
+    /// Creates seats with a remedy for when all are taken.
     pub(crate) fn with_remedy(name: &str, limit: usize, remedy: &'static str) -> Self {
         let told = Told::new(name, limit, remedy);
         Self(Arc::new(Inner { limit, clock: Clock::start(), table: Mutex::default(), told }))

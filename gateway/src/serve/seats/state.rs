@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// The state of a connection that is among no others.
+    /// Returns the state of a connection that is among no others.
     #[cfg(test)]
     pub(crate) fn alone() -> Self {
         Self::new(Clock::start())

@@ -58,7 +58,7 @@ impl<T: Write + Unpin> Write for Watched<T> {
         self.io.is_write_vectored()
     }
 
-    /// TLS takes bytes that its socket does not.
+    /// Flushes. Under TLS bytes may wait that the socket has not taken.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);

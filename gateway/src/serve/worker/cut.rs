@@ -18,7 +18,7 @@ impl Cut {
         Self { reason, code: None }
     }
 
-    /// The client broke the protocol: the stream is reset with PROTOCOL_ERROR.
+    /// Cuts a message of a client that broke the protocol: the stream is reset with PROTOCOL_ERROR.
     pub(super) fn malformed(reason: &'static str) -> Self {
         Self { reason, code: Some(h2::Reason::PROTOCOL_ERROR.into()) }
     }

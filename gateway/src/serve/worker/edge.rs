@@ -28,7 +28,7 @@ impl Default for RequestIds {
 impl RequestIds {
     const SIZE: usize = 1024;
 
-    /// A UUID of version 4 (RFC 9562), as text; none if the system has no random bytes.
+    /// Returns a UUID of version 4 (RFC 9562) as text; none if the system has no random bytes.
     fn next(&mut self) -> Option<[u8; 36]> {
         if self.used >= Self::SIZE {
             SystemClock::random(&mut self.bytes).ok()?;

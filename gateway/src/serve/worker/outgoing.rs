@@ -176,7 +176,7 @@ impl Outgoing {
         self.trailers(None)
     }
 
-    /// The connection ends before the response does, and before its last piece. A response without a body is whole.
+    /// Cuts the response before its last piece, with its connection. A response without a body is whole.
     pub(super) fn cut(&mut self, reason: &'static str) {
         if self.ends_with_head {
             return;

@@ -10,7 +10,7 @@ use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::listener::ListenerState;
 
-/// Answers a request that the door refuses, and counts it.
+/// Answers a request that has no canonical form, and counts it.
 ///
 /// # Errors
 /// An HTTP/2 request that is malformed gets no answer: its stream is reset.

@@ -13,7 +13,7 @@ use crate::config::{PathMatch, Redirect, RedirectPath, Route, RouteAction};
 use crate::serve::worker::listener::ListenerState;
 
 impl ListenerState {
-    /// The first route that takes a request.
+    /// Returns the first route that takes a request.
     pub(super) fn route(&self, headers: &Headers) -> Option<(&Route, &Chain)> {
         let host = headers.get(b":authority").unwrap_or_default();
         let path = headers.get(b":path").unwrap_or_default();
@@ -23,7 +23,7 @@ impl ListenerState {
     }
 }
 
-/// All values of a name, with commas between, as Envoy matches them.
+/// Returns all values of a name, with commas between, as Envoy matches them.
 fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, [u8]>> {
     // `host` is another name of it.
     let name = if name == "host" { ":authority" } else { name };

@@ -36,19 +36,19 @@ pub(super) trait HoldsIdle {
 pub struct Share(Rc<Inner>);
 
 impl Account {
-    /// An account of so many connections. When all are taken and none is idle, `relieve` may end something that has some,
+    /// Creates an account of at most `limit` connections. When all are taken and none is idle, `relieve` may end something that has some,
     /// and says whether it did.
     pub fn new(limit: usize, relieve: impl Fn() -> bool + 'static) -> Self {
         let relieve = Box::new(relieve);
         Self(Rc::new(Inner { limit, open: Cell::new(0), endpoints: RefCell::default(), relieve }))
     }
 
-    /// An account without a bound.
+    /// Creates an account without a bound.
     pub fn unlimited() -> Self {
         Self::new(usize::MAX, || false)
     }
 
-    /// Idle connections of an endpoint may be closed for those of others.
+    /// Adds an endpoint, whose idle connections may be closed for those of others.
     pub(super) fn add(&self, endpoint: &Rc<impl HoldsIdle + 'static>) {
         let endpoint = Rc::downgrade(endpoint);
         self.0.endpoints.borrow_mut().push(endpoint);

@@ -39,17 +39,17 @@ impl UpstreamBody {
         body
     }
 
-    /// The endpoint that answered, as configured.
+    /// Returns the endpoint that answered, as configured.
     pub fn endpoint(&self) -> &str {
         self.endpoint.server().name()
     }
 
-    /// The endpoint's address.
+    /// Returns the endpoint's address.
     pub fn remote_addr(&self) -> SocketAddr {
         self.addresses.remote
     }
 
-    /// Our own address on the connection.
+    /// Returns our own address on the connection.
     pub fn local_addr(&self) -> SocketAddr {
         self.addresses.local
     }

@@ -38,7 +38,7 @@ impl Cluster {
         Self::within(config, &Account::unlimited())
     }
 
-    /// The same, whose connections count for an account.
+    /// Creates a cluster whose connections count for an account.
     pub fn within(config: ClusterConfig, account: &Account) -> Self {
         let metadata = config.metadata.iter().cloned().chain(std::iter::repeat(None));
         let endpoint = |(name, metadata): (&String, _)| {
@@ -51,7 +51,7 @@ impl Cluster {
         Self(Rc::new(Inner { config, endpoints, next: Cell::new(0), failures }))
     }
 
-    /// The cluster's name in the configuration.
+    /// Returns the cluster's name in the configuration.
     pub fn name(&self) -> &str {
         &self.0.config.name
     }

@@ -39,7 +39,7 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// Five seconds to connect, up to 64 idle connections, kept for a minute.
+    /// Sets five seconds to connect, and 64 idle connections that are kept for a minute.
     pub fn new(name: impl Into<String>, endpoints: Vec<String>) -> Self {
         Self {
             name: name.into(),

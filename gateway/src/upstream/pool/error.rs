@@ -84,7 +84,7 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// One word for access logs, as Envoy's response flags are.
+    /// Returns one word for access logs, as Envoy's response flags are.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoEndpoints { .. } => "no_endpoints",
@@ -115,7 +115,7 @@ impl UpstreamError {
         matches!(self, Self::Overflow { .. })
     }
 
-    /// With what the upstream reset the stream, over HTTP/2, if it did.
+    /// Returns the reason with which the upstream reset the stream, over HTTP/2, if it did.
     pub fn reset_reason(&self) -> Option<h2::Reason> {
         let (Self::Reset { source, .. } | Self::Protocol { source, .. }) = self else { return None };
         cause::<h2::Error>(source).filter(|error| error.is_reset()).and_then(h2::Error::reason)
@@ -177,12 +177,12 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// A failure before anything of the request was sent.
+    /// Returns a failure before anything of the request was sent.
     pub(super) fn before(error: UpstreamError, request: Request<QueueBody>) -> Self {
         Self { error, unsent: Some(Box::new(request)) }
     }
 
-    /// A connection took the request, or says that it did not.
+    /// Returns the failure of sending, with the request if the connection did not take it.
     pub(super) fn sending(endpoint: &Arc<str>, mut error: TrySendError<Request<QueueBody>>) -> Self {
         let unsent = error.take_message().map(Box::new);
         Self { error: UpstreamError::http(endpoint, error.into_error()), unsent }

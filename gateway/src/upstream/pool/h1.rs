@@ -83,7 +83,7 @@ pub(super) async fn exchange(
 }
 
 impl Connection {
-    /// Both of its ends.
+    /// Returns both of its ends.
     pub(super) fn addresses(&self) -> Addresses {
         self.addresses
     }
@@ -94,7 +94,7 @@ impl Pool {
         Self { shared: Rc::new(Shared { idle: RefCell::default(), timeout, swept: Cell::new(false) }), max_idle }
     }
 
-    /// A connection may be put here a moment before its task is done with it; it is taken only when it is ready.
+    /// Keeps a connection. Its task may still be busy with it for a moment; it is taken only when it is ready.
     pub(super) fn put(&self, connection: Connection) {
         if self.max_idle == 0 || connection.sender.is_closed() {
             return;
@@ -189,7 +189,7 @@ async fn open(server: &Server) -> Result<Connection, UpstreamError> {
     Ok(Connection { sender, addresses })
 }
 
-/// A copy to send again if the upstream closes the connection just while the request is on its way, which no client can
+/// Copies a request, to be sent again if the upstream closes the connection just while the request is on its way, which no client can
 /// rule out.
 ///
 /// Only requests without a body that may be repeated are copied (RFC 9110, section 9.2.2: a proxy must not repeat others).

@@ -88,7 +88,7 @@ impl Shared {
         Self { current: Rc::new(current), keepalive }
     }
 
-    /// The connection and whether it stood before.
+    /// Returns the connection and whether it stood before.
     async fn connection(&self, server: &Server) -> (Result<Connection, UpstreamError>, bool) {
         self.current.used.set(Instant::now());
         let mut attempt = Rc::clone(&self.current.cell.borrow());

@@ -57,6 +57,8 @@ fn prepare_h2(request: &mut Request<QueueBody>) {
     }
 }
 
+/// Makes the framing fields agree with the body.
+///
 /// A `content-length` that a plugin's change has made false would shift the upstream's idea of where the next request
 /// starts. It is corrected if the body is complete, and removed if the body cannot be that long; one that is still to come is
 /// held to it.

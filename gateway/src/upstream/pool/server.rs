@@ -84,7 +84,7 @@ impl Server {
         }
     }
 
-    /// A connection of its own, for other bytes than HTTP.
+    /// Opens a connection for other bytes than HTTP.
     pub(super) async fn dial(&self) -> Result<Dialed, UpstreamError> {
         let (io, addresses, share) = self.connect().await?;
         Ok(Dialed { tcp: io.into_inner(), addresses, metadata: self.metadata.clone(), share })

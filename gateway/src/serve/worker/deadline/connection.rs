@@ -67,7 +67,7 @@ pub(super) enum Overdue {
 }
 
 impl State {
-    /// The next deadline of the connection itself.
+    /// Returns the next deadline of the connection itself.
     pub(super) fn next(&self, limits: &Timeouts) -> Option<(Instant, Verdict)> {
         let after = |since: Instant, limit: Duration, verdict| (!limit.is_zero()).then(|| (since + limit, verdict));
         if let Some(since) = self.blocked_since
@@ -98,7 +98,7 @@ impl State {
 }
 
 impl Overdue {
-    /// The key of its limit.
+    /// Returns the key of its limit.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Head => "request_headers_timeout",

@@ -58,7 +58,7 @@ impl Expired {
         }
     }
 
-    /// The key of the limit.
+    /// Returns the key of the limit.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Idle => "stream_idle_timeout",
@@ -68,7 +68,7 @@ impl Expired {
         }
     }
 
-    /// The details of a response, as Envoy words them.
+    /// Returns the details of a response, as Envoy words them.
     pub(in crate::serve::worker) fn details(self) -> &'static str {
         match self {
             Self::Idle => "stream_idle_timeout",

@@ -50,12 +50,12 @@ impl Guard {
         Self { deadlines, stream: Rc::new(RefCell::new(stream)) }
     }
 
-    /// The connection for hyper.
+    /// Returns the connection for hyper.
     pub(in crate::serve::worker) fn io(&self) -> Watched {
         Watched::new(Rc::clone(&self.stream), Rc::clone(&self.deadlines))
     }
 
-    /// The executor for its HTTP/2 streams.
+    /// Returns the executor for its HTTP/2 streams.
     pub(in crate::serve::worker) fn exec(&self) -> StreamExec {
         StreamExec(Rc::clone(&self.deadlines))
     }

@@ -65,7 +65,7 @@ impl AsyncWrite for Watched {
         self.vectored
     }
 
-    /// Under TLS bytes may wait above the socket; without, nothing is left to do, and that says nothing about the socket.
+    /// Flushes. Under TLS bytes may wait above the socket; without, nothing is left to do, and that says nothing about the socket.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut stream = self.stream.borrow_mut();
         let flushed = Pin::new(&mut *stream).poll_flush(cx);

@@ -116,7 +116,7 @@ impl StreamState {
         self.expired.take()
     }
 
-    /// The limit for which the stream was ended from outside.
+    /// Returns the limit for which the stream was ended from outside.
     pub(super) fn ended(&self) -> Option<Expired> {
         self.ended
     }

@@ -66,12 +66,12 @@ impl StreamTimer {
         self.with(|stream| stream.limit_upstream(None));
     }
 
-    /// The limit that has passed, once.
+    /// Takes the limit that has passed.
     pub(in crate::serve::worker) fn expired(&self) -> Option<Expired> {
         self.with(StreamState::take_expired).flatten()
     }
 
-    /// The limit for which the stream was ended from outside.
+    /// Returns the limit for which the stream was ended from outside.
     pub(in crate::serve::worker) fn ended(&self) -> Option<Expired> {
         self.with(|stream| stream.ended()).flatten()
     }

@@ -288,7 +288,7 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// The exchange is over, in whatever way: plugins log it.
+    /// Ends the stream however the exchange ended: plugins log it.
     fn drop(&mut self) {
         lock(&self.info).duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
         if let Some(expired) = self.timer.ended() {

@@ -8,7 +8,7 @@ use super::status::{self, Status};
 
 const HEADER: usize = 5;
 
-/// The frame of a message, not compressed: its header, and the message as it is.
+/// Frames a message without compression: its header, and the message as it is.
 pub(super) fn encode(message: Bytes) -> [Bytes; 2] {
     let [a, b, c, d] = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
     [Bytes::copy_from_slice(&[0, a, b, c, d]), message]
@@ -23,7 +23,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// One that takes messages of up to so many bytes.
+    /// Creates a decoder of messages of at most `max` bytes.
     pub(super) fn new(max: usize) -> Self {
         Self { max, pieces: VecDeque::new(), len: 0 }
     }
@@ -39,7 +39,7 @@ impl Decoder {
         self.pieces.push_back(piece);
     }
 
-    /// The next message that is complete.
+    /// Takes the next complete message.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, Status> {
         if self.len < HEADER {
             return Ok(None);

@@ -43,7 +43,7 @@ pub fn frames(data: &[u8]) {
     assert_eq!(body.get(..again.len()), Some(&*again), "what is encoded is what came");
 }
 
-/// The messages, and whether something else follows.
+/// Returns the messages, and whether something else follows.
 fn plain(mut body: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut messages = Vec::new();
     while let Some(([0, len @ ..], rest)) = body.split_first_chunk::<5>() {

@@ -26,7 +26,7 @@ impl Sender {
         }
     }
 
-    /// No message follows.
+    /// Ends the messages.
     pub(in crate::serve::worker) fn finish(&self) {
         self.0.finish(None);
     }

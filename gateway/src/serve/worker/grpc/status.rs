@@ -35,7 +35,7 @@ impl Status {
         Self { code, message: message.into() }
     }
 
-    /// The status in trailers, if they have one.
+    /// Reads the status in trailers, if they have one.
     ///
     /// differs: one that there is not is `UNKNOWN`, as gRPC has it; Envoy hands plugins any number.
     pub(super) fn read(trailers: &HeaderMap) -> Option<Self> {
@@ -80,7 +80,7 @@ pub(super) fn of_head(parts: &response::Parts) -> Option<Status> {
     Some(Status::read(&parts.headers).unwrap_or_else(|| Status::new(code, format!("HTTP status {}", parts.status))))
 }
 
-/// The field `grpc-timeout`: a number of up to eight digits and a unit.
+/// Formats the field `grpc-timeout`: a number of at most eight digits and a unit.
 pub(super) fn timeout(timeout: Duration) -> HeaderValue {
     const MOST: u128 = 99_999_999;
     let units = [(timeout.as_millis(), 'm'), (timeout.as_secs().into(), 'S'), ((timeout.as_secs() / 60).into(), 'M')];

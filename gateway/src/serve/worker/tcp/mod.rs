@@ -115,7 +115,7 @@ enum Event {
 }
 
 impl Drop for TcpExchange<'_> {
-    /// The stream is over, in whatever way, cut short by a shutdown too: plugins are told and log it.
+    /// Ends the stream in any case, also when a shutdown cuts it short: plugins are notified and log it.
     fn drop(&mut self) {
         self.context.connections_woken.borrow_mut().remove(&self.id);
         let by = self.by.unwrap_or(PeerType::Local);
@@ -158,12 +158,12 @@ impl TcpExchange<'_> {
         }
     }
 
-    /// The last time that a byte went either way. What plugins do is none.
+    /// Returns the last time that a byte was read or written on either side, whatever plugins do.
     fn moved(&self) -> Instant {
         self.client.moved.max(self.upstream.moved)
     }
 
-    /// The next thing that happens.
+    /// Waits for the next event.
     async fn event(&mut self, buffer: &mut [u8], woken: &Notify) -> Event {
         let (down, up) = {
             let mut worker = self.context.worker.borrow_mut();
@@ -299,7 +299,7 @@ impl TcpExchange<'_> {
         }
     }
 
-    /// A side is gone without a farewell; the other hears it the same way.
+    /// Resets the other side of one that is gone without an end.
     fn lost(&mut self, direction: Direction) {
         if direction == UPSTREAM {
             self.context.worker.borrow_mut().connection_closed(self.id, UPSTREAM, PeerType::Remote);

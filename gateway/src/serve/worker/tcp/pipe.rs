@@ -48,7 +48,7 @@ impl Default for Pipe {
 }
 
 impl Pipe {
-    /// One that is connected.
+    /// Creates a connected pipe.
     pub(super) fn new(io: Box<dyn Io>) -> Self {
         Self { io: Some(io), ..Self::default() }
     }

@@ -75,7 +75,8 @@ def head(results, source):
         yield "**Of a quick run, to try the command: these numbers are worth nothing.**"
     yield (
         f"Made by `benches/run` of one run, [{Path(source).name}]({source}); [aims.py](benches/runner/aims.py) has the aims. Ratios"
-        f" of rows in one run are worth something; bare numbers of a virtual machine are not. †: other programs used more than {NOISE} % of a CPU meanwhile, whenever this was measured."
+        f" of rows in one run are worth something; bare numbers of a virtual machine are not. †: other programs used more than"
+        f" {NOISE} % of a CPU meanwhile, whenever this was measured."
     )
     used = [f"{name} {versions[name]}" for name in (*tables.ENGINES, "nginx", "rustc") if name in versions]
     used += [f"Envoy {sections['compare']['result']['envoy']}"] if "compare" in sections else []

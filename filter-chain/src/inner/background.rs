@@ -100,6 +100,7 @@ impl Inner {
 
     /// Charges a plugin for a call that ends now.
     pub(super) fn charge(&mut self, begun: Option<Begun>) {
+        // A call that a stream waits for is the stream's.
         let Some(Begun { plugin, vm, at }) = begun else { return };
         let (end, io_waits) = (self.vms.now(vm), self.io_waits());
         let plugins = u32::try_from(self.vms.sharing(plugin, at)).unwrap_or(u32::MAX);

@@ -20,6 +20,7 @@ impl Unloading {
 impl Inner {
     /// Ends those plugins of a chain that no other one has, when the streams over them are over.
     pub(crate) fn unload(&mut self, chain: &Chain) {
+        // Unloaded before, or another worker's.
         let Some(index) = self.chains.iter().position(|loaded| loaded.is(chain)) else { return };
         self.chains.swap_remove(index);
         let mut plugins: Vec<_> = chain.plugins().filter(|plugin| !self.is_loaded(*plugin)).collect();

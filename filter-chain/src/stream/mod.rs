@@ -56,14 +56,32 @@ impl<K: Key + Eq, S, T> Streams<K, S, T> {
         self.live.remove(id)
     }
 
+    /// Returns a stream; none if it is over.
     #[inline]
     pub(crate) fn get(&self, id: K) -> Option<&S> {
         self.live.get(id)
     }
 
+    /// Returns a stream, to be changed; none if it is over.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: K) -> Option<&mut S> {
         self.live.get_mut(id)
+    }
+
+    /// Returns a stream that is open: what is on its way in it, and its contexts, go before it does.
+    #[inline]
+    pub(crate) fn known(&self, id: K) -> Option<&S> {
+        let stream = self.live.get(id);
+        debug_assert!(stream.is_some(), "a stream is over that something is on its way in, or that a VM knows");
+        stream
+    }
+
+    /// Returns the same, to be changed.
+    #[inline]
+    pub(crate) fn known_mut(&mut self, id: K) -> Option<&mut S> {
+        let stream = self.live.get_mut(id);
+        debug_assert!(stream.is_some(), "a stream is over that something is on its way in, or that a VM knows");
+        stream
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &S> {

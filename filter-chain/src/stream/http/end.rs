@@ -37,7 +37,7 @@ impl Http {
         if self.ends_before_log(vms, stream, index) {
             self.end_context(vms, stream, index);
         }
-        let Some(state) = self.streams.get(stream) else { return };
+        let Some(state) = self.streams.known(stream) else { return };
         let Some((vm, context)) = state.context(index) else { return };
         let info = state.info();
         if let Some(lent) = vms.lent(vm, context) {
@@ -69,7 +69,7 @@ impl Http {
         if !self.ends_before_log(vms, stream, index) {
             self.end_context(vms, stream, index);
         }
-        let taken = self.streams.get_mut(stream).and_then(|state| state.take_context(index));
+        let taken = self.streams.known_mut(stream).and_then(|state| state.take_context(index));
         // A plugin that could not be reached has nothing to forget.
         let Some((vm, context)) = taken else { return };
         vms.leave(vm, context);
@@ -82,19 +82,19 @@ impl Http {
     }
 
     fn ends_before_log(&self, vms: &Vms, stream: StreamId, index: usize) -> bool {
-        let plugin = self.streams.get(stream).and_then(|state| state.plugin(index));
+        let plugin = self.streams.known(stream).and_then(|state| state.plugin(index));
         plugin.is_some_and(|plugin| vms.ends_before_log(plugin))
     }
 
     fn end_context(&self, vms: &mut Vms, stream: StreamId, index: usize) {
-        if let Some((vm, context)) = self.streams.get(stream).and_then(|state| state.context(index)) {
+        if let Some((vm, context)) = self.streams.known(stream).and_then(|state| state.context(index)) {
             vms.call(vm, |vm| vm.on_done(context));
         }
     }
 
     /// Takes back all that plugins of a stream hold: maps to the stream's info, bodies to nowhere.
     fn reclaim(&self, vms: &mut Vms, stream: StreamId) {
-        let Some(state) = self.streams.get(stream) else { return };
+        let Some(state) = self.streams.known(stream) else { return };
         let mut info = lock(state.info());
         for index in 0..state.plugin_count() {
             let Some((vm, context)) = state.context(index) else { continue };

@@ -65,7 +65,7 @@ impl Http {
 
     /// Lets a direction go on that a plugin has stopped. One that is not stopped goes on anyway.
     pub(crate) fn resume(&mut self, vms: &mut Vms, stream: StreamId, index: usize, direction: Direction) {
-        let Some(state) = self.streams.get_mut(stream) else { return };
+        let Some(state) = self.streams.known_mut(stream) else { return };
         let (position, place) = (state.position(direction, index), state.context(index));
         let Some(gate) = state.gate_mut(direction, index).filter(|gate| !gate.is_open()) else { return };
         let released = gate.release();
@@ -96,7 +96,7 @@ impl Http {
 
     /// Makes sure that a plugin of a stream has a context; says whether it has.
     pub(super) fn ensure_context(&mut self, vms: &mut Vms, stream: StreamId, index: usize) -> bool {
-        let Some(state) = self.streams.get_mut(stream) else { return false };
+        let Some(state) = self.streams.known_mut(stream) else { return false };
         if state.has_context(index) {
             return true;
         }
@@ -112,7 +112,7 @@ impl Http {
 
     fn take_step(&mut self, vms: &mut Vms, work: Work<StreamId, Item>) {
         let Work { stream, direction, position, item } = work;
-        let Some(state) = self.streams.get_mut(stream) else { return };
+        let Some(state) = self.streams.known_mut(stream) else { return };
         if state.is_done(direction) {
             return state.note_dropped(direction, item);
         }
@@ -157,7 +157,7 @@ impl Http {
     /// differs: in Envoy an item without a callback ends the pause of the plugin.
     fn without_callback(&mut self, vms: &mut Vms, place: Place, item: &Item) -> Option<Mode> {
         let Place { stream, direction, index, vm, context } = place;
-        let mode = self.streams.get(stream)?.gate(direction, index)?.mode();
+        let mode = self.streams.known(stream)?.gate(direction, index)?.mode();
         let vm = vms.get_mut(vm)?;
         let absent = match mode {
             Mode::Open => vm.has_no_callback_for(direction, item.part()),
@@ -231,7 +231,7 @@ impl Http {
     /// Passes on what a plugin no longer holds after its callback.
     fn proceed(&mut self, vms: &mut Vms, place: Place, failed: Option<VmFailed>) {
         let Place { stream, direction, index, vm, context } = place;
-        let gate = self.streams.get_mut(stream).and_then(|state| state.gate_mut(direction, index));
+        let gate = self.streams.known_mut(stream).and_then(|state| state.gate_mut(direction, index));
         let Some(gate) = gate else { return };
         if !gate.is_open() {
             return self.check_limit(vms, stream, direction, index);
@@ -266,19 +266,19 @@ impl Http {
     }
 
     fn fails_open(&self, vms: &Vms, stream: StreamId, index: usize) -> bool {
-        let plugin = self.streams.get(stream).and_then(|state| state.plugin(index));
+        let plugin = self.streams.known(stream).and_then(|state| state.plugin(index));
         plugin.is_some_and(|plugin| vms.is_open(plugin))
     }
 
     fn pass(&mut self, stream: StreamId, direction: Direction, index: usize, items: impl IntoIterator<Item = Item>) {
-        let Some(state) = self.streams.get(stream) else { return };
+        let Some(state) = self.streams.known(stream) else { return };
         let position = state.position(direction, index);
         self.streams.send(stream, direction, position, items.into_iter().map(|item| (position + 1, item)));
     }
 
     /// Fails a stream that holds more than it may.
     fn check_limit(&mut self, vms: &mut Vms, stream: StreamId, direction: Direction, index: usize) {
-        let Some(state) = self.streams.get(stream) else { return };
+        let Some(state) = self.streams.known(stream) else { return };
         let fails = state.gate(direction, index).is_some_and(Gate::fails_when_full);
         if !fails || self.held(vms, stream, direction) <= state.limit() {
             return;
@@ -294,7 +294,7 @@ impl Http {
 
     /// Lets out what has passed the last plugin of a direction.
     fn leave(&mut self, stream: StreamId, direction: Direction, item: Item) {
-        let Some(state) = self.streams.get_mut(stream) else { return };
+        let Some(state) = self.streams.known_mut(stream) else { return };
         let mut info = lock(state.info());
         let request = direction == Direction::Request;
         let (effect, end) = match item {
@@ -337,12 +337,12 @@ impl Http {
     }
 
     fn place(&self, stream: StreamId, direction: Direction, index: usize) -> Option<Place> {
-        let (vm, context) = self.streams.get(stream)?.context(index)?;
+        let (vm, context) = self.streams.known(stream)?.context(index)?;
         Some(Place { stream, direction, index, vm, context })
     }
 
     fn with_gate(&mut self, place: Place, change: impl FnOnce(&mut Gate)) {
-        let gate = self.streams.get_mut(place.stream).and_then(|state| state.gate_mut(place.direction, place.index));
+        let gate = self.streams.known_mut(place.stream).and_then(|state| state.gate_mut(place.direction, place.index));
         debug_assert!(gate.is_some(), "a stream lasts as long as its plugin is called");
         if let Some(gate) = gate {
             change(gate);

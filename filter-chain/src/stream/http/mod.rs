@@ -52,8 +52,9 @@ impl Http {
 
     /// Puts body bytes on their way.
     pub(crate) fn feed_body(&mut self, stream: StreamId, direction: Direction, body: Body, end: bool) {
+        let Some(state) = self.streams.get(stream) else { return };
         // As Envoy counts: what came of a request, and what was sent of a response.
-        if let Some(state) = self.streams.get(stream).filter(|_| direction == Direction::Request) {
+        if direction == Direction::Request {
             lock(state.info()).request_size += body.len() as u64;
         }
         self.streams.push_back(stream, direction, 0, Item::Data { body, end });
@@ -61,7 +62,9 @@ impl Http {
 
     /// Puts trailers on their way.
     pub(crate) fn feed_trailers(&mut self, stream: StreamId, direction: Direction, trailers: Headers) {
-        self.streams.push_back(stream, direction, 0, Item::Trailers(trailers));
+        if self.streams.get(stream).is_some() {
+            self.streams.push_back(stream, direction, 0, Item::Trailers(trailers));
+        }
     }
 
     /// Says whether body bytes of a direction should be read now.
@@ -100,7 +103,7 @@ impl Http {
 
     /// Says whether a plugin holds a stream.
     pub(crate) fn is_paused(&self, stream: StreamId, index: usize) -> bool {
-        let state = self.streams.get(stream);
+        let state = self.streams.known(stream);
         let is_stopped =
             |direction| state.and_then(|state| state.gate(direction, index)).is_some_and(|gate| !gate.is_open());
         is_stopped(Direction::Request) || is_stopped(Direction::Response)
@@ -113,7 +116,7 @@ impl Http {
 
     /// Asks the driver to do something for a stream.
     pub(crate) fn emit(&mut self, stream: StreamId, effect: StreamEffect) {
-        if let Some(state) = self.streams.get_mut(stream) {
+        if let Some(state) = self.streams.known_mut(stream) {
             state.push_effect(effect);
             self.streams.touch(stream);
         }
@@ -157,7 +160,7 @@ impl Http {
 
     /// Gives a plugin of a stream the VM that was made for it.
     pub(crate) fn set_vm(&mut self, stream: StreamId, index: usize, vm: VmId) {
-        if let Some(state) = self.streams.get_mut(stream) {
+        if let Some(state) = self.streams.known_mut(stream) {
             state.set_vm(index, vm);
         }
     }

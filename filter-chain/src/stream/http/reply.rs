@@ -57,7 +57,7 @@ impl Http {
             return;
         }
         self.drop_held(vms, stream, Direction::Response);
-        let Some(state) = self.streams.get_mut(stream) else { return };
+        let Some(state) = self.streams.known_mut(stream) else { return };
         state.note_out(Direction::Response, true);
         let mut info = lock(state.info());
         info.response_headers = Some(headers);
@@ -85,7 +85,7 @@ impl Http {
     /// Cuts a stream: its response cannot be completed.
     pub(crate) fn cut(&mut self, vms: &mut Vms, stream: StreamId, reason: &'static str) {
         self.end_request(vms, stream);
-        let Some(state) = self.streams.get_mut(stream) else { return };
+        let Some(state) = self.streams.known_mut(stream) else { return };
         if state.finish(Direction::Response) {
             lock(state.info()).response_details = Some(reason.to_owned());
             self.emit(stream, StreamEffect::Reset { reason });
@@ -94,7 +94,7 @@ impl Http {
 
     /// Drops what is left of the request: it no longer matters.
     fn end_request(&mut self, vms: &mut Vms, stream: StreamId) {
-        let Some(state) = self.streams.get_mut(stream) else { return };
+        let Some(state) = self.streams.known_mut(stream) else { return };
         if state.drop_request() {
             self.drop_held(vms, stream, Direction::Request);
             self.emit(stream, StreamEffect::RequestDone);
@@ -103,7 +103,7 @@ impl Http {
 
     /// Takes back what plugins hold of a direction; its headers stay known to the log.
     fn drop_held(&mut self, vms: &mut Vms, stream: StreamId, direction: Direction) {
-        let Some(state) = self.streams.get_mut(stream) else { return };
+        let Some(state) = self.streams.known_mut(stream) else { return };
         for index in 0..state.plugin_count() {
             let Some(gate) = state.gate_mut(direction, index) else { continue };
             let held_headers = gate.release().held_headers.is_some();

@@ -35,7 +35,7 @@ impl Tcp {
 
     /// Creates the context of a plugin for a stream.
     pub(crate) fn create_context(&mut self, vms: &mut Vms, id: ConnectionId, index: usize) {
-        let Some(state) = self.streams.get_mut(id) else { return };
+        let Some(state) = self.streams.known_mut(id) else { return };
         let info = state.info().clone();
         let Some(plugin) = state.plugin_mut(index) else { return };
         let Some((vm, root)) = vms.root_for(plugin.plugin(), plugin.vm()) else {
@@ -51,7 +51,7 @@ impl Tcp {
     /// Takes data to their next plugin, or out of the chain.
     fn take_step(&mut self, vms: &mut Vms, work: Work<ConnectionId, Data>) {
         let Work { stream: id, direction, position, item: Data { data, end } } = work;
-        let Some(state) = self.streams.get_mut(id).filter(|state| !state.is_cut()) else { return };
+        let Some(state) = self.streams.known_mut(id).filter(|state| !state.is_cut()) else { return };
         let Some(index) = state.index(direction, position) else {
             if direction == Direction::Response {
                 lock(state.info()).response_size += data.len() as u64;
@@ -96,7 +96,7 @@ impl Tcp {
 
     /// Lets the connection pass a plugin: the plugins behind it are told, then the plugin sees the data that have come.
     fn let_in(&mut self, id: ConnectionId, index: usize) {
-        let Some(state) = self.streams.get_mut(id) else { return };
+        let Some(state) = self.streams.known_mut(id) else { return };
         let positions =
             [Direction::Response, Direction::Request].map(|direction| (direction, state.position(direction, index)));
         let Some(plugin) = state.plugin_mut(index) else { return };
@@ -126,7 +126,7 @@ impl Tcp {
         if data.is_empty() && !end {
             return;
         }
-        let plugin = self.streams.get_mut(id).and_then(|state| state.plugin_mut(index));
+        let plugin = self.streams.known_mut(id).and_then(|state| state.plugin_mut(index));
         let Some((plugin, (vm, context))) =
             plugin.and_then(|plugin| Some((plugin.context()?, plugin))).map(|(c, p)| (p, c))
         else {
@@ -146,7 +146,7 @@ impl Tcp {
 
     /// Lets a direction go on that a plugin has stopped.
     pub(crate) fn resume(&mut self, vms: &mut Vms, id: ConnectionId, index: usize, direction: Direction) {
-        let Some(state) = self.streams.get_mut(id) else { return };
+        let Some(state) = self.streams.known_mut(id) else { return };
         let position = state.position(direction, index);
         let Some(plugin) = state.plugin_mut(index) else { return };
         if direction == Direction::Request && plugin.greeting() == Greeting::Paused {
@@ -166,11 +166,11 @@ impl Tcp {
             self.let_in(id, index);
             self.resume(vms, id, index, Direction::Request);
             self.resume(vms, id, index, Direction::Response);
-            let plugin = self.streams.get_mut(id).and_then(|state| state.plugin_mut(index));
+            let plugin = self.streams.known_mut(id).and_then(|state| state.plugin_mut(index));
             if let Some((vm, context)) = plugin.and_then(|plugin| plugin.take_context()) {
                 vms.leave(vm, context);
             }
-        } else if self.streams.get_mut(id).is_some_and(|state| state.cut()) {
+        } else if self.streams.known_mut(id).is_some_and(|state| state.cut()) {
             self.emit(id, ConnectionEffect::Reset { reason: "wasm_fail_stream" });
         }
     }

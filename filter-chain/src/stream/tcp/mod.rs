@@ -36,7 +36,8 @@ impl Tcp {
 
     /// Puts data on their way; none at all are the connection itself.
     pub(crate) fn feed(&mut self, id: ConnectionId, direction: Direction, data: Body, end: bool) {
-        if let Some(state) = self.streams.get(id).filter(|_| direction == Direction::Request) {
+        let Some(state) = self.streams.get(id) else { return };
+        if direction == Direction::Request {
             lock(state.info()).request_size += data.len() as u64;
         }
         self.streams.push_back(id, direction, 0, Data { data, end });
@@ -101,7 +102,7 @@ impl Tcp {
     /// Closes a connection, as a plugin has asked.
     pub(crate) fn close_side(&mut self, id: ConnectionId, direction: Direction) {
         // What a plugin has closed is not dialled when it continues.
-        if let Some(state) = self.streams.get_mut(id) {
+        if let Some(state) = self.streams.known_mut(id) {
             state.dial();
         }
         self.emit(id, ConnectionEffect::Close { direction });
@@ -161,7 +162,7 @@ impl Tcp {
 
     /// Asks the driver to do something for a stream.
     fn emit(&mut self, id: ConnectionId, effect: ConnectionEffect) {
-        if let Some(state) = self.streams.get_mut(id) {
+        if let Some(state) = self.streams.known_mut(id) {
             state.push_effect(effect);
             self.streams.touch(id);
         }

@@ -4,12 +4,15 @@ use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callbac
 use wasmer::{AsStoreMut, Engine, FunctionEnv, Store, TypedFunction, Value};
 
 use crate::Module;
+use crate::bound::Bound;
 use crate::caller::{Data, bytes};
 use crate::error::{cannot_instantiate, trap};
 use crate::link;
 
-/// A guest.
-pub struct Instance {
+/// A guest. Its store is bound to the thread that made it.
+pub struct Instance(Bound<Parts>);
+
+struct Parts {
     store: Store,
     env: FunctionEnv<Data>,
     instance: wasmer::Instance,
@@ -37,7 +40,7 @@ impl Instance {
         let exports = Exports::resolve(&instance, &store);
         let data = env.as_mut(&mut store);
         (data.memory, data.malloc) = (memory, malloc);
-        Ok(Self { store, env, instance, exports, deadline: limits.deadline })
+        Ok(Self(Bound::new(Parts { store, env, instance, exports, deadline: limits.deadline })))
     }
 }
 
@@ -55,20 +58,23 @@ macro_rules! guest {
 
         impl Guest for Instance {
             fn state(&mut self) -> &mut VmState {
-                &mut self.env.as_mut(&mut self.store).vm
+                let Parts { env, store, .. } = self.0.get_mut();
+                &mut env.as_mut(store).vm
             }
 
             fn set_deadline(&mut self, deadline: Duration) {
-                self.deadline = deadline;
+                self.0.get_mut().deadline = deadline;
             }
 
             fn memory(&mut self) -> &[u8] {
-                let memory = self.env.as_ref(&self.store).memory.clone();
-                memory.map_or(&[], |memory| bytes(&memory, self.store.as_store_mut()))
+                let Parts { env, store, .. } = self.0.get_mut();
+                let memory = env.as_ref(store).memory.clone();
+                memory.map_or(&[], |memory| bytes(&memory, store.as_store_mut()))
             }
 
             fn global(&mut self, export: &str) -> Option<u128> {
-                match self.instance.exports.get_global(export).ok()?.get(&mut self.store) {
+                let Parts { instance, store, .. } = self.0.get_mut();
+                match instance.exports.get_global(export).ok()?.get(store) {
                     Value::I32(number) => Some(number.cast_unsigned().into()),
                     Value::I64(number) => Some(number.cast_unsigned().into()),
                     Value::F32(number) => Some(number.to_bits().into()),
@@ -80,9 +86,10 @@ macro_rules! guest {
 
             $(
                 fn $method(&mut self, $($arg: $ty),*) -> Result<Option<$ret>, Trap> {
-                    let Some(callback) = &self.exports.$method else { return Ok(None) };
-                    self.env.as_mut(&mut self.store).start_clock(self.deadline);
-                    callback.call(&mut self.store, $($arg),*).map(Some).map_err(trap)
+                    let Parts { store, env, exports, deadline, .. } = self.0.get_mut();
+                    let Some(callback) = &exports.$method else { return Ok(None) };
+                    env.as_mut(store).start_clock(*deadline);
+                    callback.call(store, $($arg),*).map(Some).map_err(trap)
                 }
             )*
         }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod aarch64;
+mod bound;
 mod caller;
 mod compiler;
 mod cost;
@@ -86,6 +87,8 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
         float_results: C::FLOAT_RESULTS,
         samples: false,
         perf_map: C::PERF_MAP,
+        // Its stores hold what is bound to their thread.
+        moves: false,
     };
     type Module = Module;
     type Instance = Instance;

@@ -51,6 +51,7 @@ impl WasmEngine for Wasmi {
         deadline: true,
         simd: true,
         float_results: true,
+        moves: true,
         ..EngineFeatures::NONE
     };
     type Module = Module;

@@ -92,6 +92,7 @@ impl WasmEngine for Wasmtime {
         float_results: true,
         samples: true,
         perf_map: true,
+        moves: true,
     };
     type Module = Module;
     type Instance = Instance;

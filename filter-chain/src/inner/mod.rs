@@ -47,7 +47,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
+    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host> + Send>) -> Self {
         Self {
             vms: Vms::new(host),
             http: Http::default(),

@@ -32,7 +32,7 @@ pub(crate) use per_stream::NoVm;
 
 /// All VMs of a worker, and all plugins.
 pub(crate) struct Vms {
-    host: Box<dyn Fn() -> Box<dyn Host>>,
+    host: Box<dyn Fn() -> Box<dyn Host> + Send>,
     shared: Shared,
     wake: Option<Wake>,
     foreign: ForeignFunctions,
@@ -54,7 +54,7 @@ pub(crate) struct Vms {
 
 impl Vms {
     /// No VM. Each that is started gets a host of its own.
-    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host>>) -> Self {
+    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host> + Send>) -> Self {
         Self {
             host,
             shared: Shared::default(),

@@ -11,9 +11,17 @@ use crate::id::StreamId;
 use crate::inner::Inner;
 use crate::spec::Chain;
 
-/// The VMs of one thread and the streams that pass through them. See the crate's documentation for
+/// VMs and the streams that pass through them, used by one thread at a time. See the crate's documentation for
 /// how to drive it.
+///
+/// A worker can move to another thread if the engines of its plugins let their guests move
+/// ([`EngineFeatures::moves`](portcullis_core::EngineFeatures::moves)).
 pub struct Worker(Inner);
+
+const _: () = {
+    const fn moves<T: Send>() {}
+    moves::<Worker>();
+};
 
 /// HTTP streams.
 impl Worker {

@@ -12,7 +12,7 @@ use crate::vms::Health;
 /// Setting up and taking down.
 impl Worker {
     /// A worker without plugins. Each VM gets a host of its own from `host`.
-    pub fn new(host: impl Fn() -> Box<dyn Host> + 'static) -> Self {
+    pub fn new(host: impl Fn() -> Box<dyn Host> + Send + 'static) -> Self {
         Self(Inner::new(Box::new(host)))
     }
 

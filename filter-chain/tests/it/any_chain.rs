@@ -1,10 +1,8 @@
 //! Whatever plugins answer, and wherever one traps and is passed by: when all that is stopped is
 //! resumed, what comes out of a chain is what went in.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::common::{Bench, Driven, Seen, log_filter, plugin, set_tick, trap, with_headers_stop, with_policy};
 use portcullis_chain::PluginSpec;
@@ -83,12 +81,12 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// A guest that behaves so, and that resumes all its streams each second. `live` counts contexts.
 fn script(behaviour: Behaviour, live: &Arc<AtomicI64>) -> Script {
-    let streams = Rc::new(RefCell::new(Vec::<i32>::new()));
-    let calls = Rc::new(Cell::new(0));
+    let streams = Arc::new(Mutex::new(Vec::<i32>::new()));
+    let calls = Arc::new(AtomicU32::new(0));
     let Behaviour { results, lacks, hasty, trap_at, .. } = behaviour;
     let next = move || {
-        calls.set(calls.get() + 1);
-        if trap_at == Some(calls.get() - 1) { Err(trap()) } else { Ok(calls.get()) }
+        let before = calls.fetch_add(1, Ordering::Relaxed);
+        if trap_at == Some(before) { Err(trap()) } else { Ok(before + 1) }
     };
     let mut script = Script::new().on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000));
     let has = |index: usize| lacks >> index & 1 == 0;
@@ -109,25 +107,25 @@ fn script(behaviour: Behaviour, live: &Arc<AtomicI64>) -> Script {
             Ok(answers.next().unwrap_or(0))
         });
     }
-    let (created, deleted) = (Rc::clone(&streams), Rc::clone(&streams));
+    let (created, deleted) = (Arc::clone(&streams), Arc::clone(&streams));
     let (up, down, next_log) = (Arc::clone(live), Arc::clone(live), next.clone());
     script
         .on(CallbackId::on_context_create, move |_, args| {
             if args[1] != 0 {
-                created.borrow_mut().push(args[0]);
+                created.lock().unwrap().push(args[0]);
                 up.fetch_add(1, Ordering::Relaxed);
             }
             0
         })
         .on(CallbackId::on_delete, move |_, args| {
-            deleted.borrow_mut().retain(|id| *id != args[0]);
+            deleted.lock().unwrap().retain(|id| *id != args[0]);
             down.fetch_sub(1, Ordering::Relaxed);
             0
         })
         .try_on(CallbackId::on_log, move |_, _| next_log().map(|_| 0))
         .try_on(CallbackId::on_tick, move |caller, _| {
             next()?;
-            for id in streams.borrow().iter() {
+            for id in streams.lock().unwrap().iter() {
                 assert_eq!(caller.set_effective(*id), 0);
                 caller.continue_stream(StreamType::Request);
                 caller.continue_stream(StreamType::Response);

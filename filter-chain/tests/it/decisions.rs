@@ -1,9 +1,7 @@
 //! A plugin's pause survives all that comes later, until the plugin continues its stream.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::common::{Bench, call_out, continue_both, plugin, recorder, set_tick, with_headers_stop};
 use portcullis_core::testing::Script;
@@ -49,18 +47,18 @@ const AFTERWARDS: [&[Event]; 3] = [
 /// A guest that has no other callback for streams than the one that pauses. Its first stream continues in a tick once
 /// `go` says so.
 fn guest(callback: CallbackId, result: i32, go: &Arc<AtomicBool>) -> Script {
-    let (streams, go) = (Rc::new(RefCell::new(Vec::new())), Arc::clone(go));
-    let (created, known) = (Rc::clone(&streams), Rc::clone(&streams));
+    let (streams, go) = (Arc::new(Mutex::new(Vec::new())), Arc::clone(go));
+    let (created, known) = (Arc::clone(&streams), Arc::clone(&streams));
     Script::new()
         .on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000))
         .on(CallbackId::on_context_create, move |_, args| {
-            created.borrow_mut().extend(args.first().filter(|_| args.get(1) != Some(&0)));
+            created.lock().unwrap().extend(args.first().filter(|_| args.get(1) != Some(&0)));
             0
         })
         .on(callback, move |_, _| result)
         .on(CallbackId::on_tick, move |caller, _| {
             if go.load(Ordering::Relaxed) {
-                caller.set_effective(known.borrow()[0]);
+                caller.set_effective(known.lock().unwrap()[0]);
                 continue_both(caller);
             } else {
                 call_out(caller);
@@ -68,7 +66,7 @@ fn guest(callback: CallbackId, result: i32, go: &Arc<AtomicBool>) -> Script {
             0
         })
         .on(CallbackId::on_http_call_response, move |caller, _| {
-            caller.set_effective(streams.borrow()[1]);
+            caller.set_effective(streams.lock().unwrap()[1]);
             continue_both(caller);
             0
         })

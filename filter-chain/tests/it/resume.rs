@@ -1,7 +1,6 @@
 //! Letting a stream go on: when, from where, and what passes then.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use crate::common::{Bench, answering, call_out, continue_both, plugin, recorder, ticking, with_headers_stop};
 use portcullis_core::testing::Script;
@@ -152,16 +151,16 @@ fn a_continue_does_not_outlive_its_callback() {
 #[test]
 fn data_on_its_way_does_not_overtake_data_that_is_released() {
     let twice = || {
-        let streams = Rc::new(RefCell::new(Vec::new()));
-        let (created, known) = (Rc::clone(&streams), Rc::clone(&streams));
+        let streams = Arc::new(Mutex::new(Vec::new()));
+        let (created, known) = (Arc::clone(&streams), Arc::clone(&streams));
         Script::new()
             .on(CallbackId::on_context_create, move |_, args| {
-                created.borrow_mut().push(args[0]);
+                created.lock().unwrap().push(args[0]);
                 0
             })
-            .on(HEADERS, move |_, args| i32::from(known.borrow().get(2) == args.first()))
+            .on(HEADERS, move |_, args| i32::from(known.lock().unwrap().get(2) == args.first()))
             .on(CallbackId::on_request_trailers, move |caller, args| {
-                if let Some(second) = streams.borrow().get(2).filter(|second| **second != args[0]) {
+                if let Some(second) = streams.lock().unwrap().get(2).filter(|second| **second != args[0]) {
                     caller.set_effective(*second);
                     caller.continue_stream(StreamType::Request);
                 }

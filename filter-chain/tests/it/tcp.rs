@@ -1,7 +1,7 @@
 //! TCP streams.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{plugin, ticking, trap, with_policy};
 use bytes::Bytes;
@@ -64,8 +64,9 @@ impl Line {
 
 /// Logs what it is told, and answers it so; the last answer stays.
 fn told(answers: &'static [i32]) -> Script {
-    let next = Rc::new(Cell::new(0));
-    let answer = move || answers.get(next.replace(next.get() + 1)).or_else(|| answers.last()).copied().unwrap_or(0);
+    let next = Arc::new(AtomicUsize::new(0));
+    let answer =
+        move || answers.get(next.fetch_add(1, Ordering::Relaxed)).or_else(|| answers.last()).copied().unwrap_or(0);
     let mut script = Script::new();
     for (id, buffer) in [
         (CallbackId::on_downstream_data, BufferType::DownstreamData),

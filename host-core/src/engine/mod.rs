@@ -24,7 +24,7 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     const FEATURES: EngineFeatures;
     /// Compiled code with the ABI's hostcalls linked; shared between threads.
     type Module: Clone + Send + Sync + 'static;
-    /// One guest; stays on the thread that made it.
+    /// One guest. It is used by one thread at a time; by which, only [`EngineFeatures::moves`] lets change.
     type Instance: Guest + 'static;
 
     /// Compiles and links a module that this crate has judged.
@@ -86,7 +86,7 @@ macro_rules! guest {
         ///
         /// Each callback is a typed call: `Ok(None)` when the guest does not export it in this
         /// shape. Each starts the deadline anew.
-        pub trait Guest {
+        pub trait Guest: Send {
             /// The state of the guest's VM.
             fn state(&mut self) -> &mut VmState;
             /// How long a callback may run from now on.
@@ -143,6 +143,8 @@ pub struct EngineFeatures {
     pub samples: bool,
     /// `perf` can be told the names of compiled functions ([`EngineSettings::perf_map`]).
     pub perf_map: bool,
+    /// Guests may move to another thread between calls. Those of an engine that cannot panic there when they are called.
+    pub moves: bool,
 }
 
 impl EngineFeatures {
@@ -159,10 +161,11 @@ impl EngineFeatures {
         float_results: false,
         samples: false,
         perf_map: false,
+        moves: false,
     };
 
     /// Each feature by its name.
-    pub fn list(self) -> [(&'static str, bool); 11] {
+    pub fn list(self) -> [(&'static str, bool); 12] {
         [
             ("memory limit", self.memory_limit),
             ("table limit", self.table_limit),
@@ -175,6 +178,7 @@ impl EngineFeatures {
             ("float results", self.float_results),
             ("guest profile", self.samples),
             ("perf map", self.perf_map),
+            ("moves", self.moves),
         ]
     }
 }

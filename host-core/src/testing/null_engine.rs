@@ -16,9 +16,9 @@ use crate::rights::Capabilities;
 use crate::vm::state::VmState;
 use crate::{AbiVersion, MapType};
 
-type Callback = Box<dyn FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap>>;
+type Callback = Box<dyn FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap> + Send>;
 
-type Allocator = Box<dyn FnMut(&mut NullCaller<'_>)>;
+type Allocator = Box<dyn FnMut(&mut NullCaller<'_>) + Send>;
 
 /// The behaviour of a guest of [`NullEngine`]: a closure for each callback that it exports.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Script {
 
     /// Exports a callback. It gets its arguments and returns its result; 0 where there is none.
     #[must_use]
-    pub fn on(mut self, id: CallbackId, run: impl FnMut(&mut NullCaller<'_>, &[i32]) -> i32 + 'static) -> Self {
+    pub fn on(mut self, id: CallbackId, run: impl FnMut(&mut NullCaller<'_>, &[i32]) -> i32 + Send + 'static) -> Self {
         let mut run = run;
         self.callbacks.insert(id, Box::new(move |caller, args| Ok(run(caller, args))));
         self
@@ -50,7 +50,7 @@ impl Script {
     pub fn try_on(
         mut self,
         id: CallbackId,
-        run: impl FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap> + 'static,
+        run: impl FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap> + Send + 'static,
     ) -> Self {
         self.callbacks.insert(id, Box::new(run));
         self
@@ -63,7 +63,7 @@ impl Script {
 
     /// Has its allocator do this, too, when the host runs it.
     #[must_use]
-    pub fn on_allocation(mut self, run: impl FnMut(&mut NullCaller<'_>) + 'static) -> Self {
+    pub fn on_allocation(mut self, run: impl FnMut(&mut NullCaller<'_>) + Send + 'static) -> Self {
         self.allocator = Hook(Some(Box::new(run)));
         self
     }

@@ -6,5 +6,6 @@ mod code_cache;
 mod common;
 mod files;
 mod foreign;
+mod moves;
 mod snapshot;
 mod transcript;

@@ -1,5 +1,5 @@
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use portcullis_core::testing::{NullCaller, Script};
 use portcullis_core::{BufferType, CallStack, CallbackId, StreamType, Trap, WasmTrap, entry};
@@ -57,7 +57,7 @@ pub(crate) fn log_filter(caller: &mut NullCaller<'_>, id: CallbackId, name: &str
 }
 
 /// Adds a tick, once a second, that acts on the stream that was created last.
-pub(crate) fn ticking(script: Script, mut act: impl FnMut(&mut NullCaller<'_>) + 'static) -> Script {
+pub(crate) fn ticking(script: Script, mut act: impl FnMut(&mut NullCaller<'_>) + Send + 'static) -> Script {
     try_ticking(script, move |caller| {
         act(caller);
         Ok(())
@@ -67,38 +67,38 @@ pub(crate) fn ticking(script: Script, mut act: impl FnMut(&mut NullCaller<'_>) +
 /// As [`ticking`], with a tick that may trap.
 pub(crate) fn try_ticking(
     script: Script,
-    mut act: impl FnMut(&mut NullCaller<'_>) -> Result<(), Trap> + 'static,
+    mut act: impl FnMut(&mut NullCaller<'_>) -> Result<(), Trap> + Send + 'static,
 ) -> Script {
     let (script, newest) = knowing(script);
     script.on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000)).try_on(
         CallbackId::on_tick,
         move |caller, _| {
-            caller.set_effective(newest.get());
+            caller.set_effective(newest.load(Ordering::Relaxed));
             act(caller).map(|()| 0)
         },
     )
 }
 
 /// Adds an answer to callouts that acts on the stream that was created last.
-pub(crate) fn answering(script: Script, mut act: impl FnMut(&mut NullCaller<'_>) + 'static) -> Script {
+pub(crate) fn answering(script: Script, mut act: impl FnMut(&mut NullCaller<'_>) + Send + 'static) -> Script {
     let (script, newest) = knowing(script);
     script.on(CallbackId::on_http_call_response, move |caller, args| {
         caller.log(&format!("answer {} headers {}", args.get(1).unwrap_or(&-1), args.get(2).unwrap_or(&-1)));
-        caller.set_effective(newest.get());
+        caller.set_effective(newest.load(Ordering::Relaxed));
         act(caller);
         0
     })
 }
 
 /// Keeps the id of the stream that was created last.
-fn knowing(script: Script) -> (Script, Rc<Cell<i32>>) {
-    let newest = Rc::new(Cell::new(0));
-    let cell = Rc::clone(&newest);
+fn knowing(script: Script) -> (Script, Arc<AtomicI32>) {
+    let newest = Arc::new(AtomicI32::new(0));
+    let cell = Arc::clone(&newest);
     let script = script.on(CallbackId::on_context_create, move |_, args| {
         if let [context, parent] = args
             && *parent != 0
         {
-            cell.set(*context);
+            cell.store(*context, Ordering::Relaxed);
         }
         0
     });

@@ -32,37 +32,39 @@ fn request(input: &mut Input<'_>, flags: u8) {
     // No CONNECT gets this far.
     let method = METHODS[input.below(if passes_door { METHODS.len() } else { METHODS.len() - 1 })];
     let Ok(request) = Request::builder().method(method).uri(text(input, TARGETS).as_slice()).body(()) else { return };
-    let (mut came, ()) = request.into_parts();
-    came.version = if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    came.headers = fields(input);
+    let (mut original, ()) = request.into_parts();
+    original.version = if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    original.headers = fields(input);
     if passes_door {
         let local = ([127, 0, 0, 1], 80).into();
-        if canonical(&mut came, local).is_err() {
+        if canonical(&mut original, local).is_err() {
             return;
         }
-        let hosts = came.headers.get_all(HOST).iter().count() + usize::from(came.uri.authority().is_some());
+        let hosts = original.headers.get_all(HOST).iter().count() + usize::from(original.uri.authority().is_some());
         assert_eq!(hosts, 1, "one host");
-        assert!(has_plain_path(&came), "a path");
-        assert!(came.headers.get_all("cookie").iter().count() <= 1, "one line of cookies");
-        let named = came.uri.authority().map(|authority| authority.as_str().as_bytes());
-        let host = named.or_else(|| came.headers.get(HOST).map(HeaderValue::as_bytes)).unwrap_or_default();
+        assert!(has_plain_path(&original), "a path");
+        assert!(original.headers.get_all("cookie").iter().count() <= 1, "one line of cookies");
+        let named = original.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let host = named.or_else(|| original.headers.get(HOST).map(HeaderValue::as_bytes)).unwrap_or_default();
         assert!(is_authority(host), "a host that all read alike");
         // A host that stands in the target is named nowhere else, which HTTP/1.1 does not allow a client.
-        let mut again = came.clone();
+        let mut again = original.clone();
         if is_h2 || named.is_none() {
-            assert!(canonical(&mut again, local).is_ok() && again.uri == came.uri && again.headers == came.headers);
+            assert!(
+                canonical(&mut again, local).is_ok() && again.uri == original.uri && again.headers == original.headers
+            );
         }
     }
-    strip_hop_by_hop(&mut came.headers);
-    let mut headers = request_headers(&came, secure);
+    strip_hop_by_hop(&mut original.headers);
+    let mut headers = request_headers(&original, secure);
     change(input, &mut headers);
-    let is_whole = came.uri.authority().is_some();
+    let is_whole = original.uri.authority().is_some();
     let slow = to_request(&headers);
     if let Ok(slow) = &slow {
         assert!(slow.uri.authority().is_some_and(|authority| is_authority(authority.as_str().as_bytes())));
         assert!(!slow.headers.contains_key(HOST) && !slow.headers.contains_key("connection"));
     }
-    if let Some(fast) = unchanged::request(&headers, came, secure) {
+    if let Some(fast) = unchanged::request(&headers, original, secure) {
         let slow = slow.expect("what goes on as it came can be sent");
         assert_eq!((&fast.method, fast.version), (&slow.method, slow.version));
         assert_eq!(fast.uri.path_and_query(), slow.uri.path_and_query());
@@ -75,14 +77,14 @@ fn request(input: &mut Input<'_>, flags: u8) {
 
 fn response(input: &mut Input<'_>) {
     let status = StatusCode::from_u16(200 + input.below(400) as u16).expect("a status");
-    let (mut came, ()) = http::Response::builder().status(status).body(()).expect("a response").into_parts();
-    came.headers = fields(input);
-    strip_hop_by_hop(&mut came.headers);
-    let mut headers = response_headers(&came);
+    let (mut original, ()) = http::Response::builder().status(status).body(()).expect("a response").into_parts();
+    original.headers = fields(input);
+    strip_hop_by_hop(&mut original.headers);
+    let mut headers = response_headers(&original);
     change(input, &mut headers);
     let slow = to_response(&headers, None);
     let _ = to_trailers(&headers);
-    if let Some(fast) = unchanged::response(&headers, came) {
+    if let Some(fast) = unchanged::response(&headers, original) {
         assert_eq!(Ok(fast), slow);
     }
 }

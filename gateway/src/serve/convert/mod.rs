@@ -83,15 +83,18 @@ pub(crate) fn to_request(headers: &Headers) -> Result<request::Parts, Unsendable
     Ok(parts)
 }
 
-/// Returns a response's head as a client gets it. `came` is the status of the upstream's response, if it is one.
+/// Returns a response's head as a client gets it. `original` is the status of the upstream's response, if it is one.
 ///
 /// # Errors
 /// What a plugin made of it cannot be sent.
-pub(crate) fn to_response(headers: &Headers, came: Option<StatusCode>) -> Result<(StatusCode, HeaderMap), Unsendable> {
+pub(crate) fn to_response(
+    headers: &Headers,
+    original: Option<StatusCode>,
+) -> Result<(StatusCode, HeaderMap), Unsendable> {
     let status = headers.get(b":status").and_then(|status| StatusCode::from_bytes(status).ok());
     let status = status.ok_or(Unsendable::Pseudo(":status"))?;
     // 600 to 999 are an upstream's own affair, as in Envoy.
-    if !(200..=599).contains(&status.as_u16()) && came != Some(status) {
+    if !(200..=599).contains(&status.as_u16()) && original != Some(status) {
         return Err(Unsendable::Status(status));
     }
     let mut fields = fields(headers)?;

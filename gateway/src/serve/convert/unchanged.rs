@@ -13,42 +13,42 @@ use super::canonical::{alphanumeric_or, has_plain_path, is_authority, is_port};
 use super::request_pseudo;
 use crate::net::headers::is_hop_by_hop;
 
-/// Returns a request's head as an upstream gets it: what came, and what was added. `came` has no hop-by-hop fields.
-pub(crate) fn request(headers: &Headers, mut came: request::Parts, secure: bool) -> Option<request::Parts> {
+/// Returns a request's head as an upstream gets it: what came, and what was added. `original` has no hop-by-hop fields.
+pub(crate) fn request(headers: &Headers, mut original: request::Parts, secure: bool) -> Option<request::Parts> {
     let mut entries = headers.iter();
-    let pseudo = request_pseudo(&came, secure);
+    let pseudo = request_pseudo(&original, secure);
     if !pseudo.iter().all(|pseudo| entries.next() == Some(*pseudo)) {
         return None;
     }
-    if !is_plain(&came, secure) {
+    if !is_plain(&original, secure) {
         return None;
     }
-    add(&mut came.headers, entries, |name| *name != HOST)?;
-    if came.uri.authority().is_some() {
-        came.headers.remove(HOST);
+    add(&mut original.headers, entries, |name| *name != HOST)?;
+    if original.uri.authority().is_some() {
+        original.headers.remove(HOST);
     }
-    came.extensions.clear();
-    came.version = Version::default();
-    Some(came)
+    original.extensions.clear();
+    original.version = Version::default();
+    Some(original)
 }
 
-/// Returns a response's head as a client gets it: what came, and what was added. `came` has no hop-by-hop fields.
-pub(crate) fn response(headers: &Headers, mut came: response::Parts) -> Option<(StatusCode, HeaderMap)> {
+/// Returns a response's head as a client gets it: what came, and what was added. `original` has no hop-by-hop fields.
+pub(crate) fn response(headers: &Headers, mut original: response::Parts) -> Option<(StatusCode, HeaderMap)> {
     let mut entries = headers.iter();
-    if entries.next() != Some((b":status", came.status.as_str().as_bytes())) {
+    if entries.next() != Some((b":status", original.status.as_str().as_bytes())) {
         return None;
     }
-    add(&mut came.headers, entries, |_| true)?;
-    Some((came.status, came.headers))
+    add(&mut original.headers, entries, |_| true)?;
+    Some((original.status, original.headers))
 }
 
 /// Adds to a map what follows in `entries`, which begin with what the map has of `shown` fields.
 fn add<'a>(
-    came: &mut HeaderMap,
+    original: &mut HeaderMap,
     mut entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     shown: impl Fn(&HeaderName) -> bool,
 ) -> Option<()> {
-    for (name, value) in came.iter().filter(|(name, _)| shown(name)) {
+    for (name, value) in original.iter().filter(|(name, _)| shown(name)) {
         if entries.next() != Some((name.as_str().as_bytes(), value.as_bytes())) {
             return None;
         }
@@ -58,23 +58,23 @@ fn add<'a>(
         if !shown(&name) || is_hop_by_hop(name.as_str()) {
             return None;
         }
-        came.try_append(name, HeaderValue::from_bytes(value).ok()?).ok()?;
+        original.try_append(name, HeaderValue::from_bytes(value).ok()?).ok()?;
     }
     Some(())
 }
 
 /// Returns true if the target is written in one of the two usual forms, whole with the client's true scheme or as a path behind one
 /// host. What else a client may send means what the pseudo-headers say.
-fn is_plain(came: &request::Parts, secure: bool) -> bool {
+fn is_plain(original: &request::Parts, secure: bool) -> bool {
     let expected = if secure { Scheme::HTTPS } else { Scheme::HTTP };
-    let has_place = match (came.uri.scheme(), came.uri.authority()) {
+    let has_place = match (original.uri.scheme(), original.uri.authority()) {
         (Some(scheme), Some(authority)) => *scheme == expected && is_authority(authority.as_str().as_bytes()),
-        (None, None) => names_one_host(&came.headers),
+        (None, None) => names_one_host(&original.headers),
         _ => false,
     };
     // An empty path says that it is `/`, and is sent empty.
     let is_written = |path: &PathAndQuery| path.as_str() != "/" || *path == PathAndQuery::from_static("/");
-    has_place && has_plain_path(came) && came.uri.path_and_query().is_some_and(is_written)
+    has_place && has_plain_path(original) && original.uri.path_and_query().is_some_and(is_written)
 }
 
 /// The bytes of a host's name that no reader understands in another way.
@@ -211,12 +211,12 @@ mod tests {
             fields in fields(),
             edits in edits(),
         ) {
-            let (mut came, ()) = Request::builder().method(method).uri(target).body(()).unwrap().into_parts();
-            (came.headers, came.version) = (fields, Version::HTTP_10);
-            let mut headers = request_headers(&came, secure);
+            let (mut original, ()) = Request::builder().method(method).uri(target).body(()).unwrap().into_parts();
+            (original.headers, original.version) = (fields, Version::HTTP_10);
+            let mut headers = request_headers(&original, secure);
             edit(&mut headers, &edits);
-            let is_whole = came.uri.authority().is_some();
-            if let Some(fast) = request(&headers, came, secure) {
+            let is_whole = original.uri.authority().is_some();
+            if let Some(fast) = request(&headers, original, secure) {
                 let slow = to_request(&headers).unwrap();
                 prop_assert_eq!(&fast.method, &slow.method);
                 prop_assert_eq!(fast.version, slow.version);
@@ -232,11 +232,11 @@ mod tests {
 
         #[test]
         fn a_response_is_what_the_whole_way_makes_of_it(status in 200_u16..600, fields in fields(), edits in edits()) {
-            let (mut came, ()) = http::Response::builder().status(status).body(()).unwrap().into_parts();
-            came.headers = fields;
-            let mut headers = response_headers(&came);
+            let (mut original, ()) = http::Response::builder().status(status).body(()).unwrap().into_parts();
+            original.headers = fields;
+            let mut headers = response_headers(&original);
             edit(&mut headers, &edits);
-            if let Some(fast) = response(&headers, came) {
+            if let Some(fast) = response(&headers, original) {
                 prop_assert_eq!(Ok(fast), to_response(&headers, None));
             }
         }
@@ -245,20 +245,20 @@ mod tests {
     #[test]
     fn what_only_had_fields_added_need_not_be_read_again() {
         for (target, host) in [("/a", "a"), ("/", "a.example:8080"), ("http://a/b", "a")] {
-            let (came, ()) =
+            let (original, ()) =
                 Request::get(target).header("host", host).header("x-one", "1").body(()).unwrap().into_parts();
-            let mut headers = request_headers(&came, false);
+            let mut headers = request_headers(&original, false);
             headers.add(b"x-new", b"2");
-            let sent = request(&headers, came, false).unwrap();
+            let sent = request(&headers, original, false).unwrap();
             assert_eq!(
                 (&sent.headers["x-one"], &sent.headers["x-new"]),
                 (&"1".parse().unwrap(), &"2".parse().unwrap())
             );
         }
-        let (came, ()) = http::Response::builder().header("x-one", "1").body(()).unwrap().into_parts();
-        let mut headers = response_headers(&came);
+        let (original, ()) = http::Response::builder().header("x-one", "1").body(()).unwrap().into_parts();
+        let mut headers = response_headers(&original);
         headers.add(b"x-new", b"2");
-        let (_, sent) = response(&headers, came).unwrap();
+        let (_, sent) = response(&headers, original).unwrap();
         assert_eq!((sent.len(), &sent["x-new"]), (2, &"2".parse().unwrap()));
     }
 
@@ -267,21 +267,21 @@ mod tests {
         for hosts in
             [&["a", "b"][..], &["a/b"], &["user@a"], &[""], &[], &["a:80:x"], &["a:x"], &["["], &["]a["], &["a::1"]]
         {
-            let (mut came, ()) = Request::get("/").body(()).unwrap().into_parts();
+            let (mut original, ()) = Request::get("/").body(()).unwrap().into_parts();
             for host in hosts {
-                came.headers.append(HOST, HeaderValue::from_static(host));
+                original.headers.append(HOST, HeaderValue::from_static(host));
             }
-            let headers = request_headers(&came, false);
-            assert!(request(&headers, came, false).is_none(), "{hosts:?}");
+            let headers = request_headers(&original, false);
+            assert!(request(&headers, original, false).is_none(), "{hosts:?}");
         }
     }
 
     #[test]
     fn a_target_in_another_form_is_read() {
         for target in ["a.example", "http://a.example#x", "https://a.example/"] {
-            let (came, ()) = Request::get(target).header("host", "a.example").body(()).unwrap().into_parts();
-            let headers = request_headers(&came, false);
-            assert!(request(&headers, came, false).is_none(), "{target}");
+            let (original, ()) = Request::get(target).header("host", "a.example").body(()).unwrap().into_parts();
+            let headers = request_headers(&original, false);
+            assert!(request(&headers, original, false).is_none(), "{target}");
         }
     }
 }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use portcullis::core::{Access, Body, CallOutcome, CallResponse, Direction, Headers, StreamInfo, lock};
 use proptest::prelude::*;
 
-use super::transcript::Stage;
+use super::stage::Stage;
 
 /// Something that happens to a guest. Numbers choose among the streams and callouts that there are.
 #[derive(Clone, Copy, Debug)]

@@ -12,6 +12,7 @@ mod event;
 mod instrument;
 pub mod script;
 pub mod smith;
+mod stage;
 mod traced;
 mod transcript;
 mod witness;

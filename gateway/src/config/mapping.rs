@@ -120,7 +120,12 @@ impl<'d> Mapping<'d> {
 
     /// Returns the value of a key, also if it is empty.
     pub(super) fn entry(&self, key: Key) -> Option<&Value<'d>> {
-        debug_assert!(self.section.is_none_or(|section| section.has(key)), "{:?} has no {key:?}", self.section);
+        debug_assert!(
+            self.section.is_none_or(|section| section.has(key)),
+            "the section {:?} does not list the key {:?}: add it there",
+            self.section.map(|section| section.name),
+            key.name
+        );
         self.entries.iter().find(|entry| entry.key == key.name).map(|entry| &entry.value)
     }
 

@@ -92,7 +92,7 @@ impl HostcallId {
         HOSTCALLS.iter().find(named).map(|decl| decl.id)
     }
 
-    /// Whether this is a function of WASI preview 1.
+    /// Returns whether this is a function of WASI preview 1.
     pub fn is_wasi(self) -> bool {
         self.decl().modules.contains(&"wasi_snapshot_preview1")
     }

@@ -99,7 +99,7 @@ impl<'a> GuestMemory<'a> {
         Ok(())
     }
 
-    /// Whether a word can be written there.
+    /// Returns whether a word can be written there.
     #[inline]
     pub fn check_u32(&self, pointer: i32) -> Result<(), OutOfBounds> {
         let len = self.noted.as_ref().map_or(self.bytes.len(), |noted| noted.bytes.len());

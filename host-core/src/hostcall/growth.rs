@@ -147,7 +147,7 @@ impl Tally {
         self.bytes = self.bytes.saturating_sub(less.bytes);
     }
 
-    /// Whether there is room for one more entry.
+    /// Returns whether there is room for one more entry.
     const fn fits(self, bytes: usize) -> bool {
         self.count < pairs::MAX_COUNT && self.serialized_len() + bytes <= pairs::MAX_BYTES
     }

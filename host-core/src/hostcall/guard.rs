@@ -1,4 +1,4 @@
-//! Whether the rules of a plugin allow the arguments of a hostcall. A plugin without rules for it pays one
+//! Judges arguments of hostcalls by the rules of a plugin. A plugin without rules for it pays one
 //! look at its rules; one with rules pays no allocation, but for a map that is set whole.
 
 use std::collections::{HashMap, HashSet};
@@ -142,7 +142,7 @@ pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Whether a path of metadata is about something in which there is more.
+/// Returns whether a path of metadata is about something in which there is more.
 fn holds_parts(vm: &VmState, path: &[u8]) -> bool {
     vm.acting_stream().is_some_and(|stream| resource_metadata::has_parts(&lock(&stream.info), path))
 }
@@ -156,7 +156,7 @@ pub(super) fn rate(vm: &mut VmState, family: Family, id: HostcallId, count: u64)
     Err(vm.refuse(id, "rate", None))
 }
 
-/// Whether a header may be read. One that may not be is absent, and asking for it is told as a denial.
+/// Returns whether a header may be read. One that may not be is absent, and asking for it is told as a denial.
 #[inline]
 pub(super) fn may_read(vm: &mut VmState, map: MapType, name: &[u8]) -> Result<bool, Failure> {
     if vm.rule(Family::ReadHeaders).is_none_or(|rule| rule.allows_header(map, name)) {
@@ -166,7 +166,7 @@ pub(super) fn may_read(vm: &mut VmState, map: MapType, name: &[u8]) -> Result<bo
     Ok(false)
 }
 
-/// Whether a header may be written, and whatever it has removed.
+/// Returns whether a header may be written, and whatever it has removed.
 #[inline]
 pub(super) fn write(vm: &mut VmState, id: HostcallId, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Failure> {
     let Some(rule) = vm.rule(Family::WriteHeaders) else { return Ok(()) };

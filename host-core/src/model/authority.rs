@@ -9,13 +9,13 @@ pub(crate) const AUTHORITY: &[u8] = b":authority";
 /// The other one.
 pub(crate) const HOST: &[u8] = b"host";
 
-/// Whether `name` is one of the two names, in a map where they are one.
+/// Returns whether `name` is one of the two names, in a map where they are one.
 #[inline]
 pub(crate) fn is_named(map: MapType, name: &[u8]) -> bool {
     map == MapType::RequestHeaders && is_either(name)
 }
 
-/// Whether `name` is one of the two names.
+/// Returns whether `name` is one of the two names.
 #[inline]
 pub(crate) fn is_either(name: &[u8]) -> bool {
     // Nearly all that are asked for are told apart by length, first byte, or being exactly the name.

@@ -22,7 +22,7 @@ impl Body {
         self.len
     }
 
-    /// Whether it holds nothing.
+    /// Returns whether it holds nothing.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }

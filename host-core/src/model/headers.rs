@@ -41,7 +41,7 @@ impl Headers {
         self.sizes.len()
     }
 
-    /// Whether it holds nothing.
+    /// Returns whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.sizes.is_empty()
     }

@@ -134,7 +134,7 @@ impl Budget {
         self.was_reset = true;
     }
 
-    /// Whether the memory may be `desired` bytes long. `maximum` is what the module itself allows.
+    /// Returns whether the memory may be `desired` bytes long. `maximum` is what the module itself allows.
     pub fn grow_memory(&mut self, desired: usize, maximum: Option<usize>) -> bool {
         /// Nobody could give more to wasm32, and not every engine asks.
         const ADDRESSABLE: u64 = 1 << 32;
@@ -144,7 +144,7 @@ impl Budget {
         granted
     }
 
-    /// Whether a table may grow from `current` to `desired` elements. All tables draw from one
+    /// Returns whether a table may grow from `current` to `desired` elements. All tables draw from one
     /// budget; what the table's own `maximum` refuses costs nothing.
     pub fn grow_table(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
         let rest = self.table_elements_left.checked_sub(desired.saturating_sub(current));
@@ -153,12 +153,12 @@ impl Budget {
         rest.is_some()
     }
 
-    /// Whether the guest has been made again since this was last asked.
+    /// Returns whether the guest has been made again since this was last asked.
     pub(crate) fn take_was_reset(&mut self) -> bool {
         std::mem::take(&mut self.was_reset)
     }
 
-    /// Whether more memory was refused since this was last asked.
+    /// Returns whether more memory was refused since this was last asked.
     pub(crate) fn take_memory_was_refused(&mut self) -> bool {
         std::mem::take(&mut self.memory_was_refused)
     }

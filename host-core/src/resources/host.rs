@@ -29,7 +29,7 @@ pub trait Host: Send {
     /// # Errors
     /// The system has no random bytes; the error says why. The guest that asked is ended: without them it is as good as an attacker's.
     fn random(&mut self, buffer: &mut [u8]) -> Result<(), NoRandomness>;
-    /// Whether a callout to this upstream can be tried.
+    /// Returns whether a callout to this upstream can be tried.
     fn has_upstream(&self, name: &str) -> bool;
     /// Takes note of a callout to an upstream that is not there. The plugin is answered as the ABI says.
     fn lacks_upstream(&mut self, plugin: Option<&Plugin>, name: &str) {

@@ -46,7 +46,7 @@ impl MetricTable {
         each.flat_map(|(metric_type, entries)| entries.iter().map(move |entry| (metric_type, &*entry.name)))
     }
 
-    /// Whether a plugin can define one more.
+    /// Returns whether a plugin can define one more.
     pub(crate) fn has_room(&self, plugin: &Arc<Plugin>) -> bool {
         self.count(plugin) < self.max
     }

@@ -125,13 +125,13 @@ impl DenialLog {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether this callback is denied for the first time.
+    /// Returns whether this callback is denied for the first time.
     pub(crate) fn is_news(&self, callback: CallbackId) -> bool {
         let bit = 1 << (callback as u8);
         self.callbacks.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
-    /// Whether it is the first time that this is asked of a VM for one stream: ticks, or a queue's items.
+    /// Returns whether it is the first time that this is asked of a VM for one stream: ticks, or a queue's items.
     pub(crate) fn is_first(&self, asked: NeedsLongLivedVm) -> bool {
         let bit = 1 << (asked as u8);
         self.hostcalls.fetch_or(bit, Ordering::Relaxed) & bit == 0

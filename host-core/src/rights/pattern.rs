@@ -45,52 +45,52 @@ impl Patterns {
         Self { likeness, allowed, except }
     }
 
-    /// Whether the list allows a name. It allocates nothing.
+    /// Returns whether the list allows a name. It allocates nothing.
     pub(super) fn allows(&self, name: &[u8]) -> bool {
         self.grants(name, self.likeness) && !self.takes(name, self.likeness)
     }
 
-    /// Whether the list allows a thing that has several names: one of them, and takes none away.
+    /// Returns whether the list allows a thing that has several names: one of them, and takes none away.
     pub(super) fn allows_any(&self, names: &[&[u8]]) -> bool {
         names.iter().any(|name| self.grants(name, self.likeness))
             && !names.iter().any(|name| self.takes(name, self.likeness))
     }
 
-    /// Whether a pattern allows a name that is compared like this; others may take it away.
+    /// Returns whether a pattern allows a name that is compared like this; others may take it away.
     pub(super) fn grants(&self, name: &[u8], likeness: Likeness) -> bool {
         self.allowed.iter().any(|pattern| pattern.matches(name, likeness, false))
     }
 
-    /// Whether the list takes away a name that is compared like this. What is too long to be searched might hold
+    /// Returns whether the list takes away a name that is compared like this. What is too long to be searched might hold
     /// what is taken away, so it is.
     pub(super) fn takes(&self, name: &[u8], likeness: Likeness) -> bool {
         self.except.iter().any(|pattern| pattern.matches(name, likeness, true))
     }
 
-    /// Whether the list takes away something that stands below a path that is compared like this.
+    /// Returns whether the list takes away something that stands below a path that is compared like this.
     pub(super) fn takes_below(&self, path: &[u8], likeness: Likeness) -> bool {
         self.except.iter().any(|pattern| pattern.may_match_below(path, likeness))
     }
 
-    /// Whether the list allows whatever is asked for.
+    /// Returns whether the list allows whatever is asked for.
     pub(super) fn allow_all(&self) -> bool {
         self.except.is_empty() && self.allowed.iter().any(Pattern::is_star)
     }
 
-    /// Whether the list takes something away.
+    /// Returns whether the list takes something away.
     pub(super) fn has_exceptions(&self) -> bool {
         !self.except.is_empty()
     }
 }
 
 impl Pattern {
-    /// Whether it is a star and nothing else.
+    /// Returns whether it is a star and nothing else.
     fn is_star(&self) -> bool {
         let is_bare = |(between, end): &(Vec<Part>, Part)| end.is_empty() && between.iter().all(|part| part.is_empty());
         self.start.is_empty() && self.rest.as_ref().is_some_and(is_bare)
     }
 
-    /// Whether there are names that meet it and begin with a path and a dot.
+    /// Returns whether there are names that meet it and begin with a path and a dot.
     fn may_match_below(&self, path: &[u8], likeness: Likeness) -> bool {
         if let Some((start, behind)) = self.start.split_at_checked(path.len()) {
             let has_star = behind.is_empty() && self.rest.is_some();
@@ -109,7 +109,7 @@ impl Pattern {
         Self { start, rest }
     }
 
-    /// Whether a name meets it; `unknown` is the answer where that would take too long to find out.
+    /// Returns whether a name meets it; `unknown` is the answer where that would take too long to find out.
     fn matches(&self, name: &[u8], likeness: Likeness, unknown: bool) -> bool {
         /// A guest chooses names; looking for parts within them must not take its host long.
         const MOST_SEARCHED: usize = 8 << 10;

@@ -76,13 +76,13 @@ impl Capabilities {
         Self::names().filter(is_held)
     }
 
-    /// Whether the set holds this hostcall.
+    /// Returns whether the set holds this hostcall.
     #[inline]
     pub const fn allows(self, hostcall: HostcallId) -> bool {
         self.hostcalls >> (hostcall as u8) & 1 == 1
     }
 
-    /// Whether the set holds this callback.
+    /// Returns whether the set holds this callback.
     #[inline]
     pub const fn allows_callback(self, callback: CallbackId) -> bool {
         self.callbacks >> (callback as u8) & 1 == 1
@@ -149,7 +149,7 @@ const fn bit(hostcall: HostcallId) -> u128 {
     1 << (hostcall as u8)
 }
 
-/// Whether no earlier row has the same export.
+/// Returns whether no earlier row has the same export.
 fn is_first(id: CallbackId) -> bool {
     CALLBACKS.iter().find(|decl| decl.export == id.decl().export).is_some_and(|decl| decl.id == id)
 }

@@ -91,7 +91,7 @@ impl Budgets {
         name
     }
 
-    /// Whether nothing is charged.
+    /// Returns whether nothing is charged.
     fn is_unused(&self) -> bool {
         self.shared.taken() == 0 && self.buffers.taken() == 0
     }

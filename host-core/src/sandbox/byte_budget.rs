@@ -74,7 +74,7 @@ impl ByteBudget {
 }
 
 impl Charge {
-    /// Whether it is of this budget.
+    /// Returns whether it is of this budget.
     pub(crate) fn is_of(&self, budget: &Arc<ByteBudget>) -> bool {
         Arc::ptr_eq(&self.of, budget)
     }

@@ -67,7 +67,7 @@ impl Vm {
         i32::try_from(len).unwrap_or(i32::MAX)
     }
 
-    /// Whether a gRPC callout is in flight, or was given up and the action that says so has not been taken.
+    /// Returns whether a gRPC callout is in flight, or was given up and the action that says so has not been taken.
     pub fn has_grpc(&mut self, id: GrpcId) -> bool {
         self.state().grpc.contains(id)
     }

@@ -78,7 +78,7 @@ impl Vm {
         self.state().contexts.stream_mut(stream)
     }
 
-    /// Whether a part of a message would pass by all of the guest's code: the module has no callback for it. A VM that has
+    /// Returns whether a part of a message would pass by all of the guest's code: the module has no callback for it. A VM that has
     /// failed lets nothing pass.
     pub fn has_no_callback_for(&mut self, direction: Direction, part: Part) -> bool {
         let callbacks = callbacks(direction, part);
@@ -87,7 +87,7 @@ impl Vm {
             && exports.is_some_and(|exports| !callbacks.iter().any(|callback| exports.allows_callback(*callback)))
     }
 
-    /// Whether the plugin of a stream may receive a part of a message, as far as is known: its module has a callback for
+    /// Returns whether the plugin of a stream may receive a part of a message, as far as is known: its module has a callback for
     /// it, and the plugin has the right.
     pub fn may_hear(&mut self, stream: ContextId, direction: Direction, part: Part) -> bool {
         let callbacks = callbacks(direction, part);

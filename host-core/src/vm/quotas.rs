@@ -19,7 +19,7 @@ pub(crate) struct SharedQuotas {
 }
 
 impl SharedQuotas {
-    /// Whether a plugin may define this metric, if it may define so many in all of its VMs.
+    /// Returns whether a plugin may define this metric, if it may define so many in all of its VMs.
     pub(crate) fn defines(&self, metric_type: MetricType, name: &str, most: usize) -> bool {
         let mut known = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         let metric = (metric_type as u8, name.to_owned());

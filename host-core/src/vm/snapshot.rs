@@ -144,7 +144,7 @@ impl VmState {
         state
     }
 
-    /// Whether the VM can do what only one can that lasts. If not, the operator is told, once.
+    /// Returns whether the VM can do what only one can that lasts. If not, the operator is told, once.
     pub(crate) fn must_last(&mut self, asked: NeedsLongLivedVm) -> Result<(), Status> {
         if self.shared_quotas.is_none() {
             return Ok(());

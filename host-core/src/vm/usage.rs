@@ -218,12 +218,12 @@ impl CpuBudget {
         self.paid.store(from.saturating_add(u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX)), Relaxed);
     }
 
-    /// Whether nothing may be called now.
+    /// Returns whether nothing may be called now.
     pub(crate) fn is_spent(&self, now: u64) -> bool {
         self.paid.load(Relaxed) > now.saturating_add(AHEAD)
     }
 
-    /// Whether this is the first time that it is to be said.
+    /// Returns whether this is the first time that it is to be said.
     pub(crate) fn is_first(&self) -> bool {
         !self.told.swap(true, Relaxed)
     }

@@ -235,7 +235,7 @@ fn valid(id: i32) -> Result<GrpcId, Status> {
     if id.is_call() || id.is_stream() { Ok(id) } else { Err(Status::BadArgument) }
 }
 
-/// Whether one takes messages. Plugins that share a VM do not reach each other's.
+/// Returns whether one takes messages. Plugins that share a VM do not reach each other's.
 fn own(vm: &VmState, id: GrpcId) -> Result<Sending, Status> {
     let root = vm.acting_root();
     let own = vm.grpc.owner(id).filter(|owner| Some(owner.root) == root);

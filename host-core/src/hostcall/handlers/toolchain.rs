@@ -7,7 +7,7 @@ use crate::engine::memory::GuestMemory;
 use crate::engine::trap::Trap;
 use crate::hostcall::{Failure, Hostcall, HostcallResult, Reply};
 
-/// Whether two threads are the same one (Emscripten).
+/// Returns whether two threads are the same one (Emscripten).
 #[inline(always)]
 pub(in crate::hostcall) fn pthread_equal(_: Hostcall<'_>, a: i32, b: i32) -> HostcallResult<Word> {
     Ok(Reply::Answer(Word((a == b).into())))

@@ -32,7 +32,7 @@ pub(in crate::hostcall) fn fd_fdstat_get(mut call: Hostcall<'_>, fd: i32, ret_st
     Ok(Reply::Done)
 }
 
-/// Whether writes go to the end, and whether they wait for the disk.
+/// Returns whether writes go to the end, and whether they wait for the disk.
 pub(in crate::hostcall) fn fd_fdstat_set_flags(call: Hostcall<'_>, fd: i32, flags: i32) -> HostcallResult<Errno> {
     let descriptor = call.vm.files.get(fd, Errno::Nosys)?;
     descriptor.require(Rights::FD_FDSTAT_SET_FLAGS)?;

@@ -196,7 +196,7 @@ fn path<'m>(memory: &'m GuestMemory<'_>, pointer: i32, len: i32) -> Result<&'m s
     }
 }
 
-/// Whether a symbolic link at the end of a path is followed (`lookupflags`).
+/// Returns whether a symbolic link at the end of a path is followed (`lookupflags`).
 fn follow(flags: i32) -> Result<bool, Errno> {
     match flags {
         0 => Ok(false),

@@ -62,7 +62,7 @@ impl AddressMap {
         exact.or_else(before).or_else(within).unwrap_or(address)
     }
 
-    /// Whether what was read is what stands there now; if not, the first byte that differs. Words that point to something
+    /// Returns whether what was read is what stands there now; if not, the first byte that differs. Words that point to something
     /// else that was read or written may differ, as those of WASI's vectors do.
     pub(super) fn compare(
         &mut self,
@@ -113,7 +113,7 @@ impl AddressMap {
     }
 }
 
-/// Whether a parameter is a pointer, as its name and that of the next say.
+/// Returns whether a parameter is a pointer, as its name and that of the next say.
 fn is_pointer(id: HostcallId, name: &str, next: Option<&&str>) -> bool {
     name.starts_with("ret_")
         || next.is_some_and(|next| is_length_of(next, name))

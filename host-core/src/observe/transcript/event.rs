@@ -132,7 +132,7 @@ fn write_answer(f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
     }
 }
 
-/// Whether a parameter is the length of the one before it.
+/// Returns whether a parameter is the length of the one before it.
 pub(super) fn is_length_of(name: &str, of: &str) -> bool {
     name.strip_suffix("_len") == Some(of)
 }

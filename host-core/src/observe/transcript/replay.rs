@@ -158,7 +158,7 @@ impl fmt::Debug for Replayer {
 /// An interpreter is not much slower than this, where most of a plugin's time is its host's.
 const SLOWER: u32 = 10;
 
-/// Whether a callback may have had the time of those that start a plugin.
+/// Returns whether a callback may have had the time of those that start a plugin.
 fn begins(id: CallbackId) -> bool {
     matches!(id, CallbackId::on_context_create | CallbackId::on_vm_start | CallbackId::on_configure)
         || id.is_start_function()

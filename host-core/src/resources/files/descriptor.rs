@@ -60,7 +60,7 @@ impl Descriptor {
         }
     }
 
-    /// Whether it has the rights and flags that a preopened directory has at first.
+    /// Returns whether it has the rights and flags that a preopened directory has at first.
     pub(crate) fn is_as_given(&self) -> bool {
         (self.base, self.inheriting, self.flags) == (allowed(Rights::OF_DIRECTORY, self.writable), Rights::ALL, 0)
     }

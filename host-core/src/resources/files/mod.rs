@@ -77,7 +77,7 @@ pub trait File: Send {
     fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize, Errno>;
     /// Writes at an offset, or at the end if [`Self::set_append`] says so; how many bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno>;
-    /// Whether writes go to the end, wherever that is then.
+    /// Returns whether writes go to the end, wherever that is then.
     fn set_append(&mut self, append: bool) -> Result<(), Errno>;
     /// Describes the file.
     fn metadata(&self) -> Result<Metadata, Errno>;

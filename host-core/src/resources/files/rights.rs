@@ -100,7 +100,7 @@ impl Rights {
         self.0
     }
 
-    /// Whether all of these are among them.
+    /// Returns whether all of these are among them.
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }

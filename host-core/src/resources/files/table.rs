@@ -55,7 +55,7 @@ impl FileTable {
         if self.opened() < self.limit { Ok(()) } else { Err(Errno::Mfile) }
     }
 
-    /// Whether anything is open beyond the preopened directories, or of these one is closed, or has lost rights.
+    /// Returns whether anything is open beyond the preopened directories, or of these one is closed, or has lost rights.
     pub(crate) fn is_changed(&self) -> bool {
         let as_given = |descriptor: &Descriptor| descriptor.is_as_given();
         self.opened() > 0 || self.descriptors.len() < self.given || !self.descriptors.values().all(as_given)

@@ -118,12 +118,12 @@ impl GrpcCalls {
         self.get(id).map(|live| live.owner)
     }
 
-    /// Whether one counts.
+    /// Returns whether one counts.
     pub(crate) fn contains(&self, id: GrpcId) -> bool {
         self.live.contains_key(&id)
     }
 
-    /// Whether messages may be sent; `None` if it is not in flight.
+    /// Returns whether messages may be sent; `None` if it is not in flight.
     pub(crate) fn sending(&self, id: GrpcId) -> Option<Sending> {
         let live = self.get(id)?;
         Some(if live.half_closed { Sending::HalfClosed } else { Sending::Open })

@@ -18,12 +18,12 @@ pub(crate) use service::GrpcService;
 pub struct GrpcId(pub u32);
 
 impl GrpcId {
-    /// Whether it is the id of a call.
+    /// Returns whether it is the id of a call.
     pub const fn is_call(self) -> bool {
         self.0 & 3 == 1
     }
 
-    /// Whether it is the id of a stream.
+    /// Returns whether it is the id of a stream.
     pub const fn is_stream(self) -> bool {
         self.0 & 3 == 2
     }

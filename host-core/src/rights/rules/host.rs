@@ -29,12 +29,12 @@ struct Spelling {
     host: usize,
 }
 
-/// Whether a list allows the name of a host that is to be looked up.
+/// Returns whether a list allows the name of a host that is to be looked up.
 pub(super) fn allows_name(list: &Patterns, name: &[u8]) -> bool {
     Spelling::of_name(name, false).is_some_and(|host| list.allows(host.host()))
 }
 
-/// Whether a list allows the host of a request. What takes a host away takes it away with any port.
+/// Returns whether a list allows the host of a request. What takes a host away takes it away with any port.
 pub(super) fn allows_authority(list: &Patterns, authority: &[u8]) -> bool {
     let Some((mut host, port)) = Spelling::of_authority(authority) else { return false };
     if list.takes(host.host(), Likeness::Folded) {
@@ -54,7 +54,7 @@ pub(super) fn allows_authority(list: &Patterns, authority: &[u8]) -> bool {
     is_allowed
 }
 
-/// Whether it is a host, with or without a port, that lists can allow.
+/// Returns whether it is a host, with or without a port, that lists can allow.
 pub(super) fn is_authority(authority: &[u8]) -> bool {
     Spelling::of_authority(authority).is_some()
 }

@@ -54,7 +54,7 @@ impl List {
         Ok(Self { kind, patterns: Patterns::new(texts.iter().map(String::as_str), likeness, spell) })
     }
 
-    /// Whether it allows a name, in any spelling.
+    /// Returns whether it allows a name, in any spelling.
     pub(super) fn allows(&self, name: &[u8]) -> bool {
         match self.kind {
             Kind::Hosts => host::allows_name(&self.patterns, name),
@@ -66,7 +66,7 @@ impl List {
         }
     }
 
-    /// Whether a list of hosts with ports allows the name of an upstream, which may be no host.
+    /// Returns whether a list of hosts with ports allows the name of an upstream, which may be no host.
     pub(super) fn allows_upstream(&self, name: &str) -> bool {
         match host::is_authority(name.as_bytes()) {
             true => self.allows(name.as_bytes()),
@@ -74,7 +74,7 @@ impl List {
         }
     }
 
-    /// Whether it allows a thing that has two names: one of them, and takes none away.
+    /// Returns whether it allows a thing that has two names: one of them, and takes none away.
     pub(super) fn allows_either(&self, one: &[u8], other: &[u8]) -> bool {
         self.patterns.allows_any(&[one, other])
     }
@@ -85,7 +85,7 @@ impl List {
     }
 }
 
-/// Whether a service and a method are what every server reads as such: neither is empty, is made of dots, or has characters that
+/// Returns whether a service and a method are what every server reads as such: neither is empty, is made of dots, or has characters that
 /// a path may have in another spelling.
 fn is_grpc_method(path: &[u8]) -> bool {
     let is_plain = |segment: &[u8]| {

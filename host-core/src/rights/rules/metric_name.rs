@@ -17,17 +17,17 @@ pub(super) fn pattern(text: &str) -> Cow<'_, str> {
     if needs_start(text.as_bytes()) { format!("_{text}").into() } else { text.into() }
 }
 
-/// Whether a list allows a name.
+/// Returns whether a list allows a name.
 pub(super) fn allows(list: &Patterns, name: &[u8]) -> bool {
     all_forms(name, |form| list.allows(form))
 }
 
-/// Whether a list takes a name away.
+/// Returns whether a list takes a name away.
 pub(super) fn takes(list: &Patterns, name: &[u8]) -> bool {
     list.has_exceptions() && !all_forms(name, |form| !list.takes(form, Likeness::Metric))
 }
 
-/// Whether something holds for all forms in which a name is exposed. Only one that is spelt oddly allocates.
+/// Returns whether something holds for all forms in which a name is exposed. Only one that is spelt oddly allocates.
 fn all_forms(name: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
     let holds = |form: &[u8]| if needs_start(form) { holds(&[b"_", form].concat()) } else { holds(form) };
     let by_character = |name| String::from_utf8_lossy(name).replace(|c: char| !c.is_ascii(), "_");

@@ -104,7 +104,7 @@ impl Rules {
         self.0.as_ref().map_or(EMPTY, |compiled| &compiled.texts)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }

@@ -15,13 +15,13 @@
 //!
 //! Other encoded bytes are compared as they are, never decoded: `/%63heck` is not below `/check`.
 
-/// Whether whole segments of a path are a prefix.
+/// Returns whether whole segments of a path are a prefix.
 pub(super) fn is_below(path: &[u8], prefix: &[u8]) -> bool {
     let Some(rest) = path.strip_prefix(prefix) else { return false };
     rest.is_empty() || prefix.ends_with(b"/") || rest.starts_with(b"/")
 }
 
-/// Whether a path means the same to every server.
+/// Returns whether a path means the same to every server.
 pub(super) fn is_plain(path: &[u8]) -> bool {
     let Some(rest) = path.strip_prefix(b"/") else { return false };
     let mut segments = rest.split(|byte| *byte == b'/').peekable();
@@ -35,7 +35,7 @@ pub(super) fn is_plain(path: &[u8]) -> bool {
     true
 }
 
-/// Whether a segment is the name of something, and has no character that could be read in another way.
+/// Returns whether a segment is the name of something, and has no character that could be read in another way.
 fn is_plain_segment(segment: &[u8]) -> bool {
     let mut bytes = Bytes(segment);
     let (mut has_parameters, mut has_name) = (false, false);
@@ -91,7 +91,7 @@ impl Bytes<'_> {
     }
 }
 
-/// Whether a character is not seen at the end of a name, or nowhere; some file systems leave it out.
+/// Returns whether a character is not seen at the end of a name, or nowhere; some file systems leave it out.
 fn is_blank(c: char) -> bool {
     c.is_whitespace()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180e}' | '\u{200b}'..='\u{200f}'
@@ -99,7 +99,7 @@ fn is_blank(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether a character becomes one of `. / \ % ; ? #`, or contains one, when a text is normalized (NFKC, NFKD) or converted
+/// Returns whether a character becomes one of `. / \ % ; ? #`, or contains one, when a text is normalized (NFKC, NFKD) or converted
 /// to a code page of Windows; or ends a label of a name (UTS 46).
 fn stands_for_another(c: char) -> bool {
     matches!(c, '\u{a5}' | '\u{37e}' | '\u{2024}'..='\u{2026}' | '\u{2044}' | '\u{2047}'..='\u{2049}' | '\u{20a9}'

@@ -35,13 +35,13 @@ const PARTS: &[(&[u8], &[u8])] = &[
     (b"response\0trailers\0grpc-status", b"response\0grpc_status"),
 ];
 
-/// Whether a list allows the property of a path.
+/// Returns whether a list allows the property of a path.
 pub(super) fn allows(list: &Patterns, path: &[u8]) -> bool {
     let is_granted = grants(list, path) || aliases(path).iter().any(|alias| grants(list, alias));
     is_granted && !(list.has_exceptions() && is_hidden(list, path))
 }
 
-/// Whether a list takes away the property itself, what it is a part of, or a part of it.
+/// Returns whether a list takes away the property itself, what it is a part of, or a part of it.
 fn is_hidden(list: &Patterns, path: &[u8]) -> bool {
     if is_taken(list, path) {
         return true;
@@ -52,7 +52,7 @@ fn is_hidden(list: &Patterns, path: &[u8]) -> bool {
     parts || MAPS.contains(&path) && is_taken_within(list, path)
 }
 
-/// Whether a list takes away a value by one of its names, or the map that it stands in.
+/// Returns whether a list takes away a value by one of its names, or the map that it stands in.
 fn is_taken(list: &Patterns, path: &[u8]) -> bool {
     let by_name = |name: &[u8]| match header(name) {
         Some((map, _)) => list.takes(name, Likeness::DottedHeader) || list.takes(map, Likeness::DottedFolded),
@@ -61,7 +61,7 @@ fn is_taken(list: &Patterns, path: &[u8]) -> bool {
     by_name(path) || aliases(path).iter().any(|alias| by_name(alias))
 }
 
-/// Whether a list takes away a header of a map, by any name.
+/// Returns whether a list takes away a header of a map, by any name.
 fn is_taken_within(list: &Patterns, map: &[u8]) -> bool {
     let stands_in = |name: &[u8]| header(name).is_some_and(|(of, _)| of == map);
     list.takes_below(map, Likeness::DottedHeader)
@@ -85,12 +85,12 @@ fn aliases(path: &[u8]) -> &'static [&'static [u8]] {
     ALIASES.iter().find(|names| names.iter().any(|name| is_same(name, path))).copied().unwrap_or_default()
 }
 
-/// Whether two paths are names of one value.
+/// Returns whether two paths are names of one value.
 fn is_one(name: &[u8], path: &[u8]) -> bool {
     is_same(name, path) || aliases(name).iter().any(|alias| is_same(alias, path))
 }
 
-/// Whether two paths are spellings of one name.
+/// Returns whether two paths are spellings of one name.
 fn is_same(name: &[u8], path: &[u8]) -> bool {
     match (header(name), header(path)) {
         (Some((map, name)), Some((other, path))) => map == other && Likeness::Header.same(name, path),

@@ -95,31 +95,31 @@ impl Rule {
         Self { learning: Some((family, learned)), ..Self::empty() }
     }
 
-    /// Whether an argument is allowed. What no rule is about is.
+    /// Returns whether an argument is allowed. What no rule is about is.
     pub(crate) fn allows(&self, key: Key, argument: &[u8]) -> bool {
         self.learn(key, argument);
         self.list(key).is_none_or(|list| list.allows(argument))
     }
 
-    /// Whether a request without an authority of its own may go to an upstream, whose name stands in for it. The operator chose that
-    /// name, so one that is no host can be listed as well.
+    /// Returns whether a request without an authority of its own may go to an upstream, whose name stands in for it. The operator chose
+    /// that name, so one that is no host can be listed as well.
     pub(crate) fn allows_as_authority(&self, upstream: &str) -> bool {
         self.learn(Key::Authorities, upstream.as_bytes());
         self.list(Key::Authorities).is_none_or(|list| list.allows_upstream(upstream))
     }
 
-    /// Whether an argument is allowed by name. What no rule is about is not.
+    /// Returns whether an argument is allowed by name. What no rule is about is not.
     pub(crate) fn grants(&self, key: Key, argument: &[u8]) -> bool {
         self.learn(key, argument);
         self.learning.is_some() || self.list(key).is_some_and(|list| list.allows(argument))
     }
 
-    /// Whether the rules take away the name of a metric.
+    /// Returns whether the rules take away the name of a metric.
     pub(crate) fn takes_metric(&self, name: &[u8]) -> bool {
         self.list(Key::Names).is_some_and(|list| metric_name::takes(list.patterns(), name))
     }
 
-    /// Whether the rules take away something that a property's path stands in, by the path of that.
+    /// Returns whether the rules take away something that a property's path stands in, by the path of that.
     pub(crate) fn takes_above(&self, path: &[u8]) -> bool {
         let Some(list) = self.list(Key::Paths).map(List::patterns).filter(|list| list.has_exceptions()) else {
             return false;
@@ -129,12 +129,12 @@ impl Rule {
         above.any(|above| list.takes(above, Likeness::DottedFolded))
     }
 
-    /// Whether the rules take away something that stands below a property's path.
+    /// Returns whether the rules take away something that stands below a property's path.
     pub(crate) fn takes_below(&self, path: &[u8]) -> bool {
         self.list(Key::Paths).is_some_and(|list| list.patterns().takes_below(path, Likeness::DottedFolded))
     }
 
-    /// Whether a header of a map is allowed. If rules name maps, the others have no headers, as
+    /// Returns whether a header of a map is allowed. If rules name maps, the others have no headers, as
     /// far as the plugin is concerned, but for those of `other_maps`.
     pub(crate) fn allows_header(&self, map: MapType, name: &[u8]) -> bool {
         self.learn(Key::Map(map), name);
@@ -151,7 +151,7 @@ impl Rule {
         }
     }
 
-    /// Whether all headers of a map are allowed, whatever they are called.
+    /// Returns whether all headers of a map are allowed, whatever they are called.
     pub(crate) fn shows_all(&self, map: MapType) -> bool {
         match self.list(Key::Map(map)).or_else(|| self.list(Key::OtherMaps)) {
             Some(list) => list.patterns().allow_all(),
@@ -164,13 +164,13 @@ impl Rule {
         self.learn(Key::Map(map), b"*");
     }
 
-    /// Whether a callout may have a field, besides those that have rules of their own. What is used of them is not learned: they
+    /// Returns whether a callout may have a field, besides those that have rules of their own. What is used of them is not learned: they
     /// vary from call to call.
     pub(crate) fn allows_field(&self, name: &[u8]) -> bool {
         self.list(Key::Fields).is_none_or(|list| list.allows(name))
     }
 
-    /// Whether a path is allowed: whole segments of it are a prefix. A path that a server may read in
+    /// Returns whether a path is allowed: whole segments of it are a prefix. A path that a server may read in
     /// another way is not.
     pub(crate) fn allows_path(&self, path: &[u8]) -> bool {
         let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();

@@ -135,7 +135,7 @@ impl VmState {
         self.shared_quotas.as_ref().map_or(&self.cpu_budget, |quotas| &quotas.cpu_budget)
     }
 
-    /// Whether a callback of a context is refused, because the VM has used up its part of a CPU.
+    /// Returns whether a callback of a context is refused, because the VM has used up its part of a CPU.
     #[inline]
     pub(crate) fn refuses(&mut self, context: ContextId) -> bool {
         self.config.vm.limits.cpu.is_some_and(|share| self.refuses_beyond(share, context))
@@ -184,7 +184,7 @@ impl VmState {
         self.frame.in_allocator = in_allocator;
     }
 
-    /// Whether there is an upstream of this name; the host takes note where there is none.
+    /// Returns whether there is an upstream of this name; the host takes note where there is none.
     pub(crate) fn finds_upstream(&mut self, name: &str) -> bool {
         let is_there = self.host.has_upstream(name);
         if !is_there {
@@ -197,7 +197,7 @@ impl VmState {
         self.frame.plugin.as_ref()
     }
 
-    /// Whether the plugin that runs is made for the specification.
+    /// Returns whether the plugin that runs is made for the specification.
     pub(crate) fn keeps_to_spec(&self) -> bool {
         self.frame.plugin.as_ref().is_some_and(|plugin| plugin.compatibility == Compatibility::Spec)
     }
@@ -300,7 +300,7 @@ impl VmState {
         self.rules().get(family)
     }
 
-    /// Whether the plugin has the right but may not use it now; says what the guest is doing.
+    /// Returns whether the plugin has the right but may not use it now; says what the guest is doing.
     pub(crate) fn restriction(&self, id: HostcallId) -> Option<&'static str> {
         let restriction = match (self.frame.in_allocator, &self.frame.plugin) {
             (true, _) => Some("while the host runs the plugin's allocator"),
@@ -310,13 +310,13 @@ impl VmState {
         restriction.filter(|_| self.granted().allows(id))
     }
 
-    /// Whether it is being learned what the plugin needs, and this is part of it.
+    /// Returns whether it is being learned what the plugin needs, and this is part of it.
     pub(crate) fn learns(&self, id: HostcallId) -> bool {
         let may = self.granted().allows(id) && self.narrowed().allows(id);
         self.learned().filter(|_| may).map(|learned| learned.capability(id.decl().name)).is_some()
     }
 
-    /// Whether a callback that is not in force is called nevertheless, because the VM has an observer, or it is being learned
+    /// Returns whether a callback that is not in force is called nevertheless, because the VM has an observer, or it is being learned
     /// what the plugin needs. If not, and the guest has it, that is a denial, which is told once: many plugins export
     /// all callbacks that there are and do nothing in most.
     #[cold]

@@ -66,7 +66,7 @@ impl VmState {
         Ok(())
     }
 
-    /// Whether the rules of the plugin allow one more line.
+    /// Returns whether the rules of the plugin allow one more line.
     #[inline]
     fn may_log(&mut self, family: Family, id: HostcallId, level: LogLevel, message: &[u8]) -> Result<bool, Trap> {
         let Some(rule) = self.rule(family) else { return Ok(true) };

@@ -55,7 +55,7 @@ pub(crate) fn encode_into(headers: &Headers, out: &mut [u8]) -> bool {
     true
 }
 
-/// How many bytes entries take; 0 if there are none.
+/// Returns how many bytes entries take; 0 if there are none.
 pub(crate) fn len_of<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> usize {
     let sum: usize = entries.map(|(name, value)| 8 + name.len() + 1 + value.len() + 1).sum();
     if sum == 0 { 0 } else { 4 + sum }

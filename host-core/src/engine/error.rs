@@ -77,7 +77,7 @@ impl StartError {
         Self::Trap { during: "the start section", reason: trap.told(limits, true) }
     }
 
-    /// Why, without the functions that were running, which not every engine knows.
+    /// Returns the reason without the functions that were running, which not every engine knows.
     pub(crate) fn without_stack(&self) -> String {
         match self {
             Self::Trap { reason, .. }

@@ -27,9 +27,9 @@ pub(crate) struct Noted<'a> {
 
 /// Takes notes of what a hostcall is handed of guest memory.
 pub(crate) trait Notes: fmt::Debug {
-    /// Bytes that are read.
+    /// Takes note of bytes that are read.
     fn read(&mut self, address: usize, bytes: &[u8]);
-    /// A place that is written to.
+    /// Takes note of a place that is written to.
     fn write(&mut self, address: usize, len: usize);
 }
 

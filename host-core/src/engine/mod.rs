@@ -89,7 +89,7 @@ macro_rules! guest {
         pub trait Guest: Send {
             /// The state of the guest's VM.
             fn state(&mut self) -> &mut VmState;
-            /// How long a callback may run from now on.
+            /// Sets how long a callback may run from now on.
             fn set_deadline(&mut self, deadline: Duration);
             /// The linear memory that the guest has now.
             fn memory(&mut self) -> &[u8];

@@ -88,7 +88,7 @@ pub enum WasmTrap {
 }
 
 impl Trap {
-    /// Why, without the functions that were running, which not every engine knows.
+    /// Returns the reason without the functions that were running, which not every engine knows.
     pub(crate) fn without_stack(&self) -> String {
         match self {
             Self::Wasm(trap, _) => format!("trap: {trap}"),

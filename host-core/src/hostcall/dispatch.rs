@@ -192,7 +192,7 @@ fn allocate<C: Caller + ?Sized>(caller: &mut C, len: u32, observed: Option<&dyn 
     address
 }
 
-/// A plugin without the right is answered. One that has it, but calls from its allocator or before
+/// Answers a plugin without the right. One that has it, but calls from its allocator or before
 /// the VM has started, breaks the ABI and ends, on every engine (in cpp-host on V8 alone).
 ///
 /// While a plugin's rights are learned, each capability that it uses passes here, too, and is noted and let through.

@@ -89,7 +89,7 @@ impl Growth {
     }
 }
 
-/// Notes that a name has been removed.
+/// Notes that a name was removed.
 #[inline]
 pub(super) fn removed(unseen: &mut Option<Box<Unseen>>, key: &[u8]) {
     if let Some(unseen) = unseen {

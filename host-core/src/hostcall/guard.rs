@@ -27,12 +27,12 @@ pub(super) struct Callout<'a> {
 const OVERRIDES: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", b"x-method-override"];
 
 impl Callout<'_> {
-    /// The upstream, before anything else is said about it.
+    /// Judges the upstream, before anything else is said about it.
     pub(super) fn upstream(&self, vm: &mut VmState) -> Result<(), Failure> {
         argument(vm, self.family, self.id, Key::Upstreams, "upstreams", self.upstream.as_bytes())
     }
 
-    /// Method, path, authorities and fields of an HTTP request: each that its headers name.
+    /// Judges method, path, authorities and fields of an HTTP request: each that its headers name.
     pub(super) fn head(&self, vm: &mut VmState, headers: &Headers) -> Result<(), Failure> {
         let Some(rule) = vm.rule(self.family) else { return Ok(()) };
         let refused = headers.iter().find_map(|(name, value)| match name {
@@ -51,7 +51,7 @@ impl Callout<'_> {
         }
     }
 
-    /// Fields that a callout has elsewhere, by the key of their rule.
+    /// Judges fields that a callout has elsewhere, by the key of their rule.
     pub(super) fn fields(&self, vm: &mut VmState, key: &'static str, fields: &Headers) -> Result<(), Failure> {
         let Some(rule) = vm.rule(self.family) else { return Ok(()) };
         match fields.iter().map(|(name, _)| name).find(|name| !rule.allows_field(name)) {
@@ -60,7 +60,7 @@ impl Callout<'_> {
         }
     }
 
-    /// Service and method of a gRPC request, and its authority; the name of the upstream, if it has none of its own.
+    /// Judges service and method of a gRPC request, and its authority; the name of the upstream, if it has none of its own.
     pub(super) fn method(&self, vm: &mut VmState, method: &[u8], authority: Option<&str>) -> Result<(), Failure> {
         argument(vm, self.family, self.id, Key::Methods, "methods", method)?;
         if authority.is_none() && vm.rule(self.family).is_none_or(|rule| rule.allows_as_authority(self.upstream)) {
@@ -70,7 +70,7 @@ impl Callout<'_> {
         argument(vm, self.family, self.id, Key::Authorities, "authorities", authority.as_bytes())
     }
 
-    /// How often and how many at once; a place that the callout takes until it ends.
+    /// Judges how often and how many at once; returns a place that the callout takes until it ends.
     pub(super) fn place(&self, vm: &mut VmState) -> Result<Option<Permit>, Failure> {
         let Some(rule) = vm.rule(self.family) else { return Ok(None) };
         let place = match &rule.in_flight {
@@ -85,7 +85,7 @@ impl Callout<'_> {
     }
 }
 
-/// A name that rules may list.
+/// Judges a name that rules may list.
 #[inline]
 pub(super) fn argument(
     vm: &mut VmState,
@@ -104,7 +104,7 @@ pub(super) fn argument(
 /// The series that a histogram is exposed as, besides its own name.
 const SERIES: [&[u8]; 3] = [b"_bucket", b"_sum", b"_count"];
 
-/// The name of a metric, as it is exposed. A histogram is no way to a series that is taken away.
+/// Judges the name of a metric, as it is exposed. A histogram is no way to a series that is taken away.
 pub(super) fn metric(vm: &mut VmState, metric_type: MetricType, name: &[u8]) -> Result<(), Failure> {
     const ID: HostcallId = HostcallId::proxy_define_metric;
     argument(vm, Family::DefineMetric, ID, Key::Names, "names", name)?;
@@ -126,7 +126,7 @@ pub(super) fn metric(vm: &mut VmState, metric_type: MetricType, name: &[u8]) -> 
     refusal.map_or(Ok(()), Err)
 }
 
-/// The path of a property.
+/// Judges the path of a property.
 #[inline]
 pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
     // Metadata is a tree, in which what is taken away is gone with all below it, and from all above it.
@@ -147,7 +147,7 @@ fn holds_parts(vm: &VmState, path: &[u8]) -> bool {
     vm.acting_stream().is_some_and(|stream| resource_metadata::has_parts(&lock(&stream.info), path))
 }
 
-/// How often.
+/// Judges how often.
 pub(super) fn rate(vm: &mut VmState, family: Family, id: HostcallId, count: u64) -> Result<(), Failure> {
     let Some(rate) = vm.rule(family).and_then(|rule| rule.rate.as_ref()) else { return Ok(()) };
     if rate.take(count, vm.host().monotonic_clock()) {
@@ -227,7 +227,7 @@ fn values<'a>(map: MapType, entries: impl Iterator<Item = (&'a [u8], &'a [u8])>)
     values
 }
 
-/// A queue, by its name and the id that it is registered under.
+/// Judges a queue, by its name and the id that it is registered under.
 pub(super) fn queue(vm: &mut VmState, family: Family, id: HostcallId, queue: &Queue) -> Result<(), Failure> {
     argument(vm, family, id, Key::VmIds, "vm_ids", queue.vm_id().as_bytes())?;
     argument(vm, family, id, Key::Names, "names", queue.name())

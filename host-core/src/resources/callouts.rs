@@ -57,7 +57,7 @@ impl Callouts {
         self.live.is_empty()
     }
 
-    /// Whose one is.
+    /// Returns the owner of one.
     pub(crate) fn owner(&self, id: CallId) -> Option<Owner> {
         self.live.get(&id).map(|callout| callout.owner)
     }

@@ -50,7 +50,7 @@ impl Lookups {
         self.live.is_empty()
     }
 
-    /// Whose one is.
+    /// Returns the owner of one.
     pub(crate) fn owner(&self, id: LookupId) -> Option<Owner> {
         self.live.get(&id).map(|(owner, _)| *owner)
     }

@@ -37,7 +37,7 @@ pub trait Host: Send {
     }
     /// Defines a metric of a plugin, or finds it again by its name. `None` refuses it.
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>>;
-    /// A plugin asked for what it may not have. Every denial is told here; the log has some of them.
+    /// Takes note of a denial. Every one is told here; the log has some of them.
     fn denied(&mut self, denial: &Denial<'_>) {
         let _ = denial;
     }

@@ -51,7 +51,7 @@ impl MetricTable {
         self.count(plugin) < self.max
     }
 
-    /// How many a plugin has defined.
+    /// Counts those that a plugin has defined.
     pub(crate) fn count(&self, plugin: &Arc<Plugin>) -> usize {
         self.by_type.iter().flatten().filter(|entry| entry.is_of(plugin)).count()
     }

@@ -110,17 +110,17 @@ impl DenialLog {
         None
     }
 
-    /// A VM for one stream has failed; says how many such lines were left out before this one, if it is to be logged.
+    /// Counts the failure of a VM for one stream; returns how many such lines were left out before this one, if it is to be logged.
     pub(crate) fn failure(&self, now: u64) -> Option<u64> {
         bounded(&self.failures, now)
     }
 
-    /// The guest does what is of no use; says how many such lines were left out before this one, if it is to be logged.
+    /// Counts a remark about the guest; returns how many such lines were left out before this one, if it is to be logged.
     pub(crate) fn remark(&self, now: u64) -> Option<u64> {
         bounded(&self.remarks, now)
     }
 
-    /// How many there were.
+    /// Returns how many there were.
     pub(crate) fn total(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

@@ -67,7 +67,7 @@ impl ByteBudget {
         Some(Change { charge, cost, adds: own.is_some() })
     }
 
-    /// How many bytes are taken now.
+    /// Returns how many bytes are taken now.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
@@ -79,7 +79,7 @@ impl Charge {
         Arc::ptr_eq(&self.of, budget)
     }
 
-    /// How many bytes it is of.
+    /// Returns how many bytes it is of.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

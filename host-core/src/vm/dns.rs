@@ -8,7 +8,7 @@ use crate::resources::dns::{self, LookupId};
 use crate::vm::checked;
 
 impl Vm {
-    /// A lookup has ended; without addresses it has failed. The guest reads the answer as buffer `CallData`, which is not
+    /// Tells a root that a lookup has ended; without addresses it has failed. The guest reads the answer as buffer `CallData`, which is not
     /// there at any other time. An id that is not in flight is ignored.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::resources::grpc::{GrpcEvent, GrpcId, Received};
 use crate::vm::checked;
 
 impl Vm {
-    /// Something has come of a gRPC callout. An id that is not in flight is ignored; a call is over with its
+    /// Tells a root of an event of a gRPC callout. An id that is not in flight is ignored; a call is over with its
     /// first event, a stream with its close.
     ///
     /// # Errors

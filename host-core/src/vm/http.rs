@@ -130,7 +130,7 @@ impl Vm {
         Ok(HeadersStatus::from_guest(returned.unwrap_or(0), allow_stop))
     }
 
-    /// Body bytes have come; all that the plugin may see are lent.
+    /// Feeds body bytes; all that the plugin may see are lent.
     ///
     /// # Errors
     /// The VM has failed.
@@ -162,7 +162,7 @@ impl Vm {
         Ok(TrailersStatus::from_guest(returned.unwrap_or(0)))
     }
 
-    /// The stream is complete, in whatever way.
+    /// Lets the plugin log a stream that is complete, in whatever way.
     ///
     /// # Errors
     /// The VM has failed.
@@ -173,7 +173,7 @@ impl Vm {
         self.call(stream, CallbackId::on_log, |guest| checked::on_log(guest, stream.as_arg())).map(drop)
     }
 
-    /// The stream is over. What the plugin answers is ignored, as in deployed hosts.
+    /// Tells the plugin that the stream is over. Its answer is ignored, as in deployed hosts.
     ///
     /// # Errors
     /// The VM has failed.

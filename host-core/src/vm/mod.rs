@@ -98,7 +98,7 @@ impl Vm {
         Ok(vm)
     }
 
-    /// The VM of a guest that is not to be started.
+    /// Makes the VM of a guest that is not to be started.
     pub(crate) fn of(guest: Box<dyn Guest>) -> Self {
         Self { guest, failure: None, starting: false, memory: None }
     }
@@ -151,17 +151,17 @@ impl Vm {
         result.map(drop)
     }
 
-    /// Why the VM has failed, if it has.
+    /// Returns why the VM has failed, if it has.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_ref().map(|failure| failure.reason.as_str())
     }
 
-    /// Why the VM has failed, in one word, as [`host::Failure::reason`] has it.
+    /// Returns why the VM has failed, in one word, as [`host::Failure::reason`] has it.
     pub fn failure_kind(&self) -> Option<&'static str> {
         self.failure.as_ref().map(|failure| failure.kind)
     }
 
-    /// The callback in which the VM has failed, and the plugin that ran, if one did.
+    /// Returns the callback in which the VM has failed, and the plugin that ran, if one did.
     pub fn failed_in(&self) -> Option<(&'static str, Option<&str>)> {
         let failure = self.failure.as_ref()?;
         Some((failure.during.decl().export, failure.plugin.as_ref().map(|plugin| plugin.name.as_str())))
@@ -219,7 +219,7 @@ impl Vm {
         self.guest.global(export)
     }
 
-    /// How many contexts are live, roots included.
+    /// Counts the contexts that are live, roots included.
     pub fn context_count(&mut self) -> usize {
         self.state().contexts.len()
     }

@@ -12,12 +12,12 @@ use crate::model::context::{CallResponse, ContextId};
 use crate::vm::checked;
 
 impl Vm {
-    /// How often a root wants [`Vm::on_tick`], if it does.
+    /// Returns how often a root wants [`Vm::on_tick`], if it does.
     pub fn tick_period(&mut self, root: ContextId) -> Option<Duration> {
         self.state().contexts.root(root)?.tick
     }
 
-    /// A tick period has passed.
+    /// Tells a root that its tick period has passed.
     ///
     /// # Errors
     /// The VM has failed.
@@ -30,7 +30,7 @@ impl Vm {
 
     /// Tells a root of an item in a queue that it has registered, if there is one to tell of; says whether
     /// there was. Call it until there is none, after every other callback and when
-    /// [`VmConfig::wake`] has called.
+    /// [`VmConfig::wake`](crate::VmConfig::wake) has called.
     ///
     /// # Errors
     /// The VM has failed.
@@ -61,7 +61,7 @@ impl Vm {
         result.map(drop)
     }
 
-    /// A callout has ended. Of each callout that [`Action::HttpCall`] started, the end is told
+    /// Tells a root that a callout has ended. Of each callout that [`Action::HttpCall`](crate::Action::HttpCall) started, the end is told
     /// once; an id that is not in flight is ignored.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ pub struct VmSnapshot {
 
 /// Taking and using snapshots.
 impl Vm {
-    /// The host's side of this VM, to make others like it. Its plugin has been configured and has done nothing since.
+    /// Takes the host's side of this VM, to make others like it. Its plugin has been configured and has done nothing since.
     ///
     /// # Errors
     /// The plugin has asked for what needs a VM that lasts.

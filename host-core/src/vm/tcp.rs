@@ -20,7 +20,7 @@ impl Vm {
         self.create(root, info, StreamKind::Tcp)
     }
 
-    /// A client has connected.
+    /// Tells the plugin that a client has connected.
     ///
     /// # Errors
     /// The VM has failed.
@@ -30,7 +30,7 @@ impl Vm {
         Ok(FilterStatus::from_guest(returned.unwrap_or(0)))
     }
 
-    /// Data have come; all that the plugin may see are lent. `end` says that nothing follows.
+    /// Feeds data; all that the plugin may see are lent. `end` says that nothing follows.
     ///
     /// # Errors
     /// The VM has failed.
@@ -46,7 +46,7 @@ impl Vm {
         Ok(FilterStatus::from_guest(returned.unwrap_or(0)))
     }
 
-    /// The connection with the client ([`Direction::Request`]) or with the upstream has closed, by whom.
+    /// Tells the plugin which side closed the connection with the client ([`Direction::Request`]) or with the upstream.
     ///
     /// # Errors
     /// The VM has failed.

@@ -134,7 +134,7 @@ pub(in crate::hostcall) fn send_local_response(
     Ok(Reply::Done)
 }
 
-/// Of what a half is a half.
+/// Returns the kind of stream that has such a half.
 const fn kind_of(stream: StreamType) -> StreamKind {
     match stream {
         StreamType::Request | StreamType::Response => StreamKind::Http,

@@ -13,13 +13,13 @@ pub(in crate::hostcall) fn pthread_equal(_: Hostcall<'_>, a: i32, b: i32) -> Hos
     Ok(Reply::Answer(Word((a == b).into())))
 }
 
-/// Memory has grown (Emscripten); the host looks at it anew in any case.
+/// Takes note that memory has grown (Emscripten); the host looks at it anew in any case.
 #[inline(always)]
 pub(in crate::hostcall) fn emscripten_notify_memory_growth(_: Hostcall<'_>, _memory: i32) -> HostcallResult<()> {
     Ok(Reply::Done)
 }
 
-/// An assertion failed (AssemblyScript): ends the VM with message, file, line and column.
+/// Reports an assertion that failed (AssemblyScript): ends the VM with message, file, line and column.
 pub(in crate::hostcall) fn abort(
     call: Hostcall<'_>,
     message: i32,

@@ -142,17 +142,17 @@ impl StreamContext {
         self.half(direction).body.take()
     }
 
-    /// How many values the lent headers have.
+    /// Counts the values of the lent headers.
     pub fn headers_len(&self, direction: Direction) -> usize {
         self.half_ref(direction).headers.map.as_ref().map_or(0, Headers::len)
     }
 
-    /// How many values the lent trailers have.
+    /// Counts the values of the lent trailers.
     pub fn trailers_len(&self, direction: Direction) -> usize {
         self.half_ref(direction).trailers.map.as_ref().map_or(0, Headers::len)
     }
 
-    /// How many body bytes are lent.
+    /// Counts the body bytes that are lent.
     pub fn body_len(&self, direction: Direction) -> usize {
         self.half_ref(direction).body.as_ref().map_or(0, Body::len)
     }

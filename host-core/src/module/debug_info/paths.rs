@@ -31,7 +31,7 @@ pub(super) struct Paths<'a> {
     known: HashMap<Box<str>, u16>,
     /// How many bytes the known paths have.
     kept: usize,
-    /// How many bytes of names were looked at.
+    /// Returns how many bytes of names were looked at.
     read: usize,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Paths<'a> {
         Some(String::from_utf8_lossy(name).into_owned())
     }
 
-    /// How many bytes of names were looked at.
+    /// Returns how many bytes of names were looked at.
     #[cfg(test)]
     pub(super) fn read(&self) -> usize {
         self.read

@@ -41,7 +41,7 @@ impl AddressMap {
         Ok(Self { pairs, is_moved, shift })
     }
 
-    /// The guest's allocator has given another address than in the record.
+    /// Notes that the guest's allocator gave another address than in the record.
     pub(super) fn allocated(&mut self, was: u32, is: u32) {
         if self.is_moved {
             self.pairs.push((was, is));

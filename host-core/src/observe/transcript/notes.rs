@@ -45,7 +45,7 @@ impl Notes {
 }
 
 impl memory::Notes for Notes {
-    /// A copy, because the hostcall may write over them.
+    /// Copies the bytes, because the hostcall may write over them.
     #[cold]
     fn read(&mut self, address: usize, bytes: &[u8]) {
         let address = u32::try_from(address).unwrap_or(u32::MAX);
@@ -55,7 +55,7 @@ impl memory::Notes for Notes {
         }
     }
 
-    /// The bytes there are read when the hostcall is done with them.
+    /// Notes the place; its bytes are read when the hostcall is done with them.
     #[cold]
     fn write(&mut self, address: usize, len: usize) {
         let place = (u32::try_from(address).unwrap_or(u32::MAX), u32::try_from(len).unwrap_or(u32::MAX));

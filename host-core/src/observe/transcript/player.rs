@@ -44,7 +44,7 @@ impl Player {
         self.report.clone()
     }
 
-    /// The guest's start section has begun anew.
+    /// Begins the start section anew.
     pub(super) fn rewind(&mut self) {
         if let Some((_, played)) = &mut self.start {
             self.report.events -= *played as u64;
@@ -79,7 +79,7 @@ impl Player {
         }
     }
 
-    /// A callback has ended; `None` if the guest does not have it.
+    /// Compares the end of a callback; `None` if the guest does not have it.
     pub(super) fn returned(&mut self, now: Result<Option<Option<i32>>, Trap>) {
         let now = match now {
             Ok(Some(result)) => Ok(result),
@@ -108,7 +108,7 @@ impl Player {
         }
     }
 
-    /// The guest makes a hostcall.
+    /// Compares a hostcall of the guest.
     ///
     /// # Errors
     /// The record has another one, or has ended.
@@ -146,7 +146,7 @@ impl Player {
         })
     }
 
-    /// The guest's allocator has run.
+    /// Compares what the guest's allocator gave.
     ///
     /// # Errors
     /// The allocator did something else than in the record; the trap that ended it.
@@ -177,7 +177,7 @@ impl Player {
         Ok(answer.clone())
     }
 
-    /// The record has an answer of another type than the hostcall.
+    /// Ends the replay, because the record has an answer of another type than the hostcall.
     pub(super) fn bad_answer(&mut self, id: HostcallId) -> Trap {
         self.unreadable(&format!("{id} does not answer so"))
     }

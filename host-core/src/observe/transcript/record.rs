@@ -21,13 +21,13 @@ use crate::vm::state::VmState;
 /// Takes what crosses the wall of one VM, in order. It may be called from any thread, and must not wait for anything
 /// but a file.
 pub trait Sink: Send {
-    /// How many bytes of guest memory it would still take. When there is room for none, nothing is recorded any more.
+    /// Returns how many bytes of guest memory it would still take. When there is room for none, nothing is recorded any more.
     fn room(&self) -> usize;
-    /// An event.
+    /// Takes an event.
     fn take(&mut self, event: Event);
-    /// A callback has ended, or the start section.
+    /// Takes note of the end of a callback, or of the start section.
     fn pause(&mut self) {}
-    /// The next event is larger than what there is room for. It is the last that the sink hears.
+    /// Takes note that the next event is larger than the room that is left. Nothing else follows.
     fn overflow(&mut self);
 }
 
@@ -101,7 +101,7 @@ struct Recording {
 }
 
 impl Recording {
-    /// A callback has ended; `None` if the guest does not have it.
+    /// Records the end of a callback; `None` if the guest does not have it.
     fn returned(&mut self, outcome: Option<Result<Option<i32>, String>>) {
         match outcome {
             None => self.pending = None,
@@ -141,7 +141,7 @@ impl Recording {
         }
     }
 
-    /// The start section has begun anew.
+    /// Begins the start section anew.
     fn restart(&mut self) {
         if let Some(start) = &mut self.start {
             start.clear();

@@ -113,7 +113,7 @@ impl GrpcCalls {
         self.live.values_mut().for_each(|live| live.place = None);
     }
 
-    /// Whose one is.
+    /// Returns the owner of one.
     pub(crate) fn owner(&self, id: GrpcId) -> Option<Owner> {
         self.get(id).map(|live| live.owner)
     }
@@ -129,14 +129,14 @@ impl GrpcCalls {
         Some(if live.half_closed { Sending::HalfClosed } else { Sending::Open })
     }
 
-    /// No message follows.
+    /// Notes that no message follows.
     pub(crate) fn half_close(&mut self, id: GrpcId) {
         if let Some(live) = self.live.get_mut(&id) {
             live.half_closed = true;
         }
     }
 
-    /// The guest gives one up.
+    /// Notes that the guest gives one up.
     pub(crate) fn cancel(&mut self, id: GrpcId) {
         if let Some(live) = self.live.get_mut(&id) {
             live.cancelled = true;

@@ -141,7 +141,7 @@ impl Rule {
         self.shows(map, name)
     }
 
-    /// The same, of what is not asked for by its name.
+    /// Returns the same of what is not asked for by its name.
     pub(crate) fn shows(&self, map: MapType, name: &[u8]) -> bool {
         match self.list(Key::Map(map)).or_else(|| self.list(Key::OtherMaps)) {
             // One value: what names it by either name allows it, and what takes one name away takes it away.

@@ -85,14 +85,14 @@ pub struct VmState {
 }
 
 impl VmState {
-    /// The state of a VM that has not started.
+    /// Makes the state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
         let store = config.shared.store(&config.vm_id, config.isolated);
         let budgets = config.shared.budgets(config.sandbox, &config.vm.limits);
         Self::within(Arc::new(config), store, budgets, host)
     }
 
-    /// The same in a store that is known, and with budgets that are.
+    /// Makes the same in a store that is known, and with budgets that are.
     pub(crate) fn within(
         config: Arc<VmConfig>,
         store: Arc<SharedStore>,
@@ -172,7 +172,7 @@ impl VmState {
         HeldBytes::none(&self.budgets.buffers)
     }
 
-    /// How many hostcalls were denied.
+    /// Counts the hostcalls that were denied.
     pub fn denials(&self) -> u64 {
         self.denials.total()
     }

@@ -68,7 +68,7 @@ impl VmState {
         }
     }
 
-    /// How many bytes a source has.
+    /// Returns how many bytes a source has.
     pub(crate) fn source_len(&self, source: Source) -> usize {
         match source {
             Source::Reply => self.reply.len(),
@@ -109,7 +109,7 @@ impl VmState {
         body.map_or_else(|| self.absent(), Buffer::Body)
     }
 
-    /// A buffer that there is at other times.
+    /// Returns what a buffer is at times when there is none.
     fn absent(&self) -> Buffer<'_> {
         if self.keeps_to_spec() { Buffer::Unavailable } else { Buffer::Empty }
     }

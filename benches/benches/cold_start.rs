@@ -6,8 +6,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis::core::EngineSettings;
-use portcullis::{CodeCache, CodeSource, Module, engines};
+use portcullis::code_cache::{CodeCache, CodeSource};
+use portcullis::engine::EngineSettings;
+use portcullis::{Module, engine};
 use portcullis_benches::table::{Results, Table, is_quick};
 use portcullis_benches::{Failure, median};
 use serde_json::Value;
@@ -21,7 +22,7 @@ fn main() -> Result<(), Failure> {
 
 /// Fills a code cache with the code of each engine that has some.
 fn fill(folder: &Path) -> Result<(), Failure> {
-    for info in engines().iter().filter(|info| info.features.precompiled) {
+    for info in engine::all().iter().filter(|info| info.features.precompiled) {
         CodeCache::open(folder)?.load(&*info.start(&EngineSettings::default())?, PLUGIN)?;
     }
     Ok(())
@@ -31,7 +32,7 @@ fn measure_engines() -> Result<(), Failure> {
     let times = if is_quick() { 1 } else { 11 };
     let title = format!("{} bytes of WebAssembly, median of {times}", PLUGIN.len());
     let mut table = Table::new(&title, &["engine", "compile_ms", "warm_cache_ms", "ratio"]);
-    for info in engines() {
+    for info in engine::all() {
         let engine = info.start(&EngineSettings::default())?;
         let compiled = measure(times, || Module::load(&*engine, PLUGIN.into()).map(drop))?;
         if !info.features.precompiled {

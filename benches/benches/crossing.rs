@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{Bencher, Criterion};
-use portcullis::core::profile::profile;
-use portcullis::core::{AnyEngine, AnyModule, EngineError, Guest, Limits, StartError, VmState};
+use portcullis::engine::{AnyEngine, AnyModule, EngineError, Guest, StartError};
+use portcullis::model::Limits;
+use portcullis::observe::profile::profile;
+use portcullis::vm::VmState;
 use portcullis_benches::shapes::{SHAPES, guest, guest_of, shape, tick};
 use portcullis_benches::{EMPTY, Failure, LOOPS, engines, floor, load};
 

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use portcullis::core::{
-    Access, AnyEngine, Capabilities, Direction, Headers, HostcallId, LogLevel, Plugin, RuleTexts, Rules, StreamInfo, Vm,
-};
+use portcullis::abi::{HostcallId, LogLevel};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{Access, Direction, Headers, Plugin, StreamInfo};
+use portcullis::rights::{Capabilities, RuleTexts, Rules};
+use portcullis::vm::Vm;
 use portcullis::{Chain, Module, PluginSpec, Worker};
 use portcullis_benches::table::{Results, Table, is_quick};
 use portcullis_benches::traffic::stream;
@@ -167,7 +169,7 @@ fn checks() -> Result<Table, Failure> {
     Ok(table)
 }
 
-fn guest(engine: &dyn AnyEngine, wat: &str, plugin: Plugin) -> Result<(Vm, portcullis::core::ContextId), Failure> {
+fn guest(engine: &dyn AnyEngine, wat: &str, plugin: Plugin) -> Result<(Vm, portcullis::model::ContextId), Failure> {
     let mut vm = start(&*load(engine, wat)?)?;
     let root = vm.add_plugin(Arc::new(plugin))?;
     let stream = vm.create_stream(root, StreamInfo::default().into_shared())?;

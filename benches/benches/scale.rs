@@ -8,7 +8,11 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use portcullis::core::{AbiVersion, AnyModule, ContextId, Headers, LogLevel, Plugin, Shared, StreamInfo, Vm, VmConfig};
+use portcullis::abi::{AbiVersion, LogLevel};
+use portcullis::engine::AnyModule;
+use portcullis::model::{ContextId, Headers, Plugin, StreamInfo};
+use portcullis::resources::Shared;
+use portcullis::vm::{Vm, VmConfig};
 use portcullis::{Module, PluginSpec, Worker};
 use portcullis_benches::table::{Results, Table, is_quick};
 use portcullis_benches::traffic::{REQUEST, RESPONSE, stream};

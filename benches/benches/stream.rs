@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
-use portcullis::core::{AnyEngine, Bytecode, EngineSettings, ForeignFunctions, Headers, LogLevel, Plugin, Shared};
+use portcullis::abi::LogLevel;
+use portcullis::chain::Isolation;
+use portcullis::engine::{AnyEngine, EngineSettings};
+use portcullis::model::{Headers, Plugin};
+use portcullis::module::Bytecode;
+use portcullis::resources::{ForeignFunctions, Shared};
 use portcullis::snapshot::snapshot;
-use portcullis::{Isolation, Module, PluginSpec, Worker};
+use portcullis::{Module, PluginSpec, Worker};
 use portcullis_benches::traffic::{REQUEST, RESPONSE, stream};
 use portcullis_benches::{EMPTY, Failure, engines, header_tour, host, start};
 
@@ -100,7 +105,7 @@ fn bodies(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Failu
 
 /// Returns the plugin with a VM for each stream.
 fn by_stream(engine: &'static str, spec: PluginSpec) -> Result<PluginSpec, Failure> {
-    let info = portcullis::engine(engine)?.engine;
+    let info = portcullis::engine::find(engine)?.engine;
     let engine = info.start(&EngineSettings { places: Some(1000), ..EngineSettings::default() })?;
     let spec = PluginSpec { isolation: Isolation::Stream, ..spec };
     let host = || host(LogLevel::Critical);

@@ -14,7 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis::SystemHost;
-use portcullis::core::{AnyEngine, AnyModule, Bytecode, EngineError, EngineSettings, Host, LogLevel, Vm, VmConfig};
+use portcullis::abi::LogLevel;
+use portcullis::engine::{AnyEngine, AnyModule, EngineError, EngineSettings};
+use portcullis::module::Bytecode;
+use portcullis::resources::Host;
+use portcullis::vm::{Vm, VmConfig};
 
 /// Any error that keeps a bench from measuring.
 pub type Failure = Box<dyn Error>;
@@ -38,7 +42,7 @@ pub const EMPTY: &str = r#"(module
 /// # Errors
 /// An engine does not start.
 pub fn engines() -> Result<Vec<Box<dyn AnyEngine>>, EngineError> {
-    portcullis::engines().iter().map(|info| info.start(&EngineSettings::default())).collect()
+    portcullis::engine::all().iter().map(|info| info.start(&EngineSettings::default())).collect()
 }
 
 /// Returns the text of a guest that runs `prepare` once and `work` [`LOOPS`] times in `proxy_on_tick`. `work` leaves a
@@ -94,7 +98,7 @@ pub fn load(engine: &dyn AnyEngine, wat: &str) -> Result<Box<dyn AnyModule>, Fai
 /// # Errors
 /// The plugin does not start.
 pub fn start(module: &dyn AnyModule) -> Result<Vm, Failure> {
-    Ok(Vm::start(module, VmConfig::new(portcullis::core::AbiVersion::V0_2_1), host(LogLevel::Trace))?)
+    Ok(Vm::start(module, VmConfig::new(portcullis::abi::AbiVersion::V0_2_1), host(LogLevel::Trace))?)
 }
 
 /// Returns a host that drops log lines, of which it gets those from `level` on.

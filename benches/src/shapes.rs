@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{Access, AnyEngine, AnyModule, Body, ContextId, Direction, Plugin, StreamInfo, Vm};
+use portcullis::engine::{AnyEngine, AnyModule};
+use portcullis::model::{Access, Body, ContextId, Direction, Plugin, StreamInfo};
+use portcullis::vm::Vm;
 
 use crate::{Failure, load, looping, start};
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use portcullis::core::{Body, Direction, Headers, StreamInfo, lock};
+use portcullis::model::{Body, Direction, Headers, StreamInfo, lock};
 use portcullis::{Chain, StreamEffect, Worker};
 
 /// The head of a request: 7 headers.

@@ -5,7 +5,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use portcullis::core::{Body, Direction, EngineSettings, Headers, Plugin, SharedStreamInfo, StreamInfo, lock};
+use portcullis::engine::EngineSettings;
+use portcullis::model::{Body, Direction, Headers, Plugin, SharedStreamInfo, StreamInfo, lock};
 use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Worker};
 use portcullis_conformance::engine::examine_engine;
 use portcullis_conformance::probe::Probe;
@@ -101,7 +102,7 @@ impl HostUnderTest for ChainInMemory {
     }
 }
 
-fn send(worker: &mut Worker, stream: portcullis::StreamId, direction: Direction, message: &Message) {
+fn send(worker: &mut Worker, stream: portcullis::chain::StreamId, direction: Direction, message: &Message) {
     let (no_body, no_trailers) = (message.body.is_empty(), message.trailers.is_empty());
     worker.headers(stream, direction, headers(&message.headers), no_body && no_trailers);
     if !no_body {

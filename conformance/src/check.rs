@@ -1,6 +1,6 @@
 //! Checks as data: what the probe is made to do, what is looked at, and what must be seen.
 
-use portcullis_core::{AbiVersion, CallbackId};
+use portcullis_core::abi::{AbiVersion, CallbackId};
 
 use crate::cell::Cell;
 use crate::host_under_test::{Message, Setting, Trouble};

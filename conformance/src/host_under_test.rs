@@ -1,7 +1,7 @@
 //! The trait by which the kit drives a host that it examines.
 
 use bytes::Bytes;
-use portcullis_core::AbiVersion;
+use portcullis_core::abi::AbiVersion;
 
 use crate::decisions::Decision;
 
@@ -140,7 +140,7 @@ pub enum Trouble {
     Unsupported(&'static str),
     /// The host does not have the hostcall: a plugin that imports it does not load.
     #[error("does not link {0}")]
-    DoesNotLink(portcullis_core::HostcallId),
+    DoesNotLink(portcullis_core::abi::HostcallId),
     /// The host never called the callback.
     #[error("the callback was not called")]
     NotCalled,

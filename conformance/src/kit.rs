@@ -1,6 +1,6 @@
 //! Running a task on a host: arm, lead there, ask what was seen.
 
-use portcullis_core::{AbiVersion, CallbackId, HostcallId};
+use portcullis_core::abi::{AbiVersion, CallbackId, HostcallId};
 
 use crate::check::{Course, Seen, Task};
 use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
@@ -216,6 +216,6 @@ pub(crate) fn ask(host: &mut dyn HostUnderTest, what: &str) -> Result<Answer, Tr
 }
 
 fn callback(row: u8) -> Option<CallbackId> {
-    let decl = portcullis_core::CALLBACKS.get(usize::from(row))?;
+    let decl = portcullis_core::abi::CALLBACKS.get(usize::from(row))?;
     (decl.id != CallbackId::on_tick).then_some(decl.id)
 }

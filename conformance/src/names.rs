@@ -1,6 +1,6 @@
 //! Names of callbacks, as checks and pages have them.
 
-use portcullis_core::CallbackId;
+use portcullis_core::abi::CallbackId;
 
 /// Returns a callback's name without `proxy_on_`.
 pub(crate) fn short(phase: CallbackId) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use portcullis_core::{AbiVersion, CallbackId};
+use portcullis_core::abi::{AbiVersion, CallbackId};
 
 use crate::check::{Seen, Task};
 use crate::host_under_test::Trouble;
@@ -65,7 +65,7 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_core::AbiVersion;
+    use portcullis_core::abi::AbiVersion;
 
     use super::*;
     use crate::check::Course;

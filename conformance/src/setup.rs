@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use portcullis_core::{AbiVersion, HostcallId};
+use portcullis_core::abi::{AbiVersion, HostcallId};
 use serde_json::{Value, json};
 
 use crate::probe::Probe;

@@ -1,6 +1,6 @@
 //! Imports in WebAssembly's text format.
 
-use portcullis_core::{AbiVersion, HostcallDecl, HostcallId, ValType};
+use portcullis_core::abi::{AbiVersion, HostcallDecl, HostcallId, ValType};
 
 /// Returns the import of a hostcall as `$NAME`. WASI functions are imported from the newer of their two modules.
 pub(crate) fn import(id: HostcallId) -> String {

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portcullis::core::{AnyEngine, CALLBACKS, CallbackId, Capabilities, EngineSettings, HOSTCALLS, HostcallId};
+use portcullis::abi::{CALLBACKS, CallbackId, HOSTCALLS, HostcallId};
+use portcullis::engine::{AnyEngine, EngineSettings};
+use portcullis::rights::Capabilities;
 use portcullis_conformance::answers::{self, LISTED};
 use portcullis_conformance::engine::attacks::PAGE;
 use portcullis_conformance::engine::hostile::THREATS;
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         .iter()
         .map(|(name, check)| Trial::test(format!("meta::{name}"), || check().map_err(Failed::from)))
         .collect();
-    for info in portcullis::engines() {
+    for info in portcullis::engine::all() {
         match info.start(&EngineSettings::default()) {
             Ok(engine) => {
                 // Trials outlive this function's borrows, and the process outlives the engine.
@@ -144,7 +146,7 @@ fn every_threat_is_met_by_cases_that_exist() -> Result<(), String> {
 }
 
 fn no_case_is_of_one_engine() -> Result<(), String> {
-    let engines = portcullis::engines();
+    let engines = portcullis::engine::all();
     match entries()
         .find(|entry| engines.iter().any(|info| entry.path().contains(info.name) || entry.guest().contains(info.name)))
     {

@@ -1,6 +1,6 @@
 //! Tests of what Cranelift makes for aarch64, on whatever machine they run.
 
-use portcullis_core::Bytecode;
+use portcullis_core::module::Bytecode;
 use portcullis_core::testing::aarch64::{Branches, TARGETS, plugin};
 use wasmer::sys::{CpuFeature, EngineBuilder, Target};
 use wasmer_compiler::ArtifactBuild;

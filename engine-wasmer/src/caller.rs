@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use portcullis_core::{CallStack, Caller, Trap, VmState};
+use portcullis_core::engine::{CallStack, Caller, Trap};
+use portcullis_core::vm::VmState;
 use wasmer::{AsStoreMut, FunctionEnvMut, Memory, StoreMut, TypedFunction};
 
 use crate::error::trap;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use portcullis_core::EngineSettings;
+use portcullis_core::engine::EngineSettings;
 use wasmer::sys::{CompilerConfig, EngineBuilder, NativeEngineExt};
 
 use crate::tunables::Stack;

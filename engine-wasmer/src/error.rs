@@ -1,6 +1,7 @@
 use std::fmt::Display;
 
-use portcullis_core::{CallStack, EngineError, Frame, Limits, StartError, Trap, WasmTrap};
+use portcullis_core::engine::{CallStack, EngineError, Frame, StartError, Trap, WasmTrap};
+use portcullis_core::model::Limits;
 use wasmer::sys::vm::TrapCode;
 use wasmer::{FrameInfo, InstantiationError, RuntimeError};
 

@@ -1,6 +1,6 @@
 //! A test of how much the checks of limits add: what the core accepts is still valid when they are in it.
 
-use portcullis_core::Bytecode;
+use portcullis_core::module::Bytecode;
 use wasm_encoder::{
     CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
     GlobalType, ImportSection, MemorySection, MemoryType, Module, RefType, TableSection, TableType, TypeSection,

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
+use portcullis_core::engine::{Guest, StartError, Trap};
+use portcullis_core::for_each_callback;
+use portcullis_core::model::Limits;
+use portcullis_core::vm::VmState;
 use wasmer::{AsStoreMut, Engine, FunctionEnv, Store, TypedFunction, Value};
 
 use crate::Module;

@@ -18,10 +18,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use portcullis_core::{
-    Bytecode, EngineError, EngineFeatures, EngineSettings, HostcallId, Limits, SealedCode, StartError, VmState,
-    WasmEngine,
-};
+use portcullis_core::abi::HostcallId;
+use portcullis_core::engine::{EngineError, EngineFeatures, EngineSettings, StartError, WasmEngine};
+use portcullis_core::model::Limits;
+use portcullis_core::module::{Bytecode, SealedCode};
+use portcullis_core::vm::VmState;
 
 #[cfg(feature = "singlepass")]
 pub use crate::compiler::Singlepass;
@@ -46,7 +47,7 @@ pub struct Module {
 
 /// The facts about its module that an instance needs.
 struct About {
-    abi: portcullis_core::AbiVersion,
+    abi: portcullis_core::abi::AbiVersion,
     imports: Vec<HostcallId>,
     memory: String,
     allocator: &'static str,

@@ -1,4 +1,6 @@
-use portcullis_core::{HostcallId, entry, for_each_hostcall};
+use portcullis_core::abi::HostcallId;
+use portcullis_core::for_each_hostcall;
+use portcullis_core::hostcall::entry;
 use wasmer::{Function, FunctionEnv, FunctionEnvMut, Imports, RuntimeError, Store};
 
 use crate::About;

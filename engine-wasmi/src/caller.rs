@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use portcullis_core::{CallStack, Caller, Trap, VmState};
+use portcullis_core::engine::{CallStack, Caller, Trap};
+use portcullis_core::vm::VmState;
 use wasmi::errors::{MemoryError, TableError};
 use wasmi::{AsContextMut, Error, Memory, ResourceLimiter, TypedFunc, TypedResumableCall, WasmParams, WasmResults};
 use wasmi_core::LimiterError;

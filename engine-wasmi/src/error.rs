@@ -1,6 +1,6 @@
 use std::fmt;
 
-use portcullis_core::{CallStack, EngineError, Trap, WasmEngine, WasmTrap};
+use portcullis_core::engine::{CallStack, EngineError, Trap, WasmEngine, WasmTrap};
 use wasmi::TrapCode;
 use wasmi::errors::{ErrorKind, HostError, InstantiationError, MemoryError};
 

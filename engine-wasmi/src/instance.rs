@@ -1,6 +1,9 @@
 use std::time::{Duration, Instant};
 
-use portcullis_core::{CallStack, Guest, Limits, StartError, Trap, VmState, for_each_callback};
+use portcullis_core::engine::{CallStack, Guest, StartError, Trap};
+use portcullis_core::for_each_callback;
+use portcullis_core::model::Limits;
+use portcullis_core::vm::VmState;
 use wasmi::{Engine, Store, TrapCode, TypedFunc, Val};
 
 use crate::Module;

@@ -8,7 +8,10 @@ mod link;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_core::{Bytecode, EngineError, EngineFeatures, EngineSettings, Limits, StartError, VmState, WasmEngine};
+use portcullis_core::engine::{EngineError, EngineFeatures, EngineSettings, StartError, WasmEngine};
+use portcullis_core::model::Limits;
+use portcullis_core::module::Bytecode;
+use portcullis_core::vm::VmState;
 use wasmi::{CompilationMode, Config, Engine, Linker};
 
 use crate::caller::Data;

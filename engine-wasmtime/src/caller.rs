@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use portcullis_core::{Caller, SourceLines, Trap, VmState};
+use portcullis_core::engine::{Caller, Trap};
+use portcullis_core::module::SourceLines;
+use portcullis_core::vm::VmState;
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::error::trap;

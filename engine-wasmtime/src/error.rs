@@ -1,4 +1,6 @@
-use portcullis_core::{CallStack, EngineError, Frame, Limits, SourceLines, StartError, Trap, WasmEngine, WasmTrap};
+use portcullis_core::engine::{CallStack, EngineError, Frame, StartError, Trap, WasmEngine, WasmTrap};
+use portcullis_core::model::Limits;
+use portcullis_core::module::SourceLines;
 use wasmtime::{FrameInfo, WasmBacktrace};
 
 use crate::Wasmtime;

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{Guest, Limits, StartError, Trap, VmState, for_each_callback};
+use portcullis_core::engine::{Guest, StartError, Trap};
+use portcullis_core::for_each_callback;
+use portcullis_core::model::Limits;
+use portcullis_core::vm::VmState;
 use wasmtime::{AsContextMut, ModuleExport, Store, TypedFunc, Val};
 
 use crate::caller::Data;

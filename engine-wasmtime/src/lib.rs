@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use portcullis_core::{
-    Bytecode, CallStack, EngineError, EngineFeatures, EngineSettings, Limits, SealedCode, SourceLines, StartError,
-    VmState, WasmEngine,
-};
+use portcullis_core::engine::{CallStack, EngineError, EngineFeatures, EngineSettings, StartError, WasmEngine};
+use portcullis_core::model::Limits;
+use portcullis_core::module::{Bytecode, SealedCode, SourceLines};
+use portcullis_core::vm::VmState;
 use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstancePre, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig,
     ProfilingStrategy, WasmFeatures,

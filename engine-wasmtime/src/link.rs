@@ -1,4 +1,6 @@
-use portcullis_core::{AbiVersion, HostcallId, entry, for_each_hostcall};
+use portcullis_core::abi::{AbiVersion, HostcallId};
+use portcullis_core::for_each_hostcall;
+use portcullis_core::hostcall::entry;
 use wasmtime::{Caller, Engine, Linker};
 
 use crate::caller::{CallerCx, Data};

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use object::{Object, ObjectSection, ObjectSymbol};
-use portcullis_core::Bytecode;
+use portcullis_core::module::Bytecode;
 use portcullis_core::testing::aarch64::{Branches, TARGETS, plugin};
 use wasmtime::{Config, Engine, OptLevel};
 

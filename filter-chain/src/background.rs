@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::Percent;
+use portcullis_core::model::Percent;
 
 /// A call of up to so long need not wait for the calls of others to be made up for.
 const SHORT: Duration = Duration::from_millis(1);

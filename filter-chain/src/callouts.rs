@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use portcullis_core::{GrpcId, Pending};
+use portcullis_core::resources::GrpcId;
+use portcullis_core::vm::Pending;
 
 use crate::id::{CalloutId, VmId};
 
@@ -90,7 +91,7 @@ fn ends_by_itself(pending: Pending) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_core::CallId;
+    use portcullis_core::model::CallId;
 
     const CALL: Pending = Pending::Grpc(GrpcId(1));
     const STREAM: Pending = Pending::Grpc(GrpcId(2));

@@ -1,14 +1,15 @@
 //! Effects: a worker asks its driver to carry them out.
 
 use bytes::Bytes;
-use portcullis_core::{Body, Direction, GrpcRequest, HttpCall};
+use portcullis_core::model::{Body, Direction, HttpCall};
+use portcullis_core::resources::GrpcRequest;
 
 use crate::id::{AnyStreamId, CalloutId, ConnectionId, StreamId};
 
 /// Something to be done for one stream.
 ///
 /// Headers and trailers that leave the chain stand in the stream's
-/// [`StreamInfo`](portcullis_core::StreamInfo), where plugins read them as properties and in
+/// [`StreamInfo`](portcullis_core::model::StreamInfo), where plugins read them as properties and in
 /// their logs; so none is copied for an effect.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -42,8 +42,8 @@ pub(crate) fn dwarf(data: &[u8]) {
             let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
             let place = frame.location.as_ref();
             let source = place.and_then(|place| Some((place.file?, place.line.unwrap_or_default())));
-            let shown = portcullis_core::Frame { function: 0, name: name.as_deref(), source };
-            let shown = [shown].into_iter().collect::<portcullis_core::CallStack>().to_string();
+            let shown = portcullis_core::engine::Frame { function: 0, name: name.as_deref(), source };
+            let shown = [shown].into_iter().collect::<portcullis_core::engine::CallStack>().to_string();
             assert!(shown.len() < 1000 && !shown.contains(char::is_control), "{shown:?}");
         }
     }

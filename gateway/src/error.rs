@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use portcullis::core::{BytecodeError, EngineError};
+use portcullis::chain::LoadError;
+use portcullis::code_cache::{CodeCacheError, PrecompileError};
+use portcullis::engine::EngineChoiceError;
+use portcullis::engine::EngineError;
+use portcullis::module::BytecodeError;
 use portcullis::transcript::TranscriptError;
-use portcullis::{CodeCacheError, EngineChoiceError, LoadError, PrecompileError};
 
 use crate::config::ConfigError;
 use crate::net::listen;

@@ -5,7 +5,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use portcullis::core::{Body, Direction, EngineSettings, Headers, Plugin, StreamInfo, lock};
+use portcullis::engine::EngineSettings;
+use portcullis::model::{Body, Direction, Headers, Plugin, StreamInfo, lock};
 use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Worker};
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module};
-use portcullis_core::{AnyModule, Bytecode, EngineError, Guest, Limits, StartError, VmState};
+use portcullis_core::engine::{AnyModule, EngineError, Guest, StartError};
+use portcullis_core::model::Limits;
+use portcullis_core::module::Bytecode;
+use portcullis_core::vm::VmState;
 
 /// The same module with `wrap` around what makes its guests. It is not compiled again.
 ///

@@ -1,6 +1,6 @@
 //! Which answers there are.
 
-use portcullis_core::HostcallId::{self, *};
+use portcullis_core::abi::{HostcallId, HostcallId::*};
 
 /// Each hostcall with the answers that the ABI and this host's documentation list for it: statuses, or WASI's errnos. 10
 /// and 76 are also what a plugin gets that does not have the capability. Those without an answer end

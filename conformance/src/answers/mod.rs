@@ -19,7 +19,7 @@ mod wasi;
 mod wasi_files;
 
 pub use listed::LISTED;
-use portcullis_core::{HOSTCALLS, HostcallId};
+use portcullis_core::abi::{HOSTCALLS, HostcallId};
 
 use crate::check::{Check, Sees};
 

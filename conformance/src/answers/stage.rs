@@ -1,6 +1,6 @@
 //! Where a guest is when it calls, as a phase of the probe.
 
-use portcullis_core::{AbiVersion, CallbackId};
+use portcullis_core::abi::{AbiVersion, CallbackId};
 
 use super::Stage;
 use crate::check::{Task, plain};

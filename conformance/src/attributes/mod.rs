@@ -5,7 +5,7 @@
 //!
 //! The probe reads all paths of one object in one program, so that a grid of 1,786 cells takes a host some hundred requests.
 
-use portcullis_core::CallbackId;
+use portcullis_core::abi::CallbackId;
 
 use crate::check::{Check, Course, Sees, Task, plain};
 

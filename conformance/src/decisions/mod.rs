@@ -5,7 +5,7 @@
 //! probe answers in later callbacks is Continue, where a pause keeps them away; it is the same pause, where they must be asked
 //! again.
 
-use portcullis_core::CallbackId;
+use portcullis_core::abi::CallbackId;
 
 use crate::names::short;
 

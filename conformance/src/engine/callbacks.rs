@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::core::{
-    AbiVersion, AnyEngine, Bytecode, CALLBACKS, CallbackDecl, CallbackId, Capabilities, HostcallId as Id, Plugin,
-};
+use portcullis::abi::{AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HostcallId as Id};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Plugin;
+use portcullis::module::Bytecode;
+use portcullis::rights::Capabilities;
 
 use crate::engine::host::EngineHost;
 use crate::engine::prelude;

@@ -1,6 +1,8 @@
 use std::error::Error;
 
-use portcullis::core::{AnyEngine, Bytecode, HostcallId};
+use portcullis::abi::HostcallId;
+use portcullis::engine::AnyEngine;
+use portcullis::module::Bytecode;
 
 use crate::engine::prelude;
 

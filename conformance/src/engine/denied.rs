@@ -1,7 +1,11 @@
 //! Answers to a plugin without the capability.
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
-use portcullis::core::{AbiVersion, AnyEngine, Bytecode, Capabilities, HostcallId, Plugin, ValType};
+use portcullis::abi::{AbiVersion, HostcallId, ValType};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Plugin;
+use portcullis::module::Bytecode;
+use portcullis::rights::Capabilities;
 
 use crate::answers::LISTED;
 use crate::engine::prelude;

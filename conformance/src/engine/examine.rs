@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
-use portcullis::core::AnyEngine;
+use portcullis::engine::AnyEngine;
 
 use crate::catalogue::{Entry, Kind, entries};
 use crate::check::{Check, Outcome, Sees};

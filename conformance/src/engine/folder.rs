@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portcullis::core::Preopen;
+use portcullis::resources::Preopen;
 
 /// A folder for one case, with its own name; it goes with this.
 #[derive(Debug)]

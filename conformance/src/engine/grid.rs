@@ -1,6 +1,7 @@
 //! The grid of phases as an engine has it.
 
-use portcullis::core::{AnyEngine, CallbackId};
+use portcullis::abi::CallbackId;
+use portcullis::engine::AnyEngine;
 
 use crate::check::{Sees, plain};
 use crate::engine::host::{EngineHost, Probes};

@@ -1,6 +1,7 @@
 //! Cases with a guest of their own, which run on engines.
 
-use portcullis::core::{AbiVersion, AnyEngine};
+use portcullis::abi::AbiVersion;
+use portcullis::engine::AnyEngine;
 
 use crate::engine::callbacks::{self, Callback};
 use crate::engine::case::Case;

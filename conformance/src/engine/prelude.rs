@@ -1,6 +1,6 @@
 //! The text that is common to all guests of cases.
 
-use portcullis::core::HostcallId;
+use portcullis::abi::HostcallId;
 
 pub(crate) use crate::text_format::{import, import_from, types};
 

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis::core::{Directory, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
+use portcullis::abi::{LogLevel, MetricType};
+use portcullis::model::Plugin;
+use portcullis::resources::{Directory, Host, LogRecord, Metric, NoRandomness};
 
 /// Time of the wall clock, which never changes, in nanoseconds.
 pub const WALL: u64 = 1_700_000_000_123_456_789;
@@ -108,7 +110,7 @@ impl Host for Recorder {
     }
 
     fn open_directory(&mut self, path: &Path) -> std::io::Result<Box<dyn Directory>> {
-        portcullis::open_directory(path)
+        portcullis::files::open_directory(path)
     }
 }
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{
-    AbiVersion, Access, Action, AnyEngine, AnyModule, Body, Bytecode, ContextId, Direction, ForeignFunctions, Headers,
-    HeadersStatus, Limits, Plugin, Preopen, SandboxKey, Shared, StartError, StreamInfo, Vm, VmConfig, VmFailed, VmSpec,
-};
+use portcullis::abi::{AbiVersion, HeadersStatus};
+use portcullis::engine::{AnyEngine, AnyModule, StartError};
+use portcullis::model::{Access, Action, Body, ContextId, Direction, Headers, Limits, Plugin, StreamInfo};
+use portcullis::module::Bytecode;
+use portcullis::resources::{ForeignFunctions, Preopen, Shared};
+use portcullis::sandbox::{SandboxKey, VmSpec};
+use portcullis::vm::{Vm, VmConfig, VmFailed};
 
 use crate::engine::case::Case;
 use crate::engine::recorder::{Line, Recorder};

@@ -1,6 +1,6 @@
 //! The exchanges.
 
-use portcullis_core::CallbackId;
+use portcullis_core::abi::CallbackId;
 
 use crate::check::Sees;
 

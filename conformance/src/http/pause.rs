@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use portcullis_core::{AbiVersion, CallbackId};
+use portcullis_core::abi::{AbiVersion, CallbackId};
 
 use super::HttpHost;
 use super::upstream::{LATER, MORE, Seen, Upstream};

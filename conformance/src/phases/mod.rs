@@ -3,7 +3,7 @@
 //! `grid.txt` is the data: a line for each script, a column for each callback. A cell is all that the probe
 //! observes, with commas between; `.` stands for a callback in which the script is not run.
 
-use portcullis_core::CallbackId;
+use portcullis_core::abi::CallbackId;
 
 use crate::check::{Check, Sees, plain};
 use crate::names::short;

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use portcullis_core::{AbiVersion, CallbackId, HOSTCALLS, HostcallId};
+use portcullis_core::abi::{AbiVersion, CallbackId, HOSTCALLS, HostcallId};
 
 use super::{LANGUAGE, Program};
 

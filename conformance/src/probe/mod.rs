@@ -11,7 +11,9 @@ pub use program::{Observation, Program, ScriptError};
 
 use std::fmt::Write;
 
-use portcullis_core::{AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HOSTCALLS, HostcallDecl, HostcallId, ValType};
+use portcullis_core::abi::{
+    AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HOSTCALLS, HostcallDecl, HostcallId, ValType,
+};
 
 use crate::text_format::{import, types};
 
@@ -182,7 +184,7 @@ pub(crate) fn belongs_to_a_stream(id: CallbackId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_core::Bytecode;
+    use portcullis_core::module::Bytecode;
 
     use super::*;
 

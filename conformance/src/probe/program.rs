@@ -1,6 +1,6 @@
 //! Programs of a probe, and its observations.
 
-use portcullis_core::{HOSTCALLS, HostcallId};
+use portcullis_core::abi::{HOSTCALLS, HostcallId};
 
 /// Hostcalls with their arguments, in the language of the probe.
 #[derive(Clone, Debug, PartialEq, Eq)]

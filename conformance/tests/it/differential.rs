@@ -6,7 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Debug;
 
-use portcullis::core::{AnyEngine, EngineSettings, HOSTCALLS};
+use portcullis::abi::HOSTCALLS;
+use portcullis::engine::{AnyEngine, EngineSettings};
 use portcullis_conformance::engine::differential::{Event, Shown, compare, events, script, smith};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -54,8 +55,8 @@ fn check<T: Debug>(cases: u32, guests: impl Strategy<Value = T>, wasm: impl Fn(&
 }
 
 fn engines() -> Vec<Box<dyn AnyEngine>> {
-    let start = |info: &portcullis::EngineInfo| info.start(&EngineSettings::default());
-    portcullis::engines().iter().filter_map(|info| start(info).ok()).collect()
+    let start = |info: &portcullis::engine::EngineInfo| info.start(&EngineSettings::default());
+    portcullis::engine::all().iter().filter_map(|info| start(info).ok()).collect()
 }
 
 /// Runs so many cases, always the same, unless the environment says otherwise.

@@ -1,6 +1,7 @@
 //! Modules with much of something have one verdict on every engine.
 
-use portcullis::core::{AnyEngine, Bytecode, EngineSettings};
+use portcullis::engine::{AnyEngine, EngineSettings};
+use portcullis::module::Bytecode;
 use portcullis_conformance::engine::sizes::{dimensions, run};
 
 #[test]
@@ -34,7 +35,8 @@ fn what_some_engine_cannot_hold_is_refused_for_all() {
 fn engines() -> Vec<Box<dyn AnyEngine>> {
     let usual = EngineSettings::default();
     let places = EngineSettings { places: Some(4), ..usual.clone() };
-    let all = portcullis::engines().iter().map(|info| info.start(&usual));
-    let in_places = portcullis::engines().iter().filter(|info| info.name == "wasmtime").map(|info| info.start(&places));
+    let all = portcullis::engine::all().iter().map(|info| info.start(&usual));
+    let in_places =
+        portcullis::engine::all().iter().filter(|info| info.name == "wasmtime").map(|info| info.start(&places));
     all.chain(in_places).map(Result::unwrap).collect()
 }

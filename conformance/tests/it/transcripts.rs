@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use portcullis::core::EngineSettings;
-use portcullis::core::transcript::End;
+use portcullis::engine::EngineSettings;
+use portcullis::observe::transcript::End;
 use portcullis::transcript::{Folder, RecordingEngine, Redaction, Settings, Transcript};
 use portcullis_conformance::engine::{Case, TOPICS};
 
@@ -49,7 +49,7 @@ impl Replayed {
         let folder =
             std::env::temp_dir().join(format!("portcullis-cases-{}-{topic}-{}", std::process::id(), case.name));
         for path in record(&folder, case) {
-            for info in portcullis::engines() {
+            for info in portcullis::engine::all() {
                 let replayed = Transcript::open(&path).unwrap().replay(info, None);
                 let replayed = replayed.unwrap_or_else(|error| panic!("{name} on {}: {error}", info.name));
                 self.replays += 1;
@@ -75,7 +75,7 @@ fn record(folder: &Path, case: &Case) -> Vec<PathBuf> {
     let _ = std::fs::remove_dir_all(folder);
     let outputs = Folder::open(folder, usize::MAX, Arc::new(|path, error| panic!("{}: {error}", path.display())));
     let settings = Settings { outputs: Arc::new(outputs.unwrap()), redaction: Redaction::new([]), limit: 64 << 20 };
-    let engine = portcullis::engines()[0].start(&EngineSettings::default()).unwrap();
+    let engine = portcullis::engine::all()[0].start(&EngineSettings::default()).unwrap();
     (case.run)(case, &RecordingEngine::new(engine, "case", settings));
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|own| own == "jsonl")).collect()

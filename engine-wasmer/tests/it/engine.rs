@@ -3,8 +3,13 @@
 
 use std::time::Duration;
 
+use portcullis_core::abi::AbiVersion;
+use portcullis_core::engine::{AnyEngine, EngineSettings};
+use portcullis_core::model::{Limits, Plugin};
+use portcullis_core::module::Bytecode;
+use portcullis_core::sandbox::VmSpec;
 use portcullis_core::testing::FakeHost;
-use portcullis_core::{AbiVersion, AnyEngine, Bytecode, EngineSettings, Limits, Plugin, Vm, VmConfig, VmSpec};
+use portcullis_core::vm::{Vm, VmConfig};
 use portcullis_wasmer::Wasmer;
 
 const DEADLINE: &str = "deadline: 30ms (limits.deadline) passed";

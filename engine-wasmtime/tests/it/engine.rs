@@ -4,12 +4,13 @@
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use portcullis_core::profile::{Samples, profile};
+use portcullis_core::abi::AbiVersion;
+use portcullis_core::engine::{AnyEngine, AnyModule, EngineError, EngineSettings, Guest, StartError};
+use portcullis_core::model::{ContextId, Limits, Plugin, StreamInfo};
+use portcullis_core::module::Bytecode;
+use portcullis_core::observe::{profile::Samples, profile::profile};
 use portcullis_core::testing::FakeHost;
-use portcullis_core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, ContextId, EngineError, EngineSettings, Guest, Limits, Plugin,
-    StartError, StreamInfo, Vm, VmConfig, VmState,
-};
+use portcullis_core::vm::{Vm, VmConfig, VmState};
 use portcullis_wasmtime::Wasmtime;
 
 const GUEST: &str = r#"(module

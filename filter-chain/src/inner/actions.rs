@@ -1,6 +1,7 @@
 //! Actions of guests, carried out once their callback has returned.
 
-use portcullis_core::{Action, Direction, Pending};
+use portcullis_core::model::{Action, Direction};
+use portcullis_core::vm::Pending;
 
 use super::Inner;
 use crate::effect::{Effect, StreamEffect};

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use portcullis_core::{CallOutcome, GrpcEvent, HeldBytes, Pending};
+use portcullis_core::resources::GrpcEvent;
+use portcullis_core::sandbox::HeldBytes;
+use portcullis_core::vm::{CallOutcome, Pending};
 
 use super::Inner;
 use crate::id::{CalloutId, VmId};

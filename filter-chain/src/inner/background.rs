@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::Percent;
+use portcullis_core::model::Percent;
 
 use super::Inner;
 use crate::id::{AnyStreamId, CalloutId, PluginId, VmId};

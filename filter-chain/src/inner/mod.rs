@@ -21,7 +21,7 @@ mod unload;
 
 use std::collections::VecDeque;
 
-use portcullis_core::{ForeignFunctions, Host, Shared, Wake};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 
 use self::unload::Unloading;
 use crate::background::Background;

@@ -1,6 +1,7 @@
 //! How streams begin and end.
 
-use portcullis_core::{Body, Direction, PeerType, SharedStreamInfo};
+use portcullis_core::abi::PeerType;
+use portcullis_core::model::{Body, Direction, SharedStreamInfo};
 
 use super::Inner;
 use crate::id::{ConnectionId, StreamId};

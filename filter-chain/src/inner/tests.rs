@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use portcullis_core::abi::{AbiVersion, CallbackId};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, Plugin, StreamInfo};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
-use portcullis_core::{
-    AbiVersion, CallbackId, Direction, ForeignFunctions, Host, Plugin, Shared, StreamInfo, Vm, entry,
-};
+use portcullis_core::vm::Vm;
 
 use super::Inner;
 use crate::{Chain, Isolation, Module, PluginSpec, Snapshot, StreamEffect};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis_core::{BytecodeError, EngineError, StartError};
+use portcullis_core::engine::{EngineError, StartError};
+use portcullis_core::module::BytecodeError;
 
 /// Why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,10 @@ mod tier;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ForeignFunctions, Plugin, SandboxKey, SandboxSpec, Shared, VmConfig, VmSpec, Wake};
+use portcullis_core::model::Plugin;
+use portcullis_core::resources::{ForeignFunctions, Shared, Wake};
+use portcullis_core::sandbox::{SandboxKey, SandboxSpec, VmSpec};
+use portcullis_core::vm::VmConfig;
 
 pub use chain::Chain;
 pub use error::{LoadError, Resting};
@@ -26,7 +29,7 @@ pub struct PluginSpec {
     pub module: Arc<Module>,
     /// The configuration, directories and limits of its VM.
     pub vm: VmSpec,
-    /// Its sandbox, if that is kept apart from others of its `vm_id`: [`schedule`](portcullis_core::schedule) says so.
+    /// Its sandbox, if that is kept apart from others of its `vm_id`: [`schedule`](portcullis_core::sandbox::schedule) says so.
     pub isolated: Option<SandboxKey>,
     /// How long its VM rests when it has failed, with `FailurePolicy::Reload`; and how long a client's connection gets no VMs for its
     /// streams when one of them spent its deadline.
@@ -48,7 +51,7 @@ pub enum Isolation {
     Worker,
     /// One stream: each stream gets a VM in the state after configure, and loses it when it is over and its HTTP and gRPC
     /// calls and lookups are; gRPC streams end with it. What a plugin breaks or leaks is gone then. It has no ticks, is not
-    /// told of queues' items, and its root is never told that it ends. [`FailurePolicy::Reload`](portcullis_core::FailurePolicy)
+    /// told of queues' items, and its root is never told that it ends. [`FailurePolicy::Reload`](portcullis_core::model::FailurePolicy)
     /// is as `Closed`. When one of its VMs has spent its deadline, those of the same client's connection end, and no other one is made
     /// for it while it rests ([`PluginSpec::reload`]); when those of three connections have within [`Backoff::max`], for none. Limits of memory, tables and files are for each VM, of which a plugin has at most 2048 in a worker;
     /// of callouts, lookups and metrics for all of them together. At most 256 VMs of a plugin wait for callouts without a

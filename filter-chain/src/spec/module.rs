@@ -3,7 +3,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use portcullis_core::{AbiVersion, AnyEngine, AnyModule, Bytecode, Capabilities, EngineError};
+use portcullis_core::abi::AbiVersion;
+use portcullis_core::engine::{AnyEngine, AnyModule, EngineError};
+use portcullis_core::module::Bytecode;
+use portcullis_core::rights::Capabilities;
 
 use super::error::LoadError;
 

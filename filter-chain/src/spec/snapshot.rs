@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use portcullis_core::{ContextId, Drawn, Host, StartError, Vm, VmSnapshot};
+use portcullis_core::engine::StartError;
+use portcullis_core::model::{ContextId, Drawn};
+use portcullis_core::resources::Host;
+use portcullis_core::vm::{Vm, VmSnapshot};
 
 use super::error::LoadError;
 use super::module::Module;
@@ -28,7 +31,7 @@ impl Snapshot {
     }
 
     /// Limits how many VMs a worker makes of it at once to N, at least one and at most [`Self::MOST`]. An engine that makes no more than a number of
-    /// VMs ([`EngineSettings::places`](portcullis_core::EngineSettings::places)) makes them for all workers and plugins: where each has its
+    /// VMs ([`EngineSettings::places`](portcullis_core::engine::EngineSettings::places)) makes them for all workers and plugins: where each has its
     /// part, none keeps another out.
     #[must_use]
     pub fn with_at_most(self, vms: usize) -> Self {

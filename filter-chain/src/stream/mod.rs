@@ -5,7 +5,7 @@ pub(crate) mod tcp;
 
 use std::collections::VecDeque;
 
-use portcullis_core::Direction;
+use portcullis_core::model::Direction;
 
 use crate::arena::Arena;
 use crate::id::{Key, PluginId};

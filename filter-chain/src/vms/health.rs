@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use portcullis_core::Plugin;
+use portcullis_core::model::Plugin;
 
 /// A plugin of a worker, and how it is doing there.
 #[derive(Clone, Debug)]

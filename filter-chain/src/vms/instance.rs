@@ -9,7 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ContextId, ContextMap, SandboxKey, StreamContext, Vm};
+use portcullis_core::model::{ContextId, ContextMap, StreamContext};
+use portcullis_core::sandbox::SandboxKey;
+use portcullis_core::vm::Vm;
 
 use super::backoff::Restart;
 use crate::id::{AnyStreamId, PluginId};

@@ -20,7 +20,9 @@ mod table;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use portcullis_core::{Action, ContextId, ForeignFunctions, Host, Shared, Vm, VmFailed, Wake};
+use portcullis_core::model::{Action, ContextId};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
+use portcullis_core::vm::{Vm, VmFailed};
 
 use self::instance::VmInstance;
 use self::plugins::Plugins;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{Host, SandboxKey, StartError};
+use portcullis_core::engine::StartError;
+use portcullis_core::resources::Host;
+use portcullis_core::sandbox::SandboxKey;
 
 use super::health::LiveVms;
 use super::instance::{MadeFor, VmInstance};

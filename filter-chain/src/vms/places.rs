@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::id::VmId;
 
-/// The [`connection_id`](portcullis_core::StreamInfo::connection_id) of a stream whose connection is not known: nothing is beside it.
+/// The [`connection_id`](portcullis_core::model::StreamInfo::connection_id) of a stream whose connection is not known: nothing is beside it.
 pub(super) const UNKNOWN: u64 = 0;
 
 /// The VMs of a plugin that has one for each stream, by the connections of their streams.

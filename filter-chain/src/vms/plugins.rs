@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ContextId, FailurePolicy, Plugin};
+use portcullis_core::model::{ContextId, FailurePolicy, Plugin};
 
 use super::per_stream::PerStream;
 use crate::arena::Arena;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis_core::Wake;
+use portcullis_core::resources::Wake;
 
 use crate::id::VmId;
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{ContextId, FailurePolicy, Host, LogLevel, LogRecord, Plugin};
+use portcullis_core::abi::LogLevel;
+use portcullis_core::model::{ContextId, FailurePolicy, Plugin};
+use portcullis_core::resources::{Host, LogRecord};
 
 use super::Vms;
 use super::health::{Health, PluginState};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis_core::{ContextId, Pending, VmFailed};
+use portcullis_core::model::ContextId;
+use portcullis_core::vm::{Pending, VmFailed};
 
 use super::Vms;
 use super::plugins::LoadedPlugin;

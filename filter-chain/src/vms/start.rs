@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{FailurePolicy, LogLevel, SandboxKey, StartError, Vm};
+use portcullis_core::abi::LogLevel;
+use portcullis_core::engine::StartError;
+use portcullis_core::model::FailurePolicy;
+use portcullis_core::sandbox::SandboxKey;
+use portcullis_core::vm::Vm;
 
 use super::Vms;
 use super::instance::{TierUp, VmInstance};

@@ -10,9 +10,9 @@
 
 use std::time::Duration;
 
-use portcullis_core::{
-    Compatibility, ContextId, FailurePolicy, SharedStreamInfo, StartError, StreamContext, Vm, VmFailed,
-};
+use portcullis_core::engine::StartError;
+use portcullis_core::model::{Compatibility, ContextId, FailurePolicy, SharedStreamInfo, StreamContext};
+use portcullis_core::vm::{Vm, VmFailed};
 
 use super::instance::MadeFor;
 use super::per_stream::{MOST_LINGERING, NoVm, PerStream};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use portcullis_core::IdHasher;
+use portcullis_core::model::IdHasher;
 
 use super::instance::VmInstance;
 use crate::id::VmId;

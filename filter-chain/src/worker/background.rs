@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portcullis_core::{CallOutcome, GrpcEvent, HeldBytes, Percent};
+use portcullis_core::model::Percent;
+use portcullis_core::resources::GrpcEvent;
+use portcullis_core::sandbox::HeldBytes;
+use portcullis_core::vm::CallOutcome;
 
 use super::Worker;
 use crate::background::DEFAULT_SHARE;

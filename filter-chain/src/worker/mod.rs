@@ -4,7 +4,7 @@ mod background;
 mod setup;
 mod tcp;
 
-use portcullis_core::{Body, Direction, Headers, LocalResponse, SharedStreamInfo};
+use portcullis_core::model::{Body, Direction, Headers, LocalResponse, SharedStreamInfo};
 
 use crate::effect::{Effect, StreamEffect};
 use crate::id::StreamId;
@@ -15,7 +15,7 @@ use crate::spec::Chain;
 /// how to drive it.
 ///
 /// A worker can move to another thread if the engines of its plugins let their guests move
-/// ([`EngineFeatures::moves`](portcullis_core::EngineFeatures::moves)).
+/// ([`EngineFeatures::moves`](portcullis_core::engine::EngineFeatures::moves)).
 pub struct Worker(Inner);
 
 const _: () = {

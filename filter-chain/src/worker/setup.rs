@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use portcullis_core::{ForeignFunctions, Host, Shared, Wake};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 
 use super::Worker;
 use crate::inner::Inner;

@@ -1,6 +1,7 @@
 //! TCP streams, as a driver sees them.
 
-use portcullis_core::{Body, Direction, PeerType, SharedStreamInfo};
+use portcullis_core::abi::PeerType;
+use portcullis_core::model::{Body, Direction, SharedStreamInfo};
 
 use super::Worker;
 use crate::effect::ConnectionEffect;

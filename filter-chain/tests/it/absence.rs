@@ -2,7 +2,8 @@
 
 use crate::common::{Bench, plugin, recorder, with_policy};
 use portcullis_chain::ConnectionEffect;
-use portcullis_core::{CallbackId, Direction, FailurePolicy, StreamInfo};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::model::{Direction, FailurePolicy, StreamInfo};
 
 const UNAVAILABLE: [&str; 2] = ["request done", "response :status=503 end"];
 
@@ -34,7 +35,7 @@ fn a_root_that_asked_for_time_waits_for_streams_as_well() {
     let script = || {
         let script = recorder(&[]).on(CallbackId::on_done, |_, args| i32::from(args[0] != 1));
         script.on(CallbackId::on_request_body, |caller, _| {
-            assert_eq!(portcullis_core::entry::proxy_done(caller).ok(), Some(0));
+            assert_eq!(portcullis_core::hostcall::entry::proxy_done(caller).ok(), Some(0));
             0
         })
     };

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::{Bench, Driven, Seen, log_filter, plugin, set_tick, trap, with_headers_stop, with_policy};
 use portcullis_chain::PluginSpec;
+use portcullis_core::abi::{CallbackId, StreamType};
+use portcullis_core::model::{Direction, FailurePolicy, StreamInfo};
 use portcullis_core::testing::Script;
-use portcullis_core::{CallbackId, Direction, FailurePolicy, StreamInfo, StreamType};
 use proptest::prelude::*;
 
 const DIRECTIONS: [Direction; 2] = [Direction::Request, Direction::Response];

@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_chain::{CalloutId, Chain, Effect, PluginSpec, Worker};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Percent, StreamInfo};
+use portcullis_core::resources::Host;
 use portcullis_core::testing::{FakeHost, NullCaller, Script};
-use portcullis_core::{CallOutcome, CallbackId, Host, Percent, StreamInfo, entry};
+use portcullis_core::vm::CallOutcome;
 
 use crate::common::{call_out, plugin, set_tick};
 
@@ -205,7 +209,12 @@ fn answers_to_roots_have_turns_and_those_to_streams_have_none() {
     clocked.worker.tick();
     let of_root = clocked.callouts();
     let stream = clocked.open();
-    clocked.worker.headers(stream, portcullis_core::Direction::Request, [(":path", "/")].into_iter().collect(), true);
+    clocked.worker.headers(
+        stream,
+        portcullis_core::model::Direction::Request,
+        [(":path", "/")].into_iter().collect(),
+        true,
+    );
     let of_stream = clocked.callouts();
     assert_eq!((of_root.len(), of_stream.len()), (2, 1));
     assert_eq!(clocked.worker.answer_turn(of_root[0]), Some(clocked.now), "nothing has to be made up for");
@@ -225,7 +234,12 @@ fn answers_to_roots_have_turns_and_those_to_streams_have_none() {
 fn an_answer_to_a_stream_that_is_over_has_a_turn() {
     let mut clocked = Clocked::new(None, asking);
     let stream = clocked.open();
-    clocked.worker.headers(stream, portcullis_core::Direction::Request, [(":path", "/")].into_iter().collect(), true);
+    clocked.worker.headers(
+        stream,
+        portcullis_core::model::Direction::Request,
+        [(":path", "/")].into_iter().collect(),
+        true,
+    );
     let callouts = clocked.callouts();
     assert_eq!(clocked.worker.answer_turn(callouts[0]), None);
     clocked.worker.finish(stream);
@@ -324,7 +338,7 @@ fn an_answer_to_a_stream_that_is_not_held_has_a_turn() {
         let mut clocked = Clocked::new(None, |_, _| vec![plugin("a", script)]);
         let stream = clocked.open();
         let headers = [(":path", "/")].into_iter().collect();
-        clocked.worker.headers(stream, portcullis_core::Direction::Request, headers, true);
+        clocked.worker.headers(stream, portcullis_core::model::Direction::Request, headers, true);
         clocked.worker.connect(&clocked.chain, StreamInfo::default().into_shared(), 1 << 20);
         let callouts = clocked.callouts();
         assert_eq!(callouts.len(), 2);
@@ -348,7 +362,7 @@ fn an_answer_in_the_name_of_an_idle_stream_has_a_turn() {
     let mut clocked = Clocked::new(None, |_, _| vec![plugin("a", script)]);
     let stream = clocked.open();
     let headers = [(":path", "/")].into_iter().collect();
-    clocked.worker.headers(stream, portcullis_core::Direction::Request, headers, true);
+    clocked.worker.headers(stream, portcullis_core::model::Direction::Request, headers, true);
     clocked.go_to(Duration::from_secs(1));
     clocked.worker.tick();
     let callouts = clocked.callouts();

@@ -1,8 +1,11 @@
 //! Body callbacks: what each result value does to the bytes.
 
 use crate::common::{Bench, log_filter, plugin, recorder, ticking, with_headers_stop};
+use portcullis_core::abi::{BufferType, CallbackId, StreamType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::Direction;
+use portcullis_core::rights::Capabilities;
 use portcullis_core::testing::Script;
-use portcullis_core::{BufferType, CallbackId, Capabilities, Direction, StreamType, entry};
 
 const BODY: CallbackId = CallbackId::on_request_body;
 const HEADERS: CallbackId = CallbackId::on_request_headers;
@@ -179,8 +182,11 @@ fn headers_are_held_while_the_body_is_inspected() {
     let script = || {
         recorder(&[(HEADERS, &[1])]).on(BODY, |caller, args| {
             log_filter(caller, BODY, "request body", args);
-            assert_eq!(caller.header(portcullis_core::MapType::RequestHeaders, ":method"), Ok("POST".to_owned()));
-            assert_eq!(caller.add_header(portcullis_core::MapType::RequestHeaders, "x-size", &args[1].to_string()), 0);
+            assert_eq!(caller.header(portcullis_core::abi::MapType::RequestHeaders, ":method"), Ok("POST".to_owned()));
+            assert_eq!(
+                caller.add_header(portcullis_core::abi::MapType::RequestHeaders, "x-size", &args[1].to_string()),
+                0
+            );
             i32::from(args[2] == 0)
         })
     };
@@ -195,7 +201,7 @@ fn headers_are_held_while_the_body_is_inspected() {
 fn the_headers_are_out_of_reach_once_they_were_passed_on() {
     let script = || {
         Script::new().on(BODY, |caller, _| {
-            assert_eq!(caller.header(portcullis_core::MapType::RequestHeaders, ":method"), Err(2));
+            assert_eq!(caller.header(portcullis_core::abi::MapType::RequestHeaders, ":method"), Err(2));
             0
         })
     };

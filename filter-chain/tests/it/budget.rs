@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use portcullis_chain::{PluginSpec, Worker};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::model::{Direction, FailurePolicy, Headers, Percent, StreamInfo};
+use portcullis_core::resources::Host;
 use portcullis_core::testing::FakeHost;
-use portcullis_core::{
-    CallbackId, CoarseClock, Direction, FailurePolicy, Headers, Host, Percent, StreamInfo, Usage, Used,
-};
+use portcullis_core::vm::{CoarseClock, Usage, Used};
 
 use crate::common::{Bench, per_stream_of, plugin, recorder, set_tick, show_effect, with_policy};
 

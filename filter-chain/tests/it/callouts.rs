@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use crate::common::{plugin, trap};
 use portcullis_chain::{CalloutId, Effect, PluginSpec, Worker};
+use portcullis_core::abi::{BufferType, CallbackId};
+use portcullis_core::hostcall::entry;
+use portcullis_core::resources::{GrpcEvent, Host};
 use portcullis_core::testing::{FakeHost, NullCaller, Script};
-use portcullis_core::{BufferType, CallbackId, GrpcEvent, Host, entry};
 
 const TICK: CallbackId = CallbackId::on_tick;
 

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::common::{Bench, call_out, continue_both, plugin, recorder, set_tick, with_headers_stop};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::model::Direction;
 use portcullis_core::testing::Script;
-use portcullis_core::{CallbackId, Direction};
 
 /// A callback that pauses, its result, and whether 1 from headers holds the headers alone.
 struct Pause {

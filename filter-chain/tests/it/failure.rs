@@ -4,8 +4,10 @@ use crate::common::{
     Bench, answering, call_out, continue_both, plugin, recorder, respond, set_tick, ticking, trap, try_ticking,
     with_policy,
 };
+use portcullis_core::abi::{CallbackId, MapType};
+use portcullis_core::model::FailurePolicy;
 use portcullis_core::testing::Script;
-use portcullis_core::{CallOutcome, CallbackId, FailurePolicy, MapType};
+use portcullis_core::vm::CallOutcome;
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 const BODY: CallbackId = CallbackId::on_request_body;
@@ -96,7 +98,7 @@ fn open_passes_on_what_the_plugin_held() {
         let mut count = 0;
         recorder(&[]).try_on(BODY, move |caller, _| {
             count += 1;
-            caller.set_buffer(portcullis_core::BufferType::HttpRequestBody, b"edited ");
+            caller.set_buffer(portcullis_core::abi::BufferType::HttpRequestBody, b"edited ");
             if count == 2 { Err(trap()) } else { Ok(1) }
         })
     };
@@ -225,7 +227,7 @@ fn a_trap_at_the_end_of_a_stream_keeps_no_other_from_its_end() {
 fn grpc_clients_get_unavailable() {
     let mut bench = Bench::new(&[plugin("a", trapping(HEADERS))]);
     let headers = [("content-type", "application/grpc")];
-    let effects = bench.headers(portcullis_core::Direction::Request, &headers, false);
+    let effects = bench.headers(portcullis_core::model::Direction::Request, &headers, false);
     let expected = ["request done", "response :status=200 content-type=application/grpc grpc-status=14 end"];
     assert_eq!(effects, expected);
 }

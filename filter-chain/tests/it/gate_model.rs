@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use crate::common::{Bench, plugin, ticking, with_headers_stop};
 use bytes::Bytes;
 use portcullis_chain::StreamEffect;
+use portcullis_core::abi::{CallbackId, StreamType};
+use portcullis_core::model::{Direction, lock};
 use portcullis_core::testing::Script;
-use portcullis_core::{CallbackId, Direction, StreamType, lock};
 use proptest::prelude::*;
 
 /// How much a direction may hold.

@@ -1,8 +1,10 @@
 //! Headers callbacks: what each result value does, who sees what in which order.
 
 use crate::common::{Bench, continue_both, plugin, recorder, ticking, with_headers_stop};
+use portcullis_core::abi::{CallbackId, MapType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::Direction;
 use portcullis_core::testing::Script;
-use portcullis_core::{CallbackId, Direction, MapType, entry};
 
 /// How far a result value stops a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +113,7 @@ fn the_response_code_is_known_at_once_and_the_one_that_leaves_at_the_end() {
     let mut bench = Bench::new(&[plugin("a", script)]);
     bench.request(true);
     assert_eq!(bench.response(true), ["response :status=204 end"]);
-    assert_eq!(portcullis_core::lock(&bench.info).response_code, Some(204));
+    assert_eq!(portcullis_core::model::lock(&bench.info).response_code, Some(204));
 }
 
 #[test]

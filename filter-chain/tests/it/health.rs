@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::common::{Bench, plugin, recorder, trap, with_policy};
 use portcullis_chain::{Backoff, Health, PluginState};
+use portcullis_core::abi::{CallbackId, LogLevel};
+use portcullis_core::model::FailurePolicy;
 use portcullis_core::testing::Script;
-use portcullis_core::{CallbackId, FailurePolicy, LogLevel};
 
 fn trapping() -> Script {
     recorder(&[]).try_on(CallbackId::on_request_headers, |_, _| Err(trap()))

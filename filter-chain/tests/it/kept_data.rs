@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::common::{Bench, changing, per_stream_of, plugin, recorder, trap, with_policy};
 use portcullis_chain::{Backoff, Isolation, PluginSpec};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{FailurePolicy, Limits};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, FailurePolicy, Limits, entry};
 
 /// A plugin that sets one more key with each request and traps: its sandbox has room for two keys.
 fn fills_and_traps() -> PluginSpec {

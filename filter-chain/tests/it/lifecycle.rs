@@ -2,11 +2,12 @@
 
 use crate::common::{Bench, answering, call_out, plugin, recorder, set_tick, ticking};
 use portcullis_chain::{AnyStreamId, Effect, PluginSpec, local_response};
+use portcullis_core::abi::{CallbackId, HostcallId, MapType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Compatibility, Direction, LocalResponse, StreamInfo};
+use portcullis_core::rights::Capabilities;
 use portcullis_core::testing::Script;
-use portcullis_core::{
-    CallOutcome, CallbackId, Capabilities, Compatibility, Direction, HostcallId, LocalResponse, MapType, StreamInfo,
-    entry,
-};
+use portcullis_core::vm::CallOutcome;
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 const END: [&str; 6] = ["a: log", "b: log", "a: done", "a: delete", "b: done", "b: delete"];

@@ -2,8 +2,10 @@
 
 use crate::common::{Bench, answering, call_out, plugin, recorder, respond, ticking};
 use portcullis_chain::{StreamEffect, local_response};
+use portcullis_core::abi::{CallbackId, StreamType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::Direction;
 use portcullis_core::testing::{NullCaller, Script};
-use portcullis_core::{CallbackId, Direction, StreamType, entry};
 
 const DENIED: [&str; 3] =
     ["request done", "response :status=403 content-length=2 content-type=text/plain", "response body no end"];
@@ -150,7 +152,7 @@ fn it_has_the_plugins_headers() {
     let mut bench = Bench::new(&[plugin("a", script)]);
     let expected = "response :status=404 x-why=a content-type=text/html content-length=4";
     assert_eq!(bench.request(true).get(1).map(String::as_str), Some(expected));
-    assert_eq!(portcullis_core::lock(&bench.info).response_details.as_deref(), Some("because"));
+    assert_eq!(portcullis_core::model::lock(&bench.info).response_details.as_deref(), Some("because"));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use crate::common::{Bench, answering, call_out, continue_both, recorder, trap, with_policy};
 use bytes::Bytes;
 use portcullis_chain::{Effect, PluginSpec, Worker};
+use portcullis_core::abi::{BufferType, CallbackId, MapType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, FailurePolicy, StreamInfo};
+use portcullis_core::resources::{GrpcEvent, Host};
 use portcullis_core::testing::{FakeHost, Script};
-use portcullis_core::{
-    BufferType, CallOutcome, CallbackId, Direction, FailurePolicy, GrpcEvent, Host, MapType, StreamInfo, entry,
-};
+use portcullis_core::vm::CallOutcome;
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 

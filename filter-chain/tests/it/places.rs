@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use portcullis_chain::{Backoff, Chain, Effect, PluginSpec, StreamId, Worker};
+use portcullis_core::abi::{CallbackId, MapType};
+use portcullis_core::engine::{CallStack, Trap};
+use portcullis_core::model::{Direction, FailurePolicy, Headers, StreamInfo};
+use portcullis_core::resources::Host;
 use portcullis_core::testing::{FakeHost, Script};
-use portcullis_core::{
-    CallOutcome, CallStack, CallbackId, Direction, FailurePolicy, Headers, Host, MapType, StreamInfo, Trap,
-};
+use portcullis_core::vm::CallOutcome;
 
 use crate::common::{call_out, per_stream, recorder, show_effect, trap, with_policy};
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::common::{Bench, changing, continue_both, recorder, set_tick, ticking, trap, with_policy};
 use portcullis_chain::{Backoff, PluginSpec, PluginState};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::model::FailurePolicy;
 use portcullis_core::testing::Script;
-use portcullis_core::{CallbackId, FailurePolicy};
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 const UNAVAILABLE: [&str; 2] = ["request done", "response :status=503 end"];

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use crate::common::{Bench, answering, call_out, continue_both, plugin, recorder, ticking, with_headers_stop};
+use portcullis_core::abi::{BufferType, CallbackId, MapType, StreamType};
 use portcullis_core::testing::Script;
-use portcullis_core::{BufferType, CallbackId, MapType, StreamType};
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 const BODY: CallbackId = CallbackId::on_request_body;

@@ -2,8 +2,9 @@
 
 use crate::common::{Bench, plugin, recorder, with_headers_stop};
 use portcullis_chain::local_response;
+use portcullis_core::abi::{BufferType, CallbackId};
+use portcullis_core::model::{Direction, lock};
 use portcullis_core::testing::Script;
-use portcullis_core::{BufferType, CallbackId, Direction, lock};
 
 const BODY: CallbackId = CallbackId::on_request_body;
 const HEADERS: CallbackId = CallbackId::on_request_headers;

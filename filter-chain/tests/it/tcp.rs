@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::common::{plugin, ticking, trap, with_policy};
 use bytes::Bytes;
 use portcullis_chain::{ConnectionEffect, ConnectionId, Effect, PluginSpec, Worker};
+use portcullis_core::abi::{BufferType, CallbackId, PeerType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, FailurePolicy, StreamInfo};
+use portcullis_core::resources::Host;
 use portcullis_core::testing::{FakeHost, Script};
-use portcullis_core::{BufferType, CallbackId, Direction, FailurePolicy, Host, PeerType, StreamInfo, entry};
 
 const DOWN: Direction = Direction::Request;
 const UP: Direction = Direction::Response;

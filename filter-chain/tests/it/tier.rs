@@ -7,8 +7,10 @@ use crate::common::{
     Bench, answering, call_out, continue_both, per_stream, plugin, recorder, set_tick, trap, with_policy,
 };
 use portcullis_chain::{Backoff, Module, PluginSpec, Tier};
+use portcullis_core::abi::{AbiVersion, CallbackId};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, FailurePolicy};
 use portcullis_core::testing::{NullEngine, Script};
-use portcullis_core::{AbiVersion, CallbackId, Direction, FailurePolicy, entry};
 
 const HEADERS: CallbackId = CallbackId::on_request_headers;
 

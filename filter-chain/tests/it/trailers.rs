@@ -1,8 +1,9 @@
 //! Trailers: passing, holding, making and removing them.
 
 use crate::common::{Bench, continue_both, plugin, recorder, ticking, with_headers_stop};
+use portcullis_core::abi::{CallbackId, MapType};
+use portcullis_core::hostcall::entry;
 use portcullis_core::testing::{NullCaller, Script};
-use portcullis_core::{CallbackId, MapType, entry};
 
 const BODY: CallbackId = CallbackId::on_request_body;
 const TRAILERS: CallbackId = CallbackId::on_request_trailers;

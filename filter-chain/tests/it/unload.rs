@@ -2,7 +2,8 @@
 
 use crate::common::{Bench, continue_both, per_stream, plugin, recorder, ticking};
 use portcullis_chain::{Chain, PluginSpec};
-use portcullis_core::{CallbackId, entry};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
 
 const UNLOADED: [&str; 2] = ["a: done", "a: delete"];
 

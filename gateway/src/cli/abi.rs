@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use portcullis::core::{AbiVersion, CALLBACKS, HOSTCALLS, ValType};
+use portcullis::abi::{AbiVersion, CALLBACKS, HOSTCALLS, ValType};
 
 /// Returns every hostcall and callback: name (which is the capability's), type, ABI versions. All are implemented.
 pub(super) fn text() -> String {

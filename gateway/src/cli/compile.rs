@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis::core::EngineSettings;
-use portcullis::{CodeCache, PrecompileError};
+use portcullis::code_cache::{CodeCache, PrecompileError};
+use portcullis::engine::EngineSettings;
 
 use super::limits::CompileOptions;
 use super::process::{Ended, print};
@@ -52,9 +52,10 @@ impl Arguments {
         };
         let cache = CodeCache::open(code_cache)?;
         let settings = EngineSettings { stack: *stack, ..EngineSettings::default() };
-        let engine = portcullis::engine(engine.as_deref().unwrap_or_default())?.engine;
+        let engine = portcullis::engine::find(engine.as_deref().unwrap_or_default())?.engine;
         let engine = engine.start(&settings).map_err(PrecompileError::from)?;
-        let wasm = portcullis::read_file(plugin, portcullis::LARGEST_PLUGIN).map_err(cannot("read", plugin))?;
+        let wasm =
+            portcullis::input::read_file(plugin, portcullis::input::LARGEST_PLUGIN).map_err(cannot("read", plugin))?;
         let with_code = limits.loader().precompile(&cache, &*engine, &wasm).map_err(|error| match error {
             PrecompileError::Engine(error) => ServeError::of_compiling(plugin, error),
             error => error.into(),

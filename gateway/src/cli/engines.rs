@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use portcullis::{engines, missing_engines};
+use portcullis::engine;
 
 /// Returns the table.
 pub(super) fn text() -> String {
     let mut text = String::new();
-    let engines = engines();
+    let engines = engine::all();
     let _ = write!(text, "{:<16}", "");
     for (index, engine) in engines.iter().enumerate() {
         let _ = write!(text, "{:<20}", format!("{}{}", engine.name, if index == 0 { " (default)" } else { "" }));
@@ -27,7 +27,7 @@ pub(super) fn text() -> String {
         }
         text.push('\n');
     }
-    for name in missing_engines() {
+    for name in engine::missing() {
         let _ = writeln!(text, "\n{name}: not in this binary; build it with `--features {name}`");
     }
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use portcullis::core::Preset;
+use portcullis::rights::Preset;
 
 /// Returns every preset with the capabilities that it adds to the one before.
 pub(super) fn text() -> String {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use portcullis::LoadError;
-use portcullis::core::transcript::{Difference, End};
+use portcullis::chain::LoadError;
+use portcullis::observe::{transcript::Difference, transcript::End};
 use portcullis::transcript::{Replayed, Transcript, TranscriptError};
 
 use super::limits::CompileOptions;
@@ -37,7 +37,7 @@ impl Arguments {
     pub(super) fn run(&self) -> Ended {
         let transcript = Transcript::open(&self.file)?;
         let recorded_on = transcript.engine().to_owned();
-        let engine = portcullis::engine(self.engine.as_deref().unwrap_or(&recorded_on))?.engine;
+        let engine = portcullis::engine::find(self.engine.as_deref().unwrap_or(&recorded_on))?.engine;
         let loader = self.limits.loader();
         let replayed = transcript.replay_by(engine, self.plugin.as_deref(), |engine, path, code| {
             loader.load(None, engine, code, &path.display().to_string())

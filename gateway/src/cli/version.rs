@@ -8,7 +8,7 @@ const COMMIT: Option<&str> = option_env!("PORTCULLIS_BUILT_FROM");
 /// Returns the version without the name of the command, which clap puts before it.
 pub(super) fn long() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| text(COMMIT, portcullis::engines().iter().map(|engine| (engine.name, engine.version))))
+    TEXT.get_or_init(|| text(COMMIT, portcullis::engine::all().iter().map(|engine| (engine.name, engine.version))))
 }
 
 fn text<'a>(commit: Option<&str>, engines: impl Iterator<Item = (&'a str, &'a str)>) -> String {

@@ -1,6 +1,6 @@
 //! `capability_restriction_config`: what a plugin may do.
 
-use portcullis::core::OnDenial;
+use portcullis::rights::OnDenial;
 
 use super::document::Read;
 use super::error::Located;

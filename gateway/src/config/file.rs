@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis::core::{Percent, Sharing};
-use portcullis::{Worker, read_at_most, read_file};
+use portcullis::Worker;
+use portcullis::input::{read_at_most, read_file};
+use portcullis::model::Percent;
+use portcullis::sandbox::Sharing;
 
 use super::admin::{self, AdminPath};
 use super::changed;

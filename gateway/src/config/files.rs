@@ -13,7 +13,7 @@ pub(super) fn existing(value: &Value<'_>, help: &str) -> Read<PathBuf> {
         return Ok(found);
     }
     if let Some(found) = value.document.find(&path, Path::exists) {
-        let kind = std::fs::metadata(found).ok().and_then(|found| portcullis::other_kind(found.file_type()));
+        let kind = std::fs::metadata(found).ok().and_then(|found| portcullis::input::other_kind(found.file_type()));
         let help = if kind == Some("a directory") { "name the file in it" } else { "name a regular file" };
         return Err(value.fail(format!("{} is {}", quote(&path), kind.unwrap_or("no file")), help));
     }

@@ -1,6 +1,9 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
-use portcullis::core::{Compatibility, OnDenial, Preopen, Sharing};
+use portcullis::model::Compatibility;
+use portcullis::resources::Preopen;
+use portcullis::rights::OnDenial;
+use portcullis::sandbox::Sharing;
 use portcullis::transcript::Redaction;
 use serde_json::{Map, Value, json};
 

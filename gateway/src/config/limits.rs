@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use portcullis::core::Limits;
+use portcullis::model::Limits;
 
 use super::document::Read;
 use super::duration;

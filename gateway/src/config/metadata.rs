@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis::core::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
+use portcullis::model::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
 use serde_json::{Map, Value as Json};
 
 use super::document::Read;

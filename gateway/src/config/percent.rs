@@ -1,6 +1,6 @@
 //! Parts of a whole: `20%`.
 
-use portcullis::core::Percent;
+use portcullis::model::Percent;
 
 use super::document::Read;
 use super::value::{Kind, Value};

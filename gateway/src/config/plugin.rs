@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::core::Compatibility;
+use portcullis::model::Compatibility;
 
 use super::any;
 use super::capabilities::{self, Restriction};

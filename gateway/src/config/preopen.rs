@@ -1,6 +1,6 @@
 //! `preopens`: the directories of a VM.
 
-use portcullis::core::Preopen;
+use portcullis::resources::Preopen;
 
 use super::document::Read;
 use super::files;

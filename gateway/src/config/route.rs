@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::core::ResourceMetadata;
+use portcullis::model::ResourceMetadata;
 
 use super::cluster::ClusterNames;
 use super::document::Read;

@@ -218,7 +218,7 @@ fn body(value: &Value<'_>) -> Read<Vec<u8>> {
         "inline_bytes" => base64::read(place)?,
         _ => {
             let path = files::existing(place, "correct the path")?;
-            portcullis::read_file(&path, LARGEST_BODY).map_err(|error| match error.kind() {
+            portcullis::input::read_file(&path, LARGEST_BODY).map_err(|error| match error.kind() {
                 std::io::ErrorKind::FileTooLarge => too_large(place),
                 _ => place.fail(format!("cannot read the file: {error}"), "correct the path"),
             })?

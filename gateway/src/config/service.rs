@@ -1,6 +1,6 @@
 //! `services`: plugins without traffic, Envoy's `envoy.extensions.wasm.v3.WasmService`.
 
-use portcullis::Isolation;
+use portcullis::chain::Isolation;
 
 use super::document::Read;
 use super::filter_entry;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis::core::Compatibility;
+use portcullis::model::Compatibility;
 
 use super::*;
 

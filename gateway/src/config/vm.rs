@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use portcullis::Isolation;
-use portcullis::core::{Limits, Preopen, Sharing};
+use portcullis::chain::Isolation;
+use portcullis::model::Limits;
+use portcullis::resources::Preopen;
+use portcullis::sandbox::Sharing;
 
 use super::any;
 use super::base64;

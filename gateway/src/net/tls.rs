@@ -94,7 +94,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    portcullis::read_file(path, LARGEST).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    portcullis::input::read_file(path, LARGEST).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 fn unreadable(path: &Path, source: pem::Error) -> TlsError {

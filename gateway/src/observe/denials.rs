@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis::core::{Denial, SandboxKey};
+use portcullis::rights::Denial;
+use portcullis::sandbox::SandboxKey;
 use serde_json::{Value, json};
 
 /// The denials of all plugins. Clones are the same.
@@ -96,7 +97,7 @@ impl Denials {
 
 #[cfg(test)]
 mod tests {
-    use portcullis::core::{ContextId, Plugin};
+    use portcullis::model::{ContextId, Plugin};
 
     use super::*;
 

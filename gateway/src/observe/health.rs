@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis::core::FailurePolicy;
-use portcullis::{Health, PluginState};
+use portcullis::chain::{Health, PluginState};
+use portcullis::model::FailurePolicy;
 
 /// The health of plugins as workers have told it. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +116,7 @@ fn policy_name(policy: FailurePolicy) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use portcullis::core::Plugin;
+    use portcullis::model::Plugin;
 
     use super::*;
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use portcullis::core::{Capabilities, Learned, Rules, SandboxKey};
+use portcullis::rights::{Capabilities, Learned, Rules};
+use portcullis::sandbox::SandboxKey;
 
 use crate::config::Config;
 use crate::plan::planned::Planned;

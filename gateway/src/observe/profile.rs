@@ -54,7 +54,8 @@ impl Profiling {
         let mut engines: Vec<_> = planned.plugins().map(|spec| spec.module.engine()).collect();
         engines.sort_unstable();
         engines.dedup();
-        let cannot = portcullis::engines().iter().filter(|info| !info.features.samples && engines.contains(&info.name));
+        let cannot =
+            portcullis::engine::all().iter().filter(|info| !info.features.samples && engines.contains(&info.name));
         for info in cannot {
             tracing::warn!(
                 "--profile: {} takes no samples of functions; profile.txt and profile.json have all else",

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis::core::{CoarseClock, Usage, Used};
+use portcullis::vm::{CoarseClock, Usage, Used};
 
 /// Resolution of the clock that callbacks are measured with.
 const STEP: Duration = Duration::from_millis(4);

@@ -1,7 +1,7 @@
 //! The code of a plugin.
 
 use bytes::Bytes;
-use portcullis::core::{debug_info_size, without_debug_info};
+use portcullis::module::{debug_info_size, without_debug_info};
 
 use crate::config::{self, Code, ConfigError};
 
@@ -9,7 +9,7 @@ use crate::config::{self, Code, ConfigError};
 pub(super) fn read(plugin: &config::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
     Ok(match &plugin.vm.code {
         Code::File(path) => {
-            let code = portcullis::read_file(path, portcullis::LARGEST_PLUGIN).map_err(|error| {
+            let code = portcullis::input::read_file(path, portcullis::input::LARGEST_PLUGIN).map_err(|error| {
                 let message = format!("cannot read {}: {error}", path.display());
                 plugin.vm.code_origin.diagnostic(message, "correct code.local.filename")
             })?;

@@ -6,10 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, EngineSettings, FailurePolicy, Plugin, VmSpec};
-use portcullis::{
-    Backoff, CodeCache, EngineChoiceError, EngineInfo, Isolation, LoadError, Module, PluginSpec, Snapshot, Tier,
-};
+use portcullis::chain::{Backoff, Isolation, LoadError, Snapshot, Tier};
+use portcullis::code_cache::CodeCache;
+use portcullis::engine::{AnyEngine, EngineSettings};
+use portcullis::engine::{EngineChoiceError, EngineInfo};
+use portcullis::model::{FailurePolicy, Plugin};
+use portcullis::sandbox::VmSpec;
+use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Code, ConfigError, LoadLimits};
 use crate::observe::usage;
@@ -72,7 +75,7 @@ impl Compiler {
     /// # Errors
     /// There is no engine of the name.
     pub(crate) fn new(options: EngineOptions<'_>, cache: Option<CodeCache>) -> Result<Self, EngineChoiceError> {
-        let engine = options.engine.map(portcullis::engine).transpose()?.map(|choice| choice.engine);
+        let engine = options.engine.map(portcullis::engine::find).transpose()?.map(|choice| choice.engine);
         let EngineOptions { samples, perf_map, compiler, .. } = options;
         let process = compiler.map(|program| Process { program: program.to_owned() });
         Ok(Self { engine, samples, perf_map, cache: cache.map(Arc::new), process, ..Self::default() })
@@ -262,7 +265,7 @@ impl Compiler {
             let message = format!("{} is an interpreter, so there is nothing to compile", info.name);
             return Err(refused(message, "remove tier, or run the plugin on an engine that compiles").into());
         }
-        let interpreter = portcullis::engine(INTERPRETER)
+        let interpreter = portcullis::engine::find(INTERPRETER)
             .map_err(|error| refused(error.to_string(), "build it with that feature, or remove tier"))?;
         Ok((interpreter.engine, settings))
     }
@@ -328,7 +331,7 @@ impl Compiler {
             return Err(origin.diagnostic(message, "remove this plugin").into());
         }
         let help = "leave runtime out for the default engine; `portcullis engines` lists what is built in";
-        let choice = portcullis::engine(name).map_err(|error| origin.diagnostic(error.to_string(), help))?;
+        let choice = portcullis::engine::find(name).map_err(|error| origin.diagnostic(error.to_string(), help))?;
         Ok(choice.engine)
     }
 
@@ -336,7 +339,7 @@ impl Compiler {
     fn notice(&mut self, plugin: &config::Plugin, engine: &EngineInfo) {
         if let Some(config::Located { value: name, origin }) =
             plugin.vm.runtime.as_ref().filter(|_| self.engine.is_none())
-            && portcullis::engine(name).is_ok_and(|choice| choice.is_substitute)
+            && portcullis::engine::find(name).is_ok_and(|choice| choice.is_substitute)
             && !std::mem::replace(&mut self.told_of_substitute, true)
         {
             let message = format!("the runtime {name} is Envoy's alone; {} takes its place", engine.name);
@@ -353,7 +356,7 @@ impl Compiler {
 /// Returns the engines that tell perf the names of functions.
 fn perf_mapped() -> String {
     let names: Vec<_> =
-        portcullis::engines().iter().filter(|info| info.features.perf_map).map(|info| info.name).collect();
+        portcullis::engine::all().iter().filter(|info| info.features.perf_map).map(|info| info.name).collect();
     if names.is_empty() { "another engine, which is not in this binary".to_owned() } else { names.join(" or ") }
 }
 

@@ -1,7 +1,8 @@
 //! Plugins that cannot be loaded or do not start.
 
-use portcullis::LoadError;
-use portcullis::core::{BytecodeError, EngineError, StartError};
+use portcullis::chain::LoadError;
+use portcullis::engine::{EngineError, StartError};
+use portcullis::module::BytecodeError;
 
 use super::compile::CompileError;
 use crate::config::{self, Config, ConfigError, Diagnostic};

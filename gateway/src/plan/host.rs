@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis::SystemClock;
-use portcullis::core::{
-    Denial, Directory, Failure, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin,
-};
+use portcullis::abi::{LogLevel, MetricType};
+use portcullis::model::Plugin;
+use portcullis::resources::{Directory, Failure, Host, LogRecord, Metric, NoRandomness};
+use portcullis::rights::Denial;
+use portcullis::system::SystemClock;
 use tracing::level_filters::LevelFilter;
 
 use crate::observe::denials::Denials;
@@ -113,6 +114,6 @@ impl Host for GatewayHost {
     }
 
     fn open_directory(&mut self, path: &Path) -> std::io::Result<Box<dyn Directory>> {
-        portcullis::open_directory(path)
+        portcullis::files::open_directory(path)
     }
 }

@@ -3,8 +3,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis::core::{AnyEngine, Bytecode, EngineError};
-use portcullis::{CodeCache, CodeSource, Fresh, LoadError, Module, PrecompileError};
+use portcullis::Module;
+use portcullis::chain::LoadError;
+use portcullis::code_cache::{CodeCache, CodeSource, Fresh, PrecompileError};
+use portcullis::engine::{AnyEngine, EngineError};
+use portcullis::module::Bytecode;
 
 use crate::config::CompileLimits;
 use crate::plan::compile::Process;

@@ -1,6 +1,6 @@
 //! Places for VMs of streams.
 
-use portcullis::Snapshot;
+use portcullis::chain::Snapshot;
 
 /// Maximum number of VMs for streams at once, of all plugins of an engine in all workers: 2048 in five. Their memories are addresses
 /// alone until they are used, of which each has 4 GiB and a processor has 128 TiB.

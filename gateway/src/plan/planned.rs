@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::core::{Percent, Shared};
-use portcullis::{LoadError, Module, PluginSpec, Snapshot, Tier};
+use portcullis::chain::{LoadError, Snapshot, Tier};
+use portcullis::model::Percent;
+use portcullis::resources::Shared;
+use portcullis::{Module, PluginSpec};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 

@@ -1,6 +1,6 @@
 //! From what an operator has written of a plugin's rights to the rights.
 
-use portcullis::core::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
+use portcullis::rights::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 
 use crate::config::{Allowed, ConfigError, Located, Restriction, suggest_several};
 

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::core::{Capabilities, Limits, Placed, Placement, Preopen, SandboxKey, Sharing, schedule};
-use portcullis::{Isolation, PluginSpec};
+use portcullis::PluginSpec;
+use portcullis::chain::Isolation;
+use portcullis::model::Limits;
+use portcullis::resources::Preopen;
+use portcullis::rights::Capabilities;
+use portcullis::sandbox::{Placed, Placement, SandboxKey, Sharing, schedule};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis::core::{Drawn, EngineSettings, Plugin, SandboxKey, Shared};
+use portcullis::PluginSpec;
+use portcullis::chain::{Isolation, Snapshot};
+use portcullis::engine::EngineSettings;
+use portcullis::model::{Drawn, Plugin};
+use portcullis::resources::Shared;
+use portcullis::sandbox::SandboxKey;
 use portcullis::snapshot::{Observed, SnapshotError};
-use portcullis::{Isolation, PluginSpec, Snapshot};
 
 use crate::config::{self, Config, ConfigError, SnapshotRandomness};
 use crate::plan::compiler::Compiler;
@@ -87,7 +91,7 @@ fn take_one(
     };
     let observed = Observed::new(spec.module.code().to_vec().into()).map_err(refused)?;
     let module = compiler.load_once(plugin, observed.wasm())?.map_err(|error| refused(error.into()))?;
-    let foreign = portcullis::envoy_functions();
+    let foreign = portcullis::foreign::envoy_functions();
     let state = observed.start(&module, spec, shared.clone(), foreign, Box::new(host.clone())).map_err(refused)?;
     let module = compiler.load_for_many(plugin, state.wasm.clone())?.map_err(|error| refused(error.into()))?;
     let snapshot = Arc::new(Snapshot::new(module, state.template).with_at_most(most));

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use portcullis::core::AnyEngine;
-use portcullis::{CodeCache, LoadError, Module, Snapshot, Tier};
+use portcullis::Module;
+use portcullis::chain::{LoadError, Snapshot, Tier};
+use portcullis::code_cache::CodeCache;
+use portcullis::engine::AnyEngine;
 use tokio::sync::watch;
 
 use crate::plan::loader::Loader;

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis::core::Shared;
-use portcullis::{CodeCache, Isolation, SystemClock};
+use portcullis::chain::Isolation;
+use portcullis::code_cache::CodeCache;
+use portcullis::resources::Shared;
+use portcullis::system::SystemClock;
 use tokio::sync::watch;
 
 use crate::config::{AdminPath, Config, Diagnostic};

@@ -15,6 +15,11 @@ pub(crate) mod value;
 mod version;
 pub(crate) mod wasm_type;
 
+pub use callback::{CALLBACKS, CallbackDecl, CallbackId};
+pub use filter_status::{DataStatus, FilterStatus, HeadersStatus, TrailersStatus};
+pub use hostcall::{HOSTCALLS, HostcallDecl, HostcallId};
+pub use wasm_type::ValType;
+
 pub use errno::Errno;
 pub use pairs::PairsError;
 pub use status::Status;

@@ -1,5 +1,5 @@
 //! Errors, by whose fault they are: the guest's ([`Trap`]), the operator's
-//! ([`StartError`], [`BytecodeError`](crate::BytecodeError)), the engine's ([`EngineError`]).
+//! ([`StartError`], [`BytecodeError`](crate::module::BytecodeError)), the engine's ([`EngineError`]).
 
 use std::io;
 use std::path::PathBuf;

@@ -5,10 +5,13 @@ pub(crate) mod error;
 pub(crate) mod memory;
 pub(crate) mod trap;
 
+pub use any::{AnyEngine, AnyModule};
+pub use error::{EngineError, StartError};
+pub use memory::{GuestMemory, OutOfBounds};
+pub use trap::{CallStack, Frame, Trap, WasmTrap, function_name};
+
 use std::time::Duration;
 
-use crate::engine::error::{EngineError, StartError};
-use crate::engine::trap::Trap;
 use crate::model::limits::Limits;
 use crate::module::bytecode::Bytecode;
 use crate::module::sealed_code::SealedCode;
@@ -82,7 +85,7 @@ pub trait Caller {
 
 macro_rules! guest {
     ($( $method:ident = $export:literal($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident; )*) => {
-        /// A guest, ready to be called; implemented by engines, used by [`Vm`](crate::Vm) alone.
+        /// A guest, ready to be called; implemented by engines, used by [`Vm`](crate::vm::Vm) alone.
         ///
         /// Each callback is a typed call: `Ok(None)` when the guest does not export it in this
         /// shape. Each starts the deadline anew.

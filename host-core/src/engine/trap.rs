@@ -32,7 +32,7 @@ pub enum Trap {
         /// The state that the guest was in.
         during: &'static str,
     },
-    /// A hostcall that the plugin may not make, and [`OnDenial::Trap`](crate::OnDenial::Trap) is its operator's choice.
+    /// A hostcall that the plugin may not make, and [`OnDenial::Trap`](crate::rights::OnDenial::Trap) is its operator's choice.
     #[error("the plugin may not call {hostcall}{}, and on_denial is trap", .rule.map(|rule| format!(" with these {rule}")).unwrap_or_default())]
     Denied {
         /// The hostcall.

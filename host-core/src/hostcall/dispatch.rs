@@ -211,8 +211,12 @@ fn refuse<O: Outcome>(id: HostcallId, vm: &mut VmState) -> Result<Option<O>, Tra
 mod tests {
     use std::sync::{Arc, OnceLock};
 
+    use crate::abi::{AbiVersion, CallbackId};
+    use crate::hostcall::entry;
+    use crate::model::Plugin;
+    use crate::resources::ForeignFunctions;
     use crate::testing::{FakeHost, NullEngine, Script};
-    use crate::{AbiVersion, CallbackId, ForeignFunctions, Plugin, Vm, VmConfig, entry};
+    use crate::vm::{Vm, VmConfig};
 
     #[test]
     fn a_long_reply_leaves_no_room_behind() {
@@ -225,14 +229,14 @@ mod tests {
                     let (name, len) = caller.put(name.as_bytes());
                     // The guest has no memory for the long one.
                     let _ = entry::proxy_call_foreign_function(caller, name, len, 0, 0, at, at + 4);
-                    crate::Caller::state(caller).reply.capacity()
+                    crate::engine::Caller::state(caller).reply.capacity()
                 });
                 let _ = seen.set(room);
                 0
             })
         });
         let fill = |bytes: usize| {
-            move |call: &mut crate::ForeignCall<'_>| {
+            move |call: &mut crate::resources::ForeignCall<'_>| {
                 call.result.resize(bytes, 0);
                 Ok(())
             }

@@ -36,7 +36,7 @@ pub enum Action {
         /// The answer.
         response: LocalResponse,
     },
-    /// Make an HTTP callout; its outcome goes to [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
+    /// Make an HTTP callout; its outcome goes to [`Vm::on_http_call_response`](crate::vm::Vm::on_http_call_response).
     HttpCall {
         /// The root that it belongs to.
         root: ContextId,
@@ -45,7 +45,7 @@ pub enum Action {
         /// The request to send.
         request: HttpCall,
     },
-    /// Open a gRPC call or stream; what comes back goes to [`Vm::on_grpc`](crate::Vm::on_grpc).
+    /// Open a gRPC call or stream; what comes back goes to [`Vm::on_grpc`](crate::vm::Vm::on_grpc).
     GrpcStart {
         /// The root that it belongs to.
         root: ContextId,
@@ -58,7 +58,7 @@ pub enum Action {
     GrpcSend {
         /// The stream.
         id: GrpcId,
-        /// The message. It counts against [`Limits::buffer`](crate::Limits::buffer) until it is dropped.
+        /// The message. It counts against [`Limits::buffer`](crate::model::Limits::buffer) until it is dropped.
         message: Bytes,
         /// Whether it is the last.
         end: bool,
@@ -73,7 +73,7 @@ pub enum Action {
         /// Which.
         id: GrpcId,
     },
-    /// Look up a name; its addresses go to [`Vm::on_resolve_dns`](crate::Vm::on_resolve_dns).
+    /// Look up a name; its addresses go to [`Vm::on_resolve_dns`](crate::vm::Vm::on_resolve_dns).
     ResolveDns {
         /// The root that it belongs to.
         root: ContextId,
@@ -82,7 +82,7 @@ pub enum Action {
         /// A name or a literal address: 1 to 253 visible ASCII characters.
         name: String,
     },
-    /// The tick period of a root has changed; see [`Vm::tick_period`](crate::Vm::tick_period).
+    /// The tick period of a root has changed; see [`Vm::tick_period`](crate::vm::Vm::tick_period).
     SetTick {
         /// The root.
         root: ContextId,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::percent::Percent;
 
 /// Limits of one VM. Every engine enforces all of it, but for what its
-/// [`EngineFeatures`](crate::EngineFeatures) say.
+/// [`EngineFeatures`](crate::engine::EngineFeatures) say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Linear memory in bytes. Default 1 GiB. Beyond it `memory.grow` answers -1.
@@ -13,7 +13,7 @@ pub struct Limits {
     /// Elements of all tables together. Default 100,000. Beyond it `table.grow` answers -1.
     pub table_elements: usize,
     /// Stack of guest code in bytes. Default 512 KiB. It is a property of the engine that compiles
-    /// ([`EngineSettings`](crate::EngineSettings)), so a VM's must equal its engine's. How much of it
+    /// ([`EngineSettings`](crate::engine::EngineSettings)), so a VM's must equal its engine's. How much of it
     /// a function takes differs from engine to engine.
     pub stack: usize,
     /// How long one callback may run. Default 1 s. It is stopped before twice that has passed.
@@ -39,7 +39,7 @@ pub struct Limits {
     pub buffers: usize,
     /// The part of a CPU that its callbacks may use in each second, over all of its plugins; of VMs that each last for a stream, all
     /// together. Default none: all of it. A VM that has used more is not called for new streams, for parts of messages and for
-    /// ticks, until the time has passed of which it has used that part. Holds where the plugin's [`Usage`](crate::Usage) is counted.
+    /// ticks, until the time has passed of which it has used that part. Holds where the plugin's [`Usage`](crate::vm::Usage) is counted.
     pub cpu: Option<Percent>,
 }
 

@@ -14,3 +14,15 @@ pub(crate) mod resource_metadata;
 pub(crate) mod steering;
 pub(crate) mod stream_info;
 pub(crate) mod visible;
+
+pub use action::{Action, CallId, HttpCall, LocalResponse};
+pub use body::Body;
+pub use context::{Access, CallResponse, ContextId, ContextMap, Direction, IdHasher, StreamContext};
+pub use drawn::Drawn;
+pub use headers::Headers;
+pub use limits::{Budget, Limits};
+pub use percent::Percent;
+pub use plugin::{Compatibility, FailurePolicy, Plugin};
+pub use resource_metadata::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
+pub use steering::{Steer, Steering};
+pub use stream_info::{FilterState, SharedStreamInfo, StreamInfo, lock, response_flag};

@@ -24,7 +24,7 @@ impl SealKey {
     }
 
     /// Code with its seal. `subject` names what the code is of, and by what it may be run: the
-    /// module's digest and [`WasmEngine::fingerprint`](crate::WasmEngine::fingerprint).
+    /// module's digest and [`WasmEngine::fingerprint`](crate::engine::WasmEngine::fingerprint).
     pub fn seal(&self, subject: &str, code: &[u8]) -> Vec<u8> {
         let mut sealed = self.mac(subject, code).finalize().into_bytes().to_vec();
         sealed.extend_from_slice(code);

@@ -86,7 +86,7 @@ pub struct LogRecord<'a> {
     pub plugin: Option<&'a Plugin>,
     /// The context that runs.
     pub context: ContextId,
-    /// The number of the stream that it concerns ([`StreamInfo::id`](crate::StreamInfo::id)); 0 for none.
+    /// The number of the stream that it concerns ([`StreamInfo::id`](crate::model::StreamInfo::id)); 0 for none.
     pub stream: u64,
     /// Whether the host says it, and not the guest.
     pub from_host: bool,
@@ -99,7 +99,7 @@ pub struct Failure<'a> {
     pub plugin: Option<&'a Plugin>,
     /// The callback that failed.
     pub during: &'static str,
-    /// The reason in one word, as metrics have it: [`Trap::kind`](crate::Trap::kind), or `refused` for a plugin that returned
+    /// The reason in one word, as metrics have it: [`Trap::kind`](crate::engine::Trap::kind), or `refused` for a plugin that returned
     /// false from `proxy_on_vm_start` or `proxy_on_configure`.
     pub reason: &'static str,
 }

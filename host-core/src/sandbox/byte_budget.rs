@@ -28,7 +28,7 @@ pub(crate) struct Change {
 }
 
 /// Bytes that an embedder holds for a plugin, such as a part of the answer to a callout. They are charged to the plugin's sandbox
-/// ([`Limits::buffers`](crate::Limits::buffers)) until this is dropped.
+/// ([`Limits::buffers`](crate::model::Limits::buffers)) until this is dropped.
 #[derive(Debug)]
 pub struct HeldBytes(Charge);
 

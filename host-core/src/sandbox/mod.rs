@@ -8,6 +8,8 @@ mod placed;
 mod schedule;
 mod spec;
 
+pub use byte_budget::HeldBytes;
+
 pub(crate) use budgets::{AllBudgets, Budgets};
 pub use difference::Difference;
 pub use key::SandboxKey;

@@ -164,7 +164,7 @@ mod tests {
             Limits { open_files: 7, ..base.clone() },
             Limits { shared: 7, ..base.clone() },
             Limits { buffers: 7, ..base.clone() },
-            Limits { cpu: crate::Percent::new(7), ..base.clone() },
+            Limits { cpu: crate::model::Percent::new(7), ..base.clone() },
             base.clone(),
         ];
         let digest = |limits: &Limits| {

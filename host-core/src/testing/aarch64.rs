@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// The most targets that [`Bytecode::judge`](crate::Bytecode::judge) lets a `br_table` have, besides its default.
+/// The most targets that [`Bytecode::judge`](crate::module::Bytecode::judge) lets a `br_table` have, besides its default.
 pub const TARGETS: usize = crate::module::bytecode::BR_TABLE_TARGETS as usize;
 
 /// Bytes in an instruction, and in an entry of a jump table.

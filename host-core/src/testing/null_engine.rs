@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abi::callback::CallbackId;
+use crate::abi::{AbiVersion, MapType};
 use crate::engine::any::{AnyEngine, AnyModule};
 use crate::engine::error::{EngineError, StartError};
 use crate::engine::trap::Trap;
@@ -14,7 +15,6 @@ use crate::model::limits::Limits;
 use crate::module::bytecode::{Begins, Bytecode, StartStyle};
 use crate::rights::Capabilities;
 use crate::vm::state::VmState;
-use crate::{AbiVersion, MapType};
 
 type Callback = Box<dyn FnMut(&mut NullCaller<'_>, &[i32]) -> Result<i32, Trap> + Send>;
 
@@ -242,12 +242,12 @@ impl NullCaller<'_> {
     }
 
     /// `proxy_get_buffer_bytes` of a whole buffer.
-    pub fn buffer(&mut self, buffer: crate::BufferType) -> Result<Vec<u8>, i32> {
+    pub fn buffer(&mut self, buffer: crate::abi::BufferType) -> Result<Vec<u8>, i32> {
         self.bytes(|caller, p, l| entry::proxy_get_buffer_bytes(caller, buffer as i32, 0, i32::MAX, p, l))
     }
 
     /// `proxy_set_buffer_bytes` of a whole buffer.
-    pub fn set_buffer(&mut self, buffer: crate::BufferType, data: &[u8]) -> i32 {
+    pub fn set_buffer(&mut self, buffer: crate::abi::BufferType, data: &[u8]) -> i32 {
         let (data, len) = self.put(data);
         entry::proxy_set_buffer_bytes(self, buffer as i32, 0, i32::MAX, data, len).unwrap_or(-1)
     }
@@ -259,7 +259,7 @@ impl NullCaller<'_> {
     }
 
     /// `proxy_continue_stream`.
-    pub fn continue_stream(&mut self, stream: crate::StreamType) -> i32 {
+    pub fn continue_stream(&mut self, stream: crate::abi::StreamType) -> i32 {
         entry::proxy_continue_stream(self, stream as i32).unwrap_or(-1)
     }
 

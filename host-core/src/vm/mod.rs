@@ -13,6 +13,11 @@ pub(crate) mod state;
 mod tcp;
 pub(crate) mod usage;
 
+pub use quotas::NeedsLongLivedVm;
+pub use snapshot::VmSnapshot;
+pub use state::{VmConfig, VmState};
+pub use usage::{CoarseClock, Usage, Used};
+
 pub use background::Pending;
 pub use http::Part;
 
@@ -30,7 +35,6 @@ use crate::model::limits::Limits;
 use crate::model::plugin::Plugin;
 use crate::resources::files::FileTable;
 use crate::resources::host::{self, Host};
-use crate::vm::state::{VmConfig, VmState};
 use crate::vm::usage::MemoryCharge;
 
 /// One running VM with the plugins that share it. It stays on the thread that made it.

@@ -30,7 +30,7 @@ impl Vm {
 
     /// Tells a root of an item in a queue that it has registered, if there is one to tell of; says whether
     /// there was. Call it until there is none, after every other callback and when
-    /// [`VmConfig::wake`](crate::VmConfig::wake) has called.
+    /// [`VmConfig::wake`](crate::vm::VmConfig::wake) has called.
     ///
     /// # Errors
     /// The VM has failed.
@@ -61,7 +61,7 @@ impl Vm {
         result.map(drop)
     }
 
-    /// Tells a root that a callout has ended. Of each callout that [`Action::HttpCall`](crate::Action::HttpCall) started, the end is told
+    /// Tells a root that a callout has ended. Of each callout that [`Action::HttpCall`](crate::model::Action::HttpCall) started, the end is told
     /// once; an id that is not in flight is ignored.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Vm {
         let response = match outcome {
             CallOutcome::Response(response) => response,
             CallOutcome::Reset(reason) => {
-                context.status = (crate::Status::BrokenConnection as u32, reason.into_bytes());
+                context.status = (crate::abi::Status::BrokenConnection as u32, reason.into_bytes());
                 CallResponse::default()
             }
         };

@@ -28,7 +28,7 @@ pub struct Used {
     pub cpu: Duration,
     /// Callbacks.
     pub calls: u64,
-    /// Callbacks that were refused, because the plugin had used up its [`Limits::cpu`](crate::Limits::cpu).
+    /// Callbacks that were refused, because the plugin had used up its [`Limits::cpu`](crate::model::Limits::cpu).
     pub refused: u64,
     /// Bytes of linear memory of its VMs now. A VM that several plugins share counts for the first.
     pub memory: u64,

@@ -2,8 +2,11 @@
 
 use crate::common::{Setup, body, during};
 use bytes::Bytes;
+use portcullis_core::abi::{AbiVersion, BufferType, CallbackId};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, Limits};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{AbiVersion, BufferType, CallbackId, Direction, Limits, VmConfig, entry};
+use portcullis_core::vm::VmConfig;
 
 fn read(caller: &mut NullCaller<'_>, buffer: BufferType, start: i32, max_len: i32) -> Result<Vec<u8>, i32> {
     caller.bytes(|caller, p, l| entry::proxy_get_buffer_bytes(caller, buffer as i32, start, max_len, p, l))

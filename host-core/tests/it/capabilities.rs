@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::common::Setup;
+use portcullis_core::abi::{CallbackId, HeadersStatus, HostcallId, MapType, ValType};
+use portcullis_core::engine::{Caller, Trap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, Plugin};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{
-    CallbackId, Caller, Direction, HeadersStatus, HostcallId, MapType, Plugin, Trap, ValType, entry,
-};
 
 macro_rules! call_each {
     ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
@@ -93,7 +94,7 @@ fn the_check_is_of_the_plugin_that_runs_and_not_of_its_neighbour() {
         })
         .start();
     let second = started.vm.add_plugin(Arc::new(Plugin::new("second"))).unwrap();
-    started.vm.create_stream(second, portcullis_core::StreamInfo::default().into_shared()).unwrap();
+    started.vm.create_stream(second, portcullis_core::model::StreamInfo::default().into_shared()).unwrap();
     started.vm.on_tick(started.root).unwrap();
     started.vm.on_tick(second).unwrap();
     assert_eq!(started.called(CallbackId::on_tick), 2);

@@ -1,8 +1,11 @@
 //! WASI's files: preopened directories, and what a guest opens in them.
 
 use crate::common::Setup;
+use portcullis_core::abi::CallbackId;
+use portcullis_core::engine::Caller;
+use portcullis_core::hostcall::entry;
+use portcullis_core::resources::Preopen;
 use portcullis_core::testing::{FakeFiles, NullCaller};
-use portcullis_core::{CallbackId, Caller, Preopen, entry};
 
 const BADF: i32 = 8;
 const FAULT: i32 = 21;

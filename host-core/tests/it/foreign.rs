@@ -1,8 +1,12 @@
 //! Foreign functions.
 
 use crate::common::{Setup, Started};
+use portcullis_core::abi::{CallbackId, Status};
+use portcullis_core::engine::Caller;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Action, Limits};
+use portcullis_core::resources::ForeignFunctions;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{Action, CallbackId, Caller, ForeignFunctions, Limits, Status, entry};
 
 const NOWHERE: i32 = 0;
 

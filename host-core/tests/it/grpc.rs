@@ -1,8 +1,10 @@
 //! gRPC callouts.
 
 use crate::common::Setup;
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::Limits;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Limits, entry};
 
 /// Where ids are written.
 const RET: i32 = 16;

@@ -1,8 +1,10 @@
 //! Header maps.
 
 use crate::common::{Setup, during, get, pairs};
+use portcullis_core::abi::{AbiVersion, CallbackId, MapType, Status};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Direction, Headers};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{AbiVersion, Access, CallbackId, Direction, Headers, MapType, Status, entry};
 
 const ALL: &[MapType] = MapType::ALL;
 const BAD_ARGUMENT: i32 = Status::BadArgument as i32;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::common::{Setup, Started, call_response, during, get, http_call, pairs};
+use portcullis_core::abi::{BufferType, CallbackId, MapType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Action, CallId, Direction, Headers, HttpCall, Limits};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{
-    Action, BufferType, CallId, CallOutcome, CallbackId, Direction, Headers, HttpCall, Limits, MapType, entry,
-};
+use portcullis_core::vm::CallOutcome;
 
 /// Every tick makes a callout; each answer goes to the closure.
 fn calling(answered: impl FnMut(&mut NullCaller<'_>, &[i32]) -> i32 + Send + 'static) -> Started {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::common::{Setup, during, get};
 use bytes::Bytes;
-use portcullis_core::{
-    Access, Action, CallStack, CallbackId, ContextId, DataStatus, Direction, HeadersStatus, Plugin, StartError,
-    TrailersStatus, Trap, VmFailed, WasmTrap, entry,
-};
+use portcullis_core::abi::{CallbackId, DataStatus, HeadersStatus, TrailersStatus};
+use portcullis_core::engine::{CallStack, StartError, Trap, WasmTrap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Action, ContextId, Direction, Plugin};
+use portcullis_core::vm::VmFailed;
 
 const START: &[CallbackId] = &[CallbackId::start, CallbackId::main_void, CallbackId::main, CallbackId::initialize];
 
@@ -149,7 +150,7 @@ fn after_a_trap_nothing_is_called_in_the_vm_any_more() {
     assert_eq!(vm.on_tick(root), Err(VmFailed));
     assert_eq!(vm.on_log(stream), Err(VmFailed));
     assert_eq!(vm.on_done(stream), Err(VmFailed));
-    assert_eq!(vm.create_stream(root, portcullis_core::StreamInfo::default().into_shared()), Err(VmFailed));
+    assert_eq!(vm.create_stream(root, portcullis_core::model::StreamInfo::default().into_shared()), Err(VmFailed));
     assert_eq!(vm.end_root(root), Err(VmFailed));
     assert!(vm.add_plugin(Arc::new(Plugin::new("late"))).is_err());
     let headers = vm.stream(stream).unwrap().take_headers(Direction::Request);

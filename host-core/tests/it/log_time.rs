@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::common::{Setup, during, get, http_call};
+use portcullis_core::abi::{CallbackId, LogLevel};
+use portcullis_core::engine::{CallStack, Trap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Action, Direction, StreamInfo};
 use portcullis_core::testing::{LoggedLine, NullCaller};
-use portcullis_core::{
-    Access, Action, CallOutcome, CallStack, CallbackId, Direction, LogLevel, StreamInfo, Trap, VmFailed, entry,
-};
+use portcullis_core::vm::{CallOutcome, VmFailed};
 
 fn log(caller: &mut NullCaller<'_>, level: i32, message: &[u8]) -> i32 {
     let (message, len) = caller.put(message);

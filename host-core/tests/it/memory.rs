@@ -3,8 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use crate::common::{Setup, during};
+use portcullis_core::abi::{CallbackId, HostcallId};
+use portcullis_core::engine::{Caller, Trap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::resources::ForeignFunctions;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Caller, ForeignFunctions, HostcallId, Trap, VmState, entry};
+use portcullis_core::vm::VmState;
 use proptest::prelude::*;
 
 /// A guest with a memory of its own between two guards, and an allocator that gives any address.
@@ -190,7 +194,7 @@ fn is_header(id: HostcallId) -> bool {
 fn each_bad_pointer_of_a_header_hostcall_is_answered_as_such() {
     during(CallbackId::on_request_headers, |caller| {
         caller.split().0[256..259].copy_from_slice(b"t\0x");
-        caller.add_header(portcullis_core::MapType::RequestHeaders, "t", "1");
+        caller.add_header(portcullis_core::abi::MapType::RequestHeaders, "t", "1");
         for (id, names) in ROWS.iter().filter(|(id, _)| is_header(*id)) {
             for (bad, bad_name) in names.iter().enumerate().filter(|(_, name)| good(name).is_some()) {
                 let argument = |position, name: &str| match good(name) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::common::Setup;
-use portcullis_core::{CallbackId, MetadataMap, MetadataValue, ResourceMetadata, StreamInfo, entry};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{MetadataMap, MetadataValue, ResourceMetadata, StreamInfo};
 
 #[test]
 fn what_rules_take_from_metadata_is_in_no_whole_either() {

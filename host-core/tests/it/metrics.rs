@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::common::{Setup, during};
+use portcullis_core::abi::{CallbackId, MetricType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Limits, Plugin};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Limits, MetricType, Plugin, entry};
 
 fn define(caller: &mut NullCaller<'_>, metric_type: i32, name: &[u8]) -> Result<i32, i32> {
     let (name, len) = caller.put(name);

@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use portcullis_core::profile::{HostcallTime, Part, PluginProfile, Profile, Time, profile, snapshot};
-use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
-use portcullis_core::{
-    AbiVersion, AnyModule, CallbackId, Capabilities, ContextId, EngineError, Guest, HostcallId, Limits, Plugin,
-    StartError, StreamInfo, Trap, Vm, VmConfig, VmSpec, VmState, entry,
+use portcullis_core::abi::{AbiVersion, CallbackId, HostcallId};
+use portcullis_core::engine::{AnyModule, EngineError, Guest, StartError, Trap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{ContextId, Limits, Plugin, StreamInfo};
+use portcullis_core::observe::{
+    profile::HostcallTime, profile::Part, profile::PluginProfile, profile::Profile, profile::Time, profile::profile,
+    profile::snapshot,
 };
+use portcullis_core::rights::Capabilities;
+use portcullis_core::sandbox::VmSpec;
+use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
+use portcullis_core::vm::{Vm, VmConfig, VmState};
 
 /// A module whose guests are measured.
 #[derive(Debug)]

@@ -1,8 +1,10 @@
 //! Properties, through the hostcalls.
 
 use crate::common::{Setup, during, get, pairs};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Direction, StreamInfo};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{Access, CallbackId, Direction, StreamInfo, entry};
 
 /// A path with its segments joined by dots.
 fn read(caller: &mut NullCaller<'_>, path: &str) -> Result<Vec<u8>, i32> {

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::common::{Setup, get};
+use portcullis_core::abi::{CallbackId, HOSTCALLS, HostcallId};
+use portcullis_core::engine::{CallStack, Caller, Trap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Direction};
+use portcullis_core::rights::Capabilities;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{
-    Access, CallStack, CallbackId, Caller, Capabilities, Direction, HOSTCALLS, HostcallId, Trap, VmState, entry,
-};
+use portcullis_core::vm::VmState;
 
 macro_rules! call_each {
     ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {

@@ -1,8 +1,13 @@
 //! Rules for arguments: what is allowed passes, what is not is denied and told.
 
 use crate::common::{Setup, Started, get, http_call, ok, pairs};
+use portcullis_core::abi::{CallbackId, MapType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Action, Direction, Headers};
+use portcullis_core::resources::Shared;
+use portcullis_core::rights::OnDenial;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{Access, Action, CallOutcome, CallbackId, Direction, Headers, MapType, OnDenial, Shared, entry};
+use portcullis_core::vm::CallOutcome;
 
 mod callouts;
 mod headers;
@@ -130,7 +135,7 @@ fn a_denial_may_end_the_vm() {
 fn a_callback_that_is_exported_and_not_granted_is_a_denial() {
     let mut setup = Setup::new().granting(&["proxy_on_tick"]).returning(0, &[CallbackId::on_tick]);
     setup.config.exports =
-        Some(portcullis_core::Capabilities::of_callbacks(&[CallbackId::on_log, CallbackId::on_tick]));
+        Some(portcullis_core::rights::Capabilities::of_callbacks(&[CallbackId::on_log, CallbackId::on_tick]));
     let mut started = setup.start();
     let stream = started.stream();
     started.vm.on_tick(started.root).unwrap();
@@ -141,21 +146,21 @@ fn a_callback_that_is_exported_and_not_granted_is_a_denial() {
 
 #[test]
 fn what_is_learned_is_the_least_that_passes_again() {
-    let learned = std::sync::Arc::new(portcullis_core::Learned::default());
+    let learned = std::sync::Arc::new(portcullis_core::rights::Learned::default());
     let run = |caller: &mut NullCaller<'_>| {
         caller.log("hello");
         http_call(caller, "up", &get("/check?x"), b"").unwrap();
     };
     let mut setup = Setup::new();
-    setup.plugin.rules = portcullis_core::Rules::learning(std::sync::Arc::clone(&learned));
-    setup.config.exports = Some(portcullis_core::Capabilities::of_callbacks(&[CallbackId::on_tick]));
+    setup.plugin.rules = portcullis_core::rights::Rules::learning(std::sync::Arc::clone(&learned));
+    setup.config.exports = Some(portcullis_core::rights::Capabilities::of_callbacks(&[CallbackId::on_tick]));
     setup.config.shared = Shared::default();
     let started = setup.during(CallbackId::on_tick, run);
     assert_eq!(started.host.denials(), [""; 0]);
     assert_eq!(learned.capabilities(), ["proxy_http_call", "proxy_log", "proxy_on_tick"]);
     let names = learned.capabilities();
     let mut again = Setup::new().granting(&names);
-    again.plugin.rules = portcullis_core::Rules::new(&learned.rules()).unwrap();
+    again.plugin.rules = portcullis_core::rights::Rules::new(&learned.rules()).unwrap();
     assert_eq!(again.during(CallbackId::on_tick, run).host.denials(), [""; 0]);
     for without in ["proxy_http_call", "proxy_log"] {
         let names: Vec<_> = names.iter().copied().filter(|name| *name != without).collect();

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{Setup, Started, during};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::Limits;
+use portcullis_core::resources::{Shared, Wake};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Limits, Shared, Wake, entry};
 
 fn set(caller: &mut NullCaller<'_>, key: &[u8], value: &[u8], cas: i32) -> i32 {
     let ((key, key_len), (value, value_len)) = (caller.put(key), caller.put(value));

@@ -1,11 +1,11 @@
 //! Continuing, closing and answering streams; effective contexts.
 
 use crate::common::{Setup, Started, body, during, get, http_call, ok, pairs};
+use portcullis_core::abi::{AbiVersion, BufferType, CallbackId, MapType, StreamType};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Action, Direction, Headers, LocalResponse};
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{
-    AbiVersion, Access, Action, BufferType, CallOutcome, CallbackId, Direction, Headers, LocalResponse, MapType,
-    StreamType, entry,
-};
+use portcullis_core::vm::CallOutcome;
 
 fn answer(caller: &mut NullCaller<'_>, code: i32, details: &str, headers: &[u8], grpc_status: i32) -> i32 {
     let (d, dl) = caller.put(details.as_bytes());

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::during;
 use crate::expected::{CALLBACK_TYPES, ENV, WASI};
+use portcullis_core::abi::{AbiVersion, CALLBACKS, CallbackId, HOSTCALLS, HostcallId, ValType};
+use portcullis_core::engine::Trap;
+use portcullis_core::hostcall::entry;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{AbiVersion, CALLBACKS, CallbackId, HOSTCALLS, HostcallId, Trap, ValType, entry};
 
 /// `(i32,i64)->i32`.
 fn type_of(params: &[ValType], results: &[ValType]) -> String {
@@ -80,7 +82,7 @@ fn every_row_has_a_module_and_no_two_rows_the_same_import() {
 #[test]
 fn the_env_rows_are_those_of_the_abi_with_its_types_and_versions() {
     let expected: BTreeMap<_, _> = ENV.iter().map(|(name, of, abis)| (*name, ((*of).to_owned(), *abis))).collect();
-    let has = |decl: &portcullis_core::HostcallDecl| {
+    let has = |decl: &portcullis_core::abi::HostcallDecl| {
         let versions = AbiVersion::ALL.map(|abi| !decl.id.linked_modules(abi).is_empty());
         versions.map(|has| if has { '*' } else { '-' }).iter().collect::<String>()
     };

@@ -3,12 +3,18 @@
 use std::sync::{Arc, Mutex};
 
 use crate::common::Setup;
-use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
-use portcullis_core::transcript::{Difference, End, Event, Replay, Report, Sink, Then, record, replay};
-use portcullis_core::{
-    AnyModule, CallbackId, Capabilities, EngineError, Guest, HostcallId, Limits, Plugin, StartError, Trap, Vm,
-    VmConfig, VmSpec, VmState, entry,
+use portcullis_core::abi::{CallbackId, HostcallId};
+use portcullis_core::engine::{AnyModule, EngineError, Guest, StartError, Trap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Limits, Plugin};
+use portcullis_core::observe::{
+    transcript::Difference, transcript::End, transcript::Event, transcript::Replay, transcript::Report,
+    transcript::Sink, transcript::Then, transcript::record, transcript::replay,
 };
+use portcullis_core::rights::Capabilities;
+use portcullis_core::sandbox::VmSpec;
+use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
+use portcullis_core::vm::{Vm, VmConfig, VmState};
 
 /// Remembers events, as far as there is room.
 #[derive(Clone)]
@@ -72,14 +78,14 @@ fn recorded(run: Run, memory: &Memory, capabilities: Capabilities) -> FakeHost {
     let module = Recorded(guest(run), memory.clone());
     let environment = vec![("KEY".to_owned(), "value".to_owned()), ("B".to_owned(), "2".to_owned())];
     let vm = VmSpec { environment, ..VmSpec::default() };
-    let config = VmConfig { vm, ..VmConfig::new(portcullis_core::AbiVersion::V0_2_1) };
+    let config = VmConfig { vm, ..VmConfig::new(portcullis_core::abi::AbiVersion::V0_2_1) };
     let mut vm = Vm::start(&module, config, Box::new(host.clone())).unwrap();
     vm.add_plugin(Plugin { capabilities, ..Plugin::new("p") }.into()).unwrap();
     host
 }
 
 fn played(events: Vec<Event>, run: Run, how: Replay) -> Report {
-    let config = VmConfig::new(portcullis_core::AbiVersion::V0_2_1);
+    let config = VmConfig::new(portcullis_core::abi::AbiVersion::V0_2_1);
     replay(&*guest(run), config, Box::new(FakeHost::new()), Box::new(events.into_iter().map(Ok)), how)
 }
 
@@ -195,7 +201,7 @@ fn a_trap_is_raised_again() {
     let mut vm = Vm::start(&recorder, setup.config, Box::new(setup.host)).unwrap();
     assert!(vm.add_plugin(setup.plugin.into()).is_err());
     assert_eq!(memory.events().last(), Some(&Event::Returned(Err(Trap::Exit(3).to_string()))));
-    let config = VmConfig::new(portcullis_core::AbiVersion::V0_2_1);
+    let config = VmConfig::new(portcullis_core::abi::AbiVersion::V0_2_1);
     let events = memory.events().into_iter().map(Ok);
     let report = replay(&*module, config, Box::new(FakeHost::new()), Box::new(events), Replay::default());
     assert_eq!((report.end, report.events), (End::Same, 4));

@@ -1,8 +1,10 @@
 //! WASI, and what toolchains import besides.
 
 use crate::common::{Setup, during};
+use portcullis_core::abi::{CallbackId, LogLevel};
+use portcullis_core::engine::{Caller, Trap};
+use portcullis_core::hostcall::entry;
 use portcullis_core::testing::NullCaller;
-use portcullis_core::{CallbackId, Caller, LogLevel, Trap, entry};
 
 const BADF: i32 = 8;
 const FAULT: i32 = 21;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::SealKey;
+use portcullis_core::module::SealKey;
 
 use super::Outdated;
-use crate::read_file::open_file;
+use crate::input::open_file;
 
 /// Why a folder cannot be a code cache.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Machine code that was compiled just now.
 
-use portcullis_core::{AnyEngine, AnyModule, Bytecode, EngineError, SealKey};
+use portcullis_core::engine::{AnyEngine, AnyModule, EngineError};
+use portcullis_core::module::{Bytecode, SealKey};
 
 /// A module that was compiled, and its code, if it can be kept.
 #[derive(Debug)]

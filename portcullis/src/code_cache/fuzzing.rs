@@ -1,7 +1,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a panic is a finding")]
 
-use portcullis_core::Bytecode;
 use portcullis_core::fuzzing::Input;
+use portcullis_core::module::Bytecode;
 
 use super::section::{split, with};
 

@@ -5,8 +5,9 @@
 //! there. Whoever can read the key can make this host run machine code of their choice.
 //!
 //! ```
-//! use portcullis::core::EngineSettings;
-//! use portcullis::{CodeCache, CodeSource, DefaultEngine};
+//! use portcullis::engine::EngineSettings;
+//! use portcullis::DefaultEngine;
+//! use portcullis::code_cache::{CodeCache, CodeSource};
 //!
 //! # let folder = std::env::temp_dir().join(format!("portcullis-doc-cache-{}", std::process::id()));
 //! # struct Remove<'a>(&'a std::path::Path);
@@ -31,13 +32,14 @@ mod section;
 use std::path::{Path, PathBuf};
 
 use portcullis_chain::{LoadError, Module};
-use portcullis_core::{AnyEngine, AnyModule, Bytecode, BytecodeError, EngineError, SealKey};
+use portcullis_core::engine::{AnyEngine, AnyModule, EngineError};
+use portcullis_core::module::{Bytecode, BytecodeError, SealKey};
 use sha2::{Digest, Sha256};
 
 pub use folder::CodeCacheError;
 pub use fresh::Fresh;
 
-use crate::read_file::read_file;
+use crate::input::read_file;
 
 /// The most bytes of sealed code in a file of the folder.
 const LARGEST_CODE: u64 = 4 << 30;

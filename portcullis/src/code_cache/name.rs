@@ -1,8 +1,8 @@
 //! Names of files of compiled code: `ENGINE-VERSION-DIGEST.code`. They serve housekeeping alone; what may be run is said by the seal.
 
-use portcullis_core::AnyEngine;
+use portcullis_core::engine::AnyEngine;
 
-use crate::engines::engines;
+use crate::engine;
 
 /// The name of the code whose subject has this digest.
 pub(super) fn of(engine: &dyn AnyEngine, digest: &str) -> String {
@@ -15,7 +15,7 @@ pub(super) fn is_outdated(file: &str) -> bool {
     let Some(name) = file.strip_suffix(".code") else { return false };
     let Some((maker, digest)) = name.rsplit_once('-') else { return is_digest(name) };
     let Some((engine, version)) = maker.rsplit_once('-') else { return false };
-    is_digest(digest) && engines().iter().any(|info| info.name == engine && info.version != version)
+    is_digest(digest) && engine::all().iter().any(|info| info.name == engine && info.version != version)
 }
 
 fn is_digest(text: &str) -> bool {
@@ -29,7 +29,7 @@ mod tests {
     #[test]
     fn code_of_another_version_is_outdated() {
         let digest = "0".repeat(64);
-        for info in engines() {
+        for info in engine::all() {
             let name = |version: &str| format!("{}-{version}-{digest}.code", info.name);
             assert!(!is_outdated(&name(info.version)));
             assert!(is_outdated(&name("0.0.1")));
@@ -41,8 +41,8 @@ mod tests {
             "notes.code".to_owned(),
             format!("{digest}.12-0.part"),
             format!("another-1.0.0-{digest}.code"),
-            format!("{}-0.0.1-{digest}1.code", engines()[0].name),
-            format!("{}-{digest}.code", engines()[0].name),
+            format!("{}-0.0.1-{digest}1.code", engine::all()[0].name),
+            format!("{}-{digest}.code", engine::all()[0].name),
         ];
         for other in others {
             assert!(!is_outdated(&other), "{other}");

@@ -7,7 +7,8 @@ use cap_fs_ext::{
 };
 use cap_std::fs::{Dir, DirEntry, OpenOptions};
 use cap_std::time::SystemTime;
-use portcullis_core::{Directory, Entries, Entry, Errno, FileType, Metadata, Node, OpenHow, Times};
+use portcullis_core::abi::Errno;
+use portcullis_core::resources::{Directory, Entries, Entry, FileType, Metadata, Node, OpenHow, Times};
 
 use super::error::errno;
 use super::file::{SystemFile, file_type, instant, metadata};

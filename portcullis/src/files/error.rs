@@ -1,6 +1,6 @@
 use std::io::{self, ErrorKind};
 
-use portcullis_core::Errno;
+use portcullis_core::abi::Errno;
 use rustix::io::Errno as Raw;
 
 /// WASI's number for an error of the system.

@@ -4,7 +4,8 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::{FileTypeExt, MetadataExt};
-use portcullis_core::{Errno, File, FileType, Metadata, Times};
+use portcullis_core::abi::Errno;
+use portcullis_core::resources::{File, FileType, Metadata, Times};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::error::errno;

@@ -10,11 +10,11 @@ use std::path::Path;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use portcullis_core::Directory;
+use portcullis_core::resources::Directory;
 
 use self::directory::SystemDirectory;
 
-/// Opens a directory of the system, for [`Host::open_directory`](portcullis_core::Host::open_directory). What is in it
+/// Opens a directory of the system, for [`Host::open_directory`](portcullis_core::resources::Host::open_directory). What is in it
 /// when a plugin asks is what the plugin sees; calls on it block.
 ///
 /// # Errors

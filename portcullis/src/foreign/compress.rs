@@ -3,7 +3,8 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use portcullis_core::{ForeignCall, Status};
+use portcullis_core::abi::Status;
+use portcullis_core::resources::ForeignCall;
 
 /// The most bytes that go in or come out.
 const MOST: usize = 16 << 20;

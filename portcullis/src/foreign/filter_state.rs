@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use portcullis_core::{ForeignCall, Status, Steer};
+use portcullis_core::abi::Status;
+use portcullis_core::model::Steer;
+use portcullis_core::resources::ForeignCall;
 
 /// The use of a key.
 enum Use {

@@ -1,8 +1,11 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a panic is a finding")]
 
+use portcullis_core::abi::{AbiVersion, CallbackId};
 use portcullis_core::fuzzing::{Input, hostcalls_with};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, Plugin, Steering, StreamInfo};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
-use portcullis_core::{AbiVersion, CallbackId, Direction, Plugin, Steering, StreamInfo, Vm, VmConfig, entry};
+use portcullis_core::vm::{Vm, VmConfig};
 
 use super::envoy_functions;
 

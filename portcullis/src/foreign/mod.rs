@@ -7,7 +7,7 @@ pub(crate) mod fuzzing;
 mod property;
 mod signature;
 
-use portcullis_core::ForeignFunctions;
+use portcullis_core::resources::ForeignFunctions;
 
 /// Envoy's foreign functions, but for those of its expression language:
 ///
@@ -15,7 +15,7 @@ use portcullis_core::ForeignFunctions;
 ///   `SerializationFailure` for what is not zlib's, `InternalFailure` for a result that is too long.
 /// * `clear_route_cache`: chooses the route of the stream anew.
 /// * `set_envoy_filter_state`: sets an object of the stream's filter state (`SetEnvoyFilterStateArguments`), and so
-///   steers TCP streams whose embedder obeys [`Steering`](portcullis_core::Steering). The keys are in COMPATIBILITY.md.
+///   steers TCP streams whose embedder obeys [`Steering`](portcullis_core::model::Steering). The keys are in COMPATIBILITY.md.
 ///   differs: the life span is that of the request, whatever is asked for.
 /// * `declare_property`: declares a property that streams of the plugin will have
 ///   (`DeclarePropertyArguments`); a read-only one is set once.

@@ -1,4 +1,5 @@
-use portcullis_core::{ForeignCall, Status};
+use portcullis_core::abi::Status;
+use portcullis_core::resources::ForeignCall;
 use prost::Message;
 
 use super::filter_state;

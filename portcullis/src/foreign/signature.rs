@@ -1,4 +1,5 @@
-use portcullis_core::{ForeignCall, Status};
+use portcullis_core::abi::Status;
+use portcullis_core::resources::ForeignCall;
 use prost::Message;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm};

@@ -1,7 +1,7 @@
 //! Profiles: what plugins do with their time, in a folder.
 //!
 //! `profile.json` has for each plugin how often each callback and hostcall ran, for how long, and with how many bytes, as
-//! [`core::profile`](portcullis_core::profile) measures it, all threads together. `profile.txt` is the same to be read.
+//! [`core::profile`](portcullis_core::observe::profile) measures it, all threads together. `profile.txt` is the same to be read.
 //! Times are in nanoseconds, sizes in bytes:
 //!
 //! ```json
@@ -28,7 +28,8 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use portcullis::core::{EngineSettings, Plugin};
+//! use portcullis::engine::EngineSettings;
+//! use portcullis::model::Plugin;
 //! use portcullis::profile::{Profiler, profiled};
 //! use portcullis::{DefaultEngine, Module, PluginSpec, SystemHost, Worker};
 //!
@@ -60,8 +61,10 @@ use std::time::Instant;
 
 use folder::Folder;
 use portcullis_chain::{LoadError, Module};
-use portcullis_core::profile::{Profile, Samples, profile, snapshot};
-use portcullis_core::{AnyModule, EngineError, Guest, Limits, StartError, VmState};
+use portcullis_core::engine::{AnyModule, EngineError, Guest, StartError};
+use portcullis_core::model::Limits;
+use portcullis_core::observe::{profile::Profile, profile::Samples, profile::profile, profile::snapshot};
+use portcullis_core::vm::VmState;
 pub use report::{GuestRow, HostcallRow, PluginReport, Report, Units};
 use samples::with_readable_names;
 

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_core::profile::{HostcallTime, PluginProfile, Profile, Time};
-use portcullis_core::{HostcallId, Status};
+use portcullis_core::abi::{HostcallId, Status};
+use portcullis_core::observe::{profile::HostcallTime, profile::PluginProfile, profile::Profile, profile::Time};
 use serde::Serialize;
 
 use super::{FORMAT, Key};

@@ -1,4 +1,4 @@
-use portcullis_core::function_name;
+use portcullis_core::engine::function_name;
 
 /// The text before the names in the format of the Firefox profiler. In a name its quotes would be escaped.
 const NAMES: &[u8] = b"\"stringArray\":";

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use portcullis_core::profile::Time;
+use portcullis_core::observe::profile::Time;
 
 use super::report::{PluginReport, Report};
 

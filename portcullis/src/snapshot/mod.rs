@@ -16,9 +16,12 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use portcullis::core::{EngineSettings, ForeignFunctions, Plugin, Shared};
+//! use portcullis::engine::EngineSettings;
+//! use portcullis::model::Plugin;
+//! use portcullis::resources::{ForeignFunctions, Shared};
 //! use portcullis::snapshot::snapshot;
-//! use portcullis::{DefaultEngine, Isolation, Module, PluginSpec, SystemHost, Worker};
+//! use portcullis::{DefaultEngine, Module, PluginSpec, SystemHost, Worker};
+//! use portcullis::chain::Isolation;
 //!
 //! # let plugin = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
 //! #     (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096)))"#)?;
@@ -26,7 +29,7 @@
 //! let module = Arc::new(Module::load(&engine, plugin.into())?);
 //! let mut spec = PluginSpec::new(Plugin::new("example"), module);
 //! spec.isolation = Isolation::Stream;
-//! let host = || -> Box<dyn portcullis::core::Host> { Box::new(SystemHost::new(|_| {})) };
+//! let host = || -> Box<dyn portcullis::resources::Host> { Box::new(SystemHost::new(|_| {})) };
 //! let taken = snapshot(&engine, &spec, Shared::default(), ForeignFunctions::default(), host)?;
 //! spec.snapshot = Some(Arc::new(taken));
 //!
@@ -43,7 +46,9 @@ mod observed;
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module, PluginSpec, Snapshot};
-use portcullis_core::{AnyEngine, ForeignFunctions, Host, NeedsLongLivedVm, Shared, StartError, Vm, VmSnapshot};
+use portcullis_core::engine::{AnyEngine, StartError};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared};
+use portcullis_core::vm::{NeedsLongLivedVm, Vm, VmSnapshot};
 
 /// Why no snapshot can be taken of a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -154,5 +159,5 @@ impl Observed {
 /// A module that cannot be read, which was read before.
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> SnapshotError {
     let operation = "rewrite the module";
-    LoadError::from(portcullis_core::EngineError { engine: "snapshot", operation, source: error.into() }).into()
+    LoadError::from(portcullis_core::engine::EngineError { engine: "snapshot", operation, source: error.into() }).into()
 }

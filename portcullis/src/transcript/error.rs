@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
 use portcullis_chain::LoadError;
-use portcullis_core::{BytecodeError, EngineError};
+use portcullis_core::engine::EngineError;
+use portcullis_core::module::BytecodeError;
 
 use super::FORMAT;
 

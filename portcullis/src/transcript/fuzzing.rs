@@ -2,9 +2,12 @@
 
 use std::sync::LazyLock;
 
+use portcullis_core::abi::AbiVersion;
+use portcullis_core::engine::{AnyModule, EngineSettings};
+use portcullis_core::module::Bytecode;
+use portcullis_core::observe::{transcript::Event, transcript::Replay, transcript::replay};
 use portcullis_core::testing::FakeHost;
-use portcullis_core::transcript::{Event, Replay, replay};
-use portcullis_core::{AbiVersion, AnyModule, Bytecode, EngineSettings, VmConfig};
+use portcullis_core::vm::VmConfig;
 
 use super::line::Line;
 use super::redaction::{Redaction, Redactor};
@@ -35,7 +38,7 @@ pub fn transcript(data: &[u8]) {
     static MODULE: LazyLock<Box<dyn AnyModule>> = LazyLock::new(|| {
         let wasm = include_bytes!("../../../fuzz/guests/replayed.wasm");
         let engine =
-            engine("wasmi").expect("it is built in").engine.start(&EngineSettings::default()).expect("it starts");
+            engine::find("wasmi").expect("it is built in").engine.start(&EngineSettings::default()).expect("it starts");
         engine.load(&Bytecode::judge(wasm).expect("it is a plugin")).expect("it is translated")
     });
     let how = Replay { is_moved: data.len() % 2 == 0, is_redacted: data.len() % 3 == 0 };

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use portcullis_core::transcript::{Answer, Event, Span, Then, Value};
-use portcullis_core::{CALLBACKS, HOSTCALLS, HostcallDecl, Limits, ValType};
+use portcullis_core::abi::{CALLBACKS, HOSTCALLS, HostcallDecl, ValType};
+use portcullis_core::model::Limits;
+use portcullis_core::observe::{
+    transcript::Answer, transcript::Event, transcript::Span, transcript::Then, transcript::Value,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::content::Content;
@@ -163,7 +166,7 @@ impl Line {
             Self::Instantiated(outcome) => Event::Instantiated(outcome.answer(&[])?.map(drop)),
             Self::Callback { name, args } => {
                 let same =
-                    |decl: &&portcullis_core::CallbackDecl| decl.export == name && decl.params.len() == args.len();
+                    |decl: &&portcullis_core::abi::CallbackDecl| decl.export == name && decl.params.len() == args.len();
                 let decl = CALLBACKS.iter().find(same);
                 let id = decl.ok_or_else(|| format!("there is no callback {name:?} of {} arguments", args.len()))?.id;
                 Event::Callback { id, arguments: args }

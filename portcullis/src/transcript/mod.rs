@@ -1,7 +1,7 @@
 //! Transcripts: what crossed the wall of one VM, in a file, and played again on any engine.
 //!
 //! A transcript is JSON Lines. The first line says what was recorded; each line after it is one event, as
-//! [`core::transcript`](portcullis_core::transcript) has them:
+//! [`core::transcript`](portcullis_core::observe::transcript) has them:
 //!
 //! ```json
 //! {"transcript":1,"portcullis":"0.1.0","name":"tour","engine":"wasmtime","abi":"0.2.1","sha256":"9c0e...","limits":{...},"redacted":["cookie"]}
@@ -23,7 +23,8 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use portcullis::core::{EngineSettings, Plugin};
+//! use portcullis::engine::EngineSettings;
+//! use portcullis::model::Plugin;
 //! use portcullis::transcript::{OneFile, Redaction, Settings, Transcript, recorded};
 //! use portcullis::{DefaultEngine, Module, PluginSpec, SystemHost, Worker, engine};
 //!
@@ -44,7 +45,7 @@
 //! worker.load(&[PluginSpec::new(Plugin::new("example"), module)]).map_err(|(_, error)| error)?;
 //! drop(worker);
 //!
-//! let replayed = Transcript::open(&path)?.replay(engine("")?.engine, None)?;
+//! let replayed = Transcript::open(&path)?.replay(engine::find("")?.engine, None)?;
 //! assert!(!replayed.is_other_build);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

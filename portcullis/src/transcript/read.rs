@@ -8,17 +8,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module};
-use portcullis_core::transcript::{End, Event, Replay, Report, replay};
-use portcullis_core::{
-    AnyEngine, EngineSettings, Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin, VmConfig, VmSpec,
+use portcullis_core::abi::{LogLevel, MetricType};
+use portcullis_core::engine::{AnyEngine, EngineSettings};
+use portcullis_core::model::Plugin;
+use portcullis_core::observe::{
+    transcript::End, transcript::Event, transcript::Replay, transcript::Report, transcript::replay,
 };
+use portcullis_core::resources::{Host, LogRecord, Metric, NoRandomness};
+use portcullis_core::sandbox::VmSpec;
+use portcullis_core::vm::VmConfig;
 
 use super::FORMAT;
 use super::error::TranscriptError;
 use super::line::{Header, Line};
 use super::recorder::sha256;
-use crate::engines::EngineInfo;
-use crate::read_file::{LARGEST_PLUGIN, open_file, read_file};
+use crate::engine::EngineInfo;
+use crate::input::{LARGEST_PLUGIN, open_file, read_file};
 
 /// The longest line. An event is as large as what a hostcall hands over, which may be a body.
 const LONGEST_LINE: u64 = 256 << 20;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_chain::{LoadError, Module};
-use portcullis_core::transcript::{Event, Sink, record};
-use portcullis_core::{
-    AnyEngine, AnyModule, Bytecode, EngineError, EngineFeatures, EngineSettings, Guest, Limits, SealedCode, StartError,
-    VmState,
-};
+use portcullis_core::engine::{AnyEngine, AnyModule, EngineError, EngineFeatures, EngineSettings, Guest, StartError};
+use portcullis_core::model::Limits;
+use portcullis_core::module::{Bytecode, SealedCode};
+use portcullis_core::observe::{transcript::Event, transcript::Sink, transcript::record};
+use portcullis_core::vm::VmState;
 
 use super::FORMAT;
 use super::line::{Header, Line, RecordedLimits};

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_core::HostcallId;
-use portcullis_core::transcript::{Event, Span, Then, Value};
+use portcullis_core::abi::HostcallId;
+use portcullis_core::observe::{transcript::Event, transcript::Span, transcript::Then, transcript::Value};
 
 use super::secrets::Secrets;
 use super::{names, pairs};

@@ -5,9 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use portcullis::{CodeCache, CodeCacheError, CodeSource, LoadedCode, Outdated, PrecompileError, engines};
+use portcullis::code_cache::{CodeCache, CodeCacheError, CodeSource, LoadedCode, Outdated, PrecompileError};
+use portcullis::engine;
+use portcullis_core::engine::{AnyEngine, EngineSettings};
+use portcullis_core::model::Plugin;
 use portcullis_core::testing::FakeHost;
-use portcullis_core::{AnyEngine, EngineSettings, Plugin, Vm, VmConfig};
+use portcullis_core::vm::{Vm, VmConfig};
 
 const GUEST: &str = r#"(module
     (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
@@ -46,7 +49,7 @@ fn wasm() -> Vec<u8> {
 }
 
 fn each(mut test: impl FnMut(&dyn AnyEngine, bool)) {
-    for info in engines() {
+    for info in engine::all() {
         let engine = info.start(&EngineSettings::default()).unwrap();
         test(&*engine, info.features.precompiled);
     }
@@ -138,7 +141,7 @@ fn code_from_before_a_change_of_engines_is_counted_and_removed_when_it_is_unused
         }
     }
     // Code of another version that is still in use.
-    let used = folder.0.join(format!("{}-0.9.9-{:064x}.code", engines()[0].name, 9));
+    let used = folder.0.join(format!("{}-0.9.9-{:064x}.code", engine::all()[0].name, 9));
     fs::write(&used, "used").unwrap();
     set_unused(&used, 6);
     // Not this binary's.
@@ -163,7 +166,7 @@ fn code_of_other_versions_has_a_bound() {
     let folder = Folder::new("bound");
     CodeCache::open(&folder.0).unwrap();
     let files = [1, 2, 3].map(|days| {
-        let path = folder.0.join(format!("{}-0.9.9-{days:064x}.code", engines()[0].name));
+        let path = folder.0.join(format!("{}-0.9.9-{days:064x}.code", engine::all()[0].name));
         // Without blocks on the disk.
         fs::File::create(&path).unwrap().set_len(400 << 20).unwrap();
         set_unused(&path, days);
@@ -278,7 +281,7 @@ fn many_may_open_a_folder_at_once() {
 
 #[test]
 fn code_of_other_settings_is_other_code() {
-    for info in engines().iter().filter(|info| info.features.precompiled) {
+    for info in engine::all().iter().filter(|info| info.features.precompiled) {
         let other = EngineSettings { stack: EngineSettings::default().stack / 2, ..EngineSettings::default() };
         // Who looks on does not change the code.
         let watched = EngineSettings { samples: true, perf_map: true, ..EngineSettings::default() };

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use portcullis::{CodeCache, Module};
-use portcullis_core::AnyEngine;
+use portcullis::Module;
+use portcullis::code_cache::CodeCache;
+use portcullis_core::engine::AnyEngine;
 
 /// Reads a committed plugin.
 pub(crate) fn guest(name: &str) -> Bytes {

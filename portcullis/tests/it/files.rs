@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use portcullis::core::{Directory, Errno, File, Node, OpenHow, Times};
-use portcullis::open_directory;
+use portcullis::abi::Errno;
+use portcullis::files::open_directory;
+use portcullis::resources::{Directory, File, Node, OpenHow, Times};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 /// A folder that goes when its test ends.

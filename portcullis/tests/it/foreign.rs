@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use portcullis::envoy_functions;
+use portcullis::foreign::envoy_functions;
+use portcullis_core::abi::{AbiVersion, CallbackId};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Action, Direction, Headers, Plugin, Steering, StreamInfo, lock};
+use portcullis_core::rights::{Capabilities, Learned, RuleTexts, Rules};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
-use portcullis_core::{
-    AbiVersion, Access, Action, CallbackId, Capabilities, Direction, Headers, Learned, Plugin, RuleTexts, Rules,
-    Steering, StreamInfo, Vm, VmConfig, entry, lock,
-};
+use portcullis_core::vm::{Vm, VmConfig};
 use prost::Message;
 
 const OK: i32 = 0;

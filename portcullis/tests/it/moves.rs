@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::thread;
 
-use portcullis::core::testing::FakeHost;
-use portcullis::core::{Direction, EngineSettings, Host, Plugin, StreamInfo};
-use portcullis::{Chain, EngineInfo, Module, PluginSpec, StreamEffect, StreamId, Worker, engines};
+use portcullis::chain::StreamId;
+use portcullis::engine::EngineInfo;
+use portcullis::engine::EngineSettings;
+use portcullis::model::{Direction, Plugin, StreamInfo};
+use portcullis::resources::Host;
+use portcullis_core::testing::FakeHost;
+use portcullis::{Chain, Module, PluginSpec, StreamEffect, Worker, engine};
 
 /// Holds each request until its body has come, which calls count in a global.
 const GUEST: &str = r#"(module
@@ -40,7 +44,7 @@ fn is_held(worker: &mut Worker, stream: StreamId) -> bool {
 
 #[test]
 fn a_worker_moves_with_its_open_streams() {
-    for info in engines().iter().filter(|info| info.features.moves) {
+    for info in engine::all().iter().filter(|info| info.features.moves) {
         let (mut worker, chain) = begin(info);
         let first = open(&mut worker, &chain);
         let moved = thread::spawn(move || {
@@ -59,7 +63,7 @@ fn a_worker_moves_with_its_open_streams() {
 
 #[test]
 fn engines_say_whether_their_guests_move() {
-    for info in engines() {
+    for info in engine::all() {
         assert_eq!(info.features.moves, !info.name.starts_with("wasmer"), "{}", info.name);
     }
 }

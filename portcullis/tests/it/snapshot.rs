@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use portcullis::chain::Isolation;
+use portcullis::engine::EngineInfo;
 use portcullis::snapshot::{SnapshotError, snapshot};
-use portcullis::{Chain, EngineInfo, Isolation, Module, PluginSpec, Worker, engines};
+use portcullis::{Chain, Module, PluginSpec, Worker, engine};
+use portcullis_core::engine::{AnyEngine, EngineSettings};
+use portcullis_core::model::{Direction, Limits, Plugin, StreamInfo};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
+use portcullis_core::sandbox::VmSpec;
 use portcullis_core::testing::FakeHost;
-use portcullis_core::{
-    AnyEngine, Direction, EngineSettings, ForeignFunctions, Host, Limits, Plugin, Shared, StreamInfo, VmSpec, Wake,
-};
 
 use crate::common;
 
@@ -193,7 +196,7 @@ fn each_stream_is_as_the_first(guest: &str) {
 
 #[test]
 fn streams_beyond_the_places_of_an_engine_go_without_and_say_so() {
-    for info in engines().iter().filter(|info| info.name == "wasmtime") {
+    for info in engine::all().iter().filter(|info| info.name == "wasmtime") {
         let engine = info.start(&EngineSettings { places: Some(1), ..EngineSettings::default() }).unwrap();
         let mut gate = Gate::new(&*engine, &spec(&*engine, COUNTER));
         let (first, _second) = (gate.open(), gate.open());
@@ -209,7 +212,7 @@ fn streams_beyond_the_places_of_an_engine_go_without_and_say_so() {
 /// The engine has fewer places than the plugin may have VMs: who has most of them loses one, as if the plugin had all it may have.
 #[test]
 fn a_place_that_the_engine_lacks_is_taken_from_who_has_most() {
-    for info in engines().iter().filter(|info| info.name == "wasmtime") {
+    for info in engine::all().iter().filter(|info| info.name == "wasmtime") {
         let engine = info.start(&EngineSettings { places: Some(3), ..EngineSettings::default() }).unwrap();
         let mut gate = Gate::new(&*engine, &spec(&*engine, COUNTER));
         let served =
@@ -232,7 +235,7 @@ fn a_place_that_the_engine_lacks_is_taken_from_who_has_most() {
 
 #[test]
 fn a_worker_has_no_more_vms_than_a_snapshot_says() {
-    for info in engines() {
+    for info in engine::all() {
         let engine = info.start(&EngineSettings::default()).unwrap();
         let (spec, host) = (spec(&*engine, COUNTER), host());
         let snapshot = take(&*engine, &spec, &host).unwrap().with_at_most(2);
@@ -275,12 +278,12 @@ impl Gate {
         Self { worker, chain, host }
     }
 
-    fn open(&mut self) -> portcullis::StreamId {
+    fn open(&mut self) -> portcullis::chain::StreamId {
         self.open_from(0)
     }
 
     /// A stream of the client's connection of this number.
-    fn open_from(&mut self, connection_id: u64) -> portcullis::StreamId {
+    fn open_from(&mut self, connection_id: u64) -> portcullis::chain::StreamId {
         let info = StreamInfo { connection_id, ..StreamInfo::default() };
         let stream = self.worker.open(&self.chain, info.into_shared(), 1 << 20);
         let headers = [(":method", "POST"), (":path", "/"), (":authority", "a"), ("x", "y")].into_iter().collect();
@@ -302,7 +305,11 @@ fn host() -> FakeHost {
     host
 }
 
-fn take(engine: &dyn AnyEngine, spec: &PluginSpec, host: &FakeHost) -> Result<portcullis::Snapshot, SnapshotError> {
+fn take(
+    engine: &dyn AnyEngine,
+    spec: &PluginSpec,
+    host: &FakeHost,
+) -> Result<portcullis::chain::Snapshot, SnapshotError> {
     snapshot(engine, spec, Shared::default(), ForeignFunctions::default(), || Box::new(host.clone()))
 }
 
@@ -324,7 +331,7 @@ fn each(test: impl Fn(&dyn AnyEngine, &str) + Sync) {
             let test = &test;
             scope.spawn(move || test(&*info.start(&settings).unwrap(), name));
         };
-        for info in engines() {
+        for info in engine::all() {
             run(info, EngineSettings::default(), info.name);
             if info.name == "wasmtime" {
                 run(info, places.clone(), "wasmtime with places");

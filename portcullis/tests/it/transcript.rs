@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use portcullis::engine::EngineInfo;
 use portcullis::transcript::{
     Folder, OneFile, RecordingEngine, Redaction, Replayed, Settings, Transcript, TranscriptError, recorded,
 };
-use portcullis::{EngineInfo, PluginSpec, StreamEffect, SystemHost, Worker, engines};
-use portcullis_core::transcript::{Difference, End};
-use portcullis_core::{Body, Bytecode, Direction, EngineSettings, Headers, Plugin, StreamInfo, Vm, VmConfig, VmSpec};
+use portcullis::{PluginSpec, StreamEffect, SystemHost, Worker, engine};
+use portcullis_core::engine::EngineSettings;
+use portcullis_core::model::{Body, Direction, Headers, Plugin, StreamInfo};
+use portcullis_core::module::Bytecode;
+use portcullis_core::observe::{transcript::Difference, transcript::End};
+use portcullis_core::sandbox::VmSpec;
+use portcullis_core::vm::{Vm, VmConfig};
 
 use crate::common::{guest, load};
 
@@ -93,13 +98,13 @@ fn record(engine: &EngineInfo, folder: &Temporary, code: &[u8], limit: usize) ->
 
 /// Runs a test on each engine, with a folder for each.
 fn each(name: &str, mut test: impl FnMut(&EngineInfo, &Temporary)) {
-    for info in engines() {
+    for info in engine::all() {
         test(info, &Temporary::new(&format!("{name}-{}", info.name)));
     }
 }
 
 fn replay(path: &Path, engine: &str, plugin: Option<&Path>) -> Result<Replayed, TranscriptError> {
-    Transcript::open(path)?.replay(portcullis::engine(engine).unwrap().engine, plugin)
+    Transcript::open(path)?.replay(engine::find(engine).unwrap().engine, plugin)
 }
 
 #[track_caller]
@@ -113,11 +118,11 @@ fn difference(replayed: Replayed) -> Difference {
 #[test]
 fn what_one_engine_did_every_other_does() {
     for name in ["header_tour", "c_headers", "as_headers", "go_headers", "body_rewrite", "counter"] {
-        for (index, recorder) in engines().iter().enumerate() {
+        for (index, recorder) in engine::all().iter().enumerate() {
             let folder = Temporary::new(&format!("{name}-{}", recorder.name));
             let path = record(recorder, &folder, &guest(name), 16 << 20);
             // What the first did, all do; what another did, it does again.
-            let players = if index == 0 { engines() } else { std::slice::from_ref(recorder) };
+            let players = if index == 0 { engine::all() } else { std::slice::from_ref(recorder) };
             for info in players {
                 let replayed = replay(&path, info.name, None);
                 let replayed = replayed.unwrap_or_else(|error| panic!("{name} on {}: {error}", info.name));
@@ -205,7 +210,7 @@ fn another_build_is_compared_by_what_pointers_point_to() {
         let engine = RecordingEngine::new(engine, "case", settings);
         let wasm = guest(1024, "hello");
         let bytecode = Bytecode::judge(&wasm).unwrap();
-        let module = portcullis_core::AnyEngine::load(&engine, &bytecode).unwrap();
+        let module = portcullis_core::engine::AnyEngine::load(&engine, &bytecode).unwrap();
         let host = portcullis_core::testing::FakeHost::new();
         let mut vm = Vm::start(&*module, VmConfig::new(bytecode.abi), Box::new(host.clone())).unwrap();
         vm.add_plugin(Plugin { root_id: "my root".into(), ..Plugin::new("p") }.into()).unwrap();
@@ -217,7 +222,7 @@ fn another_build_is_compared_by_what_pointers_point_to() {
             fs::write(&path, wasm).unwrap();
             path
         };
-        for on in engines() {
+        for on in engine::all() {
             let moved = replay(&path, on.name, Some(&build("moved.wasm", &guest(2048, "hello")))).unwrap();
             assert_eq!((moved.report.end, moved.is_other_build), (End::Same, true), "{} on {}", info.name, on.name);
             let other = replay(&path, on.name, Some(&build("other.wasm", &guest(2048, "hallo")))).unwrap();
@@ -246,13 +251,13 @@ fn a_start_section_is_recorded_once() {
         let engine = RecordingEngine::new(engine, "start", settings(folder, 1 << 20));
         let wasm = wat::parse_str(GUEST).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
-        let module = portcullis_core::AnyEngine::load(&engine, &bytecode).unwrap();
+        let module = portcullis_core::engine::AnyEngine::load(&engine, &bytecode).unwrap();
         let host = portcullis_core::testing::FakeHost::new();
         drop(Vm::start(&*module, VmConfig::new(bytecode.abi), Box::new(host)).unwrap());
         let path = folder.transcript();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.matches("proxy_log").count(), 2, "{}: {text}", info.name);
-        for on in engines() {
+        for on in engine::all() {
             let replayed = replay(&path, on.name, None).unwrap();
             let (end, hostcalls) = (replayed.report.end, replayed.report.hostcalls);
             assert_eq!((end, hostcalls), (End::Same, 2), "{} on {}", info.name, on.name);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::uri::Authority;
 use portcullis_conformance::setup::{self, Flavour};
-use portcullis_core::{AbiVersion, HOSTCALLS, HostcallId};
+use portcullis_core::abi::{AbiVersion, HOSTCALLS, HostcallId};
 
 /// The conformance kit for hosts of Proxy-Wasm plugins.
 #[derive(Debug, Parser)]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis::core::{AnyEngine, EngineSettings};
+use portcullis::engine::{AnyEngine, EngineSettings};
 use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
 use portcullis_conformance::engine;
 use portcullis_conformance::report::Report;
@@ -17,14 +17,14 @@ pub(crate) fn examine(names: &[String], transcript: Option<&PathBuf>, filter: &s
     if transcript.is_some() && names.len() > 1 {
         return Err("--transcript takes one --engine: each would write the same file".to_owned());
     }
-    if let Some(unknown) = names.iter().find(|name| !portcullis::engines().iter().any(|info| info.name == **name)) {
-        let known: Vec<_> = portcullis::engines().iter().map(|info| info.name).collect();
+    if let Some(unknown) = names.iter().find(|name| !portcullis::engine::all().iter().any(|info| info.name == **name)) {
+        let known: Vec<_> = portcullis::engine::all().iter().map(|info| info.name).collect();
         return Err(format!("there is no engine {unknown:?} in this binary; there are {}", known.join(", ")));
     }
     // What a case says when it fails is in the report.
     std::panic::set_hook(Box::new(|_| {}));
     let mut reports = Vec::new();
-    for info in portcullis::engines() {
+    for info in portcullis::engine::all() {
         if names.is_empty() || names.iter().any(|name| name == info.name) {
             let mut engine = info.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
             if let Some(file) = transcript {
@@ -38,7 +38,7 @@ pub(crate) fn examine(names: &[String], transcript: Option<&PathBuf>, filter: &s
 
 /// Returns the grid of phases as an engine has it.
 pub(crate) fn grid(name: &str) -> Result<String, String> {
-    let choice = portcullis::engine(name).map_err(|error| error.to_string())?;
+    let choice = portcullis::engine::find(name).map_err(|error| error.to_string())?;
     let engine = choice.engine.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
     Ok(engine::grid::grid(&*engine))
 }

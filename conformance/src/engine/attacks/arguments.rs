@@ -1,8 +1,8 @@
 //! Arguments that mean something else than they look like.
 
-use portcullis::core::HostcallId::{
-    proxy_get_header_map_pairs, proxy_get_header_map_size, proxy_get_header_map_value, proxy_get_property,
-    proxy_http_call,
+use portcullis::abi::{
+    HostcallId::proxy_get_header_map_pairs, HostcallId::proxy_get_header_map_size,
+    HostcallId::proxy_get_header_map_value, HostcallId::proxy_get_property, HostcallId::proxy_http_call,
 };
 
 use super::ruled;

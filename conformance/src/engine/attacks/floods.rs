@@ -1,10 +1,13 @@
 //! More than the host should have to take.
 
-use portcullis::core::HostcallId::{
-    proxy_define_metric, proxy_enqueue_shared_queue, proxy_get_metric, proxy_register_shared_queue,
-    proxy_set_buffer_bytes, proxy_set_shared_data,
+use portcullis::abi::{
+    HostcallId::proxy_define_metric, HostcallId::proxy_enqueue_shared_queue, HostcallId::proxy_get_metric,
+    HostcallId::proxy_register_shared_queue, HostcallId::proxy_set_buffer_bytes, HostcallId::proxy_set_shared_data,
 };
-use portcullis::core::{AnyEngine, Direction, Limits, Plugin, SandboxKey, Shared, VmSpec};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{Direction, Limits, Plugin};
+use portcullis::resources::Shared;
+use portcullis::sandbox::{SandboxKey, VmSpec};
 
 use super::{asks, ruled};
 use crate::engine::case::Case;
@@ -20,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
                     (drop (call $proxy_log (i32.const 4) (i32.const 0) (i32.const 1)))
                     (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
         "#,
-        hostcalls: &[portcullis::core::HostcallId::proxy_log],
+        hostcalls: &[portcullis::abi::HostcallId::proxy_log],
         spec: "portcullis#log rules",
         run: |case, engine| {
             for (rules, lines) in [(&[][..], 1000), (&[("proxy_log", "rate", &["10/s"][..])], 10)] {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use portcullis::core::HostcallId::{
-    proxy_add_header_map_value, proxy_remove_header_map_value, proxy_replace_header_map_value,
-    proxy_set_header_map_pairs,
+use portcullis::abi::{
+    HostcallId::proxy_add_header_map_value, HostcallId::proxy_remove_header_map_value,
+    HostcallId::proxy_replace_header_map_value, HostcallId::proxy_set_header_map_pairs,
 };
-use portcullis::core::Limits;
+use portcullis::model::Limits;
 
 use super::ruled;
 use crate::engine::case::Case;

@@ -1,7 +1,10 @@
 //! One plugin works on another's memory.
 
-use portcullis::core::HostcallId::{environ_get, proxy_http_call};
-use portcullis::core::{Action, AnyEngine, Capabilities, Plugin, Sharing, VmSpec, schedule};
+use portcullis::abi::{HostcallId::environ_get, HostcallId::proxy_http_call};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{Action, Plugin};
+use portcullis::rights::Capabilities;
+use portcullis::sandbox::{Sharing, VmSpec, schedule};
 
 use super::asks;
 use crate::engine::case::Case;

@@ -12,7 +12,9 @@ mod phases;
 mod spellings;
 mod tokens;
 
-use portcullis::core::{Placed, Plugin, RuleTexts, Rules, SandboxSpec, Sharing, VmSpec};
+use portcullis::model::Plugin;
+use portcullis::rights::{RuleTexts, Rules};
+use portcullis::sandbox::{Placed, SandboxSpec, Sharing, VmSpec};
 
 use crate::engine::case::Topic;
 

@@ -1,7 +1,8 @@
 //! Calls from where a plugin's rights do not hold, and callbacks into a plugin that lost them.
 
-use portcullis::core::HostcallId::{proxy_get_property, proxy_set_shared_data};
-use portcullis::core::{Capabilities, Plugin};
+use portcullis::abi::{HostcallId::proxy_get_property, HostcallId::proxy_set_shared_data};
+use portcullis::model::Plugin;
+use portcullis::rights::Capabilities;
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

@@ -1,7 +1,8 @@
 //! Names in other spellings than those that rules list.
 
-use portcullis::core::HostcallId::{
-    proxy_add_header_map_value, proxy_define_metric, proxy_get_property, proxy_http_call, proxy_set_property,
+use portcullis::abi::{
+    HostcallId::proxy_add_header_map_value, HostcallId::proxy_define_metric, HostcallId::proxy_get_property,
+    HostcallId::proxy_http_call, HostcallId::proxy_set_property,
 };
 
 use super::ruled;

@@ -1,10 +1,14 @@
 //! Numbers that a plugin has guessed.
 
-use portcullis::core::HostcallId::{
-    proxy_add_header_map_value, proxy_define_metric, proxy_enqueue_shared_queue, proxy_grpc_cancel, proxy_grpc_stream,
-    proxy_increment_metric, proxy_register_shared_queue, proxy_set_effective_context,
+use portcullis::abi::{
+    HostcallId::proxy_add_header_map_value, HostcallId::proxy_define_metric, HostcallId::proxy_enqueue_shared_queue,
+    HostcallId::proxy_grpc_cancel, HostcallId::proxy_grpc_stream, HostcallId::proxy_increment_metric,
+    HostcallId::proxy_register_shared_queue, HostcallId::proxy_set_effective_context,
 };
-use portcullis::core::{AnyEngine, CallId, CallOutcome, Direction, Plugin, Shared, StreamInfo};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{CallId, Direction, Plugin, StreamInfo};
+use portcullis::resources::Shared;
+use portcullis::vm::CallOutcome;
 
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};
@@ -128,7 +132,7 @@ fn calling(engine: &dyn AnyEngine) -> Running {
                 (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2004))))
             (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32) (call $report (local.get 1)))
         "#,
-        hostcalls: &[portcullis::core::HostcallId::proxy_http_call],
+        hostcalls: &[portcullis::abi::HostcallId::proxy_http_call],
         spec: "portcullis#tokens",
         run: |_, _| {},
     };

@@ -1,10 +1,14 @@
 //! The guest's allocator, which the host calls in the middle of a hostcall.
 
-use portcullis::core::HostcallId::{
-    clock_time_get, fd_write, poll_oneoff, proxy_done, proxy_get_buffer_bytes, proxy_get_header_map_pairs,
-    proxy_get_header_map_value, proxy_set_effective_context,
+use portcullis::abi::LogLevel;
+use portcullis::abi::{
+    HostcallId::clock_time_get, HostcallId::fd_write, HostcallId::poll_oneoff, HostcallId::proxy_done,
+    HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_header_map_pairs, HostcallId::proxy_get_header_map_value,
+    HostcallId::proxy_set_effective_context,
 };
-use portcullis::core::{Capabilities, Direction, LogLevel, Plugin, VmFailed};
+use portcullis::model::{Direction, Plugin};
+use portcullis::rights::Capabilities;
+use portcullis::vm::VmFailed;
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

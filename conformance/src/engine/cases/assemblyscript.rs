@@ -1,7 +1,10 @@
 //! Imports of AssemblyScript and Emscripten besides the ABI; some of them in floating point.
 
-use portcullis::core::HostcallId::{abort, emscripten_notify_memory_growth, now, pthread_equal, seed, trace};
-use portcullis::core::VmFailed;
+use portcullis::abi::{
+    HostcallId::abort, HostcallId::emscripten_notify_memory_growth, HostcallId::now, HostcallId::pthread_equal,
+    HostcallId::seed, HostcallId::trace,
+};
+use portcullis::vm::VmFailed;
 
 use crate::engine::case::Case;
 

@@ -1,7 +1,10 @@
 //! Buffers, as guests see them.
 
-use portcullis::core::HostcallId::{proxy_get_buffer_bytes, proxy_get_buffer_status, proxy_set_buffer_bytes};
-use portcullis::core::{DataStatus, Direction};
+use portcullis::abi::DataStatus;
+use portcullis::abi::{
+    HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_buffer_status, HostcallId::proxy_set_buffer_bytes,
+};
+use portcullis::model::Direction;
 
 use crate::engine::case::Case;
 

@@ -1,11 +1,14 @@
 //! Bytes that the VMs of a sandbox hold together outside of their memories.
 
-use portcullis::core::HostcallId::{
-    proxy_define_metric, proxy_dequeue_shared_queue, proxy_enqueue_shared_queue, proxy_get_shared_data,
-    proxy_http_call, proxy_register_shared_queue, proxy_send_local_response, proxy_set_buffer_bytes,
-    proxy_set_property, proxy_set_shared_data,
+use portcullis::abi::{
+    HostcallId::proxy_define_metric, HostcallId::proxy_dequeue_shared_queue, HostcallId::proxy_enqueue_shared_queue,
+    HostcallId::proxy_get_shared_data, HostcallId::proxy_http_call, HostcallId::proxy_register_shared_queue,
+    HostcallId::proxy_send_local_response, HostcallId::proxy_set_buffer_bytes, HostcallId::proxy_set_property,
+    HostcallId::proxy_set_shared_data,
 };
-use portcullis::core::{Direction, Limits, Plugin, SandboxKey, Shared, VmSpec};
+use portcullis::model::{Direction, Limits, Plugin};
+use portcullis::resources::Shared;
+use portcullis::sandbox::{SandboxKey, VmSpec};
 
 use crate::engine::attacks::asks;
 use crate::engine::case::Case;

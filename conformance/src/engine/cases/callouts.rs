@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use portcullis::core::HostcallId::{
-    proxy_get_buffer_bytes, proxy_get_buffer_status, proxy_get_header_map_value, proxy_get_status, proxy_http_call,
+use portcullis::abi::{
+    HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_buffer_status, HostcallId::proxy_get_header_map_value,
+    HostcallId::proxy_get_status, HostcallId::proxy_http_call,
 };
-use portcullis::core::{Action, Body, CallId, CallOutcome, CallResponse, HttpCall};
+use portcullis::model::{Action, Body, CallId, CallResponse, HttpCall};
+use portcullis::vm::CallOutcome;
 
 use crate::engine::case::Case;
 

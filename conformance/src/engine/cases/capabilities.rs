@@ -1,7 +1,9 @@
 //! Hostcalls and callbacks to which a plugin has no right.
 
-use portcullis::core::HostcallId::{fd_write, proc_exit, proxy_get_log_level};
-use portcullis::core::{Capabilities, LogLevel, Plugin};
+use portcullis::abi::LogLevel;
+use portcullis::abi::{HostcallId::fd_write, HostcallId::proc_exit, HostcallId::proxy_get_log_level};
+use portcullis::model::Plugin;
+use portcullis::rights::Capabilities;
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

@@ -1,6 +1,9 @@
 //! Compiled code that is kept and taken up again.
 
-use portcullis::core::{AnyEngine, Bytecode, Limits, SealKey, VmFailed};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Limits;
+use portcullis::module::{Bytecode, SealKey};
+use portcullis::vm::VmFailed;
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

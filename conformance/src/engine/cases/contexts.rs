@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use portcullis::core::HostcallId::{
-    proxy_get_header_map_value, proxy_set_effective_context, proxy_set_tick_period_milliseconds,
+use portcullis::abi::{
+    HostcallId::proxy_get_header_map_value, HostcallId::proxy_set_effective_context,
+    HostcallId::proxy_set_tick_period_milliseconds,
 };
-use portcullis::core::{Action, Capabilities, Direction, Plugin, StreamInfo};
+use portcullis::model::{Action, Direction, Plugin, StreamInfo};
+use portcullis::rights::Capabilities;
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

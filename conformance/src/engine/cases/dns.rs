@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use portcullis::core::HostcallId::{envoy_resolve_dns, proxy_get_buffer_bytes};
-use portcullis::core::{Action, Limits, LookupId};
+use portcullis::abi::{HostcallId::envoy_resolve_dns, HostcallId::proxy_get_buffer_bytes};
+use portcullis::model::{Action, Limits};
+use portcullis::resources::LookupId;
 
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};
@@ -95,7 +96,7 @@ const GUEST: &str = r#"
 "#;
 
 /// Returns the requests of the guest since the last call.
-fn looked_up(guest: &mut Running) -> Vec<(portcullis::core::ContextId, u32, String)> {
+fn looked_up(guest: &mut Running) -> Vec<(portcullis::model::ContextId, u32, String)> {
     let lookup = |action| match action {
         Action::ResolveDns { root, id, name } => Some((root, id.0, name)),
         _ => None,

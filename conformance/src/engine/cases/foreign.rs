@@ -1,10 +1,13 @@
 //! Foreign functions.
 
-use portcullis::core::ForeignFunctions;
-use portcullis::core::HostcallId::{
-    proxy_call_foreign_function, proxy_get_buffer_bytes, proxy_get_property, proxy_set_buffer_bytes,
+use portcullis::abi::Status;
+use portcullis::abi::{
+    HostcallId::proxy_call_foreign_function, HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_property,
+    HostcallId::proxy_set_buffer_bytes,
 };
-use portcullis::core::{Capabilities, Plugin, Status, Steering, StreamInfo};
+use portcullis::model::{Plugin, Steering, StreamInfo};
+use portcullis::resources::ForeignFunctions;
+use portcullis::rights::Capabilities;
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;
@@ -104,13 +107,13 @@ pub(super) const CASES: &[Case] = &[
                 (StreamInfo { steering: Some(settled), ..StreamInfo::default() }, &["2", "1", "1", "1", "-1"]),
                 (StreamInfo::default(), &["1", "1", "1", "1", "-1"]),
             ] {
-                let foreign = portcullis::envoy_functions();
+                let foreign = portcullis::foreign::envoy_functions();
                 let mut guest = case.start_with(engine, Setup { foreign, ..Setup::default() });
                 let stream = guest.connect_with(info);
                 guest.vm.on_new_connection(stream).unwrap();
                 assert_eq!(guest.seen(), expected);
             }
-            let foreign = portcullis::envoy_functions();
+            let foreign = portcullis::foreign::envoy_functions();
             let rights = ["proxy_call_foreign_function", "proxy_get_property", "proxy_log", "proxy_on_new_connection"];
             let capabilities = Capabilities::from_names(rights).unwrap();
             let plugin = Plugin { capabilities, ..Plugin::new("test") };

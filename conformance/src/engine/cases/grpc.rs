@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use portcullis::core::HostcallId::{
-    proxy_get_buffer_bytes, proxy_get_header_map_value, proxy_get_status, proxy_grpc_call, proxy_grpc_cancel,
-    proxy_grpc_close, proxy_grpc_send, proxy_grpc_stream, proxy_set_buffer_bytes,
+use portcullis::abi::{
+    HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_header_map_value, HostcallId::proxy_get_status,
+    HostcallId::proxy_grpc_call, HostcallId::proxy_grpc_cancel, HostcallId::proxy_grpc_close,
+    HostcallId::proxy_grpc_send, HostcallId::proxy_grpc_stream, HostcallId::proxy_set_buffer_bytes,
 };
-use portcullis::core::{Action, GrpcEvent, GrpcId, GrpcRequest, Limits};
+use portcullis::model::{Action, Limits};
+use portcullis::resources::{GrpcEvent, GrpcId, GrpcRequest};
 
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};

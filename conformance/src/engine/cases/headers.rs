@@ -1,16 +1,19 @@
 //! Header maps, as guests see them.
 
-use portcullis::core::HostcallId::{
-    proxy_add_header_map_value, proxy_get_header_map_pairs, proxy_get_header_map_size, proxy_get_header_map_value,
-    proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_set_header_map_pairs,
+use portcullis::abi::HeadersStatus;
+use portcullis::abi::{
+    HostcallId::proxy_add_header_map_value, HostcallId::proxy_get_header_map_pairs,
+    HostcallId::proxy_get_header_map_size, HostcallId::proxy_get_header_map_value,
+    HostcallId::proxy_remove_header_map_value, HostcallId::proxy_replace_header_map_value,
+    HostcallId::proxy_set_header_map_pairs,
 };
-use portcullis::core::{Direction, HeadersStatus};
+use portcullis::model::Direction;
 
 use crate::engine::case::Case;
 use crate::engine::running::Running;
 
 /// Returns the headers of the request after the guest.
-fn result(guest: &mut Running, stream: portcullis::core::ContextId) -> Vec<(String, String)> {
+fn result(guest: &mut Running, stream: portcullis::model::ContextId) -> Vec<(String, String)> {
     let headers = guest.vm.stream(stream).unwrap().take_headers(Direction::Request).unwrap();
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
     headers.iter().map(|(name, value)| (text(name), text(value))).collect()

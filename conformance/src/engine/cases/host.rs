@@ -1,10 +1,12 @@
 //! `host` and `:authority`: two names of one value of a request.
 
-use portcullis::core::HostcallId::{
-    proxy_add_header_map_value, proxy_get_header_map_pairs, proxy_get_header_map_value, proxy_get_property,
-    proxy_http_call, proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_set_header_map_pairs,
+use portcullis::abi::{
+    HostcallId::proxy_add_header_map_value, HostcallId::proxy_get_header_map_pairs,
+    HostcallId::proxy_get_header_map_value, HostcallId::proxy_get_property, HostcallId::proxy_http_call,
+    HostcallId::proxy_remove_header_map_value, HostcallId::proxy_replace_header_map_value,
+    HostcallId::proxy_set_header_map_pairs,
 };
-use portcullis::core::{Action, Direction, HttpCall};
+use portcullis::model::{Action, Direction, HttpCall};
 
 use crate::engine::case::Case;
 
@@ -154,7 +156,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-fn headers_of(action: Action) -> Option<portcullis::core::Headers> {
+fn headers_of(action: Action) -> Option<portcullis::model::Headers> {
     match action {
         Action::HttpCall { request: HttpCall { headers, .. }, .. } => Some(headers),
         _ => None,

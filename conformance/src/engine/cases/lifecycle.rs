@@ -1,8 +1,12 @@
 //! Which callbacks are called, with what, in which order.
 
 use bytes::Bytes;
-use portcullis::core::HostcallId::{proxy_done, proxy_get_buffer_bytes, proxy_get_configuration, proxy_log};
-use portcullis::core::{Action, DataStatus, Direction, HeadersStatus, Plugin, StreamInfo, TrailersStatus};
+use portcullis::abi::{DataStatus, HeadersStatus, TrailersStatus};
+use portcullis::abi::{
+    HostcallId::proxy_done, HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_configuration,
+    HostcallId::proxy_log,
+};
+use portcullis::model::{Action, Direction, Plugin, StreamInfo};
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

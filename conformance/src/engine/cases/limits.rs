@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::core::HostcallId::proxy_get_header_map_value;
-use portcullis::core::{AnyEngine, ContextId, Direction, Limits, Plugin, VmFailed};
+use portcullis::abi::HostcallId::proxy_get_header_map_value;
+use portcullis::engine::AnyEngine;
+use portcullis::model::{ContextId, Direction, Limits, Plugin};
+use portcullis::vm::VmFailed;
 
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};

@@ -1,7 +1,9 @@
 //! Which modules run, and which are refused in which words.
 
-use portcullis::core::HostcallId::proxy_log;
-use portcullis::core::{AbiVersion, Bytecode, HOSTCALLS, Vm, VmConfig};
+use portcullis::abi::HostcallId::proxy_log;
+use portcullis::abi::{AbiVersion, HOSTCALLS};
+use portcullis::module::Bytecode;
+use portcullis::vm::{Vm, VmConfig};
 
 use crate::engine::case::{Case, verdict};
 use crate::engine::prelude;

@@ -1,7 +1,8 @@
 //! Pointers that a guest hands over.
 
-use portcullis::core::HostcallId::{
-    proxy_get_current_time_nanoseconds, proxy_get_log_level, proxy_log, proxy_set_property,
+use portcullis::abi::{
+    HostcallId::proxy_get_current_time_nanoseconds, HostcallId::proxy_get_log_level, HostcallId::proxy_log,
+    HostcallId::proxy_set_property,
 };
 
 use crate::engine::case::Case;

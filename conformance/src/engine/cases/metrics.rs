@@ -1,9 +1,10 @@
 //! Metrics; their values are the only 64-bit arguments of the ABI.
 
-use portcullis::core::HostcallId::{
-    proxy_define_metric, proxy_get_metric, proxy_increment_metric, proxy_record_metric,
+use portcullis::abi::{
+    HostcallId::proxy_define_metric, HostcallId::proxy_get_metric, HostcallId::proxy_increment_metric,
+    HostcallId::proxy_record_metric,
 };
-use portcullis::core::{Compatibility, Plugin};
+use portcullis::model::{Compatibility, Plugin};
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

@@ -1,11 +1,15 @@
 //! WASI preview 1: files below preopened directories.
 
-use portcullis::core::HostcallId::{
-    fd_close, fd_fdstat_set_flags, fd_filestat_get, fd_filestat_set_size, fd_filestat_set_times, fd_prestat_dir_name,
-    fd_prestat_get, fd_read, fd_readdir, fd_seek, fd_tell, fd_write, path_create_directory, path_filestat_get,
-    path_open, path_readlink, path_remove_directory, path_rename, path_symlink, path_unlink_file,
+use portcullis::abi::{
+    HostcallId::fd_close, HostcallId::fd_fdstat_set_flags, HostcallId::fd_filestat_get,
+    HostcallId::fd_filestat_set_size, HostcallId::fd_filestat_set_times, HostcallId::fd_prestat_dir_name,
+    HostcallId::fd_prestat_get, HostcallId::fd_read, HostcallId::fd_readdir, HostcallId::fd_seek, HostcallId::fd_tell,
+    HostcallId::fd_write, HostcallId::path_create_directory, HostcallId::path_filestat_get, HostcallId::path_open,
+    HostcallId::path_readlink, HostcallId::path_remove_directory, HostcallId::path_rename, HostcallId::path_symlink,
+    HostcallId::path_unlink_file,
 };
-use portcullis::core::{AnyEngine, Limits};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Limits;
 
 use crate::engine::case::Case;
 use crate::engine::folder::Folder;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use portcullis::core::HostcallId::{proxy_get_property, proxy_set_property};
-use portcullis::core::{MetadataMap, MetadataValue, Plugin, ResourceMetadata, StreamInfo};
+use portcullis::abi::{HostcallId::proxy_get_property, HostcallId::proxy_set_property};
+use portcullis::model::{MetadataMap, MetadataValue, Plugin, ResourceMetadata, StreamInfo};
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

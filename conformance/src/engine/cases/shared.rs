@@ -1,10 +1,11 @@
 //! Shared data and queues.
 
-use portcullis::core::HostcallId::{
-    proxy_dequeue_shared_queue, proxy_enqueue_shared_queue, proxy_get_shared_data, proxy_register_shared_queue,
-    proxy_resolve_shared_queue, proxy_set_shared_data,
+use portcullis::abi::{
+    HostcallId::proxy_dequeue_shared_queue, HostcallId::proxy_enqueue_shared_queue, HostcallId::proxy_get_shared_data,
+    HostcallId::proxy_register_shared_queue, HostcallId::proxy_resolve_shared_queue, HostcallId::proxy_set_shared_data,
 };
-use portcullis::core::{AnyEngine, Shared};
+use portcullis::engine::AnyEngine;
+use portcullis::resources::Shared;
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

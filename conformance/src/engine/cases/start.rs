@@ -1,8 +1,9 @@
 //! Code that runs before any plugin exists.
 
-use portcullis::core::HostcallId::{
-    args_sizes_get, clock_time_get, environ_sizes_get, fd_fdstat_get, proxy_done, proxy_get_current_time_nanoseconds,
-    proxy_log, random_get,
+use portcullis::abi::{
+    HostcallId::args_sizes_get, HostcallId::clock_time_get, HostcallId::environ_sizes_get, HostcallId::fd_fdstat_get,
+    HostcallId::proxy_done, HostcallId::proxy_get_current_time_nanoseconds, HostcallId::proxy_log,
+    HostcallId::random_get,
 };
 
 use crate::engine::case::Case;

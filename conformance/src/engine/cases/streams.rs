@@ -1,13 +1,13 @@
 //! Streams, as guests continue, close and answer them.
 
 use bytes::Bytes;
-use portcullis::core::HostcallId::{
-    proxy_clear_route_cache, proxy_close_stream, proxy_continue_request, proxy_continue_response,
-    proxy_continue_stream, proxy_get_header_map_pairs, proxy_get_header_map_value, proxy_send_local_response,
+use portcullis::abi::{DataStatus, HeadersStatus, StreamType, TrailersStatus};
+use portcullis::abi::{
+    HostcallId::proxy_clear_route_cache, HostcallId::proxy_close_stream, HostcallId::proxy_continue_request,
+    HostcallId::proxy_continue_response, HostcallId::proxy_continue_stream, HostcallId::proxy_get_header_map_pairs,
+    HostcallId::proxy_get_header_map_value, HostcallId::proxy_send_local_response,
 };
-use portcullis::core::{
-    Action, DataStatus, Direction, HeadersStatus, LocalResponse, Plugin, StreamType, TrailersStatus,
-};
+use portcullis::model::{Action, Direction, LocalResponse, Plugin};
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

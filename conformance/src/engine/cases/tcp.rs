@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::HostcallId::{
-    proxy_add_header_map_value, proxy_close_stream, proxy_continue_stream, proxy_get_buffer_bytes,
-    proxy_get_buffer_status, proxy_http_call, proxy_send_local_response, proxy_set_buffer_bytes,
-    proxy_set_effective_context,
+use portcullis::abi::{FilterStatus, PeerType, StreamType};
+use portcullis::abi::{
+    HostcallId::proxy_add_header_map_value, HostcallId::proxy_close_stream, HostcallId::proxy_continue_stream,
+    HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_buffer_status, HostcallId::proxy_http_call,
+    HostcallId::proxy_send_local_response, HostcallId::proxy_set_buffer_bytes, HostcallId::proxy_set_effective_context,
 };
-use portcullis::core::{
-    Action, Body, CallOutcome, CallResponse, Direction, FilterStatus, PeerType, Plugin, StreamInfo, StreamType,
-};
-use portcullis::{ConnectionEffect, Effect, Module, PluginSpec, Worker};
+use portcullis::chain::{ConnectionEffect, Effect};
+use portcullis::model::{Action, Body, CallResponse, Direction, Plugin, StreamInfo};
+use portcullis::vm::CallOutcome;
+use portcullis::{Module, PluginSpec, Worker};
 
 use crate::engine::case::Case;
 use crate::engine::recorder::Recorder;

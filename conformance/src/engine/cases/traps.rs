@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use portcullis::core::HostcallId::{proc_exit, proxy_continue_stream};
-use portcullis::core::{CallId, CallOutcome, Direction, Limits, LogLevel, Plugin, StreamInfo, VmFailed};
+use portcullis::abi::LogLevel;
+use portcullis::abi::{HostcallId::proc_exit, HostcallId::proxy_continue_stream};
+use portcullis::model::{CallId, Direction, Limits, Plugin, StreamInfo};
+use portcullis::vm::{CallOutcome, VmFailed};
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;

@@ -1,6 +1,6 @@
 //! Modules that no engine may run, each refused in the same words on all; and what all of them take.
 
-use portcullis::core::AnyEngine;
+use portcullis::engine::AnyEngine;
 
 use crate::engine::case::{Case, verdict};
 

@@ -1,8 +1,9 @@
 //! WASI preview 1 without files.
 
-use portcullis::core::HostcallId::{
-    args_get, args_sizes_get, clock_res_get, clock_time_get, environ_get, environ_sizes_get, poll_oneoff, random_get,
-    sched_yield,
+use portcullis::abi::{
+    HostcallId::args_get, HostcallId::args_sizes_get, HostcallId::clock_res_get, HostcallId::clock_time_get,
+    HostcallId::environ_get, HostcallId::environ_sizes_get, HostcallId::poll_oneoff, HostcallId::random_get,
+    HostcallId::sched_yield,
 };
 
 use crate::engine::case::Case;

@@ -1,9 +1,12 @@
 //! WASI preview 1 for what a plugin does not have.
 
-use portcullis::core::HostcallId::{
-    fd_fdstat_set_flags, fd_pread, fd_prestat_dir_name, fd_read, fd_readdir, path_create_directory, path_filestat_get,
-    path_filestat_set_times, path_link, path_open, path_readlink, path_remove_directory, path_rename, path_symlink,
-    path_unlink_file, proc_raise, sock_accept, sock_recv, sock_send, sock_shutdown,
+use portcullis::abi::{
+    HostcallId::fd_fdstat_set_flags, HostcallId::fd_pread, HostcallId::fd_prestat_dir_name, HostcallId::fd_read,
+    HostcallId::fd_readdir, HostcallId::path_create_directory, HostcallId::path_filestat_get,
+    HostcallId::path_filestat_set_times, HostcallId::path_link, HostcallId::path_open, HostcallId::path_readlink,
+    HostcallId::path_remove_directory, HostcallId::path_rename, HostcallId::path_symlink, HostcallId::path_unlink_file,
+    HostcallId::proc_raise, HostcallId::sock_accept, HostcallId::sock_recv, HostcallId::sock_send,
+    HostcallId::sock_shutdown,
 };
 
 use crate::engine::case::Case;

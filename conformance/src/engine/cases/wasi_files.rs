@@ -1,11 +1,13 @@
 //! WASI preview 1 files, of which there are two: standard output and standard error.
 
-use portcullis::core::HostcallId::{
-    fd_advise, fd_allocate, fd_close, fd_datasync, fd_fdstat_get, fd_fdstat_set_rights, fd_filestat_get,
-    fd_filestat_set_size, fd_filestat_set_times, fd_prestat_get, fd_pwrite, fd_renumber, fd_seek, fd_sync, fd_tell,
-    fd_write, path_open,
+use portcullis::abi::LogLevel;
+use portcullis::abi::{
+    HostcallId::fd_advise, HostcallId::fd_allocate, HostcallId::fd_close, HostcallId::fd_datasync,
+    HostcallId::fd_fdstat_get, HostcallId::fd_fdstat_set_rights, HostcallId::fd_filestat_get,
+    HostcallId::fd_filestat_set_size, HostcallId::fd_filestat_set_times, HostcallId::fd_prestat_get,
+    HostcallId::fd_pwrite, HostcallId::fd_renumber, HostcallId::fd_seek, HostcallId::fd_sync, HostcallId::fd_tell,
+    HostcallId::fd_write, HostcallId::path_open,
 };
-use portcullis::core::LogLevel;
 
 use crate::engine::case::Case;
 

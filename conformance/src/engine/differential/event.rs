@@ -1,5 +1,6 @@
 use bytes::Bytes;
-use portcullis::core::{Access, Body, CallOutcome, CallResponse, Direction, Headers, StreamInfo, lock};
+use portcullis::model::{Access, Body, CallResponse, Direction, Headers, StreamInfo, lock};
+use portcullis::vm::CallOutcome;
 use proptest::prelude::*;
 
 use super::stage::Stage;
@@ -78,7 +79,7 @@ impl Stage {
         self.witness.write(format!("  which is {outcome}"));
     }
 
-    fn stream(&self, number: usize) -> Option<portcullis::core::ContextId> {
+    fn stream(&self, number: usize) -> Option<portcullis::model::ContextId> {
         let index = number.checked_rem(self.streams.len())?;
         self.streams.get(index).map(|(stream, _)| *stream)
     }

@@ -18,7 +18,7 @@ mod transcript;
 mod witness;
 
 pub use event::{Event, events};
-use portcullis::core::AnyEngine;
+use portcullis::engine::AnyEngine;
 use transcript::Transcript;
 
 /// Outcome of a comparison.

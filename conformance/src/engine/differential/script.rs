@@ -4,7 +4,7 @@ mod argument;
 
 use std::fmt::Write;
 
-use portcullis::core::{AbiVersion, CALLBACKS, CallbackId, HOSTCALLS, HostcallId, ValType};
+use portcullis::abi::{AbiVersion, CALLBACKS, CallbackId, HOSTCALLS, HostcallId, ValType};
 use proptest::prelude::*;
 use proptest::sample::Index;
 

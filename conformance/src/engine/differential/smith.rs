@@ -1,7 +1,7 @@
 //! Modules of any code, with the imports and exports of a plugin.
 
 use arbitrary::Unstructured;
-use portcullis::core::{AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HOSTCALLS, HostcallDecl, HostcallId};
+use portcullis::abi::{AbiVersion, CALLBACKS, CallbackDecl, CallbackId, HOSTCALLS, HostcallDecl, HostcallId};
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 use wasm_smith::{Config, MemoryOffsetChoices, Module};

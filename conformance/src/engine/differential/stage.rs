@@ -1,9 +1,10 @@
 //! A guest with its streams and callouts, while events happen to it.
 
-use portcullis::core::{
-    Action, AnyEngine, Bytecode, CallId, ContextId, Limits, Plugin, SharedStreamInfo, StartError, Vm, VmConfig, VmSpec,
-    lock,
-};
+use portcullis::engine::{AnyEngine, StartError};
+use portcullis::model::{Action, CallId, ContextId, Limits, Plugin, SharedStreamInfo, lock};
+use portcullis::module::Bytecode;
+use portcullis::sandbox::VmSpec;
+use portcullis::vm::{Vm, VmConfig};
 
 use super::traced::Traced;
 use super::witness::{Witness, without_stack};

@@ -1,7 +1,9 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use portcullis::core::{AnyModule, EngineError, Guest, Limits, StartError, Trap, VmState};
+use portcullis::engine::{AnyModule, EngineError, Guest, StartError, Trap};
+use portcullis::model::Limits;
+use portcullis::vm::VmState;
 
 use super::witness::Witness;
 
@@ -85,4 +87,4 @@ macro_rules! guest {
         }
     };
 }
-portcullis::core::for_each_callback!(guest);
+portcullis_core::for_each_callback!(guest);

@@ -1,4 +1,4 @@
-use portcullis::core::AnyEngine;
+use portcullis::engine::AnyEngine;
 
 use super::event::Event;
 use super::stage::Stage;

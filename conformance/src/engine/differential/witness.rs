@@ -1,7 +1,9 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis::core::{Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
+use portcullis::abi::{LogLevel, MetricType};
+use portcullis::model::Plugin;
+use portcullis::resources::{Host, LogRecord, Metric, NoRandomness};
 
 use crate::engine::recorder::Recorder;
 

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis::core::{SharedStreamInfo, StreamInfo, lock};
+use portcullis::model::{SharedStreamInfo, StreamInfo, lock};
 
 /// How long everything takes here, in nanoseconds.
 const MOMENT: u64 = 5_000;

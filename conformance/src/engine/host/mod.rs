@@ -6,10 +6,12 @@ mod traffic;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use portcullis::core::{
-    AbiVersion, AnyEngine, AnyModule, Bytecode, Compatibility, ForeignCall, ForeignFunctions, Limits, Plugin, Status,
-    VmFailed,
-};
+use portcullis::abi::{AbiVersion, Status};
+use portcullis::engine::{AnyEngine, AnyModule};
+use portcullis::model::{Compatibility, Limits, Plugin};
+use portcullis::module::Bytecode;
+use portcullis::resources::{ForeignCall, ForeignFunctions};
+use portcullis::vm::VmFailed;
 
 use crate::check::{Seen, Task};
 use crate::engine::running::{Running, Setup};

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis::core::{
-    Access, Action, Body, CallOutcome, CallResponse, ContextId, Direction, GrpcEvent, Headers, LocalResponse, PeerType,
-    SharedStreamInfo, VmFailed, lock,
+use portcullis::abi::PeerType;
+use portcullis::model::{
+    Access, Action, Body, CallResponse, ContextId, Direction, Headers, LocalResponse, SharedStreamInfo, lock,
 };
+use portcullis::resources::GrpcEvent;
+use portcullis::vm::{CallOutcome, VmFailed};
 
 use super::info;
 use crate::engine::running::Running;
@@ -81,7 +83,7 @@ fn half(
     state: &mut Stream,
 ) -> Result<Message, VmFailed> {
     let (has_body, has_trailers) = (!message.body.is_empty(), !message.trailers.is_empty());
-    let lent = |running: &mut Running, lend: &dyn Fn(&mut portcullis::core::StreamContext)| {
+    let lent = |running: &mut Running, lend: &dyn Fn(&mut portcullis::model::StreamContext)| {
         if let Some(lent) = running.vm.stream(stream) {
             lend(lent);
         }

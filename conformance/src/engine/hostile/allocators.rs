@@ -1,6 +1,10 @@
 //! Every hostcall that hands bytes to the guest, with every kind of allocator.
 
-use portcullis::core::{AnyEngine, Bytecode, Direction, ForeignFunctions, HOSTCALLS, HostcallId};
+use portcullis::abi::{HOSTCALLS, HostcallId};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Direction;
+use portcullis::module::Bytecode;
+use portcullis::resources::ForeignFunctions;
 
 use super::edge_guest::{self, ALLOCATED, SIZE};
 use super::parameters;

@@ -1,6 +1,6 @@
 //! Arguments with which a hostcall does what it is for, so that one bad argument among them is the one that counts.
 
-use portcullis::core::HostcallId::{self, *};
+use portcullis::abi::{HostcallId, HostcallId::*};
 
 /// The pairs `:method: GET`, `:path: /` and `:authority: a`.
 pub(super) const PAIRS: &[u8] = b"\x03\0\0\0\x07\0\0\0\x03\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x01\0\0\0\

@@ -1,6 +1,7 @@
 //! Modules by the byte, so that they can be wrong in ways that no tool would make.
 
-use portcullis::core::{AnyEngine, Bytecode};
+use portcullis::engine::AnyEngine;
+use portcullis::module::Bytecode;
 
 /// Sections: an id and what it holds.
 pub(super) type Sections = Vec<(u8, Vec<u8>)>;

@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use portcullis::core::HostcallId::{
-    envoy_resolve_dns, proxy_close_stream, proxy_continue_stream, proxy_dequeue_shared_queue, proxy_done,
-    proxy_enqueue_shared_queue, proxy_grpc_send, proxy_grpc_stream, proxy_http_call, proxy_register_shared_queue,
-    proxy_send_local_response, proxy_set_effective_context, proxy_set_tick_period_milliseconds,
+use portcullis::abi::PeerType;
+use portcullis::abi::{
+    HostcallId::envoy_resolve_dns, HostcallId::proxy_close_stream, HostcallId::proxy_continue_stream,
+    HostcallId::proxy_dequeue_shared_queue, HostcallId::proxy_done, HostcallId::proxy_enqueue_shared_queue,
+    HostcallId::proxy_grpc_send, HostcallId::proxy_grpc_stream, HostcallId::proxy_http_call,
+    HostcallId::proxy_register_shared_queue, HostcallId::proxy_send_local_response,
+    HostcallId::proxy_set_effective_context, HostcallId::proxy_set_tick_period_milliseconds,
 };
-use portcullis::core::{
-    Action, CallId, CallOutcome, CallResponse, Direction, GrpcEvent, GrpcId, Limits, LookupId, PeerType, VmFailed,
-};
+use portcullis::model::{Action, CallId, CallResponse, Direction, Limits};
+use portcullis::resources::{GrpcEvent, GrpcId, LookupId};
+use portcullis::vm::{CallOutcome, VmFailed};
 
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};

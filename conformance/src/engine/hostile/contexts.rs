@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
-use portcullis::core::HostcallId::{
-    proxy_get_header_map_value, proxy_set_effective_context, proxy_set_property, proxy_set_tick_period_milliseconds,
+use portcullis::abi::{
+    HostcallId::proxy_get_header_map_value, HostcallId::proxy_set_effective_context, HostcallId::proxy_set_property,
+    HostcallId::proxy_set_tick_period_milliseconds,
 };
-use portcullis::core::{Action, ContextId, Direction, Plugin, StreamInfo};
+use portcullis::model::{Action, ContextId, Direction, Plugin, StreamInfo};
 
 use crate::engine::case::Case;
 use crate::engine::running::Running;
@@ -116,7 +117,11 @@ fn opened(guest: &mut Running) -> (Vec<ContextId>, Vec<Weak<std::sync::Mutex<Str
             let stream = guest.vm.create_stream(guest.root, info).unwrap();
             let id = stream.number().to_le_bytes();
             let headers = [(&b"id"[..], &id[..])].into_iter().collect();
-            guest.vm.stream(stream).unwrap().lend_headers(Direction::Request, headers, portcullis::core::Access::Write);
+            guest.vm.stream(stream).unwrap().lend_headers(
+                Direction::Request,
+                headers,
+                portcullis::model::Access::Write,
+            );
             (stream, held)
         })
         .unzip()

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis::core::AnyEngine;
+use portcullis::engine::AnyEngine;
 
 use super::{allocators, edges, signatures};
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use portcullis::core::{HostcallId, ValType};
+use portcullis::abi::{HostcallId, ValType};
 
 use super::arguments;
 use super::parameters::{self, Role};

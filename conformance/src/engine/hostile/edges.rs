@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::core::{AnyEngine, Bytecode, Direction, ForeignFunctions, HOSTCALLS, HostcallId, Limits, LogLevel};
+use portcullis::abi::{HOSTCALLS, HostcallId, LogLevel};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{Direction, Limits};
+use portcullis::module::Bytecode;
+use portcullis::resources::ForeignFunctions;
 
 use super::edge_guest::{self, Call};
 use super::parameters;

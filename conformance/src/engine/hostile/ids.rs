@@ -1,11 +1,16 @@
 //! Ids that nobody has been given: from the future, from the past, of others, and no ids at all.
 
-use portcullis::core::HostcallId::{
-    envoy_resolve_dns, proxy_define_metric, proxy_dequeue_shared_queue, proxy_enqueue_shared_queue, proxy_get_metric,
-    proxy_grpc_call, proxy_grpc_cancel, proxy_grpc_close, proxy_grpc_send, proxy_grpc_stream, proxy_http_call,
-    proxy_increment_metric, proxy_record_metric, proxy_register_shared_queue, proxy_set_effective_context,
+use portcullis::abi::{
+    HostcallId::envoy_resolve_dns, HostcallId::proxy_define_metric, HostcallId::proxy_dequeue_shared_queue,
+    HostcallId::proxy_enqueue_shared_queue, HostcallId::proxy_get_metric, HostcallId::proxy_grpc_call,
+    HostcallId::proxy_grpc_cancel, HostcallId::proxy_grpc_close, HostcallId::proxy_grpc_send,
+    HostcallId::proxy_grpc_stream, HostcallId::proxy_http_call, HostcallId::proxy_increment_metric,
+    HostcallId::proxy_record_metric, HostcallId::proxy_register_shared_queue, HostcallId::proxy_set_effective_context,
 };
-use portcullis::core::{AnyEngine, CallId, CallOutcome, CallResponse, GrpcEvent, GrpcId, LookupId, Plugin, Shared};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{CallId, CallResponse, Plugin};
+use portcullis::resources::{GrpcEvent, GrpcId, LookupId, Shared};
+use portcullis::vm::CallOutcome;
 
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};

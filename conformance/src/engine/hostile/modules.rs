@@ -1,6 +1,8 @@
 //! Files that are no modules, or no valid ones. The verdict is the core's, so the words are the same on every engine.
 
-use portcullis::core::{AnyEngine, Bytecode, Limits};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Limits;
+use portcullis::module::Bytecode;
 
 use super::binary::*;
 use crate::engine::case::Case;

@@ -1,11 +1,12 @@
 //! Maps that a guest hands over, broken in every way. The guest is told, and nothing of them is taken.
 
 use bytes::Bytes;
-use portcullis::core::HostcallId::{
-    proxy_get_buffer_bytes, proxy_grpc_call, proxy_grpc_stream, proxy_http_call, proxy_send_local_response,
-    proxy_set_header_map_pairs,
+use portcullis::abi::{
+    HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_grpc_call, HostcallId::proxy_grpc_stream,
+    HostcallId::proxy_http_call, HostcallId::proxy_send_local_response, HostcallId::proxy_set_header_map_pairs,
 };
-use portcullis::core::{Action, AnyEngine, ContextId, Direction, Headers};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{Action, ContextId, Direction, Headers};
 
 use super::arguments::PAIRS;
 use crate::engine::case::Case;

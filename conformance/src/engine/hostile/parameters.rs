@@ -1,13 +1,13 @@
 //! The meaning of each parameter of a hostcall, from the names that the table gives it.
 
-use portcullis::core::HostcallId;
+use portcullis::abi::HostcallId;
 
 macro_rules! parameters {
     ($( [$($module:literal),*] $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $since:ident ..= $until:ident => $handler:ident $columns:tt; )*) => {
         const PARAMETERS: &[(HostcallId, &[&str])] = &[$((HostcallId::$name, &[$(stringify!($arg)),*])),*];
     };
 }
-portcullis::core::for_each_hostcall!(parameters);
+portcullis_core::for_each_hostcall!(parameters);
 
 /// The meaning of a parameter to a guest that means harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Every callback exported with another type than it has, and as something that is no function.
 
-use portcullis::core::{AnyEngine, CALLBACKS, CallbackDecl, ValType};
+use portcullis::abi::{CALLBACKS, CallbackDecl, ValType};
+use portcullis::engine::AnyEngine;
 
 use crate::engine::case::verdict;
 use crate::engine::prelude::types;

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use portcullis::core::{AnyEngine, Bytecode, Limits};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Limits;
+use portcullis::module::Bytecode;
 
 use super::binary::{CODE, MEMORIES, TABLES, leb, plugin, verdict, with, with_body};
 use crate::engine::case::Case;

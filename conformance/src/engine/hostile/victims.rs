@@ -4,11 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use portcullis::core::HostcallId::{
-    proxy_define_metric, proxy_enqueue_shared_queue, proxy_get_header_map_value, proxy_get_shared_data,
-    proxy_register_shared_queue, proxy_set_effective_context, proxy_set_shared_data,
+use portcullis::abi::{
+    HostcallId::proxy_define_metric, HostcallId::proxy_enqueue_shared_queue, HostcallId::proxy_get_header_map_value,
+    HostcallId::proxy_get_shared_data, HostcallId::proxy_register_shared_queue,
+    HostcallId::proxy_set_effective_context, HostcallId::proxy_set_shared_data,
 };
-use portcullis::core::{AnyEngine, Bytecode, Direction, Limits, Shared};
+use portcullis::engine::AnyEngine;
+use portcullis::model::{Direction, Limits};
+use portcullis::module::Bytecode;
+use portcullis::resources::Shared;
 
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};

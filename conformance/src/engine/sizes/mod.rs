@@ -6,7 +6,11 @@ mod offsets;
 mod parts;
 
 use parts::Parts;
-use portcullis::core::{AnyEngine, Bytecode, Limits, Vm, VmConfig, VmSpec};
+use portcullis::engine::AnyEngine;
+use portcullis::model::Limits;
+use portcullis::module::Bytecode;
+use portcullis::sandbox::VmSpec;
+use portcullis::vm::{Vm, VmConfig};
 
 use crate::engine::recorder::Recorder;
 

@@ -1,6 +1,6 @@
 //! How a stream ends: every plugin logs it and forgets it.
 
-use portcullis_core::{Access, Direction, Headers, lock};
+use portcullis_core::model::{Access, Direction, Headers, lock};
 
 use super::Http;
 use super::state::HttpStream;

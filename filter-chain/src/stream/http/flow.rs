@@ -23,10 +23,9 @@
 //! An item without a callback passes an open gate, and is added to what a held one has. The end of a stream goes with the last thing that
 //! does. `tests/it/gate_model.rs` drives a gate with random events beside a model of these tables.
 
-use portcullis_core::{
-    Access, Body, ContextId, DataStatus, Direction, Headers, HeadersStatus, LocalResponse, TrailersStatus, VmFailed,
-    lock,
-};
+use portcullis_core::abi::{DataStatus, HeadersStatus, TrailersStatus};
+use portcullis_core::model::{Access, Body, ContextId, Direction, Headers, LocalResponse, lock};
+use portcullis_core::vm::VmFailed;
 
 use super::Http;
 use super::gate::{Gate, Item, Mode};

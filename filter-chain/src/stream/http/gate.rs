@@ -1,6 +1,8 @@
 //! One plugin's place in one direction of a stream.
 
-use portcullis_core::{Body, DataStatus, Headers, HeadersStatus, Part, TrailersStatus};
+use portcullis_core::abi::{DataStatus, HeadersStatus, TrailersStatus};
+use portcullis_core::model::{Body, Headers};
+use portcullis_core::vm::Part;
 
 /// An item that passes through a gate, in this order: headers, any number of data, maybe trailers. `end`
 /// says that nothing follows.

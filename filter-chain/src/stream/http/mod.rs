@@ -7,7 +7,8 @@ mod render;
 mod reply;
 mod state;
 
-use portcullis_core::{Body, Direction, Headers, Part, SharedStreamInfo, lock};
+use portcullis_core::model::{Body, Direction, Headers, SharedStreamInfo, lock};
+use portcullis_core::vm::Part;
 
 use self::gate::{Item, Mode};
 use self::state::HttpStream;

@@ -1,6 +1,6 @@
 //! The form of local responses on the wire.
 
-use portcullis_core::{Body, Headers, LocalResponse};
+use portcullis_core::model::{Body, Headers, LocalResponse};
 
 /// Builds a response with a plain text body, for [`Worker::reply`](crate::Worker::reply).
 pub fn local_response(status: u16, details: &str, body: &str) -> LocalResponse {

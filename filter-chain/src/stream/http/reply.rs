@@ -1,6 +1,6 @@
 //! Responses that no upstream made (abi: `proxy_send_local_response`).
 
-use portcullis_core::{Direction, LocalResponse, lock};
+use portcullis_core::model::{Direction, LocalResponse, lock};
 
 use super::Http;
 use super::gate::Item;

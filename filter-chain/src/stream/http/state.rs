@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use portcullis_core::{ContextId, Direction, SharedStreamInfo, lock};
+use portcullis_core::model::{ContextId, Direction, SharedStreamInfo, lock};
 
 use super::gate::{Gate, Item};
 use crate::effect::StreamEffect;

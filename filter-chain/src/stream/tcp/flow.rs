@@ -7,7 +7,9 @@
 //! | lets it pass | goes on | are lent beside what it holds; it holds all of them, or lets them go on | what it holds goes on |
 //! | has failed, and its policy is open | goes on | go on | – |
 
-use portcullis_core::{Body, ContextId, Direction, FilterStatus, VmFailed, lock};
+use portcullis_core::abi::FilterStatus;
+use portcullis_core::model::{Body, ContextId, Direction, lock};
+use portcullis_core::vm::VmFailed;
 
 use super::Tcp;
 use super::state::{Data, Greeting};

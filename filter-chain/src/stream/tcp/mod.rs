@@ -9,7 +9,8 @@
 mod flow;
 mod state;
 
-use portcullis_core::{Body, Direction, PeerType, SharedStreamInfo, lock};
+use portcullis_core::abi::PeerType;
+use portcullis_core::model::{Body, Direction, SharedStreamInfo, lock};
 
 use self::state::{Data, TcpPlugin, TcpStream};
 use crate::effect::ConnectionEffect;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use portcullis_core::{Body, ContextId, Direction, SharedStreamInfo};
+use portcullis_core::model::{Body, ContextId, Direction, SharedStreamInfo};
 
 use crate::effect::ConnectionEffect;
 use crate::id::{PluginId, VmId};

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use portcullis_chain::{StreamEffect, StreamId};
-use portcullis_core::{Direction, Headers};
+use portcullis_core::model::{Direction, Headers};
 
 use super::Bench;
 

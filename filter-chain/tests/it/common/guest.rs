@@ -1,8 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use portcullis_core::abi::{BufferType, CallbackId, StreamType};
+use portcullis_core::engine::{CallStack, Trap, WasmTrap};
+use portcullis_core::hostcall::entry;
 use portcullis_core::testing::{NullCaller, Script};
-use portcullis_core::{BufferType, CallStack, CallbackId, StreamType, Trap, WasmTrap, entry};
 
 /// The callbacks of a stream that have a result.
 const FILTERS: [(CallbackId, &str); 6] = [

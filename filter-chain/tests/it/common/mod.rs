@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_chain::{Chain, Effect, Isolation, Module, PluginSpec, Snapshot, StreamId, Worker};
+use portcullis_core::abi::AbiVersion;
+use portcullis_core::model::{CallResponse, Direction, FailurePolicy, Headers, Plugin, SharedStreamInfo, StreamInfo};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared};
+use portcullis_core::rights::Capabilities;
 use portcullis_core::testing::{FakeHost, NullEngine, Script};
-use portcullis_core::{
-    AbiVersion, CallOutcome, CallResponse, Capabilities, Direction, FailurePolicy, ForeignFunctions, Headers, Host,
-    Plugin, Shared, SharedStreamInfo, StreamInfo, Vm,
-};
+use portcullis_core::vm::{CallOutcome, Vm};
 
 pub(crate) use exchange::*;
 pub(crate) use guest::*;

@@ -1,5 +1,5 @@
 use portcullis_chain::StreamEffect;
-use portcullis_core::{Headers, SharedStreamInfo, lock};
+use portcullis_core::model::{Headers, SharedStreamInfo, lock};
 
 /// An effect in words, with the maps that it speaks of.
 pub(crate) fn show_effect(effect: StreamEffect, info: &SharedStreamInfo) -> String {

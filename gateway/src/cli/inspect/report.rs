@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use portcullis::core::{AbiVersion, Bytecode, BytecodeError, Capabilities, HostcallId, ModuleInfo, Needs};
+use portcullis::abi::{AbiVersion, HostcallId};
+use portcullis::module::{Bytecode, BytecodeError, ModuleInfo, Needs};
+use portcullis::rights::Capabilities;
 
 /// The report on a plugin's file.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ impl Report {
     /// # Errors
     /// The file cannot be read, is no regular file, or is larger than any module (1 GiB).
     pub(super) fn read(path: &Path) -> std::io::Result<Self> {
-        let wasm = portcullis::read_file(path, portcullis::LARGEST_PLUGIN)?;
+        let wasm = portcullis::input::read_file(path, portcullis::input::LARGEST_PLUGIN)?;
         Ok(Self::of(path.display().to_string(), &wasm))
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use portcullis::core::{HostcallId, MemoryShape, ModuleInfo};
+use portcullis::abi::HostcallId;
+use portcullis::module::{MemoryShape, ModuleInfo};
 
 use super::report::{Accepted, Report};
 

@@ -1,6 +1,6 @@
 //! The JSON Schema, with which editors complete and check a configuration.
 
-use portcullis::core::{Capabilities, Preset};
+use portcullis::rights::{Capabilities, Preset};
 use serde_json::{Map, Value as Json, json};
 
 use super::super::file::FILE;

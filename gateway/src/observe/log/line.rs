@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use portcullis::core::{LogRecord, Plugin};
+use portcullis::model::Plugin;
+use portcullis::resources::LogRecord;
 use tracing::Level;
 
 use crate::observe::log::stamp;
@@ -157,7 +158,8 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use portcullis::core::{ContextId, LogLevel};
+    use portcullis::abi::LogLevel;
+    use portcullis::model::ContextId;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;

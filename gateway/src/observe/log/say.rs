@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use portcullis::core::{LogLevel, LogRecord, Plugin};
+use portcullis::abi::LogLevel;
+use portcullis::model::Plugin;
+use portcullis::resources::LogRecord;
 use tracing::Level;
 use tracing::metadata::Kind;
 

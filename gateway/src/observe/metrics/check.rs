@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis::core::{Metric, MetricType};
+use portcullis::abi::MetricType;
+use portcullis::resources::Metric;
 use proptest::prelude::*;
 
 use super::exposition::Exposition;

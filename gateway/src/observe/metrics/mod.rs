@@ -20,7 +20,9 @@ mod tags;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis::core::{Metric, MetricType, Plugin};
+use portcullis::abi::MetricType;
+use portcullis::model::Plugin;
+use portcullis::resources::Metric;
 
 use crate::config::StatsTag;
 use exposition::Exposition;

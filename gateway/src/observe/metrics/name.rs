@@ -17,7 +17,7 @@
 
 use std::fmt::Write;
 
-use portcullis::core::MetricType;
+use portcullis::abi::MetricType;
 
 /// Names that begin so are the gateway's own.
 pub(super) const OWN: &str = "portcullis";

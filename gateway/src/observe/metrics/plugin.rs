@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::HistogramFn;
-use portcullis::core::{Metric, MetricType};
+use portcullis::abi::MetricType;
+use portcullis::resources::Metric;
 
 use super::buckets::Buckets;
 use super::exposition::{Exposition, Reading};

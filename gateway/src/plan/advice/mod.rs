@@ -6,7 +6,9 @@ mod vm_id;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis::core::{Bytecode, Capabilities, Needs, Plugin};
+use portcullis::model::Plugin;
+use portcullis::module::{Bytecode, Needs};
+use portcullis::rights::Capabilities;
 use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Config, Diagnostic, Located};

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use portcullis::PluginSpec;
-use portcullis::core::{Capabilities, HostcallId, Needs};
+use portcullis::abi::HostcallId;
+use portcullis::module::Needs;
+use portcullis::rights::Capabilities;
 
 use super::listing;
 use crate::config::{self, Diagnostic};

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
 
-use portcullis::core::Bytecode;
+use portcullis::module::Bytecode;
 
 use super::order::{Kind, Order};
 
@@ -36,7 +36,7 @@ fn compile(order: &Order, mut input: impl Read) -> Result<Option<Vec<u8>>, Strin
     // Threads first: their stacks are of the process, and not what a module takes.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(order.threads).build_global();
     pool.map_err(|error| error.to_string())?;
-    let info = portcullis::engine(&order.engine).map_err(|error| error.to_string())?.engine;
+    let info = portcullis::engine::find(&order.engine).map_err(|error| error.to_string())?.engine;
     let engine = info.start(&order.settings()).map_err(|error| error.to_string())?;
     limits::set(order)?;
     let mut wasm = Vec::new();

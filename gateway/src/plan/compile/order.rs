@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::core::EngineSettings;
+use portcullis::engine::EngineSettings;
 use serde_json::{Value, json};
 
 use crate::config::CompileLimits;

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{Builder, Scope};
 
-use portcullis::core::AnyEngine;
+use portcullis::engine::AnyEngine;
 
 use super::error::CompileError;
 use super::order::{COMMAND, Kind, Order};
@@ -114,7 +114,7 @@ fn converse<'scope, 'env>(
         })?;
         let output = start("code").spawn_scoped(scope, move || {
             let mut code = Vec::new();
-            let read = portcullis::read_at_most(output, LARGEST_CODE, &mut code);
+            let read = portcullis::input::read_at_most(output, LARGEST_CODE, &mut code);
             let _ = has_ended.send(());
             read.map(|()| code)
         })?;

@@ -2,8 +2,8 @@
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Version, request};
-use portcullis::core::Headers;
-use portcullis::core::fuzzing::Input;
+use portcullis::fuzzing::Input;
+use portcullis::model::Headers;
 
 use super::canonical::{canonical, has_plain_path, is_authority};
 use super::{request_headers, response_headers, to_request, to_response, to_trailers, unchanged};

@@ -8,7 +8,7 @@ pub(crate) mod unchanged;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, request, response};
-use portcullis::core::Headers;
+use portcullis::model::Headers;
 
 use self::canonical::is_authority;
 use crate::net::headers::{has_strippable_trailers, strip_hop_by_hop, strip_trailers};

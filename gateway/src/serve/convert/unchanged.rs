@@ -7,7 +7,7 @@
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Scheme};
 use http::{StatusCode, Version, request, response};
-use portcullis::core::Headers;
+use portcullis::model::Headers;
 
 use super::canonical::{alphanumeric_or, has_plain_path, is_authority, is_port};
 use super::request_pseudo;

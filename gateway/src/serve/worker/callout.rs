@@ -5,8 +5,10 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::BodyExt;
-use portcullis::CalloutId;
-use portcullis::core::{Body, CallOutcome, CallResponse, Headers, HeldBytes, HttpCall};
+use portcullis::chain::CalloutId;
+use portcullis::model::{Body, CallResponse, Headers, HttpCall};
+use portcullis::sandbox::HeldBytes;
+use portcullis::vm::CallOutcome;
 
 use crate::net::queue::body_queue;
 use crate::serve::convert;

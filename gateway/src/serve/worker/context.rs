@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use portcullis::{CalloutId, ConnectionId, StreamId, Worker};
+use portcullis::Worker;
+use portcullis::chain::{CalloutId, ConnectionId, StreamId};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 

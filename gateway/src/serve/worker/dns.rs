@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::CalloutId;
+use portcullis::chain::CalloutId;
 use tokio::sync::Semaphore;
 
 use crate::serve::worker::context::Context;

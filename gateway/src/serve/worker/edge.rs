@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use portcullis::SystemClock;
+use portcullis::system::SystemClock;
 
 use crate::net::io::ConnectionInfo;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis::Worker;
-use portcullis::core::{Host, Wake};
+use portcullis::resources::{Host, Wake};
 use tokio::sync::Notify;
 
 use crate::plan::error::{ChainPlace, PluginFailed};
@@ -27,7 +27,7 @@ pub(super) fn new_worker(plan: &Plan, queues_ready: &Arc<Notify>) -> Worker {
     Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
         .sharing(plan.shared.clone(), wake)
         .with_tick_share(plan.tick_share)
-        .with_foreign_functions(portcullis::envoy_functions())
+        .with_foreign_functions(portcullis::foreign::envoy_functions())
 }
 
 /// Starts the services; before the chains, which may look for their queues.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode, Version};
 use http_body::Frame;
-use portcullis::core::Body;
+use portcullis::model::Body;
 
 use crate::net::length::{Promise, WrongLength};
 use crate::serve::worker::cut::Cut;

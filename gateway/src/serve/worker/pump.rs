@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis::{CalloutId, Effect};
+use portcullis::chain::{CalloutId, Effect};
 use tokio::sync::watch;
 
 use crate::serve::worker::context::Context;

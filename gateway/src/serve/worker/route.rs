@@ -6,8 +6,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use http::Uri;
-use portcullis::core::{Headers, LocalResponse, StreamInfo, response_flag};
-use portcullis::{Chain, local_response};
+use portcullis::Chain;
+use portcullis::chain::local_response;
+use portcullis::model::{Headers, LocalResponse, StreamInfo, response_flag};
 
 use crate::config::{PathMatch, Redirect, RedirectPath, Route, RouteAction};
 use crate::serve::worker::listener::ListenerState;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::core::{ResourceMetadata, SharedStreamInfo, StreamInfo, lock, response_flag};
+use portcullis::model::{ResourceMetadata, SharedStreamInfo, StreamInfo, lock, response_flag};
 
 use super::route::Lot;
 use crate::config::Route;

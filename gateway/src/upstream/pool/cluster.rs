@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use portcullis::core::ResourceMetadata;
+use portcullis::model::ResourceMetadata;
 
 use super::account::Account;
 use super::body::UpstreamBody;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use portcullis::core::ResourceMetadata;
+use portcullis::model::ResourceMetadata;
 use tokio::time::Instant;
 
 use super::account::{Account, HoldsIdle};

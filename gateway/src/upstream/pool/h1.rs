@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use portcullis::core::ResourceMetadata;
+use portcullis::model::ResourceMetadata;
 use tokio::time::Instant;
 
 use super::error::{Failed, UpstreamError, is_lost};

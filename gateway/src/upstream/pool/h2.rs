@@ -9,7 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioTimer;
-use portcullis::core::ResourceMetadata;
+use portcullis::model::ResourceMetadata;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use portcullis::core::ResourceMetadata;
+use portcullis::model::ResourceMetadata;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 

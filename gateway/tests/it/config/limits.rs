@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::core::Limits;
+use portcullis::model::Limits;
 use portcullis_gateway::config::{CompileLimits, LoadLimits};
 
 use super::*;
@@ -35,7 +35,7 @@ fn what_is_not_given_has_its_default() {
         open_files: 5,
         shared: 6 << 10,
         buffers: 2 << 30,
-        cpu: portcullis::core::Percent::new(50),
+        cpu: portcullis::model::Percent::new(50),
     };
     assert_eq!(read(all), expected);
     let load = |limits: &str| parse(&with(limits)).listeners[0].plugins[0].vm.load.clone();

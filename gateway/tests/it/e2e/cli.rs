@@ -71,13 +71,13 @@ fn engines_are_listed_with_what_they_can_enforce() {
     assert_eq!(output.status.code(), Some(0));
     let text = text(&output.stdout);
     assert!(text.lines().next().unwrap().contains("wasmtime (default)"), "{text}");
-    for info in portcullis::engines() {
+    for info in portcullis::engine::all() {
         assert!(text.contains(info.name) && text.contains(info.version), "{text}");
     }
-    for (feature, _) in portcullis::engines()[0].features.list() {
+    for (feature, _) in portcullis::engine::all()[0].features.list() {
         assert!(text.lines().any(|line| line.starts_with(feature) && line.contains("yes")), "{feature}: {text}");
     }
-    for name in portcullis::missing_engines() {
+    for name in portcullis::engine::missing() {
         assert!(text.contains(&format!("{name}: not in this binary; build it with `--features {name}`")), "{text}");
     }
 }
@@ -146,7 +146,8 @@ fn the_version_names_the_command_its_commit_and_its_engines() {
     assert_eq!(name, format!("portcullis {}", env!("CARGO_PKG_VERSION")));
     let commit = commit.strip_prefix("commit: ").unwrap();
     assert!(commit == "unknown" || commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
-    let expected: Vec<_> = portcullis::engines().iter().map(|info| format!("{} {}", info.name, info.version)).collect();
+    let expected: Vec<_> =
+        portcullis::engine::all().iter().map(|info| format!("{} {}", info.name, info.version)).collect();
     assert_eq!(engines, format!("engines: {}", expected.join(", ")));
     assert_eq!(text(&portcullis(&["-V"]).stdout), format!("{name}\n"));
 }

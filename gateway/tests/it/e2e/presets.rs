@@ -1,7 +1,7 @@
 //! Presets: real guests run with the rights of their kind, and nothing that they do is denied.
 
 use http::HeaderValue;
-use portcullis::core::Preset;
+use portcullis::rights::Preset;
 
 use crate::e2e::cli::{file, portcullis, text};
 use crate::e2e::harness::{Gate, Setup, Upstream, get, guest, logs, post, reply, run};

@@ -82,7 +82,7 @@ fn calls_times_and_bytes_of_real_requests_are_in_the_profile() {
         assert!(readable.contains("\n  proxy_on_request_headers "), "{readable}");
         assert!(files(&folder, "part").is_empty());
         let samples = files(&folder, "json").len() - 1;
-        let can = portcullis::engines().iter().any(|info| info.name == engine() && info.features.samples);
+        let can = portcullis::engine::all().iter().any(|info| info.name == engine() && info.features.samples);
         assert_eq!(samples, if can { 2 } else { 0 }, "one for each VM");
         assert_eq!(log.contains("takes no samples of functions"), !can, "{log}");
     });
@@ -154,7 +154,7 @@ fn what_is_recorded_is_not_measured() {
 fn perf_is_told_the_names_of_functions() {
     run(async {
         let config = file("perf-map.yaml", &Setup::echo().plugin("tour", &guest("header_tour"), "").text());
-        let can = portcullis::engines().iter().any(|info| info.name == engine() && info.features.perf_map);
+        let can = portcullis::engine::all().iter().any(|info| info.name == engine() && info.features.perf_map);
         if !can {
             let output = portcullis(&["serve", config.to_str().unwrap(), "--engine", &engine(), "--perf-map"]);
             let said = text(&output.stderr);

@@ -87,7 +87,7 @@ fn what_real_connections_made_plugins_do_is_replayed_on_every_engine() {
         assert!(recorded.matches(&"*".repeat(SECRET.len())).count() > 4, "{recorded}");
         assert!(!recorded.contains("c0ffee"), "no trace of a cookie");
         let file = transcript.to_str().unwrap();
-        for info in portcullis::engines() {
+        for info in portcullis::engine::all() {
             let output = portcullis(&["replay", file, "--engine", info.name]);
             let said = text(&output.stdout);
             assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));

@@ -129,7 +129,7 @@ fn what_the_host_keeps_survives_the_move() {
 #[test]
 fn an_interpreter_has_nothing_to_wait_for() {
     let setup = Setup::echo().plugin("slow", &code(), "");
-    if engine() == portcullis::engines()[0].name || interprets() {
+    if engine() == portcullis::engine::all()[0].name || interprets() {
         let error =
             Gate::try_start(&with_vm_keys(&setup, "runtime: wasmi, tier: fast-start")).err().unwrap_or_default();
         assert!(error.contains("tier: fast-start: wasmi is an interpreter, so there is nothing to compile"), "{error}");

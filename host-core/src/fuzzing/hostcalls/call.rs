@@ -1,11 +1,12 @@
 use std::sync::{Arc, Mutex};
 
 use crate::abi::hostcall::{HOSTCALLS, HostcallId};
+use crate::engine::Caller;
 use crate::engine::trap::{CallStack, Trap, WasmTrap};
 use crate::fuzzing::Input;
 use crate::hostcall::entry;
+use crate::model::ContextId;
 use crate::testing::NullCaller;
-use crate::{Caller, ContextId};
 
 /// Texts in the guest's memory from the start, each at a multiple of 256. Arguments that hostcalls accept are among them, so that the
 /// fuzzer need not find the formats first.

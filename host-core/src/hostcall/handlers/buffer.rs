@@ -48,8 +48,8 @@ pub(in crate::hostcall) fn get_buffer_status(
 /// Puts data in place of a part of a body, or of the data of a TCP stream (spec: `proxy_set_buffer_bytes`): `start` 0 and length 0
 /// prepends, `start` at or past the end appends, a length past the end replaces the rest.
 ///
-/// `BadArgument`: the body would be longer than [`Limits::buffer`](crate::Limits::buffer), or the sandbox has no room
-/// ([`Limits::buffers`](crate::Limits::buffers)).
+/// `BadArgument`: the body would be longer than [`Limits::buffer`](crate::model::Limits::buffer), or the sandbox has no room
+/// ([`Limits::buffers`](crate::model::Limits::buffers)).
 ///
 /// differs: Envoy refuses a start inside the body, which the spec allows.
 pub(in crate::hostcall) fn set_buffer_bytes(

@@ -11,7 +11,7 @@ use crate::rights::{Family, Key};
 /// there are none, in buffer `CallData`.
 ///
 /// `BadArgument`: it is empty, longer than 253 bytes, or not visible ASCII. `InternalFailure`:
-/// [`Limits::callouts`](crate::Limits::callouts) lookups are in flight.
+/// [`Limits::callouts`](crate::model::Limits::callouts) lookups are in flight.
 ///
 /// differs: Envoy takes any bytes and any number of lookups, and no capability restricts them there.
 pub(in crate::hostcall) fn envoy_resolve_dns(

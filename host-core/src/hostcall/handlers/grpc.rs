@@ -21,8 +21,8 @@ type Range = (i32, i32);
 ///
 /// `ParseFailure`: the upstream is neither known nor a `GrpcService` message. `InternalFailure`: that message names no
 /// cluster that is known; metadata is malformed, or more than 1 MiB or 1024 entries; service or method has other
-/// characters than a path segment may have; [`Limits::callouts`](crate::Limits::callouts) are in flight, or they and their messages take
-/// [`Limits::buffer`](crate::Limits::buffer); or the sandbox has no room ([`Limits::buffers`](crate::Limits::buffers)).
+/// characters than a path segment may have; [`Limits::callouts`](crate::model::Limits::callouts) are in flight, or they and their messages take
+/// [`Limits::buffer`](crate::model::Limits::buffer); or the sandbox has no room ([`Limits::buffers`](crate::model::Limits::buffers)).
 ///
 /// differs: Envoy answers `BadArgument` when it does not know the cluster of a message, and puts any service and
 /// method into the path. The Rust SDK panics on statuses other than these two, so here nothing is `BadArgument`.
@@ -70,7 +70,7 @@ pub(in crate::hostcall) fn grpc_stream(
 /// Sends a message on a stream, maybe as the last (spec: `proxy_grpc_send`).
 ///
 /// `BadArgument`: not the id of a stream, or of one whose last message has been sent; or
-/// [`Limits::buffer`](crate::Limits::buffer) bytes wait to be sent, or the sandbox has no room ([`Limits::buffers`](crate::Limits::buffers)). `NotFound`: no stream of this plugin has it.
+/// [`Limits::buffer`](crate::model::Limits::buffer) bytes wait to be sent, or the sandbox has no room ([`Limits::buffers`](crate::model::Limits::buffers)). `NotFound`: no stream of this plugin has it.
 pub(in crate::hostcall) fn grpc_send(
     call: Hostcall<'_>,
     stream: i32,

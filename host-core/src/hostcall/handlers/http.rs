@@ -17,7 +17,7 @@ use crate::vm::state::UsedUp;
 ///
 /// `BadArgument`: unknown upstream, headers without method, path or authority, malformed maps,
 /// a negative timeout. `InternalFailure`: too many callouts in flight, or too large; the sandbox has no room
-/// ([`Limits::buffers`](crate::Limits::buffers)); or the plugin's rules do not allow it.
+/// ([`Limits::buffers`](crate::model::Limits::buffers)); or the plugin's rules do not allow it.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(in crate::hostcall) fn http_call(
     mut call: Hostcall<'_>,

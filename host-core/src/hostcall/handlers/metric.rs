@@ -12,8 +12,8 @@ use crate::vm::state::{UsedUp, VmState};
 /// Defines a metric, or finds it again by its name (spec: `proxy_define_metric`).
 ///
 /// `BadArgument`: there is no such type, or the name is no UTF-8 or longer than 8 KiB. `InternalFailure`: the
-/// plugin has too many ([`Limits::metrics`](crate::Limits::metrics)), its sandbox has no room for the name
-/// ([`Limits::shared`](crate::Limits::shared)), or the embedder refuses it.
+/// plugin has too many ([`Limits::metrics`](crate::model::Limits::metrics)), its sandbox has no room for the name
+/// ([`Limits::shared`](crate::model::Limits::shared)), or the embedder refuses it.
 pub(in crate::hostcall) fn define_metric(
     mut call: Hostcall<'_>,
     metric_type: i32,
@@ -83,7 +83,7 @@ pub(in crate::hostcall) fn increment_metric(vm: &mut VmState, metric: i32, delta
 /// Sets a gauge, notes a value in a histogram, adds to a counter (spec: `proxy_record_metric`).
 ///
 /// differs: the spec says that a counter is set; deployed hosts add to it, and so does this one
-/// ([`Compatibility`](crate::Compatibility) chooses).
+/// ([`Compatibility`](crate::model::Compatibility) chooses).
 #[inline(always)]
 pub(in crate::hostcall) fn record_metric(vm: &mut VmState, metric: i32, value: i64) -> HostcallResult {
     let id = metric.cast_unsigned();

@@ -32,7 +32,7 @@ pub(in crate::hostcall) fn get_property(
 /// Sets a property of the stream (spec: `proxy_set_property`).
 ///
 /// `NotFound`: there is no stream. `BadArgument`: there is no room in the stream, or for its sandbox
-/// ([`Limits::buffers`](crate::Limits::buffers)); or the plugin has declared that it
+/// ([`Limits::buffers`](crate::model::Limits::buffers)); or the plugin has declared that it
 /// is set once, and it is.
 pub(in crate::hostcall) fn set_property(
     call: Hostcall<'_>,

@@ -33,12 +33,12 @@ pub(in crate::hostcall) fn get_shared_data(
 /// Sets a value that VMs with the same id share (spec: `proxy_set_shared_data`).
 ///
 /// `CasMismatch`: `cas` is not 0, and the key has another version. `InternalFailure`: the sandbox has no
-/// room ([`Limits::shared`](crate::Limits::shared)), or the key is longer than [`Limits::LONGEST_KEY`](crate::Limits::LONGEST_KEY).
+/// room ([`Limits::shared`](crate::model::Limits::shared)), or the key is longer than [`Limits::LONGEST_KEY`](crate::model::Limits::LONGEST_KEY).
 ///
 /// differs: deployed hosts keep whatever there is memory for.
 ///
 /// differs: the spec says that a version for a key that there is not is a mismatch; deployed hosts
-/// accept it, and so does this one ([`Compatibility`](crate::Compatibility) chooses).
+/// accept it, and so does this one ([`Compatibility`](crate::model::Compatibility) chooses).
 pub(in crate::hostcall) fn set_shared_data(
     call: Hostcall<'_>,
     key: i32,
@@ -56,8 +56,8 @@ pub(in crate::hostcall) fn set_shared_data(
 /// Makes or finds a queue of this VM's id, which tells the plugin's root of its items from now on
 /// (spec: `proxy_register_shared_queue`).
 ///
-/// `InternalFailure`: the sandbox has no room ([`Limits::shared`](crate::Limits::shared)), or the name is longer than
-/// [`Limits::LONGEST_KEY`](crate::Limits::LONGEST_KEY). `Unimplemented`: the VM lasts for one stream, and cannot be told of
+/// `InternalFailure`: the sandbox has no room ([`Limits::shared`](crate::model::Limits::shared)), or the name is longer than
+/// [`Limits::LONGEST_KEY`](crate::model::Limits::LONGEST_KEY). `Unimplemented`: the VM lasts for one stream, and cannot be told of
 /// items.
 pub(in crate::hostcall) fn register_shared_queue(
     mut call: Hostcall<'_>,
@@ -107,7 +107,7 @@ pub(in crate::hostcall) fn resolve_shared_queue(
 /// Appends an item (spec: `proxy_enqueue_shared_queue`). The queue's owner is told after this callback.
 ///
 /// `NotFound`: no queue that this VM may know has the id. `InternalFailure`: the sandbox has no room
-/// ([`Limits::shared`](crate::Limits::shared)).
+/// ([`Limits::shared`](crate::model::Limits::shared)).
 pub(in crate::hostcall) fn enqueue_shared_queue(
     call: Hostcall<'_>,
     queue: i32,

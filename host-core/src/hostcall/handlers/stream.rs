@@ -82,7 +82,7 @@ pub(in crate::hostcall) fn clear_route_cache(vm: &mut VmState) -> HostcallResult
 ///
 /// differs: a status outside 200 to 599 is sent as 500, since no client reads it as a response; Envoy sends what it is
 /// given. Malformed headers are `BadArgument`; Envoy reads them as none. So is a body for which the sandbox has no room
-/// ([`Limits::buffers`](crate::Limits::buffers)). Details are cut to 8 KiB.
+/// ([`Limits::buffers`](crate::model::Limits::buffers)). Details are cut to 8 KiB.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 pub(in crate::hostcall) fn send_local_response(
     call: Hostcall<'_>,

@@ -1,5 +1,5 @@
 //! WASI preview 1: paths below the VM's preopened directories. No path leads out of them; the embedder's
-//! [`Directory`](crate::Directory) sees to it.
+//! [`Directory`](crate::resources::Directory) sees to it.
 
 use super::wasi_file::{times, write_filestat};
 use crate::abi::Errno;

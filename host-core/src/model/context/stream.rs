@@ -50,7 +50,7 @@ pub struct StreamContext {
     pub(crate) plugin: Option<Arc<Plugin>>,
     pub(crate) kind: StreamKind,
     pub(crate) info: SharedStreamInfo,
-    /// [`StreamInfo::id`](crate::StreamInfo::id), which log lines want without a lock.
+    /// [`StreamInfo::id`](crate::model::StreamInfo::id), which log lines want without a lock.
     pub(crate) id: u64,
     pub(crate) halves: [Half; 2],
     pub(crate) local_response: bool,
@@ -67,7 +67,7 @@ pub(crate) struct Half {
     pub(crate) body: Option<Body>,
     /// The guest has continued this direction; it no longer sees what is lent of it.
     pub(crate) continued: bool,
-    /// An [`Action::Continue`](crate::Action::Continue) waits to be drained.
+    /// An [`Action::Continue`](crate::model::Action::Continue) waits to be drained.
     pub(crate) continue_queued: bool,
     /// The guest has closed this side of a TCP stream.
     pub(crate) closed: bool,

@@ -97,7 +97,7 @@ fn what_is_known_of_the_upstream_is_there_when_it_is_known() {
         upstream_failure: Some("connection refused".to_owned()),
         upstream_ready: Some(6),
         backend_latency: Some(5),
-        response_flags: crate::response_flag::UPSTREAM_CONNECTION_FAILURE,
+        response_flags: crate::model::response_flag::UPSTREAM_CONNECTION_FAILURE,
         response_code: Some(503),
         ..StreamInfo::default()
     };

@@ -51,7 +51,7 @@ fn a_plugin_is_accepted() {
 
 #[test]
 fn every_hostcall_and_callback_of_the_tables_is_accepted() {
-    let types = |types: &[crate::ValType]| types.iter().map(|t| format!(" {t}")).collect::<String>();
+    let types = |types: &[crate::abi::ValType]| types.iter().map(|t| format!(" {t}")).collect::<String>();
     for abi in AbiVersion::ALL {
         let mut fields = String::new();
         let mut imports = 0;

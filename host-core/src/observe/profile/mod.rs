@@ -7,7 +7,7 @@
 //!
 //! A table is bounded: a row for each callback and hostcall that there are, for each plugin by its name.
 //!
-//! [`Host::monotonic_clock`]: crate::Host::monotonic_clock
+//! [`Host::monotonic_clock`]: crate::resources::Host::monotonic_clock
 
 mod measured;
 mod meter;

@@ -27,7 +27,7 @@ use crate::abi::Errno;
 pub struct Preopen {
     /// The guest's name for it, such as `/data`.
     pub guest: String,
-    /// Where it is; [`Host::open_directory`](crate::Host::open_directory) is given this.
+    /// Where it is; [`Host::open_directory`](crate::resources::Host::open_directory) is given this.
     pub host: PathBuf,
     /// Whether the guest may change what is in it.
     pub write: bool,

@@ -43,7 +43,7 @@ pub struct GrpcRequest {
     /// The initial metadata.
     pub metadata: Headers,
     /// The message of a call, which is all that is sent; a stream has none. It counts against
-    /// [`Limits::buffer`](crate::Limits::buffer) until it is dropped.
+    /// [`Limits::buffer`](crate::model::Limits::buffer) until it is dropped.
     pub message: Option<Bytes>,
     /// How long it may take; none is no limit.
     pub timeout: Option<Duration>,

@@ -28,7 +28,7 @@ pub(crate) use queue::{Item, Queue};
 /// share nothing.
 ///
 /// Data and queues are shared by `vm_id`, and last as long as there is a VM of it. Each key, item and queue is paid for by the
-/// sandbox that wrote it ([`Limits::shared`](crate::Limits::shared)), also when its VMs are gone: a VM of that sandbox that starts again
+/// sandbox that wrote it ([`Limits::shared`](crate::model::Limits::shared)), also when its VMs are gone: a VM of that sandbox that starts again
 /// finds its budget as it was. What is overwritten, dequeued or freed is given back to who paid.
 #[derive(Clone, Default)]
 pub struct Shared(Arc<Registry>);
@@ -112,7 +112,7 @@ impl SharedStore {
         &self,
         name: &[u8],
         owner: &Arc<Inbox>,
-        root: crate::ContextId,
+        root: crate::model::ContextId,
         payer: &Arc<ByteBudget>,
     ) -> Result<u32, Status> {
         let mut queues = lock(&self.queues);
@@ -196,17 +196,17 @@ mod tests {
     #[test]
     fn sandboxes_that_were_kept_apart_see_nothing_of_each_other() {
         let shared = Shared::default();
-        let vm = crate::VmSpec::default();
+        let vm = crate::sandbox::VmSpec::default();
         let key = |engine| {
-            let capabilities = crate::Capabilities::ALL;
-            let spec = crate::SandboxSpec {
+            let capabilities = crate::rights::Capabilities::ALL;
+            let spec = crate::sandbox::SandboxSpec {
                 vm_id: "a",
                 code: b"",
 
                 engine,
                 vm: &vm,
                 capabilities,
-                rules: const { &crate::Rules::NONE },
+                rules: const { &crate::rights::Rules::NONE },
                 alone: None,
             };
             Some(spec.key())
@@ -218,7 +218,7 @@ mod tests {
         let found = [&same, &other, &whole].map(|store| get(store, b"k").is_some());
         assert_eq!(found, [true, false, false]);
         let inbox = Arc::new(Inbox::new(None));
-        let id = one.register(b"q", &inbox, crate::ContextId::VM, &payer()).unwrap_or_default();
+        let id = one.register(b"q", &inbox, crate::model::ContextId::VM, &payer()).unwrap_or_default();
         let knows = |store: &SharedStore, vm_id| store.resolve(vm_id, b"q").is_some_and(|queue| queue.id() == id);
         assert!(knows(&same, None) && knows(&same, Some("a")), "its own id is its own store");
         assert!(!knows(&other, None) && !knows(&other, Some("a")) && !knows(&stranger, Some("a")));
@@ -249,7 +249,7 @@ mod tests {
         }
         assert_eq!(key, 9);
         let inbox = Arc::new(Inbox::new(None));
-        let register = |name, payer| store.register(name, &inbox, crate::ContextId::VM, payer);
+        let register = |name, payer| store.register(name, &inbox, crate::model::ContextId::VM, payer);
         assert_eq!(register(b"q", &greedy.shared), Err(Status::InternalFailure));
         assert_eq!(same.set(b"k", b"v", 0, &other.shared, |_| Ok(None)), Ok(()));
         assert!(register(b"q", &other.shared).is_ok());
@@ -265,7 +265,7 @@ mod tests {
         let old = shared.store("vm", None);
         assert_eq!(old.set(b"k", b"v", 0, &payer, |_| Ok(None)), Ok(()));
         let inbox = Arc::new(Inbox::new(None));
-        assert!(old.register(b"q", &inbox, crate::ContextId::VM, &payer).is_ok());
+        assert!(old.register(b"q", &inbox, crate::model::ContextId::VM, &payer).is_ok());
         let queue = old.resolve(None, b"q");
         assert!(queue.is_some_and(|queue| queue.enqueue(b"item", &payer).is_ok()));
         // As when a VM is started again: the new one is there before the old one goes.

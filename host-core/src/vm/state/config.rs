@@ -20,7 +20,7 @@ pub struct VmConfig {
     pub exports: Option<Capabilities>,
     /// The id under which it shares data and queues.
     pub vm_id: String,
-    /// Its sandbox, for the record of denials. VMs of one sandbox that share have [`Limits::shared`](crate::Limits::shared) and [`Limits::buffers`](crate::Limits::buffers) together; a
+    /// Its sandbox, for the record of denials. VMs of one sandbox that share have [`Limits::shared`](crate::model::Limits::shared) and [`Limits::buffers`](crate::model::Limits::buffers) together; a
     /// VM of none has them alone.
     pub sandbox: Option<SandboxKey>,
     /// The sandbox whose data and queues it sees alone, if it is kept apart from others of its id.
@@ -29,7 +29,7 @@ pub struct VmConfig {
     pub shared: Shared,
     /// The functions that its plugins may call beyond the ABI.
     pub foreign: ForeignFunctions,
-    /// Wakes its thread when [`Vm::on_queue_ready`](crate::Vm::on_queue_ready) has something to do.
+    /// Wakes its thread when [`Vm::on_queue_ready`](crate::vm::Vm::on_queue_ready) has something to do.
     pub wake: Option<Wake>,
 }
 

@@ -256,7 +256,7 @@ impl VmState {
     /// Chooses the context that hostcalls act on until the callback returns; `None` resets it.
     ///
     /// differs: cpp-host allows any context of the VM, other plugins' too; here it must belong to
-    /// the plugin that calls, unless [`VmSpec::any_effective_context`](crate::VmSpec::any_effective_context) says otherwise.
+    /// the plugin that calls, unless [`VmSpec::any_effective_context`](crate::sandbox::VmSpec::any_effective_context) says otherwise.
     pub(crate) fn set_effective(&mut self, context: Option<ContextId>) -> Result<(), Status> {
         if let Some(id) = context {
             let own = self.contexts.root_of(self.frame.current);

@@ -4,11 +4,13 @@ mod sample;
 
 use std::sync::{Arc, Mutex};
 
+use portcullis_core::abi::{AbiVersion, CallbackId};
+use portcullis_core::engine::{StartError, Trap};
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Access, Action, CallId, ContextId, Direction, Headers, Plugin, StreamInfo};
+use portcullis_core::rights::{Capabilities, RuleTexts, Rules};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
-use portcullis_core::{
-    AbiVersion, Access, Action, CallId, CallOutcome, CallbackId, Capabilities, ContextId, Direction, Headers, Plugin,
-    RuleTexts, Rules, StartError, StreamInfo, Trap, Vm, VmConfig, entry,
-};
+use portcullis_core::vm::{CallOutcome, Vm, VmConfig};
 
 pub(crate) use sample::{body, call_response, get, ok, pairs, trailers};
 

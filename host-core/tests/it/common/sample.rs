@@ -1,6 +1,6 @@
 //! Headers and bodies.
 
-use portcullis_core::{Body, CallResponse, Headers};
+use portcullis_core::model::{Body, CallResponse, Headers};
 
 /// The pairs format, written independently of the crate.
 pub(crate) fn pairs(headers: &Headers) -> Vec<u8> {

@@ -156,7 +156,7 @@ fn a_vm_that_failed_holds_no_place() {
     let rules = failing.plugin.rules.clone();
     failing = failing.try_on(CallbackId::on_tick, |caller, _| {
         http_call(caller, "up", &get("/"), b"").unwrap();
-        Err(portcullis_core::Trap::Deadline(portcullis_core::CallStack::default()))
+        Err(portcullis_core::engine::Trap::Deadline(portcullis_core::engine::CallStack::default()))
     });
     let mut failing = failing.start();
     assert!(failing.vm.on_tick(failing.root).is_err());

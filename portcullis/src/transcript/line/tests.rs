@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use portcullis_core::{CallbackId, HostcallId};
+use portcullis_core::abi::{CallbackId, HostcallId};
 use proptest::prelude::*;
 
 use super::*;

@@ -1,7 +1,8 @@
 //! State that the VMs of streams take from the configured one, and state that they must not take.
 
+use portcullis_core::model::Drawn;
+use portcullis_core::resources::Preopen;
 use portcullis_core::testing::FakeFiles;
-use portcullis_core::{Drawn, Preopen};
 
 use super::{Gate, each, host, spec, take};
 
@@ -131,7 +132,7 @@ fn what_is_open_when_a_plugin_has_been_configured_is_refused() {
 /// Hosts of different VMs are made at different times.
 #[test]
 fn a_monotonic_time_of_the_snapshot_is_in_the_past_of_each_stream() {
-    use portcullis::SystemClock;
+    use portcullis::system::SystemClock;
     let configured = SystemClock::new();
     let then = configured.monotonic();
     let stream = SystemClock::new();

@@ -1,7 +1,7 @@
 //! Arguments of hostcalls: mostly those that they expect, by the names of their parameters, and
 //! otherwise what is likely to be mistaken.
 
-use portcullis::core::{HostcallId, ValType};
+use portcullis::abi::{HostcallId, ValType};
 use proptest::prelude::*;
 
 /// How an argument is chosen.
@@ -146,4 +146,4 @@ macro_rules! parameters {
         const PARAMETERS: &[&[&str]] = &[$(&[$(stringify!($arg)),*]),*];
     };
 }
-portcullis::core::for_each_hostcall!(parameters);
+portcullis_core::for_each_hostcall!(parameters);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis::core::{LocalResponse, SharedStreamInfo, lock, response_flag};
-use portcullis::local_response;
+use portcullis::chain::local_response;
+use portcullis::model::{LocalResponse, SharedStreamInfo, lock, response_flag};
 
 use crate::serve::worker::context::Context;
 use crate::serve::worker::upstream_stats;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper_util::server::graceful::GracefulConnection;
-use portcullis::StreamId;
+use portcullis::chain::StreamId;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;

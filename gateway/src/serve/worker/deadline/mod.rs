@@ -31,7 +31,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use http::Version;
-use portcullis::StreamId;
+use portcullis::chain::StreamId;
 use slab::Slab;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::StreamId;
+use portcullis::chain::StreamId;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 

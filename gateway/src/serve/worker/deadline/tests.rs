@@ -1,4 +1,5 @@
-use portcullis::core::{Host, StreamInfo};
+use portcullis::model::StreamInfo;
+use portcullis::resources::Host;
 use portcullis::{Chain, Worker};
 use tokio::time::{advance, sleep_until};
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis::StreamId;
+use portcullis::chain::StreamId;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Bodies that are not as long as their heads have said: a plugin has changed the one and left the other.
 
-use portcullis::core::{Direction, lock};
-use portcullis::local_response;
+use portcullis::chain::local_response;
+use portcullis::model::{Direction, lock};
 
 use super::{Exchange, UpstreamState};
 

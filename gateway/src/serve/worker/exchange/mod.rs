@@ -15,8 +15,9 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use http_body::{Body as _, Frame};
-use portcullis::core::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
-use portcullis::{Chain, StreamEffect, StreamId};
+use portcullis::chain::StreamId;
+use portcullis::model::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
+use portcullis::{Chain, StreamEffect};
 use tokio::task::AbortHandle;
 
 use crate::net::headers::strip_hop_by_hop;

@@ -6,8 +6,8 @@ use std::task::{Poll, ready};
 
 use http::{Method, Request};
 use http_body::Body as _;
-use portcullis::core::{Body, Direction, lock, response_flag};
-use portcullis::local_response;
+use portcullis::chain::local_response;
+use portcullis::model::{Body, Direction, lock, response_flag};
 
 use super::{Exchange, UpstreamState};
 use crate::net::queue::{QueueBody, body_queue};

@@ -5,8 +5,8 @@ use std::task::{Poll, ready};
 
 use http::StatusCode;
 use http_body::Body as _;
-use portcullis::core::{Body, Direction, lock};
-use portcullis::local_response;
+use portcullis::chain::local_response;
+use portcullis::model::{Body, Direction, lock};
 
 use super::{Exchange, UpstreamState};
 use crate::net::headers::strip_hop_by_hop;

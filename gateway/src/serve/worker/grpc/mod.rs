@@ -14,8 +14,9 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
-use portcullis::CalloutId;
-use portcullis::core::{GrpcEvent, GrpcRequest, HeldBytes};
+use portcullis::chain::CalloutId;
+use portcullis::resources::{GrpcEvent, GrpcRequest};
+use portcullis::sandbox::HeldBytes;
 
 use self::frame::Decoder;
 use self::sender::Sender;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use h2::Reason;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, response};
-use portcullis::core::GrpcEvent;
+use portcullis::resources::GrpcEvent;
 
 use crate::upstream::pool::UpstreamError;
 

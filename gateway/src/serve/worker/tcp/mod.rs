@@ -12,8 +12,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portcullis::core::{Body, Direction, PeerType, SharedStreamInfo, Steering, StreamInfo, lock};
-use portcullis::{ConnectionEffect, ConnectionId};
+use portcullis::abi::PeerType;
+use portcullis::chain::{ConnectionEffect, ConnectionId};
+use portcullis::model::{Body, Direction, SharedStreamInfo, Steering, StreamInfo, lock};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 

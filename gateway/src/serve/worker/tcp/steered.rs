@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::core::{SharedStreamInfo, lock};
+use portcullis::model::{SharedStreamInfo, lock};
 
 use crate::plan::host::GatewayHost;
 use crate::upstream::connector::Upstream;

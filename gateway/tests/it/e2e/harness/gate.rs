@@ -54,7 +54,7 @@ fn compiled() -> PathBuf {
 
 /// The engine that plugins run on which name none.
 pub(crate) fn engine() -> String {
-    std::env::var(ENGINE).unwrap_or_else(|_| portcullis::engines()[0].name.to_owned())
+    std::env::var(ENGINE).unwrap_or_else(|_| portcullis::engine::all()[0].name.to_owned())
 }
 
 impl Setup {

@@ -1,6 +1,6 @@
-//! Which engines are built in. The only file that knows them by name.
+//! The engines that are built in, and the seam that all engines have. No other file knows engines by name.
 
-use portcullis_core::{AnyEngine, EngineError, EngineFeatures, EngineSettings};
+pub use portcullis_core::engine::*;
 
 cfg_if::cfg_if! {
     if #[cfg(feature = "wasmtime")] {
@@ -51,9 +51,7 @@ pub struct EngineInfo {
 }
 
 impl EngineInfo {
-    const fn of<E: portcullis_core::WasmEngine>(
-        start: fn(&EngineSettings) -> Result<Box<dyn AnyEngine>, EngineError>,
-    ) -> Self {
+    const fn of<E: WasmEngine>(start: fn(&EngineSettings) -> Result<Box<dyn AnyEngine>, EngineError>) -> Self {
         Self { name: E::NAME, version: E::VERSION, features: E::FEATURES, start }
     }
 
@@ -94,12 +92,12 @@ pub struct Choice {
 }
 
 /// The engines that are built in; the first is the default.
-pub fn engines() -> &'static [EngineInfo] {
+pub fn all() -> &'static [EngineInfo] {
     ENGINES
 }
 
 /// The engines that are not built in, each by its name, which is also the cargo feature that brings it.
-pub fn missing_engines() -> impl Iterator<Item = &'static str> {
+pub fn missing() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().copied().filter(|known| ENGINES.iter().all(|engine| engine.name != *known))
 }
 
@@ -110,17 +108,17 @@ pub fn missing_engines() -> impl Iterator<Item = &'static str> {
 /// The engine is not built in, or none has the name.
 ///
 /// ```
-/// use portcullis::core::EngineSettings;
+/// use portcullis::engine::EngineSettings;
 ///
-/// let choice = portcullis::engine("envoy.wasm.runtime.v8")?;
+/// let choice = portcullis::engine::find("envoy.wasm.runtime.v8")?;
 /// assert!(choice.is_substitute, "V8 is an engine of Envoy's alone");
 /// let engine = choice.engine.start(&EngineSettings::default())?;
 /// assert_eq!(engine.name(), choice.engine.name);
 ///
-/// assert!(portcullis::engine("jvm").is_err_and(|error| error.to_string().contains("there is no engine")));
+/// assert!(portcullis::engine::find("jvm").is_err_and(|error| error.to_string().contains("there is no engine")));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn engine(name: &str) -> Result<Choice, EngineChoiceError> {
+pub fn find(name: &str) -> Result<Choice, EngineChoiceError> {
     let own = name.strip_prefix("envoy.wasm.runtime.").unwrap_or(name);
     let is_substitute = own != name && matches!(own, "v8" | "wamr");
     let mut engines = ENGINES.iter();
@@ -144,12 +142,12 @@ mod tests {
     #[test]
     fn envoys_names_are_understood() {
         for (name, is_substitute) in [("", false), ("envoy.wasm.runtime.v8", true), ("envoy.wasm.runtime.wamr", true)] {
-            let choice = engine(name).map(|choice| (choice.engine.name, choice.is_substitute));
+            let choice = find(name).map(|choice| (choice.engine.name, choice.is_substitute));
             assert_eq!(choice, Ok((ENGINES[0].name, is_substitute)), "{name}");
         }
         for known in ENGINES {
             for name in [known.name.to_owned(), format!("envoy.wasm.runtime.{}", known.name)] {
-                let choice = engine(&name).map(|choice| (choice.engine.name, choice.is_substitute));
+                let choice = find(&name).map(|choice| (choice.engine.name, choice.is_substitute));
                 assert_eq!(choice, Ok((known.name, false)), "{name}");
             }
         }
@@ -157,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_is_not_there_is_an_error() {
-        let message = |name| engine(name).map(|choice| choice.engine.name).map_err(|error| error.to_string());
+        let message = |name| find(name).map(|choice| choice.engine.name).map_err(|error| error.to_string());
         assert_eq!(message("v8"), Err(format!("there is no engine \"v8\"; this binary has {}", names())));
         for known in KNOWN.iter().filter(|known| ENGINES.iter().all(|engine| engine.name != **known)) {
             let error = format!(

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use portcullis_core::{Host, LogLevel, LogRecord, Metric, MetricType, NoRandomness, Plugin};
+use portcullis_core::abi::{LogLevel, MetricType};
+use portcullis_core::model::Plugin;
+use portcullis_core::resources::{Host, LogRecord, Metric, NoRandomness};
 
 /// The system's clocks and randomness, for hosts.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +63,8 @@ pub type Log = Arc<dyn Fn(&LogRecord<'_>) + Send + Sync>;
 /// Clones share the metrics.
 ///
 /// ```
-/// use portcullis::core::{Host, LogLevel};
+/// use portcullis::abi::LogLevel;
+/// use portcullis::resources::Host;
 /// use portcullis::SystemHost;
 ///
 /// let host = SystemHost::new(|line| eprintln!("{}", String::from_utf8_lossy(line.message)))
@@ -145,8 +148,11 @@ impl Host for SystemHost {
     }
 
     #[cfg(feature = "files")]
-    fn open_directory(&mut self, path: &std::path::Path) -> std::io::Result<Box<dyn portcullis_core::Directory>> {
-        crate::open_directory(path)
+    fn open_directory(
+        &mut self,
+        path: &std::path::Path,
+    ) -> std::io::Result<Box<dyn portcullis_core::resources::Directory>> {
+        crate::files::open_directory(path)
     }
 }
 

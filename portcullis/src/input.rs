@@ -14,7 +14,7 @@ pub const LARGEST_PLUGIN: u64 = 1 << 30;
 /// Reads a regular file of at most `largest` bytes.
 ///
 /// ```
-/// use portcullis::{LARGEST_PLUGIN, read_file};
+/// use portcullis::input::{LARGEST_PLUGIN, read_file};
 ///
 /// let error = read_file("/dev/zero".as_ref(), LARGEST_PLUGIN).map_err(|error| error.to_string());
 /// assert!(error.is_err_and(|error| error.contains("a device")));

@@ -18,12 +18,13 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod unload;
+mod unloading;
 
 use std::collections::VecDeque;
 
 use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 
-use self::unload::Unloading;
+use self::unloading::Unloading;
 use crate::background::Background;
 use crate::callouts::Callouts;
 use crate::effect::Effect;
@@ -35,9 +36,9 @@ use crate::vms::Vms;
 
 /// The parts of a worker.
 pub(crate) struct Inner {
-    pub(crate) vms: Vms,
-    pub(crate) http: Http,
-    pub(crate) tcp: Tcp,
+    vms: Vms,
+    http: Http,
+    tcp: Tcp,
     /// Chains that have been loaded and not unloaded.
     chains: Vec<Chain>,
     unloading: Unloading,
@@ -58,6 +59,34 @@ impl Inner {
             background: Background::default(),
             effects: VecDeque::new(),
         }
+    }
+
+    /// Returns the HTTP streams, and the VMs that they pass.
+    pub(crate) fn http(&mut self) -> (&mut Http, &mut Vms) {
+        (&mut self.http, &mut self.vms)
+    }
+
+    /// Returns the TCP streams, and the VMs that they pass.
+    pub(crate) fn tcp(&mut self) -> (&mut Tcp, &mut Vms) {
+        (&mut self.tcp, &mut self.vms)
+    }
+
+    pub(crate) fn vms(&self) -> &Vms {
+        &self.vms
+    }
+
+    pub(crate) fn vms_mut(&mut self) -> &mut Vms {
+        &mut self.vms
+    }
+
+    /// Returns how many HTTP streams are open.
+    pub(crate) fn stream_count(&self) -> usize {
+        self.http.len()
+    }
+
+    /// Returns how often ids of streams were used that were over, in debug builds.
+    pub(crate) fn stale(&self) -> u64 {
+        self.http.stale() + self.tcp.stale()
     }
 
     pub(crate) fn share(&mut self, shared: Shared, wake: Wake) {

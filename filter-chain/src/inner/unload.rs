@@ -4,19 +4,6 @@ use super::Inner;
 use crate::id::PluginId;
 use crate::spec::Chain;
 
-/// Plugins that no chain has any more, and on how many open streams each waits.
-#[derive(Debug, Default)]
-pub(super) struct Unloading(Vec<(PluginId, usize)>);
-
-impl Unloading {
-    /// Notes that a stream over a plugin is over; returns the plugin if it was the last.
-    fn release(&mut self, plugin: PluginId) -> Option<PluginId> {
-        let (index, (_, streams)) = self.0.iter_mut().enumerate().find(|(_, (of, _))| *of == plugin)?;
-        *streams = streams.saturating_sub(1);
-        (*streams == 0).then(|| self.0.swap_remove(index).0)
-    }
-}
-
 impl Inner {
     /// Ends those plugins of a chain that no other one has, when the streams over them are over.
     pub(crate) fn unload(&mut self, chain: &Chain) {
@@ -29,7 +16,7 @@ impl Inner {
         for plugin in plugins {
             match self.http.count_over(plugin) + self.tcp.count_over(plugin) {
                 0 => self.unload_plugin(plugin),
-                streams => self.unloading.0.push((plugin, streams)),
+                streams => self.unloading.wait(plugin, streams),
             }
         }
         self.run(None);
@@ -49,7 +36,7 @@ impl Inner {
     /// Says whether a plugin waits for its streams to be over.
     #[inline]
     pub(super) fn is_unloading(&self) -> bool {
-        !self.unloading.0.is_empty()
+        !self.unloading.is_empty()
     }
 
     fn is_loaded(&self, plugin: PluginId) -> bool {

@@ -33,57 +33,62 @@ impl Worker {
 
     /// Feeds headers; `end` says that nothing follows. A second response is ignored.
     pub fn headers(&mut self, stream: StreamId, direction: Direction, headers: Headers, end: bool) {
-        self.0.http.feed_headers(stream, direction, headers, end);
+        self.0.http().0.feed_headers(stream, direction, headers, end);
         self.0.run(Some(stream));
     }
 
     /// Feeds body bytes; `end` says that nothing follows.
     pub fn body(&mut self, stream: StreamId, direction: Direction, body: Body, end: bool) {
-        self.0.http.feed_body(stream, direction, body, end);
+        self.0.http().0.feed_body(stream, direction, body, end);
         self.0.run(Some(stream));
     }
 
     /// Feeds trailers; nothing follows.
     pub fn trailers(&mut self, stream: StreamId, direction: Direction, trailers: Headers) {
-        self.0.http.feed_trailers(stream, direction, trailers);
+        self.0.http().0.feed_trailers(stream, direction, trailers);
         self.0.run(Some(stream));
     }
 
     /// Says whether body bytes of a direction should be read now. When not, plugins hold as much as they
     /// may; that changes with the stream's effects.
     pub fn wants_body(&mut self, stream: StreamId, direction: Direction) -> bool {
-        self.0.http.wants_body(&mut self.0.vms, stream, direction)
+        let (http, vms) = self.0.http();
+        http.wants_body(vms, stream, direction)
     }
 
     /// Says whether body bytes of a direction would be received by somebody now: its headers have left, or the plugin that holds
     /// them receives the body meanwhile. When not, nobody needs a body yet that has not been sent.
     pub fn hears_body(&mut self, stream: StreamId, direction: Direction) -> bool {
-        self.0.http.hears_body(&mut self.0.vms, stream, direction)
+        let (http, vms) = self.0.http();
+        http.hears_body(vms, stream, direction)
     }
 
     /// Names the plugins of a stream that have made a body of a direction longer or shorter than it came to them. Names all
     /// of them if none has: then one of them has changed what the headers say of the length.
     pub fn resized(&mut self, stream: StreamId, direction: Direction) -> Vec<String> {
-        self.0.http.resized(&mut self.0.vms, stream, direction)
+        let (http, vms) = self.0.http();
+        http.resized(vms, stream, direction)
     }
 
     /// Answers a stream in the proxy's own name, as plugins do with a local response: through the
     /// response side of the chain if no response has begun.
     pub fn reply(&mut self, stream: StreamId, response: LocalResponse) {
-        self.0.http.reply(&mut self.0.vms, stream, response);
+        let (http, vms) = self.0.http();
+        http.reply(vms, stream, response);
         self.0.run(Some(stream));
     }
 
     /// Answers a stream in the proxy's own name, as [`Worker::reply`] does. When its response's headers have left, it is cut for
     /// this reason and, unless they are empty, with these details for logs and properties.
     pub fn fail(&mut self, stream: StreamId, response: LocalResponse, reason: &'static str, details: String) {
-        self.0.http.reply_or_cut(&mut self.0.vms, stream, response, reason, details);
+        let (http, vms) = self.0.http();
+        http.reply_or_cut(vms, stream, response, reason, details);
         self.0.run(Some(stream));
     }
 
     /// Takes the next thing to do for a stream.
     pub fn stream_effect(&mut self, stream: StreamId) -> Option<StreamEffect> {
-        self.0.http.next_effect(stream)
+        self.0.http().0.next_effect(stream)
     }
 
     /// Ends a stream: every plugin logs it and forgets it. Plugins that the stream never reached get

@@ -83,35 +83,35 @@ impl Worker {
 
     /// Returns how many plugins have not ended yet, and VMs of streams that are over wait for callouts.
     pub fn pending_roots(&self) -> usize {
-        self.0.vms.pending_roots()
+        self.0.vms().pending_roots()
     }
 
     /// Returns the bytes of linear memory of all VMs.
     pub fn memory_size(&mut self) -> usize {
-        self.0.vms.memory_size()
+        self.0.vms_mut().memory_size()
     }
 
     /// Describes how each plugin is doing, in the order in which they were loaded. A plugin that was loaded for several chains
     /// is there once.
     pub fn health(&self) -> impl Iterator<Item = Health> {
-        self.0.vms.health()
+        self.0.vms().health()
     }
 
     /// Says whether [`Worker::health`] has changed since the last call, but for the number of VMs of streams, which
     /// [`LiveVms`](crate::LiveVms) has always.
     pub fn health_changed(&mut self) -> bool {
-        self.0.vms.take_changed()
+        self.0.vms_mut().take_changed()
     }
 
     /// Returns how many VMs run, and how many have failed.
     pub fn vm_counts(&self) -> (usize, usize) {
-        self.0.vms.counts()
+        self.0.vms().counts()
     }
 }
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stale = self.0.http.stale() + self.0.tcp.stale();
-        f.debug_struct("Worker").field("streams", &self.0.http.len()).field("stale_ids", &stale).finish_non_exhaustive()
+        let (streams, stale) = (self.0.stream_count(), self.0.stale());
+        f.debug_struct("Worker").field("streams", &streams).field("stale_ids", &stale).finish_non_exhaustive()
     }
 }

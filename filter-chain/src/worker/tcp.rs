@@ -24,7 +24,8 @@ impl Worker {
     /// Says whether data of a direction should be read now. When not, plugins hold as much as they may; that
     /// changes with the stream's effects.
     pub fn wants_data(&mut self, id: ConnectionId, direction: Direction) -> bool {
-        self.0.tcp.wants_data(&mut self.0.vms, id, direction)
+        let (tcp, vms) = self.0.tcp();
+        tcp.wants_data(vms, id, direction)
     }
 
     /// Tells plugins that a connection has closed, with the client ([`Direction::Request`]) or with the upstream, by whom.
@@ -34,7 +35,7 @@ impl Worker {
 
     /// Takes the next thing to do for a TCP stream.
     pub fn connection_effect(&mut self, id: ConnectionId) -> Option<ConnectionEffect> {
-        self.0.tcp.next_effect(id)
+        self.0.tcp().0.next_effect(id)
     }
 
     /// Ends a TCP stream, in whatever way: every plugin is done with it, logs it and forgets it.

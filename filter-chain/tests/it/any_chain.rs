@@ -21,10 +21,10 @@ const FILTERS: [CallbackId; 6] = [
     CallbackId::on_response_trailers,
 ];
 
-/// What a guest does.
+/// The behaviour of a guest.
 #[derive(Clone, Debug)]
 struct Behaviour {
-    /// What its headers, body and trailers callbacks return, again and again.
+    /// The values that its headers, body and trailers callbacks return, again and again.
     results: [Vec<i32>; 3],
     allow_stop: bool,
     /// The callbacks that it has not, of [`FILTERS`], a bit for each.
@@ -40,7 +40,7 @@ struct Case {
     behaviours: Vec<Behaviour>,
     /// Which plugins the chain has; one may be there twice.
     chain: Vec<usize>,
-    /// What the bodies of each stream and direction are made of, and whether trailers follow.
+    /// The parts of the bodies of each stream and direction, and whether trailers follow.
     bodies: Vec<[(Vec<String>, bool); 2]>,
     /// Which stream and direction is fed next, or a tick.
     order: Vec<u8>,

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 /// How much a direction may hold.
 const LIMIT: usize = 6;
 
-/// What the plugin does with whatever comes next.
+/// The plugin's answer to whatever comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// 0 of any callback.
@@ -56,7 +56,7 @@ enum State {
 struct Model {
     state: State,
     fails_when_full: bool,
-    /// What is lent: the headers' end, bytes, whether these are the last, and trailers.
+    /// The lent parts: the headers' end, bytes, whether these are the last, and trailers.
     headers: Option<bool>,
     seen: usize,
     seen_end: bool,

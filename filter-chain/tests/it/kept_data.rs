@@ -1,4 +1,4 @@
-//! What VMs have the host keep when they are started again, or when each stream has one.
+//! Data that VMs have the host keep when they are started again, or when each stream has one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

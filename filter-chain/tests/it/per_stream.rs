@@ -203,7 +203,7 @@ fn a_grpc_call_of_a_stream_that_is_over_is_made() {
     assert_eq!((bench.journal(), bench.worker.vm_counts()), (vec!["a: answer".to_owned()], (0, 0)));
 }
 
-/// What a plugin has in flight is limited as that of one VM.
+/// Callouts in flight of a plugin are limited as those of one VM.
 #[test]
 fn callouts_of_all_streams_count_together() {
     let mut spec = per_stream(calling);

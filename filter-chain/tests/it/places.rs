@@ -1,4 +1,4 @@
-//! What one client may take of the places of a plugin with a VM for each stream, and of its time.
+//! The share of one client in the places of a plugin with a VM for each stream, and in its time.
 
 use std::time::Duration;
 

@@ -46,7 +46,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The duration that a text says, longer than nothing.
 ///
 /// # Errors
-/// What to write instead.
+/// Returns the text to write instead.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     match parse(text)? {
         Duration::ZERO => Err("write one longer than 0s, such as 250ms or 5s".to_owned()),

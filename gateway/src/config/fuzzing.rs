@@ -1,8 +1,6 @@
 use super::Config;
-use super::document::lines;
 use super::lines::lines;
 use crate::plan::rights::Rights;
-use crate::rights::Rights;
 
 /// Reads any text as a configuration and judges the rights in it: what is wrong is said, at a place that there is, and
 /// twice the same.

@@ -50,7 +50,7 @@ impl Stream {
     /// Performs the server's side of the TLS handshake within a limit; zero is none.
     ///
     /// # Errors
-    /// Those of the connection and of TLS, and that of a client that is not done in time.
+    /// The errors of the connection and of TLS, and of a client that is not done in time.
     pub async fn accept_tls(tcp: TcpStream, config: Arc<ServerConfig>, limit: Duration) -> io::Result<Self> {
         let handshake = TlsAcceptor::from(config).accept(tcp);
         if limit.is_zero() {

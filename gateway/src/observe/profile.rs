@@ -35,7 +35,7 @@ impl Profiling {
     /// Opens the folder.
     ///
     /// # Errors
-    /// It cannot be made, or not be written to.
+    /// The folder cannot be made, or not be written to.
     pub(crate) fn open(folder: &Path) -> Result<Self, ServeError> {
         let trouble = |path: &Path, error: &std::io::Error| cannot_write(path, error);
         let profiler = Profiler::open(folder, SAMPLED, Arc::new(trouble))

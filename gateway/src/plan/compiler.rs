@@ -73,7 +73,7 @@ impl Compiler {
     /// Creates a compiler that has started no engine yet.
     ///
     /// # Errors
-    /// There is no engine of the name.
+    /// No engine has the name.
     pub(crate) fn new(options: EngineOptions<'_>, cache: Option<CodeCache>) -> Result<Self, EngineChoiceError> {
         let engine = options.engine.map(portcullis::engine::find).transpose()?.map(|choice| choice.engine);
         let EngineOptions { samples, perf_map, compiler, .. } = options;
@@ -84,7 +84,7 @@ impl Compiler {
     /// Compiles the plugins of a chain.
     ///
     /// # Errors
-    /// What is wrong with a plugin, where it stands in the configuration.
+    /// A plugin's fault, with its place in the configuration.
     pub(crate) fn compile(&mut self, plugins: &[config::Plugin]) -> Result<Vec<PluginSpec>, ConfigError> {
         plugins.iter().map(|plugin| self.compile_one(plugin)).collect()
     }
@@ -132,7 +132,7 @@ impl Compiler {
     /// Returns the engine whose places the streams of a plugin have VMs in, once it is compiled.
     ///
     /// # Errors
-    /// There is no engine for the plugin.
+    /// No engine is there for the plugin.
     pub(crate) fn pool(&self, plugin: &config::Plugin) -> Result<(&'static str, EngineSettings), ConfigError> {
         self.wanted(plugin).map(|(info, settings)| (info.name, settings))
     }
@@ -140,7 +140,7 @@ impl Compiler {
     /// Compiles a module that was made of a plugin's, for one VM.
     ///
     /// # Errors
-    /// There is no engine for the plugin; within, it cannot compile the module.
+    /// No engine is there for the plugin; within, it cannot compile the module.
     pub(crate) fn load_once(
         &mut self,
         plugin: &config::Plugin,
@@ -155,7 +155,7 @@ impl Compiler {
     /// plugin draws at random while it starts is in it.
     ///
     /// # Errors
-    /// There is no engine for the plugin; within, it cannot compile the module.
+    /// No engine is there for the plugin; within, it cannot compile the module.
     pub(crate) fn load_for_many(
         &mut self,
         plugin: &config::Plugin,
@@ -179,7 +179,7 @@ impl Compiler {
     /// Enqueues the same module to be compiled later for the engine that the plugin is meant for, if that is another one.
     ///
     /// # Errors
-    /// There is no engine for the plugin.
+    /// No engine is there for the plugin.
     pub(crate) fn tier_up_later(
         &mut self,
         plugin: &config::Plugin,

@@ -34,7 +34,7 @@ impl Loader {
     /// Compiles a module, or takes the code that is kept of it.
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, or cannot be compiled within its limits.
+    /// The code is no Proxy-Wasm module, or cannot be compiled within its limits.
     pub(crate) fn load(
         &self,
         cache: Option<&CodeCache>,
@@ -76,7 +76,7 @@ impl Loader {
     /// Compiles a plugin and puts its machine code into it, sealed with the key of a cache.
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, cannot be compiled within its limits, or the engine interprets.
+    /// The code is no Proxy-Wasm module, cannot be compiled within its limits, or the engine interprets.
     pub(crate) fn precompile(
         &self,
         cache: &CodeCache,

@@ -81,7 +81,7 @@ impl Planned {
     /// and is called once for each module and name.
     ///
     /// # Errors
-    /// Those of `wrap`.
+    /// The errors of `wrap`.
     pub(crate) fn wrapped(
         &self,
         wrap: impl Fn(&Arc<Module>, &str) -> Result<Module, LoadError>,

@@ -19,7 +19,7 @@ impl Rights {
     /// Returns the rights of a plugin within those of its VM.
     ///
     /// # Errors
-    /// What is wrong with either; both have rules for the same capability.
+    /// A fault of either, or both have rules for the same capability.
     pub(crate) fn within(vm: Option<&Restriction>, plugin: Option<&Restriction>) -> Result<Self, ConfigError> {
         let (whole, own) = (Self::of(vm)?, Self::of(plugin)?);
         if let Some(twice) = vm.zip(plugin).and_then(|(vm, plugin)| ruled_twice(vm, plugin)) {
@@ -41,7 +41,7 @@ impl Rights {
     /// Judges a restriction; none leaves every right.
     ///
     /// # Errors
-    /// What is wrong with it, where it stands.
+    /// A fault of a rule, with its place.
     fn of(restriction: Option<&Restriction>) -> Result<Self, ConfigError> {
         let Some(restriction) = restriction else { return Ok(Self::ALL) };
         let mut capabilities = match &restriction.preset {

@@ -60,7 +60,7 @@ impl Gateway {
     /// Compiles the plugins of a configuration and reads its certificates.
     ///
     /// # Errors
-    /// What is wrong, where it stands in the configuration.
+    /// A fault, with its place in the configuration.
     pub fn prepare(config: Config) -> Result<Self, ServeError> {
         Self::prepare_on(config, None)
     }
@@ -68,7 +68,7 @@ impl Gateway {
     /// Prepares a configuration with all plugins on the engine of this name, whatever they ask for.
     ///
     /// # Errors
-    /// Those of [`Self::prepare`]; there is no such engine.
+    /// The errors of [`Self::prepare`], or no engine has the name.
     pub fn prepare_on(config: Config, engine: Option<&str>) -> Result<Self, ServeError> {
         Self::prepare_with(config, EngineOptions { engine, ..EngineOptions::default() })
     }
@@ -76,7 +76,7 @@ impl Gateway {
     /// Prepares a configuration with engines that are started with these options.
     ///
     /// # Errors
-    /// Those of [`Self::prepare`]; there is no such engine, or it cannot do what it is started for.
+    /// The errors of [`Self::prepare`]; no engine has the name, or it cannot do what it is started for.
     pub fn prepare_with(config: Config, options: EngineOptions<'_>) -> Result<Self, ServeError> {
         let begun = Instant::now();
         for notice in &config.notices {
@@ -179,7 +179,7 @@ impl Gateway {
     }
 
     /// Returns advice on rights that differ from what plugins can use; none where they are not restricted.
-    /// It reads all of their code.
+    /// The work is that of reading all of their code.
     pub fn advice(&self) -> Vec<Diagnostic> {
         advice::of(&self.config, &self.plan)
     }

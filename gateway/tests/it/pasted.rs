@@ -25,7 +25,7 @@ fn with(entry: &str, rest: &str) -> String {
 const ROUTES: &str = "routes: [{cluster: e}]";
 const TCP: &str = "tcp_proxy: {cluster: e}";
 
-/// What is wrong with a file whose chain is this entry, without the place.
+/// Returns the fault of a file whose chain is this entry, without the place.
 fn refused(entry: &str, rest: &str) -> String {
     let error = parse(&with(entry, rest)).expect_err("no error");
     assert_eq!(error.lines().count(), 1, "{error}");

@@ -15,7 +15,7 @@ fn notices(routes: &[&str], listener: &str) -> Vec<String> {
     config.notices.iter().map(ToString::to_string).collect()
 }
 
-/// What is wrong with one route, without the place.
+/// Returns the fault of one route, without the place.
 fn refused(route: &str) -> String {
     let error = parse(&[route], "").expect_err(route);
     assert_eq!(error.lines().count(), 1, "{error}");

@@ -26,7 +26,7 @@ pub struct Plugin {
     /// Whether `StopIteration` from a headers callback holds the headers alone, so that body
     /// callbacks still come. If not, it stops the whole direction.
     pub allow_on_headers_stop_iteration: bool,
-    /// Whose ways it is made for, where they differ.
+    /// The host whose behaviour it is made for, where hosts differ.
     pub compatibility: Compatibility,
     /// The fate of streams when its VM has failed.
     pub failure_policy: FailurePolicy,
@@ -59,7 +59,7 @@ impl Plugin {
     }
 }
 
-/// Whose ways a plugin is made for, where deployed hosts and the specification differ and a plugin can tell.
+/// The host whose behaviour a plugin is made for, where deployed hosts and the specification differ and a plugin can tell.
 ///
 /// | | `Envoy` | `Spec` |
 /// |---|---|---|

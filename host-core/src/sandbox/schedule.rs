@@ -11,7 +11,7 @@ use super::{Placed, SandboxKey, Sharing};
 pub struct Placement {
     /// Its sandbox.
     pub sandbox: SandboxKey,
-    /// Whose shared data and queues it sees besides the `vm_id`: its sandbox's alone, if those that would have shared a
+    /// The owner of the shared data and queues that it sees besides the `vm_id`: its sandbox alone, if those that would have shared a
     /// VM were kept apart; nothing more otherwise.
     pub isolated: Option<SandboxKey>,
 }

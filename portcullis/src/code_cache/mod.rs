@@ -200,7 +200,7 @@ impl CodeCache {
     /// The same, with another way to compile.
     ///
     /// # Errors
-    /// It is no Proxy-Wasm module, or `compile` fails or gives no code.
+    /// The code is no Proxy-Wasm module, or `compile` fails or gives no code.
     pub fn precompile_by(
         &self,
         engine: &dyn AnyEngine,

@@ -8,8 +8,8 @@ use portcullis::engine::EngineInfo;
 use portcullis::engine::EngineSettings;
 use portcullis::model::{Direction, Plugin, StreamInfo};
 use portcullis::resources::Host;
-use portcullis_core::testing::FakeHost;
 use portcullis::{Chain, Module, PluginSpec, StreamEffect, Worker, engine};
+use portcullis_core::testing::FakeHost;
 
 /// Holds each request until its body has come, which calls count in a global.
 const GUEST: &str = r#"(module

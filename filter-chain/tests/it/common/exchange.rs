@@ -6,7 +6,7 @@ use portcullis_core::model::{Direction, Headers};
 
 use super::Bench;
 
-/// What goes in or comes out of one direction.
+/// The message that goes in or comes out of one direction.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) headers: usize,

@@ -184,7 +184,7 @@ impl Bench {
         self.worker.wants_body(self.stream, direction)
     }
 
-    /// What the driver was asked to do for the stream since the last call.
+    /// Returns the effects for the stream since the last call.
     pub(crate) fn effects(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Some(effect) = self.worker.stream_effect(self.stream) {
@@ -193,7 +193,7 @@ impl Bench {
         all
     }
 
-    /// What the driver was asked to do for the worker since the last call. Callouts are noted, to
+    /// Returns the effects for the worker since the last call. Callouts are noted, to
     /// be answered.
     pub(crate) fn worker_effects(&mut self) -> Vec<String> {
         let mut all = Vec::new();
@@ -212,7 +212,7 @@ impl Bench {
         all
     }
 
-    /// What guests logged since the last call, as `plugin: text`.
+    /// Returns the lines that guests logged since the last call, as `plugin: text`.
     pub(crate) fn journal(&mut self) -> Vec<String> {
         let lines = self.host.lines();
         let new = lines.iter().skip(std::mem::replace(&mut self.read, lines.len()));

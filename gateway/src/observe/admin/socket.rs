@@ -32,7 +32,7 @@ impl UnixSocket {
     /// which has ended is replaced.
     ///
     /// # Errors
-    /// What is the matter, and the remedy.
+    /// The fault, and its remedy.
     pub(crate) fn bind(path: &Path, mode: u32) -> Result<Self, String> {
         remove_stale(path)?;
         let open = || {

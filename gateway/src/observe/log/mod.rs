@@ -32,7 +32,7 @@ static IS_JSON: OnceLock<()> = OnceLock::new();
 /// variable `RUST_LOG` says it, or it is `info`. Engines log of themselves where `engines=LEVEL` says so, and else only warnings.
 /// `json` makes each line an object. `when_full` is what becomes of lines of plugins while nobody reads the log.
 ///
-/// What is still to be written when the answer is dropped is written then.
+/// Lines that are still to be written when the answer is dropped are written then.
 ///
 /// # Errors
 /// The thread that writes cannot be started.

@@ -61,7 +61,7 @@ pub(crate) fn trailers(fields: &HeaderMap) -> Headers {
 /// Returns a request's head as an upstream gets it, its target in absolute form.
 ///
 /// # Errors
-/// What a plugin made of it cannot be sent.
+/// The plugin's head cannot be sent.
 pub(crate) fn to_request(headers: &Headers) -> Result<request::Parts, Unsendable> {
     let required = |name: &'static str| headers.get(name.as_bytes()).ok_or(Unsendable::Pseudo(name));
     let (mut parts, ()) = http::Request::new(()).into_parts();
@@ -86,7 +86,7 @@ pub(crate) fn to_request(headers: &Headers) -> Result<request::Parts, Unsendable
 /// Returns a response's head as a client gets it. `original` is the status of the upstream's response, if it is one.
 ///
 /// # Errors
-/// What a plugin made of it cannot be sent.
+/// The plugin's head cannot be sent.
 pub(crate) fn to_response(
     headers: &Headers,
     original: Option<StatusCode>,
@@ -105,7 +105,7 @@ pub(crate) fn to_response(
 /// Trailers as they are sent.
 ///
 /// # Errors
-/// What a plugin made of them cannot be sent.
+/// The plugin's trailers cannot be sent.
 pub(crate) fn to_trailers(headers: &Headers) -> Result<HeaderMap, Unsendable> {
     let mut fields = fields(headers)?;
     strip_trailers(&mut fields);

@@ -18,7 +18,7 @@ pub(super) struct UnknownCoding;
 /// Leaves one statement of where the body ends: `transfer-encoding` alone, or one `content-length` of one number.
 ///
 /// # Errors
-/// There is a coding besides `chunked`.
+/// A coding besides `chunked` is named.
 pub(super) fn settle(headers: &mut HeaderMap) -> Result<Framing, UnknownCoding> {
     if headers.contains_key(TRANSFER_ENCODING) {
         if !is_chunked_alone(headers) {

@@ -94,7 +94,7 @@ mod examples {
     }
 }
 
-/// What the gateway says of mistakes, word for word. Read them aloud when you change one.
+/// Messages of the gateway about mistakes, word for word. Read them aloud when you change one.
 mod messages;
 
 mod limits;

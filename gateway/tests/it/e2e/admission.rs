@@ -1,4 +1,4 @@
-//! What is refused at start: always with the place in the configuration, and what to do.
+//! Refusals at the start: always with the place in the configuration, and the remedy.
 
 use std::path::{Path, PathBuf};
 

@@ -137,7 +137,7 @@ fn a_client_that_leaves_while_it_waits_harms_nobody() {
     });
 }
 
-/// What has come of an answer is held for the plugin, and nobody reads it before it is whole.
+/// The part of an answer that has come is held for the plugin, and nobody reads it before it is whole.
 #[test]
 fn an_answer_has_room_in_the_budget_of_its_plugin() {
     run(async {

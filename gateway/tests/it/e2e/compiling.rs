@@ -25,7 +25,7 @@ pub(crate) fn config(name: &str, code: &Path, keys: &str) -> PathBuf {
     file(name, &text.replace("vm_config: {", &format!("vm_config: {{{keys}, ")))
 }
 
-/// What a command prints of an error.
+/// Returns the error that a command prints.
 pub(crate) fn refusal(command: &str, config: &Path) -> String {
     let output = portcullis(&[command, config.to_str().unwrap()]);
     let said = text(&output.stderr);

@@ -1,4 +1,4 @@
-//! What a module carries for debuggers: read once, within bounds, and not by the worker that a trap stops.
+//! Debug information of a module: read once, within bounds, and not by the worker that a trap stops.
 
 use crate::e2e::cli::serve;
 use crate::e2e::compiling::{config, peak, refusal};

@@ -7,14 +7,14 @@ use crate::e2e::harness::{Gate, Raw, Reply, Setup, Upstream, get, logs, plugin, 
 /// RFC 9113, section 7.
 const PROTOCOL_ERROR: u32 = 1;
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The upstream gets it, for this authority and path.
     Forwarded(&'static str, &'static str),
     /// No route takes it; plugins see it.
     NotFound,
-    /// It is answered so, and nobody hears of it.
+    /// The gateway answers it so, and nobody hears of it.
     Refused(u16),
     /// Its HTTP/2 stream is reset with PROTOCOL_ERROR, and nobody hears of it.
     Reset,
@@ -30,7 +30,7 @@ fn gate(upstream: &Upstream, name: &str) -> Gate {
     Setup::to(upstream).plugin(name, &heard, "").start()
 }
 
-/// What an answer shows of a request's fate. The echo tells of what was forwarded.
+/// Reads a request's fate from its answer. The echo tells of requests that were forwarded.
 fn check(what: &str, expected: Fate, status: u16, body: &str) {
     match expected {
         Forwarded(authority, path) => {
@@ -192,7 +192,7 @@ fn of_http2_only_what_means_one_thing_is_forwarded() {
     });
 }
 
-/// It is for the address that the client connected to, and so for the route that takes any host.
+/// Such a request is for the address that the client connected to, and so for the route that takes any host.
 #[test]
 fn http_1_0_without_a_host_is_for_the_listener() {
     run(async {

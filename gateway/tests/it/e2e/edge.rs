@@ -1,4 +1,4 @@
-//! What the gateway says of a request to upstreams and plugins: its id, its scheme, its client.
+//! Headers with which the gateway describes a request to upstreams and plugins: its id, its scheme, its client.
 
 use http::Request;
 

@@ -77,7 +77,7 @@ fn trailers_lose_what_belongs_to_a_connection() {
     });
 }
 
-/// What holds for responses to clients holds for those to plugins.
+/// Rules for responses to clients hold for those to plugins.
 #[test]
 fn a_callout_is_told_of_an_answer_that_cannot_be_read() {
     run(async {

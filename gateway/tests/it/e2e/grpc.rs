@@ -242,7 +242,7 @@ impl Server {
         gate(self.address, name)
     }
 
-    /// What was seen of a kind.
+    /// Returns the events of a kind.
     fn seen(&self, kind: &str) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|(of, _)| of == kind).map(|(_, what)| what.clone()).collect()

@@ -6,7 +6,7 @@ use crate::e2e::cli::{file, portcullis, text};
 use crate::e2e::harness::wat::{module, plugin_of};
 use crate::e2e::harness::{Setup, guest};
 
-/// What it prints, and its exit status.
+/// Returns its output, and its exit status.
 fn inspect(plugin: &Path, arguments: &[&str]) -> (String, Option<i32>) {
     let output = portcullis(&[&["inspect", plugin.to_str().unwrap()], arguments].concat());
     (text(&output.stdout), output.status.code())
@@ -91,7 +91,7 @@ fn the_yaml_block_fits_the_plugin() {
     }
 }
 
-/// What `check` logs about a plugin with this key.
+/// Returns the lines that `check` logs about a plugin with this key.
 fn check(name: &str, plugin: &Path, more: &str) -> String {
     let path = file(&format!("{name}.yaml"), &Setup::echo().plugin("p", plugin, more).text());
     let output = portcullis(&["--log", "warn", "check", path.to_str().unwrap()]);

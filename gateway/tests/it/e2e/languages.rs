@@ -4,12 +4,12 @@ use http::Request;
 
 use crate::e2e::harness::{Gate, Sent, Setup, Upstream, get, guest, logs, post, run, until};
 
-/// What differs between the plugins.
+/// The differences between the plugins.
 struct Language {
     guest: &'static str,
     /// The request header that the plugin sets.
     header: &'static str,
-    /// What it puts into the response header `x-plugin`.
+    /// The value that it puts into the response header `x-plugin`.
     mark: &'static str,
     /// Keys that the plugin needs in its configuration.
     keys: &'static str,

@@ -114,7 +114,7 @@ fn lines_of_plugins_have_their_level_target_and_fields() {
     }
 }
 
-/// What the host says about a VM is an error of its own target.
+/// A line of the host about a VM is an error of its own target.
 #[test]
 fn lines_about_a_vm_have_a_target_of_their_own() {
     let code = plugin(&[("log", "unreachable")]);

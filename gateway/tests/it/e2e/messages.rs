@@ -1,4 +1,4 @@
-//! What the command says of a configuration or an option that does not fit, word for word.
+//! Messages of the command about a configuration or an option that does not fit, word for word.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use portcullis_gateway::serve::server::Gateway;
 use crate::e2e::cli::{file, portcullis, text};
 use crate::e2e::harness::{Setup, guest, plugin};
 
-/// What `check` prints of a configuration that cannot be served.
+/// Returns the text that `check` prints of a configuration that cannot be served.
 fn refused(name: &str, config: &str) -> String {
     let path = file(name, config);
     let output = portcullis(&["--log", "warn,plugin=info", "check", path.to_str().unwrap()]);
@@ -103,7 +103,7 @@ fn a_plugin_in_no_chain_is_a_warning_of_check() {
     assert!(line.is_some_and(|line| line.contains("WARN")), "{said}");
 }
 
-/// It is how a file from Envoy looks, and nothing to warn of.
+/// Such a file looks as one from Envoy does, and is nothing to warn of.
 #[test]
 fn a_runtime_of_envoy_is_told_once_and_is_no_warning() {
     let text_of = |config: &str| {

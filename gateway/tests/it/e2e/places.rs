@@ -1,4 +1,4 @@
-//! What clients take of the places of a plugin with `isolation: stream`, and of its time.
+//! The share of clients in the places of a plugin with `isolation: stream`, and in its time.
 
 use tokio::task::JoinSet;
 

@@ -1,4 +1,4 @@
-//! What a failed plugin does to traffic, by its failure policy.
+//! Effects of a failed plugin on traffic, by its failure policy.
 
 use std::time::{Duration, Instant};
 

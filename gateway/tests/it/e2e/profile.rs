@@ -24,7 +24,7 @@ fn number(row: &Value, field: &str) -> u64 {
     row[field].as_u64().unwrap_or_else(|| panic!("{field}: {row}"))
 }
 
-/// What a profile has of a plugin.
+/// Returns the rows of a plugin in a profile.
 fn of<'a>(profile: &'a Value, plugin: &str) -> &'a Value {
     profile["plugins"].as_array().unwrap().iter().find(|entry| entry["plugin"] == plugin).unwrap()
 }

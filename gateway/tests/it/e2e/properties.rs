@@ -1,4 +1,4 @@
-//! What plugins read of their streams, through real sockets.
+//! Properties that plugins read of their streams, through real sockets.
 
 use crate::e2e::harness::wat::plugin_with;
 use crate::e2e::harness::{Gate, Setup, Upstream, get, logs, reply, run};

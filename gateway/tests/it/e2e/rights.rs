@@ -1,4 +1,4 @@
-//! What a plugin may do, and what happens when it does something else.
+//! Rights of a plugin, and what happens when it does something else.
 
 use crate::e2e::harness::{Gate, Setup, get, logs, plugin, run};
 
@@ -69,7 +69,7 @@ fn a_denial_may_end_the_plugin() {
     });
 }
 
-/// What is wrong with a rule is named where it stands.
+/// A fault of a rule is named where it stands.
 #[test]
 fn rules_that_cannot_be_read_are_refused() {
     let wat = plugin(&[]);
@@ -118,7 +118,7 @@ fn a_preset_allows_what_it_lists_and_more_may_be_added() {
     assert!(error.contains("there is no preset \"header\"; there are logging, headers"), "{error}");
 }
 
-/// What a VM may not do, no plugin in it may; both may not rule the same capability.
+/// A right that a VM lacks, its plugins lack; both may not rule the same capability.
 #[test]
 fn a_vms_restriction_binds_all_its_plugins() {
     run(async {
@@ -138,7 +138,7 @@ fn a_vms_restriction_binds_all_its_plugins() {
     });
 }
 
-/// What was decided is shown.
+/// Decisions are shown.
 #[test]
 fn sandboxes_are_shown() {
     run(async {

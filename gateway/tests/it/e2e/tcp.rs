@@ -34,7 +34,7 @@ async fn exchange(gate: &Gate, data: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// What a client sees at the end: nothing, or an error.
+/// Reads the end that a client sees: nothing, or an error.
 async fn rest(client: &mut TcpStream) -> Result<Vec<u8>, std::io::ErrorKind> {
     let mut answer = Vec::new();
     within(client.read_to_end(&mut answer)).await.map(|_| answer).map_err(|error| error.kind())

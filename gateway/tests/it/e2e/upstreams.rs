@@ -1,4 +1,4 @@
-//! What the operator is told of upstreams that fail, and of those that are not there.
+//! Messages to the operator about upstreams that fail, and about those that are not there.
 
 use crate::e2e::harness::{Setup, Upstream, get, guest, logs, plugin, run};
 use crate::e2e::timeouts::closed_port;

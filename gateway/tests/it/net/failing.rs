@@ -130,7 +130,7 @@ fn a_connection_closed_under_the_request_is_survived_when_repeating_is_safe() {
     });
 }
 
-/// What stands behind a head that says twice where its body ends is not taken for the next response, also where there is no body.
+/// Bytes behind a head that says twice where its body ends are not taken for the next response, also where there is no body.
 #[test]
 fn a_connection_with_a_doubtful_response_is_not_used_again() {
     local(async {

@@ -1,4 +1,4 @@
-//! What arrives.
+//! Messages as they arrive.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};

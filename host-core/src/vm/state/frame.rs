@@ -219,7 +219,7 @@ impl VmState {
         Some(owner.root)
     }
 
-    /// Whose what a guest asks for now will be.
+    /// Returns the owner of what a guest asks for now.
     pub(crate) fn acting_owner(&self) -> Option<Owner> {
         Some(Owner { root: self.acting_root()?, account: self.acting_account() })
     }

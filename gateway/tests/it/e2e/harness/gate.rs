@@ -165,7 +165,7 @@ impl Gate {
         Client::h2(self.address()).await
     }
 
-    /// What the admin interface says.
+    /// Returns an answer of the admin interface.
     pub(crate) async fn admin(&self, path: &str) -> super::Answer {
         ask_admin(self.running.admin.unwrap(), path).await
     }

@@ -1,4 +1,4 @@
-//! What plugins log, by the plugin's name.
+//! Log lines of plugins, by the plugin's name.
 
 use std::collections::HashMap;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! What every test here is made of: a gateway, an upstream, a client, plugins, and the log.
+//! The parts of every test here: a gateway, an upstream, a client, plugins, and the log.
 
 pub(crate) mod answering;
 pub(crate) mod body;
@@ -20,7 +20,7 @@ pub(crate) use gate::{Gate, Setup, ask_admin, engine, guest};
 pub(crate) use upstream::{Upstream, reply};
 pub(crate) use wat::plugin;
 
-/// What has not happened by then does not happen.
+/// The time after which an event is taken never to happen.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a test.

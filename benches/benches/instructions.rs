@@ -108,7 +108,7 @@ fn ready_chain(guest: &str, plugins: usize) -> Ready {
         let spec = |index| PluginSpec::new(Plugin::new(format!("plugin_{index}")), Arc::clone(&module));
         let specs: Vec<_> = (0..plugins).map(spec).collect();
         let mut worker = Worker::new(|| host(LogLevel::Critical));
-        let chain = worker.load(&specs).map_err(|(_, error)| error)?;
+        let chain = worker.load(&specs)?;
         let heads = || -> (Headers, Headers) { (REQUEST.into_iter().collect(), RESPONSE.into_iter().collect()) };
         for _ in 0..10 {
             let (request, response) = heads();

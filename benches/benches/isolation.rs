@@ -89,7 +89,7 @@ fn plugins() -> Result<Table, Failure> {
             };
             let specs: Vec<_> = unused.into_iter().enumerate().map(spec).collect();
             let mut worker = Worker::new(|| host(LogLevel::Critical));
-            let chain = worker.load(&specs).map_err(|(_, error)| error)?;
+            let chain = worker.load(&specs)?;
             Ok((worker, chain))
         };
         let (mut one, mut ten) = (chain(false)?, chain(true)?);

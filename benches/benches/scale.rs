@@ -46,7 +46,7 @@ fn chains() -> Result<Table, Failure> {
                 let spec = |index| PluginSpec::new(Plugin::new(format!("plugin_{index}")), Arc::clone(module));
                 let specs: Vec<_> = (0..count).map(spec).collect();
                 let mut worker = Worker::new(|| host(LogLevel::Critical));
-                let chain = worker.load(&specs).map_err(|(_, error)| error)?;
+                let chain = worker.load(&specs)?;
                 let each = per_operation(|| {
                     let body = Bytes::from_static(b"Hello, World!");
                     assert!(stream(&mut worker, &chain, request.clone(), response.clone(), body));

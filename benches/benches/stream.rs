@@ -50,7 +50,7 @@ fn streams(criterion: &mut Criterion, engine: &dyn AnyEngine, guests: &[(&str, B
     let (request, response): (Headers, Headers) = (REQUEST.into_iter().collect(), RESPONSE.into_iter().collect());
     let mut measure = |name: &str, specs: &[PluginSpec]| -> Result<(), Failure> {
         let mut worker = Worker::new(|| host(LogLevel::Critical));
-        let chain = worker.load(specs).map_err(|(_, error)| error)?;
+        let chain = worker.load(specs)?;
         let body = Bytes::from_static(b"Hello, World!");
         if !stream(&mut worker, &chain, request.clone(), response.clone(), body.clone()) {
             return Err(format!("{name}: the response does not come out").into());
@@ -83,7 +83,7 @@ fn bodies(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Failu
         let module = Module::load(engine, wat::parse_str(BODIES.replace("WRITE", write))?.into())?;
         let mut worker = Worker::new(|| host(LogLevel::Critical));
         let spec = PluginSpec::new(Plugin::new(what), Arc::new(module));
-        let chain = worker.load(&[spec]).map_err(|(_, error)| error)?;
+        let chain = worker.load(&[spec])?;
         for (size, bytes) in [("1KiB", 1 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)] {
             let body = Bytes::from(vec![b'x'; bytes]);
             if !stream(&mut worker, &chain, request.clone(), response.clone(), body.clone()) {

@@ -52,7 +52,7 @@ impl HostUnderTest for ChainInMemory {
         let mut spec = PluginSpec::new(Plugin::new("test"), Arc::new(module));
         spec.vm.configuration = start_configuration(&probe).into();
         let mut worker = Worker::new(|| Box::new(SystemHost::new(|_| {})));
-        let chain = worker.load(&[spec]).map_err(|(_, error)| Trouble::PluginEnded(error.to_string()))?;
+        let chain = worker.load(&[spec]).map_err(|error| Trouble::PluginEnded(error.to_string()))?;
         self.worker = Some((worker, chain));
         Ok(())
     }

@@ -13,7 +13,7 @@ mod worker;
 
 pub use effect::{ConnectionEffect, Effect, StreamEffect};
 pub use id::{AnyStreamId, CalloutId, ConnectionId, StreamId};
-pub use spec::{Backoff, Chain, Isolation, LoadError, Module, PluginSpec, Resting, Snapshot, Tier};
+pub use spec::{Backoff, Chain, ChainError, Isolation, LoadError, Module, PluginSpec, Resting, Snapshot, Tier};
 pub use stream::http::local_response;
 pub use vms::{Health, LiveVms, PluginState};
 pub use worker::Worker;

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let host = SystemHost::new(|line| println!("log: {}", String::from_utf8_lossy(line.message)));
     let mut worker = Worker::new(move || Box::new(host.clone()));
     let module = Arc::new(Module::load(&DefaultEngine::new(&EngineSettings::default())?, code.into())?);
-    let chain = worker.load(&[PluginSpec::new(Plugin::new("example"), module)]).map_err(|(_, error)| error)?;
+    let chain = worker.load(&[PluginSpec::new(Plugin::new("example"), module)])?;
 
     // One stream: a request without a body goes in ...
     let info = StreamInfo::default().into_shared();

@@ -29,7 +29,7 @@ use crate::background::Background;
 use crate::callouts::Callouts;
 use crate::effect::Effect;
 use crate::id::{AnyStreamId, StreamId, VmId};
-use crate::spec::{Chain, LoadError, PluginSpec};
+use crate::spec::{Chain, ChainError, PluginSpec};
 use crate::stream::http::Http;
 use crate::stream::tcp::Tcp;
 use crate::vms::Vms;
@@ -98,8 +98,8 @@ impl Inner {
     }
 
     /// Starts the plugins of a chain.
-    pub(crate) fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
-        let load = |(index, spec)| self.vms.load(spec).map_err(|error| (index, error));
+    pub(crate) fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        let load = |(index, spec)| self.vms.load(spec).map_err(|source| ChainError { index, source });
         let plugins: Result<Vec<_>, _> = specs.iter().enumerate().map(load).collect();
         self.run(None);
         self.vms.drained().into_iter().for_each(|vm| self.release(vm));

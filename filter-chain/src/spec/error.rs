@@ -5,6 +5,18 @@ use std::time::Duration;
 use portcullis_core::engine::{EngineError, StartError};
 use portcullis_core::module::BytecodeError;
 
+/// A plugin of a chain that cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {index} of the chain: {source}")]
+#[non_exhaustive]
+pub struct ChainError {
+    /// Its index among the specs that were to be loaded.
+    pub index: usize,
+    /// The reason.
+    #[source]
+    pub source: LoadError,
+}
+
 /// Why a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -15,7 +15,7 @@ use portcullis_core::sandbox::{SandboxKey, SandboxSpec, VmSpec};
 use portcullis_core::vm::VmConfig;
 
 pub use chain::Chain;
-pub use error::{LoadError, Resting};
+pub use error::{ChainError, LoadError, Resting};
 pub use module::Module;
 pub use snapshot::Snapshot;
 pub use tier::Tier;

@@ -6,7 +6,7 @@ use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 
 use super::Worker;
 use crate::inner::Inner;
-use crate::spec::{Chain, LoadError, PluginSpec};
+use crate::spec::{Chain, ChainError, PluginSpec};
 use crate::vms::Health;
 
 /// Setting up and taking down.
@@ -40,7 +40,7 @@ impl Worker {
     ///
     /// # Errors
     /// A plugin did not start, or its VM has failed and still rests, with its index in `specs`; those before it run.
-    pub fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
+    pub fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
         let chain = self.0.load(specs)?;
         self.0.serve(&chain);
         Ok(chain)
@@ -50,7 +50,7 @@ impl Worker {
     ///
     /// # Errors
     /// The errors of [`Worker::load`].
-    pub fn load_services(&mut self, specs: &[PluginSpec]) -> Result<Chain, (usize, LoadError)> {
+    pub fn load_services(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
         self.0.load(specs)
     }
 

@@ -42,7 +42,7 @@ impl Line {
         let hosts = host.clone();
         let mut worker = Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>);
         let specs: [PluginSpec; 1] = [plugin("a", script)];
-        worker.load(&specs).unwrap_or_else(|(index, error)| panic!("plugin {index}: {error}"));
+        worker.load(&specs).unwrap_or_else(|error| panic!("{error}"));
         Self { worker, host, ids: Vec::new() }
     }
 

@@ -141,7 +141,7 @@ fn a_plugin_that_does_not_start_is_named() {
         let mut bench = Bench::new(&[]);
         let refusing = plugin("b", move || Script::new().on(id, |_, _| 0));
         let result = bench.worker.load(&[plugin("a", || recorder(&[])), refusing]);
-        assert_eq!(result.map_err(|(index, _)| index), Err(1));
+        assert_eq!(result.map_err(|error| error.index), Err(1));
         assert_eq!(bench.worker.vm_counts(), (1, 0), "the one before it runs, its own VM is gone");
     }
 }

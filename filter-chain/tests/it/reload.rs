@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{Bench, changing, continue_both, recorder, set_tick, ticking, trap, with_policy};
-use portcullis_chain::{Backoff, PluginSpec, PluginState};
+use portcullis_chain::{Backoff, ChainError, PluginSpec, PluginState};
 use portcullis_core::abi::CallbackId;
 use portcullis_core::model::FailurePolicy;
 use portcullis_core::testing::Script;
@@ -161,7 +161,9 @@ fn loading_makes_a_fresh_vm_in_the_place_of_one_that_has_failed() {
         let mut bench = Bench::new(std::slice::from_ref(&first));
         bench.request(true);
         for spec in [&first, &second] {
-            let Err((0, error)) = bench.worker.load(std::slice::from_ref(spec)) else { panic!("the VM rests") };
+            let Err(ChainError { index: 0, source: error, .. }) = bench.worker.load(std::slice::from_ref(spec)) else {
+                panic!("the VM rests")
+            };
             let error = error.to_string();
             assert!(error.contains("0.0ns ago, in proxy_on_request_headers of plugin \"a\": trap: "), "{error}");
             assert!(error.contains("may be started in 1.0s"), "{error}");

@@ -27,7 +27,7 @@ impl Line {
         let host = FakeHost::new();
         let hosts = host.clone();
         let mut worker = Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>);
-        let chain = worker.load(specs).unwrap_or_else(|(index, error)| panic!("plugin {index}: {error}"));
+        let chain = worker.load(specs).unwrap_or_else(|error| panic!("{error}"));
         let id = worker.connect(&chain, StreamInfo::default().into_shared(), 10);
         Self { worker, host, id }
     }

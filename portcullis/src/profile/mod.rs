@@ -44,7 +44,7 @@
 //! let module = Arc::new(profiled(&module, "example", &Arc::new(profiler))?);
 //!
 //! let mut worker = Worker::new(|| Box::new(SystemHost::new(|_| {})));
-//! worker.load(&[PluginSpec::new(Plugin::new("example"), module)]).map_err(|(_, error)| error)?;
+//! worker.load(&[PluginSpec::new(Plugin::new("example"), module)])?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -35,7 +35,7 @@
 //!
 //! // Each stream that is opened over this chain has a VM of its own.
 //! let mut worker = Worker::new(host);
-//! let chain = worker.load(&[spec]).map_err(|(_, error)| error)?;
+//! let chain = worker.load(&[spec])?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

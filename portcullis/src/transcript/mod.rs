@@ -42,7 +42,7 @@
 //! let module = Arc::new(recorded(&module, "example", &settings)?);
 //!
 //! let mut worker = Worker::new(|| Box::new(SystemHost::new(|_| {})));
-//! worker.load(&[PluginSpec::new(Plugin::new("example"), module)]).map_err(|(_, error)| error)?;
+//! worker.load(&[PluginSpec::new(Plugin::new("example"), module)])?;
 //! drop(worker);
 //!
 //! let replayed = Transcript::open(&path)?.replay(engine::find("")?.engine, None)?;

@@ -98,7 +98,7 @@ impl Bench {
         let host = FakeHost::new().with_upstream("auth");
         let hosts = host.clone();
         let mut worker = Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>);
-        let chain = worker.load(specs).unwrap_or_else(|(index, error)| panic!("plugin {index}: {error}"));
+        let chain = worker.load(specs).unwrap_or_else(|error| panic!("{error}"));
         let info = StreamInfo::default().into_shared();
         let stream = worker.open(&chain, info.clone(), limit);
         Self { worker, host, chain, info, stream, callouts: Vec::new(), read: 0, seconds: 0 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use portcullis::Worker;
+use portcullis::chain::ChainError;
 use portcullis::resources::{Host, Wake};
 use tokio::sync::Notify;
 
@@ -35,7 +36,7 @@ pub(super) fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services
     let here = plan.planned.services.iter().enumerate();
     let here: Vec<_> = here.filter(|(_, service)| plan.runs_singletons || !service.config.singleton).collect();
     let specs: Vec<_> = here.iter().map(|(_, service)| service.plugin.clone()).collect();
-    let chain = worker.load_services(&specs).map_err(|(index, error)| {
+    let chain = worker.load_services(&specs).map_err(|ChainError { index, source: error, .. }| {
         let place = ChainPlace::Service(here.get(index).map_or(0, |(place, _)| *place));
         PluginFailed { place, index: 0, error }
     })?;
@@ -47,7 +48,7 @@ pub(super) fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services
 pub(super) fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFailed> {
     let mut states = Vec::with_capacity(plan.planned.listeners.len());
     for (listener, planned) in plan.planned.listeners.iter().enumerate() {
-        let failed = |place| move |(index, error)| PluginFailed { place, index, error };
+        let failed = |place| move |ChainError { index, source: error, .. }| PluginFailed { place, index, error };
         let chain = worker.load(&planned.plugins).map_err(failed(ChainPlace::Listener(listener)))?;
         let mut routes = Vec::with_capacity(planned.config.routes.len());
         for (index, (route, plugins)) in planned.config.routes.iter().zip(&planned.route_plugins).enumerate() {

@@ -104,6 +104,7 @@ impl Inner {
         self.run(None);
         self.vms.drained().into_iter().for_each(|vm| self.release(vm));
         let chain = Chain::new(plugins?);
+        self.forget_dropped_chains();
         self.chains.push(chain.clone());
         Ok(chain)
     }

@@ -10,6 +10,7 @@ impl Inner {
         // Unloaded before, or another worker's.
         let Some(index) = self.chains.iter().position(|loaded| loaded.is(chain)) else { return };
         self.chains.swap_remove(index);
+        self.forget_dropped_chains();
         let mut plugins: Vec<_> = chain.plugins().filter(|plugin| !self.is_loaded(*plugin)).collect();
         plugins.sort_unstable();
         plugins.dedup();
@@ -20,6 +21,11 @@ impl Inner {
             }
         }
         self.run(None);
+    }
+
+    /// Forgets chains that nobody can open a stream over any more, nor unload. Their plugins stay for chains that are loaded later.
+    pub(super) fn forget_dropped_chains(&mut self) {
+        self.chains.retain(|loaded| !loaded.is_dropped());
     }
 
     /// Notes that a stream is about to end that a plugin may wait for to be unloaded.

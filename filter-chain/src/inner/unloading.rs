@@ -10,6 +10,8 @@ impl Unloading {
     /// Notes that a plugin waits for this many streams.
     pub(super) fn wait(&mut self, plugin: PluginId, streams: usize) {
         debug_assert!(streams > 0, "a plugin without streams is unloaded at once");
+        // It may have waited before, been loaded again, and be unloaded again: all of its streams are counted now.
+        self.0.retain(|(of, _)| *of != plugin);
         self.0.push((plugin, streams));
     }
 

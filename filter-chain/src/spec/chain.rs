@@ -19,6 +19,11 @@ impl Chain {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Returns true if nobody but the worker has it any more.
+    pub(crate) fn is_dropped(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// Returns its plugins, in the order in which requests pass them.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = PluginId> {
         self.0.iter().copied()

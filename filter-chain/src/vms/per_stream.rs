@@ -95,6 +95,11 @@ impl PerStream {
         self.rests.spend(connection, now, self.spec.reload)
     }
 
+    /// Returns true if streams have spent deadlines of late.
+    pub(super) fn has_rests(&self) -> bool {
+        !self.rests.is_empty()
+    }
+
     /// Returns why no VM is made for a stream of a connection, if others spent their deadline.
     pub(super) fn resting(&self, connection: u64, now: Duration) -> Option<Resting> {
         self.rests.resting(connection, now)

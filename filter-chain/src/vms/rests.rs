@@ -78,6 +78,11 @@ impl Rests {
         began
     }
 
+    /// Returns true unless nobody has spent a deadline yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.is_empty() && self.all.is_none()
+    }
+
     /// Says whether a stream of a connection gets no VM now.
     pub(super) fn resting(&self, connection: u64, now: Duration) -> Option<Resting> {
         let all = self.all.and_then(|rest| rest.left(now)).map(Resting::All);

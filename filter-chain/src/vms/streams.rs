@@ -36,7 +36,7 @@ impl Vms {
         if loaded.source().is_some() {
             return made.map(|vm| (vm, loaded.root()));
         }
-        if loaded.has_ended() {
+        if loaded.has_ended() || loaded.is_left() {
             self.tell(plugin, "it has ended: streams that still come to it are answered by its failure policy");
             return None;
         }
@@ -243,7 +243,8 @@ impl Vms {
 
     /// Returns why no VM is made for a stream of a connection, if others spent their deadline.
     fn resting(&self, plugin: PluginId, connection: u64) -> Option<Resting> {
-        let source = self.source(plugin)?;
+        // Most often nothing rests, and no host has to be made for its clock.
+        let source = self.source(plugin).filter(|source| source.has_rests())?;
         source.resting(connection, Duration::from_nanos((self.host)().monotonic_clock()))
     }
 

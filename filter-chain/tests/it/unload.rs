@@ -90,6 +90,35 @@ fn a_plugin_that_a_new_chain_has_meanwhile_stays() {
 }
 
 #[test]
+fn a_plugin_that_is_unloaded_twice_waits_for_the_streams_of_both_chains() {
+    let (mut bench, _) = two_chains(&[recording("a")], &[]);
+    bench.open();
+    bench.worker.unload(&bench.chain);
+    bench.chain = bench.worker.load(&[recording("a")]).unwrap();
+    let first = (bench.stream, bench.info.clone());
+    bench.open();
+    bench.request(true);
+    bench.worker.unload(&bench.chain);
+    let second = bench.turn_to(first);
+    bench.finish();
+    assert_eq!(bench.worker.vm_counts(), (1, 0), "a stream of the second chain is open");
+    bench.turn_to(second);
+    bench.finish();
+    assert_eq!(bench.worker.vm_counts(), (0, 0));
+}
+
+#[test]
+fn a_chain_that_is_dropped_keeps_no_plugin_of_others() {
+    let (mut bench, _) = two_chains(&[recording("a")], &[]);
+    for _ in 0..3 {
+        drop(bench.worker.load(&[recording("a")]).unwrap());
+    }
+    bench.chain = bench.worker.load(&[recording("a")]).unwrap();
+    bench.worker.unload(&bench.chain);
+    assert_eq!(bench.worker.vm_counts(), (0, 0));
+}
+
+#[test]
 fn plugins_that_share_a_vm_end_each_by_itself() {
     let spec = |name: &str| {
         let mut spec = recording(name);
@@ -118,6 +147,9 @@ fn a_root_that_asks_for_time_has_it() {
     let (mut bench, _) = two_chains(&[plugin("a", slow)], &[]);
     bench.worker.unload(&bench.chain);
     assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((1, 0), 1));
+    bench.open();
+    assert_eq!(bench.request(true), ["request done", "response :status=503 end"], "over the chain that is gone");
+    bench.finish();
     bench.tick();
     assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((0, 0), 0));
 }

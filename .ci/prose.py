@@ -53,8 +53,8 @@ def git(*arguments):
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def has(commit):
-    return subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], capture_output=True).returncode == 0
+def is_shallow():
+    return git("rev-parse", "--is-shallow-repository").strip() == "true"
 
 
 def check():
@@ -64,8 +64,8 @@ def check():
     for path in git("ls-files", "*.md").splitlines():
         if path not in GENERATED:
             yield from long_lines(path, open(path, encoding="utf-8").read())
-    # A shallow clone has no history to judge.
-    if has(AREAS_SINCE):
+    # A shallow clone has no history to judge; in another the commit is there, or AREAS_SINCE is to be mended.
+    if not is_shallow():
         yield from subjects(git("log", "--format=%h %s", f"{AREAS_SINCE}..HEAD"))
 
 

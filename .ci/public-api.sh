@@ -23,6 +23,12 @@ chmod +x "$scratch/rustdoc"
 # Of the workspace, so that dependencies have the features that they have in every other step.
 RUSTDOC=$scratch/rustdoc RUSTDOCFLAGS='-Z unstable-options --output-format json' cargo doc --quiet --workspace --no-deps --lib
 
+# Another version of the format would look like another API.
+format=$(grep -o '"format_version":[0-9]*' "${CARGO_TARGET_DIR:-target}/doc/portcullis_core.json" | tail -1)
+if [[ $format != '"format_version":57' ]]; then
+    echo "rustdoc writes $format here, and the texts are of 57, which Rust 1.95 writes: run this with Rust 1.95, or take another cargo-public-api" >&2
+    exit 1
+fi
 tool=$(cargo_tool cargo-public-api 0.52.0 --debug)
 stale=()
 for crate in "${crates[@]}"; do

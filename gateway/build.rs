@@ -15,7 +15,7 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PORTCULLIS_COMMIT");
-    let commit = std::env::var("PORTCULLIS_COMMIT").ok().or_else(packaged).or_else(head);
+    let commit = std::env::var("PORTCULLIS_COMMIT").ok().filter(|commit| !commit.is_empty()).or_else(packaged).or_else(head);
     if let Some(commit) = commit.as_deref().and_then(shortened) {
         println!("cargo:rustc-env=PORTCULLIS_BUILT_FROM={commit}");
     }
@@ -42,7 +42,8 @@ fn head() -> Option<String> {
     }
     // The crate may lie in another project's checkout.
     git(&["ls-files", "--error-unmatch", "build.rs"])?;
-    for of in ["HEAD", &git(&["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_default(), "packed-refs"] {
+    // The log of HEAD changes with each commit, also where the branch is among packed references.
+    for of in ["HEAD", "logs/HEAD", &git(&["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_default(), "packed-refs"] {
         let path = git(&["rev-parse", "--git-path", of]).filter(|path| Path::new(path).is_file());
         if let Some(path) = path {
             println!("cargo:rerun-if-changed={path}");

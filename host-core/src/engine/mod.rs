@@ -146,7 +146,8 @@ pub struct EngineFeatures {
     pub samples: bool,
     /// `perf` can be told the names of compiled functions ([`EngineSettings::perf_map`]).
     pub perf_map: bool,
-    /// Guests may move to another thread between calls. Those of an engine that cannot panic there when they are called.
+    /// Guests may move to another thread between calls. Those of an engine that cannot panic there when they are called; when
+    /// they are dropped there, they are leaked, with what they have been charged of `limits.shared` and `limits.buffers`.
     pub moves: bool,
 }
 

@@ -15,7 +15,8 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PORTCULLIS_COMMIT");
-    let commit = std::env::var("PORTCULLIS_COMMIT").ok().filter(|commit| !commit.is_empty()).or_else(packaged).or_else(head);
+    let commit =
+        std::env::var("PORTCULLIS_COMMIT").ok().filter(|commit| !commit.is_empty()).or_else(packaged).or_else(head);
     if let Some(commit) = commit.as_deref().and_then(shortened) {
         println!("cargo:rustc-env=PORTCULLIS_BUILT_FROM={commit}");
     }

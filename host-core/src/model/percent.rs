@@ -11,22 +11,33 @@ impl Percent {
     /// All of it.
     pub const ALL: Self = Self(100);
 
-    /// The part of so many hundredths; `None` for 0 and for more than 100.
+    /// Returns the part of so many hundredths; `None` for 0 and for more than 100.
     pub const fn new(hundredths: u8) -> Option<Self> {
         if hundredths == 0 || hundredths > 100 { None } else { Some(Self(hundredths)) }
     }
 
-    /// How many hundredths.
+    /// Returns how many hundredths it is.
     pub const fn get(self) -> u8 {
         self.0
     }
 
-    /// This part of a time.
+    /// Returns this part of a time.
     pub fn of(self, whole: Duration) -> Duration {
         whole.saturating_mul(self.0.into()) / 100
     }
 
-    /// The time of which this one is this part.
+    /// Returns the time of which this one is this part.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use portcullis_core::model::Percent;
+    ///
+    /// let fifth = Percent::new(20).ok_or("1 to 100")?;
+    /// assert_eq!(fifth.of(Duration::from_millis(50)), Duration::from_millis(10));
+    /// assert_eq!(fifth.whole(Duration::from_millis(10)), Duration::from_millis(50));
+    /// # Ok::<(), &str>(())
+    /// ```
     pub fn whole(self, part: Duration) -> Duration {
         part.saturating_mul(100) / u32::from(self.0.max(1))
     }

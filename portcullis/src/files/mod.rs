@@ -17,6 +17,13 @@ use self::directory::SystemDirectory;
 /// Opens a directory of the system, for [`Host::open_directory`](portcullis_core::resources::Host::open_directory). What is in it
 /// when a plugin asks is what the plugin sees; calls on it block.
 ///
+/// ```
+/// let missing = portcullis::files::open_directory("/there/is/no/such/directory".as_ref());
+/// assert!(missing.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound));
+/// portcullis::files::open_directory(&std::env::temp_dir())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 /// The system's error.
 pub fn open_directory(path: &Path) -> io::Result<Box<dyn Directory>> {

@@ -24,6 +24,11 @@ use portcullis_core::resources::ForeignFunctions;
 ///   stands in the result.
 ///
 /// Each answers `BadArgument` for arguments that are not its message.
+///
+/// ```
+/// let functions = portcullis::foreign::envoy_functions();
+/// assert!(functions.names().contains(&"compress"));
+/// ```
 pub fn envoy_functions() -> ForeignFunctions {
     ForeignFunctions::default()
         .with("compress", compress::compress)

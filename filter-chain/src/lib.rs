@@ -3,6 +3,8 @@
 mod arena;
 mod background;
 mod callouts;
+#[cfg(feature = "http")]
+pub mod convert;
 mod effect;
 mod id;
 mod inner;

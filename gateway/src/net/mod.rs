@@ -12,10 +12,8 @@
 //! | [`queue`] | a body that one side pushes and hyper pulls |
 //! | [`quiet`] | log lines that come once in a while |
 //! | `transport` | what bytes of a TCP stream go through |
-//! | [`headers`] | what a proxy must not forward |
 
 pub mod exec;
-pub mod headers;
 pub mod io;
 pub(crate) mod length;
 pub mod listen;

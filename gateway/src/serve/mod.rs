@@ -6,10 +6,10 @@
 //! | [`running`] | a gateway that serves, and how it is stopped |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
 //! | `starts` | what workers report of their start |
-//! | `convert` | between HTTP messages and header maps |
 //! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
 //! | [`signals`] | what stops the process, and what does not |
 
+#[cfg(any(fuzzing, test))]
 pub(crate) mod convert;
 pub mod descriptors;
 pub mod running;

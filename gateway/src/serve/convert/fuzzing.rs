@@ -2,12 +2,13 @@
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Version, request};
+use portcullis::chain::convert::{
+    canonical, has_plain_path, is_authority, request_headers, response_headers, strip_hop_by_hop, to_request,
+    to_response, to_trailers, unchanged,
+};
 use portcullis::fuzzing::Input;
 use portcullis::model::Headers;
 
-use super::canonical::{canonical, has_plain_path, is_authority};
-use super::{request_headers, response_headers, to_request, to_response, to_trailers, unchanged};
-use crate::net::headers::strip_hop_by_hop;
 use crate::net::queue::QueueBody;
 use crate::upstream::pool::{UpstreamProtocol, prepare};
 

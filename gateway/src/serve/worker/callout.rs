@@ -11,11 +11,11 @@ use portcullis::sandbox::HeldBytes;
 use portcullis::vm::CallOutcome;
 
 use crate::net::queue::body_queue;
-use crate::serve::convert;
 use crate::serve::worker::context::Context;
 use crate::serve::worker::in_flight::Flight;
 use crate::upstream::connector::Upstream;
 use crate::upstream::pool::UpstreamError;
+use portcullis::chain::convert;
 
 /// The most bytes of an answer that a plugin gets.
 const MAX_ANSWER: usize = 16 << 20;

@@ -18,7 +18,7 @@
 use http::header::EXPECT;
 use http::{StatusCode, Version, request};
 
-use crate::serve::convert::canonical::Refusal;
+use portcullis::chain::convert::Refusal;
 
 /// Takes the expectations out of a request's head. Returns true if the client waits for `100 Continue`.
 ///

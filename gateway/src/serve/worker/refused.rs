@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode, Version, request};
 
-use crate::serve::convert::canonical::Refusal;
 use crate::serve::worker::arrival::Arrival;
 use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::listener::ListenerState;
+use portcullis::chain::convert::Refusal;
 
 /// Answers a request that has no canonical form, and counts it.
 ///

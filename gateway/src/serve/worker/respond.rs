@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use http::{Request, Response};
 
-use crate::serve::convert::canonical::canonical;
 use crate::serve::seats::Inbound;
 use crate::serve::worker::arrival::Arrival;
 use crate::serve::worker::body::ResponseBody;
@@ -13,6 +12,7 @@ use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::exchange::Exchange;
 use crate::serve::worker::{expect, refused};
+use portcullis::chain::convert::canonical;
 
 /// Begins the exchange of a request and waits for the response's head.
 ///

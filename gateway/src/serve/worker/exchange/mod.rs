@@ -20,9 +20,7 @@ use portcullis::model::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, 
 use portcullis::{Chain, StreamEffect};
 use tokio::task::AbortHandle;
 
-use crate::net::headers::strip_hop_by_hop;
 use crate::net::queue::BodySender;
-use crate::serve::convert;
 use crate::serve::seats::Inbound;
 use crate::serve::worker::arrival::Arrival;
 use crate::serve::worker::context::{Context, next_stream};
@@ -32,6 +30,8 @@ use crate::serve::worker::outgoing::Outgoing;
 use crate::serve::worker::route::Lot;
 use crate::serve::worker::{edge, upstream_stats};
 use crate::upstream::connector::{Answer, AnswerBody};
+use portcullis::chain::convert;
+use portcullis::chain::convert::strip_hop_by_hop;
 
 /// One request and its response.
 pub(crate) struct Exchange {

@@ -11,11 +11,11 @@ use portcullis::model::{Body, Direction, lock, response_flag};
 
 use super::{Exchange, UpstreamState};
 use crate::net::queue::{QueueBody, body_queue};
-use crate::serve::convert;
 use crate::serve::worker::cut::is_malformed;
 use crate::serve::worker::route::{rewrite, unforwarded};
 use crate::serve::worker::upstream_stats;
 use crate::upstream::connector::Upstream;
+use portcullis::chain::convert;
 
 impl Exchange {
     /// Sends the request's head. The route is chosen by what the plugins made of it, among those whose plugins it has passed.

@@ -9,10 +9,10 @@ use portcullis::chain::local_response;
 use portcullis::model::{Body, Direction, lock};
 
 use super::{Exchange, UpstreamState};
-use crate::net::headers::strip_hop_by_hop;
-use crate::serve::convert;
 use crate::serve::worker::{callout, upstream_stats};
 use crate::upstream::pool::UpstreamError;
+use portcullis::chain::convert;
+use portcullis::chain::convert::strip_hop_by_hop;
 
 impl Exchange {
     pub(super) fn poll_answer(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {

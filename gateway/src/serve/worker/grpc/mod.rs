@@ -21,14 +21,14 @@ use portcullis::sandbox::HeldBytes;
 use self::frame::Decoder;
 use self::sender::Sender;
 use self::status::Status;
-use crate::net::headers::strip_hop_by_hop;
 use crate::net::queue::{QueueBody, body_queue};
-use crate::serve::convert;
-use crate::serve::convert::canonical::is_authority;
 use crate::serve::worker::callout::OVERFLOW;
 use crate::serve::worker::context::Context;
 use crate::serve::worker::in_flight::Flight;
 use crate::upstream::connector::{AnswerBody, Upstream};
+use portcullis::chain::convert;
+use portcullis::chain::convert::is_authority;
+use portcullis::chain::convert::strip_hop_by_hop;
 
 /// The most bytes of one message that a plugin gets.
 const MAX_MESSAGE: usize = 16 << 20;

@@ -33,12 +33,12 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
 }
 
 /// Returns true if [`strip_trailers`] has something to remove.
-pub fn has_strippable_trailers(trailers: &HeaderMap) -> bool {
+pub(super) fn has_strippable_trailers(trailers: &HeaderMap) -> bool {
     trailers.keys().any(|name| is_hop_by_hop(name.as_str()) || *name == CONTENT_LENGTH || *name == HOST)
 }
 
 /// Returns true if fields of this name, in lower case, belong to one connection.
-pub fn is_hop_by_hop(name: &str) -> bool {
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
     HOP_BY_HOP.contains(&name)
 }
 

@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Version, request};
 
 /// The refusal of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// The client gets a response with this status.
     #[error("{1}")]
     Answer(StatusCode, &'static str),
@@ -26,7 +26,7 @@ pub(crate) enum Refusal {
 ///
 /// # Errors
 /// The request is malformed, or of a kind that is not forwarded.
-pub(crate) fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result<(), Refusal> {
+pub fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result<(), Refusal> {
     let seen = Seen::find(&parts.headers);
     let host = seen.one_host()?;
     if parts.version == Version::HTTP_2 {
@@ -69,7 +69,7 @@ pub(crate) fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result
 ///
 /// differs: RFC 3986 allows percent-encoding and commas in names. No name of a host needs them; the former has two
 /// spellings, and the latter is how some proxies join two `host` fields.
-pub(crate) fn is_authority(text: &[u8]) -> bool {
+pub fn is_authority(text: &[u8]) -> bool {
     if let Some(rest) = text.strip_prefix(b"[") {
         let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
         let (address, after) = rest.split_at(end);
@@ -236,7 +236,8 @@ fn absolute(target: &Uri) -> Result<Uri, Refusal> {
     Uri::from_parts(parts).map_err(|_| unreadable())
 }
 
-pub(super) fn has_plain_path(parts: &request::Parts) -> bool {
+/// Returns true if the target has a path that begins with a slash, or is `*` for OPTIONS.
+pub fn has_plain_path(parts: &request::Parts) -> bool {
     let path = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
     path.starts_with('/') || path == "*" && parts.method == Method::OPTIONS
 }

@@ -18,7 +18,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("convert", portcullis_gateway::fuzzing::convert),
     ("dwarf", dwarf::dwarf),
     ("foreign", portcullis::fuzzing::foreign),
-    ("frames", portcullis_gateway::fuzzing::frames),
+    ("frames", portcullis_driver::fuzzing::frames),
     ("hostcalls", portcullis::fuzzing::hostcalls),
     ("messages", portcullis_core::fuzzing::messages),
     ("meter", meter::meter),

@@ -2,4 +2,3 @@
 
 pub use crate::config::fuzzing::configuration;
 pub use crate::serve::convert::fuzzing::convert;
-pub use crate::serve::worker::grpc::fuzzing::frames;

@@ -9,15 +9,12 @@
 //! | [`listen`] | listening sockets shared between workers, and accepting |
 //! | [`tls`] | the server's certificate and protocol settings |
 //! | [`io`] | one accepted connection, plain or TLS, and what is known about it |
-//! | [`queue`] | a body that one side pushes and hyper pulls |
 //! | [`quiet`] | log lines that come once in a while |
 //! | `transport` | what bytes of a TCP stream go through |
 
 pub mod exec;
 pub mod io;
-pub(crate) mod length;
 pub mod listen;
-pub mod queue;
 pub mod quiet;
 pub mod tls;
 pub(crate) mod transport;

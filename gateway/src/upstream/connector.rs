@@ -14,10 +14,10 @@ use portcullis::model::ResourceMetadata;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::{Cluster, ClusterKind, Protocol};
-use crate::net::queue::QueueBody;
 use crate::net::transport::Io;
 use crate::upstream::echo::echo;
 use crate::upstream::pool::{self, Addresses, UpstreamBody, UpstreamError, UpstreamProtocol};
+use portcullis_driver::body::QueueBody;
 
 /// An upstream of this worker.
 #[derive(Clone, Debug)]

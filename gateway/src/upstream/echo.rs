@@ -95,7 +95,7 @@ fn answer(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::net::queue::{QueueBody, body_queue};
+    use portcullis_driver::body::{QueueBody, body_queue};
 
     async fn json_of(response: Response<Full<Bytes>>) -> Value {
         let body = response.into_body().collect().await.unwrap().to_bytes();

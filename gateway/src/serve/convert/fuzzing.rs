@@ -9,8 +9,8 @@ use portcullis::chain::convert::{
 use portcullis::fuzzing::Input;
 use portcullis::model::Headers;
 
-use crate::net::queue::QueueBody;
 use crate::upstream::pool::{UpstreamProtocol, prepare};
+use portcullis_driver::body::QueueBody;
 
 /// Names that come up more often than others.
 const NAMES: &[&str] = &["host", "x-one", "x-two", "connection", "te", "cookie", "content-length", "transfer-encoding"];

@@ -7,8 +7,8 @@ use portcullis::chain::convert::unchanged::{request, response};
 use portcullis::chain::convert::{request_headers, response_headers, to_request, to_response};
 use portcullis::model::Headers;
 
-use crate::net::queue::QueueBody;
 use crate::upstream::pool::{UpstreamProtocol, prepare};
+use portcullis_driver::body::QueueBody;
 
 /// An edit of a plugin.
 #[derive(Clone, Debug)]

@@ -116,7 +116,7 @@ impl Connections {
         let (context, listener, tls) = (Rc::clone(&self.context), self.listener, self.tls.clone());
         let id = context.connections.get() + 1;
         context.connections.set(id);
-        context.worker.borrow_mut().note_io();
+        context.driver.with(|worker| worker.note_io());
         let closing = self.closing.subscribe();
         let mut tasks = self.tasks.borrow_mut();
         // Those that have ended.
@@ -134,7 +134,7 @@ impl Connections {
                     let handshake = Stream::accept_tls(tcp, tls, limits.handshake);
                     match drain::unless_free(closing.clone(), &standing, handshake).await {
                         Some(Ok(stream)) => {
-                            context.worker.borrow_mut().note_io();
+                            context.driver.with(|worker| worker.note_io());
                             stream
                         }
                         Some(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),

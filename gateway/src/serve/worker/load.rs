@@ -1,11 +1,9 @@
 //! Starting the plugins of a plan in a worker.
 
-use std::sync::Arc;
-
 use portcullis::Worker;
 use portcullis::chain::ChainError;
-use portcullis::resources::{Host, Wake};
-use tokio::sync::Notify;
+use portcullis::resources::Host;
+use portcullis_driver::QueueWake;
 
 use crate::plan::error::{ChainPlace, PluginFailed};
 use crate::plan::planned::Plan;
@@ -17,16 +15,15 @@ use crate::serve::worker::services::Services;
 /// # Errors
 /// The first plugin that does not start.
 pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
-    let mut worker = new_worker(plan, &Arc::default());
+    let mut worker = new_worker(plan, &QueueWake::default());
     load_services(plan, &mut worker)?;
     load(plan, &mut worker).map(drop)
 }
 
-pub(super) fn new_worker(plan: &Plan, queues_ready: &Arc<Notify>) -> Worker {
-    let (host, queues_ready) = (plan.host.clone(), Arc::clone(queues_ready));
-    let wake = Wake::new(move || queues_ready.notify_one());
+pub(super) fn new_worker(plan: &Plan, queues: &QueueWake) -> Worker {
+    let host = plan.host.clone();
     Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
-        .sharing(plan.shared.clone(), wake)
+        .sharing(plan.shared.clone(), queues.wake())
         .with_tick_share(plan.tick_share)
         .with_foreign_functions(portcullis::foreign::envoy_functions())
 }

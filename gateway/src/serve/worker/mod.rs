@@ -7,32 +7,22 @@
 mod accept;
 mod arrival;
 mod body;
-mod callout;
 mod context;
 mod cut;
 mod deadline;
-mod dns;
 mod drain;
 mod edge;
 mod exchange;
 mod expect;
-#[cfg(not(fuzzing))]
-mod grpc;
-#[cfg(fuzzing)]
-pub(crate) mod grpc;
-mod in_flight;
 mod listener;
 mod load;
 mod outgoing;
-mod pump;
 mod refused;
 mod respond;
 mod response_rules;
 mod route;
-mod service;
 mod services;
 mod tcp;
-mod turns;
 mod upstream_stats;
 
 use std::rc::Rc;
@@ -68,11 +58,10 @@ pub(crate) fn run(
 }
 
 async fn serve(context: Rc<Context>, plan: &Plan, sources: Vec<ConnectionSource>, stop: watch::Receiver<bool>) {
-    let ticking = tokio::task::spawn_local(pump::tick(Rc::clone(&context)));
-    let queues = tokio::task::spawn_local(pump::queues(Rc::clone(&context)));
-    let tiers = tokio::task::spawn_local(pump::tiers(Rc::clone(&context), plan.tier_ups.clone()));
-    let services = tokio::task::spawn_local(service::keep_up(Rc::clone(&context)));
-    context.pump();
+    let driving = tokio::task::spawn_local(context.driver.clone().run());
+    let (driver, tier_ups) = (context.driver.clone(), plan.tier_ups.clone());
+    let tiers = tokio::task::spawn_local(async move { driver.tier_up(tier_ups).await });
+    let services = tokio::task::spawn_local(services::keep_up(Rc::clone(&context)));
     let listeners: Vec<_> = sources
         .into_iter()
         .zip(plan.planned.listeners.iter())
@@ -94,7 +83,6 @@ async fn serve(context: Rc<Context>, plan: &Plan, sources: Vec<ConnectionSource>
     }
     services.abort();
     context.end_plugins().await;
-    ticking.abort();
-    queues.abort();
+    driving.abort();
     tiers.abort();
 }

@@ -9,9 +9,9 @@ use http::{Method, StatusCode, Version};
 use http_body::Frame;
 use portcullis::model::Body;
 
-use crate::net::length::{Promise, WrongLength};
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::response_rules::Content;
+use portcullis_driver::body::{Promise, WrongLength};
 
 /// Enough to keep a client busy while more is read.
 const AHEAD: usize = 64 << 10;

@@ -14,7 +14,7 @@
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode};
 
-use crate::net::length;
+use portcullis_driver::body as length;
 
 /// The content behind the head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
-//! The services of a worker, and how often they are looked after.
+//! Services: plugins that no stream comes to. Nobody meets one that has failed, so a task looks after them.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis::Chain;
 
 use crate::config::{FailurePolicy, Plugin};
+use crate::serve::worker::context::Context;
 
 /// The services of a worker.
 #[derive(Debug, Default)]
@@ -16,6 +18,14 @@ pub(super) struct Services {
 
 /// The longest that a failure goes unnoticed.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Looks after the services of a worker; for ever.
+pub(super) async fn keep_up(context: Rc<Context>) {
+    let services = &context.services;
+    if !services.plugins.is_empty() {
+        context.driver.keep_up(&services.chain, services.period()).await;
+    }
+}
 
 impl Services {
     /// Returns how often to look.

@@ -1,6 +1,5 @@
 //! The course of a request at its upstream, as plugins read it (host: attributes `upstream.*`, `response.*`).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,11 +7,12 @@ use portcullis::model::{ResourceMetadata, SharedStreamInfo, StreamInfo, lock, re
 
 use super::route::Lot;
 use crate::config::Route;
+use crate::upstream::clusters::Clusters;
 use crate::upstream::connector::Upstream;
 use crate::upstream::pool::{Addresses, UpstreamError};
 
 /// Returns what is known of a request when its route is: names and metadata of the route and its cluster.
-pub(super) fn routed(clusters: &HashMap<String, Upstream>, route: Option<&Route>, lot: &Lot) -> StreamInfo {
+pub(super) fn routed(clusters: &Clusters, route: Option<&Route>, lot: &Lot) -> StreamInfo {
     let cluster = route.and_then(|route| route.cluster(|| lot.draw()));
     let upstream = cluster.and_then(|cluster| clusters.get(cluster));
     StreamInfo {
@@ -61,7 +61,7 @@ pub(super) fn complete(info: &SharedStreamInfo, sent: Option<Instant>) {
 }
 
 /// Notes that the answer did not come within a limit.
-pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &HashMap<String, Upstream>, limit: Duration) {
+pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &Clusters, limit: Duration) {
     let mut info = lock(info);
     info.response_flags |= response_flag::UPSTREAM_REQUEST_TIMEOUT;
     let upstream = info.cluster_name.as_ref().and_then(|name| clusters.get(name));

@@ -16,7 +16,7 @@ use super::error::UpstreamError;
 use super::failures::Failures;
 use super::request::prepare;
 use super::server::{Addresses, Dialed};
-use crate::net::queue::QueueBody;
+use portcullis_driver::body::QueueBody;
 
 /// A cluster of upstream endpoints and this worker's connections to them. Clones share the connections.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use super::error::{Failed, UpstreamError};
 use super::framing::{self, Framing, UnknownCoding};
 use super::server::{Addresses, Server};
 use super::{h1, h2};
-use crate::net::queue::QueueBody;
+use portcullis_driver::body::QueueBody;
 
 /// An endpoint and the connections to it.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Request;
 use hyper::client::conn::TrySendError;
 
-use crate::net::queue::{BodyError, QueueBody};
+use portcullis_driver::body::{BodyError, QueueBody};
 
 /// An upstream gave no response, or not all of it. Cheap to clone: one failed connection may fail many requests.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::error::{Failed, UpstreamError, is_lost};
 use super::server::{Addresses, Server};
-use crate::net::queue::QueueBody;
+use portcullis_driver::body::QueueBody;
 
 /// After so long without use, the operating system is asked for news of a connection before a request is put on it.
 const CHECK_AFTER: Duration = Duration::from_millis(10);

@@ -17,7 +17,7 @@ use super::error::{Failed, UpstreamError};
 use super::server::{Addresses, Server};
 use crate::config::Keepalive;
 use crate::net::exec::LocalExec;
-use crate::net::queue::QueueBody;
+use portcullis_driver::body::QueueBody;
 
 /// hyper's default of 16 KiB is less than many upstreams send; Envoy allows 60 KiB.
 const MAX_HEADER_LIST: u32 = 64 * 1024;

@@ -6,8 +6,8 @@ use http::{Method, Request, Version};
 use http_body::Body;
 
 use super::config::UpstreamProtocol;
-use crate::net::length;
-use crate::net::queue::QueueBody;
+use portcullis_driver::body as length;
+use portcullis_driver::body::QueueBody;
 
 /// Sets version and target for the protocol, and makes the framing fields agree with the body.
 pub(crate) fn prepare(protocol: UpstreamProtocol, request: &mut Request<QueueBody>) {
@@ -86,7 +86,7 @@ mod tests {
     use http::header::TE;
 
     use super::*;
-    use crate::net::queue::body_queue;
+    use portcullis_driver::body::body_queue;
 
     fn request(target: &str, host: Option<&str>) -> Request<QueueBody> {
         let mut builder = Request::get(target);

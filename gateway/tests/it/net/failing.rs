@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use portcullis_gateway::net::queue::body_queue;
+use portcullis_driver::body::body_queue;
 use portcullis_gateway::upstream::pool::UpstreamProtocol::{Http1, Http2};
 use portcullis_gateway::upstream::pool::{Cluster, ClusterConfig, UpstreamError};
 use tokio::task::spawn_local;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use portcullis_gateway::net::queue::{QueueBody, body_queue};
+use portcullis_driver::body::{QueueBody, body_queue};
 use portcullis_gateway::upstream::pool::UpstreamProtocol::{Http1, Http2};
 use serde_json::Value;
 use tokio::task::spawn_local;

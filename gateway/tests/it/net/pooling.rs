@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use portcullis_gateway::net::queue::{HIGH_WATER, QueueBody, body_queue};
+use portcullis_driver::body::{HIGH_WATER, QueueBody, body_queue};
 use portcullis_gateway::upstream::pool::UpstreamProtocol::{Http1, Http2};
 use portcullis_gateway::upstream::pool::{Cluster, ClusterConfig};
 use tokio::sync::Barrier;

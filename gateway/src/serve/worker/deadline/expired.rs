@@ -51,7 +51,7 @@ impl Expired {
 
     fn flag(self, context: &Context, info: &SharedStreamInfo) {
         match self {
-            Self::Upstream(limit) => upstream_stats::timed_out(info, &context.clusters, limit),
+            Self::Upstream(limit) => upstream_stats::timed_out(info, context.clusters(), limit),
             Self::Idle => lock(info).response_flags |= response_flag::STREAM_IDLE_TIMEOUT,
             Self::Write => lock(info).response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION,
             Self::Duration => {}

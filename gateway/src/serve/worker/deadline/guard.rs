@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper_util::server::graceful::GracefulConnection;
-use portcullis::chain::StreamId;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -163,15 +162,8 @@ const HEAD_TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 22\r
 fn carry_out(context: &Context, due: Due) -> Verdict {
     let Due { verdict, answering, ending } = due;
     for stream in answering {
-        wake(context, stream);
+        context.driver.wake(stream);
     }
     ending.iter().for_each(tokio::task::AbortHandle::abort);
     verdict
-}
-
-fn wake(context: &Context, stream: StreamId) {
-    let waker = context.wakers.borrow().get(&stream).cloned();
-    if let Some(waker) = waker {
-        waker.wake();
-    }
 }

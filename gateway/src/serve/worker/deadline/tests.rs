@@ -253,7 +253,7 @@ fn limits_without_a_key_are_documented() {
         ("a connection that is closing and has no stream, for the peer to take something", CLOSE_GRACE),
         ("the same, for a peer that takes a little again and again", LONGEST_GRACE),
         ("the answer 408 to a head that did not come", guard::ANSWER_LIMIT),
-        ("a plugin's lookup of a name", crate::serve::worker::dns::LIMIT),
+        ("a plugin's lookup of a name", portcullis_driver::RESOLVE_LIMIT),
     ] {
         let row = format!("| {what} | {}s |", limit.as_secs());
         assert!(page.contains(&row), "{row}");

@@ -31,7 +31,7 @@ impl Exchange {
 
     fn name_the_plugin(&self, direction: Direction, message: &str) {
         let Some(left_out) = self.context.lengths_told.may_tell() else { return };
-        let plugins = self.context.worker.borrow_mut().resized(self.stream, direction).join(", ");
+        let plugins = self.context.driver.with(|worker| worker.resized(self.stream, direction)).join(", ");
         tracing::warn!(
             stream = lock(&self.info).id,
             plugin = plugins,

@@ -20,7 +20,6 @@ use portcullis::model::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, 
 use portcullis::{Chain, StreamEffect};
 use tokio::task::AbortHandle;
 
-use crate::net::queue::BodySender;
 use crate::serve::seats::Inbound;
 use crate::serve::worker::arrival::Arrival;
 use crate::serve::worker::context::{Context, next_stream};
@@ -32,6 +31,7 @@ use crate::serve::worker::{edge, upstream_stats};
 use crate::upstream::connector::{Answer, AnswerBody};
 use portcullis::chain::convert;
 use portcullis::chain::convert::strip_hop_by_hop;
+use portcullis_driver::body::BodySender;
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -107,15 +107,16 @@ impl Exchange {
                 "HTTP/1.1"
             },
             start_time: context.host.clock.wall(),
-            ..upstream_stats::routed(&context.clusters, route.map(|(route, _)| route), &lot)
+            ..upstream_stats::routed(context.clusters(), route.map(|(route, _)| route), &lot)
         }
         .into_shared();
         let limit = listener.map_or(0, |listener| listener.buffer_limit);
         let end = incoming.is_end_stream();
-        let mut worker = context.worker.borrow_mut();
-        let stream = worker.open(&chain, info.clone(), limit);
-        worker.headers(stream, Direction::Request, headers, end);
-        drop(worker);
+        let stream = context.driver.with(|worker| {
+            let stream = worker.open(&chain, info.clone(), limit);
+            worker.headers(stream, Direction::Request, headers, end);
+            stream
+        });
         Self {
             listener: arrival.listener,
             stream,
@@ -170,17 +171,17 @@ impl Exchange {
 
     /// Moves everything that can move.
     fn advance(&mut self, cx: &mut std::task::Context<'_>) {
-        self.register(cx);
+        self.context.driver.register(self.stream, cx.waker());
         let mut any = false;
         loop {
             let mut moved = false;
             loop {
-                let effect = self.context.worker.borrow_mut().stream_effect(self.stream);
+                let effect = self.context.driver.with(|worker| worker.stream_effect(self.stream));
                 let Some(effect) = effect else { break };
                 self.apply(effect);
                 moved = true;
             }
-            self.context.pump();
+            self.context.driver.pump();
             moved |= self.answer_expired();
             moved |= self.poll_answer(cx).is_ready();
             moved |= self.poll_request_body(cx).is_ready();
@@ -192,14 +193,6 @@ impl Exchange {
         }
         if any {
             self.timer.moved();
-        }
-    }
-
-    fn register(&self, cx: &std::task::Context<'_>) {
-        let mut wakers = self.context.wakers.borrow_mut();
-        match wakers.get_mut(&self.stream) {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => drop(wakers.insert(self.stream, cx.waker().clone())),
         }
     }
 
@@ -271,12 +264,12 @@ impl Exchange {
     }
 
     fn reply(&self, response: LocalResponse) {
-        self.context.worker.borrow_mut().reply(self.stream, response);
+        self.context.driver.with(|worker| worker.reply(self.stream, response));
     }
 
     /// Answers the stream, or cuts it for a reason and with details, if its response has begun.
     fn fail(&self, response: LocalResponse, reason: &'static str, details: String) {
-        self.context.worker.borrow_mut().fail(self.stream, response, reason, details);
+        self.context.driver.with(|worker| worker.fail(self.stream, response, reason, details));
     }
 
     /// Answers in place of an upstream or client that has not moved in time; says whether there was something to answer.
@@ -297,9 +290,7 @@ impl Drop for Exchange {
         } else if !self.out.is_sent() && !self.out.is_cut() {
             upstream_stats::abandoned(&mut lock(&self.info));
         }
-        self.context.wakers.borrow_mut().remove(&self.stream);
-        self.context.worker.borrow_mut().finish(self.stream);
-        self.context.pump();
+        self.context.driver.finish(self.stream);
     }
 }
 

@@ -10,12 +10,12 @@ use portcullis::chain::local_response;
 use portcullis::model::{Body, Direction, lock, response_flag};
 
 use super::{Exchange, UpstreamState};
-use crate::net::queue::{QueueBody, body_queue};
 use crate::serve::worker::cut::is_malformed;
 use crate::serve::worker::route::{rewrite, unforwarded};
 use crate::serve::worker::upstream_stats;
 use crate::upstream::connector::Upstream;
 use portcullis::chain::convert;
+use portcullis_driver::body::{QueueBody, body_queue};
 
 impl Exchange {
     /// Sends the request's head. The route is chosen by what the plugins made of it, among those whose plugins it has passed.
@@ -31,7 +31,7 @@ impl Exchange {
         let Some(headers) = &info.request_headers else { return };
         let route = routed.map(|(route, _)| route);
         let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
-        let upstream = cluster.and_then(|cluster| context.clusters.get(cluster));
+        let upstream = cluster.and_then(|cluster| context.clusters().get(cluster));
         // The echo tells the whole target, and HTTP/2 sends it; where the client sent a path alone, the rest is what plugins see.
         let original = self
             .original
@@ -76,10 +76,12 @@ impl Exchange {
 
     pub(super) fn poll_request_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
         let Some(incoming) = &mut self.incoming else { return Poll::Pending };
-        let mut worker = self.context.worker.borrow_mut();
-        if !worker.wants_body(self.stream, Direction::Request)
-            || self.awaits_continue && !worker.hears_body(self.stream, Direction::Request)
-        {
+        let driver = &self.context.driver;
+        let is_wanted = driver.with(|worker| {
+            worker.wants_body(self.stream, Direction::Request)
+                && (!self.awaits_continue || worker.hears_body(self.stream, Direction::Request))
+        });
+        if !is_wanted {
             return Poll::Pending;
         }
         self.awaits_continue = false;
@@ -95,11 +97,14 @@ impl Exchange {
             Some(Ok(frame)) => {
                 let end = incoming.is_end_stream();
                 match frame.into_data() {
-                    Ok(data) => worker.body(self.stream, Direction::Request, Body::from(data), end),
+                    Ok(data) => {
+                        driver.with(|worker| worker.body(self.stream, Direction::Request, Body::from(data), end));
+                    }
                     Err(frame) => {
                         if let Ok(fields) = frame.into_trailers() {
                             self.incoming = None;
-                            worker.trailers(self.stream, Direction::Request, convert::trailers(&fields));
+                            let trailers = convert::trailers(&fields);
+                            driver.with(|worker| worker.trailers(self.stream, Direction::Request, trailers));
                         }
                         return Poll::Ready(());
                     }
@@ -110,7 +115,6 @@ impl Exchange {
             }
             Some(Err(error)) => {
                 tracing::debug!(stream = lock(&self.info).id, %error, "request body ended early");
-                drop(worker);
                 (self.incoming, self.upload) = (None, None);
                 self.timer.upstream_done();
                 self.upstream = UpstreamState::Idle;
@@ -123,7 +127,7 @@ impl Exchange {
             }
             None => {
                 self.incoming = None;
-                worker.body(self.stream, Direction::Request, Body::new(), true);
+                driver.with(|worker| worker.body(self.stream, Direction::Request, Body::new(), true));
             }
         }
         Poll::Ready(())

@@ -9,10 +9,11 @@ use portcullis::chain::local_response;
 use portcullis::model::{Body, Direction, lock};
 
 use super::{Exchange, UpstreamState};
-use crate::serve::worker::{callout, upstream_stats};
+use crate::serve::worker::upstream_stats;
 use crate::upstream::pool::UpstreamError;
 use portcullis::chain::convert;
 use portcullis::chain::convert::strip_hop_by_hop;
+use portcullis_driver::before_headers;
 
 impl Exchange {
     pub(super) fn poll_answer(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
@@ -33,7 +34,7 @@ impl Exchange {
                 }
                 let headers = convert::response_headers(&parts);
                 self.original.1 = Some(parts);
-                self.context.worker.borrow_mut().headers(self.stream, Direction::Response, headers, end);
+                self.context.driver.with(|worker| worker.headers(self.stream, Direction::Response, headers, end));
             }
             Err(error) => self.upstream_failed(&error),
         }
@@ -75,8 +76,8 @@ impl Exchange {
 
     pub(super) fn poll_response_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
         let UpstreamState::Answering(body) = &mut self.upstream else { return Poll::Pending };
-        let mut worker = self.context.worker.borrow_mut();
-        if !self.out.has_room() || !worker.wants_body(self.stream, Direction::Response) {
+        let driver = &self.context.driver;
+        if !self.out.has_room() || !driver.with(|worker| worker.wants_body(self.stream, Direction::Response)) {
             return Poll::Pending;
         }
         match ready!(Pin::new(&mut *body).poll_frame(cx)) {
@@ -86,12 +87,15 @@ impl Exchange {
                     upstream_stats::complete(&self.info, self.sent);
                 }
                 match frame.into_data() {
-                    Ok(data) => worker.body(self.stream, Direction::Response, Body::from(data), end),
+                    Ok(data) => {
+                        driver.with(|worker| worker.body(self.stream, Direction::Response, Body::from(data), end));
+                    }
                     Err(frame) => {
                         if let Ok(fields) = frame.into_trailers() {
                             self.upstream = UpstreamState::Idle;
                             self.timer.upstream_done();
-                            worker.trailers(self.stream, Direction::Response, convert::trailers(&fields));
+                            let trailers = convert::trailers(&fields);
+                            driver.with(|worker| worker.trailers(self.stream, Direction::Response, trailers));
                         }
                         return Poll::Ready(());
                     }
@@ -102,17 +106,16 @@ impl Exchange {
                 }
             }
             Some(Err(error)) => {
-                drop(worker);
                 self.upstream = UpstreamState::Idle;
                 let details = upstream_stats::broken(&self.info, &error);
-                let response = local_response(error.status(), &details, &callout::before_headers(&error));
+                let response = local_response(error.status(), &details, &before_headers(error.words()));
                 self.fail(response, "upstream_reset_after_response_started", details);
             }
             None => {
                 upstream_stats::complete(&self.info, self.sent);
                 self.upstream = UpstreamState::Idle;
                 self.timer.upstream_done();
-                worker.body(self.stream, Direction::Response, Body::new(), true);
+                driver.with(|worker| worker.body(self.stream, Direction::Response, Body::new(), true));
             }
         }
         Poll::Ready(())
@@ -120,6 +123,6 @@ impl Exchange {
 
     fn upstream_failed(&self, error: &UpstreamError) {
         let details = upstream_stats::failed(&self.info, error);
-        self.reply(local_response(error.status(), &details, &callout::before_headers(error)));
+        self.reply(local_response(error.status(), &details, &before_headers(error.words())));
     }
 }

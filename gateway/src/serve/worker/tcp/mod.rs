@@ -53,18 +53,17 @@ pub(super) async fn serve(
         server_name: info.tls.as_ref().and_then(|tls| tls.sni.clone()),
         start_time: context.host.clock.wall(),
         cluster_name: Some(proxy.cluster.clone()),
-        cluster_metadata: context.clusters.get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
-        upstream_endpoints: context.clusters.get(&proxy.cluster).and_then(Upstream::endpoints),
+        cluster_metadata: context.clusters().get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
+        upstream_endpoints: context.clusters().get(&proxy.cluster).and_then(Upstream::endpoints),
         steering: Some(Steering::default()),
         ..StreamInfo::default()
     }
     .into_shared();
     state.tcp.opened.increment(1);
     state.tcp.active.increment(1.0);
-    let id = context.worker.borrow_mut().connect(&state.chain, info.clone(), state.buffer_limit);
-    let woken = Rc::new(Notify::new());
-    context.connections_woken.borrow_mut().insert(id, Rc::clone(&woken));
-    context.pump();
+    let id = context.driver.with(|worker| worker.connect(&state.chain, info.clone(), state.buffer_limit));
+    let woken = context.driver.connection_woken(id);
+    context.driver.pump();
     let client = Pipe::new(Box::new(client));
     let (context, upstream) = (&context, Pipe::default());
     let mut exchange = TcpExchange {
@@ -118,15 +117,13 @@ enum Event {
 impl Drop for TcpExchange<'_> {
     /// Ends the stream in any case, also when a shutdown cuts it short: plugins are notified and log it.
     fn drop(&mut self) {
-        self.context.connections_woken.borrow_mut().remove(&self.id);
         let by = self.by.unwrap_or(PeerType::Local);
-        self.context.worker.borrow_mut().connection_closed(self.id, CLIENT, by);
+        self.context.driver.with(|worker| worker.connection_closed(self.id, CLIENT, by));
         {
             let mut info = lock(&self.info);
             info.duration = Some(self.context.host.clock.wall().saturating_sub(info.start_time));
         }
-        self.context.worker.borrow_mut().finish_connection(self.id);
-        self.context.pump();
+        self.context.driver.finish_connection(self.id);
         self.state.tcp.active.decrement(1.0);
     }
 }
@@ -155,7 +152,7 @@ impl TcpExchange<'_> {
                     return;
                 }
             }
-            self.context.pump();
+            self.context.driver.pump();
         }
     }
 
@@ -166,10 +163,10 @@ impl TcpExchange<'_> {
 
     /// Waits for the next event.
     async fn event(&mut self, buffer: &mut [u8], woken: &Notify) -> Event {
-        let (down, up) = {
-            let mut worker = self.context.worker.borrow_mut();
-            (worker.wants_data(self.id, CLIENT), worker.wants_data(self.id, UPSTREAM))
-        };
+        let (down, up) = self
+            .context
+            .driver
+            .with(|worker| (worker.wants_data(self.id, CLIENT), worker.wants_data(self.id, UPSTREAM)));
         let mut notified = pin!(woken.notified());
         poll_fn(|cx| {
             for (side, direction) in [(&mut self.client, CLIENT), (&mut self.upstream, UPSTREAM)] {
@@ -216,12 +213,13 @@ impl TcpExchange<'_> {
                         self.by.get_or_insert(PeerType::Remote);
                     }
                 }
-                let mut worker = self.context.worker.borrow_mut();
-                worker.data(self.id, direction, Body::from(data), end);
-                if end && direction == UPSTREAM {
-                    // As deployed hosts do: the end of its data is told as its close, too.
-                    worker.connection_closed(self.id, UPSTREAM, PeerType::Unknown);
-                }
+                self.context.driver.with(|worker| {
+                    worker.data(self.id, direction, Body::from(data), end);
+                    if end && direction == UPSTREAM {
+                        // As deployed hosts do: the end of its data is told as its close, too.
+                        worker.connection_closed(self.id, UPSTREAM, PeerType::Unknown);
+                    }
+                });
             }
             Event::Read(direction, Err(error)) | Event::Broken(direction, error) => {
                 tracing::debug!(stream = lock(&self.info).id, %error, ?direction, "a side of a TCP stream is gone");
@@ -254,11 +252,11 @@ impl TcpExchange<'_> {
     /// Does what plugins and the chain want; says whether the stream is cut.
     fn carry_out(&mut self, cluster: &str) -> bool {
         loop {
-            let effect = self.context.worker.borrow_mut().connection_effect(self.id);
+            let effect = self.context.driver.with(|worker| worker.connection_effect(self.id));
             match effect {
                 None => return false,
                 Some(ConnectionEffect::Connect) => {
-                    match steered::upstream(&self.info, &self.context.clusters, &self.context.host, cluster) {
+                    match steered::upstream(&self.info, self.context.clusters(), &self.context.host, cluster) {
                         Some(upstream) => {
                             self.dialled = Some(upstream_stats::dialled(&self.info));
                             self.connecting = Some(upstream.dial());
@@ -277,8 +275,7 @@ impl TcpExchange<'_> {
                 }
                 Some(ConnectionEffect::Close { .. }) => {
                     self.hang_up();
-                    let mut worker = self.context.worker.borrow_mut();
-                    worker.data(self.id, UPSTREAM, Body::default(), true);
+                    self.context.driver.with(|worker| worker.data(self.id, UPSTREAM, Body::default(), true));
                 }
                 Some(ConnectionEffect::Reset { reason }) => {
                     tracing::debug!(stream = lock(&self.info).id, reason, "a TCP stream was cut");
@@ -296,14 +293,14 @@ impl TcpExchange<'_> {
         self.connecting = None;
         if !self.upstream.ended || self.upstream.io.is_some() {
             self.upstream.close();
-            self.context.worker.borrow_mut().connection_closed(self.id, UPSTREAM, PeerType::Local);
+            self.context.driver.with(|worker| worker.connection_closed(self.id, UPSTREAM, PeerType::Local));
         }
     }
 
     /// Resets the other side of one that is gone without an end.
     fn lost(&mut self, direction: Direction) {
         if direction == UPSTREAM {
-            self.context.worker.borrow_mut().connection_closed(self.id, UPSTREAM, PeerType::Remote);
+            self.context.driver.with(|worker| worker.connection_closed(self.id, UPSTREAM, PeerType::Remote));
         } else {
             self.by = Some(PeerType::Remote);
         }

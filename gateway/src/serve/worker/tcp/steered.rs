@@ -1,19 +1,19 @@
 //! Steering of TCP streams by plugins: the upstream, and the idle timeout.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::model::{SharedStreamInfo, lock};
 
 use crate::plan::host::GatewayHost;
+use crate::upstream::clusters::Clusters;
 use crate::upstream::connector::Upstream;
 
 /// Settles which upstream a stream goes to: the one of the cluster that a plugin has chosen, else the configured one. None
 /// if a plugin has chosen one that is not there: what it wanted somewhere else must not go to the configured one.
 pub(super) fn upstream<'c>(
     info: &SharedStreamInfo,
-    clusters: &'c HashMap<String, Upstream>,
+    clusters: &'c Clusters,
     host: &GatewayHost,
     configured: &str,
 ) -> Option<&'c Upstream> {

@@ -1,32 +1,31 @@
 //! The end that pushes.
 
-use std::cell::RefCell;
 use std::error::Error;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::shared::{BodyError, Closed, End, HIGH_WATER, Shared, register, wake};
+use super::shared::{BodyError, Closed, End, HIGH_WATER, Locked, register, wake};
 
 /// Fills a [`QueueBody`](super::QueueBody). Dropping it before [`finish`](Self::finish) aborts the body: half a message
 /// must not look like a whole one.
 #[derive(Debug)]
 pub struct BodySender {
-    shared: Rc<RefCell<Shared>>,
+    shared: Arc<Locked>,
 }
 
 impl BodySender {
-    pub(super) const fn new(shared: Rc<RefCell<Shared>>) -> Self {
+    pub(super) const fn new(shared: Arc<Locked>) -> Self {
         Self { shared }
     }
 
     /// Appends data. Nothing is kept once the body has ended or nobody reads it. More than the head has promised aborts the
     /// body.
     pub fn push(&self, data: Bytes) {
-        let mut shared = self.shared.borrow_mut();
+        let mut shared = self.shared.lock();
         // An empty chunk at the end would hide from `is_end_stream` that the body is complete.
         if data.is_empty() || shared.closed || !matches!(shared.end, End::Open) {
             return;
@@ -46,7 +45,7 @@ impl BodySender {
     /// Ends the body once what is queued has been pulled, with trailers if there are any. A body of which the head has
     /// promised more is aborted.
     pub fn finish(&self, trailers: Option<HeaderMap>) {
-        let mut shared = self.shared.borrow_mut();
+        let mut shared = self.shared.lock();
         if matches!(shared.end, End::Open)
             && !shared.closed
             && let Err(wrong) = shared.promise.end()
@@ -68,7 +67,7 @@ impl BodySender {
 
     /// As [`abort`](Self::abort), also of a body that was finished and has not been pulled to its end.
     pub fn cancel(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
-        let mut shared = self.shared.borrow_mut();
+        let mut shared = self.shared.lock();
         if matches!(shared.end, End::Finished(_)) {
             shared.end = End::Open;
         }
@@ -78,24 +77,24 @@ impl BodySender {
 
     /// Bytes pushed that have not been pulled yet.
     pub fn queued_bytes(&self) -> usize {
-        self.shared.borrow().queued
+        self.shared.lock().queued
     }
 
     /// Returns true if the body was aborted because its length is not what the message's head has promised.
     pub fn has_wrong_length(&self) -> bool {
-        self.shared.borrow().has_wrong_length
+        self.shared.lock().has_wrong_length
     }
 
     /// Returns true if the receiving body was dropped, so that pushing is pointless.
     pub fn is_closed(&self) -> bool {
-        self.shared.borrow().closed
+        self.shared.lock().closed
     }
 
     /// Polls until fewer than [`HIGH_WATER`] bytes are queued; gives [`Closed`] when nobody reads the body any more.
     ///
     /// One task at a time: only the waker of the latest of `poll_capacity` and `poll_closed` is kept.
     pub fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
-        let mut shared = self.shared.borrow_mut();
+        let mut shared = self.shared.lock();
         if shared.closed {
             Poll::Ready(Err(Closed))
         } else if shared.queued < HIGH_WATER || shared.promise.is_kept() {
@@ -109,7 +108,7 @@ impl BodySender {
 
     /// Polls until the receiving body is dropped. A task that waits for something else learns of it.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut shared = self.shared.borrow_mut();
+        let mut shared = self.shared.lock();
         if shared.closed {
             return Poll::Ready(());
         }
@@ -124,7 +123,7 @@ impl BodySender {
 
     /// Ends the body. Only the first ending counts.
     fn end(&self, end: End) {
-        let mut shared = self.shared.borrow_mut();
+        let mut shared = self.shared.lock();
         if !matches!(shared.end, End::Open) {
             return;
         }

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::net::length::Promise;
+use super::length::Promise;
 
 /// A sender should pause once this many bytes wait to be pulled. A bound on memory, not on a push: one push may go past
 /// it.
@@ -41,6 +42,16 @@ pub(super) struct Shared {
     pub(super) writer: Option<Waker>,
 }
 
+/// The state behind a lock, which is held for no longer than a change takes, and never while a task is woken.
+#[derive(Debug, Default)]
+pub(super) struct Locked(Mutex<Shared>);
+
+impl Locked {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Shared {
     pub(super) fn discard(&mut self) {
         self.chunks.clear();
@@ -65,7 +76,7 @@ pub(super) fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
     }
 }
 
-/// Wakes a task. Called when no borrow is held, since a waker may run anything.
+/// Wakes a task. Called when no lock is held, since a waker may run anything.
 pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();

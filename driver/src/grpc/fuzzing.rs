@@ -1,7 +1,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a panic is a finding")]
 
 use bytes::Bytes;
-use portcullis::fuzzing::Input;
+use portcullis_core::fuzzing::Input;
 
 use super::frame::{Decoder, encode};
 use super::status;

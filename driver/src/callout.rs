@@ -1,67 +1,69 @@
 //! HTTP callouts of plugins.
 
-use std::rc::Rc;
-
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::BodyExt;
-use portcullis::chain::CalloutId;
-use portcullis::model::{Body, CallResponse, Headers, HttpCall};
-use portcullis::sandbox::HeldBytes;
-use portcullis::vm::CallOutcome;
+use portcullis_chain::{CalloutId, convert};
+use portcullis_core::model::{Body, CallResponse, Headers, HttpCall};
+use portcullis_core::sandbox::HeldBytes;
+use portcullis_core::vm::CallOutcome;
 
-use crate::net::queue::body_queue;
-use crate::serve::worker::context::Context;
-use crate::serve::worker::in_flight::Flight;
-use crate::upstream::connector::Upstream;
-use crate::upstream::pool::UpstreamError;
-use portcullis::chain::convert;
+use crate::body::{QueueBody, body_queue};
+use crate::driver::Driver;
+use crate::in_flight::Flight;
+use crate::threads::Threads;
+use crate::upstreams::Upstreams;
 
 /// The most bytes of an answer that a plugin gets.
 const MAX_ANSWER: usize = 16 << 20;
 
 /// The text of Envoy's circuit breaker.
-pub(super) const OVERFLOW: &str = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
+pub(crate) const OVERFLOW: &str = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
 
 /// Makes a callout and tells the plugin its end. Failures look as on Envoy: a response with status
 /// 504 or 503; only an answer that breaks off is a reset.
 /// Without a place among those in flight it fails at once.
-pub(super) async fn run(context: Rc<Context>, id: CalloutId, call: HttpCall, flight: Option<Flight>) {
-    let (timeout, upstream) = (call.timeout, context.clusters.get(&call.upstream));
-    let mut room = context.worker.borrow_mut().answer_room(id);
+pub(crate) async fn run<T: Threads, U: Upstreams>(
+    driver: &Driver<T, U>,
+    id: CalloutId,
+    call: HttpCall,
+    flight: Option<Flight>,
+) {
+    let (timeout, upstream) = (call.timeout, call.upstream.clone());
+    let mut room = driver.with(|worker| worker.answer_room(id));
     let outcome = {
-        let exchange = exchange(upstream, call, &mut room);
+        let exchange = exchange(driver.upstreams(), call, &mut room);
         match timeout {
             _ if flight.is_none() => failed(503, OVERFLOW),
             None => exchange.await,
             Some(limit) => match tokio::time::timeout(limit, exchange).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
-                    upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
+                    driver.upstreams().timed_out(&upstream, limit);
                     failed(504, "upstream request timeout")
                 }
             },
         }
     };
     // The answer takes memory until it has been delivered.
-    let _turn = context.answer_turn(id).await;
+    let _turn = driver.answer_turn(id).await;
     drop(flight);
-    context.callouts.borrow_mut().remove(&id);
-    context.worker.borrow_mut().callout_done(id, outcome);
+    driver.forget(id);
+    driver.with(|worker| worker.callout_done(id, outcome));
     // The plugin has read the answer.
     drop(room);
-    context.pump();
+    driver.pump();
 }
 
-async fn exchange(upstream: Option<&Upstream>, call: HttpCall, room: &mut Option<HeldBytes>) -> CallOutcome {
-    let Some(upstream) = upstream else { return failed(503, "unknown cluster") };
+async fn exchange(upstreams: &impl Upstreams, call: HttpCall, room: &mut Option<HeldBytes>) -> CallOutcome {
+    let upstream = call.upstream.clone();
     let request = match request(call) {
         Ok(request) => request,
         Err(unsendable) => return failed(503, &unsendable.to_string()),
     };
-    let response = match upstream.send(request, |_, _| ()).await {
+    let response = match upstreams.send(&upstream, request).await {
         Ok(response) => response,
-        Err(error) => return failed(error.status(), &before_headers(&error)),
+        Err(error) => return failed(error.status, &error.text()),
     };
     let (parts, mut body) = response.into_parts();
     let mut answer = CallResponse { headers: convert::response_headers(&parts), ..CallResponse::default() };
@@ -83,7 +85,7 @@ async fn exchange(upstream: Option<&Upstream>, call: HttpCall, room: &mut Option
     CallOutcome::Response(answer)
 }
 
-fn request(call: HttpCall) -> Result<Request<crate::net::queue::QueueBody>, convert::Unsendable> {
+fn request(call: HttpCall) -> Result<Request<QueueBody>, convert::Unsendable> {
     let parts = convert::to_request(&call.headers)?;
     let (sender, body) = body_queue();
     let has_body = !call.body.is_empty();
@@ -94,11 +96,6 @@ fn request(call: HttpCall) -> Result<Request<crate::net::queue::QueueBody>, conv
         request.headers_mut().insert(http::header::CONTENT_LENGTH, call.body.len().into());
     }
     Ok(request)
-}
-
-/// Returns what a client or plugin reads when an upstream gave no answer.
-pub(super) fn before_headers(error: &UpstreamError) -> String {
-    format!("upstream connect error or disconnect/reset before headers. reset reason: {}", error.words())
 }
 
 fn failed(status: u16, body: &str) -> CallOutcome {

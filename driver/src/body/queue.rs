@@ -1,22 +1,21 @@
 //! The end that hyper pulls.
 
-use std::cell::RefCell;
 use std::mem;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::length::Promise;
 use super::sender::BodySender;
-use super::shared::{BodyError, End, HIGH_WATER, Shared, register, wake};
-use crate::net::length::Promise;
+use super::shared::{BodyError, End, HIGH_WATER, Locked, register, wake};
 
 /// Makes an open, empty body and the sender that fills it.
 pub fn body_queue() -> (BodySender, QueueBody) {
-    let shared = Rc::new(RefCell::new(Shared::default()));
-    let sender = BodySender::new(Rc::clone(&shared));
+    let shared = Arc::<Locked>::default();
+    let sender = BodySender::new(Arc::clone(&shared));
     (sender, QueueBody { shared: Some(shared) })
 }
 
@@ -27,7 +26,7 @@ pub fn body_queue() -> (BodySender, QueueBody) {
 #[derive(Debug)]
 pub struct QueueBody {
     /// None for a body without data, which most requests have.
-    shared: Option<Rc<RefCell<Shared>>>,
+    shared: Option<Arc<Locked>>,
 }
 
 impl QueueBody {
@@ -47,9 +46,9 @@ impl QueueBody {
 
 impl QueueBody {
     /// Returns the length of a body that is complete, and whether trailers follow it.
-    pub(crate) fn complete(&self) -> Option<(u64, bool)> {
+    pub fn complete(&self) -> Option<(u64, bool)> {
         let Some(shared) = &self.shared else { return Some((0, false)) };
-        let shared = shared.borrow();
+        let shared = shared.lock();
         match &shared.end {
             End::Finished(trailers) => Some((shared.queued as u64, trailers.is_some())),
             End::Delivered => Some((0, false)),
@@ -59,9 +58,9 @@ impl QueueBody {
 
     /// Holds a body that is still to come to the length that its head promises: its sender is told if it pushes more or less,
     /// and the last piece waits for the end. Returns false if there is more already.
-    pub(crate) fn hold_to(&self, length: u64) -> bool {
+    pub fn hold_to(&self, length: u64) -> bool {
         let Some(shared) = &self.shared else { return true };
-        let mut shared = shared.borrow_mut();
+        let mut shared = shared.lock();
         let left = length.checked_sub(shared.queued as u64);
         if let Some(left) = left {
             shared.promise = Promise::of(left);
@@ -76,7 +75,7 @@ impl Body for QueueBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(shared) = &self.shared else { return Poll::Ready(None) };
-        let mut shared = shared.borrow_mut();
+        let mut shared = shared.lock();
         if shared.promise.is_kept() && shared.chunks.len() == 1 && matches!(shared.end, End::Open) {
             register(&mut shared.reader, cx);
             return Poll::Pending;
@@ -104,13 +103,13 @@ impl Body for QueueBody {
 
     fn is_end_stream(&self) -> bool {
         let Some(shared) = &self.shared else { return true };
-        let shared = shared.borrow();
+        let shared = shared.lock();
         shared.chunks.is_empty() && matches!(shared.end, End::Finished(None) | End::Delivered)
     }
 
     fn size_hint(&self) -> SizeHint {
         let Some(shared) = &self.shared else { return SizeHint::with_exact(0) };
-        let shared = shared.borrow();
+        let shared = shared.lock();
         let queued = shared.queued as u64;
         if matches!(shared.end, End::Finished(None) | End::Delivered) {
             return SizeHint::with_exact(queued);
@@ -124,7 +123,7 @@ impl Body for QueueBody {
 impl Drop for QueueBody {
     fn drop(&mut self) {
         let Some(shared) = &self.shared else { return };
-        let mut shared = shared.borrow_mut();
+        let mut shared = shared.lock();
         shared.closed = true;
         shared.discard();
         let writer = shared.writer.take();

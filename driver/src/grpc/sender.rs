@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::frame::encode;
-use crate::net::queue::BodySender;
+use crate::body::BodySender;
 
 /// Sends the messages of a call or stream. What waits for the upstream is bounded by the VM's limits. Dropping it gives up
 /// what has not been sent.
@@ -17,7 +17,7 @@ impl Sender {
     }
 
     /// Sends a message, maybe the last.
-    pub(in crate::serve::worker) fn send(&self, message: Bytes, end: bool) {
+    pub(crate) fn send(&self, message: Bytes, end: bool) {
         for part in encode(message) {
             self.0.push(part);
         }
@@ -27,7 +27,7 @@ impl Sender {
     }
 
     /// Ends the messages.
-    pub(in crate::serve::worker) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.0.finish(None);
     }
 }

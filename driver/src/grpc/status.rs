@@ -5,9 +5,9 @@ use std::time::Duration;
 use h2::Reason;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, response};
-use portcullis::resources::GrpcEvent;
+use portcullis_core::resources::GrpcEvent;
 
-use crate::upstream::pool::UpstreamError;
+use crate::upstreams::SendError;
 
 const CANCELLED: u32 = 1;
 pub(super) const UNKNOWN: u32 = 2;
@@ -51,14 +51,15 @@ impl Status {
 }
 
 /// Returns the status of a stream that broke off (gRPC: PROTOCOL-HTTP2.md, "HTTP2 Transport Mapping").
-pub(super) fn of_reset(error: &UpstreamError) -> u32 {
-    match (error.reset_reason(), error) {
-        (Some(Reason::REFUSED_STREAM), _) => UNAVAILABLE,
-        (Some(Reason::CANCEL), _) => CANCELLED,
-        (Some(Reason::ENHANCE_YOUR_CALM), _) => RESOURCE_EXHAUSTED,
-        (Some(Reason::INADEQUATE_SECURITY), _) => PERMISSION_DENIED,
-        (Some(_), _) | (None, UpstreamError::Protocol { .. }) => INTERNAL,
-        (None, _) => UNAVAILABLE,
+pub(super) fn of_reset(error: &SendError) -> u32 {
+    match error.reset {
+        Some(Reason::REFUSED_STREAM) => UNAVAILABLE,
+        Some(Reason::CANCEL) => CANCELLED,
+        Some(Reason::ENHANCE_YOUR_CALM) => RESOURCE_EXHAUSTED,
+        Some(Reason::INADEQUATE_SECURITY) => PERMISSION_DENIED,
+        Some(_) => INTERNAL,
+        None if error.breaks_protocol => INTERNAL,
+        None => UNAVAILABLE,
     }
 }
 

@@ -3,90 +3,100 @@
 mod frame;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-pub(super) mod sender;
+pub(crate) mod sender;
 mod status;
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http_body::Body;
 use http_body_util::BodyExt;
-use portcullis::chain::CalloutId;
-use portcullis::resources::{GrpcEvent, GrpcRequest};
-use portcullis::sandbox::HeldBytes;
+use portcullis_chain::CalloutId;
+use portcullis_chain::convert::{self, is_authority, strip_hop_by_hop};
+use portcullis_core::resources::{GrpcEvent, GrpcRequest};
+use portcullis_core::sandbox::HeldBytes;
 
 use self::frame::Decoder;
 use self::sender::Sender;
 use self::status::Status;
-use crate::net::queue::{QueueBody, body_queue};
-use crate::serve::worker::callout::OVERFLOW;
-use crate::serve::worker::context::Context;
-use crate::serve::worker::in_flight::Flight;
-use crate::upstream::connector::{AnswerBody, Upstream};
-use portcullis::chain::convert;
-use portcullis::chain::convert::is_authority;
-use portcullis::chain::convert::strip_hop_by_hop;
+use crate::body::{QueueBody, body_queue};
+use crate::callout::OVERFLOW;
+use crate::driver::Driver;
+use crate::in_flight::Flight;
+use crate::threads::Threads;
+use crate::upstreams::{SendError, Upstreams};
 
 /// The most bytes of one message that a plugin gets.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Opens a call or stream, and tells the plugin what comes of it.
-pub(super) fn start(context: &Rc<Context>, id: CalloutId, mut request: GrpcRequest) {
-    let (sender, body) = body_queue();
-    let sender = Sender::new(sender);
-    let message = request.message.take();
-    let is_call = message.is_some();
-    if let Some(message) = message {
-        sender.send(message, true);
-    }
-    context.grpc.borrow_mut().insert(id, sender);
-    let told = Told { context: Rc::clone(context), id, is_call, message: None, room: None };
-    let flight = context.in_flight.begin();
-    let task = tokio::task::spawn_local(run(told, request, body, flight));
-    context.callouts.borrow_mut().insert(id, task.abort_handle());
+/// A call or stream that a plugin has opened.
+#[derive(Debug)]
+pub(crate) struct Call {
+    request: GrpcRequest,
+    body: QueueBody,
+    is_call: bool,
 }
 
-async fn run(mut told: Told, request: GrpcRequest, body: QueueBody, flight: Option<Flight>) {
-    told.room = told.context.worker.borrow_mut().answer_room(told.id);
-    let timeout = request.timeout;
-    let end = match (&flight, timeout) {
-        (None, _) => Status::new(status::UNAVAILABLE, OVERFLOW),
-        (Some(_), None) => exchange(&mut told, request, body).await,
-        (Some(_), Some(limit)) => {
-            let exchange = exchange(&mut told, request, body);
-            tokio::time::timeout(limit, exchange).await.unwrap_or(Status::DEADLINE_EXCEEDED)
+impl Call {
+    /// Makes the call or stream, and the sender of its messages: a call's one message is sent already.
+    pub(crate) fn new(mut request: GrpcRequest) -> (Self, Sender) {
+        let (sender, body) = body_queue();
+        let sender = Sender::new(sender);
+        let message = request.message.take();
+        let is_call = message.is_some();
+        if let Some(message) = message {
+            sender.send(message, true);
         }
-    };
-    let event = match (told.is_call, end.code, told.message.take()) {
-        (true, 0, Some(message)) => GrpcEvent::Message(message),
-        (true, 0, None) => Status::new(status::INTERNAL, "the upstream sent no message").into_close(),
-        _ => end.into_close(),
-    };
-    let Told { context, id, room, .. } = told;
-    let _turn = context.answer_turn(id).await;
-    drop(flight);
-    context.callouts.borrow_mut().remove(&id);
-    let sender = context.grpc.borrow_mut().remove(&id);
-    drop(sender);
-    context.worker.borrow_mut().grpc_event(id, event);
-    drop(room);
-    context.pump();
+        (Self { request, body, is_call }, sender)
+    }
+
+    /// Runs it to its end, and tells the plugin what comes of it. Without a place among those in flight it fails at once.
+    pub(crate) async fn run<T: Threads, U: Upstreams>(
+        self,
+        driver: &Driver<T, U>,
+        id: CalloutId,
+        flight: Option<Flight>,
+    ) {
+        let Self { request, body, is_call } = self;
+        let room = driver.with(|worker| worker.answer_room(id));
+        let mut delivery = Delivery { driver, id, is_call, message: None, room };
+        let timeout = request.timeout;
+        let end = match (&flight, timeout) {
+            (None, _) => Status::new(status::UNAVAILABLE, OVERFLOW),
+            (Some(_), None) => exchange(&mut delivery, request, body).await,
+            (Some(_), Some(limit)) => {
+                let exchange = exchange(&mut delivery, request, body);
+                tokio::time::timeout(limit, exchange).await.unwrap_or(Status::DEADLINE_EXCEEDED)
+            }
+        };
+        let event = match (is_call, end.code, delivery.message.take()) {
+            (true, 0, Some(message)) => GrpcEvent::Message(message),
+            (true, 0, None) => Status::new(status::INTERNAL, "the upstream sent no message").into_close(),
+            _ => end.into_close(),
+        };
+        let _turn = driver.answer_turn(id).await;
+        drop(flight);
+        driver.forget(id);
+        driver.with(|worker| worker.grpc_event(id, event));
+        drop(delivery);
+        driver.pump();
+    }
 }
 
 /// Delivers the events of a call or stream to the plugin: of a call its one message at the end, of a stream everything at once.
-struct Told {
-    context: Rc<Context>,
+struct Delivery<'a, T: Threads, U: Upstreams> {
+    driver: &'a Driver<T, U>,
     id: CalloutId,
     is_call: bool,
     message: Option<Bytes>,
-    /// The room for what has come and is not told yet.
+    /// The room for what has come and is not delivered yet.
     room: Option<HeldBytes>,
 }
 
-impl Told {
+impl<T: Threads, U: Upstreams> Delivery<'_, T, U> {
     /// Takes the room for so many bytes of a message, besides the one that is there.
     fn hold(&mut self, bytes: usize) -> Result<(), Status> {
         let bytes = bytes.saturating_add(self.message.as_ref().map_or(0, Bytes::len));
@@ -96,11 +106,10 @@ impl Told {
         Err(Status::new(status::RESOURCE_EXHAUSTED, "limits.buffers of the plugin is used up"))
     }
 
-    async fn tell(&mut self, event: GrpcEvent) -> Result<(), Status> {
+    async fn deliver(&mut self, event: GrpcEvent) -> Result<(), Status> {
         if !self.is_call {
-            let _turn = self.context.answer_turn(self.id).await;
-            self.context.worker.borrow_mut().grpc_event(self.id, event);
-            self.context.pump();
+            let _turn = self.driver.answer_turn(self.id).await;
+            self.driver.call(|worker| worker.grpc_event(self.id, event));
             return Ok(());
         }
         let GrpcEvent::Message(message) = event else { return Ok(()) };
@@ -112,31 +121,37 @@ impl Told {
 }
 
 /// Runs a call or stream to its end.
-async fn exchange(told: &mut Told, request: GrpcRequest, body: QueueBody) -> Status {
-    let context = Rc::clone(&told.context);
-    let Some(upstream) = context.clusters.get(&request.upstream) else {
-        return Status::new(status::UNAVAILABLE, "unknown cluster");
-    };
-    if !upstream.speaks_http2() {
-        let message = format!("cluster {} does not speak HTTP/2: give it `protocol: http2`", request.upstream);
-        return Status::new(status::UNAVAILABLE, message);
+async fn exchange<T: Threads, U: Upstreams>(
+    delivery: &mut Delivery<'_, T, U>,
+    request: GrpcRequest,
+    body: QueueBody,
+) -> Status {
+    let upstreams = delivery.driver.upstreams();
+    match upstreams.speaks_http2(&request.upstream) {
+        None => return Status::new(status::UNAVAILABLE, "unknown cluster"),
+        Some(false) => {
+            let message = format!("cluster {} does not speak HTTP/2: give it `protocol: http2`", request.upstream);
+            return Status::new(status::UNAVAILABLE, message);
+        }
+        Some(true) => {}
     }
-    let request = match head(&request) {
+    let head = match head(&request) {
         Ok(head) => head.map(|()| body),
         Err(error) => return error,
     };
-    match send(upstream, request).await {
-        Err(end) => end,
-        Ok(response) => receive(told, response).await.unwrap_or_else(|end| end),
+    match upstreams.send(&request.upstream, head).await {
+        Err(error) => Status::new(status::of_reset(&error), error.text()),
+        Ok(response) => receive(delivery, response).await.unwrap_or_else(|end| end),
     }
 }
 
-async fn send(upstream: &Upstream, request: Request<QueueBody>) -> Result<Response<AnswerBody>, Status> {
-    let answer = upstream.send(request, |_, _| ()).await;
-    answer.map_err(|error| Status::new(status::of_reset(&error), super::callout::before_headers(&error)))
-}
-
-async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Status, Status> {
+async fn receive<T: Threads, U: Upstreams, B>(
+    delivery: &mut Delivery<'_, T, U>,
+    response: Response<B>,
+) -> Result<Status, Status>
+where
+    B: Body<Data = Bytes, Error: Into<SendError>> + Unpin,
+{
     let (parts, mut body) = response.into_parts();
     if let Some(error) = status::of_head(&parts) {
         return Err(error);
@@ -144,19 +159,22 @@ async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Stat
     // Without messages, the trailers may come in the headers' place.
     // differs: Envoy tells the same fields as initial metadata first.
     if let Some(end) = Status::read(&parts.headers) {
-        told.tell(GrpcEvent::TrailingMetadata(convert::trailers(&parts.headers))).await?;
+        delivery.deliver(GrpcEvent::TrailingMetadata(convert::trailers(&parts.headers))).await?;
         return Ok(end);
     }
-    told.tell(GrpcEvent::InitialMetadata(convert::response_headers(&parts))).await?;
+    delivery.deliver(GrpcEvent::InitialMetadata(convert::response_headers(&parts))).await?;
     let mut decoder = Decoder::new(MAX_MESSAGE);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::new(status::of_reset(&error), error.to_string()))?;
+        let frame = frame.map_err(|error| {
+            let error = error.into();
+            Status::new(status::of_reset(&error), error.message)
+        })?;
         match frame.into_data() {
             Ok(data) => {
                 decoder.push(data);
-                told.hold(decoder.len())?;
+                delivery.hold(decoder.len())?;
                 while let Some(message) = decoder.next()? {
-                    told.tell(GrpcEvent::Message(message)).await?;
+                    delivery.deliver(GrpcEvent::Message(message)).await?;
                     // A plugin that gives up meanwhile is heard.
                     tokio::task::yield_now().await;
                 }
@@ -164,7 +182,7 @@ async fn receive(told: &mut Told, response: Response<AnswerBody>) -> Result<Stat
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
                 let end = Status::read(&trailers);
-                told.tell(GrpcEvent::TrailingMetadata(convert::trailers(&trailers))).await?;
+                delivery.deliver(GrpcEvent::TrailingMetadata(convert::trailers(&trailers))).await?;
                 decoder.finish()?;
                 return end.ok_or_else(|| Status::new(status::UNKNOWN, "the upstream's trailers have no grpc-status"));
             }

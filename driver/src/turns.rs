@@ -14,12 +14,12 @@ pub(crate) struct Turns(Mutex<()>);
 
 /// The turn, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(#[expect(dead_code, reason = "held")] MutexGuard<'a, ()>);
+pub(crate) struct Turn<'a>(#[expect(dead_code, reason = "held")] MutexGuard<'a, ()>);
 
 impl Turns {
     /// Waits until a call may begin, and for its turn; IO has been polled since the turn before. `at` says when the call may begin;
     /// if it says `None`, there is none to wait for.
-    pub(super) async fn next(&self, mut at: impl FnMut() -> Option<Instant>) -> Option<Turn<'_>> {
+    pub(crate) async fn next(&self, mut at: impl FnMut() -> Option<Instant>) -> Option<Turn<'_>> {
         loop {
             sleep_until(at()?).await;
             let turn = self.0.lock().await;

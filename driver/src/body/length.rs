@@ -4,7 +4,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 
 /// Reads the length that a head promises, and leaves it there once. A field that is no number, or says two of them, promises
 /// nothing that two readers would understand alike, and is removed.
-pub(crate) fn settle(headers: &mut HeaderMap) -> Option<u64> {
+pub fn settle(headers: &mut HeaderMap) -> Option<u64> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     let first = values.next()?;
     let is_repeated = values.next().is_some();
@@ -30,18 +30,18 @@ fn parse(value: &HeaderValue) -> Option<u64> {
 /// The body of a message is longer or shorter than its head has promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the body is not as long as its content-length says")]
-pub(crate) struct WrongLength;
+pub struct WrongLength;
 
 /// The bytes that a head has promised and that are still to come, if it has.
 ///
 /// The piece with the last of them is withheld until the end of the body is known: with it the message is whole for its
 /// reader, who would take the beginning of a longer body for all of it.
 #[derive(Debug, Default)]
-pub(crate) struct Promise(Option<u64>);
+pub struct Promise(Option<u64>);
 
 impl Promise {
     /// Bytes that are still to come.
-    pub(crate) fn of(left: u64) -> Self {
+    pub fn of(left: u64) -> Self {
         Self(Some(left))
     }
 
@@ -49,7 +49,7 @@ impl Promise {
     ///
     /// # Errors
     /// These are more than were promised.
-    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), WrongLength> {
+    pub fn take(&mut self, bytes: usize) -> Result<(), WrongLength> {
         if let Some(left) = &mut self.0 {
             *left = left.checked_sub(bytes as u64).ok_or(WrongLength)?;
         }
@@ -60,12 +60,12 @@ impl Promise {
     ///
     /// # Errors
     /// More bytes were promised.
-    pub(crate) fn end(&self) -> Result<(), WrongLength> {
+    pub fn end(&self) -> Result<(), WrongLength> {
         if self.0.is_none_or(|left| left == 0) { Ok(()) } else { Err(WrongLength) }
     }
 
     /// Returns true if all bytes have come that were promised, so that the last of them wait for the end.
-    pub(crate) fn is_kept(&self) -> bool {
+    pub fn is_kept(&self) -> bool {
         self.0 == Some(0)
     }
 }

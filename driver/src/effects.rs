@@ -1,0 +1,105 @@
+//! Carrying out what plugins ask for besides the streams: callouts and wake-ups.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use futures_util::future::AbortHandle;
+use portcullis_chain::{CalloutId, Effect};
+use tokio::sync::Notify;
+
+use crate::driver::Driver;
+use crate::grpc;
+use crate::grpc::sender::Sender;
+use crate::tasks::{Job, Task};
+use crate::threads::Threads;
+use crate::upstreams::Upstreams;
+
+impl<T: Threads, U: Upstreams> Driver<T, U> {
+    /// Carries out all effects of the worker. To be called after every use of [`Driver::with`]; [`Driver::call`] does.
+    pub fn pump(&self) {
+        while let Some(action) = self.next_action() {
+            // Nothing is locked here: what is woken or dropped may come back at once.
+            match action {
+                Action::Nothing => {}
+                Action::Wake(waker) => waker.wake(),
+                Action::Notify(woken) => woken.notify_one(),
+                Action::Begin { id, work } => self.begin(id, work),
+                Action::Send { sender, message, end } => sender.send(message, end),
+                Action::Finish(sender) => sender.finish(),
+                Action::Cancel { task, sender } => {
+                    drop(sender);
+                    if let Some(task) = task {
+                        task.abort();
+                    }
+                }
+            }
+        }
+        self.notice_changes();
+    }
+
+    fn next_action(&self) -> Option<Action> {
+        self.state(|state| {
+            let effect = state.worker.effect()?;
+            let waker = |waker: Option<&Waker>| waker.cloned().map_or(Action::Nothing, Action::Wake);
+            Some(match effect {
+                Effect::Wake { stream } => waker(state.wakers.get(&stream)),
+                Effect::WakeConnection { id } => {
+                    state.connections.get(&id).map_or(Action::Nothing, |woken| Action::Notify(Arc::clone(woken)))
+                }
+                Effect::Callout { id, request, .. } => Action::Begin { id, work: Work::Http(request) },
+                Effect::GrpcStart { id, request, .. } => Action::Begin { id, work: Work::Grpc(request) },
+                Effect::ResolveDns { id, name, .. } => Action::Begin { id, work: Work::Resolve(name) },
+                Effect::GrpcSend { id, message, end } => match state.senders.get(&id) {
+                    Some(sender) => Action::Send { sender: Arc::clone(sender), message, end },
+                    None => Action::Nothing,
+                },
+                Effect::GrpcClose { id } => {
+                    state.senders.get(&id).map_or(Action::Nothing, |sender| Action::Finish(Arc::clone(sender)))
+                }
+                Effect::CancelCallout { id } => {
+                    Action::Cancel { task: state.callouts.remove(&id), sender: state.senders.remove(&id) }
+                }
+                _ => Action::Nothing,
+            })
+        })
+    }
+
+    /// Hands a callout to the tasks of [`Driver::run`].
+    fn begin(&self, id: CalloutId, work: Work) {
+        let (job, sender) = match work {
+            Work::Http(request) => (Job::Http { id, request, flight: self.begin_flight() }, None),
+            Work::Grpc(request) => {
+                let (call, sender) = grpc::Call::new(request);
+                (Job::Grpc { id, call, flight: self.begin_flight() }, Some(Arc::new(sender)))
+            }
+            Work::Resolve(name) => (Job::Resolve { id, name }, None),
+        };
+        let (task, registration) = AbortHandle::new_pair();
+        self.state(|state| {
+            state.callouts.insert(id, task);
+            if let Some(sender) = sender {
+                state.senders.insert(id, sender);
+            }
+            state.new_tasks.push(Task { job, registration });
+        });
+        self.wake_tasks();
+    }
+}
+
+/// A part of an effect that is carried out while nothing is locked.
+enum Action {
+    Nothing,
+    Wake(Waker),
+    Notify(Arc<Notify>),
+    Begin { id: CalloutId, work: Work },
+    Send { sender: Arc<Sender>, message: Bytes, end: bool },
+    Finish(Arc<Sender>),
+    Cancel { task: Option<AbortHandle>, sender: Option<Arc<Sender>> },
+}
+
+enum Work {
+    Http(portcullis_core::model::HttpCall),
+    Grpc(portcullis_core::resources::GrpcRequest),
+    Resolve(String),
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+pub mod body;
+mod callout;
+mod dns;
+mod driver;
+mod effects;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod grpc;
+mod in_flight;
+mod tasks;
+mod threads;
+mod turns;
+mod upstreams;
+
+pub use dns::{RESOLVE_LIMIT, SystemResolver};
+pub use driver::{Builder, Driver, QueueWake};
+pub use threads::{ManyThreads, OneThread, Threads};
+pub use upstreams::{SendError, Upstreams, before_headers};

@@ -1,0 +1,108 @@
+//! The tasks of a driver: callouts, and calls into plugins that nobody waits for.
+//!
+//! They are one future, so that a driver needs neither a spawner nor futures that are `Send`. Each has a waker of its own: the
+//! rules of [`Turns`](crate::turns::Turns) rely on a task not being polled for what has woken another.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::{AbortRegistration, Abortable};
+use futures_util::stream::{FuturesUnordered, Stream};
+use portcullis_chain::CalloutId;
+use portcullis_core::model::HttpCall;
+
+use crate::driver::Driver;
+use crate::in_flight::Flight;
+use crate::threads::Threads;
+use crate::upstreams::Upstreams;
+use crate::{callout, dns, grpc};
+
+/// Number of tasks that may end before others on the thread get their turn.
+const TASKS_PER_POLL: usize = 32;
+
+/// A task that has not begun.
+pub(crate) struct Task {
+    pub(crate) job: Job,
+    pub(crate) registration: AbortRegistration,
+}
+
+/// The work of a task.
+pub(crate) enum Job {
+    Http { id: CalloutId, request: HttpCall, flight: Option<Flight> },
+    Grpc { id: CalloutId, call: grpc::Call, flight: Option<Flight> },
+    Resolve { id: CalloutId, name: String },
+    Tick,
+    Queues,
+}
+
+impl<T: Threads, U: Upstreams> Driver<T, U> {
+    /// Runs the callouts, ticks and queues of the worker's plugins, for ever. Exactly one such future is to be polled for as
+    /// long as the driver is used: without it no callout is sent and no plugin is ticked.
+    pub async fn run(self) {
+        let mut tasks = FuturesUnordered::new();
+        for job in [Job::Tick, Job::Queues] {
+            let (_, registration) = futures_util::future::AbortHandle::new_pair();
+            tasks.push(Abortable::new(perform(self.clone(), job), registration));
+        }
+        poll_fn(|cx| {
+            self.listen_for_tasks(cx);
+            for _ in 0..TASKS_PER_POLL {
+                for Task { job, registration } in self.state(|state| std::mem::take(&mut state.new_tasks)) {
+                    tasks.push(Abortable::new(perform(self.clone(), job), registration));
+                }
+                if poll_next(&mut tasks, cx).is_pending() && self.state(|state| state.new_tasks.is_empty()) {
+                    return Poll::<()>::Pending;
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Polls the tasks that have been woken, until one of them ends.
+fn poll_next<F: Future>(tasks: &mut FuturesUnordered<F>, cx: &mut Context<'_>) -> Poll<()> {
+    std::pin::Pin::new(tasks).poll_next(cx).map(drop)
+}
+
+async fn perform<T: Threads, U: Upstreams>(driver: Driver<T, U>, job: Job) {
+    match job {
+        Job::Http { id, request, flight } => callout::run(&driver, id, request, flight).await,
+        Job::Grpc { id, call, flight } => call.run(&driver, id, flight).await,
+        Job::Resolve { id, name } => dns::run(&driver, id, name).await,
+        Job::Tick => tick(&driver).await,
+        Job::Queues => queues(&driver).await,
+    }
+}
+
+/// Ticks plugins at their times, for ever.
+async fn tick<T: Threads, U: Upstreams>(driver: &Driver<T, U>) {
+    loop {
+        driver.state(|state| state.armed_tick = state.worker.next_due());
+        let at = || driver.with(|worker| worker.next_tick()).map(|at| driver.instant(at));
+        let turn = async {
+            match driver.turns().next(at).await {
+                Some(turn) => turn,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _turn = turn => driver.call(|worker| worker.tick()),
+            () = driver.ticks_changed().notified() => {}
+        }
+    }
+}
+
+/// Tells plugins of items in their queues, for ever.
+async fn queues<T: Threads, U: Upstreams>(driver: &Driver<T, U>) {
+    loop {
+        driver.queues_ready().notified().await;
+        let mut next = Some(Duration::ZERO);
+        while let Some(_turn) = driver.turns().next(|| Some(driver.instant(next?))).await {
+            next = driver.call(|worker| worker.queues_ready());
+        }
+    }
+}

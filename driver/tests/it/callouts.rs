@@ -1,0 +1,142 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use portcullis_core::abi::{BufferType, CallbackId, MapType, StreamType};
+use portcullis_core::testing::{FakeHost, Script};
+use portcullis_driver::Driver;
+use tokio::task::LocalSet;
+
+use crate::common::{builder, call_out, open, passed};
+
+fn host() -> FakeHost {
+    ["auth", "hangs", "broken", "gone"].into_iter().fold(FakeHost::new(), FakeHost::with_upstream)
+}
+
+/// Calls the upstream that the path names, logs the answer, and continues.
+fn caller() -> Script {
+    Script::new()
+        .on(CallbackId::on_request_headers, |caller, _| {
+            let path = caller.header(MapType::HttpRequestHeaders, ":path").unwrap();
+            match path.strip_prefix('/') {
+                Some("") | None => 0,
+                Some(upstream) => i32::from(call_out(caller, upstream, "question", 1000) == 0),
+            }
+        })
+        .on(CallbackId::on_http_call_response, |caller, _| {
+            let status = caller.header(MapType::HttpCallResponseHeaders, ":status").unwrap_or_default();
+            let body = caller.buffer(BufferType::HttpCallResponseBody).unwrap_or_default();
+            caller.log(&format!("{status} {}", String::from_utf8_lossy(&body)));
+            caller.continue_stream(StreamType::Request);
+            0
+        })
+}
+
+const LOST: &str = "upstream connect error or disconnect/reset before headers. reset reason:";
+
+fn run_local(test: impl Future<Output = ()> + 'static) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+#[test]
+fn an_answer_lets_the_stream_go_on() {
+    run_local(async {
+        let host = host();
+        let (builder, chain) = builder(&host, caller);
+        let driver = builder.build();
+        tokio::task::spawn_local(driver.clone().run());
+        let stream = open(&driver, &chain, "/auth");
+        passed(&driver, stream).await;
+        driver.finish(stream);
+        assert_eq!(*driver.upstreams().seen().requests.lock().unwrap(), ["auth POST http://a/x"]);
+        assert_eq!(host.messages(), ["201 question"]);
+    });
+}
+
+#[test]
+fn plugins_read_why_there_is_no_answer() {
+    for (upstream, expected) in [
+        ("broken", format!("503 {LOST} connection termination")),
+        ("gone", "503 unknown cluster".to_owned()),
+        ("hangs", "504 upstream request timeout".to_owned()),
+    ] {
+        run_local(async move {
+            let host = host();
+            let (builder, chain) = builder(&host, caller);
+            let driver = builder.build();
+            tokio::task::spawn_local(driver.clone().run());
+            let stream = open(&driver, &chain, &format!("/{upstream}"));
+            passed(&driver, stream).await;
+            assert_eq!(host.messages(), [expected]);
+            let timed_out = driver.upstreams().seen().timed_out.lock().unwrap().clone();
+            let expected = (upstream == "hangs").then(|| (upstream.to_owned(), Duration::from_secs(1)));
+            assert_eq!(timed_out, expected.into_iter().collect::<Vec<_>>());
+        });
+    }
+}
+
+#[test]
+fn callouts_beyond_the_bound_fail_at_once() {
+    run_local(async {
+        let host = host();
+        let (builder, chain) = builder(&host, caller);
+        let driver = builder.max_callouts(1).build();
+        tokio::task::spawn_local(driver.clone().run());
+        let first = open(&driver, &chain, "/hangs");
+        let second = open(&driver, &chain, "/auth");
+        passed(&driver, second).await;
+        assert_eq!(host.messages(), [format!("503 {LOST} overflow")]);
+        assert_eq!(driver.upstreams().seen().refused.load(Ordering::Relaxed), 1);
+        // The place is free again when the first callout has ended.
+        passed(&driver, first).await;
+        let third = open(&driver, &chain, "/auth");
+        passed(&driver, third).await;
+        assert_eq!(host.messages().last().map(String::as_str), Some("201 question"));
+    });
+}
+
+#[test]
+fn a_request_is_given_up_with_its_stream() {
+    run_local(async {
+        let host = host();
+        let (builder, chain) = builder(&host, caller);
+        let driver = builder.build();
+        tokio::task::spawn_local(driver.clone().run());
+        let stream = open(&driver, &chain, "/hangs");
+        tokio::task::yield_now().await;
+        let given_up = || driver.upstreams().seen().given_up.load(Ordering::Relaxed);
+        assert_eq!((driver.upstreams().seen().requests.lock().unwrap().len(), given_up()), (1, 0));
+        driver.finish(stream);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(given_up(), 1);
+        assert!(host.messages().is_empty());
+    });
+}
+
+/// Streams on all threads of a runtime use one worker at the same time.
+#[test]
+fn streams_of_several_threads_share_a_driver() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let host = host();
+        let (builder, chain) = builder(&host, caller);
+        let driver = builder.build_shared();
+        let running = tokio::spawn(driver.clone().run());
+        let streams: Vec<_> = (0..200)
+            .map(|number| {
+                let (driver, chain): (Driver<_, _>, _) = (driver.clone(), chain.clone());
+                tokio::spawn(async move {
+                    let stream = open(&driver, &chain, if number % 2 == 0 { "/auth" } else { "/" });
+                    passed(&driver, stream).await;
+                    driver.finish(stream);
+                })
+            })
+            .collect();
+        for stream in streams {
+            stream.await.unwrap();
+        }
+        assert_eq!(host.messages(), vec!["201 question"; 100]);
+        assert!(driver.shut_down(Duration::from_secs(5)).await);
+        running.abort();
+    });
+}

@@ -1,0 +1,147 @@
+//! Plugins, upstreams and streams of the tests.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use portcullis_chain::{Chain, Module, PluginSpec, StreamEffect, StreamId, Worker};
+use portcullis_core::abi::AbiVersion;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, Plugin, StreamInfo};
+use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
+use portcullis_driver::body::QueueBody;
+use portcullis_driver::{Builder, Driver, QueueWake, SendError, SystemResolver, Threads, Upstreams};
+use tokio::time::Instant;
+
+/// Makes a worker with one plugin, which is `script`.
+pub(crate) fn worker(host: &FakeHost, queues: &QueueWake, script: fn() -> Script) -> (Worker, Chain) {
+    let compiled = NullEngine::new(script).module().unwrap();
+    let module = Module::from_compiled("script", AbiVersion::V0_2_1, Some(script().exports()), compiled);
+    let host = host.clone();
+    let mut worker = Worker::new(move || Box::new(host.clone())).sharing(Default::default(), queues.wake());
+    let chain = worker.load(&[PluginSpec::new(Plugin::new("script"), Arc::new(module))]).unwrap();
+    (worker, chain)
+}
+
+/// Makes the builder of a driver whose clock begins now.
+pub(crate) fn builder(host: &FakeHost, script: fn() -> Script) -> (Builder<Answering>, Chain) {
+    let queues = QueueWake::default();
+    let (worker, chain) = worker(host, &queues, script);
+    let start = Instant::now().into_std();
+    (Builder::new(worker, Answering::default(), move |time| start + time).queues(queues), chain)
+}
+
+/// The upstream `auth`, which answers with the body of the request. `hangs` does not answer, `broken` resets.
+#[derive(Clone, Default)]
+pub(crate) struct Answering(Arc<Seen>);
+
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) requests: Mutex<Vec<String>>,
+    pub(crate) given_up: AtomicUsize,
+    pub(crate) refused: AtomicUsize,
+    pub(crate) timed_out: Mutex<Vec<(String, Duration)>>,
+}
+
+impl Answering {
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.0
+    }
+}
+
+/// Counts a request that nobody waits for any more.
+struct GivenUp(Arc<Seen>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Upstreams for Answering {
+    type Body = Full<Bytes>;
+
+    async fn send(&self, upstream: &str, request: Request<QueueBody>) -> Result<Response<Full<Bytes>>, SendError> {
+        let line = format!("{upstream} {} {}", request.method(), request.uri());
+        self.0.requests.lock().unwrap().push(line);
+        match upstream {
+            "auth" => {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                Ok(Response::builder().status(201).body(Full::from(body)).unwrap())
+            }
+            "hangs" => {
+                let _given_up = GivenUp(Arc::clone(&self.0));
+                std::future::pending().await
+            }
+            "broken" => Err(SendError::new("connection termination", "connection termination")),
+            _ => Err(SendError::unknown()),
+        }
+    }
+
+    fn speaks_http2(&self, upstream: &str) -> Option<bool> {
+        (upstream == "auth").then_some(true)
+    }
+
+    fn timed_out(&self, upstream: &str, limit: Duration) {
+        self.0.timed_out.lock().unwrap().push((upstream.to_owned(), limit));
+    }
+
+    fn refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn resolve(&self, name: String, _: &SystemResolver) -> io::Result<Vec<IpAddr>> {
+        Ok(if name == "example.com" { vec![[192, 0, 2, 1].into()] } else { Vec::new() })
+    }
+}
+
+/// Makes a callout, with a time limit in milliseconds.
+pub(crate) fn call_out(caller: &mut NullCaller<'_>, upstream: &str, body: &str, limit: i32) -> i32 {
+    let ((upstream, upstream_len), (body, body_len)) = (caller.put(upstream.as_bytes()), caller.put(body.as_bytes()));
+    let (pairs, pairs_len) = caller.put(&pairs(&[(":method", "POST"), (":path", "/x"), (":authority", "a")]));
+    let (tokens, _) = caller.put(&[0; 4]);
+    entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, body, body_len, 0, 0, limit, tokens)
+        .unwrap()
+}
+
+fn pairs(entries: &[(&str, &str)]) -> Vec<u8> {
+    let word = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
+    let mut all = word(entries.len()).to_vec();
+    for (name, value) in entries {
+        all.extend(word(name.len()).iter().chain(&word(value.len())));
+    }
+    for (name, value) in entries {
+        all.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
+    }
+    all
+}
+
+/// Opens a stream with a request's head.
+pub(crate) fn open<T: Threads>(driver: &Driver<T, Answering>, chain: &Chain, path: &str) -> StreamId {
+    let headers = [(":method", "GET"), (":path", path), (":authority", "a")].into_iter().collect();
+    driver.call(|worker| {
+        let stream = worker.open(chain, StreamInfo::default().into_shared(), 1 << 20);
+        worker.headers(stream, Direction::Request, headers, true);
+        stream
+    })
+}
+
+/// Waits until the plugins have let the request's head pass.
+pub(crate) async fn passed<T: Threads>(driver: &Driver<T, Answering>, stream: StreamId) {
+    poll_fn(|cx| {
+        driver.register(stream, cx.waker());
+        match driver.with(|worker| worker.stream_effect(stream)) {
+            Some(StreamEffect::RequestHeaders { end: true }) => Poll::Ready(()),
+            None => Poll::Pending,
+            Some(other) => panic!("{other:?}"),
+        }
+    })
+    .await;
+}

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use portcullis::model::{Body, Direction, Headers, StreamInfo, lock};
+use portcullis::model::{Body, Direction, Headers, StreamInfo};
 use portcullis::{Chain, StreamEffect, Worker};
 
 /// The head of a request: 7 headers.
@@ -37,7 +37,7 @@ pub fn stream(worker: &mut Worker, chain: &Chain, request: Headers, response: He
     while let Some(effect) = worker.stream_effect(stream) {
         match effect {
             StreamEffect::RequestHeaders { .. } => {
-                black_box(lock(&info).request_headers.as_ref().map(Headers::len));
+                black_box(info.with(|info| info.request_headers.as_ref().map(Headers::len)));
                 worker.headers(stream, Direction::Response, response.take().unwrap_or_default(), false);
                 worker.body(stream, Direction::Response, Body::from(body.clone()), true);
             }

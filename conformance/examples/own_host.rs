@@ -6,7 +6,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use portcullis::engine::EngineSettings;
-use portcullis::model::{Body, Direction, Headers, Plugin, SharedStreamInfo, StreamInfo, lock};
+use portcullis::model::{Body, Direction, Headers, Plugin, SharedStreamInfo, StreamInfo};
 use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Worker};
 use portcullis_conformance::engine::examine_engine;
 use portcullis_conformance::probe::Probe;
@@ -119,6 +119,6 @@ fn headers(pairs: &[(String, String)]) -> Headers {
 
 fn taken(info: &SharedStreamInfo, which: fn(&StreamInfo) -> &Option<Headers>) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let info = lock(info);
-    which(&info).iter().flat_map(Headers::iter).map(|(name, value)| (text(name), text(value))).collect()
+    let pairs = |headers: &Headers| headers.iter().map(|(name, value)| (text(name), text(value))).collect();
+    info.with(|info| which(info).as_ref().map(pairs).unwrap_or_default())
 }

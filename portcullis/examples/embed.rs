@@ -6,7 +6,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use portcullis::engine::EngineSettings;
-use portcullis::model::{Body, Direction, Headers, Plugin, StreamInfo, lock};
+use portcullis::model::{Body, Direction, Headers, Plugin, StreamInfo};
 use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Worker};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,12 +29,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Some(effect) = worker.stream_effect(stream) {
         match effect {
             StreamEffect::RequestHeaders { .. } => {
-                println!("request: {:?}", lock(&info).request_headers);
+                info.with(|info| println!("request: {:?}", info.request_headers));
                 let response: Headers = [(":status", "200"), ("server", "example")].into_iter().collect();
                 worker.headers(stream, Direction::Response, response, false);
                 worker.body(stream, Direction::Response, Body::from(bytes::Bytes::from("hi")), true);
             }
-            StreamEffect::ResponseHeaders { .. } => println!("response: {:?}", lock(&info).response_headers),
+            StreamEffect::ResponseHeaders { .. } => {
+                info.with(|info| println!("response: {:?}", info.response_headers));
+            }
             StreamEffect::ResponseBody { body, .. } => println!("body: {:?}", body.to_bytes()),
             other => println!("{other:?}"),
         }

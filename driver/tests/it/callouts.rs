@@ -16,7 +16,7 @@ fn host() -> FakeHost {
 fn caller() -> Script {
     Script::new()
         .on(CallbackId::on_request_headers, |caller, _| {
-            let path = caller.header(MapType::HttpRequestHeaders, ":path").unwrap();
+            let path = caller.header(MapType::RequestHeaders, ":path").unwrap();
             match path.strip_prefix('/') {
                 Some("") | None => 0,
                 Some(upstream) => i32::from(call_out(caller, upstream, "question", 1000) == 0),

@@ -7,7 +7,7 @@ use crate::common::{Bench, plugin, ticking, with_headers_stop};
 use bytes::Bytes;
 use portcullis_chain::StreamEffect;
 use portcullis_core::abi::{CallbackId, StreamType};
-use portcullis_core::model::{Direction, lock};
+use portcullis_core::model::Direction;
 use portcullis_core::testing::Script;
 use proptest::prelude::*;
 
@@ -294,7 +294,7 @@ fn look(bench: &mut Bench, direction: Direction, out: &mut Vec<String>) -> bool 
             }
             StreamEffect::RequestTrailers if request => out.push("trailers".to_owned()),
             StreamEffect::ResponseTrailers if !request => out.push("trailers".to_owned()),
-            other => assert!(lock(&bench.info).response_code.is_some(), "{other:?}"),
+            other => assert!(bench.info.with(|info| info.response_code).is_some(), "{other:?}"),
         }
     }
     is_over

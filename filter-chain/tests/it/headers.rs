@@ -113,7 +113,7 @@ fn the_response_code_is_known_at_once_and_the_one_that_leaves_at_the_end() {
     let mut bench = Bench::new(&[plugin("a", script)]);
     bench.request(true);
     assert_eq!(bench.response(true), ["response :status=204 end"]);
-    assert_eq!(portcullis_core::model::lock(&bench.info).response_code, Some(204));
+    assert_eq!(bench.info.with(|info| info.response_code), Some(204));
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn the_log_sees_all_headers_and_changes_none() {
     bench.response(true);
     let log: Vec<_> = bench.finish().into_iter().filter(|line| line.starts_with("b: ")).collect();
     assert_eq!(log.get(..3), Some(&seen.map(|line| format!("b: {line}"))[..]), "while the plugin held the response");
-    assert!(bench.info.lock().is_ok_and(|info| info.response_headers.is_some()), "the driver keeps them");
+    assert!(bench.info.with(|info| info.response_headers.is_some()), "the driver keeps them");
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn sizes_count_what_came_of_a_request_and_what_left_of_a_response() {
         })
     };
     let mut bench = Bench::new(&[plugin("holding", holding)]);
-    let sizes = |bench: &Bench| bench.info.lock().map(|info| (info.request_size, info.response_size)).unwrap();
+    let sizes = |bench: &Bench| bench.info.with(|info| (info.request_size, info.response_size));
     bench.request(false);
     bench.body(Direction::Request, "abc", true);
     assert_eq!(sizes(&bench), (3, 0));
@@ -281,7 +281,7 @@ fn the_size_of_a_response_is_that_of_the_answer_that_takes_its_place() {
             bench.response(false);
         }
         bench.worker.reply(bench.stream, local_response(403, "no", "four"));
-        assert!(bench.info.lock().is_ok_and(|info| info.response_size == 4), "{holds}");
+        assert!(bench.info.with(|info| info.response_size == 4), "{holds}");
     }
 }
 

@@ -152,7 +152,7 @@ fn it_has_the_plugins_headers() {
     let mut bench = Bench::new(&[plugin("a", script)]);
     let expected = "response :status=404 x-why=a content-type=text/html content-length=4";
     assert_eq!(bench.request(true).get(1).map(String::as_str), Some(expected));
-    assert_eq!(portcullis_core::model::lock(&bench.info).response_details.as_deref(), Some("because"));
+    assert_eq!(bench.details().as_deref(), Some("because"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::common::{Bench, plugin, recorder, with_headers_stop};
 use portcullis_chain::local_response;
 use portcullis_core::abi::{BufferType, CallbackId};
-use portcullis_core::model::{Direction, lock};
+use portcullis_core::model::Direction;
 use portcullis_core::testing::Script;
 
 const BODY: CallbackId = CallbackId::on_request_body;
@@ -106,12 +106,12 @@ fn a_failure_behind_the_head_has_details_of_its_own() {
     bench.response(false);
     bench.worker.fail(bench.stream, local_response(503, "before", ""), "broken", "broken{why}".to_owned());
     assert_eq!(bench.effects(), ["request done", "reset broken"]);
-    assert_eq!(lock(&bench.info).response_details.as_deref(), Some("broken{why}"));
+    assert_eq!(bench.details().as_deref(), Some("broken{why}"));
     let mut bench = Bench::new(&[plugin("a", || recorder(&[]))]);
     bench.request(true);
     bench.worker.fail(bench.stream, local_response(503, "before", ""), "broken", "broken{why}".to_owned());
     assert_eq!(bench.effects(), ["request done", "response :status=503 end"]);
-    assert_eq!(lock(&bench.info).response_details.as_deref(), Some("before"));
+    assert_eq!(bench.details().as_deref(), Some("before"));
 }
 
 #[test]

@@ -10,7 +10,6 @@ use crate::model::authority;
 use crate::model::headers::Headers;
 use crate::model::limits::Limits;
 use crate::model::resource_metadata;
-use crate::model::stream_info::lock;
 use crate::resources::shared::Queue;
 use crate::rights::rate::Permit;
 use crate::rights::{Family, Key, Likeness, Rule};
@@ -144,7 +143,7 @@ pub(super) fn property(vm: &mut VmState, path: &[u8]) -> Result<(), Failure> {
 
 /// Returns whether a path of metadata is about something in which there is more.
 fn holds_parts(vm: &VmState, path: &[u8]) -> bool {
-    vm.acting_stream().is_some_and(|stream| resource_metadata::has_parts(&lock(&stream.info), path))
+    vm.acting_stream().is_some_and(|stream| stream.info.with(|info| resource_metadata::has_parts(info, path)))
 }
 
 /// Judges how often.

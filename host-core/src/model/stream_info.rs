@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::model::headers::Headers;
 use crate::model::limits::Limits;
 use crate::model::resource_metadata::ResourceMetadata;
+use crate::model::shared_stream_info::SharedStreamInfo;
 use crate::model::steering::Steering;
 use crate::sandbox::byte_budget::{ByteBudget, Change, Charge};
 
@@ -123,20 +124,11 @@ struct Set {
     charge: Option<Charge>,
 }
 
-/// A [`StreamInfo`] that the plugins of a stream share. All of them run on one thread, so its lock
-/// is never contended.
-pub type SharedStreamInfo = Arc<Mutex<StreamInfo>>;
-
 impl StreamInfo {
     /// Makes it shareable.
     pub fn into_shared(self) -> SharedStreamInfo {
-        Arc::new(Mutex::new(self))
+        self.into()
     }
-}
-
-/// Locks a shared info; a panic elsewhere does not make it unreadable.
-pub fn lock(info: &SharedStreamInfo) -> MutexGuard<'_, StreamInfo> {
-    info.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl FilterState {

@@ -12,7 +12,7 @@ use crate::model::action::Action;
 use crate::model::context::{ContextId, Declared, StreamKind};
 use crate::model::plugin::Plugin;
 use crate::model::steering::Steer;
-use crate::model::stream_info::{NoRoom, StreamInfo, lock};
+use crate::model::stream_info::{NoRoom, StreamInfo};
 use crate::rights::{Capabilities, Family, Key};
 use crate::vm::state::{UsedUp, VmState};
 
@@ -78,14 +78,15 @@ impl<'a> ForeignCall<'a> {
     /// Reads and changes what is known of the stream that the call is about; `None` if it is about none.
     pub fn with_stream<R>(&mut self, change: impl FnOnce(&mut StreamInfo) -> R) -> Option<R> {
         let stream = self.vm.acting_stream()?;
-        Some(change(&mut lock(&stream.info)))
+        Some(stream.info.with(change))
     }
 
     /// Sets what plugins read as the property `path` of the stream that the call is about, at the cost of the plugin's sandbox; says
     /// whether there was room for it. `None` if the call is about no stream.
     pub fn set_filter_state(&mut self, path: &[u8], value: &[u8]) -> Option<bool> {
         let stream = self.vm.acting_stream()?;
-        let written = lock(&stream.info).filter_state.set_by(&self.vm.budgets.buffers, path, value);
+        let buffers = &self.vm.budgets.buffers;
+        let written = stream.info.with(|info| info.filter_state.set_by(buffers, path, value));
         if written == Err(NoRoom::InBudget) {
             self.vm.used_up(UsedUp::Buffers, Status::BadArgument);
         }
@@ -119,7 +120,7 @@ impl<'a> ForeignCall<'a> {
     /// `BadArgument` if its upstream has been chosen, or there is no room.
     pub fn steer(&mut self, key: &'static str, value: &str, steer: Steer<'_>) -> Result<(), Status> {
         let stream = self.vm.acting_stream().ok_or(Status::NotFound)?;
-        if lock(&stream.info).steering.is_none() {
+        if stream.info.with(|info| info.steering.is_none()) {
             self.note_once(key, &format!("set_envoy_filter_state: {key} is for TCP streams alone"));
             return Err(Status::NotFound);
         }

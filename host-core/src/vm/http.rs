@@ -8,7 +8,7 @@ use crate::abi::callback::CallbackId;
 use crate::abi::filter_status::{DataStatus, HeadersStatus, TrailersStatus};
 use crate::engine::Guest;
 use crate::model::context::{Context, ContextId, Direction, StreamContext, StreamKind};
-use crate::model::stream_info::SharedStreamInfo;
+use crate::model::shared_stream_info::SharedStreamInfo;
 use crate::model::visible::Visible;
 use crate::rights::{Capabilities, Family};
 use crate::vm::checked;

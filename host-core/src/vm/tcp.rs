@@ -5,7 +5,7 @@ use crate::abi::PeerType;
 use crate::abi::callback::CallbackId;
 use crate::abi::filter_status::FilterStatus;
 use crate::model::context::{ContextId, Direction, StreamKind};
-use crate::model::stream_info::SharedStreamInfo;
+use crate::model::shared_stream_info::SharedStreamInfo;
 use crate::vm::checked;
 
 /// [`Direction::Request`] is downstream data, from the client; [`Direction::Response`] is upstream data. Data are lent

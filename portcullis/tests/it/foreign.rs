@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use portcullis::foreign::envoy_functions;
 use portcullis_core::abi::{AbiVersion, CallbackId};
 use portcullis_core::hostcall::entry;
-use portcullis_core::model::{Access, Action, Direction, Headers, Plugin, Steering, StreamInfo, lock};
+use portcullis_core::model::{Access, Action, Direction, Headers, Plugin, Steering, StreamInfo};
 use portcullis_core::rights::{Capabilities, Learned, RuleTexts, Rules};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::vm::{Vm, VmConfig};
@@ -42,11 +42,11 @@ fn guest_of(
     let mut vm = Vm::start(&*engine.module().unwrap(), config, Box::new(host.clone())).unwrap();
     let root = vm.add_plugin(Arc::new(plugin)).unwrap();
     let info = info.into_shared();
-    let stream = vm.create_stream(root, Arc::clone(&info)).unwrap();
+    let stream = vm.create_stream(root, info.clone()).unwrap();
     vm.stream(stream).unwrap().lend_headers(Direction::Request, Headers::default(), Access::Write);
     vm.on_headers(stream, Direction::Request, true).unwrap();
     assert!(was_called.load(Ordering::Relaxed));
-    let info = lock(&info).clone();
+    let info = info.with(|info| info.clone());
     (info, std::iter::from_fn(|| vm.next_action()).collect(), host)
 }
 

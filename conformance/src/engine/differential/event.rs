@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use portcullis::model::{Access, Body, CallResponse, Direction, Headers, StreamInfo, lock};
+use portcullis::model::{Access, Body, CallResponse, Direction, Headers, StreamInfo};
 use portcullis::vm::CallOutcome;
 use proptest::prelude::*;
 
@@ -86,7 +86,7 @@ impl Stage {
 
     fn open(&mut self) -> String {
         let info = StreamInfo { protocol: "HTTP/1.1", request_size: 7, ..StreamInfo::default() }.into_shared();
-        lock(&info).route_name = Some("route".to_owned());
+        info.with(|info| info.route_name = Some("route".to_owned()));
         let stream = self.vm.create_stream(self.root, info.clone());
         self.streams.extend(stream.ok().map(|stream| (stream, info)));
         format!("{stream:?}")

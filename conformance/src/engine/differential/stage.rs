@@ -1,7 +1,7 @@
 //! A guest with its streams and callouts, while events happen to it.
 
 use portcullis::engine::{AnyEngine, StartError};
-use portcullis::model::{Action, CallId, ContextId, Limits, Plugin, SharedStreamInfo, lock};
+use portcullis::model::{Action, CallId, ContextId, Limits, Plugin, SharedStreamInfo};
 use portcullis::module::Bytecode;
 use portcullis::sandbox::VmSpec;
 use portcullis::vm::{Vm, VmConfig};
@@ -57,7 +57,7 @@ impl Stage {
     /// Writes down what remains.
     pub(super) fn close(&mut self) {
         for (stream, info) in &self.streams {
-            self.witness.write(format!("stream {stream}: {:?}", lock(info)));
+            self.witness.write(info.with(|info| format!("stream {stream}: {info:?}")));
         }
         let (contexts, memory, tick) = (self.vm.context_count(), self.vm.memory_size(), self.vm.tick_period(self.root));
         let state = self.vm.state();

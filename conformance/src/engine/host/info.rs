@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis::model::{SharedStreamInfo, StreamInfo, lock};
+use portcullis::model::{SharedStreamInfo, StreamInfo};
 
 /// How long everything takes here, in nanoseconds.
 const MOMENT: u64 = 5_000;
@@ -33,36 +33,38 @@ pub(super) fn connection() -> SharedStreamInfo {
 
 /// Notes that the request goes to its upstream, or that a TCP stream has one.
 pub(super) fn forwarded(info: &SharedStreamInfo) {
-    let mut info = lock(info);
-    info.upstream = "127.0.0.1:10004".parse().ok();
-    info.upstream_local = "127.0.0.1:40002".parse().ok();
-    info.upstream_attempts = 1;
-    info.upstream_ready = Some(MOMENT);
+    info.with(|info| {
+        info.upstream = "127.0.0.1:10004".parse().ok();
+        info.upstream_local = "127.0.0.1:40002".parse().ok();
+        info.upstream_attempts = 1;
+        info.upstream_ready = Some(MOMENT);
+    });
 }
 
 /// Notes that the response's head has come.
 pub(super) fn answered(info: &SharedStreamInfo, code: Option<u16>) {
-    let mut info = lock(info);
-    info.response_code = code;
-    info.response_details = Some("via_upstream".to_owned());
+    info.with(|info| {
+        info.response_code = code;
+        info.response_details = Some("via_upstream".to_owned());
+    });
 }
 
 /// Notes that the upstream has nothing more to say.
 pub(super) fn complete(info: &SharedStreamInfo) {
-    lock(info).backend_latency = Some(MOMENT);
+    info.with(|info| info.backend_latency = Some(MOMENT));
 }
 
 /// Counts bytes that have come from the client.
 pub(super) fn came(info: &SharedStreamInfo, bytes: usize) {
-    lock(info).request_size += bytes as u64;
+    info.with(|info| info.request_size += bytes as u64);
 }
 
 /// Counts bytes that were sent to the client.
 pub(super) fn sent(info: &SharedStreamInfo, bytes: usize) {
-    lock(info).response_size += bytes as u64;
+    info.with(|info| info.response_size += bytes as u64);
 }
 
 /// Notes that the stream is over.
 pub(super) fn over(info: &SharedStreamInfo) {
-    lock(info).duration = Some(MOMENT);
+    info.with(|info| info.duration = Some(MOMENT));
 }

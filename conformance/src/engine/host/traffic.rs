@@ -1,11 +1,9 @@
 //! The part of a proxy, without IO: streams pass, callouts are answered at once.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use portcullis::abi::PeerType;
 use portcullis::model::{
-    Access, Action, Body, CallResponse, ContextId, Direction, Headers, LocalResponse, SharedStreamInfo, lock,
+    Access, Action, Body, CallResponse, ContextId, Direction, Headers, LocalResponse, SharedStreamInfo,
 };
 use portcullis::resources::GrpcEvent;
 use portcullis::vm::{CallOutcome, VmFailed};
@@ -25,7 +23,7 @@ struct Stream {
 pub(super) fn exchange(running: &mut Running, request: &Message) -> Result<Message, VmFailed> {
     let info = info::request();
     let request = &forwarded_for(request);
-    let stream = running.vm.create_stream(running.root, Arc::clone(&info))?;
+    let stream = running.vm.create_stream(running.root, info.clone())?;
     let mut state = Stream { info, reply: None, is_cut: false };
     let passed = half(running, stream, Direction::Request, request, &mut state)?;
     let mut response = Message::default();
@@ -96,8 +94,8 @@ fn half(
     let passed = running.vm.stream(stream).and_then(|lent| lent.take_headers(direction)).unwrap_or_default();
     let mut on = Message { headers: pairs(&passed), ..Message::default() };
     match direction {
-        Direction::Request => lock(&state.info).request_headers = Some(passed),
-        Direction::Response => lock(&state.info).response_headers = Some(passed),
+        Direction::Request => state.info.with(|info| info.request_headers = Some(passed)),
+        Direction::Response => state.info.with(|info| info.response_headers = Some(passed)),
     }
     if direction == Direction::Request {
         // All of it comes while the headers are looked at.
@@ -131,8 +129,8 @@ fn half(
         let trailers = running.vm.stream(stream).and_then(|lent| lent.take_trailers(direction)).unwrap_or_default();
         on.trailers = pairs(&trailers);
         match direction {
-            Direction::Request => lock(&state.info).request_trailers = Some(trailers),
-            Direction::Response => lock(&state.info).response_trailers = Some(trailers),
+            Direction::Request => state.info.with(|info| info.request_trailers = Some(trailers)),
+            Direction::Response => state.info.with(|info| info.response_trailers = Some(trailers)),
         }
         look(running, stream, state)?;
     }
@@ -143,7 +141,7 @@ fn half(
 /// closes.
 pub(super) fn connection(running: &mut Running, bytes: &[u8]) -> Result<Vec<u8>, VmFailed> {
     let info = info::connection();
-    let stream = running.vm.create_tcp_stream(running.root, Arc::clone(&info))?;
+    let stream = running.vm.create_tcp_stream(running.root, info.clone())?;
     running.vm.on_new_connection(stream)?;
     let mut state = Stream { info, reply: None, is_cut: false };
     look(running, stream, &mut state)?;

@@ -7,7 +7,7 @@ use portcullis::abi::{
     HostcallId::proxy_get_header_map_value, HostcallId::proxy_set_effective_context, HostcallId::proxy_set_property,
     HostcallId::proxy_set_tick_period_milliseconds,
 };
-use portcullis::model::{Action, ContextId, Direction, Plugin, StreamInfo};
+use portcullis::model::{Action, ContextId, Direction, Plugin, ResourceMetadata, StreamInfo};
 
 use crate::engine::case::Case;
 use crate::engine::running::Running;
@@ -108,13 +108,14 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Streams, each with a header that tells its id, and what remains of what is known of each.
-fn opened(guest: &mut Running) -> (Vec<ContextId>, Vec<Weak<std::sync::Mutex<StreamInfo>>>) {
+/// Opens streams, each with a header that tells its id. Returns them, and for each something that its information alone keeps.
+fn opened(guest: &mut Running) -> (Vec<ContextId>, Vec<Weak<ResourceMetadata>>) {
     (0..COUNT)
         .map(|_| {
-            let info = StreamInfo::default().into_shared();
-            let held = Arc::downgrade(&info);
-            let stream = guest.vm.create_stream(guest.root, info).unwrap();
+            let kept = Arc::new(ResourceMetadata::default());
+            let held = Arc::downgrade(&kept);
+            let info = StreamInfo { route_metadata: Some(kept), ..StreamInfo::default() };
+            let stream = guest.vm.create_stream(guest.root, info.into_shared()).unwrap();
             let id = stream.number().to_le_bytes();
             let headers = [(&b"id"[..], &id[..])].into_iter().collect();
             guest.vm.stream(stream).unwrap().lend_headers(

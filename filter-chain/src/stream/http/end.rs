@@ -1,6 +1,6 @@
 //! How a stream ends: every plugin logs it and forgets it.
 
-use portcullis_core::model::{Access, Direction, Headers, lock};
+use portcullis_core::model::{Access, Direction, Headers};
 
 use super::Http;
 use super::state::HttpStream;
@@ -41,11 +41,13 @@ impl Http {
         let Some((vm, context)) = state.context(index) else { return };
         let info = state.info();
         if let Some(lent) = vms.lent(vm, context) {
-            let mut maps = lock(info);
-            for (direction, headers, trailers) in [
-                (Direction::Request, maps.request_headers.take(), maps.request_trailers.take()),
-                (Direction::Response, maps.response_headers.take(), maps.response_trailers.take()),
-            ] {
+            let maps = info.with(|info| {
+                [
+                    (Direction::Request, info.request_headers.take(), info.request_trailers.take()),
+                    (Direction::Response, info.response_headers.take(), info.response_trailers.take()),
+                ]
+            });
+            for (direction, headers, trailers) in maps {
                 if let Some(headers) = headers {
                     lent.lend_headers(direction, headers, Access::Read);
                 }
@@ -56,11 +58,12 @@ impl Http {
         }
         vms.call(vm, |vm| vm.on_log(context));
         if let Some(lent) = vms.lent(vm, context) {
-            let mut maps = lock(info);
-            maps.request_headers = lent.take_headers(Direction::Request);
-            maps.request_trailers = lent.take_trailers(Direction::Request);
-            maps.response_headers = lent.take_headers(Direction::Response);
-            maps.response_trailers = lent.take_trailers(Direction::Response);
+            info.with(|info| {
+                info.request_headers = lent.take_headers(Direction::Request);
+                info.request_trailers = lent.take_trailers(Direction::Request);
+                info.response_headers = lent.take_headers(Direction::Response);
+                info.response_trailers = lent.take_trailers(Direction::Response);
+            });
         }
     }
 
@@ -95,21 +98,22 @@ impl Http {
     /// Takes back all that plugins of a stream hold: maps to the stream's info, bodies to nowhere.
     fn reclaim(&self, vms: &mut Vms, stream: StreamId) {
         let Some(state) = self.streams.known(stream) else { return };
-        let mut info = lock(state.info());
-        for index in 0..state.plugin_count() {
-            let Some((vm, context)) = state.context(index) else { continue };
-            let Some(lent) = vms.lent(vm, context) else { continue };
-            let keep = |slot: &mut Option<Headers>, map: Option<Headers>| {
-                if map.is_some() {
-                    *slot = map;
-                }
-            };
-            keep(&mut info.request_headers, lent.take_headers(Direction::Request));
-            keep(&mut info.request_trailers, lent.take_trailers(Direction::Request));
-            keep(&mut info.response_headers, lent.take_headers(Direction::Response));
-            keep(&mut info.response_trailers, lent.take_trailers(Direction::Response));
-            lent.take_body(Direction::Request);
-            lent.take_body(Direction::Response);
-        }
+        state.info().with(|info| {
+            for index in 0..state.plugin_count() {
+                let Some((vm, context)) = state.context(index) else { continue };
+                let Some(lent) = vms.lent(vm, context) else { continue };
+                let keep = |slot: &mut Option<Headers>, map: Option<Headers>| {
+                    if map.is_some() {
+                        *slot = map;
+                    }
+                };
+                keep(&mut info.request_headers, lent.take_headers(Direction::Request));
+                keep(&mut info.request_trailers, lent.take_trailers(Direction::Request));
+                keep(&mut info.response_headers, lent.take_headers(Direction::Response));
+                keep(&mut info.response_trailers, lent.take_trailers(Direction::Response));
+                lent.take_body(Direction::Request);
+                lent.take_body(Direction::Response);
+            }
+        });
     }
 }

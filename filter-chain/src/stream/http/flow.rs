@@ -24,7 +24,7 @@
 //! does. `tests/it/gate_model.rs` drives a gate with random events beside a model of these tables.
 
 use portcullis_core::abi::{DataStatus, HeadersStatus, TrailersStatus};
-use portcullis_core::model::{Access, Body, ContextId, Direction, Headers, LocalResponse, lock};
+use portcullis_core::model::{Access, Body, ContextId, Direction, Headers, LocalResponse};
 use portcullis_core::vm::VmFailed;
 
 use super::Http;
@@ -294,9 +294,8 @@ impl Http {
     /// Lets out what has passed the last plugin of a direction.
     fn leave(&mut self, stream: StreamId, direction: Direction, item: Item) {
         let Some(state) = self.streams.known_mut(stream) else { return };
-        let mut info = lock(state.info());
         let request = direction == Direction::Request;
-        let (effect, end) = match item {
+        let (effect, end) = state.info().with(|info| match item {
             Item::Headers { headers, end } => {
                 if request {
                     info.request_headers = Some(headers);
@@ -329,8 +328,7 @@ impl Http {
                 info.response_trailers = Some(trailers);
                 (StreamEffect::ResponseTrailers, true)
             }
-        };
-        drop(info);
+        });
         state.note_out(direction, end);
         self.emit(stream, effect);
     }

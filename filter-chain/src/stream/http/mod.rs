@@ -7,7 +7,7 @@ mod render;
 mod reply;
 mod state;
 
-use portcullis_core::model::{Body, Direction, Headers, SharedStreamInfo, lock};
+use portcullis_core::model::{Body, Direction, Headers, SharedStreamInfo};
 use portcullis_core::vm::Part;
 
 use self::gate::{Item, Mode};
@@ -46,7 +46,7 @@ impl Http {
             state.note_request(headers.get(b":method") == Some(b"HEAD"), is_grpc);
         } else {
             // Plugins may ask for it while they see the headers.
-            lock(state.info()).response_code = render::status_of(&headers);
+            state.info().with(|info| info.response_code = render::status_of(&headers));
         }
         self.streams.push_back(stream, direction, 0, Item::Headers { headers, end });
     }
@@ -56,7 +56,7 @@ impl Http {
         let Some(state) = self.streams.get(stream) else { return };
         // As Envoy counts: what came of a request, and what was sent of a response.
         if direction == Direction::Request {
-            lock(state.info()).request_size += body.len() as u64;
+            state.info().with(|info| info.request_size += body.len() as u64);
         }
         self.streams.push_back(stream, direction, 0, Item::Data { body, end });
     }
@@ -155,7 +155,7 @@ impl Http {
         if state.vm(index).is_some() {
             return None;
         }
-        let connection = lock(state.info()).connection_id;
+        let connection = state.info().with(|info| info.connection_id);
         Some(Lacking { stream, index, plugin: state.plugin(index)?, connection })
     }
 

@@ -1,6 +1,6 @@
 //! Responses that no upstream made (abi: `proxy_send_local_response`).
 
-use portcullis_core::model::{Direction, LocalResponse, lock};
+use portcullis_core::model::{Direction, LocalResponse};
 
 use super::Http;
 use super::gate::Item;
@@ -38,13 +38,13 @@ impl Http {
             if !details.is_empty()
                 && let Some(state) = self.streams.get(stream)
             {
-                lock(state.info()).response_details = Some(details);
+                state.info().with(|info| info.response_details = Some(details));
             }
             return;
         }
-        lock(state.info()).response_details = Some(response.details.clone());
+        state.info().with(|info| info.response_details = Some(response.details.clone()));
         let (headers, body) = render(response, state.is_grpc(), state.is_head());
-        lock(state.info()).response_code = status_of(&headers);
+        state.info().with(|info| info.response_code = status_of(&headers));
         state.make_local();
         let passes_chain = state.begin(Direction::Response);
         self.end_request(vms, stream);
@@ -59,11 +59,11 @@ impl Http {
         self.drop_held(vms, stream, Direction::Response);
         let Some(state) = self.streams.known_mut(stream) else { return };
         state.note_out(Direction::Response, true);
-        let mut info = lock(state.info());
-        info.response_headers = Some(headers);
-        info.response_trailers = None;
-        info.response_size += body.len() as u64;
-        drop(info);
+        state.info().with(|info| {
+            info.response_headers = Some(headers);
+            info.response_trailers = None;
+            info.response_size += body.len() as u64;
+        });
         self.emit(stream, StreamEffect::ResponseHeaders { local: true, end: body.is_empty() });
         if !body.is_empty() {
             self.emit(stream, StreamEffect::ResponseBody { body, end: true });
@@ -87,7 +87,7 @@ impl Http {
         self.end_request(vms, stream);
         let Some(state) = self.streams.known_mut(stream) else { return };
         if state.finish(Direction::Response) {
-            lock(state.info()).response_details = Some(reason.to_owned());
+            state.info().with(|info| info.response_details = Some(reason.to_owned()));
             self.emit(stream, StreamEffect::Reset { reason });
         }
     }
@@ -113,7 +113,7 @@ impl Http {
             lent.take_trailers(direction);
             let headers = lent.take_headers(direction);
             if direction == Direction::Request && held_headers {
-                lock(state.info()).request_headers = headers;
+                state.info().with(|info| info.request_headers = headers);
             }
         }
     }

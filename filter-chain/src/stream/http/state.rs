@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use portcullis_core::model::{ContextId, Direction, SharedStreamInfo, lock};
+use portcullis_core::model::{ContextId, Direction, SharedStreamInfo};
 
 use super::gate::{Gate, Item};
 use crate::effect::StreamEffect;
@@ -233,7 +233,9 @@ impl HttpStream {
     /// Notes that an item is dropped; the log still shows the headers of a request that got no further.
     pub(super) fn note_dropped(&self, direction: Direction, item: Item) {
         if let (Direction::Request, Item::Headers { headers, .. }) = (direction, item) {
-            lock(&self.info).request_headers.get_or_insert(headers);
+            self.info.with(|info| {
+                info.request_headers.get_or_insert(headers);
+            });
         }
     }
 

@@ -8,7 +8,7 @@
 //! | has failed, and its policy is open | goes on | go on | – |
 
 use portcullis_core::abi::FilterStatus;
-use portcullis_core::model::{Body, ContextId, Direction, lock};
+use portcullis_core::model::{Body, ContextId, Direction};
 use portcullis_core::vm::VmFailed;
 
 use super::Tcp;
@@ -56,7 +56,7 @@ impl Tcp {
         let Some(state) = self.streams.known_mut(id).filter(|state| !state.is_cut()) else { return };
         let Some(index) = state.index(direction, position) else {
             if direction == Direction::Response {
-                lock(state.info()).response_size += data.len() as u64;
+                state.info().with(|info| info.response_size += data.len() as u64);
             } else if state.dial() {
                 self.emit(id, ConnectionEffect::Connect);
             }

@@ -10,7 +10,7 @@ mod flow;
 mod state;
 
 use portcullis_core::abi::PeerType;
-use portcullis_core::model::{Body, Direction, SharedStreamInfo, lock};
+use portcullis_core::model::{Body, Direction, SharedStreamInfo};
 
 use self::state::{Data, TcpPlugin, TcpStream};
 use crate::effect::ConnectionEffect;
@@ -39,7 +39,7 @@ impl Tcp {
     pub(crate) fn feed(&mut self, id: ConnectionId, direction: Direction, data: Body, end: bool) {
         let Some(state) = self.streams.get(id) else { return };
         if direction == Direction::Request {
-            lock(state.info()).request_size += data.len() as u64;
+            state.info().with(|info| info.request_size += data.len() as u64);
         }
         self.streams.push_back(id, direction, 0, Data { data, end });
     }
@@ -128,7 +128,8 @@ impl Tcp {
     pub(crate) fn lacks_vm_at(&self, stream: ConnectionId, index: usize) -> Option<Lacking<ConnectionId>> {
         let state = self.streams.get(stream)?;
         let plugin = state.plugin(index).filter(|plugin| plugin.vm().is_none())?.plugin();
-        Some(Lacking { stream, index, plugin, connection: lock(state.info()).connection_id })
+        let connection = state.info().with(|info| info.connection_id);
+        Some(Lacking { stream, index, plugin, connection })
     }
 
     /// Gives a plugin of a stream the VM that was made for it.

@@ -105,6 +105,11 @@ impl Bench {
     }
 
     /// Opens another stream and makes it the one that is fed; returns the one before.
+    /// Returns the details of the response.
+    pub(crate) fn details(&self) -> Option<String> {
+        self.info.with(|info| info.response_details.clone())
+    }
+
     pub(crate) fn open(&mut self) -> (StreamId, SharedStreamInfo) {
         let info = StreamInfo::default().into_shared();
         let stream = self.worker.open(&self.chain, info.clone(), 1 << 20);

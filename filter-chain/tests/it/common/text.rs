@@ -1,9 +1,12 @@
 use portcullis_chain::StreamEffect;
-use portcullis_core::model::{Headers, SharedStreamInfo, lock};
+use portcullis_core::model::{Headers, SharedStreamInfo, StreamInfo};
 
 /// An effect in words, with the maps that it speaks of.
 pub(crate) fn show_effect(effect: StreamEffect, info: &SharedStreamInfo) -> String {
-    let info = lock(info);
+    info.with(|info| words(effect, info))
+}
+
+fn words(effect: StreamEffect, info: &StreamInfo) -> String {
     match effect {
         StreamEffect::RequestHeaders { end } => {
             ended(format!("request {}", show_map(info.request_headers.as_ref())), end)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::model::{ResourceMetadata, SharedStreamInfo, StreamInfo, lock, response_flag};
+use portcullis::model::{ResourceMetadata, SharedStreamInfo, StreamInfo, response_flag};
 
 use super::route::Lot;
 use crate::config::Route;
@@ -27,11 +27,12 @@ pub(super) fn routed(clusters: &Clusters, route: Option<&Route>, lot: &Lot) -> S
 
 /// Notes that a request is sent. Returns the time.
 pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstream: &Upstream) -> Instant {
-    let mut info = lock(info);
-    (info.cluster_name, info.cluster_metadata) = (Some(cluster.to_owned()), Some(Arc::clone(upstream.metadata())));
-    (info.route_name, info.route_metadata) = (Some(route.name.clone()), Some(Arc::clone(&route.metadata)));
-    info.upstream_endpoints = upstream.endpoints();
-    info.upstream_attempts += 1;
+    info.with(|info| {
+        (info.cluster_name, info.cluster_metadata) = (Some(cluster.to_owned()), Some(Arc::clone(upstream.metadata())));
+        (info.route_name, info.route_metadata) = (Some(route.name.clone()), Some(Arc::clone(&route.metadata)));
+        info.upstream_endpoints = upstream.endpoints();
+        info.upstream_attempts += 1;
+    });
     Instant::now()
 }
 
@@ -42,45 +43,47 @@ pub(super) fn connected(
 ) -> impl Fn(Addresses, Option<&Arc<ResourceMetadata>>) + 'static {
     let info = SharedStreamInfo::clone(info);
     move |Addresses { local, remote }, metadata| {
-        let mut info = lock(&info);
-        info.upstream_metadata = metadata.cloned();
-        (info.upstream, info.upstream_local) = (Some(remote), Some(local));
-        info.upstream_ready = u64::try_from(since.elapsed().as_nanos()).ok();
+        info.with(|info| {
+            info.upstream_metadata = metadata.cloned();
+            (info.upstream, info.upstream_local) = (Some(remote), Some(local));
+            info.upstream_ready = u64::try_from(since.elapsed().as_nanos()).ok();
+        });
     }
 }
 
 /// Notes that the request is answered.
 pub(super) fn answered(info: &SharedStreamInfo) {
-    let mut info = lock(info);
-    info.response_details = Some("via_upstream".to_owned());
+    info.with(|info| info.response_details = Some("via_upstream".to_owned()));
 }
 
 /// Notes that the answer is complete. `sent` is the time at which the request was sent.
 pub(super) fn complete(info: &SharedStreamInfo, sent: Option<Instant>) {
-    lock(info).backend_latency = sent.and_then(|sent| u64::try_from(sent.elapsed().as_nanos()).ok());
+    info.with(|info| info.backend_latency = sent.and_then(|sent| u64::try_from(sent.elapsed().as_nanos()).ok()));
 }
 
 /// Notes that the answer did not come within a limit.
 pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &Clusters, limit: Duration) {
-    let mut info = lock(info);
-    info.response_flags |= response_flag::UPSTREAM_REQUEST_TIMEOUT;
-    let upstream = info.cluster_name.as_ref().and_then(|name| clusters.get(name));
+    let upstream = info.with(|info| {
+        info.response_flags |= response_flag::UPSTREAM_REQUEST_TIMEOUT;
+        info.cluster_name.as_ref().and_then(|name| clusters.get(name))
+    });
     upstream.into_iter().for_each(|upstream| upstream.timed_out(limit));
 }
 
 /// Notes a failure before the head. Returns the details, as Envoy words them.
 pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) -> String {
-    let mut info = lock(info);
-    info.response_flags |= match error {
-        UpstreamError::Connect { .. } | UpstreamError::ConnectTimeout { .. } => {
-            info.upstream_failure = Some(error.to_string());
-            response_flag::UPSTREAM_CONNECTION_FAILURE
-        }
-        UpstreamError::Overflow { .. } => response_flag::UPSTREAM_OVERFLOW,
-        error if error.is_invalid() => response_flag::UPSTREAM_PROTOCOL_ERROR,
-        error if error.reset_reason().is_some() => response_flag::UPSTREAM_REMOTE_RESET,
-        _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
-    };
+    info.with(|info| {
+        info.response_flags |= match error {
+            UpstreamError::Connect { .. } | UpstreamError::ConnectTimeout { .. } => {
+                info.upstream_failure = Some(error.to_string());
+                response_flag::UPSTREAM_CONNECTION_FAILURE
+            }
+            UpstreamError::Overflow { .. } => response_flag::UPSTREAM_OVERFLOW,
+            error if error.is_invalid() => response_flag::UPSTREAM_PROTOCOL_ERROR,
+            error if error.reset_reason().is_some() => response_flag::UPSTREAM_REMOTE_RESET,
+            _ => response_flag::UPSTREAM_CONNECTION_TERMINATION,
+        };
+    });
     match error {
         UpstreamError::NoEndpoints { .. } => "no_healthy_upstream".to_owned(),
         _ => format!("upstream_reset_before_response_started{{{}}}", error.words().replace(' ', "_")),
@@ -89,7 +92,7 @@ pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) -> String {
 
 /// Notes that a TCP stream dials its upstream. Returns the time.
 pub(super) fn dialled(info: &SharedStreamInfo) -> Instant {
-    lock(info).upstream_attempts += 1;
+    info.with(|info| info.upstream_attempts += 1);
     Instant::now()
 }
 
@@ -107,13 +110,15 @@ pub(super) fn established(
 
 /// Notes that the upstream of a TCP stream cannot be reached.
 pub(super) fn unreachable(info: &SharedStreamInfo, error: &std::io::Error) {
-    let mut info = lock(info);
-    info.upstream_failure = Some(error.to_string());
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<UpstreamError>());
-    info.response_flags |= match cause {
+    let flag = match cause {
         Some(UpstreamError::Overflow { .. }) => response_flag::UPSTREAM_OVERFLOW,
         _ => response_flag::UPSTREAM_CONNECTION_FAILURE,
     };
+    info.with(|info| {
+        info.upstream_failure = Some(error.to_string());
+        info.response_flags |= flag;
+    });
 }
 
 /// Notes that it broke off behind the response's head. Returns the details, as Envoy words them.
@@ -127,7 +132,7 @@ pub(super) fn broken(info: &SharedStreamInfo, error: &UpstreamError) -> String {
         }
         _ => (response_flag::UPSTREAM_PROTOCOL_ERROR, "protocol_error"),
     };
-    lock(info).response_flags |= flag;
+    info.with(|info| info.response_flags |= flag);
     format!("upstream_reset_after_response_started{{{reason}}}")
 }
 

@@ -2,7 +2,7 @@ use crate::abi::hostcall::HostcallId;
 use crate::abi::{MapType, Status};
 use crate::hostcall::{Hostcall, HostcallResult, Reply, Source, guard};
 use crate::model::property::{self, Scope, Stream};
-use crate::model::stream_info::{self, NoRoom};
+use crate::model::stream_info::NoRoom;
 use crate::model::visible::Visible;
 use crate::rights::{Family, Key};
 use crate::vm::state::{UsedUp, VmState};
@@ -50,14 +50,14 @@ pub(in crate::hostcall) fn set_property(
         guard::argument(call.vm, Family::SetProperty, ID, Key::Paths, "paths", other)?;
     }
     let stream = call.vm.acting_stream().ok_or(Status::NotFound)?;
-    let mut info = stream_info::lock(&stream.info);
     let root = call.vm.contexts.root(stream.root);
     let set_once = root.and_then(|root| root.declared.get(name)).is_some_and(|declared| declared.set_once);
-    if set_once && info.filter_state.get(name).is_some() {
-        Err(Status::BadArgument)?;
-    }
-    let written = property::write(&mut info, path, value, &call.vm.budgets.buffers);
-    drop(info);
+    let written = stream.info.with(|info| {
+        if set_once && info.filter_state.get(name).is_some() {
+            return Err(Status::BadArgument);
+        }
+        Ok(property::write(info, path, value, &call.vm.budgets.buffers))
+    })?;
     match written {
         Ok(()) => Ok(Reply::Done),
         Err(NoRoom::InStream) => Err(Status::BadArgument.into()),
@@ -70,17 +70,18 @@ fn read(vm: &VmState, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
     let Some(stream) = vm.acting_stream() else {
         return property::read(&Scope { plugin, stream: None }, path, out);
     };
-    let info = stream_info::lock(&stream.info);
     let rule = vm.rule(Family::ReadHeaders);
-    let visible = |map, at_rest| {
-        let headers = stream.slot(map).and_then(|slot| slot.map.as_ref()).or(at_rest)?;
-        Some(Visible { headers, map, rule })
-    };
-    let stream = Stream {
-        info: &info,
-        request_headers: visible(MapType::RequestHeaders, info.request_headers.as_ref()),
-        response_headers: visible(MapType::ResponseHeaders, info.response_headers.as_ref()),
-        response_trailers: visible(MapType::ResponseTrailers, info.response_trailers.as_ref()),
-    };
-    property::read(&Scope { plugin, stream: Some(stream) }, path, out)
+    stream.info.with(|info| {
+        let visible = |map, at_rest| {
+            let headers = stream.slot(map).and_then(|slot| slot.map.as_ref()).or(at_rest)?;
+            Some(Visible { headers, map, rule })
+        };
+        let stream = Stream {
+            info,
+            request_headers: visible(MapType::RequestHeaders, info.request_headers.as_ref()),
+            response_headers: visible(MapType::ResponseHeaders, info.response_headers.as_ref()),
+            response_trailers: visible(MapType::ResponseTrailers, info.response_trailers.as_ref()),
+        };
+        property::read(&Scope { plugin, stream: Some(stream) }, path, out)
+    })
 }

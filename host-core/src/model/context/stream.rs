@@ -6,7 +6,7 @@ use crate::hostcall::Unseen;
 use crate::model::body::Body;
 use crate::model::headers::Headers;
 use crate::model::plugin::Plugin;
-use crate::model::stream_info::{SharedStreamInfo, lock};
+use crate::model::shared_stream_info::SharedStreamInfo;
 
 /// One direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub enum Access {
 
 impl StreamContext {
     pub(crate) fn new(root: ContextId, plugin: Option<Arc<Plugin>>, info: SharedStreamInfo, kind: StreamKind) -> Self {
-        let id = lock(&info).id;
+        let id = info.with(|info| info.id);
         Self {
             root,
             plugin,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::chain::local_response;
-use portcullis::model::{LocalResponse, SharedStreamInfo, lock, response_flag};
+use portcullis::model::{LocalResponse, SharedStreamInfo, response_flag};
 
 use crate::serve::worker::context::Context;
 use crate::serve::worker::upstream_stats;
@@ -46,14 +46,14 @@ impl Expired {
     /// Notes that it has ended a stream whose response had begun.
     pub(in crate::serve::worker) fn note(self, context: &Context, info: &SharedStreamInfo) {
         self.flag(context, info);
-        lock(info).response_details = Some(self.details().to_owned());
+        info.with(|info| info.response_details = Some(self.details().to_owned()));
     }
 
     fn flag(self, context: &Context, info: &SharedStreamInfo) {
         match self {
             Self::Upstream(limit) => upstream_stats::timed_out(info, context.clusters(), limit),
-            Self::Idle => lock(info).response_flags |= response_flag::STREAM_IDLE_TIMEOUT,
-            Self::Write => lock(info).response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION,
+            Self::Idle => info.with(|info| info.response_flags |= response_flag::STREAM_IDLE_TIMEOUT),
+            Self::Write => info.with(|info| info.response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION),
             Self::Duration => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Bodies that are not as long as their heads have said: a plugin has changed the one and left the other.
 
 use portcullis::chain::local_response;
-use portcullis::model::{Direction, lock};
+use portcullis::model::Direction;
 
 use super::{Exchange, UpstreamState};
 
@@ -19,7 +19,7 @@ impl Exchange {
     pub(super) fn wrong_response_length(&mut self) {
         self.name_the_plugin(Direction::Response, "response");
         self.let_go();
-        lock(&self.info).response_details = Some("response_length_mismatch".to_owned());
+        self.info.with(|info| info.response_details = Some("response_length_mismatch".to_owned()));
         self.out.cut("response_length_mismatch");
     }
 
@@ -33,7 +33,7 @@ impl Exchange {
         let Some(left_out) = self.context.lengths_told.may_tell() else { return };
         let plugins = self.context.driver.with(|worker| worker.resized(self.stream, direction)).join(", ");
         tracing::warn!(
-            stream = lock(&self.info).id,
+            stream = self.info.with(|info| info.id),
             plugin = plugins,
             left_out = Some(left_out).filter(|count| *count > 0),
             "the {message}'s body is longer or shorter than its content-length, which has been sent: a plugin that changes \

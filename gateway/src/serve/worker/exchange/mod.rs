@@ -16,7 +16,7 @@ use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use http_body::{Body as _, Frame};
 use portcullis::chain::StreamId;
-use portcullis::model::{Direction, LocalResponse, SharedStreamInfo, StreamInfo, lock};
+use portcullis::model::{Direction, LocalResponse, SharedStreamInfo, StreamInfo};
 use portcullis::{Chain, StreamEffect};
 use tokio::task::AbortHandle;
 
@@ -218,7 +218,8 @@ impl Exchange {
                 }
             }
             StreamEffect::RequestTrailers => {
-                let trailers = lock(&self.info).request_trailers.as_ref().map(convert::to_trailers).transpose();
+                let trailers =
+                    self.info.with(|info| info.request_trailers.as_ref().map(convert::to_trailers).transpose());
                 match (trailers, self.upload.take()) {
                     (Ok(trailers), Some(upload)) => {
                         upload.finish(trailers);
@@ -250,7 +251,8 @@ impl Exchange {
                 }
             }
             StreamEffect::ResponseTrailers => {
-                let trailers = lock(&self.info).response_trailers.as_ref().map(convert::to_trailers).transpose();
+                let trailers =
+                    self.info.with(|info| info.response_trailers.as_ref().map(convert::to_trailers).transpose());
                 match trailers.map(|trailers| self.out.trailers(trailers)) {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => self.wrong_response_length(),
@@ -284,11 +286,11 @@ impl Exchange {
 impl Drop for Exchange {
     /// Ends the stream however the exchange ended: plugins log it.
     fn drop(&mut self) {
-        lock(&self.info).duration = u64::try_from(self.started.elapsed().as_nanos()).ok();
+        self.info.with(|info| info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok());
         if let Some(expired) = self.timer.ended() {
             expired.note(&self.context, &self.info);
         } else if !self.out.is_sent() && !self.out.is_cut() {
-            upstream_stats::abandoned(&mut lock(&self.info));
+            self.info.with(upstream_stats::abandoned);
         }
         self.context.driver.finish(self.stream);
     }

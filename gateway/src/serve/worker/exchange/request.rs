@@ -4,12 +4,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use http::request::Parts;
 use http::{Method, Request};
 use http_body::Body as _;
 use portcullis::chain::local_response;
-use portcullis::model::{Body, Direction, lock, response_flag};
+use portcullis::model::{Body, Direction, LocalResponse, response_flag};
 
 use super::{Exchange, UpstreamState};
+use crate::config::Route;
+use crate::net::queue::{QueueBody, body_queue};
+use crate::serve::convert;
+use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::is_malformed;
 use crate::serve::worker::route::{rewrite, unforwarded};
 use crate::serve::worker::upstream_stats;
@@ -17,34 +22,25 @@ use crate::upstream::connector::Upstream;
 use portcullis::chain::convert;
 use portcullis_driver::body::{QueueBody, body_queue};
 
+/// A request's head as the plugins left it, and where it goes; no route, no cluster or no upstream if there is none.
+struct Routed<'c> {
+    route: Option<&'c Route>,
+    cluster: Option<&'c str>,
+    upstream: Option<&'c Upstream>,
+    parts: Result<Parts, convert::Unsendable>,
+}
+
 impl Exchange {
     /// Sends the request's head. The route is chosen by what the plugins made of it, among those whose plugins it has passed.
     pub(super) fn send_request(&mut self, end: bool) {
         let context = Rc::clone(&self.context);
-        let mut info = lock(&self.info);
-        let Some(headers) = &info.request_headers else { return };
-        let routed = context.listeners.get(self.listener).and_then(|listener| listener.route(headers));
-        if let Some(answer) = routed.and_then(|routed| unforwarded(routed, &self.chain, &mut info)) {
-            drop(info);
-            return self.reply(answer);
-        }
-        let Some(headers) = &info.request_headers else { return };
-        let route = routed.map(|(route, _)| route);
-        let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
-        let upstream = cluster.and_then(|cluster| context.clusters().get(cluster));
-        // The echo tells the whole target, and HTTP/2 sends it; where the client sent a path alone, the rest is what plugins see.
-        let original = self
-            .original
-            .0
-            .take()
-            .filter(|original| original.uri.authority().is_some() || upstream.is_some_and(Upstream::speaks_http1));
-        let parts = match original.and_then(|original| convert::unchanged::request(headers, original, self.secure)) {
-            Some(parts) => Ok(parts),
-            None => convert::to_request(headers),
+        let Some(routed) = self.route_request(&context) else { return };
+        let Routed { route, cluster, upstream, parts } = match routed {
+            Ok(routed) => routed,
+            Err(answer) => return self.reply(answer),
         };
-        drop(info);
         let (Some(route), Some(cluster), Some(upstream)) = (route, cluster, upstream) else {
-            lock(&self.info).response_flags |= response_flag::NO_ROUTE_FOUND;
+            self.info.with(|info| info.response_flags |= response_flag::NO_ROUTE_FOUND);
             return self.reply(local_response(404, "route_not_found", ""));
         };
         let mut parts = match parts {
@@ -72,6 +68,35 @@ impl Exchange {
         };
         let answer = upstream.send(Request::from_parts(parts, body), upstream_stats::connected(&self.info, sent));
         self.upstream = UpstreamState::Waiting(answer);
+    }
+
+    /// Chooses the route of the request's head and makes the head that goes out; none if plugins have left no head.
+    ///
+    /// # Errors
+    /// Returns the answer to a request that may not go where it would.
+    fn route_request<'c>(&mut self, context: &'c Context) -> Option<Result<Routed<'c>, LocalResponse>> {
+        self.info.with(|info| {
+            let headers = info.request_headers.as_ref()?;
+            let routed = context.listeners.get(self.listener).and_then(|listener| listener.route(headers));
+            if let Some(answer) = routed.and_then(|routed| unforwarded(routed, &self.chain, info)) {
+                return Some(Err(answer));
+            }
+            let headers = info.request_headers.as_ref()?;
+            let route = routed.map(|(route, _)| route);
+            let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
+            let upstream = cluster.and_then(|cluster| context.clusters().get(cluster));
+            // The echo tells the whole target, and HTTP/2 sends it; where the client sent a path alone, the rest is what plugins see.
+            let original =
+                self.original.0.take().filter(|original| {
+                    original.uri.authority().is_some() || upstream.is_some_and(Upstream::speaks_http1)
+                });
+            let parts = match original.and_then(|original| convert::unchanged::request(headers, original, self.secure))
+            {
+                Some(parts) => Ok(parts),
+                None => convert::to_request(headers),
+            };
+            Some(Ok(Routed { route, cluster, upstream, parts }))
+        })
     }
 
     pub(super) fn poll_request_body(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
@@ -114,12 +139,12 @@ impl Exchange {
                 }
             }
             Some(Err(error)) => {
-                tracing::debug!(stream = lock(&self.info).id, %error, "request body ended early");
+                tracing::debug!(stream = self.info.with(|info| info.id), %error, "request body ended early");
                 (self.incoming, self.upload) = (None, None);
                 self.timer.upstream_done();
                 self.upstream = UpstreamState::Idle;
                 if is_malformed(&error) {
-                    lock(&self.info).response_flags |= response_flag::DOWNSTREAM_PROTOCOL_ERROR;
+                    self.info.with(|info| info.response_flags |= response_flag::DOWNSTREAM_PROTOCOL_ERROR);
                     self.reply(local_response(400, "malformed_request_body", "the request's body is malformed"));
                 } else {
                     self.out.cut("request_body_broken");
@@ -134,7 +159,7 @@ impl Exchange {
     }
 
     pub(super) fn fail_unsendable(&mut self, unsendable: &convert::Unsendable) {
-        tracing::warn!(stream = lock(&self.info).id, %unsendable, "request refused");
+        tracing::warn!(stream = self.info.with(|info| info.id), %unsendable, "request refused");
         self.reply(local_response(500, "unsendable_request", &unsendable.to_string()));
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Poll, ready};
 use http::StatusCode;
 use http_body::Body as _;
 use portcullis::chain::local_response;
-use portcullis::model::{Body, Direction, lock};
+use portcullis::model::{Body, Direction};
 
 use super::{Exchange, UpstreamState};
 use crate::serve::worker::upstream_stats;
@@ -43,23 +43,25 @@ impl Exchange {
 
     pub(super) fn send_head(&mut self, end: bool) {
         let original = self.original.1.take();
-        let head = lock(&self.info).response_headers.as_ref().map(|headers| {
-            let status = original.as_ref().map(|original| original.status);
-            let unchanged = original.and_then(|original| convert::unchanged::response(headers, original));
-            unchanged.map_or_else(|| convert::to_response(headers, status), Ok)
+        let head = self.info.with(|info| {
+            info.response_headers.as_ref().map(|headers| {
+                let status = original.as_ref().map(|original| original.status);
+                let unchanged = original.and_then(|original| convert::unchanged::response(headers, original));
+                unchanged.map_or_else(|| convert::to_response(headers, status), Ok)
+            })
         });
         match head {
             Some(Ok(head)) => self.out.head(head, &self.method),
             Some(Err(unsendable)) => {
-                tracing::warn!(stream = lock(&self.info).id, %unsendable, "response replaced by 500");
+                tracing::warn!(stream = self.info.with(|info| info.id), %unsendable, "response replaced by 500");
                 (self.incoming, self.upload) = (None, None);
                 self.timer.upstream_done();
                 self.upstream = UpstreamState::Idle;
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let mut info = lock(&self.info);
-                info.response_code = Some(status.as_u16());
-                info.response_details = Some("unsendable_response".to_owned());
-                drop(info);
+                self.info.with(|info| {
+                    info.response_code = Some(status.as_u16());
+                    info.response_details = Some("unsendable_response".to_owned());
+                });
                 // Nothing of the plugins' response follows a head that is not theirs.
                 self.out.replace(status);
             }
@@ -68,7 +70,7 @@ impl Exchange {
         if end && self.out.end().is_err() {
             self.wrong_response_length();
         }
-        let code = lock(&self.info).response_code;
+        let code = self.info.with(|info| info.response_code);
         if let Some((code, listener)) = code.zip(self.context.listeners.get(self.listener)) {
             listener.count(code);
         }

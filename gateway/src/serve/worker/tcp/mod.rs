@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis::abi::PeerType;
 use portcullis::chain::{ConnectionEffect, ConnectionId};
-use portcullis::model::{Body, Direction, SharedStreamInfo, Steering, StreamInfo, lock};
+use portcullis::model::{Body, Direction, SharedStreamInfo, Steering, StreamInfo};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -119,10 +119,8 @@ impl Drop for TcpExchange<'_> {
     fn drop(&mut self) {
         let by = self.by.unwrap_or(PeerType::Local);
         self.context.driver.with(|worker| worker.connection_closed(self.id, CLIENT, by));
-        {
-            let mut info = lock(&self.info);
-            info.duration = Some(self.context.host.clock.wall().saturating_sub(info.start_time));
-        }
+        let now = self.context.host.clock.wall();
+        self.info.with(|info| info.duration = Some(now.saturating_sub(info.start_time)));
         self.context.driver.finish_connection(self.id);
         self.state.tcp.active.decrement(1.0);
     }
@@ -148,7 +146,11 @@ impl TcpExchange<'_> {
                 // Something has been written meanwhile.
                 Err(_) if self.moved() > moved => continue,
                 Err(_) => {
-                    tracing::debug!(stream = lock(&self.info).id, cluster, "a TCP stream was idle for too long");
+                    tracing::debug!(
+                        stream = self.info.with(|info| info.id),
+                        cluster,
+                        "a TCP stream was idle for too long"
+                    );
                     return;
                 }
             }
@@ -222,7 +224,7 @@ impl TcpExchange<'_> {
                 });
             }
             Event::Read(direction, Err(error)) | Event::Broken(direction, error) => {
-                tracing::debug!(stream = lock(&self.info).id, %error, ?direction, "a side of a TCP stream is gone");
+                tracing::debug!(stream = self.info.with(|info| info.id), %error, ?direction, "a side of a TCP stream is gone");
                 self.lost(direction);
             }
             Event::Connected(dialed) => {
@@ -240,7 +242,7 @@ impl TcpExchange<'_> {
                         self.share = dialed.share;
                     }
                     Err(error) => {
-                        tracing::debug!(stream = lock(&self.info).id, %error, "cannot connect a TCP stream");
+                        tracing::debug!(stream = self.info.with(|info| info.id), %error, "cannot connect a TCP stream");
                         upstream_stats::unreachable(&self.info, &error);
                         self.lost(UPSTREAM);
                     }
@@ -278,7 +280,7 @@ impl TcpExchange<'_> {
                     self.context.driver.with(|worker| worker.data(self.id, UPSTREAM, Body::default(), true));
                 }
                 Some(ConnectionEffect::Reset { reason }) => {
-                    tracing::debug!(stream = lock(&self.info).id, reason, "a TCP stream was cut");
+                    tracing::debug!(stream = self.info.with(|info| info.id), reason, "a TCP stream was cut");
                     self.client.reset();
                     self.upstream.reset();
                     return true;

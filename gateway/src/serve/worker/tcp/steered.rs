@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::model::{SharedStreamInfo, lock};
+use portcullis::model::{SharedStreamInfo, StreamInfo};
 
 use crate::plan::host::GatewayHost;
 use crate::upstream::clusters::Clusters;
@@ -17,7 +17,15 @@ pub(super) fn upstream<'c>(
     host: &GatewayHost,
     configured: &str,
 ) -> Option<&'c Upstream> {
-    let mut info = lock(info);
+    info.with(|info| choose(info, clusters, host, configured))
+}
+
+fn choose<'c>(
+    info: &mut StreamInfo,
+    clusters: &'c HashMap<String, Upstream>,
+    host: &GatewayHost,
+    configured: &str,
+) -> Option<&'c Upstream> {
     let chosen = info.steering.as_mut().and_then(|steering| {
         steering.is_settled = true;
         steering.cluster.clone()
@@ -35,6 +43,6 @@ pub(super) fn upstream<'c>(
 
 /// Returns how long a stream may be idle, if there is a limit. Only in the configuration zero is none.
 pub(super) fn idle(info: &SharedStreamInfo, configured: Duration) -> Option<Duration> {
-    let steered = lock(info).steering.as_ref().and_then(|steering| steering.idle_timeout);
+    let steered = info.with(|info| info.steering.as_ref().and_then(|steering| steering.idle_timeout));
     steered.or_else(|| Some(configured).filter(|limit| !limit.is_zero()))
 }

@@ -1,6 +1,5 @@
 //! Things by ids that go stale.
 
-#[cfg(debug_assertions)]
 use std::cell::Cell;
 use std::marker::PhantomData;
 
@@ -8,26 +7,37 @@ use slab::Slab;
 
 use crate::id::{Key, Slot};
 
+/// How often an id was used whose thing had gone, in debug builds: whoever drives a worker may do so, and it does nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Stale(Cell<u64>);
+
+impl Stale {
+    /// Counts one use.
+    #[inline]
+    pub(crate) fn note(&self) {
+        if cfg!(debug_assertions) {
+            self.0.update(|count| count + 1);
+        }
+    }
+
+    /// Returns the number of uses; always 0 in release builds.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.get()
+    }
+}
+
 /// Things by ids that find nothing when the thing has gone, even if another one has its place: each has the number of its generation.
 #[derive(Debug)]
 pub(crate) struct Arena<K, T> {
     live: Slab<(u32, T)>,
     generation: u32,
-    /// How often a stale id was used, in debug builds.
-    #[cfg(debug_assertions)]
-    stale: Cell<u64>,
+    stale: Stale,
     key: PhantomData<fn() -> K>,
 }
 
 impl<K, T> Default for Arena<K, T> {
     fn default() -> Self {
-        Self {
-            live: Slab::new(),
-            generation: 0,
-            #[cfg(debug_assertions)]
-            stale: Cell::default(),
-            key: PhantomData,
-        }
+        Self { live: Slab::new(), generation: 0, stale: Stale::default(), key: PhantomData }
     }
 }
 
@@ -43,7 +53,7 @@ impl<K: Key, T> Arena<K, T> {
         match self.live.get(index) {
             Some((of, value)) if *of == generation => Some(value),
             _ => {
-                self.count_stale();
+                self.stale.note();
                 None
             }
         }
@@ -54,7 +64,7 @@ impl<K: Key, T> Arena<K, T> {
         let Slot { index, generation } = key.slot();
         #[cfg(debug_assertions)]
         if self.live.get(index).is_none_or(|(of, _)| *of != generation) {
-            self.count_stale();
+            self.stale.note();
         }
         self.live.get_mut(index).filter(|(of, _)| *of == generation).map(|(_, value)| value)
     }
@@ -84,16 +94,7 @@ impl<K: Key, T> Arena<K, T> {
 
     /// Returns how often a stale id was used; always 0 in release builds.
     pub(crate) fn stale(&self) -> u64 {
-        #[cfg(debug_assertions)]
-        return self.stale.get();
-        #[cfg(not(debug_assertions))]
-        0
-    }
-
-    #[cold]
-    fn count_stale(&self) {
-        #[cfg(debug_assertions)]
-        self.stale.update(|stale| stale + 1);
+        self.stale.count()
     }
 }
 

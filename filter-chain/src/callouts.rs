@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use portcullis_core::resources::GrpcId;
 use portcullis_core::vm::Pending;
 
+use crate::arena::Stale;
 use crate::id::{CalloutId, VmId};
 
 /// All callouts of a worker that are in flight.
@@ -15,6 +16,7 @@ pub(crate) struct Callouts {
     /// The same by VM, as its guests name them.
     of_vms: HashMap<VmId, OfVm>,
     grpc: HashMap<(VmId, GrpcId), CalloutId>,
+    stale: Stale,
 }
 
 /// The callouts of one VM.
@@ -27,7 +29,13 @@ struct OfVm {
 
 impl Default for Callouts {
     fn default() -> Self {
-        Self { last: CalloutId::NONE, in_flight: HashMap::new(), of_vms: HashMap::new(), grpc: HashMap::new() }
+        Self {
+            last: CalloutId::NONE,
+            in_flight: HashMap::new(),
+            of_vms: HashMap::new(),
+            grpc: HashMap::new(),
+            stale: Stale::default(),
+        }
     }
 }
 
@@ -47,12 +55,22 @@ impl Callouts {
 
     /// Returns the VM that waits for a callout, and its name there; `None` if it is not in flight.
     pub(crate) fn get(&self, id: CalloutId) -> Option<(VmId, Pending)> {
-        self.in_flight.get(&id).copied()
+        let found = self.in_flight.get(&id).copied();
+        if found.is_none() {
+            self.stale.note();
+        }
+        found
+    }
+
+    /// Returns how often the id of a callout was used that had ended or was cancelled, in debug builds.
+    pub(crate) fn stale(&self) -> u64 {
+        self.stale.count()
     }
 
     /// Notes that a callout has ended, or is given up; returns the VM that waited for it, and its name there.
     pub(crate) fn end(&mut self, id: CalloutId) -> Option<(VmId, Pending)> {
         let (vm, pending) = self.in_flight.remove(&id)?;
+        debug_assert!(self.of_vms.contains_key(&vm), "a callout is in both maps or in none");
         if let Some(of_vm) = self.of_vms.get_mut(&vm) {
             debug_assert!(of_vm.ids.contains(&id), "a callout is in both maps or in none");
             of_vm.ids.remove(&id);

@@ -38,8 +38,10 @@ impl Inner {
     /// Ticks one plugin, of those whose time has come.
     pub(crate) fn tick(&mut self) {
         let Some((at, plugin, due)) = self.next_to_tick() else { return };
-        // What has gone with its VM has no ticks.
-        let Some((vm, root)) = self.vms.root(plugin) else { return };
+        let Some((vm, root)) = self.vms.root(plugin) else {
+            debug_assert!(false, "what has gone with its VM, or has a VM for each stream, has no ticks: {plugin:?}");
+            return;
+        };
         let now = self.vms.now(vm);
         if at > now {
             return;

@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 
 use self::unloading::Unloading;
+use crate::arena::Stale;
 use crate::background::Background;
 use crate::callouts::Callouts;
 use crate::effect::Effect;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     tcp: Tcp,
     /// Chains that have been loaded and not unloaded.
     chains: Vec<Chain>,
+    stale_chains: Stale,
     unloading: Unloading,
     callouts: Callouts,
     background: Background,
@@ -54,6 +56,7 @@ impl Inner {
             http: Http::default(),
             tcp: Tcp::default(),
             chains: Vec::new(),
+            stale_chains: Stale::default(),
             unloading: Unloading::default(),
             callouts: Callouts::default(),
             background: Background::default(),
@@ -84,9 +87,10 @@ impl Inner {
         self.http.len()
     }
 
-    /// Returns how often ids of streams were used that were over, in debug builds.
+    /// Returns how often ids of streams, callouts and plugins were used that had gone, and chains unloaded twice, in debug builds.
     pub(crate) fn stale(&self) -> u64 {
-        self.http.stale() + self.tcp.stale()
+        let streams = self.http.stale() + self.tcp.stale();
+        streams + self.callouts.stale() + self.vms.stale() + self.stale_chains.count()
     }
 
     pub(crate) fn share(&mut self, shared: Shared, wake: Wake) {

@@ -7,8 +7,10 @@ use crate::spec::Chain;
 impl Inner {
     /// Ends those plugins of a chain that no other one has, when the streams over them are over.
     pub(crate) fn unload(&mut self, chain: &Chain) {
-        // Unloaded before, or another worker's.
-        let Some(index) = self.chains.iter().position(|loaded| loaded.is(chain)) else { return };
+        let Some(index) = self.chains.iter().position(|loaded| loaded.is(chain)) else {
+            // Unloaded before, or another worker's.
+            return self.stale_chains.note();
+        };
         self.chains.swap_remove(index);
         self.forget_dropped_chains();
         let mut plugins: Vec<_> = chain.plugins().filter(|plugin| !self.is_loaded(*plugin)).collect();

@@ -84,7 +84,8 @@ impl Vms {
         self.foreign = functions;
     }
 
-    /// Calls into a VM; `None` if it has gone. What the guest asked for, and a failure, waits to be taken.
+    /// Calls into a VM; `None` if it has gone, as that of a stream may for the sake of another one. What the guest asked for, and a
+    /// failure, waits to be taken.
     pub(crate) fn call<T>(
         &mut self,
         vm: VmId,
@@ -161,7 +162,12 @@ impl Vms {
 
     /// Reads the host's monotonic clock.
     pub(crate) fn now(&mut self, vm: VmId) -> Duration {
-        self.table.get_mut(vm).map_or(Duration::ZERO, |instance| instance.now())
+        self.table.known_mut(vm).map_or(Duration::ZERO, |instance| instance.now())
+    }
+
+    /// Returns how often the id of a plugin was used that has been unloaded, or is another worker's, in debug builds.
+    pub(crate) fn stale(&self) -> u64 {
+        self.plugins.stale()
     }
 
     /// Returns how many VMs run, and how many have failed.
@@ -183,7 +189,7 @@ impl Vms {
 
     /// Notes that a VM has failed, once: what it asked for in its last call is void, and its ticks end.
     fn note_failure(&mut self, vm: VmId) {
-        let Some(instance) = self.table.get_mut(vm) else { return };
+        let Some(instance) = self.table.known_mut(vm) else { return };
         let now = instance.now();
         let backoff = instance.spec().reload;
         if !instance.restart_mut().fail(now, backoff) {

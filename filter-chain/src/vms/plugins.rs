@@ -171,20 +171,41 @@ impl Plugins {
 
     /// Notes that the root of a plugin has been deleted. Of what was left behind nothing is left then.
     pub(super) fn end(&mut self, id: PluginId) {
-        let Some(plugin) = self.0.get_mut(id) else { return };
+        let Some(plugin) = self.known_mut(id) else { return };
         plugin.end();
         if plugin.is_left {
             self.0.remove(id);
         }
     }
 
+    /// Returns a plugin; none if it has been unloaded, or is another worker's.
     #[inline]
     pub(super) fn get(&self, id: PluginId) -> Option<&LoadedPlugin> {
         self.0.get(id)
     }
 
+    /// Returns the same, to be changed.
     pub(super) fn get_mut(&mut self, id: PluginId) -> Option<&mut LoadedPlugin> {
         self.0.get_mut(id)
+    }
+
+    /// Returns a plugin that has not been unloaded: it was found just now.
+    pub(super) fn known(&self, id: PluginId) -> Option<&LoadedPlugin> {
+        let plugin = self.0.get(id);
+        debug_assert!(plugin.is_some(), "{id:?} was found just now, and has gone");
+        plugin
+    }
+
+    /// Returns the same, to be changed.
+    pub(super) fn known_mut(&mut self, id: PluginId) -> Option<&mut LoadedPlugin> {
+        let plugin = self.0.get_mut(id);
+        debug_assert!(plugin.is_some(), "{id:?} was found just now, and has gone");
+        plugin
+    }
+
+    /// Returns how often the id of a plugin was used that has been unloaded, or is another worker's, in debug builds.
+    pub(super) fn stale(&self) -> u64 {
+        self.0.stale()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (PluginId, &LoadedPlugin)> {

@@ -60,7 +60,7 @@ impl Vms {
     /// Logs what becomes of traffic from now on, for each plugin of a VM that has just failed. VMs that nothing new comes to take
     /// nothing with them.
     pub(super) fn tell_consequences(&mut self, vm: VmId) {
-        let Some(instance) = self.table.get(vm).filter(|instance| instance.is_active()) else { return };
+        let Some(instance) = self.table.known(vm).filter(|instance| instance.is_active()) else { return };
         let culprit = instance.vm().failed_in().and_then(|(_, plugin)| plugin).unwrap_or_default();
         let (mut host, rest) = ((self.host)(), Some(instance.restart().rest()).filter(|_| self.reloads(vm)));
         let concerned = self.plugins.of(vm).filter(|(_, loaded)| !loaded.is_left() && !loaded.is_shut_down());
@@ -72,7 +72,7 @@ impl Vms {
 
     /// Logs that a VM has taken the place of one that had failed, or could not.
     pub(super) fn tell_revival(&self, plugin: PluginId, revived: Result<(), String>) {
-        let Some(loaded) = self.plugins.get(plugin) else { return };
+        let Some(loaded) = self.plugins.known(plugin) else { return };
         let rest = loaded.vm().and_then(|vm| self.table.get(vm)).map_or(Duration::ZERO, |vm| vm.restart().rest());
         let (level, message) = match revived {
             Ok(()) => (LogLevel::Info, "it has been started again".to_owned()),
@@ -104,6 +104,7 @@ impl Vms {
     pub(super) fn tell(&mut self, plugin: PluginId, message: &str) {
         let mut host = (self.host)();
         let now = Duration::from_nanos(host.monotonic_clock());
+        // The VM of a stream may outlive its plugin, for callouts.
         let Some(loaded) = self.plugins.get_mut(plugin) else { return };
         let Some(more) = loaded.may_tell(now) else { return };
         let more = if more > 0 { format!(" ({more} such lines before it were left out)") } else { String::new() };

@@ -36,9 +36,10 @@ impl Vms {
 
     /// Begins the next period of a plugin's ticks, as its guest has set it.
     pub(crate) fn restart_ticks(&mut self, vm: VmId, root: ContextId) {
-        let Some(instance) = self.table.get_mut(vm) else { return };
+        let Some(instance) = self.table.known_mut(vm) else { return };
         let (now, period) = (instance.now(), instance.vm_mut().tick_period(root));
-        if let Some(plugin) = self.plugins.by_root(vm, root).and_then(|plugin| self.plugins.get_mut(plugin)) {
+        // The guest may have set ticks for a root that then did not start.
+        if let Some(plugin) = self.plugins.by_root(vm, root).and_then(|plugin| self.plugins.known_mut(plugin)) {
             plugin.set_next_tick(period.map(|period| now + period));
         }
     }
@@ -64,7 +65,7 @@ impl Vms {
 
     /// Returns the plugin that has this root; of a VM for one stream, whose that is.
     pub(crate) fn plugin_of(&self, vm: VmId, root: ContextId) -> Option<PluginId> {
-        let made_for = self.table.get(vm)?.made_for();
+        let made_for = self.table.known(vm)?.made_for();
         made_for.map(|made_for| made_for.plugin).or_else(|| self.plugins.by_root(vm, root))
     }
 
@@ -98,7 +99,7 @@ impl Vms {
 
     /// Asks the root of a plugin to end; says whether it has, `None` if there is nothing to ask.
     pub(crate) fn end_root(&mut self, plugin: PluginId) -> Option<(VmId, ContextId, Result<bool, VmFailed>)> {
-        let loaded = self.plugins.get_mut(plugin)?;
+        let loaded = self.plugins.known_mut(plugin)?;
         if !loaded.request_shutdown() {
             return None;
         }
@@ -122,7 +123,7 @@ impl Vms {
             self.plugins.remove(plugin);
         }
         if self.plugins.of(vm).all(|(_, loaded)| loaded.is_left())
-            && let Some(instance) = self.table.get_mut(vm)
+            && let Some(instance) = self.table.known_mut(vm)
         {
             instance.drain();
         }
@@ -131,7 +132,7 @@ impl Vms {
 
     /// Deletes a root that has ended, once no stream of its VM is left: a stream keeps its plugin to its end.
     pub(crate) fn delete_root(&mut self, vm: VmId, root: ContextId) {
-        let Some(instance) = self.table.get_mut(vm) else { return };
+        let Some(instance) = self.table.known_mut(vm) else { return };
         if instance.has_streams() {
             return instance.keep_root(root);
         }
@@ -161,7 +162,7 @@ impl Vms {
 
     /// Retires a VM that is over: it waits for answers, or for its roots to end.
     pub(crate) fn retire(&mut self, vm: VmId) {
-        if let Some(instance) = self.table.get_mut(vm) {
+        if let Some(instance) = self.table.known_mut(vm) {
             instance.retire();
         }
     }

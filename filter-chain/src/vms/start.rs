@@ -66,7 +66,7 @@ impl Vms {
     /// place was taken.
     pub(crate) fn revive(&mut self, plugin: PluginId) -> Option<VmId> {
         let old = self.vm_of(plugin)?;
-        if !self.table.get(old)?.has_failed()
+        if !self.table.known(old)?.has_failed()
             || !self.reloads(old)
             || self.is_shut_down(old)
             || self.rests(old).is_some()
@@ -91,7 +91,7 @@ impl Vms {
     /// streams that are there.
     pub(crate) fn tier_up(&mut self, old: VmId) -> bool {
         let replaced = self.replace(old);
-        let Some(instance) = self.table.get_mut(old) else { return false };
+        let Some(instance) = self.table.known_mut(old) else { return false };
         match replaced {
             Ok(successor) => {
                 instance.set_tier_up(TierUp::Done);
@@ -137,7 +137,10 @@ impl Vms {
         // At most one of them works: another one is started only where none does.
         let works = |(_, vm): &(VmId, &VmInstance)| !vm.has_failed();
         let of_sandbox = || self.table.iter().filter(|(_, vm)| same(vm));
-        let Some((vm, instance)) = of_sandbox().find(works).or_else(|| of_sandbox().next()) else { return Ok(None) };
+        let Some((vm, instance)) = of_sandbox().find(works).or_else(|| of_sandbox().next()) else {
+            // The first plugin of the sandbox.
+            return Ok(None);
+        };
         let Some(reason) = instance.vm().failure().map(str::to_owned) else { return Ok(Some(vm)) };
         if self.is_shut_down(vm) {
             return Ok(None);
@@ -162,7 +165,7 @@ impl Vms {
     /// Returns for how long a VM that has failed still rests before another one may be started in its place. If it does not, the
     /// next rest begins.
     fn rests(&mut self, vm: VmId) -> Option<Duration> {
-        let instance = self.table.get_mut(vm)?;
+        let instance = self.table.known_mut(vm)?;
         let (now, backoff) = (instance.now(), instance.spec().reload);
         let rest = instance.restart_mut().take_turn(now, backoff);
         if rest.is_none() {
@@ -173,7 +176,7 @@ impl Vms {
 
     /// Starts another VM in the place of one, with all its plugins.
     fn replace(&mut self, old: VmId) -> Result<Option<Successor>, StartError> {
-        let Some(instance) = self.table.get(old) else { return Ok(None) };
+        let Some(instance) = self.table.known(old) else { return Ok(None) };
         let (key, spec, tier_up) = (instance.key(), Arc::clone(instance.spec()), instance.tier_up());
         let rest = instance.restart().rest();
         let new = self.table.next_id();
@@ -185,7 +188,7 @@ impl Vms {
         self.table.insert(new, instance);
         let members = self.plugins.of_mut(old).filter(|member| !member.is_left());
         let left = members.zip(roots).map(|(member, root)| member.move_to(new, root)).collect();
-        if let Some(instance) = self.table.get_mut(old) {
+        if let Some(instance) = self.table.known_mut(old) {
             instance.drain();
         }
         self.note_change();
@@ -216,7 +219,7 @@ impl Vms {
     /// Takes what the guests of a VM asked for while they were started, and notes if it has failed.
     fn collect(&mut self, vm: VmId) {
         self.call(vm, |_| Ok(()));
-        if self.table.get(vm).is_some_and(VmInstance::has_failed) {
+        if self.table.known(vm).is_some_and(VmInstance::has_failed) {
             self.note_failure(vm);
         }
     }

@@ -68,6 +68,7 @@ impl Vms {
 
     /// Notes that a stream has left its context, which is to be deleted.
     pub(crate) fn leave(&mut self, vm: VmId, context: ContextId) {
+        // Its VM may have gone for the sake of another stream, and its plugin if the stream began after that was unloaded.
         let Some(instance) = self.table.get_mut(vm) else { return };
         instance.leave(context);
         if let Some(MadeFor { plugin, connection }) = instance.made_for().filter(|_| !instance.has_streams())
@@ -80,7 +81,7 @@ impl Vms {
     /// Returns the stream of a context, and the index of the plugin in it.
     #[inline]
     pub(crate) fn owner(&self, vm: VmId, context: ContextId) -> Option<(AnyStreamId, usize)> {
-        self.table.get(vm)?.owner(context)
+        self.table.known(vm)?.owner(context)
     }
 
     /// Returns the streams that have contexts in a VM, with the indices of their plugins.
@@ -129,7 +130,10 @@ impl Vms {
         }
         let vm = self.table.next_id();
         let host = (self.host)();
-        let Some(source) = self.source_mut(plugin) else { return Err(NoVm::Told) };
+        let Some(source) = self.source_mut(plugin) else {
+            debug_assert!(false, "a VM of a stream is made only for a plugin that has one for each: {plugin:?}");
+            return Err(NoVm::Told);
+        };
         if source.is_full() {
             let why = format!("there are {} of them, as many as there may be in a worker", source.most());
             self.tell_no_vm(plugin, &why);
@@ -176,7 +180,7 @@ impl Vms {
 
     /// Says whether a VM whose streams are over may wait for its callouts, and retires it then. Of those that are of one stream not all may.
     pub(crate) fn may_wait(&mut self, vm: VmId) -> bool {
-        let Some(instance) = self.table.get_mut(vm) else { return false };
+        let Some(instance) = self.table.known_mut(vm) else { return false };
         if instance.is_retired() {
             return true;
         }
@@ -210,9 +214,10 @@ impl Vms {
     pub(super) fn note_failure_of_stream(&mut self, made_for: MadeFor, vm: VmId, now: Duration) {
         let MadeFor { plugin, connection } = made_for;
         // Only this one took time that others wanted.
-        if !self.table.get(vm).is_some_and(|instance| spent_deadline(instance.vm())) {
+        if !self.table.known(vm).is_some_and(|instance| spent_deadline(instance.vm())) {
             return;
         }
+        // The VM may have waited for its callouts, and the plugin been unloaded meanwhile.
         let Some(source) = self.source_mut(plugin) else { return };
         let Began { connection, all } = source.spend(connection, now);
         let whose = match (all, connection) {
@@ -233,7 +238,11 @@ impl Vms {
     /// Frees a VM. What plugins have left there goes with it.
     pub(crate) fn free(&mut self, vm: VmId) {
         self.plugins.remove_left(vm);
-        let Some(instance) = self.table.remove(vm) else { return };
+        let Some(instance) = self.table.remove(vm) else {
+            debug_assert!(false, "{vm:?} is freed twice");
+            return;
+        };
+        // The plugin may have been unloaded when the stream was over, and the VM have waited for its callouts.
         if let Some(MadeFor { plugin, connection }) = instance.made_for()
             && let Some(source) = self.source_mut(plugin)
         {

@@ -39,14 +39,32 @@ impl Table {
         self.live.insert(vm, instance);
     }
 
+    /// Returns a VM; none if it has gone, as that of a stream may for the sake of another one.
     #[inline]
     pub(super) fn get(&self, vm: VmId) -> Option<&VmInstance> {
         self.live.get(&vm)
     }
 
+    /// Returns the same, to be changed.
     #[inline]
     pub(super) fn get_mut(&mut self, vm: VmId) -> Option<&mut VmInstance> {
         self.live.get_mut(&vm)
+    }
+
+    /// Returns a VM that has not gone: whatever names it goes before it does.
+    #[inline]
+    pub(super) fn known(&self, vm: VmId) -> Option<&VmInstance> {
+        let instance = self.live.get(&vm);
+        debug_assert!(instance.is_some(), "{vm:?} has gone, and something that should have gone before it names it");
+        instance
+    }
+
+    /// Returns the same, to be changed.
+    #[inline]
+    pub(super) fn known_mut(&mut self, vm: VmId) -> Option<&mut VmInstance> {
+        let instance = self.live.get_mut(&vm);
+        debug_assert!(instance.is_some(), "{vm:?} has gone, and something that should have gone before it names it");
+        instance
     }
 
     pub(super) fn remove(&mut self, vm: VmId) -> Option<VmInstance> {

@@ -22,6 +22,7 @@ mod places;
 mod reload;
 mod resume;
 mod sizes;
+mod stale_ids;
 mod tcp;
 mod tier;
 mod trailers;

@@ -38,7 +38,10 @@ impl Http {
             self.end_context(vms, stream, index);
         }
         let Some(state) = self.streams.known(stream) else { return };
-        let Some((vm, context)) = state.context(index) else { return };
+        let Some((vm, context)) = state.context(index) else {
+            debug_assert!(false, "the context of plugin {index} goes before its stream is logged");
+            return;
+        };
         let info = state.info();
         if let Some(lent) = vms.lent(vm, context) {
             let maps = info.with(|info| {

@@ -66,7 +66,10 @@ impl Http {
     pub(crate) fn resume(&mut self, vms: &mut Vms, stream: StreamId, index: usize, direction: Direction) {
         let Some(state) = self.streams.known_mut(stream) else { return };
         let (position, place) = (state.position(direction, index), state.context(index));
-        let Some(gate) = state.gate_mut(direction, index).filter(|gate| !gate.is_open()) else { return };
+        let Some(gate) = state.gate_mut(direction, index) else { return };
+        if gate.is_open() {
+            return;
+        }
         let released = gate.release();
         self.streams.touch(stream);
         let lent = place.and_then(|(vm, context)| vms.lent(vm, context));
@@ -100,6 +103,7 @@ impl Http {
             return true;
         }
         let Some(plugin) = state.plugin(index) else { return false };
+        // The plugin has ended or been unloaded, or there is no VM for the stream.
         let Some((vm, root)) = vms.root_for(plugin, state.vm(index)) else { return false };
         state.set_vm(index, vm);
         let owner = (AnyStreamId::Http(stream), index);
@@ -236,8 +240,10 @@ impl Http {
             return self.check_limit(vms, stream, direction, index);
         }
         let (held_headers, held_end) = gate.pass();
-        // The VM cannot go while its callback runs.
-        let Some(lent) = vms.lent(vm, context) else { return };
+        let Some(lent) = vms.lent(vm, context) else {
+            debug_assert!(false, "a context goes while its callback runs: {place:?}");
+            return;
+        };
         let headers = held_headers.and_then(|end| Some((lent.take_headers(direction)?, end)));
         let (body, trailers) = (lent.take_body(direction), lent.take_trailers(direction));
         let items = pass_on(headers, body, trailers, held_end);

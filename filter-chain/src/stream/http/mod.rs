@@ -85,7 +85,7 @@ impl Http {
 
     /// Returns how many bytes the plugins of a stream hold of a direction.
     fn held(&self, vms: &mut Vms, stream: StreamId, direction: Direction) -> usize {
-        let Some(state) = self.streams.get(stream) else { return 0 };
+        let Some(state) = self.streams.known(stream) else { return 0 };
         let held = |index| {
             let lent = state.context(index).and_then(|(vm, context)| vms.lent(vm, context));
             let unseen = state.gate(direction, index).map_or(0, gate::Gate::unseen_len);
@@ -141,7 +141,7 @@ impl Http {
         if work.direction != Direction::Request || !matches!(work.item, Item::Headers { .. }) {
             return None;
         }
-        let state = self.streams.get(work.stream)?;
+        let state = self.streams.known(work.stream)?;
         let index = state.index(work.direction, work.position)?;
         if state.vm(index).is_some() || state.is_done(work.direction) {
             return None;
@@ -151,7 +151,7 @@ impl Http {
 
     /// Returns a plugin of a stream, if it has no VM.
     pub(crate) fn lacks_vm_at(&self, stream: StreamId, index: usize) -> Option<Lacking<StreamId>> {
-        let state = self.streams.get(stream)?;
+        let state = self.streams.known(stream)?;
         if state.vm(index).is_some() {
             return None;
         }

@@ -87,7 +87,7 @@ impl HttpStream {
     }
 
     pub(super) fn plugin(&self, index: usize) -> Option<PluginId> {
-        Some(self.plugins.get(index)?.plugin)
+        Some(self.at(index)?.plugin)
     }
 
     pub(super) fn plugins(&self) -> impl Iterator<Item = PluginId> {
@@ -95,28 +95,28 @@ impl HttpStream {
     }
 
     pub(super) fn vm(&self, index: usize) -> Option<VmId> {
-        self.plugins.get(index)?.vm
+        self.at(index)?.vm
     }
 
     pub(super) fn set_vm(&mut self, index: usize, vm: VmId) {
-        if let Some(plugin) = self.plugins.get_mut(index) {
+        if let Some(plugin) = self.at_mut(index) {
             plugin.vm = Some(vm);
         }
     }
 
     pub(super) fn has_context(&self, index: usize) -> bool {
-        self.plugins.get(index).is_some_and(|plugin| plugin.context.is_some())
+        self.at(index).is_some_and(|plugin| plugin.context.is_some())
     }
 
     /// Returns the VM and the context of a plugin, if it has been reached.
     #[inline]
     pub(super) fn context(&self, index: usize) -> Option<(VmId, ContextId)> {
-        let plugin = self.plugins.get(index)?;
+        let plugin = self.at(index)?;
         Some((plugin.vm?, plugin.context?))
     }
 
     pub(super) fn set_context(&mut self, index: usize, context: ContextId) {
-        if let Some(plugin) = self.plugins.get_mut(index) {
+        if let Some(plugin) = self.at_mut(index) {
             debug_assert!(plugin.context.is_none(), "a plugin has one context in a stream");
             plugin.context = Some(context);
         }
@@ -124,7 +124,7 @@ impl HttpStream {
 
     /// Takes the context of a plugin, which is to be deleted.
     pub(super) fn take_context(&mut self, index: usize) -> Option<(VmId, ContextId)> {
-        let plugin = self.plugins.get_mut(index)?;
+        let plugin = self.at_mut(index)?;
         Some((plugin.vm?, plugin.context.take()?))
     }
 
@@ -142,12 +142,12 @@ impl HttpStream {
 
     #[inline]
     pub(super) fn gate(&self, direction: Direction, index: usize) -> Option<&Gate> {
-        Some(of(&self.plugins.get(index)?.gates, direction))
+        Some(of(&self.at(index)?.gates, direction))
     }
 
     #[inline]
     pub(super) fn gate_mut(&mut self, direction: Direction, index: usize) -> Option<&mut Gate> {
-        Some(of_mut(&mut self.plugins.get_mut(index)?.gates, direction))
+        Some(of_mut(&mut self.at_mut(index)?.gates, direction))
     }
 
     /// Returns the indices of plugins that stop a direction, in its order.
@@ -242,7 +242,7 @@ impl HttpStream {
     /// Counts body bytes that come to a plugin.
     #[inline]
     pub(super) fn count_in(&mut self, direction: Direction, index: usize, item: &Item) {
-        if let (Item::Data { body, .. }, Some(plugin)) = (item, self.plugins.get_mut(index)) {
+        if let (Item::Data { body, .. }, Some(plugin)) = (item, self.at_mut(index)) {
             *of_mut(&mut plugin.bytes_in, direction) += body.len() as u64;
         }
     }
@@ -262,7 +262,7 @@ impl HttpStream {
         let mut after = *of(&self.bytes_out, direction);
         for position in (0..self.plugins.len()).rev() {
             let index = self.index(direction, position);
-            let Some(plugin) = index.and_then(|index| self.plugins.get(index)) else { continue };
+            let Some(plugin) = index.and_then(|index| self.at(index)) else { continue };
             let bytes_in = *of(&plugin.bytes_in, direction);
             let held = plugin.vm.zip(plugin.context).map_or(0, |(vm, context)| held(vm, context));
             if bytes_in != after.saturating_add(held) {
@@ -274,6 +274,20 @@ impl HttpStream {
             resized.extend(self.plugins.iter().map(|plugin| plugin.plugin));
         }
         resized
+    }
+
+    /// Returns a plugin of the stream.
+    #[inline]
+    fn at(&self, index: usize) -> Option<&StreamPlugin> {
+        debug_assert!(index < self.plugins.len(), "plugin {index} of {}", self.plugins.len());
+        self.plugins.get(index)
+    }
+
+    /// Returns the same, to be changed.
+    #[inline]
+    fn at_mut(&mut self, index: usize) -> Option<&mut StreamPlugin> {
+        debug_assert!(index < self.plugins.len(), "plugin {index} of {}", self.plugins.len());
+        self.plugins.get_mut(index)
     }
 }
 

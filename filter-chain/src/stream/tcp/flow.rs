@@ -129,9 +129,8 @@ impl Tcp {
             return;
         }
         let plugin = self.streams.known_mut(id).and_then(|state| state.plugin_mut(index));
-        let Some((plugin, (vm, context))) =
-            plugin.and_then(|plugin| Some((plugin.context()?, plugin))).map(|(c, p)| (p, c))
-        else {
+        let Some((plugin, (vm, context))) = plugin.and_then(|plugin| plugin.context().map(|at| (plugin, at))) else {
+            debug_assert!(false, "plugin {index} has no context, and data are shown to it");
             return;
         };
         // Until the plugin has answered, it holds what has come.

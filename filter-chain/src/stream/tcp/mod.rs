@@ -76,6 +76,7 @@ impl Tcp {
 
     /// Has a plugin be done with a stream, log it and forget it.
     pub(crate) fn end(&self, vms: &mut Vms, id: ConnectionId, index: usize) {
+        // A plugin that has failed, or could not be reached, has nothing to end.
         let Some((vm, context)) = self.plugin(id, index).and_then(TcpPlugin::context) else { return };
         vms.leave(vm, context);
         vms.call(vm, |vm| {
@@ -126,7 +127,7 @@ impl Tcp {
 
     /// Returns a plugin of a stream, if it has no VM.
     pub(crate) fn lacks_vm_at(&self, stream: ConnectionId, index: usize) -> Option<Lacking<ConnectionId>> {
-        let state = self.streams.get(stream)?;
+        let state = self.streams.known(stream)?;
         let plugin = state.plugin(index).filter(|plugin| plugin.vm().is_none())?.plugin();
         let connection = state.info().with(|info| info.connection_id);
         Some(Lacking { stream, index, plugin, connection })
@@ -134,7 +135,7 @@ impl Tcp {
 
     /// Gives a plugin of a stream the VM that was made for it.
     pub(crate) fn set_vm(&mut self, id: ConnectionId, index: usize, vm: VmId) {
-        if let Some(plugin) = self.streams.get_mut(id).and_then(|state| state.plugin_mut(index)) {
+        if let Some(plugin) = self.streams.known_mut(id).and_then(|state| state.plugin_mut(index)) {
             plugin.set_vm(vm);
         }
     }
@@ -159,7 +160,7 @@ impl Tcp {
     }
 
     fn plugin(&self, id: ConnectionId, index: usize) -> Option<&TcpPlugin> {
-        self.streams.get(id)?.plugin(index)
+        self.streams.known(id)?.plugin(index)
     }
 
     /// Asks the driver to do something for a stream.

@@ -93,10 +93,12 @@ impl TcpStream {
     }
 
     pub(super) fn plugin(&self, index: usize) -> Option<&TcpPlugin> {
+        debug_assert!(index < self.plugins.len(), "plugin {index} of {}", self.plugins.len());
         self.plugins.get(index)
     }
 
     pub(super) fn plugin_mut(&mut self, index: usize) -> Option<&mut TcpPlugin> {
+        debug_assert!(index < self.plugins.len(), "plugin {index} of {}", self.plugins.len());
         self.plugins.get_mut(index)
     }
 

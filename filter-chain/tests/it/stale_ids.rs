@@ -1,0 +1,417 @@
+//! Whatever a driver does with ids of things that have gone changes nothing: a worker that is also driven with these does what another one
+//! does that is not. What is random here, guests that trap among it, also looks for branches that the chain asserts to be impossible.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::common::{call_out, continue_both, per_stream, plugin, respond, set_tick, trap, with_policy};
+use bytes::Bytes;
+use portcullis_chain::{
+    CalloutId, Chain, ConnectionId, Effect, PluginSpec, StreamEffect, StreamId, Worker, local_response,
+};
+use portcullis_core::abi::{CallbackId, PeerType, StreamType};
+use portcullis_core::model::{CallResponse, Direction, FailurePolicy, Headers, StreamInfo};
+use portcullis_core::resources::{GrpcEvent, Host};
+use portcullis_core::testing::{FakeHost, NullCaller, Script};
+use portcullis_core::vm::CallOutcome;
+use proptest::prelude::*;
+
+const CALLBACKS: [CallbackId; 13] = [
+    CallbackId::on_request_headers,
+    CallbackId::on_request_body,
+    CallbackId::on_request_trailers,
+    CallbackId::on_response_headers,
+    CallbackId::on_response_body,
+    CallbackId::on_response_trailers,
+    CallbackId::on_new_connection,
+    CallbackId::on_downstream_data,
+    CallbackId::on_upstream_data,
+    CallbackId::on_log,
+    CallbackId::on_done,
+    CallbackId::on_delete,
+    CallbackId::on_http_call_response,
+];
+
+/// The behaviour of a guest: what its callbacks answer, again and again, and at which of them it does more.
+#[derive(Clone, Debug)]
+struct Behaviour {
+    answers: Vec<i32>,
+    calls_out: u32,
+    responds: u32,
+    trap_at: Option<u32>,
+    policy: FailurePolicy,
+}
+
+/// What a driver does next: which kind of thing, to which of those that it knows, and in which way.
+type Step = (u8, u8, u8);
+
+#[derive(Clone, Debug)]
+struct Case {
+    behaviours: Vec<Behaviour>,
+    steps: Vec<Step>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let policy = proptest::sample::select(vec![FailurePolicy::Open, FailurePolicy::Closed, FailurePolicy::Reload]);
+    let behaviour = (
+        proptest::collection::vec(0i32..4, 1..5),
+        1u32..9,
+        1u32..20,
+        proptest::option::weighted(0.4, 0u32..25),
+        policy,
+    );
+    let behaviour = behaviour.prop_map(|(answers, calls_out, responds, trap_at, policy)| Behaviour {
+        answers,
+        calls_out,
+        responds,
+        trap_at,
+        policy,
+    });
+    let steps = proptest::collection::vec(any::<Step>(), 1..80);
+    (proptest::collection::vec(behaviour, 3), steps).prop_map(|(behaviours, steps)| Case { behaviours, steps })
+}
+
+fn script(behaviour: &Behaviour) -> Script {
+    let mut script = Script::new();
+    let calls = Arc::new(AtomicU32::new(0));
+    for id in CALLBACKS {
+        let (calls, behaviour) = (calls.clone(), behaviour.clone());
+        let mut answers = behaviour.answers.clone().into_iter().cycle();
+        script = script.try_on(id, move |caller, args| {
+            caller.log(&format!("{id} {args:?}"));
+            let number = calls.fetch_add(1, Ordering::Relaxed);
+            if behaviour.trap_at == Some(number) {
+                return Err(trap());
+            }
+            if number % behaviour.calls_out == 0 {
+                call_out(caller);
+            }
+            if number % behaviour.responds == behaviour.responds - 1 {
+                respond(caller, 403, "no", &[], -1);
+            }
+            if id == CallbackId::on_http_call_response {
+                go_on(caller);
+            }
+            Ok(answers.next().unwrap_or(0))
+        });
+    }
+    script
+}
+
+/// The same guest, which also calls out each second.
+fn ticking(behaviour: &Behaviour) -> Script {
+    let script = script(behaviour).on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000));
+    script.on(CallbackId::on_tick, |caller, _| {
+        call_out(caller);
+        0
+    })
+}
+
+fn go_on(caller: &mut NullCaller<'_>) {
+    continue_both(caller);
+    caller.continue_stream(StreamType::Downstream);
+    caller.continue_stream(StreamType::Upstream);
+}
+
+fn specs(behaviours: &[Behaviour]) -> Vec<PluginSpec> {
+    let spec = |(index, behaviour): (usize, &Behaviour)| {
+        let (name, of) = (index.to_string(), behaviour.clone());
+        // A VM for each stream has no ticks.
+        let spec =
+            if index == 2 { per_stream(&name, move || script(&of)) } else { plugin(&name, move || ticking(&of)) };
+        with_policy(spec, behaviour.policy)
+    };
+    behaviours.iter().enumerate().map(spec).collect()
+}
+
+/// How far a message has been fed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
+enum Fed {
+    #[default]
+    Nothing,
+    Headers,
+    End,
+}
+
+/// A driver: all ids that it was ever given, and whether they are of something that is there.
+struct Driver {
+    worker: Worker,
+    host: FakeHost,
+    specs: Vec<PluginSpec>,
+    chains: Vec<(Chain, bool)>,
+    streams: Vec<(StreamId, bool)>,
+    connections: Vec<(ConnectionId, bool)>,
+    callouts: Vec<(CalloutId, bool)>,
+    /// How far each direction of each stream has been fed.
+    fed: Vec<[Fed; 2]>,
+    /// What it has seen.
+    seen: Vec<String>,
+    /// Whether it uses ids of what has gone, and how often it has.
+    uses_stale: bool,
+    stale: u64,
+    now: Duration,
+}
+
+/// Picks one of what a driver knows; marks it as gone if the step ends it.
+fn pick<T: Clone>(known: &mut [(T, bool)], which: u8, ends: bool) -> Option<(T, bool)> {
+    let count = known.len().max(1);
+    let (id, is_live) = known.get_mut(usize::from(which) % count)?;
+    let was_live = *is_live;
+    *is_live &= !ends;
+    Some((id.clone(), was_live))
+}
+
+impl Driver {
+    fn new(case: &Case, uses_stale: bool) -> Self {
+        let host = FakeHost::new().with_upstream("auth");
+        let hosts = host.clone();
+        let mut driver = Self {
+            worker: Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>),
+            host,
+            specs: specs(&case.behaviours),
+            chains: Vec::new(),
+            streams: Vec::new(),
+            connections: Vec::new(),
+            callouts: Vec::new(),
+            fed: Vec::new(),
+            seen: Vec::new(),
+            uses_stale,
+            stale: 0,
+            now: Duration::ZERO,
+        };
+        driver.load(0);
+        driver.load(1);
+        driver
+    }
+
+    fn load(&mut self, which: u8) {
+        let specs = if which.is_multiple_of(2) { &self.specs[..2] } else { &self.specs[1..] };
+        match self.worker.load(specs) {
+            Ok(chain) => self.chains.push((chain, true)),
+            Err(error) => self.seen.push(error.to_string()),
+        }
+    }
+
+    /// Says whether a step is to be made over what is there, or has gone.
+    fn may_use(&mut self, is_live: bool) -> bool {
+        self.stale += u64::from(!is_live && self.uses_stale);
+        is_live || self.uses_stale
+    }
+
+    fn step(&mut self, (kind, which, way): Step) {
+        let direction = if way.is_multiple_of(2) { Direction::Request } else { Direction::Response };
+        let end = way & 2 != 0;
+        match kind % 16 {
+            0 | 1 => self.open(which, kind.is_multiple_of(2)),
+            2 => self.pass_time(),
+            3 => match way % 4 {
+                0 => self.load(which),
+                1 => _ = self.worker.tier_up(),
+                _ => self.unload(which),
+            },
+            4 => self.finish(which),
+            5..=10 => self.step_stream(which, kind % 16, direction, end),
+            11 | 12 => self.step_connection(which, way, direction, end),
+            _ => self.step_callout(which, way),
+        }
+        self.look();
+    }
+
+    fn open(&mut self, which: u8, http: bool) {
+        // Over one that is unloaded, too: its plugins answer as if they had failed.
+        let Some((chain, _)) = pick(&mut self.chains, which, false) else { return };
+        let info = StreamInfo { connection_id: u64::from(which % 3), ..StreamInfo::default() }.into_shared();
+        if http {
+            self.streams.push((self.worker.open(&chain, info, 8), true));
+            self.fed.push(Default::default());
+        } else {
+            self.connections.push((self.worker.connect(&chain, info, 8), true));
+        }
+    }
+
+    fn pass_time(&mut self) {
+        self.now += Duration::from_secs(1);
+        self.host.set_time(u64::try_from(self.now.as_nanos()).unwrap());
+        for _ in 0..4 {
+            self.worker.tick();
+        }
+    }
+
+    fn unload(&mut self, which: u8) {
+        let Some((chain, is_live)) = pick(&mut self.chains, which, true) else { return };
+        if self.may_use(is_live) {
+            self.worker.unload(&chain);
+        }
+    }
+
+    fn finish(&mut self, which: u8) {
+        if let Some((id, is_live)) = pick(&mut self.streams, which, true)
+            && self.may_use(is_live)
+        {
+            self.worker.finish(id);
+        }
+        if let Some((id, is_live)) = pick(&mut self.connections, which, true)
+            && self.may_use(is_live)
+        {
+            self.worker.finish_connection(id);
+        }
+    }
+
+    fn step_stream(&mut self, which: u8, kind: u8, direction: Direction, end: bool) {
+        let Some((id, is_live)) = pick(&mut self.streams, which, false) else { return };
+        if !self.may_use(is_live) || is_live && !self.feed(which, kind, direction, end) {
+            return;
+        }
+        let worker = &mut self.worker;
+        let asked = match kind {
+            5 | 6 => {
+                let headers: Headers = [(":method", "POST"), (":status", "200")].into_iter().collect();
+                worker.headers(id, direction, headers, end);
+                None
+            }
+            7 => {
+                worker.body(id, direction, Bytes::from_static(b"abc").into(), end);
+                None
+            }
+            8 => {
+                worker.trailers(id, direction, [("t", "1")].into_iter().collect());
+                None
+            }
+            9 if end => {
+                worker.fail(id, local_response(502, "", "gone"), "upstream_reset", "reset".to_owned());
+                None
+            }
+            9 => {
+                worker.reply(id, local_response(404, "", "none"));
+                None
+            }
+            _ => {
+                let (wants, hears) = (worker.wants_body(id, direction), worker.hears_body(id, direction));
+                Some(format!("{wants} {hears} {:?}", worker.resized(id, direction)))
+            }
+        };
+        match (asked, is_live) {
+            (Some(asked), true) => self.seen.push(asked),
+            (Some(asked), false) => assert_eq!(asked, "false false []", "of a stream that is over"),
+            (None, _) => {}
+        }
+    }
+
+    /// Notes what is fed to a stream; says whether a driver may feed it now: a message has an order, and a response comes after its request.
+    fn feed(&mut self, which: u8, kind: u8, direction: Direction, end: bool) -> bool {
+        let index = usize::from(which) % self.fed.len();
+        let [request, response] = &mut self.fed[index];
+        let has_request = *request != Fed::Nothing;
+        let fed = if direction == Direction::Request { request } else { response };
+        let (may, next) = match kind {
+            5 | 6 => (*fed == Fed::Nothing && (direction == Direction::Request || has_request), Fed::Headers),
+            7 => (*fed == Fed::Headers, Fed::Headers),
+            8 => (*fed == Fed::Headers, Fed::End),
+            _ => return true,
+        };
+        if may {
+            *fed = if end { Fed::End } else { next };
+        }
+        may
+    }
+
+    fn step_connection(&mut self, which: u8, way: u8, direction: Direction, end: bool) {
+        let Some((id, is_live)) = pick(&mut self.connections, which, false) else { return };
+        if !self.may_use(is_live) {
+            return;
+        }
+        match way % 5 {
+            0 => self.worker.connection_closed(id, direction, PeerType::Remote),
+            1 => {
+                let wants = self.worker.wants_data(id, direction);
+                assert!(is_live || !wants, "data of a stream that is over");
+            }
+            _ => self.worker.data(id, direction, Bytes::from_static(b"xyz").into(), end),
+        }
+    }
+
+    fn step_callout(&mut self, which: u8, way: u8) {
+        let Some((id, is_live)) = pick(&mut self.callouts, which, true) else { return };
+        if !self.may_use(is_live) {
+            return;
+        }
+        if way & 4 != 0 {
+            let (turn, room) = (self.worker.answer_turn(id), self.worker.answer_room(id));
+            assert!(is_live || turn.is_none() && room.is_none(), "of a callout that is over");
+        }
+        match way % 4 {
+            0 if !is_live => self.worker.resolved(id, &[]),
+            1 if !is_live => self.worker.grpc_event(id, GrpcEvent::Message(Bytes::new())),
+            2 => self.worker.callout_done(id, CallOutcome::Reset("reset".to_owned())),
+            _ => self.worker.callout_done(id, CallOutcome::Response(CallResponse::default())),
+        }
+    }
+
+    /// Takes all effects.
+    fn look(&mut self) {
+        while let Some(effect) = self.worker.effect() {
+            match &effect {
+                Effect::Callout { id, .. } => self.callouts.push((*id, true)),
+                Effect::CancelCallout { id } => {
+                    let known = self.callouts.iter_mut().find(|(of, _)| of == id);
+                    assert!(std::mem::take(&mut known.unwrap().1), "{id:?} is cancelled, and was in flight");
+                }
+                _ => {}
+            }
+            self.seen.push(format!("{effect:?}"));
+        }
+        let uses = |is_live: bool, stale: &mut u64| {
+            *stale += u64::from(!is_live && self.uses_stale);
+            is_live || self.uses_stale
+        };
+        for (id, is_live) in self.streams.iter().filter(|(_, is_live)| uses(*is_live, &mut self.stale)) {
+            while let Some(effect) = self.worker.stream_effect(*id) {
+                assert!(*is_live, "{effect:?} of a stream that is over");
+                let body = match &effect {
+                    StreamEffect::RequestBody { body, .. } | StreamEffect::ResponseBody { body, .. } => body.to_bytes(),
+                    _ => Bytes::new(),
+                };
+                self.seen.push(format!("{id:?} {effect:?} {body:?}"));
+            }
+        }
+        for (id, is_live) in self.connections.iter().filter(|(_, is_live)| uses(*is_live, &mut self.stale)) {
+            while let Some(effect) = self.worker.connection_effect(*id) {
+                assert!(*is_live, "{effect:?} of a connection that is over");
+                self.seen.push(format!("{id:?} {effect:?}"));
+            }
+        }
+    }
+
+    /// Returns how often the worker has counted an id of something that has gone.
+    fn counted(&self) -> u64 {
+        let shown = format!("{:?}", self.worker);
+        let number = shown.split("stale_ids: ").nth(1).and_then(|rest| rest.split(&[',', ' '][..]).next());
+        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{shown} counts no ids"))
+    }
+}
+
+/// Drives a worker, and takes it down; returns the driver, which has seen all that there was to see.
+fn drive(case: &Case, uses_stale: bool) -> Driver {
+    let mut driver = Driver::new(case, uses_stale);
+    case.steps.iter().for_each(|step| driver.step(*step));
+    let all = 0..u8::try_from(driver.streams.len().max(driver.connections.len())).unwrap();
+    all.for_each(|which| driver.finish(which));
+    driver.worker.shut_down();
+    driver.look();
+    let lines = driver.host.lines().into_iter().map(|line| format!("{}: {}", line.plugin, line.message));
+    driver.seen.extend(lines);
+    driver
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn ids_of_what_has_gone_do_nothing(case in case()) {
+        let (with, without) = (drive(&case, true), drive(&case, false));
+        prop_assert_eq!(&with.seen, &without.seen);
+        let counted = with.counted() - without.counted();
+        prop_assert!(!cfg!(debug_assertions) || counted >= with.stale, "{} of {} are counted", counted, with.stale);
+    }
+}

@@ -7,14 +7,17 @@
 //! | [`Http`], [`Tcp`] | streams, and what is on its way in them | [`Vms`] |
 //! | [`Background`] | the time of calls that no stream waits for | – |
 //!
-//! Work that concerns several of them is done here, when the call that brought it about has returned.
+//! Work that concerns several of them is done here, when the call that brought it about has returned; the driver's events come through
+//! [`Worker`](crate::Worker), which has the methods of [`Inner`] that are meant for drivers and no state beside it.
 
 mod actions;
 mod answers;
 mod background;
+mod http;
+mod load;
 mod places;
 mod release;
-mod streams;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod unload;
@@ -22,7 +25,7 @@ mod unloading;
 
 use std::collections::VecDeque;
 
-use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
+use portcullis_core::resources::Host;
 
 use self::unloading::Unloading;
 use crate::arena::Stale;
@@ -30,7 +33,7 @@ use crate::background::Background;
 use crate::callouts::Callouts;
 use crate::effect::Effect;
 use crate::id::{AnyStreamId, StreamId, VmId};
-use crate::spec::{Chain, ChainError, PluginSpec};
+use crate::spec::Chain;
 use crate::stream::http::Http;
 use crate::stream::tcp::Tcp;
 use crate::vms::Vms;
@@ -64,16 +67,6 @@ impl Inner {
         }
     }
 
-    /// Returns the HTTP streams, and the VMs that they pass.
-    pub(crate) fn http(&mut self) -> (&mut Http, &mut Vms) {
-        (&mut self.http, &mut self.vms)
-    }
-
-    /// Returns the TCP streams, and the VMs that they pass.
-    pub(crate) fn tcp(&mut self) -> (&mut Tcp, &mut Vms) {
-        (&mut self.tcp, &mut self.vms)
-    }
-
     pub(crate) fn vms(&self) -> &Vms {
         &self.vms
     }
@@ -82,64 +75,10 @@ impl Inner {
         &mut self.vms
     }
 
-    /// Returns how many HTTP streams are open.
-    pub(crate) fn stream_count(&self) -> usize {
-        self.http.len()
-    }
-
     /// Returns how often ids of streams, callouts and plugins were used that had gone, and chains unloaded twice, in debug builds.
     pub(crate) fn stale(&self) -> u64 {
         let streams = self.http.stale() + self.tcp.stale();
         streams + self.callouts.stale() + self.vms.stale() + self.stale_chains.count()
-    }
-
-    pub(crate) fn share(&mut self, shared: Shared, wake: Wake) {
-        self.vms.share(shared, wake);
-    }
-
-    pub(crate) fn set_foreign(&mut self, functions: ForeignFunctions) {
-        self.vms.set_foreign(functions);
-    }
-
-    /// Starts the plugins of a chain.
-    pub(crate) fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
-        let load = |(index, spec)| self.vms.load(spec).map_err(|source| ChainError { index, source });
-        let plugins: Result<Vec<_>, _> = specs.iter().enumerate().map(load).collect();
-        self.run(None);
-        self.vms.drained().into_iter().for_each(|vm| self.release(vm));
-        let chain = Chain::new(plugins?);
-        self.forget_dropped_chains();
-        self.chains.push(chain.clone());
-        Ok(chain)
-    }
-
-    /// Notes that streams come to the plugins of a chain.
-    pub(crate) fn serve(&mut self, chain: &Chain) {
-        chain.plugins().for_each(|plugin| self.vms.serve(plugin));
-    }
-
-    /// Starts VMs again that have failed and rested.
-    pub(crate) fn revive(&mut self, chain: &Chain) {
-        for plugin in chain.plugins() {
-            if let Some(old) = self.vms.revive(plugin) {
-                self.run(None);
-                self.release(old);
-            }
-        }
-    }
-
-    /// Moves plugins whose modules have been compiled since to VMs of these; returns how many VMs have moved.
-    pub(crate) fn tier_up(&mut self) -> usize {
-        let mut moved = 0;
-        for old in self.vms.awaiting_tier_up() {
-            self.tell_queues(old);
-            if self.vms.tier_up(old) {
-                self.run(None);
-                self.release(old);
-                moved += 1;
-            }
-        }
-        moved
     }
 
     /// Does all that is due. Streams other than the one that was fed are woken.

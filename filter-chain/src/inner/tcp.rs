@@ -1,48 +1,15 @@
-//! How streams begin and end.
+//! TCP streams: how they begin and end, and what is fed to them.
 
 use portcullis_core::abi::PeerType;
 use portcullis_core::model::{Body, Direction, SharedStreamInfo};
 
 use super::Inner;
-use crate::id::{ConnectionId, StreamId};
+use crate::effect::ConnectionEffect;
+use crate::id::ConnectionId;
 use crate::spec::Chain;
 
 impl Inner {
-    /// Begins an HTTP stream.
-    pub(crate) fn open(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> StreamId {
-        self.background.note_io();
-        self.revive(chain);
-        let plugins = chain.plugins().map(|plugin| (plugin, self.vms.vm_of(plugin)));
-        self.http.open(info, plugins, limit)
-    }
-
-    /// Ends an HTTP stream: every plugin logs it and forgets it.
-    pub(crate) fn finish(&mut self, stream: StreamId) {
-        let Some(count) = self.http.begin_end(&mut self.vms, stream) else { return };
-        for index in 0..count {
-            if self.vms.has_per_stream()
-                && let Some(lacking) = self.http.lacks_vm_at(stream, index)
-                && let Some(vm) = self.make_vm(lacking.plugin, lacking.connection)
-            {
-                self.http.set_vm(stream, index, vm);
-            }
-            self.http.log(&mut self.vms, stream, index);
-        }
-        for index in 0..count {
-            self.http.forget(&mut self.vms, stream, index);
-        }
-        self.run(Some(stream));
-        if self.is_unloading() {
-            self.note_end(self.http.plugins(stream).into_iter());
-            self.run(Some(stream));
-        }
-        let closed = self.http.close(stream);
-        for vm in (0..count).filter_map(|index| closed.as_ref()?.vm(index)) {
-            self.release(vm);
-        }
-    }
-
-    /// Begins a TCP stream: its plugins are told of the connection, one after the other.
+    /// Begins a stream: its plugins are told of the connection, one after the other.
     pub(crate) fn connect(&mut self, chain: &Chain, info: SharedStreamInfo, limit: usize) -> ConnectionId {
         self.background.note_io();
         self.revive(chain);
@@ -60,13 +27,18 @@ impl Inner {
         id
     }
 
-    /// Feeds data of a TCP stream.
+    /// Feeds data.
     pub(crate) fn data(&mut self, id: ConnectionId, direction: Direction, data: Body, end: bool) {
         self.tcp.feed(id, direction, data, end);
         self.run(None);
     }
 
-    /// Tells the plugins of a TCP stream that a connection has closed, and by whom.
+    /// Says whether data of a direction should be read now.
+    pub(crate) fn wants_data(&mut self, id: ConnectionId, direction: Direction) -> bool {
+        self.tcp.wants_data(&mut self.vms, id, direction)
+    }
+
+    /// Tells the plugins of a stream that a connection has closed, and by whom.
     pub(crate) fn connection_closed(&mut self, id: ConnectionId, direction: Direction, peer: PeerType) {
         for index in 0..self.tcp.plugin_count(id) {
             self.tcp.tell_closed(&mut self.vms, id, index, (direction, peer));
@@ -74,7 +46,12 @@ impl Inner {
         }
     }
 
-    /// Ends a TCP stream: every plugin is done with it, logs it and forgets it.
+    /// Takes the next thing to do for a stream.
+    pub(crate) fn connection_effect(&mut self, id: ConnectionId) -> Option<ConnectionEffect> {
+        self.tcp.next_effect(id)
+    }
+
+    /// Ends a stream: every plugin is done with it, logs it and forgets it.
     pub(crate) fn finish_connection(&mut self, id: ConnectionId) {
         let Some(count) = self.tcp.begin_end(id) else { return };
         (0..count).for_each(|index| self.tcp.end(&mut self.vms, id, index));

@@ -1,0 +1,49 @@
+//! How plugins are started, and started again.
+
+use super::Inner;
+use crate::spec::{Chain, ChainError, PluginSpec};
+
+impl Inner {
+    /// Starts the plugins of a chain, to which streams come.
+    pub(crate) fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        let chain = self.load_services(specs)?;
+        chain.plugins().for_each(|plugin| self.vms.serve(plugin));
+        Ok(chain)
+    }
+
+    /// Starts plugins to which no stream comes.
+    pub(crate) fn load_services(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        let load = |(index, spec)| self.vms.load(spec).map_err(|source| ChainError { index, source });
+        let plugins: Result<Vec<_>, _> = specs.iter().enumerate().map(load).collect();
+        self.run(None);
+        self.vms.drained().into_iter().for_each(|vm| self.release(vm));
+        let chain = Chain::new(plugins?);
+        self.forget_dropped_chains();
+        self.chains.push(chain.clone());
+        Ok(chain)
+    }
+
+    /// Starts VMs again that have failed and rested.
+    pub(crate) fn revive(&mut self, chain: &Chain) {
+        for plugin in chain.plugins() {
+            if let Some(old) = self.vms.revive(plugin) {
+                self.run(None);
+                self.release(old);
+            }
+        }
+    }
+
+    /// Moves plugins whose modules have been compiled since to VMs of these; returns how many VMs have moved.
+    pub(crate) fn tier_up(&mut self) -> usize {
+        let mut moved = 0;
+        for old in self.vms.awaiting_tier_up() {
+            self.tell_queues(old);
+            if self.vms.tier_up(old) {
+                self.run(None);
+                self.release(old);
+                moved += 1;
+            }
+        }
+        moved
+    }
+}

@@ -43,7 +43,7 @@ struct Behaviour {
     policy: FailurePolicy,
 }
 
-/// What a driver does next: which kind of thing, to which of those that it knows, and in which way.
+/// A step of a driver: which kind of thing it does, to which of those that it knows, and in which way.
 type Step = (u8, u8, u8);
 
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ struct Driver {
     callouts: Vec<(CalloutId, bool)>,
     /// How far each direction of each stream has been fed.
     fed: Vec<[Fed; 2]>,
-    /// What it has seen.
+    /// All that it has seen.
     seen: Vec<String>,
     /// Whether it uses ids of what has gone, and how often it has.
     uses_stale: bool,

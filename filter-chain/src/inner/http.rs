@@ -87,8 +87,8 @@ impl Inner {
             self.http.forget(&mut self.vms, stream, index);
         }
         self.run(Some(stream));
-        if self.is_unloading() {
-            self.note_end(self.http.plugins(stream).into_iter());
+        if self.chains.has_waiting() {
+            self.note_end(self.http.plugins(stream));
             self.run(Some(stream));
         }
         let closed = self.http.close(stream);

@@ -18,8 +18,7 @@ impl Inner {
         self.run(None);
         self.vms.drained().into_iter().for_each(|vm| self.release(vm));
         let chain = Chain::new(plugins?);
-        self.forget_dropped_chains();
-        self.chains.push(chain.clone());
+        self.chains.add(chain.clone());
         Ok(chain)
     }
 

@@ -5,6 +5,7 @@
 //! | [`Vms`] | VMs and plugins, what guests asked for, which VM has failed | – |
 //! | [`Callouts`] | callouts in flight | – |
 //! | [`Http`], [`Tcp`] | streams, and what is on its way in them | [`Vms`] |
+//! | [`Chains`] | chains that are loaded, and plugins that wait to be unloaded | – |
 //! | [`Background`] | the time of calls that no stream waits for | – |
 //!
 //! Work that concerns several of them is done here, when the call that brought it about has returned; the driver's events come through
@@ -13,6 +14,7 @@
 mod actions;
 mod answers;
 mod background;
+mod chains;
 mod http;
 mod load;
 mod places;
@@ -21,19 +23,16 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod unload;
-mod unloading;
 
 use std::collections::VecDeque;
 
 use portcullis_core::resources::Host;
 
-use self::unloading::Unloading;
-use crate::arena::Stale;
+use self::chains::Chains;
 use crate::background::Background;
 use crate::callouts::Callouts;
 use crate::effect::Effect;
 use crate::id::{AnyStreamId, StreamId, VmId};
-use crate::spec::Chain;
 use crate::stream::http::Http;
 use crate::stream::tcp::Tcp;
 use crate::vms::Vms;
@@ -43,10 +42,7 @@ pub(crate) struct Inner {
     vms: Vms,
     http: Http,
     tcp: Tcp,
-    /// Chains that have been loaded and not unloaded.
-    chains: Vec<Chain>,
-    stale_chains: Stale,
-    unloading: Unloading,
+    chains: Chains,
     callouts: Callouts,
     background: Background,
     effects: VecDeque<Effect>,
@@ -58,9 +54,7 @@ impl Inner {
             vms: Vms::new(host),
             http: Http::default(),
             tcp: Tcp::default(),
-            chains: Vec::new(),
-            stale_chains: Stale::default(),
-            unloading: Unloading::default(),
+            chains: Chains::default(),
             callouts: Callouts::default(),
             background: Background::default(),
             effects: VecDeque::new(),
@@ -78,7 +72,7 @@ impl Inner {
     /// Returns how often ids of streams, callouts and plugins were used that had gone, and chains unloaded twice, in debug builds.
     pub(crate) fn stale(&self) -> u64 {
         let streams = self.http.stale() + self.tcp.stale();
-        streams + self.callouts.stale() + self.vms.stale() + self.stale_chains.count()
+        streams + self.callouts.stale() + self.vms.stale() + self.chains.stale()
     }
 
     /// Does all that is due. Streams other than the one that was fed are woken.

@@ -56,8 +56,8 @@ impl Inner {
         let Some(count) = self.tcp.begin_end(id) else { return };
         (0..count).for_each(|index| self.tcp.end(&mut self.vms, id, index));
         self.run(None);
-        if self.is_unloading() {
-            self.note_end(self.tcp.plugins(id).into_iter());
+        if self.chains.has_waiting() {
+            self.note_end(self.tcp.plugins(id));
             self.run(None);
         }
         for vm in self.tcp.close(id) {

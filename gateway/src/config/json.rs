@@ -8,12 +8,12 @@ use portcullis::transcript::Redaction;
 use serde_json::{Map, Value, json};
 
 use super::admin;
-use super::capabilities::Restriction;
 use super::cluster::{Cluster, ClusterKind, Protocol, Server};
 use super::duration;
 use super::listener::Listener;
 use super::metadata;
 use super::plugin::Plugin;
+use super::rights::Restriction;
 use super::route::{Route, RouteOrder};
 use super::route_action::{RedirectPath, RouteAction};
 use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};

@@ -5,12 +5,12 @@ use std::time::Duration;
 use portcullis::model::Compatibility;
 
 use super::any;
-use super::capabilities::{self, Restriction};
 use super::document::Read;
 use super::duration;
 use super::error::Origin;
 use super::key::{Key, Section, Type};
 use super::mapping::{Mapping, Refused};
+use super::rights::{self, Restriction};
 use super::value::{Kind, Value};
 use super::vm::{self, VmConfig};
 
@@ -99,7 +99,7 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
     let reload_backoff = mapping.or(RELOAD_CONFIG, Backoff::default(), |reload| {
         reload.mapping(&RELOAD)?.or(BACKOFF, Backoff::default(), backoff)
     });
-    let restriction = mapping.optional(RESTRICTION, capabilities::read);
+    let restriction = mapping.optional(RESTRICTION, rights::read);
     let compatibility = mapping.or(COMPATIBLE, Compatibility::Envoy, |whose| whose.one_of(COMPATIBILITY));
     let stop_iteration = mapping.or(STOP_ITERATION, false, wrapped_boolean);
     Ok(Plugin {
@@ -136,7 +136,7 @@ const RELOAD_CONFIG: Key =
     Key::new("reload_config", Type::Section(&RELOAD), "The wait before a failed plugin is started again.");
 const RESTRICTION: Key = Key::new(
     "capability_restriction_config",
-    Type::Section(&capabilities::RESTRICTION),
+    Type::Section(&rights::RESTRICTION),
     "The rights of the plugin; without the key all of them.",
 );
 const COMPATIBLE: Key = Key::new(

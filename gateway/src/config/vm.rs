@@ -10,7 +10,6 @@ use portcullis::sandbox::Sharing;
 
 use super::any;
 use super::base64;
-use super::capabilities::{self, Restriction};
 use super::document::Read;
 use super::environment::{self, Environment};
 use super::error::{Located, Origin};
@@ -19,6 +18,7 @@ use super::key::{Key, Section, Type};
 use super::limits::{self, LoadLimits};
 use super::mapping::Refused;
 use super::preopen;
+use super::rights::{self, Restriction};
 use super::value::Value;
 
 /// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`.
@@ -118,7 +118,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let randomness = mapping.optional(SNAPSHOT_RANDOMNESS, |choice| Ok((choice.clone(), choice.one_of(RANDOMNESS)?)));
     let fast_start = mapping.or(TIER_KEY, false, |tier| tier.one_of(TIER));
     let own_sharing = mapping.optional(OWN_SHARING, sharing);
-    let restriction = mapping.optional(RESTRICTION, capabilities::read);
+    let restriction = mapping.optional(RESTRICTION, rights::read);
     for (key, why) in IGNORED {
         let ignored = mapping.get(*key).map(|flag| (flag, flag.boolean()));
         if let Some((flag, Ok(true))) = ignored {
@@ -208,7 +208,7 @@ const OWN_SHARING: Key =
         .computed("`sharing` at the top");
 const RESTRICTION: Key = Key::new(
     "capability_restriction_config",
-    Type::Section(&capabilities::RESTRICTION),
+    Type::Section(&rights::RESTRICTION),
     "The most rights of all plugins of the VM; without the key all of them.",
 );
 const ALLOW_PRECOMPILED: Key = Key::new("allow_precompiled", Type::Boolean, "Envoy's key, which changes nothing.");

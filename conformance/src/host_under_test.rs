@@ -83,7 +83,7 @@ pub struct Needs {
 /// How the plugin is set up.
 ///
 /// In any case: the plugin's configuration is `{}`, the environment is `K=v`, no arguments, no directories, no
-/// restrictions, vm_id empty.
+/// `capability_restriction_config`, vm_id empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// Nothing particular.

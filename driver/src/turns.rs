@@ -8,7 +8,7 @@
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
-/// Grants turns of guest calls that no stream waits for.
+/// Gives turns of guest calls that no stream waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Turns(Mutex<()>);
 

@@ -15,7 +15,7 @@ use crate::engine::running::{Running, Setup};
 use crate::host_under_test::HostUnderTest;
 use crate::kit;
 
-/// A callback that a capability restricts, in an ABI version that has it.
+/// A callback that needs a capability, in an ABI version that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Callback {
     /// The callback.

@@ -20,10 +20,10 @@ pub struct Denied {
     pub answer: Option<i32>,
 }
 
-/// Returns each hostcall that a capability restricts.
+/// Returns each hostcall that needs a capability.
 pub fn denied() -> impl Iterator<Item = Denied> {
-    let restricted = LISTED.iter().filter(|(hostcall, _)| !Capabilities::NONE.allows(*hostcall));
-    restricted.map(|(hostcall, answers)| {
+    let deniable = LISTED.iter().filter(|(hostcall, _)| !Capabilities::NONE.allows(*hostcall));
+    deniable.map(|(hostcall, answers)| {
         let answer = answers.iter().find(|answer| matches!(**answer, 10 | 76)).copied();
         Denied { hostcall: *hostcall, answer }
     })

@@ -14,7 +14,7 @@ pub(super) fn text() -> String {
     }
     out.push_str("\nCALLBACKS (export and capability, type, ABI versions)\n");
     for decl in CALLBACKS {
-        let note = if decl.id.is_start_function() { "start function, never restricted" } else { "" };
+        let note = if decl.id.is_start_function() { "start function, needs no capability" } else { "" };
         let row =
             Row { name: decl.export, params: decl.params, results: decl.results, since: decl.since, until: decl.until };
         row.write(&mut out, note);

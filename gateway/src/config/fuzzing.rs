@@ -25,8 +25,8 @@ pub fn configuration(data: &[u8]) {
         _ => panic!("the same text is right and wrong"),
     };
     for plugin in config.all_plugins() {
-        let vm = plugin.vm.restriction.as_ref();
-        if let Err(error) = Rights::within(vm, plugin.restriction.as_ref()) {
+        let vm = plugin.vm.rights.as_ref();
+        if let Err(error) = Rights::within(vm, plugin.rights.as_ref()) {
             assert!(!error.to_string().is_empty(), "an error without a word");
         }
     }

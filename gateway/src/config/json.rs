@@ -13,7 +13,7 @@ use super::duration;
 use super::listener::Listener;
 use super::metadata;
 use super::plugin::Plugin;
-use super::rights::Restriction;
+use super::rights::RightsConfig;
 use super::route::{Route, RouteOrder};
 use super::route_action::{RedirectPath, RouteAction};
 use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
@@ -230,8 +230,8 @@ fn sharing(sharing: Sharing) -> &'static str {
     }
 }
 
-fn restriction(restriction: &Restriction) -> Value {
-    let allowed = restriction.allowed.iter().map(|allowed| {
+fn rights(rights: &RightsConfig) -> Value {
+    let allowed = rights.allowed.iter().map(|allowed| {
         let rules = allowed.rules.iter().map(|rule| {
             let values: Vec<_> = rule.values.iter().map(|value| value.value.as_str()).collect();
             (rule.key.value.clone(), json!(values))
@@ -239,9 +239,9 @@ fn restriction(restriction: &Restriction) -> Value {
         (allowed.name.value.clone(), Map::from_iter(rules).into())
     });
     json!({
-        "preset": restriction.preset.as_ref().map(|preset| preset.value.as_str()),
+        "preset": rights.preset.as_ref().map(|preset| preset.value.as_str()),
         "allowed_capabilities": Map::from_iter(allowed),
-        "on_denial": match restriction.on_denial {
+        "on_denial": match rights.on_denial {
             OnDenial::Answer => "answer",
             OnDenial::Trap => "trap",
         },
@@ -263,7 +263,7 @@ fn plugin(plugin: &Plugin, values: Values) -> Value {
             Compatibility::Envoy => "envoy",
             Compatibility::Spec => "spec",
         },
-        "capability_restriction_config": plugin.restriction.as_ref().map(restriction),
+        "capability_restriction_config": plugin.rights.as_ref().map(rights),
         "allow_on_headers_stop_iteration": plugin.allow_on_headers_stop_iteration,
     })
 }
@@ -286,7 +286,7 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
         "configuration": configuration(&vm.configuration, values),
         "preopens": preopens,
         "environment_variables": { "key_values": Map::from_iter(variables) },
-        "capability_restriction_config": vm.restriction.as_ref().map(restriction),
+        "capability_restriction_config": vm.rights.as_ref().map(rights),
         "tier": if vm.fast_start { "fast-start" } else { "compiled" },
         "isolation": vm.isolation.name(),
         "snapshot_randomness": vm.snapshot_randomness.name(),

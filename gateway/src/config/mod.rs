@@ -77,7 +77,7 @@ pub use listener::{Listener, TcpProxy, Tls};
 pub(crate) use nearest::suggest_several;
 pub use pattern::Pattern;
 pub use plugin::{Backoff, FailurePolicy, Plugin};
-pub use rights::{Allowed, ArgumentRule, Restriction};
+pub use rights::{Allowed, ArgumentRule, RightsConfig};
 pub use route::{Route, RouteOrder};
 pub use route_action::{DirectResponse, Forward, Redirect, RedirectPath, RouteAction};
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};

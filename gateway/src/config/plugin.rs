@@ -10,7 +10,7 @@ use super::duration;
 use super::error::Origin;
 use super::key::{Key, Section, Type};
 use super::mapping::{Mapping, Refused};
-use super::rights::{self, Restriction};
+use super::rights::{self, RightsConfig};
 use super::value::{Kind, Value};
 use super::vm::{self, VmConfig};
 
@@ -29,8 +29,8 @@ pub struct Plugin {
     pub failure_policy: FailurePolicy,
     /// How long to wait before a failed VM is built anew, with [`FailurePolicy::Reload`].
     pub reload_backoff: Backoff,
-    /// The rights of the plugin. None is no restriction.
-    pub restriction: Option<Restriction>,
+    /// The rights of the plugin. None is every right.
+    pub rights: Option<RightsConfig>,
     /// Whether `StopIteration` on headers lets the body go on to the plugin.
     pub allow_on_headers_stop_iteration: bool,
     /// The host that the plugin is made for.
@@ -99,7 +99,7 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
     let reload_backoff = mapping.or(RELOAD_CONFIG, Backoff::default(), |reload| {
         reload.mapping(&RELOAD)?.or(BACKOFF, Backoff::default(), backoff)
     });
-    let restriction = mapping.optional(RESTRICTION, rights::read);
+    let rights = mapping.optional(RIGHTS, rights::read);
     let compatibility = mapping.or(COMPATIBLE, Compatibility::Envoy, |whose| whose.one_of(COMPATIBILITY));
     let stop_iteration = mapping.or(STOP_ITERATION, false, wrapped_boolean);
     Ok(Plugin {
@@ -109,7 +109,7 @@ pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
         configuration: configuration?,
         failure_policy: failure_policy?,
         reload_backoff: reload_backoff?,
-        restriction: restriction?.flatten(),
+        rights: rights?.flatten(),
         allow_on_headers_stop_iteration: stop_iteration?,
         compatibility: compatibility?,
         origin: value.origin(),
@@ -134,9 +134,9 @@ const FAILURE_POLICY: Key = Key::new(
 .default("FAIL_CLOSED");
 const RELOAD_CONFIG: Key =
     Key::new("reload_config", Type::Section(&RELOAD), "The wait before a failed plugin is started again.");
-const RESTRICTION: Key = Key::new(
+const RIGHTS: Key = Key::new(
     "capability_restriction_config",
-    Type::Section(&rights::RESTRICTION),
+    Type::Section(&rights::RIGHTS),
     "The rights of the plugin; without the key all of them.",
 );
 const COMPATIBLE: Key = Key::new(
@@ -164,7 +164,7 @@ pub(super) static PLUGIN: Section = Section::new(
         FAIL_OPEN,
         FAILURE_POLICY,
         RELOAD_CONFIG,
-        RESTRICTION,
+        RIGHTS,
         COMPATIBLE,
         STOP_ITERATION,
     ],

@@ -9,7 +9,7 @@ use super::value::{Kind, Value};
 
 /// The rights of a plugin, as they were written: names and rules are judged where capabilities are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Restriction {
+pub struct RightsConfig {
     /// A set of capabilities to start from.
     pub preset: Option<Located>,
     /// The capabilities, besides those of the preset.
@@ -51,7 +51,7 @@ const ON_DENIAL_KEY: Key = Key::new(
 )
 .default("answer");
 
-pub(super) static RESTRICTION: Section = Section::new(
+pub(super) static RIGHTS: Section = Section::new(
     "capability_restriction_config",
     "plugins[].capability_restriction_config, vm_config.capability_restriction_config",
     "Rights of a plugin.",
@@ -59,20 +59,20 @@ pub(super) static RESTRICTION: Section = Section::new(
 )
 .page("rights.md");
 
-/// Reads the block. A block that restricts nothing is none.
-pub(super) fn read(value: &Value<'_>) -> Read<Option<Restriction>> {
-    let mapping = value.mapping(&RESTRICTION)?;
+/// Reads the block. A block that takes no right away is none.
+pub(super) fn read(value: &Value<'_>) -> Read<Option<RightsConfig>> {
+    let mapping = value.mapping(&RIGHTS)?;
     let preset = mapping.optional(PRESET, located)?;
     let on_denial = mapping.or(ON_DENIAL_KEY, OnDenial::Answer, |choice| choice.one_of(ON_DENIAL))?;
     let Some(allowed) = mapping.entry(ALLOWED) else {
         if preset.is_none() && mapping.get(ON_DENIAL_KEY).is_some() {
-            return Err(value.fail("on_denial alone restricts nothing", "add `preset: all` or allowed_capabilities"));
+            return Err(value.fail("on_denial alone takes no right away", "add `preset: all` or allowed_capabilities"));
         }
         if preset.is_none() {
-            value.notice("this restricts nothing", "add allowed_capabilities or preset, or remove the key");
+            value.notice("this takes no right away", "add allowed_capabilities or preset, or remove the key");
             return Ok(None);
         }
-        return Ok(Some(Restriction { preset, allowed: Vec::new(), on_denial }));
+        return Ok(Some(RightsConfig { preset, allowed: Vec::new(), on_denial }));
     };
     if allowed.is_null() {
         return Err(allowed.expected(
@@ -90,7 +90,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Option<Restriction>> {
     });
     let results: Vec<Read<Allowed>> = results.collect();
     let allowed = results.into_iter().collect::<Read<_>>()?;
-    Ok(Some(Restriction { preset, allowed, on_denial }))
+    Ok(Some(RightsConfig { preset, allowed, on_denial }))
 }
 
 const ALLOW_ALL: &str = "to allow everything, remove capability_restriction_config";

@@ -95,7 +95,7 @@ fn a_plugin_as_envoy_has_it() {
     assert_eq!(plugin.reload_backoff, Backoff { base_interval, max_interval });
     assert!(plugin.allow_on_headers_stop_iteration);
     assert_eq!((plugin.compatibility, plugin.vm.any_effective_context), (Compatibility::Spec, false));
-    let allowed = plugin.restriction.unwrap().allowed;
+    let allowed = plugin.rights.unwrap().allowed;
     let place = |name: &Located| (name.value.clone(), name.origin.line, name.origin.column);
     let places: Vec<_> = allowed.iter().map(|allowed| place(&allowed.name)).collect();
     let place = |name: &str, line, column| (name.to_owned(), line, column);
@@ -109,7 +109,7 @@ fn a_plugin_has_defaults_too() {
     assert_eq!(notices, Vec::<String>::new());
     assert_eq!((plugin.name.as_str(), plugin.root_id.as_str()), ("plugin_0", ""));
     assert_eq!(plugin.vm.code, Code::Text("(module)".to_owned()));
-    assert_eq!((plugin.vm.runtime, plugin.restriction), (None, None));
+    assert_eq!((plugin.vm.runtime, plugin.rights), (None, None));
     assert_eq!((plugin.configuration, plugin.vm.configuration), (Vec::new(), Vec::new()));
     assert_eq!(plugin.failure_policy, FailurePolicy::Closed);
     assert_eq!(plugin.reload_backoff.base_interval, Duration::from_secs(1));

@@ -18,7 +18,7 @@ use super::key::{Key, Section, Type};
 use super::limits::{self, LoadLimits};
 use super::mapping::Refused;
 use super::preopen;
-use super::rights::{self, Restriction};
+use super::rights::{self, RightsConfig};
 use super::value::Value;
 
 /// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`.
@@ -52,8 +52,8 @@ pub struct VmConfig {
     pub snapshot_randomness: SnapshotRandomness,
     /// The treatment of plugins that would share it and differ, if it says so.
     pub sharing: Option<Sharing>,
-    /// The most rights of all plugins in it. None is no restriction.
-    pub restriction: Option<Restriction>,
+    /// The most rights of all plugins in it. None is every right.
+    pub rights: Option<RightsConfig>,
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
 }
@@ -118,7 +118,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let randomness = mapping.optional(SNAPSHOT_RANDOMNESS, |choice| Ok((choice.clone(), choice.one_of(RANDOMNESS)?)));
     let fast_start = mapping.or(TIER_KEY, false, |tier| tier.one_of(TIER));
     let own_sharing = mapping.optional(OWN_SHARING, sharing);
-    let restriction = mapping.optional(RESTRICTION, rights::read);
+    let rights = mapping.optional(RIGHTS, rights::read);
     for (key, why) in IGNORED {
         let ignored = mapping.get(*key).map(|flag| (flag, flag.boolean()));
         if let Some((flag, Ok(true))) = ignored {
@@ -146,7 +146,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         isolation,
         snapshot_randomness: randomness.map(|(_, choice)| choice).unwrap_or_default(),
         sharing: own_sharing?,
-        restriction: restriction?.flatten(),
+        rights: rights?.flatten(),
         any_effective_context: effective?,
     })
 }
@@ -206,9 +206,9 @@ const SNAPSHOT_RANDOMNESS: Key = Key::new(
 const OWN_SHARING: Key =
     Key::new("sharing", Type::Words(SHARING_WORDS), "The same as `sharing` at the top, for this VM.")
         .computed("`sharing` at the top");
-const RESTRICTION: Key = Key::new(
+const RIGHTS: Key = Key::new(
     "capability_restriction_config",
-    Type::Section(&rights::RESTRICTION),
+    Type::Section(&rights::RIGHTS),
     "The most rights of all plugins of the VM; without the key all of them.",
 );
 const ALLOW_PRECOMPILED: Key = Key::new("allow_precompiled", Type::Boolean, "Envoy's key, which changes nothing.");
@@ -232,7 +232,7 @@ pub(super) static VM: Section = Section::new(
         ISOLATION_KEY,
         SNAPSHOT_RANDOMNESS,
         OWN_SHARING,
-        RESTRICTION,
+        RIGHTS,
         ALLOW_PRECOMPILED,
         NACK_ON_CODE_CACHE_MISS,
     ],

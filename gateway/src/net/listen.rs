@@ -147,7 +147,7 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
             "the port is in use; stop the process that holds it (`ss -ltnp` names it) or choose another port"
         }
         io::ErrorKind::PermissionDenied => {
-            "permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
+            "permission denied; choose a port from 1024 up, or give the process CAP_NET_BIND_SERVICE"
         }
         io::ErrorKind::AddrNotAvailable => {
             "this machine does not have that address; choose one that `ip address` lists, or 0.0.0.0 for all"

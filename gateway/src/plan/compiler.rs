@@ -96,7 +96,7 @@ impl Compiler {
     pub(crate) fn compile_one(&mut self, plugin: &config::Plugin) -> Result<PluginSpec, ConfigError> {
         let (module, tier) = self.module(plugin)?;
         let vm = &plugin.vm;
-        let rights = Rights::within(plugin.vm.restriction.as_ref(), plugin.restriction.as_ref())?;
+        let rights = Rights::within(plugin.vm.rights.as_ref(), plugin.rights.as_ref())?;
         let own = Plugin {
             name: plugin.name.clone(),
             root_id: plugin.root_id.clone(),

@@ -2,7 +2,7 @@
 
 use portcullis::rights::{Capabilities, OnDenial, Preset, RuleTexts, Rules};
 
-use crate::config::{Allowed, ConfigError, Located, Restriction, suggest_several};
+use crate::config::{Allowed, ConfigError, Located, RightsConfig, suggest_several};
 
 /// The rights of a plugin.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ impl Rights {
     ///
     /// # Errors
     /// A fault of either, or both have rules for the same capability.
-    pub(crate) fn within(vm: Option<&Restriction>, plugin: Option<&Restriction>) -> Result<Self, ConfigError> {
+    pub(crate) fn within(vm: Option<&RightsConfig>, plugin: Option<&RightsConfig>) -> Result<Self, ConfigError> {
         let (whole, own) = (Self::of(vm)?, Self::of(plugin)?);
         if let Some(twice) = vm.zip(plugin).and_then(|(vm, plugin)| ruled_twice(vm, plugin)) {
             let message = format!("{} has rules here and in vm_config", twice.name.value);
@@ -38,22 +38,22 @@ impl Rights {
         Ok(Self { capabilities: whole.capabilities.and(own.capabilities), rules, on_denial })
     }
 
-    /// Judges a restriction; none leaves every right.
+    /// Judges rights as they were written; none leaves every right.
     ///
     /// # Errors
     /// A fault of a rule, with its place.
-    fn of(restriction: Option<&Restriction>) -> Result<Self, ConfigError> {
-        let Some(restriction) = restriction else { return Ok(Self::ALL) };
-        let mut capabilities = match &restriction.preset {
+    fn of(written: Option<&RightsConfig>) -> Result<Self, ConfigError> {
+        let Some(written) = written else { return Ok(Self::ALL) };
+        let mut capabilities = match &written.preset {
             None => Capabilities::NONE,
             Some(name) => preset(name)?.capabilities(),
         };
-        for allowed in &restriction.allowed {
+        for allowed in &written.allowed {
             let one = Capabilities::from_names([allowed.name.value.as_str()]);
             capabilities = capabilities.or(one.map_err(|_| unknown(&allowed.name))?);
         }
-        let rules = rules(&restriction.allowed)?;
-        Ok(Self { capabilities, rules, on_denial: restriction.on_denial })
+        let rules = rules(&written.allowed)?;
+        Ok(Self { capabilities, rules, on_denial: written.on_denial })
     }
 }
 
@@ -74,7 +74,7 @@ fn preset(name: &Located) -> Result<Preset, ConfigError> {
 }
 
 /// Returns the error for a VM and a plugin in it that both have rules for one capability.
-fn ruled_twice<'a>(vm: &'a Restriction, plugin: &'a Restriction) -> Option<&'a Allowed> {
+fn ruled_twice<'a>(vm: &'a RightsConfig, plugin: &'a RightsConfig) -> Option<&'a Allowed> {
     let ruled = |allowed: &&Allowed| !allowed.rules.is_empty();
     let by_vm =
         |allowed: &&Allowed| vm.allowed.iter().filter(ruled).any(|other| other.name.value == allowed.name.value);

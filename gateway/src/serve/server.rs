@@ -178,7 +178,7 @@ impl Gateway {
         &self.sandboxes
     }
 
-    /// Returns advice on rights that differ from what plugins can use; none where they are not restricted.
+    /// Returns advice on rights that differ from what plugins can use; none where they have every right.
     /// The work is that of reading all of their code.
     pub fn advice(&self) -> Vec<Diagnostic> {
         advice::of(&self.config, &self.plan)

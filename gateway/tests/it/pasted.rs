@@ -98,7 +98,7 @@ clusters: [{name: e, endpoints: ['a:1'], connectTimeout: 1s}]
     assert_eq!(config.listeners[0].buffer_limit, 4 << 10);
     assert_eq!(plugin.configuration, br#"{"someKey":1,"vmConfig":2}"#);
     assert_eq!(plugin.vm.environment.iter().collect::<Vec<_>>(), [("someKey", "x")]);
-    assert_eq!(plugin.restriction.as_ref().unwrap().allowed[0].name.value, "proxy_log");
+    assert_eq!(plugin.rights.as_ref().unwrap().allowed[0].name.value, "proxy_log");
     assert_eq!(plugin.reload_backoff.base_interval.as_secs(), 2);
     let twice = "{root_id: a, rootId: b, vm_config: {code: {local: {inline_string: x}}}}";
     assert_eq!(

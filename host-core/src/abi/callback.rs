@@ -54,7 +54,7 @@ impl CallbackId {
         &CALLBACKS[self as usize]
     }
 
-    /// Returns whether this runs when a VM starts, before any plugin exists; no capability restricts it.
+    /// Returns whether this runs when a VM starts, before any plugin exists; it needs no capability.
     pub const fn is_start_function(self) -> bool {
         matches!(self, Self::initialize | Self::start | Self::main | Self::main_void)
     }

@@ -7,7 +7,7 @@
 #[macro_export]
 macro_rules! for_each_callback {
     ($emit:ident) => { $emit! {
-        // Start functions; no capability restricts them.
+        // Start functions; they need no capability.
         initialize = "_initialize"() -> (), V0_1_0 ..= V0_2_1;
         start = "_start"() -> (), V0_1_0 ..= V0_2_1;
         main = "main"(argc: i32, argv: i32) -> i32, V0_1_0 ..= V0_2_1;

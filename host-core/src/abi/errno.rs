@@ -64,6 +64,6 @@ pub enum Errno {
     Txtbsy = 74,
     /// Across file systems.
     Xdev = 75,
-    /// Capability not granted; the answer to a denied WASI function, and where a descriptor lacks a right.
+    /// No such capability; the answer to a denied WASI function, and where a descriptor lacks a right.
     Notcapable = 76,
 }

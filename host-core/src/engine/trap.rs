@@ -24,9 +24,9 @@ pub enum Trap {
         /// Why the host has none.
         cause: NoRandomness,
     },
-    /// A hostcall that may not run now.
+    /// A hostcall that the guest has the right to, and that may not run now.
     #[error("the plugin called {hostcall}, which is not allowed {during}")]
-    Restricted {
+    NotCallable {
         /// The hostcall.
         hostcall: HostcallId,
         /// The state that the guest was in.
@@ -115,7 +115,8 @@ impl Trap {
         match self {
             Self::Exit(_) => "exit",
             Self::Abort(_) => "abort",
-            Self::Restricted { .. } => "restricted",
+            // The word that metrics have had.
+            Self::NotCallable { .. } => "restricted",
             Self::Denied { .. } => "denied",
             Self::Deadline(_) => "deadline",
             Self::Stack(_) => "stack",

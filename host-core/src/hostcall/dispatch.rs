@@ -200,8 +200,8 @@ fn refuse<O: Outcome>(id: HostcallId, vm: &mut VmState) -> Result<Option<O>, Tra
     if vm.learns(id) {
         return Ok(None);
     }
-    if let Some(during) = vm.restriction(id) {
-        return Err(Trap::Restricted { hostcall: id, during });
+    if let Some(during) = vm.not_callable(id) {
+        return Err(Trap::NotCallable { hostcall: id, during });
     }
     vm.deny(id, None)?;
     Ok(Some(O::DENIED))

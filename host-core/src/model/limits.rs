@@ -138,10 +138,10 @@ impl Budget {
     pub fn grow_memory(&mut self, desired: usize, maximum: Option<usize>) -> bool {
         /// Nobody could give more to wasm32, and not every engine asks.
         const ADDRESSABLE: u64 = 1 << 32;
-        let granted = desired <= self.memory;
+        let fits = desired <= self.memory;
         let is_possible = maximum.is_none_or(|maximum| desired <= maximum) && desired as u64 <= ADDRESSABLE;
-        self.memory_was_refused |= !granted && is_possible;
-        granted
+        self.memory_was_refused |= !fits && is_possible;
+        fits
     }
 
     /// Returns whether a table may grow from `current` to `desired` elements. All tables draw from one

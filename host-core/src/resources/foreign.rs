@@ -112,7 +112,7 @@ impl<'a> ForeignCall<'a> {
     }
 
     /// Changes where the TCP stream goes that the call is about, and keeps what the plugin gave as `filter_state.KEY`.
-    /// A plugin whose rights are restricted needs the key by name in `filter_state`, the rule of
+    /// A plugin that has not all rights needs the key by name in `filter_state`, the rule of
     /// `proxy_call_foreign_function`; the rule `upstreams` may limit the clusters.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl<'a> ForeignCall<'a> {
     fn check_steering(&mut self, key: &str, upstream: Option<&str>) -> Result<(), Status> {
         const ID: HostcallId = HostcallId::proxy_call_foreign_function;
         let refused = match self.vm.rule(Family::CallForeign) {
-            Some(rule) if !rule.grants(Key::FilterState, key.as_bytes()) => Some(("filter_state", key)),
+            Some(rule) if !rule.allows_by_name(Key::FilterState, key.as_bytes()) => Some(("filter_state", key)),
             Some(rule) => upstream
                 .filter(|upstream| !rule.allows(Key::Upstreams, upstream.as_bytes()))
                 .map(|upstream| ("upstreams", upstream)),

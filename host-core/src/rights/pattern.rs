@@ -47,17 +47,17 @@ impl Patterns {
 
     /// Returns whether the list allows a name. It allocates nothing.
     pub(super) fn allows(&self, name: &[u8]) -> bool {
-        self.grants(name, self.likeness) && !self.takes(name, self.likeness)
+        self.includes(name, self.likeness) && !self.takes(name, self.likeness)
     }
 
     /// Returns whether the list allows a thing that has several names: one of them, and takes none away.
     pub(super) fn allows_any(&self, names: &[&[u8]]) -> bool {
-        names.iter().any(|name| self.grants(name, self.likeness))
+        names.iter().any(|name| self.includes(name, self.likeness))
             && !names.iter().any(|name| self.takes(name, self.likeness))
     }
 
-    /// Returns whether a pattern allows a name that is compared like this; others may take it away.
-    pub(super) fn grants(&self, name: &[u8], likeness: Likeness) -> bool {
+    /// Returns whether a pattern names what is compared like this, so that it is allowed; others may take it away.
+    pub(super) fn includes(&self, name: &[u8], likeness: Likeness) -> bool {
         self.allowed.iter().any(|pattern| pattern.matches(name, likeness, false))
     }
 

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_what_no_restriction_is() {
+    fn all_is_what_a_plugin_without_rights_of_its_own_has() {
         assert_eq!(Preset::All.capabilities(), Capabilities::ALL);
     }
 

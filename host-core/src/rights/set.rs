@@ -25,7 +25,7 @@ impl Capabilities {
     pub const ALL: Self = Self { hostcalls: u128::MAX, callbacks: u64::MAX };
 
     /// No right; start functions may still run.
-    pub const NONE: Self = Self { hostcalls: UNRESTRICTED_HOSTCALLS, callbacks: START_FUNCTIONS };
+    pub const NONE: Self = Self { hostcalls: WITHOUT_CAPABILITY, callbacks: START_FUNCTIONS };
 
     /// Nothing at all, not even what no set lacks: every call takes the branch that looks further.
     pub(crate) const UNLOOKED: Self = Self { hostcalls: 0, callbacks: 0 };
@@ -103,7 +103,7 @@ impl Capabilities {
     /// The set without this hostcall.
     #[must_use]
     pub const fn without(self, hostcall: HostcallId) -> Self {
-        Self { hostcalls: self.hostcalls & !bit(hostcall) | UNRESTRICTED_HOSTCALLS, ..self }
+        Self { hostcalls: self.hostcalls & !bit(hostcall) | WITHOUT_CAPABILITY, ..self }
     }
 
     /// The set as bytes, for a key. Bits that no row of the tables has do not count.
@@ -120,7 +120,7 @@ impl Capabilities {
         let hostcalls = HOSTCALLS.iter().filter(|decl| decl.name == name).fold(0, |bits, decl| bits | bit(decl.id));
         let callbacks =
             CALLBACKS.iter().filter(|decl| decl.export == name).fold(0, |bits, decl| bits | 1 << (decl.id as u8));
-        Self { hostcalls: hostcalls | UNRESTRICTED_HOSTCALLS, callbacks: callbacks | START_FUNCTIONS }
+        Self { hostcalls: hostcalls | WITHOUT_CAPABILITY, callbacks: callbacks | START_FUNCTIONS }
     }
 }
 
@@ -135,10 +135,10 @@ impl fmt::Debug for Capabilities {
     }
 }
 
-/// Hostcalls without effect, which no capability restricts.
+/// Hostcalls without effect, which need no capability.
 ///
 /// differs: cpp-host forbids `pthread_equal` in start functions and in the allocator.
-const UNRESTRICTED_HOSTCALLS: u128 = callable(When::Always);
+const WITHOUT_CAPABILITY: u128 = callable(When::Always);
 
 const START_FUNCTIONS: u64 = 1 << CallbackId::initialize as u8
     | 1 << CallbackId::start as u8
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_grant_exactly_what_they_name() {
+    fn names_give_exactly_the_rights_that_they_name() {
         let set = Capabilities::from_names(["proxy_log", "proxy_on_request_headers", "fd_write"]);
         let set = set.unwrap_or(Capabilities::ALL);
         assert!(set.allows(HostcallId::proxy_log) && set.allows(HostcallId::fd_write));
@@ -173,7 +173,7 @@ mod tests {
         assert!(set.allows_callback(CallbackId::on_request_headers));
         assert!(set.allows_callback(CallbackId::on_request_headers_0_1_0), "both shapes of one export");
         assert!(!set.allows_callback(CallbackId::on_request_body));
-        assert!(set.allows_callback(CallbackId::initialize), "start functions are never restricted");
+        assert!(set.allows_callback(CallbackId::initialize), "start functions need no capability");
     }
 
     #[test]

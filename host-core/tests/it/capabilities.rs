@@ -22,13 +22,13 @@ macro_rules! call_each {
 }
 portcullis_core::for_each_hostcall!(call_each);
 
-/// Never restricted.
+/// They need no capability.
 const FREE: [HostcallId; 2] = [HostcallId::pthread_equal, HostcallId::emscripten_notify_memory_growth];
 
 #[test]
-fn every_hostcall_that_is_not_granted_is_denied_as_its_family_denies() {
+fn every_hostcall_outside_the_rights_is_denied_as_its_family_denies() {
     let mut started = Setup::new()
-        .granting(&["proxy_on_tick"])
+        .with_rights(&["proxy_on_tick"])
         .on(CallbackId::on_tick, |caller, _| {
             let mut denied = 0;
             call_each(caller, |id, answer| {
@@ -55,7 +55,7 @@ fn every_hostcall_that_is_not_granted_is_denied_as_its_family_denies() {
 }
 
 #[test]
-fn a_callback_that_is_not_granted_is_as_if_it_were_not_exported() {
+fn a_callback_outside_the_rights_is_as_if_it_were_not_exported() {
     let exported = [
         CallbackId::on_context_create,
         CallbackId::on_vm_start,
@@ -66,7 +66,7 @@ fn a_callback_that_is_not_granted_is_as_if_it_were_not_exported() {
         CallbackId::on_delete,
     ];
     let mut started =
-        Setup::new().granting(&["proxy_on_context_create", "proxy_on_log"]).returning(0, &exported).start();
+        Setup::new().with_rights(&["proxy_on_context_create", "proxy_on_log"]).returning(0, &exported).start();
     let stream = started.stream();
     let status = started.vm.on_headers(stream, Direction::Request, true).unwrap();
     assert_eq!(status, HeadersStatus::Continue);
@@ -81,7 +81,7 @@ fn a_callback_that_is_not_granted_is_as_if_it_were_not_exported() {
 #[test]
 fn the_check_is_of_the_plugin_that_runs_and_not_of_its_neighbour() {
     let mut started = Setup::new()
-        .granting(&["proxy_on_tick", "proxy_set_effective_context"])
+        .with_rights(&["proxy_on_tick", "proxy_set_effective_context"])
         .on(CallbackId::on_tick, |caller, args| {
             let denied = entry::proxy_log(caller, 2, 0, 0).unwrap();
             assert_eq!(denied, if args[0] == 1 { 10 } else { 0 });

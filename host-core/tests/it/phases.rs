@@ -45,11 +45,11 @@ impl<F: FnMut(&mut NullCaller<'_>) -> Result<(), Trap>> Caller for Allocating<'_
     }
 }
 
-/// Which hostcalls may not be called now.
-fn restricted(caller: &mut NullCaller<'_>) -> BTreeSet<String> {
+/// Returns the hostcalls that may not be called now.
+fn not_callable(caller: &mut NullCaller<'_>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     call_each(caller, |id, answer| {
-        if let Err(Trap::Restricted { hostcall, .. }) = answer {
+        if let Err(Trap::NotCallable { hostcall, .. }) = answer {
             assert_eq!(hostcall, id);
             names.insert(id.to_string());
         }
@@ -65,8 +65,8 @@ fn start_functions_may_log_and_use_wasi_that_has_a_meaning_by_then() {
             let refused = |name: &&str| name.starts_with("proxy_") && *name != "proxy_log" || late.contains(name);
             let names = HOSTCALLS.iter().map(|decl| decl.name).filter(refused);
             let expected: BTreeSet<_> = names.map(str::to_owned).collect();
-            let restricted = restricted(caller);
-            assert_eq!(restricted, expected);
+            let refused = not_callable(caller);
+            assert_eq!(refused, expected);
             0
         })
         .vm();
@@ -75,7 +75,7 @@ fn start_functions_may_log_and_use_wasi_that_has_a_meaning_by_then() {
 }
 
 #[test]
-fn a_restricted_hostcall_in_a_start_function_is_a_vm_that_did_not_start() {
+fn a_hostcall_too_early_in_a_start_function_is_a_vm_that_did_not_start() {
     let (vm, ..) =
         Setup::new().try_on(CallbackId::start, |caller, _| entry::proxy_get_current_time_nanoseconds(caller, 0)).vm();
     let expected = "_start failed: the plugin called proxy_get_current_time_nanoseconds, \
@@ -108,7 +108,7 @@ fn allocate_with(
     mut allocator: impl FnMut(&mut NullCaller<'_>) -> Result<(), Trap> + Send + 'static,
 ) -> crate::common::Started {
     let mut started = Setup::new()
-        .granting(plugin)
+        .with_rights(plugin)
         .try_on(CallbackId::on_request_headers, move |caller, _| {
             let (key, len) = caller.put(b":path");
             let mut guest = Allocating { guest: caller, allocator: &mut allocator };
@@ -144,21 +144,21 @@ fn the_allocator_may_log_and_read_the_clock_in_the_context_of_the_vm() {
         let iovs = iovs(caller, b"x");
         assert_eq!(entry::fd_write(caller, 1, iovs, 1, 16)?, 0);
         assert_eq!(entry::clock_time_get(caller, 0, 0, 16)?, 0);
-        assert_eq!(entry::poll_oneoff(caller, 0, 0, 0, 16)?, 76, "not granted");
+        assert_eq!(entry::poll_oneoff(caller, 0, 0, 0, 16)?, 76, "no right to it");
         entry::emscripten_notify_memory_growth(caller, 0)
     });
     assert_eq!(started.vm.failure(), None);
 }
 
 #[test]
-fn a_restricted_hostcall_in_the_allocator_ends_the_vm() {
+fn a_hostcall_that_the_allocator_may_not_make_ends_the_vm() {
     let started = allocate_with(READER, |caller| entry::proxy_done(caller).map(drop));
     let expected = "the plugin called proxy_done, which is not allowed while the host runs the plugin's allocator";
     assert_eq!(started.vm.failure(), Some(expected));
 }
 
 #[test]
-fn a_hostcall_that_is_not_granted_is_denied_in_the_allocator_too() {
+fn a_hostcall_outside_the_rights_is_denied_in_the_allocator_too() {
     let started = allocate_with(READER, |caller| {
         assert_eq!(entry::proxy_http_call(caller, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)?, 10);
         Ok(())
@@ -170,8 +170,8 @@ fn a_hostcall_that_is_not_granted_is_denied_in_the_allocator_too() {
 fn an_allocator_may_call_exactly_what_the_reference_host_lets_it_call() {
     let names: Vec<_> = Capabilities::names().collect();
     let started = allocate_with(&names, |caller| {
-        let restricted = restricted(caller);
-        let free = HOSTCALLS.iter().map(|decl| decl.name).filter(|name| !restricted.contains(*name));
+        let refused = not_callable(caller);
+        let free = HOSTCALLS.iter().map(|decl| decl.name).filter(|name| !refused.contains(*name));
         let free: Vec<_> = free.collect::<BTreeSet<_>>().into_iter().collect();
         let expected = "clock_time_get emscripten_notify_memory_growth fd_write poll_oneoff proxy_log pthread_equal";
         assert_eq!(free.join(" "), expected);

@@ -132,8 +132,8 @@ fn a_denial_may_end_the_vm() {
 }
 
 #[test]
-fn a_callback_that_is_exported_and_not_granted_is_a_denial() {
-    let mut setup = Setup::new().granting(&["proxy_on_tick"]).returning(0, &[CallbackId::on_tick]);
+fn a_callback_that_is_exported_and_outside_the_rights_is_a_denial() {
+    let mut setup = Setup::new().with_rights(&["proxy_on_tick"]).returning(0, &[CallbackId::on_tick]);
     setup.config.exports =
         Some(portcullis_core::rights::Capabilities::of_callbacks(&[CallbackId::on_log, CallbackId::on_tick]));
     let mut started = setup.start();
@@ -159,12 +159,12 @@ fn what_is_learned_is_the_least_that_passes_again() {
     assert_eq!(started.host.denials(), [""; 0]);
     assert_eq!(learned.capabilities(), ["proxy_http_call", "proxy_log", "proxy_on_tick"]);
     let names = learned.capabilities();
-    let mut again = Setup::new().granting(&names);
+    let mut again = Setup::new().with_rights(&names);
     again.plugin.rules = portcullis_core::rights::Rules::new(&learned.rules()).unwrap();
     assert_eq!(again.during(CallbackId::on_tick, run).host.denials(), [""; 0]);
     for without in ["proxy_http_call", "proxy_log"] {
         let names: Vec<_> = names.iter().copied().filter(|name| *name != without).collect();
-        let started = Setup::new().granting(&names).during(CallbackId::on_tick, |caller| {
+        let started = Setup::new().with_rights(&names).during(CallbackId::on_tick, |caller| {
             caller.log("hello");
             let _ = http_call(caller, "up", &get("/check?x"), b"");
         });

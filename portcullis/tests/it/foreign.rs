@@ -224,7 +224,7 @@ fn a_stream_that_has_its_upstream_is_not_sent_elsewhere() {
 #[test]
 fn what_steers_needs_a_right_of_its_own() {
     const DENIED: i32 = 10;
-    let restricted = |rules: &[(&str, &[&str])]| {
+    let limited = |rules: &[(&str, &[&str])]| {
         let keys = rules.iter().map(|(key, values)| {
             ((*key).to_owned(), values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())
         });
@@ -250,7 +250,7 @@ fn what_steers_needs_a_right_of_its_own() {
         (&[("filter_state", &[])], DENIED, DENIED, DENIED),
     ];
     for (rules, cluster, other_cluster, idle) in RIGHTS.iter().copied() {
-        let (info, _, host) = guest_of(restricted(rules), steerable(), move |caller| {
+        let (info, _, host) = guest_of(limited(rules), steerable(), move |caller| {
             assert_eq!(set_state(caller, CLUSTER, "a"), cluster, "{rules:?}");
             assert_eq!(set_state(caller, CLUSTER, "b"), other_cluster, "{rules:?}");
             assert_eq!(set_state(caller, IDLE, "1"), idle, "{rules:?}");

@@ -1,7 +1,7 @@
 //! Attacks: what a plugin, or plugins together, would do to get what they may not have. README.md beside this
 //! file says what each does and what stops it.
 //!
-//! Each has a control in which it succeeds, because the right is granted: no attack fails because it is broken.
+//! Each has a control in which it succeeds, because the plugin has the right: no attack fails because it is broken.
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
 mod arguments;

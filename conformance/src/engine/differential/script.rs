@@ -39,7 +39,7 @@ enum Malloc {
     Grows,
     Traps,
     /// Calls what an allocator may not.
-    Restricted,
+    NotCallable,
     Calls,
 }
 
@@ -53,7 +53,7 @@ pub fn scripts() -> impl Strategy<Value = Script> {
         1 => Just(Malloc::Beyond),
         2 => Just(Malloc::Grows),
         1 => Just(Malloc::Traps),
-        1 => Just(Malloc::Restricted),
+        1 => Just(Malloc::NotCallable),
         2 => Just(Malloc::Calls),
     ];
     let call = || {
@@ -78,7 +78,7 @@ impl Script {
     pub fn hostcalls(&self) -> Vec<HostcallId> {
         let calls = self.callbacks.iter().flat_map(|(_, calls, _)| calls).chain(&self.early);
         let mut ids: Vec<_> = calls.map(|call| call.id(self.abi)).collect();
-        if matches!(self.malloc, Malloc::Restricted) {
+        if matches!(self.malloc, Malloc::NotCallable) {
             ids.push(HostcallId::proxy_done);
         }
         ids.sort_by_key(|id| *id as usize);
@@ -166,7 +166,7 @@ impl Malloc {
             Self::Beyond => "(i32.const -16)",
             Self::Grows => "(i32.mul (memory.grow (i32.const 1)) (i32.const 65536))",
             Self::Traps => "(i32.div_u (i32.const 1) (i32.const 0))",
-            Self::Restricted => "(call $report (call $proxy_done)) (i32.const 4096)",
+            Self::NotCallable => "(call $report (call $proxy_done)) (i32.const 4096)",
             Self::Calls => "(call $report (local.get 0)) (i32.const 4096)",
         }
     }

@@ -15,11 +15,11 @@ use crate::config::{self, Config, Diagnostic, Located};
 use crate::plan::planned::Plan;
 use crate::plan::sandboxes::plugins;
 
-/// Returns what an operator may want to change, each once; for plugins without a restriction, only with which plugins they share.
+/// Returns what an operator may want to change, each once; for plugins that have every right, only with which plugins they share.
 pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
-    let is_restricted = |spec: &PluginSpec| spec.plugin.capabilities != Capabilities::ALL;
+    let lacks_rights = |spec: &PluginSpec| spec.plugin.capabilities != Capabilities::ALL;
     let mut known = HashMap::new();
-    for (_, spec) in plugins(config, &plan.planned).filter(|(_, spec)| is_restricted(spec) || vm_id::is_open(spec)) {
+    for (_, spec) in plugins(config, &plan.planned).filter(|(_, spec)| lacks_rights(spec) || vm_id::is_open(spec)) {
         let module: *const Module = Arc::as_ptr(&spec.module);
         known.entry(module).or_insert_with(|| needs(&spec.module));
     }
@@ -29,7 +29,7 @@ pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
     let mut found: Vec<_> =
         plugins(config, &plan.planned).filter_map(|(plugin, spec)| reflection(plugin, &spec.plugin)).collect();
     for (plugin, spec, needs) in with_needs {
-        if is_restricted(spec) {
+        if lacks_rights(spec) {
             found.extend(compare(plugin, spec.plugin.capabilities, needs));
         }
         if vm_id::is_open(spec) {
@@ -68,7 +68,7 @@ fn needs(module: &Module) -> Option<Needs> {
 }
 
 fn compare(plugin: &config::Plugin, allowed: Capabilities, needs: &Needs) -> impl Iterator<Item = Diagnostic> {
-    let listed = plugin.restriction.iter().flat_map(|restriction| &restriction.allowed).map(|allowed| &allowed.name);
+    let listed = plugin.rights.iter().flat_map(|rights| &rights.allowed).map(|allowed| &allowed.name);
     let unused = listed.filter(|name| !is_used(name, needs)).map(|name| name.value.as_str());
     let unused = listing(unused).map(|names| {
         let message = format!("allowed, but the module neither calls nor exports: {names}");

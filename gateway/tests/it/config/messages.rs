@@ -283,7 +283,7 @@ fn notices() {
         fail_open: true
         capability_restriction_config: {allowed_capabilities: {}}";
     let (plugin, notices) = plugin(keys);
-    assert_eq!((plugin.failure_policy, plugin.restriction), (FailurePolicy::Open, Some(Restriction::default())));
+    assert_eq!((plugin.failure_policy, plugin.rights), (FailurePolicy::Open, Some(RightsConfig::default())));
     assert_eq!(
         notices,
         [

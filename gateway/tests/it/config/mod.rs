@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use portcullis_gateway::config::{ClusterKind, Config, FailurePolicy, Plugin, Restriction};
+use portcullis_gateway::config::{ClusterKind, Config, FailurePolicy, Plugin, RightsConfig};
 
 /// The smallest block of a plugin.
 const VM: &str = "vm_config: {code: {local: {inline_string: (module)}}}";

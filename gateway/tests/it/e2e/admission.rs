@@ -147,11 +147,11 @@ fn what_is_not_allowed_is_denied() {
         let allowed =
             ["proxy_log", "proxy_on_context_create", "proxy_on_request_headers"].map(|name| format!("{name}: {{}}"));
         let more = format!("capability_restriction_config: {{allowed_capabilities: {{{}}}}}", allowed.join(", "));
-        let gate = Setup::echo().plugin("restricted", &wat, &more).start();
+        let gate = Setup::echo().plugin("allowed", &wat, &more).start();
         let answer = gate.h1().await.ask(get("/")).await;
         assert_eq!(answer.status, 200, "the callback that is not allowed is not called");
         assert!(answer.json()["headers"].get("x-denied").is_none());
-        logs::wait("restricted", "still here").await;
+        logs::wait("allowed", "still here").await;
     });
 }
 

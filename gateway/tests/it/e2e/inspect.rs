@@ -139,10 +139,10 @@ fn check_warns_of_a_plugin_that_may_have_hidden_headers_shown_to_it() {
 }
 
 #[test]
-fn check_says_nothing_of_plugins_that_are_not_restricted_and_each_thing_once() {
-    assert_eq!(check("unrestricted", &guest("header_tour"), ""), "");
+fn check_says_nothing_of_plugins_that_have_every_right_and_each_thing_once() {
+    assert_eq!(check("every", &guest("header_tour"), ""), "");
     let nothing = "capability_restriction_config: {allowed_capabilities: {proxy_log: {}}}";
-    let log = check("restricted", &guest("header_tour"), nothing);
+    let log = check("some", &guest("header_tour"), nothing);
     assert!(log.lines().count() == 2 && log.lines().all(|line| line.contains(" more; ")), "{log}");
     // The same plugin in two chains.
     let library = format!("plugins:\n  - {}\n", Setup::plugin_entry("shared", &guest("header_tour"), nothing));
@@ -181,7 +181,7 @@ fn check_advises_plugins_that_share_data_to_name_a_vm_id() {
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         text(&output.stderr)
     };
-    // Without restrictions, beside another one.
+    // With every right, beside another one.
     let two = Setup::echo().plugin("one", &wasm, "").plugin("other", &other, "").text();
     let log = said("shares-two.yaml", &two);
     assert!(log.lines().count() == 2 && log.contains("without one, as one is: "), "{log}");

@@ -120,7 +120,7 @@ fn a_preset_allows_what_it_lists_and_more_may_be_added() {
 
 /// A right that a VM lacks, its plugins lack; both may not rule the same capability.
 #[test]
-fn a_vms_restriction_binds_all_its_plugins() {
+fn the_rights_of_a_vm_bind_all_its_plugins() {
     run(async {
         let code = r#"(call $header (i32.const 0) $"x" $"1") (call $say $"hello") (i32.const 0)"#;
         let wat = plugin(&[("request_headers", code)]);

@@ -13,7 +13,7 @@ use crate::rights::{Family, Key};
 /// `BadArgument`: it is empty, longer than 253 bytes, or not visible ASCII. `InternalFailure`:
 /// [`Limits::callouts`](crate::model::Limits::callouts) lookups are in flight.
 ///
-/// differs: Envoy takes any bytes and any number of lookups, and no capability restricts them there.
+/// differs: Envoy takes any bytes and any number of lookups, and they need no capability there.
 pub(in crate::hostcall) fn envoy_resolve_dns(
     mut call: Hostcall<'_>,
     address: i32,

@@ -159,7 +159,7 @@ fn one_of_two_imports_of_a_hostcall_is_enough() {
 }
 
 #[test]
-fn what_no_set_restricts_is_no_need() {
+fn what_needs_no_capability_is_no_need() {
     let wasm = wat::parse_str(format!(
         r#"(module (import "env" "pthread_equal" (func $equal (param i32 i32) (result i32))) {PLUGIN} {MALLOC}
             (func (export "proxy_on_log") (param i32) (drop (call $equal (i32.const 0) (i32.const 0)))))"#

@@ -49,7 +49,7 @@ pub(super) fn allows_authority(list: &Patterns, authority: &[u8]) -> bool {
         if list.takes(whole, Likeness::Folded) {
             return false;
         }
-        is_allowed |= list.grants(whole, Likeness::Folded);
+        is_allowed |= list.includes(whole, Likeness::Folded);
     }
     is_allowed
 }

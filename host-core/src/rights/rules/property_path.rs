@@ -37,8 +37,8 @@ const PARTS: &[(&[u8], &[u8])] = &[
 
 /// Returns whether a list allows the property of a path.
 pub(super) fn allows(list: &Patterns, path: &[u8]) -> bool {
-    let is_granted = grants(list, path) || aliases(path).iter().any(|alias| grants(list, alias));
-    is_granted && !(list.has_exceptions() && is_hidden(list, path))
+    let is_included = includes(list, path) || aliases(path).iter().any(|alias| includes(list, alias));
+    is_included && !(list.has_exceptions() && is_hidden(list, path))
 }
 
 /// Returns whether a list takes away the property itself, what it is a part of, or a part of it.
@@ -76,8 +76,8 @@ fn is_hidden_part(list: &Patterns, whole: &[u8]) -> bool {
     PARTS.iter().any(|(of, part)| *of == whole && is_taken(list, part))
 }
 
-fn grants(list: &Patterns, path: &[u8]) -> bool {
-    list.grants(path, if header(path).is_some() { Likeness::DottedHeader } else { Likeness::Dotted })
+fn includes(list: &Patterns, path: &[u8]) -> bool {
+    list.includes(path, if header(path).is_some() { Likeness::DottedHeader } else { Likeness::Dotted })
 }
 
 /// All names of a value that has more than one.

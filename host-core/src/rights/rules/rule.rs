@@ -109,7 +109,7 @@ impl Rule {
     }
 
     /// Returns whether an argument is allowed by name. What no rule is about is not.
-    pub(crate) fn grants(&self, key: Key, argument: &[u8]) -> bool {
+    pub(crate) fn allows_by_name(&self, key: Key, argument: &[u8]) -> bool {
         self.learn(key, argument);
         self.learning.is_some() || self.list(key).is_some_and(|list| list.allows(argument))
     }

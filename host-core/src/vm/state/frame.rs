@@ -279,12 +279,13 @@ impl VmState {
         self.frame.in_force
     }
 
-    /// The rights in force now: what is granted and not narrowed; nothing while it is learned what the plugin needs.
+    /// The rights in force now: the plugin's, as far as they are not narrowed; nothing while it is learned what the plugin needs.
     pub(crate) fn rights(&self) -> Capabilities {
-        if self.learned().is_some() { Capabilities::NONE } else { self.granted().and(self.narrowed()) }
+        if self.learned().is_some() { Capabilities::NONE } else { self.plugin_rights().and(self.narrowed()) }
     }
 
-    fn granted(&self) -> Capabilities {
+    /// Returns the rights of the plugin that runs; before one exists, those of the VM.
+    fn plugin_rights(&self) -> Capabilities {
         self.frame.plugin.as_ref().map_or(self.config.capabilities, |plugin| plugin.capabilities)
     }
 
@@ -300,19 +301,19 @@ impl VmState {
         self.rules().get(family)
     }
 
-    /// Returns whether the plugin has the right but may not use it now; says what the guest is doing.
-    pub(crate) fn restriction(&self, id: HostcallId) -> Option<&'static str> {
-        let restriction = match (self.frame.in_allocator, &self.frame.plugin) {
+    /// Returns what the guest is doing, if it has the right to a hostcall but may not use it meanwhile.
+    pub(crate) fn not_callable(&self, id: HostcallId) -> Option<&'static str> {
+        let during = match (self.frame.in_allocator, &self.frame.plugin) {
             (true, _) => Some("while the host runs the plugin's allocator"),
             (false, None) => Some("before the VM has started"),
             (false, Some(_)) => None,
         };
-        restriction.filter(|_| self.granted().allows(id))
+        during.filter(|_| self.plugin_rights().allows(id))
     }
 
     /// Returns whether it is being learned what the plugin needs, and this is part of it.
     pub(crate) fn learns(&self, id: HostcallId) -> bool {
-        let may = self.granted().allows(id) && self.narrowed().allows(id);
+        let may = self.plugin_rights().allows(id) && self.narrowed().allows(id);
         self.learned().filter(|_| may).map(|learned| learned.capability(id.decl().name)).is_some()
     }
 
@@ -327,7 +328,7 @@ impl VmState {
         if !self.config.exports.is_some_and(|exports| exports.allows_callback(id)) || id.is_start_function() {
             return false;
         }
-        let learns = self.granted().allows_callback(id)
+        let learns = self.plugin_rights().allows_callback(id)
             && self.learned().map(|learned| learned.capability(id.decl().export)).is_some();
         if !learns && self.denials.is_news(id) {
             let (plugin, context) = (self.frame.plugin.as_deref(), self.acting());

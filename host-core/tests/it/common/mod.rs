@@ -51,8 +51,8 @@ impl Setup {
         Self { info, ..Self::new() }
     }
 
-    /// Grants only what is named.
-    pub(crate) fn granting(mut self, names: &[&str]) -> Self {
+    /// Gives the plugin the rights that are named, and no others.
+    pub(crate) fn with_rights(mut self, names: &[&str]) -> Self {
         self.plugin.capabilities = Capabilities::from_names(names.iter().copied()).unwrap();
         self
     }

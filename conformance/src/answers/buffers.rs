@@ -1,7 +1,9 @@
 //! Buffers.
 
-use super::Stage::{CallResponse, Configure, Downstream, ForeignFunction, GrpcMessage, RequestBody, Tick, TickOfSpec};
-use super::{Row, row};
+use super::row::Stage::{
+    CallResponse, Configure, Downstream, ForeignFunction, GrpcMessage, RequestBody, Tick, TickOfSpec,
+};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(RequestBody, "proxy_get_buffer_bytes 0 0 100 0 4", 0, "a_body"),

@@ -1,7 +1,7 @@
 //! Callouts of HTTP and gRPC, and lookups of names.
 
-use super::Stage::{RequestHeaders, Tick, TickWithoutRoom};
-use super::{Row, row};
+use super::row::Stage::{RequestHeaders, Tick, TickWithoutRoom};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(

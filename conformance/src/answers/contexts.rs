@@ -1,7 +1,7 @@
 //! Contexts, and what toolchains import.
 
-use super::Stage::{RequestHeaders, Tick, TickOfPending};
-use super::{Row, row};
+use super::row::Stage::{RequestHeaders, Tick, TickOfPending};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(RequestHeaders, "proxy_set_effective_context 1", 0, "its_root"),

@@ -1,9 +1,9 @@
 //! Header maps.
 
-use super::Stage::{
+use super::row::Stage::{
     CallResponse, Downstream, GrpcMetadata, Log, RequestBody, RequestHeaders, RequestHeadersOf010, Tick,
 };
-use super::{Row, row};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(RequestHeaders, "proxy_get_header_map_value 0 'X-ID' 0 4", 0, "a_name_in_any_case"),

@@ -1,7 +1,7 @@
 //! Log, time, ticks, status, configuration.
 
-use super::Stage::{CallResponse, RequestHeaders, Tick, TickOf010};
-use super::{Row, row};
+use super::row::Stage::{CallResponse, RequestHeaders, Tick, TickOf010};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Tick, "proxy_log 2 'x'", 0, "any_bytes"),

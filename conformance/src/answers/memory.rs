@@ -1,7 +1,7 @@
 //! Bytes that the host hands to the guest, and where the guest wants them.
 
-use super::Stage::{RequestBody, RequestHeaders, Tick, TickOf010, TickWithFunctions};
-use super::{Row, row};
+use super::row::Stage::{RequestBody, RequestHeaders, Tick, TickOf010, TickWithFunctions};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(RequestHeaders, "proxy_get_header_map_value 0 'x-id' -4 4", 6, "an_address_that_wraps_around"),

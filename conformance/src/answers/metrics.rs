@@ -1,7 +1,7 @@
 //! Metrics.
 
-use super::Stage::{Tick, TickWithoutRoom};
-use super::{Row, row};
+use super::row::Stage::{Tick, TickWithoutRoom};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Tick, "proxy_define_metric 0 'c' 64", 0, "a_counter"),

@@ -1,7 +1,7 @@
 //! Properties and foreign functions.
 
-use super::Stage::{RequestHeaders, Tick, TickWithFunctions};
-use super::{Row, row};
+use super::row::Stage::{RequestHeaders, Tick, TickWithFunctions};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Tick, "proxy_get_property 'plugin_name' 0 4", 0, "of_the_plugin"),

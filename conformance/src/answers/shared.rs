@@ -1,7 +1,7 @@
 //! Shared data and queues.
 
-use super::Stage::{RequestHeaders, Tick, TickOfSpec, TickWithoutRoom};
-use super::{Row, row};
+use super::row::Stage::{RequestHeaders, Tick, TickOfSpec, TickWithoutRoom};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Tick, "proxy_set_shared_data 'k#' 'v' 0; proxy_get_shared_data 'k#' 0 4 64", 0, "a_value"),

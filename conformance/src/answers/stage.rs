@@ -2,7 +2,7 @@
 
 use portcullis_core::abi::{AbiVersion, CallbackId};
 
-use super::Stage;
+use super::row::Stage;
 use crate::check::{Task, plain};
 use crate::host_under_test::Setting;
 use crate::kit::in_version;

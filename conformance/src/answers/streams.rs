@@ -1,7 +1,7 @@
 //! Streams.
 
-use super::Stage::{Downstream, Log, RequestHeaders, RequestHeadersOf010, Tick, TickOf010};
-use super::{Row, row};
+use super::row::Stage::{Downstream, Log, RequestHeaders, RequestHeadersOf010, Tick, TickOf010};
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(RequestHeaders, "proxy_continue_stream 0", 0, "nothing_paused"),

@@ -1,7 +1,7 @@
 //! WASI without files.
 
-use super::Stage::Tick;
-use super::{Row, row};
+use super::row::Stage::Tick;
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Tick, "args_sizes_get 64 68", 0, "none"),

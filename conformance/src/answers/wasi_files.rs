@@ -1,7 +1,7 @@
 //! WASI files, of a plugin that has no directories.
 
-use super::Stage::Tick;
-use super::{Row, row};
+use super::row::Stage::Tick;
+use super::row::{Row, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Tick, "fd_write 1 64 1 128", 0, "standard_output"),

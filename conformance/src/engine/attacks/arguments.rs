@@ -5,7 +5,7 @@ use portcullis::abi::{
     HostcallId::proxy_get_header_map_value, HostcallId::proxy_get_property, HostcallId::proxy_http_call,
 };
 
-use super::ruled;
+use super::plugins::ruled;
 use crate::engine::case::Case;
 use crate::engine::running::Setup;
 

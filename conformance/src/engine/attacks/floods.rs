@@ -9,7 +9,7 @@ use portcullis::model::{Direction, Limits, Plugin};
 use portcullis::resources::Shared;
 use portcullis::sandbox::{SandboxKey, VmSpec};
 
-use super::{asks, ruled};
+use super::plugins::{asks, ruled};
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};
 

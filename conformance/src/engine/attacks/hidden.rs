@@ -8,7 +8,7 @@ use portcullis::abi::{
 };
 use portcullis::model::Limits;
 
-use super::ruled;
+use super::plugins::ruled;
 use crate::engine::case::Case;
 use crate::engine::running::Setup;
 

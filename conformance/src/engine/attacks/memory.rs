@@ -6,7 +6,7 @@ use portcullis::model::{Action, Plugin};
 use portcullis::rights::Capabilities;
 use portcullis::sandbox::{Sharing, VmSpec, schedule};
 
-use super::asks;
+use super::plugins::asks;
 use crate::engine::case::Case;
 use crate::engine::running::{Running, Setup};
 

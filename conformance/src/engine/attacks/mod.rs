@@ -9,14 +9,12 @@ mod floods;
 mod hidden;
 mod memory;
 mod phases;
+mod plugins;
 mod spellings;
 mod tokens;
 
-use portcullis::model::Plugin;
-use portcullis::rights::{RuleTexts, Rules};
-use portcullis::sandbox::{Placed, SandboxSpec, Sharing, VmSpec};
-
 use crate::engine::case::Topic;
+pub(crate) use plugins::asks;
 
 /// All attacks.
 pub(crate) const TOPICS: [Topic; 7] = [
@@ -31,27 +29,3 @@ pub(crate) const TOPICS: [Topic; 7] = [
 
 /// The page that explains them.
 pub const PAGE: &str = include_str!("README.md");
-
-/// Returns a plugin with rules: capability, key, values.
-fn ruled(name: &str, rules: &[(&str, &str, &[&str])]) -> Plugin {
-    let mut texts = RuleTexts::new();
-    for (capability, key, values) in rules {
-        let values = values.iter().map(|value| (*value).to_owned()).collect();
-        texts.entry((*capability).to_owned()).or_default().insert((*key).to_owned(), values);
-    }
-    Plugin { rules: Rules::new(&texts).unwrap(), ..Plugin::new(name) }
-}
-
-/// Returns a plugin that asks for a VM with the others'.
-pub(crate) fn asks<'a>(plugin: &'a Plugin, vm: &'a VmSpec, sharing: Sharing) -> Placed<'a> {
-    let spec = SandboxSpec {
-        vm_id: "shared",
-        code: b"code",
-        engine: "any",
-        vm,
-        capabilities: plugin.capabilities,
-        rules: &plugin.rules,
-        alone: None,
-    };
-    Placed { plugin: &plugin.name, spec, sharing }
-}

@@ -5,7 +5,7 @@ use portcullis::abi::{
     HostcallId::proxy_http_call, HostcallId::proxy_set_property,
 };
 
-use super::ruled;
+use super::plugins::ruled;
 use crate::engine::case::Case;
 use crate::engine::running::Setup;
 

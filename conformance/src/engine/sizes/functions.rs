@@ -2,7 +2,7 @@
 
 use wasm_encoder::{BlockType, Elements, ValType};
 
-use super::Dimension;
+use super::dimension::Dimension;
 use super::parts::PLAIN;
 
 pub(super) const DIMENSIONS: &[Dimension] = &[

@@ -1,11 +1,12 @@
 //! Modules with much of one thing, for which every engine must have one verdict.
 
+mod dimension;
 mod functions;
 mod modules;
 mod offsets;
 mod parts;
 
-use parts::Parts;
+pub use dimension::Dimension;
 use portcullis::engine::AnyEngine;
 use portcullis::model::Limits;
 use portcullis::module::Bytecode;
@@ -13,27 +14,6 @@ use portcullis::sandbox::VmSpec;
 use portcullis::vm::{Vm, VmConfig};
 
 use crate::engine::recorder::Recorder;
-
-/// Something that a module can have much of.
-#[derive(Clone, Copy, Debug)]
-pub struct Dimension {
-    /// Its name.
-    pub name: &'static str,
-    /// How much of it every engine takes, up to the most.
-    pub accepted: &'static [u32],
-    /// How much of it no engine takes, from the least on.
-    pub refused: &'static [u32],
-    write: fn(&mut Parts, u32),
-}
-
-impl Dimension {
-    /// Returns a module with so much of it.
-    pub fn wasm(&self, size: u32) -> Vec<u8> {
-        let mut parts = Parts::new();
-        (self.write)(&mut parts, size);
-        parts.module()
-    }
-}
 
 /// Returns whether an engine runs a module: compiles it, and starts a VM with as much memory and as many elements as it likes.
 ///

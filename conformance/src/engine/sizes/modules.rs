@@ -5,7 +5,7 @@ use std::iter;
 
 use wasm_encoder::{ConstExpr, Elements, ExportKind, ValType};
 
-use super::Dimension;
+use super::dimension::Dimension;
 use super::parts::PLAIN;
 
 pub(super) const DIMENSIONS: &[Dimension] = &[

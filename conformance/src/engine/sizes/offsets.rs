@@ -2,7 +2,7 @@
 
 use wasm_encoder::{InstructionSink, MemArg, ValType};
 
-use super::Dimension;
+use super::dimension::Dimension;
 use super::parts::{PLAIN, Parts};
 
 /// Pages of memory: as many as the largest accepted offset needs.

@@ -10,6 +10,11 @@
 //! | the hostcall runs the guest's allocator | [`ObservedCall::allocates`], hostcalls of the allocator, [`ObservedCall::allocated`] |
 //! | the hostcall ends | [`ObservedCall::end`] |
 //! | the callback ends | [`Observer::returned`] |
+//!
+//! Learning of rights is no observer but a kind of rules ([`Rules::learning`](crate::rights::Rules::learning)). An argument is to be noted
+//! in the form in which a rule judges it, and only the rule has that form: where a header map is shown to a guest
+//! ([`Visible`](crate::model::visible::Visible)) there is no VM to ask for an observer, an observer's own reading of guest memory could differ
+//! from the handler's, and a look for one wherever a plugin without rules hands over an argument would cost instructions while nobody learns.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! Rights that a plugin has used.
+//! Rights that a plugin has used, noted by rules that allow everything. [`observer`](crate::observe::observer) says why learning is no
+//! observer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -87,7 +87,10 @@ fn a_case_calls_the_hostcalls_that_it_names() -> Result<(), String> {
 fn every_hostcall_is_named_by_a_case() -> Result<(), String> {
     let covered: HashSet<HostcallId> = cases().flat_map(|(_, case)| case.hostcalls.iter().copied()).collect();
     match HOSTCALLS.iter().find(|decl| !covered.contains(&decl.id)) {
-        Some(decl) => Err(format!("no case names {}", decl.name)),
+        Some(decl) => Err(format!(
+            "no case names {}; write one in conformance/src/engine/cases, with it among its hostcalls",
+            decl.name
+        )),
         None => Ok(()),
     }
 }
@@ -122,7 +125,9 @@ fn every_capability_is_denied_by_a_case() -> Result<(), String> {
             && !paths.iter().any(|path| path.starts_with(&format!("{name}_")))
     });
     match missing {
-        Some(name) => Err(format!("no case denies {name}")),
+        Some(name) => Err(format!(
+            "no case denies {name}; a hostcall is denied once it is in LISTED, in conformance/src/answers/listed.rs"
+        )),
         None => Ok(()),
     }
 }
@@ -170,7 +175,7 @@ fn the_page_of_attacks_explains_each() -> Result<(), String> {
 
 fn every_answer_that_is_listed_is_driven_and_no_other() -> Result<(), String> {
     if let Some(decl) = HOSTCALLS.iter().find(|decl| !LISTED.iter().any(|(id, _)| *id == decl.id)) {
-        return Err(format!("{} is not listed", decl.name));
+        return Err(format!("{} is not in LISTED; list its answers in conformance/src/answers/listed.rs", decl.name));
     }
     let mut names = HashSet::new();
     if let Some(row) = answers::rows().find(|row| !names.insert(row.name())) {
@@ -182,10 +187,12 @@ fn every_answer_that_is_listed_is_driven_and_no_other() -> Result<(), String> {
     let listed: HashSet<_> =
         LISTED.iter().flat_map(|(id, answers)| answers.iter().map(|answer| (*id, *answer))).collect();
     if let Some((id, answer)) = listed.difference(&driven).next() {
-        return Err(format!("no row drives {id} to its answer {answer}"));
+        return Err(format!("no row drives {id} to its answer {answer}; add one in conformance/src/answers"));
     }
     match driven.difference(&listed).next() {
-        Some((id, answer)) => Err(format!("a row drives {id} to {answer}, which is not listed")),
+        Some((id, answer)) => Err(format!(
+            "a row drives {id} to {answer}, which LISTED lacks; mend the row, or conformance/src/answers/listed.rs"
+        )),
         None => Ok(()),
     }
 }

@@ -92,7 +92,7 @@ fn the_env_rows_are_those_of_the_abi_with_its_types_and_versions() {
         .map(|decl| (decl.name, (type_of(decl.params, decl.results), has(decl))))
         .collect();
     let rows: BTreeMap<_, _> = rows.iter().map(|(name, (of, abis))| (*name, (of.clone(), abis.as_str()))).collect();
-    assert_eq!(rows, expected);
+    assert_same(&rows, &expected);
 }
 
 #[test]
@@ -106,7 +106,18 @@ fn the_wasi_rows_are_those_of_the_abi_under_both_module_names() {
             (decl.name, type_of(decl.params, decl.results))
         })
         .collect();
-    assert_eq!(rows, expected);
+    assert_same(&rows, &expected);
+}
+
+/// Compares row by row, so that a failure names the rows that differ.
+fn assert_same<T: PartialEq + std::fmt::Debug>(rows: &BTreeMap<&str, T>, expected: &BTreeMap<&str, T>) {
+    let names: BTreeSet<_> = rows.keys().chain(expected.keys()).collect();
+    let differ: Vec<_> = names
+        .into_iter()
+        .map(|name| (name, rows.get(name), expected.get(name)))
+        .filter(|(_, row, expected)| row != expected)
+        .collect();
+    assert!(differ.is_empty(), "(name, the table's, that of host-core/tests/it/expected): {differ:#?}");
 }
 
 #[test]

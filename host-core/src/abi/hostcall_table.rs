@@ -3,7 +3,12 @@
 /// Calls `$emit!` with every hostcall. A hostcall is declared here and nowhere else.
 ///
 /// A row reads: import modules · name, which is also the capability's name · typed signature ·
-/// how it answers (an [`Outcome`](crate::abi::outcome::Outcome)) · ABI versions · handler.
+/// how it answers (an [`Outcome`](crate::abi::outcome::Outcome)) · first and last ABI version · handler, a function of
+/// `hostcall/handlers` · what the handler sees, `Memory` or `Numbers` · when a guest may call it, a variant of `When` in
+/// `abi/hostcall.rs`.
+///
+/// Names of parameters have a meaning: one that begins with `ret_` says where the guest wants a result, and one that ends
+/// with `_len` is the length of what the parameter before it points to.
 #[macro_export]
 macro_rules! for_each_hostcall {
     ($emit:ident) => { $emit! {

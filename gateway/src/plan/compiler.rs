@@ -148,7 +148,7 @@ impl Compiler {
     ) -> Result<Result<Module, LoadError>, ConfigError> {
         let (info, settings) = self.at_once(plugin)?;
         let engine = self.start(plugin, info, settings)?;
-        Ok(self.loader(plugin).load(self.cache.as_deref(), &*engine, wasm, "the module that shows its globals"))
+        Ok(self.loader(plugin).load(self.cache.as_deref(), &*engine, wasm, "the module with exported globals"))
     }
 
     /// Compiles a module that was made of a plugin's, for many VMs, each for a short time. The code is not kept: what a

@@ -100,16 +100,16 @@ fn take_one(
     Ok(snapshot)
 }
 
-/// Says what is the same in each stream because the plugin took it before there was one.
+/// Logs what is the same in each stream because the plugin drew it before its snapshot was taken.
 fn tell(plugin: &config::Plugin, drawn: Drawn) {
     if plugin.vm.snapshot_randomness == SnapshotRandomness::Refuse {
         return;
     }
-    let message = |repeats| format!("isolation: stream: before its state was kept the plugin {drawn}; {repeats}");
+    let message = |repeats| format!("isolation: stream: before its snapshot was taken, the plugin {drawn}; {repeats}");
     if drawn.random > 0 {
         let message = message(
-            "every stream begins with the same, so numbers of a generator that was seeded with them repeat from client to client, and so \
-             do ids, keys and nonces made of these, and the order of hash maps",
+            "every stream begins with these bytes, so a generator that was seeded with them gives every client the same numbers, ids, keys and \
+             nonces, and hash maps have the same order",
         );
         let diagnostic = plugin.origin.diagnostic(message, REPEATS);
         tracing::warn!(plugin = plugin.name, "{diagnostic}");
@@ -129,7 +129,7 @@ fn refuse(plugin: &config::Plugin, drawn: Drawn) -> Result<(), ConfigError> {
         return Ok(());
     }
     let message = format!(
-        "isolation: stream: before its state was kept the plugin {drawn}, which every stream would begin with, and \
+        "isolation: stream: before its snapshot was taken, the plugin {drawn}, which every stream would begin with, and \
          snapshot_randomness is refuse"
     );
     let help = "let the plugin draw at random in callbacks of streams alone, or give it isolation: worker";

@@ -56,17 +56,17 @@ use portcullis_core::vm::{NeedsLongLivedVm, Vm, VmSnapshot};
 pub enum SnapshotError {
     /// The plugin has asked for what needs a VM that lasts.
     #[error(
-        "a VM for each stream is made in the state after proxy_on_configure, and the plugin cannot be taken so: {0}"
+        "a VM for each stream needs a snapshot taken after proxy_on_configure, which this plugin does not allow: {0}"
     )]
     NeedsLongLivedVm(NeedsLongLivedVm),
-    /// The module can change what is not written down.
+    /// The module can change state that a snapshot does not hold.
     #[error(
-        "a VM for each stream is made from memory and globals alone, and the module has {0}: tables, and which segments are dropped, are not kept"
+        "a VM for each stream is restored from memory and globals alone, and the module has {0}: changed tables and dropped segments are not in a snapshot"
     )]
     Module(&'static str),
     /// Too much of the memory is in use.
     #[error(
-        "{used} bytes of the plugin's memory are in use after proxy_on_configure; at most {limit} can be kept for each stream"
+        "{used} bytes of the plugin's memory are in use after proxy_on_configure, and a snapshot holds at most {limit}"
     )]
     TooLarge {
         /// Bytes.
@@ -99,7 +99,7 @@ pub struct State {
     pub wasm: Bytes,
 }
 
-/// Starts a plugin once on an engine, and takes the state that it is in then.
+/// Starts a plugin once on an engine, and takes a snapshot of its state.
 ///
 /// # Errors
 /// The plugin does not start, or its state cannot be kept.
@@ -122,7 +122,7 @@ impl Observed {
     /// Makes a module that shows its globals.
     ///
     /// # Errors
-    /// The module can change what is not written down.
+    /// The module can change state that a snapshot does not hold.
     pub fn new(original: Bytes) -> Result<Self, SnapshotError> {
         let (wasm, globals) = observed::observed(&original)?;
         Ok(Self { original, wasm, globals })

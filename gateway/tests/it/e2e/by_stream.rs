@@ -184,7 +184,8 @@ fn randomness_of_a_snapshot_repeats_and_the_operator_is_told() {
         drawn.sort();
         drawn.dedup();
         assert_eq!(drawn.len(), 4, "{seen:?}");
-        let told = "before its state was kept the plugin drew 8 random bytes; every stream begins with the same";
+        let told =
+            "before its snapshot was taken, the plugin drew 8 random bytes; every stream begins with these bytes";
         assert_eq!(logs::count("seeded_once", told), 1);
     });
 }
@@ -204,7 +205,7 @@ fn randomness_of_a_snapshot_is_refused_where_the_operator_wants_none() {
         let code = plugin(&[("response_headers", COUNT)]);
         let gate = Gate::start(&with_vm_keys(&gate("draws_nothing", &code, ""), refuse));
         assert_eq!(gate.h1().await.ask(get("/")).await.header("x-count"), "1");
-        assert_eq!(logs::count("draws_nothing", "before its state was kept"), 0);
+        assert_eq!(logs::count("draws_nothing", "before its snapshot was taken"), 0);
     });
 }
 

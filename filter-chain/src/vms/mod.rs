@@ -20,15 +20,17 @@ mod table;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use portcullis_core::model::{Action, ContextId};
+use portcullis_core::model::{Action, ContextId, Direction};
 use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
-use portcullis_core::vm::{Vm, VmFailed};
+use portcullis_core::rights::Capabilities;
+use portcullis_core::vm::{Part, Vm, VmFailed};
 
 use self::instance::VmInstance;
+use self::per_stream::PerStream;
 use self::plugins::Plugins;
 use self::ready::Ready;
 use self::table::Table;
-use crate::id::VmId;
+use crate::id::{PluginId, VmId};
 pub use health::{Health, LiveVms, PluginState};
 pub(crate) use per_stream::NoVm;
 
@@ -168,6 +170,16 @@ impl Vms {
     /// Returns how often the id of a plugin was used that has been unloaded, or is another worker's, in debug builds.
     pub(crate) fn stale(&self) -> u64 {
         self.plugins.stale()
+    }
+
+    /// Returns whether a plugin has a callback for a part of a message, and the right to it; true if its exports are not known.
+    pub(crate) fn has_callback_for(&self, plugin: PluginId, direction: Direction, part: Part) -> bool {
+        let Some(loaded) = self.plugins.get(plugin) else { return false };
+        // Plugins of one VM have one module.
+        let of_vm = || Some(&**self.table.get(loaded.vm()?)?.spec());
+        let Some(spec) = loaded.source().map(PerStream::spec).or_else(of_vm) else { return false };
+        let exports = spec.module.exports().unwrap_or(Capabilities::ALL);
+        part.has_callback_in(direction, exports.and(loaded.plugin().capabilities))
     }
 
     /// Returns how many VMs run, and how many have failed.

@@ -52,6 +52,10 @@ impl PerStream {
         }
     }
 
+    pub(super) fn spec(&self) -> &PluginSpec {
+        &self.spec
+    }
+
     pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
         Arc::ptr_eq(&self.snapshot, snapshot)
     }

@@ -10,7 +10,7 @@ use portcullis_core::abi::PeerType;
 use portcullis_core::model::{Body, Direction, Headers, LocalResponse, SharedStreamInfo};
 use portcullis_core::resources::GrpcEvent;
 use portcullis_core::sandbox::HeldBytes;
-use portcullis_core::vm::CallOutcome;
+use portcullis_core::vm::{CallOutcome, Part};
 
 use crate::effect::{ConnectionEffect, Effect, StreamEffect};
 use crate::id::{CalloutId, ConnectionId, StreamId};
@@ -128,6 +128,16 @@ impl Worker {
     /// Feeds trailers; nothing follows.
     pub fn trailers(&mut self, stream: StreamId, direction: Direction, trailers: Headers) {
         self.0.trailers(stream, direction, trailers);
+    }
+
+    /// Returns whether a plugin of a chain may be called for a part of the messages of a direction: its module exports a callback for
+    /// it, and the plugin has the right. Where none may, a driver need not read bodies and trailers, and may leave them in the proxy
+    /// that it is in; headers are always to be fed.
+    ///
+    /// A plugin that pauses a stream can ask for the body from its other callbacks, too, and finds nothing of what was not fed. A
+    /// right that the plugin lacks is not reported as denied for what was not fed.
+    pub fn has_callback_for(&self, chain: &Chain, direction: Direction, part: Part) -> bool {
+        chain.plugins().any(|plugin| self.0.vms().has_callback_for(plugin, direction, part))
     }
 
     /// Says whether body bytes of a direction should be read now. When not, plugins hold as much as they

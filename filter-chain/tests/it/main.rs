@@ -17,6 +17,7 @@ mod health;
 mod kept_data;
 mod lifecycle;
 mod local_reply;
+mod parts;
 mod per_stream;
 mod places;
 mod reload;

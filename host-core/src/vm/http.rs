@@ -39,6 +39,15 @@ const fn callbacks(direction: Direction, part: Part) -> &'static [CallbackId] {
     }
 }
 
+impl Part {
+    /// Returns whether one of the callbacks for this part of a message of a direction is among these capabilities: exports of a
+    /// module, rights of a plugin, or what is in both.
+    #[inline]
+    pub fn has_callback_in(self, direction: Direction, capabilities: Capabilities) -> bool {
+        callbacks(direction, self).iter().any(|callback| capabilities.allows_callback(*callback))
+    }
+}
+
 impl Vm {
     /// Creates the context of an HTTP stream.
     ///
@@ -81,21 +90,18 @@ impl Vm {
     /// Returns whether a part of a message would pass by all of the guest's code: the module has no callback for it. A VM that has
     /// failed lets nothing pass.
     pub fn has_no_callback_for(&mut self, direction: Direction, part: Part) -> bool {
-        let callbacks = callbacks(direction, part);
         let exports = self.state().config.exports;
-        self.failure.is_none()
-            && exports.is_some_and(|exports| !callbacks.iter().any(|callback| exports.allows_callback(*callback)))
+        self.failure.is_none() && exports.is_some_and(|exports| !part.has_callback_in(direction, exports))
     }
 
     /// Returns whether the plugin of a stream may receive a part of a message, as far as is known: its module has a callback for
     /// it, and the plugin has the right.
     pub fn may_hear(&mut self, stream: ContextId, direction: Direction, part: Part) -> bool {
-        let callbacks = callbacks(direction, part);
         let state = self.state();
         let exports = state.config.exports.unwrap_or(Capabilities::ALL);
         let plugin = state.contexts.plugin_of(stream).flatten();
         let rights = plugin.map_or(Capabilities::ALL, |plugin| plugin.capabilities);
-        callbacks.iter().any(|callback| exports.allows_callback(*callback) && rights.allows_callback(*callback))
+        part.has_callback_in(direction, exports.and(rights))
     }
 
     /// Headers have come; they are lent. If the guest answered or closed the stream meanwhile (an

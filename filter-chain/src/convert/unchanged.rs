@@ -7,7 +7,7 @@
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Scheme};
 use http::{StatusCode, Version, request, response};
-use portcullis_core::model::Headers;
+use portcullis_core::model::{Entries, Headers};
 
 use super::canonical::{alphanumeric_or, has_plain_path, is_authority, is_port};
 use super::hop_by_hop::is_hop_by_hop;
@@ -15,15 +15,13 @@ use super::request_pseudo;
 
 /// Returns a request's head as an upstream gets it: what came, and what was added. `original` has no hop-by-hop fields.
 pub fn request(headers: &Headers, mut original: request::Parts, secure: bool) -> Option<request::Parts> {
-    let mut entries = headers.iter();
     let pseudo = request_pseudo(&original, secure);
-    if !pseudo.iter().all(|pseudo| entries.next() == Some(*pseudo)) {
-        return None;
-    }
+    let shown = || original.headers.iter().filter(|(name, _)| **name != HOST).map(bytes);
+    let added = headers.changes(|| pseudo.into_iter().chain(shown())).appended()?;
     if !is_plain(&original, secure) {
         return None;
     }
-    add(&mut original.headers, entries, |name| *name != HOST)?;
+    add(&mut original.headers, added, |name| *name != HOST)?;
     if original.uri.authority().is_some() {
         original.headers.remove(HOST);
     }
@@ -34,33 +32,26 @@ pub fn request(headers: &Headers, mut original: request::Parts, secure: bool) ->
 
 /// Returns a response's head as a client gets it: what came, and what was added. `original` has no hop-by-hop fields.
 pub fn response(headers: &Headers, mut original: response::Parts) -> Option<(StatusCode, HeaderMap)> {
-    let mut entries = headers.iter();
-    if entries.next() != Some((b":status", original.status.as_str().as_bytes())) {
-        return None;
-    }
-    add(&mut original.headers, entries, |_| true)?;
+    let status: (&[u8], &[u8]) = (b":status", original.status.as_str().as_bytes());
+    let added = headers.changes(|| std::iter::once(status).chain(original.headers.iter().map(bytes))).appended()?;
+    add(&mut original.headers, added, |_| true)?;
     Some((original.status, original.headers))
 }
 
-/// Adds to a map what follows in `entries`, which begin with what the map has of `shown` fields.
-fn add<'a>(
-    original: &mut HeaderMap,
-    mut entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    shown: impl Fn(&HeaderName) -> bool,
-) -> Option<()> {
-    for (name, value) in original.iter().filter(|(name, _)| shown(name)) {
-        if entries.next() != Some((name.as_str().as_bytes(), value.as_bytes())) {
-            return None;
-        }
-    }
-    for (name, value) in entries {
+/// Adds fields to a map; `may` says which of their names may be.
+fn add(original: &mut HeaderMap, added: Entries<'_>, may: impl Fn(&HeaderName) -> bool) -> Option<()> {
+    for (name, value) in added {
         let name = HeaderName::from_bytes(name).ok()?;
-        if !shown(&name) || is_hop_by_hop(name.as_str()) {
+        if !may(&name) || is_hop_by_hop(name.as_str()) {
             return None;
         }
         original.try_append(name, HeaderValue::from_bytes(value).ok()?).ok()?;
     }
     Some(())
+}
+
+fn bytes<'a>((name, value): (&'a HeaderName, &'a HeaderValue)) -> (&'a [u8], &'a [u8]) {
+    (name.as_str().as_bytes(), value.as_bytes())
 }
 
 /// Returns true if the target is written in one of the two usual forms, whole with the client's true scheme or as a path behind one

@@ -25,7 +25,7 @@ const CALLBACKS: [(CallbackId, Direction, Part, &str); 6] = [
 struct Case {
     /// The callbacks that it exports, of [`CALLBACKS`], a bit for each.
     exports: u8,
-    /// Those that it has the right to.
+    /// The callbacks that it has the right to, likewise.
     rights: u8,
     per_stream: bool,
 }

@@ -52,14 +52,9 @@ impl Headers {
     }
 
     /// The entries in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut rest = self.bytes.as_slice();
-        self.sizes.iter().map_while(move |size| {
-            let (entry, after) = rest.split_at_checked(size.total())?;
-            rest = after;
-            let (name, value) = entry.split_at_checked(size.name)?;
-            Some((name, value.get(1..=size.value)?))
-        })
+    #[inline]
+    pub fn iter(&self) -> Entries<'_> {
+        Entries { sizes: self.sizes.iter(), rest: &self.bytes }
     }
 
     /// The first value of `name`, compared without regard to case.
@@ -159,6 +154,39 @@ impl Headers {
     }
 }
 
+/// Names and values of a header map, in order; some of them, if others were taken before.
+#[derive(Clone, Default)]
+pub struct Entries<'a> {
+    sizes: std::slice::Iter<'a, Size>,
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let size = self.sizes.next()?;
+        let (entry, after) = self.rest.split_at_checked(size.total())?;
+        self.rest = after;
+        let (name, value) = entry.split_at_checked(size.name)?;
+        Some((name, value.get(1..=size.value)?))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.sizes.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Entries<'_> {}
+
+impl fmt::Debug for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        f.debug_list().entries(self.clone().map(|(name, value)| (text(name), text(value)))).finish()
+    }
+}
+
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
         let mut headers = Self::new();
@@ -171,8 +199,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
 
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |bytes| String::from_utf8_lossy(bytes);
-        f.debug_list().entries(self.iter().map(|(k, v)| (text(k), text(v)))).finish()
+        self.iter().fmt(f)
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod action;
 pub(crate) mod authority;
 pub(crate) mod body;
+pub(crate) mod changes;
 pub(crate) mod context;
 pub(crate) mod drawn;
 pub(crate) mod headers;
@@ -18,9 +19,10 @@ pub(crate) mod visible;
 
 pub use action::{Action, CallId, HttpCall, LocalResponse};
 pub use body::Body;
+pub use changes::{Changes, Edit, Mixed};
 pub use context::{Access, CallResponse, ContextId, ContextMap, Direction, IdHasher, StreamContext};
 pub use drawn::Drawn;
-pub use headers::Headers;
+pub use headers::{Entries, Headers};
 pub use limits::{Budget, Limits};
 pub use percent::Percent;
 pub use plugin::{Compatibility, FailurePolicy, Plugin};

@@ -12,8 +12,6 @@ use portcullis::model::{Body, Direction, LocalResponse, response_flag};
 
 use super::{Exchange, UpstreamState};
 use crate::config::Route;
-use crate::net::queue::{QueueBody, body_queue};
-use crate::serve::convert;
 use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::is_malformed;
 use crate::serve::worker::route::{rewrite, unforwarded};

@@ -22,7 +22,7 @@ pub(super) fn upstream<'c>(
 
 fn choose<'c>(
     info: &mut StreamInfo,
-    clusters: &'c HashMap<String, Upstream>,
+    clusters: &'c Clusters,
     host: &GatewayHost,
     configured: &str,
 ) -> Option<&'c Upstream> {

@@ -33,7 +33,7 @@ impl SystemResolver {
     /// Looks up a name.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// The operating system's, also if it knows no such name.
     pub async fn resolve(&self, name: String) -> io::Result<Vec<IpAddr>> {
         let thread = Arc::clone(&self.0).acquire_owned().await.map_err(io::Error::other)?;
         let lookup = tokio::task::spawn_blocking(move || {

@@ -50,7 +50,7 @@ struct Inner<T: Threads, U: Upstreams> {
 type Clock = Box<dyn Fn(Duration) -> std::time::Instant + Send + Sync>;
 type HealthHook = Box<dyn Fn(&Worker) + Send + Sync>;
 
-/// What tasks change together.
+/// State that tasks change together.
 pub(crate) struct State {
     pub(crate) worker: Worker,
     /// Wakers of tasks that wait for effects of a stream.
@@ -63,8 +63,6 @@ pub(crate) struct State {
     pub(crate) senders: HashMap<CalloutId, Arc<Sender>>,
     /// Tasks that have not begun.
     pub(crate) new_tasks: Vec<Task>,
-    /// The time of the tick that the task of ticks waits for.
-    pub(crate) armed_tick: Option<Duration>,
 }
 
 /// The wake-up of a worker's queues: one half for the worker, the other for its driver.
@@ -152,7 +150,6 @@ impl<U: Upstreams> Builder<U> {
             callouts: HashMap::new(),
             senders: HashMap::new(),
             new_tasks: Vec::new(),
-            armed_tick: None,
         };
         let inner = Inner {
             state: T::cell(state),
@@ -267,23 +264,19 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
     }
 }
 
-/// What the other parts of the crate need.
+/// Access for the other parts of the crate.
 impl<T: Threads, U: Upstreams> Driver<T, U> {
     pub(crate) fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         T::with(&self.inner.state, change)
     }
 
-    /// Tells others of what effects do not say.
-    pub(crate) fn notice_changes(&self) {
-        let tick_changed = self.state(|state| {
+    /// Tells others that a plugin has failed or recovered.
+    pub(crate) fn tell_health(&self) {
+        self.state(|state| {
             if state.worker.health_changed() {
                 (self.inner.health_changed)(&state.worker);
             }
-            state.worker.next_due() != state.armed_tick
         });
-        if tick_changed {
-            self.inner.ticks_changed.notify_one();
-        }
     }
 
     /// Waits until an answer to a callout may be delivered. An answer that a stream waits for has no turn: `None`, at once.
@@ -323,6 +316,7 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
         &self.inner.resolver
     }
 
+    /// Returns the notice that the next tick has changed.
     pub(crate) fn ticks_changed(&self) -> &Notify {
         &self.inner.ticks_changed
     }

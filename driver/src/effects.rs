@@ -22,6 +22,7 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
             // Nothing is locked here: what is woken or dropped may come back at once.
             match action {
                 Action::Nothing => {}
+                Action::Rearm => self.ticks_changed().notify_one(),
                 Action::Wake(waker) => waker.wake(),
                 Action::Notify(woken) => woken.notify_one(),
                 Action::Begin { id, work } => self.begin(id, work),
@@ -35,7 +36,7 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
                 }
             }
         }
-        self.notice_changes();
+        self.tell_health();
     }
 
     fn next_action(&self) -> Option<Action> {
@@ -57,6 +58,7 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
                 Effect::GrpcClose { id } => {
                     state.senders.get(&id).map_or(Action::Nothing, |sender| Action::Finish(Arc::clone(sender)))
                 }
+                Effect::Tick { .. } => Action::Rearm,
                 Effect::CancelCallout { id } => {
                     Action::Cancel { task: state.callouts.remove(&id), sender: state.senders.remove(&id) }
                 }
@@ -90,12 +92,24 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
 /// A part of an effect that is carried out while nothing is locked.
 enum Action {
     Nothing,
+    /// The next tick has changed.
+    Rearm,
     Wake(Waker),
     Notify(Arc<Notify>),
-    Begin { id: CalloutId, work: Work },
-    Send { sender: Arc<Sender>, message: Bytes, end: bool },
+    Begin {
+        id: CalloutId,
+        work: Work,
+    },
+    Send {
+        sender: Arc<Sender>,
+        message: Bytes,
+        end: bool,
+    },
     Finish(Arc<Sender>),
-    Cancel { task: Option<AbortHandle>, sender: Option<Arc<Sender>> },
+    Cancel {
+        task: Option<AbortHandle>,
+        sender: Option<Arc<Sender>>,
+    },
 }
 
 enum Work {

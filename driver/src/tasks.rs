@@ -80,7 +80,6 @@ async fn perform<T: Threads, U: Upstreams>(driver: Driver<T, U>, job: Job) {
 /// Ticks plugins at their times, for ever.
 async fn tick<T: Threads, U: Upstreams>(driver: &Driver<T, U>) {
     loop {
-        driver.state(|state| state.armed_tick = state.worker.next_due());
         let at = || driver.with(|worker| worker.next_tick()).map(|at| driver.instant(at));
         let turn = async {
             match driver.turns().next(at).await {

@@ -1,5 +1,7 @@
 //! Effects: a worker asks its driver to carry them out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use portcullis_core::model::{Body, Direction, HttpCall};
 use portcullis_core::resources::GrpcRequest;
@@ -127,6 +129,12 @@ pub enum Effect {
         stream: Option<AnyStreamId>,
         /// The name.
         name: String,
+    },
+    /// Call [`Worker::tick`](crate::Worker::tick) when this time has passed. Takes the place of every earlier one: a driver has one timer
+    /// for all plugins. Comes when that has to be set anew, and after each call of `tick`.
+    Tick {
+        /// The time from now; `None` if no plugin ticks.
+        after: Option<Duration>,
     },
     /// Nobody waits for this callout any more.
     CancelCallout {

@@ -1,10 +1,12 @@
-//! Embeds a host: loads a plugin, sends one request through it, prints what it did.
+//! Embeds a host: loads a plugin, sends one request through it, lets it tick, prints what it did.
 //!
 //! `cargo run -p portcullis --example embed [PLUGIN.wasm]`
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
+use portcullis::chain::Effect;
 use portcullis::engine::EngineSettings;
 use portcullis::model::{Body, Direction, Headers, Plugin, StreamInfo};
 use portcullis::{DefaultEngine, Module, PluginSpec, StreamEffect, SystemHost, Worker};
@@ -42,5 +44,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     worker.finish(stream);
+    tick(&mut worker);
     Ok(())
+}
+
+/// Ticks the plugins a few times. One timer, which the worker sets, serves all of them.
+fn tick(worker: &mut Worker) {
+    let mut timer = None;
+    for _ in 0..3 {
+        while let Some(effect) = worker.effect() {
+            match effect {
+                Effect::Tick { after } => timer = after,
+                other => println!("{other:?}"),
+            }
+        }
+        let Some(after) = timer.take().filter(|after| *after <= Duration::from_secs(5)) else { return };
+        std::thread::sleep(after);
+        worker.tick();
+    }
 }

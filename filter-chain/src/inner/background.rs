@@ -35,8 +35,16 @@ impl Inner {
         self.vms.due().map(|(_, due)| due).min()
     }
 
+    /// Returns the time from now until the next tick may begin.
+    pub(super) fn time_to_tick(&mut self) -> Option<Duration> {
+        let (at, plugin, _) = self.next_to_tick()?;
+        let (vm, _) = self.vms.root(plugin)?;
+        Some(at.saturating_sub(self.vms.now(vm)))
+    }
+
     /// Ticks one plugin, of those whose time has come.
     pub(crate) fn tick(&mut self) {
+        self.note_expired();
         let Some((at, plugin, due)) = self.next_to_tick() else { return };
         let Some((vm, root)) = self.vms.root(plugin) else {
             debug_assert!(false, "what has gone with its VM, or has a VM for each stream, has no ticks: {plugin:?}");

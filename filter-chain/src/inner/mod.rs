@@ -7,6 +7,7 @@
 //! | [`Http`], [`Tcp`] | streams, and what is on its way in them | [`Vms`] |
 //! | [`Chains`] | chains that are loaded, and plugins that wait to be unloaded | – |
 //! | [`Background`] | the time of calls that no stream waits for | – |
+//! | [`Timer`] | when the driver was told to tick | – |
 //!
 //! Work that concerns several of them is done here, when the call that brought it about has returned; the driver's events come through
 //! [`Worker`](crate::Worker), which has the methods of [`Inner`] that are meant for drivers and no state beside it.
@@ -22,6 +23,7 @@ mod release;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod unload;
 
 use std::collections::VecDeque;
@@ -29,6 +31,7 @@ use std::collections::VecDeque;
 use portcullis_core::resources::Host;
 
 use self::chains::Chains;
+use self::timer::Timer;
 use crate::background::Background;
 use crate::callouts::Callouts;
 use crate::effect::Effect;
@@ -46,6 +49,7 @@ pub(crate) struct Inner {
     callouts: Callouts,
     background: Background,
     effects: VecDeque<Effect>,
+    timer: Timer,
 }
 
 impl Inner {
@@ -58,6 +62,7 @@ impl Inner {
             callouts: Callouts::default(),
             background: Background::default(),
             effects: VecDeque::new(),
+            timer: Timer::default(),
         }
     }
 
@@ -93,8 +98,9 @@ impl Inner {
         self.effects.extend(self.tcp.take_touched().map(|id| Effect::WakeConnection { id }));
     }
 
+    /// Takes the next thing to do for the worker; the timer of ticks is set last, once for all that has changed.
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        self.effects.pop_front().or_else(|| self.set_timer())
     }
 
     /// Sees to the failure or the action that came first. Not inlined: most turns of the loop have neither.

@@ -34,7 +34,11 @@ pub(super) struct LoadedPlugin {
 
 /// All plugins of a worker.
 #[derive(Default)]
-pub(super) struct Plugins(Arena<PluginId, LoadedPlugin>);
+pub(super) struct Plugins {
+    all: Arena<PluginId, LoadedPlugin>,
+    /// Plugins have been added, removed or lent to be changed since the last [`Plugins::take_touched`].
+    touched: bool,
+}
 
 impl LoadedPlugin {
     /// A plugin with a root in a VM that lasts.
@@ -161,12 +165,20 @@ impl LoadedPlugin {
 }
 
 impl Plugins {
+    /// Returns whether a plugin may have changed since the last call.
+    #[inline]
+    pub(super) fn take_touched(&mut self) -> bool {
+        std::mem::take(&mut self.touched)
+    }
+
     pub(super) fn insert(&mut self, plugin: LoadedPlugin) -> PluginId {
-        self.0.insert(plugin)
+        self.touched = true;
+        self.all.insert(plugin)
     }
 
     pub(super) fn remove(&mut self, id: PluginId) {
-        self.0.remove(id);
+        self.touched = true;
+        self.all.remove(id);
     }
 
     /// Notes that the root of a plugin has been deleted. Of what was left behind nothing is left then.
@@ -174,47 +186,49 @@ impl Plugins {
         let Some(plugin) = self.known_mut(id) else { return };
         plugin.end();
         if plugin.is_left {
-            self.0.remove(id);
+            self.all.remove(id);
         }
     }
 
     /// Returns a plugin; none if it has been unloaded, or is another worker's.
     #[inline]
     pub(super) fn get(&self, id: PluginId) -> Option<&LoadedPlugin> {
-        self.0.get(id)
+        self.all.get(id)
     }
 
     /// Returns the same, to be changed.
     pub(super) fn get_mut(&mut self, id: PluginId) -> Option<&mut LoadedPlugin> {
-        self.0.get_mut(id)
+        self.touched = true;
+        self.all.get_mut(id)
     }
 
     /// Returns a plugin that has not been unloaded: it was found just now.
     pub(super) fn known(&self, id: PluginId) -> Option<&LoadedPlugin> {
-        let plugin = self.0.get(id);
+        let plugin = self.all.get(id);
         debug_assert!(plugin.is_some(), "{id:?} was found just now, and has gone");
         plugin
     }
 
     /// Returns the same, to be changed.
     pub(super) fn known_mut(&mut self, id: PluginId) -> Option<&mut LoadedPlugin> {
-        let plugin = self.0.get_mut(id);
+        self.touched = true;
+        let plugin = self.all.get_mut(id);
         debug_assert!(plugin.is_some(), "{id:?} was found just now, and has gone");
         plugin
     }
 
     /// Returns how often the id of a plugin was used that has been unloaded, or is another worker's, in debug builds.
     pub(super) fn stale(&self) -> u64 {
-        self.0.stale()
+        self.all.stale()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (PluginId, &LoadedPlugin)> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Returns the plugins in the order in which they were loaded.
     pub(super) fn in_order(&self) -> Vec<&LoadedPlugin> {
-        let mut all: Vec<_> = self.0.iter().collect();
+        let mut all: Vec<_> = self.all.iter().collect();
         all.sort_unstable_by_key(|(id, _)| id.slot().generation);
         all.into_iter().map(|(_, plugin)| plugin).collect()
     }
@@ -222,7 +236,7 @@ impl Plugins {
     /// Removes what was left behind in a VM that goes.
     pub(super) fn remove_left(&mut self, vm: VmId) {
         let left: Vec<_> = self.of(vm).filter(|(_, plugin)| plugin.is_left).map(|(id, _)| id).collect();
-        left.into_iter().for_each(|id| drop(self.0.remove(id)));
+        left.into_iter().for_each(|id| self.remove(id));
     }
 
     /// Returns the plugins with a root in a VM, what was left behind there included.
@@ -231,7 +245,8 @@ impl Plugins {
     }
 
     pub(super) fn of_mut(&mut self, vm: VmId) -> impl Iterator<Item = &mut LoadedPlugin> {
-        self.0.values_mut().filter(move |plugin| plugin.vm == Some(vm))
+        self.touched = true;
+        self.all.values_mut().filter(move |plugin| plugin.vm == Some(vm))
     }
 
     /// Returns the plugin with this root.

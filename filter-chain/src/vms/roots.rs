@@ -34,6 +34,12 @@ impl Vms {
         self.plugins.iter().filter_map(|(id, plugin)| Some((id, plugin.next_tick()?)))
     }
 
+    /// Returns whether what [`Self::due`] says may have changed since the last call.
+    #[inline]
+    pub(crate) fn take_due_changed(&mut self) -> bool {
+        self.plugins.take_touched()
+    }
+
     /// Begins the next period of a plugin's ticks, as its guest has set it.
     pub(crate) fn restart_ticks(&mut self, vm: VmId, root: ContextId) {
         let Some(instance) = self.table.known_mut(vm) else { return };

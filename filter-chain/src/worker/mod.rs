@@ -230,7 +230,8 @@ impl Worker {
     }
 
     /// Returns when [`Worker::tick`] has something to do next, on the host's monotonic clock. While streams are open that may be later than
-    /// a tick is due, and it changes when they come and go; [`Worker::next_due`] does not.
+    /// a tick is due, and it changes when they come and go; [`Worker::next_due`] does not. A driver with a timer needs neither:
+    /// [`Effect::Tick`] sets it.
     pub fn next_tick(&self) -> Option<Duration> {
         self.0.next_tick()
     }

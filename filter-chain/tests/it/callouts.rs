@@ -61,7 +61,8 @@ impl Line {
                 self.ids.push(id);
             }
             let number = |id| self.ids.iter().position(|known| *known == id).unwrap() + 1;
-            effects.push(match effect {
+            let told = match effect {
+                Effect::Tick { .. } => continue,
                 Effect::GrpcStart { id, request, .. } => format!("{} start {}", number(id), request.upstream),
                 Effect::GrpcSend { id, message, end } => {
                     format!("{} {}{}", number(id), String::from_utf8_lossy(&message), if end { " end" } else { "" })
@@ -70,7 +71,8 @@ impl Line {
                 Effect::ResolveDns { id, name, .. } => format!("{} resolve {name}", number(id)),
                 Effect::CancelCallout { id } => format!("{} cancel", number(id)),
                 other => format!("{other:?}"),
-            });
+            };
+            effects.push(told);
         }
         effects
     }

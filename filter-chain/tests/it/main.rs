@@ -25,6 +25,7 @@ mod resume;
 mod sizes;
 mod stale_ids;
 mod tcp;
+mod ticks;
 mod tier;
 mod trailers;
 mod unload;

@@ -203,16 +203,18 @@ impl Bench {
     pub(crate) fn worker_effects(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Some(effect) = self.worker.effect() {
-            all.push(match effect {
+            let told = match effect {
                 Effect::Callout { id, request, .. } => {
                     self.callouts.push(id);
                     format!("callout to {}", request.upstream)
                 }
                 Effect::CancelCallout { .. } => "cancel".to_owned(),
+                Effect::Tick { .. } => continue,
                 Effect::Wake { stream } if stream == self.stream => "wake".to_owned(),
                 Effect::Wake { .. } => "wake another".to_owned(),
                 other => format!("{other:?}"),
-            });
+            };
+            all.push(told);
         }
         all
     }

@@ -28,7 +28,9 @@ pub enum StreamEffect {
         /// Whether nothing follows.
         end: bool,
     },
-    /// Send the request's trailers upstream; nothing follows.
+    /// Send the request's trailers upstream; nothing follows. Where plugins have removed all of them, the map in
+    /// [`StreamInfo`](portcullis_core::model::StreamInfo) is empty: the body ends without trailers, and a proxy that changes messages in
+    /// place removes those that came.
     RequestTrailers,
     /// The request is answered without its upstream: stop sending it, ignore what answers.
     RequestDone,
@@ -46,7 +48,7 @@ pub enum StreamEffect {
         /// Whether nothing follows.
         end: bool,
     },
-    /// Send the response's trailers to the client; nothing follows.
+    /// Send the response's trailers to the client, as [`RequestTrailers`](Self::RequestTrailers); nothing follows.
     ResponseTrailers,
     /// Choose the route anew.
     RouteCleared,

@@ -3,6 +3,7 @@
 use crate::common::{Bench, continue_both, plugin, recorder, ticking, with_headers_stop};
 use portcullis_core::abi::{CallbackId, MapType};
 use portcullis_core::hostcall::entry;
+use portcullis_core::model::Direction;
 use portcullis_core::testing::{NullCaller, Script};
 
 const BODY: CallbackId = CallbackId::on_request_body;
@@ -130,19 +131,54 @@ fn a_read_makes_none() {
     assert_eq!(bench.request_body("abc", true), ["request body abc end"]);
 }
 
+/// Proxies that change messages in place have to see that trailers were removed.
 #[test]
-fn without_any_left_the_body_ends_the_stream() {
+fn emptied_trailers_leave_as_trailers_without_any() {
+    for direction in [Direction::Request, Direction::Response] {
+        let script = || {
+            let remove = |map: MapType| {
+                move |caller: &mut NullCaller<'_>, _: &[i32]| {
+                    let (key, len) = caller.put(b"t");
+                    entry::proxy_remove_header_map_value(caller, map as i32, key, len).unwrap_or(-1)
+                }
+            };
+            let script = recorder(&[]).on(TRAILERS, remove(MapType::RequestTrailers));
+            script.on(CallbackId::on_response_trailers, remove(MapType::ResponseTrailers))
+        };
+        let mut bench =
+            Bench::new(&[plugin("a", || recorder(&[])), plugin("b", script), plugin("c", || recorder(&[]))]);
+        bench.request(false);
+        let name = if direction == Direction::Request {
+            "request"
+        } else {
+            bench.response(false);
+            "response"
+        };
+        assert_eq!(bench.body(direction, "abc", false), [format!("{name} body abc")]);
+        assert_eq!(bench.trailers(direction), [format!("{name} trailers ")]);
+        let (before, after) = if direction == Direction::Request { ("a", "c") } else { ("c", "a") };
+        let journal = bench.journal();
+        assert_eq!(
+            journal[journal.len() - 2..],
+            [format!("{before}: {name} trailers 1"), format!("{after}: {name} trailers 0"),]
+        );
+        assert_eq!(bench.trailers(direction), [""; 0], "the direction is over");
+    }
+}
+
+/// Trailers that a plugin has made and removed again are none that came, and are told all the same.
+#[test]
+fn trailers_that_were_made_and_removed_leave_as_trailers_without_any() {
     let script = || {
-        recorder(&[]).on(TRAILERS, |caller, _| {
-            let (key, len) = caller.put(b"t");
+        recorder(&[]).on(BODY, |caller, _| {
+            assert_eq!(add(caller), 0);
+            let (key, len) = caller.put(b"made");
             entry::proxy_remove_header_map_value(caller, MapType::RequestTrailers as i32, key, len).unwrap_or(-1)
         })
     };
-    let mut bench = Bench::new(&[plugin("a", script), plugin("b", || recorder(&[]))]);
+    let mut bench = Bench::new(&[plugin("a", script)]);
     bench.request(false);
-    bench.request_body("abc", false);
-    assert_eq!(bench.request_trailers(), ["request body - end"]);
-    assert_eq!(bench.journal().last().map(String::as_str), Some("b: request trailers 0"));
+    assert_eq!(bench.request_body("abc", true), ["request body abc", "request trailers "]);
 }
 
 #[test]

@@ -317,15 +317,6 @@ impl Http {
                 info.response_size += body.len() as u64;
                 (StreamEffect::ResponseBody { body, end }, end)
             }
-            Item::Trailers(trailers) if trailers.is_empty() => {
-                let (body, end) = (Body::new(), true);
-                let effect = if request {
-                    StreamEffect::RequestBody { body, end }
-                } else {
-                    StreamEffect::ResponseBody { body, end }
-                };
-                (effect, true)
-            }
             Item::Trailers(trailers) if request => {
                 info.request_trailers = Some(trailers);
                 (StreamEffect::RequestTrailers, true)

@@ -163,7 +163,8 @@ impl Outgoing {
     /// The head has promised more body, and has gone.
     pub(super) fn trailers(&mut self, trailers: Option<HeaderMap>) -> Result<(), WrongLength> {
         self.promise.end()?;
-        self.frames.extend(trailers.map(Frame::trailers));
+        // A frame of no trailers would be sent as a block of fields that is empty.
+        self.frames.extend(trailers.filter(|trailers| !trailers.is_empty()).map(Frame::trailers));
         self.ended = true;
         Ok(())
     }

@@ -77,6 +77,40 @@ fn plugins_see_and_change_them() {
     });
 }
 
+/// Each message ends without trailers, and without a frame of none.
+#[test]
+fn plugins_remove_all_of_them() {
+    run(async {
+        let remove =
+            |map: u8, name: &str| format!(r#"(drop (call $remove (i32.const {map}) $"{name}")) (i32.const 0)"#);
+        let wat = plugin(&[("request_trailers", &remove(1, "x-sum")), ("response_trailers", &remove(3, "x-check"))]);
+        for protocol in ["protocol: http1", "protocol: http2"] {
+            let upstream = Upstream::new(|request| async move {
+                use http_body_util::BodyExt;
+                let sent = request.into_body().collect().await.unwrap();
+                let trailers = sent.trailers().map_or_else(|| "none".to_owned(), |trailers| format!("{trailers:?}"));
+                let mut response = Response::new(with_trailers("answer", &[("x-check", "42")]));
+                response.headers_mut().insert(header::TRAILER, "x-check".parse().unwrap());
+                response.headers_mut().insert("x-got-trailers", trailers.parse().unwrap());
+                response.headers_mut().insert("x-got-body", sent.to_bytes().len().to_string().parse().unwrap());
+                response
+            });
+            let gate = Setup::to(&upstream).backend(protocol).plugin("remove_trailers", &wat, "").start();
+            for mut client in [gate.h1().await, gate.h2().await] {
+                let answer = client.ask(request()).await;
+                let what = format!("{protocol}, h2 {}", client.is_h2());
+                assert_eq!((answer.status, answer.text()), (200, "answer"), "{what}");
+                assert_eq!(
+                    (answer.header("x-got-body"), answer.header("x-got-trailers")),
+                    ("4".to_owned(), "none".to_owned()),
+                    "{what}"
+                );
+                assert!(answer.trailers.is_none(), "{what}");
+            }
+        }
+    });
+}
+
 #[test]
 fn plugins_create_them_at_the_end_of_the_stream() {
     run(async {

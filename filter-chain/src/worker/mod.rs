@@ -116,6 +116,9 @@ impl Worker {
     }
 
     /// Feeds headers; `end` says that nothing follows. A second response is ignored.
+    ///
+    /// A response can be fed without a request: it reaches all plugins. What they then see of the request is nothing: its pairs are
+    /// the empty map, single headers are answered as in any callback of a response, `BadArgument`, and in `proxy_on_log` `NotFound`.
     pub fn headers(&mut self, stream: StreamId, direction: Direction, headers: Headers, end: bool) {
         self.0.headers(stream, direction, headers, end);
     }

@@ -21,6 +21,7 @@ mod parts;
 mod per_stream;
 mod places;
 mod reload;
+mod response_alone;
 mod resume;
 mod sizes;
 mod stale_ids;

@@ -20,6 +20,9 @@
 //! | trailers: stop | held | as before | |
 //! | anything, when the plugin has answered or cut the stream itself | stopped | waits | |
 //!
+//! Headers of a request create the contexts of plugins; those of a response do so where the driver has fed no request, as test hosts and
+//! CDNs do that have none. A response that the proxy or a plugin makes passes plugins that the request has not reached.
+//!
 //! An item without a callback passes an open gate, and is added to what a held one has. The end of a stream goes with the last thing that
 //! does. `tests/it/gate_model.rs` drives a gate with random events beside a model of these tables.
 
@@ -129,10 +132,8 @@ impl Http {
             return self.check_limit(vms, stream, direction, index);
         }
         state.count_in(direction, index, &item);
-        if direction == Direction::Request
-            && matches!(item, Item::Headers { .. })
-            && !self.ensure_context(vms, stream, index)
-        {
+        let is_first = state.is_first(direction, &item);
+        if is_first && !self.ensure_context(vms, stream, index) {
             return self.without_plugin(vms, stream, direction, index, [item]);
         }
         let Some(place) = self.place(stream, direction, index) else {

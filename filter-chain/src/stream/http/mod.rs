@@ -137,11 +137,10 @@ impl Http {
     #[inline]
     pub(crate) fn lacks_vm(&self) -> Option<Lacking<StreamId>> {
         let work = self.streams.peek()?;
-        // The headers of the request reach a plugin first.
-        if work.direction != Direction::Request || !matches!(work.item, Item::Headers { .. }) {
+        let state = self.streams.known(work.stream)?;
+        if !state.is_first(work.direction, &work.item) {
             return None;
         }
-        let state = self.streams.known(work.stream)?;
         let index = state.index(work.direction, work.position)?;
         if state.vm(index).is_some() || state.is_done(work.direction) {
             return None;

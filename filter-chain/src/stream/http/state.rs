@@ -169,6 +169,13 @@ impl HttpStream {
         !std::mem::replace(&mut of_mut(&mut self.progress, direction).begun, true)
     }
 
+    /// Says whether an item is the first of the stream that plugins are to have a context for.
+    #[inline]
+    pub(super) fn is_first(&self, direction: Direction, item: &Item) -> bool {
+        let is_alone = || !of(&self.progress, Direction::Request).begun && !self.local_response;
+        matches!(item, Item::Headers { .. }) && (direction == Direction::Request || is_alone())
+    }
+
     /// Notes what the request says of the response to it.
     pub(super) fn note_request(&mut self, is_head: bool, is_grpc: bool) {
         (self.head_request, self.grpc_request) = (is_head, is_grpc);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_chain::{Chain, Effect, PluginSpec, Worker};
 use portcullis_core::abi::{BufferType, CallbackId};
-use portcullis_core::model::{FailurePolicy, StreamInfo};
+use portcullis_core::model::{Direction, FailurePolicy, Headers, StreamInfo};
 use portcullis_core::resources::Host;
 use portcullis_core::testing::{FakeHost, NullCaller, Script};
 use proptest::prelude::*;
@@ -71,7 +71,7 @@ impl Driver {
 }
 
 /// A plugin that ticks as its configuration says: the period in milliseconds, and maybe the number of a tick in which it sets another
-/// one, or traps for -1.
+/// one, or traps for -1. Requests have it trap.
 fn ticking(name: &str, vm_id: &str, configuration: &str) -> PluginSpec {
     let script = || {
         let mut ticks = HashMap::<String, i64>::new();
@@ -83,6 +83,7 @@ fn ticking(name: &str, vm_id: &str, configuration: &str) -> PluginSpec {
         let roots = std::sync::Arc::new(std::sync::Mutex::new(HashMap::<i32, (String, Vec<i64>)>::new()));
         let known = std::sync::Arc::clone(&roots);
         Script::new()
+            .try_on(CallbackId::on_request_headers, |_, _| Err(trap()))
             .on(CallbackId::on_configure, move |caller, args| {
                 let (text, numbers) = numbers(caller);
                 let period = i32::try_from(numbers[0]).unwrap();
@@ -171,6 +172,7 @@ enum Step {
     Load(usize),
     Unload(usize),
     Stream(usize),
+    Fail(usize),
     Run(u64),
     ShutDown,
 }
@@ -187,6 +189,7 @@ proptest! {
                 3 => (0usize..4).prop_map(Step::Load),
                 1 => (0usize..4).prop_map(Step::Unload),
                 2 => (0usize..4).prop_map(Step::Stream),
+                1 => (0usize..4).prop_map(Step::Fail),
                 4 => (0u64..5000).prop_map(Step::Run),
                 1 => Just(Step::ShutDown),
             ],
@@ -211,9 +214,12 @@ proptest! {
                         driver.worker.unload(&chain);
                     }
                 }
-                Step::Stream(index) => {
+                Step::Stream(index) | Step::Fail(index) => {
                     if let Some(chain) = &chains[index % specs.len()] {
                         let stream = driver.worker.open(chain, StreamInfo::default().into_shared(), 10);
+                        if matches!(step, Step::Fail(_)) {
+                            driver.worker.headers(stream, Direction::Request, Headers::new(), true);
+                        }
                         driver.worker.finish(stream);
                     }
                 }

@@ -32,7 +32,7 @@ pub struct ConnectionInfo {
     /// The address that the client connected to.
     pub local: SocketAddr,
     /// The result of the TLS handshake, if TLS is used.
-    pub tls: Option<TlsInfo>,
+    pub tls: Option<Arc<TlsInfo>>,
 }
 
 /// The result of a TLS handshake.
@@ -72,7 +72,7 @@ impl Stream {
             local: tcp.local_addr()?,
             tls: match self {
                 Self::Plain(_) => None,
-                Self::Tls(stream) => Some(tls_info(stream)),
+                Self::Tls(stream) => Some(Arc::new(tls_info(stream))),
             },
         })
     }

@@ -43,6 +43,7 @@ pub fn properties(data: &[u8]) {
         let map = |map| Visible { headers: &request, map, rule };
         let stream = Stream {
             info: &info,
+            attributes: info.attributes.as_deref(),
             request_headers: Some(map(MapType::RequestHeaders)),
             response_headers: Some(map(MapType::ResponseHeaders)),
             response_trailers: Some(map(MapType::ResponseTrailers)),

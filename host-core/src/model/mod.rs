@@ -1,6 +1,7 @@
 //! The model: messages and streams, plugins and their limits, and what plugins ask for. No engine, no host, no rules.
 
 pub(crate) mod action;
+pub(crate) mod attributes;
 pub(crate) mod authority;
 pub(crate) mod body;
 pub(crate) mod changes;
@@ -18,6 +19,7 @@ pub(crate) mod stream_info;
 pub(crate) mod visible;
 
 pub use action::{Action, CallId, HttpCall, LocalResponse};
+pub use attributes::Attributes;
 pub use body::Body;
 pub use changes::{Changes, Edit, Mixed};
 pub use context::{Access, CallResponse, ContextId, ContextMap, Direction, IdHasher, StreamContext};

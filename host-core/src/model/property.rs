@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::abi::Status;
+use crate::model::attributes::Attributes;
 use crate::model::authority;
 use crate::model::plugin::Plugin;
 use crate::model::resource_metadata;
@@ -19,6 +20,8 @@ pub(crate) struct Scope<'a> {
 /// The stream of a scope, with the maps that the plugin holds now, as far as it may see them.
 pub(crate) struct Stream<'a> {
     pub(crate) info: &'a StreamInfo,
+    /// The driver's own properties, if the plugin may ask for them by this path.
+    pub(crate) attributes: Option<&'a dyn Attributes>,
     pub(crate) request_headers: Option<Visible<'a>>,
     pub(crate) response_headers: Option<Visible<'a>>,
     pub(crate) response_trailers: Option<Visible<'a>>,
@@ -26,6 +29,17 @@ pub(crate) struct Stream<'a> {
 
 /// Objects that the host alone fills.
 const BUILT_IN: [&[u8]; 7] = [b"request", b"response", b"source", b"destination", b"connection", b"upstream", b"xds"];
+
+/// Properties of messages that the driver may know where the core does not. All others are made of headers, or counted here.
+const OF_MESSAGES: [&[u8]; 7] = [
+    b"request\0protocol",
+    b"request\0time",
+    b"request\0duration",
+    b"response\0code",
+    b"response\0code_details",
+    b"response\0flags",
+    b"response\0backend_latency",
+];
 
 /// Writes the value of a property to `out`.
 ///
@@ -40,7 +54,7 @@ pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<
     }
     // Nothing that a plugin has set stands in for the metadata of a resource that has none.
     if let Some(result) = resource_metadata::read(scope.stream.as_ref().map(|stream| stream.info), path, out) {
-        return result;
+        return if result == Err(Status::NotFound) && scope.ask(path, out) { Ok(()) } else { result };
     }
     let mut segments = path.split(|byte| *byte == 0);
     let first = segments.next().unwrap_or_default();
@@ -66,9 +80,16 @@ pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<
             _ => None,
         };
         if let Some(value) = value {
-            value.encode(out);
+            let is_unset = scope.stream.as_ref().is_some_and(|stream| stream.is_unset(path));
+            if !is_unset || !scope.ask(path, out) {
+                value.encode(out);
+            }
             return Ok(());
         }
+    }
+    let is_of_messages = matches!(first, b"request" | b"response");
+    if (!is_of_messages || OF_MESSAGES.contains(&path)) && scope.ask(path, out) {
+        return Ok(());
     }
     // Nothing that a plugin has set stands in for what the host knows and does not have now: a plugin that may not write
     // headers would write `request.headers.x-user` for those who ask for it like this.
@@ -122,7 +143,38 @@ impl Value<'_> {
     }
 }
 
+impl Scope<'_> {
+    /// Asks the driver for a property; says whether it has written one.
+    fn ask(&self, path: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(attributes) = self.stream.as_ref().and_then(|stream| stream.attributes) else { return false };
+        let is_known = attributes.get(path, out);
+        if !is_known {
+            out.clear();
+        }
+        is_known
+    }
+}
+
 impl<'a> Stream<'a> {
+    /// Returns whether a property is only what it is where the host says nothing, so that the driver may know better.
+    fn is_unset(&self, path: &[u8]) -> bool {
+        let info = self.info;
+        self.attributes.is_some()
+            && match path {
+                b"connection\0id" | b"connection_id" => info.connection_id == 0,
+                b"connection\0requested_server_name" => info.server_name.is_none(),
+                b"response\0flags" => info.response_flags == 0,
+                b"upstream\0request_attempt_count" => info.upstream_attempts == 0,
+                b"upstream\0transport_failure_reason" => info.upstream_failure.is_none(),
+                b"request\0time" => info.start_time == 0,
+                b"connection\0mtls"
+                | b"upstream\0locality"
+                | b"xds\0filter_chain_name"
+                | b"xds\0listener_direction" => true,
+                _ => false,
+            }
+    }
+
     fn attribute(&'a self, object: &[u8], name: &[u8], key: Option<&[u8]>) -> Option<Value<'a>> {
         match object {
             b"request" => self.request(name, key),

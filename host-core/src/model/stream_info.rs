@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::model::attributes::Attributes;
 use crate::model::headers::Headers;
 use crate::model::limits::Limits;
 use crate::model::resource_metadata::ResourceMetadata;
@@ -25,6 +26,8 @@ pub struct StreamInfo {
     /// A number of the client's connection, which no other one of the worker has; 0 if the host gives none. Streams of one number are
     /// taken for one client's where clients share what a plugin has; a stream of number 0 is taken for a client by itself.
     pub connection_id: u64,
+    /// Properties that are looked up when a plugin asks for what none of the other fields says; none if the host has none.
+    pub attributes: Option<Arc<dyn Attributes>>,
     /// TLS version of the client's connection, such as `TLSv1.3`.
     pub tls_version: Option<String>,
     /// The name that the client asked for in TLS.

@@ -1,9 +1,11 @@
 //! Properties, through the hostcalls.
 
+use std::sync::Arc;
+
 use crate::common::{Setup, during, get, pairs};
 use portcullis_core::abi::CallbackId;
 use portcullis_core::hostcall::entry;
-use portcullis_core::model::{Access, Direction, StreamInfo};
+use portcullis_core::model::{Access, Attributes, Direction, StreamInfo};
 use portcullis_core::testing::NullCaller;
 
 /// A path with its segments joined by dots.
@@ -116,4 +118,38 @@ fn what_one_plugin_of_a_stream_sets_another_reads() {
     started.vm.on_headers(first, Direction::Request, true).unwrap();
     started.vm.on_headers(second, Direction::Response, true).unwrap();
     assert_eq!(started.called(CallbackId::on_response_headers), 1);
+}
+
+/// The driver's own properties.
+#[derive(Debug)]
+struct Driver;
+
+impl Attributes for Driver {
+    fn get(&self, path: &[u8], out: &mut Vec<u8>) -> bool {
+        let is_known = path.starts_with(b"node") || path == b"connection\0mtls";
+        out.extend(is_known.then_some(1));
+        is_known
+    }
+}
+
+#[test]
+fn a_driver_is_asked_after_the_core_and_by_no_path_that_rules_take_from_the_plugin() {
+    let with_driver = || StreamInfo { attributes: Some(Arc::new(Driver)), connection_id: 8, ..StreamInfo::default() };
+    Setup::stream(with_driver()).during(CallbackId::on_request_headers, |caller| {
+        for path in ["node", "node.id", "node.id.", "connection.mtls"] {
+            assert_eq!(read(caller, path).unwrap(), [1], "{path}");
+        }
+        assert_eq!(read(caller, "connection.id").unwrap(), 8_u64.to_le_bytes());
+        assert_eq!(read(caller, "else"), Err(1));
+        assert_eq!(write(caller, "node.mine", b"2"), 0);
+        assert_eq!(read(caller, "node.mine").unwrap(), [1], "a plugin stands in for no driver");
+    });
+    let rules: &[(&str, &str, &[&str])] = &[("proxy_get_property", "paths", &["*", "!node.id"])];
+    let ruled = Setup::stream(with_driver()).ruled(rules).during(CallbackId::on_request_headers, |caller| {
+        assert_eq!(read(caller, "node.id"), Err(10));
+        assert_eq!(read(caller, "node"), Err(1), "it may be in there");
+        assert_eq!(read(caller, "node.id.part"), Err(1), "it may be a part");
+        assert_eq!(read(caller, "node.other").unwrap(), [1]);
+    });
+    assert_eq!(ruled.host.denials().len(), 1);
 }

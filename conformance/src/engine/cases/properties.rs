@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis::abi::{HostcallId::proxy_get_property, HostcallId::proxy_set_property};
-use portcullis::model::{MetadataMap, MetadataValue, Plugin, ResourceMetadata, StreamInfo};
+use portcullis::model::{Attributes, MetadataMap, MetadataValue, Plugin, ResourceMetadata, StreamInfo};
 
 use crate::engine::case::Case;
 use crate::engine::running::Setup;
@@ -84,4 +84,48 @@ pub(super) const CASES: &[Case] = &[
             assert_eq!(guest.seen(), ["0", "2", "cm", "0", "18", message, "1", "-1", "1", "-1"]);
         },
     },
+    Case {
+        name: "the_driver_is_asked_for_what_the_host_does_not_know",
+        guest: r#"
+            (data (i32.const 1024) "node\00id")
+            (data (i32.const 1100) "connection\00mtls")
+            (data (i32.const 1200) "connection\00id")
+            (func $get (param i32 i32) (call $answer (call $proxy_get_property
+                (local.get 0) (local.get 1) (i32.const 0) (i32.const 4))))
+            (func (export "proxy_on_new_connection") (param i32) (result i32)
+                (call $get (i32.const 1024) (i32.const 7))
+                (call $get (i32.const 1100) (i32.const 15))
+                (call $get (i32.const 1200) (i32.const 13))
+                (call $get (i32.const 1024) (i32.const 4))
+                (drop (call $proxy_set_property (i32.const 1024) (i32.const 7) (i32.const 1100) (i32.const 3)))
+                (call $get (i32.const 1024) (i32.const 7))
+                (i32.const 0))
+        "#,
+        hostcalls: &[proxy_get_property, proxy_set_property],
+        spec: "v0.2.1#proxy_get_property",
+        run: |case, engine| {
+            let info = StreamInfo { attributes: Some(Arc::new(Driver)), connection_id: 9, ..StreamInfo::default() };
+            let mut guest = case.start(engine);
+            let stream = guest.connect_with(info);
+            guest.vm.on_new_connection(stream).unwrap();
+            let id = r"\t\x00\x00\x00\x00\x00\x00\x00";
+            let expected = ["0", "5", "first", "0", "1", r"\x01", "0", "8", id, "1", "-1", "0", "5", "first"];
+            assert_eq!(guest.seen(), expected);
+        },
+    },
 ];
+
+/// Properties that a driver has.
+#[derive(Debug)]
+struct Driver;
+
+impl Attributes for Driver {
+    fn get(&self, path: &[u8], out: &mut Vec<u8>) -> bool {
+        match path {
+            b"node\0id" => out.extend_from_slice(b"first"),
+            b"connection\0mtls" | b"connection\0id" => out.push(1),
+            _ => return false,
+        }
+        true
+    }
+}

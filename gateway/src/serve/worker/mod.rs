@@ -6,6 +6,7 @@
 
 mod accept;
 mod arrival;
+mod attributes;
 mod body;
 mod context;
 mod cut;

@@ -1,7 +1,8 @@
 //! Properties that plugins read of their streams, through real sockets.
 
 use crate::e2e::harness::wat::plugin_with;
-use crate::e2e::harness::{Gate, Setup, Upstream, get, logs, reply, run};
+use crate::e2e::harness::{Client, Gate, Setup, Upstream, get, logs, reply, run};
+use crate::e2e::http2::certificate;
 
 /// Logs these properties at the end of each stream: `name=value`, or `name!status`.
 pub(crate) fn teller(paths: &[&str]) -> std::path::PathBuf {
@@ -39,6 +40,33 @@ pub(crate) async fn told(plugin: &str, paths: &[&str]) -> Vec<String> {
 
 async fn within_lines(plugin: &str, count: usize) {
     crate::e2e::harness::until(|| logs::of(plugin).len() >= count).await;
+}
+
+/// Every stream of a connection has them from the connection.
+#[test]
+fn what_the_client_agreed_on_in_tls() {
+    run(async {
+        let (cert, key) = certificate("properties");
+        let tls = format!("tls: {{certificate: {:?}, private_key: {:?}}}", cert.display(), key.display());
+        let paths = ["connection.tls_version", "connection.requested_server_name", "connection.mtls"];
+        for (name, protocol) in [("told_tls_h1", "http/1.1"), ("told_tls_h2", "h2")] {
+            let gate = Setup::echo().listener(&tls).plugin(name, &teller(&paths), "").start();
+            let mut client = Client::tls(gate.address(), &cert, &[protocol]).await;
+            for stream in 1..=2 {
+                assert_eq!(client.ask(get("/")).await.status, 200);
+                within_lines(name, 2 * paths.len() * stream).await;
+            }
+            let lines = logs::of(name);
+            for told in lines.chunks(2 * paths.len()) {
+                assert!(told[1].contains("TLSv1.3") && told[3].contains("gateway.test"), "{told:?}");
+                assert!(told[5].contains('\0'), "{told:?}");
+            }
+        }
+        let gate = Setup::echo().plugin("told_plain", &teller(&paths), "").start();
+        assert_eq!(gate.h1().await.ask(get("/")).await.status, 200);
+        let told = told("told_plain", &paths).await;
+        assert!(told[0].contains("not found") && !told[1].contains("not found"), "{told:?}");
+    });
 }
 
 #[test]

@@ -71,6 +71,9 @@ fn read(vm: &VmState, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
         return property::read(&Scope { plugin, stream: None }, path, out);
     };
     let rule = vm.rule(Family::ReadHeaders);
+    // What is taken away may stand in what the driver has, or above it.
+    let name = path.strip_suffix(&[0]).unwrap_or(path);
+    let may_ask = || vm.rule(Family::GetProperty).is_none_or(|rule| !rule.takes_above(name) && !rule.takes_below(name));
     stream.info.with(|info| {
         let visible = |map, at_rest| {
             let headers = stream.slot(map).and_then(|slot| slot.map.as_ref()).or(at_rest)?;
@@ -78,6 +81,7 @@ fn read(vm: &VmState, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
         };
         let stream = Stream {
             info,
+            attributes: info.attributes.as_deref().filter(|_| may_ask()),
             request_headers: visible(MapType::RequestHeaders, info.request_headers.as_ref()),
             response_headers: visible(MapType::ResponseHeaders, info.response_headers.as_ref()),
             response_trailers: visible(MapType::ResponseTrailers, info.response_trailers.as_ref()),

@@ -6,7 +6,13 @@ fn get(info: &StreamInfo, path: &str) -> Result<Vec<u8>, Status> {
     let plugin = Plugin { root_id: "r".into(), ..Plugin::new("p") };
     let headers: Headers = [(":path", "/a?b=c"), ("x-id", "7"), ("x-two", "1"), ("x-two", "2")].into_iter().collect();
     let headers = Visible { headers: &headers, map: MapType::RequestHeaders, rule: None };
-    let stream = Stream { info, request_headers: Some(headers), response_headers: None, response_trailers: None };
+    let stream = Stream {
+        info,
+        attributes: info.attributes.as_deref(),
+        request_headers: Some(headers),
+        response_headers: None,
+        response_trailers: None,
+    };
     let mut out = Vec::new();
     read(&Scope { plugin: &plugin, stream: Some(stream) }, path.replace('.', "\0").as_bytes(), &mut out).map(|()| out)
 }
@@ -69,7 +75,8 @@ fn the_total_size_of_a_response_has_its_head_and_trailers() {
     );
     let get = |path: &[u8]| {
         let (response_headers, response_trailers) = (Some(head), Some(trailers));
-        let stream = Stream { info: &info, request_headers: None, response_headers, response_trailers };
+        let stream =
+            Stream { info: &info, attributes: None, request_headers: None, response_headers, response_trailers };
         let mut out = Vec::new();
         read(&Scope { plugin: &plugin, stream: Some(stream) }, path, &mut out).map(|()| out)
     };
@@ -125,7 +132,7 @@ fn what_is_set_is_read_back_by_any_path_and_bounded() {
     assert_eq!(write(&mut info, b"c", b"2"), Ok(()));
     let get_raw = |path: &[u8]| {
         let (request_headers, response_headers, response_trailers) = (None, None, None);
-        let stream = Stream { info: &info, request_headers, response_headers, response_trailers };
+        let stream = Stream { info: &info, attributes: None, request_headers, response_headers, response_trailers };
         let mut out = Vec::new();
         read(&Scope { plugin: &Plugin::new("p"), stream: Some(stream) }, path, &mut out).map(|()| out)
     };
@@ -136,4 +143,144 @@ fn what_is_set_is_read_back_by_any_path_and_bounded() {
     assert_eq!(write(&mut info, b"plugin_name", b"mine"), Ok(()));
     assert_eq!(get(&info, "plugin_name"), Ok(b"p".to_vec()), "built-in names shadow it");
     assert_eq!(write(&mut info, b"big", &vec![0; 256 << 10]), Err(NoRoom::InStream));
+}
+
+/// The driver's properties, and what it was asked for.
+#[derive(Debug, Default)]
+struct Driver(std::sync::Mutex<Vec<String>>);
+
+impl Attributes for Driver {
+    fn get(&self, path: &[u8], out: &mut Vec<u8>) -> bool {
+        assert!(out.is_empty());
+        let path = String::from_utf8_lossy(path).replace('\0', ".");
+        out.extend_from_slice(format!("driver's {path}").as_bytes());
+        let is_known = !path.ends_with("unknown");
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(path);
+        is_known
+    }
+}
+
+/// Returns what a property is with a driver that knows all, and how often that was asked.
+fn asked(info: &StreamInfo, path: &str) -> (Result<Vec<u8>, Status>, usize) {
+    let driver = Arc::new(Driver::default());
+    let info = StreamInfo { attributes: Some(Arc::clone(&driver) as Arc<dyn Attributes>), ..info.clone() };
+    let value = get(&info, path);
+    let asked = driver.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    assert!(asked.iter().all(|asked| asked == path), "{asked:?}");
+    (value, asked.len())
+}
+
+#[test]
+fn a_driver_is_asked_for_what_the_core_does_not_know() {
+    let asked_for = [
+        "source.address",
+        "source.anything.below",
+        "destination.port",
+        "connection.id",
+        "connection_id",
+        "connection.mtls",
+        "connection.requested_server_name",
+        "connection.tls_version",
+        "connection.subject_peer_certificate",
+        "upstream.address",
+        "upstream.local_address",
+        "upstream.request_attempt_count",
+        "upstream.transport_failure_reason",
+        "upstream.tls_version",
+        "xds.cluster_name",
+        "xds.listener_direction",
+        "xds.filter_chain_name",
+        "xds.route_metadata",
+        "xds.cluster_metadata.filter_metadata.ns.key",
+        "xds.upstream_host_metadata.filter_metadata",
+        "request.protocol",
+        "request.time",
+        "request.duration",
+        "response.code",
+        "response.code_details",
+        "response.flags",
+        "response.backend_latency",
+        "filter_state.envoy.key",
+        "upstream_filter_state.key",
+        "node",
+        "node.id",
+    ];
+    for path in asked_for {
+        assert_eq!(asked(&StreamInfo::default(), path), (Ok(format!("driver's {path}").into_bytes()), 1), "{path}");
+    }
+    for path in ["connection.unknown", "node.unknown", "xds.route_metadata.unknown"] {
+        assert_eq!(asked(&StreamInfo::default(), path), (Err(Status::NotFound), 1), "{path}");
+    }
+}
+
+/// Rules hide headers, and what the driver has would show them by another name.
+#[test]
+fn a_driver_is_not_asked_for_what_is_read_from_headers_or_known() {
+    let own = [
+        "request.headers",
+        "request.headers.authorization",
+        "request.path",
+        "request.url_path",
+        "request.query",
+        "request.host",
+        "request.scheme",
+        "request.method",
+        "request.referer",
+        "request.useragent",
+        "request.id",
+        "request.size",
+        "request.total_size",
+        "request.headers_bytes",
+        "request.anything",
+        "request.protocol.below",
+        "response.headers.x",
+        "response.trailers",
+        "response.trailers.x",
+        "response.size",
+        "response.total_size",
+        "response.grpc_status",
+        "response.anything",
+        "plugin_name",
+        "request",
+        "source",
+        "xds",
+        "",
+    ];
+    for path in own {
+        assert_eq!(asked(&StreamInfo::default(), path).1, 0, "{path}");
+    }
+    let info = StreamInfo {
+        source: "127.0.0.1:80".parse().ok(),
+        connection_id: 9,
+        protocol: "HTTP/1.1",
+        server_name: Some("a.example".to_owned()),
+        response_flags: 4,
+        upstream_attempts: 1,
+        upstream_failure: Some("refused".to_owned()),
+        start_time: 1,
+        ..StreamInfo::default()
+    };
+    for path in [
+        "source.address",
+        "connection.id",
+        "connection_id",
+        "request.protocol",
+        "request.time",
+        "connection.requested_server_name",
+        "response.flags",
+        "upstream.request_attempt_count",
+        "upstream.transport_failure_reason",
+    ] {
+        let without = get(&info, path);
+        assert!(without.is_ok());
+        assert_eq!(asked(&info, path), (without, 0), "{path}");
+    }
+}
+
+#[test]
+fn what_plugins_set_comes_after_what_the_driver_has() {
+    let mut info = StreamInfo::default();
+    assert!(info.filter_state.set(b"mine", b"plugin's") && info.filter_state.set(b"unknown", b"plugin's"));
+    assert_eq!(asked(&info, "mine"), (Ok(b"driver's mine".to_vec()), 1));
+    assert_eq!(asked(&info, "unknown"), (Ok(b"plugin's".to_vec()), 1), "and nothing of what the driver wrote");
 }

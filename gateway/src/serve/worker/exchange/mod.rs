@@ -27,7 +27,7 @@ use crate::serve::worker::cut::Cut;
 use crate::serve::worker::deadline::timer::StreamTimer;
 use crate::serve::worker::outgoing::Outgoing;
 use crate::serve::worker::route::Lot;
-use crate::serve::worker::{edge, upstream_stats};
+use crate::serve::worker::{attributes, edge, upstream_stats};
 use crate::upstream::connector::{Answer, AnswerBody};
 use portcullis::chain::convert;
 use portcullis::chain::convert::strip_hop_by_hop;
@@ -97,8 +97,7 @@ impl Exchange {
             source: Some(arrival.client.peer),
             destination: Some(arrival.client.local),
             connection_id: arrival.connection,
-            tls_version: tls.map(|tls| tls.version.to_owned()),
-            server_name: tls.and_then(|tls| tls.sni.clone()),
+            attributes: tls.map(attributes::of),
             protocol: if parts.version == http::Version::HTTP_2 {
                 "HTTP/2"
             } else if parts.version == http::Version::HTTP_10 {

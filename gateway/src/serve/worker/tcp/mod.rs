@@ -23,7 +23,7 @@ use crate::net::io::{ConnectionInfo, Stream};
 use crate::serve::seats::{Request, State};
 use crate::serve::worker::context::{Context, next_stream};
 use crate::serve::worker::listener::ListenerState;
-use crate::serve::worker::upstream_stats;
+use crate::serve::worker::{attributes, upstream_stats};
 use crate::upstream::connector::{Dialed, Upstream};
 use crate::upstream::pool::Share;
 
@@ -49,8 +49,7 @@ pub(super) async fn serve(
         source: Some(info.peer),
         destination: Some(info.local),
         connection_id: connection,
-        tls_version: info.tls.as_ref().map(|tls| tls.version.to_owned()),
-        server_name: info.tls.as_ref().and_then(|tls| tls.sni.clone()),
+        attributes: info.tls.as_ref().map(attributes::of),
         start_time: context.host.clock.wall(),
         cluster_name: Some(proxy.cluster.clone()),
         cluster_metadata: context.clusters().get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),

@@ -1,129 +1,20 @@
-//! Whatever a driver does with ids of things that have gone changes nothing: a worker that is also driven with these does what another one
-//! does that is not. What is random here, guests that trap among it, also looks for branches that the chain asserts to be impossible.
+//! A driver that does one step after the other, to whatever it knows an id of.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::common::{call_out, continue_both, per_stream, plugin, respond, set_tick, trap, with_policy};
+use super::guests::{self, Behaviour};
 use bytes::Bytes;
 use portcullis_chain::{
     CalloutId, Chain, ConnectionId, Effect, PluginSpec, StreamEffect, StreamId, Worker, local_response,
 };
-use portcullis_core::abi::{CallbackId, PeerType, StreamType};
-use portcullis_core::model::{CallResponse, Direction, FailurePolicy, Headers, StreamInfo};
+use portcullis_core::abi::PeerType;
+use portcullis_core::model::{CallResponse, Direction, Headers, StreamInfo};
 use portcullis_core::resources::{GrpcEvent, Host};
-use portcullis_core::testing::{FakeHost, NullCaller, Script};
+use portcullis_core::testing::FakeHost;
 use portcullis_core::vm::CallOutcome;
-use proptest::prelude::*;
-
-const CALLBACKS: [CallbackId; 13] = [
-    CallbackId::on_request_headers,
-    CallbackId::on_request_body,
-    CallbackId::on_request_trailers,
-    CallbackId::on_response_headers,
-    CallbackId::on_response_body,
-    CallbackId::on_response_trailers,
-    CallbackId::on_new_connection,
-    CallbackId::on_downstream_data,
-    CallbackId::on_upstream_data,
-    CallbackId::on_log,
-    CallbackId::on_done,
-    CallbackId::on_delete,
-    CallbackId::on_http_call_response,
-];
-
-/// The behaviour of a guest: what its callbacks answer, again and again, and at which of them it does more.
-#[derive(Clone, Debug)]
-struct Behaviour {
-    answers: Vec<i32>,
-    calls_out: u32,
-    responds: u32,
-    trap_at: Option<u32>,
-    policy: FailurePolicy,
-}
 
 /// A step of a driver: which kind of thing it does, to which of those that it knows, and in which way.
-type Step = (u8, u8, u8);
-
-#[derive(Clone, Debug)]
-struct Case {
-    behaviours: Vec<Behaviour>,
-    steps: Vec<Step>,
-}
-
-fn case() -> impl Strategy<Value = Case> {
-    let policy = proptest::sample::select(vec![FailurePolicy::Open, FailurePolicy::Closed, FailurePolicy::Reload]);
-    let behaviour = (
-        proptest::collection::vec(0i32..4, 1..5),
-        1u32..9,
-        1u32..20,
-        proptest::option::weighted(0.4, 0u32..25),
-        policy,
-    );
-    let behaviour = behaviour.prop_map(|(answers, calls_out, responds, trap_at, policy)| Behaviour {
-        answers,
-        calls_out,
-        responds,
-        trap_at,
-        policy,
-    });
-    let steps = proptest::collection::vec(any::<Step>(), 1..80);
-    (proptest::collection::vec(behaviour, 3), steps).prop_map(|(behaviours, steps)| Case { behaviours, steps })
-}
-
-fn script(behaviour: &Behaviour) -> Script {
-    let mut script = Script::new();
-    let calls = Arc::new(AtomicU32::new(0));
-    for id in CALLBACKS {
-        let (calls, behaviour) = (calls.clone(), behaviour.clone());
-        let mut answers = behaviour.answers.clone().into_iter().cycle();
-        script = script.try_on(id, move |caller, args| {
-            caller.log(&format!("{id} {args:?}"));
-            let number = calls.fetch_add(1, Ordering::Relaxed);
-            if behaviour.trap_at == Some(number) {
-                return Err(trap());
-            }
-            if number % behaviour.calls_out == 0 {
-                call_out(caller);
-            }
-            if number % behaviour.responds == behaviour.responds - 1 {
-                respond(caller, 403, "no", &[], -1);
-            }
-            if id == CallbackId::on_http_call_response {
-                go_on(caller);
-            }
-            Ok(answers.next().unwrap_or(0))
-        });
-    }
-    script
-}
-
-/// The same guest, which also calls out each second.
-fn ticking(behaviour: &Behaviour) -> Script {
-    let script = script(behaviour).on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000));
-    script.on(CallbackId::on_tick, |caller, _| {
-        call_out(caller);
-        0
-    })
-}
-
-fn go_on(caller: &mut NullCaller<'_>) {
-    continue_both(caller);
-    caller.continue_stream(StreamType::Downstream);
-    caller.continue_stream(StreamType::Upstream);
-}
-
-fn specs(behaviours: &[Behaviour]) -> Vec<PluginSpec> {
-    let spec = |(index, behaviour): (usize, &Behaviour)| {
-        let (name, of) = (index.to_string(), behaviour.clone());
-        // A VM for each stream has no ticks.
-        let spec =
-            if index == 2 { per_stream(&name, move || script(&of)) } else { plugin(&name, move || ticking(&of)) };
-        with_policy(spec, behaviour.policy)
-    };
-    behaviours.iter().enumerate().map(spec).collect()
-}
+pub(super) type Step = (u8, u8, u8);
 
 /// How far a message has been fed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
@@ -135,7 +26,7 @@ enum Fed {
 }
 
 /// A driver: all ids that it was ever given, and whether they are of something that is there.
-struct Driver {
+pub(super) struct Driver {
     worker: Worker,
     host: FakeHost,
     specs: Vec<PluginSpec>,
@@ -146,10 +37,11 @@ struct Driver {
     /// How far each direction of each stream has been fed.
     fed: Vec<[Fed; 2]>,
     /// All that it has seen.
-    seen: Vec<String>,
-    /// Whether it uses ids of what has gone, and how often it has.
+    pub(super) seen: Vec<String>,
+    /// Whether it uses ids of what has gone.
     uses_stale: bool,
-    stale: u64,
+    /// How often it has.
+    pub(super) stale: u64,
     now: Duration,
 }
 
@@ -163,13 +55,13 @@ fn pick<T: Clone>(known: &mut [(T, bool)], which: u8, ends: bool) -> Option<(T, 
 }
 
 impl Driver {
-    fn new(case: &Case, uses_stale: bool) -> Self {
+    pub(super) fn new(behaviours: &[Behaviour], uses_stale: bool) -> Self {
         let host = FakeHost::new().with_upstream("auth");
         let hosts = host.clone();
         let mut driver = Self {
             worker: Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>),
             host,
-            specs: specs(&case.behaviours),
+            specs: guests::specs(behaviours),
             chains: Vec::new(),
             streams: Vec::new(),
             connections: Vec::new(),
@@ -199,7 +91,8 @@ impl Driver {
         is_live || self.uses_stale
     }
 
-    fn step(&mut self, (kind, which, way): Step) {
+    /// Does a step, and takes the effects.
+    pub(super) fn step(&mut self, (kind, which, way): Step) {
         let direction = if way.is_multiple_of(2) { Direction::Request } else { Direction::Response };
         let end = way & 2 != 0;
         match kind % 16 {
@@ -383,35 +276,20 @@ impl Driver {
         }
     }
 
+    /// Ends all streams, and takes the worker down.
+    pub(super) fn take_down(&mut self) {
+        let all = 0..u8::try_from(self.streams.len().max(self.connections.len())).unwrap();
+        all.for_each(|which| self.finish(which));
+        self.worker.shut_down();
+        self.look();
+        let lines = self.host.lines().into_iter().map(|line| format!("{}: {}", line.plugin, line.message));
+        self.seen.extend(lines);
+    }
+
     /// Returns how often the worker has counted an id of something that has gone.
-    fn counted(&self) -> u64 {
+    pub(super) fn counted(&self) -> u64 {
         let shown = format!("{:?}", self.worker);
         let number = shown.split("stale_ids: ").nth(1).and_then(|rest| rest.split(&[',', ' '][..]).next());
         number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{shown} counts no ids"))
-    }
-}
-
-/// Drives a worker, and takes it down; returns the driver, which has seen all that there was to see.
-fn drive(case: &Case, uses_stale: bool) -> Driver {
-    let mut driver = Driver::new(case, uses_stale);
-    case.steps.iter().for_each(|step| driver.step(*step));
-    let all = 0..u8::try_from(driver.streams.len().max(driver.connections.len())).unwrap();
-    all.for_each(|which| driver.finish(which));
-    driver.worker.shut_down();
-    driver.look();
-    let lines = driver.host.lines().into_iter().map(|line| format!("{}: {}", line.plugin, line.message));
-    driver.seen.extend(lines);
-    driver
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn ids_of_what_has_gone_do_nothing(case in case()) {
-        let (with, without) = (drive(&case, true), drive(&case, false));
-        prop_assert_eq!(&with.seen, &without.seen);
-        let counted = with.counted() - without.counted();
-        prop_assert!(!cfg!(debug_assertions) || counted >= with.stale, "{} of {} are counted", counted, with.stale);
     }
 }

@@ -77,7 +77,8 @@ impl Vms {
 
     /// Returns the plugin that is told of an answer, and the stream in whose name it asked, if that is there still.
     pub(crate) fn told_of(&mut self, vm: VmId, pending: Pending) -> Option<(PluginId, Option<ContextId>)> {
-        let (root, stream) = self.get_mut(vm)?.told_of(pending)?;
+        // A callout that is in flight has its VM: those of one that goes are given up before.
+        let (root, stream) = self.table.known_mut(vm)?.vm_mut().told_of(pending)?;
         Some((self.plugin_of(vm, root)?, stream))
     }
 

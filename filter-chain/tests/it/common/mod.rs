@@ -64,15 +64,15 @@ pub(crate) fn per_stream(name: &str, script: impl Fn() -> Script + Clone + Send 
 pub(crate) fn per_stream_of(spec: &PluginSpec, script: impl Fn() -> Script + Send + Sync + 'static) -> PluginSpec {
     let name = &spec.plugin.name;
     let config = spec.vm_config(Shared::default(), ForeignFunctions::default(), None);
-    let template = || {
+    let state = || {
         let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).ok()?;
         let root = vm.add_plugin(spec.plugin.clone().into()).ok()?;
         vm.snapshot(root).ok()
     };
-    let template = template().unwrap_or_else(|| panic!("{name} does not start"));
+    let state = state().unwrap_or_else(|| panic!("{name} does not start"));
     let compiled = NullEngine::new(script).module().unwrap_or_else(|error| panic!("{error}"));
     let module = Module::from_compiled("null", AbiVersion::V0_2_1, spec.module.exports(), compiled);
-    PluginSpec { snapshot: Some(Arc::new(Snapshot::new(module, template))), ..spec.clone() }
+    PluginSpec { snapshot: Some(Arc::new(Snapshot::new(module, state))), ..spec.clone() }
 }
 
 /// The same plugin, with another failure policy.

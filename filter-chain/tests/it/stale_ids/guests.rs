@@ -77,13 +77,21 @@ fn go_on(caller: &mut NullCaller<'_>) {
     caller.continue_stream(StreamType::Upstream);
 }
 
-/// Returns plugins that behave so; the third has a VM for each stream.
+/// Leaves a plugin so few places that streams lose theirs to others.
+fn few(mut spec: PluginSpec) -> PluginSpec {
+    let snapshot = spec.snapshot.take().and_then(Arc::into_inner);
+    spec.snapshot = snapshot.map(|snapshot| Arc::new(snapshot.with_at_most(3)));
+    assert!(spec.snapshot.is_some(), "nobody else has the snapshot");
+    spec
+}
+
+/// Returns plugins that behave so; the third has a VM for each stream, of which there are few.
 pub(super) fn specs(behaviours: &[Behaviour]) -> Vec<PluginSpec> {
     let spec = |(index, behaviour): (usize, &Behaviour)| {
         let (name, of) = (index.to_string(), behaviour.clone());
         // A VM for each stream has no ticks.
         let spec =
-            if index == 2 { per_stream(&name, move || script(&of)) } else { plugin(&name, move || ticking(&of)) };
+            if index == 2 { few(per_stream(&name, move || script(&of))) } else { plugin(&name, move || ticking(&of)) };
         with_policy(spec, behaviour.policy)
     };
     behaviours.iter().enumerate().map(spec).collect()

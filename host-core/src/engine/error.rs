@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::engine::recorded_trap::RecordedTrap;
 use crate::engine::trap::Trap;
 use crate::model::limits::Limits;
 
@@ -78,8 +79,8 @@ impl StartError {
     }
 
     /// Returns the reason without the functions that were running, which not every engine knows.
-    pub(crate) fn without_stack(&self) -> String {
-        match self {
+    pub(crate) fn without_stack(&self) -> RecordedTrap {
+        RecordedTrap::new(match self {
             Self::Trap { reason, .. }
                 if ["trap: ", "deadline: ", "stack: "].iter().any(|kind| reason.starts_with(kind)) =>
             {
@@ -87,6 +88,6 @@ impl StartError {
             }
             Self::Trap { reason, .. } => reason.clone(),
             other => other.to_string(),
-        }
+        })
     }
 }

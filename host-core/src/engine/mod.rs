@@ -3,11 +3,13 @@
 pub(crate) mod any;
 pub(crate) mod error;
 pub(crate) mod memory;
+pub(crate) mod recorded_trap;
 pub(crate) mod trap;
 
 pub use any::{AnyEngine, AnyModule};
 pub use error::{EngineError, StartError};
 pub use memory::{GuestMemory, OutOfBounds};
+pub use recorded_trap::RecordedTrap;
 pub use trap::{CallStack, Frame, Trap, WasmTrap, function_name};
 
 use std::time::Duration;

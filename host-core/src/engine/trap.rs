@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::abi::hostcall::HostcallId;
+use crate::engine::recorded_trap::RecordedTrap;
 use crate::model::limits::Limits;
 use crate::resources::host::NoRandomness;
 
@@ -48,7 +49,7 @@ pub enum Trap {
     Stack(CallStack),
     /// A hostcall ended the guest when it was recorded ([`replay`](crate::observe::transcript::replay())).
     #[error("{0}")]
-    Told(String),
+    Told(RecordedTrap),
     /// WebAssembly's own rules, or an `unreachable` that a compiler put where the guest gives up.
     #[error("trap: {0}{1}")]
     Wasm(WasmTrap, CallStack),
@@ -89,13 +90,13 @@ pub enum WasmTrap {
 
 impl Trap {
     /// Returns the reason without the functions that were running, which not every engine knows.
-    pub(crate) fn without_stack(&self) -> String {
-        match self {
+    pub(crate) fn without_stack(&self) -> RecordedTrap {
+        RecordedTrap::new(match self {
             Self::Wasm(trap, _) => format!("trap: {trap}"),
             Self::Deadline(_) => Self::Deadline(CallStack::default()).to_string(),
             Self::Stack(_) => Self::Stack(CallStack::default()).to_string(),
             other => other.to_string(),
-        }
+        })
     }
 
     /// Says why, with the limit that was reached and the key that sets it. `starting`: the guest had the time of a start.

@@ -23,6 +23,7 @@ use crate::abi::callback::CallbackId;
 use crate::abi::hostcall::HostcallId;
 use crate::abi::value::Value;
 use crate::engine::memory::{GuestMemory, Notes};
+use crate::engine::recorded_trap::RecordedTrap;
 use crate::engine::trap::Trap;
 use crate::model::plugin::Plugin;
 use crate::resources::host::Host;
@@ -101,7 +102,7 @@ pub(crate) trait ReplayedCall {
         &mut self,
         address: Result<u32, Trap>,
         memory: &mut GuestMemory<'_>,
-    ) -> Result<Result<Option<Value>, String>, Trap>;
+    ) -> Result<Result<Option<Value>, RecordedTrap>, Trap>;
 
     /// Ends the guest, because the answer has another type than the hostcall.
     fn has_bad_answer(&mut self) -> Trap;
@@ -110,7 +111,7 @@ pub(crate) trait ReplayedCall {
 /// How a replayed hostcall goes on.
 pub(crate) enum Step {
     /// The hostcall answers, or raises a trap, in words.
-    Answer(Result<Option<Value>, String>),
+    Answer(Result<Option<Value>, RecordedTrap>),
     /// The hostcall runs the guest's allocator for N bytes.
     Allocate(u32),
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::Setup;
 use portcullis_core::abi::{CallbackId, HostcallId};
-use portcullis_core::engine::{AnyModule, EngineError, Guest, StartError, Trap};
+use portcullis_core::engine::{AnyModule, EngineError, Guest, RecordedTrap, StartError, Trap};
 use portcullis_core::hostcall::entry;
 use portcullis_core::model::{Limits, Plugin};
 use portcullis_core::observe::{
@@ -200,7 +200,7 @@ fn a_trap_is_raised_again() {
     let recorder = Recorded(NullEngine::new(script).module().unwrap(), memory.clone());
     let mut vm = Vm::start(&recorder, setup.config, Box::new(setup.host)).unwrap();
     assert!(vm.add_plugin(setup.plugin.into()).is_err());
-    assert_eq!(memory.events().last(), Some(&Event::Returned(Err(Trap::Exit(3).to_string()))));
+    assert_eq!(memory.events().last(), Some(&Event::Returned(Err(RecordedTrap::new(Trap::Exit(3).to_string())))));
     let config = VmConfig::new(portcullis_core::abi::AbiVersion::V0_2_1);
     let events = memory.events().into_iter().map(Ok);
     let report = replay(&*module, config, Box::new(FakeHost::new()), Box::new(events), Replay::default());
@@ -257,4 +257,13 @@ fn a_record_that_makes_no_sense_is_no_panic() {
     ] {
         played(events, |caller| caller.log("x"), Replay::default());
     }
+}
+
+#[test]
+fn an_event_that_cannot_be_read_ends_the_replay_with_its_error() {
+    let config = VmConfig::new(portcullis_core::abi::AbiVersion::V0_2_1);
+    let events = [Ok(Event::Instantiated(Ok(()))), Err("the line is cut short".into())];
+    let guest = guest(|caller| caller.log("x"));
+    let report = replay(&*guest, config, Box::new(FakeHost::new()), Box::new(events.into_iter()), Replay::default());
+    assert_eq!((report.end, report.events), (End::Unreadable("the line is cut short".to_owned()), 1));
 }

@@ -44,7 +44,13 @@ pub fn transcript(data: &[u8]) {
     let how = Replay { is_moved: data.len() % 2 == 0, is_redacted: data.len() % 3 == 0 };
     let config = VmConfig::new(AbiVersion::V0_2_1);
     let count = events.len() as u64;
-    let report = replay(&**MODULE, config, Box::new(FakeHost::new()), Box::new(events.into_iter()), how);
+    let report = replay(
+        &**MODULE,
+        config,
+        Box::new(FakeHost::new()),
+        Box::new(events.into_iter().map(|event| event.map_err(Into::into))),
+        how,
+    );
     assert!(report.events <= count);
 }
 

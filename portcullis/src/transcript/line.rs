@@ -6,7 +6,8 @@ use std::time::Duration;
 use portcullis_core::abi::{CALLBACKS, HOSTCALLS, HostcallDecl, ValType};
 use portcullis_core::model::Limits;
 use portcullis_core::observe::{
-    transcript::Answer, transcript::Event, transcript::Span, transcript::Then, transcript::Value,
+    transcript::Answer, transcript::Event, transcript::RecordedTrap, transcript::Span, transcript::Then,
+    transcript::Value,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -171,7 +172,7 @@ impl Line {
                 let id = decl.ok_or_else(|| format!("there is no callback {name:?} of {} arguments", args.len()))?.id;
                 Event::Callback { id, arguments: args }
             }
-            Self::Returned(Outcome { trap: Some(trap), .. }) => Event::Returned(Err(trap)),
+            Self::Returned(Outcome { trap: Some(trap), .. }) => Event::Returned(Err(RecordedTrap::new(trap))),
             Self::Returned(Outcome { result: None, .. }) => Event::Returned(Ok(None)),
             Self::Returned(outcome) => match outcome.answer(&[ValType::I32])? {
                 Ok(Some(Value::I32(result))) => Event::Returned(Ok(Some(result))),
@@ -206,13 +207,13 @@ impl Outcome {
     fn of(answer: Answer) -> Self {
         match answer {
             Ok(result) => Self { result: result.map(Number::from), trap: None },
-            Err(trap) => Self { result: None, trap: Some(trap) },
+            Err(trap) => Self { result: None, trap: Some(trap.into_string()) },
         }
     }
 
     fn answer(self, types: &[ValType]) -> Result<Answer, String> {
         match (self.trap, self.result, types) {
-            (Some(trap), ..) => Ok(Err(trap)),
+            (Some(trap), ..) => Ok(Err(RecordedTrap::new(trap))),
             (None, Some(result), [ty]) => Ok(Ok(Some(result.value(*ty)?))),
             (None, None, []) => Ok(Ok(None)),
             (None, None, _) => Err("it has no result".to_owned()),

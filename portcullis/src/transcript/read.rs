@@ -1,5 +1,6 @@
 //! Reading a transcript, and replaying it.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -165,7 +166,7 @@ struct Events {
 }
 
 impl Iterator for Events {
-    type Item = Result<Event, String>;
+    type Item = Result<Event, Box<dyn Error + Send + Sync>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_over {
@@ -186,7 +187,7 @@ impl Iterator for Events {
             self.was_full.store(true, Ordering::Relaxed);
         }
         self.is_over = !matches!(event, Ok(Some(_)));
-        event.transpose()
+        event.transpose().map(|event| event.map_err(Into::into))
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_core::abi::HostcallId;
-use portcullis_core::observe::{transcript::Event, transcript::Span, transcript::Then, transcript::Value};
+use portcullis_core::observe::transcript::{Event, RecordedTrap, Span, Then, Value};
 
 use super::secrets::Secrets;
 use super::{names, pairs};
@@ -175,11 +175,11 @@ impl Redactor {
         all.for_each(|bytes| secrets.hide(bytes));
     }
 
-    fn hide_in(&self, text: &mut String) {
-        let mut bytes = std::mem::take(text).into_bytes();
+    fn hide_in(&self, trap: &mut RecordedTrap) {
+        let mut bytes = trap.as_str().as_bytes().to_vec();
         self.hide_queries(&mut bytes);
         self.hide_known(std::iter::once(&mut bytes));
-        *text = String::from_utf8_lossy(&bytes).into_owned();
+        *trap = RecordedTrap::new(String::from_utf8_lossy(&bytes));
     }
 }
 
@@ -243,9 +243,9 @@ mod tests {
         assert_eq!(redacted(&mut another, log(b"got a=1234.")), b"got ******.");
         assert_eq!(redacted(&mut redactor, ask(b"accept")), b"accept");
         assert_eq!(redacted(&mut redactor, answer(b"a=1235")), b"a=1235Z\0\0\0");
-        let mut trap = Event::Returned(Err("aborted: a=1234".to_owned()));
+        let mut trap = Event::Returned(Err(RecordedTrap::new("aborted: a=1234")));
         assert!(redactor.redact(&mut trap));
-        assert_eq!(trap, Event::Returned(Err("aborted: ******".to_owned())));
+        assert_eq!(trap, Event::Returned(Err(RecordedTrap::new("aborted: ******"))));
     }
 
     #[test]
@@ -264,9 +264,9 @@ mod tests {
         let log = |text: &[u8]| call(HostcallId::proxy_log, &[2, 7, 0], vec![span(7, text)], done());
         assert_eq!(redacted(&mut redactor, log(b"s%26cret-1, s&cret-1, vault-1")), b"**********, ********, *******");
         assert_eq!(redacted(&mut redactor, log(b"apiKey=k b=1")), b"apiKey=* b=1");
-        let mut trap = Event::Returned(Err("aborted: ?token=abc".to_owned()));
+        let mut trap = Event::Returned(Err(RecordedTrap::new("aborted: ?token=abc")));
         assert!(redactor.redact(&mut trap));
-        assert_eq!(trap, Event::Returned(Err("aborted: ?token=***".to_owned())));
+        assert_eq!(trap, Event::Returned(Err(RecordedTrap::new("aborted: ?token=***"))));
     }
 
     #[test]

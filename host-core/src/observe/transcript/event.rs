@@ -3,6 +3,7 @@ use std::fmt;
 use crate::abi::callback::CallbackId;
 use crate::abi::hostcall::HostcallId;
 use crate::abi::value::Value;
+use crate::engine::recorded_trap::RecordedTrap;
 
 /// Bytes of guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,14 +14,14 @@ pub struct Span {
     pub bytes: Vec<u8>,
 }
 
-/// The answer of a hostcall: its result, if it has one, or the trap that it raised, in words.
-pub type Answer = Result<Option<Value>, String>;
+/// The answer of a hostcall: its result, if it has one, or the trap that it raised.
+pub type Answer = Result<Option<Value>, RecordedTrap>;
 
 /// One thing that crossed the wall.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The guest was made, and its start section ended: well, or by a trap.
-    Instantiated(Result<(), String>),
+    Instantiated(Result<(), RecordedTrap>),
     /// The host called the guest.
     Callback {
         /// Which callback.
@@ -29,7 +30,7 @@ pub enum Event {
         arguments: Vec<i32>,
     },
     /// The callback ended: with a result, if it has one, or by a trap.
-    Returned(Result<Option<i32>, String>),
+    Returned(Result<Option<i32>, RecordedTrap>),
     /// The guest called the host.
     Hostcall {
         /// Which hostcall.
@@ -46,7 +47,7 @@ pub enum Event {
     /// The guest's allocator, which a hostcall ran, has ended, and so has the hostcall.
     Allocated {
         /// The address that it gave.
-        address: Result<u32, String>,
+        address: Result<u32, RecordedTrap>,
         /// Bytes that the host wrote to the guest's memory since.
         writes: Vec<Span>,
         /// The answer of the hostcall.

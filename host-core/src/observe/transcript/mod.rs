@@ -15,9 +15,10 @@ mod replay;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use crate::abi::value::Value;
+pub use crate::engine::recorded_trap::RecordedTrap;
 pub use event::{Answer, Event, Span, Then};
 pub use record::{Sink, record};
-pub use replay::{Difference, End, Replay, Report, replay};
+pub use replay::{Difference, End, Replay, Report, Source, replay};
 
 pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)

@@ -4,11 +4,12 @@ use super::START_EVENTS;
 use super::address_map::AddressMap;
 use super::event::{self, Answer, Call, Event, Span, is_length_of};
 use super::notes::bytes_at;
-use super::replay::{Difference, End, Replay, Report};
+use super::replay::{Difference, End, Replay, Report, Source};
 use crate::abi::callback::CallbackId;
 use crate::abi::hostcall::HostcallId;
 use crate::abi::value::Value;
 use crate::engine::memory::GuestMemory;
+use crate::engine::recorded_trap::RecordedTrap;
 use crate::engine::trap::Trap;
 
 /// How many events before a difference are shown.
@@ -16,7 +17,7 @@ const BEFORE: usize = 5;
 
 /// Plays a record to a guest, and compares.
 pub(super) struct Player {
-    source: Box<dyn Iterator<Item = Result<Event, String>> + Send>,
+    source: Source,
     how: Replay,
     /// The events of the start section, while it runs, and how many of them have been played: an engine may begin it
     /// anew.
@@ -34,7 +35,7 @@ pub(super) enum Then {
 }
 
 impl Player {
-    pub(super) fn new(source: Box<dyn Iterator<Item = Result<Event, String>> + Send>, how: Replay) -> Self {
+    pub(super) fn new(source: Source, how: Replay) -> Self {
         let report = Report { events: 0, callbacks: 0, hostcalls: 0, end: End::Same };
         let start = Some((VecDeque::new(), 0));
         Self { source, how, start, before: VecDeque::new(), report, is_over: false }
@@ -54,7 +55,7 @@ impl Player {
         }
     }
 
-    pub(super) fn instantiated(&mut self, now: Result<(), String>) {
+    pub(super) fn instantiated(&mut self, now: Result<(), RecordedTrap>) {
         let now = Event::Instantiated(now);
         match self.next() {
             Ok(recorded) if recorded == now => {}
@@ -215,7 +216,7 @@ impl Player {
         let kept = self.start.as_ref().and_then(|(events, played)| events.get(*played).cloned());
         let event = match kept.map_or_else(|| self.source.next(), |event| Some(Ok(event))) {
             Some(Ok(event)) => event,
-            Some(Err(why)) => return Err(self.unreadable(&why)),
+            Some(Err(why)) => return Err(self.unreadable(&why.to_string())),
             None => {
                 self.is_over = true;
                 return Err(ended());
@@ -241,6 +242,7 @@ impl Player {
     fn is_same_end(&self, recorded: &Event, now: &Event) -> bool {
         match (recorded, now) {
             (Event::Returned(Err(was)), Event::Returned(Err(is))) if self.how.is_redacted => {
+                let (was, is) = (was.as_str(), is.as_str());
                 was.len() == is.len() && was.bytes().zip(is.bytes()).all(|(was, is)| was == is || was == b'*')
             }
             _ => recorded == now,
@@ -268,7 +270,7 @@ impl Player {
 
 /// Returns the trap that stops a guest that need not run on.
 fn ended() -> Trap {
-    Trap::Told("the replay has ended".to_owned())
+    Trap::Told(RecordedTrap::new("the replay has ended"))
 }
 
 /// The parameter that has an address.

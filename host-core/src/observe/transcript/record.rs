@@ -12,6 +12,7 @@ use crate::engine::Guest;
 use crate::engine::any::AnyModule;
 use crate::engine::error::StartError;
 use crate::engine::memory;
+use crate::engine::recorded_trap::RecordedTrap;
 use crate::engine::trap::Trap;
 use crate::model::limits::Limits;
 use crate::observe::guest::ObservedGuest;
@@ -102,7 +103,7 @@ struct Recording {
 
 impl Recording {
     /// Records the end of a callback; `None` if the guest does not have it.
-    fn returned(&mut self, outcome: Option<Result<Option<i32>, String>>) {
+    fn returned(&mut self, outcome: Option<Result<Option<i32>, RecordedTrap>>) {
         match outcome {
             None => self.pending = None,
             Some(outcome) => {
@@ -112,7 +113,7 @@ impl Recording {
         }
     }
 
-    fn started(&mut self, outcome: Result<(), String>) {
+    fn started(&mut self, outcome: Result<(), RecordedTrap>) {
         for event in self.start.take().unwrap_or_default() {
             self.event(event);
         }
@@ -156,7 +157,7 @@ struct Recorded {
     recording: Arc<Mutex<Recording>>,
     notes: RefCell<Notes>,
     /// The result of the guest's allocator, if it has run.
-    allocated: Cell<Option<Result<u32, String>>>,
+    allocated: Cell<Option<Result<u32, RecordedTrap>>>,
 }
 
 impl ObservedCall for Recorded {

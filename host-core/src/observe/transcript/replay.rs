@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -65,15 +66,12 @@ pub struct Difference {
     pub now: String,
 }
 
+/// The events of a record, and what is wrong with one that cannot be read; nothing is asked of it after that.
+pub type Source = Box<dyn Iterator<Item = Result<Event, Box<dyn Error + Send + Sync>>> + Send>;
+
 /// Makes a guest and plays a record to it, as far as both agree. `host` is never asked for anything. A callback may
 /// run for ten times the VM's deadline, because engines differ in speed.
-pub fn replay(
-    module: &dyn AnyModule,
-    config: VmConfig,
-    host: Box<dyn Host>,
-    record: Box<dyn Iterator<Item = Result<Event, String>> + Send>,
-    how: Replay,
-) -> Report {
+pub fn replay(module: &dyn AnyModule, config: VmConfig, host: Box<dyn Host>, record: Source, how: Replay) -> Report {
     let limits = config.vm.limits.clone();
     let player = Arc::new(Mutex::new(Player::new(record, how)));
     let mut state = VmState::new(config, host);

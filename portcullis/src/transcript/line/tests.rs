@@ -65,7 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
             let arguments: Vec<_> = decl.params.iter().map(|ty| value(*ty)).collect();
             let result: Vec<_> = decl.results.iter().map(|ty| value(*ty)).collect();
             (arguments, result, proptest::option::of(".{0,5}")).prop_map(move |(arguments, result, trap)| {
-                let answer = trap.map_or_else(|| Ok(result.first().copied()), Err);
+                let answer = trap.map_or_else(|| Ok(result.first().copied()), |trap| Err(RecordedTrap::new(trap)));
                 let then = allocate.map_or(Then::Answer(answer), Then::Allocate);
                 Event::Hostcall { id: decl.id, arguments, reads: reads.clone(), writes: writes.clone(), then }
             })
@@ -80,8 +80,8 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         any::<i32>().prop_map(|root| Event::Callback { id: CallbackId::on_tick, arguments: vec![root] }),
         any::<Option<i32>>().prop_map(|result| Event::Returned(Ok(result))),
-        ".{0,9}".prop_map(|trap| Event::Returned(Err(trap))),
-        ".{0,9}".prop_map(|trap| Event::Instantiated(Err(trap))),
+        ".{0,9}".prop_map(|trap| Event::Returned(Err(RecordedTrap::new(trap)))),
+        ".{0,9}".prop_map(|trap| Event::Instantiated(Err(RecordedTrap::new(trap)))),
         Just(Event::Instantiated(Ok(()))),
     ]
 }

@@ -84,7 +84,7 @@ fn plugins() -> Result<Table, Failure> {
         let chain = |isolated: bool| -> Result<(Worker, Chain), Failure> {
             let spec = |(index, id): (usize, HostcallId)| {
                 let capabilities = if isolated { Capabilities::ALL.without(id) } else { Capabilities::ALL };
-                let plugin = Plugin { capabilities, ..Plugin::new(format!("plugin_{index}")) };
+                let plugin = Plugin::new(format!("plugin_{index}")).with_capabilities(capabilities);
                 PluginSpec::new(plugin, Arc::clone(&module))
             };
             let specs: Vec<_> = unused.into_iter().enumerate().map(spec).collect();
@@ -143,7 +143,7 @@ fn checks() -> Result<Table, Failure> {
                 texts.entry(capability.to_owned()).or_default().insert(key.to_owned(), values);
             }
             let wat = looping(prepare, work, 0);
-            let plugin = |capabilities, rules| Plugin { capabilities, rules, ..Plugin::new("bench") };
+            let plugin = |capabilities, rules| Plugin::new("bench").with_capabilities(capabilities).with_rules(rules);
             let mut guests = [
                 guest(&*engine, &wat, plugin(Capabilities::ALL, Rules::NONE))?,
                 guest(&*engine, &wat, plugin(named, Rules::NONE))?,

@@ -106,11 +106,11 @@ fn bodies(criterion: &mut Criterion, engine: &dyn AnyEngine) -> Result<(), Failu
 /// Returns the plugin with a VM for each stream.
 fn by_stream(engine: &'static str, spec: PluginSpec) -> Result<PluginSpec, Failure> {
     let info = portcullis::engine::find(engine)?.engine;
-    let engine = info.start(&EngineSettings { places: Some(1000), ..EngineSettings::default() })?;
-    let spec = PluginSpec { isolation: Isolation::Stream, ..spec };
+    let engine = info.start(&EngineSettings::default().with_places(Some(1000)))?;
+    let spec = spec.with_isolation(Isolation::Stream);
     let host = || host(LogLevel::Critical);
     let snapshot = snapshot(&*engine, &spec, Shared::default(), ForeignFunctions::default(), host)?;
-    Ok(PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec })
+    Ok(spec.with_snapshot(Some(Arc::new(snapshot))))
 }
 
 /// Measures starting a VM with one plugin from a compiled module, and dropping it.

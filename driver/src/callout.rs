@@ -66,7 +66,7 @@ async fn exchange(upstreams: &impl Upstreams, call: HttpCall, room: &mut Option<
         Err(error) => return failed(error.status, &error.text()),
     };
     let (parts, mut body) = response.into_parts();
-    let mut answer = CallResponse { headers: convert::response_headers(&parts), ..CallResponse::default() };
+    let mut answer = CallResponse::default().with_headers(convert::response_headers(&parts));
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         match frame.map(|frame| frame.into_data()) {
@@ -104,5 +104,5 @@ fn failed(status: u16, body: &str) -> CallOutcome {
         .into_iter()
         .collect();
     let body = Body::from(Bytes::copy_from_slice(body.as_bytes()));
-    CallOutcome::Response(CallResponse { headers, body, trailers: Headers::new() })
+    CallOutcome::Response(CallResponse::default().with_headers(headers).with_body(body).with_trailers(Headers::new()))
 }

@@ -9,7 +9,7 @@ use crate::meter::ADDED;
 
 /// Says what wasmer could not do, and why in one line.
 pub(crate) fn cannot<E: Display>(operation: &'static str) -> impl Fn(E) -> EngineError {
-    move |error| EngineError { engine: "wasmer", operation, source: error.to_string().into() }
+    move |error| EngineError::new("wasmer", operation, error.to_string())
 }
 
 /// The start section trapped, or an allocation failed.

@@ -76,20 +76,20 @@ impl<C: Compiler> Wasmer<C> {
 impl<C: Compiler> WasmEngine for Wasmer<C> {
     const NAME: &'static str = C::ENGINE;
     const VERSION: &'static str = wasmer_types::VERSION;
-    const FEATURES: EngineFeatures = EngineFeatures {
-        memory_limit: true,
-        table_limit: true,
-        stack_limit: true,
-        deadline: true,
-        precompiled: true,
-        backtrace: true,
-        source_lines: false,
-        simd: C::SIMD,
-        float_results: C::FLOAT_RESULTS,
-        samples: false,
-        perf_map: C::PERF_MAP,
+    const FEATURES: EngineFeatures = {
+        let mut features = EngineFeatures::NONE;
+        features.memory_limit = true;
+        features.table_limit = true;
+        features.stack_limit = true;
+        features.deadline = true;
+        features.precompiled = true;
+        features.backtrace = true;
+        features.simd = C::SIMD;
+        features.float_results = C::FLOAT_RESULTS;
+        features.perf_map = C::PERF_MAP;
         // Its stores hold what is bound to their thread.
-        moves: false,
+        features.moves = false;
+        features
     };
     type Module = Module;
     type Instance = Instance;

@@ -20,7 +20,7 @@ impl HostError for Raised {}
 
 /// Says what wasmi could not do, and why in one line.
 pub(crate) fn cannot(operation: &'static str) -> impl Fn(wasmi::Error) -> EngineError {
-    move |error| EngineError { engine: Wasmi::NAME, operation, source: error.to_string().into() }
+    move |error| EngineError::new(Wasmi::NAME, operation, error.to_string())
 }
 
 /// Whether a guest that was made broke a rule: in its start section, or by a segment that does not fit.

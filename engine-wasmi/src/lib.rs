@@ -47,15 +47,16 @@ impl Wasmi {
 impl WasmEngine for Wasmi {
     const NAME: &'static str = "wasmi";
     const VERSION: &'static str = "2.0";
-    const FEATURES: EngineFeatures = EngineFeatures {
-        memory_limit: true,
-        table_limit: true,
-        stack_limit: true,
-        deadline: true,
-        simd: true,
-        float_results: true,
-        moves: true,
-        ..EngineFeatures::NONE
+    const FEATURES: EngineFeatures = {
+        let mut features = EngineFeatures::NONE;
+        features.memory_limit = true;
+        features.table_limit = true;
+        features.stack_limit = true;
+        features.deadline = true;
+        features.simd = true;
+        features.float_results = true;
+        features.moves = true;
+        features
     };
     type Module = Module;
     type Instance = Instance;

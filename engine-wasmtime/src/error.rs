@@ -7,7 +7,7 @@ use crate::Wasmtime;
 
 /// Says what wasmtime could not do, and why in one line.
 pub(crate) fn cannot(operation: &'static str) -> impl Fn(wasmtime::Error) -> EngineError {
-    move |error| EngineError { engine: Wasmtime::NAME, operation, source: format!("{error:#}").into() }
+    move |error| EngineError::new(Wasmtime::NAME, operation, format!("{error:#}"))
 }
 
 /// The start section trapped, or an allocation failed.

@@ -80,19 +80,21 @@ impl Wasmtime {
 impl WasmEngine for Wasmtime {
     const NAME: &'static str = "wasmtime";
     const VERSION: &'static str = wasmtime_environ::VERSION;
-    const FEATURES: EngineFeatures = EngineFeatures {
-        memory_limit: true,
-        table_limit: true,
-        stack_limit: true,
-        deadline: true,
-        precompiled: true,
-        backtrace: true,
-        source_lines: true,
-        simd: true,
-        float_results: true,
-        samples: true,
-        perf_map: true,
-        moves: true,
+    const FEATURES: EngineFeatures = {
+        let mut features = EngineFeatures::NONE;
+        features.memory_limit = true;
+        features.table_limit = true;
+        features.stack_limit = true;
+        features.deadline = true;
+        features.precompiled = true;
+        features.backtrace = true;
+        features.source_lines = true;
+        features.simd = true;
+        features.float_results = true;
+        features.samples = true;
+        features.perf_map = true;
+        features.moves = true;
+        features
     };
     type Module = Module;
     type Instance = Instance;

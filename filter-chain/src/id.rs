@@ -12,6 +12,7 @@ pub struct ConnectionId(Slot);
 
 /// The id of a stream of either kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum AnyStreamId {
     /// An HTTP stream.
     Http(StreamId),

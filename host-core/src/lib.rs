@@ -14,6 +14,7 @@ pub mod observe;
 pub mod resources;
 pub mod rights;
 pub mod sandbox;
+mod setters;
 #[cfg(any(test, fuzzing, feature = "testing"))]
 pub mod testing;
 pub mod vm;

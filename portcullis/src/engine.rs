@@ -84,6 +84,7 @@ pub enum EngineChoiceError {
 
 /// An engine that was asked for by a name.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Choice {
     /// The engine.
     pub engine: &'static EngineInfo,

@@ -90,7 +90,7 @@ impl Callback {
     fn called(&self, engine: &dyn AnyEngine, capabilities: Capabilities) -> BTreeSet<u8> {
         let wasm = wat::parse_str(self.wat()).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
-        let plugin = Plugin { capabilities, ..Plugin::new("test") };
+        let plugin = Plugin::new("test").with_capabilities(capabilities);
         let running =
             Running::start(&*engine.load(&bytecode).unwrap(), bytecode.abi, Setup { plugin, ..Setup::default() });
         let mut host = EngineHost::of(running.unwrap());

@@ -57,7 +57,7 @@ impl Denied {
         let Self { hostcall, answer } = *self;
         let wasm = wat::parse_str(self.wat()).unwrap();
         let bytecode = Bytecode::judge(&wasm).unwrap();
-        let plugin = Plugin { capabilities: Capabilities::ALL.without(hostcall), ..Plugin::new("test") };
+        let plugin = Plugin::new("test").with_capabilities(Capabilities::ALL.without(hostcall));
         let setup = Setup { plugin, ..Setup::default() };
         let mut guest = Running::start(&*engine.load(&bytecode).unwrap(), bytecode.abi, setup).unwrap();
         assert_eq!(guest.tick(), Ok(()), "another answer than {answer:?}");

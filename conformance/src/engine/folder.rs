@@ -40,7 +40,7 @@ impl Folder {
 
     /// Returns a folder in it, as the directory `/data` of a guest.
     pub(crate) fn preopen(&self, name: &str, write: bool) -> Preopen {
-        Preopen { guest: "/data".to_owned(), host: self.path(name), write }
+        Preopen::new("/data", self.path(name)).with_write(write)
     }
 }
 

@@ -137,7 +137,12 @@ impl Running {
             sandbox,
             foreign,
         } = setup;
-        let vm = VmSpec { configuration, environment, preopens, limits, any_effective_context };
+        let vm = VmSpec::default()
+            .with_configuration(configuration)
+            .with_environment(environment)
+            .with_preopens(preopens)
+            .with_limits(limits)
+            .with_any_effective_context(any_effective_context);
         let config = VmConfig { vm, vm_id, shared, sandbox, foreign, ..VmConfig::new(abi) };
         let recorder = Recorder::default();
         let mut vm = Vm::start(module, config, Box::new(recorder.clone()))?;

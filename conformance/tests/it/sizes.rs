@@ -34,7 +34,7 @@ fn what_some_engine_cannot_hold_is_refused_for_all() {
 /// Returns every engine that is built in, and wasmtime as it is started for a VM for each stream.
 fn engines() -> Vec<Box<dyn AnyEngine>> {
     let usual = EngineSettings::default();
-    let places = EngineSettings { places: Some(4), ..usual.clone() };
+    let places = usual.clone().with_places(Some(4));
     let all = portcullis::engine::all().iter().map(|info| info.start(&usual));
     let in_places =
         portcullis::engine::all().iter().filter(|info| info.name == "wasmtime").map(|info| info.start(&places));

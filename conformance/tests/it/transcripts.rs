@@ -74,7 +74,7 @@ impl Replayed {
 fn record(folder: &Path, case: &Case) -> Vec<PathBuf> {
     let _ = std::fs::remove_dir_all(folder);
     let outputs = Folder::open(folder, usize::MAX, Arc::new(|path, error| panic!("{}: {error}", path.display())));
-    let settings = Settings { outputs: Arc::new(outputs.unwrap()), redaction: Redaction::new([]), limit: 64 << 20 };
+    let settings = Settings::new(Arc::new(outputs.unwrap()), 64 << 20).with_redaction(Redaction::new([]));
     let engine = portcullis::engine::all()[0].start(&EngineSettings::default()).unwrap();
     (case.run)(case, &RecordingEngine::new(engine, "case", settings));
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

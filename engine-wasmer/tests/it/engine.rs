@@ -37,8 +37,8 @@ fn guest(fields: &str, tick: &str) -> Vec<u8> {
 fn failure(fields: &str, tick: &str) -> Option<String> {
     let wasm = guest(fields, tick);
     let module = AnyEngine::load(&engine(), &Bytecode::judge(&wasm).unwrap()).unwrap();
-    let limits = Limits { deadline: Duration::from_millis(30), ..Limits::default() };
-    let vm = VmSpec { limits, ..VmSpec::default() };
+    let limits = Limits::default().with_deadline(Duration::from_millis(30));
+    let vm = VmSpec::default().with_limits(limits);
     let config = VmConfig { vm, ..VmConfig::new(AbiVersion::V0_2_1) };
     let mut vm = Vm::start(&*module, config, Box::new(FakeHost::new())).unwrap();
     let root = vm.add_plugin(Plugin::new("test").into()).unwrap();

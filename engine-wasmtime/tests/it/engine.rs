@@ -101,7 +101,7 @@ impl AnyModule for Sampled {
 }
 
 fn settings() -> EngineSettings {
-    EngineSettings { samples: true, ..EngineSettings::default() }
+    EngineSettings::default().with_samples(true)
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_engine_that_was_not_started_for_it_takes_no_samples() {
 
 #[test]
 fn perf_finds_the_names_of_functions() {
-    let engine = Wasmtime::new(&EngineSettings { perf_map: true, ..EngineSettings::default() }).unwrap();
+    let engine = Wasmtime::new(&EngineSettings::default().with_perf_map(true)).unwrap();
     AnyEngine::load(&engine, &Bytecode::judge(&wat::parse_str(BUSY).unwrap()).unwrap()).unwrap();
     let path = format!("/tmp/perf-{}.map", std::process::id());
     let map = std::fs::read_to_string(&path).unwrap();

@@ -22,6 +22,7 @@ pub use tier::Tier;
 
 /// A plugin to be loaded, and the VM it asks for.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PluginSpec {
     /// The plugin.
     pub plugin: Plugin,
@@ -45,6 +46,7 @@ pub struct PluginSpec {
 
 /// How long the VMs of a plugin last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Isolation {
     /// As long as their worker. Plugins of one sandbox share a VM, and all their streams do.
     #[default]
@@ -72,11 +74,19 @@ impl Isolation {
 /// How long a failed VM rests before it is started again: `base`, and twice as long each time it fails again, up to
 /// `max`. A VM that ran for `max` begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Backoff {
     /// The first rest. Default 1 s.
     pub base: Duration,
     /// The longest. Default 10 s.
     pub max: Duration,
+}
+
+impl Backoff {
+    /// Rests for `base` first, and for `max` at most.
+    pub const fn new(base: Duration, max: Duration) -> Self {
+        Self { base, max }
+    }
 }
 
 impl Default for Backoff {
@@ -98,6 +108,48 @@ impl PluginSpec {
             snapshot: None,
             tier: None,
         }
+    }
+
+    /// Returns it with other code.
+    #[must_use]
+    pub fn with_module(self, module: Arc<Module>) -> Self {
+        Self { module, ..self }
+    }
+
+    /// Returns it with another VM: configuration, environment, directories and limits.
+    #[must_use]
+    pub fn with_vm(self, vm: VmSpec) -> Self {
+        Self { vm, ..self }
+    }
+
+    /// Returns it with another [`isolated`](Self::isolated).
+    #[must_use]
+    pub fn with_isolated(self, isolated: impl Into<Option<SandboxKey>>) -> Self {
+        Self { isolated: isolated.into(), ..self }
+    }
+
+    /// Returns it with another [`reload`](Self::reload).
+    #[must_use]
+    pub fn with_reload(self, reload: Backoff) -> Self {
+        Self { reload, ..self }
+    }
+
+    /// Returns it with another [`isolation`](Self::isolation).
+    #[must_use]
+    pub fn with_isolation(self, isolation: Isolation) -> Self {
+        Self { isolation, ..self }
+    }
+
+    /// Returns it with another [`snapshot`](Self::snapshot).
+    #[must_use]
+    pub fn with_snapshot(self, snapshot: impl Into<Option<Arc<Snapshot>>>) -> Self {
+        Self { snapshot: snapshot.into(), ..self }
+    }
+
+    /// Returns it with another [`tier`](Self::tier).
+    #[must_use]
+    pub fn with_tier(self, tier: impl Into<Option<Arc<Tier>>>) -> Self {
+        Self { tier: tier.into(), ..self }
     }
 
     /// Returns its code as it is to be run now.

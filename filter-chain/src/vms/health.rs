@@ -8,6 +8,7 @@ use portcullis_core::model::Plugin;
 
 /// A plugin of a worker, and how it is doing there.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Health {
     /// The plugin.
     pub plugin: Arc<Plugin>,
@@ -15,6 +16,13 @@ pub struct Health {
     pub serves: bool,
     /// Its state.
     pub state: PluginState,
+}
+
+impl Health {
+    /// Says how a plugin is doing.
+    pub fn new(plugin: Arc<Plugin>, serves: bool, state: PluginState) -> Self {
+        Self { plugin, serves, state }
+    }
 }
 
 /// How a plugin is doing in a worker.

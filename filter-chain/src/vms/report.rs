@@ -116,7 +116,7 @@ impl Vms {
 fn log(host: &mut dyn Host, level: LogLevel, message: &str, plugin: Option<&Plugin>, context: ContextId) {
     if level >= host.log_level() {
         let message = message.as_bytes();
-        host.log(&LogRecord { level, message, plugin, context, stream: 0, from_host: true });
+        host.log(&LogRecord::new(level, message).with_plugin(plugin).with_context(context));
     }
 }
 

@@ -122,7 +122,7 @@ fn vms_of_streams_have_one_budget() {
         recorder(&[]).on(CallbackId::on_request_headers, move |_, _| spends.spend())
     };
     let of_streams = plugin("a", script.clone());
-    let spec = PluginSpec { module: of_streams.module, isolation: portcullis_chain::Isolation::Stream, ..spec };
+    let spec = spec.with_module(of_streams.module).with_isolation(portcullis_chain::Isolation::Stream);
     let spec = per_stream_of(&spec, script);
     let host = FakeHost::new();
     let mut worker = Worker::new(move || Box::new(host.clone()) as Box<dyn Host>);

@@ -35,7 +35,7 @@ fn said(bench: &Bench) -> Vec<String> {
 /// Returns the line behind that of the reason.
 fn consequence(policy: FailurePolicy) -> String {
     let mut spec = with_policy(plugin("a", trapping), policy);
-    spec.reload = Backoff { base: Duration::from_secs(2), max: Duration::from_secs(2) };
+    spec.reload = Backoff::new(Duration::from_secs(2), Duration::from_secs(2));
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
     bench.finish();
@@ -89,7 +89,7 @@ fn a_plugin_that_does_not_start_again_says_so_and_when_it_is_tried() {
         false => recorder(&[]).try_on(CallbackId::on_configure, |_, _| Ok(0)),
     };
     let mut spec = with_policy(crate::common::changing("a", script), FailurePolicy::Reload);
-    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(8) };
+    spec.reload = Backoff::new(Duration::from_secs(1), Duration::from_secs(8));
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
     bench.finish();

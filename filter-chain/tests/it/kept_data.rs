@@ -23,7 +23,7 @@ fn fills_and_traps() -> PluginSpec {
         })
     };
     let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
-    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    spec.reload = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
     spec.vm.limits.shared = 2 * (Limits::ENTRY_COST + 1);
     spec
 }
@@ -62,7 +62,7 @@ fn vms_of_one_stream_each_have_one_budget() {
             0
         })
     };
-    let mut spec = PluginSpec { isolation: Isolation::Stream, ..plugin("a", script) };
+    let mut spec = plugin("a", script).with_isolation(Isolation::Stream);
     spec.vm.limits.buffers = Limits::ENTRY_COST + 6;
     let mut bench = Bench::new(&[per_stream_of(&spec, script)]);
     let set = |bench: &mut Bench| {

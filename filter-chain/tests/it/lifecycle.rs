@@ -29,7 +29,7 @@ fn every_stream_is_logged_and_then_deleted() {
     assert_eq!(bench.finish(), END, "the client went away");
     bench.open();
     bench.request(false);
-    bench.worker.reply(bench.stream, LocalResponse { status: 404, ..LocalResponse::default() });
+    bench.worker.reply(bench.stream, LocalResponse::new(404));
     assert_eq!(bench.effects(), ["request done", "response :status=404 end"]);
     assert_eq!(bench.finish(), END, "the proxy answered");
     assert_eq!(bench.finish(), [""; 0], "once");

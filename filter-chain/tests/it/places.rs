@@ -154,8 +154,8 @@ fn what_is_over_and_waits_for_a_callout_gives_way_first() {
 }
 
 fn resting() -> PluginSpec {
-    let reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(3) };
-    PluginSpec { reload, ..per_stream("a", holding) }
+    let reload = Backoff::new(Duration::from_secs(1), Duration::from_secs(3));
+    per_stream("a", holding).with_reload(reload)
 }
 
 fn at(gate: &Gate, seconds: f64) {

@@ -22,7 +22,7 @@ fn improving(id: CallbackId, bad: usize) -> PluginSpec {
         if number < bad { script.try_on(id, |_, _| Err(trap())) } else { script }
     };
     let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
-    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    spec.reload = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
     spec
 }
 
@@ -108,7 +108,7 @@ fn a_vm_that_does_not_start_is_tried_again_a_second_later() {
             .try_on(HEADERS, move |_, _| if number == 0 { Err(trap()) } else { Ok(0) })
     };
     let mut spec = with_policy(changing("a", script), FailurePolicy::Reload);
-    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
+    spec.reload = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
     bench.pass_second();
@@ -225,7 +225,7 @@ fn streams_do_not_wait_for_a_vm_that_fails_at_shutdown() {
 #[test]
 fn a_vm_that_fails_again_and_again_rests_longer() {
     let mut spec = improving(HEADERS, usize::MAX);
-    spec.reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(3) };
+    spec.reload = Backoff::new(Duration::from_secs(1), Duration::from_secs(3));
     let mut bench = Bench::new(&[spec]);
     bench.request(true);
     let mut rests = Vec::new();

@@ -17,7 +17,7 @@ const HEADERS: CallbackId = CallbackId::on_request_headers;
 /// A plugin, and what it waits for.
 fn tiered(script: impl Fn() -> Script + Send + Sync + 'static) -> (PluginSpec, Arc<Tier>) {
     let tier = Arc::new(Tier::new("fast"));
-    (PluginSpec { tier: Some(Arc::clone(&tier)), ..plugin("a", script) }, tier)
+    (plugin("a", script).with_tier(Some(Arc::clone(&tier))), tier)
 }
 
 /// The plugin is compiled; then it does this.
@@ -185,8 +185,8 @@ fn an_old_vm_that_fails_after_its_streams_goes_too() {
 fn what_stays_is_made_anew_where_it_stays() {
     let slow = || saying("slow").try_on(CallbackId::on_request_trailers, |_, _| Err(trap()));
     let (spec, tier) = tiered(slow);
-    let reload = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(1) };
-    let mut bench = Bench::new(&[PluginSpec { reload, ..with_policy(spec, FailurePolicy::Reload) }]);
+    let reload = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
+    let mut bench = Bench::new(&[with_policy(spec, FailurePolicy::Reload).with_reload(reload)]);
     reach(&tier, || saying("fast").on(CallbackId::on_configure, |_, _| 0));
     assert_eq!(bench.worker.tier_up(), 0);
     for _ in 0..2 {

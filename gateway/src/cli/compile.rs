@@ -51,7 +51,7 @@ impl Arguments {
             move |error| ServeError::File { operation, path, error }
         };
         let cache = CodeCache::open(code_cache)?;
-        let settings = EngineSettings { stack: *stack, ..EngineSettings::default() };
+        let settings = EngineSettings::default().with_stack(*stack);
         let engine = portcullis::engine::find(engine.as_deref().unwrap_or_default())?.engine;
         let engine = engine.start(&settings).map_err(PrecompileError::from)?;
         let wasm =

@@ -53,13 +53,13 @@ impl Arguments {
 }
 
 fn text(file: &Path, recorded_on: &str, engine: &str, replayed: &Replayed) -> (String, bool) {
-    let Replayed { report, was_full, is_other_build } = replayed;
+    let Replayed { report, was_full, is_other_build, .. } = replayed;
     let mut text = format!("{}", file.display());
     let engines = format!("recorded on {recorded_on}, replayed on {engine}");
     let build = if *is_other_build { " with another build of the plugin" } else { "" };
     let is_same = match &report.end {
         End::Different(difference) => {
-            let Difference { event, what, before, recorded, now } = difference;
+            let Difference { event, what, before, recorded, now, .. } = difference;
             // The first line is no event.
             let _ = writeln!(text, ":{}: {what} ({engines}{build})", event + 1);
             for line in before {

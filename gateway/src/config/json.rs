@@ -1,8 +1,6 @@
 //! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
 
-use portcullis::model::Compatibility;
 use portcullis::resources::Preopen;
-use portcullis::rights::OnDenial;
 use portcullis::sandbox::Sharing;
 use portcullis::transcript::Redaction;
 use serde_json::{Map, Value, json};
@@ -48,7 +46,7 @@ impl Config {
             "max_callouts": self.max_callouts,
             "code_cache": self.code_cache.as_ref().map(|folder| folder.to_string_lossy()),
             "stats_config": { "stats_tags": self.stats_tags.iter().map(StatsTag::to_json).collect::<Vec<_>>() },
-            "sharing": sharing(self.sharing),
+            "sharing": self.sharing.name(),
             "services": self.services.iter().map(|own| service(own, values)).collect::<Vec<_>>(),
             "listeners": self.listeners.iter().map(|own| listener(own, values)).collect::<Vec<_>>(),
             "clusters": self.clusters.iter().map(cluster).collect::<Vec<_>>(),
@@ -223,13 +221,6 @@ fn server(server: &Server) -> Value {
     }
 }
 
-fn sharing(sharing: Sharing) -> &'static str {
-    match sharing {
-        Sharing::Reject => "reject",
-        Sharing::Isolate => "isolate",
-    }
-}
-
 fn rights(rights: &RightsConfig) -> Value {
     let allowed = rights.allowed.iter().map(|allowed| {
         let rules = allowed.rules.iter().map(|rule| {
@@ -241,10 +232,7 @@ fn rights(rights: &RightsConfig) -> Value {
     json!({
         "preset": rights.preset.as_ref().map(|preset| preset.value.as_str()),
         "allowed_capabilities": Map::from_iter(allowed),
-        "on_denial": match rights.on_denial {
-            OnDenial::Answer => "answer",
-            OnDenial::Trap => "trap",
-        },
+        "on_denial": rights.on_denial.name(),
     })
 }
 
@@ -259,10 +247,7 @@ fn plugin(plugin: &Plugin, values: Values) -> Value {
             "base_interval": duration::format(plugin.reload_backoff.base_interval),
             "max_interval": duration::format(plugin.reload_backoff.max_interval),
         }},
-        "compatibility": match plugin.compatibility {
-            Compatibility::Envoy => "envoy",
-            Compatibility::Spec => "spec",
-        },
+        "compatibility": plugin.compatibility.name(),
         "capability_restriction_config": plugin.rights.as_ref().map(rights),
         "allow_on_headers_stop_iteration": plugin.allow_on_headers_stop_iteration,
     })
@@ -276,7 +261,7 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
     };
     let variables = vm.environment.iter().map(|(name, _)| (name.to_owned(), REDACTED.into()));
     let preopens = vm.preopens.iter().map(
-        |Preopen { guest, host, write }| json!({ "guest": guest, "host": host.to_string_lossy(), "write": write }),
+        |Preopen { guest, host, write, .. }| json!({ "guest": guest, "host": host.to_string_lossy(), "write": write }),
     );
     let preopens: Vec<Value> = preopens.collect();
     json!({
@@ -290,7 +275,7 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
         "tier": if vm.fast_start { "fast-start" } else { "compiled" },
         "isolation": vm.isolation.name(),
         "snapshot_randomness": vm.snapshot_randomness.name(),
-        "sharing": vm.sharing.map(sharing),
+        "sharing": vm.sharing.map(Sharing::name),
         "effective_context": if vm.any_effective_context { "vm" } else { "plugin" },
         "limits": {
             "memory": vm.limits.memory,

@@ -63,20 +63,19 @@ pub(super) fn read(value: &Value<'_>) -> Read<(Limits, LoadLimits)> {
     let debug_info =
         mapping.or(DEBUG_INFO, load.debug_info, |size| Ok(size::between(size, DEBUG_INFO.range())? as u64));
     let compile = mapping.or(COMPILE, load.compile, compile);
-    let limits = Limits {
-        memory: memory?,
-        table_elements: table_elements? as usize,
-        stack: stack?,
-        deadline: deadline?,
-        start_deadline: start_deadline?,
-        callouts: callouts? as usize,
-        metrics: metrics? as usize,
-        buffer: buffer?,
-        open_files: open_files? as usize,
-        cpu: cpu?,
-        shared: shared?,
-        buffers: buffers?,
-    };
+    let limits = Limits::default()
+        .with_memory(memory?)
+        .with_table_elements(table_elements? as usize)
+        .with_stack(stack?)
+        .with_deadline(deadline?)
+        .with_start_deadline(start_deadline?)
+        .with_callouts(callouts? as usize)
+        .with_metrics(metrics? as usize)
+        .with_buffer(buffer?)
+        .with_open_files(open_files? as usize)
+        .with_cpu(cpu?)
+        .with_shared(shared?)
+        .with_buffers(buffers?);
     Ok((limits, LoadLimits { debug_info: debug_info?, compile: compile? }))
 }
 

@@ -37,7 +37,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<Preopen>> {
             files::existing_directory(path, "make the directory, or correct the path")
         });
         let write = mapping.or(WRITE, false, Value::boolean);
-        Ok(Preopen { guest: guest?, host: host?, write: write? })
+        Ok(Preopen::new(guest?, host?).with_write(write?))
     })
 }
 

@@ -97,7 +97,7 @@ impl Denials {
 
 #[cfg(test)]
 mod tests {
-    use portcullis::model::{ContextId, Plugin};
+    use portcullis::model::Plugin;
 
     use super::*;
 
@@ -105,15 +105,11 @@ mod tests {
     fn equal_denials_are_counted_and_arguments_are_bounded() {
         let (denials, plugin) = (Denials::default(), Plugin::new("p"));
         let note = |argument: &str| {
-            let denial = Denial {
-                plugin: Some(&plugin),
-                vm_id: "vm",
-                sandbox: None,
-                context: ContextId::VM,
-                capability: "proxy_get_shared_data",
-                rule: Some("keys"),
-                argument: Some(argument),
-            };
+            let denial = Denial::new("proxy_get_shared_data")
+                .with_plugin(&plugin)
+                .with_vm_id("vm")
+                .with_rule("keys")
+                .with_argument(argument);
             denials.note(&denial, 2_000_000_000);
         };
         note("a");

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn plugin(name: &str, failure_policy: FailurePolicy, state: PluginState) -> Health {
-        Health { plugin: Arc::new(Plugin { failure_policy, ..Plugin::new(name) }), serves: true, state }
+        Health::new(Arc::new(Plugin::new(name).with_failure_policy(failure_policy)), true, state)
     }
 
     fn failed(rests_until: Option<u64>) -> PluginState {
@@ -159,7 +159,11 @@ mod tests {
     /// A service runs in one worker, before the chains, and may have the name of a plugin of these.
     #[test]
     fn a_service_is_named_and_holds_nothing_up() {
-        let service = || Health { serves: false, ..plugin("p", FailurePolicy::Closed, failed(None)) };
+        let service = || {
+            let mut service = plugin("p", FailurePolicy::Closed, failed(None));
+            service.serves = false;
+            service
+        };
         let serving = || plugin("p", FailurePolicy::Closed, PluginState::Runs);
         let (is_ready, text) = judged(vec![vec![service(), serving()], vec![serving()]]);
         assert!(is_ready && text == "ready\np: failed on 1 of 1 workers, FAIL_CLOSED: trap: unreachable\n", "{text}");

@@ -34,8 +34,7 @@ pub(crate) fn with_recorder(recording: &TranscriptOptions, planned: &Planned) ->
     let path = recording.folder.clone();
     let folder = Folder::open(&path, recording.files, Arc::new(trouble))
         .map_err(|error| ServeError::Record { folder: path, error })?;
-    let settings =
-        Settings { outputs: Arc::new(folder), redaction: recording.redaction.clone(), limit: recording.limit };
+    let settings = Settings::new(Arc::new(folder), recording.limit).with_redaction(recording.redaction.clone());
     let planned = Planned { listeners: planned.listeners.clone(), services: Vec::new() };
     planned.wrapped(|module, name| recorded(module, name, &settings))
 }

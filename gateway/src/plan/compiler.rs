@@ -97,36 +97,35 @@ impl Compiler {
         let (module, tier) = self.module(plugin)?;
         let vm = &plugin.vm;
         let rights = Rights::within(plugin.vm.rights.as_ref(), plugin.rights.as_ref())?;
-        let own = Plugin {
-            name: plugin.name.clone(),
-            root_id: plugin.root_id.clone(),
-            vm_id: vm.vm_id.clone(),
-            configuration: Bytes::copy_from_slice(&plugin.configuration),
-            capabilities: rights.capabilities,
-            rules: rights.rules,
-            on_denial: rights.on_denial,
-            allow_on_headers_stop_iteration: plugin.allow_on_headers_stop_iteration,
-            compatibility: plugin.compatibility,
-            failure_policy: match plugin.failure_policy {
-                config::FailurePolicy::Closed => FailurePolicy::Closed,
-                config::FailurePolicy::Open => FailurePolicy::Open,
-                config::FailurePolicy::Reload => FailurePolicy::Reload,
-            },
-            usage: usage::of(&plugin.name),
+        let failure_policy = match plugin.failure_policy {
+            config::FailurePolicy::Closed => FailurePolicy::Closed,
+            config::FailurePolicy::Open => FailurePolicy::Open,
+            config::FailurePolicy::Reload => FailurePolicy::Reload,
         };
-        Ok(PluginSpec {
-            vm: VmSpec {
-                configuration: Bytes::copy_from_slice(&vm.configuration),
-                environment: vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-                preopens: vm.preopens.clone(),
-                limits: vm.limits.clone(),
-                any_effective_context: vm.any_effective_context,
-            },
-            isolation: vm.isolation,
-            tier,
-            reload: Backoff { base: plugin.reload_backoff.base_interval, max: plugin.reload_backoff.max_interval },
-            ..PluginSpec::new(own, module)
-        })
+        let own = Plugin::new(&plugin.name)
+            .with_root_id(&plugin.root_id)
+            .with_vm_id(&vm.vm_id)
+            .with_configuration(Bytes::copy_from_slice(&plugin.configuration))
+            .with_capabilities(rights.capabilities)
+            .with_rules(rights.rules)
+            .with_on_denial(rights.on_denial)
+            .with_allow_on_headers_stop_iteration(plugin.allow_on_headers_stop_iteration)
+            .with_compatibility(plugin.compatibility)
+            .with_failure_policy(failure_policy)
+            .with_usage(usage::of(&plugin.name));
+        let environment = vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let described = VmSpec::default()
+            .with_configuration(Bytes::copy_from_slice(&vm.configuration))
+            .with_environment(environment)
+            .with_preopens(vm.preopens.clone())
+            .with_limits(vm.limits.clone())
+            .with_any_effective_context(vm.any_effective_context);
+        let backoff = plugin.reload_backoff;
+        Ok(PluginSpec::new(own, module)
+            .with_vm(described)
+            .with_isolation(vm.isolation)
+            .with_tier(tier)
+            .with_reload(Backoff::new(backoff.base_interval, backoff.max_interval)))
     }
 
     /// Returns the engine whose places the streams of a plugin have VMs in, once it is compiled.
@@ -279,7 +278,7 @@ impl Compiler {
             return Err(plugin.origin.diagnostic(message, &help).into());
         }
         let settings = EngineSettings::from(&plugin.vm.limits);
-        Ok((info, EngineSettings { samples: self.samples, perf_map: self.perf_map, ..settings }))
+        Ok((info, settings.with_samples(self.samples).with_perf_map(self.perf_map)))
     }
 
     /// Returns the engine of these settings, and starts it if need be.
@@ -307,7 +306,7 @@ impl Compiler {
         info: &'static EngineInfo,
         settings: EngineSettings,
     ) -> Result<Arc<dyn AnyEngine>, ConfigError> {
-        let with_places = EngineSettings { places: Some(PLACES), ..settings.clone() };
+        let with_places = settings.clone().with_places(Some(PLACES));
         self.start(plugin, info, with_places).or_else(|error| {
             tracing::warn!("{error}; VMs for streams take longer to make");
             self.start(plugin, info, settings)

@@ -109,11 +109,9 @@ impl Loader {
     /// plugin, which is found here in less time than that process had.
     fn compile(&self, engine: &dyn AnyEngine, wasm: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let Some(process) = self.process.as_ref().filter(|_| engine.features().precompiled) else { return Ok(None) };
-        process.compile(engine, &self.limits, wasm, self.gives_way).map_err(|error| EngineError {
-            engine: engine.name(),
-            operation: "compile the module",
-            source: error.into(),
-        })
+        process
+            .compile(engine, &self.limits, wasm, self.gives_way)
+            .map_err(|error| EngineError::new(engine.name(), "compile the module", error))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::abi::wasm_type::{ValType, WasmResult, WasmType};
 
 /// One row of the callback table, as data.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CallbackDecl {
     /// Which row.
     pub id: CallbackId,

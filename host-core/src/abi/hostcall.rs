@@ -9,6 +9,7 @@ use crate::abi::wasm_type::{ValType, WasmType};
 
 /// One row of the hostcall table, as data.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct HostcallDecl {
     /// Which row.
     pub id: HostcallId,

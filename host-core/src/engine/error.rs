@@ -11,6 +11,7 @@ use crate::model::limits::Limits;
 /// A failure that only an engine can describe.
 #[derive(Debug, thiserror::Error)]
 #[error("{engine} cannot {operation}: {source}")]
+#[non_exhaustive]
 pub struct EngineError {
     /// The engine's name.
     pub engine: &'static str,
@@ -70,6 +71,17 @@ pub enum StartError {
         /// The plugin's name.
         plugin: String,
     },
+}
+
+impl EngineError {
+    /// Says that `engine` cannot do `operation`, a verb.
+    pub fn new(
+        engine: &'static str,
+        operation: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { engine, operation, source: source.into() }
+    }
 }
 
 impl StartError {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::model::limits::Limits;
 use crate::module::bytecode::Bytecode;
 use crate::module::sealed_code::SealedCode;
+use crate::setters::setters;
 use crate::vm::state::VmState;
 
 /// A WebAssembly runtime that can run Proxy-Wasm guests.
@@ -125,6 +126,7 @@ crate::for_each_callback!(guest);
 
 /// Abilities of an engine beyond running guests. One that it lacks is a known gap of the conformance suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EngineFeatures {
     /// [`Limits::memory`] holds.
     pub memory_limit: bool,
@@ -170,9 +172,9 @@ impl EngineFeatures {
         moves: false,
     };
 
-    /// Each feature by its name.
-    pub fn list(self) -> [(&'static str, bool); 12] {
-        [
+    /// Lists each feature by its name.
+    pub fn list(self) -> Vec<(&'static str, bool)> {
+        vec![
             ("memory limit", self.memory_limit),
             ("table limit", self.table_limit),
             ("stack limit", self.stack_limit),
@@ -191,6 +193,7 @@ impl EngineFeatures {
 
 /// Settings of an engine: those fixed when code is compiled, and those of samplers that watch it run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct EngineSettings {
     /// Stack of guest code in bytes ([`Limits::stack`]).
     pub stack: usize,
@@ -203,6 +206,15 @@ pub struct EngineSettings {
     /// The number of short-lived VMs to prepare for: the engine sets aside places for so many at once, where that makes the making
     /// of a VM faster, and makes no more. None sets nothing aside. The code is the same.
     pub places: Option<u32>,
+}
+
+impl EngineSettings {
+    setters! {
+        with_stack(usize) -> stack;
+        with_samples(bool) -> samples;
+        with_perf_map(bool) -> perf_map;
+        with_places(impl Into<Option<u32>>) -> places;
+    }
 }
 
 impl Default for EngineSettings {

@@ -10,6 +10,7 @@ use crate::model::context::ContextId;
 use crate::model::headers::Headers;
 use crate::resources::dns::LookupId;
 use crate::resources::grpc::{GrpcId, GrpcRequest};
+use crate::setters::setters;
 
 /// Something that a guest asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,6 +106,7 @@ pub struct CallId(pub u32);
 
 /// A response that a plugin makes (spec: `proxy_send_local_response`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LocalResponse {
     /// HTTP status, 200 to 599; 500 for a guest's that is none.
     pub status: u16,
@@ -118,8 +120,24 @@ pub struct LocalResponse {
     pub grpc_status: Option<u8>,
 }
 
+impl LocalResponse {
+    /// Makes a response without a body.
+    pub fn new(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    setters! {
+        with_status(u16) -> status;
+        with_details(impl Into<String>) -> details;
+        with_headers(Headers) -> headers;
+        with_body(impl Into<Bytes>) -> body;
+        with_grpc_status(impl Into<Option<u8>>) -> grpc_status;
+    }
+}
+
 /// An HTTP callout (spec: `proxy_http_call`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpCall {
     /// The upstream's name.
     pub upstream: String,
@@ -131,4 +149,17 @@ pub struct HttpCall {
     pub trailers: Headers,
     /// How long it may take; none is no limit.
     pub timeout: Option<Duration>,
+}
+
+impl HttpCall {
+    /// Makes a callout without a body and without a limit of time.
+    pub fn new(upstream: impl Into<String>, headers: Headers) -> Self {
+        Self { upstream: upstream.into(), headers, body: Bytes::new(), trailers: Headers::new(), timeout: None }
+    }
+
+    setters! {
+        with_body(impl Into<Bytes>) -> body;
+        with_trailers(Headers) -> trailers;
+        with_timeout(impl Into<Option<Duration>>) -> timeout;
+    }
 }

@@ -3,10 +3,20 @@
 use std::time::Duration;
 
 use crate::model::percent::Percent;
+use crate::setters::setters;
 
 /// Limits of one VM. Every engine enforces all of it, but for what its
 /// [`EngineFeatures`](crate::engine::EngineFeatures) say.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis_core::model::Limits;
+///
+/// let limits = Limits::default().with_memory(64 << 20).with_deadline(Duration::from_millis(100));
+/// assert_eq!((limits.memory, limits.callouts), (64 << 20, 1024));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Limits {
     /// Linear memory in bytes. Default 1 GiB. Beyond it `memory.grow` answers -1.
     pub memory: usize,
@@ -52,6 +62,21 @@ impl Limits {
 
     /// The most bytes of a key of shared data and of a queue's name: as many as a request's head may have.
     pub const LONGEST_KEY: usize = 64 << 10;
+
+    setters! {
+        with_memory(usize) -> memory;
+        with_table_elements(usize) -> table_elements;
+        with_stack(usize) -> stack;
+        with_deadline(Duration) -> deadline;
+        with_start_deadline(Duration) -> start_deadline;
+        with_callouts(usize) -> callouts;
+        with_metrics(usize) -> metrics;
+        with_buffer(usize) -> buffer;
+        with_open_files(usize) -> open_files;
+        with_shared(usize) -> shared;
+        with_buffers(usize) -> buffers;
+        with_cpu(impl Into<Option<Percent>>) -> cpu;
+    }
 
     /// Each limit under the name that configurations give it, as text.
     pub fn named(&self) -> Vec<(&'static str, String)> {

@@ -3,11 +3,24 @@
 use bytes::Bytes;
 
 use crate::rights::{Capabilities, OnDenial, Rules};
+use crate::setters::setters;
 use crate::vm::usage::Usage;
 
 /// One configured use of a module. It has a root context in its VM and a stream context for each
 /// stream that it filters.
+///
+/// ```
+/// use portcullis_core::model::{FailurePolicy, Plugin};
+/// use portcullis_core::rights::Preset;
+///
+/// let plugin = Plugin::new("auth")
+///     .with_configuration("{}")
+///     .with_capabilities(Preset::Headers.capabilities())
+///     .with_failure_policy(FailurePolicy::Open);
+/// assert_eq!(plugin.name, "auth");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Plugin {
     /// The operator's name for it; in logs and metrics, and the property `plugin_name`.
     pub name: String,
@@ -52,6 +65,19 @@ impl Plugin {
         }
     }
 
+    setters! {
+        with_root_id(impl Into<String>) -> root_id;
+        with_vm_id(impl Into<String>) -> vm_id;
+        with_configuration(impl Into<Bytes>) -> configuration;
+        with_capabilities(Capabilities) -> capabilities;
+        with_rules(Rules) -> rules;
+        with_on_denial(OnDenial) -> on_denial;
+        with_allow_on_headers_stop_iteration(bool) -> allow_on_headers_stop_iteration;
+        with_compatibility(Compatibility) -> compatibility;
+        with_failure_policy(FailurePolicy) -> failure_policy;
+        with_usage(Usage) -> usage;
+    }
+
     /// The same plugin in another worker, where what it uses is counted apart and into the same sums.
     #[must_use]
     pub fn for_worker(&self) -> Self {
@@ -70,6 +96,7 @@ impl Plugin {
 ///
 /// Every SDK survives each of these answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Compatibility {
     /// As Envoy 1.40 does.
     #[default]
@@ -78,7 +105,18 @@ pub enum Compatibility {
     Spec,
 }
 
-/// The fate of streams when the VM of a plugin has failed.
+impl Compatibility {
+    /// Returns the name that configurations give it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Envoy => "envoy",
+            Self::Spec => "spec",
+        }
+    }
+}
+
+/// The fate of streams when the VM of a plugin has failed. Whoever drives streams has to decide for each of these, so a further
+/// one is a breaking change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailurePolicy {
     /// They get a 503 response, or are cut when a response has begun.

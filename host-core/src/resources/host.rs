@@ -10,6 +10,7 @@ use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
 use crate::resources::files::Directory;
 use crate::rights::Denial;
+use crate::setters::setters;
 
 /// The world around a VM: log, clocks, randomness, upstream names, metrics.
 ///
@@ -77,6 +78,7 @@ pub trait Metric: Send + Sync {
 
 /// A line that a plugin logs, or that the host logs about it.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct LogRecord<'a> {
     /// Its level.
     pub level: LogLevel,
@@ -92,8 +94,23 @@ pub struct LogRecord<'a> {
     pub from_host: bool,
 }
 
+impl<'a> LogRecord<'a> {
+    /// Makes a line of the host's, about no plugin.
+    pub fn new(level: LogLevel, message: &'a [u8]) -> Self {
+        Self { level, message, plugin: None, context: ContextId::VM, stream: 0, from_host: true }
+    }
+
+    setters! {
+        with_plugin(impl Into<Option<&'a Plugin>>) -> plugin;
+        with_context(ContextId) -> context;
+        with_stream(u64) -> stream;
+        with_from_host(bool) -> from_host;
+    }
+}
+
 /// A failure of a plugin.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Failure<'a> {
     /// The plugin that ran; none before a plugin exists.
     pub plugin: Option<&'a Plugin>,

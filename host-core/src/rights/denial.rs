@@ -8,10 +8,12 @@ use crate::abi::callback::CallbackId;
 use crate::model::context::ContextId;
 use crate::model::plugin::Plugin;
 use crate::sandbox::SandboxKey;
+use crate::setters::setters;
 use crate::vm::quotas::NeedsLongLivedVm;
 
 /// Something that a plugin asked for and may not have.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct Denial<'a> {
     /// The plugin; none before one exists.
     pub plugin: Option<&'a Plugin>,
@@ -46,6 +48,22 @@ impl fmt::Display for Denial<'_> {
 impl fmt::Debug for Denial<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'a> Denial<'a> {
+    /// Makes the denial of a capability that no plugin has.
+    pub fn new(capability: &'static str) -> Self {
+        Self { plugin: None, vm_id: "", sandbox: None, context: ContextId::VM, capability, rule: None, argument: None }
+    }
+
+    setters! {
+        with_plugin(impl Into<Option<&'a Plugin>>) -> plugin;
+        with_vm_id(&'a str) -> vm_id;
+        with_sandbox(impl Into<Option<SandboxKey>>) -> sandbox;
+        with_context(ContextId) -> context;
+        with_rule(impl Into<Option<&'static str>>) -> rule;
+        with_argument(impl Into<Option<&'a str>>) -> argument;
     }
 }
 

@@ -9,6 +9,7 @@ use super::Capabilities;
 /// A right that a preset lacks is denied when it is used: a plugin may import more than its preset holds, and plugins
 /// made with the Rust SDK always do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Preset {
     /// The rights that every plugin needs to start, live and end, and those of an access log or a counter: to read headers and
     /// properties when a stream is over, log, count, tick. It cannot hold or change traffic.

@@ -13,6 +13,7 @@ pub struct Capabilities {
 /// A name that no hostcall, callback or WASI function has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown capability {name:?}{}", .nearest.map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+#[non_exhaustive]
 pub struct UnknownCapability {
     /// The name.
     pub name: String,

@@ -8,6 +8,7 @@ use crate::rights::Capabilities;
 
 /// An ingredient of two sandboxes that is not the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// The ingredient, as the configuration calls it.
     pub what: &'static str,

@@ -2,12 +2,23 @@ use super::SandboxSpec;
 
 /// The fate of plugins that would share a VM, and must not, because they differ in what they may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Sharing {
     /// They are refused.
     #[default]
     Reject,
     /// Each set of equal ones gets a VM of its own.
     Isolate,
+}
+
+impl Sharing {
+    /// Returns the name that configurations give it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Isolate => "isolate",
+        }
+    }
 }
 
 /// A plugin that is to be placed.

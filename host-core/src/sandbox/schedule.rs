@@ -8,6 +8,7 @@ use super::{Placed, SandboxKey, Sharing};
 
 /// Where a plugin runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Placement {
     /// Its sandbox.
     pub sandbox: SandboxKey,
@@ -18,6 +19,7 @@ pub struct Placement {
 
 /// Two plugins that would share a VM, and differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conflict {
     /// Which of the plugins.
     pub first: usize,

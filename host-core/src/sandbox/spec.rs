@@ -5,9 +5,11 @@ use super::SandboxKey;
 use crate::model::limits::Limits;
 use crate::resources::files::Preopen;
 use crate::rights::{Capabilities, Rules};
+use crate::setters::setters;
 
 /// The description of a VM. It stands in this one place, for configurations, chains, the core and the key of a sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VmSpec {
     /// The metadata that plugins read as the VM's configuration.
     pub configuration: Bytes,
@@ -22,7 +24,19 @@ pub struct VmSpec {
     pub any_effective_context: bool,
 }
 
+impl VmSpec {
+    setters! {
+        with_configuration(impl Into<Bytes>) -> configuration;
+        with_environment(Vec<(String, String)>) -> environment;
+        with_preopens(Vec<Preopen>) -> preopens;
+        with_limits(Limits) -> limits;
+        with_any_effective_context(bool) -> any_effective_context;
+    }
+}
+
 /// All that a VM's identity is made of: whatever changes what guest code sees or may do.
+///
+/// Whoever makes one names every part: two plugins whose specs lack the same part would share memory.
 #[derive(Clone, Copy, Debug)]
 pub struct SandboxSpec<'a> {
     /// The id that the plugin asks for.

@@ -8,6 +8,7 @@ use crate::resources::grpc::GrpcId;
 
 /// Something in flight whose answer a root is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pending {
     /// An HTTP callout.
     Http(CallId),

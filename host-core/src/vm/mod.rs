@@ -69,6 +69,7 @@ pub struct VmFailed;
 
 /// How an HTTP callout ended.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum CallOutcome {
     /// The callout was answered, maybe by the proxy (504, 503).
     Response(CallResponse),

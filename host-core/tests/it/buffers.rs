@@ -175,7 +175,7 @@ fn a_write_prepends_replaces_or_appends_by_its_range() {
 #[test]
 fn a_body_does_not_outgrow_its_limit_and_what_is_replaced_makes_room() {
     let mut setup = Setup::new();
-    setup.config.vm.limits = Limits { buffer: 8, ..Limits::default() };
+    setup.config.vm.limits = Limits::default().with_buffer(8);
     setup.during(CallbackId::on_request_body, |caller| {
         let buffer = BufferType::HttpRequestBody;
         assert_eq!(write(caller, buffer, 5, 0, b"1234"), 2);

@@ -36,7 +36,7 @@ fn with_files(run: impl FnMut(&mut NullCaller<'_>) + Send + 'static) -> FakeFile
 fn run_with(mut setup: Setup, files: &FakeFiles, run: impl FnMut(&mut NullCaller<'_>) + Send + 'static) {
     setup.host.set_files(files);
     setup.host.set_time(77);
-    let preopen = |guest: &str, host: &str, write| Preopen { guest: guest.into(), host: host.into(), write };
+    let preopen = |guest: &str, host: &str, write| Preopen::new(guest, host).with_write(write);
     setup.config.vm.preopens = vec![preopen("/ro", "ro", false), preopen("/rw", "rw", true)];
     setup.during(CallbackId::on_tick, run);
 }
@@ -417,7 +417,7 @@ fn files_are_described_and_get_times() {
 #[test]
 fn a_directory_that_is_not_there_is_named() {
     let mut setup = Setup::new();
-    setup.config.vm.preopens = vec![Preopen { guest: "/data".into(), host: "nowhere".into(), write: false }];
+    setup.config.vm.preopens = vec![Preopen::new("/data", "nowhere")];
     let error = setup.vm().0.err().unwrap().to_string();
     let expected =
         "preopen \"/data\": cannot open the directory nowhere: there is none; make it, or correct its host path";

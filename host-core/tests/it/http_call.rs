@@ -42,14 +42,11 @@ fn a_callout_is_an_action_of_the_root_with_all_that_the_guest_gave() {
         assert_eq!((call(caller, 1500), caller.word(16)), (0, 4));
         assert_eq!((call(caller, 0), caller.word(16)), (0, 8), "ids are multiples of 4");
     });
-    let request = HttpCall {
-        upstream: "up".into(),
-        headers: get("/a"),
-        body: "body".into(),
-        trailers: crate::common::trailers(),
-        timeout: Some(Duration::from_millis(1500)),
-    };
-    let endless = HttpCall { timeout: None, ..request.clone() };
+    let request = HttpCall::new("up", get("/a"))
+        .with_body("body")
+        .with_trailers(crate::common::trailers())
+        .with_timeout(Duration::from_millis(1500));
+    let endless = request.clone().with_timeout(None);
     let root = started.root;
     let expected = [
         Action::HttpCall { root, call: CallId(4), request },
@@ -97,7 +94,7 @@ fn host_stands_for_authority() {
 #[test]
 fn callouts_in_flight_are_bounded_in_number_and_bytes_until_they_end() {
     let mut setup = Setup::new();
-    setup.config.vm.limits = Limits { callouts: 2, buffer: 1000, ..Limits::default() };
+    setup.config.vm.limits = Limits::default().with_callouts(2).with_buffer(1000);
     let mut started = setup
         .on(CallbackId::on_tick, |caller, _| {
             assert_eq!(http_call(caller, "up", &get("/"), &[0; 1000]), Err(10));

@@ -107,7 +107,7 @@ fn the_name_is_looked_at_before_the_type() {
 #[test]
 fn metrics_are_bounded_and_known_ones_are_still_found() {
     let mut setup = Setup::new();
-    setup.config.vm.limits = Limits { metrics: 2, ..Limits::default() };
+    setup.config.vm.limits = Limits::default().with_metrics(2);
     setup.during(CallbackId::on_tick, |caller| {
         assert_eq!(define(caller, 0, b"a"), Ok(4));
         assert_eq!(define(caller, 1, b"a"), Ok(5));

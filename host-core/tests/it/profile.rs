@@ -69,10 +69,10 @@ fn ticking_with(
     };
     let profile = Arc::<Mutex<Profile>>::default();
     let module = Measured(NullEngine::new(script).module().unwrap(), Arc::clone(&profile));
-    let vm = VmSpec { configuration: b"sixsix".as_slice().into(), ..VmSpec::default() };
+    let vm = VmSpec::default().with_configuration(b"sixsix".as_slice());
     let config = VmConfig { vm, ..VmConfig::new(AbiVersion::V0_2_1) };
     let mut vm = Vm::start(&module, config, Box::new(host)).unwrap();
-    let root = vm.add_plugin(Plugin { capabilities, ..Plugin::new("p") }.into()).unwrap();
+    let root = vm.add_plugin(Plugin::new("p").with_capabilities(capabilities).into()).unwrap();
     Started { vm, root, profile }
 }
 
@@ -82,6 +82,12 @@ fn part(profile: &PluginProfile, part: Part) -> Time {
 
 fn hostcall(profile: &PluginProfile, id: HostcallId) -> HostcallTime {
     profile.hostcalls().find(|(known, _)| *known == id).map(|(_, time)| time.clone()).unwrap_or_default()
+}
+
+fn time(calls: u64, total: u64, own: u64, max: u64, traps: u64) -> Time {
+    let mut time = Time::default();
+    (time.calls, time.total, time.own, time.max, time.traps) = (calls, total, own, max, traps);
+    time
 }
 
 const TICK: Part = Part::Callback(CallbackId::on_tick);
@@ -99,9 +105,9 @@ fn own_time_is_without_the_hostcalls_within() {
         started.vm.on_tick(started.root).unwrap();
     }
     let profile = started.of(Some("p"));
-    assert_eq!(part(&profile, TICK), Time { calls: 3, total: 636, own: 36, max: 212, traps: 0 });
+    assert_eq!(part(&profile, TICK), time(3, 636, 36, 212, 0));
     let log = hostcall(&profile, HostcallId::proxy_log);
-    assert_eq!(log.time, Time { calls: 6, total: 600, own: 600, max: 100, traps: 0 });
+    assert_eq!(log.time, time(6, 600, 600, 100, 0));
     assert_eq!((log.bytes_in, log.bytes_out), (0, 24));
     let configure = part(&profile, Part::Callback(CallbackId::on_configure));
     assert_eq!((configure.calls, configure.total), (1, 0));
@@ -121,10 +127,10 @@ fn the_allocator_and_what_it_calls_are_rows_of_their_own() {
     });
     started.vm.on_tick(started.root).unwrap();
     let profile = started.of(Some("p"));
-    assert_eq!(part(&profile, TICK), Time { calls: 1, total: 1107, own: 7, max: 1107, traps: 0 });
-    assert_eq!(part(&profile, Part::Allocator), Time { calls: 1, total: 1100, own: 1000, max: 1100, traps: 0 });
+    assert_eq!(part(&profile, TICK), time(1, 1107, 7, 1107, 0));
+    assert_eq!(part(&profile, Part::Allocator), time(1, 1100, 1000, 1100, 0));
     let buffer = hostcall(&profile, HostcallId::proxy_get_buffer_bytes);
-    assert_eq!(buffer.time, Time { calls: 1, total: 1100, own: 0, max: 1100, traps: 0 });
+    assert_eq!(buffer.time, time(1, 1100, 0, 1100, 0));
     // The value, its address and its length.
     assert_eq!((buffer.bytes_in, buffer.bytes_out), (6 + 8, 0));
     assert_eq!(hostcall(&profile, HostcallId::proxy_get_current_time_nanoseconds).bytes_in, 8);
@@ -177,7 +183,7 @@ fn what_a_trap_ends_counts() {
     });
     assert!(started.vm.on_tick(started.root).is_err());
     let profile = started.of(Some("p"));
-    assert_eq!(part(&profile, TICK), Time { calls: 1, total: 108, own: 8, max: 108, traps: 1 });
+    assert_eq!(part(&profile, TICK), time(1, 108, 8, 108, 1));
     assert_eq!(hostcall(&profile, HostcallId::proc_exit).time.traps, 1);
     assert_eq!(hostcall(&profile, HostcallId::proxy_log).time.traps, 0);
     // Nothing is called in it any more.
@@ -201,6 +207,6 @@ fn each_plugin_of_a_vm_has_rows_of_its_own() {
     assert_eq!(sum.plugins().len(), 3);
     sum.merge(&snapshot(&started.profile));
     let calls = |name| part(sum.plugins().iter().find(|p| p.plugin.as_deref() == Some(name)).unwrap(), TICK);
-    assert_eq!(calls("p"), Time { calls: 2, total: 14, own: 14, max: 7, traps: 0 });
-    assert_eq!(calls("q"), Time { calls: 4, total: 28, own: 28, max: 7, traps: 0 });
+    assert_eq!(calls("p"), time(2, 14, 14, 7, 0));
+    assert_eq!(calls("q"), time(4, 28, 28, 7, 0));
 }

@@ -118,8 +118,11 @@ fn the_first_answer_wins_and_has_what_the_guest_gave() {
         assert_eq!(answer(caller, 403, "not\tto day", &bytes, 7), 0);
         assert_eq!(answer(caller, 500, "", b"", -1), 0);
     });
-    let expected =
-        LocalResponse { status: 403, details: "not_to_day".into(), headers, body: "body".into(), grpc_status: Some(7) };
+    let expected = LocalResponse::new(403)
+        .with_details("not_to_day")
+        .with_headers(headers)
+        .with_body("body")
+        .with_grpc_status(Some(7));
     assert_eq!(answers(&mut started), [expected]);
 }
 

@@ -77,10 +77,10 @@ fn recorded(run: Run, memory: &Memory, capabilities: Capabilities) -> FakeHost {
     let host = FakeHost::new();
     let module = Recorded(guest(run), memory.clone());
     let environment = vec![("KEY".to_owned(), "value".to_owned()), ("B".to_owned(), "2".to_owned())];
-    let vm = VmSpec { environment, ..VmSpec::default() };
+    let vm = VmSpec::default().with_environment(environment);
     let config = VmConfig { vm, ..VmConfig::new(portcullis_core::abi::AbiVersion::V0_2_1) };
     let mut vm = Vm::start(&module, config, Box::new(host.clone())).unwrap();
-    vm.add_plugin(Plugin { capabilities, ..Plugin::new("p") }.into()).unwrap();
+    vm.add_plugin(Plugin::new("p").with_capabilities(capabilities).into()).unwrap();
     host
 }
 
@@ -143,7 +143,7 @@ fn a_record_is_replayed_without_its_host() {
     let report = played(events.clone(), busy, Replay::default());
     assert_eq!((report.end, report.callbacks, report.hostcalls), (End::Same, 1, 6));
     // Another build has other addresses.
-    let report = played(events.clone(), busy_elsewhere, Replay { is_moved: true, ..Replay::default() });
+    let report = played(events.clone(), busy_elsewhere, Replay::default().with_moved(true));
     assert_eq!(report.end, End::Same);
     assert_eq!(difference(played(events, busy_elsewhere, Replay::default())).what, "`key` differs");
 }
@@ -228,7 +228,7 @@ fn a_redacted_record_has_asterisks_for_any_byte() {
     let memory = Memory::new();
     recorded(|caller| caller.log("*** said"), &memory, Capabilities::ALL);
     let run: Run = |caller| caller.log("she said");
-    let redacted = Replay { is_redacted: true, ..Replay::default() };
+    let redacted = Replay::default().with_redacted(true);
     assert_eq!(played(memory.events(), run, redacted).end, End::Same);
     assert_eq!(
         difference(played(memory.events(), run, Replay::default())).what,

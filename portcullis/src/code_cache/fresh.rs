@@ -5,6 +5,7 @@ use portcullis_core::module::{Bytecode, SealKey};
 
 /// A module that was compiled, and its code, if it can be kept.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Fresh {
     /// The module.
     pub module: Box<dyn AnyModule>,
@@ -33,11 +34,7 @@ impl Fresh {
     /// # Errors
     /// The engine cannot use the code, or the system has no randomness.
     pub fn of_own_process(engine: &dyn AnyEngine, bytecode: &Bytecode<'_>, code: Vec<u8>) -> Result<Self, EngineError> {
-        let unsealed = |reason: String| EngineError {
-            engine: engine.name(),
-            operation: "take the compiled module",
-            source: reason.into(),
-        };
+        let unsealed = |reason: String| EngineError::new(engine.name(), "take the compiled module", reason);
         // Nobody else has this key, and it is gone when this function returns.
         let mut secret = [0; SealKey::LEN];
         getrandom::fill(&mut secret).map_err(|error| unsealed(error.to_string()))?;

@@ -84,6 +84,7 @@ pub enum CodeSource {
 
 /// A module, where its code came from, and what was wrong with code that was not used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LoadedCode {
     /// The module.
     pub module: Module,

@@ -8,6 +8,7 @@ use super::{FORMAT, Key};
 
 /// All measurements: `profile.json`. Shown as text, it is `profile.txt`.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The version of the format.
     pub profile: u32,
@@ -32,6 +33,7 @@ pub struct Units {
 
 /// The calls of one plugin, on all threads.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct PluginReport {
     /// The name of its VM.
     pub vm: String,
@@ -51,6 +53,7 @@ pub struct PluginReport {
 
 /// A callback, or another part of a plugin that its host runs.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct GuestRow {
     /// Its name.
     pub name: String,
@@ -61,6 +64,7 @@ pub struct GuestRow {
 
 /// A hostcall.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct HostcallRow {
     /// Its name.
     pub name: &'static str,
@@ -130,7 +134,7 @@ fn status(id: HostcallId, number: i32) -> String {
 
 /// The fields of a time, beside those of what contains it.
 fn times<S: serde::Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
-    let Time { calls, total, own, max, traps } = *time;
+    let Time { calls, total, own, max, traps, .. } = *time;
     Serialize::serialize(
         &BTreeMap::from([("calls", calls), ("total", total), ("own", own), ("max", max), ("traps", traps)]),
         serializer,

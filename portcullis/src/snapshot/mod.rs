@@ -92,6 +92,7 @@ pub struct Observed {
 
 /// The state of a plugin after configure.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct State {
     /// The host's side.
     pub template: VmSnapshot,
@@ -159,5 +160,5 @@ impl Observed {
 /// A module that cannot be read, which was read before.
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> SnapshotError {
     let operation = "rewrite the module";
-    LoadError::from(portcullis_core::engine::EngineError { engine: "snapshot", operation, source: error.into() }).into()
+    LoadError::from(portcullis_core::engine::EngineError::new("snapshot", operation, error)).into()
 }

@@ -41,7 +41,7 @@ pub fn transcript(data: &[u8]) {
             engine::find("wasmi").expect("it is built in").engine.start(&EngineSettings::default()).expect("it starts");
         engine.load(&Bytecode::judge(wasm).expect("it is a plugin")).expect("it is translated")
     });
-    let how = Replay { is_moved: data.len() % 2 == 0, is_redacted: data.len() % 3 == 0 };
+    let how = Replay::default().with_moved(data.len() % 2 == 0).with_redacted(data.len() % 3 == 0);
     let config = VmConfig::new(AbiVersion::V0_2_1);
     let count = events.len() as u64;
     let report = replay(

@@ -54,14 +54,12 @@ impl RecordedLimits {
     pub(super) fn limits(&self) -> Limits {
         const STACK: std::ops::RangeInclusive<usize> = 64 << 10..=16 << 20;
         const LONGEST: u64 = 3_600_000;
-        Limits {
-            memory: self.memory.min(4 << 30),
-            table_elements: self.table_elements.min(10_000_000),
-            stack: self.stack.clamp(*STACK.start(), *STACK.end()),
-            deadline: Duration::from_millis(self.deadline.clamp(1, LONGEST)),
-            start_deadline: Duration::from_millis(self.start_deadline.clamp(1, LONGEST)),
-            ..Limits::default()
-        }
+        Limits::default()
+            .with_memory(self.memory.min(4 << 30))
+            .with_table_elements(self.table_elements.min(10_000_000))
+            .with_stack(self.stack.clamp(*STACK.start(), *STACK.end()))
+            .with_deadline(Duration::from_millis(self.deadline.clamp(1, LONGEST)))
+            .with_start_deadline(Duration::from_millis(self.start_deadline.clamp(1, LONGEST)))
     }
 }
 

@@ -38,7 +38,7 @@
 //! let module = Arc::new(Module::load(&DefaultEngine::new(&EngineSettings::default())?, plugin.into())?);
 //! let path = folder.join("run.jsonl");
 //! let outputs = OneFile::new(&path, Arc::new(|path, error| eprintln!("{}: {error}", path.display())));
-//! let settings = Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit: 64 << 20 };
+//! let settings = Settings::new(Arc::new(outputs), 64 << 20);
 //! let module = Arc::new(recorded(&module, "example", &settings)?);
 //!
 //! let mut worker = Worker::new(|| Box::new(SystemHost::new(|_| {})));

@@ -39,6 +39,7 @@ pub struct Transcript {
 
 /// The outcome of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Replayed {
     /// The report; its end is never [`End::Unreadable`].
     pub report: Report,
@@ -116,8 +117,8 @@ impl Transcript {
             LoadError::Bytecode(error) => TranscriptError::Refused { path, error },
             error => TranscriptError::Load { path, error },
         })?;
-        let how = Replay { is_moved: is_other_build, is_redacted: !self.header.redacted.is_empty() };
-        let config = VmConfig { vm: VmSpec { limits, ..VmSpec::default() }, ..VmConfig::new(module.abi()) };
+        let how = Replay::default().with_moved(is_other_build).with_redacted(!self.header.redacted.is_empty());
+        let config = VmConfig { vm: VmSpec::default().with_limits(limits), ..VmConfig::new(module.abi()) };
         let was_full = Arc::new(AtomicBool::new(false));
         let events = Events { lines: self.lines, was_full: Arc::clone(&was_full), is_over: false };
         // What a worker's thread has: the stack of the guest, and more for the host that it calls.

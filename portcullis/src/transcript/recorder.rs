@@ -19,6 +19,7 @@ use crate::wrapped::wrapped;
 
 /// How guests are recorded.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Settings {
     /// Where transcripts go.
     pub outputs: Arc<dyn Outputs>,
@@ -26,6 +27,19 @@ pub struct Settings {
     pub redaction: Redaction,
     /// The most bytes of one transcript. When it is full, its last line says so and its VM goes on unrecorded.
     pub limit: usize,
+}
+
+impl Settings {
+    /// Records to `outputs`, up to `limit` bytes each, and hides the values that are hidden by default.
+    pub fn new(outputs: Arc<dyn Outputs>, limit: usize) -> Self {
+        Self { outputs, redaction: Redaction::default(), limit }
+    }
+
+    /// Returns it with another [`redaction`](Self::redaction).
+    #[must_use]
+    pub fn with_redaction(self, redaction: Redaction) -> Self {
+        Self { redaction, ..self }
+    }
 }
 
 /// Opens a place for each transcript.
@@ -43,6 +57,7 @@ impl<F: Fn(&Subject) -> Option<Box<dyn Write + Send>> + Send + Sync> Outputs for
 
 /// A plugin that is recorded.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Subject {
     /// The operator's name for it.
     pub name: String,

@@ -282,9 +282,9 @@ fn many_may_open_a_folder_at_once() {
 #[test]
 fn code_of_other_settings_is_other_code() {
     for info in engine::all().iter().filter(|info| info.features.precompiled) {
-        let other = EngineSettings { stack: EngineSettings::default().stack / 2, ..EngineSettings::default() };
+        let other = EngineSettings::default().with_stack(EngineSettings::default().stack / 2);
         // Who looks on does not change the code.
-        let watched = EngineSettings { samples: true, perf_map: true, ..EngineSettings::default() };
+        let watched = EngineSettings::default().with_samples(true).with_perf_map(true);
         let [a, b, c] =
             [EngineSettings::default(), watched, other].map(|settings| info.start(&settings).unwrap().fingerprint());
         assert_eq!(a, b, "{}", info.name);

@@ -231,11 +231,9 @@ fn what_steers_needs_a_right_of_its_own() {
         let texts = RuleTexts::from([("proxy_call_foreign_function".to_owned(), keys.collect())]);
         let texts = if rules.is_empty() { RuleTexts::new() } else { texts };
         let capabilities = ["proxy_call_foreign_function", "proxy_on_request_headers"];
-        Plugin {
-            capabilities: Capabilities::from_names(capabilities).unwrap(),
-            rules: Rules::new(&texts).unwrap(),
-            ..Plugin::new("test")
-        }
+        Plugin::new("test")
+            .with_capabilities(Capabilities::from_names(capabilities).unwrap())
+            .with_rules(Rules::new(&texts).unwrap())
     };
     const CLUSTER: &str = "envoy.tcp_proxy.cluster";
     const IDLE: &str = "envoy.tcp_proxy.per_connection_idle_timeout_ms";
@@ -266,7 +264,7 @@ fn what_steers_needs_a_right_of_its_own() {
 #[test]
 fn what_a_plugin_steers_is_learned() {
     let learned = Arc::<Learned>::default();
-    let plugin = Plugin { rules: Rules::learning(Arc::clone(&learned)), ..Plugin::new("test") };
+    let plugin = Plugin::new("test").with_rules(Rules::learning(Arc::clone(&learned)));
     guest_of(plugin, steerable(), |caller| {
         assert_eq!(set_state(caller, "envoy.tcp_proxy.cluster", "a"), OK);
     });

@@ -175,8 +175,8 @@ fn a_plugin_that_changes_bodies_does_in_each_stream_what_it_does_in_its_first() 
 fn each_stream_is_as_the_first(guest: &str) {
     let code = common::guest(guest);
     each(|engine, name| {
-        let plugin = Plugin { root_id: guest.to_owned(), ..Plugin::new("plugin") };
-        let spec = PluginSpec { isolation: Isolation::Stream, ..PluginSpec::new(plugin, common::load(engine, &code)) };
+        let plugin = Plugin::new("plugin").with_root_id(guest);
+        let spec = PluginSpec::new(plugin, common::load(engine, &code)).with_isolation(Isolation::Stream);
         let lasting = {
             let mut gate = Gate::without_snapshot(&spec);
             let before = gate.host.messages().len();
@@ -197,7 +197,7 @@ fn each_stream_is_as_the_first(guest: &str) {
 #[test]
 fn streams_beyond_the_places_of_an_engine_go_without_and_say_so() {
     for info in engine::all().iter().filter(|info| info.name == "wasmtime") {
-        let engine = info.start(&EngineSettings { places: Some(1), ..EngineSettings::default() }).unwrap();
+        let engine = info.start(&EngineSettings::default().with_places(Some(1))).unwrap();
         let mut gate = Gate::new(&*engine, &spec(&*engine, COUNTER));
         let (first, _second) = (gate.open(), gate.open());
         assert_eq!(gate.worker.vm_counts(), (1, 0));
@@ -213,7 +213,7 @@ fn streams_beyond_the_places_of_an_engine_go_without_and_say_so() {
 #[test]
 fn a_place_that_the_engine_lacks_is_taken_from_who_has_most() {
     for info in engine::all().iter().filter(|info| info.name == "wasmtime") {
-        let engine = info.start(&EngineSettings { places: Some(3), ..EngineSettings::default() }).unwrap();
+        let engine = info.start(&EngineSettings::default().with_places(Some(3))).unwrap();
         let mut gate = Gate::new(&*engine, &spec(&*engine, COUNTER));
         let served =
             |gate: &Gate| gate.host.messages().iter().filter(|line| line.starts_with("no VM can be made")).count() == 0;
@@ -239,7 +239,7 @@ fn a_worker_has_no_more_vms_than_a_snapshot_says() {
         let engine = info.start(&EngineSettings::default()).unwrap();
         let (spec, host) = (spec(&*engine, COUNTER), host());
         let snapshot = take(&*engine, &spec, &host).unwrap().with_at_most(2);
-        let mut gate = Gate::over(&PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec }, host);
+        let mut gate = Gate::over(&spec.with_snapshot(Some(Arc::new(snapshot))), host);
         let _open = [1, 1, 1].map(|connection| gate.open_from(connection));
         assert_eq!(gate.worker.vm_counts(), (2, 0), "{}", info.name);
         assert!(gate.host.messages().iter().any(|line| line.contains("there are 2 of them")));
@@ -262,7 +262,7 @@ impl Gate {
     fn new(engine: &dyn AnyEngine, spec: &PluginSpec) -> Self {
         let host = host();
         let snapshot = take(engine, spec, &host).unwrap_or_else(|error| panic!("on {}: {error}", engine.name()));
-        Self::over(&PluginSpec { snapshot: Some(Arc::new(snapshot)), ..spec.clone() }, host)
+        Self::over(&spec.clone().with_snapshot(Some(Arc::new(snapshot))), host)
     }
 
     /// One VM has all streams.
@@ -316,16 +316,14 @@ fn take(
 fn spec(engine: &dyn AnyEngine, guest: &str) -> PluginSpec {
     let wasm = wat::parse_str(format!("(module {guest})")).unwrap();
     let module = Module::load(engine, wasm.into()).unwrap_or_else(|error| panic!("{error}"));
-    PluginSpec {
-        isolation: Isolation::Stream,
-        vm: VmSpec { limits: Limits { memory: 128 << 20, ..Limits::default() }, ..VmSpec::default() },
-        ..PluginSpec::new(Plugin::new("plugin"), Arc::new(module))
-    }
+    PluginSpec::new(Plugin::new("plugin"), Arc::new(module))
+        .with_isolation(Isolation::Stream)
+        .with_vm(VmSpec::default().with_limits(Limits::default().with_memory(128 << 20)))
 }
 
 /// Runs a test on each engine, on a thread of its own.
 fn each(test: impl Fn(&dyn AnyEngine, &str) + Sync) {
-    let places = EngineSettings { places: Some(100), ..EngineSettings::default() };
+    let places = EngineSettings::default().with_places(Some(100));
     std::thread::scope(|scope| {
         let run = |info: &'static EngineInfo, settings: EngineSettings, name| {
             let test = &test;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis::engine::EngineInfo;
 use portcullis::transcript::{
-    Folder, OneFile, RecordingEngine, Redaction, Replayed, Settings, Transcript, TranscriptError, recorded,
+    Folder, OneFile, RecordingEngine, Replayed, Settings, Transcript, TranscriptError, recorded,
 };
 use portcullis::{PluginSpec, StreamEffect, SystemHost, Worker, engine};
 use portcullis_core::engine::EngineSettings;
@@ -53,7 +53,7 @@ impl Drop for Temporary {
 
 fn settings(folder: &Temporary, limit: usize) -> Settings {
     let outputs = Folder::open(&folder.0, 10, Arc::new(|path, error| panic!("{}: {error}", path.display()))).unwrap();
-    Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit }
+    Settings::new(Arc::new(outputs), limit)
 }
 
 /// Sends requests through a recorded plugin.
@@ -63,14 +63,11 @@ fn record(engine: &EngineInfo, folder: &Temporary, code: &[u8], limit: usize) ->
     let module = Arc::new(recorded(&module, "a plugin/of mine", &settings(folder, limit)).unwrap());
     let host = SystemHost::new(|_| ());
     let mut worker = Worker::new(move || Box::new(host.clone()));
-    let spec = PluginSpec {
-        vm: VmSpec {
-            configuration: Bytes::from_static(b"vm"),
-            environment: vec![("KEY".to_owned(), "value".to_owned())],
-            ..VmSpec::default()
-        },
-        ..PluginSpec::new(Plugin { root_id: "as_headers".to_owned(), ..Plugin::new("p") }, module)
-    };
+    let spec = PluginSpec::new(Plugin::new("p").with_root_id("as_headers"), module).with_vm(
+        VmSpec::default()
+            .with_configuration(Bytes::from_static(b"vm"))
+            .with_environment(vec![("KEY".to_owned(), "value".to_owned())]),
+    );
     let chain = worker.load(&[spec]).unwrap();
     for path in ["/", "/hello", "/index.html"] {
         let stream = worker.open(&chain, StreamInfo::default().into_shared(), 1 << 20);
@@ -205,7 +202,7 @@ fn another_build_is_compared_by_what_pointers_point_to() {
         fs::create_dir(&folder.0).unwrap();
         let path = folder.0.join("case.jsonl");
         let outputs = OneFile::new(&path, Arc::new(|path, error| panic!("{}: {error}", path.display())));
-        let settings = Settings { outputs: Arc::new(outputs), redaction: Redaction::default(), limit: 1 << 20 };
+        let settings = Settings::new(Arc::new(outputs), 1 << 20);
         let engine = info.start(&EngineSettings::default()).unwrap();
         let engine = RecordingEngine::new(engine, "case", settings);
         let wasm = guest(1024, "hello");
@@ -213,7 +210,7 @@ fn another_build_is_compared_by_what_pointers_point_to() {
         let module = portcullis_core::engine::AnyEngine::load(&engine, &bytecode).unwrap();
         let host = portcullis_core::testing::FakeHost::new();
         let mut vm = Vm::start(&*module, VmConfig::new(bytecode.abi), Box::new(host.clone())).unwrap();
-        vm.add_plugin(Plugin { root_id: "my root".into(), ..Plugin::new("p") }.into()).unwrap();
+        vm.add_plugin(Plugin::new("p").with_root_id("my root").into()).unwrap();
         assert_eq!(host.messages(), ["hello", "my root", "my"]);
         drop(vm);
         assert_eq!(folder.transcript(), path);

@@ -49,6 +49,6 @@ fn recording(engine: Box<dyn AnyEngine>, file: &Path) -> RecordingEngine {
     };
     let outputs = Arc::new(OneFile::new(file, Arc::new(tell)));
     // Whatever a case has in it is no secret.
-    let settings = Settings { outputs, redaction: Redaction::new([]), limit: TRANSCRIPT };
+    let settings = Settings::new(outputs, TRANSCRIPT).with_redaction(Redaction::new([]));
     RecordingEngine::new(engine, "case", settings)
 }

@@ -85,7 +85,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "portcullis#limits",
         run: |case, engine| {
             for (shared, items) in [(4 << 20, "63"), (8 << 20, "127")] {
-                let limits = Limits { shared, ..Limits::default() };
+                let limits = Limits::default().with_shared(shared);
                 let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
                 guest.tick().unwrap();
                 assert_eq!(guest.seen(), [items]);
@@ -143,7 +143,7 @@ pub(super) const CASES: &[Case] = &[
             // The body may have so many bytes; what each piece costs the host besides counts as well.
             let pieces = 100 * (Limits::ENTRY_COST + 1);
             for (buffers, put) in [(pieces, "100"), (10 * pieces, "1000")] {
-                let limits = Limits { buffers, ..Limits::default() };
+                let limits = Limits::default().with_buffers(buffers);
                 let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
                 let stream = guest.open(&[]);
                 guest.lend_body(stream, Direction::Request, "body");
@@ -158,11 +158,11 @@ pub(super) const CASES: &[Case] = &[
 fn flooding(case: &Case, engine: &dyn AnyEngine, shared: &Shared, name: &str) -> Running {
     // All of it is taken by 60 keys.
     let shared_limit = 60 * (Limits::ENTRY_COST + 4 + 1000);
-    let (limits, sandbox) = (Limits { shared: shared_limit, ..Limits::default() }, Some(sandbox(name)));
+    let (limits, sandbox) = (Limits::default().with_shared(shared_limit), Some(sandbox(name)));
     case.start_with(engine, Setup { shared: shared.clone(), limits, sandbox, ..Setup::default() })
 }
 
 fn sandbox(name: &str) -> SandboxKey {
-    let vm = VmSpec { environment: vec![("name".to_owned(), name.to_owned())], ..VmSpec::default() };
+    let vm = VmSpec::default().with_environment(vec![("name".to_owned(), name.to_owned())]);
     asks(&Plugin::new("test"), &vm, Default::default()).spec.key()
 }

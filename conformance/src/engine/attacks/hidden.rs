@@ -112,5 +112,5 @@ pub(super) const CASES: &[Case] = &[
 
 /// Time to fill maps, on a machine with other work.
 fn patient() -> Limits {
-    Limits { deadline: Duration::from_secs(30), ..Limits::default() }
+    Limits::default().with_deadline(Duration::from_secs(30))
 }

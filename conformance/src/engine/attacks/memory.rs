@@ -110,12 +110,12 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn without_callouts() -> Plugin {
-    Plugin { capabilities: Capabilities::ALL.without(proxy_http_call), ..Plugin::new("a") }
+    Plugin::new("a").with_capabilities(Capabilities::ALL.without(proxy_http_call))
 }
 
 /// Both plugins in one VM, which the scheduler makes of equal ones alone; each has ticked.
 fn together(case: &Case, engine: &dyn AnyEngine, second: Plugin) -> Running {
-    let mut guest = case.start_with(engine, Setup { plugin: Plugin { ..Plugin::new("a") }, ..Setup::default() });
+    let mut guest = case.start_with(engine, Setup { plugin: Plugin::new("a"), ..Setup::default() });
     let second = guest.vm.add_plugin(second.into()).unwrap();
     guest.tick().unwrap();
     guest.vm.on_tick(second).unwrap();
@@ -134,7 +134,7 @@ fn apart(case: &Case, engine: &dyn AnyEngine) -> [Running; 2] {
 
 /// Checks that the scheduler does not let them share: they are refused by default, and kept apart if the operator wants it.
 fn refused_or_apart(a: &Plugin, b: &Plugin, ours: &[(String, String)], theirs: &[(String, String)]) {
-    let given = |environment: &[(String, String)]| VmSpec { environment: environment.to_vec(), ..VmSpec::default() };
+    let given = |environment: &[(String, String)]| VmSpec::default().with_environment(environment.to_vec());
     let (ours, theirs) = (&given(ours), &given(theirs));
     let placed = |sharing| schedule(&[asks(a, ours, sharing), asks(b, theirs, sharing)]);
     assert!(placed(Sharing::Reject).is_err());

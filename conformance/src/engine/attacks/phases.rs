@@ -77,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| {
             for (names, seen) in [(&["proxy_log"][..], &[][..]), (&["proxy_log", "proxy_on_tick"], &["1"])] {
                 let capabilities = Capabilities::from_names(names.iter().copied()).unwrap();
-                let plugin = Plugin { capabilities, ..Plugin::new("test") };
+                let plugin = Plugin::new("test").with_capabilities(capabilities);
                 let mut guest = case.start_with(engine, Setup { plugin, ..Setup::default() });
                 guest.tick().unwrap();
                 assert_eq!(guest.seen(), seen);

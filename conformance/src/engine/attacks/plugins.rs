@@ -11,7 +11,7 @@ pub(super) fn ruled(name: &str, rules: &[(&str, &str, &[&str])]) -> Plugin {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
         texts.entry((*capability).to_owned()).or_default().insert((*key).to_owned(), values);
     }
-    Plugin { rules: Rules::new(&texts).unwrap(), ..Plugin::new(name) }
+    Plugin::new(name).with_rules(Rules::new(&texts).unwrap())
 }
 
 /// Returns a plugin that asks for a VM with the others'.

@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "portcullis#limits",
         run: |case, engine| {
             // Two keys and 8 bytes.
-            let limits = Limits { shared: 2 * ENTRY + 3 + 2 + 8, ..Limits::default() };
+            let limits = Limits::default().with_shared(2 * ENTRY + 3 + 2 + 8);
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             guest.tick().unwrap();
             assert_eq!(guest.seen(), ["0", "10", "0", "0", "0", "0", "10", "0", "10"]);
@@ -74,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
         ],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let limits = Limits { shared: NAME + 1 + ENTRY + 101 + ENTRY + 100, ..Limits::default() };
+            let limits = Limits::default().with_shared(NAME + 1 + ENTRY + 101 + ENTRY + 100);
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             guest.tick().unwrap();
             assert_eq!(guest.seen(), ["0", "0", "0", "10", "10", "0", "0", "10", "0", "0"]);
@@ -88,7 +88,7 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| {
             let (shared, limits) = (Shared::default(), filled_by(3));
             let start = |number, sandbox| {
-                let plugin = Plugin { configuration: vec![b'c'; number].into(), ..Plugin::new("test") };
+                let plugin = Plugin::new("test").with_configuration(vec![b'c'; number]);
                 let (shared, limits) = (shared.clone(), limits.clone());
                 case.start_with(engine, Setup { plugin, shared, limits, sandbox: Some(sandbox), ..Setup::default() })
             };
@@ -127,7 +127,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "portcullis#limits",
         run: |case, engine| {
             // One key.
-            let (shared, limits) = (Shared::default(), Limits { shared: ENTRY + 11, ..Limits::default() });
+            let (shared, limits) = (Shared::default(), Limits::default().with_shared(ENTRY + 11));
             let start = || {
                 let (shared, limits) = (shared.clone(), limits.clone());
                 case.start_with(engine, Setup { shared, limits, ..Setup::default() })
@@ -179,7 +179,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[proxy_define_metric],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let (shared, limits) = (Shared::default(), Limits { shared: 2 * (NAME + 1), ..Limits::default() });
+            let (shared, limits) = (Shared::default(), Limits::default().with_shared(2 * (NAME + 1)));
             // Two VMs of one sandbox define the same.
             for _ in 0..2 {
                 let (shared, limits, sandbox) = (shared.clone(), limits.clone(), Some(sandbox("counts")));
@@ -204,9 +204,9 @@ pub(super) const CASES: &[Case] = &[
             for (limits, seen) in [
                 // Each fits alone.
                 (Limits::default(), ["0", "0", "0", "0", "0"]),
-                (Limits { shared: 0, ..Limits::default() }, ["10", "0", "0", "0", "0"]),
-                (Limits { buffers: 0, ..Limits::default() }, ["0", "2", "2", "10", "2"]),
-                (Limits { buffers: 2 * (ENTRY + 100) + 1, ..Limits::default() }, ["0", "0", "0", "10", "2"]),
+                (Limits::default().with_shared(0), ["10", "0", "0", "0", "0"]),
+                (Limits::default().with_buffers(0), ["0", "2", "2", "10", "2"]),
+                (Limits::default().with_buffers(2 * (ENTRY + 100) + 1), ["0", "0", "0", "10", "2"]),
             ] {
                 let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
                 let stream = guest.open(&[]);
@@ -263,10 +263,10 @@ const BUFFERS: &str = r#"
 
 /// Room for so many of the keys of [`FILLER`].
 fn filled_by(keys: usize) -> Limits {
-    Limits { shared: keys * (ENTRY + 5 + 10), ..Limits::default() }
+    Limits::default().with_shared(keys * (ENTRY + 5 + 10))
 }
 
 fn sandbox(name: &str) -> SandboxKey {
-    let vm = VmSpec { environment: vec![("name".to_owned(), name.to_owned())], ..VmSpec::default() };
+    let vm = VmSpec::default().with_environment(vec![("name".to_owned(), name.to_owned())]);
     asks(&Plugin::new("test"), &vm, Default::default()).spec.key()
 }

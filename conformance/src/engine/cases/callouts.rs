@@ -7,7 +7,7 @@ use portcullis::abi::{
     HostcallId::proxy_get_buffer_bytes, HostcallId::proxy_get_buffer_status, HostcallId::proxy_get_header_map_value,
     HostcallId::proxy_get_status, HostcallId::proxy_http_call,
 };
-use portcullis::model::{Action, Body, CallId, CallResponse, HttpCall};
+use portcullis::model::{Action, CallId, CallResponse, HttpCall};
 use portcullis::vm::CallOutcome;
 
 use crate::engine::case::Case;
@@ -42,16 +42,14 @@ pub(super) const CASES: &[Case] = &[
             let mut guest = case.start(engine);
             assert_eq!(guest.tick(), Ok(()));
             assert_eq!(guest.seen(), ["0", "4", "0", "8", "2", "0", "2", "0", "2", "0", "6", "0"]);
-            let request = HttpCall {
-                upstream: "auth".to_owned(),
-                headers: [(":method", "GET"), (":path", "/"), (":authority", "a")].into_iter().collect(),
-                body: Bytes::from_static(b"body"),
-                trailers: [("t", "u")].into_iter().collect(),
-                timeout: Some(Duration::from_millis(1500)),
-            };
+            let headers = [(":method", "GET"), (":path", "/"), (":authority", "a")].into_iter().collect();
+            let request = HttpCall::new("auth", headers)
+                .with_body(Bytes::from_static(b"body"))
+                .with_trailers([("t", "u")].into_iter().collect())
+                .with_timeout(Duration::from_millis(1500));
             let root = guest.root;
             let first = Action::HttpCall { root, call: CallId(4), request: request.clone() };
-            let second = HttpCall { timeout: None, ..request };
+            let second = request.with_timeout(None);
             assert_eq!(guest.actions(), [first, Action::HttpCall { root, call: CallId(8), request: second }]);
         },
     },
@@ -84,11 +82,10 @@ pub(super) const CASES: &[Case] = &[
             let mut guest = case.start(engine);
             let stream = guest.open(&[]);
             assert!(guest.headers(stream).is_ok());
-            let response = CallResponse {
-                headers: [(":status", "204"), ("a", "1")].into_iter().collect(),
-                body: Body::from(Bytes::from_static(b"yes")),
-                trailers: [("t", "end")].into_iter().collect(),
-            };
+            let response = CallResponse::default()
+                .with_headers([(":status", "204"), ("a", "1")].into_iter().collect())
+                .with_body(Bytes::from_static(b"yes"))
+                .with_trailers([("t", "end")].into_iter().collect());
             let outcome = CallOutcome::Response(response);
             assert_eq!(guest.vm.on_http_call_response(CallId(4), outcome.clone()), Ok(()));
             let read = ["0", "3", "204", "0", "3", "end", "0", "3", "yes"];

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
             let sealed = KEY.seal(&subject, &saved);
             let restored = engine.restore(&bytecode, &KEY.open(&subject, &sealed).unwrap()).unwrap();
             for module in [module, restored] {
-                let limits = Limits { memory: 3 << 16, ..Limits::default() };
+                let limits = Limits::default().with_memory(3 << 16);
                 let mut guest =
                     crate::engine::Running::start(&*module, bytecode.abi, Setup { limits, ..Setup::default() })
                         .unwrap();

@@ -116,7 +116,7 @@ pub(super) const CASES: &[Case] = &[
                 (Capabilities::ALL, &["0", "0", "1", "1", "2"][..]),
                 (Capabilities::ALL.without(proxy_get_header_map_value), &["0", "10", "-1", "2"]),
             ] {
-                let plugin = Plugin { capabilities, ..Plugin::new("test") };
+                let plugin = Plugin::new("test").with_capabilities(capabilities);
                 let setup = Setup { plugin, any_effective_context: true, ..Setup::default() };
                 let mut guest = case.start_with(engine, setup);
                 let other = guest.vm.add_plugin(Plugin::new("other").into()).unwrap();

@@ -65,7 +65,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[envoy_resolve_dns, proxy_get_buffer_bytes],
         spec: "host#limits",
         run: |case, engine| {
-            let limits = Limits { callouts: 1, ..Limits::default() };
+            let limits = Limits::default().with_callouts(1);
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             assert_eq!(
                 (guest.tick(), guest.seen()[..3].to_vec()),

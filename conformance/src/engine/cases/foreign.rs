@@ -116,7 +116,7 @@ pub(super) const CASES: &[Case] = &[
             let foreign = portcullis::foreign::envoy_functions();
             let rights = ["proxy_call_foreign_function", "proxy_get_property", "proxy_log", "proxy_on_new_connection"];
             let capabilities = Capabilities::from_names(rights).unwrap();
-            let plugin = Plugin { capabilities, ..Plugin::new("test") };
+            let plugin = Plugin::new("test").with_capabilities(capabilities);
             let mut guest = case.start_with(engine, Setup { foreign, plugin, ..Setup::default() });
             let stream = guest.connect_with(steered());
             guest.vm.on_new_connection(stream).unwrap();

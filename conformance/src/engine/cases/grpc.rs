@@ -44,11 +44,8 @@ pub(super) const CASES: &[Case] = &[
             let mut guest = case.start(engine);
             assert_eq!(guest.tick(), Ok(()));
             assert_eq!(guest.seen(), ["0", "5", "0", "9", "4", "9", "10", "9", "6", "9", "6"]);
-            let request = GrpcRequest {
-                metadata: [("k", "v")].into_iter().collect(),
-                timeout: Some(Duration::from_millis(1500)),
-                ..call("message")
-            };
+            let metadata = [("k", "v")].into_iter().collect();
+            let request = call("message").with_metadata(metadata).with_timeout(Duration::from_millis(1500));
             assert_eq!(started(&mut guest), [(GrpcId(5), request), (GrpcId(9), call("message"))]);
         },
     },
@@ -73,15 +70,10 @@ pub(super) const CASES: &[Case] = &[
             let mut guest = case.start(engine);
             assert_eq!(guest.tick(), Ok(()));
             assert_eq!(guest.seen(), ["0", "10", "4"]);
-            let request = GrpcRequest {
-                upstream: "auth".to_owned(),
-                authority: Some("a".to_owned()),
-                service: String::new(),
-                method: String::new(),
-                metadata: [("k", "v")].into_iter().collect(),
-                message: None,
-                timeout: Some(Duration::from_secs(2)),
-            };
+            let request = GrpcRequest::new("auth", "", "")
+                .with_authority("a".to_owned())
+                .with_metadata([("k", "v")].into_iter().collect())
+                .with_timeout(Duration::from_secs(2));
             assert_eq!(started(&mut guest), [(GrpcId(6), request)]);
         },
     },
@@ -129,7 +121,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[proxy_grpc_stream, proxy_grpc_cancel],
         spec: "host#limits",
         run: |case, engine| {
-            let limits = Limits { callouts: 1, ..Limits::default() };
+            let limits = Limits::default().with_callouts(1);
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             for _ in 0..2 {
                 assert_eq!(guest.tick(), Ok(()));
@@ -165,7 +157,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[proxy_grpc_stream, proxy_grpc_send, proxy_grpc_call],
         spec: "host#limits",
         run: |case, engine| {
-            let limits = Limits { buffer: 64 << 10, ..Limits::default() };
+            let limits = Limits::default().with_buffer(64 << 10);
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             assert_eq!(guest.tick(), Ok(()));
             let seen = guest.seen();
@@ -313,7 +305,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[proxy_grpc_call],
         spec: "v0.2.1#proxy_on_grpc_close",
         run: |case, engine| {
-            let limits = Limits { callouts: 2, ..Limits::default() };
+            let limits = Limits::default().with_callouts(2);
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             for _ in 0..3 {
                 assert_eq!(guest.tick(), Ok(()));
@@ -369,15 +361,7 @@ const RECEIVER: &str = r#"
 
 /// Returns a call of `Service/Method` on `auth`.
 fn call(message: &'static str) -> GrpcRequest {
-    GrpcRequest {
-        upstream: "auth".to_owned(),
-        authority: None,
-        service: "Service".to_owned(),
-        method: "Method".to_owned(),
-        metadata: Default::default(),
-        message: Some(message.into()),
-        timeout: None,
-    }
+    GrpcRequest::new("auth", "Service", "Method").with_message(Bytes::from_static(message.as_bytes()))
 }
 
 fn close(status: u32, message: &str) -> GrpcEvent {

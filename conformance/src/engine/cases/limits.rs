@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "portcullis#limits",
         run: |case, engine| {
             let deadline = Duration::from_millis(50);
-            let mut guest = case.start_with(engine, limited(Limits { deadline, ..Limits::default() }));
+            let mut guest = case.start_with(engine, limited(Limits::default().with_deadline(deadline)));
             let start = Instant::now();
             assert_eq!((guest.tick(), reason(guest.failure())), (Err(VmFailed), &*deadline_passed(deadline)));
             assert!(start.elapsed() >= deadline);
@@ -70,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
             let start = |number| {
                 let mut plugin = Plugin::new("test");
                 plugin.configuration = vec![b'c'; number].into();
-                let limits = Limits { deadline, start_deadline: deadline, ..Limits::default() };
+                let limits = Limits::default().with_deadline(deadline).with_start_deadline(deadline);
                 case.try_start(engine, Setup { plugin, limits, ..Setup::default() })
             };
             let error = start(1).unwrap_err().to_string();
@@ -91,7 +91,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let limits = Limits { deadline: Duration::from_millis(30), ..Limits::default() };
+            let limits = Limits::default().with_deadline(Duration::from_millis(30));
             let mut guest = case.start_with(engine, limited(limits));
             for _ in 0..3 {
                 std::thread::sleep(Duration::from_millis(40));
@@ -112,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "portcullis#limits",
         run: |case, engine| {
             let deadline = Duration::from_millis(20);
-            let mut guest = case.start_with(engine, limited(Limits { deadline, ..Limits::default() }));
+            let mut guest = case.start_with(engine, limited(Limits::default().with_deadline(deadline)));
             let stream = guest.open(&[("a", "1")]);
             let found = (guest.headers(stream), reason(guest.failure()));
             assert_eq!(found, (Err(VmFailed), &*deadline_passed(deadline)));
@@ -127,8 +127,12 @@ pub(super) const CASES: &[Case] = &[
         spec: "portcullis#limits",
         run: |case, engine| {
             let [start_deadline, deadline] = [20, 50].map(Duration::from_millis);
-            let error =
-                case.try_start(engine, limited(Limits { start_deadline, deadline, ..Limits::default() })).unwrap_err();
+            let error = case
+                .try_start(
+                    engine,
+                    limited(Limits::default().with_start_deadline(start_deadline).with_deadline(deadline)),
+                )
+                .unwrap_err();
             let error = error.to_string();
             assert_eq!(reason(&error), "_initialize failed: deadline: 20ms (limits.start_deadline) passed");
         },
@@ -144,7 +148,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let mut guest = case.start_with(engine, limited(Limits { memory: 3 << 16, ..Limits::default() }));
+            let mut guest = case.start_with(engine, limited(Limits::default().with_memory(3 << 16)));
             assert_eq!(guest.tick(), Ok(()));
             assert_eq!((guest.seen().join(" ").as_str(), guest.vm.memory_size()), ("1 -1 3", 3 << 16));
         },
@@ -157,7 +161,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let error = case.try_start(engine, limited(Limits { memory: 2 << 16, ..Limits::default() })).unwrap_err();
+            let error = case.try_start(engine, limited(Limits::default().with_memory(2 << 16))).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "memory: the plugin begins with 196608 bytes, which is more than its limit of 131072"
@@ -201,8 +205,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let error =
-                case.try_start(engine, limited(Limits { table_elements: 10, ..Limits::default() })).unwrap_err();
+            let error = case.try_start(engine, limited(Limits::default().with_table_elements(10))).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "table: the plugin begins with 11 elements, which is more than its limit of 10"
@@ -219,7 +222,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let mut guest = case.start_with(engine, limited(Limits { memory: 3 << 16, ..Limits::default() }));
+            let mut guest = case.start_with(engine, limited(Limits::default().with_memory(3 << 16)));
             assert_eq!(guest.tick(), Err(VmFailed));
             let reason = "memory: the plugin asked for more than 196608 bytes (limits.memory)";
             assert!(guest.failure().starts_with(reason), "{}", guest.failure());
@@ -236,7 +239,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#limits",
         run: |case, engine| {
-            let mut guest = case.start_with(engine, limited(Limits { memory: 3 << 16, ..Limits::default() }));
+            let mut guest = case.start_with(engine, limited(Limits::default().with_memory(3 << 16)));
             assert_eq!((guest.tick(), guest.seen().join(" ").as_str()), (Err(VmFailed), "-1 -1"));
             assert!(guest.failure().starts_with("trap: unreachable"), "{}", guest.failure());
         },
@@ -277,7 +280,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// Returns the reports of a tick of a guest that may have ten elements in its tables.
 fn ten_elements(case: &Case, engine: &dyn AnyEngine) -> Vec<String> {
-    let mut guest = case.start_with(engine, limited(Limits { table_elements: 10, ..Limits::default() }));
+    let mut guest = case.start_with(engine, limited(Limits::default().with_table_elements(10)));
     assert_eq!(guest.tick(), Ok(()));
     guest.seen()
 }

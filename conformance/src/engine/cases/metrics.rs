@@ -76,7 +76,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "v0.2.1#proxy_record_metric",
         run: |case, engine| {
             for (compatibility, value) in [(Compatibility::Envoy, "8"), (Compatibility::Spec, "3")] {
-                let plugin = Plugin { compatibility, ..Plugin::new("test") };
+                let plugin = Plugin::new("test").with_compatibility(compatibility);
                 let mut guest = case.start_with(engine, Setup { plugin, ..Setup::default() });
                 assert_eq!(guest.tick(), Ok(()));
                 assert_eq!(guest.seen(), [value], "{compatibility:?}");

@@ -317,7 +317,7 @@ pub(super) const CASES: &[Case] = &[
         spec: "portcullis#limits",
         run: |case, engine| {
             let folder = Folder::new(&[("a", "text")]);
-            let limits = Limits { open_files: 2, ..Limits::default() };
+            let limits = Limits::default().with_open_files(2);
             let preopens = vec![folder.preopen("", true)];
             let mut guest = case.start_with(engine, Setup { preopens, limits, ..Setup::default() });
             assert_eq!(guest.tick(), Ok(()));

@@ -78,16 +78,14 @@ pub(super) const CASES: &[Case] = &[
             let stream = guest.open(&[]);
             assert!(guest.headers(stream).is_ok());
             assert_eq!(guest.seen(), ["0", "0"]);
-            let response = LocalResponse {
-                status: 403,
-                details: "why_not".to_owned(),
-                headers: [("k", "v")].into_iter().collect(),
-                body: Bytes::from_static(b"body"),
-                grpc_status: None,
-            };
+            let response = LocalResponse::new(403)
+                .with_details("why_not")
+                .with_headers([("k", "v")].into_iter().collect())
+                .with_body(Bytes::from_static(b"body"))
+                .with_grpc_status(None);
             assert_eq!(guest.actions(), [Action::LocalResponse { context: stream, response }]);
             assert!(guest.vm.on_headers(stream, Direction::Response, true).is_ok());
-            let response = LocalResponse { status: 200, grpc_status: Some(16), ..LocalResponse::default() };
+            let response = LocalResponse::new(200).with_grpc_status(Some(16));
             assert_eq!(guest.actions(), [Action::LocalResponse { context: stream, response }]);
         },
     },

@@ -199,8 +199,7 @@ pub(super) const CASES: &[Case] = &[
                 assert_eq!(seen(), [""; 0]);
                 assert!(worker.connection_effect(id).is_none());
             }
-            let (headers, body, trailers) = Default::default();
-            worker.callout_done(callout, CallOutcome::Response(CallResponse { headers, body, trailers }));
+            worker.callout_done(callout, CallOutcome::Response(CallResponse::default()));
             assert_eq!(seen(), ["0", "0", "5", "1"]);
             assert!(matches!(worker.connection_effect(id), Some(ConnectionEffect::Connect)));
             match worker.connection_effect(id) {

@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#trap messages",
         run: |case, engine| {
-            let limits = Limits { deadline: Duration::from_millis(20), ..Limits::default() };
+            let limits = Limits::default().with_deadline(Duration::from_millis(20));
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             assert_eq!(guest.tick(), Err(VmFailed));
             let passed = "deadline: 20ms (limits.deadline) passed in spin, called by function 2";

@@ -146,9 +146,8 @@ fn headers(direction: Direction) -> Headers {
 }
 
 fn response() -> CallResponse {
-    CallResponse {
-        headers: [(":status", "200"), ("x-a", "3")].into_iter().collect(),
-        body: Body::from(Bytes::from_static(b"answer")),
-        trailers: [("x-end", "1")].into_iter().collect(),
-    }
+    CallResponse::default()
+        .with_headers([(":status", "200"), ("x-a", "3")].into_iter().collect())
+        .with_body(Bytes::from_static(b"answer"))
+        .with_trailers([("x-end", "1")].into_iter().collect())
 }

@@ -25,10 +25,10 @@ impl Stage {
         let bytecode = Bytecode::judge(wasm).map_err(|error| error.to_string())?;
         let module = engine.load(&bytecode).map_err(|error| error.to_string())?;
         let traced = Traced { module: &*module, witness: witness.clone() };
-        let limits = Limits { memory: 8 << 16, table_elements: 200, metrics: 5, callouts: 3, ..Limits::default() };
-        let configuration = b"of the VM".as_slice().into();
+        let limits = Limits::default().with_memory(8 << 16).with_table_elements(200).with_metrics(5).with_callouts(3);
+        let configuration = b"of the VM".as_slice();
         let environment = vec![("KEY".to_owned(), "value".to_owned())];
-        let vm = VmSpec { limits, configuration, environment, ..VmSpec::default() };
+        let vm = VmSpec::default().with_limits(limits).with_configuration(configuration).with_environment(environment);
         let config = VmConfig { vm, ..VmConfig::new(bytecode.abi) };
         let mut vm = Vm::start(&traced, config, Box::new(witness.clone())).map_err(text)?;
         let mut plugin = Plugin::new("test");

@@ -160,7 +160,7 @@ fn ended(running: &Running) -> Trouble {
 }
 
 fn setup(setting: Setting) -> Setup {
-    let plugin = Plugin { configuration: Bytes::from_static(b"{}"), ..Plugin::new("test") };
+    let plugin = Plugin::new("test").with_configuration(Bytes::from_static(b"{}"));
     let mut setup = Setup { plugin, environment: vec![("K".to_owned(), "v".to_owned())], ..Setup::default() };
     match setting {
         Setting::Plain | Setting::Pending => {}
@@ -168,7 +168,7 @@ fn setup(setting: Setting) -> Setup {
         Setting::WithoutRoom => {
             // One queue with a short name, and nothing else then.
             let shared = Limits::NAME_COST + Limits::ENTRY_COST / 2;
-            setup.limits = Limits { callouts: 0, metrics: 0, shared, ..setup.limits };
+            setup.limits = setup.limits.with_callouts(0).with_metrics(0).with_shared(shared);
         }
         Setting::Functions => {
             let works = |call: &mut ForeignCall<'_>| {

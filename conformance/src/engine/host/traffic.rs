@@ -213,7 +213,10 @@ fn carry_out(running: &mut Running, action: Action) -> Result<(), VmFailed> {
         Action::HttpCall { call, .. } => {
             let body = Body::from(Bytes::from_static(b"ok"));
             let headers = map(&[(":status", "200"), ("x-upstream", "here")]);
-            let response = CallResponse { headers, body, trailers: map(&[("x-trailer", "sent")]) };
+            let response = CallResponse::default()
+                .with_headers(headers)
+                .with_body(body)
+                .with_trailers(map(&[("x-trailer", "sent")]));
             running.vm.on_http_call_response(call, CallOutcome::Response(response))
         }
         Action::GrpcStart { id, .. } => {

@@ -156,7 +156,7 @@ pub(super) const CASES: &[Case] = &[
         run: |case, engine| {
             // A queue with a name of one byte, and 10 items of one.
             let shared = Limits::NAME_COST + 1 + 10 * (Limits::ENTRY_COST + 1);
-            let limits = Limits { shared, ..Limits::default() };
+            let limits = Limits::default().with_shared(shared);
             let mut guest = case.start_with(engine, Setup { limits, ..Setup::default() });
             guest.tick().unwrap();
             assert_eq!(guest.vm.on_queue_ready(), Ok(true), "one call tells of one item");

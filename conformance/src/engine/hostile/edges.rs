@@ -97,7 +97,7 @@ impl Edge {
             call.result.extend_from_slice(call.arguments);
             Ok(())
         });
-        let limits = Limits { deadline: Duration::from_secs(20), ..Limits::default() };
+        let limits = Limits::default().with_deadline(Duration::from_secs(20));
         let environment = vec![("KEY".to_owned(), "value".to_owned())];
         let preopens = if self.with_directory { vec![folder.preopen("", true)] } else { Vec::new() };
         let setup = Setup { limits, foreign, environment, preopens, ..Setup::default() };

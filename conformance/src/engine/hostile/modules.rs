@@ -210,7 +210,7 @@ pub(super) const CASES: &[Case] = &[
 fn lives(engine: &dyn AnyEngine, wasm: &[u8]) -> bool {
     let Ok(bytecode) = Bytecode::judge(wasm) else { return false };
     let Ok(loaded) = engine.load(&bytecode) else { return false };
-    let limits = Limits { memory: 1 << 20, table_elements: 1000, ..Limits::default() };
+    let limits = Limits::default().with_memory(1 << 20).with_table_elements(1000);
     let Ok(mut guest) = Running::start(&*loaded, bytecode.abi, Setup { limits, ..Setup::default() }) else {
         return false;
     };

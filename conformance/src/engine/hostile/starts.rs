@@ -170,6 +170,6 @@ fn error(engine: &dyn AnyEngine, fields: &str) -> String {
 fn started(engine: &dyn AnyEngine, wasm: &[u8]) -> Result<Running, String> {
     let bytecode = Bytecode::judge(wasm).map_err(|error| error.to_string())?;
     let module = engine.load(&bytecode).map_err(|error| error.to_string())?;
-    let limits = Limits { start_deadline: Duration::from_millis(50), ..Limits::default() };
+    let limits = Limits::default().with_start_deadline(Duration::from_millis(50));
     Running::start(&*module, bytecode.abi, Setup { limits, ..Setup::default() }).map_err(|error| error.to_string())
 }

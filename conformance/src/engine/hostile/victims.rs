@@ -119,7 +119,7 @@ pub(super) const CASES: &[Case] = &[
             let bytecode = Bytecode::judge(&wasm).unwrap();
             let module = engine.load(&bytecode).unwrap();
             let start = |deadline| {
-                let limits = Limits { deadline, ..Limits::default() };
+                let limits = Limits::default().with_deadline(deadline);
                 Running::start(&*module, bytecode.abi, Setup { limits, ..Setup::default() }).unwrap()
             };
             let ((ready, go), ended) = (mpsc::channel(), AtomicBool::new(false));
@@ -203,7 +203,8 @@ const ATTACKER: &str = r#"
 const DEADLINE: Duration = Duration::from_secs(1);
 
 fn start(case: &Case, engine: &dyn AnyEngine, vm_id: &str, shared: &Shared, deadline: Duration) -> Running {
-    let limits = Limits { memory: 8 << 20, table_elements: 1000, deadline, shared: 1 << 16, ..Limits::default() };
+    let limits =
+        Limits::default().with_memory(8 << 20).with_table_elements(1000).with_deadline(deadline).with_shared(1 << 16);
     let setup = Setup { vm_id: vm_id.to_owned(), shared: shared.clone(), limits, ..Setup::default() };
     case.start_with(engine, setup)
 }

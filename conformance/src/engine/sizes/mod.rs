@@ -20,8 +20,8 @@ use crate::engine::recorder::Recorder;
 /// # Errors
 /// The engine refuses the module, or a limit does: the text is theirs.
 pub fn run(engine: &dyn AnyEngine, bytecode: &Bytecode<'_>) -> Result<(), String> {
-    let limits = Limits { memory: 1 << 32, table_elements: usize::MAX, ..Limits::default() };
-    let vm = VmSpec { limits, ..VmSpec::default() };
+    let limits = Limits::default().with_memory(1 << 32).with_table_elements(usize::MAX);
+    let vm = VmSpec::default().with_limits(limits);
     let config = VmConfig { vm, ..VmConfig::new(bytecode.abi) };
     let module = engine.load(bytecode).map_err(|error| error.to_string())?;
     Vm::start(&*module, config, Box::new(Recorder::default())).map(drop).map_err(|error| error.to_string())

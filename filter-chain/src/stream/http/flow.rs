@@ -293,8 +293,7 @@ impl Http {
             Direction::Request => (413, "Payload Too Large", "request_payload_too_large"),
             Direction::Response => (500, "Internal Server Error", "response_payload_too_large"),
         };
-        let response =
-            LocalResponse { status, details: details.to_owned(), body: body.into(), ..LocalResponse::default() };
+        let response = LocalResponse::new(status).with_details(details).with_body(body);
         self.reply(vms, stream, response);
     }
 

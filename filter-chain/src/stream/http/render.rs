@@ -4,12 +4,7 @@ use portcullis_core::model::{Body, Headers, LocalResponse};
 
 /// Builds a response with a plain text body, for [`Worker::reply`](crate::Worker::reply).
 pub fn local_response(status: u16, details: &str, body: &str) -> LocalResponse {
-    LocalResponse {
-        status,
-        details: details.to_owned(),
-        body: bytes::Bytes::copy_from_slice(body.as_bytes()),
-        ..LocalResponse::default()
-    }
+    LocalResponse::new(status).with_details(details).with_body(bytes::Bytes::copy_from_slice(body.as_bytes()))
 }
 
 /// Returns headers and body of a local response, as the client gets them. Some statuses have no body (RFC 9110, sections 15.3.5,

@@ -73,12 +73,7 @@ impl Http {
     /// Answers a stream whose plugin has failed.
     pub(super) fn fail_stream(&mut self, vms: &mut Vms, stream: StreamId) {
         let unavailable = 14;
-        let response = LocalResponse {
-            status: 503,
-            details: "wasm_fail_stream".to_owned(),
-            grpc_status: Some(unavailable),
-            ..LocalResponse::default()
-        };
+        let response = LocalResponse::new(503).with_details("wasm_fail_stream").with_grpc_status(Some(unavailable));
         self.reply(vms, stream, response);
     }
 

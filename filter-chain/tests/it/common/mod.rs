@@ -56,7 +56,7 @@ fn of_exports(
 
 /// A plugin with a VM for each stream.
 pub(crate) fn per_stream(name: &str, script: impl Fn() -> Script + Clone + Send + Sync + 'static) -> PluginSpec {
-    let spec = PluginSpec { isolation: Isolation::Stream, ..plugin(name, script.clone()) };
+    let spec = plugin(name, script.clone()).with_isolation(Isolation::Stream);
     per_stream_of(&spec, script)
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn per_stream_of(spec: &PluginSpec, script: impl Fn() -> Script + Sen
     let state = state().unwrap_or_else(|| panic!("{name} does not start"));
     let compiled = NullEngine::new(script).module().unwrap_or_else(|error| panic!("{error}"));
     let module = Module::from_compiled("null", AbiVersion::V0_2_1, spec.module.exports(), compiled);
-    PluginSpec { snapshot: Some(Arc::new(Snapshot::new(module, state))), ..spec.clone() }
+    spec.clone().with_snapshot(Some(Arc::new(Snapshot::new(module, state))))
 }
 
 /// The same plugin, with another failure policy.
@@ -180,7 +180,7 @@ impl Bench {
         assert!(!self.callouts.is_empty(), "no callout was made");
         let id = self.callouts.remove(0);
         let headers: Headers = [(":status", "200")].into_iter().collect();
-        let response = CallResponse { headers, ..CallResponse::default() };
+        let response = CallResponse::default().with_headers(headers);
         self.worker.callout_done(id, CallOutcome::Response(response));
         self.effects()
     }

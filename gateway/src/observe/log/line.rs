@@ -195,7 +195,11 @@ mod tests {
 
     fn written_by(message: &[u8], plugin: Option<&Plugin>, stream: u64, worker: Option<usize>) -> [String; 2] {
         let (level, context) = (LogLevel::Warn, ContextId::VM);
-        let record = LogRecord { level, message, plugin, context, stream, from_host: false };
+        let record = LogRecord::new(level, message)
+            .with_plugin(plugin)
+            .with_context(context)
+            .with_stream(stream)
+            .with_from_host(false);
         let mut ours = Vec::new();
         push(&mut ours, Level::WARN, PLUGIN, &record, worker);
         let standard = Text::default();

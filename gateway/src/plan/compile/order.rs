@@ -47,7 +47,7 @@ impl Order {
 
     /// Returns the settings of a child's engine, which has no guests and no observer.
     pub(super) fn settings(&self) -> EngineSettings {
-        EngineSettings { stack: self.stack, ..EngineSettings::default() }
+        EngineSettings::default().with_stack(self.stack)
     }
 }
 

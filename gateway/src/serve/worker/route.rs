@@ -129,12 +129,12 @@ fn own_answer(route: &Route, request: &Headers) -> Option<LocalResponse> {
             }
             let body = response.body.clone();
             let answer = local_response(response.status, "direct_response", "");
-            Some(LocalResponse { headers, body, ..answer })
+            Some(answer.with_headers(headers).with_body(body))
         }
         RouteAction::Redirect(redirect) => {
             let mut headers = Headers::default();
             headers.add(b"location", location(route, redirect, request).as_bytes());
-            Some(LocalResponse { headers, ..local_response(redirect.status, "direct_response", "") })
+            Some(local_response(redirect.status, "direct_response", "").with_headers(headers))
         }
     }
 }

@@ -23,20 +23,19 @@ fn what_is_not_given_has_its_default() {
     let all = "memory: 16MiB, table_elements: 10, stack: 1MiB, deadline: 250ms, start_deadline: 2s, callouts: 3, \
                metrics: 4, buffer: 1KiB, open_files: 5, debug_info: 0, compile: {time: 5s, memory: 1GiB}, \
                shared: 6KiB, buffers: 2GiB, cpu: 50%";
-    let expected = Limits {
-        memory: 16 << 20,
-        table_elements: 10,
-        stack: 1 << 20,
-        deadline: Duration::from_millis(250),
-        start_deadline: Duration::from_secs(2),
-        callouts: 3,
-        metrics: 4,
-        buffer: 1 << 10,
-        open_files: 5,
-        shared: 6 << 10,
-        buffers: 2 << 30,
-        cpu: portcullis::model::Percent::new(50),
-    };
+    let expected = Limits::default()
+        .with_memory(16 << 20)
+        .with_table_elements(10)
+        .with_stack(1 << 20)
+        .with_deadline(Duration::from_millis(250))
+        .with_start_deadline(Duration::from_secs(2))
+        .with_callouts(3)
+        .with_metrics(4)
+        .with_buffer(1 << 10)
+        .with_open_files(5)
+        .with_shared(6 << 10)
+        .with_buffers(2 << 30)
+        .with_cpu(portcullis::model::Percent::new(50));
     assert_eq!(read(all), expected);
     let load = |limits: &str| parse(&with(limits)).listeners[0].plugins[0].vm.load.clone();
     let compile = CompileLimits { time: Duration::from_secs(5), memory: 1 << 30 };

@@ -21,6 +21,7 @@ use crate::model::visible::Visible;
 use crate::resources::grpc::Received;
 use crate::rights::Family;
 use crate::sandbox::byte_budget::Charge;
+use crate::setters::setters;
 
 /// The id of a context, unique among the live contexts of its VM. 0 is the VM itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +103,7 @@ pub(crate) enum Ending {
 
 /// The response to an HTTP callout; readable while its callback runs.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CallResponse {
     /// Headers with `:status`; none if the callout failed.
     pub headers: Headers,
@@ -109,6 +111,14 @@ pub struct CallResponse {
     pub body: Body,
     /// The trailers.
     pub trailers: Headers,
+}
+
+impl CallResponse {
+    setters! {
+        with_headers(Headers) -> headers;
+        with_body(impl Into<Body>) -> body;
+        with_trailers(Headers) -> trailers;
+    }
 }
 
 /// All contexts of a VM. Roots and streams share one counter.

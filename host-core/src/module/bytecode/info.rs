@@ -7,6 +7,7 @@ use super::outline::PAGE;
 
 /// Facts that can be read in a module, whether it may run or not; the verdict depends on none of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ModuleInfo {
     /// Its first memory, if it has one of its own.
     pub memory: Option<MemoryShape>,
@@ -29,6 +30,7 @@ pub struct MemoryShape {
 
 /// A tool that took part in making a module, as the module says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Producer {
     /// The tool's part: `language`, `processed-by` or `sdk`.
     pub field: String,

@@ -27,6 +27,7 @@ use crate::model::limits::Limits;
 
 /// A module that every engine can run, and what it says about itself.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Bytecode<'a> {
     /// The module, in WebAssembly's binary format.
     pub wasm: &'a [u8],
@@ -48,6 +49,7 @@ pub struct Bytecode<'a> {
 
 /// How much a module needs from the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Begins {
     /// Bytes of memory.
     pub memory: u64,

@@ -21,6 +21,7 @@ use crate::rights::Capabilities;
 
 /// The hostcalls that a plugin can reach, and the callbacks that it exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Needs {
     /// The hostcalls that it can reach, WASI among them, in the order of the table.
     pub hostcalls: Vec<HostcallId>,

@@ -24,6 +24,7 @@ pub struct PluginProfile {
 
 /// A part of a guest that its host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Part {
     /// Making the guest, and its start section.
     Instantiation,
@@ -35,6 +36,7 @@ pub enum Part {
 
 /// How often something ran, and how long it took, in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Time {
     /// How often it ran.
     pub calls: u64,
@@ -50,6 +52,7 @@ pub struct Time {
 
 /// How often a hostcall ran, and what it moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HostcallTime {
     /// How often, and how long.
     pub time: Time,

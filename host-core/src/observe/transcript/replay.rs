@@ -15,10 +15,12 @@ use crate::engine::trap::Trap;
 use crate::observe::guest::call;
 use crate::observe::observer::{Observed, Observer, ReplayedCall, Seen, Step};
 use crate::resources::host::Host;
+use crate::setters::setters;
 use crate::vm::state::{VmConfig, VmState};
 
 /// How a record is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Replay {
     /// The module is another build than the one that was recorded. Addresses differ then, so pointers are compared by
     /// what they point to.
@@ -27,8 +29,16 @@ pub struct Replay {
     pub is_redacted: bool,
 }
 
+impl Replay {
+    setters! {
+        with_moved(bool) -> is_moved;
+        with_redacted(bool) -> is_redacted;
+    }
+}
+
 /// The result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// How many events were played.
     pub events: u64,
@@ -42,6 +52,7 @@ pub struct Report {
 
 /// How a replay ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum End {
     /// The record has ended, and the guest did all that stands in it.
     Same,
@@ -53,6 +64,7 @@ pub enum End {
 
 /// Where a guest did something else than its record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// The number of the event, from 1.
     pub event: u64,

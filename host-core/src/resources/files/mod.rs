@@ -21,9 +21,11 @@ pub(crate) use rights::Rights;
 pub(crate) use table::FileTable;
 
 use crate::abi::Errno;
+use crate::setters::setters;
 
 /// A directory of the system that a VM has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Preopen {
     /// The guest's name for it, such as `/data`.
     pub guest: String,
@@ -31,6 +33,17 @@ pub struct Preopen {
     pub host: PathBuf,
     /// Whether the guest may change what is in it.
     pub write: bool,
+}
+
+impl Preopen {
+    /// Describes the directory `host`, which the guest sees as `guest` and may not change.
+    pub fn new(guest: impl Into<String>, host: impl Into<PathBuf>) -> Self {
+        Self { guest: guest.into(), host: host.into(), write: false }
+    }
+
+    setters! {
+        with_write(bool) -> write;
+    }
 }
 
 /// An open directory. Paths are relative to it, and no path may lead out of it: not by `..`, not from

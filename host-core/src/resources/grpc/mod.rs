@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::headers::Headers;
+use crate::setters::setters;
 
 pub(crate) use calls::{GrpcCalls, NoRoom, Sending};
 pub(crate) use service::GrpcService;
@@ -31,6 +32,7 @@ impl GrpcId {
 
 /// A gRPC call or stream to be opened (spec: `proxy_grpc_call`, `proxy_grpc_stream`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GrpcRequest {
     /// The upstream's name.
     pub upstream: String,
@@ -49,11 +51,34 @@ pub struct GrpcRequest {
     pub timeout: Option<Duration>,
 }
 
+impl GrpcRequest {
+    /// Makes the request of a stream, without metadata and without a limit of time.
+    pub fn new(upstream: impl Into<String>, service: impl Into<String>, method: impl Into<String>) -> Self {
+        Self {
+            upstream: upstream.into(),
+            authority: None,
+            service: service.into(),
+            method: method.into(),
+            metadata: Headers::new(),
+            message: None,
+            timeout: None,
+        }
+    }
+
+    setters! {
+        with_authority(impl Into<Option<String>>) -> authority;
+        with_metadata(Headers) -> metadata;
+        with_message(impl Into<Option<Bytes>>) -> message;
+        with_timeout(impl Into<Option<Duration>>) -> timeout;
+    }
+}
+
 /// An event of a call or stream.
 ///
 /// A call that succeeds has one message and nothing else; one that fails has a close alone. A stream has
 /// initial metadata, messages, trailing metadata and a close, of which all but the close may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GrpcEvent {
     /// The initial metadata, with `:status`.
     InitialMetadata(Headers),

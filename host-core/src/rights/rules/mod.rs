@@ -34,6 +34,7 @@ pub struct Rules(Option<Arc<Compiled>>);
 /// Why a rule cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{capability}{}{}: {problem}", if .key.is_empty() { "" } else { "." }, .key)]
+#[non_exhaustive]
 pub struct RuleError {
     /// The capability that it stands behind.
     pub capability: String,

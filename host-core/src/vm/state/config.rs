@@ -5,6 +5,8 @@ use crate::rights::{Capabilities, Rules};
 use crate::sandbox::{SandboxKey, VmSpec};
 
 /// The configuration of a VM.
+///
+/// Whoever makes one names every field, or begins with [`VmConfig::new`], which restricts nothing.
 #[derive(Debug)]
 pub struct VmConfig {
     /// The ABI that its module declares.

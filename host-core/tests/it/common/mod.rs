@@ -41,7 +41,7 @@ impl Setup {
     }
 
     pub(crate) fn abi(abi: AbiVersion) -> Self {
-        let plugin = Plugin { root_id: "root".into(), vm_id: "vm".into(), ..Plugin::new("plugin") };
+        let plugin = Plugin::new("plugin").with_root_id("root").with_vm_id("vm");
         let host = FakeHost::new().with_upstream("up");
         Self { config: VmConfig::new(abi), plugin, host, info: StreamInfo::default(), callbacks: Vec::new() }
     }

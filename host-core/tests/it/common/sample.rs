@@ -37,5 +37,5 @@ pub(crate) fn body() -> Body {
 }
 
 pub(crate) fn call_response() -> CallResponse {
-    CallResponse { headers: ok(), body: body(), trailers: trailers() }
+    CallResponse::default().with_headers(ok()).with_body(body()).with_trailers(trailers())
 }

@@ -113,7 +113,7 @@ fn what_is_open_when_a_plugin_has_been_configured_is_refused() {
     each(|engine, name| {
         let taken = |configure: &str| {
             let mut spec = spec(engine, &guest(&imports, configure, ""));
-            spec.vm.preopens = vec![Preopen { guest: "/d".to_owned(), host: "d".into(), write: false }];
+            spec.vm.preopens = vec![Preopen::new("/d", "d")];
             take(engine, &spec, &host).map(drop).map_err(|error| error.to_string())
         };
         for (configure, reason) in [

@@ -35,10 +35,8 @@ impl Expired {
         let late = if whole { 504 } else { 408 };
         match self {
             Self::Upstream(_) => local_response(504, self.details(), "upstream request timeout"),
-            Self::Duration => LocalResponse {
-                grpc_status: Some(DEADLINE_EXCEEDED),
-                ..local_response(late, self.details(), "downstream duration timeout")
-            },
+            Self::Duration => local_response(late, self.details(), "downstream duration timeout")
+                .with_grpc_status(Some(DEADLINE_EXCEEDED)),
             Self::Idle | Self::Write => local_response(late, self.details(), "stream timeout"),
         }
     }

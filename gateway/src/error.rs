@@ -41,7 +41,7 @@ pub enum ServeError {
     #[error(transparent)]
     Precompile(#[from] PrecompileError),
     /// A file that a command names.
-    #[error("cannot {operation} {}: {error}", path.display())]
+    #[error("cannot {operation} {}: {error}; correct the path, or its permissions", path.display())]
     File {
         /// The operation, as a verb.
         operation: &'static str,
@@ -96,7 +96,7 @@ pub enum ServeError {
         error: LoadError,
     },
     /// A thread or runtime.
-    #[error("cannot start: {0}")]
+    #[error("cannot start: {0}; raise the limits of threads and descriptors (`ulimit -u`, `ulimit -n`)")]
     Io(#[from] std::io::Error),
 }
 

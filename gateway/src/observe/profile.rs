@@ -89,11 +89,13 @@ impl Writer {
     pub(crate) fn finish(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
-            tracing::error!("a thread ended by a panic");
+            tracing::error!(
+                "the thread that writes the profile ended by a panic; report its message, which is on standard error"
+            );
         }
     }
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) {
-    tracing::warn!(path = %path.display(), %error, "a profile cannot be written");
+    tracing::warn!(path = %path.display(), %error, "cannot write the profile, and tries again; make room in its folder, or let this user write there");
 }

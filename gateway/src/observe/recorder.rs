@@ -29,7 +29,7 @@ pub struct TranscriptOptions {
 /// The folder cannot be made.
 pub(crate) fn with_recorder(recording: &TranscriptOptions, planned: &Planned) -> Result<Planned, ServeError> {
     let trouble = |path: &Path, error: &std::io::Error| {
-        tracing::warn!(path = %path.display(), %error, "a transcript cannot be written");
+        tracing::warn!(path = %path.display(), %error, "cannot write a transcript; make room in its folder, or let this user write there");
     };
     let path = recording.folder.clone();
     let folder = Folder::open(&path, recording.files, Arc::new(trouble))

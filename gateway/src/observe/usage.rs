@@ -63,7 +63,8 @@ fn clock() -> CoarseClock {
         };
         if let Err(error) = std::thread::Builder::new().name("clock".to_owned()).spawn(run) {
             tracing::warn!(
-                "the usage of plugins is not measured and limits.cpu is not enforced: cannot start a thread: {error}"
+                "cannot start the thread that measures plugins: {error}; their usage is not measured and limits.cpu is not enforced: raise \
+                 the limit of threads (`ulimit -u`; systemd: TasksMax), and start the gateway again"
             );
         }
         clock

@@ -162,7 +162,7 @@ impl Compiler {
     ) -> Result<Result<Module, LoadError>, ConfigError> {
         let (info, settings) = self.at_once(plugin)?;
         let engine = self.start_for_many(plugin, info, settings.clone())?;
-        let (loader, what) = (self.loader(plugin), "the state after proxy_on_configure");
+        let (loader, what) = (self.loader(plugin), "the snapshot taken after proxy_on_configure");
         Ok(match loader.load(None, &*engine, wasm.clone(), what) {
             // Of tables there may be more than there are places for.
             Err(LoadError::Engine(error))
@@ -188,7 +188,7 @@ impl Compiler {
         let (info, settings) = self.wanted(plugin)?;
         if self.at_once(plugin)?.0.name != info.name {
             let engine = self.start_for_many(plugin, info, settings)?;
-            let what = "the state after proxy_on_configure".to_owned();
+            let what = "the snapshot taken after proxy_on_configure".to_owned();
             self.jobs.push(Job {
                 plugin: plugin.name.clone(),
                 what,

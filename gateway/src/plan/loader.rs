@@ -67,7 +67,9 @@ impl Loader {
             CodeSource::Plugin => {
                 tracing::debug!(module = what, engine = name, ?elapsed, "taken from the plugin itself")
             }
-            CodeSource::NotKept(error) => tracing::warn!(module = what, "compiled code is not kept: {error}"),
+            CodeSource::NotKept(error) => {
+                tracing::warn!(module = what, "compiled code is not kept, and the next start compiles again: {error}")
+            }
             _ => tracing::debug!(module = what, engine = name, ?elapsed, "compiled"),
         }
         Ok(loaded.module)

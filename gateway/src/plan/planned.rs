@@ -86,7 +86,7 @@ impl Planned {
         &self,
         wrap: impl Fn(&Arc<Module>, &str) -> Result<Module, LoadError>,
     ) -> Result<Self, ServeError> {
-        let failed = |error| ServeError::Io(std::io::Error::other(error));
+        let failed = |name: &str, error| ServeError::Compile { what: name.to_owned(), error };
         let mut snapshots: HashMap<*const Snapshot, Arc<Snapshot>> = HashMap::new();
         let mut modules: HashMap<(*const Module, String), Arc<Module>> = HashMap::new();
         let mut change = |spec: &mut PluginSpec| -> Result<(), ServeError> {
@@ -95,7 +95,7 @@ impl Planned {
             let module = match modules.get(&key) {
                 Some(module) => Arc::clone(module),
                 None => {
-                    let module = wrap(&spec.module, name).map_err(failed)?;
+                    let module = wrap(&spec.module, name).map_err(|error| failed(name, error))?;
                     Arc::clone(modules.entry(key).or_insert_with(|| Arc::new(module)))
                 }
             };
@@ -107,7 +107,8 @@ impl Planned {
                 let wrapped = match snapshots.get(&key) {
                     Some(snapshot) => Arc::clone(snapshot),
                     None => {
-                        let wrapped = snapshot.wrapped(|module| wrap(module, name)).map_err(failed)?;
+                        let wrapped =
+                            snapshot.wrapped(|module| wrap(module, name)).map_err(|error| failed(name, error))?;
                         Arc::clone(snapshots.entry(key).or_insert_with(|| Arc::new(wrapped)))
                     }
                 };

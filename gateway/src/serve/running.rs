@@ -52,7 +52,7 @@ impl Running {
         let _ = self.stop.send(true);
         for thread in self.workers.drain(..).chain(self.admin_task.take()) {
             if thread.join().is_err() {
-                tracing::error!("a thread ended by a panic");
+                tracing::error!("a thread ended by a panic; report its message, which is on standard error");
             }
         }
         if let Some(profile) = self.profile.take() {

@@ -15,7 +15,7 @@ use crate::input::open_file;
 #[non_exhaustive]
 pub enum CodeCacheError {
     /// The file system refuses.
-    #[error("cannot {operation} {}: {reason}", path.display())]
+    #[error("cannot {operation} {}: {reason}; correct the path, or let this user write there", path.display())]
     Io {
         /// The attempted operation, as a verb.
         operation: &'static str,

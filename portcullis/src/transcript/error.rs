@@ -11,7 +11,7 @@ use super::FORMAT;
 #[non_exhaustive]
 pub enum TranscriptError {
     /// A file cannot be had.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}; correct the path, or its permissions", path.display())]
     Io {
         /// The file.
         path: PathBuf,

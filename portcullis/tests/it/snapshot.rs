@@ -134,7 +134,7 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
         (configure("unreachable"), "proxy_on_configure failed"),
         (configure("(memory.fill (i32.const 0) (i32.const 1) (i32.mul (i32.const 65536) (i32.add (i32.const 1) (memory.grow (i32.const 1024)))))
             (memory.fill (i32.const 0) (i32.const 1) (i32.mul (i32.const 65536) (memory.size)))"),
-            "at most 67108864 can be kept"),
+            "a snapshot holds at most 67108864"),
     ];
     each(|engine, name| {
         for (guest, reason) in &cases {

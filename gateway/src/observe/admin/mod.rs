@@ -60,7 +60,9 @@ pub(crate) struct Admin {
 pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<bool>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "the admin interface is not served"),
+        Err(error) => {
+            return tracing::error!(%error, "cannot serve the admin interface; raise the limit of descriptors (`ulimit -n`), and start the gateway again");
+        }
     };
     let (hosts, admin) = (Arc::new(Hosts::new(&admin.hosts)), Arc::new(admin));
     let remedy = "see which clients of the admin interface keep connections that they do not use";
@@ -78,7 +80,7 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
         refill();
         let listener = match Accepting::new(&socket) {
             Ok(listener) => listener,
-            Err(error) => return tracing::error!(%error, "the admin interface is not served"),
+            Err(error) => return tracing::error!(%error, "cannot serve the admin interface; raise the limit of descriptors (`ulimit -n`), and start the gateway again"),
         };
         loop {
             let connection = tokio::select! {

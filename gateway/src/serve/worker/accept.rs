@@ -42,7 +42,9 @@ pub(super) async fn run(
     match source {
         ConnectionSource::Socket(socket, sample) => match Listener::from_std(socket) {
             Ok(socket) => connections.accept(socket, sample, stop).await,
-            Err(error) => return tracing::error!(%error, "cannot use a listening socket"),
+            Err(error) => {
+                return tracing::error!(%error, "cannot accept connections of a listener in this worker; start the gateway again");
+            }
         },
         ConnectionSource::Handed(handed) => connections.take(handed).await,
     }

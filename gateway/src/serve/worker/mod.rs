@@ -79,7 +79,7 @@ async fn serve(context: Rc<Context>, plan: &Plan, sources: Vec<ConnectionSource>
         .collect();
     for listener in listeners {
         if let Err(error) = listener.await {
-            tracing::error!(%error, "a listener ended");
+            tracing::error!(%error, "a listener ended in this worker; start the gateway again, and report the panic above");
         }
     }
     services.abort();

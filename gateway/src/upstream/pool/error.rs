@@ -21,10 +21,7 @@ pub enum UpstreamError {
         cluster: Arc<str>,
     },
     /// The worker has as many connections with upstreams as it may have, all in use.
-    #[error(
-        "all {limit} connections with upstreams that a worker may have are in use; raise max_upstream_connections, and the \
-         limit of descriptors for it (`ulimit -n`; systemd: LimitNOFILE)"
-    )]
+    #[error("all {limit} connections with upstreams that a worker may have are in use")]
     Overflow {
         /// The maximum number.
         limit: usize,
@@ -62,13 +59,13 @@ pub enum UpstreamError {
         source: Arc<hyper::Error>,
     },
     /// The body is in a coding that cannot be forwarded: its name belongs to one connection.
-    #[error("upstream {endpoint} sent a transfer coding other than chunked; let it send the body as it is")]
+    #[error("upstream {endpoint} sent a transfer coding other than chunked")]
     Coding {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
     },
     /// The upstream switches protocols, which no request asks for: `upgrade` is not forwarded.
-    #[error("upstream {endpoint} sent a 101 response, which nothing asked for; let it answer with another status")]
+    #[error("upstream {endpoint} sent a 101 response, which nothing asked for")]
     Switching {
         /// The endpoint, as configured.
         endpoint: Arc<str>,
@@ -94,6 +91,23 @@ impl UpstreamError {
             Self::Reset { .. } => "upstream_reset",
             Self::Protocol { .. } | Self::Coding { .. } | Self::Switching { .. } => "upstream_protocol_error",
             Self::RequestAborted { .. } => "request_aborted",
+        }
+    }
+
+    /// Returns what an operator can do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoEndpoints { .. } => "list one under endpoints of the cluster",
+            Self::Overflow { .. } => {
+                "raise max_upstream_connections, and the limit of descriptors for it (`ulimit -n`; systemd: LimitNOFILE)"
+            }
+            Self::Connect { .. } => "check that it runs, listens there, and speaks TLS if the cluster has tls",
+            Self::ConnectTimeout { .. } => "raise connect_timeout of the cluster if it needs longer",
+            Self::Reset { .. } => "look for the reason in its log",
+            Self::Protocol { .. } => "check that it speaks the protocol of the cluster",
+            Self::Coding { .. } => "let it send the body as it is",
+            Self::Switching { .. } => "let it answer with another status",
+            Self::RequestAborted { .. } => "look for the client or the plugin that ended the request",
         }
     }
 

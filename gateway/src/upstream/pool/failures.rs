@@ -26,16 +26,17 @@ impl Failures {
     pub(super) fn note(&self, endpoint: &str, error: &UpstreamError) {
         // A client that goes away is not the upstream's failure.
         if !matches!(error, UpstreamError::RequestAborted { .. }) {
-            self.tell(endpoint, error.reason(), &with_causes(error));
+            self.tell(endpoint, error.reason(), &with_causes(error), error.remedy());
         }
     }
 
     /// Notes a request that was not answered in time.
     pub(super) fn note_timeout(&self, limit: Duration) {
-        self.tell("", "response_timeout", &format!("no whole response within {limit:?}"));
+        let remedy = "raise timeout of the route or request_timeout of the cluster if it needs longer";
+        self.tell("", "response_timeout", &format!("no whole response within {limit:?}"), remedy);
     }
 
-    fn tell(&self, endpoint: &str, reason: &'static str, error: &str) {
+    fn tell(&self, endpoint: &str, reason: &'static str, error: &str, remedy: &str) {
         metrics::counter!("portcullis_upstream_failures_total", "cluster" => self.cluster.clone(), "reason" => reason)
             .increment(1);
         let Some(left_out) = self.logged.may_tell() else { return };
@@ -44,7 +45,7 @@ impl Failures {
             endpoint = Some(endpoint).filter(|endpoint| !endpoint.is_empty()),
             reason,
             left_out = Some(left_out).filter(|count| *count > 0),
-            "upstream failed: {error}"
+            "upstream failed: {error}; {remedy}"
         );
     }
 }
@@ -72,6 +73,19 @@ mod tests {
         let error = UpstreamError::connect(&endpoint, std::io::Error::from_raw_os_error(111));
         let text = with_causes(&error);
         assert!(text.starts_with("cannot connect to upstream 127.0.0.1:9: Connection refused"), "{text}");
+    }
+
+    #[test]
+    fn every_failure_has_a_remedy() {
+        let endpoint: Arc<str> = "a:1".into();
+        let timeout = UpstreamError::ConnectTimeout { endpoint: Arc::clone(&endpoint), limit: QUIET };
+        assert_eq!(timeout.remedy(), "raise connect_timeout of the cluster if it needs longer");
+        let refused = UpstreamError::connect(&endpoint, std::io::Error::from_raw_os_error(111));
+        let none = UpstreamError::NoEndpoints { cluster: "backend".into() };
+        let coding = UpstreamError::Coding { endpoint };
+        for error in [&timeout, &refused, &none, &coding] {
+            assert!(!error.remedy().is_empty() && !error.to_string().contains(';'), "{error}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -217,7 +217,7 @@ fn check_says_what_repeats() {
     let said = crate::e2e::cli::text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("checked_seeds") && said.contains("drew 8 random bytes"), "{said}");
-    assert!(said.contains("ids, keys and nonces made of these") && said.contains("isolation: worker"), "{said}");
+    assert!(said.contains("numbers, ids, keys and nonces") && said.contains("isolation: worker"), "{said}");
     let path = crate::e2e::cli::file("seeds-worker.yaml", &with_vm_keys(&setup, "snapshot_randomness: refuse"));
     let output = crate::e2e::cli::portcullis(&["check", path.to_str().unwrap()]);
     let said = crate::e2e::cli::text(&output.stderr);

@@ -157,7 +157,10 @@ impl Exchange {
     }
 
     pub(super) fn fail_unsendable(&mut self, unsendable: &convert::Unsendable) {
-        tracing::warn!(stream = self.info.with(|info| info.id), %unsendable, "request refused");
+        tracing::warn!(
+            stream = self.info.with(|info| info.id),
+            "the request is answered 500: {unsendable}; mend the plugin"
+        );
         self.reply(local_response(500, "unsendable_request", &unsendable.to_string()));
     }
 }

@@ -53,7 +53,10 @@ impl Exchange {
         match head {
             Some(Ok(head)) => self.out.head(head, &self.method),
             Some(Err(unsendable)) => {
-                tracing::warn!(stream = self.info.with(|info| info.id), %unsendable, "response replaced by 500");
+                tracing::warn!(
+                    stream = self.info.with(|info| info.id),
+                    "the response is replaced by 500: {unsendable}; mend the plugin"
+                );
                 (self.incoming, self.upload) = (None, None);
                 self.timer.upstream_done();
                 self.upstream = UpstreamState::Idle;

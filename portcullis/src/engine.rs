@@ -17,7 +17,7 @@ cfg_if::cfg_if! {
     }
 }
 
-/// The engines that are built in; the first is the default.
+/// Returns the engines that are built in; the first is the default.
 #[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 const ENGINES: &[EngineInfo] = &[
     #[cfg(feature = "wasmtime")]
@@ -92,12 +92,12 @@ pub struct Choice {
     pub is_substitute: bool,
 }
 
-/// The engines that are built in; the first is the default.
+/// Returns the engines that are built in; the first is the default.
 pub fn all() -> &'static [EngineInfo] {
     ENGINES
 }
 
-/// The engines that are not built in, each by its name, which is also the cargo feature that brings it.
+/// Returns the names of the engines that are not built in; each is also the name of the Cargo feature that builds it in.
 pub fn missing() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().copied().filter(|known| ENGINES.iter().all(|engine| engine.name != *known))
 }

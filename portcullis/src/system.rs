@@ -17,33 +17,33 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A monotonic clock. All of a process have one beginning, because a plugin may keep a time in a state from which VMs with
-    /// other hosts begin, and time never goes back.
+    /// Makes a clock. The monotonic time of all clocks of a process has one beginning, because a plugin may keep a time in a
+    /// snapshot from which VMs with other hosts begin, and time never goes back.
     pub fn new() -> Self {
         static START: OnceLock<Instant> = OnceLock::new();
         Self { start: *START.get_or_init(Instant::now) }
     }
 
-    /// Nanoseconds since the Unix epoch.
+    /// Returns the nanoseconds since the Unix epoch.
     pub fn wall(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Nanoseconds since the first clock of the process was made.
+    /// Returns the nanoseconds since the first clock of the process was made.
     pub fn monotonic(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The instant of a monotonic time.
+    /// Returns the instant of a monotonic time.
     pub fn instant(&self, monotonic: std::time::Duration) -> Instant {
         self.start + monotonic
     }
 
-    /// Random bytes fit for keys.
+    /// Fills `buffer` with random bytes that are fit for keys.
     ///
     /// # Errors
-    /// The system has none, which Linux never says after boot.
+    /// The system has no random bytes, which does not happen on Linux after boot.
     pub fn random(buffer: &mut [u8]) -> Result<(), NoRandomness> {
         getrandom::fill(buffer).map_err(|error| NoRandomness(error.to_string()))
     }
@@ -83,7 +83,7 @@ pub struct SystemHost {
 }
 
 impl SystemHost {
-    /// A host that hands log lines at info and above to `log`, and knows no upstream.
+    /// Makes a host that passes log lines at info and above to `log`, and knows no upstream.
     pub fn new(log: impl Fn(&LogRecord<'_>) + Send + Sync + 'static) -> Self {
         Self {
             clock: SystemClock::new(),
@@ -106,7 +106,7 @@ impl SystemHost {
         Self { upstreams: names.into_iter().collect(), ..self }
     }
 
-    /// The value of a plugin's metric. Of several types with one name, the counter's is preferred, and then the gauge's.
+    /// Returns the value of a plugin's metric. Of several types with one name, the counter's is preferred, and then the gauge's.
     pub fn metric(&self, plugin: &str, name: &str) -> Option<u64> {
         let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |of| metrics.get(&(plugin.to_owned(), of, name.to_owned()));

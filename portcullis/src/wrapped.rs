@@ -1,4 +1,4 @@
-//! Modules that are compiled already, with something around them.
+//! Compiled modules with a wrapper that observes their guests.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use portcullis_core::model::Limits;
 use portcullis_core::module::Bytecode;
 use portcullis_core::vm::VmState;
 
-/// The same module with `wrap` around what makes its guests. It is not compiled again.
+/// Returns the module with `wrap` around the part that makes its guests. It is not compiled again.
 ///
 /// # Errors
 /// The code of the module is none, as of one that was made for tests.

@@ -76,7 +76,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CodeCacheError> {
     })
 }
 
-/// Two processes may open a folder at once: the first key that is linked to its name is the key.
+/// Makes the key of a folder. Two processes may open a folder at once: the first key that is linked to its name is the key.
 fn make_key(path: &Path) -> Result<(), CodeCacheError> {
     let mut secret = [0; SealKey::LEN];
     getrandom::fill(&mut secret).map_err(|error| cannot("make", path)(io::Error::other(error.to_string())))?;
@@ -131,7 +131,7 @@ pub(super) fn touch(path: &Path) {
     let _ = OpenOptions::new().append(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// A name beside a file's that nobody else uses.
+/// Returns a name beside a file's that nobody else uses.
 fn unused(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

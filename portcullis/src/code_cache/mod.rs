@@ -122,13 +122,13 @@ impl CodeCache {
         Ok(Self { folder: folder.to_owned(), key, outdated })
     }
 
-    /// The code of other versions that was removed, and kept, when the folder was opened.
+    /// Returns how much code of other versions was removed, and kept, when the folder was opened.
     pub fn outdated(&self) -> Outdated {
         self.outdated
     }
 
-    /// Loads a module: from the plugin's own compiled code if it has some, or else from the folder, or
-    /// else by compiling it, and then it is kept in the folder.
+    /// Loads a module from the plugin's own compiled code, else from the folder, else by compiling it and keeping the code in
+    /// the folder.
     ///
     /// # Errors
     /// The code is no Proxy-Wasm module, or the engine cannot compile it.
@@ -136,7 +136,7 @@ impl CodeCache {
         self.load_by(engine, plugin, |bytecode| Fresh::compile(engine, bytecode))
     }
 
-    /// The same, with another way to compile.
+    /// Loads a module as [`Self::load`] does, but compiles it by `compile`.
     ///
     /// # Errors
     /// The code is no Proxy-Wasm module, or `compile` fails.
@@ -179,15 +179,15 @@ impl CodeCache {
         Ok(LoadedCode { module, source, rejected })
     }
 
-    /// Whether compiled code of a module is there, in the plugin's own file or in the folder. It has not been looked at.
+    /// Returns whether compiled code of a module is in the plugin's own file or in the folder. Code of the folder is not read for it.
     pub fn has(&self, engine: &dyn AnyEngine, plugin: &[u8]) -> bool {
         let (wasm, sections) = section::split(plugin);
         let subject = subject(&wasm, engine);
         sections.iter().any(|sealed| self.key.open(&subject, sealed).is_some()) || self.file(engine, &subject).exists()
     }
 
-    /// The plugin with its compiled code for this engine in it, sealed with the folder's key. It is
-    /// still the same plugin for every host; code for other engines that is in it stays.
+    /// Returns the plugin with its compiled code for this engine in it, sealed with the folder's key. It
+    /// remains the same plugin for every host, and keeps its code for other engines.
     ///
     /// # Errors
     /// The code is no Proxy-Wasm module, or the engine cannot compile it or has no machine code.
@@ -199,7 +199,7 @@ impl CodeCache {
         })
     }
 
-    /// The same, with another way to compile.
+    /// Compiles a plugin as [`Self::precompile`] does, but by `compile`.
     ///
     /// # Errors
     /// The code is no Proxy-Wasm module, or `compile` fails or gives no code.
@@ -230,7 +230,7 @@ impl CodeCache {
     }
 }
 
-/// The origin of compiled code, and the engine that may run it.
+/// Returns the origin of compiled code, and the engine that may run it, as the text that is sealed with the code.
 fn subject(wasm: &[u8], engine: &dyn AnyEngine) -> String {
     format!("module {:x} on {}", Sha256::digest(wasm), engine.fingerprint())
 }

@@ -4,7 +4,7 @@ use portcullis_core::engine::AnyEngine;
 
 use crate::engine;
 
-/// The name of the code whose subject has this digest.
+/// Returns the name of the code whose subject has this digest.
 pub(super) fn of(engine: &dyn AnyEngine, digest: &str) -> String {
     format!("{}-{}-{digest}.code", engine.name(), engine.version())
 }

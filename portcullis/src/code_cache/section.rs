@@ -6,7 +6,7 @@ const NAME: &[u8] = b"portcullis.compiled";
 /// Length of the magic number and version that a module begins with.
 const HEADER: usize = 8;
 
-/// A module without its compiled code, and the sealed code, whatever the engine.
+/// Splits a plugin into the module without compiled code, and the sealed code for every engine.
 pub(super) fn split(plugin: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
     let (mut wasm, mut sealed) = (Vec::with_capacity(plugin.len()), Vec::new());
     for part in parts(plugin) {
@@ -18,7 +18,7 @@ pub(super) fn split(plugin: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
     (wasm, sealed)
 }
 
-/// A plugin with this code in place of the code that it has for the engine.
+/// Returns the plugin with this code in place of the code that it has for the engine.
 pub(super) fn with(plugin: &[u8], engine: &str, sealed: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(plugin.len() + sealed.len());
     for part in parts(plugin) {
@@ -61,7 +61,7 @@ fn parts(plugin: &[u8]) -> impl Iterator<Item = Part<'_>> {
     std::iter::once(Part::Other(header)).chain(sections)
 }
 
-/// The first section, and what is behind it.
+/// Reads the first section, and returns it with the bytes behind it.
 fn section(bytes: &[u8]) -> Option<(Part<'_>, &[u8])> {
     let (id, after) = bytes.split_first()?;
     let (len, content) = read_leb(after)?;

@@ -111,7 +111,7 @@ fn told(error: io::Error) -> Errno {
     errno(&error)
 }
 
-/// The other directory of two: both are of the system.
+/// Returns the other directory of a call with two: both are of the system.
 fn own(directory: &dyn Directory) -> Result<&SystemDirectory, Errno> {
     let any: &dyn Any = directory;
     any.downcast_ref().ok_or(Errno::Xdev)
@@ -121,7 +121,7 @@ fn follow(follow: bool) -> FollowSymlinks {
     if follow { FollowSymlinks::Yes } else { FollowSymlinks::No }
 }
 
-/// An entry with a name that a guest can have.
+/// Returns the entry, if a guest can read its name.
 fn named(entry: DirEntry) -> io::Result<Option<Entry>> {
     let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
     Ok(Some(Entry { name, inode: entry.ino(), file_type: file_type(entry.file_type()?) }))

@@ -3,7 +3,7 @@ use std::io::{self, ErrorKind};
 use portcullis_core::abi::Errno;
 use rustix::io::Errno as Raw;
 
-/// WASI's number for an error of the system.
+/// Returns WASI's number for an error of the system.
 pub(super) fn errno(error: &io::Error) -> Errno {
     match Raw::from_io_error(error) {
         Some(raw) => KNOWN.iter().find(|(known, _)| *known == raw).map_or(Errno::Io, |(_, errno)| *errno),

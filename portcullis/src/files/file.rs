@@ -18,7 +18,7 @@ impl File for SystemFile {
         self.0.read_at(out, offset).map_err(|error| errno(&error))
     }
 
-    /// Linux appends if the file is open for it, whatever the offset: so workers can share a log.
+    /// Writes at an offset. Linux appends if the file is open for appending, whatever the offset, so workers can share a log.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
         self.0.write_at(bytes, offset).map_err(|error| errno(&error))
     }
@@ -58,7 +58,7 @@ impl File for SystemFile {
     }
 }
 
-/// A file's metadata from the system.
+/// Converts a file's metadata from the system's.
 pub(super) fn metadata(found: &cap_std::fs::Metadata) -> Metadata {
     let nanoseconds = |seconds: i64, nanoseconds: i64| {
         let whole = u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000);
@@ -87,7 +87,7 @@ pub(super) fn file_type(found: cap_std::fs::FileType) -> FileType {
     }
 }
 
-/// The time of so many nanoseconds since the Unix epoch.
+/// Returns the time that is `nanoseconds` after the Unix epoch.
 pub(super) fn instant(nanoseconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(nanoseconds)
 }

@@ -50,7 +50,7 @@ const KEYS: &[(&str, Use)] = &[
     ("envoy.upstream.dynamic_port", Use::Absent(NO_FORWARD)),
 ];
 
-/// Whether Envoy takes a text for true or false.
+/// Returns whether Envoy reads a text as true or false.
 fn is_bool(text: &str) -> bool {
     ["true", "t", "yes", "y", "1", "false", "f", "no", "n", "0"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }

@@ -58,7 +58,7 @@ pub fn foreign(data: &[u8]) {
     while vm.next_action().is_some() {}
 }
 
-/// `proxy_call_foreign_function`: the result, or the status.
+/// Calls `proxy_call_foreign_function`, and returns the result or the status.
 fn called(caller: &mut NullCaller<'_>, name: &str, arguments: &[u8]) -> Result<Vec<u8>, i32> {
     let ((name, name_len), (arguments, len)) = (caller.put(name.as_bytes()), caller.put(arguments));
     caller.bytes(|caller, ptr, size| {

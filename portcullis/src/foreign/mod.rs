@@ -1,4 +1,4 @@
-//! Foreign functions that Envoy has, under the same names and with the same messages.
+//! Envoy's foreign functions, with the same names and messages.
 
 mod compress;
 mod filter_state;
@@ -9,7 +9,7 @@ mod signature;
 
 use portcullis_core::resources::ForeignFunctions;
 
-/// Envoy's foreign functions, but for those of its expression language:
+/// Returns Envoy's foreign functions, except those of its expression language:
 ///
 /// * `compress`, `uncompress`: zlib (RFC 1950), arguments and results to 16 MiB. `BadArgument` for more,
 ///   `SerializationFailure` for what is not zlib's, `InternalFailure` for a result that is too long.

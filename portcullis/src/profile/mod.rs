@@ -1,7 +1,7 @@
-//! Profiles: what plugins do with their time, in a folder.
+//! Profiles: where plugins spend their time, as files in a folder.
 //!
 //! `profile.json` has for each plugin how often each callback and hostcall ran, for how long, and with how many bytes, as
-//! [`core::profile`](portcullis_core::observe::profile) measures it, all threads together. `profile.txt` is the same to be read.
+//! [`core::profile`](portcullis_core::observe::profile) measures it, all threads together. `profile.txt` is the same for people.
 //! Times are in nanoseconds, sizes in bytes:
 //!
 //! ```json
@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! `plugin` is `null` for what a VM did before any plugin existed. In `guest`, `(instantiation)` is the making of the VM
+//! `plugin` is `null` for the time of a VM before any plugin existed. In `guest`, `(instantiation)` is the making of the VM
 //! with its start section, and `(allocator)` the runs of the plugin's allocator by hostcalls. `time` is the sum of all
 //! `own`; rows are sorted by `own`. `bytes_in` went into the plugin's memory, `bytes_out` out of it.
 //!
@@ -124,7 +124,7 @@ impl Profiler {
         self.folder.replace("profile.txt", report.to_string().as_bytes())
     }
 
-    /// The profile of this thread's VMs.
+    /// Returns the profile of this thread's VMs.
     fn here(&self, vm: &str, engine: &'static str) -> (Arc<Mutex<Profile>>, String) {
         let thread = std::thread::current().name().unwrap_or("thread").to_owned();
         let key = Key { vm: vm.to_owned(), engine, thread: thread.clone() };
@@ -136,7 +136,7 @@ impl Profiler {
     }
 }
 
-/// The same module, but its guests are measured, under this name.
+/// Returns a module whose guests are those of `module`, and are measured under this name.
 ///
 /// # Errors
 /// The code of the module is none, as of one that was made for tests.

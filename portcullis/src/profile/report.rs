@@ -124,7 +124,7 @@ impl HostcallRow {
     }
 }
 
-/// The status of a hostcall by its name in the ABI; of WASI by its number.
+/// Returns the status of a hostcall by its name in the ABI; of WASI by its number.
 fn status(id: HostcallId, number: i32) -> String {
     match Status::from_number(number) {
         Some(status) if !id.is_wasi() => format!("{status:?}"),
@@ -132,7 +132,7 @@ fn status(id: HostcallId, number: i32) -> String {
     }
 }
 
-/// The fields of a time, beside those of what contains it.
+/// Serializes the fields of a time beside those of the struct that contains it.
 fn times<S: serde::Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
     let Time { calls, total, own, max, traps, .. } = *time;
     Serialize::serialize(

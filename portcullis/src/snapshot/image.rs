@@ -1,4 +1,4 @@
-//! Modules that begin in the state of a guest.
+//! Modules whose guests begin in the state of a guest that has run.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ const GRAIN: usize = 4096;
 
 const PAGE: usize = 1 << 16;
 
-/// The module with this memory, and these values of its mutable globals, in place of its data and start section.
+/// Returns the module with this memory, and these values of its mutable globals, in place of its data and start section.
 pub(super) fn baked(wasm: &[u8], memory: &[u8], globals: &[u128]) -> Result<Bytes, SnapshotError> {
     let used = in_use(memory);
     let bytes = used.iter().map(ExactSizeIterator::len).sum();
@@ -67,7 +67,7 @@ pub(super) fn baked(wasm: &[u8], memory: &[u8], globals: &[u128]) -> Result<Byte
     Ok(module.finish().into())
 }
 
-/// The parts of a memory that are not zero.
+/// Returns the parts of a memory that are not zero.
 fn in_use(memory: &[u8]) -> Vec<Range<usize>> {
     let mut used: Vec<Range<usize>> = Vec::new();
     for (index, grain) in memory.chunks(GRAIN).enumerate().filter(|(_, grain)| grain.iter().any(|byte| *byte != 0)) {
@@ -80,7 +80,7 @@ fn in_use(memory: &[u8]) -> Vec<Range<usize>> {
     used
 }
 
-/// Globals, of which the mutable ones have these values.
+/// Encodes globals, of which the mutable ones have these values.
 fn with_values(section: &GlobalSectionReader<'_>, values: &[u128]) -> Result<GlobalSection, SnapshotError> {
     let (mut globals, mut values) = (GlobalSection::new(), values.iter().copied());
     for global in section.clone() {

@@ -1,17 +1,17 @@
 //! Snapshots: a plugin in the state after configure, from which each stream gets a VM of its own (`isolation: stream`).
 //!
-//! The plugin is started once, on a module that shows its globals. Then its memory and globals are written into another
+//! The plugin is started once, on a module that exports its globals. Then its memory and globals are written into another
 //! module, in place of its data and start section, so that every engine can make guests in that state and no code of the
 //! plugin runs again; [`VmSnapshot`] is the host's side of it.
 //!
-//! **Randomness repeats.** What the plugin drew at random and read of clocks while it started is in its memory, and so the same
-//! in each stream: a generator that it seeded then gives every stream the same numbers. Session ids, keys and nonces that
+//! **Randomness repeats.** Random bytes that the plugin drew and times that it read while it started are in its memory, and so
+//! the same in each stream: a generator that it seeded then gives every stream the same numbers. Session ids, keys and nonces that
 //! are made of them are the same for all clients. Nearly every plugin in Rust draws 16 bytes for its hash maps, whose order
-//! is then the same in each stream, too. [`VmSnapshot::drawn`] says how many bytes it drew and how often it read a clock; what
-//! is drawn in a stream is drawn anew. A monotonic time of the snapshot is in the past of each stream.
+//! is then the same in each stream, too. [`VmSnapshot::drawn`] says how many bytes it drew and how often it read a clock; bytes
+//! that are drawn in a stream are new. A monotonic time of the snapshot is in the past of each stream.
 //!
-//! A plugin that ticks, registers queues, or has callouts in flight when it has been configured cannot be taken so, nor can
-//! a module that changes its tables: their elements are not written down.
+//! No snapshot can be taken of a plugin that ticks, registers queues, or has callouts in flight after it was configured, nor
+//! of a module that changes its tables: their elements are not in a snapshot.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -82,7 +82,7 @@ pub enum SnapshotError {
     Start(#[from] StartError),
 }
 
-/// A module that shows what a snapshot of it is made of.
+/// A module that exports the globals of which a snapshot is made.
 #[derive(Debug)]
 pub struct Observed {
     original: Bytes,
@@ -120,7 +120,7 @@ pub fn snapshot(
 }
 
 impl Observed {
-    /// Makes a module that shows its globals.
+    /// Makes a module that exports its mutable globals.
     ///
     /// # Errors
     /// The module can change state that a snapshot does not hold.
@@ -129,12 +129,12 @@ impl Observed {
         Ok(Self { original, wasm, globals })
     }
 
-    /// The module that shows them, to be compiled for [`Self::start`].
+    /// Returns the module that exports them, to be compiled for [`Self::start`].
     pub fn wasm(&self) -> Bytes {
         self.wasm.clone()
     }
 
-    /// Starts the plugin in a VM of the module that shows its globals, and takes the state that it is in then.
+    /// Starts the plugin in a VM of the module that exports its globals, and takes a snapshot of its state.
     ///
     /// # Errors
     /// The plugin does not start, or its state cannot be kept.
@@ -157,7 +157,7 @@ impl Observed {
     }
 }
 
-/// A module that cannot be read, which was read before.
+/// Returns the error of a module that cannot be read, although it was read before.
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> SnapshotError {
     let operation = "rewrite the module";
     LoadError::from(portcullis_core::engine::EngineError::new("snapshot", operation, error)).into()

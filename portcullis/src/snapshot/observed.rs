@@ -1,4 +1,4 @@
-//! Modules that show their globals.
+//! Modules that export their mutable globals, so that a snapshot can read them.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::{SnapshotError, unreadable};
 /// How many mutable globals a module may have. Compilers make a handful.
 const MOST: usize = 10_000;
 
-/// The module with an export of each mutable global, and the names of these exports in the order of the globals.
+/// Returns the module with an export of each mutable global, and the names of these exports in the order of the globals.
 pub(super) fn observed(wasm: &[u8]) -> Result<(Bytes, Vec<String>), SnapshotError> {
     let (mut module, mut mutable) = (Module::new(), Vec::new());
     let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! Bytes as a person can read them, without loss.
+//! Bytes as text that people can read, without loss.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -44,7 +44,7 @@ impl Content {
         }
     }
 
-    /// The bytes again; `None` if they are none.
+    /// Decodes the bytes; returns `None` if the text is not an encoding of bytes.
     pub(super) fn bytes(self) -> Option<Vec<u8>> {
         match self {
             Self::Text(text) => Some(text.into_bytes()),

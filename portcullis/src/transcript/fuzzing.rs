@@ -62,7 +62,7 @@ fn written(event: Event) -> String {
     serde_json::to_string(&Line::from(event)).expect("every event is a line")
 }
 
-/// NaN is not equal to itself.
+/// Formats an event, to compare it: NaN is not equal to itself.
 fn shown(event: &Result<Option<Event>, String>) -> String {
     format!("{event:?}")
 }

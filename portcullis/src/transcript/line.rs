@@ -1,4 +1,4 @@
-//! Lines of a transcript, and the events that they are.
+//! Lines of a transcript, and their events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl From<&Limits> for RecordedLimits {
 }
 
 impl RecordedLimits {
-    /// The limits again. A file is not trusted with more than a configuration may set.
+    /// Returns the limits. A file cannot set more than a configuration may.
     pub(super) fn limits(&self) -> Limits {
         const STACK: std::ops::RangeInclusive<usize> = 64 << 10..=16 << 20;
         const LONGEST: u64 = 3_600_000;
@@ -159,7 +159,7 @@ impl From<Event> for Line {
 }
 
 impl Line {
-    /// The event that a line is; `None` at the end. The error says what is wrong with it.
+    /// Returns the event of a line; `None` for the line that ends a transcript. The error says what is wrong with the line.
     pub(super) fn event(self) -> Result<Option<Event>, String> {
         Ok(Some(match self {
             Self::Instantiated(outcome) => Event::Instantiated(outcome.answer(&[])?.map(drop)),

@@ -1,4 +1,4 @@
-//! Transcripts: what crossed the wall of one VM, in a file, and played again on any engine.
+//! Transcripts: all callbacks and hostcalls of one VM with their bytes, in a file that can be replayed on any engine.
 //!
 //! A transcript is JSON Lines. The first line says what was recorded; each line after it is one event, as
 //! [`core::transcript`](portcullis_core::observe::transcript) has them:
@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Bytes are text where they are printable, a number where they are one little-endian word, `{"pairs": ...}` where they are
-//! a header map, and else `{"base64": ...}`. Between `hostcall` with `allocate` and its `allocated` stands what the
-//! plugin's allocator called. `end` is there if the file was full.
+//! a header map, and else `{"base64": ...}`. Between `hostcall` with `allocate` and its `allocated` are the calls
+//! of the plugin's allocator. `end` is there if the file was full.
 //!
 //! A module is recorded for as long as its guests run, and its transcript is replayed on any engine:
 //!

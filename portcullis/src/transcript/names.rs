@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-/// The most bytes of a name in a query. What is longer is looked at from behind, as the patterns are.
+/// The most bytes of a name in a query. Of a longer name the end is compared, as patterns are.
 const LONGEST: usize = 256;
 
-/// Whether a name is one of `patterns`. Case matters in neither, nor does anything but letters and digits, so that `x-api-key`, `apiKey`
-/// and `api%5Fkey` are alike. In a pattern, `*` at the beginning stands for any bytes or none.
+/// Returns whether a name matches one of `patterns`. Only letters and digits are compared, without regard to case, so that `x-api-key`,
+/// `apiKey` and `api%5Fkey` are equal. In a pattern, `*` at the beginning stands for any bytes or none.
 pub(super) fn is_named(patterns: &[String], name: &[u8]) -> bool {
     let name = plain(name);
     !name.is_empty()
@@ -16,8 +16,8 @@ pub(super) fn is_named(patterns: &[String], name: &[u8]) -> bool {
         })
 }
 
-/// Where values stand behind such a name and `=`, as in a query, a form or a line of a log. A value ends at `&`, `#`, a space, a quotation
-/// mark or a control character: rather too much is found than too little.
+/// Returns where values follow such a name and `=`, as in a query, a form or a line of a log. A value ends at `&`, `#`, a space, a
+/// quotation mark or a control character, so that a match is too long rather than too short.
 pub(super) fn in_queries(patterns: &[String], bytes: &[u8]) -> Vec<Range<usize>> {
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(sign) =
@@ -36,7 +36,7 @@ pub(super) fn in_queries(patterns: &[String], bytes: &[u8]) -> Vec<Range<usize>>
     found
 }
 
-/// The bytes that `%41` and its like stand for, if there are such.
+/// Decodes `%41` and similar; returns `None` if there are none.
 pub(super) fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (mut all, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
@@ -53,13 +53,13 @@ pub(super) fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
     (all.len() < bytes.len()).then_some(all)
 }
 
-/// Letters and digits alone, in lower case.
+/// Returns only the letters and digits, in lower case.
 fn plain(name: &[u8]) -> Vec<u8> {
     let name = decoded(name).unwrap_or_else(|| name.to_vec());
     name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
 }
 
-/// Whether a byte may be part of a name in a query.
+/// Returns whether a byte may be part of a name in a query.
 fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.~%[]$:".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! A transcript in a file of its own name, for one run.
+//! A transcript in a file whose name is given, for one run.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -20,7 +20,7 @@ pub struct OneFile {
 }
 
 impl OneFile {
-    /// A file that is written when a VM starts. Its folder must be there.
+    /// Names the file, which is written when a VM starts. Its folder must exist.
     pub fn new(path: &Path, trouble: OnFileError) -> Self {
         Self { path: path.to_owned(), count: AtomicUsize::new(0), trouble }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 /// The most entries that a map is looked for.
 const MAX_COUNT: usize = 4096;
 
-/// Where name and value of each entry lie; `None` if the bytes are no map, or an empty one.
+/// Returns the ranges of name and value of each entry; `None` if the bytes are no map, or an empty one.
 pub(super) fn entries(bytes: &[u8]) -> Option<Vec<(Range<usize>, Range<usize>)>> {
     let (count, sizes) = word(bytes)?;
     if count == 0 || count > MAX_COUNT {
@@ -27,7 +27,7 @@ pub(super) fn entries(bytes: &[u8]) -> Option<Vec<(Range<usize>, Range<usize>)>>
     (at == bytes.len()).then_some(entries)
 }
 
-/// The map of these entries.
+/// Encodes the map of these entries.
 pub(super) fn encode(entries: &[(String, String)]) -> Option<Vec<u8>> {
     let word = |len: usize| Some(u32::try_from(len).ok()?.to_le_bytes());
     let mut bytes = word(entries.len())?.to_vec();

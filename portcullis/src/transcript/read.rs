@@ -84,7 +84,7 @@ impl Transcript {
         Ok(Self { path, header, lines })
     }
 
-    /// The engine that it was recorded on.
+    /// Returns the engine that it was recorded on.
     pub fn engine(&self) -> &str {
         &self.header.engine
     }

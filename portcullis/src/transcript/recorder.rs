@@ -44,8 +44,8 @@ impl Settings {
 
 /// Opens a place for each transcript.
 pub trait Outputs: Send + Sync {
-    /// A place for the transcript of a new VM; `None` if this one is not to be recorded. It is called, and written to, by the
-    /// thread of the VM.
+    /// Opens a place for the transcript of a new VM; returns `None` if this VM is not to be recorded. The thread of the VM calls
+    /// this, and writes to the place.
     fn open(&self, subject: &Subject) -> Option<Box<dyn Write + Send>>;
 }
 
@@ -78,10 +78,10 @@ impl Subject {
     }
 }
 
-/// The same module, but its guests are recorded, under this name.
+/// Returns a module whose guests are those of `module`, and are recorded under this name.
 ///
 /// # Errors
-/// The code of the module is none, as of one that was made for tests.
+/// The module has no code, as one that was made for tests.
 pub fn recorded(module: &Arc<Module>, name: &str, settings: &Settings) -> Result<Module, LoadError> {
     let code = Bytes::copy_from_slice(module.code());
     wrapped(module, |compiled, bytecode| {
@@ -176,7 +176,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// SHA-256, in hexadecimal.
+/// Returns the SHA-256, in hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,4 +1,4 @@
-//! Redaction of transcripts: makes unrecognizable the values of some names, of headers and in queries, wherever they come up.
+//! Redaction of transcripts: hides the values of some headers and of some parameters in queries wherever they occur.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,7 @@ impl Redaction {
         Self { names, secrets: Arc::default() }
     }
 
-    /// The names, in lower case.
+    /// Returns the names, in lower case.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -79,7 +79,7 @@ impl Redactor {
         Self { redaction, waiting: Vec::new() }
     }
 
-    /// Hides what must not be seen; says whether all of it could be remembered.
+    /// Hides secrets in an event; returns whether all of them could be remembered.
     pub(super) fn redact(&mut self, event: &mut Event) -> bool {
         if self.redaction.names.is_empty() {
             return true;
@@ -119,7 +119,7 @@ impl Redactor {
         all
     }
 
-    /// Whether a hostcall asks for a header that is to be hidden, or gives one.
+    /// Returns whether a hostcall reads or writes a header that is to be hidden.
     fn names_a_secret(&self, id: HostcallId, arguments: &[Value], reads: &[Span]) -> bool {
         let read = |name| {
             let at = argument(id, arguments, name);
@@ -136,7 +136,7 @@ impl Redactor {
         }
     }
 
-    /// Hides the whole of what lies at an address.
+    /// Hides all bytes of the span at an address.
     fn hide_at(&self, address: u32, spans: &mut [Span]) -> bool {
         let span = spans.iter_mut().find(|span| span.address == address);
         span.is_none_or(|span| self.hide(&mut span.bytes))
@@ -153,13 +153,13 @@ impl Redactor {
         })
     }
 
-    /// Hides values in queries and in what looks like them.
+    /// Hides values in queries and in texts that look like queries.
     fn hide_queries(&self, bytes: &mut [u8]) -> bool {
         let found = names::in_queries(&self.redaction.names, bytes);
         found.into_iter().fold(true, |all, value| all & bytes.get_mut(value).is_none_or(|value| self.hide(value)))
     }
 
-    /// Remembers a value, and what it is decoded, and hides it.
+    /// Remembers a value and its decoded form, and hides it.
     fn hide(&self, value: &mut [u8]) -> bool {
         if value.iter().all(|byte| *byte == b'*') {
             return true;
@@ -183,7 +183,7 @@ impl Redactor {
     }
 }
 
-/// An argument that is an address, by its name.
+/// Returns the argument with this name, which is an address.
 fn argument(id: HostcallId, arguments: &[Value], name: &str) -> Option<u32> {
     let index = id.decl().names.iter().position(|known| *known == name)?;
     match arguments.get(index) {

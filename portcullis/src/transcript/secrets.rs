@@ -1,4 +1,4 @@
-//! Values that must not be seen, and finding them in bytes.
+//! Secret values, and the search for them in bytes.
 
 use std::collections::HashMap;
 

@@ -3,10 +3,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`cli`] | the command line, one file for each subcommand |
-//! | [`upstream`] | what requests are sent to: connections to clusters, the echo |
+//! | [`upstream`] | connections to clusters, and the built-in echo |
 //! | [`serve`] | the gateway that serves: workers, connections, exchanges, signals, descriptors |
-//! | [`plan`] | from a configuration to what workers run: compiled plugins, rights, sandboxes, snapshots |
-//! | [`observe`] | what is seen of the gateway: log, metrics, denials, the admin interface, transcripts, profiles, learned rights |
+//! | [`plan`] | turns a configuration into what workers run: compiled plugins, rights, sandboxes, snapshots |
+//! | [`observe`] | output for operators: log, metrics, denials, the admin interface, transcripts, profiles, learned rights |
 //! | [`config`] | the YAML file, read into plain data |
 //! | [`net`] | sockets, TLS and bodies, for both sides |
 

@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 
-/// Reads the length that a head promises, and leaves it there once. A field that is no number, or says two of them, promises
+/// Reads the length that a head promises, and leaves one field there. A field that is no number, or has two of them, promises
 /// nothing that two readers would understand alike, and is removed.
 pub fn settle(headers: &mut HeaderMap) -> Option<u64> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
@@ -45,7 +45,7 @@ impl Promise {
         Self(Some(left))
     }
 
-    /// Counts bytes that have come.
+    /// Counts received bytes.
     ///
     /// # Errors
     /// These are more than were promised.
@@ -64,7 +64,7 @@ impl Promise {
         if self.0.is_none_or(|left| left == 0) { Ok(()) } else { Err(WrongLength) }
     }
 
-    /// Returns true if all bytes have come that were promised, so that the last of them wait for the end.
+    /// Returns true if all promised bytes were received, so that the last of them wait for the end.
     pub fn is_kept(&self) -> bool {
         self.0 == Some(0)
     }

@@ -56,7 +56,7 @@ impl QueueBody {
         }
     }
 
-    /// Holds a body that is still to come to the length that its head promises: its sender is told if it pushes more or less,
+    /// Checks the body against the length that its head promises: its sender gets an error if it pushes more or less,
     /// and the last piece waits for the end. Returns false if there is more already.
     pub fn hold_to(&self, length: u64) -> bool {
         let Some(shared) = &self.shared else { return true };

@@ -65,7 +65,7 @@ impl BodySender {
         self.end(End::Aborted(BodyError { source: error.into() }));
     }
 
-    /// As [`abort`](Self::abort), also of a body that was finished and has not been pulled to its end.
+    /// Aborts as [`abort`](Self::abort) does, and also a body that was finished and not pulled to its end.
     pub fn cancel(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
         let mut shared = self.shared.lock();
         if matches!(shared.end, End::Finished(_)) {
@@ -90,7 +90,7 @@ impl BodySender {
         self.shared.lock().closed
     }
 
-    /// Polls until fewer than [`HIGH_WATER`] bytes are queued; gives [`Closed`] when nobody reads the body any more.
+    /// Polls until fewer than [`HIGH_WATER`] bytes are queued; returns [`Closed`] when nobody reads the body any more.
     ///
     /// One task at a time: only the waker of the latest of `poll_capacity` and `poll_closed` is kept.
     pub fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
@@ -116,7 +116,7 @@ impl BodySender {
         Poll::Pending
     }
 
-    /// [`poll_capacity`](Self::poll_capacity) as a future.
+    /// Waits for [`poll_capacity`](Self::poll_capacity).
     pub async fn capacity(&self) -> Result<(), Closed> {
         poll_fn(|cx| self.poll_capacity(cx)).await
     }

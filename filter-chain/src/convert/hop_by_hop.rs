@@ -2,10 +2,10 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 
-/// Removes the hop-by-hop fields from a message that is about to be forwarded, and whatever its `connection` field
+/// Removes the hop-by-hop fields from a message that is about to be forwarded, and all fields that its `connection` field
 /// names.
 ///
-/// `te: trailers` survives, because it is how a client tells the origin that it wants trailers (gRPC insists on it).
+/// `te: trailers` is kept, because with it a client asks the origin for trailers (gRPC requires it).
 /// Fields that a later hop relies on survive being named in `connection`: otherwise a client could make the gateway
 /// drop the address that an earlier proxy recorded.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -23,7 +23,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes from trailers what belongs to one connection, and what says where a message goes or ends (RFC 9110, section
+/// Removes from trailers the fields of one connection, and those that say where a message goes or ends (RFC 9110, section
 /// 6.5.1): readers that merge trailers into the head would take it for the head's.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
@@ -44,7 +44,7 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
 
 const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 
-/// Never removed on a client's word.
+/// Fields that a client's `connection` field cannot remove.
 const END_TO_END: [&str; 6] =
     ["host", "content-length", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 

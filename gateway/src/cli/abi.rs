@@ -1,4 +1,4 @@
-//! The tables of the ABI as text: what `portcullis abi` prints.
+//! `abi`: the tables of the ABI as text.
 
 use std::fmt::Write;
 

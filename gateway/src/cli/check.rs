@@ -1,4 +1,4 @@
-//! `check`.
+//! `check`: whether a configuration can be served.
 
 use std::path::PathBuf;
 

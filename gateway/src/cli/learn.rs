@@ -1,4 +1,4 @@
-//! `learn`.
+//! `learn`: the least rights that plugins use.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -34,7 +34,7 @@ struct Arguments {
     /// Filter of the log: trace, debug, info, warn, error, off, or a filter such as `info,plugin=debug`.
     ///
     /// Lines of plugins have the target `plugin`; their own level is the highest that is let
-    /// through. Engines log warnings, and more with `engines=debug`. The environment variable RUST_LOG says the same.
+    /// through. Engines log warnings, and more with `engines=debug`. Without this option, the environment variable RUST_LOG has the filter.
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 
@@ -63,8 +63,8 @@ enum Command {
     Sandboxes(sandboxes::Arguments),
     /// List the engines in this binary, with versions and what each can enforce.
     Engines,
-    /// Print the tables of the ABI: every hostcall and callback with its type, versions, and
-    /// whether it is implemented.
+    /// Print the tables of the ABI: every hostcall and callback with its type and
+    /// versions.
     Abi,
     /// Compile a module as standard input says; for this program itself.
     #[command(hide = true)]

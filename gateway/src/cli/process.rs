@@ -1,4 +1,4 @@
-//! This process, its output and its end, as all subcommands have them.
+//! The process of a subcommand: its output and its exit.
 
 use std::io::Write;
 use std::path::Path;

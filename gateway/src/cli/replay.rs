@@ -1,4 +1,4 @@
-//! `replay`: a transcript again, and what it says.
+//! `replay`: replays a transcript, and prints the differences.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `sandboxes`.
+//! `sandboxes`: which plugins share a VM.
 
 use std::path::PathBuf;
 

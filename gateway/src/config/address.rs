@@ -96,7 +96,7 @@ fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     Ok(Endpoint { host: host.to_owned(), port })
 }
 
-/// Returns the remedy for an IPv6 address that stands without its brackets, with or without a port.
+/// Returns the remedy for an IPv6 address without brackets, with or without a port.
 fn without_brackets(text: &str) -> Option<String> {
     let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
     match text.rsplit_once(':') {

@@ -131,7 +131,7 @@ fn mode(value: &Value<'_>) -> Read<u32> {
     }
 }
 
-/// As it stands in the file.
+/// Returns the value as JSON, as it is written in the file.
 pub(super) fn to_json(config: &Config) -> Json {
     let Config { admin, admin_socket, admin_hosts, .. } = config;
     match (admin, admin_socket) {

@@ -1,4 +1,4 @@
-//! `configuration`: the bytes that a plugin gets from what stands in the file.
+//! `configuration`: the bytes that a plugin gets for the value in the file.
 
 use super::base64;
 use super::document::Read;

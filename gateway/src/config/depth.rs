@@ -1,9 +1,9 @@
-//! How deep lists and mappings stand in each other, found without recursion, before anything recursive reads the text.
+//! The depth of nested lists and mappings, found without recursion before anything recursive reads the text.
 
 use saphyr::ScanError;
 use saphyr_parser::{Event, Marker, Parser, StrInput};
 
-/// The most lists and mappings that may stand in each other, with those that aliases bring.
+/// The most lists and mappings that may be nested, aliases included.
 pub(super) const DEEPEST: usize = 128;
 
 /// Finds the first place that is deeper than [`DEEPEST`].
@@ -58,7 +58,7 @@ const LIMIT: &str = "recursion limit exceeded";
 /// A list or mapping that has not ended.
 struct Open {
     anchor: usize,
-    /// How many lists and mappings stand in each other in it, itself among them.
+    /// The depth of lists and mappings in it, itself included.
     height: usize,
 }
 

@@ -69,7 +69,7 @@ impl<'d> Document<'d> {
         &self.top
     }
 
-    /// Returns where a node stands.
+    /// Returns the place of a node.
     pub(super) fn origin(&self, node: &Node, path: &str) -> Origin {
         Origin {
             file: self.file.clone(),

@@ -43,7 +43,7 @@ const UNITS: &[(&str, u128)] =
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The duration that a text says, longer than nothing.
+/// Parses a duration longer than zero.
 ///
 /// # Errors
 /// Returns the text to write instead.
@@ -77,7 +77,7 @@ fn parse(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// `number` times `scale`, exactly. None if it is no number.
+/// Returns `number` times `scale`, exactly. None if it is no number.
 fn nanoseconds(number: &str, scale: u128) -> Option<Duration> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if fraction.len() > 9 {

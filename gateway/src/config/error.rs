@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// One finding: where it stands, what is wrong and what to do.
+/// One finding: place, fault and remedy.
 ///
 /// Displays as `gateway.yaml:12:7: listeners[0].plugins[0].vm_config: unknown key "cod"; did you mean "code"?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Diagnostic {
     pub message: String,
     /// The remedy.
     pub help: String,
-    /// The line with a caret below it, where the place says more than its keys; else empty.
+    /// The line with a caret below it, if it shows more than the path of keys; else empty.
     pub excerpt: String,
 }
 
@@ -66,7 +66,7 @@ impl From<Diagnostic> for ConfigError {
 
 /// Where a part of the configuration was written, for messages about it that come up later.
 ///
-/// All origins are equal to each other: two plugins that say the same are the same, wherever they stand.
+/// All origins are equal to each other: two plugins with equal settings are equal, wherever they are defined.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// The configuration file, as it was named by the caller.
@@ -106,7 +106,7 @@ impl Hash for Origin {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// A name from the configuration that is judged later, and where it stands.
+/// A name from the configuration that is checked later, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Located {
     /// The name as it was written.

@@ -1,4 +1,4 @@
-//! The whole file: what stands at its top.
+//! The whole file: the keys at its top.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ impl Config {
     }
 }
 
-/// The most bytes of a configuration, with the code that stands in it.
+/// The most bytes of a configuration, inline code included.
 const LARGEST: u64 = 64 << 20;
 
 const WORKERS: Key =

@@ -48,7 +48,7 @@ impl Filter {
     }
 }
 
-/// Returns whether this is a filter entry, or what stands in one, and not a plugin by itself.
+/// Returns whether this is a filter entry, or the value in one, and not a plugin by itself.
 pub(super) fn is_entry(value: &Value<'_>) -> bool {
     ["typed_config", "config_discovery", "@type"].iter().any(|key| value.member(key).is_some())
 }
@@ -106,7 +106,7 @@ pub(super) const DISCOVERY: Refused = (
     "write the filter's typed_config in its place",
 );
 
-/// Takes the plugin out of its entry, or out of an `Any` that stands in a chain by itself.
+/// Takes the plugin out of its entry, or out of an `Any` that is an item of a chain.
 pub(super) fn read<'d>(value: &Value<'d>) -> Read<FilterEntry<'d>> {
     if value.member("@type").is_some() {
         let (config, filter) = unwrap(value)?;

@@ -1,4 +1,4 @@
-//! Files of other programs that are pasted as a whole: one finding says what they are, and nothing else is looked at.
+//! Files of other programs that are pasted as a whole: one finding names the program, and nothing else in the file is checked.
 
 use super::document::Read;
 use super::mapping;

@@ -1,4 +1,4 @@
-//! Which hosts a route takes, in the order in which Envoy looks for a virtual host.
+//! The hosts that a route takes, in the order in which Envoy looks for a virtual host.
 
 use super::document::Read;
 use super::value::Value;

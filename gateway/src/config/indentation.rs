@@ -2,13 +2,13 @@
 
 use super::lines::lines;
 
-/// A key or the dash of an item in a line above, which a later line can stand below.
+/// A key or the dash of an item in a line above, below which a later line can be aligned.
 struct Open<'t> {
     column: usize,
     line: usize,
     /// None is a dash.
     key: Option<&'t str>,
-    /// A value stands behind the key, so nothing can stand below the key.
+    /// The key has a value on its line, so nothing can be nested in it.
     has_value: bool,
 }
 
@@ -66,7 +66,7 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start_matches(' ').len()
 }
 
-/// Returns the key of a line and what stands behind it.
+/// Returns the key of a line and the text behind it.
 fn key(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_start_matches("- ").trim_end();
     let (key, value) = match line.strip_suffix(':') {

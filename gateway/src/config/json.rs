@@ -1,4 +1,4 @@
-//! The configuration as JSON, for the admin interface. Secrets are left out as far as they can be told.
+//! The configuration as JSON, for the admin interface. Secrets are left out as far as their names show them.
 
 use portcullis::resources::Preopen;
 use portcullis::sandbox::Sharing;
@@ -303,7 +303,7 @@ fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     object.insert(key.to_owned(), value.into());
 }
 
-/// Returns a plugin's configuration as what it is: JSON, text or so many bytes; or as its size.
+/// Returns a plugin's configuration as JSON, text or a number of bytes; or only its size.
 fn configuration(bytes: &[u8], values: Values) -> Value {
     let redacted = || format!("<redacted, {} bytes>", bytes.len()).into();
     if values == Values::Hidden {

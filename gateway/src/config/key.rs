@@ -36,11 +36,11 @@ pub(super) enum Absent {
 pub(super) struct Section {
     /// Its name in the schema.
     pub(super) name: &'static str,
-    /// Where it stands, as paths of keys.
+    /// The places of the section, as paths of keys.
     pub(super) at: &'static str,
     /// One sentence about it, in Markdown.
     pub(super) about: &'static str,
-    /// The page of docs/ that says more, if there is one.
+    /// The page of docs/ with details, if there is one.
     pub(super) page: Option<&'static str>,
     /// Its keys, in the order in which they are shown.
     pub(super) keys: &'static [Key],
@@ -137,7 +137,7 @@ impl Section {
         Self { name, at, about, page: None, keys }
     }
 
-    /// Names the page of docs/ that says more.
+    /// Names the page of docs/ with details.
     pub(super) const fn page(self, page: &'static str) -> Self {
         Self { page: Some(page), ..self }
     }

@@ -54,7 +54,7 @@ pub(super) struct Library {
 struct Named {
     name: String,
     plugin: Read<(Plugin, Option<Filter>)>,
-    /// Where the name stands.
+    /// The place of the name.
     origin: Origin,
     /// A chain or service has it.
     is_used: Cell<bool>,

@@ -70,7 +70,7 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The file with the private key (PEM).
     pub private_key: PathBuf,
-    /// Where this stands.
+    /// Its place.
     pub origin: Origin,
 }
 

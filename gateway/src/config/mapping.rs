@@ -1,4 +1,4 @@
-//! The entries of a mapping: known keys, unknown keys, keys that stand twice.
+//! The entries of a mapping: known keys, unknown keys, duplicate keys.
 
 use super::document::{Read, Reported};
 use super::error::Origin;
@@ -19,7 +19,7 @@ pub(super) struct Mapping<'d> {
 /// One key and its value.
 pub(super) struct Entry<'d> {
     pub(super) key: String,
-    /// Where the key stands; its path is the mapping's.
+    /// The place of the key; its path is the mapping's.
     pub(super) origin: Origin,
     pub(super) value: Value<'d>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Entry<'d> {
 pub(super) type Refused = (&'static str, &'static str, &'static str);
 
 impl<'d> Mapping<'d> {
-    /// Takes a mapping apart, and reports keys that stand twice.
+    /// Takes a mapping apart, and reports duplicate keys.
     pub(super) fn open(value: &Value<'d>) -> Read<Self> {
         let Some(nodes) = value.node.entries() else {
             return Err(value.expected("a mapping", mapping_help(value)));
@@ -104,7 +104,7 @@ impl<'d> Mapping<'d> {
         }
     }
 
-    /// Returns the finding about a key that stands here under a name that resembles `key`.
+    /// Returns the finding about a key whose name resembles `key`.
     pub(super) fn misspelt(&self, key: Key) -> Option<Reported> {
         self.misspelt.iter().find(|(meant, _)| meant == key.name).map(|(_, reported)| *reported)
     }

@@ -30,7 +30,7 @@ pub(super) static METADATA: Section = Section::new(
     &[FILTER_METADATA],
 );
 
-/// The deepest that lists and mappings may stand in each other.
+/// The deepest nesting of lists and mappings.
 const DEEPEST: usize = 32;
 
 /// Reads metadata.
@@ -75,7 +75,7 @@ fn read_value(value: &Value<'_>, depth: usize) -> Read<MetadataValue> {
     }
 }
 
-/// Returns the metadata as JSON; None if it says nothing. `redact` replaces what is called like a secret.
+/// Returns the metadata as JSON; None if it is empty. `redact` replaces values whose names are those of secrets.
 pub(super) fn to_json(metadata: &ResourceMetadata, redact: impl FnOnce(Json) -> Json) -> Option<Json> {
     let namespaces = map_to_json(metadata.namespaces());
     (!namespaces.is_empty()).then(|| serde_json::json!({ "filter_metadata": redact(namespaces.into()) }))

@@ -1,16 +1,16 @@
 //! The gateway's configuration: a YAML file read into plain data.
 //!
-//! The names are those that Envoy users know, and a Wasm plugin from an Envoy file can be pasted as it is. Everything that
-//! is wrong with a file is found in one go, and each finding names the file, the line, the key, and what to do:
+//! The names are those that Envoy users know, and a Wasm plugin from an Envoy file can be pasted as it is. All mistakes
+//! in a file are found in one pass, and each finding names the file, the line, the key and the remedy:
 //!
 //! ```text
 //! gateway.yaml:12:7: listeners[0].plugins[0].vm_config: unknown key "cod"; did you mean "code"?
 //! ```
 //!
-//! From the text up: `yaml` is the tree with places, `document` collects findings, `value` and `mapping` read typed data,
-//! `key` describes keys, and one file for each block of the configuration has those of the block and reads them; of the same
-//! descriptions `reference` makes the schema and docs/configuration.md. Names of engines and of capabilities are not
-//! judged here but where they are known; they carry their [`Origin`] for it.
+//! `yaml` is the tree with places, `document` collects findings, `value` and `mapping` read typed data, `key` describes
+//! keys, and each block of the configuration has a file with its keys and the code that reads them. `reference` makes the
+//! schema and docs/configuration.md of the same descriptions. Names of engines and of capabilities are checked later, by the
+//! code that knows them; they carry their [`Origin`] for its findings.
 
 mod address;
 mod admin;

@@ -47,13 +47,13 @@ pub(super) fn either(words: &[&str]) -> String {
     }
 }
 
-/// From 0 to 1. One slip of the finger is close also where the words are short: `tsl` is `tls`.
+/// Returns the likeness of two words, from 0 to 1. One mistyped letter is close even in short words: `tsl` is `tls`.
 fn likeness(wrong: &str, right: &str) -> f64 {
     let slip = wrong.len() >= 3 && strsim::damerau_levenshtein(wrong, right) == 1;
     strsim::jaro_winkler(wrong, right).max(if slip { 0.9 } else { 0.0 })
 }
 
-/// Case and separators do not count: `vmConfig` is `vm_config`.
+/// Removes case and separators: `vmConfig` is `vm_config`.
 fn normal(word: &str) -> String {
     word.chars().filter(|c| !"_-".contains(*c)).flat_map(char::to_lowercase).collect()
 }

@@ -71,7 +71,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Pattern> {
     })
 }
 
-/// Compiles an expression that stands at `place`, if it takes at most so many bytes. Classes such as \w are of ASCII, as in RE2.
+/// Compiles the expression at `place`, unless it takes too many bytes. Classes such as \w are of ASCII, as in RE2.
 pub(super) fn compile(place: &Value<'_>, text: &str, largest: usize) -> Read<regex::bytes::Regex> {
     RegexBuilder::new(text).unicode(false).size_limit(largest).build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => place.fail(

@@ -29,17 +29,17 @@ pub struct Plugin {
     pub failure_policy: FailurePolicy,
     /// How long to wait before a failed VM is built anew, with [`FailurePolicy::Reload`].
     pub reload_backoff: Backoff,
-    /// The rights of the plugin. None is every right.
+    /// The rights of the plugin. None is no restriction.
     pub rights: Option<RightsConfig>,
-    /// Whether `StopIteration` on headers lets the body go on to the plugin.
+    /// Whether a plugin that returned `StopIteration` on headers still gets the body.
     pub allow_on_headers_stop_iteration: bool,
     /// The host that the plugin is made for.
     pub compatibility: Compatibility,
     /// Where the plugin is defined.
     pub origin: Origin,
-    /// Where `root_id` stands; without one, where the plugin is defined.
+    /// The place of `root_id`; without one, that of the plugin's definition.
     pub root_id_origin: Origin,
-    /// Where `configuration` stands; without one, where the plugin is defined.
+    /// The place of `configuration`; without one, that of the plugin's definition.
     pub configuration_origin: Origin,
 }
 
@@ -82,7 +82,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Envoy's rule: the longest interval is ten times the first.
+    /// Applies Envoy's rule: the longest interval is ten times the first.
     fn from_base(base_interval: Duration) -> Self {
         Self { base_interval, max_interval: base_interval * 10 }
     }

@@ -97,7 +97,7 @@ const ALLOW_ALL: &str = "to allow everything, remove capability_restriction_conf
 
 const ON_DENIAL: &[(&str, OnDenial)] = &[("answer", OnDenial::Answer), ("trap", OnDenial::Trap)];
 
-/// Reads what stands behind a capability's name: nothing, `{}`, or rules.
+/// Reads the value of a capability: nothing, `{}`, or rules.
 fn rules(value: &Value<'_>) -> Read<Vec<ArgumentRule>> {
     match value.kind() {
         Kind::Null => Ok(Vec::new()),

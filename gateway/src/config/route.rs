@@ -1,4 +1,4 @@
-//! Routes: which request goes to which cluster.
+//! Routes, which send requests to clusters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Route {
     pub prefix_rewrite: Option<String>,
     /// The plugins for these requests, in place of the listener's; None for the listener's.
     pub plugins: Option<Vec<Plugin>>,
-    /// Whether requests reach it that came to a route with other plugins, and match it only as those changed them.
+    /// Whether it takes requests that first matched a route with other plugins, and match this one only after those changed them.
     pub reachable_by_rewrite: bool,
     /// The metadata that plugins read as `xds.route_metadata`.
     pub metadata: Arc<ResourceMetadata>,
@@ -62,10 +62,10 @@ pub(super) struct Scope {
 /// In which order the routes of a listener are tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RouteOrder {
-    /// By their hosts, as Envoy looks for a virtual host; those with the same host as they stand in the file.
+    /// By their hosts, as Envoy looks for a virtual host; those with the same host in the order of the file.
     #[default]
     Host,
-    /// As they stand in the file.
+    /// In the order of the file.
     File,
 }
 
@@ -244,7 +244,7 @@ fn read(index: usize, value: &Value<'_>, scope: &Scope) -> Read<Route> {
     })
 }
 
-/// Reads what a route does. `inner` is what stands under `route`, if something does.
+/// Reads the action of a route. `inner` is the value of `route`, if there is one.
 fn action(mapping: &Mapping<'_>, inner: Option<&Mapping<'_>>, scope: &Scope) -> Read<RouteAction> {
     let found = mapping.at_most_one(&[
         ROUTE,

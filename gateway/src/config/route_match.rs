@@ -1,4 +1,4 @@
-//! Which requests a route takes.
+//! The conditions for requests that a route takes.
 
 use std::borrow::Cow;
 
@@ -136,7 +136,7 @@ impl HeaderMatch {
 }
 
 impl HeaderRule {
-    /// Returns whether the value of a header is as the rule says.
+    /// Returns whether the value of a header matches the rule.
     fn matches(&self, value: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => value == exact.as_bytes(),

@@ -10,12 +10,12 @@ pub(super) struct Unique {
 }
 
 impl Unique {
-    /// `kind` is what the names are called in messages.
+    /// Makes an empty set. `kind` is the word for such a name in messages.
     pub(super) fn new(kind: &'static str) -> Self {
         Self { kind, used: Vec::new() }
     }
 
-    /// Takes a name that stands at `place`, or reports that it is taken.
+    /// Takes the name at `place`, or reports that it is taken.
     pub(super) fn check(&mut self, place: &Value<'_>, name: &str) -> Read<()> {
         if let Some((_, line)) = self.used.iter().find(|(used, _)| used == name) {
             let message = format!("duplicate {} {name:?}, first used in line {line}", self.kind);

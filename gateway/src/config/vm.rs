@@ -30,11 +30,11 @@ pub struct VmConfig {
     pub runtime: Option<Located>,
     /// Where the module's bytes are.
     pub code: Code,
-    /// Where it says so: the file's name, the bytes or the text.
+    /// The place of the file's name, the bytes or the text.
     pub code_origin: Origin,
     /// The bytes that `proxy_on_vm_start` is given.
     pub configuration: Vec<u8>,
-    /// Where it stands; without one, where the VM stands.
+    /// Its place; without one, the place of the VM.
     pub configuration_origin: Origin,
     /// The environment variables of the code.
     pub environment: Environment,
@@ -50,7 +50,7 @@ pub struct VmConfig {
     pub isolation: Isolation,
     /// The treatment of a plugin that has drawn at random before its state is kept for each stream.
     pub snapshot_randomness: SnapshotRandomness,
-    /// The treatment of plugins that would share it and differ, if it says so.
+    /// The treatment of plugins that would share it and differ, if it has one of its own.
     pub sharing: Option<Sharing>,
     /// The most rights of all plugins in it. None is every right.
     pub rights: Option<RightsConfig>,
@@ -70,7 +70,7 @@ pub enum SnapshotRandomness {
 }
 
 impl SnapshotRandomness {
-    /// `tell` or `refuse`, as configurations call it.
+    /// Returns its name in configurations: `tell` or `refuse`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tell => "tell",

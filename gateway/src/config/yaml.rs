@@ -35,7 +35,7 @@ pub(super) enum Data {
 /// Reads a text into its documents.
 ///
 /// # Errors
-/// The text is no YAML, or its aliases stand for too much.
+/// The text is no YAML, or its aliases expand to too many nodes.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, ScanError> {
     let mut builder = Builder::default();
     for event in Parser::new(BufferedInput::new(text.chars())) {
@@ -45,7 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, ScanError> {
     Ok(builder.documents)
 }
 
-/// Returns the characters of a scalar as they stand in the text.
+/// Returns the characters of a scalar as written in the text.
 pub(super) fn source(node: &Node, text: &str) -> String {
     let (start, end) = (node.span.start.index(), node.span.end.index());
     text.chars().skip(start).take(end.saturating_sub(start)).collect()
@@ -89,7 +89,7 @@ impl Node {
     }
 }
 
-/// The most nodes that all aliases of a text stand for: a few of them in each other could stand for any number.
+/// The most nodes to which all aliases of a text expand: a few nested ones could expand to any number.
 const ALIASES: usize = 100_000;
 
 /// Makes a tree of events.
@@ -98,7 +98,7 @@ struct Builder {
     open: Vec<Open>,
     /// The nodes of anchors in one document, by the numbers that the parser gives them.
     anchors: HashMap<usize, Node>,
-    /// How many nodes aliases may still stand for.
+    /// The number of nodes to which aliases may still expand.
     left: usize,
 }
 

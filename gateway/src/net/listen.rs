@@ -31,7 +31,7 @@ pub fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
     explained(address, open(address, true).and_then(listening))
 }
 
-/// Opens a listening socket that nobody shares: fails where [`bind`] would join a socket that is open already.
+/// Opens a listening socket that is not shared: fails where [`bind`] would join a socket that is open already.
 pub fn bind_alone(address: SocketAddr) -> Result<StdListener, BindError> {
     explained(address, open(address, false).and_then(listening))
 }
@@ -79,13 +79,13 @@ impl Listener {
         self.address
     }
 
-    /// As [`Self::accept_or`], with nothing to be done about a shortage.
+    /// Accepts as [`Self::accept_or`] does, without freeing descriptors.
     pub async fn accept(&self) -> (TcpStream, SocketAddr) {
         self.accept_or(|| false).await
     }
 
     /// Waits for the next connection. Never fails: a connection that died in the queue is skipped, and when the process
-    /// is out of descriptors it waits for some to come back. `relieve` frees some, if it can, and says so.
+    /// is out of descriptors it waits until some are free. `relieve` frees some, and returns whether it could.
     pub async fn accept_or(&self, mut relieve: impl FnMut() -> bool) -> (TcpStream, SocketAddr) {
         loop {
             match self.inner.accept().await {

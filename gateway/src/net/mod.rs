@@ -1,16 +1,16 @@
 //! Sockets and HTTP transport for one worker thread: everything between the operating system and the filter chain.
 //!
-//! A worker is one OS thread with a current-thread runtime and a `LocalSet`. Nothing here is `Send`, because nothing
-//! ever leaves its thread, and so nothing on the request path takes a lock of ours.
+//! A worker is one OS thread with a current-thread runtime and a `LocalSet`. These types are not `Send`: they never leave
+//! their thread, so the request path takes no lock of ours.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`exec`] | the hyper executor that spawns onto the worker's own thread |
 //! | [`listen`] | listening sockets shared between workers, and accepting |
 //! | [`tls`] | the server's certificate and protocol settings |
-//! | [`io`] | one accepted connection, plain or TLS, and what is known about it |
-//! | [`quiet`] | log lines that come once in a while |
-//! | `transport` | what bytes of a TCP stream go through |
+//! | [`io`] | one accepted connection, plain or TLS, with its addresses and TLS properties |
+//! | [`quiet`] | log lines at a bounded rate |
+//! | `transport` | the transports of TCP streams, plain or TLS |
 
 pub mod exec;
 pub mod io;

@@ -1,4 +1,4 @@
-//! Log lines that come once in a while, however often what they tell happens.
+//! Log lines at a bounded rate, however often their cause occurs.
 
 use std::cell::Cell;
 use std::time::Duration;

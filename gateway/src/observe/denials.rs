@@ -39,7 +39,7 @@ struct Count {
 }
 
 impl Denials {
-    /// Kinds of one plugin, after which arguments are not told apart: a guest chooses them.
+    /// The most kinds of one plugin, after which arguments are not distinguished, because a guest chooses them.
     const MOST_KINDS: usize = 100;
 
     /// Notes one, at a time in nanoseconds since the Unix epoch.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis::chain::{Health, PluginState};
 use portcullis::model::FailurePolicy;
 
-/// The health of plugins as workers have told it. Clones are the same.
+/// The health of plugins as workers reported it. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PluginHealth(Arc<Mutex<Workers>>);
 
@@ -96,7 +96,7 @@ const RESTING: &str = "resting";
 const FAILED: &str = "failed";
 const STATES: [&str; 3] = [RUNNING, RESTING, FAILED];
 
-/// Returns the reason why a plugin cannot serve, if it cannot. One that has rested serves again: what comes next starts it.
+/// Returns the reason why a plugin cannot serve, if it cannot. A plugin that has rested counts as serving: the next request starts it.
 fn reason_of(health: &Health, now: Duration) -> Option<&str> {
     match &health.state {
         PluginState::Failed { rests_until: Some(until), .. } if now >= *until => None,

@@ -85,7 +85,7 @@ impl Profiling {
 }
 
 impl Writer {
-    /// Writes all once more, when the VMs have gone.
+    /// Writes all files once more, after the VMs have ended.
     pub(crate) fn finish(self) {
         drop(self.stop);
         if self.thread.join().is_err() {

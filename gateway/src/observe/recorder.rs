@@ -13,7 +13,7 @@ use crate::plan::planned::Planned;
 pub struct TranscriptOptions {
     /// The folder of the transcripts; made if it is not there.
     pub folder: PathBuf,
-    /// One in so many connections is recorded, the first among them.
+    /// The N of "one connection in N is recorded", beginning with the first.
     pub sample: u64,
     /// The most bytes of one transcript.
     pub limit: usize,

@@ -49,7 +49,7 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// Returns the clock of the process, which a thread moves; without the thread it stands still, and nothing takes time.
+/// Returns the clock of the process, which a thread advances; without the thread it stops, and callbacks take no time.
 fn clock() -> CoarseClock {
     static CLOCK: OnceLock<CoarseClock> = OnceLock::new();
     let start = || {

@@ -30,12 +30,12 @@ pub struct EngineOptions<'a> {
     /// The file of the command `portcullis`, which is started again for each module that is compiled, so that compiling has
     /// [limits](crate::config::CompileLimits). Without one modules are compiled in this process, and nothing bounds that.
     pub compiler: Option<&'a Path>,
-    /// The name of the engine of all plugins, whatever they ask for.
+    /// The name of the engine of all plugins, which overrides theirs.
     pub engine: Option<&'a str>,
     /// Guests can be sampled, where the engine can: what [`Gateway::profile`](crate::serve::server::Gateway::profile) makes use
     /// of.
     pub samples: bool,
-    /// `perf` is told the names of compiled functions. An engine that cannot is an error.
+    /// Whether `perf` gets the names of compiled functions. An engine that cannot do so is an error.
     pub perf_map: bool,
 }
 
@@ -45,7 +45,7 @@ const INTERPRETER: &str = "wasmi";
 /// Compiles modules, each once however many plugins use it.
 #[derive(Default)]
 pub(crate) struct Compiler {
-    /// The engine of all plugins, whatever they ask for.
+    /// The engine of all plugins, which overrides theirs.
     engine: Option<&'static EngineInfo>,
     samples: bool,
     perf_map: bool,
@@ -352,7 +352,7 @@ impl Compiler {
     }
 }
 
-/// Returns the engines that tell perf the names of functions.
+/// Returns the engines that give `perf` the names of functions.
 fn perf_mapped() -> String {
     let names: Vec<_> =
         portcullis::engine::all().iter().filter(|info| info.features.perf_map).map(|info| info.name).collect();

@@ -31,7 +31,7 @@ pub(crate) struct GatewayHost {
     pub(crate) denials: Denials,
     /// The names of its clusters.
     pub(crate) clusters: Arc<HashSet<String>>,
-    /// Names of clusters that plugins asked for and there are not; each is told once.
+    /// Names of missing clusters that plugins asked for; each is logged once.
     pub(crate) missing: Arc<Mutex<HashSet<String>>>,
     /// Room for a line of the log.
     pub(crate) line: Vec<u8>,

@@ -57,7 +57,7 @@ impl Rights {
     }
 }
 
-/// Says that there is no capability of a name, and which ones may be meant.
+/// Returns the finding about a name that is no capability, with those that it resembles.
 fn unknown(name: &Located) -> ConfigError {
     let known: Vec<_> = Capabilities::names().collect();
     let help = suggest_several(&name.value, &known);

@@ -49,7 +49,7 @@ struct Apart {
     why: Vec<String>,
 }
 
-/// Places every plugin of every chain, and tells it where it is.
+/// Places every plugin of every chain in a sandbox.
 ///
 /// # Errors
 /// Plugins that would share a VM, differ, and may not be kept apart.
@@ -159,7 +159,7 @@ impl Sandbox {
         }
     }
 
-    /// Returns the start of its key, which tells it from the others.
+    /// Returns the start of its key, which identifies it.
     fn short(&self) -> String {
         self.key.to_string().chars().take(12).collect()
     }

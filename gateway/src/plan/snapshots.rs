@@ -19,7 +19,7 @@ use crate::plan::places::share_of_places;
 use crate::plan::planned::Planned;
 
 /// Starts each plugin whose streams get VMs of their own, once, and gives it its state and its part of the VMs that its engine makes for so
-/// many workers. Those that share data share them with what `shared` says.
+/// many workers. Plugins that share data share those of `shared`.
 ///
 /// # Errors
 /// The first plugin that does not start, or whose state cannot be kept.

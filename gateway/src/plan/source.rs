@@ -11,7 +11,7 @@ use crate::serve::seats::Seat;
 
 /// The source of a listener's connections.
 pub(crate) enum ConnectionSource {
-    /// From clients; some go on to the worker that records.
+    /// From clients; some are passed to the worker that records.
     Socket(TcpListener, Option<Sample>),
     /// From other workers, until all of them have stopped.
     Handed(mpsc::Receiver<Handed>),

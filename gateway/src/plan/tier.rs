@@ -37,8 +37,8 @@ pub(crate) enum TierUp {
     Snapshot(Arc<Snapshot>),
 }
 
-/// Compiles, one module after the other, on one thread, which nobody waits for: when the process ends, so does it.
-/// Workers hear of each module by `tier_ups`.
+/// Compiles one module after the other on a thread that is not joined and ends with the process. `tier_ups` notifies workers
+/// of each module.
 pub(crate) fn compile_all(
     jobs: Vec<Job>,
     cache: Option<Arc<CodeCache>>,

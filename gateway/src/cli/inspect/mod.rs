@@ -13,7 +13,7 @@ use crate::error::ServeError;
 
 /// Say what a plugin is, what it needs from its host, or why it would be refused.
 ///
-/// Its code is followed from the callbacks: imports that no way leads to are told apart from those that it may
+/// Its code is followed from the callbacks: imports that it cannot reach are told apart from those that it may
 /// call. Where a way leads through a table, every function there of the type that is called counts. Exits 1 if the
 /// plugin would be refused.
 #[derive(Debug, clap::Args)]

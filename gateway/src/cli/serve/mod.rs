@@ -1,4 +1,4 @@
-//! `serve`.
+//! `serve`: serves traffic as a configuration says.
 
 mod profile;
 mod record;

@@ -1,4 +1,4 @@
-//! The options of `serve` that say where time goes.
+//! The options of `serve` for profiles.
 
 use std::path::{Path, PathBuf};
 

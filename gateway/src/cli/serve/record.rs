@@ -17,11 +17,11 @@ pub(super) struct RecordOptions {
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
 
-    /// Record one in so many connections.
+    /// Record one connection in N.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = record_sample, requires = "record")]
     record_sample: u64,
 
-    /// The most bytes of one transcript; its VM goes on unrecorded then.
+    /// The most bytes of one transcript; then its VM continues unrecorded.
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = record_limit, requires = "record")]
     record_limit: usize,
 
@@ -31,7 +31,7 @@ pub(super) struct RecordOptions {
 
     /// The headers, and parameters of queries, whose values are replaced by asterisks, wherever they come up; `-` for none.
     ///
-    /// Letters and digits of a name count, without regard to case; `*` at its beginning stands for any or none.
+    /// Only letters and digits of a name are compared, without regard to case; `*` at its beginning stands for any or none.
     #[arg(
         long,
         value_name = "NAMES",

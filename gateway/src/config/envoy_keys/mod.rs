@@ -13,7 +13,7 @@ use super::mapping::Refused;
 /// Keys that are refused for one reason, with one remedy.
 type Group = (&'static [&'static str], &'static str, &'static str);
 
-/// Refuses what stands in `own`, with reasons of its own, and in the `groups`.
+/// Refuses the keys of `own`, each with its own reason, and those of the `groups`.
 pub(in crate::config) fn refused(own: &[Refused], groups: &[&[Group]]) -> Vec<Refused> {
     let known = |key: &&str| own.iter().any(|(own, ..)| own == key);
     let others = groups.iter().copied().flatten().flat_map(|(keys, why, remedy)| {

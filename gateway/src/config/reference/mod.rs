@@ -12,7 +12,7 @@ pub use schema::schema;
 use super::file::FILE;
 use super::key::{Section, Type};
 
-/// Returns every section once, each before those that stand in it for the first time.
+/// Returns every section once, each before the sections in it.
 fn sections() -> Vec<&'static Section> {
     let mut found: Vec<&'static Section> = vec![&FILE];
     let mut next = 0;

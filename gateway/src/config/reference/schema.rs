@@ -110,7 +110,7 @@ fn capabilities() -> Json {
     })
 }
 
-/// Returns the schema of what stands behind a capability.
+/// Returns the schema of the value of a capability.
 fn rules() -> Json {
     let value = json!({ "type": ["string", "integer"] });
     json!({

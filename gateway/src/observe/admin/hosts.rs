@@ -1,14 +1,14 @@
 //! Host names that the admin interface answers to.
 //!
-//! A page of another site can have a browser look its name up a second time and find this machine ("DNS rebinding"): its scripts then read
-//! the admin interface as if it were that site's. The browser still says in `Host` which site it takes it for.
+//! A page of another site can make a browser resolve the site's name to this machine ("DNS rebinding"): its scripts then read
+//! the admin interface as if it belonged to that site. `Host` still has the name of the site.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::header::HOST;
 use http::{HeaderMap, StatusCode, Uri, Version};
 
-/// The name that stands for all.
+/// The name that allows all hosts.
 const ANY: &str = "*";
 
 /// The hosts that are answered.
@@ -31,7 +31,7 @@ impl Hosts {
         Self { names: names.iter().map(|name| plain(name)).collect() }
     }
 
-    /// Judges a request that came to the address `own` of this machine; without one, over a Unix socket, which no browser reaches.
+    /// Checks a request that arrived at the address `own` of this machine; without one, over a Unix socket, which no browser reaches.
     pub(super) fn judge(
         &self,
         version: Version,

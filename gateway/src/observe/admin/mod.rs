@@ -51,12 +51,12 @@ pub(crate) struct Admin {
     pub(crate) metrics: Metrics,
     pub(crate) host: GatewayHost,
     pub(crate) sandboxes: serde_json::Value,
-    /// Names that it answers to besides those of loopback.
+    /// Hosts whose requests it answers, besides those of loopback.
     pub(crate) hosts: Vec<String>,
 }
 
-/// Serves until told to stop, on a thread of its own: a busy worker does not silence it. Neither do clients that are slow, or
-/// have taken all descriptors: it has connections and descriptors of its own.
+/// Serves until `stop`, on a thread of its own, so that a busy worker does not delay it. Clients that are slow, or have taken
+/// all descriptors, do not delay it either: it has connections and descriptors of its own.
 pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<bool>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -150,7 +150,7 @@ impl Accepting {
         })
     }
 
-    /// Waits for the next connection; never fails. `relieve` frees descriptors, if it can, and says so.
+    /// Waits for the next connection; never fails. `relieve` frees descriptors, and returns whether it could.
     async fn accept_or(&self, mut relieve: impl FnMut() -> bool) -> Connection {
         match self {
             Self::Tcp(listener) => Connection::Tcp(listener.accept_or(relieve).await.0),

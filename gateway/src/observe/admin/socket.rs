@@ -80,7 +80,7 @@ impl AsFd for AdminSocket {
     }
 }
 
-/// Removes a socket at which nobody listens.
+/// Removes the file of a socket on which no process listens.
 fn remove_stale(path: &Path) -> Result<(), String> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,

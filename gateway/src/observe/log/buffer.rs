@@ -1,10 +1,10 @@
-//! Lines that wait to be written, and what becomes of those for which there is no room.
+//! Lines that wait to be written, and the treatment of lines for which there is no room.
 //!
 //! | while there is no room | lines of plugins | lines of the gateway |
 //! |---|---|---|
 //! | `--log-when-full drop` | are dropped | wait, at most a second |
 //! | `--log-when-full wait` | wait | wait, at most a second |
-//! | when the gateway has been told to stop | are dropped | are dropped |
+//! | when the gateway stops | are dropped | are dropped |
 //!
 //! The second begins when there is no room for the first line: where the log is not read, a second is lost once and not with each
 //! line. Lines of plugins do not take the last quarter of the room.
@@ -49,7 +49,7 @@ pub enum WhenFull {
 pub(super) enum Of {
     Plugin,
     Gateway,
-    /// The log's own, which says what was dropped: there is always room for it.
+    /// The log's own line about dropped lines, for which there is always room.
     Log,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<u8>,
-    /// The thread waits until there is a line, and nobody has woken it.
+    /// True if the thread waits for a line and was not woken.
     asleep: bool,
     /// The time since which there is no room.
     full_since: Option<Instant>,
@@ -87,7 +87,7 @@ struct State {
     /// Number of writes of the thread.
     written: u64,
     dropped: Dropped,
-    /// The dropped lines that the log has told of.
+    /// The dropped lines that the log has reported.
     told: Dropped,
 }
 
@@ -101,7 +101,7 @@ impl Waiting {
         self.0.push(line, of);
     }
 
-    /// Ends all waiting for room: the gateway has been told to stop.
+    /// Ends all waiting for room, because the gateway stops.
     pub(crate) fn hurry(&self) {
         lock(&self.0.state).hurried = true;
         self.0.room.notify_all();
@@ -161,7 +161,7 @@ impl Shared {
         true
     }
 
-    /// Notes that something has been written; says what has been dropped since this was last said.
+    /// Notes that something was written; returns the lines dropped since the last report.
     pub(super) fn wrote(&self) -> Option<Dropped> {
         let mut state = lock(&self.state);
         state.written += 1;
@@ -286,7 +286,7 @@ mod tests {
 
     static LINE: [u8; MOST / 8] = [b'x'; MOST / 8];
 
-    /// Takes what waits, so that there is room.
+    /// Takes the lines that wait, so that there is room.
     fn take(waiting: &Waiting) -> usize {
         let mut taken = Vec::new();
         assert!(waiting.0.take(&mut taken));

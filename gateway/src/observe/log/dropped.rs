@@ -1,4 +1,4 @@
-//! Dropped lines, and the line that tells of them.
+//! Dropped lines, and the line that reports them.
 
 use crate::observe::log::targets::LOG;
 

@@ -3,7 +3,7 @@
 /// The targets of engines and their compilers, as prefixes.
 const ENGINES: [&str; 5] = ["cranelift", "regalloc2", "wasmtime", "wasmer", "wasmi"];
 
-/// The name that stands for all of them in a filter.
+/// The name of all of them together in a filter.
 const NAME: &str = "engines";
 
 /// Spells out `engines=LEVEL` in a filter. Where a filter that logs debugging lines does not say so, engines log warnings: they

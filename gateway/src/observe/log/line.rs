@@ -34,11 +34,11 @@ pub(super) fn text(message: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The most bytes of one message; what is longer is cut, and says so.
+/// The most bytes of one message; a longer one is cut, and marked as cut.
 const MAX: usize = 16 << 10;
 const CUT: &str = " [cut]";
 
-/// As much of it as is logged, and whether there is more.
+/// Returns the part of a message that is logged, and whether there is more.
 fn within(message: &[u8]) -> (&[u8], bool) {
     message.get(..MAX).map_or((message, false), |start| (start, message.len() > MAX))
 }

@@ -29,8 +29,8 @@ static LOG: OnceLock<Waiting> = OnceLock::new();
 static IS_JSON: OnceLock<()> = OnceLock::new();
 
 /// Starts the log on standard error. `filter` is what is logged, as in `info,plugin=debug`; without one, the environment
-/// variable `RUST_LOG` says it, or it is `info`. Engines log of themselves where `engines=LEVEL` says so, and else only warnings.
-/// `json` makes each line an object. `when_full` is what becomes of lines of plugins while nobody reads the log.
+/// variable `RUST_LOG` has it, or it is `info`. Engines log at the level of `engines=LEVEL`, and only warnings without it.
+/// `json` makes each line an object. `when_full` is the treatment of lines of plugins while nobody reads the log.
 ///
 /// Lines that are still to be written when the answer is dropped are written then.
 ///
@@ -77,7 +77,7 @@ pub(crate) fn engines_arguments() -> Vec<String> {
     arguments
 }
 
-/// Ends all waiting for the reader of the log: the process has been told to stop.
+/// Ends all waiting for the reader of the log, because the process stops.
 pub(crate) fn hurry() {
     LOG.get().into_iter().for_each(Waiting::hurry);
 }

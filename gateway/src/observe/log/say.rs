@@ -1,4 +1,4 @@
-//! Logging what plugins say, and what the host says about them.
+//! Logging of lines of plugins, and of the host's lines about them.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! Targets of lines, by which a filter tells them apart.
+//! Targets of lines, by which a filter selects them.
 
 /// The target of lines that plugins log.
 pub(super) const PLUGIN: &str = "plugin";
@@ -6,5 +6,5 @@ pub(super) const PLUGIN: &str = "plugin";
 /// The target of lines that the host logs about a plugin's VM.
 pub(super) const VM: &str = "portcullis::vm";
 
-/// The target of lines that the log says of itself.
+/// The target of the log's lines about itself.
 pub(super) const LOG: &str = "portcullis::log";

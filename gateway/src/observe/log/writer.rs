@@ -17,7 +17,7 @@ pub struct LogThread {
 }
 
 impl LogThread {
-    /// Starts it. Errors of `out` are nobody's: there is no place to tell them. `tell` says what was dropped.
+    /// Starts the thread. Errors of `out` are ignored, because there is no place to report them. `tell` reports dropped lines.
     pub(super) fn start(waiting: Waiting, mut out: impl Write + Send + 'static, tell: fn(Dropped)) -> io::Result<Self> {
         let shared = Arc::clone(&waiting.0);
         std::thread::Builder::new().name("log".into()).spawn(move || {
@@ -34,7 +34,7 @@ impl LogThread {
         Ok(Self { waiting, is_over: false })
     }
 
-    /// Makes the thread write what waits, then `last`, and end. A reader that takes nothing for a second gets no more: the process must be
+    /// Makes the thread write the lines that wait, then `last`, and end. A reader that takes nothing for a second gets no more: the process must be
     /// able to end.
     pub fn finish(mut self, last: &str) {
         self.is_over = true;

@@ -96,7 +96,7 @@ impl Reading {
     }
 }
 
-/// Labels as they stand behind a name.
+/// Labels in the form in which they follow a name.
 struct Braces<'a>(&'a str);
 
 impl std::fmt::Display for Braces<'_> {

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `name` | what a plugin's metric is called: by its type and name alone |
-//! | `tags` | labels out of names, as the configuration says |
+//! | `tags` | labels made of parts of names, by the rules of the configuration |
 //! | `plugin` | the plugins' metrics |
 //! | `own` | the gateway's own, behind the macros of the crate `metrics` |
 //! | `buckets` | histograms of a fixed size |
@@ -61,7 +61,7 @@ impl Metrics {
         exposition.into_text()
     }
 
-    /// Defines a metric of a plugin, or finds it. None fails, whatever it is called.
+    /// Defines a metric of a plugin, or finds it. No name fails.
     pub(crate) fn define(&self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Arc<dyn Metric> {
         let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         plugins.define(&plugin.name, metric_type, name, &self.tags)

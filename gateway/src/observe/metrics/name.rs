@@ -1,7 +1,7 @@
 //! Names of plugins' metrics in the exposition.
 //!
 //! Plugins choose names without knowing of each other, and Prometheus wants one type for each name. So what a metric is called
-//! follows from its type and name alone, and not from what others are called or who came first:
+//! follows from its type and name alone, not from the names of others or the order of definition:
 //!
 //! | type | name | series |
 //! |---|---|---|

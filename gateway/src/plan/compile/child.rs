@@ -10,7 +10,7 @@ use super::order::{Kind, Order};
 /// The longest order.
 const LONGEST: u64 = 4 << 10;
 
-/// Compiles the module that standard input has, as its first line says, and writes what comes of it to standard output.
+/// Compiles the module on standard input, with the settings in its first line, and writes the result to standard output.
 pub fn run() -> ExitCode {
     let mut input = BufReader::new(io::stdin().lock());
     let mut line = Vec::new();

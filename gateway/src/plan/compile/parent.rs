@@ -24,7 +24,7 @@ pub(crate) struct Process {
 /// The most bytes of machine code.
 const LARGEST_CODE: u64 = 1 << 30;
 
-/// The most bytes of what the child says that are looked at.
+/// The most bytes of the child's messages that are read.
 const LONGEST_WORDS: u64 = 16 << 10;
 
 /// Memory that mimalloc reserves at a time, in KiB. What it has reserved before the child bounds itself is not counted.
@@ -33,7 +33,7 @@ const RESERVED: &str = "16384";
 /// The signal of a process that has used up its CPU time.
 const SIGXCPU: i32 = 24;
 
-/// Texts that tell of missing memory: Rust's before it aborts, and the standard library's errors.
+/// Texts that report missing memory: Rust's before it aborts, and the standard library's errors.
 const NO_MEMORY: [&str; 3] = ["memory allocation of", "(os error 12)", "out of memory"];
 
 impl Process {
@@ -156,7 +156,7 @@ fn code(engine: &dyn AnyEngine, answer: &[u8]) -> Result<Vec<u8>, CompileError> 
     }
 }
 
-/// Interprets the error of a child. Where memory is asked for in a way that can fail, the child reports it and goes on.
+/// Interprets the error of a child. Where an allocation may fail, the child reports the failure and continues.
 fn failed(words: &str, limits: &CompileLimits) -> CompileError {
     if lacks_memory(words) {
         return CompileError::Memory(limits.memory);

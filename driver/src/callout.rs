@@ -20,7 +20,7 @@ const MAX_ANSWER: usize = 16 << 20;
 /// The text of Envoy's circuit breaker.
 pub(crate) const OVERFLOW: &str = "upstream connect error or disconnect/reset before headers. reset reason: overflow";
 
-/// Makes a callout and tells the plugin its end. Failures look as on Envoy: a response with status
+/// Makes a callout and passes its result to the plugin. Failures look as on Envoy: a response with status
 /// 504 or 503; only an answer that breaks off is a reset.
 /// Without a place among those in flight it fails at once.
 pub(crate) async fn run<T: Threads, U: Upstreams>(

@@ -17,8 +17,8 @@ pub(crate) struct Turns(Mutex<()>);
 pub(crate) struct Turn<'a>(#[expect(dead_code, reason = "held")] MutexGuard<'a, ()>);
 
 impl Turns {
-    /// Waits until a call may begin, and for its turn; IO has been polled since the turn before. `at` says when the call may begin;
-    /// if it says `None`, there is none to wait for.
+    /// Waits until a call may begin, and for its turn; IO has been polled since the turn before. `at` returns when the call may begin;
+    /// `None` means that there is no call to wait for.
     pub(crate) async fn next(&self, mut at: impl FnMut() -> Option<Instant>) -> Option<Turn<'_>> {
         loop {
             sleep_until(at()?).await;

@@ -92,12 +92,12 @@ struct Delivery<'a, T: Threads, U: Upstreams> {
     id: CalloutId,
     is_call: bool,
     message: Option<Bytes>,
-    /// The room for what has come and is not delivered yet.
+    /// The room for received bytes that were not passed to the plugin yet.
     room: Option<HeldBytes>,
 }
 
 impl<T: Threads, U: Upstreams> Delivery<'_, T, U> {
-    /// Takes the room for so many bytes of a message, besides the one that is there.
+    /// Takes the room for this number of bytes of a message, in addition to the room that it has.
     fn hold(&mut self, bytes: usize) -> Result<(), Status> {
         let bytes = bytes.saturating_add(self.message.as_ref().map_or(0, Bytes::len));
         if self.room.as_mut().is_none_or(|room| room.resize(bytes)) {
@@ -214,7 +214,7 @@ fn head(request: &GrpcRequest) -> Result<Request<()>, Status> {
     Ok(head)
 }
 
-/// Sets the fields that are gRPC's own, whatever the plugin put there.
+/// Sets the fields that belong to gRPC, in place of the plugin's.
 fn reserve(fields: &mut HeaderMap, timeout: Option<Duration>) {
     const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
     for name in ["host", "content-length", "grpc-encoding", "grpc-accept-encoding", "grpc-timeout"] {

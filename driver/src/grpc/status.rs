@@ -17,7 +17,7 @@ pub(super) const UNIMPLEMENTED: u32 = 12;
 pub(super) const INTERNAL: u32 = 13;
 pub(super) const UNAVAILABLE: u32 = 14;
 pub(super) const UNAUTHENTICATED: u32 = 16;
-/// The highest status that there is.
+/// The highest status of gRPC.
 const MAX: u32 = 16;
 
 /// A gRPC status and what is said about it.
@@ -37,7 +37,7 @@ impl Status {
 
     /// Reads the status in trailers, if they have one.
     ///
-    /// differs: one that there is not is `UNKNOWN`, as gRPC has it; Envoy hands plugins any number.
+    /// differs: an unknown number is `UNKNOWN`, as gRPC says; Envoy passes any number to plugins.
     pub(super) fn read(trailers: &HeaderMap) -> Option<Self> {
         let code = trailers.get("grpc-status")?.to_str().ok().and_then(|code| code.parse().ok());
         let code = code.filter(|code| *code <= MAX).unwrap_or(UNKNOWN);

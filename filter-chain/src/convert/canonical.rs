@@ -1,4 +1,4 @@
-//! The canonical form of a request: whatever two readers could read in two ways is made plain, or refused, before
+//! The canonical form of a request: parts that two readers could read in two ways are brought to one form, or refused, before
 //! routes, rules, plugins and logs see the request.
 
 use std::net::{Ipv6Addr, SocketAddr};
@@ -82,7 +82,7 @@ pub fn is_authority(text: &[u8]) -> bool {
 }
 
 fn is_name(name: &[u8]) -> bool {
-    /// A table, since every request's host is looked at.
+    /// A table, because the host of every request is checked.
     const NAME: [bool; 256] = alphanumeric_or(b"-._~!$&'()*+;=");
     !name.is_empty() && name.iter().all(|byte| NAME[usize::from(*byte)])
 }

@@ -23,7 +23,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes over workers that serve at these addresses until `stop` says otherwise.
+    /// Takes over workers that serve at these addresses until `stop`.
     pub(super) fn new(
         addresses: Vec<SocketAddr>,
         stop: watch::Sender<bool>,
@@ -60,10 +60,10 @@ impl Running {
         }
     }
 
-    /// Serves until it is told to stop, then stops gracefully, but for as long only as it is not told so a second time.
+    /// Serves until the first signal to stop, then stops gracefully; a second signal cuts this short.
     ///
     /// # Errors
-    /// No runtime or thread can be had to wait in; requests in flight were cut.
+    /// No runtime or thread can be started to wait in; requests in flight were cut.
     pub fn until(mut self, signals: &Signals) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         signals.serve();

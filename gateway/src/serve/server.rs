@@ -65,7 +65,7 @@ impl Gateway {
         Self::prepare_on(config, None)
     }
 
-    /// Prepares a configuration with all plugins on the engine of this name, whatever they ask for.
+    /// Prepares a configuration with all plugins on the engine of this name, which overrides theirs.
     ///
     /// # Errors
     /// The errors of [`Self::prepare`], or no engine has the name.

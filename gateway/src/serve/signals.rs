@@ -15,7 +15,7 @@ use tokio::sync::watch;
 /// The signals of this process, which a thread waits for.
 #[derive(Debug)]
 pub struct Signals {
-    /// Number of times that the process was told to stop.
+    /// Number of signals that ask the process to stop.
     stops: watch::Receiver<u32>,
     serving: Arc<AtomicBool>,
 }
@@ -62,7 +62,7 @@ impl Signals {
         self.serving.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until the process has been told to stop so often.
+    /// Waits until the process got this number of signals to stop.
     pub async fn stop(&self, times: u32) {
         if self.stops.clone().wait_for(|stops| *stops >= times).await.is_err() {
             std::future::pending().await

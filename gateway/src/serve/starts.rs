@@ -16,14 +16,14 @@ use crate::plan::error::PluginFailed;
 pub(crate) enum NotStarted {
     /// A plugin failed.
     Plugin(PluginFailed),
-    /// The system refuses what it needs, or it ended without a word.
+    /// The system refuses a resource, or the worker ended without a report.
     Worker(io::Error),
 }
 
 /// One worker's report, given once: by [`Report::send`], or else by its end.
 pub(crate) struct Report(Option<Sender<Result<(), NotStarted>>>);
 
-/// The reports of so many workers.
+/// The reports of this number of workers.
 pub(crate) struct Reports {
     sender: Sender<Result<(), NotStarted>>,
     receiver: Receiver<Result<(), NotStarted>>,
@@ -31,7 +31,7 @@ pub(crate) struct Reports {
 }
 
 impl Report {
-    /// Reports, unless it has been.
+    /// Sends the report, unless one was sent.
     pub(crate) fn send(&mut self, started: Result<(), NotStarted>) {
         if let Some(sender) = self.0.take() {
             // Nobody listens once another worker has failed.

@@ -86,7 +86,7 @@ impl Upstream {
         &self.metadata
     }
 
-    /// Sends a request; nothing happens before the answer is polled. `connected` is told of the connection that it goes out
+    /// Sends a request when the answer is first polled. `connected` is called with the connection on which it goes out
     /// on, and again of the one on which it is sent again.
     pub(crate) fn send(
         &self,

@@ -1,4 +1,4 @@
-//! Shares of the process's descriptors: so many connections of clients, so many with upstreams, and a reserve.
+//! Shares of the process's descriptors: for connections of clients, for those with upstreams, and a reserve.
 //!
 //! | share | of what |
 //! |---|---|
@@ -57,7 +57,7 @@ struct Shares {
 }
 
 impl Wishes {
-    /// Reads the wishes of a configuration, for so many threads that serve.
+    /// Reads the bounds of a configuration, for this number of threads that serve.
     pub(crate) fn of(config: &Config, workers: usize) -> Self {
         let listeners = config.listeners.iter().map(|listener| (listener.name.clone(), listener.max_connections));
         Self {

@@ -1,4 +1,4 @@
-//! Bodies that tell when the client holds them up.
+//! Bodies that report when they wait for the client.
 
 use std::pin::Pin;
 use std::sync::Arc;

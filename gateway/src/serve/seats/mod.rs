@@ -39,7 +39,7 @@ pub(crate) use self::watched::Watched;
 /// most. Of those that do, the one that lags most goes first, so an honest client is not reached before all others.
 const LAG: Duration = Duration::from_millis(100);
 
-/// One in so many connections gives way at once, so that looking for them costs little for each newcomer.
+/// One connection in N gives way at once, so that the search costs little for each new connection.
 const BATCH: usize = 64;
 
 /// For each thousand connections, the time before they are looked through again when none can be ended: those who come meanwhile
@@ -63,7 +63,7 @@ struct Table {
     taken: Slab<Taken>,
     /// Number of connections that are being closed.
     leaving: usize,
-    /// Nobody is looked for until then: there was nobody a moment ago.
+    /// The end of a pause in the search, which found none a moment ago.
     look_again: Duration,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Seat {
 }
 
 impl Seats {
-    /// Seats for so many connections at once. `name` is the listener's, for log and metrics.
+    /// Makes seats for this number of connections at once. `name` is the listener's, for log and metrics.
     pub(crate) fn new(name: &str, limit: usize) -> Self {
         let remedy = "raise max_connections, and the limit of descriptors for it (`ulimit -n`; systemd: LimitNOFILE)";
         Self::with_remedy(name, limit, remedy)

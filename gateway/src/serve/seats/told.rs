@@ -1,4 +1,4 @@
-//! Lines of the log about seats.
+//! Log lines and metrics about seats.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Time after a line for which events of a full listener are counted and not logged.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Metrics of a listener's connections, and the line that says that all its seats are taken.
+/// Metrics of a listener's connections, and the log line about a listener whose seats are all taken.
 pub(super) struct Told {
     listener: String,
     limit: usize,

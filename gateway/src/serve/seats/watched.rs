@@ -1,4 +1,4 @@
-//! A socket that tells when its peer does not read.
+//! A socket that reports when its peer does not read.
 
 use std::io;
 use std::pin::Pin;

@@ -28,7 +28,7 @@ use crate::serve::worker::drain;
 use crate::serve::worker::respond::respond;
 use crate::serve::worker::tcp;
 
-/// Takes connections of one listener until told to stop, then lets what is in flight finish.
+/// Accepts connections of one listener until `stop`, then lets requests in flight finish.
 pub(super) async fn run(
     context: Rc<Context>,
     listener: usize,
@@ -96,7 +96,7 @@ impl Connections {
         }
     }
 
-    /// Turns a client away, and says so where that can be done in plain text.
+    /// Refuses a client, with a response if it speaks plain HTTP.
     fn refuse(&self, tcp: TcpStream) {
         let speaks_http =
             self.context.listeners.get(self.listener).is_some_and(|listener| listener.tcp_proxy.is_none());

@@ -1,4 +1,4 @@
-//! The body of a response to a client: it is also what drives the rest of its exchange.
+//! The body of a response to a client, which also drives the rest of its exchange.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::exchange::Exchange;
 
-/// A response's body. hyper polls it as it can send, so the exchange goes on at the client's pace;
+/// A response's body. hyper polls it as it can send, so the exchange advances as fast as the client reads;
 /// dropping it before its end is how a client's leaving is noticed.
 #[derive(Debug)]
 pub(crate) enum ResponseBody {

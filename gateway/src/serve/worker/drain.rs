@@ -1,5 +1,5 @@
-//! The end of connections that have no deadlines yet when the gateway stops: TLS handshakes, and TCP streams on which nothing
-//! has come. The guard of a connection ([`super::deadline`]) has those that may send requests.
+//! The end of connections that have no deadlines yet when the gateway stops: TLS handshakes, and TCP streams without a byte
+//! so far. The guard of a connection ([`super::deadline`]) has those that may send requests.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::serve::seats::State;
 /// A connection may be without a request for so long when the gateway stops: its first bytes may be on their way.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Does the work of a connection. Gives it up when a stop and a grace have come and the connection is without a request then.
+/// Does the work of a connection. Drops it if the connection is without a request when the grace after a stop has passed.
 pub(super) async fn unless_free<T>(
     mut stop: watch::Receiver<bool>,
     standing: &State,

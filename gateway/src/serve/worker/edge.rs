@@ -1,5 +1,4 @@
-//! Headers that tell upstreams and plugins what the gateway alone knows of a request: who sent it, over what, and which
-//! one it is.
+//! Headers for facts about a request that only the gateway knows: its client, its scheme and its id.
 
 use std::net::IpAddr;
 
@@ -40,8 +39,8 @@ impl RequestIds {
     }
 }
 
-/// Sets `x-request-id` and `x-forwarded-proto`, and appends the client to `x-forwarded-for`. Of a gateway that is not the
-/// first one (`use_remote_address: false`), the former two are made only where they are missing.
+/// Sets `x-request-id` and `x-forwarded-proto`, and appends the client to `x-forwarded-for`. In a gateway behind another
+/// proxy (`use_remote_address: false`), the former two are set only if they are missing.
 pub(super) fn stamp(headers: &mut HeaderMap, client: &ConnectionInfo, is_edge: bool, ids: &mut RequestIds) {
     if is_edge || !headers.contains_key(REQUEST_ID) {
         match ids.next().map(|id| HeaderValue::from_bytes(&id)) {

@@ -1,4 +1,4 @@
-//! `Expect: 100-continue` (RFC 9110, section 10.1.1): a client that does not send its body before it is told to.
+//! `Expect: 100-continue` (RFC 9110, section 10.1.1): a client that waits for `100 Continue` before it sends its body.
 //!
 //! hyper sends `100 Continue` when the body is first read, if no response has begun. So the body is first read when
 //!
@@ -6,11 +6,11 @@
 //! |---|---|
 //! | has passed all plugins | sent |
 //! | is held by a plugin that receives the body meanwhile (`allow_on_headers_stop_iteration`) | sent |
-//! | is held by another plugin | not before it goes on |
+//! | is held by another plugin | when that plugin continues it |
 //! | was answered, by a plugin or the gateway | never |
 //!
-//! The gateway meets the expectation itself, so neither plugins nor upstreams see the field; what a plugin adds goes on as it
-//! is. Over HTTP/2 hyper sends no interim responses: a client waits for as long as it likes, as it has to with every server
+//! The gateway meets the expectation itself, so neither plugins nor upstreams see the field; a field that a plugin adds is
+//! forwarded. Over HTTP/2 hyper sends no interim responses: a client waits for as long as it likes, as it has to with every server
 //! that does not know the field.
 //!
 //! differs: Envoy sends `100 Continue` before any filter has seen the request, and forwards other expectations.
@@ -23,7 +23,7 @@ use portcullis::chain::convert::Refusal;
 /// Takes the expectations out of a request's head. Returns true if the client waits for `100 Continue`.
 ///
 /// # Errors
-/// The client expects something else, which would be met by nobody.
+/// Another expectation, which no server would meet.
 pub(super) fn take(parts: &mut request::Parts) -> Result<bool, Refusal> {
     if !parts.headers.contains_key(EXPECT) {
         return Ok(false);

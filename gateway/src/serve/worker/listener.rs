@@ -1,4 +1,4 @@
-//! A listener as requests meet it.
+//! The settings of a listener that requests need.
 
 use portcullis::Chain;
 
@@ -8,7 +8,7 @@ use crate::serve::seats::Seats;
 /// A listener as requests meet it.
 pub(crate) struct ListenerState {
     pub(crate) buffer_limit: usize,
-    /// True if its clients are no proxies, so that their word about a request does not count.
+    /// True if its clients are no proxies, so that their `x-request-id` and `x-forwarded-proto` are replaced.
     pub(crate) use_remote_address: bool,
     /// Time limits for its clients.
     pub(crate) timeouts: Timeouts,

@@ -1,7 +1,7 @@
 //! One worker: a thread with its own runtime, sockets, upstream connections and VMs.
 //!
 //! A request goes: `accept` → hyper → `exchange`, which feeds the filter chain what arrives and
-//! carries out its effects → `upstream`. `pump` carries out what a chain asks for besides: callouts
+//! carries out its effects → `upstream`. `pump` carries out other requests of a chain: callouts
 //! and ticks.
 
 mod accept;
@@ -37,7 +37,7 @@ use crate::plan::error::PluginFailed;
 use crate::plan::planned::Plan;
 use crate::plan::source::ConnectionSource;
 
-/// Runs a worker until it is told to stop. `started` hears once whether its plugins did.
+/// Runs a worker until it is stopped. `started` gets one report, whether its plugins started.
 pub(crate) fn run(
     plan: &Plan,
     sources: Vec<ConnectionSource>,

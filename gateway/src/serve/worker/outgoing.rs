@@ -25,7 +25,7 @@ pub(super) struct Outgoing {
     head: Option<(StatusCode, HeaderMap)>,
     frames: VecDeque<Frame<Bytes>>,
     bytes: usize,
-    /// The promise of the head that has gone for the body.
+    /// The length that the sent head promises for the body.
     promise: Promise,
     ended: bool,
     /// No body may follow the head, so nothing that happens afterwards matters.
@@ -147,7 +147,7 @@ impl Outgoing {
     /// Appends to the body.
     ///
     /// # Errors
-    /// The head has promised less, and has gone.
+    /// The head was sent and promises less.
     pub(super) fn data(&mut self, mut body: Body) -> Result<(), WrongLength> {
         self.promise.take(body.len())?;
         self.bytes += body.len();
@@ -157,10 +157,10 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Trailers, if there are any, are the last piece.
+    /// Appends trailers, if there are any, as the last piece.
     ///
     /// # Errors
-    /// The head has promised more body, and has gone.
+    /// The head was sent and promises more body.
     pub(super) fn trailers(&mut self, trailers: Option<HeaderMap>) -> Result<(), WrongLength> {
         self.promise.end()?;
         // A frame of no trailers would be sent as a block of fields that is empty.
@@ -172,7 +172,7 @@ impl Outgoing {
     /// Ends the body.
     ///
     /// # Errors
-    /// The head has promised more body, and has gone.
+    /// The head was sent and promises more body.
     pub(super) fn end(&mut self) -> Result<(), WrongLength> {
         self.trailers(None)
     }

@@ -1,4 +1,4 @@
-//! Requests that are answered before any plugin hears of them.
+//! Requests that are answered before any plugin sees them.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};

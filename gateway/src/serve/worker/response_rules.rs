@@ -1,5 +1,5 @@
-//! The content of a response, by its status and the client's method (RFC 9110, sections 6.4.1, 8.6 and 15.3.6), whatever plugins
-//! and upstreams have put there:
+//! The content of a response, by its status and the client's method (RFC 9110, sections 6.4.1, 8.6 and 15.3.6), regardless of
+//! the fields of plugins and upstreams:
 //!
 //! | status | method | body | `content-length` |
 //! |---|---|---|---|

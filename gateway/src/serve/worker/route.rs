@@ -38,10 +38,10 @@ fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, [u8]>> {
     Some(joined)
 }
 
-/// Replaces the part of a target's path that the route matched, if the route says so.
+/// Replaces the part of a target's path that the route matched, if the route rewrites it.
 ///
 /// # Errors
-/// The target would be longer than a target can be; what came must not go on in its place.
+/// The target would be longer than a target can be; the received one must not be sent in its place.
 pub(super) fn rewrite(route: &Route, target: &mut Uri) -> Result<(), LocalResponse> {
     let Some(replacement) = route.prefix_rewrite.as_deref() else { return Ok(()) };
     let rest = target.path_and_query().and_then(|path| unmatched(route, path.as_str()));
@@ -55,7 +55,7 @@ pub(super) fn rewrite(route: &Route, target: &mut Uri) -> Result<(), LocalRespon
 }
 
 /// Returns the response to a request that goes to no upstream: its route has plugins that it has not `passed`, or answers
-/// itself. The former is looked at first, since an answer stands behind its plugins as an upstream does.
+/// itself. The former is checked first, because an answer comes after the plugins, as an upstream does.
 pub(super) fn unforwarded(
     (route, chain): (&Route, &Chain),
     passed: &Chain,
@@ -83,7 +83,7 @@ fn refuse_rewritten(route: &Route, info: &mut StreamInfo) -> LocalResponse {
     local_response(403, "route_not_reachable_by_rewrite", "")
 }
 
-/// Returns what stands behind the part of a path that the route matched.
+/// Returns the rest of a path behind the part that the route matched.
 fn unmatched<'t>(route: &Route, path: &'t str) -> Option<&'t str> {
     match &route.matcher.path {
         PathMatch::Prefix(matched) | PathMatch::Exact(matched) | PathMatch::Separated(matched) => {
@@ -99,7 +99,7 @@ fn split_query(target: &str) -> (&str, &str) {
     target.split_at(target.find('?').unwrap_or(target.len()))
 }
 
-/// A random number that stays the same for one request, so that all who ask for its cluster hear of the same one.
+/// A random number that stays the same for one request, so that each look-up of its cluster has the same result.
 #[derive(Debug, Default)]
 pub(super) struct Lot(Cell<Option<u64>>);
 

@@ -18,7 +18,7 @@ struct Inner {
     open: Cell<usize>,
     /// Endpoints that may have idle connections.
     endpoints: RefCell<Vec<Weak<dyn HoldsIdle>>>,
-    /// Ends something else that has connections, and says whether there was anything.
+    /// Ends something else that has connections, and returns whether there was anything.
     relieve: Box<dyn Fn() -> bool>,
 }
 
@@ -37,7 +37,7 @@ pub struct Share(Rc<Inner>);
 
 impl Account {
     /// Creates an account of at most `limit` connections. When all are taken and none is idle, `relieve` may end something that has some,
-    /// and says whether it did.
+    /// and returns whether it did.
     pub fn new(limit: usize, relieve: impl Fn() -> bool + 'static) -> Self {
         let relieve = Box::new(relieve);
         Self(Rc::new(Inner { limit, open: Cell::new(0), endpoints: RefCell::default(), relieve }))

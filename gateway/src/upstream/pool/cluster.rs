@@ -107,7 +107,7 @@ impl Cluster {
         self.send_noting(request, |_, _| ())
     }
 
-    /// Sends a request as [`Self::send`] does, and tells `connected` of each connection on which it is sent, before it is, with
+    /// Sends a request as [`Self::send`] does, and calls `connected` for each connection before the request is sent on it, with
     /// the metadata of its endpoint.
     pub fn send_noting<F: Fn(Addresses, Option<&Arc<ResourceMetadata>>)>(
         &self,

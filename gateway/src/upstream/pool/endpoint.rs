@@ -72,8 +72,8 @@ impl Endpoint {
         }
     }
 
-    /// Returns a response over HTTP/1.1. Its connection goes back to the pool behind the body, if the head says once where that
-    /// ends; whatever else stands on the connection would be taken for the next response. hyper has dropped every 1xx head
+    /// Returns a response over HTTP/1.1. Its connection goes back to the pool behind the body, if the head has one length or
+    /// coding; otherwise later bytes on the connection would be taken for the next response. hyper has dropped every 1xx head
     /// but that of a 101, which is none that a request can have asked for.
     fn h1_response(
         self: &Rc<Self>,

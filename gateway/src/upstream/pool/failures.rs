@@ -50,7 +50,7 @@ impl Failures {
     }
 }
 
-/// Writes an error with its causes, each of which says more than the one before.
+/// Writes an error with its causes, from the general one to the most specific.
 fn with_causes(error: &UpstreamError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

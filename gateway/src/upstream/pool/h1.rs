@@ -115,7 +115,7 @@ impl Pool {
         self.shared.idle.borrow().front().map(|idle| idle.since)
     }
 
-    /// Closes the oldest idle connection; says whether there was one.
+    /// Closes the oldest idle connection; returns whether there was one.
     pub(super) fn close_oldest(&self) -> bool {
         self.shared.idle.borrow_mut().pop_front().is_some()
     }
@@ -152,7 +152,7 @@ impl Pool {
 }
 
 impl Shared {
-    /// Drops connections that are closed or too old, and says when the next one will be.
+    /// Drops connections that are closed or too old, and returns when the next one will be too old.
     fn drop_spent(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();

@@ -110,7 +110,7 @@ impl Shared {
     }
 }
 
-/// Lets the connection go when nobody has asked for it for too long. Requests that are on it keep it to their end.
+/// Drops the connection when it was not used for too long. Its requests keep it until they end.
 async fn sweep(current: Weak<Current>) {
     while let Some(shared) = current.upgrade() {
         let due = shared.used.get() + shared.timeout;

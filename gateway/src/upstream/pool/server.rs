@@ -1,4 +1,4 @@
-//! The server that an endpoint stands for.
+//! The server of an endpoint.
 
 use std::io;
 use std::net::SocketAddr;
@@ -91,7 +91,7 @@ impl Server {
     }
 }
 
-/// Tries each address that the name stands for.
+/// Tries each address of the name.
 async fn open(name: &str) -> io::Result<(TcpStream, Addresses)> {
     let tcp = TcpStream::connect(name).await?;
     tcp.set_nodelay(true)?;

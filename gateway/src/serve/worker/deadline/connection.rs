@@ -9,14 +9,14 @@ use super::expired::Expired;
 use super::stream::{CLOSE_GRACE, StreamState};
 use crate::config::Timeouts;
 
-/// Maximum time for a peer that goes on taking bytes while its connection closes.
+/// Maximum time for a peer that continues to read while its connection closes.
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
 
 /// The state of a connection.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) protocol: Protocol,
-    /// True if a request has come.
+    /// True if a request was received.
     pub(super) used: bool,
     /// The time from which there has been nothing to do, if there is nothing.
     pub(super) quiet_since: Instant,
@@ -30,7 +30,7 @@ pub(super) struct State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// No byte has come.
+    /// No byte was received.
     Unknown,
     Http1,
     /// At least its preface has begun.

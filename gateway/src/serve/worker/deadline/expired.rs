@@ -22,7 +22,7 @@ pub(in crate::serve::worker) enum Expired {
 }
 
 impl Expired {
-    /// Makes the answer to a request; `whole` says whether all of it has come.
+    /// Makes the answer to a request; `whole` is true if all of it was received.
     pub(in crate::serve::worker) fn answer(
         self,
         context: &Context,

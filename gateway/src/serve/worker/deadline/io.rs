@@ -1,4 +1,4 @@
-//! A client's connection that tells its deadlines what moves.
+//! A client's connection that reports reads and writes to its deadlines.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

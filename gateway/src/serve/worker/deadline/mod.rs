@@ -11,8 +11,8 @@
 //! | no stream | `idle_timeout` after the last one, or after its last bytes were taken | closed, over HTTP/2 with GOAWAY |
 //! | closing, no stream | [`stream::CLOSE_GRACE`] after the last byte was taken, at most [`connection::LONGEST_GRACE`] | dropped |
 //! | its socket takes no bytes | `write_timeout` after the first attempt | reset |
-//! | a stream's response head has not gone | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
-//! | a stream's response head has gone | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
+//! | a stream's response head was not sent | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
+//! | a stream's response head was sent | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
 //! | and its client takes none of a piece (HTTP/2) | the same | the same, and the connection closes with GOAWAY |
 
 mod connection;
@@ -146,7 +146,7 @@ impl Deadlines {
         }
     }
 
-    /// Notes whether the socket takes bytes that there are for the client.
+    /// Notes whether the socket accepts the bytes for the client.
     fn sent(&self, taken: bool) {
         let mut state = self.state.borrow_mut();
         if taken && state.blocked_since.is_none() && state.closing.is_none() {

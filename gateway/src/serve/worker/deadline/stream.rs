@@ -23,7 +23,7 @@ pub(super) struct StreamState {
     /// The end of its longest duration.
     longest: Option<Instant>,
     upstream: Upstream,
-    /// True if the response's head has been handed to hyper.
+    /// True if hyper has the response's head.
     head_gone: bool,
     /// Pieces of the response that hyper has got since it asked for one in vain. Over HTTP/2 it keeps the last one until the client
     /// has made room for it, and those before are h2's.
@@ -94,7 +94,7 @@ impl StreamState {
         }
     }
 
-    /// Notes that the response's head has gone.
+    /// Notes that the response's head was sent.
     pub(super) fn send_head(&mut self) {
         self.head_gone = true;
     }

@@ -1,4 +1,4 @@
-//! The side of an exchange of its time limits.
+//! The time limits of an exchange, as the exchange sees them.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl StreamTimer {
         self.with(|stream| stream.poll(answered, handed));
     }
 
-    /// Notes that the response's head has gone.
+    /// Notes that the response's head was sent.
     pub(in crate::serve::worker) fn head_gone(&self) {
         self.with(StreamState::send_head);
     }

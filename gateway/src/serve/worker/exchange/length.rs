@@ -1,4 +1,4 @@
-//! Bodies that are not as long as their heads have said: a plugin has changed the one and left the other.
+//! Bodies that are not as long as their heads promise, because a plugin changed one and not the other.
 
 use portcullis::chain::local_response;
 use portcullis::model::Direction;
@@ -15,7 +15,7 @@ impl Exchange {
         self.fail(local_response(500, "request_length_mismatch", body), "request_length_mismatch", String::new());
     }
 
-    /// Cuts a response whose head has gone.
+    /// Cuts a response whose head was sent.
     pub(super) fn wrong_response_length(&mut self) {
         self.name_the_plugin(Direction::Response, "response");
         self.let_go();

@@ -1,7 +1,7 @@
 //! One request and its response: feeds the filter chain what arrives from both sides and carries
 //! out its effects.
 //!
-//! An exchange is no task. hyper polls it for the response's head, then as the response's body;
+//! An exchange is not a task. hyper polls it for the response's head, then as the response's body;
 //! each poll moves everything that can move, in both directions.
 
 mod length;
@@ -39,11 +39,11 @@ pub(crate) struct Exchange {
     listener: usize,
     stream: StreamId,
     info: SharedStreamInfo,
-    /// The plugins of the route that the request came to; they are the stream's, whatever they make of the request.
+    /// The plugins of the route that the received request matched; they stay the stream's when they change the request.
     chain: Chain,
     /// The client used TLS.
     secure: bool,
-    /// The heads as they came, until they are passed on.
+    /// The heads as they were received, until they are sent.
     original: (Option<http::request::Parts>, Option<http::response::Parts>),
     /// The rest of the client's request, while it is wanted.
     incoming: Option<Inbound>,
@@ -56,7 +56,7 @@ pub(crate) struct Exchange {
     started: std::time::Instant,
     /// The time at which the request was sent to its upstream.
     sent: Option<std::time::Instant>,
-    /// The client's method, whatever plugins made of it.
+    /// The client's method, not that of plugins.
     method: Method,
     version: http::Version,
     out: Outgoing,
@@ -273,7 +273,7 @@ impl Exchange {
         self.context.driver.with(|worker| worker.fail(self.stream, response, reason, details));
     }
 
-    /// Answers in place of an upstream or client that has not moved in time; says whether there was something to answer.
+    /// Answers in place of an upstream or client that was too slow; returns whether there was something to answer.
     fn answer_expired(&mut self) -> bool {
         let Some(expired) = self.timer.expired() else { return false };
         let response = expired.answer(&self.context, &self.info, self.incoming.is_none());

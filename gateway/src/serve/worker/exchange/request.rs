@@ -1,4 +1,4 @@
-//! The request's way: from the client, through the chain, to the upstream.
+//! The path of a request: from the client, through the chain, to the upstream.
 
 use std::pin::Pin;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The response's way: from the upstream, through the chain, to the client.
+//! The path of a response: from the upstream, through the chain, to the client.
 
 use std::pin::Pin;
 use std::task::{Poll, ready};

@@ -98,7 +98,7 @@ struct TcpExchange<'a> {
     /// Counts the upstream's connection.
     share: Option<Share>,
     standing: &'a Arc<State>,
-    /// A byte has come from either side: from then on the connection keeps its seat.
+    /// True after the first byte from either side: from then on the connection keeps its seat.
     spoken: Option<Request>,
 }
 
@@ -157,7 +157,7 @@ impl TcpExchange<'_> {
         }
     }
 
-    /// Returns the last time that a byte was read or written on either side, whatever plugins do.
+    /// Returns the last time that a byte was read or written on either side, regardless of plugins.
     fn moved(&self) -> Instant {
         self.client.moved.max(self.upstream.moved)
     }
@@ -250,7 +250,7 @@ impl TcpExchange<'_> {
         }
     }
 
-    /// Does what plugins and the chain want; says whether the stream is cut.
+    /// Carries out the effects of the chain; returns whether the stream is cut.
     fn carry_out(&mut self, cluster: &str) -> bool {
         loop {
             let effect = self.context.driver.with(|worker| worker.connection_effect(self.id));

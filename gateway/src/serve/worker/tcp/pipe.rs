@@ -99,7 +99,7 @@ impl Pipe {
         Poll::Pending
     }
 
-    /// Reads what has come; empty at the end.
+    /// Reads the received bytes; empty at the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Bytes>> {
         let Some(io) = self.io.as_mut().filter(|_| !self.read_all) else { return Poll::Pending };
         let mut buffer = ReadBuf::new(buffer);

@@ -49,7 +49,7 @@ crate::for_each_callback!(expand);
 const _: () = assert!(CALLBACKS.len() <= 64, "a capability set has 64 bits for callbacks");
 
 impl CallbackId {
-    /// The row as data.
+    /// Returns the row as data.
     #[expect(clippy::indexing_slicing, reason = "the table has one row for each id")]
     pub fn decl(self) -> &'static CallbackDecl {
         &CALLBACKS[self as usize]

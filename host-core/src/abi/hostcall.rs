@@ -64,7 +64,7 @@ macro_rules! expand {
             until: AbiVersion::$until,
         }),*];
 
-        /// The hostcalls that a guest may call then, a bit for each.
+        /// Returns the hostcalls that a guest may call then, a bit for each.
         pub(crate) const fn callable(when: When) -> u128 {
             0 $(| if When::$when as u8 >= when as u8 { 1 << HostcallId::$name as u8 } else { 0 })*
         }
@@ -75,19 +75,19 @@ crate::for_each_hostcall!(expand);
 const _: () = assert!(HOSTCALLS.len() <= 128, "a capability set has 128 bits for hostcalls");
 
 impl HostcallId {
-    /// The row as data.
+    /// Returns the row as data.
     #[expect(clippy::indexing_slicing, reason = "the table has one row for each id")]
     pub fn decl(self) -> &'static HostcallDecl {
         &HOSTCALLS[self as usize]
     }
 
-    /// The import modules under which this is linked for `abi`; none when that version lacks it.
+    /// Returns the import modules under which this is linked for `abi`; none when that version lacks it.
     pub fn linked_modules(self, abi: AbiVersion) -> &'static [&'static str] {
         let decl = self.decl();
         if (decl.since..=decl.until).contains(&abi) { decl.modules } else { &[] }
     }
 
-    /// The hostcall that an import asks for, of whatever ABI version it is.
+    /// Returns the hostcall that an import asks for, of whatever ABI version it is.
     pub fn imported(module: &str, name: &str) -> Option<Self> {
         let named = |decl: &&HostcallDecl| decl.name == name && decl.modules.contains(&module);
         HOSTCALLS.iter().find(named).map(|decl| decl.id)

@@ -13,9 +13,9 @@ pub trait Outcome: Sized {
     const DENIED: Self;
     /// The WebAssembly result type.
     type Raw: Raw;
-    /// The WebAssembly result.
+    /// Returns the WebAssembly result.
     fn into_raw(self) -> Self::Raw;
-    /// The number of a result that says why it was not done; `None` if it was, or if no result says so.
+    /// Returns the number of a result that says why it was not done; `None` if it was, or if no result says so.
     fn failure(raw: &Self::Raw) -> Option<i32> {
         let _ = raw;
         None
@@ -24,9 +24,9 @@ pub trait Outcome: Sized {
 
 /// A WebAssembly result as a value, for those who write it down.
 pub trait Raw: Sized {
-    /// The value; `None` if there is no result.
+    /// Returns the value; `None` if there is no result.
     fn value(&self) -> Option<Value>;
-    /// The result again; `None` if the value is of another type.
+    /// Returns the result again; `None` if the value is of another type.
     fn from_value(value: Option<Value>) -> Option<Self>;
 }
 

@@ -50,7 +50,7 @@ impl Status {
         Self::Unimplemented,
     ];
 
-    /// The status of a number, if there is one.
+    /// Returns the status of a number, if there is one.
     pub fn from_number(number: i32) -> Option<Self> {
         Self::ALL.get(usize::try_from(number).ok()?).copied()
     }

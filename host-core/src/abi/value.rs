@@ -39,7 +39,7 @@ macro_rules! from {
 from!(i32 => I32, i64 => I64, f64 => F64);
 
 impl Value {
-    /// The number as an address, if it can be one.
+    /// Returns the number as an address, if it can be one.
     pub(crate) fn address(self) -> Option<u32> {
         match self {
             Self::I32(number) => Some(number.cast_unsigned()),

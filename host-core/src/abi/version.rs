@@ -15,7 +15,7 @@ impl AbiVersion {
     /// Every version this host runs, oldest first.
     pub const ALL: [Self; 3] = [Self::V0_1_0, Self::V0_2_0, Self::V0_2_1];
 
-    /// The export that marks a module as built for this version.
+    /// Returns the export that marks a module as built for this version.
     pub const fn marker(self) -> &'static str {
         match self {
             Self::V0_1_0 => "proxy_abi_version_0_1_0",
@@ -24,7 +24,7 @@ impl AbiVersion {
         }
     }
 
-    /// The version that an export of this name marks, if it is a marker.
+    /// Returns the version that an export of this name marks, if it is a marker.
     pub fn from_marker(export: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.marker() == export)
     }

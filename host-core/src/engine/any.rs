@@ -11,25 +11,25 @@ use crate::vm::state::VmState;
 
 /// An engine chosen at run time. Every [`WasmEngine`] is one.
 pub trait AnyEngine: Send + Sync {
-    /// The engine's name.
+    /// Returns the engine's name.
     fn name(&self) -> &'static str;
-    /// The version of the runtime beneath it.
+    /// Returns the version of the runtime beneath it.
     fn version(&self) -> &'static str;
-    /// The limits that the engine can enforce.
+    /// Returns the limits that the engine can enforce.
     fn features(&self) -> EngineFeatures;
-    /// The settings that the engine was started with.
+    /// Returns the settings that the engine was started with.
     fn settings(&self) -> &EngineSettings;
-    /// As [`WasmEngine::fingerprint`].
+    /// Calls [`WasmEngine::fingerprint`].
     fn fingerprint(&self) -> String;
     /// Compiles and links a module.
     ///
     /// # Errors
     /// As [`WasmEngine::load`].
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Box<dyn AnyModule>, EngineError>;
-    /// As [`WasmEngine::restore`].
+    /// Calls [`WasmEngine::restore`].
     ///
     /// # Errors
-    /// As [`WasmEngine::restore`].
+    /// Calls [`WasmEngine::restore`].
     fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode<'_>) -> Result<Box<dyn AnyModule>, EngineError>;
 }
 
@@ -42,10 +42,10 @@ pub trait AnyModule: Send + Sync {
     /// want another stack than the engine's.
     fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, StartError>;
 
-    /// As [`WasmEngine::save`].
+    /// Calls [`WasmEngine::save`].
     ///
     /// # Errors
-    /// As [`WasmEngine::save`].
+    /// Calls [`WasmEngine::save`].
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError>;
 }
 

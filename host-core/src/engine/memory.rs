@@ -61,7 +61,7 @@ impl<'a> GuestMemory<'a> {
         Self { bytes: &mut [], noted: Some(noted) }
     }
 
-    /// The bytes that the guest names.
+    /// Returns the bytes that the guest names.
     #[inline]
     pub fn slice(&self, pointer: i32, len: i32) -> Result<&[u8], OutOfBounds> {
         match range(self.bytes.len(), pointer, len) {
@@ -70,7 +70,7 @@ impl<'a> GuestMemory<'a> {
         }
     }
 
-    /// The bytes that the guest names, to be written.
+    /// Returns the bytes that the guest names, to be written.
     #[inline]
     pub fn slice_mut(&mut self, pointer: i32, len: i32) -> Result<&mut [u8], OutOfBounds> {
         match range(self.bytes.len(), pointer, len) {

@@ -39,15 +39,15 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
     /// Only what the engine alone can find, such as a compiler limit.
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Self::Module, EngineError>;
 
-    /// The settings that the engine was started with.
+    /// Returns the settings that the engine was started with.
     fn settings(&self) -> &EngineSettings;
 
-    /// All that compiled code depends on besides the module: version, those settings that change code, the machine's CPU.
+    /// Returns all that compiled code depends on besides the module: version, those settings that change code, the machine's CPU.
     fn fingerprint(&self) -> String {
         format!("{} {} stack {} {}", Self::NAME, Self::VERSION, self.settings().stack, std::env::consts::ARCH)
     }
 
-    /// The machine code of a module; `None` if this engine has none.
+    /// Returns the machine code of a module; `None` if this engine has none.
     ///
     /// # Errors
     /// The code cannot be had.
@@ -55,7 +55,7 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The module again, from machine code that [`WasmEngine::save`] gave under the same fingerprint.
+    /// Restores the module from machine code that [`WasmEngine::save`] gave under the same fingerprint.
     ///
     /// # Errors
     /// The code cannot be used; compile instead.
@@ -75,9 +75,9 @@ pub trait WasmEngine: Clone + Send + Sync + 'static {
 
 /// The guest that is calling in; implemented by engines, used by dispatch alone.
 pub trait Caller {
-    /// The state of the guest's VM.
+    /// Returns the state of the guest's VM.
     fn state(&mut self) -> &mut VmState;
-    /// Memory and state at once. Memory is empty while the start section runs.
+    /// Returns memory and state at once. Memory is empty while the start section runs.
     fn split(&mut self) -> (&mut [u8], &mut VmState);
     /// Re-enters the guest's allocator.
     ///
@@ -93,13 +93,13 @@ macro_rules! guest {
         /// Each callback is a typed call: `Ok(None)` when the guest does not export it in this
         /// shape. Each starts the deadline anew.
         pub trait Guest: Send {
-            /// The state of the guest's VM.
+            /// Returns the state of the guest's VM.
             fn state(&mut self) -> &mut VmState;
             /// Sets how long a callback may run from now on.
             fn set_deadline(&mut self, deadline: Duration);
-            /// The linear memory that the guest has now.
+            /// Returns the linear memory that the guest has now.
             fn memory(&mut self) -> &[u8];
-            /// The bits of an exported global, if it is one and holds a number. Numbers of 32 and 64 bits are
+            /// Returns the bits of an exported global, if it is one and holds a number. Numbers of 32 and 64 bits are
             /// followed by zeros.
             fn global(&mut self, export: &str) -> Option<u128>;
             /// Begins to note again and again which functions are running, under this name, if the engine was

@@ -191,8 +191,8 @@ impl Frame<'_> {
     }
 }
 
-/// The name of a guest's function as it stood in its source, whatever the guest chose: Rust's and C++'s demangled, printable
-/// characters alone, and clipped.
+/// Returns the name of a guest's function as it stood in its source, whatever the guest chose: Rust's and C++'s demangled,
+/// printable characters alone, and clipped.
 pub fn function_name(mangled: &str) -> String {
     let mut name = String::new();
     append_name(&mut name, mangled);

@@ -219,7 +219,7 @@ pub(super) fn set_pairs(
     Ok((merged, unseen))
 }
 
-/// The values of each name. A guest chooses names, so nothing is looked for one by one.
+/// Returns the values of each name. A guest chooses names, so nothing is looked for one by one.
 fn values<'a>(map: MapType, entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> HashMap<&'a [u8], Vec<&'a [u8]>> {
     let mut values: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
     entries.for_each(|(name, value)| values.entry(authority::name(map, name)).or_default().push(value));
@@ -266,7 +266,7 @@ pub(super) fn no_room(vm: &mut VmState, name: &[u8], status: Status) -> Status {
     }
 }
 
-/// The key of a map's rules.
+/// Returns the key of a map's rules.
 fn map_name(map: MapType) -> &'static str {
     match map {
         MapType::RequestHeaders => "request_headers",

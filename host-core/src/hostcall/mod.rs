@@ -33,7 +33,7 @@ trait Sees {
     /// The argument that a handler is given.
     type Call<'a>;
 
-    /// The guest's memory, empty if it is not seen, and the state of its VM.
+    /// Returns the guest's memory, empty if it is not seen, and the state of its VM.
     fn split<C: Caller + ?Sized>(caller: &mut C) -> (&mut [u8], &mut VmState);
 
     fn call<'a>(memory: GuestMemory<'a>, vm: &'a mut VmState) -> Self::Call<'a>;

@@ -5,7 +5,7 @@
 const OPTIONS: [&[u8]; 7] =
     [b"close", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"];
 
-/// The fields that an entry of a header map has removed.
+/// Returns the fields that an entry of a header map has removed.
 pub(super) fn by<'a>(name: &[u8], value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let value = if name.eq_ignore_ascii_case(b"connection") { value } else { b"" };
     let tokens = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);

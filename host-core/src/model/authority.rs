@@ -26,12 +26,12 @@ pub(crate) fn is_either(name: &[u8]) -> bool {
     }
 }
 
-/// A name as maps have it.
+/// Returns the name under which maps have it.
 pub(crate) fn name(map: MapType, name: &[u8]) -> &[u8] {
     if is_named(map, name) { AUTHORITY } else { name }
 }
 
-/// The value.
+/// Returns the value.
 pub(crate) fn get(headers: &Headers) -> Option<&[u8]> {
     headers.get(AUTHORITY).or_else(|| headers.get(HOST))
 }
@@ -61,7 +61,7 @@ pub(crate) fn remove(headers: &mut Headers) {
     headers.remove(HOST);
 }
 
-/// A map that was made whole, with one value; the last that it has counts.
+/// Merges the values of both names in a map that was set whole into one; the last of them counts.
 pub(crate) fn merged(headers: Headers) -> Headers {
     let mut values = headers.iter().filter(|(name, _)| is_either(name));
     let is_plain = values.next().is_none_or(|(name, _)| name == AUTHORITY) && values.next().is_none();

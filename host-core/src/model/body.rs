@@ -12,12 +12,12 @@ pub struct Body {
 }
 
 impl Body {
-    /// An empty body.
+    /// Returns an empty body.
     pub const fn new() -> Self {
         Self { chunks: VecDeque::new(), len: 0 }
     }
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -48,7 +48,7 @@ impl Body {
         Some(chunk)
     }
 
-    /// All bytes in one piece.
+    /// Returns all bytes in one piece.
     pub fn to_bytes(&self) -> Bytes {
         match self.chunks.len() {
             0 => Bytes::new(),

@@ -26,17 +26,17 @@ impl Size {
 }
 
 impl Headers {
-    /// An empty map.
+    /// Returns an empty map.
     pub const fn new() -> Self {
         Self { sizes: Vec::new(), bytes: Vec::new() }
     }
 
-    /// An empty map with room for `count` entries of `bytes` bytes in all.
+    /// Returns an empty map with room for `count` entries of `bytes` bytes in all.
     pub fn with_capacity(count: usize, bytes: usize) -> Self {
         Self { sizes: Vec::with_capacity(count), bytes: Vec::with_capacity(bytes + 2 * count) }
     }
 
-    /// How many values it holds; a repeated name counts each time.
+    /// Returns the number of values; a repeated name counts each time.
     pub fn len(&self) -> usize {
         self.sizes.len()
     }
@@ -46,7 +46,7 @@ impl Headers {
         self.sizes.is_empty()
     }
 
-    /// How many bytes the pairs format takes (spec: serialization of maps); 0 for an empty map.
+    /// Returns the number of bytes that the pairs format takes (spec: serialization of maps); 0 for an empty map.
     pub fn serialized_len(&self) -> usize {
         if self.is_empty() { 0 } else { 4 + 8 * self.sizes.len() + self.bytes.len() }
     }
@@ -57,17 +57,17 @@ impl Headers {
         Entries { sizes: self.sizes.iter(), rest: &self.bytes }
     }
 
-    /// The first value of `name`, compared without regard to case.
+    /// Returns the first value of `name`, compared without regard to case.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The first value of `name` as text, if it is UTF-8.
+    /// Returns the first value of `name` as text, if it is UTF-8.
     pub fn get_str(&self, name: &str) -> Option<&str> {
         self.get(name.as_bytes()).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// All values of `name`, in order.
+    /// Returns all values of `name`, in order.
     pub fn get_all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
@@ -121,7 +121,7 @@ impl Headers {
         self.bytes.clear();
     }
 
-    /// The names' and values' bytes, each followed by NUL: the tail of the pairs format.
+    /// Returns the names' and values' bytes, each followed by NUL: the tail of the pairs format.
     pub(crate) fn serialized_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -141,7 +141,7 @@ impl Headers {
         found
     }
 
-    /// Index, byte offset and size of the first entry of `name` at or after the given one.
+    /// Returns index, byte offset and size of the first entry of `name` at or after the given one.
     fn position(&self, name: &[u8], index: usize, mut offset: usize) -> Option<(usize, usize, Size)> {
         for (at, size) in self.sizes.iter().enumerate().skip(index) {
             let key = self.bytes.get(offset..offset + size.name)?;

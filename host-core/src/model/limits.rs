@@ -78,7 +78,7 @@ impl Limits {
         with_cpu(impl Into<Option<Percent>>) -> cpu;
     }
 
-    /// Each limit under the name that configurations give it, as text.
+    /// Returns each limit under the name that configurations give it, as text.
     pub fn named(&self) -> Vec<(&'static str, String)> {
         let Self {
             memory,

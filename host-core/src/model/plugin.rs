@@ -48,7 +48,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// A plugin with every right and no configuration, which fails closed.
+    /// Returns a plugin with every right and no configuration, which fails closed.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -78,7 +78,7 @@ impl Plugin {
         with_usage(Usage) -> usage;
     }
 
-    /// The same plugin in another worker, where what it uses is counted apart and into the same sums.
+    /// Returns the same plugin in another worker, where what it uses is counted apart and into the same sums.
     #[must_use]
     pub fn for_worker(&self) -> Self {
         Self { usage: self.usage.shard(), ..self.clone() }

@@ -240,7 +240,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// The status of gRPC that the response has, or that stands for its status of HTTP.
+    /// Returns the status of gRPC that the response has, or that stands for its status of HTTP.
     fn grpc_status(&self) -> Option<i64> {
         const UNKNOWN: i64 = 2;
         let maps = [self.response_trailers, self.response_headers];
@@ -287,7 +287,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Path and query of the request.
+    /// Returns path and query of the request.
     fn split_path(&'a self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
         let path = self.request_headers.as_ref()?.get(b":path")?;
         match path.iter().position(|byte| *byte == b'?') {
@@ -297,7 +297,7 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// A map, which is empty where there is none, or the values of a key.
+/// Returns a map, which is empty where there is none, or the values of a key.
 fn map<'a>(headers: Option<Visible<'a>>, key: Option<&[u8]>) -> Option<Value<'a>> {
     const NO_PAIRS: &[u8] = &0_u32.to_le_bytes();
     match key {
@@ -306,7 +306,7 @@ fn map<'a>(headers: Option<Visible<'a>>, key: Option<&[u8]>) -> Option<Value<'a>
     }
 }
 
-/// All values of a name, with commas between, as Envoy's map has them.
+/// Returns all values of a name, with commas between, as Envoy's map has them.
 fn joined<'a>(headers: Visible<'a>, key: &[u8]) -> Option<Value<'a>> {
     let first = headers.get(key)?;
     if authority::is_named(headers.map, key) {

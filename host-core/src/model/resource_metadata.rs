@@ -94,7 +94,7 @@ enum Found<'a> {
     NoPairs,
 }
 
-/// The resource that a path is about, and what follows.
+/// Returns the resource that a path is about, and what follows.
 fn split(path: &[u8]) -> Option<(Resource, Option<&[u8]>)> {
     let path = path.strip_prefix(b"xds\0")?;
     let (name, rest) = next(path);
@@ -107,7 +107,7 @@ fn split(path: &[u8]) -> Option<(Resource, Option<&[u8]>)> {
     Some((resource, rest))
 }
 
-/// The first segment of a path, and those behind it.
+/// Returns the first segment of a path, and those behind it.
 fn next(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     match path.iter().position(|byte| *byte == 0).and_then(|at| path.split_at_checked(at)) {
         Some((first, rest)) => (first, rest.get(1..)),
@@ -249,7 +249,7 @@ impl MetadataValue {
         }
     }
 
-    /// The bytes that a plugin gets.
+    /// Returns the bytes that a plugin gets.
     fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Null => None,
@@ -296,7 +296,7 @@ fn encoded<'a>(entries: impl Iterator<Item = Option<(&'a [u8], &'a [u8])>>) -> O
     pairs::encode_entries(|| entries.iter().copied(), &mut out).then_some(out.into())
 }
 
-/// An entry of a map of messages.
+/// Returns an entry of a map of messages.
 fn entry(name: &str, value: &[u8]) -> Vec<u8> {
     let mut entry = Vec::with_capacity(name.len() + value.len() + 8);
     field(&mut entry, 1, name.as_bytes());

@@ -14,7 +14,7 @@ pub(crate) struct Visible<'a> {
 }
 
 impl<'a> Visible<'a> {
-    /// How many values.
+    /// Returns the number of values.
     pub(crate) fn len(&self) -> usize {
         match self.rule {
             None => self.headers.len(),
@@ -22,7 +22,7 @@ impl<'a> Visible<'a> {
         }
     }
 
-    /// How many bytes as pairs.
+    /// Returns the number of bytes as pairs.
     pub(crate) fn serialized_len(&self) -> usize {
         match self.rule {
             None => self.headers.serialized_len(),
@@ -50,14 +50,14 @@ impl<'a> Visible<'a> {
         }
     }
 
-    /// The first value of a name.
+    /// Returns the first value of a name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
         let is_authority = authority::is_named(self.map, name);
         let value = if is_authority { authority::get(self.headers) } else { self.headers.get(name) };
         value.filter(|_| self.rule.is_none_or(|rule| rule.allows_header(self.map, name)))
     }
 
-    /// The entries in order.
+    /// Returns the entries in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let Self { headers, map, rule } = *self;
         headers.iter().filter(move |(name, _)| rule.is_none_or(|rule| rule.shows(map, name)))

@@ -7,8 +7,7 @@ use crate::hostcall::{Hostcall, HostcallResult, Reply, Source};
 use crate::model::context::{Direction, StreamKind};
 use crate::vm::state::{Buffer, UsedUp};
 
-/// A part of a buffer (spec: `proxy_get_buffer_bytes`). A start past the end, or length 0, is an
-/// empty value.
+/// Returns a part of a buffer (spec: `proxy_get_buffer_bytes`). A start past the end, or length 0, is an empty value.
 #[inline(always)]
 pub(in crate::hostcall) fn get_buffer_bytes(
     call: Hostcall<'_>,
@@ -28,7 +27,7 @@ pub(in crate::hostcall) fn get_buffer_bytes(
     Ok(Reply::Return { source: Source::Buffer { buffer, start, len }, ret_ptr, ret_len })
 }
 
-/// The length of a buffer; its flags are always 0 (spec: `proxy_get_buffer_status`).
+/// Returns the length of a buffer; its flags are always 0 (spec: `proxy_get_buffer_status`).
 pub(in crate::hostcall) fn get_buffer_status(
     mut call: Hostcall<'_>,
     buffer: i32,
@@ -85,7 +84,7 @@ pub(in crate::hostcall) fn set_buffer_bytes(
     Ok(Reply::Done)
 }
 
-/// The configuration, in ABI 0.1.0 (spec 0.1.0: `proxy_get_configuration`): the plugin's in
+/// Returns the configuration, in ABI 0.1.0 (spec 0.1.0: `proxy_get_configuration`): the plugin's in
 /// `proxy_on_configure` and while its root is created, else the VM's.
 pub(in crate::hostcall) fn get_configuration(call: Hostcall<'_>, ret_ptr: i32, ret_len: i32) -> HostcallResult {
     let plugins = matches!(call.vm.callback(), Some(CallbackId::on_configure | CallbackId::on_context_create))

@@ -23,7 +23,7 @@ pub(in crate::hostcall) fn done(vm: &mut VmState) -> HostcallResult {
     Ok(Reply::Done)
 }
 
-/// Code and message of the last callout that failed (spec: `proxy_get_status`).
+/// Returns code and message of the last callout that failed (spec: `proxy_get_status`).
 pub(in crate::hostcall) fn get_status(
     mut call: Hostcall<'_>,
     ret_code: i32,

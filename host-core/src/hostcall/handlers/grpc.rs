@@ -193,7 +193,7 @@ fn no_room(vm: &mut VmState, limit: NoRoom, status: Status) -> Status {
     }
 }
 
-/// The metadata of a target and of the call itself.
+/// Returns the metadata of a target and of the call itself.
 fn merged(mut metadata: Headers, more: &Headers) -> Result<Headers, Status> {
     for (name, value) in more.iter() {
         metadata.add(name, value);
@@ -202,7 +202,7 @@ fn merged(mut metadata: Headers, more: &Headers) -> Result<Headers, Status> {
     if fits { Ok(metadata) } else { Err(Status::InternalFailure) }
 }
 
-/// The upstream: the name of one, or a `GrpcService` message that names one.
+/// Returns the upstream: the name of one, or a `GrpcService` message that names one.
 ///
 /// differs: Envoy looks for a message first; a name that happens to be one would not be found.
 fn target(

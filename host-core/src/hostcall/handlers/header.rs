@@ -10,9 +10,9 @@ use crate::model::headers::Headers;
 use crate::rights::Family;
 use crate::vm::state::VmState;
 
-/// The first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`,
-/// and in ABI 0.1.0 an empty value. A map that is not there is `BadArgument`, while logging as an
-/// absent name. So is a header that the plugin's rules hide.
+/// Returns the first value of a name (spec: `proxy_get_header_map_value`). An absent name is `NotFound`, and in ABI
+/// 0.1.0 an empty value. A map that is not there is `BadArgument`, while logging as an absent name. So is a header that
+/// the plugin's rules hide.
 #[inline(always)]
 pub(in crate::hostcall) fn get_header_map_value(
     call: Hostcall<'_>,
@@ -90,7 +90,7 @@ pub(in crate::hostcall) fn remove_header_map_value(
     Ok(Reply::Done)
 }
 
-/// All entries, as pairs (spec: `proxy_get_header_map_pairs`).
+/// Returns all entries, as pairs (spec: `proxy_get_header_map_pairs`).
 ///
 /// differs: the spec has `BadArgument` for a map that is not there; deployed hosts answer an empty
 /// map, and SDKs rely on it.
@@ -128,7 +128,7 @@ pub(in crate::hostcall) fn set_header_map_pairs(
     Ok(Reply::Done)
 }
 
-/// The size of the map as pairs (spec: `proxy_get_header_map_size`).
+/// Returns the size of the map as pairs (spec: `proxy_get_header_map_size`).
 ///
 /// differs: Envoy answers the sum of all lengths, and only for a map that can be written.
 pub(in crate::hostcall) fn get_header_map_size(mut call: Hostcall<'_>, map: i32, ret_size: i32) -> HostcallResult {
@@ -139,7 +139,7 @@ pub(in crate::hostcall) fn get_header_map_size(mut call: Hostcall<'_>, map: i32,
     Ok(Reply::Done)
 }
 
-/// The first value of a name, or the one of its two names.
+/// Returns the first value of a name, or the one of its two names.
 #[inline]
 fn value<'a>(headers: &'a Headers, map: MapType, key: &[u8]) -> Option<&'a [u8]> {
     if authority::is_named(map, key) { authority::get(headers) } else { headers.get(key) }

@@ -10,7 +10,7 @@ pub(in crate::hostcall) fn log(call: Hostcall<'_>, level: i32, message: i32, mes
     Ok(Reply::Done)
 }
 
-/// The lowest level that is logged (spec: `proxy_get_log_level`).
+/// Returns the lowest level that is logged (spec: `proxy_get_log_level`).
 #[inline(always)]
 pub(in crate::hostcall) fn get_log_level(mut call: Hostcall<'_>, ret_level: i32) -> HostcallResult {
     call.memory.write_u32(ret_level, call.vm.host.log_level() as u32)?;

@@ -99,7 +99,7 @@ pub(in crate::hostcall) fn record_metric(vm: &mut VmState, metric: i32, value: i
     Ok(Reply::Done)
 }
 
-/// The value of a counter or gauge (spec: `proxy_get_metric`).
+/// Returns the value of a counter or gauge (spec: `proxy_get_metric`).
 pub(in crate::hostcall) fn get_metric(mut call: Hostcall<'_>, metric: i32, ret_value: i32) -> HostcallResult {
     let id = metric.cast_unsigned();
     if type_of(id)? == MetricType::Histogram {

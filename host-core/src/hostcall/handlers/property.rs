@@ -7,7 +7,7 @@ use crate::model::visible::Visible;
 use crate::rights::{Family, Key};
 use crate::vm::state::{UsedUp, VmState};
 
-/// The value of a property (spec: `proxy_get_property`).
+/// Returns the value of a property (spec: `proxy_get_property`).
 pub(in crate::hostcall) fn get_property(
     call: Hostcall<'_>,
     path: i32,

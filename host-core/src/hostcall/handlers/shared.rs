@@ -7,7 +7,7 @@ use crate::rights::{Family, Key};
 use crate::vm::quotas::NeedsLongLivedVm;
 use crate::vm::state::UsedUp;
 
-/// A value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
+/// Returns a value that VMs with the same id share, and its version (spec: `proxy_get_shared_data`).
 ///
 /// `NotFound`: no such key.
 pub(in crate::hostcall) fn get_shared_data(

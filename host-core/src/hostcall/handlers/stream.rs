@@ -38,12 +38,12 @@ pub(in crate::hostcall) fn continue_stream(vm: &mut VmState, stream: i32) -> Hos
     Ok(Reply::Done)
 }
 
-/// As `continue_stream(0)` (spec 0.1.0).
+/// Does what `continue_stream(0)` does (spec 0.1.0).
 pub(in crate::hostcall) fn continue_request(vm: &mut VmState) -> HostcallResult {
     continue_stream(vm, StreamType::Request as i32)
 }
 
-/// As `continue_stream(1)` (spec 0.1.0).
+/// Does what `continue_stream(1)` does (spec 0.1.0).
 pub(in crate::hostcall) fn continue_response(vm: &mut VmState) -> HostcallResult {
     continue_stream(vm, StreamType::Response as i32)
 }

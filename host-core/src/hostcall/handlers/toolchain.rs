@@ -32,7 +32,7 @@ pub(in crate::hostcall) fn abort(
     Err(Failure::Trap(Trap::Abort(format!("{message} at {file}:{line}:{column}"))))
 }
 
-/// A seed for `Math.random` (AssemblyScript).
+/// Returns a seed for `Math.random` (AssemblyScript).
 pub(in crate::hostcall) fn seed(call: Hostcall<'_>) -> HostcallResult<Float> {
     let mut bytes = [0; 4];
     call.vm.drawn.note_random(bytes.len());
@@ -41,7 +41,7 @@ pub(in crate::hostcall) fn seed(call: Hostcall<'_>) -> HostcallResult<Float> {
     Ok(Reply::Answer(Float(f64::from(u32::from_le_bytes(bytes)))))
 }
 
-/// A trace line with up to five numbers (AssemblyScript).
+/// Logs a trace line with up to five numbers (AssemblyScript).
 #[expect(clippy::too_many_arguments, reason = "AssemblyScript's own")]
 pub(in crate::hostcall) fn trace(
     call: Hostcall<'_>,
@@ -69,7 +69,7 @@ pub(in crate::hostcall) fn date_now(call: Hostcall<'_>) -> HostcallResult<Float>
     Ok(Reply::Answer(Float(milliseconds as f64)))
 }
 
-/// An AssemblyScript string: UTF-16, its length in bytes before it. At most 1,000 characters.
+/// Reads an AssemblyScript string: UTF-16, its length in bytes before it. At most 1,000 characters.
 fn text(memory: &GuestMemory<'_>, pointer: i32) -> String {
     let length = pointer.checked_sub(4).and_then(|at| memory.read_u32(at).ok()).unwrap_or(0);
     let length = i32::try_from(length.min(2000)).unwrap_or(0);

@@ -45,7 +45,7 @@ pub(in crate::hostcall) fn environ_get(
     Ok(Reply::Done)
 }
 
-/// How many variables, and how many bytes they take.
+/// Returns the number of variables, and the number of bytes that they take.
 pub(in crate::hostcall) fn environ_sizes_get(
     mut call: Hostcall<'_>,
     ret_count: i32,
@@ -59,7 +59,7 @@ pub(in crate::hostcall) fn environ_sizes_get(
     Ok(Reply::Done)
 }
 
-/// One nanosecond, for the clocks there are.
+/// Returns one nanosecond as the resolution of each known clock.
 pub(in crate::hostcall) fn clock_res_get(
     mut call: Hostcall<'_>,
     clock: i32,
@@ -72,7 +72,7 @@ pub(in crate::hostcall) fn clock_res_get(
     Ok(Reply::Done)
 }
 
-/// The time in nanoseconds.
+/// Returns the time in nanoseconds.
 pub(in crate::hostcall) fn clock_time_get(
     mut call: Hostcall<'_>,
     clock: i32,
@@ -89,7 +89,7 @@ pub(in crate::hostcall) fn clock_time_get(
     Ok(Reply::Done)
 }
 
-/// Random bytes, at most 64 KiB in a call.
+/// Fills a buffer with random bytes, at most 64 KiB in a call.
 ///
 /// differs: a host without randomness ends the VM. In Envoy the call succeeds, whatever the bytes are.
 pub(in crate::hostcall) fn random_get(mut call: Hostcall<'_>, buf: i32, buf_len: i32) -> HostcallResult<Errno> {
@@ -104,7 +104,7 @@ pub(in crate::hostcall) fn random_get(mut call: Hostcall<'_>, buf: i32, buf_len:
     Ok(Reply::Done)
 }
 
-/// Nothing else waits for this thread.
+/// Does nothing, because nothing else waits for this thread.
 pub(in crate::hostcall) fn sched_yield(_: &mut VmState) -> HostcallResult<Errno> {
     Ok(Reply::Done)
 }

@@ -6,7 +6,7 @@ use crate::hostcall::{Hostcall, HostcallResult, Reply};
 /// The longest buffer for the names in a directory. Standard libraries use a few KiB.
 const MAX_LIST: usize = 1 << 20;
 
-/// The length of a preopened directory's name. What is none ends a guest's search for them.
+/// Returns the length of a preopened directory's name. Any other descriptor ends a guest's search for them.
 pub(in crate::hostcall) fn fd_prestat_get(mut call: Hostcall<'_>, fd: i32, ret_stat: i32) -> HostcallResult<Errno> {
     const DIRECTORY: u32 = 0;
     let name = call.vm.files.get(fd, Errno::Badf)?.preopen().ok_or(Errno::Badf)?;
@@ -17,7 +17,7 @@ pub(in crate::hostcall) fn fd_prestat_get(mut call: Hostcall<'_>, fd: i32, ret_s
     Ok(Reply::Done)
 }
 
-/// A preopened directory's name, without a zero behind it.
+/// Returns a preopened directory's name, without a zero behind it.
 pub(in crate::hostcall) fn fd_prestat_dir_name(
     mut call: Hostcall<'_>,
     fd: i32,

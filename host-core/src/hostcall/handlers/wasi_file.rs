@@ -11,7 +11,7 @@ use crate::hostcall::{Hostcall, HostcallResult, Reply};
 use crate::resources::files::{Metadata, Rights, Times};
 use crate::vm::state::VmState;
 
-/// Type, flags and rights. Standard output and error can be written.
+/// Returns type, flags and rights. Standard output and error can be written.
 ///
 /// differs: cpp-host answers success when it cannot write the answer. Directories tell of the rights that
 /// are there to be passed on, also where they are read-only and refuse to pass on that to write: so a
@@ -107,7 +107,7 @@ pub(in crate::hostcall) fn fd_allocate(call: Hostcall<'_>, fd: i32, _offset: i64
     }
 }
 
-/// Advice is taken and has no effect. So is advice about what is not open, in a VM without directories.
+/// Accepts advice, which has no effect; in a VM without directories also advice about descriptors that are not open.
 pub(in crate::hostcall) fn fd_advise(
     call: Hostcall<'_>,
     fd: i32,
@@ -176,7 +176,7 @@ pub(super) fn write_filestat(memory: &mut GuestMemory<'_>, at: i32, stat: &Metad
     Ok(())
 }
 
-/// The times that a guest wants to set (`fstflags`). `Inval`: a time and now, or other flags.
+/// Reads the times that a guest wants to set (`fstflags`). `Inval`: a time and now, or other flags.
 pub(super) fn times(vm: &VmState, accessed: i64, modified: i64, flags: i32) -> Result<Times, Errno> {
     let time = |given: i64, flags: i32| match flags & 3 {
         0 => Ok(None),

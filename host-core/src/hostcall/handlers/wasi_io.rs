@@ -30,7 +30,7 @@ pub(in crate::hostcall) fn fd_write(
     write(call, fd, iovs, iovs_len, None, ret_len)
 }
 
-/// As `fd_write`, but the guest stays where it is in the file; a log has no offsets.
+/// Writes as `fd_write` does, but at an offset, and leaves the position of the file; a log has no offsets.
 pub(in crate::hostcall) fn fd_pwrite(
     call: Hostcall<'_>,
     fd: i32,
@@ -53,7 +53,7 @@ pub(in crate::hostcall) fn fd_read(
     read(call, fd, iovs, iovs_len, None, ret_len)
 }
 
-/// As `fd_read`, but the guest stays where it is in the file.
+/// Reads as `fd_read` does, but at an offset, and leaves the position of the file.
 pub(in crate::hostcall) fn fd_pread(
     call: Hostcall<'_>,
     fd: i32,
@@ -65,7 +65,7 @@ pub(in crate::hostcall) fn fd_pread(
     read(call, fd, iovs, iovs_len, Some(offset.cast_unsigned()), ret_len)
 }
 
-/// Where the guest is in a file. A log has one position, 0.
+/// Returns the position in a file. A log has one position, 0.
 pub(in crate::hostcall) fn fd_tell(mut call: Hostcall<'_>, fd: i32, ret_offset: i32) -> HostcallResult<Errno> {
     let offset = match call.vm.files.find(fd) {
         Some(descriptor) => descriptor.file(Rights::FD_TELL)?.offset,

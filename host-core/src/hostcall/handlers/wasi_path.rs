@@ -166,7 +166,7 @@ pub(in crate::hostcall) fn path_symlink(
     Ok(Reply::Done)
 }
 
-/// Where a symbolic link leads; cut if the buffer is too short.
+/// Returns the target of a symbolic link, cut if the buffer is too short.
 pub(in crate::hostcall) fn path_readlink(
     mut call: Hostcall<'_>,
     fd: i32,
@@ -185,7 +185,7 @@ pub(in crate::hostcall) fn path_readlink(
     Ok(Reply::Done)
 }
 
-/// A path in guest memory. `Ilseq`: it is not UTF-8. `Inval`: it has a zero in it.
+/// Reads a path in guest memory. `Ilseq`: it is not UTF-8. `Inval`: it has a zero in it.
 fn path<'m>(memory: &'m GuestMemory<'_>, pointer: i32, len: i32) -> Result<&'m str, Errno> {
     let bytes = memory.slice(pointer, len)?;
     match bytes {

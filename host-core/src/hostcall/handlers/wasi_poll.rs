@@ -71,7 +71,7 @@ impl Subscription {
         Self { user_data: *user, tag, kind }
     }
 
-    /// The event that is reported of it (`__wasi_event_t`).
+    /// Returns the event that is reported of it (`__wasi_event_t`).
     fn event(&self, mut is_file: impl FnMut(i32) -> bool) -> [u8; EVENT as usize] {
         const ROOM: u64 = 64 << 10;
         const HANGUP: u16 = 1;

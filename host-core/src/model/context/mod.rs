@@ -31,7 +31,7 @@ impl ContextId {
     /// The VM context: start functions and the allocator run in it.
     pub const VM: Self = Self(0);
 
-    /// The id as the guest knows it.
+    /// Returns the id as the guest knows it.
     pub const fn number(self) -> u32 {
         self.0
     }
@@ -153,7 +153,7 @@ impl Contexts {
         self.next = last;
     }
 
-    /// The id that was given last.
+    /// Returns the id that was given last.
     pub(crate) fn last(&self) -> u32 {
         self.next
     }
@@ -205,13 +205,13 @@ impl Contexts {
         }
     }
 
-    /// The context with an id.
+    /// Returns the context with an id.
     #[inline]
     pub(crate) fn get(&self, id: ContextId) -> Option<&Context> {
         self.live.get(&id.0)
     }
 
-    /// The plugin that a context belongs to, if it has one; `None` if there is no such context.
+    /// Returns the plugin that a context belongs to, if it has one; `None` if there is no such context.
     #[inline]
     pub(crate) fn plugin_of(&self, id: ContextId) -> Option<Option<&Arc<Plugin>>> {
         Some(match self.live.get(&id.0)? {
@@ -220,7 +220,7 @@ impl Contexts {
         })
     }
 
-    /// A map as far as the plugin of a root may see it.
+    /// Returns a map as far as the plugin of a root may see it.
     pub(crate) fn visible<'a>(&'a self, root: ContextId, map: MapType, headers: &'a Headers) -> Visible<'a> {
         let rule = self.root(root).and_then(|root| root.plugin.rules.get(Family::ReadHeaders));
         Visible { headers, map, rule }

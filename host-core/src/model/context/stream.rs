@@ -25,7 +25,7 @@ pub(crate) enum StreamKind {
 }
 
 impl Direction {
-    /// The direction that a half of a stream has.
+    /// Returns the direction that a half of a stream has.
     pub const fn of(stream: StreamType) -> Self {
         match stream {
             StreamType::Request | StreamType::Downstream => Self::Request,
@@ -162,7 +162,7 @@ impl StreamContext {
         self.half(direction).continued = false;
     }
 
-    /// The slot of one of the four maps of a stream, if the guest may see it.
+    /// Returns the slot of one of the four maps of a stream, if the guest may see it.
     pub(crate) fn slot(&self, map: MapType) -> Option<&Slot> {
         let half = self.half_ref(direction_of(map)?);
         if half.continued {

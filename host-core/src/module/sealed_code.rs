@@ -31,7 +31,7 @@ impl SealKey {
         sealed
     }
 
-    /// The code, if this key sealed it for this subject and no bit of it has changed.
+    /// Returns the code, if this key sealed it for this subject and no bit of it has changed.
     pub fn open<'a>(&self, subject: &str, sealed: &'a [u8]) -> Option<SealedCode<'a>> {
         let (seal, code) = sealed.split_at_checked(SEAL)?;
         self.mac(subject, code).verify_slice(seal).ok()?;
@@ -51,7 +51,7 @@ impl SealKey {
 }
 
 impl SealedCode<'_> {
-    /// The machine code.
+    /// Returns the machine code.
     pub fn bytes(&self) -> &[u8] {
         self.0
     }

@@ -48,7 +48,7 @@ impl ForeignFunctions {
         self
     }
 
-    /// The names, sorted.
+    /// Returns the names, sorted.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.0.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -65,12 +65,12 @@ impl<'a> ForeignCall<'a> {
         Self { arguments, result, vm, trap: None }
     }
 
-    /// The plugin that calls; none before there is one.
+    /// Returns the plugin that calls; none before there is one.
     pub fn plugin(&self) -> Option<&Plugin> {
         self.vm.plugin().map(|plugin| &**plugin)
     }
 
-    /// The context that the call is about: a stream or a root.
+    /// Returns the context that the call is about: a stream or a root.
     pub fn context(&self) -> ContextId {
         self.vm.acting()
     }

@@ -19,7 +19,7 @@ use crate::setters::setters;
 pub trait Host: Send {
     /// Takes a log line. Called only for levels that [`Host::log_level`] lets through.
     fn log(&mut self, record: &LogRecord<'_>);
-    /// The lowest level that is logged.
+    /// Returns the lowest level that is logged.
     fn log_level(&self) -> LogLevel;
     /// Nanoseconds since the Unix epoch.
     fn wall_clock(&self) -> u64;
@@ -72,7 +72,7 @@ pub trait Metric: Send + Sync {
     fn add(&self, delta: i64);
     /// Sets a gauge or a counter, or notes a value in a histogram.
     fn record(&self, value: u64);
-    /// The value of a counter or gauge.
+    /// Returns the value of a counter or gauge.
     fn value(&self) -> u64;
 }
 

@@ -30,7 +30,7 @@ impl MetricTable {
         Self { by_type: Default::default(), max }
     }
 
-    /// The id of a metric that is defined already.
+    /// Returns the id of a metric that is defined already.
     ///
     /// differs: Envoy gives a new id to the same metric each time.
     pub(crate) fn find(&self, metric_type: MetricType, plugin: &Arc<Plugin>, name: &str) -> Option<u32> {
@@ -39,7 +39,7 @@ impl MetricTable {
         id(metric_type, index)
     }
 
-    /// All that are defined.
+    /// Returns all defined metrics.
     pub(crate) fn names(&self) -> impl Iterator<Item = (MetricType, &str)> {
         let types = [MetricType::Counter, MetricType::Gauge, MetricType::Histogram];
         let each = types.into_iter().zip(&self.by_type);
@@ -68,7 +68,7 @@ impl MetricTable {
         id(metric_type, entries.len() - 1)
     }
 
-    /// The metric of an id, for the plugin that owns it; other plugins' metrics are not found.
+    /// Returns the metric of an id, for the plugin that owns it; other plugins' metrics are not found.
     pub(crate) fn get(&self, id: u32, plugin: &Arc<Plugin>) -> Result<(MetricType, &Arc<dyn Metric>), Status> {
         let metric_type = type_of(id)?;
         let index = usize::try_from(id / 4).ok().and_then(|n| n.checked_sub(1)).ok_or(Status::NotFound)?;
@@ -86,7 +86,7 @@ impl Entry {
     }
 }
 
-/// The type that an id's low bits say.
+/// Returns the type in an id's low bits.
 pub(crate) fn type_of(id: u32) -> Result<MetricType, Status> {
     match id & 3 {
         0 => Ok(MetricType::Counter),

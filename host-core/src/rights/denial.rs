@@ -68,7 +68,7 @@ impl<'a> Denial<'a> {
 }
 
 impl Denial<'_> {
-    /// An argument as [`Denial::argument`] has it.
+    /// Returns an argument as [`Denial::argument`] has it.
     pub(crate) fn redact(rule: &str, argument: &[u8]) -> String {
         const SHOWN: usize = 64;
         let end = argument.iter().position(|byte| *byte == b'?').filter(|_| rule == "paths");

@@ -28,17 +28,17 @@ impl Preset {
     /// Every preset, each contained in the next.
     pub const ALL: [Self; 5] = [Self::Logging, Self::Headers, Self::Bodies, Self::Callouts, Self::All];
 
-    /// The preset of a name.
+    /// Returns the preset of a name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|preset| preset.name() == name)
     }
 
-    /// The name of every preset, in the order of [`Self::ALL`].
+    /// Returns the name of every preset, in the order of [`Self::ALL`].
     pub fn names() -> impl Iterator<Item = &'static str> {
         Self::ALL.into_iter().map(Self::name)
     }
 
-    /// The name in configurations.
+    /// Returns the name in configurations.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Logging => "logging",
@@ -60,7 +60,7 @@ impl Preset {
         }
     }
 
-    /// The rights.
+    /// Returns the rights.
     pub fn capabilities(self) -> Capabilities {
         if self == Self::All {
             return Capabilities::ALL;
@@ -69,7 +69,7 @@ impl Preset {
         held.flat_map(Self::added).fold(Capabilities::NONE, |set, name| set.or(Capabilities::named(name)))
     }
 
-    /// The capabilities that it holds and the preset before lacks; none for [`Self::All`], which is no list.
+    /// Returns the capabilities that it holds and the preset before lacks; none for [`Self::All`], which is no list.
     pub const fn added(self) -> &'static [&'static str] {
         match self {
             Self::Logging => LOGGING,

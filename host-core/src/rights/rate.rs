@@ -15,7 +15,7 @@ pub(crate) struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// `amount` in `period` nanoseconds.
+    /// Makes a rate of `amount` in `period` nanoseconds.
     pub(crate) const fn new(amount: u64, period: u64) -> Self {
         Self { amount, period, settled: AtomicU64::new(0) }
     }

@@ -41,7 +41,7 @@ impl Capabilities {
     /// differs: from cpp-host in allowing `proc_exit`, which here ends the VM in any case.
     pub(crate) const IN_START: Self = Self { hostcalls: callable(When::Start), callbacks: START_FUNCTIONS };
 
-    /// The rights of these names.
+    /// Returns the rights of these names.
     ///
     /// # Errors
     /// The first name that is no capability.
@@ -55,20 +55,20 @@ impl Capabilities {
         })
     }
 
-    /// The right to receive these callbacks, and nothing else.
+    /// Returns the right to receive these callbacks, and nothing else.
     pub fn of_callbacks(callbacks: &[CallbackId]) -> Self {
         let bits = callbacks.iter().fold(START_FUNCTIONS, |bits, id| bits | 1 << (*id as u8));
         Self { callbacks: bits, ..Self::NONE }
     }
 
-    /// Every capability's name: hostcalls, then callbacks; each once.
+    /// Returns every capability's name: hostcalls, then callbacks; each once.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let callbacks = CALLBACKS.iter().filter(|decl| !decl.id.is_start_function());
         let callbacks = callbacks.filter(|decl| !decl.id.decl().export.is_empty() && is_first(decl.id));
         HOSTCALLS.iter().map(|decl| decl.name).chain(callbacks.map(|decl| decl.export))
     }
 
-    /// The names of what the set holds, in the order of [`Self::names`], without what no set lacks.
+    /// Returns the names of the capabilities in the set, in the order of [`Self::names`], without those that every set has.
     pub fn held(self) -> impl Iterator<Item = &'static str> {
         let is_held = move |name: &&str| {
             let named = Self::named(name);
@@ -101,13 +101,13 @@ impl Capabilities {
         Self { hostcalls: self.hostcalls | other.hostcalls, callbacks: self.callbacks | other.callbacks }
     }
 
-    /// The set without this hostcall.
+    /// Returns the set without this hostcall.
     #[must_use]
     pub const fn without(self, hostcall: HostcallId) -> Self {
         Self { hostcalls: self.hostcalls & !bit(hostcall) | WITHOUT_CAPABILITY, ..self }
     }
 
-    /// The set as bytes, for a key. Bits that no row of the tables has do not count.
+    /// Returns the set as bytes, for a key. Bits that no row of the tables has do not count.
     pub(crate) fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         let (hostcalls, callbacks) = bytes.split_at_mut(16);
@@ -116,7 +116,7 @@ impl Capabilities {
         bytes
     }
 
-    /// The right of one name, with both shapes of a callback that has two; none if there is no such name.
+    /// Returns the right of one name, with both shapes of a callback that has two; none if there is no such name.
     pub(crate) fn named(name: &str) -> Self {
         let hostcalls = HOSTCALLS.iter().filter(|decl| decl.name == name).fold(0, |bits, decl| bits | bit(decl.id));
         let callbacks =

@@ -32,7 +32,7 @@ struct Metrics {
 }
 
 impl AllBudgets {
-    /// The budgets of a sandbox, made if there are none.
+    /// Returns the budgets of a sandbox, made if there are none.
     pub(crate) fn of(&self, sandbox: SandboxKey, limits: &Limits) -> Arc<Budgets> {
         let mut all = lock(&self.0);
         if let Some(known) = all.get(&sandbox) {
@@ -103,7 +103,7 @@ impl Metrics {
     }
 }
 
-/// A panic elsewhere leaves budgets whole: every change is one step.
+/// Locks, also after a panic elsewhere, which leaves budgets whole: every change is one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -93,7 +93,7 @@ fn effective_context(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
         .then(|| format!("{} and {}", whose(&a.spec), whose(&b.spec)))
 }
 
-/// Some names, and how many more there are.
+/// Returns some names, and the number of the others.
 fn listing(names: &[&str]) -> Option<String> {
     const SHOWN: usize = 20;
     let shown = names.get(..SHOWN).unwrap_or(names).join(", ");

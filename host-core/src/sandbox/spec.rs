@@ -56,8 +56,8 @@ pub struct SandboxSpec<'a> {
 }
 
 impl SandboxSpec<'_> {
-    /// The key: a SHA-256 over all parts, each with its length before it, so that no two different
-    /// specs read alike.
+    /// Returns the key: a SHA-256 over all parts, each with its length before it, so that no two different specs read
+    /// alike.
     pub fn key(&self) -> SandboxKey {
         // Taken apart whole, as are the parts below: a field that is added does not compile until somebody has decided whether it
         // is part of a VM's identity.
@@ -99,8 +99,8 @@ impl SandboxSpec<'_> {
         SandboxKey(parts.0.finalize().into())
     }
 
-    /// The key of those that share a VM unless they differ in what they may do: a SHA-256 over `vm_id`, code, VM
-    /// configuration, engine, and the name of a plugin that is alone.
+    /// Returns the key of those that share a VM unless they differ in what they may do: a SHA-256 over `vm_id`, code,
+    /// VM configuration, engine, and the name of a plugin that is alone.
     pub fn group(&self) -> SandboxKey {
         let mut parts = Parts(Sha256::new());
         for bytes in [self.vm_id.as_bytes(), &Sha256::digest(self.code), &self.vm.configuration, self.engine.as_bytes()]

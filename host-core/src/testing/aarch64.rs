@@ -11,7 +11,8 @@ const WORD: usize = 4;
 /// `br xN`, after which jump tables stand.
 const BR: u32 = 0xd61f_0000;
 
-/// The text of a plugin with so many `br_table`s in one function, each with so many targets besides its default, which is behind all of them.
+/// Returns the text of a plugin with so many `br_table`s in one function, each with so many targets besides its default, which is
+/// behind all of them.
 ///
 /// Cranelift lays tables out in the midst of code. A few of the largest, one after the other, put more than a megabyte between the
 /// first and its default.
@@ -81,7 +82,7 @@ enum Kind {
     Unconditional,
 }
 
-/// How far a branch goes, in bytes; `None` for other instructions, and for those whose target is in a register.
+/// Returns the distance of a branch, in bytes; `None` for other instructions, and for those whose target is in a register.
 fn displacement(word: u32) -> Option<(Kind, i64)> {
     // The field of so many bits from a place on, as a signed number of words.
     let field = |from: u32, bits: u32| {

@@ -37,7 +37,7 @@ struct FakeFile {
 }
 
 impl FakeFiles {
-    /// A tree with these files, as paths and bytes, in directories that are made.
+    /// Returns a tree with these files, as paths and bytes, in directories that are made.
     pub fn new(files: &[(&str, &[u8])]) -> Self {
         let tree = Self::default();
         for (path, bytes) in files {
@@ -49,7 +49,7 @@ impl FakeFiles {
         tree
     }
 
-    /// The bytes of a file, if it is there.
+    /// Returns the bytes of a file, if it is there.
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
         match &self.tree().get(path)?.kind {
             Kind::File(bytes) => Some(bytes.clone()),
@@ -57,12 +57,12 @@ impl FakeFiles {
         }
     }
 
-    /// When a file was last read and changed, if it is there.
+    /// Returns when a file was last read and changed, if it is there.
     pub fn times(&self, path: &str) -> Option<(u64, u64)> {
         self.tree().get(path).map(|item| item.times)
     }
 
-    /// A directory of the tree, if it is there.
+    /// Returns a directory of the tree, if it is there.
     pub(super) fn directory(&self, path: &str) -> Option<Box<dyn Directory>> {
         let is_there = matches!(self.tree().get(path)?.kind, Kind::Directory);
         is_there.then(|| Box::new(FakeDirectory { files: self.clone(), path: path.to_owned() }) as Box<dyn Directory>)
@@ -97,7 +97,7 @@ impl FakeFiles {
 }
 
 impl FakeDirectory {
-    /// The path from the top; `Perm` if it leads out.
+    /// Returns the path from the top; `Perm` if it leads out.
     fn at(&self, path: &str) -> Result<String, Errno> {
         let mut parts: Vec<&str> = Vec::new();
         if path.starts_with('/') {
@@ -282,7 +282,7 @@ fn own(directory: &dyn Directory) -> Result<&FakeDirectory, Errno> {
     any.downcast_ref().ok_or(Errno::Xdev)
 }
 
-/// The name of what lies directly below a prefix.
+/// Returns the name of what lies directly below a prefix.
 fn own_name(path: &str, prefix: &str) -> Option<String> {
     let name = path.strip_prefix(prefix)?;
     (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())

@@ -52,7 +52,7 @@ struct Memory {
 }
 
 impl FakeHost {
-    /// A host at time 0 that knows no upstream and logs every level.
+    /// Returns a host at time 0 that knows no upstream and logs every level.
     pub fn new() -> Self {
         Self::default()
     }
@@ -119,7 +119,7 @@ impl FakeHost {
         self.memory().lines.clone()
     }
 
-    /// The value of a metric, by name.
+    /// Returns the value of a metric, by name.
     pub fn metric(&self, name: &str) -> Option<u64> {
         self.memory().metrics.get(name).map(|metric| metric.value())
     }

@@ -32,7 +32,7 @@ pub struct Script {
 struct Hook(Option<Allocator>);
 
 impl Script {
-    /// A guest that exports nothing.
+    /// Returns a guest that exports nothing.
     pub fn new() -> Self {
         Self::default()
     }
@@ -56,7 +56,7 @@ impl Script {
         self
     }
 
-    /// The callbacks that it exports.
+    /// Returns the callbacks that it exports.
     pub fn exports(&self) -> Capabilities {
         Capabilities::of_callbacks(&self.callbacks.keys().copied().collect::<Vec<_>>())
     }
@@ -89,12 +89,12 @@ pub struct NullEngine {
 }
 
 impl NullEngine {
-    /// An engine all of whose guests do what this makes.
+    /// Makes an engine whose guests are made by this function.
     pub fn new(script: impl Fn() -> Script + Send + Sync + 'static) -> Self {
         Self { script: Arc::new(script), settings: EngineSettings::default() }
     }
 
-    /// A module of this engine.
+    /// Returns a module of this engine.
     ///
     /// # Errors
     /// Never.
@@ -204,7 +204,7 @@ impl NullCaller<'_> {
         (address.cast_signed(), len.cast_signed())
     }
 
-    /// A word of guest memory.
+    /// Returns a word of guest memory.
     pub fn word(&self, pointer: i32) -> u32 {
         let start = pointer.cast_unsigned() as usize;
         let bytes = self.parts.memory.get(start..).and_then(|bytes| bytes.first_chunk());
@@ -221,13 +221,13 @@ impl NullCaller<'_> {
         Ok(self.parts.memory.get(start..start + len).unwrap_or_default().to_vec())
     }
 
-    /// `proxy_log` at info.
+    /// Calls `proxy_log` at info.
     pub fn log(&mut self, message: &str) {
         let (pointer, len) = self.put(message.as_bytes());
         let _ = entry::proxy_log(self, 2, pointer, len);
     }
 
-    /// `proxy_get_header_map_value`: the value, or the status.
+    /// Calls `proxy_get_header_map_value`; returns the value, or the status.
     pub fn header(&mut self, map: MapType, name: &str) -> Result<String, i32> {
         let (key, key_len) = self.put(name.as_bytes());
         let value =
@@ -235,40 +235,40 @@ impl NullCaller<'_> {
         value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// `proxy_add_header_map_value`.
+    /// Calls `proxy_add_header_map_value`.
     pub fn add_header(&mut self, map: MapType, name: &str, value: &str) -> i32 {
         let ((key, key_len), (value, value_len)) = (self.put(name.as_bytes()), self.put(value.as_bytes()));
         entry::proxy_add_header_map_value(self, map as i32, key, key_len, value, value_len).unwrap_or(-1)
     }
 
-    /// `proxy_get_buffer_bytes` of a whole buffer.
+    /// Calls `proxy_get_buffer_bytes` for a whole buffer.
     pub fn buffer(&mut self, buffer: crate::abi::BufferType) -> Result<Vec<u8>, i32> {
         self.bytes(|caller, p, l| entry::proxy_get_buffer_bytes(caller, buffer as i32, 0, i32::MAX, p, l))
     }
 
-    /// `proxy_set_buffer_bytes` of a whole buffer.
+    /// Calls `proxy_set_buffer_bytes` for a whole buffer.
     pub fn set_buffer(&mut self, buffer: crate::abi::BufferType, data: &[u8]) -> i32 {
         let (data, len) = self.put(data);
         entry::proxy_set_buffer_bytes(self, buffer as i32, 0, i32::MAX, data, len).unwrap_or(-1)
     }
 
-    /// `proxy_send_local_response` without headers.
+    /// Calls `proxy_send_local_response` without headers.
     pub fn local_response(&mut self, status: i32, body: &str) -> i32 {
         let (body, len) = self.put(body.as_bytes());
         entry::proxy_send_local_response(self, status, 0, 0, body, len, 0, 0, -1).unwrap_or(-1)
     }
 
-    /// `proxy_continue_stream`.
+    /// Calls `proxy_continue_stream`.
     pub fn continue_stream(&mut self, stream: crate::abi::StreamType) -> i32 {
         entry::proxy_continue_stream(self, stream as i32).unwrap_or(-1)
     }
 
-    /// `proxy_set_effective_context`.
+    /// Calls `proxy_set_effective_context`.
     pub fn set_effective(&mut self, context: i32) -> i32 {
         entry::proxy_set_effective_context(self, context).unwrap_or(-1)
     }
 
-    /// The context that hostcalls act on.
+    /// Returns the context that hostcalls act on.
     pub fn acting(&mut self) -> ContextId {
         self.state().acting()
     }

@@ -172,7 +172,7 @@ impl Vm {
         Some((failure.during.decl().export, failure.plugin.as_ref().map(|plugin| plugin.name.as_str())))
     }
 
-    /// The next thing that a guest of this VM asked for.
+    /// Returns the next thing that a guest of this VM asked for.
     pub fn next_action(&mut self) -> Option<Action> {
         let state = self.state();
         let action = state.actions.pop_front()?;
@@ -204,7 +204,7 @@ impl Vm {
         Some(action)
     }
 
-    /// The state of the VM.
+    /// Returns the state of the VM.
     pub fn state(&mut self) -> &mut VmState {
         self.guest.state()
     }
@@ -214,12 +214,12 @@ impl Vm {
         self.guest.memory().len()
     }
 
-    /// The guest's linear memory.
+    /// Returns the guest's linear memory.
     pub fn memory(&mut self) -> &[u8] {
         self.guest.memory()
     }
 
-    /// The bits of a global that the guest exports; see [`Guest::global`].
+    /// Returns the bits of a global that the guest exports; see [`Guest::global`].
     pub fn global(&mut self, export: &str) -> Option<u128> {
         self.guest.global(export)
     }

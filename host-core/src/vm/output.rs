@@ -18,7 +18,7 @@ pub(crate) enum OutputStream {
 }
 
 impl OutputStream {
-    /// Standard output at info, standard error at error.
+    /// Logs standard output at info, standard error at error.
     pub(crate) fn level(self) -> LogLevel {
         match self {
             Self::Stdout => LogLevel::Info,

@@ -102,7 +102,7 @@ impl Vm {
 }
 
 impl VmSnapshot {
-    /// The root of the plugin, in every VM that is made from it.
+    /// Returns the root of the plugin, in every VM that is made from it.
     pub fn root(&self) -> ContextId {
         self.root
     }

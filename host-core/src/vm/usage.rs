@@ -62,7 +62,7 @@ impl CoarseClock {
         self.0.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// The time that the clock shows.
+    /// Returns the time that the clock shows.
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.now())
     }
@@ -85,7 +85,7 @@ impl Usage {
         Self(self.0.as_ref().map(|shard| Shard::of(Arc::clone(&shard.all))))
     }
 
-    /// The sums.
+    /// Returns the sums.
     pub fn used(&self) -> Used {
         let Some(shard) = &self.0 else { return Used::default() };
         let mut shards = shard.all.shards.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +104,7 @@ impl Usage {
         }
     }
 
-    /// The time of the clock, in nanoseconds.
+    /// Returns the time of the clock, in nanoseconds.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.0.as_ref().map_or(0, |shard| shard.all.clock.now())

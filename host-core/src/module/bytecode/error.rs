@@ -173,7 +173,7 @@ fn versions(since: AbiVersion, until: AbiVersion) -> String {
     if since == until { format!("{since} does") } else { format!("{since} to {until} do") }
 }
 
-/// A name that the module chose, fit for a log line: printable, and not too long.
+/// Returns a name that the module chose, fit for a log line: printable, and not too long.
 pub(super) fn shown(name: &str) -> String {
     const SHOWN: usize = 200;
     let mut shown = String::new();

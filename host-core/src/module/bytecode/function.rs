@@ -88,7 +88,7 @@ pub(super) fn check(
     limit("places for locals and operands", places(function, operands.into()), PLACES, range.start)
 }
 
-/// The targets of the `br_table` that a reader is at.
+/// Returns the targets of the `br_table` that a reader is at.
 fn targets(mut reader: BinaryReader<'_>) -> Result<u64, BytecodeError> {
     reader.read_u8()?;
     Ok(reader.read_var_u32()?.into())

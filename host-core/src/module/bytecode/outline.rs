@@ -98,12 +98,12 @@ impl<'a> Outline<'a> {
         Err(BytecodeError::Invalid { message: "unexpected end".to_owned(), offset: wasm.len() })
     }
 
-    /// The type of an imported function.
+    /// Returns the type of an imported function.
     pub(super) fn import_type(&self, import: &Import<'_>) -> Option<&FuncType> {
         self.function_type(self.types.as_ref().entity_type_from_import(import)?)
     }
 
-    /// The type of an exported function; `None` for other exports.
+    /// Returns the type of an exported function; `None` for other exports.
     pub(super) fn export_type(&self, export: &Export<'_>) -> Option<&FuncType> {
         self.function_type(self.types.as_ref().entity_type_from_export(export)?)
     }

@@ -31,8 +31,8 @@ const EXCEPTIONS: WasmFeatures =
 
 const GC: WasmFeatures = WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES).union(WasmFeatures::GC_TYPES);
 
-/// The proposal without which a module is not valid at `offset`: the first with which it is valid,
-/// or is so up to a later place.
+/// Returns the proposal without which a module is not valid at `offset`: the first with which it is valid, or is so up
+/// to a later place.
 pub(super) fn missing(wasm: &[u8], offset: usize) -> Option<&'static str> {
     let helps = |features| {
         let validated = Validator::new_with_features(FEATURES.union(features)).validate_all(wasm);

@@ -41,7 +41,7 @@ pub(super) fn refused_imports(wasm: &[u8], limit: usize) -> Vec<BytecodeError> {
 }
 
 impl Outline<'_> {
-    /// A marker is a function of any type.
+    /// Checks a marker, which is a function of any type.
     ///
     /// differs: deployed hosts take the first of several markers and say nothing. No SDK makes a
     /// second one, and the order of exports is the linker's: it would choose the ABI by chance.
@@ -91,8 +91,8 @@ impl Outline<'_> {
         })
     }
 
-    /// A callback's own type chooses among the rows of its name; the ABI version does not, because
-    /// modules with the marker of 0.1.0 and header callbacks of 0.2.0 exist.
+    /// Checks a callback. Its own type chooses among the rows of its name; the ABI version does not, because modules with
+    /// the marker of 0.1.0 and header callbacks of 0.2.0 exist.
     fn callbacks(&self) -> Result<Vec<CallbackId>, BytecodeError> {
         let mut ids = Vec::new();
         for export in &self.exports {
@@ -115,7 +115,7 @@ impl Outline<'_> {
         Ok(ids)
     }
 
-    /// A start function that is never called may have any type.
+    /// Checks a start function. One that is never called may have any type.
     fn is_called(&self, id: CallbackId) -> bool {
         match id {
             CallbackId::start => self.start() == StartStyle::Start,
@@ -177,7 +177,7 @@ fn wrong_export(export: &'static str, found: &FuncType, expected: impl IntoItera
     BytecodeError::ExportType { export, found: signature(found.params(), found.results()), expected }
 }
 
-/// A function type in words, such as `(i32, i64) -> i32`.
+/// Returns a function type in words, such as `(i32, i64) -> i32`.
 fn signature(params: &[impl fmt::Display], results: &[impl fmt::Display]) -> String {
     match results {
         [result] => format!("({}) -> {result}", list(params)),
@@ -195,8 +195,8 @@ fn list(types: &[impl fmt::Display]) -> String {
     list.join(", ")
 }
 
-/// The hostcall that an author who wrote `import` may have meant: the same name in another module,
-/// or a name that differs little.
+/// Returns the hostcall that an author who wrote `import` may have meant: the same name in another module, or a name
+/// that differs little.
 fn nearest(import: &Import<'_>) -> Option<String> {
     const LONGEST: usize = 64;
     if import.name.len() > LONGEST {

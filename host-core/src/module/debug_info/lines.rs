@@ -51,7 +51,7 @@ impl SourceLines {
         Self { code: sections.code.start as u64, rows, files: paths.into_files() }
     }
 
-    /// The file and line of the instruction at an offset in the module.
+    /// Returns the file and line of the instruction at an offset in the module.
     pub fn find(&self, offset: u64) -> Option<(&str, u32)> {
         let place = u32::try_from(offset.checked_sub(self.code)?).ok()?;
         let behind = self.rows.partition_point(|row| row.place <= place);
@@ -59,7 +59,7 @@ impl SourceLines {
         Some((self.files.get(usize::from(row.file))?, row.line))
     }
 
-    /// How many bytes it takes.
+    /// Returns the number of bytes that it takes.
     pub fn size(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
             + self.files.iter().map(|file| size_of_val(file) + file.len()).sum::<usize>()
@@ -232,7 +232,7 @@ impl<'a> Building<'a> {
         }
     }
 
-    /// The number of a unit's file. Indices without a file are not noted: there are more of them than of files.
+    /// Returns the number of a unit's file. Indices without a file are not noted: there are more of them than of files.
     fn number(&mut self, unit: &mut Unit, header: &Header<'a>, index: u64) -> u16 {
         if let Some(number) = unit.numbers.get(&index) {
             return *number;

@@ -30,7 +30,7 @@ pub fn without_debug_info(wasm: &[u8]) -> Vec<u8> {
     rest
 }
 
-/// The sections for debuggers, by name, with where each stands whole, in their order. Ends at what cannot be read.
+/// Returns the sections for debuggers with their names and ranges, in their order. Ends at the first that cannot be read.
 fn custom_sections(wasm: &[u8]) -> impl Iterator<Item = (&str, Range<usize>)> {
     let mut end = HEADER;
     Parser::new(0).parse_all(wasm).map_while(Result::ok).filter_map(move |payload| {

@@ -40,7 +40,7 @@ impl<'a> Paths<'a> {
         Self { line_strings, strings, known: HashMap::new(), kept: 0, read: 0 }
     }
 
-    /// The number of a file of a unit; [`NOWHERE`] if it has no name, or there were too many.
+    /// Returns the number of a file of a unit; [`NOWHERE`] if it has no name, or there were too many.
     pub(super) fn number(&mut self, header: &Header<'a>, index: u64) -> u16 {
         let Some(path) = self.path(header, index) else { return NOWHERE };
         if let Some(known) = self.known.get(&*path) {
@@ -56,14 +56,14 @@ impl<'a> Paths<'a> {
         number
     }
 
-    /// The path of each file, by its number.
+    /// Returns the path of each file, by its number.
     pub(super) fn into_files(self) -> Box<[Box<str>]> {
         let mut known: Vec<_> = self.known.into_iter().collect();
         known.sort_unstable_by_key(|(_, number)| *number);
         known.into_iter().map(|(path, _)| path).collect()
     }
 
-    /// The path of a file, which is relative to where the compiler ran, or absolute.
+    /// Returns the path of a file, which is relative to where the compiler ran, or absolute.
     fn path(&mut self, header: &Header<'a>, index: u64) -> Option<Box<str>> {
         let file = header.file(index)?;
         if self.read >= MOST_READ {

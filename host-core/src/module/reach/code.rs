@@ -47,7 +47,7 @@ impl<'a> Code<'a> {
         Ok(code)
     }
 
-    /// The number of a type index.
+    /// Returns the number of a type index.
     pub(super) fn type_of(&self, index: u32) -> Option<Type> {
         self.types.get(index as usize).copied()
     }

@@ -9,7 +9,7 @@ use super::code::{Code, Function, Type};
 use crate::abi::hostcall::HostcallId;
 use crate::module::bytecode::BytecodeError;
 
-/// The imports to which a way leads from the start section and from the exports `roots`.
+/// Returns the imports that can be reached from the start section and from the exports `roots`.
 pub(super) fn reachable_imports(code: &Code<'_>, roots: &[&str]) -> Result<HashSet<Option<HostcallId>>, BytecodeError> {
     let mut walk = Walk::new(code);
     if let Some(function) = code.start {
@@ -55,7 +55,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    /// The next body to read; imports have none.
+    /// Returns the next body to read; imports have none.
     fn next(&mut self) -> Option<&'c FunctionBody<'a>> {
         let code = self.code;
         std::iter::from_fn(|| self.todo.pop())

@@ -55,7 +55,7 @@ pub fn profile(
     Ok(Box::new(ObservedGuest { guest, samples }))
 }
 
-/// A copy of a profile that may be measured into meanwhile.
+/// Returns a copy of a profile that may be measured into meanwhile.
 pub fn snapshot(profile: &Mutex<Profile>) -> Profile {
     lock(profile).clone()
 }

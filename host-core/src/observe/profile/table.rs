@@ -65,7 +65,7 @@ pub struct HostcallTime {
 }
 
 impl Profile {
-    /// For each plugin, what it did.
+    /// Returns the table of each plugin.
     pub fn plugins(&self) -> &[PluginProfile] {
         &self.plugins
     }
@@ -104,14 +104,14 @@ impl PluginProfile {
         }
     }
 
-    /// The parts of its code that ran.
+    /// Returns the parts of its code that ran.
     pub fn parts(&self) -> impl Iterator<Item = (Part, &Time)> {
         let callbacks = CALLBACKS.iter().map(|decl| Part::Callback(decl.id)).zip(&self.callbacks);
         let others = [(Part::Instantiation, &self.instantiation), (Part::Allocator, &self.allocator)];
         callbacks.chain(others).filter(|(_, time)| time.calls > 0)
     }
 
-    /// The hostcalls that it made.
+    /// Returns the hostcalls that it made.
     pub fn hostcalls(&self) -> impl Iterator<Item = (HostcallId, &HostcallTime)> {
         let all = HOSTCALLS.iter().map(|decl| decl.id).zip(&self.hostcalls);
         all.filter(|(_, hostcall)| hostcall.time.calls > 0)

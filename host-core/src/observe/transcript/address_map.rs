@@ -48,7 +48,7 @@ impl AddressMap {
         }
     }
 
-    /// Where an address of the record lies now.
+    /// Returns the present address for an address of the record.
     pub(super) fn find(&self, address: u32) -> u32 {
         let exact = self.pairs.iter().find(|(was, _)| *was == address).map(|(_, is)| *is);
         // AssemblyScript has the length of a text in the four bytes before it.

@@ -65,7 +65,7 @@ impl memory::Notes for Notes {
     }
 }
 
-/// The bytes that a guest names now, if there are such.
+/// Returns the bytes that a guest names now, if they exist.
 pub(super) fn bytes_at<'m>(memory: &'m GuestMemory<'_>, address: u32, len: usize) -> Option<&'m [u8]> {
     memory.slice(address.cast_signed(), u32::try_from(len).ok()?.cast_signed()).ok()
 }

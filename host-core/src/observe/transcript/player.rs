@@ -65,7 +65,7 @@ impl Player {
         self.start = None;
     }
 
-    /// The next callback to be called; `None` at the end.
+    /// Returns the next callback to be called; `None` at the end.
     pub(super) fn callback(&mut self) -> Option<(CallbackId, Vec<i32>)> {
         match self.next() {
             Ok(Event::Callback { id, arguments }) => {
@@ -273,13 +273,13 @@ fn ended() -> Trap {
     Trap::Told(RecordedTrap::new("the replay has ended"))
 }
 
-/// The parameter that has an address.
+/// Returns the parameter that has an address.
 fn argument_at(id: HostcallId, arguments: &[Value], address: u32) -> Option<&'static str> {
     let mut named = id.decl().names.iter().zip(arguments);
     named.find(|(_, value)| value.address() == Some(address)).map(|(name, _)| *name)
 }
 
-/// A call that the guest makes, as its author would write it.
+/// Returns a call that the guest makes, as its author would write it.
 fn described(id: HostcallId, arguments: &[Value], memory: &GuestMemory<'_>) -> String {
     let names = id.decl().names;
     let pairs = names.windows(2).zip(arguments.windows(2));

@@ -8,7 +8,7 @@ pub(crate) struct Descriptor {
     kind: Kind,
     base: Rights,
     inheriting: Rights,
-    /// `fdflags`.
+    /// Returns its `fdflags`.
     flags: u16,
     /// Whether it is, or is in, a directory that may be changed.
     writable: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Wanted {
     pub(crate) follow: bool,
     /// `oflags`.
     pub(crate) open_flags: i32,
-    /// `fdflags`.
+    /// Returns its `fdflags`.
     pub(crate) flags: i32,
     pub(crate) base: Rights,
     pub(crate) inheriting: Rights,
@@ -48,7 +48,7 @@ impl Descriptor {
     const SYNC: u16 = 16;
     const ALL_FLAGS: u16 = 31;
 
-    /// A directory that the VM was given.
+    /// Makes the descriptor of a directory that the VM was given.
     pub(super) fn preopened(preopen: &Preopen, directory: Box<dyn Directory>) -> Self {
         Self {
             kind: Kind::Directory { directory, listing: None },
@@ -65,12 +65,12 @@ impl Descriptor {
         (self.base, self.inheriting, self.flags) == (allowed(Rights::OF_DIRECTORY, self.writable), Rights::ALL, 0)
     }
 
-    /// The guest's name for it, if it is a preopened directory.
+    /// Returns the guest's name for it, if it is a preopened directory.
     pub(crate) fn preopen(&self) -> Option<&str> {
         self.preopen.as_deref()
     }
 
-    /// The rights: those for itself, and those for what is opened in it.
+    /// Returns the rights: those for itself, and those for what is opened in it.
     pub(crate) fn rights(&self) -> (Rights, Rights) {
         (self.base, self.inheriting)
     }
@@ -84,7 +84,7 @@ impl Descriptor {
         Ok(())
     }
 
-    /// `Notcapable`: it lacks one of these rights; `Rofs` if that is because its directory is read-only.
+    /// Checks rights. `Notcapable`: it lacks one of these rights; `Rofs` if that is because its directory is read-only.
     pub(crate) fn require(&self, rights: Rights) -> Result<(), Errno> {
         let missing = rights.without(self.base);
         match missing == Rights::default() {
@@ -94,7 +94,7 @@ impl Descriptor {
         }
     }
 
-    /// The file, if it is one and there are these rights; `Badf` if it is a directory.
+    /// Returns the file, if it is one and there are these rights; `Badf` if it is a directory.
     pub(crate) fn file(&mut self, rights: Rights) -> Result<&mut OpenFile, Errno> {
         if let Kind::Directory { .. } = self.kind {
             return Err(Errno::Badf);
@@ -106,7 +106,7 @@ impl Descriptor {
         }
     }
 
-    /// The directory, if it is one and there are these rights; `Notdir` if it is a file.
+    /// Returns the directory, if it is one and there are these rights; `Notdir` if it is a file.
     pub(crate) fn directory(&self, rights: Rights) -> Result<&dyn Directory, Errno> {
         let Kind::Directory { directory, .. } = &self.kind else { return Err(Errno::Notdir) };
         self.require(rights)?;
@@ -129,7 +129,7 @@ impl Descriptor {
         }
     }
 
-    /// `fdflags`.
+    /// Returns its `fdflags`.
     pub(crate) fn flags(&self) -> u16 {
         self.flags
     }
@@ -244,7 +244,7 @@ fn fd_flags(flags: i32) -> Result<u16, Errno> {
     u16::try_from(flags).ok().filter(|flags| flags & !Descriptor::ALL_FLAGS == 0).ok_or(Errno::Inval)
 }
 
-/// The rights that are left in a directory.
+/// Returns the rights that are left in a directory.
 fn allowed(rights: Rights, writable: bool) -> Rights {
     if writable { rights } else { rights.without(Rights::TO_CHANGE) }
 }

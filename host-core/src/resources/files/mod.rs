@@ -73,7 +73,7 @@ pub trait Directory: Any + Send {
     fn link(&self, from: &str, to: &dyn Directory, path: &str) -> Result<(), Errno>;
     /// Makes a symbolic link. A target that begins at the root is [`Errno::Perm`].
     fn symlink(&self, target: &str, path: &str) -> Result<(), Errno>;
-    /// Where a symbolic link leads.
+    /// Returns where a symbolic link leads.
     fn read_link(&self, path: &str) -> Result<String, Errno>;
     /// Sets the directory's own times.
     fn set_times(&self, times: Times) -> Result<(), Errno>;

@@ -90,12 +90,12 @@ impl Rights {
                 | Self::POLL_FD_READWRITE.0),
     );
 
-    /// The rights that a guest names; those that have no meaning here are left out.
+    /// Returns the rights that a guest names; those that have no meaning here are left out.
     pub(crate) fn from_guest(bits: i64) -> Self {
         Self(bits.cast_unsigned() & Self::ALL.0)
     }
 
-    /// As the guest sees them.
+    /// Returns the rights as the guest sees them.
     pub(crate) fn bits(self) -> u64 {
         self.0
     }

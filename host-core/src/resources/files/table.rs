@@ -32,25 +32,25 @@ impl FileTable {
         Ok(Self { given: preopens.len(), limit, descriptors })
     }
 
-    /// An open descriptor.
+    /// Returns an open descriptor.
     pub(crate) fn find(&mut self, fd: i32) -> Option<&mut Descriptor> {
         self.descriptors.get_mut(&fd.cast_unsigned())
     }
 
-    /// An open descriptor. If it is none, `absent` is the answer of a standard stream, and of a VM without
+    /// Returns an open descriptor. If it is none, `absent` is the answer of a standard stream, and of a VM without
     /// directories.
     pub(crate) fn get(&mut self, fd: i32, absent: Errno) -> Result<&mut Descriptor, Errno> {
         let missing = self.missing(fd, absent);
         self.find(fd).ok_or(missing)
     }
 
-    /// Two, which may be the same.
+    /// Returns two descriptors, which may be the same.
     pub(crate) fn pair(&self, a: i32, b: i32, absent: Errno) -> Result<(&Descriptor, &Descriptor), Errno> {
         let one = |fd: i32| self.descriptors.get(&fd.cast_unsigned()).ok_or_else(|| self.missing(fd, absent));
         Ok((one(a)?, one(b)?))
     }
 
-    /// `Mfile` if nothing more may be opened.
+    /// Checks that another file may be opened; `Mfile` if not.
     pub(crate) fn has_room(&self) -> Result<(), Errno> {
         if self.opened() < self.limit { Ok(()) } else { Err(Errno::Mfile) }
     }

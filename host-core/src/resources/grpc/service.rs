@@ -59,7 +59,7 @@ impl GrpcService {
     }
 }
 
-/// A `google.protobuf.Duration`. A negative one is none.
+/// Reads a `google.protobuf.Duration`. Returns none for a negative one.
 fn timeout(message: &[u8]) -> Option<Option<Duration>> {
     let (mut seconds, mut nanos) = (0_u64, 0_u64);
     for field in Fields(message) {

@@ -49,7 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..80)
 }
 
-/// The bytes of a sandbox in some stores.
+/// Returns the bytes of a sandbox in some stores.
 fn held(stores: &[Arc<SharedStore>], payer: &Arc<ByteBudget>) -> usize {
     let in_queues = |store: &Arc<SharedStore>| {
         let queues = super::lock(&store.queues);

@@ -40,7 +40,7 @@ const PARTS: usize = 32;
 struct Part(Mutex<HashMap<Box<[u8]>, Entry>>);
 
 impl Data {
-    /// A value and its version, handed to `read` while nobody writes it.
+    /// Passes a value and its version to `read` while nobody writes it.
     pub(super) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8], u32) -> R) -> Option<R> {
         lock(&self.part(key)?.0).get(key).map(|entry| read(&entry.value, entry.cas))
     }
@@ -84,7 +84,7 @@ impl Data {
         Ok(())
     }
 
-    /// The bytes that are charged to a budget.
+    /// Returns the bytes that are charged to a budget.
     #[cfg(test)]
     pub(super) fn charged_to(&self, payer: &Arc<ByteBudget>) -> usize {
         let of = |part: &Part| {

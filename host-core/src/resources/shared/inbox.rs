@@ -61,7 +61,7 @@ impl Inbox {
         }
     }
 
-    /// The next root to be told.
+    /// Returns the next root to notify.
     pub(crate) fn next(&self) -> Option<ContextId> {
         lock(&self.told).order.front().map(|(root, _)| *root)
     }
@@ -74,7 +74,7 @@ impl Inbox {
         }
     }
 
-    /// The next root to be told, and of which queue. A queue with more messages goes behind the others.
+    /// Returns the next root to notify, and its queue. A queue with more messages goes behind the others.
     pub(crate) fn take(&self) -> Option<(ContextId, u32)> {
         let mut told = lock(&self.told);
         let next = *told.order.front()?;

@@ -88,7 +88,7 @@ struct Queues {
 }
 
 impl SharedStore {
-    /// A value and its version, handed to `read` while nobody writes it.
+    /// Passes a value and its version to `read` while nobody writes it.
     pub(crate) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8], u32) -> R) -> Option<R> {
         self.data.get(key, read)
     }

@@ -31,7 +31,7 @@ struct State {
 }
 
 impl Queue {
-    /// A queue at the cost of `payer`.
+    /// Makes a queue that is charged to `payer`.
     pub(super) fn new(id: u32, name: &[u8], vm_id: &Arc<str>, payer: &Arc<ByteBudget>) -> Option<Self> {
         let charge = payer.take(Self::cost(name))?;
         Some(Self { id, name: name.into(), vm_id: Arc::clone(vm_id), state: Mutex::default(), charge })
@@ -49,7 +49,7 @@ impl Queue {
         &self.name
     }
 
-    /// The id of the VMs that it belongs to.
+    /// Returns the id of the VMs that it belongs to.
     pub(crate) fn vm_id(&self) -> &str {
         &self.vm_id
     }
@@ -91,7 +91,7 @@ impl Queue {
         lock(&self.state).items.push_front(item);
     }
 
-    /// The bytes that are charged to a budget, and the room for items.
+    /// Returns the bytes that are charged to a budget, and the room for items.
     #[cfg(test)]
     pub(super) fn charged_to(&self, payer: &Arc<ByteBudget>) -> (usize, usize) {
         let state = lock(&self.state);

@@ -23,13 +23,13 @@ const MOST_VALUES: usize = 32;
 const MOST_BYTES: usize = 256;
 
 impl Learned {
-    /// The names of the capabilities that were used, sorted.
+    /// Returns the names of the capabilities that were used, sorted.
     pub fn capabilities(&self) -> Vec<&'static str> {
         self.used().capabilities.iter().copied().collect()
     }
 
-    /// The least rules that allow what was used. Of capabilities that are ruled together the first
-    /// that was used has them.
+    /// Returns the least rules that allow what was used. Of capabilities that are ruled together the first that was
+    /// used has them.
     pub fn rules(&self) -> RuleTexts {
         let used = self.used();
         let mut texts = RuleTexts::new();
@@ -71,7 +71,7 @@ impl Learned {
     }
 }
 
-/// A pattern that the argument meets.
+/// Returns a pattern that the argument meets.
 fn as_pattern(argument: &[u8], family: Family) -> String {
     let (start, cut) = match argument.get(..MOST_BYTES) {
         Some(start) if argument.len() > MOST_BYTES => (start, "*"),

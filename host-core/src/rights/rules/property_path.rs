@@ -80,7 +80,7 @@ fn includes(list: &Patterns, path: &[u8]) -> bool {
     list.includes(path, if header(path).is_some() { Likeness::DottedHeader } else { Likeness::Dotted })
 }
 
-/// All names of a value that has more than one.
+/// Returns all names of a value that has more than one.
 fn aliases(path: &[u8]) -> &'static [&'static [u8]] {
     ALIASES.iter().find(|names| names.iter().any(|name| is_same(name, path))).copied().unwrap_or_default()
 }
@@ -99,7 +99,7 @@ fn is_same(name: &[u8], path: &[u8]) -> bool {
     }
 }
 
-/// The map and the name, if a path is about one header.
+/// Returns the map and the name, if a path is about one header.
 fn header(path: &[u8]) -> Option<(&'static [u8], &[u8])> {
     let named = |map: &'static [u8]| Some((map, path.strip_prefix(map)?.strip_prefix(&[0])?));
     MAPS.into_iter().find_map(named).filter(|(_, name)| !name.contains(&0))

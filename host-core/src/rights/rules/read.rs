@@ -4,21 +4,21 @@ use std::ops::RangeInclusive;
 
 use super::super::rate::RateLimiter;
 
-/// `100/s`, `5/m`, `1/h`; a number alone is a second's.
+/// Reads a rate: `100/s`, `5/m`, `1/h`; a number alone is for a second.
 pub(super) fn rate(text: &str) -> Result<RateLimiter, String> {
     let (amount, period) = split_rate(text)?;
     let amount = amount.parse().map_err(|_| format!("{text:?} is no rate; write one like 100/s"))?;
     Ok(RateLimiter::new(amount, period))
 }
 
-/// `64KiB/s`.
+/// Reads a rate of bytes: `64KiB/s`.
 pub(super) fn byte_rate(text: &str) -> Result<RateLimiter, String> {
     let (amount, period) = split_rate(text)?;
     let amount = size(amount).map_err(|_| format!("{text:?} is no rate of bytes; write one like 64KiB/s"))?;
     Ok(RateLimiter::new(amount as u64, period))
 }
 
-/// `512`, `64KiB`, `1MiB`, `1GiB`.
+/// Reads a size: `512`, `64KiB`, `1MiB`, `1GiB`.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -37,7 +37,7 @@ pub(super) fn number(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("{text:?} is no number; write one like 10"))
 }
 
-/// `401`, `4xx`, `500-503`.
+/// Reads statuses: `401`, `4xx`, `500-503`.
 pub(super) fn statuses(text: &str) -> Result<RangeInclusive<u16>, String> {
     let one = |text: &str| text.parse::<u16>().ok().filter(|status| (200..=599).contains(status));
     let range = match (text.strip_suffix("xx"), text.split_once('-')) {

@@ -15,7 +15,7 @@ use crate::abi::MapType;
 /// Two spellings of one thing.
 type Two = (String, String);
 
-/// A thing in two spellings, each chosen by `spell`.
+/// Returns a thing in two spellings, each chosen by `spell`.
 fn two<T: Clone + std::fmt::Debug + 'static, S: Strategy<Value = String> + 'static>(
     thing: impl Strategy<Value = T> + 'static,
     spell: impl Fn(T) -> S + 'static,
@@ -41,7 +41,7 @@ fn lists(spelling: BoxedStrategy<String>) -> BoxedStrategy<Vec<String>> {
     proptest::collection::vec(pattern, 0..4).boxed()
 }
 
-/// A list, and two spellings of one thing that it may be about.
+/// Returns a list, and two spellings of one thing that it may be about.
 fn cases(two: BoxedStrategy<Two>) -> impl Strategy<Value = (Vec<String>, Two)> {
     let listed = prop_oneof![two.clone(), two.clone()].prop_map(|(one, _)| one).boxed();
     (lists(listed), two).prop_flat_map(|(list, two)| {
@@ -140,7 +140,7 @@ fn hosts() -> BoxedStrategy<Host> {
     .boxed()
 }
 
-/// A host as it is looked up, or as a request has it.
+/// Returns a host as it is looked up, or as a request has it.
 fn host(host: Host, is_bracketed: bool) -> BoxedStrategy<String> {
     let mapped = move |address: Ipv6Addr| v6(address);
     let bracketed = move |text: String| if is_bracketed { format!("[{text}]") } else { text };

@@ -36,7 +36,7 @@ pub struct VmConfig {
 }
 
 impl VmConfig {
-    /// No configuration, every right, default limits, nothing shared with other VMs.
+    /// Makes a configuration without values: every right, default limits, nothing shared with other VMs.
     pub fn new(abi: AbiVersion) -> Self {
         Self {
             abi,

@@ -45,7 +45,7 @@ pub(crate) struct BeforeAllocator {
 }
 
 impl Frame {
-    /// The guest before any plugin exists.
+    /// Returns the guest before any plugin exists.
     pub(super) fn before_start(config: &VmConfig, current: ContextId, callback: Option<CallbackId>) -> Self {
         let learns = config.rules.learned().is_some();
         let in_force = if learns { Capabilities::NONE } else { config.capabilities.and(Capabilities::IN_START) };
@@ -206,7 +206,7 @@ impl VmState {
         self.frame.callback
     }
 
-    /// The context that hostcalls act on.
+    /// Returns the context that hostcalls act on.
     #[inline]
     pub(crate) fn acting(&self) -> ContextId {
         self.frame.effective.filter(|id| self.contexts.contains(*id)).unwrap_or(self.frame.current)
@@ -224,7 +224,7 @@ impl VmState {
         Some(Owner { root: self.acting_root()?, account: self.acting_account() })
     }
 
-    /// The number of the stream that a guest acts for, which its log lines carry; 0 for none.
+    /// Returns the number of the stream that a guest acts for, which its log lines carry; 0 for none.
     pub(super) fn acting_for(&self) -> u64 {
         self.acting_account().number
     }
@@ -234,13 +234,13 @@ impl VmState {
         chosen.map_or(self.frame.account, |(context, number)| OnAccountOf { number, context })
     }
 
-    /// The stream on whose account something is in flight, if one asked and is not over.
+    /// Returns the stream on whose account something is in flight, if one asked and is not over.
     pub(crate) fn stream_of(&self, owner: Owner) -> Option<ContextId> {
         let OnAccountOf { number, context } = owner.account;
         self.contexts.stream(context).filter(|stream| stream.id == number).map(|_| context)
     }
 
-    /// The root of the context that hostcalls act on.
+    /// Returns the root of the context that hostcalls act on.
     pub(crate) fn acting_root(&self) -> Option<ContextId> {
         self.contexts.root_of(self.acting())
     }
@@ -295,7 +295,7 @@ impl VmState {
         if self.frame.in_allocator { narrowed.and(Capabilities::IN_ALLOCATOR) } else { narrowed }
     }
 
-    /// The rules for some of its hostcalls.
+    /// Returns the rules for some of its hostcalls.
     #[inline]
     pub(crate) fn rule(&self, family: Family) -> Option<&Rule> {
         self.rules().get(family)

@@ -162,7 +162,7 @@ impl VmState {
         Seen { host: &*self.host, plugin: self.frame.plugin.as_deref() }
     }
 
-    /// The embedder's side.
+    /// Returns the embedder's side.
     pub fn host(&self) -> &dyn Host {
         &*self.host
     }

@@ -17,7 +17,7 @@ use crate::resources::shared::Queue;
 use crate::rights::Family;
 
 impl VmState {
-    /// A map that the guest may read now.
+    /// Returns a map that the guest may read now.
     #[inline]
     pub(crate) fn map(&self, map: MapType) -> Option<&Headers> {
         match map {
@@ -32,18 +32,18 @@ impl VmState {
         }
     }
 
-    /// The same, as far as the rules of the plugin let it see it.
+    /// Returns the map that the guest may read, as far as the rules of the plugin let it see it.
     pub(crate) fn visible(&self, map: MapType) -> Option<Visible<'_>> {
         Some(Visible { headers: self.map(map)?, map, rule: self.rule(Family::ReadHeaders) })
     }
 
-    /// The slot of a map that the guest may write now.
+    /// Returns the slot of a map that the guest may write now.
     pub(crate) fn writable_slot(&mut self, map: MapType) -> Result<&mut Slot, Status> {
         let slot = self.acting_stream_mut().and_then(|stream| stream.slot_mut(map));
         slot.filter(|slot| slot.access == Access::Write).ok_or(Status::BadArgument)
     }
 
-    /// A buffer that the guest may read now.
+    /// Returns a buffer that the guest may read now.
     pub(crate) fn buffer(&self, buffer: BufferType) -> Buffer<'_> {
         match buffer {
             BufferType::HttpRequestBody => self.stream_data(StreamKind::Http, Direction::Request),
@@ -92,7 +92,7 @@ impl VmState {
         self.contexts.root(self.acting_root()?)?.call_response.as_ref()
     }
 
-    /// The body of the answer to a callout; none of one that was reset.
+    /// Returns the body of the answer to a callout; none of one that was reset.
     fn call_response_body(&self) -> Option<&Body> {
         let root = self.contexts.root(self.acting_root()?).filter(|root| !root.call_was_reset)?;
         root.call_response.as_ref().map(|response| &response.body)
@@ -114,7 +114,7 @@ impl VmState {
         if self.keeps_to_spec() { Buffer::Unavailable } else { Buffer::Empty }
     }
 
-    /// A queue that this VM may know: one of its own id, or one that it has asked for by name.
+    /// Returns a queue that this VM may know: one of its own id, or one that it has asked for by name.
     pub(crate) fn queue(&self, id: u32) -> Option<Arc<Queue>> {
         let resolved = self.resolved_queues.get(&id).and_then(Weak::upgrade);
         resolved.or_else(|| self.store.queue(id))

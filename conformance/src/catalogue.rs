@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Decision(Decision),
 }
 
-/// Everything: cases with a guest of their own, which run on engines (with the feature `engines`), and checks of the probe,
+/// Returns all entries: cases with a guest of their own, which run on engines (with the feature `engines`), and checks of the probe,
 /// which run on any host.
 pub fn entries() -> impl Iterator<Item = Entry> {
     #[cfg(not(feature = "engines"))]

@@ -83,7 +83,7 @@ impl Probe {
         text
     }
 
-    /// Language, version of the ABI, and a bit for each hostcall that is imported.
+    /// Returns language, version of the ABI, and a bit for each hostcall that is imported.
     fn hello(&self) -> String {
         let mut bytes = [0_u8; 32];
         let [language, abi, bits @ ..] = &mut bytes;

@@ -84,7 +84,7 @@ impl Program {
         Ok(Self { hostcalls, bytes })
     }
 
-    /// As the probe reads it.
+    /// Returns the program as the probe reads it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use super::{Report, Verdict};
 
-/// JUnit's XML, as CI systems read it. Known gaps, known differences and what was not examined count as skipped,
+/// Writes JUnit's XML, as CI systems read it. Known gaps, known differences and what was not examined count as skipped,
 /// with their reasons.
 pub fn junit(reports: &[Report]) -> String {
     let suites: String = reports.iter().map(suite).collect();

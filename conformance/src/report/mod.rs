@@ -87,7 +87,7 @@ pub struct Counts {
 }
 
 impl Report {
-    /// Name and version, if that is known.
+    /// Returns name and version, if that is known.
     pub fn title(&self) -> String {
         format!("{} {}", self.host, self.version).trim_end().to_owned()
     }

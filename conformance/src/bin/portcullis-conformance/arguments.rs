@@ -163,7 +163,7 @@ fn target(text: &str) -> Result<(AbiVersion, String), String> {
     Ok((abi, authority(url)?))
 }
 
-/// Host and port of `http://HOST[:PORT]` or `HOST:PORT`.
+/// Returns host and port of `http://HOST[:PORT]` or `HOST:PORT`.
 fn authority(text: &str) -> Result<String, String> {
     let form = || "expected http://HOST[:PORT] or HOST:PORT; the kit speaks no TLS".to_owned();
     let (is_url, rest) = text.strip_prefix("http://").map_or((false, text), |rest| (true, rest));

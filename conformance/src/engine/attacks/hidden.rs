@@ -110,7 +110,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Time to fill maps, on a machine with other work.
+/// Returns limits with time to fill maps, on a machine with other work.
 fn patient() -> Limits {
     Limits::default().with_deadline(Duration::from_secs(30))
 }

@@ -113,7 +113,7 @@ fn without_callouts() -> Plugin {
     Plugin::new("a").with_capabilities(Capabilities::ALL.without(proxy_http_call))
 }
 
-/// Both plugins in one VM, which the scheduler makes of equal ones alone; each has ticked.
+/// Starts both plugins in one VM, which the scheduler does only for equal plugins; each has ticked.
 fn together(case: &Case, engine: &dyn AnyEngine, second: Plugin) -> Running {
     let mut guest = case.start_with(engine, Setup { plugin: Plugin::new("a"), ..Setup::default() });
     let second = guest.vm.add_plugin(second.into()).unwrap();

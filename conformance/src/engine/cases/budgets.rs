@@ -261,7 +261,7 @@ const BUFFERS: &str = r#"
         (i32.const 0))
 "#;
 
-/// Room for so many of the keys of [`FILLER`].
+/// Returns limits with room for this number of the keys of [`FILLER`].
 fn filled_by(keys: usize) -> Limits {
     Limits::default().with_shared(keys * (ENTRY + 5 + 10))
 }

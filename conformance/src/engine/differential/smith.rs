@@ -94,7 +94,7 @@ impl Seed {
     }
 }
 
-/// WebAssembly 2.0, with floats whose NaN are the same everywhere.
+/// Configures WebAssembly 2.0, with floats whose NaN are the same everywhere.
 fn config() -> Config {
     Config {
         canonicalize_nans: true,

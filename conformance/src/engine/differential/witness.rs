@@ -32,7 +32,7 @@ impl Witness {
         self.written().is_void = true;
     }
 
-    /// While this runs, a log line is the guest's memory.
+    /// Runs `of`, and takes each log line meanwhile as the guest's memory.
     pub(super) fn take_digest(&self, of: impl FnOnce()) {
         self.written().is_digest = true;
         of();

@@ -108,7 +108,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Opens streams, each with a header that tells its id. Returns them, and for each something that its information alone keeps.
+/// Opens streams, each with a header that has its id, and returns weak references to their state.
 fn opened(guest: &mut Running) -> (Vec<ContextId>, Vec<Weak<ResourceMetadata>>) {
     (0..COUNT)
         .map(|_| {

@@ -220,7 +220,7 @@ fn call_text(hostcall: HostcallId, arguments: &[i64]) -> String {
     format!("(call ${hostcall}{arguments})")
 }
 
-/// Memory that must stay as it is, as ranges of whole double words.
+/// Returns memory that must not change, as ranges of whole double words.
 fn kept(parameters: &[(&str, Role)]) -> Vec<(u64, u64)> {
     // The lead writes here.
     let mut written = vec![REPORT, (1608, 1616)];

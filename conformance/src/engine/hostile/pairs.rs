@@ -207,7 +207,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     all
 }
 
-/// As many entries, and as many bytes, as there may be.
+/// Returns pairs with the most entries, and pairs with the most bytes.
 fn most() -> [(Vec<u8>, usize); 2] {
     [(entries(1024, 0), 1024), (entries(1, (1 << 20) - 14), 1)]
 }

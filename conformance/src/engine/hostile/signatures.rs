@@ -65,7 +65,7 @@ fn near(decl: &CallbackDecl) -> Vec<(Vec<ValType>, Vec<ValType>)> {
     near
 }
 
-/// As the verdict writes it.
+/// Returns the signature as the verdict writes it.
 fn signature(params: &[ValType], results: &[ValType]) -> String {
     let list = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let shown = match params.len() {

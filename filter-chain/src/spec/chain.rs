@@ -9,7 +9,7 @@ use crate::id::PluginId;
 pub struct Chain(Arc<[PluginId]>);
 
 impl Chain {
-    /// A chain of these plugins.
+    /// Makes a chain of these plugins.
     pub(crate) fn new(plugins: Vec<PluginId>) -> Self {
         Self(plugins.into())
     }

@@ -62,7 +62,7 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    /// `worker` or `stream`, as configurations call it.
+    /// Returns its name in configurations: `worker` or `stream`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",

@@ -60,12 +60,12 @@ pub(super) struct VmInstance {
 }
 
 impl VmInstance {
-    /// A VM that lasts, of the sandbox and the plugin that it was started for.
+    /// Makes a long-lived VM, of the sandbox and the plugin that it was started for.
     pub(super) fn new(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, tier_up: TierUp, rest: Option<Duration>) -> Self {
         Self::begin(key, spec, vm, tier_up, rest, None)
     }
 
-    /// A VM for one stream.
+    /// Makes a VM for one stream.
     pub(super) fn for_stream(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, made_for: MadeFor) -> Self {
         Self::begin(key, spec, vm, TierUp::Done, None, Some(made_for))
     }

@@ -41,7 +41,7 @@ pub(super) struct Plugins {
 }
 
 impl LoadedPlugin {
-    /// A plugin with a root in a VM that lasts.
+    /// Makes a plugin with a root in a long-lived VM.
     pub(super) fn new(plugin: Arc<Plugin>, vm: VmId, root: ContextId) -> Self {
         Self {
             plugin,
@@ -58,7 +58,7 @@ impl LoadedPlugin {
         }
     }
 
-    /// A plugin that has a VM for each stream.
+    /// Makes a plugin that has a VM for each stream.
     pub(super) fn per_stream(plugin: Arc<Plugin>, root: ContextId, per_stream: PerStream) -> Self {
         let none = Self::new(plugin, VmId::NONE, root);
         Self { vm: None, ended: true, per_stream: Some(per_stream), ..none }

@@ -14,7 +14,7 @@ impl Worker {
     /// The part of a worker that [`Worker::with_tick_share`] sets, if it is not called: 20 %.
     pub const DEFAULT_TICK_SHARE: Percent = DEFAULT_SHARE;
 
-    /// A worker without plugins. Each VM gets a host of its own from `host`.
+    /// Makes a worker without plugins. Each VM gets a host of its own from `host`.
     pub fn new(host: impl Fn() -> Box<dyn Host> + Send + 'static) -> Self {
         Self(Inner::new(Box::new(host)))
     }

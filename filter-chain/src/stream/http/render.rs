@@ -66,7 +66,7 @@ fn grpc_status(http: u16) -> u8 {
     }
 }
 
-/// A `grpc-message`: bytes outside printable ASCII, and `%`, percent-encoded.
+/// Encodes a `grpc-message`: bytes outside printable ASCII, and `%`, percent-encoded.
 fn percent_encode(message: &[u8]) -> String {
     let encode = |byte: &u8| match byte {
         b' '..=b'~' if *byte != b'%' => char::from(*byte).to_string(),

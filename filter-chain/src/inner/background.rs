@@ -5,6 +5,7 @@ use std::time::Duration;
 use portcullis_core::model::Percent;
 
 use super::Inner;
+use crate::effect::Effect;
 use crate::id::{AnyStreamId, CalloutId, PluginId, VmId};
 
 /// A call that has begun.
@@ -35,8 +36,18 @@ impl Inner {
         self.vms.due().map(|(_, due)| due).min()
     }
 
+    /// Has the driver set its timer, if that is not to be as it was told last.
+    pub(super) fn set_timer(&mut self) -> Option<Effect> {
+        // A plugin's period changes in few of its calls.
+        if !self.vms.take_due_changed() && !self.timer.has_expired() {
+            return None;
+        }
+        let due = self.next_due();
+        self.timer.set(due).then(|| Effect::Tick { after: self.time_to_tick() })
+    }
+
     /// Returns the time from now until the next tick may begin.
-    pub(super) fn time_to_tick(&mut self) -> Option<Duration> {
+    fn time_to_tick(&mut self) -> Option<Duration> {
         let (at, plugin, _) = self.next_to_tick()?;
         let (vm, _) = self.vms.root(plugin)?;
         Some(at.saturating_sub(self.vms.now(vm)))
@@ -44,7 +55,7 @@ impl Inner {
 
     /// Ticks one plugin, of those whose time has come.
     pub(crate) fn tick(&mut self) {
-        self.note_expired();
+        self.timer.expire();
         let Some((at, plugin, due)) = self.next_to_tick() else { return };
         let Some((vm, root)) = self.vms.root(plugin) else {
             debug_assert!(false, "what has gone with its VM, or has a VM for each stream, has no ticks: {plugin:?}");

@@ -1,11 +1,8 @@
-//! The driver's timer of ticks.
+//! The driver's timer of ticks, as far as the worker has told of it.
 
 use std::time::Duration;
 
-use super::Inner;
-use crate::effect::Effect;
-
-/// The time that a driver's timer was set to, as far as the worker has told.
+/// The time that a driver's timer was set to.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
     /// When the next tick was due, as the driver was told last.
@@ -14,24 +11,36 @@ pub(super) struct Timer {
     has_expired: bool,
 }
 
-impl Inner {
+impl Timer {
     /// Notes that the driver has called for a tick.
-    pub(super) fn note_expired(&mut self) {
-        self.timer.has_expired = true;
+    pub(super) fn expire(&mut self) {
+        self.has_expired = true;
     }
 
-    /// Has the driver set its timer, if that is not to be as it was told last.
-    pub(super) fn set_timer(&mut self) -> Option<Effect> {
-        // A plugin's period changes in few of its calls.
-        let has_changed = self.vms.take_due_changed();
-        if !has_changed && !self.timer.has_expired {
-            return None;
-        }
-        let due = self.next_due();
-        let has_expired = std::mem::take(&mut self.timer.has_expired);
-        if std::mem::replace(&mut self.timer.due, due) == due && !(has_expired && due.is_some()) {
-            return None;
-        }
-        Some(Effect::Tick { after: self.time_to_tick() })
+    pub(super) fn has_expired(&self) -> bool {
+        self.has_expired
+    }
+
+    /// Notes when the next tick is due; says whether the driver has to be told.
+    pub(super) fn set(&mut self, due: Option<Duration>) -> bool {
+        let has_expired = std::mem::take(&mut self.has_expired);
+        std::mem::replace(&mut self.due, due) != due || has_expired && due.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_is_told_of_changes_and_after_each_call_while_something_ticks() {
+        let (mut timer, second) = (Timer::default(), Some(Duration::from_secs(1)));
+        assert!(!timer.set(None));
+        assert!(timer.set(second) && !timer.set(second));
+        timer.expire();
+        assert!(timer.has_expired() && timer.set(second) && !timer.has_expired());
+        assert!(timer.set(None));
+        timer.expire();
+        assert!(!timer.set(None), "no tick, no timer");
     }
 }

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn each_version_of_the_probe_is_a_module_that_hosts_load() {
-        for abi in AbiVersion::ALL {
+        for &abi in AbiVersion::ALL {
             let wasm = Probe::new(abi).wasm().unwrap_or_else(|error| panic!("{abi}: {error}"));
             let bytecode = Bytecode::judge(&wasm).unwrap_or_else(|error| panic!("{abi}: {error}"));
             assert_eq!(bytecode.abi, abi);

@@ -31,6 +31,7 @@ macro_rules! expand {
         #[expect(missing_docs, reason = "the ABI's specification documents each row")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
+        #[non_exhaustive]
         pub enum CallbackId { $($method),* }
 
         /// Every callback, in the order of [`CallbackId`].

@@ -50,6 +50,7 @@ macro_rules! expand {
         #[expect(missing_docs, reason = "the ABI's specification documents each row")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
+        #[non_exhaustive]
         pub enum HostcallId { $($name),* }
 
         /// Every hostcall, in the order of [`HostcallId`].

@@ -2,6 +2,7 @@ use std::fmt;
 
 /// A released version of the Proxy-Wasm ABI, as a module declares it by its marker export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum AbiVersion {
     /// 0.1.0, of 2020: `proxy_continue_request`, `proxy_get_configuration`.
     V0_1_0,
@@ -13,7 +14,7 @@ pub enum AbiVersion {
 
 impl AbiVersion {
     /// Every version this host runs, oldest first.
-    pub const ALL: [Self; 3] = [Self::V0_1_0, Self::V0_2_0, Self::V0_2_1];
+    pub const ALL: &'static [Self] = &[Self::V0_1_0, Self::V0_2_0, Self::V0_2_1];
 
     /// Returns the export that marks a module as built for this version.
     pub const fn marker(self) -> &'static str {
@@ -26,7 +27,7 @@ impl AbiVersion {
 
     /// Returns the version that an export of this name marks, if it is a marker.
     pub fn from_marker(export: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|version| version.marker() == export)
+        Self::ALL.iter().copied().find(|version| version.marker() == export)
     }
 }
 

@@ -26,16 +26,16 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset, each contained in the next.
-    pub const ALL: [Self; 5] = [Self::Logging, Self::Headers, Self::Bodies, Self::Callouts, Self::All];
+    pub const ALL: &'static [Self] = &[Self::Logging, Self::Headers, Self::Bodies, Self::Callouts, Self::All];
 
     /// Returns the preset of a name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|preset| preset.name() == name)
+        Self::ALL.iter().copied().find(|preset| preset.name() == name)
     }
 
     /// Returns the name of every preset, in the order of [`Self::ALL`].
     pub fn names() -> impl Iterator<Item = &'static str> {
-        Self::ALL.into_iter().map(Self::name)
+        Self::ALL.iter().copied().map(Self::name)
     }
 
     /// Returns the name in configurations.
@@ -65,7 +65,7 @@ impl Preset {
         if self == Self::All {
             return Capabilities::ALL;
         }
-        let held = Self::ALL.into_iter().filter(|preset| *preset <= self);
+        let held = Self::ALL.iter().copied().filter(|preset| *preset <= self);
         held.flat_map(Self::added).fold(Capabilities::NONE, |set, name| set.or(Capabilities::named(name)))
     }
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn every_name_is_a_capability_and_added_once() {
-        let added: Vec<_> = Preset::ALL.into_iter().flat_map(Preset::added).copied().collect();
+        let added: Vec<_> = Preset::ALL.iter().copied().flat_map(Preset::added).copied().collect();
         let known = Capabilities::from_names(added.iter().copied());
         assert_eq!(known, Ok(Preset::Callouts.capabilities()));
         assert_eq!(Preset::Callouts.capabilities().held().count(), added.len());
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn names_lead_back_to_presets() {
         assert!(Preset::names().eq(["logging", "headers", "bodies", "callouts", "all"]));
-        for preset in Preset::ALL {
+        for &preset in Preset::ALL {
             assert_eq!(Preset::from_name(preset.name()), Some(preset));
         }
         assert_eq!(Preset::from_name("header"), None);
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn each_name_stands_in_the_order_of_the_tables() {
-        for preset in Preset::ALL {
+        for &preset in Preset::ALL {
             let place = |name: &str| Capabilities::names().position(|known| known == name);
             assert!(preset.added().is_sorted_by_key(|name| place(name)), "{preset}");
         }

@@ -85,6 +85,7 @@ macro_rules! call {
                     )*
                     entry::$name(caller, $($arg),*).map(|answer| format!("{answer:?}"))
                 } )*
+                other => unreachable!("{other} is no row of the table"),
             }
         }
 

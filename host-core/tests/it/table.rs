@@ -83,8 +83,8 @@ fn every_row_has_a_module_and_no_two_rows_the_same_import() {
 fn the_env_rows_are_those_of_the_abi_with_its_types_and_versions() {
     let expected: BTreeMap<_, _> = ENV.iter().map(|(name, of, abis)| (*name, ((*of).to_owned(), *abis))).collect();
     let has = |decl: &portcullis_core::abi::HostcallDecl| {
-        let versions = AbiVersion::ALL.map(|abi| !decl.id.linked_modules(abi).is_empty());
-        versions.map(|has| if has { '*' } else { '-' }).iter().collect::<String>()
+        let mark = |abi: &AbiVersion| if decl.id.linked_modules(*abi).is_empty() { '-' } else { '*' };
+        AbiVersion::ALL.iter().map(mark).collect::<String>()
     };
     let rows: BTreeMap<_, _> = HOSTCALLS
         .iter()

@@ -155,7 +155,7 @@ fn hostcall(text: &str) -> Result<HostcallId, String> {
 fn target(text: &str) -> Result<(AbiVersion, String), String> {
     let (abi, url) = match text.split_once('=') {
         Some((version, url)) => {
-            let abi = AbiVersion::ALL.into_iter().find(|abi| abi.to_string() == version);
+            let abi = AbiVersion::ALL.iter().copied().find(|abi| abi.to_string() == version);
             (abi.ok_or_else(|| format!("there is no ABI version {version:?}"))?, url)
         }
         None => (AbiVersion::V0_2_1, text),

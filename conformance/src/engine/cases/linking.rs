@@ -116,7 +116,7 @@ pub(super) const CASES: &[Case] = &[
         hostcalls: &[],
         spec: "portcullis#linking",
         run: |_, engine| {
-            for abi in AbiVersion::ALL {
+            for &abi in AbiVersion::ALL {
                 let wasm = wat::parse_str(importing_everything(abi)).unwrap();
                 let module = engine.load(&Bytecode::judge(&wasm).unwrap()).unwrap();
                 let vm = Vm::start(&*module, VmConfig::new(abi), Box::new(Recorder::default()));

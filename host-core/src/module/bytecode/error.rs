@@ -165,8 +165,11 @@ pub enum BytecodeError {
 }
 
 fn markers() -> String {
-    let [first, second, third] = AbiVersion::ALL.map(AbiVersion::marker);
-    format!("{first}, {second} and {third}")
+    let markers: Vec<_> = AbiVersion::ALL.iter().map(|version| version.marker()).collect();
+    match markers.split_last() {
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 fn versions(since: AbiVersion, until: AbiVersion) -> String {

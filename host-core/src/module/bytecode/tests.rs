@@ -52,7 +52,7 @@ fn a_plugin_is_accepted() {
 #[test]
 fn every_hostcall_and_callback_of_the_tables_is_accepted() {
     let types = |types: &[crate::abi::ValType]| types.iter().map(|t| format!(" {t}")).collect::<String>();
-    for abi in AbiVersion::ALL {
+    for &abi in AbiVersion::ALL {
         let mut fields = String::new();
         let mut imports = 0;
         for decl in HOSTCALLS {
@@ -102,7 +102,7 @@ fn two_markers_contradict_each_other() {
 
 #[test]
 fn header_callbacks_have_the_shape_that_they_are_exported_in() {
-    for abi in AbiVersion::ALL {
+    for &abi in AbiVersion::ALL {
         for (params, id) in
             [("i32 i32", CallbackId::on_request_headers_0_1_0), ("i32 i32 i32", CallbackId::on_request_headers)]
         {

@@ -62,7 +62,8 @@ async fn serve(context: Rc<Context>, plan: &Plan, sources: Vec<ConnectionSource>
     let driving = tokio::task::spawn_local(context.driver.clone().run());
     let (driver, tier_ups) = (context.driver.clone(), plan.tier_ups.clone());
     let tiers = tokio::task::spawn_local(async move { driver.tier_up(tier_ups).await });
-    let services = tokio::task::spawn_local(services::keep_up(Rc::clone(&context)));
+    let looked_after = Rc::clone(&context);
+    let services = tokio::task::spawn_local(async move { looked_after.services.keep_up(&looked_after.driver).await });
     let listeners: Vec<_> = sources
         .into_iter()
         .zip(plan.planned.listeners.iter())

@@ -1,12 +1,12 @@
 //! Services: plugins that no stream comes to. Nobody meets one that has failed, so a task looks after them.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis::Chain;
+use portcullis_driver::{Driver, OneThread};
 
 use crate::config::{FailurePolicy, Plugin};
-use crate::serve::worker::context::Context;
+use crate::upstream::clusters::Clusters;
 
 /// The services of a worker.
 #[derive(Debug, Default)]
@@ -19,17 +19,16 @@ pub(super) struct Services {
 /// The longest that a failure goes unnoticed.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Looks after the services of a worker; for ever.
-pub(super) async fn keep_up(context: Rc<Context>) {
-    let services = &context.services;
-    if !services.plugins.is_empty() {
-        context.driver.keep_up(&services.chain, services.period()).await;
-    }
-}
-
 impl Services {
+    /// Looks after the services of the worker that `driver` drives; for ever.
+    pub(super) async fn keep_up(&self, driver: &Driver<OneThread, Clusters>) {
+        if !self.plugins.is_empty() {
+            driver.keep_up(&self.chain, self.period()).await;
+        }
+    }
+
     /// Returns how often to look.
-    pub(super) fn period(&self) -> Duration {
+    fn period(&self) -> Duration {
         let reloaded = self.plugins.iter().filter(|plugin| plugin.failure_policy == FailurePolicy::Reload);
         let shortest = reloaded.map(|plugin| plugin.reload_backoff.base_interval).min();
         shortest.unwrap_or(PERIOD).clamp(Duration::from_millis(10), PERIOD)

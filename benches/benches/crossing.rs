@@ -59,6 +59,10 @@ impl AnyModule for Measured {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.0.save()
     }
+
+    fn moves(&self) -> bool {
+        self.0.moves()
+    }
 }
 
 /// Measures one turn of the guest's loop.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::AbortHandle;
 use futures_util::task::AtomicWaker;
 use portcullis_chain::{CalloutId, Chain, ConnectionId, StreamId, Worker};
+use portcullis_core::engine::EngineError;
 use portcullis_core::resources::Wake;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -137,9 +138,14 @@ impl<U: Upstreams> Builder<U> {
         self.build_for()
     }
 
-    /// Makes a driver whose tasks may move between threads.
-    pub fn build_shared(self) -> Driver<ManyThreads, U> {
-        self.build_for()
+    /// Makes a driver whose tasks may move between threads. From then on its worker starts no plugin of an engine whose
+    /// guests stay on their thread.
+    ///
+    /// # Errors
+    /// The worker has such a plugin.
+    pub fn build_shared(mut self) -> Result<Driver<ManyThreads, U>, EngineError> {
+        self.worker.allow_several_threads()?;
+        Ok(self.build_for())
     }
 
     fn build_for<T: Threads>(self) -> Driver<T, U> {

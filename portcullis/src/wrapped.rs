@@ -32,4 +32,8 @@ impl AnyModule for Compiled {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.0.compiled().save()
     }
+
+    fn moves(&self) -> bool {
+        self.0.compiled().moves()
+    }
 }

@@ -120,7 +120,7 @@ fn streams_of_several_threads_share_a_driver() {
     runtime.block_on(async {
         let host = host();
         let (builder, chain) = builder(&host, caller);
-        let driver = builder.build_shared();
+        let driver = builder.build_shared().unwrap();
         let running = tokio::spawn(driver.clone().run());
         let streams: Vec<_> = (0..200)
             .map(|number| {

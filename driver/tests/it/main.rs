@@ -3,4 +3,5 @@
 
 mod callouts;
 mod common;
+mod threads;
 mod timers;

@@ -98,6 +98,10 @@ impl AnyModule for Sampled {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.0.save()
     }
+
+    fn moves(&self) -> bool {
+        self.0.moves()
+    }
 }
 
 fn settings() -> EngineSettings {

@@ -16,10 +16,12 @@ mod roots;
 mod start;
 mod streams;
 mod table;
+mod threads;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use portcullis_core::engine::EngineError;
 use portcullis_core::model::{Action, ContextId, Direction};
 use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 use portcullis_core::rights::Capabilities;
@@ -30,6 +32,7 @@ use self::per_stream::PerStream;
 use self::plugins::Plugins;
 use self::ready::Ready;
 use self::table::Table;
+use self::threads::Threads;
 use crate::id::{PluginId, VmId};
 pub use health::{Health, LiveVms, PluginState};
 pub(crate) use per_stream::NoVm;
@@ -54,9 +57,15 @@ pub(crate) struct Vms {
     has_per_stream: bool,
     /// The health of a plugin has changed.
     changed: bool,
+    threads: Threads,
 }
 
 impl Vms {
+    /// Lets several threads use the worker, one after the other.
+    pub(crate) fn allow_several_threads(&mut self) -> Result<(), EngineError> {
+        self.threads.allow_several()
+    }
+
     /// No VM. Each that is started gets a host of its own.
     pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host> + Send>) -> Self {
         Self {
@@ -73,6 +82,7 @@ impl Vms {
             told_of_stray: false,
             has_per_stream: false,
             changed: false,
+            threads: Threads::default(),
         }
     }
 

@@ -212,6 +212,7 @@ impl Vms {
             _ if is_compiled => (spec.module_now(), TierUp::Done),
             _ => (spec.module_now(), TierUp::Expected),
         };
+        self.threads.check(module)?;
         let started = Vm::start(module.compiled(), config, (self.host)())?;
         Ok(VmInstance::new(key, Arc::clone(spec), started, tier_up, rest))
     }

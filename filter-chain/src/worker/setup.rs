@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use portcullis_core::engine::EngineError;
 use portcullis_core::model::Percent;
 use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 
@@ -33,6 +34,15 @@ impl Worker {
     pub fn with_foreign_functions(mut self, functions: ForeignFunctions) -> Self {
         self.0.vms_mut().set_foreign(functions);
         self
+    }
+
+    /// Lets several threads use this worker, one after the other, from now on: plugins of engines whose guests stay on their
+    /// thread ([`EngineFeatures::moves`](portcullis_core::engine::EngineFeatures::moves)) do not start.
+    ///
+    /// # Errors
+    /// A plugin of such an engine has been loaded.
+    pub fn allow_several_threads(&mut self) -> Result<(), EngineError> {
+        self.0.vms_mut().allow_several_threads()
     }
 
     /// Sets which part of a worker all calls together get that no stream waits for, while IO waits.

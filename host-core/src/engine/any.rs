@@ -47,6 +47,10 @@ pub trait AnyModule: Send + Sync {
     /// # Errors
     /// Calls [`WasmEngine::save`].
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Returns whether its guests may be used by another thread than the one that made them, one after the other
+    /// ([`EngineFeatures::moves`]).
+    fn moves(&self) -> bool;
 }
 
 impl<E: WasmEngine> AnyEngine for E {
@@ -113,5 +117,9 @@ impl<E: WasmEngine> AnyModule for Loaded<E> {
 
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.engine.save(&self.module)
+    }
+
+    fn moves(&self) -> bool {
+        E::FEATURES.moves
     }
 }

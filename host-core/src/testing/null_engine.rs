@@ -124,7 +124,7 @@ impl fmt::Debug for NullEngine {
 impl WasmEngine for NullEngine {
     const NAME: &'static str = "null";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const FEATURES: EngineFeatures = EngineFeatures::NONE;
+    const FEATURES: EngineFeatures = EngineFeatures { moves: true, ..EngineFeatures::NONE };
     type Module = ();
     type Instance = NullGuest;
 

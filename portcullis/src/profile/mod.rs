@@ -164,6 +164,10 @@ impl AnyModule for Profiled {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.module.save()
     }
+
+    fn moves(&self) -> bool {
+        self.module.moves()
+    }
 }
 
 impl fmt::Debug for Profiler {

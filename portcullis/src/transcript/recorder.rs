@@ -117,6 +117,10 @@ impl AnyModule for Recorder {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.module.save()
     }
+
+    fn moves(&self) -> bool {
+        self.module.moves()
+    }
 }
 
 /// An engine all of whose guests are recorded, for those who load modules themselves.

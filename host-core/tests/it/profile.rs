@@ -28,6 +28,10 @@ impl AnyModule for Measured {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.0.save()
     }
+
+    fn moves(&self) -> bool {
+        self.0.moves()
+    }
 }
 
 struct Started {

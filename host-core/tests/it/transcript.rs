@@ -58,6 +58,10 @@ impl AnyModule for Recorded {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.0.save()
     }
+
+    fn moves(&self) -> bool {
+        self.0.moves()
+    }
 }
 
 type Run = fn(&mut NullCaller<'_>);

@@ -25,6 +25,10 @@ impl AnyModule for Traced<'_> {
     fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.module.save()
     }
+
+    fn moves(&self) -> bool {
+        self.module.moves()
+    }
 }
 
 struct TracedGuest {

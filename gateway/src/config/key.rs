@@ -112,7 +112,7 @@ impl Key {
         Self { absent: Absent::Error, ..self }
     }
 
-    /// Gives it a value that applies where it is absent.
+    /// Gives it a value, written in YAML, that applies where it is absent.
     pub(super) const fn default(self, value: &'static str) -> Self {
         Self { absent: Absent::Value(value), ..self }
     }

@@ -1,4 +1,4 @@
-//! How hostcalls answer, as WebAssembly results.
+//! The answers of hostcalls as WebAssembly results.
 
 use crate::abi::value::Value;
 use crate::abi::{Errno, Status};

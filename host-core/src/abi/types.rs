@@ -1,4 +1,4 @@
-//! The enums of the ABI. Range checks live here: a number from a guest becomes one of these or
+//! The enums of the ABI. Range checks are here: a number from a guest becomes one of these or
 //! [`Status::BadArgument`].
 
 use super::Status;

@@ -1,4 +1,4 @@
-//! The seam: what an engine is. Engines move bytes and calls; every decision is this crate's.
+//! The traits of an engine. Engines carry calls and bytes; this crate makes every decision.
 
 pub(crate) mod any;
 pub(crate) mod error;

@@ -1,4 +1,4 @@
-//! Why guests are stopped, in the same words whatever the engine.
+//! The reasons for which guests are stopped, with the same words on every engine.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,4 @@
-//! The one door: every hostcall of every engine passes here.
+//! The dispatch of hostcalls, through which every hostcall of every engine passes.
 
 use crate::abi::hostcall::HostcallId;
 use crate::abi::outcome::{Outcome, Raw};

@@ -1,4 +1,4 @@
-//! How much a plugin may collect in a header map: no more than it could hand over at once.
+//! The bound on what a plugin may add to a header map: no more than it could set at once.
 //!
 //! Counted is what the plugin sees, and what it has added under names that it may not read. What its rules hide counts for
 //! nothing: else the bound would tell how many hidden entries there are, and how long they are. A map is bounded

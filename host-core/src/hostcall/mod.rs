@@ -1,4 +1,4 @@
-//! Guest calls host: the table, the one door, the handlers.
+//! Calls from guest to host: the table, the dispatch, the handlers.
 //!
 //! The table ([`for_each_hostcall!`](crate::for_each_hostcall)) is expanded here to [`entry`]. Handlers are private, so an engine
 //! reaches them through [`entry`] alone and cannot forget the capability check.

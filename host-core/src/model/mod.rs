@@ -1,4 +1,4 @@
-//! The model: messages and streams, plugins and their limits, and what plugins ask for. No engine, no host, no rules.
+//! The model: messages and streams, plugins and their limits, and requests of plugins, without engine, host or rules.
 
 pub(crate) mod action;
 pub(crate) mod attributes;

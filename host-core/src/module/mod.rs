@@ -1,4 +1,4 @@
-//! Modules before they run: whether they may, what they can reach, and their compiled code.
+//! Modules before they run: their validation, the imports that they can reach, and their compiled code.
 
 pub(crate) mod bytecode;
 pub(crate) mod debug_info;

@@ -1,4 +1,4 @@
-//! Machine code that is run without being looked at, and hence is taken from nobody but ourselves.
+//! Machine code that runs without being checked, and hence is accepted only if this host sealed it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The hook for what looks at each call of a VM.
+//! The hook for observers, which are called for each call of a VM.
 //!
 //! A VM without an observer pays nothing: one with an observer has no right that passes at the first look, so the branch that refuses
 //! finds the observer.

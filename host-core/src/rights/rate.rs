@@ -1,4 +1,4 @@
-//! How much in a time, and how many at once. What is counted here is counted for all VMs of a
+//! Limits on the rate, the number in flight and the bytes of calls. What is counted here is counted for all VMs of a
 //! plugin together.
 
 use std::sync::Arc;

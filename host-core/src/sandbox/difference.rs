@@ -1,4 +1,4 @@
-//! In what two VMs differ that are one but for that.
+//! The differences for which two plugins do not share a VM.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

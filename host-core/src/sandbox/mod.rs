@@ -1,4 +1,4 @@
-//! Sandboxes: which plugins share a VM, and the budgets of what they hold outside of their VMs.
+//! Sandboxes: which plugins share a VM, and the budgets of the host's memory that they use.
 
 mod budgets;
 pub(crate) mod byte_budget;

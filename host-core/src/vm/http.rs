@@ -1,4 +1,4 @@
-//! HTTP streams, and what TCP streams have in common with them.
+//! HTTP streams, and the parts that TCP streams share with them.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Usage of plugins: time of a CPU, calls, memory.
 //!
-//! Callbacks are measured with a clock that stands still for some milliseconds and then moves by as much ([`CoarseClock`]), so that a
+//! Callbacks are measured with a clock that advances every few milliseconds ([`CoarseClock`]), so that a
 //! callback costs two loads and an addition, and no look at the system's clock. A callback of 10 µs meets a move of 4 ms
 //! once in 400 times: over many callbacks the sum is right.
 

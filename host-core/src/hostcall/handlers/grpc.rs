@@ -1,4 +1,4 @@
-//! gRPC callouts (spec: "gRPC calls"). They belong to the root; what comes back is told it later.
+//! gRPC callouts (spec: "gRPC calls"). They belong to the root, which is notified of the answers later.
 
 use std::time::Duration;
 

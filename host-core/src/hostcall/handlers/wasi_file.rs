@@ -1,4 +1,4 @@
-//! WASI preview 1: what can be asked about descriptors and done with them, besides reading and writing.
+//! WASI preview 1: functions on descriptors, except reading and writing.
 //! Descriptors are the standard streams, which are logs; and files and directories below the VM's preopened
 //! directories, if it has some. If it has none, the answers are those of deployed hosts, which have none.
 //!

@@ -1,5 +1,5 @@
-//! WASI preview 1: paths below the VM's preopened directories. No path leads out of them; the embedder's
-//! [`Directory`](crate::resources::Directory) sees to it.
+//! WASI preview 1: paths below the VM's preopened directories. The embedder's
+//! [`Directory`](crate::resources::Directory) refuses paths that lead out of them.
 
 use super::wasi_file::{times, write_filestat};
 use crate::abi::Errno;

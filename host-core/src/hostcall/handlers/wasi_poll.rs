@@ -1,4 +1,4 @@
-//! WASI preview 1: waiting, which a plugin cannot, because its host must not.
+//! WASI preview 1: waiting, which plugins cannot do, because it would block their worker.
 
 use crate::abi::Errno;
 use crate::hostcall::{Hostcall, HostcallResult, Reply};

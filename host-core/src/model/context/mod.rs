@@ -1,4 +1,4 @@
-//! Contexts: what a guest knows by an id.
+//! Contexts: roots and streams, which guests name by ids.
 
 mod map;
 mod stream;

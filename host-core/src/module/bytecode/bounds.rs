@@ -1,4 +1,4 @@
-//! Bounds of whole modules: what every engine takes, however it is started.
+//! Bounds of whole modules, within which every engine accepts them with all settings.
 
 use wasmparser::{Payload, TableSectionReader};
 

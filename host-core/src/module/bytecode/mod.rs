@@ -1,4 +1,4 @@
-//! A plugin's bytecode, judged once, before any engine sees it: the same verdict in the same words
+//! A plugin's bytecode, validated once, before any engine loads it: the same verdict with the same words
 //! for every engine.
 
 mod bounds;

@@ -1,4 +1,4 @@
-//! The lines of source that a module's instructions come from.
+//! The source lines of a module's instructions.
 
 use std::collections::HashMap;
 use std::fmt;

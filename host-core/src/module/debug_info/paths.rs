@@ -1,4 +1,4 @@
-//! The paths of the files that a module's lines come from.
+//! The paths of a module's source files.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! Profiles of VMs: how often each callback and hostcall ran, for how long, with how many bytes.
 //!
-//! A VM that is measured does what it would do anyway, by the same rules. Time is that of [`Host::monotonic_clock`], in
-//! nanoseconds; bytes are those of guest memory that a hostcall was handed. Each nanosecond of a callback is in one row
+//! A measured VM runs as it would otherwise, by the same rules. Time is that of [`Host::monotonic_clock`], in
+//! nanoseconds; bytes are those of guest memory that a hostcall reads or writes. Each nanosecond of a callback is in one row
 //! alone as own time: the guest's own code in the row of its callback or of its allocator, the host's in the row of the
 //! hostcall. So the own times of all rows together are the total times of the callbacks and the instantiations.
 //!

@@ -1,7 +1,7 @@
 //! Transcripts: all that passes between a guest and its host, recorded and replayed.
 //!
-//! A recorded VM does what it would do anyway, by the same rules, and tells a [`Sink`] each [`Event`]: callbacks,
-//! hostcalls with what they read and wrote of guest memory, runs of the guest's allocator. [`replay()`] makes a guest
+//! A recorded VM runs as it would otherwise, by the same rules, and passes each [`Event`] to a [`Sink`]: callbacks,
+//! hostcalls with the guest memory that they read and wrote, runs of the guest's allocator. [`replay()`] makes a guest
 //! again, on whatever engine, without a host behind it: the record calls it, is compared with what it asks for, and
 //! answers. WebAssembly is deterministic, so the guest must do the same again.
 

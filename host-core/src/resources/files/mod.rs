@@ -1,6 +1,6 @@
 //! Files of a VM: the directories that its embedder gives it ([`Preopen`]), what it opens in them
 //! (`table`), and what it may do with each (`rights`). The files themselves are the embedder's: the
-//! core knows them by two traits.
+//! core uses them through two traits.
 //!
 //! WASI preview 1 is the rule. Guests that import `wasi_unstable` get its layouts, too.
 //!

@@ -1,4 +1,4 @@
-//! gRPC callouts: what a guest asks for, and what comes back (spec: "gRPC calls").
+//! gRPC callouts: the requests of guests, and their answers (spec: "gRPC calls").
 
 mod calls;
 mod service;

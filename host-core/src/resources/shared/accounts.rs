@@ -1,4 +1,4 @@
-//! Whatever sandboxes do, each is charged for what is there of it, and for nothing else.
+//! A test that each sandbox is always charged for exactly the data that it has stored.
 
 use std::sync::Arc;
 

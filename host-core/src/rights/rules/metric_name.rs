@@ -1,4 +1,4 @@
-//! Names of metrics as they are exposed: each byte that Prometheus does not allow is `_`, and `_` stands before a digit at
+//! Names of metrics as they are exposed: each byte that Prometheus does not allow is `_`, and `_` is put before a digit at
 //! the start, and in place of nothing.
 //!
 //! | name | exposed |

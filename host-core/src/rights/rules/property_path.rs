@@ -1,11 +1,11 @@
 //! Paths of properties: the same value by several names, and values within others.
 //!
-//! | what | how it is judged |
+//! | path | rule |
 //! |---|---|
 //! | `request.headers.NAME` and its like | NAME as the name of a header |
 //! | `request.path` and `request.headers.:path`, and their like | one value: allowed if one name is, taken away with either |
-//! | `request.path`, in which `request.query` stands | what contains something that is taken away is, and so is what stands in it |
-//! | `request.headers`, in which all headers stand | the same |
+//! | `request.path`, which contains `request.query` | excluding a value excludes all that contains it, and all within it |
+//! | `request.headers`, which contains all headers | the same |
 
 use super::super::likeness::Likeness;
 use super::super::pattern::Patterns;

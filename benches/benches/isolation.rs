@@ -93,7 +93,7 @@ fn plugins() -> Result<Table, Failure> {
             Ok((worker, chain))
         };
         let (mut one, mut ten) = (chain(false)?, chain(true)?);
-        assert_eq!((one.0.vm_counts().0, ten.0.vm_counts().0), (1, 10));
+        assert_eq!((one.0.vm_counts().running, ten.0.vm_counts().running), (1, 10));
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..repeats() {
             for ((worker, chain), times) in [&mut one, &mut ten].into_iter().zip(&mut times) {

@@ -73,13 +73,13 @@ pub(crate) struct State {
 /// # use portcullis_core::resources::Shared;
 /// # use portcullis_core::testing::FakeHost;
 /// let queues = portcullis_driver::QueueWake::default();
-/// let worker = Worker::new(|| Box::new(FakeHost::new())).sharing(Shared::default(), queues.wake());
+/// let worker = Worker::new(|| Box::new(FakeHost::new())).with_shared(Shared::default(), queues.wake());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct QueueWake(Arc<Notify>);
 
 impl QueueWake {
-    /// Returns the half for [`Worker::sharing`].
+    /// Returns the half for [`Worker::with_shared`].
     #[must_use]
     pub fn wake(&self) -> Wake {
         let ready = Arc::clone(&self.0);

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use portcullis_core::engine::{Guest, StartError, Trap};
@@ -14,6 +15,12 @@ use crate::link;
 
 /// A guest. Its store is bound to the thread that made it.
 pub struct Instance(Bound<Parts>);
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").finish_non_exhaustive()
+    }
+}
 
 struct Parts {
     store: Store,

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use portcullis_core::engine::{CallStack, Guest, StartError, Trap};
@@ -16,6 +17,12 @@ pub struct Instance {
     instance: wasmi::Instance,
     exports: Exports,
     deadline: Duration,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").finish_non_exhaustive()
+    }
 }
 
 impl Instance {

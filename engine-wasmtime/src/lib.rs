@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_debug_implementations)]
 
 mod caller;
 mod error;
@@ -6,6 +7,7 @@ mod instance;
 mod link;
 mod sampler;
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::num::NonZeroUsize;
@@ -51,6 +53,18 @@ pub struct Module {
     lines: Arc<SourceLines>,
     memory: Arc<str>,
     allocator: &'static str,
+}
+
+impl fmt::Debug for Wasmtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wasmtime").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").finish_non_exhaustive()
+    }
 }
 
 impl Wasmtime {

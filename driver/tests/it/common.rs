@@ -25,7 +25,7 @@ pub(crate) fn worker(host: &FakeHost, queues: &QueueWake, script: fn() -> Script
     let compiled = NullEngine::new(script).module().unwrap();
     let module = Module::from_compiled("script", AbiVersion::V0_2_1, Some(script().exports()), compiled);
     let host = host.clone();
-    let mut worker = Worker::new(move || Box::new(host.clone())).sharing(Default::default(), queues.wake());
+    let mut worker = Worker::new(move || Box::new(host.clone())).with_shared(Default::default(), queues.wake());
     let chain = worker.load(&[PluginSpec::new(Plugin::new("script"), Arc::new(module))]).unwrap();
     (worker, chain)
 }

@@ -12,6 +12,7 @@ use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::vm::Vm;
 
 use super::Inner;
+use crate::vms::VmCounts;
 use crate::{Chain, Isolation, Module, PluginSpec, Snapshot, StreamEffect};
 
 const PLACES: usize = 50;
@@ -91,7 +92,7 @@ fn an_item_of_a_queue_does_not_walk_over_vms_without_items() {
     let specs: Vec<_> = (0..PLACES).map(spec).collect();
     inner.load(&specs).unwrap();
     let chain = inner.load(&specs[7..8]).unwrap();
-    assert_eq!(inner.vms.counts(), (PLACES, 0));
+    assert_eq!(inner.vms.counts(), VmCounts { running: PLACES, failed: 0 });
     assert!(inner.queues_ready().is_none());
     let stream = inner.open(&chain, StreamInfo::default().into_shared(), 1 << 20);
     inner.http.feed_headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);

@@ -16,7 +16,7 @@ pub struct Snapshot {
     module: Arc<Module>,
     /// The same on the engine that the plugin is meant for, once it is compiled.
     compiled: OnceLock<Arc<Module>>,
-    template: VmSnapshot,
+    snapshot: VmSnapshot,
     /// How many VMs a worker has of it at once.
     most: usize,
 }
@@ -25,9 +25,9 @@ impl Snapshot {
     /// How many VMs a worker has of it at once, if [`Self::with_at_most`] does not say fewer.
     pub const MOST: usize = 2048;
 
-    /// Creates a snapshot of a module whose guests begin in the state that the guest of the template had.
-    pub fn new(module: Module, template: VmSnapshot) -> Self {
-        Self { module: Arc::new(module), compiled: OnceLock::new(), template, most: Self::MOST }
+    /// Creates a snapshot of a module whose guests begin in the state that the guest of the VM had.
+    pub fn new(module: Module, snapshot: VmSnapshot) -> Self {
+        Self { module: Arc::new(module), compiled: OnceLock::new(), snapshot, most: Self::MOST }
     }
 
     /// Limits how many VMs a worker makes of it at once to N, at least one and at most [`Self::MOST`]. An engine that makes no more than a number of
@@ -54,13 +54,13 @@ impl Snapshot {
     /// # Errors
     /// The errors of `wrap`.
     pub fn wrapped(&self, wrap: impl FnOnce(&Arc<Module>) -> Result<Module, LoadError>) -> Result<Self, LoadError> {
-        Ok(Self::new(wrap(&self.module)?, self.template.clone()).with_at_most(self.most))
+        Ok(Self::new(wrap(&self.module)?, self.snapshot.clone()).with_at_most(self.most))
     }
 
     /// Counts the random bytes and the readings of clocks that the plugin took while it was configured; their values are the same in each
     /// stream.
     pub fn drawn(&self) -> Drawn {
-        self.template.drawn()
+        self.snapshot.drawn()
     }
 
     /// Makes a VM in this state once, to see that it can be made.
@@ -73,11 +73,11 @@ impl Snapshot {
 
     /// Makes a VM in this state.
     pub(crate) fn resume(&self, host: Box<dyn Host>) -> Result<Vm, StartError> {
-        Vm::resume(self.compiled.get().unwrap_or(&self.module).compiled(), &self.template, host)
+        Vm::resume(self.compiled.get().unwrap_or(&self.module).compiled(), &self.snapshot, host)
     }
 
     /// Returns the root of the plugin in each of these VMs.
     pub(crate) fn root(&self) -> ContextId {
-        self.template.root()
+        self.snapshot.root()
     }
 }

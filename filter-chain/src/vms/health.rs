@@ -6,6 +6,16 @@ use std::time::Duration;
 
 use portcullis_core::model::Plugin;
 
+/// How many VMs a worker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VmCounts {
+    /// How many run.
+    pub running: usize,
+    /// How many have failed.
+    pub failed: usize,
+}
+
 /// A plugin of a worker, and how it is doing there.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

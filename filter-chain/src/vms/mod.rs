@@ -34,7 +34,7 @@ use self::ready::Ready;
 use self::table::Table;
 use self::threads::Threads;
 use crate::id::{PluginId, VmId};
-pub use health::{Health, LiveVms, PluginState};
+pub use health::{Health, LiveVms, PluginState, VmCounts};
 pub(crate) use per_stream::NoVm;
 
 /// All VMs of a worker, and all plugins.
@@ -193,9 +193,9 @@ impl Vms {
     }
 
     /// Returns how many VMs run, and how many have failed.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> VmCounts {
         let failed = self.table.iter().filter(|(_, instance)| instance.has_failed()).count();
-        (self.table.len() - failed, failed)
+        VmCounts { running: self.table.len() - failed, failed }
     }
 
     /// Returns the bytes of linear memory of all VMs.

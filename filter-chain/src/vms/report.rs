@@ -61,7 +61,7 @@ impl Vms {
     /// nothing with them.
     pub(super) fn tell_consequences(&mut self, vm: VmId) {
         let Some(instance) = self.table.known(vm).filter(|instance| instance.is_active()) else { return };
-        let culprit = instance.vm().failed_in().and_then(|(_, plugin)| plugin).unwrap_or_default();
+        let culprit = instance.vm().failed_in().and_then(|place| place.plugin).unwrap_or_default();
         let (mut host, rest) = ((self.host)(), Some(instance.restart().rest()).filter(|_| self.reloads(vm)));
         let concerned = self.plugins.of(vm).filter(|(_, loaded)| !loaded.is_left() && !loaded.is_shut_down());
         for (_, loaded) in concerned {

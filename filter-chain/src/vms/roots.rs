@@ -78,8 +78,8 @@ impl Vms {
     /// Returns the plugin that is told of an answer, and the stream in whose name it asked, if that is there still.
     pub(crate) fn told_of(&mut self, vm: VmId, pending: Pending) -> Option<(PluginId, Option<ContextId>)> {
         // A callout that is in flight has its VM: those of one that goes are given up before.
-        let (root, stream) = self.table.known_mut(vm)?.vm_mut().told_of(pending)?;
-        Some((self.plugin_of(vm, root)?, stream))
+        let recipient = self.table.known_mut(vm)?.vm_mut().told_of(pending)?;
+        Some((self.plugin_of(vm, recipient.root)?, recipient.stream))
     }
 
     /// Returns the VMs that have items of queues to tell, each with the plugin that is told next. Costs what these are, not what all VMs are.

@@ -145,8 +145,10 @@ impl Vms {
         if self.is_shut_down(vm) {
             return Ok(None);
         }
-        let (during, plugin) = instance.vm().failed_in().unwrap_or_default();
-        let (plugin, failed_at) = (plugin.unwrap_or_default().to_owned(), instance.restart().failed_at());
+        let place = instance.vm().failed_in();
+        let during = place.map_or("", |place| place.callback);
+        let plugin = place.and_then(|place| place.plugin).unwrap_or_default().to_owned();
+        let failed_at = instance.restart().failed_at();
         if let Some(rest) = self.rests(vm) {
             let now = self.now(vm);
             let ago = failed_at.map_or(Duration::ZERO, |at| now.saturating_sub(at));

@@ -16,7 +16,7 @@ use crate::effect::{ConnectionEffect, Effect, StreamEffect};
 use crate::id::{CalloutId, ConnectionId, StreamId};
 use crate::inner::Inner;
 use crate::spec::{Chain, ChainError, PluginSpec};
-use crate::vms::Health;
+use crate::vms::{Health, VmCounts};
 
 /// VMs and the streams that pass through them, used by one thread at a time. See the crate's documentation for
 /// how to drive it.
@@ -102,7 +102,7 @@ impl Worker {
     }
 
     /// Returns how many VMs run, and how many have failed.
-    pub fn vm_counts(&self) -> (usize, usize) {
+    pub fn vm_counts(&self) -> VmCounts {
         self.0.vms().counts()
     }
 }

@@ -24,7 +24,7 @@ impl Worker {
     /// same. `wake` is called, on any thread, when [`Worker::queues_ready`] has something to do. To be
     /// set before a chain is loaded.
     #[must_use]
-    pub fn sharing(mut self, shared: Shared, wake: Wake) -> Self {
+    pub fn with_shared(mut self, shared: Shared, wake: Wake) -> Self {
         self.0.vms_mut().share(shared, wake);
         self
     }

@@ -169,10 +169,10 @@ fn run(case: &Case) {
             assert!(bench.worker.wants_body(stream.id, direction));
         }
     }
-    let failed = bench.worker.vm_counts().1;
+    let failed = bench.worker.vm_counts().failed;
     streams.iter().for_each(|stream| bench.worker.finish(stream.id));
     bench.worker.finish(bench.stream);
-    if failed == 0 && bench.worker.vm_counts().1 == 0 {
+    if failed == 0 && bench.worker.vm_counts().failed == 0 {
         assert_eq!(live.load(Ordering::Relaxed), 0, "contexts are left");
     }
 }

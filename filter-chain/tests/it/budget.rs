@@ -9,7 +9,7 @@ use portcullis_core::resources::Host;
 use portcullis_core::testing::FakeHost;
 use portcullis_core::vm::{CoarseClock, Usage, Used};
 
-use crate::common::{Bench, per_stream_of, plugin, recorder, set_tick, show_effect, with_policy};
+use crate::common::{Bench, per_stream_of, plugin, recorder, set_tick, show_effect, vm_counts, with_policy};
 
 /// A plugin that may use half of a CPU. A request takes so much of it; so does a tick.
 fn spending(clock: &CoarseClock, takes: Duration) -> PluginSpec {
@@ -66,7 +66,7 @@ fn who_has_used_up_a_budget_is_answered_by_the_policy_until_time_has_passed() {
         // Two seconds were used in two: two more have to pass, but for one that it may be ahead.
         assert_eq!(bench.request(true), refused, "{policy:?}");
         assert!(used(&spec).refused > 0);
-        assert_eq!(bench.worker.vm_counts(), (1, 0), "its VM has not failed");
+        assert_eq!(vm_counts(&bench.worker), (1, 0), "its VM has not failed");
         let ended = bench.turn_to(first);
         assert_eq!(bench.finish(), ["a: log", "a: done", "a: delete"], "what has begun is ended");
         bench.turn_to(ended);

@@ -2,7 +2,7 @@
 
 use crate::common::{
     Bench, answering, call_out, continue_both, plugin, recorder, respond, set_tick, ticking, trap, try_ticking,
-    with_policy,
+    vm_counts, with_policy,
 };
 use portcullis_core::abi::{CallbackId, MapType};
 use portcullis_core::model::FailurePolicy;
@@ -65,7 +65,7 @@ fn closed_answers_503_or_cuts_in_every_phase() {
             let log = bench.finish();
             assert_eq!(log.iter().filter(|line| line.ends_with("delete")).count(), 2, "{id}: {log:?}");
             assert!(!log.iter().any(|line| line.starts_with("b:")), "{id}: nothing is called in a VM that failed");
-            assert_eq!(bench.worker.vm_counts(), (2, 1));
+            assert_eq!(vm_counts(&bench.worker), (2, 1));
         }
     }
 }
@@ -208,7 +208,7 @@ fn others_in_other_vms_do_not_notice() {
     bench.turn_to(waiting);
     assert_eq!(bench.effects(), [""; 0]);
     assert_eq!(bench.tick(), ["request :method=POST end"]);
-    assert_eq!(bench.worker.vm_counts(), (1, 1));
+    assert_eq!(vm_counts(&bench.worker), (1, 1));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Bench, changing, continue_both, recorder, set_tick, ticking, trap, with_policy};
+use crate::common::{Bench, changing, continue_both, recorder, set_tick, ticking, trap, vm_counts, with_policy};
 use portcullis_chain::{Backoff, ChainError, PluginSpec, PluginState};
 use portcullis_core::abi::CallbackId;
 use portcullis_core::model::FailurePolicy;
@@ -34,7 +34,7 @@ fn a_new_vm_serves_later_streams_after_a_second() {
     assert_eq!(bench.request(true), UNAVAILABLE, "too early");
     bench.pass_second();
     bench.open();
-    assert_eq!(bench.worker.vm_counts(), (1, 1), "streams still know the old VM");
+    assert_eq!(vm_counts(&bench.worker), (1, 1), "streams still know the old VM");
     assert_eq!(bench.request(true), [""; 0]);
     assert_eq!(bench.tick(), ["request :method=POST end"], "its tick runs too");
 }
@@ -45,13 +45,13 @@ fn a_plugin_without_streams_is_kept_up() {
     let chain = bench.chain.clone();
     bench.finish();
     bench.worker.keep_up(&chain);
-    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
     bench.tick();
     bench.worker.keep_up(&chain);
-    assert_eq!(bench.worker.vm_counts(), (0, 1), "it rests");
+    assert_eq!(vm_counts(&bench.worker), (0, 1), "it rests");
     bench.pass_second();
     bench.worker.keep_up(&chain);
-    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
     bench.worker.shut_down();
     bench.worker.keep_up(&chain);
     let states: Vec<_> = bench.worker.health().map(|health| health.state).collect();
@@ -67,7 +67,7 @@ fn the_old_vm_goes_with_its_last_stream() {
     bench.request(true);
     let new = bench.turn_to(old);
     bench.finish();
-    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
     bench.turn_to(new);
     assert_eq!(bench.tick(), ["request :method=POST end"]);
     assert_eq!(bench.finish(), ["a: log", "a: done", "a: delete"]);
@@ -133,7 +133,7 @@ fn a_vm_may_fail_and_be_started_anew_many_times() {
     }
     assert_eq!(bench.request(true), [""; 0]);
     assert_eq!(bench.tick(), ["request :method=POST end"]);
-    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn loading_makes_a_fresh_vm_in_the_place_of_one_that_has_failed() {
         bench.finish();
         bench.pass_second();
         bench.chain = bench.worker.load(&[first, second]).unwrap();
-        assert_eq!(bench.worker.vm_counts(), (1, 0), "the VM that has failed is gone");
+        assert_eq!(vm_counts(&bench.worker), (1, 0), "the VM that has failed is gone");
         bench.open();
         bench.journal();
         assert_eq!(bench.request(true), [""; 0], "each plugin pauses it");
@@ -230,11 +230,11 @@ fn a_vm_that_fails_again_and_again_rests_longer() {
     bench.request(true);
     let mut rests = Vec::new();
     for seconds_of_health in [0, 0, 0, 3] {
-        let failed = bench.worker.vm_counts();
+        let failed = vm_counts(&bench.worker);
         let mut rest = 0;
         // The old VM goes with its stream.
         bench.finish();
-        while bench.worker.vm_counts().0 == 0 {
+        while bench.worker.vm_counts().running == 0 {
             assert!(rest < 10, "{failed:?}");
             bench.pass_second();
             rest += 1;
@@ -247,5 +247,5 @@ fn a_vm_that_fails_again_and_again_rests_longer() {
     bench.finish();
     bench.pass_second();
     bench.open();
-    assert_eq!((rests, bench.worker.vm_counts().0), (vec![1, 2, 3, 3], 1), "after it was well: one second");
+    assert_eq!((rests, bench.worker.vm_counts().running), (vec![1, 2, 3, 3], 1), "after it was well: one second");
 }

@@ -1,6 +1,8 @@
 //! A response whose request the driver has not fed.
 
-use crate::common::{Bench, continue_both, per_stream, plugin, recorder, respond, ticking, trap, with_policy};
+use crate::common::{
+    Bench, continue_both, per_stream, plugin, recorder, respond, ticking, trap, vm_counts, with_policy,
+};
 use portcullis_chain::local_response;
 use portcullis_core::abi::{CallbackId, MapType};
 use portcullis_core::hostcall::entry;
@@ -32,9 +34,9 @@ fn has_vms_of_its_own_where_each_stream_has() {
     let mut bench = Bench::new(&[per_stream("a", || recorder(&[])), plugin("b", || recorder(&[]))]);
     assert_eq!(bench.response(true), ["response :status=200 end"]);
     assert_eq!(bench.journal(), ["b: response headers 1 end", "a: response headers 1 end"]);
-    assert_eq!(bench.worker.vm_counts(), (2, 0));
+    assert_eq!(vm_counts(&bench.worker), (2, 0));
     bench.finish();
-    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
 }
 
 /// Logs what there is of the request.

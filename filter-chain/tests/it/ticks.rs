@@ -10,7 +10,7 @@ use portcullis_core::resources::Host;
 use portcullis_core::testing::{FakeHost, NullCaller, Script};
 use proptest::prelude::*;
 
-use crate::common::{plugin, set_tick, trap};
+use crate::common::{plugin, set_tick, trap, vm_counts};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -114,7 +114,7 @@ fn one_timer_serves_the_periods_of_several_plugins_in_one_vm() {
     let mut driver = Driver::new();
     let specs = ["1000", "300", "0", "700 2 0"].map(|period| ticking(period, "vm", period));
     driver.load(&specs);
-    assert_eq!(driver.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&driver.worker), (1, 0));
     driver.run_until(Duration::from_secs(10));
     let ticks = ["1000", "300", "0", "700 2 0"].map(|name| driver.ticks(name));
     assert_eq!(ticks, [10, 33, 0, 2]);

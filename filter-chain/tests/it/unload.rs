@@ -1,6 +1,6 @@
 //! Chains that are taken down while others go on.
 
-use crate::common::{Bench, continue_both, per_stream, plugin, recorder, ticking};
+use crate::common::{Bench, continue_both, per_stream, plugin, recorder, ticking, vm_counts};
 use portcullis_chain::{Chain, PluginSpec};
 use portcullis_core::abi::CallbackId;
 use portcullis_core::hostcall::entry;
@@ -29,9 +29,9 @@ fn plugins_that_no_other_chain_has_end_and_their_vms_go() {
     bench.journal();
     bench.worker.unload(&bench.chain);
     assert_eq!(bench.journal(), UNLOADED, "b is in the other chain");
-    assert_eq!((bench.worker.vm_counts(), names(&bench)), ((2, 0), vec!["b".to_owned(), "c".to_owned()]));
+    assert_eq!((vm_counts(&bench.worker), names(&bench)), ((2, 0), vec!["b".to_owned(), "c".to_owned()]));
     bench.worker.unload(&bench.chain);
-    assert_eq!((bench.journal(), bench.worker.vm_counts()), (vec![], (2, 0)), "once");
+    assert_eq!((bench.journal(), vm_counts(&bench.worker)), (vec![], (2, 0)), "once");
     bench.open();
     assert_eq!(bench.request(true), ["request done", "response :status=503 end"], "over the chain that is gone");
     bench.finish();
@@ -46,9 +46,9 @@ fn what_is_loaded_again_starts_anew() {
     let (mut bench, _) = two_chains(&[recording("a")], &[]);
     for _ in 0..100 {
         bench.worker.unload(&bench.chain);
-        assert_eq!((bench.worker.vm_counts(), names(&bench).len()), ((0, 0), 0));
+        assert_eq!((vm_counts(&bench.worker), names(&bench).len()), ((0, 0), 0));
         bench.chain = bench.worker.load(&[recording("a")]).unwrap();
-        assert_eq!(bench.worker.vm_counts(), (1, 0));
+        assert_eq!(vm_counts(&bench.worker), (1, 0));
     }
     bench.open();
     assert_eq!(bench.request(true), ["request :method=POST end"]);
@@ -66,7 +66,7 @@ fn open_streams_pass_the_plugins_of_their_chain_to_their_end() {
     bench.worker.unload(&bench.chain);
     let waiting = bench.turn_to(beside);
     bench.finish();
-    assert_eq!(bench.worker.vm_counts(), (2, 0), "a stream is open that has not come to the second plugin");
+    assert_eq!(vm_counts(&bench.worker), (2, 0), "a stream is open that has not come to the second plugin");
     bench.turn_to(waiting);
     assert_eq!(bench.tick(), ["request :method=POST end"]);
     let ended = bench.finish();
@@ -74,7 +74,7 @@ fn open_streams_pass_the_plugins_of_their_chain_to_their_end() {
         UNLOADED.iter().all(|line| ended.iter().filter(|of| of == line).count() == 2),
         "stream and root: {ended:?}"
     );
-    assert_eq!(bench.worker.vm_counts(), (0, 0));
+    assert_eq!(vm_counts(&bench.worker), (0, 0));
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn a_plugin_that_a_new_chain_has_meanwhile_stays() {
     bench.worker.unload(&bench.chain);
     let chain = bench.worker.load(&[recording("a")]).unwrap();
     bench.finish();
-    assert_eq!((bench.worker.vm_counts(), names(&bench).len()), ((1, 0), 1));
+    assert_eq!((vm_counts(&bench.worker), names(&bench).len()), ((1, 0), 1));
     bench.worker.unload(&chain);
-    assert_eq!(bench.worker.vm_counts(), (0, 0));
+    assert_eq!(vm_counts(&bench.worker), (0, 0));
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn a_plugin_that_is_unloaded_twice_waits_for_the_streams_of_both_chains() {
     bench.worker.unload(&bench.chain);
     let second = bench.turn_to(first);
     bench.finish();
-    assert_eq!(bench.worker.vm_counts(), (1, 0), "a stream of the second chain is open");
+    assert_eq!(vm_counts(&bench.worker), (1, 0), "a stream of the second chain is open");
     bench.turn_to(second);
     bench.finish();
-    assert_eq!(bench.worker.vm_counts(), (0, 0));
+    assert_eq!(vm_counts(&bench.worker), (0, 0));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_chain_that_is_dropped_keeps_no_plugin_of_others() {
     }
     bench.chain = bench.worker.load(&[recording("a")]).unwrap();
     bench.worker.unload(&bench.chain);
-    assert_eq!(bench.worker.vm_counts(), (0, 0));
+    assert_eq!(vm_counts(&bench.worker), (0, 0));
 }
 
 #[test]
@@ -128,12 +128,12 @@ fn plugins_that_share_a_vm_end_each_by_itself() {
     let (a, mut b) = (spec("a"), spec("b"));
     b.module = a.module.clone();
     let (mut bench, other) = two_chains(&[a], &[b]);
-    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
     bench.journal();
     bench.worker.unload(&bench.chain);
-    assert_eq!((bench.journal(), bench.worker.vm_counts()), (UNLOADED.map(str::to_owned).to_vec(), (1, 0)));
+    assert_eq!((bench.journal(), vm_counts(&bench.worker)), (UNLOADED.map(str::to_owned).to_vec(), (1, 0)));
     bench.worker.unload(&other);
-    assert_eq!((bench.journal().len(), bench.worker.vm_counts()), (2, (0, 0)));
+    assert_eq!((bench.journal().len(), vm_counts(&bench.worker)), (2, (0, 0)));
 }
 
 #[test]
@@ -146,12 +146,12 @@ fn a_root_that_asks_for_time_has_it() {
     };
     let (mut bench, _) = two_chains(&[plugin("a", slow)], &[]);
     bench.worker.unload(&bench.chain);
-    assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((1, 0), 1));
+    assert_eq!((vm_counts(&bench.worker), bench.worker.pending_roots()), ((1, 0), 1));
     bench.open();
     assert_eq!(bench.request(true), ["request done", "response :status=503 end"], "over the chain that is gone");
     bench.finish();
     bench.tick();
-    assert_eq!((bench.worker.vm_counts(), bench.worker.pending_roots()), ((0, 0), 0));
+    assert_eq!((vm_counts(&bench.worker), bench.worker.pending_roots()), ((0, 0), 0));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn vms_of_streams_go_with_their_streams() {
     bench.open();
     bench.worker.unload(&bench.chain);
     assert_eq!(bench.request(true), ["request :method=POST end"]);
-    assert_eq!(bench.worker.vm_counts(), (1, 0));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
     bench.finish();
-    assert_eq!((bench.worker.vm_counts(), names(&bench).len()), ((0, 0), 0));
+    assert_eq!((vm_counts(&bench.worker), names(&bench).len()), ((0, 0), 0));
 }

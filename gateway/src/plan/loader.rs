@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use portcullis::Module;
 use portcullis::chain::LoadError;
-use portcullis::code_cache::{CodeCache, CodeSource, Fresh, PrecompileError};
+use portcullis::code_cache::{CodeCache, CodeSource, Fresh, PrecompileError, RejectedCode};
 use portcullis::engine::{AnyEngine, EngineError};
 use portcullis::module::Bytecode;
 
@@ -57,7 +57,7 @@ impl Loader {
         };
         let loaded = cache.load_by(engine, &code, compile)?;
         let elapsed = start.elapsed();
-        if let Some((file, why)) = &loaded.rejected {
+        if let Some(RejectedCode { path: file, reason: why, .. }) = &loaded.rejected {
             tracing::warn!(module = what, file = %file.display(), "compiled code {why}; the module was compiled anew");
         }
         match &loaded.source {

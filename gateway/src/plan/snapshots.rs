@@ -94,7 +94,7 @@ fn take_one(
     let foreign = portcullis::foreign::envoy_functions();
     let state = observed.start(&module, spec, shared.clone(), foreign, Box::new(host.clone())).map_err(refused)?;
     let module = compiler.load_for_many(plugin, state.wasm.clone())?.map_err(|error| refused(error.into()))?;
-    let snapshot = Arc::new(Snapshot::new(module, state.template).with_at_most(most));
+    let snapshot = Arc::new(Snapshot::new(module, state.snapshot).with_at_most(most));
     snapshot.try_out(Box::new(host.clone())).map_err(|error| refused(error.into()))?;
     compiler.tier_up_later(plugin, state.wasm, &snapshot)?;
     Ok(snapshot)

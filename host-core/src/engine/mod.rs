@@ -192,6 +192,14 @@ impl EngineFeatures {
 }
 
 /// Settings of an engine: those fixed when code is compiled, and those of samplers that watch it run.
+///
+/// ```
+/// use portcullis_core::engine::EngineSettings;
+/// use portcullis_core::model::Limits;
+///
+/// let limits = Limits::default().with_stack(1 << 20);
+/// assert_eq!(EngineSettings::from(&limits).with_samples(true).stack, 1 << 20);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EngineSettings {

@@ -11,7 +11,7 @@ mod nominated;
 mod reply;
 
 pub(crate) use growth::Unseen;
-pub use reply::{Failure, HostcallResult, Reply, Source};
+pub(crate) use reply::{Failure, HostcallResult, Reply, Source};
 
 pub use crate::abi::outcome::{Float, Outcome, Raw, Word};
 use crate::engine::Caller;
@@ -21,11 +21,11 @@ use crate::vm::state::VmState;
 /// All that a handler sees: guest memory and the VM's state; no engine, no way back into the guest. One whose arguments are numbers
 /// alone sees the state.
 #[derive(Debug)]
-pub struct Hostcall<'a> {
+pub(crate) struct Hostcall<'a> {
     /// The memory of the guest that calls.
-    pub memory: GuestMemory<'a>,
+    pub(crate) memory: GuestMemory<'a>,
     /// The state of its VM.
-    pub vm: &'a mut VmState,
+    pub(crate) vm: &'a mut VmState,
 }
 
 /// The view that a handler has of a call, as its row of the table says.

@@ -8,7 +8,7 @@ use crate::engine::trap::Trap;
 /// A reply of a handler, which dispatch carries out.
 #[must_use]
 #[derive(Debug)]
-pub enum Reply<O = Status> {
+pub(crate) enum Reply<O = Status> {
     /// Answer success.
     Done,
     /// Answer this.
@@ -49,7 +49,7 @@ pub enum Reply<O = Status> {
 /// Bytes that are handed to the guest. They are looked up again after the allocation, because the
 /// guest's allocator ran in between.
 #[derive(Clone, Copy, Debug)]
-pub enum Source {
+pub(crate) enum Source {
     /// The reused reply buffer of the VM.
     Reply,
     /// The item that was taken from a queue; it goes back if the guest cannot be handed it.
@@ -69,7 +69,7 @@ pub enum Source {
 
 /// Why a handler stopped early.
 #[derive(Debug)]
-pub enum Failure<O = Status> {
+pub(crate) enum Failure<O = Status> {
     /// The guest gets an answer.
     Answer(O),
     /// The guest ends.
@@ -77,7 +77,7 @@ pub enum Failure<O = Status> {
 }
 
 /// The result of a handler.
-pub type HostcallResult<O = Status> = Result<Reply<O>, Failure<O>>;
+pub(crate) type HostcallResult<O = Status> = Result<Reply<O>, Failure<O>>;
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {

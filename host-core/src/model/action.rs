@@ -105,6 +105,13 @@ pub enum Action {
 pub struct CallId(pub u32);
 
 /// A response that a plugin makes (spec: `proxy_send_local_response`).
+///
+/// ```
+/// use portcullis_core::model::LocalResponse;
+///
+/// let response = LocalResponse::new(429).with_details("too_many_requests").with_body("slow down\n");
+/// assert_eq!((response.status, response.grpc_status), (429, None));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalResponse {

@@ -5,6 +5,16 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes};
 
 /// A body or a part of one, as a queue of chunks; chunks are shared, not copied.
+///
+/// ```
+/// use bytes::Bytes;
+/// use portcullis_core::model::Body;
+///
+/// let mut body = Body::from(Bytes::from_static(b"hello, "));
+/// body.push(Bytes::from_static(b"world"));
+/// assert_eq!(body.pop().as_deref(), Some(&b"hello, "[..]));
+/// assert_eq!(body.to_bytes(), "world");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     chunks: VecDeque<Bytes>,

@@ -7,6 +7,17 @@ use std::fmt;
 /// Pseudo-headers (`:path`, `:status`) are ordinary entries. The bytes are kept as the ABI's pairs
 /// format wants them (each name and value followed by a NUL), so handing the map to a guest is
 /// one copy. Values may hold any byte; lengths rule.
+///
+/// ```
+/// use portcullis_core::model::Headers;
+///
+/// let mut headers: Headers = [(":status", "200"), ("via", "a")].into_iter().collect();
+/// headers.add(b"via", b"b");
+/// assert_eq!(headers.get(b"via"), Some(&b"a"[..]));
+/// assert_eq!(headers.get_all(b"via").count(), 2);
+/// headers.replace(b"via", b"c");
+/// assert_eq!((headers.get_str("via"), headers.len()), (Some("c"), 2));
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     sizes: Vec<Size>,

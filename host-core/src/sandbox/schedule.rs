@@ -99,6 +99,8 @@ impl fmt::Display for Conflict {
     }
 }
 
+impl std::error::Error for Conflict {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

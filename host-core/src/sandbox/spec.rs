@@ -8,6 +8,18 @@ use crate::rights::{Capabilities, Rules};
 use crate::setters::setters;
 
 /// The description of a VM. It stands in this one place, for configurations, chains, the core and the key of a sandbox.
+///
+/// ```
+/// use portcullis_core::model::Limits;
+/// use portcullis_core::resources::Preopen;
+/// use portcullis_core::sandbox::VmSpec;
+///
+/// let vm = VmSpec::default()
+///     .with_configuration("{}")
+///     .with_preopens(vec![Preopen::new("/data", "/srv/plugin").with_write(true)])
+///     .with_limits(Limits::default().with_open_files(8));
+/// assert!(!vm.any_effective_context);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VmSpec {

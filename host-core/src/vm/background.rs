@@ -18,17 +18,27 @@ pub enum Pending {
     Lookup(LookupId),
 }
 
+/// The contexts that an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recipient {
+    /// The root that is told of it.
+    pub root: ContextId,
+    /// The stream on whose account it was asked for, if that is there still.
+    pub stream: Option<ContextId>,
+}
+
 impl Vm {
     /// Returns the root that is told of an answer, and the stream on whose account it asked, if that is there still. Which one that is
     /// the plugin has said: whether the stream waits is for the host to know. `None` if nothing of this id is in flight.
-    pub fn told_of(&mut self, pending: Pending) -> Option<(ContextId, Option<ContextId>)> {
+    pub fn told_of(&mut self, pending: Pending) -> Option<Recipient> {
         let state = self.state();
         let owner = match pending {
             Pending::Http(call) => state.calls.owner(call),
             Pending::Grpc(call) => state.grpc.owner(call),
             Pending::Lookup(lookup) => state.lookups.owner(lookup),
         }?;
-        Some((owner.root, state.stream_of(owner)))
+        Some(Recipient { root: owner.root, stream: state.stream_of(owner) })
     }
 
     /// Returns the root that [`Vm::on_queue_ready`] tells next, if there is something to tell.

@@ -18,7 +18,7 @@ pub use snapshot::VmSnapshot;
 pub use state::{VmConfig, VmState};
 pub use usage::{CoarseClock, Usage, Used};
 
-pub use background::Pending;
+pub use background::{Pending, Recipient};
 pub use http::Part;
 
 use std::sync::Arc;
@@ -59,6 +59,16 @@ struct Failure {
     plugin: Option<Arc<Plugin>>,
     kind: &'static str,
     reason: String,
+}
+
+/// Where a VM has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailedIn<'v> {
+    /// The callback, by the name of its export.
+    pub callback: &'static str,
+    /// The name of the plugin that ran, if one did.
+    pub plugin: Option<&'v str>,
 }
 
 /// The VM has failed ([`Vm::failure`] says why), or a callback whose answer decides over a stream could not be called
@@ -167,9 +177,10 @@ impl Vm {
     }
 
     /// Returns the callback in which the VM has failed, and the plugin that ran, if one did.
-    pub fn failed_in(&self) -> Option<(&'static str, Option<&str>)> {
+    pub fn failed_in(&self) -> Option<FailedIn<'_>> {
         let failure = self.failure.as_ref()?;
-        Some((failure.during.decl().export, failure.plugin.as_ref().map(|plugin| plugin.name.as_str())))
+        let plugin = failure.plugin.as_ref().map(|plugin| plugin.name.as_str());
+        Some(FailedIn { callback: failure.during.decl().export, plugin })
     }
 
     /// Returns the next thing that a guest of this VM asked for.

@@ -62,3 +62,5 @@ impl fmt::Display for NeedsLongLivedVm {
         })
     }
 }
+
+impl std::error::Error for NeedsLongLivedVm {}

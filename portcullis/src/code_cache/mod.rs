@@ -90,8 +90,18 @@ pub struct LoadedCode {
     pub module: Module,
     /// Where its code came from.
     pub source: CodeSource,
-    /// Code that was there and did not serve, by the name of its file, and why.
-    pub rejected: Option<(PathBuf, &'static str)>,
+    /// Code that was there and did not serve.
+    pub rejected: Option<RejectedCode>,
+}
+
+/// Compiled code that did not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectedCode {
+    /// Its file.
+    pub path: PathBuf,
+    /// Why: what follows "the file" in a sentence.
+    pub reason: &'static str,
 }
 
 /// Why a plugin cannot be compiled ahead.
@@ -157,14 +167,17 @@ impl CodeCache {
             let file = self.file(engine, &subject);
             match read_file(&file, LARGEST_CODE) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(_) => rejected = Some((file.clone(), "cannot be read")),
+                Err(_) => rejected = Some(RejectedCode { path: file.clone(), reason: "cannot be read" }),
                 Ok(sealed) => match self.restore(engine, bytecode, &subject, &sealed) {
                     Some(module) => {
                         folder::touch(&file);
                         source = CodeSource::Folder(file);
                         return Ok(module);
                     }
-                    None => rejected = Some((file.clone(), "is damaged, or was not written with this folder's key")),
+                    None => {
+                        let reason = "is damaged, or was not written with this folder's key";
+                        rejected = Some(RejectedCode { path: file.clone(), reason });
+                    }
                 },
             }
             let Fresh { module, code } = compile(bytecode)?;

@@ -95,7 +95,7 @@ pub struct Observed {
 #[non_exhaustive]
 pub struct State {
     /// The host's side.
-    pub template: VmSnapshot,
+    pub snapshot: VmSnapshot,
     /// A module whose guests begin in that state.
     pub wasm: Bytes,
 }
@@ -113,8 +113,8 @@ pub fn snapshot(
 ) -> Result<Snapshot, SnapshotError> {
     let observed = Observed::new(Bytes::copy_from_slice(spec.module.code()))?;
     let module = Module::load(engine, observed.wasm())?;
-    let State { template, wasm } = observed.start(&module, spec, shared, foreign, host())?;
-    let snapshot = Snapshot::new(Module::load(engine, wasm)?, template);
+    let State { snapshot, wasm } = observed.start(&module, spec, shared, foreign, host())?;
+    let snapshot = Snapshot::new(Module::load(engine, wasm)?, snapshot);
     snapshot.try_out(host())?;
     Ok(snapshot)
 }
@@ -149,11 +149,11 @@ impl Observed {
         let config = spec.vm_config(shared, foreign, None);
         let mut vm = Vm::start(module.compiled(), config, host)?;
         let root = vm.add_plugin(spec.plugin.clone().into())?;
-        let template = vm.snapshot(root).map_err(SnapshotError::NeedsLongLivedVm)?;
+        let snapshot = vm.snapshot(root).map_err(SnapshotError::NeedsLongLivedVm)?;
         let globals: Option<Vec<_>> = self.globals.iter().map(|export| vm.global(export)).collect();
         let globals = globals.ok_or(SnapshotError::Module("a global that the engine does not show"))?;
         let wasm = image::baked(&self.original, vm.memory(), &globals)?;
-        Ok(State { template, wasm })
+        Ok(State { snapshot, wasm })
     }
 }
 

@@ -105,7 +105,7 @@ fn only_code_of_this_key_and_subject_is_run() {
             fs::write(&file, bad).unwrap();
             let loaded = load(&cache, engine, &wasm());
             assert_eq!(loaded.source, CodeSource::Kept(file.clone()));
-            assert_eq!(loaded.rejected.map(|(path, _)| path), Some(file.clone()));
+            assert_eq!(loaded.rejected.map(|rejected| rejected.path), Some(file.clone()));
             assert_eq!(load(&cache, engine, &wasm()).source, CodeSource::Folder(file.clone()), "it was replaced");
         }
     });

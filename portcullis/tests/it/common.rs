@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use portcullis::Module;
 use portcullis::code_cache::CodeCache;
+use portcullis::{Module, Worker};
 use portcullis_core::engine::AnyEngine;
 
 /// Reads a committed plugin.
@@ -23,4 +23,10 @@ pub(crate) fn load(engine: &dyn AnyEngine, code: &[u8]) -> Arc<Module> {
         CodeCache::open(&folder).unwrap()
     });
     COMPILED.load(engine, code).unwrap().module.into()
+}
+
+/// Returns how many VMs of a worker run, and how many have failed.
+pub(crate) fn vm_counts(worker: &Worker) -> (usize, usize) {
+    let counts = worker.vm_counts();
+    (counts.running, counts.failed)
 }

@@ -55,7 +55,7 @@ fn a_worker_moves_with_its_open_streams() {
         });
         let (mut worker, second) = moved.join().unwrap_or_else(|_| panic!("on {}", info.name));
         worker.finish(second);
-        assert_eq!(worker.vm_counts(), (1, 0), "{}", info.name);
+        assert_eq!(crate::common::vm_counts(&worker), (1, 0), "{}", info.name);
         worker.shut_down();
         assert_eq!(worker.pending_roots(), 0, "{}", info.name);
     }

@@ -71,7 +71,7 @@ fn each_stream_begins_in_the_state_after_configure() {
         }
         // "0" and a start section, configure and a request; of the globals what two calls leave; three pages.
         assert_eq!(gate.host.messages(), ["3A302113xP"; 3], "on {name}");
-        assert_eq!(gate.worker.vm_counts(), (0, 0), "on {name}");
+        assert_eq!(common::vm_counts(&gate.worker), (0, 0), "on {name}");
     });
 }
 
@@ -83,13 +83,13 @@ fn a_trap_ends_one_stream_and_a_leak_ends_with_it() {
     each(|engine, name| {
         let mut gate = Gate::new(engine, &spec(engine, &guest));
         let (trapped, other) = (gate.open(), gate.open());
-        assert_eq!(gate.worker.vm_counts(), (2, 0), "on {name}");
+        assert_eq!(common::vm_counts(&gate.worker), (2, 0), "on {name}");
         gate.worker.headers(trapped, Direction::Response, [(":status", "200")].into_iter().collect(), true);
-        assert_eq!(gate.worker.vm_counts(), (1, 1), "on {name}");
+        assert_eq!(common::vm_counts(&gate.worker), (1, 1), "on {name}");
         gate.worker.finish(trapped);
         gate.worker.finish(other);
         gate.request();
-        assert_eq!(gate.worker.vm_counts(), (0, 0), "on {name}");
+        assert_eq!(common::vm_counts(&gate.worker), (0, 0), "on {name}");
         let counted: Vec<_> = gate.host.messages().into_iter().filter(|line| line.ends_with("xP")).collect();
         assert_eq!(counted, ["3A302113xP"; 3], "on {name}");
     });
@@ -190,7 +190,7 @@ fn each_stream_is_as_the_first(guest: &str) {
             let lines = gate.host.messages().split_off(configured + stream * lasting.len());
             assert_eq!(lines, lasting, "{guest} on {name}, stream {stream}");
         }
-        assert_eq!(gate.worker.vm_counts(), (0, 0), "{guest} on {name}");
+        assert_eq!(common::vm_counts(&gate.worker), (0, 0), "{guest} on {name}");
     });
 }
 
@@ -200,7 +200,7 @@ fn streams_beyond_the_places_of_an_engine_go_without_and_say_so() {
         let engine = info.start(&EngineSettings::default().with_places(Some(1))).unwrap();
         let mut gate = Gate::new(&*engine, &spec(&*engine, COUNTER));
         let (first, _second) = (gate.open(), gate.open());
-        assert_eq!(gate.worker.vm_counts(), (1, 0));
+        assert_eq!(common::vm_counts(&gate.worker), (1, 0));
         let lines = gate.host.messages();
         assert!(lines.iter().any(|line| line.starts_with("no VM can be made for a stream: ")), "{lines:?}");
         gate.worker.finish(first);
@@ -221,15 +221,15 @@ fn a_place_that_the_engine_lacks_is_taken_from_who_has_most() {
             gate.open_from(1);
         }
         let other = gate.open_from(2);
-        assert!(served(&gate) && gate.worker.vm_counts() == (3, 0), "{:?}", gate.host.messages());
+        assert!(served(&gate) && common::vm_counts(&gate.worker) == (3, 0), "{:?}", gate.host.messages());
         gate.worker.body(other, Direction::Request, Bytes::from_static(b"body").into(), true);
         gate.worker.finish(other);
-        assert_eq!(gate.worker.vm_counts(), (2, 0), "the one that was served had a VM");
+        assert_eq!(common::vm_counts(&gate.worker), (2, 0), "the one that was served had a VM");
         // A plugin has a line in a second.
         gate.host.set_time(2_000_000_000);
         let (_own, _more) = (gate.open_from(1), gate.open_from(1));
         assert!(!served(&gate), "nobody has more than the one that asks");
-        assert_eq!(gate.worker.vm_counts(), (3, 0));
+        assert_eq!(common::vm_counts(&gate.worker), (3, 0));
     }
 }
 
@@ -241,11 +241,11 @@ fn a_worker_has_no_more_vms_than_a_snapshot_says() {
         let snapshot = take(&*engine, &spec, &host).unwrap().with_at_most(2);
         let mut gate = Gate::over(&spec.with_snapshot(Some(Arc::new(snapshot))), host);
         let _open = [1, 1, 1].map(|connection| gate.open_from(connection));
-        assert_eq!(gate.worker.vm_counts(), (2, 0), "{}", info.name);
+        assert_eq!(common::vm_counts(&gate.worker), (2, 0), "{}", info.name);
         assert!(gate.host.messages().iter().any(|line| line.contains("there are 2 of them")));
         gate.host.set_time(2_000_000_000);
         gate.open_from(2);
-        assert_eq!(gate.worker.vm_counts(), (2, 0), "{}", info.name);
+        assert_eq!(common::vm_counts(&gate.worker), (2, 0), "{}", info.name);
         assert!(gate.host.messages().iter().any(|line| line.contains("all places are taken")), "{}", info.name);
     }
 }
@@ -273,7 +273,7 @@ impl Gate {
     fn over(spec: &PluginSpec, host: FakeHost) -> Self {
         let hosts = host.clone();
         let worker = Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>);
-        let mut worker = worker.sharing(Shared::default(), Wake::new(|| ()));
+        let mut worker = worker.with_shared(Shared::default(), Wake::new(|| ()));
         let chain = worker.load(std::slice::from_ref(spec)).unwrap();
         Self { worker, chain, host }
     }

@@ -233,3 +233,9 @@ impl Bench {
         self.journal()
     }
 }
+
+/// Returns how many VMs of a worker run, and how many have failed.
+pub(crate) fn vm_counts(worker: &Worker) -> (usize, usize) {
+    let counts = worker.vm_counts();
+    (counts.running, counts.failed)
+}

@@ -23,7 +23,7 @@ pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
 pub(super) fn new_worker(plan: &Plan, queues: &QueueWake) -> Worker {
     let host = plan.host.clone();
     Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
-        .sharing(plan.shared.clone(), queues.wake())
+        .with_shared(plan.shared.clone(), queues.wake())
         .with_tick_share(plan.tick_share)
         .with_foreign_functions(portcullis::foreign::envoy_functions())
 }

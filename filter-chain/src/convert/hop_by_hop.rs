@@ -9,11 +9,14 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, Head
 /// Fields that a later hop relies on survive being named in `connection`: otherwise a client could make the gateway
 /// drop the address that an earlier proxy recorded.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let mut names: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+    // A field that is to survive as it is stays in its place.
+    let keeps_te = is_trailers_alone(headers);
+    let is_removed = |name: &&HeaderName| is_hop_by_hop(name.as_str()) && !(keeps_te && **name == TE);
+    let mut names: Vec<HeaderName> = headers.keys().filter(is_removed).cloned().collect();
     if names.is_empty() {
         return;
     }
-    let wants_trailers = headers.get_all(TE).iter().any(lists_trailers);
+    let wants_trailers = !keeps_te && headers.get_all(TE).iter().any(lists_trailers);
     names.extend(nominated(headers));
     for name in names {
         headers.remove(name);
@@ -59,6 +62,12 @@ fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
         .filter(move |token| !known(token))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !END_TO_END.contains(&name.as_str()))
+}
+
+/// Returns true if there is one `te` field, which says `trailers` and nothing else.
+fn is_trailers_alone(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TE).iter();
+    values.next().is_some_and(|value| value == "trailers") && values.next().is_none()
 }
 
 fn lists_trailers(value: &HeaderValue) -> bool {
@@ -113,6 +122,13 @@ mod tests {
     fn keeps_te_trailers_only() {
         assert_eq!(stripped(&[("te", "gzip;q=0.5, Trailers"), ("connection", "te")]), ["te: trailers"]);
         assert!(stripped(&[("te", "gzip")]).is_empty());
+        assert_eq!(stripped(&[("te", "trailers"), ("te", "trailers")]), ["te: trailers"]);
+        let mut headers: HeaderMap = [(TE, "trailers"), (CONTENT_LENGTH, "1")]
+            .map(|(n, v)| (n, HeaderValue::from_static(v)))
+            .into_iter()
+            .collect();
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), [TE, CONTENT_LENGTH], "in its place");
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub use self::canonical::{Refusal, canonical, has_plain_path, is_authority};
 use self::hop_by_hop::has_strippable_trailers;
 pub use self::hop_by_hop::{strip_hop_by_hop, strip_trailers};
 
+/// The number of fields for which there is room from the beginning; no guest leaves more.
+const MOST_AT_ONCE: usize = 1024;
+
 /// A plugin left something in a header map that HTTP cannot carry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
@@ -138,7 +141,8 @@ pub fn to_trailers(headers: &Headers) -> Result<HeaderMap, Unsendable> {
 /// # Errors
 /// A plugin made one that cannot be sent.
 pub fn fields(headers: &Headers) -> Result<HeaderMap, Unsendable> {
-    let mut fields = HeaderMap::with_capacity(headers.len());
+    // More than a map can hold must not be asked for at once: that panics, where adding them one by one fails.
+    let mut fields = HeaderMap::with_capacity(headers.len().min(MOST_AT_ONCE));
     for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(b":")) {
         let bad = || Unsendable::Header(String::from_utf8_lossy(name).into_owned());
         let name = HeaderName::from_bytes(name).map_err(|_| bad())?;

@@ -9,6 +9,8 @@ mod body;
 mod budget;
 mod callouts;
 mod common;
+#[cfg(feature = "http")]
+mod convert;
 mod decisions;
 mod failure;
 mod gate_model;

@@ -84,6 +84,8 @@ fn shown(headers: &Headers) -> Vec<(&str, &[u8])> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_request_comes_back_as_it_went((mut parts, secure) in requests()) {
         canonical(&mut parts, ([127, 0, 0, 1], 80).into()).unwrap();

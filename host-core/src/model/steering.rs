@@ -5,6 +5,7 @@ use std::time::Duration;
 /// The choices of a TCP stream's plugins in place of what is configured. An embedder that obeys it puts it into
 /// [`StreamInfo::steering`](crate::model::StreamInfo::steering); without it, plugins that try to steer are told that they cannot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Steering {
     /// The cluster. There may be none of that name; then the stream goes nowhere.
     pub cluster: Option<String>,

@@ -211,7 +211,8 @@ fn each_key_of_filter_state_is_obeyed_or_answered_with_an_error() {
 
 #[test]
 fn a_stream_that_has_its_upstream_is_not_sent_elsewhere() {
-    let settled = Steering { is_settled: true, ..Steering::default() };
+    let mut settled = Steering::default();
+    settled.is_settled = true;
     let info = StreamInfo { steering: Some(settled), ..StreamInfo::default() };
     let (info, ..) = guest_of(Plugin::new("test"), info, |caller| {
         assert_eq!(set_state(caller, "envoy.tcp_proxy.cluster", "other"), 2);

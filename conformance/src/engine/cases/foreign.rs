@@ -101,7 +101,8 @@ pub(super) const CASES: &[Case] = &[
         spec: "host#set_envoy_filter_state",
         run: |case, engine| {
             let steered = || StreamInfo { steering: Some(Steering::default()), ..StreamInfo::default() };
-            let settled = Steering { is_settled: true, ..Steering::default() };
+            let mut settled = Steering::default();
+            settled.is_settled = true;
             for (info, expected) in [
                 (steered(), &["0", "1", "1", "0", "5", "other"][..]),
                 (StreamInfo { steering: Some(settled), ..StreamInfo::default() }, &["2", "1", "1", "1", "-1"]),

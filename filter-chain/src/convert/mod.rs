@@ -3,7 +3,7 @@
 //!
 //! | a message | to plugins | from plugins |
 //! |---|---|---|
-//! | request | [`canonical`], [`strip_hop_by_hop`], [`request_headers`] | [`unchanged::request`], or [`to_request`] |
+//! | request | [`canonical()`], [`strip_hop_by_hop`], [`request_headers`] | [`unchanged::request`], or [`to_request`] |
 //! | response | [`strip_hop_by_hop`], [`response_headers`] | [`unchanged::response`], or [`to_response`] |
 //! | trailers | [`trailers`] | [`to_trailers`] |
 //!

@@ -1,7 +1,10 @@
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_core::abi::{BufferType, CallbackId, MapType, StreamType};
+use portcullis_core::engine::{CallStack, Trap, WasmTrap};
 use portcullis_core::testing::{FakeHost, Script};
 use portcullis_driver::Driver;
 use tokio::task::LocalSet;
@@ -14,15 +17,24 @@ fn host() -> FakeHost {
 
 /// Calls the upstream that the path names, logs the answer, and continues.
 fn caller() -> Script {
+    let waiting = Arc::new(Mutex::new(HashMap::new()));
+    let answered = Arc::clone(&waiting);
     Script::new()
-        .on(CallbackId::on_request_headers, |caller, _| {
+        .try_on(CallbackId::on_request_headers, move |caller, args| {
             let path = caller.header(MapType::RequestHeaders, ":path").unwrap();
             match path.strip_prefix('/') {
-                Some("") | None => 0,
-                Some(upstream) => i32::from(call_out(caller, upstream, "question", 1000) == 0),
+                Some("") | None => Ok(0),
+                Some("trap") => Err(Trap::Wasm(WasmTrap::Unreachable, CallStack::default())),
+                Some(upstream) => {
+                    let call = call_out(caller, upstream, "question", 1000);
+                    waiting.lock().unwrap().insert(call, args[0]);
+                    Ok(1)
+                }
             }
         })
-        .on(CallbackId::on_http_call_response, |caller, _| {
+        .on(CallbackId::on_http_call_response, move |caller, args| {
+            let stream = answered.lock().unwrap().remove(&args[1]).unwrap();
+            caller.set_effective(stream);
             let status = caller.header(MapType::HttpCallResponseHeaders, ":status").unwrap_or_default();
             let body = caller.buffer(BufferType::HttpCallResponseBody).unwrap_or_default();
             caller.log(&format!("{status} {}", String::from_utf8_lossy(&body)));
@@ -96,7 +108,7 @@ fn callouts_beyond_the_bound_fail_at_once() {
 }
 
 #[test]
-fn a_request_is_given_up_with_its_stream() {
+fn a_request_is_given_up_with_its_vm() {
     run_local(async {
         let host = host();
         let (builder, chain) = builder(&host, caller);
@@ -106,10 +118,10 @@ fn a_request_is_given_up_with_its_stream() {
         tokio::task::yield_now().await;
         let given_up = || driver.upstreams().seen().given_up.load(Ordering::Relaxed);
         assert_eq!((driver.upstreams().seen().requests.lock().unwrap().len(), given_up()), (1, 0));
-        driver.finish(stream);
+        let failing = open(&driver, &chain, "/trap");
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(given_up(), 1);
-        assert!(host.messages().is_empty());
+        [stream, failing].map(|stream| driver.finish(stream));
     });
 }
 

@@ -102,13 +102,15 @@ impl Upstreams for Answering {
     }
 }
 
-/// Makes a callout, with a time limit in milliseconds.
+/// Makes a callout, with a time limit in milliseconds; returns its number.
 pub(crate) fn call_out(caller: &mut NullCaller<'_>, upstream: &str, body: &str, limit: i32) -> i32 {
     let ((upstream, upstream_len), (body, body_len)) = (caller.put(upstream.as_bytes()), caller.put(body.as_bytes()));
     let (pairs, pairs_len) = caller.put(&pairs(&[(":method", "POST"), (":path", "/x"), (":authority", "a")]));
-    let (tokens, _) = caller.put(&[0; 4]);
-    entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, body, body_len, 0, 0, limit, tokens)
-        .unwrap()
+    let (call, _) = caller.put(&[0; 4]);
+    let status =
+        entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, body, body_len, 0, 0, limit, call);
+    assert_eq!(status.unwrap(), 0);
+    caller.word(call).cast_signed()
 }
 
 fn pairs(entries: &[(&str, &str)]) -> Vec<u8> {

@@ -1,5 +1,5 @@
 //! Drivers of scripted plugins, on one thread and on several.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod callouts;
 mod common;

@@ -95,6 +95,15 @@ pub enum ServeError {
         /// The reason.
         error: LoadError,
     },
+    /// A second signal to stop, before all requests had ended.
+    #[error("told to stop twice: requests in flight were cut")]
+    StoppedTwice,
+    /// A worker that panicked before its plugins had started.
+    #[error(
+        "cannot start: a worker ended by a panic before its plugins had started; report its message, which \
+         is on standard error"
+    )]
+    WorkerPanicked,
     /// A thread or runtime.
     #[error("cannot start: {0}; raise the limits of threads and descriptors (`ulimit -u`, `ulimit -n`)")]
     Io(#[from] std::io::Error),

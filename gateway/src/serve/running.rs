@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::error::ServeError;
 use crate::observe::admin::{self, Admin, AdminSocket};
 use crate::observe::{log, profile};
 use crate::serve::signals::Signals;
@@ -64,7 +65,7 @@ impl Running {
     ///
     /// # Errors
     /// No runtime or thread can be started to wait in; requests in flight were cut.
-    pub fn until(mut self, signals: &Signals) -> std::io::Result<()> {
+    pub fn until(mut self, signals: &Signals) -> Result<(), ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         signals.serve();
         runtime.block_on(signals.stop(1));
@@ -78,7 +79,7 @@ impl Running {
         runtime.block_on(async {
             tokio::select! {
                 _ = stopped => Ok(()),
-                () = signals.stop(2) => Err(std::io::Error::other("told to stop twice: requests in flight were cut")),
+                () = signals.stop(2) => Err(ServeError::StoppedTwice),
             }
         })
     }

@@ -241,6 +241,7 @@ impl Gateway {
             return Err(match error {
                 NotStarted::Plugin(failed) => explain(&self.config, &failed).into(),
                 NotStarted::Worker(error) => error.into(),
+                NotStarted::Panicked => ServeError::WorkerPanicked,
             });
         }
         if let Some(socket) = self.admin_socket()? {

@@ -102,6 +102,14 @@ pub(crate) fn read(scope: &Scope<'_>, path: &[u8], out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
+/// Returns whether a property is none that contains others, whatever it is called: an exclusion as `!*.cookie` is of nothing
+/// within it.
+pub(crate) fn is_leaf(path: &[u8]) -> bool {
+    let mut segments = path.split(|byte| *byte == 0);
+    let is_flat = matches!(segments.next(), Some(b"connection" | b"source" | b"destination"));
+    is_flat && segments.next().is_some() && segments.next().is_none() || OF_MESSAGES.contains(&path)
+}
+
 /// Returns the name of what plugins have set, if a path is the one by which Envoy has it in the stream's filter state.
 pub(crate) fn set_under(path: &[u8]) -> Option<&[u8]> {
     path.strip_prefix(b"filter_state\0wasm.").filter(|name| !name.contains(&0))
@@ -147,6 +155,10 @@ impl Scope<'_> {
     /// Asks the driver for a property; says whether it has written one.
     fn ask(&self, path: &[u8], out: &mut Vec<u8>) -> bool {
         let Some(attributes) = self.stream.as_ref().and_then(|stream| stream.attributes) else { return false };
+        // No name has an empty segment.
+        if path.split(|byte| *byte == 0).any(<[u8]>::is_empty) {
+            return false;
+        }
         let is_known = attributes.get(path, out);
         if !is_known {
             out.clear();

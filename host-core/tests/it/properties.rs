@@ -152,4 +152,10 @@ fn a_driver_is_asked_after_the_core_and_by_no_path_that_rules_take_from_the_plug
         assert_eq!(read(caller, "node.other").unwrap(), [1]);
     });
     assert_eq!(ruled.host.denials().len(), 1);
+    // Whatever such an exclusion is of, it is nothing within a property that has no parts.
+    let rules: &[(&str, &str, &[&str])] = &[("proxy_get_property", "paths", &["*", "!*.cookie"])];
+    Setup::stream(with_driver()).ruled(rules).during(CallbackId::on_request_headers, |caller| {
+        assert_eq!(read(caller, "connection.mtls").unwrap(), [1]);
+        assert_eq!(read(caller, "node"), Err(1));
+    });
 }

@@ -4,7 +4,7 @@ use crate::hostcall::{Hostcall, HostcallResult, Reply, Source, guard};
 use crate::model::property::{self, Scope, Stream};
 use crate::model::stream_info::NoRoom;
 use crate::model::visible::Visible;
-use crate::rights::{Family, Key};
+use crate::rights::{Family, Key, Rule};
 use crate::vm::state::{UsedUp, VmState};
 
 /// Returns the value of a property (spec: `proxy_get_property`).
@@ -73,7 +73,8 @@ fn read(vm: &VmState, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
     let rule = vm.rule(Family::ReadHeaders);
     // What is taken away may stand in what the driver has, or above it.
     let name = path.strip_suffix(&[0]).unwrap_or(path);
-    let may_ask = || vm.rule(Family::GetProperty).is_none_or(|rule| !rule.takes_above(name) && !rule.takes_below(name));
+    let takes = |rule: &Rule| rule.takes_above(name) || !property::is_leaf(name) && rule.takes_below(name);
+    let may_ask = || vm.rule(Family::GetProperty).is_none_or(|rule| !takes(rule));
     stream.info.with(|info| {
         let visible = |map, at_rest| {
             let headers = stream.slot(map).and_then(|slot| slot.map.as_ref()).or(at_rest)?;

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use portcullis_chain::{Chain, ChainError, Module, PluginSpec, Worker};
+use portcullis_chain::{Chain, ChainError, Module, PluginSpec, Snapshot, Worker};
 use portcullis_core::abi::AbiVersion;
 use portcullis_core::engine::{AnyModule, EngineError, Guest, StartError};
 use portcullis_core::model::{Limits, Plugin};
 use portcullis_core::testing::{FakeHost, NullEngine, Script};
-use portcullis_core::vm::VmState;
+use portcullis_core::vm::{Vm, VmConfig, VmState};
 use portcullis_driver::{Builder, Driver, ManyThreads};
 
 use crate::common::Answering;
@@ -50,6 +50,22 @@ fn guests_that_stay_on_their_thread_are_refused_by_drivers_of_many_before_and_af
 
     let driver = build_shared(Worker::new(|| Box::new(FakeHost::new()))).unwrap();
     let error = driver.call(load).unwrap_err();
+    assert!(error.source.to_string().contains(MESSAGE), "{error}");
+}
+
+#[test]
+fn so_are_those_of_single_streams() {
+    let compiled = Box::new(Staying(NullEngine::new(Script::new).module().unwrap()));
+    let module = Module::from_compiled("staying", AbiVersion::V0_2_1, None, compiled);
+    let moving = NullEngine::new(Script::new).module().unwrap();
+    let moving = Arc::new(Module::from_compiled("null", AbiVersion::V0_2_1, None, moving));
+    let spec = PluginSpec::new(Plugin::new("plugin"), moving);
+    let config = VmConfig::new(AbiVersion::V0_2_1);
+    let mut vm = Vm::start(spec.module.compiled(), config, Box::new(FakeHost::new())).unwrap();
+    let root = vm.add_plugin(Arc::new(spec.plugin.clone())).unwrap();
+    let spec = spec.with_snapshot(Some(Arc::new(Snapshot::new(module, vm.snapshot(root).unwrap()))));
+    let driver = build_shared(Worker::new(|| Box::new(FakeHost::new()))).unwrap();
+    let error = driver.call(|worker| worker.load(&[spec])).unwrap_err();
     assert!(error.source.to_string().contains(MESSAGE), "{error}");
 }
 

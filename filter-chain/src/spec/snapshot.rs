@@ -73,7 +73,12 @@ impl Snapshot {
 
     /// Makes a VM in this state.
     pub(crate) fn resume(&self, host: Box<dyn Host>) -> Result<Vm, StartError> {
-        Vm::resume(self.compiled.get().unwrap_or(&self.module).compiled(), &self.snapshot, host)
+        Vm::resume(self.module_now().compiled(), &self.snapshot, host)
+    }
+
+    /// Returns the module that VMs are made of now.
+    pub(crate) fn module_now(&self) -> &Module {
+        self.compiled.get().unwrap_or(&self.module)
     }
 
     /// Returns the root of the plugin in each of these VMs.

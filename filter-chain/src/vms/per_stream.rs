@@ -12,7 +12,7 @@ use super::instance::{MadeFor, VmInstance};
 use super::places::Places;
 use super::rests::{Began, Resting, Rests};
 use crate::id::{PluginId, VmId};
-use crate::spec::{PluginSpec, Snapshot};
+use crate::spec::{Module, PluginSpec, Snapshot};
 
 /// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
 /// given up.
@@ -58,6 +58,11 @@ impl PerStream {
 
     pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
         Arc::ptr_eq(&self.snapshot, snapshot)
+    }
+
+    /// Returns the module that VMs of streams are made of now.
+    pub(super) fn module_now(&self) -> &Module {
+        self.snapshot.module_now()
     }
 
     /// Makes the VM of a stream.

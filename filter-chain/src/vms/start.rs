@@ -26,6 +26,7 @@ impl Vms {
     /// The plugin did not start, or its VM has failed and still rests.
     pub(crate) fn load(&mut self, spec: &PluginSpec) -> Result<PluginId, LoadError> {
         if let Some(snapshot) = &spec.snapshot {
+            self.threads.check(snapshot.module_now())?;
             return Ok(self.load_per_stream(spec, snapshot));
         }
         let key = spec.sandbox();

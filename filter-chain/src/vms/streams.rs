@@ -16,6 +16,7 @@ use portcullis_core::vm::{Vm, VmFailed};
 
 use super::instance::MadeFor;
 use super::per_stream::{MOST_LINGERING, NoVm, PerStream};
+use super::plugins::LoadedPlugin;
 use super::rests::{Began, Resting, SEVERAL};
 use super::{Vms, take_actions};
 use crate::id::{AnyStreamId, PluginId, VmId};
@@ -130,6 +131,12 @@ impl Vms {
         }
         let vm = self.table.next_id();
         let host = (self.host)();
+        // The module may have been compiled by another engine since the plugin was loaded.
+        let module = self.plugins.get(plugin).and_then(LoadedPlugin::source).map(PerStream::module_now);
+        if let Some(Err(error)) = module.map(|module| self.threads.check(module)) {
+            self.tell_no_vm(plugin, &error.to_string());
+            return Err(NoVm::Told);
+        }
         let Some(source) = self.source_mut(plugin) else {
             debug_assert!(false, "a VM of a stream is made only for a plugin that has one for each: {plugin:?}");
             return Err(NoVm::Told);

@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) senders: HashMap<CalloutId, Arc<Sender>>,
     /// Tasks that have not begun.
     pub(crate) new_tasks: Vec<Task>,
+    /// Somebody carries out effects.
+    pub(crate) is_pumped: bool,
 }
 
 /// The wake-up of a worker's queues: one half for the worker, the other for its driver.
@@ -156,6 +158,7 @@ impl<U: Upstreams> Builder<U> {
             callouts: HashMap::new(),
             senders: HashMap::new(),
             new_tasks: Vec::new(),
+            is_pumped: false,
         };
         let inner = Inner {
             state: T::cell(state),
@@ -196,10 +199,13 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
 
     /// Sets the waker of the task that waits for effects of a stream.
     pub fn register(&self, stream: StreamId, waker: &Waker) {
-        self.state(|state| match state.wakers.get_mut(&stream) {
-            Some(registered) => registered.clone_from(waker),
-            None => drop(state.wakers.insert(stream, waker.clone())),
+        let replaced = self.state(|state| match state.wakers.get_mut(&stream) {
+            Some(registered) if registered.will_wake(waker) => None,
+            Some(registered) => Some(std::mem::replace(registered, waker.clone())),
+            None => state.wakers.insert(stream, waker.clone()),
         });
+        // A waker may own a task that ends with it.
+        drop(replaced);
     }
 
     /// Wakes the task that waits for effects of a stream.

@@ -17,7 +17,14 @@ use crate::upstreams::Upstreams;
 
 impl<T: Threads, U: Upstreams> Driver<T, U> {
     /// Carries out all effects of the worker. To be called after every use of [`Driver::with`]; [`Driver::call`] does.
+    ///
+    /// One caller at a time carries them out, in their order, so that the messages of a gRPC stream are; what others, or a
+    /// waker, bring about meanwhile is left to it.
     pub fn pump(&self) {
+        if self.state(|state| std::mem::replace(&mut state.is_pumped, true)) {
+            return;
+        }
+        let unwinding = Unwinding(self);
         while let Some(action) = self.next_action() {
             // Nothing is locked here: what is woken or dropped may come back at once.
             match action {
@@ -36,12 +43,17 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
                 }
             }
         }
+        std::mem::forget(unwinding);
         self.tell_health();
     }
 
+    /// Returns the next thing to do. If there is none, the next caller carries out what comes.
     fn next_action(&self) -> Option<Action> {
         self.state(|state| {
-            let effect = state.worker.effect()?;
+            let Some(effect) = state.worker.effect() else {
+                state.is_pumped = false;
+                return None;
+            };
             let waker = |waker: Option<&Waker>| waker.cloned().map_or(Action::Nothing, Action::Wake);
             Some(match effect {
                 Effect::Wake { stream } => waker(state.wakers.get(&stream)),
@@ -86,6 +98,15 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
             state.new_tasks.push(Task { job, registration });
         });
         self.wake_tasks();
+    }
+}
+
+/// Lets others carry out effects when whoever does panics.
+struct Unwinding<'a, T: Threads, U: Upstreams>(&'a Driver<T, U>);
+
+impl<T: Threads, U: Upstreams> Drop for Unwinding<'_, T, U> {
+    fn drop(&mut self) {
+        self.0.state(|state| state.is_pumped = false);
     }
 }
 

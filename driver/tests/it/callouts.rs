@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_core::abi::{BufferType, CallbackId, MapType, StreamType};
 use portcullis_core::engine::{CallStack, Trap, WasmTrap};
+use portcullis_core::hostcall::entry;
 use portcullis_core::testing::{FakeHost, Script};
 use portcullis_driver::Driver;
 use tokio::task::LocalSet;
@@ -12,7 +13,7 @@ use tokio::task::LocalSet;
 use crate::common::{builder, call_out, open, passed};
 
 fn host() -> FakeHost {
-    ["auth", "hangs", "broken", "gone"].into_iter().fold(FakeHost::new(), FakeHost::with_upstream)
+    ["auth", "hangs", "broken", "gone", "grpc", "panics"].into_iter().fold(FakeHost::new(), FakeHost::with_upstream)
 }
 
 /// Calls the upstream that the path names, logs the answer, and continues.
@@ -123,6 +124,76 @@ fn a_request_is_given_up_with_its_vm() {
         assert_eq!(given_up(), 1);
         driver.finish(stream);
         driver.finish(failing);
+    });
+}
+
+/// An embedder's code that panics ends one callout, and no other.
+#[test]
+fn a_panic_ends_its_own_callout() {
+    run_local(async {
+        let host = host();
+        let (builder, chain) = builder(&host, caller);
+        let driver = builder.max_callouts(1).build();
+        tokio::task::spawn_local(driver.clone().run());
+        let panics = open(&driver, &chain, "/panics");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let stream = open(&driver, &chain, "/auth");
+        passed(&driver, stream).await;
+        [panics, stream].iter().for_each(|stream| driver.finish(*stream));
+        assert_eq!(host.messages(), ["201 question"]);
+    });
+}
+
+/// Opens a gRPC stream and sends numbers on it.
+fn counter() -> Script {
+    Script::new().on(CallbackId::on_request_headers, |caller, _| {
+        let ((upstream, len), (id, _)) = (caller.put(b"grpc"), caller.put(&[0; 4]));
+        assert_eq!(entry::proxy_grpc_stream(caller, upstream, len, 0, 0, 0, 0, 0, 0, id).unwrap(), 0);
+        let id = caller.word(id).cast_signed();
+        for number in 0..100 {
+            let (message, len) = caller.put(number.to_string().as_bytes());
+            assert_eq!(entry::proxy_grpc_send(caller, id, message, len, i32::from(number == 99)).unwrap(), 0);
+        }
+        0
+    })
+}
+
+/// Whoever carries out the effects of a plugin, its messages go out in their order.
+#[test]
+fn messages_keep_their_order_whichever_threads_send_them() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (builder, chain) = builder(&host(), counter);
+        let driver = builder.build_shared().unwrap();
+        let running = tokio::spawn(driver.clone().run());
+        let pumping: Vec<_> = (0..3)
+            .map(|_| {
+                let driver = driver.clone();
+                tokio::spawn(async move {
+                    loop {
+                        driver.pump();
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for round in 1..=50 {
+            let stream = open(&driver, &chain, "/");
+            passed(&driver, stream).await;
+            driver.finish(stream);
+            // A message that is lost does not come.
+            for _ in 0..10_000 {
+                if driver.upstreams().seen().messages.lock().unwrap().len() >= round * 100 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let messages = driver.upstreams().seen().messages.lock().unwrap().clone();
+        let expected: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+        assert!(messages.chunks(100).all(|round| round == expected));
+        pumping.iter().for_each(tokio::task::JoinHandle::abort);
+        running.abort();
     });
 }
 

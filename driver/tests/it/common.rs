@@ -45,6 +45,7 @@ pub(crate) struct Answering(Arc<Seen>);
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) requests: Mutex<Vec<String>>,
+    pub(crate) messages: Mutex<Vec<String>>,
     pub(crate) given_up: AtomicUsize,
     pub(crate) refused: AtomicUsize,
     pub(crate) timed_out: Mutex<Vec<(String, Duration)>>,
@@ -76,6 +77,20 @@ impl Upstreams for Answering {
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 Ok(Response::builder().status(201).body(Full::from(body)).unwrap())
             }
+            "grpc" => {
+                // The messages without their frames: a flag and a length.
+                let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let mut rest = &body[..];
+                while let Some(([0, len @ ..], after)) = rest.split_first_chunk::<5>() {
+                    let (message, after) = after.split_at(u32::from_be_bytes(*len) as usize);
+                    self.0.messages.lock().unwrap().push(String::from_utf8(message.to_vec()).unwrap());
+                    rest = after;
+                }
+                assert!(rest.is_empty());
+                let head = Response::builder().header("content-type", "application/grpc").header("grpc-status", "0");
+                Ok(head.body(Full::default()).unwrap())
+            }
+            "panics" => panic!("the upstreams of an embedder"),
             "hangs" => {
                 let _given_up = GivenUp(Arc::clone(&self.0));
                 std::future::pending().await
@@ -86,7 +101,7 @@ impl Upstreams for Answering {
     }
 
     fn speaks_http2(&self, upstream: &str) -> Option<bool> {
-        (upstream == "auth").then_some(true)
+        ["auth", "grpc"].contains(&upstream).then_some(true)
     }
 
     fn timed_out(&self, upstream: &str, limit: Duration) {

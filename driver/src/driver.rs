@@ -179,14 +179,16 @@ impl<U: Upstreams> Builder<U> {
 }
 
 impl<T: Threads, U: Upstreams> Driver<T, U> {
-    /// Calls into the worker, and carries out what comes of it. `call` must not use the driver.
+    /// Calls into the worker, and carries out what comes of it. `call` must not use the driver: that
+    /// panics, or waits for ever where many threads share the driver.
     pub fn call<R>(&self, call: impl FnOnce(&mut Worker) -> R) -> R {
         let result = self.with(call);
         self.pump();
         result
     }
 
-    /// Calls into the worker and leaves its effects to the next [`Driver::pump`]. `call` must not use the driver.
+    /// Calls into the worker and leaves its effects to the next [`Driver::pump`]. `call` must not use the
+    /// driver, as in [`Driver::call`].
     pub fn with<R>(&self, call: impl FnOnce(&mut Worker) -> R) -> R {
         self.state(|state| call(&mut state.worker))
     }
@@ -197,7 +199,7 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
         &self.inner.upstreams
     }
 
-    /// Sets the waker of the task that waits for effects of a stream.
+    /// Sets the waker of the task that waits for effects of a stream. Not to be called after [`Driver::finish`].
     pub fn register(&self, stream: StreamId, waker: &Waker) {
         let replaced = self.state(|state| match state.wakers.get_mut(&stream) {
             Some(registered) if registered.will_wake(waker) => None,

@@ -1,9 +1,9 @@
 //! Turns of guest calls that no stream waits for.
 //!
 //! A worker's thread runs until a task lets go of it, so two such calls in a row would keep IO waiting for both. Each has
-//! to have the turn, and with the turn the task yields once: the runtime wakes a task that has yielded after it has polled IO,
-//! and behind the tasks that IO has woken. When the turn comes, it is judged again whether the call may begin, as IO may have brought
-//! what it gives way to; the rules are the chain's (`filter-chain/src/background.rs`).
+//! to have the turn, and with the turn the task yields once: the runtime wakes a task that has yielded after it has polled IO.
+//! The tasks of a driver are one task of the runtime, so one such call may come before streams that the same poll has woken.
+//! When the turn comes, it is judged again whether the call may begin, as IO may have brought what it gives way to; the rules are the chain's (`filter-chain/src/background.rs`).
 
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};

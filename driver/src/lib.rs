@@ -9,6 +9,7 @@ mod effects;
 pub mod fuzzing;
 mod grpc;
 mod in_flight;
+mod plugins;
 mod tasks;
 mod threads;
 mod turns;
@@ -16,5 +17,6 @@ mod upstreams;
 
 pub use dns::{RESOLVE_LIMIT, SystemResolver};
 pub use driver::{Builder, Driver, QueueWake};
+pub use plugins::{NoShards, Plugins, Shard};
 pub use threads::{ManyThreads, OneThread, Threads};
 pub use upstreams::{SendError, Upstreams, before_headers};

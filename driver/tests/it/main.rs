@@ -3,5 +3,6 @@
 
 mod callouts;
 mod common;
+mod plugins;
 mod threads;
 mod timers;

@@ -13,13 +13,24 @@ impl Inner {
 
     /// Starts plugins to which no stream comes.
     pub(crate) fn load_services(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
-        let load = |(index, spec)| self.vms.load(spec).map_err(|source| ChainError { index, source });
-        let plugins: Result<Vec<_>, _> = specs.iter().enumerate().map(load).collect();
+        let mut plugins = Vec::with_capacity(specs.len());
+        let mut load = |(index, spec)| {
+            plugins.push(self.vms.load(spec).map_err(|source| ChainError { index, source })?);
+            Ok(())
+        };
+        let loaded: Result<(), ChainError> = specs.iter().enumerate().try_for_each(&mut load);
         self.run(None);
         self.vms.drained().into_iter().for_each(|vm| self.release(vm));
-        let chain = Chain::new(plugins?);
+        let chain = Chain::new(plugins);
         self.chains.add(chain.clone());
-        Ok(chain)
+        match loaded {
+            Ok(()) => Ok(chain),
+            Err(error) => {
+                // Those before it would run for nobody.
+                self.unload(&chain);
+                Err(error)
+            }
+        }
     }
 
     /// Starts VMs again that have failed and rested.

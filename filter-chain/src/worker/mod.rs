@@ -39,7 +39,8 @@ impl Worker {
     /// its place, with all plugins that it had.
     ///
     /// # Errors
-    /// A plugin did not start, or its VM has failed and still rests, with its index in `specs`; those before it run.
+    /// A plugin did not start, or its VM has failed and still rests, with its index in `specs`; none of them runs but for those
+    /// that another chain has.
     pub fn load(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
         self.0.load(specs)
     }

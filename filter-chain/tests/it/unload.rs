@@ -4,6 +4,7 @@ use crate::common::{Bench, continue_both, per_stream, plugin, recorder, ticking,
 use portcullis_chain::{Chain, PluginSpec};
 use portcullis_core::abi::CallbackId;
 use portcullis_core::hostcall::entry;
+use portcullis_core::testing::Script;
 
 const UNLOADED: [&str; 2] = ["a: done", "a: delete"];
 
@@ -105,6 +106,17 @@ fn a_plugin_that_is_unloaded_twice_waits_for_the_streams_of_both_chains() {
     bench.turn_to(second);
     bench.finish();
     assert_eq!(vm_counts(&bench.worker), (0, 0));
+}
+
+#[test]
+fn a_chain_that_does_not_start_leaves_no_plugin_of_its_own() {
+    let refusing = || plugin("bad", || Script::new().on(CallbackId::on_configure, |_, _| 0));
+    let (mut bench, _other) = two_chains(&[recording("a")], &[recording("b")]);
+    bench.journal();
+    let error = bench.worker.load(&[recording("b"), recording("c"), refusing()]).unwrap_err();
+    assert_eq!(error.index, 2);
+    assert!(bench.journal().ends_with(&["c: done".to_owned(), "c: delete".to_owned()]));
+    assert_eq!((vm_counts(&bench.worker), names(&bench)), ((2, 0), vec!["a".to_owned(), "b".to_owned()]));
 }
 
 #[test]

@@ -93,11 +93,13 @@ page() {
 
 # Examines a host that the kit starts: examine NAME DIFFERENCES PORT COMMAND... What the host says is in NAME.log.
 examine() {
-    local name=$1 differences=$2 port=$3 report
+    local name=$1 differences=$2 port=$3 report log
     shift 3
     report=$(report "$name")
+    log=${report%.json}.log
+    : >"$log"
     "$kit" http --name "$name" --base-port "$port" --differences "conformance/differences/$differences.json" \
-        --format json --output "$report" -- "$@" 2>"${report%.json}.log"
+        --format json --output "$report" --host-output "$log" -- "$@" 2>>"$log"
 }
 
 # Prints the file of a host's report.

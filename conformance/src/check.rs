@@ -4,7 +4,7 @@ use portcullis_core::abi::{AbiVersion, CallbackId};
 
 use crate::cell::Cell;
 use crate::host_under_test::{Message, Setting, Trouble};
-use crate::names::short;
+use crate::names::{short, with_names};
 use crate::probe::Observation;
 
 /// Something that a host must do, as a task of the probe.
@@ -75,6 +75,25 @@ pub struct Seen {
     pub response: Option<Message>,
     /// The callbacks of the subject, and those of no stream, in order. Ticks are left out.
     pub trace: Vec<CallbackId>,
+}
+
+impl Task {
+    /// Returns whether it is led to by a connection of TCP, and not by a request.
+    pub(crate) fn connects(&self) -> bool {
+        use CallbackId as Id;
+        match self.course {
+            Course::Tcp | Course::PausedConnection => true,
+            Course::PausedRequest => false,
+            Course::Direct => matches!(
+                self.phase,
+                Id::on_new_connection
+                    | Id::on_downstream_data
+                    | Id::on_upstream_data
+                    | Id::on_downstream_connection_close
+                    | Id::on_upstream_connection_close
+            ),
+        }
+    }
 }
 
 impl Seen {
@@ -177,7 +196,11 @@ impl Check {
             _ => script,
         };
         let setting = if *setting == Setting::Plain { String::new() } else { format!(", {setting:?}") };
-        format!("`{script}` in {phase} ({abi}{setting}): expected {:?}, observed {observed:?}", self.expected)
+        let (expected, observed) = match self.sees {
+            Sees::Everything | Sees::LastAnswer => (with_names(script, &self.expected), with_names(script, observed)),
+            _ => (self.expected.clone(), observed.to_owned()),
+        };
+        format!("`{script}` in {phase} ({abi}{setting}): expected {expected:?}, observed {observed:?}")
     }
 }
 

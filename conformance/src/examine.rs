@@ -1,73 +1,171 @@
 //! Examining a host over whatever leads to it.
 
-use crate::catalogue::{Kind, entries};
+use std::ops::ControlFlow;
+
+use crate::catalogue::{Entry, Kind, entries};
 use crate::check::{Check, Outcome, Sees, Task};
 use crate::decisions::{self, Decision};
 use crate::host_under_test::{HostUnderTest, Trouble};
 use crate::kit;
 use crate::patience::Patience;
-use crate::report::{Differences, Report, Verdict};
+use crate::report::{Differences, Report, Result, Verdict};
+use crate::selection::{Feature, Selection, Share};
 use crate::suite;
 
-/// Examines a host: every check of the probe whose full name contains `filter`. What is known to differ is in
-/// `differences`; it fails if it differs no more.
-pub fn examine_host(host: &mut dyn HostUnderTest, version: &str, filter: &str, differences: &Differences) -> Report {
-    let (mut results, mut patience) = (Vec::new(), Patience::default());
-    let starts = suite::starts();
-    for (number, entry) in entries().enumerate() {
-        let path = entry.path();
-        if !path.contains(filter) {
-            continue;
+/// An examination of a host by the probe: which checks, and what is known to differ.
+///
+/// ```no_run
+/// # fn examine(host: &mut dyn portcullis_conformance::HostUnderTest) {
+/// use portcullis_conformance::{Examination, Feature, report};
+///
+/// let report = Examination::default().containing("headers").without([Feature::Tcp]).of(host, "1.0");
+/// print!("{}", report::text(&report));
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Examination {
+    selection: Selection,
+    differences: Differences,
+}
+
+/// How far an examination is, when an entry has been judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The entry's result.
+    pub result: &'a Result,
+    /// Number of entries that have been judged, this one included.
+    pub done: usize,
+    /// Number of entries that are wanted.
+    pub wanted: usize,
+}
+
+impl Examination {
+    /// Selects the checks whose full name contains a text; all by default.
+    #[must_use]
+    pub fn containing(mut self, filter: impl Into<String>) -> Self {
+        self.selection = self.selection.containing(filter);
+        self
+    }
+
+    /// Selects a share of the checks; all by default.
+    #[must_use]
+    pub fn share(mut self, share: Share) -> Self {
+        self.selection = self.selection.share(share);
+        self
+    }
+
+    /// Has checks of a part of the ABI that the host lacks told as not examined.
+    #[must_use]
+    pub fn without(mut self, absent: impl IntoIterator<Item = Feature>) -> Self {
+        self.selection = self.selection.without(absent);
+        self
+    }
+
+    /// Sets what is known to differ, by default nothing. A check fails that differs no more.
+    #[must_use]
+    pub fn knowing(mut self, differences: Differences) -> Self {
+        self.differences = differences;
+        self
+    }
+
+    /// Examines a host whose version is `version`.
+    pub fn of(&self, host: &mut dyn HostUnderTest, version: &str) -> Report {
+        self.watched(host, version, |_| ControlFlow::Continue(()))
+    }
+
+    /// Examines a host, and tells `watch` of each result when it is there. What it answers to the last says whether to go on; the
+    /// report has the results before that one if it says not to.
+    pub fn watched(
+        &self,
+        host: &mut dyn HostUnderTest,
+        version: &str,
+        mut watch: impl FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Report {
+        let entries: Vec<_> = entries().enumerate().filter(|(_, entry)| self.wants(entry)).collect();
+        let (mut results, mut troubles): (Vec<Result>, Vec<(usize, Task, Trouble)>) = Default::default();
+        let (mut patience, starts, wanted) = (Patience::default(), suite::starts(), entries.len());
+        for (number, entry) in entries {
+            let (outcome, trouble) = match (self.selection.lacks(&entry), &entry.kind) {
+                (Some(why), _) => (Outcome::NotExamined(why), None),
+                (None, Kind::Check(check)) => check_host(host, check, number, &starts, &mut patience),
+                (None, Kind::Decision(decision)) => (decide(host, decision), None),
+                #[cfg(feature = "engines")]
+                (None, Kind::OwnGuest(_)) => continue,
+            };
+            let result = entry.result(self.verdict(&entry, outcome));
+            if watch(Progress { result: &result, done: results.len() + 1, wanted }).is_break() {
+                break;
+            }
+            if let (Some(trouble), Kind::Check(check)) = (trouble, &entry.kind) {
+                troubles.push((results.len(), check.task.clone(), trouble));
+            }
+            results.push(result);
         }
-        let outcome = match &entry.kind {
-            Kind::Check(check) => check_host(host, check, number, &starts, &mut patience),
-            Kind::Decision(decision) => decide(host, decision),
+        for (index, task, trouble) in troubles {
+            // Whether a callback never comes is known at the end alone.
+            if let Some(Result { verdict: Verdict::Failed { cause, .. }, .. }) = results.get_mut(index) {
+                *cause = patience.cause(&task, &trouble);
+            }
+        }
+        Report { host: host.name().to_owned(), version: version.to_owned(), results }
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        let is_for_hosts = match &entry.kind {
+            Kind::Check(_) | Kind::Decision(_) => true,
             #[cfg(feature = "engines")]
-            Kind::OwnGuest(_) => continue,
+            Kind::OwnGuest(_) => false,
         };
-        let verdict = match (outcome, differences.of(&path)) {
+        is_for_hosts && self.selection.has(entry)
+    }
+
+    /// Judges what came of an entry by what is known of the host.
+    fn verdict(&self, entry: &Entry, outcome: Outcome) -> Verdict {
+        match (outcome, self.differences.of(&entry.path())) {
             (Outcome::Passed, None) => Verdict::Passed,
             (Outcome::NotExamined(why), _) => Verdict::NotExamined { why: why.to_owned() },
             (outcome, Some(known)) if known.is_seen_in(&outcome) => {
                 let (expected, why) = (expected(&entry.kind).to_owned(), known.why.to_owned());
                 Verdict::Differs { expected, observed: known.observed.to_owned(), why }
             }
-            (Outcome::Differs(observed), None) => Verdict::Failed { what: complaint(&entry.kind, &observed) },
+            (Outcome::Differs(observed), None) => Verdict::failed(complaint(&entry.kind, &observed)),
             (outcome, Some(known)) => {
                 let now = match outcome {
                     Outcome::Differs(observed) => observed,
                     _ => "what must be".to_owned(),
                 };
-                let what = format!("is known to differ, with {}; it is {now} now", known.observed);
-                Verdict::Failed { what }
+                Verdict::failed(format!("is known to differ, with {}; it is {now} now", known.observed))
             }
-        };
-        results.push(entry.result(verdict));
+        }
     }
-    Report { host: host.name().to_owned(), version: version.to_owned(), results }
 }
 
-/// Runs a check on a host of which is known what it has done so far. `number` tells it from every other check.
+/// Runs a check on a host of which is known what it has done so far, and says why nothing was seen, if so. `number` tells it
+/// from every other check.
 fn check_host(
     host: &mut dyn HostUnderTest,
     check: &Check,
     number: usize,
     starts: &[Task],
     patience: &mut Patience,
-) -> Outcome {
+) -> (Outcome, Option<Trouble>) {
+    let judge = |result: std::result::Result<_, Trouble>| {
+        let trouble = result.as_ref().err().cloned();
+        (check.judge(result), trouble)
+    };
     if let Some(trouble) = patience.is_over_for(&check.task) {
-        return check.judge(Err(trouble));
+        return judge(Err(trouble));
     }
     let is_shared = matches!(check.sees, Sees::Property { .. });
     if let Some(result) = patience.recall(&check.task).filter(|_| is_shared) {
-        return check.judge(result);
+        return judge(result);
     }
     let result = kit::observe(host, &check.task, number, starts);
     patience.note(&check.task, &result);
     if is_shared {
         patience.keep(&check.task, &result);
     }
-    check.judge(result)
+    judge(result)
 }
 
 /// Brings about a decision on a host.

@@ -156,19 +156,7 @@ fn started(host: &mut dyn HostUnderTest, task: &Task, hello: &Hello, starts: &[T
 /// Makes the host call the phase's callback.
 fn bring_about(host: &mut dyn HostUnderTest, task: &Task) -> Result<Option<Message>, Trouble> {
     use CallbackId as Id;
-    let connects = match task.course {
-        Course::Tcp | Course::PausedConnection => true,
-        Course::PausedRequest => false,
-        Course::Direct => matches!(
-            task.phase,
-            Id::on_new_connection
-                | Id::on_downstream_data
-                | Id::on_upstream_data
-                | Id::on_downstream_connection_close
-                | Id::on_upstream_connection_close
-        ),
-    };
-    if connects {
+    if task.connects() {
         let bytes: &[u8] = if task.course == Course::PausedConnection { b"" } else { b"hello" };
         return host.connect(bytes).map(|_| None);
     }

@@ -6,6 +6,7 @@ use portcullis_core::abi::{AbiVersion, CallbackId};
 
 use crate::check::{Seen, Task};
 use crate::host_under_test::Trouble;
+use crate::selection::is_of_grpc;
 
 /// After so many vain attempts in a row, with none before that succeeded, the next are not made.
 const ATTEMPTS: u32 = 3;
@@ -13,12 +14,15 @@ const ATTEMPTS: u32 = 3;
 /// The observed behaviour of a host so far, in one run of the kit.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
-    phases: HashMap<(AbiVersion, CallbackId), Phase>,
+    phases: HashMap<Key, Phase>,
     /// How often in a row no probe answered.
     absent: u32,
     /// The last task, and what came of it.
     recent: Option<(Task, Result<Seen, Trouble>)>,
 }
+
+/// A callback of a version of the ABI, and whether a connection of TCP leads to it.
+type Key = (AbiVersion, CallbackId, bool);
 
 #[derive(Debug, Default)]
 struct Phase {
@@ -32,7 +36,7 @@ impl Patience {
         if self.absent >= ATTEMPTS {
             return Some(Trouble::NoProbe(format!("none came {ATTEMPTS} times, and it was asked no more")));
         }
-        let phase = self.phases.get(&(task.abi, task.phase))?;
+        let phase = self.phases.get(&key(task))?;
         (!phase.is_known && phase.waited >= ATTEMPTS).then_some(Trouble::NotCalled)
     }
 
@@ -50,7 +54,7 @@ impl Patience {
 
     /// Notes what came of a task that was tried.
     pub(crate) fn note(&mut self, task: &Task, result: &Result<Seen, Trouble>) {
-        let phase = self.phases.entry((task.abi, task.phase)).or_default();
+        let phase = self.phases.entry(key(task)).or_default();
         match result {
             Ok(_) => phase.is_known = true,
             Err(Trouble::NotCalled) => phase.waited += 1,
@@ -61,6 +65,66 @@ impl Patience {
             _ => self.absent = 0,
         }
     }
+}
+
+impl Patience {
+    /// Returns the cause of a trouble that all tasks like it share, if there is one.
+    pub(crate) fn cause(&self, task: &Task, trouble: &Trouble) -> Option<String> {
+        Some(match trouble {
+            Trouble::NotCalled => {
+                let family = family(task);
+                let is_known = |(key, phase): (&Key, &Phase)| phase.is_known && family.has(key);
+                let never = !self.phases.iter().any(is_known);
+                never.then(|| format!("{family} was called in no case"))?
+            }
+            Trouble::DoesNotLink(hostcall) => format!("the host does not link {hostcall}"),
+            Trouble::NoProbe(_) => "no probe answers".to_owned(),
+            Trouble::HostDied(_) => "the host died".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// Callbacks that a host has all of, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Grpc,
+    Tcp,
+    Alone(CallbackId),
+}
+
+impl Family {
+    fn has(self, (_, phase, connects): &Key) -> bool {
+        match self {
+            Self::Grpc => is_of_grpc(*phase),
+            Self::Tcp => *connects,
+            Self::Alone(alone) => alone == *phase && !connects,
+        }
+    }
+}
+
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Grpc => f.write_str("proxy_on_grpc_*"),
+            Self::Tcp => f.write_str("a callback of TCP streams"),
+            Self::Alone(phase) => f.write_str(phase.decl().export),
+        }
+    }
+}
+
+fn family(task: &Task) -> Family {
+    if task.connects() {
+        Family::Tcp
+    } else if is_of_grpc(task.phase) {
+        Family::Grpc
+    } else {
+        Family::Alone(task.phase)
+    }
+}
+
+fn key(task: &Task) -> Key {
+    (task.abi, task.phase, task.connects())
 }
 
 #[cfg(test)]
@@ -127,5 +191,26 @@ mod tests {
         }
         patience.note(&tick, &gone());
         assert!(matches!(patience.is_over_for(&queue), Some(Trouble::NoProbe(_))));
+    }
+
+    #[test]
+    fn callbacks_that_never_came_are_one_cause() {
+        let mut patience = Patience::default();
+        let (queue, tick) = (task(CallbackId::on_queue_ready), task(CallbackId::on_tick));
+        let (message, end) = (task(CallbackId::on_grpc_receive), task(CallbackId::on_grpc_close));
+        let tcp = Task { course: Course::Tcp, ..tick.clone() };
+        let cause = |patience: &Patience, task| patience.cause(task, &Trouble::NotCalled);
+        for task in [&queue, &message, &end, &tcp] {
+            patience.note(task, &Err(Trouble::NotCalled));
+        }
+        patience.note(&tick, &Ok(Seen::default()));
+        assert_eq!(cause(&patience, &queue).as_deref(), Some("proxy_on_queue_ready was called in no case"));
+        assert_eq!(cause(&patience, &message).as_deref(), Some("proxy_on_grpc_* was called in no case"));
+        assert_eq!(cause(&patience, &message), cause(&patience, &end));
+        assert_eq!(cause(&patience, &tcp).as_deref(), Some("a callback of TCP streams was called in no case"));
+        assert_eq!(cause(&patience, &tick), None, "it came in another case");
+        patience.note(&end, &Ok(Seen::default()));
+        assert_eq!(cause(&patience, &message), None, "another of its family came");
+        assert_eq!(patience.cause(&tick, &Trouble::NoAnswer(String::new())), None);
     }
 }

@@ -20,7 +20,7 @@ pub fn examine_engine(engine: &dyn AnyEngine, filter: &str) -> Report {
         let verdict = match (entry.run(engine, &probes), entry.gap(engine.name())) {
             (Ok(()), None) => Verdict::Passed,
             (Ok(()), Some(gap)) => Verdict::Gap { why: gap.reason.to_owned() },
-            (Err(what), _) => Verdict::Failed { what },
+            (Err(what), _) => Verdict::failed(what),
         };
         entry.result(verdict)
     };

@@ -4,8 +4,9 @@ mod client;
 mod pause;
 pub mod upstream;
 
+use std::fs::File;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct HttpHost {
 #[derive(Debug)]
 struct Process {
     command: Vec<String>,
+    /// Takes what the host writes; without one, what it writes goes where the kit's goes.
+    output: Option<File>,
     child: Child,
 }
 
@@ -66,12 +69,13 @@ impl HttpHost {
         self
     }
 
-    /// Has the kit start the host with this command, and start it again when it dies.
+    /// Has the kit start the host with this command, and start it again when it dies. What the host writes goes to the end of
+    /// `output`; without one, to where the kit's output goes.
     ///
     /// # Errors
     /// The start fails.
-    pub fn spawned(mut self, command: Vec<String>) -> io::Result<Self> {
-        self.process = Some(Process { child: spawn(&command)?, command });
+    pub fn spawned(mut self, command: Vec<String>, output: Option<File>) -> io::Result<Self> {
+        self.process = Some(Process { child: spawn(&command, output.as_ref())?, command, output });
         Ok(self)
     }
 
@@ -141,10 +145,10 @@ impl HostUnderTest for HttpHost {
         }
         let target = self.targets.iter().position(|(abi, _)| *abi == needs.abi);
         self.current = target.ok_or(Trouble::Unsupported("no probe of this ABI version is there"))?;
-        if let Some(Process { child, command }) = &mut self.process
+        if let Some(Process { child, command, output }) = &mut self.process
             && matches!(child.try_wait(), Ok(Some(_)))
         {
-            *child = spawn(command).map_err(|error| Trouble::HostDied(error.to_string()))?;
+            *child = spawn(command, output.as_ref()).map_err(|error| Trouble::HostDied(error.to_string()))?;
         }
         let header = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let headers =
@@ -200,7 +204,12 @@ impl Drop for Process {
     }
 }
 
-fn spawn(command: &[String]) -> io::Result<Child> {
+fn spawn(command: &[String], output: Option<&File>) -> io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
-    Command::new(program).args(arguments).stdin(Stdio::null()).spawn()
+    let mut command = Command::new(program);
+    if let Some(file) = output {
+        command.stdout(file.try_clone()?).stderr(file.try_clone()?);
+    }
+    // In a group of its own: what interrupts the kit does not end the host in the middle of a check.
+    command.args(arguments).stdin(Stdio::null()).process_group(0).spawn()
 }

@@ -25,7 +25,7 @@ fn suite(report: &Report) -> String {
         let _ = write!(xml, "  <testcase classname=\"{class}\" name=\"{}\"", escape(&result.name));
         let inside = match &result.verdict {
             Verdict::Passed => None,
-            Verdict::Failed { what } => Some(format!("<failure message=\"{}\"/>", escape(what))),
+            Verdict::Failed { what, .. } => Some(format!("<failure message=\"{}\"/>", escape(what))),
             Verdict::Gap { why } | Verdict::NotExamined { why } => Some(skip(why)),
             Verdict::Differs { observed, why, .. } => Some(skip(&format!("observed {observed}: {why}"))),
         };
@@ -74,7 +74,7 @@ mod tests {
         };
         let results = vec![
             result("a", Verdict::Passed),
-            result("b", Verdict::Failed { what: "<1> & \"2\"\u{1}".to_owned() }),
+            result("b", Verdict::failed("<1> & \"2\"\u{1}".to_owned())),
             result("c", Verdict::NotExamined { why: "no".to_owned() }),
         ];
         let xml = junit(&[Report { host: "h".to_owned(), version: "1".to_owned(), results }]);

@@ -74,7 +74,7 @@ fn reasons(report: &Report) -> Reasons<'_> {
                 reasons.entry(why).or_default().push(case);
             }
             Verdict::Gap { why } => reasons.entry(why).or_default().push(format!("`{}`", result.path())),
-            Verdict::Failed { what } => {
+            Verdict::Failed { what, .. } => {
                 reasons.entry("Not explained").or_default().push(format!("`{}`: {what}", result.path()));
             }
             Verdict::Passed | Verdict::NotExamined { .. } => {}

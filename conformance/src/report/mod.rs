@@ -49,6 +49,9 @@ pub enum Verdict {
     Failed {
         /// The observed behaviour.
         what: String,
+        /// Why many fail at once, such as a callback that is never called; nothing where an entry fails by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
     },
     /// The engine is known not to be able to.
     Gap {
@@ -116,6 +119,13 @@ impl Report {
                 None => self.results.push(result),
             }
         }
+    }
+}
+
+impl Verdict {
+    /// Makes the verdict on a host that does something else, for no cause that it shares with others.
+    pub(crate) fn failed(what: String) -> Self {
+        Self::Failed { what, cause: None }
     }
 }
 

@@ -67,3 +67,59 @@ pub enum Errno {
     /// No such capability; the answer to a denied WASI function, and where a descriptor lacks a right.
     Notcapable = 76,
 }
+
+impl Errno {
+    /// Every errno.
+    const ALL: [Self; 32] = [
+        Self::Success,
+        Self::Acces,
+        Self::Again,
+        Self::Badf,
+        Self::Busy,
+        Self::Dquot,
+        Self::Exist,
+        Self::Fault,
+        Self::Fbig,
+        Self::Ilseq,
+        Self::Intr,
+        Self::Inval,
+        Self::Io,
+        Self::Isdir,
+        Self::Loop,
+        Self::Mfile,
+        Self::Mlink,
+        Self::Nametoolong,
+        Self::Nfile,
+        Self::Noent,
+        Self::Nomem,
+        Self::Nospc,
+        Self::Nosys,
+        Self::Notdir,
+        Self::Notempty,
+        Self::Notsup,
+        Self::Perm,
+        Self::Rofs,
+        Self::Stale,
+        Self::Txtbsy,
+        Self::Xdev,
+        Self::Notcapable,
+    ];
+
+    /// Returns the errno of a number, if there is one.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|errno| *errno as i32 == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_has_its_errno() {
+        let known: Vec<_> = (0..=80).filter_map(Errno::from_number).collect();
+        assert_eq!(known, Errno::ALL, "in order, each once");
+        assert_eq!((Errno::from_number(76), Errno::from_number(1)), (Some(Errno::Notcapable), None));
+    }
+}

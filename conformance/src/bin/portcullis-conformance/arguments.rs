@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::uri::Authority;
 use portcullis_conformance::setup::{self, Flavour};
+use portcullis_conformance::{Feature, Share};
 use portcullis_core::abi::{AbiVersion, HOSTCALLS, HostcallId};
 
 /// The conformance kit for hosts of Proxy-Wasm plugins.
@@ -59,6 +60,18 @@ pub(crate) enum Command {
         /// "observed"}}`.
         #[arg(long, value_name = "HOST|FILE")]
         differences: Option<PathBuf>,
+
+        /// A part of the ABI that the host does not have: its cases are told as not examined. May be given again.
+        #[arg(long, value_name = "grpc|tcp|trailers")]
+        without: Vec<Feature>,
+
+        /// Only a share of the cases, which is the same in every run: `1/10` is a tenth of them.
+        #[arg(long, value_name = "SHARE", default_value_t)]
+        only: Share,
+
+        /// Where to write what the host itself says, behind what is there; with the other output if no file is named.
+        #[arg(long, value_name = "FILE", requires = "spawn")]
+        host_output: Option<PathBuf>,
 
         #[command(flatten)]
         telling: Telling,

@@ -5,6 +5,7 @@ mod arguments;
 mod engines;
 mod files;
 mod page;
+mod watch;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,11 +13,12 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command, Form, Telling};
 use clap::Parser;
-use files::{read, say, write};
+use files::{append, read, say, write};
 use portcullis_conformance::http::{HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
 use portcullis_conformance::setup::{self, Ports};
-use portcullis_conformance::{HostUnderTest, Needs, Setting, entries, examine_host};
+use portcullis_conformance::{Examination, HostUnderTest, Needs, Setting, entries};
+use watch::Watch;
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
@@ -36,9 +38,25 @@ fn run(command: Command) -> Result<bool, String> {
         Command::Engines { engines, transcript, telling } => {
             tell(&engines::examine(&engines, transcript.as_ref(), &telling.filter)?, &telling)
         }
-        Command::Http { name, targets, tcp, admin, base_port, differences, telling, spawn } => {
+        Command::Http {
+            name,
+            targets,
+            tcp,
+            admin,
+            base_port,
+            differences,
+            without,
+            only,
+            host_output,
+            telling,
+            spawn,
+        } => {
+            let examination = Examination::default()
+                .containing(&telling.filter)
+                .share(only)
+                .without(without)
+                .knowing(known_differences(differences.as_deref())?);
             let ports = Ports::from(base_port);
-            let differences = known_differences(differences.as_deref())?;
             let upstream = upstream::serve(ports.upstream(), ports.tcp_upstream())
                 .map_err(|error| format!("the upstream at {}: {error}", ports.upstream()))?;
             let (targets, tcp, admin) = match targets.is_empty() {
@@ -48,7 +66,8 @@ fn run(command: Command) -> Result<bool, String> {
             let first = targets.first().cloned();
             let mut host = HttpHost::new(&name, targets, tcp).map_err(|error| error.to_string())?.before(upstream);
             if let Some(program) = spawn.first().cloned() {
-                host = host.spawned(spawn).map_err(|error| format!("{program}: {error}"))?;
+                let output = host_output.as_deref().map(append).transpose()?;
+                host = host.spawned(spawn, output).map_err(|error| format!("{program}: {error}"))?;
             }
             let version = admin.map_or(String::new(), |admin| host.version(&admin));
             if let Some((abi, address)) = first {
@@ -58,7 +77,9 @@ fn run(command: Command) -> Result<bool, String> {
                     format!("no probe of ABI {abi} at {address}: {trouble}; `setup` writes what the host has to load")
                 })?;
             }
-            tell(&[examine_host(&mut host, &version, &telling.filter, &differences)], &telling)
+            let mut watch = Watch::begin();
+            let report = examination.watched(&mut host, &version, |progress| watch.tell(&progress));
+            Ok(tell(&[report], &telling)? && !watch.is_interrupted())
         }
         Command::Setup { flavour, dir, base_port, engine, without } => {
             let told = setup::write(flavour, &dir, Ports::from(base_port), engine.as_deref(), &without)

@@ -1,6 +1,5 @@
 //! A driver of one worker.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use futures_util::task::AtomicWaker;
 use portcullis_chain::{CalloutId, Chain, ConnectionId, StreamId, Worker};
 use portcullis_core::engine::EngineError;
 use portcullis_core::resources::Wake;
+use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -55,13 +55,13 @@ type HealthHook = Box<dyn Fn(&Worker) + Send + Sync>;
 pub(crate) struct State {
     pub(crate) worker: Worker,
     /// Wakers of tasks that wait for effects of a stream.
-    pub(crate) wakers: HashMap<StreamId, Waker>,
+    pub(crate) wakers: FxHashMap<StreamId, Waker>,
     /// Notifies tasks that wait for effects of a TCP stream.
-    pub(crate) connections: HashMap<ConnectionId, Arc<Notify>>,
+    pub(crate) connections: FxHashMap<ConnectionId, Arc<Notify>>,
     /// Handles of the callouts in flight.
-    pub(crate) callouts: HashMap<CalloutId, AbortHandle>,
+    pub(crate) callouts: FxHashMap<CalloutId, AbortHandle>,
     /// Senders of gRPC messages.
-    pub(crate) senders: HashMap<CalloutId, Arc<Sender>>,
+    pub(crate) senders: FxHashMap<CalloutId, Arc<Sender>>,
     /// Tasks that have not begun.
     pub(crate) new_tasks: Vec<Task>,
     /// Somebody carries out effects.
@@ -153,10 +153,10 @@ impl<U: Upstreams> Builder<U> {
     fn build_for<T: Threads>(self) -> Driver<T, U> {
         let state = State {
             worker: self.worker,
-            wakers: HashMap::new(),
-            connections: HashMap::new(),
-            callouts: HashMap::new(),
-            senders: HashMap::new(),
+            wakers: FxHashMap::default(),
+            connections: FxHashMap::default(),
+            callouts: FxHashMap::default(),
+            senders: FxHashMap::default(),
             new_tasks: Vec::new(),
             is_pumped: false,
         };
@@ -181,6 +181,7 @@ impl<U: Upstreams> Builder<U> {
 impl<T: Threads, U: Upstreams> Driver<T, U> {
     /// Calls into the worker, and carries out what comes of it. `call` must not use the driver: that
     /// panics, or waits for ever where many threads share the driver.
+    #[inline]
     pub fn call<R>(&self, call: impl FnOnce(&mut Worker) -> R) -> R {
         let result = self.with(call);
         self.pump();
@@ -189,6 +190,7 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
 
     /// Calls into the worker and leaves its effects to the next [`Driver::pump`]. `call` must not use the
     /// driver, as in [`Driver::call`].
+    #[inline]
     pub fn with<R>(&self, call: impl FnOnce(&mut Worker) -> R) -> R {
         self.state(|state| call(&mut state.worker))
     }
@@ -200,6 +202,7 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
     }
 
     /// Sets the waker of the task that waits for effects of a stream. Not to be called after [`Driver::finish`].
+    #[inline]
     pub fn register(&self, stream: StreamId, waker: &Waker) {
         let replaced = self.state(|state| match state.wakers.get_mut(&stream) {
             Some(registered) if registered.will_wake(waker) => None,
@@ -280,17 +283,17 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
 
 /// Access for the other parts of the crate.
 impl<T: Threads, U: Upstreams> Driver<T, U> {
+    #[inline]
     pub(crate) fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         T::with(&self.inner.state, change)
     }
 
-    /// Tells others that a plugin has failed or recovered.
-    pub(crate) fn tell_health(&self) {
-        self.state(|state| {
-            if state.worker.health_changed() {
-                (self.inner.health_changed)(&state.worker);
-            }
-        });
+    /// Tells others if a plugin has failed or recovered.
+    #[inline]
+    pub(crate) fn tell_health(&self, state: &mut State) {
+        if state.worker.health_changed() {
+            (self.inner.health_changed)(&state.worker);
+        }
     }
 
     /// Waits until an answer to a callout may be delivered. An answer that a stream waits for has no turn: `None`, at once.

@@ -8,7 +8,7 @@ use futures_util::future::AbortHandle;
 use portcullis_chain::{CalloutId, Effect};
 use tokio::sync::Notify;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, State};
 use crate::grpc;
 use crate::grpc::sender::Sender;
 use crate::tasks::{Job, Task};
@@ -21,11 +21,18 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
     /// One caller at a time carries them out, in their order, so that the messages of a gRPC stream are; what others, or a
     /// waker, bring about meanwhile is left to it.
     pub fn pump(&self) {
-        if self.state(|state| std::mem::replace(&mut state.is_pumped, true)) {
-            return;
+        let first = self.state(|state| if state.is_pumped { None } else { self.next_action(state) });
+        if let Some(first) = first {
+            self.carry_out_all(first);
         }
+    }
+
+    /// Carries out an action, and all that come until there is none. Not inlined: few calls into a worker have any.
+    #[inline(never)]
+    fn carry_out_all(&self, first: Action) {
         let unwinding = Unwinding(self);
-        while let Some(action) = self.next_action() {
+        let mut next = Some(first);
+        while let Some(action) = next {
             // Nothing is locked here: what is woken or dropped may come back at once.
             match action {
                 Action::Nothing => {}
@@ -42,41 +49,24 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
                     }
                 }
             }
+            next = self.state(|state| self.next_action(state));
         }
         std::mem::forget(unwinding);
-        self.tell_health();
     }
 
-    /// Returns the next thing to do. If there is none, the next caller carries out what comes.
-    fn next_action(&self) -> Option<Action> {
-        self.state(|state| {
-            let Some(effect) = state.worker.effect() else {
-                state.is_pumped = false;
-                return None;
-            };
-            let waker = |waker: Option<&Waker>| waker.cloned().map_or(Action::Nothing, Action::Wake);
-            Some(match effect {
-                Effect::Wake { stream } => waker(state.wakers.get(&stream)),
-                Effect::WakeConnection { id } => {
-                    state.connections.get(&id).map_or(Action::Nothing, |woken| Action::Notify(Arc::clone(woken)))
-                }
-                Effect::Callout { id, request, .. } => Action::Begin { id, work: Work::Http(request) },
-                Effect::GrpcStart { id, request, .. } => Action::Begin { id, work: Work::Grpc(request) },
-                Effect::ResolveDns { id, name, .. } => Action::Begin { id, work: Work::Resolve(name) },
-                Effect::GrpcSend { id, message, end } => match state.senders.get(&id) {
-                    Some(sender) => Action::Send { sender: Arc::clone(sender), message, end },
-                    None => Action::Nothing,
-                },
-                Effect::GrpcClose { id } => {
-                    state.senders.get(&id).map_or(Action::Nothing, |sender| Action::Finish(Arc::clone(sender)))
-                }
-                Effect::Tick { .. } => Action::Rearm,
-                Effect::CancelCallout { id } => {
-                    Action::Cancel { task: state.callouts.remove(&id), sender: state.senders.remove(&id) }
-                }
-                _ => Action::Nothing,
-            })
-        })
+    /// Returns the next thing to do, after which the caller has to ask again. If there is none, the next caller of
+    /// [`Driver::pump`] carries out what comes, and others are told of plugins that have failed or recovered.
+    #[inline]
+    fn next_action(&self, state: &mut State) -> Option<Action> {
+        let effect = state.worker.effect();
+        state.is_pumped = effect.is_some();
+        match effect {
+            Some(effect) => Some(action(state, effect)),
+            None => {
+                self.tell_health(state);
+                None
+            }
+        }
     }
 
     /// Hands a callout to the tasks of [`Driver::run`].
@@ -98,6 +88,32 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
             state.new_tasks.push(Task { job, registration });
         });
         self.wake_tasks();
+    }
+}
+
+/// Returns the part of an effect that is carried out while nothing is locked.
+fn action(state: &mut State, effect: Effect) -> Action {
+    let waker = |waker: Option<&Waker>| waker.cloned().map_or(Action::Nothing, Action::Wake);
+    match effect {
+        Effect::Wake { stream } => waker(state.wakers.get(&stream)),
+        Effect::WakeConnection { id } => {
+            state.connections.get(&id).map_or(Action::Nothing, |woken| Action::Notify(Arc::clone(woken)))
+        }
+        Effect::Callout { id, request, .. } => Action::Begin { id, work: Work::Http(request) },
+        Effect::GrpcStart { id, request, .. } => Action::Begin { id, work: Work::Grpc(request) },
+        Effect::ResolveDns { id, name, .. } => Action::Begin { id, work: Work::Resolve(name) },
+        Effect::GrpcSend { id, message, end } => match state.senders.get(&id) {
+            Some(sender) => Action::Send { sender: Arc::clone(sender), message, end },
+            None => Action::Nothing,
+        },
+        Effect::GrpcClose { id } => {
+            state.senders.get(&id).map_or(Action::Nothing, |sender| Action::Finish(Arc::clone(sender)))
+        }
+        Effect::Tick { .. } => Action::Rearm,
+        Effect::CancelCallout { id } => {
+            Action::Cancel { task: state.callouts.remove(&id), sender: state.senders.remove(&id) }
+        }
+        _ => Action::Nothing,
     }
 }
 

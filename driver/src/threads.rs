@@ -46,6 +46,7 @@ impl Threads for OneThread {
         RefCell::new(value)
     }
 
+    #[inline]
     fn with<T, R>(cell: &RefCell<T>, change: impl FnOnce(&mut T) -> R) -> R {
         change(&mut cell.borrow_mut())
     }

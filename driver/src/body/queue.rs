@@ -31,6 +31,7 @@ pub struct QueueBody {
 
 impl QueueBody {
     /// Creates a complete body without data.
+    #[inline]
     pub fn empty() -> Self {
         Self { shared: None }
     }
@@ -101,12 +102,14 @@ impl Body for QueueBody {
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         let Some(shared) = &self.shared else { return true };
         let shared = shared.lock();
         shared.chunks.is_empty() && matches!(shared.end, End::Finished(None) | End::Delivered)
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         let Some(shared) = &self.shared else { return SizeHint::with_exact(0) };
         let shared = shared.lock();
@@ -121,6 +124,7 @@ impl Body for QueueBody {
 }
 
 impl Drop for QueueBody {
+    #[inline]
     fn drop(&mut self) {
         let Some(shared) = &self.shared else { return };
         let mut shared = shared.lock();

@@ -41,8 +41,10 @@ pub(super) fn has_strippable_trailers(trailers: &HeaderMap) -> bool {
 }
 
 /// Returns true if fields of this name, in lower case, belong to one connection.
+#[inline]
 pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    HOP_BY_HOP.contains(&name)
+    // Most names have another length than each of these, and are compared with none.
+    matches!(name.len(), 2 | 7 | 10 | 16 | 17) && HOP_BY_HOP.contains(&name)
 }
 
 const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];

@@ -55,6 +55,7 @@ pub enum Unsendable {
 }
 
 /// Returns a request's head as plugins see it. `secure` says whether the client used TLS.
+#[inline]
 pub fn request_headers(parts: &request::Parts, secure: bool) -> Headers {
     let mut headers = with_room(&parts.headers);
     for (name, value) in request_pseudo(parts, secure) {
@@ -153,6 +154,7 @@ pub fn fields(headers: &Headers) -> Result<HeaderMap, Unsendable> {
 }
 
 /// Returns the pseudo-headers of a request, in their order.
+#[inline]
 fn request_pseudo(parts: &request::Parts, secure: bool) -> [(&[u8], &[u8]); 4] {
     let uri = &parts.uri;
     let host = || parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);

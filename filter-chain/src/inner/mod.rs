@@ -99,6 +99,7 @@ impl Inner {
     }
 
     /// Takes the next thing to do for the worker; the timer of ticks is set last, once for all that has changed.
+    #[inline]
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front().or_else(|| self.set_timer())
     }

@@ -186,6 +186,7 @@ impl Worker {
     }
 
     /// Takes the next thing to do for the worker.
+    #[inline]
     pub fn effect(&mut self) -> Option<Effect> {
         self.0.next_effect()
     }

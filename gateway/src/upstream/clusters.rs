@@ -1,11 +1,11 @@
 //! The clusters of a worker, as its driver sees them.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use http::{Request, Response};
 use portcullis_driver::body::QueueBody;
 use portcullis_driver::{SendError, Upstreams};
+use rustc_hash::FxHashMap;
 
 use crate::config::Cluster;
 use crate::net::quiet::Quiet;
@@ -14,7 +14,7 @@ use crate::upstream::pool::{Account, UpstreamError};
 
 /// The clusters of a worker, by name.
 pub(crate) struct Clusters {
-    upstreams: HashMap<String, Upstream>,
+    upstreams: FxHashMap<String, Upstream>,
     max_callouts: usize,
     refusals_logged: Quiet,
 }

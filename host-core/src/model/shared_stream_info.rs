@@ -46,6 +46,7 @@ impl SharedStreamInfo {
 }
 
 impl From<StreamInfo> for SharedStreamInfo {
+    #[inline]
     fn from(info: StreamInfo) -> Self {
         Self(Arc::new(Shared { info: Mutex::new(info), ..Shared::default() }))
     }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::process::compiler;
 use crate::config::{COMPILE_MEMORY_RANGE, CompileLimits, parse_duration, parse_size};
+use crate::observe::log;
 use crate::plan::compile::Process;
 use crate::plan::loader::Loader;
 
@@ -24,7 +25,7 @@ pub(super) struct CompileOptions {
 impl CompileOptions {
     /// Loads modules within these bounds, in a process of this program, or in this one if that has no file.
     pub(super) fn loader(&self) -> Loader {
-        let process = compiler().map(|program| Process { program: program.to_owned() });
+        let process = compiler().map(|program| Process::new(program).with_log(log::engines_arguments()));
         let limits = CompileLimits { time: self.compile_time, memory: self.compile_memory as u64 };
         Loader::new(process, limits)
     }

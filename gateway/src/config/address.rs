@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::document::Read;
+use super::key::Type;
 use super::value::{Kind, Value};
 
 /// A host and its port. The host is a name or an IP address.
@@ -24,6 +25,12 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// An address to listen on.
+pub(super) const LISTENING: Type = Type::Form("`IP:PORT`", r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):\d{1,5}$");
+
+/// The address of a server.
+pub(super) const SERVER: Type = Type::Form("`HOST:PORT`", r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
+
 /// Reads an address to listen on.
 pub(super) fn listening(value: &Value<'_>) -> Read<SocketAddr> {
     let what = "an IP address and port such as 127.0.0.1:8080";
@@ -41,7 +48,7 @@ pub(super) fn endpoint(value: &Value<'_>) -> Read<Endpoint> {
 fn text<'d>(value: &Value<'d>, what: &str) -> Read<&'d str> {
     match value.kind() {
         Kind::String(text) => Ok(text),
-        Kind::List(_) => Err(value.expected(what, "put an IPv6 address in quotes: \"[::1]:8080\"")),
+        Kind::List => Err(value.expected(what, "put an IPv6 address in quotes: \"[::1]:8080\"")),
         Kind::Mapping => Err(value.expected(what, envoys_form(value))),
         _ => Err(value.expected(what, "write the host, a colon and the port")),
     }
@@ -50,7 +57,7 @@ fn text<'d>(value: &Value<'d>, what: &str) -> Read<&'d str> {
 /// Returns the remedy for an address as Envoy has it.
 fn envoys_form(value: &Value<'_>) -> String {
     let socket = value.member("socket_address").unwrap_or_else(|| value.clone());
-    let part = |key: &str| socket.member(key).map(|part| part.node.text().map_or_else(|| part.source(), str::to_owned));
+    let part = |key: &str| socket.member(key).map(|part| part.text().map_or_else(|| part.source(), str::to_owned));
     match (part("address"), part("port_value")) {
         (Some(address), Some(port)) if address.contains(':') => format!("write \"[{address}]:{port}\""),
         (Some(address), Some(port)) => format!("write {address}:{port}"),

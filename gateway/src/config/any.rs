@@ -16,7 +16,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<u8>> {
             Some(name) => typed(value, name),
             None => json(value),
         },
-        Kind::List(_) => json(value),
+        Kind::List => json(value),
         Kind::Tagged(_) | Kind::Bad => Err(value.expected("a configuration", "write text, a mapping or a list")),
     }
 }
@@ -94,7 +94,7 @@ fn write(value: &Value<'_>, out: &mut String) -> Read<()> {
         Kind::Integer(number) => out.push_str(&number.to_string()),
         Kind::Float(number) => out.push_str(&float(value, number)?),
         Kind::String(text) => push_string(text, out),
-        Kind::List(_) => {
+        Kind::List => {
             out.push('[');
             value.list(|index, item| {
                 separate(index, out);
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn bytes(text: &str) -> Result<String, String> {
-        let document = Document::parse("test.yaml", text).map_err(|error| error.to_string())?;
+        let document = Document::parse("test.yaml", text, "an example").map_err(|error| error.to_string())?;
         let result =
             read(document.root().entries().unwrap().entry(Key::new("configuration", CONFIGURATION, "")).unwrap());
         let (bytes, _) = document.finish(result).map_err(|error| error.to_string())?;

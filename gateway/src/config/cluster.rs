@@ -99,10 +99,8 @@ pub(super) struct ClusterNames {
 impl ClusterNames {
     /// Collects the names.
     pub(super) fn read(root: &Mapping<'_>) -> Self {
-        let nodes = root.get(CLUSTERS).map(Value::items).unwrap_or_default();
-        let names = nodes
-            .iter()
-            .filter_map(|node| node.entries()?.iter().find(|(key, _)| key.text() == Some(NAME.name))?.1.text());
+        let clusters = root.get(CLUSTERS).into_iter().flat_map(Value::items);
+        let names = clusters.filter_map(|cluster| cluster.member(NAME.name)?.text());
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.dedup();
         Self { names, misspelt: root.misspelt(CLUSTERS) }
@@ -144,7 +142,7 @@ const METADATA: Key =
     Key::new("metadata", Type::Section(&metadata::METADATA), "Metadata that plugins read as `xds.cluster_metadata`.");
 const ENDPOINTS: Key = Key::new(
     "endpoints",
-    Type::List(const { &Type::Either(const { &[key::SERVER, Type::Section(&ENDPOINT)] }) }),
+    Type::List(const { &Type::Either(const { &[address::SERVER, Type::Section(&ENDPOINT)] }) }),
     "The servers, used in turn; at least one, unless there is `echo`.",
 );
 const ECHO: Key = Key::new(
@@ -187,7 +185,7 @@ pub(super) static CLUSTER: Section = Section::new(
 const OF_ENDPOINTS: [Key; 7] =
     [ENDPOINTS, PROTOCOL, CONNECT_TIMEOUT, REQUEST_TIMEOUT, MAX_IDLE, IDLE, timeouts::KEEPALIVE];
 
-const ADDRESS: Key = Key::new("address", key::SERVER, "The address of the server.").required();
+const ADDRESS: Key = Key::new("address", address::SERVER, "The address of the server.").required();
 const SERVER_METADATA: Key = Key::new(
     "metadata",
     Type::Section(&metadata::METADATA),

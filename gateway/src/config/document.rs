@@ -30,8 +30,8 @@ pub(super) struct Document<'d> {
 }
 
 impl<'d> Document<'d> {
-    /// Reads the text of the file called `name`.
-    pub(super) fn parse(name: &str, text: &'d str) -> Result<Self, ConfigError> {
+    /// Reads the text of the file called `name`. `example` is a file that an empty one can start from.
+    pub(super) fn parse(name: &str, text: &'d str, example: &str) -> Result<Self, ConfigError> {
         let file: Arc<str> = name.into();
         let origin = |line, column| Origin { file: file.clone(), line, column, path: String::new() };
         let invalid = |error: ScanError| {
@@ -51,7 +51,7 @@ impl<'d> Document<'d> {
         let (top, second) = (documents.next(), documents.next());
         let top = match (top, second) {
             (None, _) => {
-                let found = origin(0, 0).diagnostic("the file is empty", "start from examples/quickstart.yaml");
+                let found = origin(0, 0).diagnostic("the file is empty", format!("start from {example}"));
                 return Err(found.into());
             }
             (Some(top), None) => top,

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis::Worker;
-use portcullis::input::{read_at_most, read_file};
 use portcullis::model::Percent;
 use portcullis::sandbox::Sharing;
 
@@ -20,14 +18,14 @@ use super::foreign;
 use super::key::{Key, Section, Type};
 use super::library;
 use super::listener::{self, Listener};
-use super::percent;
 use super::plugin::Plugin;
 use super::route::Scope;
 use super::service::{self, Service};
+use super::settings::{self, Settings};
 use super::stats::{self, StatsTag};
+use super::text;
 use super::unique::Unique;
 use super::value::Value;
-use super::vm;
 
 /// All that a gateway needs to know to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,33 +71,7 @@ impl Config {
     ///
     /// If the file cannot be read, and everything that [`Self::parse`] finds.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let is_input = path == Path::new("-");
-        let name = if is_input { "<stdin>".to_owned() } else { path.display().to_string() };
-        let whole_file = |message: String, help: &str| Diagnostic {
-            file: name.clone(),
-            line: 0,
-            column: 0,
-            path: String::new(),
-            message,
-            help: help.to_owned(),
-            excerpt: String::new(),
-        };
-        let read = || {
-            let mut bytes = Vec::new();
-            read_at_most(std::io::stdin().lock(), LARGEST, &mut bytes).map(|()| bytes)
-        };
-        let bytes = if is_input { read() } else { read_file(path, LARGEST) };
-        let bytes = bytes.map_err(|error| {
-            let help = match error.kind() {
-                std::io::ErrorKind::InvalidInput => "name a regular file, or pass - to read standard input",
-                std::io::ErrorKind::FileTooLarge => "name the configuration, and put code into files of its own",
-                _ => "correct the path, or start from examples/quickstart.yaml",
-            };
-            whole_file(format!("cannot read the configuration: {error}"), help)
-        })?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| whole_file("the file is not valid UTF-8".to_owned(), "save it as UTF-8"))?;
+        let (name, text) = text::load(path.as_ref(), EXAMPLE)?;
         Self::parse(&name, &text)
     }
 
@@ -110,7 +82,7 @@ impl Config {
     ///
     /// If the text is no YAML or breaks the rules of the configuration; with all that is wrong, not only the first.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let document = Document::parse(name, text)?;
+        let document = Document::parse(name, text, EXAMPLE)?;
         let config = read(&document.root());
         let (config, notices) = document.finish(config)?;
         Ok(Self { notices, ..config })
@@ -131,8 +103,8 @@ impl Config {
     }
 }
 
-/// The most bytes of a configuration, inline code included.
-const LARGEST: u64 = 64 << 20;
+/// What a new configuration can start from.
+const EXAMPLE: &str = "examples/quickstart.yaml";
 
 const WORKERS: Key =
     Key::new("workers", Type::Integer(1, 1024), "Threads that serve requests.").computed("one for each core");
@@ -147,7 +119,6 @@ const SHUTDOWN_TIMEOUT: Key = Key::new(
     "The time that requests in flight get to end when the gateway is told to stop.",
 )
 .default("30s");
-const LIMITS: Key = Key::new("limits", Type::Section(&WORKER_LIMITS), "Limits of workers.");
 const MAX_UPSTREAM_CONNECTIONS: Key = Key::new(
     "max_upstream_connections",
     Type::Integer(1, listener::MOST_CONNECTIONS),
@@ -160,20 +131,8 @@ const MAX_CALLOUTS: Key = Key::new(
     "The most HTTP and gRPC callouts in flight, over all workers, each of which has an equal share.",
 )
 .computed("three quarters of `max_upstream_connections`");
-const CODE_CACHE: Key = Key::new(
-    "code_cache",
-    Type::Name,
-    "The folder where compiled code is kept, private to the gateway's user; relative to this file; without it code is not kept.",
-);
 const STATS_CONFIG: Key =
     Key::new("stats_config", Type::Section(&stats::STATS), "Labels that are parts of the names of plugins' metrics.");
-const SHARING: Key = Key::new(
-    "sharing",
-    Type::Words(vm::SHARING_WORDS),
-    "Treatment of plugins that ask for one VM and differ in rights, environment or limits: the file is refused, or each set of \
-     equal ones has a VM of its own.",
-)
-.default("reject");
 const SERVICES: Key =
     Key::new("services", Type::List(&service::SERVICES), "Plugins without traffic: for ticks, queues and callouts.")
         .default("[]");
@@ -197,12 +156,12 @@ pub(super) static FILE: Section = Section::new(
         WORKERS,
         ADMIN,
         SHUTDOWN_TIMEOUT,
-        LIMITS,
+        settings::LIMITS,
         MAX_UPSTREAM_CONNECTIONS,
         MAX_CALLOUTS,
-        CODE_CACHE,
+        settings::CODE_CACHE,
         STATS_CONFIG,
-        SHARING,
+        settings::SHARING,
         library::PLUGINS,
         SERVICES,
         BOOTSTRAP_EXTENSIONS,
@@ -210,16 +169,6 @@ pub(super) static FILE: Section = Section::new(
         cluster::CLUSTERS,
     ],
 );
-
-const TICK_SHARE: Key = Key::new(
-    "tick_share",
-    Type::Percent,
-    "The part of a worker that plugins get for what no stream waits for, such as ticks, while IO waits.",
-)
-.default("20%");
-
-static WORKER_LIMITS: Section =
-    Section::new("worker_limits", "limits", "Shares of a worker.", &[TICK_SHARE]).page("shares.md");
 
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -231,14 +180,10 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let workers = mapping.or(WORKERS, cores(), |number| number.integer(WORKERS.range()));
     let admin = mapping.optional(ADMIN, |admin| admin::read(admin, &mut addresses));
     let shutdown_timeout = mapping.or(SHUTDOWN_TIMEOUT, DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
-    let tick_share = mapping.or(LIMITS, Worker::DEFAULT_TICK_SHARE, |limits| {
-        limits.mapping(&WORKER_LIMITS)?.or(TICK_SHARE, Worker::DEFAULT_TICK_SHARE, percent::read)
-    });
     let most = |key: Key| mapping.optional(key, |number| number.integer(key.range()));
     let max_upstream_connections = most(MAX_UPSTREAM_CONNECTIONS);
     let max_callouts = most(MAX_CALLOUTS);
-    let code_cache = mapping.optional(CODE_CACHE, |path| Ok(path.document.beside(&path.name()?)));
-    let sharing = mapping.or(SHARING, Sharing::Reject, vm::sharing);
+    let settings = settings::read(&mapping);
     let stats_tags = mapping.or(STATS_CONFIG, Vec::new(), stats::read);
     // The latter is Envoy's name for them.
     let services = mapping.at_most_one(&[SERVICES, BOOTSTRAP_EXTENSIONS]).and_then(|services| {
@@ -247,23 +192,24 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let listeners = mapping
         .required(LISTENERS, listener::NO_LISTENER, |listeners| listener::read_all(listeners, &scope, &mut addresses));
     let clusters = mapping.or(cluster::CLUSTERS, Vec::new(), cluster::read_all);
-    scope.library.notice_unused(root.document);
+    scope.library.notice_unused(root);
     if let (Some(value), Ok(listeners), Ok(clusters)) = (mapping.get(LISTENERS), &listeners, &clusters) {
         changed::stream_idle(value, listeners, clusters);
     }
     let admin = admin?.unwrap_or_default();
+    let Settings { tick_share, code_cache, sharing } = settings?;
     Ok(Config {
         workers: workers? as usize,
         admin: admin.address,
         admin_socket: admin.socket,
         admin_hosts: admin.hosts,
         shutdown_timeout: shutdown_timeout?,
-        tick_share: tick_share?,
+        tick_share,
         max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
         max_callouts: max_callouts?.map(|number| number as usize),
-        code_cache: code_cache?,
+        code_cache,
         stats_tags: stats_tags?,
-        sharing: sharing?,
+        sharing,
         services: services?,
         listeners: listeners?,
         clusters: clusters?,

@@ -20,13 +20,13 @@ pub(super) fn check(root: &Value<'_>) -> Read<()> {
     let mapping = root.entries()?;
     for (key, message) in ENVOY {
         if let Some(entry) = mapping.entries().iter().find(|entry| mapping::snake_case(&entry.key) == *key) {
-            return Err(root.document.fail(entry.origin.diagnostic(*message, EXAMPLE)));
+            return Err(entry.fail(*message, EXAMPLE));
         }
     }
     if root.member("api_version").is_none() {
         return Ok(());
     }
-    let kind = root.member("kind").and_then(|kind| kind.node.text()).unwrap_or_default();
+    let kind = root.member("kind").and_then(|kind| kind.text()).unwrap_or_default();
     Err(match kind {
         "EnvoyFilter" => root
             .fail("this is an Istio EnvoyFilter", "paste what stands under patch.value into the plugins of a listener"),

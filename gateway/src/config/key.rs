@@ -89,15 +89,6 @@ pub(super) enum Type {
     Free,
 }
 
-/// An address to listen on.
-pub(super) const LISTENING: Type = Type::Form("`IP:PORT`", r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):\d{1,5}$");
-
-/// The address of a server.
-pub(super) const SERVER: Type = Type::Form("`HOST:PORT`", r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$");
-
-/// The path of a request.
-pub(super) const URL_PATH: Type = Type::Form("path of a URL", "^/");
-
 /// A mapping without keys.
 pub(super) static EMPTY: Section = Section::new("nothing", "", "Nothing.", &[]);
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::document::{Document, Read, Reported};
+use super::document::{Read, Reported};
 use super::error::Origin;
 use super::filter_entry::{self, Filter, Traffic};
 use super::key::{Key, Type};
@@ -100,11 +100,11 @@ impl Library {
     }
 
     /// Notes each plugin that no chain has had, once all chains have been read.
-    pub(super) fn notice_unused(&self, document: &Document<'_>) {
+    pub(super) fn notice_unused(&self, file: &Value<'_>) {
         for unused in self.plugins.iter().filter(|known| !known.is_used.get()) {
             let message = format!("plugin {:?} is in no chain, so it never runs", unused.name);
             let help = "add its name to the plugins of a listener or route, or to services, or remove it";
-            document.notice(unused.origin.diagnostic(message, help));
+            file.document.notice(unused.origin.diagnostic(message, help));
         }
     }
 
@@ -139,7 +139,7 @@ impl Library {
             let plugin = plugin::read(&entry.config, &entry.name.unwrap_or(default_name))?;
             return Ok((plugin, Some(entry.filter)));
         }
-        let only_name = value.node.entries().is_some_and(|mapping| mapping.len() == 1);
+        let only_name = value.entry_count() == Some(1);
         match declared_name(value) {
             Some((_, name)) if only_name && self.plugins.iter().any(|known| known.name == name) => {
                 let message = format!("a reference to the plugin {name:?} is its name alone");
@@ -154,7 +154,7 @@ impl Library {
 fn declared_name<'d>(value: &Value<'d>) -> Option<(Value<'d>, &'d str)> {
     let own = |value: &Value<'d>| {
         let place = value.member("name")?;
-        let name = place.node.text()?;
+        let name = place.text()?;
         Some((place, name))
     };
     filter_entry::peek(value).as_ref().and_then(own).or_else(|| own(value))

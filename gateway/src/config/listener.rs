@@ -11,7 +11,7 @@ use super::envoy_keys;
 use super::error::Origin;
 use super::files;
 use super::filter_entry::Traffic;
-use super::key::{self, Key, Section, Type};
+use super::key::{Key, Section, Type};
 use super::library;
 use super::mapping::Refused;
 use super::plugin::Plugin;
@@ -103,7 +103,7 @@ pub(super) const MOST_CONNECTIONS: u64 = 1 << 30;
 const NAME: Key = Key::new("name", Type::Name, "The name for logs and metrics; no other listener has it.")
     .computed("`listener_INDEX`");
 const ADDRESS: Key =
-    Key::new("address", key::LISTENING, "The address to listen at; port 0 is any free one.").required();
+    Key::new("address", address::LISTENING, "The address to listen at; port 0 is any free one.").required();
 const TLS: Key = Key::new("tls", Type::Section(&IDENTITY), "The certificate; without it the listener speaks no TLS.");
 const BUFFER_LIMIT: Key = Key::new(
     "buffer_limit",

@@ -27,6 +27,13 @@ pub(super) struct Entry<'d> {
 /// A key that an operator may well try: its name, why it is refused and the remedy.
 pub(super) type Refused = (&'static str, &'static str, &'static str);
 
+impl Entry<'_> {
+    /// Notes an error about the key.
+    pub(super) fn fail(&self, message: impl Into<String>, help: impl Into<String>) -> Reported {
+        self.value.document.fail(self.origin.diagnostic(message, help))
+    }
+}
+
 impl<'d> Mapping<'d> {
     /// Takes a mapping apart, and reports duplicate keys.
     pub(super) fn open(value: &Value<'d>) -> Read<Self> {
@@ -182,7 +189,7 @@ pub(super) fn snake_case(key: &str) -> String {
 fn mapping_help(value: &Value<'_>) -> &'static str {
     match value.kind() {
         Kind::Null => "write its keys below, indented, or remove it",
-        Kind::List(_) => "remove the \"- \" before the keys",
+        Kind::List => "remove the \"- \" before the keys",
         _ => "write `key: value` lines below, indented",
     }
 }

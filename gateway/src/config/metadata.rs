@@ -65,7 +65,7 @@ fn read_value(value: &Value<'_>, depth: usize) -> Read<MetadataValue> {
         Kind::Float(number) if number.is_finite() => Ok(MetadataValue::number(number)),
         Kind::Float(_) => Err(value.expected("a finite number", "put it in quotes")),
         Kind::String(text) => Ok(MetadataValue::Text(text.into())),
-        Kind::List(_) => {
+        Kind::List => {
             value.list(|_, item| read_value(item, depth + 1)).map(|items| MetadataValue::List(MetadataList::new(items)))
         }
         Kind::Mapping => members(value, depth + 1).map(MetadataValue::Map),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<String, String> {
-        let document = Document::parse("test.yaml", text).map_err(|error| error.to_string())?;
+        let document = Document::parse("test.yaml", text, "an example").map_err(|error| error.to_string())?;
         let result =
             read(document.root().entries().unwrap().entry(Key::new("metadata", Type::Section(&METADATA), "")).unwrap());
         let (metadata, _) = document.finish(result).map_err(|error| error.to_string())?;

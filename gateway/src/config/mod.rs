@@ -52,12 +52,14 @@ mod route_action;
 mod route_match;
 mod service;
 mod service_entry;
+mod settings;
 mod size;
 mod stats;
 mod string_match;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
+mod text;
 mod timeouts;
 mod unique;
 mod value;

@@ -116,7 +116,7 @@ fn rules(value: &Value<'_>) -> Read<Vec<ArgumentRule>> {
 
 fn values(value: &Value<'_>) -> Read<Vec<Located>> {
     match value.kind() {
-        Kind::List(_) => value.list(|_, item| located(item)),
+        Kind::List => value.list(|_, item| located(item)),
         _ => located(value).map(|value| vec![value]),
     }
 }

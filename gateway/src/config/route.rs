@@ -11,7 +11,7 @@ use super::duration;
 use super::envoy_keys;
 use super::filter_entry::Traffic;
 use super::host_match::HostMatch;
-use super::key::{self, Key, Section, Type};
+use super::key::{Key, Section, Type};
 use super::library::{self, Library};
 use super::mapping::{Mapping, Refused};
 use super::metadata;
@@ -135,8 +135,9 @@ const TIMEOUT: Key = Key::new(
     "The longest that the upstream may take for its whole response once the request has been sent; `0s` is no limit.",
 )
 .computed("`request_timeout` of the cluster");
-const PREFIX_REWRITE: Key = Key::new("prefix_rewrite", key::URL_PATH, "Replacement of the matched part of the path.")
-    .computed("the path goes on as it is");
+const PREFIX_REWRITE: Key =
+    Key::new("prefix_rewrite", route_match::URL_PATH, "Replacement of the matched part of the path.")
+        .computed("the path goes on as it is");
 const PLUGINS: Key =
     Key::new("plugins", Type::List(&library::CHAINED), "The plugins for these requests, in place of the listener's.")
         .computed("the listener's");

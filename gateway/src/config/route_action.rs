@@ -7,8 +7,9 @@ use super::cluster::ClusterNames;
 use super::document::{Read, Reported};
 use super::envoy_keys;
 use super::files;
-use super::key::{self, Key, Section, Type};
+use super::key::{Key, Section, Type};
 use super::mapping::{Mapping, Refused};
+use super::route_match::URL_PATH;
 use super::value::{Kind, Value};
 
 /// The action of a route.
@@ -284,14 +285,10 @@ const SCHEME_REDIRECT: Key =
 const HOST_REDIRECT: Key =
     Key::new("host_redirect", Type::Form("host", r"^[A-Za-z0-9_.:\[\]-]+$"), "The host.").computed("the request's");
 const PORT_REDIRECT: Key = Key::new("port_redirect", Type::Integer(1, 65535), "The port.").computed("the request's");
-const PATH_REDIRECT: Key =
-    Key::new("path_redirect", key::URL_PATH, "The path, with a query of its own or the request's.")
-        .computed("the request's");
-const PREFIX_REWRITE: Key = Key::new(
-    "prefix_rewrite",
-    key::URL_PATH,
-    "In place of `path_redirect`: replacement of the matched part of the path.",
-);
+const PATH_REDIRECT: Key = Key::new("path_redirect", URL_PATH, "The path, with a query of its own or the request's.")
+    .computed("the request's");
+const PREFIX_REWRITE: Key =
+    Key::new("prefix_rewrite", URL_PATH, "In place of `path_redirect`: replacement of the matched part of the path.");
 const RESPONSE_CODE: Key = Key::new(
     "response_code",
     Type::Words(&["MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT"]),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::document::Read;
 use super::envoy_keys;
 use super::host_match;
-use super::key::{self, Key, Section, Type};
+use super::key::{Key, Section, Type};
 use super::mapping::{Mapping, Refused};
 use super::pattern::{self, Pattern};
 use super::string_match;
@@ -23,6 +23,9 @@ pub struct RouteMatch {
     /// The headers.
     pub headers: Vec<HeaderMatch>,
 }
+
+/// The path of a request.
+pub(super) const URL_PATH: Type = Type::Form("path of a URL", "^/");
 
 /// A condition on the path, without its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,11 +160,11 @@ const HOST: Key = Key::new(
 )
 .default("'*'");
 const PREFIX: Key =
-    Key::new("prefix", key::URL_PATH, "The path begins so, as text: `/api` takes `/apis`, too.").default("/");
-const PATH: Key = Key::new("path", key::URL_PATH, "In place of `prefix`: the path, without its query, is this.");
+    Key::new("prefix", URL_PATH, "The path begins so, as text: `/api` takes `/apis`, too.").default("/");
+const PATH: Key = Key::new("path", URL_PATH, "In place of `prefix`: the path, without its query, is this.");
 const SEPARATED: Key = Key::new(
     "path_separated_prefix",
-    key::URL_PATH,
+    URL_PATH,
     "In place of `prefix`: the path is this or begins so at the end of a segment: `/api` takes `/api/x` and not `/apis`.",
 );
 const SAFE_REGEX: Key =

@@ -133,8 +133,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<Vec<StatsTag>> {
         return Err(defaults.fail(message, "remove the key, and write what is to be a label into stats_tags"));
     }
     mapping.or(TAGS, Vec::new(), |tags| {
-        if let Some(one_too_many) = tags.items().get(MOST) {
-            let place = Value::new(tags.document, one_too_many, format!("{}[{MOST}]", tags.path));
+        if let Some(place) = tags.items().nth(MOST) {
             return Err(
                 place.fail(format!("more than {MOST} tags"), "take several tags of one form out by one expression")
             );

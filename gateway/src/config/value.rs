@@ -25,7 +25,7 @@ pub(super) enum Kind<'d> {
     Integer(i64),
     Float(f64),
     String(&'d str),
-    List(&'d [Node]),
+    List,
     Mapping,
     /// With a tag that means nothing here.
     Tagged(String),
@@ -52,7 +52,7 @@ impl<'d> Value<'d> {
             Data::Integer(value) => Kind::Integer(*value),
             Data::Float(value) => Kind::Float(*value),
             Data::Text(value) => Kind::String(value),
-            Data::List(items) => Kind::List(items),
+            Data::List(_) => Kind::List,
             Data::Mapping(_) => Kind::Mapping,
             Data::Tagged(tag) => Kind::Tagged(tag.clone()),
             Data::Bad => Kind::Bad,
@@ -141,13 +141,10 @@ impl<'d> Value<'d> {
 
     /// Reads each item of a list; all of them, so that all their errors are found.
     pub(super) fn list<T>(&self, mut read: impl FnMut(usize, &Self) -> Read<T>) -> Read<Vec<T>> {
-        let Kind::List(nodes) = self.kind() else {
+        let Data::List(nodes) = &self.node.data else {
             return Err(self.expected("a list", "start each item with \"- \", or write [] for none"));
         };
-        let items = nodes.iter().enumerate().map(|(index, node)| {
-            let item = Value::new(self.document, node, format!("{}[{index}]", self.path));
-            read(index, &item)
-        });
+        let items = nodes.iter().enumerate().map(|(index, node)| read(index, &self.item(index, node)));
         let results: Vec<Read<T>> = items.collect();
         results.into_iter().collect()
     }
@@ -179,11 +176,26 @@ impl<'d> Value<'d> {
     }
 
     /// Returns the items, if this is a list. Never a finding.
-    pub(super) fn items(&self) -> &'d [Node] {
-        match self.kind() {
-            Kind::List(nodes) => nodes,
+    pub(super) fn items(&self) -> impl Iterator<Item = Self> {
+        let nodes = match &self.node.data {
+            Data::List(nodes) => nodes.as_slice(),
             _ => &[],
-        }
+        };
+        nodes.iter().enumerate().map(|(index, node)| self.item(index, node))
+    }
+
+    /// Returns the text, if this is one. Never a finding.
+    pub(super) fn text(&self) -> Option<&'d str> {
+        self.node.text()
+    }
+
+    /// Returns how many entries it has, if this is a mapping. Never a finding.
+    pub(super) fn entry_count(&self) -> Option<usize> {
+        self.node.entries().map(<[_]>::len)
+    }
+
+    fn item(&self, index: usize, node: &'d Node) -> Self {
+        Self::new(self.document, node, format!("{}[{index}]", self.path))
     }
 
     /// Returns the value in words, for "found …".
@@ -194,7 +206,7 @@ impl<'d> Value<'d> {
             Kind::Integer(_) | Kind::Float(_) => format!("the number {}", self.source()),
             Kind::String("") => "empty text".to_owned(),
             Kind::String(text) => quote(text),
-            Kind::List(_) => "a list".to_owned(),
+            Kind::List => "a list".to_owned(),
             Kind::Mapping => "a mapping".to_owned(),
             Kind::Tagged(tag) => format!("the tag {tag}, which has no meaning here"),
             Kind::Bad => "a value that contradicts its tag".to_owned(),

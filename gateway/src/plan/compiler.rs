@@ -15,14 +15,15 @@ use portcullis::sandbox::VmSpec;
 use portcullis::{Module, PluginSpec};
 
 use crate::config::{self, Code, ConfigError, LoadLimits};
-use crate::observe::usage;
+use crate::observe::log;
 use crate::plan::code;
 use crate::plan::compile::{CompileError, Process};
-use crate::plan::error::remedy;
 use crate::plan::loader::Loader;
 use crate::plan::places::PLACES;
+use crate::plan::remedy::remedy;
 use crate::plan::rights::Rights;
 use crate::plan::tier::{Job, TierUp};
+use crate::plan::usage;
 
 /// Options of engines, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +50,8 @@ pub(crate) struct Compiler {
     engine: Option<&'static EngineInfo>,
     samples: bool,
     perf_map: bool,
+    /// Plugins without a limit of CPU time are measured, too.
+    measures_all: bool,
     cache: Option<Arc<CodeCache>>,
     process: Option<Process>,
     engines: HashMap<(&'static str, EngineSettings), Arc<dyn AnyEngine>>,
@@ -77,8 +80,13 @@ impl Compiler {
     pub(crate) fn new(options: EngineOptions<'_>, cache: Option<CodeCache>) -> Result<Self, EngineChoiceError> {
         let engine = options.engine.map(portcullis::engine::find).transpose()?.map(|choice| choice.engine);
         let EngineOptions { samples, perf_map, compiler, .. } = options;
-        let process = compiler.map(|program| Process { program: program.to_owned() });
+        let process = compiler.map(|program| Process::new(program).with_log(log::engines_arguments()));
         Ok(Self { engine, samples, perf_map, cache: cache.map(Arc::new), process, ..Self::default() })
+    }
+
+    /// Has the usage of all plugins measured, and not only where a limit needs it.
+    pub(crate) fn measuring_all(self) -> Self {
+        Self { measures_all: true, ..self }
     }
 
     /// Compiles the plugins of a chain.
@@ -111,8 +119,11 @@ impl Compiler {
             .with_on_denial(rights.on_denial)
             .with_allow_on_headers_stop_iteration(plugin.allow_on_headers_stop_iteration)
             .with_compatibility(plugin.compatibility)
-            .with_failure_policy(failure_policy)
-            .with_usage(usage::of(&plugin.name));
+            .with_failure_policy(failure_policy);
+        let own = match self.measures_all || vm.limits.cpu.is_some() {
+            true => own.with_usage(usage::of(&plugin.name)),
+            false => own,
+        };
         let environment = vm.environment.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let described = VmSpec::default()
             .with_configuration(Bytes::copy_from_slice(&vm.configuration))

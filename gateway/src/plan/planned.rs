@@ -12,7 +12,8 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::host::GatewayHost;
-use crate::config::{Cluster, Listener, Service};
+use super::sandboxes::{self, Configured, Sandboxes};
+use crate::config::{Cluster, Config, ConfigError, Listener, Service};
 use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
 
@@ -67,6 +68,33 @@ impl Planned {
             .iter()
             .flat_map(|listener| listener.plugins.iter().chain(listener.route_plugins.iter().flatten().flatten()));
         chains.chain(self.services.iter().map(|service| &service.plugin))
+    }
+
+    /// Returns the same plugins, each with its configuration.
+    pub(crate) fn configured<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = Configured<'a>> {
+        let in_chains = self.plugins().count() - self.services.len();
+        config.all_plugins().zip(self.plugins()).enumerate().map(move |(index, (plugin, spec))| {
+            let service = index.checked_sub(in_chains).and_then(|index| self.services.get(index));
+            let remark = match service.map(|service| service.config.singleton) {
+                None => "",
+                Some(false) => "(service)",
+                Some(true) => "(service, on one worker)",
+            };
+            Configured { plugin, spec, remark }
+        })
+    }
+
+    /// Places every plugin of every chain and service in a sandbox.
+    ///
+    /// # Errors
+    /// Plugins that would share a VM, differ, and may not be kept apart.
+    pub(crate) fn place(&mut self, config: &Config) -> Result<Sandboxes, ConfigError> {
+        let (sandboxes, placements) = {
+            let all: Vec<_> = self.configured(config).collect();
+            sandboxes::place(config.sharing, &all)?
+        };
+        self.plugins_mut().zip(&placements).for_each(|(spec, placement)| spec.isolated = placement.isolated);
+        Ok(sandboxes)
     }
 
     /// Returns the same plugins for changes.

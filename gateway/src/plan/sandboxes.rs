@@ -11,8 +11,18 @@ use portcullis::sandbox::{Placed, Placement, SandboxKey, Sharing, schedule};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, Code, Config, ConfigError};
-use crate::plan::planned::Planned;
+use crate::config::{self, Code, ConfigError};
+
+/// A plugin of a chain or service: as it was configured, and as it will run.
+#[derive(Clone, Copy, Debug)]
+pub struct Configured<'a> {
+    /// Its configuration.
+    pub plugin: &'a config::Plugin,
+    /// Its specification.
+    pub spec: &'a PluginSpec,
+    /// The words that follow its name where sandboxes are listed, such as `(service)`; empty for none.
+    pub remark: &'static str,
+}
 
 /// The sandboxes of a configuration.
 #[derive(Clone, Debug, Default)]
@@ -49,78 +59,62 @@ struct Apart {
     why: Vec<String>,
 }
 
-/// Places every plugin of every chain in a sandbox.
+/// Places plugins in sandboxes; `sharing` is for those whose VMs do not say it. Returns the sandboxes, and the placement of each plugin,
+/// whose [`isolated`](Placement::isolated) belongs into its specification.
 ///
 /// # Errors
 /// Plugins that would share a VM, differ, and may not be kept apart.
-pub(crate) fn place(config: &Config, planned: &mut Planned) -> Result<Sandboxes, ConfigError> {
-    let placements = {
-        let all: Vec<_> = plugins(config, planned).collect();
-        let placed: Vec<_> = all.iter().map(|(plugin, spec)| placed(config, plugin, spec, None)).collect();
-        schedule(&placed).map_err(|conflict| {
-            let place = |index: usize| all.get(index).map(|(plugin, _)| &plugin.origin);
-            let help = "give both the same capability_restriction_config, environment, preopens and limits, give them different vm_ids, or write \
-                        `sharing: isolate` to give each a VM of its own";
-            let first = place(conflict.first).map(|origin| format!(" ({:?} is defined in line {})", conflict.plugins.0, origin.line));
-            let message = format!("{conflict}{}", first.unwrap_or_default());
-            match place(conflict.second) {
-                Some(origin) => origin.diagnostic(message, help).into(),
-                None => ConfigError::new(Vec::new()),
-            }
-        })?
-    };
-    let sandboxes = describe(config, planned, &placements);
-    planned.plugins_mut().zip(&placements).for_each(|(spec, placement)| spec.isolated = placement.isolated);
-    Ok(sandboxes)
+pub(crate) fn place(sharing: Sharing, all: &[Configured<'_>]) -> Result<(Sandboxes, Vec<Placement>), ConfigError> {
+    let placed: Vec<_> =
+        all.iter().map(|own| Placed { sharing: own.plugin.vm.sharing.unwrap_or(sharing), ..own.placed() }).collect();
+    let placements = schedule(&placed).map_err(|conflict| {
+        let place = |index: usize| all.get(index).map(|own| &own.plugin.origin);
+        let help = "give both the same capability_restriction_config, environment, preopens and limits, give them different vm_ids, or write \
+                    `sharing: isolate` to give each a VM of its own";
+        let first = place(conflict.first).map(|origin| format!(" ({:?} is defined in line {})", conflict.plugins.0, origin.line));
+        let message = format!("{conflict}{}", first.unwrap_or_default());
+        match place(conflict.second) {
+            Some(origin) => origin.diagnostic(message, help).into(),
+            None => ConfigError::new(Vec::new()),
+        }
+    })?;
+    let sandboxes = describe(all, &placements);
+    Ok((sandboxes, placements))
 }
 
-/// Returns every plugin of every chain and service, as it was configured and as it will run, in the order of the configuration.
-pub(crate) fn plugins<'a>(
-    config: &'a Config,
-    planned: &'a Planned,
-) -> impl Iterator<Item = (&'a config::Plugin, &'a PluginSpec)> {
-    config.all_plugins().zip(planned.plugins())
+impl<'a> Configured<'a> {
+    /// Returns it as one of those that must be equal to share a VM.
+    fn placed(&self) -> Placed<'a> {
+        Placed { plugin: &self.plugin.name, spec: self.spec.sandbox_spec(), sharing: Sharing::Reject }
+    }
 }
 
-fn placed<'a>(
-    config: &Config,
-    plugin: &'a config::Plugin,
-    spec: &'a PluginSpec,
-    sharing: Option<Sharing>,
-) -> Placed<'a> {
-    let sharing = sharing.or(plugin.vm.sharing).unwrap_or(config.sharing);
-    Placed { plugin: &plugin.name, spec: spec.sandbox_spec(), sharing }
-}
-
-fn describe(config: &Config, planned: &Planned, placements: &[Placement]) -> Sandboxes {
+fn describe(all: &[Configured<'_>], placements: &[Placement]) -> Sandboxes {
     let mut by_key: BTreeMap<SandboxKey, Sandbox> = BTreeMap::new();
-    let mut groups: BTreeMap<SandboxKey, Vec<(&config::Plugin, &PluginSpec)>> = BTreeMap::new();
-    let in_chains = planned.plugins().count() - planned.services.len();
-    for (index, ((plugin, spec), placement)) in plugins(config, planned).zip(placements).enumerate() {
-        let service = index.checked_sub(in_chains).and_then(|index| planned.services.get(index));
-        let sandbox = by_key.entry(placement.sandbox).or_insert_with(|| Sandbox::new(placement.sandbox, plugin, spec));
-        let name = match service.map(|service| service.config.singleton) {
-            None => plugin.name.clone(),
-            Some(false) => format!("{} (service)", plugin.name),
-            Some(true) => format!("{} (service, on one worker)", plugin.name),
+    let mut groups: BTreeMap<SandboxKey, Vec<&Configured<'_>>> = BTreeMap::new();
+    for (own, placement) in all.iter().zip(placements) {
+        let sandbox =
+            by_key.entry(placement.sandbox).or_insert_with(|| Sandbox::new(placement.sandbox, own.plugin, own.spec));
+        let name = match own.remark {
+            "" => own.plugin.name.clone(),
+            remark => format!("{} {remark}", own.plugin.name),
         };
         if !sandbox.plugins.contains(&name) {
             sandbox.plugins.push(name);
         }
-        groups.entry(spec.sandbox_spec().group()).or_default().push((plugin, spec));
+        groups.entry(own.spec.sandbox_spec().group()).or_default().push(own);
     }
     let mut apart = Vec::new();
     for members in groups.values() {
         let mut seen: Vec<SandboxKey> = Vec::new();
-        for (plugin, spec) in members {
-            let key = spec.sandbox();
+        for own in members {
+            let key = own.spec.sandbox();
             if seen.contains(&key) {
                 continue;
             }
             seen.push(key);
-            let Some((first, first_spec)) = members.first().filter(|_| seen.len() > 1) else { continue };
-            let pair = [(*first, *first_spec), (*plugin, *spec)]
-                .map(|(plugin, spec)| placed(config, plugin, spec, Some(Sharing::Reject)));
+            let Some(first) = members.first().filter(|_| seen.len() > 1) else { continue };
+            let pair = [first.placed(), own.placed()];
             if let Err(conflict) = schedule(&pair) {
                 let why = conflict.differences.iter().map(ToString::to_string).collect();
                 apart.push(Apart { plugins: conflict.plugins, why });

@@ -2,39 +2,56 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::{io, panic, thread};
 
 use portcullis::PluginSpec;
 use portcullis::chain::{Isolation, Snapshot};
 use portcullis::engine::EngineSettings;
 use portcullis::model::{Drawn, Plugin};
-use portcullis::resources::Shared;
+use portcullis::resources::{Host, Shared};
 use portcullis::sandbox::SandboxKey;
 use portcullis::snapshot::{Observed, SnapshotError};
 
-use crate::config::{self, Config, ConfigError, SnapshotRandomness};
+use crate::config::{self, ConfigError, SnapshotRandomness};
 use crate::plan::compiler::Compiler;
-use crate::plan::error::not_started;
-use crate::plan::host::GatewayHost;
 use crate::plan::places::share_of_places;
-use crate::plan::planned::Planned;
+use crate::plan::remedy::not_started;
+use crate::plan::stack;
+
+/// Makes the host of a plugin that is started once.
+pub(crate) type NewHost<'a> = &'a (dyn Fn() -> Box<dyn Host> + Sync);
 
 /// Starts each plugin whose streams get VMs of their own, once, and gives it its state and its part of the VMs that its engine makes for so
 /// many workers. Plugins that share data share those of `shared`.
 ///
 /// # Errors
-/// The first plugin that does not start, or whose state cannot be kept.
+/// The thread that they start on cannot be started; within, the first plugin that does not start, or whose state cannot be kept.
 pub(crate) fn take(
-    config: &Config,
-    planned: &mut Planned,
+    plugins: &mut [(&config::Plugin, &mut PluginSpec)],
     compiler: &mut Compiler,
     workers: usize,
-    host: &GatewayHost,
+    host: NewHost<'_>,
+    shared: &Shared,
+) -> io::Result<Result<(), ConfigError>> {
+    let stack = stack::size(plugins.iter().map(|(_, spec)| &**spec));
+    // Guests need a stack of that size, which this thread may not have.
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("snapshots".to_owned()).stack_size(stack);
+        let taken = builder.spawn_scoped(scope, || take_here(plugins, compiler, workers, host, shared))?.join();
+        Ok(taken.unwrap_or_else(|panic| panic::resume_unwind(panic)))
+    })
+}
+
+fn take_here(
+    plugins: &mut [(&config::Plugin, &mut PluginSpec)],
+    compiler: &mut Compiler,
+    workers: usize,
+    host: NewHost<'_>,
     shared: &Shared,
 ) -> Result<(), ConfigError> {
     let mut taken: Vec<(SandboxKey, Plugin, Arc<Snapshot>)> = Vec::new();
-    let pools = pools(config, planned, compiler)?;
-    let all = config.all_plugins().zip(planned.plugins_mut());
-    for (plugin, spec) in all.filter(|(_, spec)| spec.isolation == Isolation::Stream) {
+    let pools = pools(plugins, compiler)?;
+    for (plugin, spec) in plugins.iter_mut().filter(|(_, spec)| spec.isolation == Isolation::Stream) {
         let key = spec.sandbox();
         let known = taken.iter().find(|(other, plugin, _)| *other == key && *plugin == spec.plugin);
         let snapshot = match known {
@@ -64,10 +81,9 @@ pub(crate) fn take(
 /// The plugins whose streams get VMs of their own, by the engine that makes these, each once.
 type Pools = HashMap<(&'static str, EngineSettings), Vec<(SandboxKey, Plugin)>>;
 
-fn pools(config: &Config, planned: &Planned, compiler: &Compiler) -> Result<Pools, ConfigError> {
+fn pools(plugins: &[(&config::Plugin, &mut PluginSpec)], compiler: &Compiler) -> Result<Pools, ConfigError> {
     let mut pools = Pools::new();
-    let all = config.all_plugins().zip(planned.plugins());
-    for (plugin, spec) in all.filter(|(_, spec)| spec.isolation == Isolation::Stream) {
+    for (plugin, spec) in plugins.iter().filter(|(_, spec)| spec.isolation == Isolation::Stream) {
         let pool = pools.entry(compiler.pool(plugin)?).or_default();
         let key = spec.sandbox();
         if !pool.iter().any(|(other, known)| *other == key && *known == spec.plugin) {
@@ -82,7 +98,7 @@ fn take_one(
     spec: &PluginSpec,
     compiler: &mut Compiler,
     most: usize,
-    host: &GatewayHost,
+    host: NewHost<'_>,
     shared: &Shared,
 ) -> Result<Arc<Snapshot>, ConfigError> {
     let refused = |error: SnapshotError| match &error {
@@ -92,10 +108,10 @@ fn take_one(
     let observed = Observed::new(spec.module.code().to_vec().into()).map_err(refused)?;
     let module = compiler.load_once(plugin, observed.wasm())?.map_err(|error| refused(error.into()))?;
     let foreign = portcullis::foreign::envoy_functions();
-    let state = observed.start(&module, spec, shared.clone(), foreign, Box::new(host.clone())).map_err(refused)?;
+    let state = observed.start(&module, spec, shared.clone(), foreign, host()).map_err(refused)?;
     let module = compiler.load_for_many(plugin, state.wasm.clone())?.map_err(|error| refused(error.into()))?;
     let snapshot = Arc::new(Snapshot::new(module, state.snapshot).with_at_most(most));
-    snapshot.try_out(Box::new(host.clone())).map_err(|error| refused(error.into()))?;
+    snapshot.try_out(host()).map_err(|error| refused(error.into()))?;
     compiler.tier_up_later(plugin, state.wasm, &snapshot)?;
     Ok(snapshot)
 }

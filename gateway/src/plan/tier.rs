@@ -9,7 +9,6 @@ use portcullis::Module;
 use portcullis::chain::{LoadError, Snapshot, Tier};
 use portcullis::code_cache::CodeCache;
 use portcullis::engine::AnyEngine;
-use tokio::sync::watch;
 
 use crate::plan::loader::Loader;
 
@@ -37,13 +36,16 @@ pub(crate) enum TierUp {
     Snapshot(Arc<Snapshot>),
 }
 
-/// Compiles one module after the other on a thread that is not joined and ends with the process. `tier_ups` notifies workers
-/// of each module.
+/// Compiles one module after the other on a thread that is not joined and ends with the process. `published` is called after each
+/// module, and has to notify workers; no further module is compiled once `stopped` returns true.
+///
+/// # Errors
+/// The thread cannot be started.
 pub(crate) fn compile_all(
     jobs: Vec<Job>,
     cache: Option<Arc<CodeCache>>,
-    tier_ups: watch::Sender<usize>,
-    stopped: watch::Receiver<bool>,
+    published: impl Fn() + Send + 'static,
+    stopped: impl Fn() -> bool + Send + 'static,
 ) -> std::io::Result<()> {
     for job in &jobs {
         tracing::info!(
@@ -57,7 +59,7 @@ pub(crate) fn compile_all(
         // Engines compile on as many threads as the pool has that they are called in.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
         give_way();
-        for job in jobs.iter().take_while(|_| !*stopped.borrow()) {
+        for job in jobs.iter().take_while(|_| !stopped()) {
             let begin = Instant::now();
             let run = || job.run(cache.as_deref());
             let result = match &pool {
@@ -65,7 +67,7 @@ pub(crate) fn compile_all(
                 Err(_) => run(),
             };
             job.tell(&result, begin.elapsed());
-            tier_ups.send_modify(|count| *count += 1);
+            published();
         }
     };
     std::thread::Builder::new().name("compiler".to_owned()).spawn(compile).map(drop)

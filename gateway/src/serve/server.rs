@@ -30,9 +30,10 @@ use crate::plan::host::GatewayHost;
 use crate::plan::listeners::{plan_listener, plan_service};
 use crate::plan::loader::tell_outdated;
 use crate::plan::planned::{Plan, Planned};
-use crate::plan::sandboxes::{self, Sandboxes};
+use crate::plan::sandboxes::Sandboxes;
 use crate::plan::snapshots;
 use crate::plan::source::{ConnectionSource, Sample};
+use crate::plan::stack;
 use crate::plan::tier;
 use crate::serve::descriptors::{self, Bounds, Wishes};
 pub use crate::serve::running::Running;
@@ -87,13 +88,13 @@ impl Gateway {
         if let Some(cache) = &cache {
             tell_outdated(cache);
         }
-        let mut compiler = Compiler::new(options, cache)?;
+        let mut compiler = Compiler::new(options, cache)?.measuring_all();
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan_listener(listener, &mut compiler)).collect();
         let services: Result<Vec<_>, _> =
             config.services.iter().map(|service| plan_service(service, &mut compiler)).collect();
         let mut planned = Planned { listeners: listeners?, services: services? };
-        let sandboxes = sandboxes::place(&config, &mut planned)?;
+        let sandboxes = planned.place(&config)?;
         let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
         let host = GatewayHost {
             clock: SystemClock::new(),
@@ -181,7 +182,8 @@ impl Gateway {
     /// Returns advice on rights that differ from what plugins can use; none where they have every right.
     /// The work is that of reading all of their code.
     pub fn advice(&self) -> Vec<Diagnostic> {
-        advice::of(&self.config, &self.plan)
+        let plugins: Vec<_> = self.plan.planned.configured(&self.config).collect();
+        advice::of(&plugins)
     }
 
     /// Starts every plugin once, away from traffic.
@@ -228,11 +230,12 @@ impl Gateway {
                     report.send(Err(NotStarted::Worker(error)));
                 }
             };
-            let thread = std::thread::Builder::new().name(name).stack_size(self.stack_size());
+            let thread = std::thread::Builder::new().name(name).stack_size(stack::size(self.plan.planned.plugins()));
             workers.push(thread.spawn(run)?);
         }
         if let Some(tier_ups) = self.tier_ups.take().filter(|_| !jobs.is_empty()) {
-            tier::compile_all(jobs, cache, tier_ups, stopped)?;
+            let published = move || tier_ups.send_modify(|count| *count += 1);
+            tier::compile_all(jobs, cache, published, move || *stopped.borrow())?;
         }
         let profile = profile.map(Profiling::start).transpose()?;
         let mut running = Running::new(addresses, stop, workers, profile);
@@ -311,24 +314,14 @@ impl Gateway {
         posts
     }
 
-    /// Returns the stack that a worker's thread needs: the stack of the guests, and twice as much for the host that they call.
-    fn stack_size(&self) -> usize {
-        const HOST: usize = 1 << 20;
-        HOST + 3 * self.plan.planned.plugins().map(|plugin| plugin.vm.limits.stack).max().unwrap_or_default()
-    }
-
     /// Starts the plugins of which each stream gets a VM of its own.
     fn take_snapshots(&mut self, plan: &mut Plan) -> Result<(), ServeError> {
         let planned = Arc::make_mut(&mut plan.planned);
-        let (stack, config, compiler) = (self.stack_size(), &self.config, &mut self.compiler);
+        let (config, compiler) = (&self.config, &mut self.compiler);
         let workers = config.workers + usize::from(self.recording.is_some());
-        let take = || snapshots::take(config, planned, compiler, workers, &plan.host, &plan.shared);
-        // Guests need a stack of that size, which this thread may not have.
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("snapshots".to_owned()).stack_size(stack);
-            let taken = thread.spawn_scoped(scope, take)?.join();
-            taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(ServeError::from)
-        })?;
+        let (host, shared) = (&plan.host, &plan.shared);
+        let mut plugins: Vec<_> = config.all_plugins().zip(planned.plugins_mut()).collect();
+        snapshots::take(&mut plugins, compiler, workers, &|| Box::new(host.clone()), shared)??;
         Ok(())
     }
 

@@ -179,7 +179,7 @@ fn read(text: &str) -> Result<Config, ConfigError> {
 
 /// Returns the text as JSON.
 fn json(text: &str) -> Json {
-    let document = Document::parse("test.yaml", text).unwrap();
+    let document = Document::parse("test.yaml", text, "an example").unwrap();
     let bytes = any::json(&document.root()).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }

@@ -11,23 +11,22 @@ use portcullis::module::{Bytecode, Needs};
 use portcullis::rights::Capabilities;
 use portcullis::{Module, PluginSpec};
 
-use crate::config::{self, Config, Diagnostic, Located};
-use crate::plan::planned::Plan;
-use crate::plan::sandboxes::plugins;
+use crate::config::{self, Diagnostic, Located};
+use crate::plan::sandboxes::Configured;
 
 /// Returns what an operator may want to change, each once; for plugins that have every right, only with which plugins they share.
-pub(crate) fn of(config: &Config, plan: &Plan) -> Vec<Diagnostic> {
+pub(crate) fn of(plugins: &[Configured<'_>]) -> Vec<Diagnostic> {
     let lacks_rights = |spec: &PluginSpec| spec.plugin.capabilities != Capabilities::ALL;
     let mut known = HashMap::new();
-    for (_, spec) in plugins(config, &plan.planned).filter(|(_, spec)| lacks_rights(spec) || vm_id::is_open(spec)) {
-        let module: *const Module = Arc::as_ptr(&spec.module);
-        known.entry(module).or_insert_with(|| needs(&spec.module));
+    for own in plugins.iter().filter(|own| lacks_rights(own.spec) || vm_id::is_open(own.spec)) {
+        let module: *const Module = Arc::as_ptr(&own.spec.module);
+        known.entry(module).or_insert_with(|| needs(&own.spec.module));
     }
-    let with_needs = plugins(config, &plan.planned)
-        .filter_map(|(plugin, spec)| Some((plugin, spec, known.get(&Arc::as_ptr(&spec.module))?.as_ref()?)));
+    let with_needs = plugins
+        .iter()
+        .filter_map(|own| Some((own.plugin, own.spec, known.get(&Arc::as_ptr(&own.spec.module))?.as_ref()?)));
     let mut open = Vec::new();
-    let mut found: Vec<_> =
-        plugins(config, &plan.planned).filter_map(|(plugin, spec)| reflection(plugin, &spec.plugin)).collect();
+    let mut found: Vec<_> = plugins.iter().filter_map(|own| reflection(own.plugin, &own.spec.plugin)).collect();
     for (plugin, spec, needs) in with_needs {
         if lacks_rights(spec) {
             found.extend(compare(plugin, spec.plugin.capabilities, needs));

@@ -13,12 +13,12 @@ use portcullis::engine::AnyEngine;
 use super::error::CompileError;
 use super::order::{COMMAND, Kind, Order};
 use crate::config::CompileLimits;
-use crate::observe::log;
 
-/// Compiles modules by the file of this program, which is started again for each.
+/// Compiles modules by another program, which is started again for each. Its command `compile-module` calls [`run`](super::run).
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
-    pub(crate) program: PathBuf,
+    program: PathBuf,
+    log: Vec<String>,
 }
 
 /// The most bytes of machine code.
@@ -37,6 +37,17 @@ const SIGXCPU: i32 = 24;
 const NO_MEMORY: [&str; 3] = ["memory allocation of", "(os error 12)", "out of memory"];
 
 impl Process {
+    /// Names the program.
+    pub(crate) fn new(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), log: Vec::new() }
+    }
+
+    /// Gives the program arguments that make it log. What it writes to standard error then goes where this process writes, and is not
+    /// read for the reason of a failure.
+    pub(crate) fn with_log(self, arguments: Vec<String>) -> Self {
+        Self { log: arguments, ..self }
+    }
+
     /// Compiles a module for an engine; None if the module is no plugin. `gives_way`: on one thread, when workers have
     /// nothing to do.
     ///
@@ -69,10 +80,9 @@ impl Process {
     fn run(&self, order: &Order, wasm: &[u8]) -> Result<(ExitStatus, Vec<u8>, String), CompileError> {
         let mut command = Command::new(&self.program);
         // It needs nothing of the environment, which may have secrets.
-        let logs = log::engines_arguments();
         // Where the compiler logs, its words are lines of the log and not the reason of a failure.
-        let words = if logs.is_empty() { Stdio::piped() } else { Stdio::inherit() };
-        command.args(logs).arg(COMMAND).env_clear().env("MIMALLOC_ARENA_RESERVE", RESERVED);
+        let words = if self.log.is_empty() { Stdio::piped() } else { Stdio::inherit() };
+        command.args(&self.log).arg(COMMAND).env_clear().env("MIMALLOC_ARENA_RESERVE", RESERVED);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words);
         let mut child = command.spawn().map_err(cannot_start)?;
         let ran = std::thread::scope(|scope| converse(scope, &mut child, order, wasm));

@@ -20,6 +20,7 @@ BOUNDS = {
     "host-core": 6,
     "filter-chain": 1,
     "portcullis": 3,
+    "config": 2,
     "engine-wasmtime": 6,
     "engine-wasmer": 3,
     "engine-wasmi": 5,

@@ -126,7 +126,7 @@ def first_response(args, binary, engine, cache, log=None, tier="compiled"):
         )
     )
     command = [str(binary), "serve", str(config), "--engine", engine]
-    env = {**os.environ, "RUST_LOG": "info,portcullis_gateway=debug" if log else "info"}
+    env = {**os.environ, "RUST_LOG": "info,portcullis_gateway=debug,portcullis_config=debug" if log else "info"}
     sink = open(log, "wb") if log else subprocess.DEVNULL
     start = time.monotonic()
     gateway = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)

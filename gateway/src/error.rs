@@ -8,10 +8,10 @@ use portcullis::engine::EngineChoiceError;
 use portcullis::engine::EngineError;
 use portcullis::module::BytecodeError;
 use portcullis::transcript::TranscriptError;
+use portcullis_config::plan::compile::CompileError;
 
 use crate::config::ConfigError;
 use crate::net::listen;
-use crate::plan::compile::CompileError;
 
 /// Reasons for which a gateway cannot serve.
 #[derive(Debug, thiserror::Error)]

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use clap::Args;
+use portcullis_config::blocks::COMPILE_MEMORY_RANGE;
+use portcullis_config::plan::Loader;
+use portcullis_config::plan::compile::CompilerProcess;
+use portcullis_config::reader::duration::parse_duration;
+use portcullis_config::reader::size::parse_size;
 
 use super::process::compiler;
-use crate::config::{COMPILE_MEMORY_RANGE, CompileLimits, parse_duration, parse_size};
+use crate::config::CompileLimits;
 use crate::observe::log;
-use crate::plan::compile::Process;
-use crate::plan::loader::Loader;
 
 /// Bounds of compiling, as options of a command.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub(super) struct CompileOptions {
 impl CompileOptions {
     /// Loads modules within these bounds, in a process of this program, or in this one if that has no file.
     pub(super) fn loader(&self) -> Loader {
-        let process = compiler().map(|program| Process::new(program).with_log(log::engines_arguments()));
+        let process = compiler().map(|program| CompilerProcess::new(program).with_log(log::engines_arguments()));
         let limits = CompileLimits { time: self.compile_time, memory: self.compile_memory as u64 };
         Loader::new(process, limits)
     }

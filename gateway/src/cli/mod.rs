@@ -19,10 +19,10 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use portcullis_config::plan::compile as compiling;
 
 use self::process::{Ended, print};
 use crate::observe::log::{self, WhenFull};
-use crate::plan::compile as compiling;
 
 /// A reverse proxy that runs Proxy-Wasm plugins.
 ///

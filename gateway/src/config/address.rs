@@ -3,9 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::document::Read;
-use super::key::Type;
-use super::value::{Kind, Value};
+use portcullis_config::reader::{Kind, Read, Type, Value};
 
 /// A host and its port. The host is a name or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

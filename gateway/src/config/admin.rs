@@ -3,15 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use portcullis_config::reader::{Key, Kind, Read, Refused, Section, Type, Unique, Value};
 use serde_json::{Value as Json, json};
 
 use super::Config;
-use super::document::Read;
-use super::key::{Key, Section, Type};
 use super::listener;
-use super::mapping::Refused;
-use super::unique::Unique;
-use super::value::{Kind, Value};
 
 /// The file of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use portcullis_config::reader::{Value, duration};
+
 use super::cluster::{Cluster, ClusterKind};
-use super::duration;
 use super::listener::Listener;
 use super::route::Route;
 use super::route_action::RouteAction;
 use super::timeouts::STREAM_IDLE;
-use super::value::Value;
 
 /// The key that decides.
 const KEY: &str = STREAM_IDLE.name;

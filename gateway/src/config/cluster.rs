@@ -4,19 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::model::ResourceMetadata;
+use portcullis_config::Origin;
+use portcullis_config::reader::{
+    EMPTY, Key, Kind, Mapping, Read, Refused, Reported, Section, Type, Unique, Value, duration, nearest,
+};
 
 use super::address::{self, Endpoint};
-use super::document::{Read, Reported};
-use super::duration;
 use super::envoy_keys;
-use super::error::Origin;
-use super::key::{self, Key, Section, Type};
-use super::mapping::{Mapping, Refused};
 use super::metadata;
-use super::nearest;
 use super::timeouts::{self, Keepalive};
-use super::unique::Unique;
-use super::value::{Kind, Value};
 
 /// A named upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,7 +217,7 @@ fn read(value: &Value<'_>, names: &mut Unique) -> Read<Cluster> {
 
 fn read_echo(mapping: &Mapping<'_>, echo: &Value<'_>) -> Read<ClusterKind> {
     if !echo.is_null() {
-        echo.mapping(&key::EMPTY)?;
+        echo.mapping(&EMPTY)?;
     }
     for key in OF_ENDPOINTS {
         if let Some(other) = mapping.get(key) {

@@ -6,26 +6,19 @@ use std::time::Duration;
 
 use portcullis::model::Percent;
 use portcullis::sandbox::Sharing;
+use portcullis_config::blocks::{library, settings};
+use portcullis_config::reader::{self, Document, Key, Read, Section, Type, Unique, Value, duration};
+use portcullis_config::{ConfigError, Diagnostic, Plugin, Settings};
 
 use super::admin::{self, AdminPath};
 use super::changed;
 use super::cluster::{self, Cluster};
-use super::document::{Document, Read};
-use super::duration;
 use super::envoy_keys;
-use super::error::{ConfigError, Diagnostic};
 use super::foreign;
-use super::key::{Key, Section, Type};
-use super::library;
 use super::listener::{self, Listener};
-use super::plugin::Plugin;
 use super::route::Scope;
 use super::service::{self, Service};
-use super::settings::{self, Settings};
 use super::stats::{self, StatsTag};
-use super::text;
-use super::unique::Unique;
-use super::value::Value;
 
 /// All that a gateway needs to know to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +64,7 @@ impl Config {
     ///
     /// If the file cannot be read, and everything that [`Self::parse`] finds.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let (name, text) = text::load(path.as_ref(), EXAMPLE)?;
+        let (name, text) = reader::load(path.as_ref(), EXAMPLE)?;
         Self::parse(&name, &text)
     }
 
@@ -103,7 +96,7 @@ impl Config {
     }
 }
 
-/// What a new configuration can start from.
+/// A file to start from.
 const EXAMPLE: &str = "examples/quickstart.yaml";
 
 const WORKERS: Key =

@@ -1,8 +1,6 @@
 //! Files of other programs that are pasted as a whole: one finding names the program, and nothing else in the file is checked.
 
-use super::document::Read;
-use super::mapping;
-use super::value::Value;
+use portcullis_config::reader::{Read, Value, snake_case};
 
 const EXAMPLE: &str = "copy its Wasm filters to the plugins of a listener; see examples/gateway.yaml";
 
@@ -19,7 +17,7 @@ const ENVOY: &[(&str, &str)] = &[
 pub(super) fn check(root: &Value<'_>) -> Read<()> {
     let mapping = root.entries()?;
     for (key, message) in ENVOY {
-        if let Some(entry) = mapping.entries().iter().find(|entry| mapping::snake_case(&entry.key) == *key) {
+        if let Some(entry) = mapping.entries().iter().find(|entry| snake_case(&entry.key) == *key) {
             return Err(entry.fail(*message, EXAMPLE));
         }
     }

@@ -1,6 +1,6 @@
+use portcullis_config::reader::lines;
+
 use super::Config;
-use super::lines::lines;
-use crate::plan::rights::Rights;
 
 /// Reads any text as a configuration and judges the rights in it: what is wrong is said, at a place that there is, and
 /// twice the same.
@@ -24,10 +24,5 @@ pub fn configuration(data: &[u8]) {
         }
         _ => panic!("the same text is right and wrong"),
     };
-    for plugin in config.all_plugins() {
-        let vm = plugin.vm.rights.as_ref();
-        if let Err(error) = Rights::within(vm, plugin.rights.as_ref()) {
-            assert!(!error.to_string().is_empty(), "an error without a word");
-        }
-    }
+    config.all_plugins().for_each(portcullis_config::fuzzing::rights);
 }

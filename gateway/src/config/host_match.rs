@@ -1,7 +1,6 @@
 //! The hosts that a route takes, in the order in which Envoy looks for a virtual host.
 
-use super::document::Read;
-use super::value::Value;
+use portcullis_config::reader::{Read, Value};
 
 /// A condition on the host. Case does not count, nor does the port of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

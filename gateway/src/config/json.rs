@@ -3,20 +3,18 @@
 use portcullis::resources::Preopen;
 use portcullis::sandbox::Sharing;
 use portcullis::transcript::Redaction;
+use portcullis_config::reader::duration;
+use portcullis_config::{Code, Plugin, RightsConfig, VmConfig};
 use serde_json::{Map, Value, json};
 
 use super::admin;
 use super::cluster::{Cluster, ClusterKind, Protocol, Server};
-use super::duration;
 use super::listener::Listener;
 use super::metadata;
-use super::plugin::Plugin;
-use super::rights::RightsConfig;
 use super::route::{Route, RouteOrder};
 use super::route_action::{RedirectPath, RouteAction};
 use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
 use super::service::Service;
-use super::vm::{Code, VmConfig};
 use super::{Config, Diagnostic, StatsTag};
 
 /// Placeholder of a secret.

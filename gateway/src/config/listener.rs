@@ -4,22 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portcullis_config::blocks::filter_entry::Traffic;
+use portcullis_config::blocks::library;
+use portcullis_config::reader::{Key, Read, Refused, Section, Type, Unique, Value, duration, files, size};
+use portcullis_config::{Origin, Plugin};
+
 use super::address;
-use super::document::Read;
-use super::duration;
 use super::envoy_keys;
-use super::error::Origin;
-use super::files;
-use super::filter_entry::Traffic;
-use super::key::{Key, Section, Type};
-use super::library;
-use super::mapping::Refused;
-use super::plugin::Plugin;
 use super::route::{self, Route, RouteOrder, Scope};
-use super::size;
 use super::timeouts::{self, Timeouts};
-use super::unique::Unique;
-use super::value::Value;
 
 /// An address that takes requests, and what happens to them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,12 +3,8 @@
 use std::sync::Arc;
 
 use portcullis::model::{MetadataList, MetadataMap, MetadataValue, ResourceMetadata};
+use portcullis_config::reader::{Entry, Key, Kind, Read, Refused, Section, Type, Value};
 use serde_json::{Map, Value as Json};
-
-use super::document::Read;
-use super::key::{Key, Section, Type};
-use super::mapping::Refused;
-use super::value::{Kind, Value};
 
 const TYPED: Refused = (
     "typed_filter_metadata",
@@ -37,7 +33,7 @@ const DEEPEST: usize = 32;
 pub(super) fn read(value: &Value<'_>) -> Read<Arc<ResourceMetadata>> {
     let mapping = value.mapping_without(&METADATA, &[TYPED])?;
     let namespaces = mapping.or(FILTER_METADATA, Vec::new(), |namespaces| {
-        let read = |entry: &super::mapping::Entry<'_>| Ok((entry.key.clone(), members(&entry.value, 0)?));
+        let read = |entry: &Entry<'_>| Ok((entry.key.clone(), members(&entry.value, 0)?));
         let read: Vec<Read<_>> = namespaces.entries()?.entries().iter().map(read).collect();
         read.into_iter().collect()
     });
@@ -99,7 +95,8 @@ fn value_to_json(value: &MetadataValue) -> Json {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::super::document::Document;
+    use portcullis_config::reader::Document;
+
     use super::*;
 
     fn shown(text: &str) -> Result<String, String> {

@@ -2,11 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 
+use portcullis_config::reader::{EMPTY, Key, Read, Section, Type, Value};
 use regex::bytes::RegexBuilder;
-
-use super::document::Read;
-use super::key::{self, Key, Section, Type};
-use super::value::Value;
 
 /// A regular expression that a whole text has to match.
 #[derive(Clone, Debug)]
@@ -60,7 +57,7 @@ pub(super) static PATTERN: Section = Section::new(
 pub(super) fn read(value: &Value<'_>) -> Read<Pattern> {
     let mapping = value.mapping(&PATTERN)?;
     if let Some(engine) = mapping.get(GOOGLE_RE2) {
-        engine.mapping(&key::EMPTY)?;
+        engine.mapping(&EMPTY)?;
     }
     mapping.required(REGEX, "add `regex: EXPRESSION`", |regex| {
         let text = regex.string()?;

@@ -4,21 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::model::ResourceMetadata;
+use portcullis_config::Plugin;
+use portcullis_config::blocks::filter_entry::Traffic;
+use portcullis_config::blocks::library::{self, Library};
+use portcullis_config::reader::{Key, Mapping, Read, Refused, Section, Type, Value, duration};
 
 use super::cluster::ClusterNames;
-use super::document::Read;
-use super::duration;
 use super::envoy_keys;
-use super::filter_entry::Traffic;
 use super::host_match::HostMatch;
-use super::key::{Key, Section, Type};
-use super::library::{self, Library};
-use super::mapping::{Mapping, Refused};
 use super::metadata;
-use super::plugin::Plugin;
 use super::route_action::{self, RouteAction};
 use super::route_match::{self, RouteMatch};
-use super::value::Value;
 
 /// One route of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,16 +1,11 @@
 //! Actions of routes: send requests to a cluster, or answer them.
 
 use bytes::Bytes;
+use portcullis_config::reader::{Key, Kind, Mapping, Read, Refused, Reported, Section, Type, Value, base64, files};
 
-use super::base64;
 use super::cluster::ClusterNames;
-use super::document::{Read, Reported};
 use super::envoy_keys;
-use super::files;
-use super::key::{Key, Section, Type};
-use super::mapping::{Mapping, Refused};
 use super::route_match::URL_PATH;
-use super::value::{Kind, Value};
 
 /// The action of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]

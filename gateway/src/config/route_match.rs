@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::document::Read;
+use portcullis_config::reader::{Key, Mapping, Read, Refused, Section, Type, Value};
+
 use super::envoy_keys;
 use super::host_match;
-use super::key::{Key, Section, Type};
-use super::mapping::{Mapping, Refused};
 use super::pattern::{self, Pattern};
 use super::string_match;
-use super::value::Value;
 
 pub use super::host_match::HostMatch;
 

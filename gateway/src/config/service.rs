@@ -1,14 +1,12 @@
 //! `services`: plugins without traffic, Envoy's `envoy.extensions.wasm.v3.WasmService`.
 
 use portcullis::chain::Isolation;
+use portcullis_config::Plugin;
+use portcullis_config::blocks::library::Library;
+use portcullis_config::blocks::{filter_entry, plugin};
+use portcullis_config::reader::{Kind, Read, Type, Value};
 
-use super::document::Read;
-use super::filter_entry;
-use super::key::Type;
-use super::library::Library;
-use super::plugin::{self, Plugin};
 use super::service_entry;
-use super::value::{Kind, Value};
 
 /// A plugin that no stream comes to: it has ticks, queues and callouts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! A whole entry of Envoy's `bootstrap_extensions`, around the service that it holds.
 
-use super::document::Read;
-use super::filter_entry::{DISCOVERY, HTTP_WASM, NAME, NETWORK_WASM, TYPE, TYPE_URL, TYPED_STRUCTS, short};
-use super::key::{Key, Section, Type};
-use super::plugin;
-use super::value::{Value, quote};
+use portcullis_config::blocks::filter_entry::{
+    DISCOVERY, HTTP_WASM, NAME, NETWORK_WASM, TYPE, TYPE_URL, TYPED_STRUCTS, short,
+};
+use portcullis_config::blocks::plugin;
+use portcullis_config::reader::{Key, Read, Section, Type, Value, quote};
 
 pub(super) const CONFIG: Key = Key::new(
     "config",

@@ -2,13 +2,10 @@
 
 use std::ops::Range;
 
+use portcullis_config::reader::{Key, Read, Refused, Section, Type, Value};
 use serde_json::{Value as Json, json};
 
-use super::document::Read;
-use super::key::{Key, Section, Type};
-use super::mapping::Refused;
 use super::pattern;
-use super::value::Value;
 
 /// A rule by which a part of a metric's name becomes a label, or all metrics of plugins get one.
 #[derive(Clone, Debug, PartialEq, Eq)]

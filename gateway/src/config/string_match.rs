@@ -1,11 +1,9 @@
 //! Envoy's `string_match`.
 
-use super::document::Read;
-use super::key::{Key, Section, Type};
-use super::mapping::Refused;
+use portcullis_config::reader::{Key, Read, Refused, Section, Type, Value};
+
 use super::pattern;
 use super::route_match::HeaderRule;
-use super::value::Value;
 
 const EXACT: Key = Key::new("exact", Type::Text, "The text is this.");
 const PREFIX: Key = Key::new("prefix", Type::Name, "The text begins so.");

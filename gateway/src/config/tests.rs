@@ -1,5 +1,7 @@
 //! Files and the configurations that they are read into.
 
+mod preopens;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

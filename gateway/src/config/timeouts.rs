@@ -2,13 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis_config::reader::{Key, Mapping, Read, Section, Type, Value, duration};
 use serde_json::{Value as Json, json};
-
-use super::document::Read;
-use super::duration;
-use super::key::{Key, Section, Type};
-use super::mapping::Mapping;
-use super::value::Value;
 
 /// The time limits of a listener. Zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

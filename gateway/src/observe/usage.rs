@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use portcullis::vm::Used;
-
-use crate::plan::usage;
+use portcullis_config::plan::usage;
 
 /// One metric: its name, what it is, and its value.
 type Metric = (&'static str, &'static str, fn(&Used) -> String);

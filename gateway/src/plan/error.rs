@@ -1,8 +1,8 @@
 //! Plugins that do not start in a worker.
 
 use portcullis::chain::LoadError;
+use portcullis_config::plan::not_started;
 
-use super::remedy::not_started;
 use crate::config::{Config, ConfigError, Diagnostic};
 
 /// A plugin of a chain or service that did not start in a worker.

@@ -1,8 +1,9 @@
 //! Listeners and services with their plugins compiled.
 
+use portcullis_config::plan::Compiler;
+
 use crate::config::{self, ConfigError};
 use crate::net::tls;
-use crate::plan::compiler::Compiler;
 use crate::plan::planned::{PlannedListener, PlannedService};
 
 /// Compiles the plugin of a service.

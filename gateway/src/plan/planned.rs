@@ -8,11 +8,11 @@ use portcullis::chain::{LoadError, Snapshot, Tier};
 use portcullis::model::Percent;
 use portcullis::resources::Shared;
 use portcullis::{Module, PluginSpec};
+use portcullis_config::plan::{self, Configured, Sandboxes};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::host::GatewayHost;
-use super::sandboxes::{self, Configured, Sandboxes};
 use crate::config::{Cluster, Config, ConfigError, Listener, Service};
 use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
@@ -91,7 +91,7 @@ impl Planned {
     pub(crate) fn place(&mut self, config: &Config) -> Result<Sandboxes, ConfigError> {
         let (sandboxes, placements) = {
             let all: Vec<_> = self.configured(config).collect();
-            sandboxes::place(config.sharing, &all)?
+            plan::place(config.sharing, &all)?
         };
         self.plugins_mut().zip(&placements).for_each(|(spec, placement)| spec.isolated = placement.isolated);
         Ok(sandboxes)

@@ -10,6 +10,8 @@ use portcullis::chain::Isolation;
 use portcullis::code_cache::CodeCache;
 use portcullis::resources::Shared;
 use portcullis::system::SystemClock;
+pub use portcullis_config::plan::EngineOptions;
+use portcullis_config::plan::{Compiler, Sandboxes, advise, compile_all, stack_size, take_snapshots, tell_outdated};
 use tokio::sync::watch;
 
 use crate::config::{AdminPath, Config, Diagnostic};
@@ -19,22 +21,15 @@ use crate::observe::admin::{Admin, AdminSocket, UnixSocket};
 use crate::observe::denials::Denials;
 use crate::observe::health::PluginHealth;
 use crate::observe::learn::{self, LearnedRights};
+use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::profile::Profiling;
 use crate::observe::recorder::{self, TranscriptOptions};
-use crate::plan::advice;
-use crate::plan::compiler::Compiler;
-pub use crate::plan::compiler::EngineOptions;
 use crate::plan::error::explain;
 use crate::plan::host::GatewayHost;
 use crate::plan::listeners::{plan_listener, plan_service};
-use crate::plan::loader::tell_outdated;
 use crate::plan::planned::{Plan, Planned};
-use crate::plan::sandboxes::Sandboxes;
-use crate::plan::snapshots;
 use crate::plan::source::{ConnectionSource, Sample};
-use crate::plan::stack;
-use crate::plan::tier;
 use crate::serve::descriptors::{self, Bounds, Wishes};
 pub use crate::serve::running::Running;
 use crate::serve::starts::{NotStarted, Reports};
@@ -88,7 +83,7 @@ impl Gateway {
         if let Some(cache) = &cache {
             tell_outdated(cache);
         }
-        let mut compiler = Compiler::new(options, cache)?.measuring_all();
+        let mut compiler = Compiler::new(options, cache)?.with_compiler_log(log::engines_arguments()).measuring_all();
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan_listener(listener, &mut compiler)).collect();
         let services: Result<Vec<_>, _> =
@@ -183,7 +178,7 @@ impl Gateway {
     /// The work is that of reading all of their code.
     pub fn advice(&self) -> Vec<Diagnostic> {
         let plugins: Vec<_> = self.plan.planned.configured(&self.config).collect();
-        advice::of(&plugins)
+        advise(&plugins)
     }
 
     /// Starts every plugin once, away from traffic.
@@ -195,7 +190,7 @@ impl Gateway {
         self.take_snapshots(&mut plan)?;
         let (jobs, cache) = self.compiler.take_jobs();
         for job in jobs {
-            job.run(cache.as_deref()).map_err(|error| ServeError::Compile { what: job.what.clone(), error })?;
+            job.run(cache.as_deref()).map_err(|error| ServeError::Compile { what: job.what().to_owned(), error })?;
         }
         worker::rehearse(&plan).map_err(|failed| explain(&self.config, &failed).into())
     }
@@ -230,12 +225,12 @@ impl Gateway {
                     report.send(Err(NotStarted::Worker(error)));
                 }
             };
-            let thread = std::thread::Builder::new().name(name).stack_size(stack::size(self.plan.planned.plugins()));
+            let thread = std::thread::Builder::new().name(name).stack_size(stack_size(self.plan.planned.plugins()));
             workers.push(thread.spawn(run)?);
         }
         if let Some(tier_ups) = self.tier_ups.take().filter(|_| !jobs.is_empty()) {
             let published = move || tier_ups.send_modify(|count| *count += 1);
-            tier::compile_all(jobs, cache, published, move || *stopped.borrow())?;
+            compile_all(jobs, cache, published, move || *stopped.borrow())?;
         }
         let profile = profile.map(Profiling::start).transpose()?;
         let mut running = Running::new(addresses, stop, workers, profile);
@@ -321,7 +316,7 @@ impl Gateway {
         let workers = config.workers + usize::from(self.recording.is_some());
         let (host, shared) = (&plan.host, &plan.shared);
         let mut plugins: Vec<_> = config.all_plugins().zip(planned.plugins_mut()).collect();
-        snapshots::take(&mut plugins, compiler, workers, &|| Box::new(host.clone()), shared)??;
+        take_snapshots(&mut plugins, compiler, workers, &|| Box::new(host.clone()), shared)??;
         Ok(())
     }
 

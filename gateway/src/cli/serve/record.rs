@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use portcullis::transcript::Redaction;
+use portcullis_config::reader::size::parse_size;
 
-use crate::config::parse_size;
 use crate::observe::recorder::TranscriptOptions;
 
 /// Options of `serve` for recording transcripts.

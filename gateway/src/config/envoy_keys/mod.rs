@@ -1,5 +1,7 @@
 //! Keys of Envoy's blocks that have no meaning in ours: each is refused with the reason, and none is only unknown.
 
+use portcullis_config::reader::Refused;
+
 mod cluster;
 mod listener;
 mod route;
@@ -7,8 +9,6 @@ mod route;
 pub(super) use cluster::{CLUSTER, ENDPOINT};
 pub(super) use listener::{LISTENER, TCP_PROXY};
 pub(super) use route::{FORWARD, MATCH, REDIRECT, ROUTE, WEIGHTED};
-
-use super::mapping::Refused;
 
 /// Keys that are refused for one reason, with one remedy.
 type Group = (&'static [&'static str], &'static str, &'static str);

@@ -9,8 +9,9 @@ mod tests;
 pub use page::page;
 pub use schema::schema;
 
+use portcullis_config::reader::{Section, Type};
+
 use super::file::FILE;
-use super::key::{Section, Type};
 
 /// Returns every section once, each before the sections in it.
 fn sections() -> Vec<&'static Section> {

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use super::super::key::{Absent, Key, Section, Type};
+use portcullis_config::reader::{Absent, Key, Section, Type};
+
 use super::sections;
 
 const INTRODUCTION: &str = "\
 # The configuration
 
-<!-- Generated from gateway/src/config. After a change there: PORTCULLIS_WRITE=1 cargo test --workspace --lib -- config::reference -->
+<!-- Generated from config/src/blocks and gateway/src/config. After a change there: PORTCULLIS_WRITE=1 cargo test --workspace --lib -- config::reference -->
 
 A configuration is a YAML file: `portcullis serve FILE` serves as it says, `portcullis check FILE` says whether it is right.
 [examples/quickstart.yaml](../examples/quickstart.yaml) is the shortest one, [examples/gateway.yaml](../examples/gateway.yaml) shows nearly

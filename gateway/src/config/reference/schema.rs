@@ -1,10 +1,10 @@
 //! The JSON Schema, with which editors complete and check a configuration.
 
 use portcullis::rights::{Capabilities, Preset};
+use portcullis_config::reader::{Absent, Key, Section, Type};
 use serde_json::{Map, Value as Json, json};
 
 use super::super::file::FILE;
-use super::super::key::{Absent, Key, Section, Type};
 use super::sections;
 
 /// Returns the configuration's JSON Schema (draft 2020-12) as text.

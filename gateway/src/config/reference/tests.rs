@@ -6,12 +6,11 @@ mod validate;
 
 use std::path::{Path, PathBuf};
 
+use portcullis_config::blocks::any;
+use portcullis_config::reader::{Absent, Document, Key, Section, Type, nearest};
 use serde_json::Value as Json;
 
-use super::super::any;
-use super::super::document::Document;
-use super::super::key::{Absent, Key, Section, Type};
-use super::super::{Config, ConfigError, Diagnostic, nearest};
+use super::super::{Config, ConfigError, Diagnostic};
 use super::{page, schema, sections};
 use places::{PLACES, Place};
 use validate::violations;

@@ -1,6 +1,6 @@
 //! A file for each section, in which the section's keys can be written.
 
-use super::super::super::key::{Absent, Section};
+use portcullis_config::reader::{Absent, Section};
 
 /// Where a section stands.
 pub(super) struct Place {

@@ -1,0 +1,36 @@
+//! The code of a plugin.
+
+use bytes::Bytes;
+use portcullis::module::{debug_info_size, without_debug_info};
+
+use crate::{Code, ConfigError};
+
+/// Reads the code of a plugin, and returns it with its name in messages.
+pub(super) fn read(plugin: &crate::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
+    Ok(match &plugin.vm.code {
+        Code::File(path) => {
+            let code = portcullis::input::read_file(path, portcullis::input::LARGEST_PLUGIN).map_err(|error| {
+                let message = format!("cannot read {}: {error}", path.display());
+                plugin.vm.code_origin.diagnostic(message, "correct code.local.filename")
+            })?;
+            (path.display().to_string(), code)
+        }
+        Code::Bytes(bytes) => ("inline_bytes".to_owned(), bytes.clone()),
+        Code::Text(text) => ("inline_string".to_owned(), text.clone().into_bytes()),
+    })
+}
+
+/// Removes debug information from the code of a plugin if it has more than its operator allows.
+pub(super) fn bounded(plugin: &crate::Plugin, what: &str, code: Vec<u8>) -> Bytes {
+    let (size, limit) = (debug_info_size(&code), plugin.vm.load.debug_info);
+    if size <= limit {
+        return code.into();
+    }
+    let message = format!(
+        "{what}: it carries {size} bytes for debuggers (.debug_* and names), more than {limit} (limits.debug_info), and is \
+         loaded without: its traps name no functions and lines"
+    );
+    let help = "strip the module, or raise the limit";
+    tracing::warn!(plugin = plugin.name, "{}", plugin.vm.code_origin.diagnostic(message, help));
+    without_debug_info(&code).into()
+}

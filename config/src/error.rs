@@ -8,6 +8,7 @@ use std::sync::Arc;
 ///
 /// Displays as `gateway.yaml:12:7: listeners[0].plugins[0].vm_config: unknown key "cod"; did you mean "code"?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnostic {
     /// The configuration file, as it was named by the caller.
     pub file: String,
@@ -23,6 +24,14 @@ pub struct Diagnostic {
     pub help: String,
     /// The line with a caret below it, if it shows more than the path of keys; else empty.
     pub excerpt: String,
+}
+
+impl Diagnostic {
+    /// Makes a finding about a file as a whole.
+    pub fn of_file(file: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        let (message, help) = (message.into(), help.into());
+        Self { file: file.to_owned(), line: 0, column: 0, path: String::new(), message, help, excerpt: String::new() }
+    }
 }
 
 impl fmt::Display for Diagnostic {

@@ -4,9 +4,9 @@ use super::plugin;
 use crate::reader::{Key, Read, Refused, Section, Type, Value, quote};
 
 /// The content of an entry of Envoy's filters.
-pub(super) struct FilterEntry<'d> {
-    pub(super) config: Value<'d>,
-    pub(super) name: Option<String>,
+pub(crate) struct FilterEntry<'d> {
+    pub(crate) config: Value<'d>,
+    pub(crate) name: Option<String>,
     pub(super) filter: Filter,
 }
 
@@ -110,7 +110,7 @@ pub const DISCOVERY: Refused = (
 );
 
 /// Takes the plugin out of its entry, or out of an `Any` that is an item of a chain.
-pub(super) fn read<'d>(value: &Value<'d>) -> Read<FilterEntry<'d>> {
+pub(crate) fn read<'d>(value: &Value<'d>) -> Read<FilterEntry<'d>> {
     if value.member("@type").is_some() {
         let (config, filter) = unwrap(value)?;
         return Ok(FilterEntry { config, name: None, filter });
@@ -143,6 +143,12 @@ pub const HTTP_WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.w
 pub const NETWORK_WASM: &str = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm";
 /// The types of `TypedStruct`, without the server in front of them.
 pub const TYPED_STRUCTS: &[&str] = &["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
+
+/// Checks that a type is one of Envoy's Wasm filters.
+pub(crate) fn check_type(place: &Value<'_>) -> Read<()> {
+    let text = place.string()?;
+    filter(place, text, &quote(text)).map(drop)
+}
 
 /// Takes the plugin out of an `Any`. The type decides about the other keys, so it is checked first.
 fn unwrap<'d>(any: &Value<'d>) -> Read<(Value<'d>, Filter)> {

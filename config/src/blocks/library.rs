@@ -76,6 +76,18 @@ impl Library {
         Self { plugins, misspelt: root.misspelt(PLUGINS) }
     }
 
+    /// Reads the plugins of a file that has no chains: each is a plugin, or a filter of Envoy around one, with a name of its own.
+    pub(crate) fn definitions(value: &Value<'_>) -> Read<Vec<Plugin>> {
+        let mut names = Unique::new("plugin name");
+        value.list(|index, value| {
+            value.entries()?;
+            let (plugin, _) = Self::default().defined(index, value)?;
+            let place = declared_name(value).map_or_else(|| value.clone(), |(place, _)| place);
+            names.check(&place, &plugin.name)?;
+            Ok(plugin)
+        })
+    }
+
     /// Reads a chain: plugins, and names of plugins.
     pub fn chain(&self, value: &Value<'_>, traffic: Traffic) -> Read<Vec<Plugin>> {
         value.list(|index, value| {

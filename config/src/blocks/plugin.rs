@@ -12,6 +12,7 @@ use crate::reader::{Key, Kind, Mapping, Read, Refused, Section, Type, Value, dur
 
 /// One configured use of a module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Plugin {
     /// The name for logs and metrics.
     pub name: String,
@@ -85,7 +86,7 @@ impl Backoff {
 }
 
 /// Reads a plugin. `default_name` is for one without a name of its own.
-pub(super) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
+pub(crate) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
     let mapping = value.mapping_without(&PLUGIN, &[OLD_FORM])?;
     let name = mapping.or(NAME, default_name.to_owned(), Value::name);
     let root_id = mapping.or(ROOT_ID, String::new(), |id| id.string().map(str::to_owned));

@@ -7,6 +7,7 @@ use crate::reader::{Key, Kind, Read, Section, Type, Value};
 
 /// The rights of a plugin, as they were written: names and rules are judged where capabilities are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RightsConfig {
     /// A set of capabilities to start from.
     pub preset: Option<Located>,

@@ -11,6 +11,7 @@ use crate::reader::{Key, Mapping, Read, Section, Type, percent};
 
 /// Settings of all plugins of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settings {
     /// Which part of a worker plugins get for what no stream waits for, while IO waits (`limits.tick_share`).
     pub tick_share: Percent,

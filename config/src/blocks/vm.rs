@@ -18,6 +18,7 @@ use crate::reader::{Key, Read, Refused, Section, Type, Value, base64, files};
 
 /// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct VmConfig {
     /// Plugins with the same id, code and configuration share a VM; may be empty.
     pub vm_id: String,

@@ -1,7 +1,6 @@
 //! Compiling the plugins of a configuration.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use portcullis::{Module, PluginSpec};
 
 use crate::plan::code;
 use crate::plan::compile::{CompileError, CompilerProcess};
+use crate::plan::engines::{CodeKey, SharedEngines};
 use crate::plan::loader::Loader;
 use crate::plan::places::PLACES;
 use crate::plan::remedy::remedy;
@@ -52,7 +52,7 @@ pub struct Compiler {
     measures_all: bool,
     cache: Option<Arc<CodeCache>>,
     process: Option<CompilerProcess>,
-    engines: HashMap<(&'static str, EngineSettings), Arc<dyn AnyEngine>>,
+    engines: SharedEngines,
     modules: HashMap<ModuleKey, (Arc<Module>, Option<Arc<Tier>>)>,
     jobs: Vec<Job>,
     /// The log has said that an engine takes the place of one of Envoy's.
@@ -80,6 +80,11 @@ impl Compiler {
         let EngineOptions { samples, perf_map, compiler, .. } = options;
         let process = compiler.map(|program| CompilerProcess::new(program));
         Ok(Self { engine, samples, perf_map, cache: cache.map(Arc::new), process, ..Self::default() })
+    }
+
+    /// Has it use engines and modules of other compilers.
+    pub fn with_engines(self, engines: SharedEngines) -> Self {
+        Self { engines, ..self }
     }
 
     /// Gives the program that compiles modules arguments that make it log; see [`CompilerProcess::with_log`].
@@ -251,11 +256,20 @@ impl Compiler {
             engine = self.start(plugin, now, settings_now)?;
             tier = Some(later);
         }
-        let module = self.loader(plugin).load(self.cache.as_deref(), &*engine, code, &what).map_err(|error| {
-            let (message, help) = remedy(&error);
-            plugin.vm.code_origin.diagnostic(format!("{what}: {message}"), help)
-        })?;
-        let known = (Arc::new(module), tier);
+        let code_key = CodeKey::new(&*engine, &code);
+        let module = match self.engines.module(&code_key) {
+            Some(module) => module,
+            None => {
+                let loaded = self.loader(plugin).load(self.cache.as_deref(), &*engine, code, &what);
+                let module = Arc::new(loaded.map_err(|error| {
+                    let (message, help) = remedy(&error);
+                    plugin.vm.code_origin.diagnostic(format!("{what}: {message}"), help)
+                })?);
+                self.engines.keep(code_key, &module);
+                module
+            }
+        };
+        let known = (module, tier);
         self.modules.insert(key, known.clone());
         Ok(known)
     }
@@ -302,15 +316,8 @@ impl Compiler {
         info: &'static EngineInfo,
         settings: EngineSettings,
     ) -> Result<Arc<dyn AnyEngine>, ConfigError> {
-        match self.engines.entry((info.name, settings)) {
-            Entry::Occupied(engine) => Ok(Arc::clone(engine.get())),
-            Entry::Vacant(place) => {
-                let engine = info.start(&place.key().1);
-                let help = "choose another engine; `portcullis engines` lists what is built in";
-                let engine = engine.map_err(|error| plugin.origin.diagnostic(error.to_string(), help))?;
-                Ok(Arc::clone(place.insert(engine.into())))
-            }
-        }
+        let help = "choose another engine; `portcullis engines` lists what is built in";
+        Ok(self.engines.start(info, settings).map_err(|error| plugin.origin.diagnostic(error.to_string(), help))?)
     }
 
     /// Starts an engine with places for many VMs, where there is memory for these.

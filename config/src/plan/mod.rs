@@ -3,6 +3,8 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `compiler` | [`Compiler`]: plugins of the configuration, with their modules compiled |
+//! | `engines` | engines that run, and what they have compiled |
+//! | `loaded` | [`LoadedPlugins`]: the plugins of a file, for workers |
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled, in a process of their own or in this one |
 //! | `code`, `places` | the code of plugins, and places for VMs of streams |
 //! | `tier` | compiling while plugins serve on the interpreter |
@@ -18,6 +20,8 @@ mod advice;
 mod code;
 pub mod compile;
 mod compiler;
+mod engines;
+mod loaded;
 mod loader;
 mod places;
 mod remedy;
@@ -30,8 +34,10 @@ pub mod usage;
 
 pub use advice::advise;
 pub use compiler::{Compiler, EngineOptions};
+pub use engines::SharedEngines;
+pub use loaded::{LoadOptions, LoadedPlugins, PluginsError};
 pub use loader::{Loader, tell_outdated};
-pub use remedy::not_started;
+pub use remedy::explain;
 pub use sandboxes::{Configured, Sandboxes, place};
 pub use snapshots::{NewHost, take as take_snapshots};
 pub use stack::size as stack_size;

@@ -7,9 +7,20 @@ use portcullis::module::BytecodeError;
 use super::compile::CompileError;
 use crate::Diagnostic;
 
+/// Explains why a plugin could not be loaded into a worker, at its place.
+pub fn explain(plugin: &crate::Plugin, error: &LoadError) -> Diagnostic {
+    match error {
+        LoadError::Start(error) => not_started(plugin, error, ""),
+        error => plugin.origin.diagnostic(error.to_string(), LOGGED),
+    }
+}
+
+/// The remedy where the host does not know more than the log.
+const LOGGED: &str = "see the plugin's log lines above";
+
 /// Reports that a plugin did not start, at the place of its configuration or its root_id, whichever it refused. `before` is what
 /// the message begins with.
-pub fn not_started(plugin: &crate::Plugin, error: &StartError, before: &str) -> Diagnostic {
+pub(crate) fn not_started(plugin: &crate::Plugin, error: &StartError, before: &str) -> Diagnostic {
     let (place, help) = match error {
         StartError::Configure { .. } => (&plugin.configuration_origin, REFUSED),
         StartError::VmStart { .. } => (&plugin.vm.configuration_origin, REFUSED),
@@ -17,7 +28,7 @@ pub fn not_started(plugin: &crate::Plugin, error: &StartError, before: &str) -> 
             &plugin.root_id_origin,
             "see the plugin's log lines above; the module may have no root context of this root_id",
         ),
-        _ => (&plugin.origin, "see the plugin's log lines above"),
+        _ => (&plugin.origin, LOGGED),
     };
     let root = match error {
         StartError::Trap { .. } if !plugin.root_id.is_empty() => format!("root_id {:?}: ", plugin.root_id),

@@ -30,6 +30,7 @@ mod document;
 pub mod duration;
 pub mod files;
 mod indentation;
+mod json;
 mod key;
 mod lines;
 mod mapping;
@@ -42,6 +43,7 @@ mod value;
 mod yaml;
 
 pub use document::{Document, Read, Reported};
+pub(crate) use json::as_yaml;
 pub use key::{Absent, EMPTY, Key, Section, Type};
 pub use lines::lines;
 pub use mapping::{Entry, Mapping, Refused, snake_case};

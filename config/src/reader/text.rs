@@ -17,15 +17,6 @@ const LARGEST: u64 = 64 << 20;
 pub fn load(path: &Path, example: &str) -> Result<(String, String), ConfigError> {
     let is_input = path == Path::new("-");
     let name = if is_input { "<stdin>".to_owned() } else { path.display().to_string() };
-    let whole_file = |message: String, help: String| Diagnostic {
-        file: name.clone(),
-        line: 0,
-        column: 0,
-        path: String::new(),
-        message,
-        help,
-        excerpt: String::new(),
-    };
     let read = || {
         let mut bytes = Vec::new();
         read_at_most(std::io::stdin().lock(), LARGEST, &mut bytes).map(|()| bytes)
@@ -37,10 +28,10 @@ pub fn load(path: &Path, example: &str) -> Result<(String, String), ConfigError>
             ErrorKind::FileTooLarge => "name the configuration, and put code into files of its own".to_owned(),
             _ => format!("correct the path, or start from {example}"),
         };
-        whole_file(format!("cannot read the configuration: {error}"), help)
+        Diagnostic::of_file(&name, format!("cannot read the configuration: {error}"), help)
     })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok((name, text)),
-        Err(_) => Err(whole_file("the file is not valid UTF-8".to_owned(), "save it as UTF-8".to_owned()).into()),
+        Err(_) => Err(Diagnostic::of_file(&name, "the file is not valid UTF-8", "save it as UTF-8").into()),
     }
 }

@@ -190,7 +190,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         changed::stream_idle(value, listeners, clusters);
     }
     let admin = admin?.unwrap_or_default();
-    let Settings { tick_share, code_cache, sharing } = settings?;
+    let Settings { tick_share, code_cache, sharing, .. } = settings?;
     Ok(Config {
         workers: workers? as usize,
         admin: admin.address,

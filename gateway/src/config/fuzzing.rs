@@ -6,6 +6,7 @@ use super::Config;
 /// twice the same.
 pub fn configuration(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    portcullis_config::fuzzing::plugins(&text);
     let read = || Config::parse("fuzz.yaml", &text);
     let config = match (read(), read()) {
         (Ok(config), Ok(again)) => {

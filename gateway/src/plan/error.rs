@@ -1,7 +1,6 @@
 //! Plugins that do not start in a worker.
 
 use portcullis::chain::LoadError;
-use portcullis_config::plan::not_started;
 
 use crate::config::{Config, ConfigError, Diagnostic};
 
@@ -36,23 +35,10 @@ pub(crate) fn explain(config: &Config, failed: &PluginFailed) -> ConfigError {
         }
         ChainPlace::Service(service) => config.services.get(service).map(|service| &service.plugin),
     };
-    let diagnostic = match (plugin, &failed.error) {
-        (Some(plugin), LoadError::Start(error)) => not_started(plugin, error, ""),
-        (plugin, error) => {
-            let (message, help) = (error.to_string(), "see the plugin's log lines above".to_owned());
-            match plugin {
-                Some(plugin) => plugin.origin.diagnostic(message, help),
-                None => Diagnostic {
-                    file: String::new(),
-                    line: 0,
-                    column: 0,
-                    path: String::new(),
-                    message,
-                    help,
-                    excerpt: String::new(),
-                },
-            }
-        }
-    };
+    let error = &failed.error;
+    let diagnostic = plugin.map_or_else(
+        || Diagnostic::of_file("", error.to_string(), "see the plugin's log lines above"),
+        |plugin| portcullis_config::plan::explain(plugin, error),
+    );
     diagnostic.into()
 }

@@ -7,5 +7,6 @@ mod e2e;
 mod guests;
 mod net;
 mod pasted;
+mod plugins_file;
 mod routes;
 mod timeouts_page;

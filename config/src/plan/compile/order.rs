@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::CompileLimits;
 
-/// The hidden command that the child is started with.
-pub(super) const COMMAND: &str = "compile-module";
+/// The argument that the child is started with.
+pub const COMMAND: &str = "compile-module";
 
 /// The order that precedes the module: one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]

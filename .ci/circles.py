@@ -26,6 +26,7 @@ BOUNDS = {
     "engine-wasmi": 5,
     "gateway": 2,
     "conformance": 2,
+    "adapters/tower": 1,
 }
 
 NAME = r"[A-Za-z_]\w*"

@@ -1,0 +1,92 @@
+//! Services on many threads, and on one.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use portcullis_chain::Worker;
+use portcullis_core::abi::{CallbackId, MapType};
+use portcullis_core::testing::{FakeHost, Script};
+use portcullis_driver::Builder;
+use portcullis_tower::{PluginLayer, Plugins, QueueBody, ServiceUpstreams, Shard, Workers};
+use tower::{Layer, Service};
+
+use crate::common::{ask, behind, echo, empty, full, plugins, request, spec};
+
+fn tags() -> Script {
+    Script::new().on(CallbackId::on_response_headers, |caller, _| {
+        caller.add_header(MapType::ResponseHeaders, "x-plugin", "seen");
+        0
+    })
+}
+
+/// Fails to compile if a service of many threads, its future or the body of its response do not move between threads.
+#[tokio::test]
+async fn services_of_many_threads_move() {
+    fn moves<T: Send + 'static>(value: T) -> T {
+        value
+    }
+    fn is_shared<T: Send + Sync + Clone + 'static>(value: T) -> T {
+        value
+    }
+    let mut service = is_shared(behind(&FakeHost::new(), tags, echo()));
+    let response = moves(service.call(request("GET", "/", empty()))).await.unwrap();
+    moves(response.into_body());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_several_threads_pass_several_workers() {
+    let workers = Workers::new(FakeHost::new(), ServiceUpstreams::new(echo())).with_count(2);
+    let service = PluginLayer::new(workers.start(&[spec("tags", tags)]).unwrap()).layer(echo());
+    let asked: Vec<_> = (0..50)
+        .map(|number| {
+            let service = service.clone();
+            tokio::spawn(async move { ask(service, request("POST", "/", full(number.to_string()))).await })
+        })
+        .collect();
+    for (number, asked) in asked.into_iter().enumerate() {
+        let response = asked.await.unwrap();
+        assert_eq!((response.body.as_str(), response.field("x-plugin")), (number.to_string().as_str(), Some("seen")));
+    }
+}
+
+/// The inner service of a server with a thread for each core cannot leave its thread; nor do the plugins.
+#[tokio::test]
+async fn a_service_of_one_thread_needs_nothing_that_moves() {
+    let calls = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&calls);
+    let inner = tower::service_fn(move |request: Request<QueueBody>| {
+        counted.set(counted.get() + 1);
+        let body = request.into_body();
+        async move { Ok::<_, Infallible>(Response::new(body)) }
+    });
+    let start = std::time::Instant::now();
+    let worker = Worker::new(|| Box::new(FakeHost::new()));
+    let driver = Builder::new(worker, ServiceUpstreams::new(echo()), move |time| start + time).build();
+    let shard = Shard::load(driver, &[spec("tags", tags)]).unwrap();
+    let service = PluginLayer::new(Plugins::new(vec![shard]).unwrap()).layer(inner);
+    let response = ask(service, request("POST", "/", full("hi"))).await;
+    assert_eq!((response.body.as_str(), response.field("x-plugin"), calls.get()), ("hi", Some("seen"), 1));
+}
+
+#[tokio::test]
+async fn plugins_are_replaced_from_the_next_request_on() {
+    let plugins = plugins(&FakeHost::new(), tags);
+    let service = PluginLayer::new(plugins.clone()).layer(echo());
+    assert_eq!(ask(service.clone(), request("GET", "/", empty())).await.field("x-plugin"), Some("seen"));
+    plugins.reload(&[spec("other", Script::new)]).unwrap();
+    assert_eq!(ask(service, request("GET", "/", empty())).await.field("x-plugin"), None);
+}
+
+#[tokio::test]
+async fn no_workers_and_plugins_that_do_not_start_are_errors() {
+    let start = |count| {
+        let workers = Workers::new(FakeHost::new(), ServiceUpstreams::new(echo())).with_count(count);
+        workers.start(&[spec("refuses", || Script::new().on(CallbackId::on_configure, |_, _| 0))])
+    };
+    let error = start(0).unwrap_err();
+    assert!(error.to_string().contains("there is no shard"), "{error}");
+    let error = start(1).unwrap_err();
+    assert!(error.to_string().contains("plugin 0"), "{error}");
+}

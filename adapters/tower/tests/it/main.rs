@@ -6,6 +6,7 @@ mod bodies;
 mod common;
 mod connection;
 mod ends;
+mod examples;
 mod failures;
 mod flow;
 mod lengths;

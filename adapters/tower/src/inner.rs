@@ -13,7 +13,7 @@ use portcullis_core::model::{LocalResponse, SharedStreamInfo, response_flag};
 use portcullis_driver::before_headers;
 use portcullis_driver::body::QueueBody;
 
-use crate::exchange::transport::{Refused, Transport};
+use crate::exchange::{Refused, Transport};
 use crate::http_service::{HttpBody, HttpService};
 use crate::quiet::Quiet;
 use crate::target::{self, Form};

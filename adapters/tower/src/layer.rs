@@ -37,8 +37,8 @@ pub struct PluginLayer<T: Threads, U: Upstreams> {
 
 /// A service behind plugins, made by [`PluginLayer`].
 ///
-/// It is always ready. The inner service is asked whether it is ready when a request has passed the plugins; one that is not
-/// keeps that request waiting, and one that fails is answered with 503, through the plugins.
+/// The service is always ready. The inner service is asked whether it is ready when a request has passed the plugins; one
+/// that is not keeps that request waiting, and one that fails is answered with 503, through the plugins.
 pub struct PluginService<S, T: Threads, U: Upstreams> {
     inner: S,
     shared: Shared<T, U>,

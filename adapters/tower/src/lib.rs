@@ -4,7 +4,7 @@
 mod body;
 mod connection;
 mod cut;
-mod exchange;
+pub mod exchange;
 mod http_service;
 mod inner;
 mod layer;

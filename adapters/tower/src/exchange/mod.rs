@@ -1,5 +1,8 @@
 //! One request and its response: feeds the filter chain what arrives from both sides and carries out its effects.
 //!
+//! [`PluginService`](crate::PluginService) is made of it, and so is the gateway of this project. A proxy that is no tower service
+//! uses it by itself: the proxy's side is a [`Transport`].
+//!
 //! An exchange is not a task. A server polls it for the response's head, then as the response's body; each poll moves
 //! everything that can move, in both directions. To drop it ends the stream.
 //!
@@ -20,8 +23,9 @@ mod length;
 mod outgoing;
 mod request;
 mod response;
-pub(crate) mod transport;
+mod transport;
 
+use std::fmt;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -33,12 +37,12 @@ use portcullis_core::model::{LocalResponse, SharedStreamInfo, StreamInfo};
 use portcullis_driver::body::BodySender;
 use portcullis_driver::{Driver, Threads, Upstreams};
 
-use self::outgoing::Outgoing;
-use self::transport::Transport;
+pub use self::outgoing::Outgoing;
+pub use self::transport::{Refused, Transport};
 use crate::cut::Cut;
 
 /// One request and its response.
-pub(crate) struct Exchange<T: Threads, U: Upstreams, X: Transport> {
+pub struct Exchange<T: Threads, U: Upstreams, X: Transport> {
     driver: Driver<T, U>,
     stream: StreamId,
     info: SharedStreamInfo,
@@ -66,21 +70,21 @@ enum UpstreamState<X: Transport> {
 }
 
 /// The beginning of an exchange.
-pub(crate) struct Opening<X: Transport> {
+pub struct Opening<X: Transport> {
     /// The facts that are known.
-    pub(crate) info: StreamInfo,
+    pub info: StreamInfo,
     /// The request's head, without hop-by-hop fields.
-    pub(crate) parts: head::Parts,
+    pub parts: head::Parts,
     /// The rest of the request.
-    pub(crate) incoming: X::Incoming,
+    pub incoming: X::Incoming,
     /// The client sends its body when it is told that it is wanted, which its server does when the body is first read.
-    pub(crate) awaits_continue: bool,
+    pub awaits_continue: bool,
 }
 
 impl<T: Threads, U: Upstreams, X: Transport> Exchange<T, U, X> {
     /// Begins an exchange. `open` gets the facts, and whether the head is all of the request; it opens the stream, feeds the head, and
     /// makes the proxy's side.
-    pub(crate) fn begin(
+    pub fn begin(
         driver: Driver<T, U>,
         opening: Opening<X>,
         open: impl FnOnce(SharedStreamInfo, bool) -> (StreamId, X),
@@ -106,13 +110,13 @@ impl<T: Threads, U: Upstreams, X: Transport> Exchange<T, U, X> {
     }
 
     /// Polls for the head of the response, or for why there is none.
-    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
         self.advance(cx);
-        self.out.take_head(&self.method, self.version)
+        self.out.take_head(&self.method, self.version, X::KEEPS_LAST_BYTE)
     }
 
     /// Polls for the next piece of the response's body.
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.out.is_waiting() {
             self.advance(cx);
         }
@@ -120,11 +124,12 @@ impl<T: Threads, U: Upstreams, X: Transport> Exchange<T, U, X> {
     }
 
     /// Returns the part of the response that is ready, and not taken yet.
-    pub(crate) fn out(&self) -> &Outgoing {
+    pub fn out(&self) -> &Outgoing {
         &self.out
     }
 
-    pub(crate) fn transport(&mut self) -> &mut X {
+    /// Returns the proxy's side.
+    pub fn transport(&mut self) -> &mut X {
         &mut self.transport
     }
 
@@ -223,5 +228,17 @@ impl<T: Threads, U: Upstreams, X: Transport> Drop for Exchange<T, U, X> {
         self.info.with(|info| info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok());
         self.transport.ended(&self.info, is_abandoned);
         self.driver.finish(self.stream);
+    }
+}
+
+impl<T: Threads, U: Upstreams, X: Transport> fmt::Debug for Exchange<T, U, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl<X: Transport> fmt::Debug for Opening<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening").field("info", &self.info).finish_non_exhaustive()
     }
 }

@@ -13,12 +13,15 @@ use portcullis_driver::body::{Promise, WrongLength};
 use super::content::Content;
 use crate::cut::Cut;
 
+/// Bytes that may wait in h2 without a limit but the connection's.
+const LITTLE: usize = 1 << 10;
+
 /// Enough to keep a client busy while more is read.
 const AHEAD: usize = 64 << 10;
 
 /// A response on its way from the filter chain to the client.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     head: Option<(StatusCode, HeaderMap)>,
     frames: VecDeque<Frame<Bytes>>,
     bytes: usize,
@@ -29,6 +32,8 @@ pub(crate) struct Outgoing {
     ends_with_head: bool,
     /// The head has a length, and no body belongs to it.
     only_described: bool,
+    /// The last byte of each large piece goes by itself.
+    keeps_last_byte: bool,
     cut: Option<&'static str>,
 }
 
@@ -38,11 +43,13 @@ impl Outgoing {
         &mut self,
         method: &Method,
         version: Version,
+        keeps_last_byte: bool,
     ) -> Poll<Result<(StatusCode, HeaderMap), Cut>> {
         match (self.head.take(), self.cut) {
             (Some((status, mut headers)), _) => {
                 let content = Content::of(status, method);
                 let body = (self.bytes as u64, self.ended && self.cut.is_none());
+                self.keeps_last_byte = keeps_last_byte && version == Version::HTTP_2;
                 self.promise = content.settle(&mut headers, body).map_or_else(Promise::default, Promise::of);
                 // Of a 304 without a body hyper drops the length, over HTTP/1.
                 self.only_described = content == Content::Described
@@ -62,6 +69,7 @@ impl Outgoing {
             return Poll::Pending;
         }
         if let Some(frame) = self.frames.pop_front() {
+            let frame = if self.keeps_last_byte { self.without_last_byte(frame) } else { frame };
             self.bytes -= frame.data_ref().map_or(0, Bytes::len);
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -69,6 +77,18 @@ impl Outgoing {
             Some(reason) => Poll::Ready(Some(Err(Cut::new(reason)))),
             None if self.ended => Poll::Ready(None),
             None => Poll::Pending,
+        }
+    }
+
+    /// Keeps back the last byte of a piece, as one of its own.
+    fn without_last_byte(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) if data.len() > LITTLE => {
+                self.frames.push_front(Frame::data(data.split_off(data.len() - 1)));
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
         }
     }
 
@@ -83,7 +103,7 @@ impl Outgoing {
     }
 
     /// Returns true if hyper may take what is left for no body at all.
-    pub(crate) fn is_end_stream(&self) -> bool {
+    pub fn is_end_stream(&self) -> bool {
         self.is_sent() && !self.only_described
     }
 
@@ -103,7 +123,7 @@ impl Outgoing {
     }
 
     /// Returns the number of body bytes that are left, once that is known.
-    pub(crate) fn remaining(&self) -> Option<u64> {
+    pub fn remaining(&self) -> Option<u64> {
         let plain = self.ended && self.cut.is_none() && self.frames.iter().all(Frame::is_data);
         (plain && !self.only_described).then_some(self.bytes as u64)
     }
@@ -185,7 +205,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, length.into());
         out.head((StatusCode::OK, headers), &Method::GET);
-        assert!(out.take_head(&Method::GET, Version::HTTP_11).is_ready());
+        assert!(out.take_head(&Method::GET, Version::HTTP_11, true).is_ready());
         out
     }
 
@@ -237,6 +257,27 @@ mod tests {
         assert_eq!(out.end(), Ok(()));
         assert_eq!(taken(&mut out), Some("cd".into()));
         assert!(out.is_sent());
+    }
+
+    /// Makes hyper hold back a byte alone, so that the rest has been taken when it is done.
+    #[test]
+    fn the_last_byte_of_a_piece_goes_apart_over_http2() {
+        for (version, keeps, length, pieces) in [
+            (Version::HTTP_2, true, LITTLE, vec![LITTLE]),
+            (Version::HTTP_2, true, LITTLE + 1, vec![LITTLE, 1]),
+            (Version::HTTP_2, false, LITTLE + 1, vec![LITTLE + 1]),
+            (Version::HTTP_11, true, 4 * LITTLE, vec![4 * LITTLE]),
+        ] {
+            let mut out = Outgoing::default();
+            out.head((StatusCode::OK, HeaderMap::new()), &Method::GET);
+            assert!(out.take_head(&Method::GET, version, keeps).is_ready());
+            assert_eq!((out.data(Body::from(Bytes::from(vec![7; length]))), out.end()), (Ok(()), Ok(())));
+            for piece in &pieces {
+                assert!(!out.is_end_stream());
+                assert_eq!(taken(&mut out).map(|data| data.len()), Some(*piece), "{version:?}");
+            }
+            assert!(out.is_end_stream(), "the last one ends it");
+        }
     }
 
     #[test]

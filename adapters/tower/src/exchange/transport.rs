@@ -9,7 +9,7 @@ use portcullis_driver::body::QueueBody;
 /// The proxy's side of an exchange: where its request goes, what failures mean, and notes of how it advances.
 ///
 /// No method may call the driver of the exchange.
-pub(crate) trait Transport {
+pub trait Transport {
     /// The body of the client's request.
     type Incoming: Body<Data = bytes::Bytes> + Unpin;
     /// The future of an answer.
@@ -18,6 +18,11 @@ pub(crate) trait Transport {
     type AnswerBody: Body<Data = bytes::Bytes> + Unpin;
     /// The reason for which there is no answer.
     type Failure;
+
+    /// Whether the last byte of each large piece of a response over HTTP/2 is handed over by itself. hyper hands a piece to h2 once
+    /// there is room for a byte of it, and is done with the response when the last one is with h2; a byte of its own has to wait until
+    /// the client has taken the rest, and till then the response can have time limits.
+    const KEEPS_LAST_BYTE: bool = false;
 
     /// Sends the request whose head, as plugins have left it, stands in `info`. `original` is the head that they were shown.
     ///
@@ -91,7 +96,8 @@ pub(crate) trait Transport {
 }
 
 /// The reason for which a request is not sent.
-pub(crate) enum Refused {
+#[derive(Debug)]
+pub enum Refused {
     /// The response in place of an answer.
     Answer(LocalResponse),
     /// A plugin has left something that HTTP cannot carry.

@@ -24,6 +24,12 @@ impl Cut {
     }
 }
 
+impl From<portcullis_tower::Cut> for Cut {
+    fn from(cut: portcullis_tower::Cut) -> Self {
+        Self::new(cut.reason())
+    }
+}
+
 /// Returns true if a client's body is not what HTTP/1 allows, as opposed to one that broke off.
 pub(super) fn is_malformed(error: &hyper::Error) -> bool {
     let mut cause = error.source();

@@ -1,8 +1,7 @@
 //! One worker: a thread with its own runtime, sockets, upstream connections and VMs.
 //!
-//! A request goes: `accept` → hyper → `exchange`, which feeds the filter chain what arrives and
-//! carries out its effects → `upstream`. `pump` carries out other requests of a chain: callouts
-//! and ticks.
+//! A request goes: `accept` → hyper → `exchange`, which is the exchange of `portcullis-tower` with routes and clusters behind it →
+//! `upstream`. The driver carries out other requests of a chain: callouts and ticks.
 
 mod accept;
 mod arrival;
@@ -17,10 +16,8 @@ mod exchange;
 mod expect;
 mod listener;
 mod load;
-mod outgoing;
 mod refused;
 mod respond;
-mod response_rules;
 mod route;
 mod services;
 mod tcp;

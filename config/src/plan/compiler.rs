@@ -55,6 +55,8 @@ pub struct Compiler {
     engines: SharedEngines,
     modules: HashMap<ModuleKey, (Arc<Module>, Option<Arc<Tier>>)>,
     jobs: Vec<Job>,
+    /// Plugins whose streams have VMs of their own, at least, that share an engine.
+    stream_plugins: usize,
     /// The log has said that an engine takes the place of one of Envoy's.
     told_of_substitute: bool,
 }
@@ -78,13 +80,18 @@ impl Compiler {
     pub fn new(options: EngineOptions<'_>, cache: Option<CodeCache>) -> Result<Self, EngineChoiceError> {
         let engine = options.engine.map(portcullis::engine::find).transpose()?.map(|choice| choice.engine);
         let EngineOptions { samples, perf_map, compiler, .. } = options;
-        let process = compiler.map(|program| CompilerProcess::new(program));
+        let process = compiler.map(CompilerProcess::new);
         Ok(Self { engine, samples, perf_map, cache: cache.map(Arc::new), process, ..Self::default() })
     }
 
     /// Has it use engines and modules of other compilers.
     pub fn with_engines(self, engines: SharedEngines) -> Self {
         Self { engines, ..self }
+    }
+
+    /// Says how many plugins with `isolation: stream` share the engines at least, those of other compilers included.
+    pub fn with_stream_plugins(self, count: usize) -> Self {
+        Self { stream_plugins: count, ..self }
     }
 
     /// Gives the program that compiles modules arguments that make it log; see [`CompilerProcess::with_log`].
@@ -145,6 +152,11 @@ impl Compiler {
             .with_isolation(vm.isolation)
             .with_tier(tier)
             .with_reload(Backoff::new(backoff.base_interval, backoff.max_interval)))
+    }
+
+    /// Returns how many plugins share the places of an engine, of which this compiler has so many.
+    pub(crate) fn sharers(&self, own: usize) -> usize {
+        own.max(self.stream_plugins)
     }
 
     /// Returns the engine whose places the streams of a plugin have VMs in, once it is compiled.

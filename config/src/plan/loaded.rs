@@ -33,6 +33,7 @@ pub struct LoadOptions {
     engine: Option<String>,
     compiler: Option<PathBuf>,
     workers: Option<usize>,
+    stream_plugins: usize,
     shared: Shared,
     engines: SharedEngines,
 }
@@ -58,6 +59,14 @@ impl LoadOptions {
     #[must_use]
     pub fn with_workers(self, count: usize) -> Self {
         Self { workers: Some(count), ..self }
+    }
+
+    /// Says how many plugins with `isolation: stream` will share the engines of [`Self::with_engines`], those of other loads included; only
+    /// those of one load without it. An engine makes 10,240 VMs for single streams: each plugin gets an equal part for each worker, so that
+    /// none can use up another's.
+    #[must_use]
+    pub fn with_stream_plugins(self, count: usize) -> Self {
+        Self { stream_plugins: count, ..self }
     }
 
     /// Has the plugins share data, queues and budgets with those that are loaded with the same `shared`; nothing without it. Workers need
@@ -120,7 +129,8 @@ impl LoadedPlugins {
             engine: options.engine.as_deref(),
             ..EngineOptions::default()
         };
-        let mut compiler = Compiler::new(engine, cache)?.with_engines(options.engines.clone());
+        let compiler = Compiler::new(engine, cache)?.with_engines(options.engines.clone());
+        let mut compiler = compiler.with_stream_plugins(options.stream_plugins);
         let mut specs = compile_all(&mut compiler, plugins)?;
         let (sandboxes, placements) = sandboxes::place(settings.sharing, &configured(plugins, &specs))?;
         specs.iter_mut().zip(&placements).for_each(|(spec, placement)| spec.isolated = placement.isolated);

@@ -57,7 +57,7 @@ fn take_here(
         let snapshot = match known {
             Some((_, _, snapshot)) => Arc::clone(snapshot),
             None => {
-                let beside = pools.get(&compiler.pool(plugin)?).map_or(1, Vec::len);
+                let beside = compiler.sharers(pools.get(&compiler.pool(plugin)?).map_or(1, Vec::len));
                 let most = share_of_places(workers, beside);
                 if most < Snapshot::MOST {
                     tracing::info!(

@@ -7,7 +7,7 @@ use portcullis::model::{Direction, FailurePolicy, StreamInfo};
 use portcullis::resources::{Host, Wake};
 use portcullis::rights::Preset;
 use portcullis::{StreamEffect, SystemHost};
-use portcullis_config::plan::SharedEngines;
+use portcullis_config::plan::{SharedEngines, usage};
 use portcullis_config::{LoadOptions, LoadedPlugins, PluginsError, PluginsFile};
 
 /// A plugin that answers each request with 403, and whose `proxy_on_configure` returns what it is built with.
@@ -164,7 +164,10 @@ fn the_engine_is_that_of_the_options_of_the_file_or_the_default() {
 /// Filters of Envoy are loaded one by one: what they have in common is there once, and goes with the last of them.
 #[test]
 fn modules_are_shared_as_long_as_plugins_have_them() {
-    let folder = Folder::new("engines", &[("a.wasm", &deny(1)), ("b.wasm", &deny(1)), ("c.wasm", &deny(2))]);
+    let folder = Folder::new(
+        "engines",
+        &[("a.wasm", &deny(1)), ("b.wasm", &deny(1)), ("c.wasm", &deny(2)), ("d.wasm", &deny(3))],
+    );
     let engines = SharedEngines::default();
     let load = |module: &str| {
         let text = format!("plugins: [{{vm_config: {{code: {{local: {{filename: {module}}}}}}}}}]");
@@ -176,13 +179,74 @@ fn modules_are_shared_as_long_as_plugins_have_them() {
     assert!(std::sync::Arc::ptr_eq(&module(&a), &module(&b)) && !std::sync::Arc::ptr_eq(&module(&a), &module(&c)));
     assert_eq!(format!("{engines:?}"), "SharedEngines { engines: 1, modules: 2 }");
     drop((a, b));
-    let _again = load("c.wasm");
-    let _other = load("a.wasm");
+    let _other = load("d.wasm");
     assert_eq!(
         format!("{engines:?}"),
         "SharedEngines { engines: 1, modules: 2 }",
         "the module without plugins is gone"
     );
+}
+
+#[test]
+fn a_plugin_that_starts_fast_is_compiled_while_it_serves() {
+    let folder = Folder::new("tier", &[("deny.wasm", &deny(1))]);
+    let text = "plugins: [{name: a, vm_config: {tier: fast-start, code: {local: {filename: deny.wasm}}}}]";
+    let mut plugins = match folder.load(text) {
+        Ok(plugins) => plugins,
+        Err(error) => {
+            assert!(engine::find("wasmi").is_err() && error.to_string().contains("tier: fast-start: "), "{error}");
+            return;
+        }
+    };
+    let spec = plugins.specs()[0].clone();
+    let tier = spec.tier.unwrap();
+    assert_eq!((spec.module.engine(), tier.engine()), ("wasmi", engine::all()[0].name));
+    assert!(tier.compiled().is_none());
+    assert_eq!(status(&plugins), Some(403));
+    let (published, hears) = std::sync::mpsc::channel();
+    plugins.tier_up(move || published.send(()).unwrap()).unwrap();
+    hears.recv().unwrap();
+    assert_eq!(tier.compiled().unwrap().engine(), tier.engine());
+    plugins.tier_up(|| panic!("nothing is left to compile")).unwrap();
+}
+
+/// Many plugins can have VMs for streams on one engine: each has a part of what the engine makes.
+#[test]
+fn plugins_of_several_loads_share_the_places_of_an_engine() {
+    let folder = Folder::new("places", &[("deny.wasm", &deny(1))]);
+    let text = "plugins: [{name: a, vm_config: {isolation: stream, code: {local: {filename: deny.wasm}}}}]";
+    let streams = |options: LoadOptions| {
+        let plugins = folder.file(text).load(&options.with_workers(10), &host).unwrap();
+        let mut worker = plugins.worker(host, Wake::new(|| {}));
+        let chain = plugins.start(&mut worker).unwrap();
+        let request = [(":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")];
+        let served = (0..4).filter(|_| {
+            let info = StreamInfo::default().into_shared();
+            let stream = worker.open(&chain, info.clone(), 1 << 20);
+            worker.headers(stream, Direction::Request, request.into_iter().collect(), true);
+            info.with(|info| info.response_code) == Some(403)
+        });
+        served.count()
+    };
+    assert_eq!(streams(LoadOptions::default()), 4);
+    assert_eq!(streams(LoadOptions::default().with_stream_plugins(512)), 2, "10240 in 10 workers and 512 plugins");
+}
+
+/// A limit of CPU time needs a clock, which is a thread: there is none where no plugin has the limit.
+#[test]
+fn plugins_with_a_limit_of_cpu_time_are_measured() {
+    let folder = Folder::new("cpu", &[("deny.wasm", &deny(1))]);
+    let load = |name: &str, limits: &str| {
+        let vm = format!("vm_config: {{limits: {{{limits}}}, code: {{local: {{filename: deny.wasm}}}}}}");
+        let plugins = folder.load(&format!("plugins: [{{name: {name}, {vm}}}]")).unwrap();
+        assert_eq!(status(&plugins), Some(403));
+    };
+    load("measured", "cpu: 50%");
+    load("unmeasured", "");
+    let all = usage::all();
+    let used = |name: &str| all.iter().find(|(plugin, _)| plugin == name).map(|(_, used)| used.calls);
+    assert!(used("measured").is_some_and(|calls| calls > 0), "{all:?}");
+    assert_eq!(used("unmeasured"), None);
 }
 
 #[test]

@@ -12,6 +12,7 @@ source .ci/tools.sh
 # The folder of each crate, and its library.
 crates=(
     host-core:portcullis_core filter-chain:portcullis_chain driver:portcullis_driver portcullis:portcullis
+    config:portcullis_config
     engine-wasmtime:portcullis_wasmtime engine-wasmer:portcullis_wasmer engine-wasmi:portcullis_wasmi
 )
 

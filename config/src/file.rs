@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::blocks::library::{DEFINED, Library};
 use crate::blocks::settings::{self, Settings};
 use crate::error::{ConfigError, Diagnostic};
-use crate::plan::{LoadOptions, LoadedPlugins, NewHost, PluginsError};
+use crate::plan::NewHost;
+use crate::plan::loaded::{LoadOptions, LoadedPlugins, PluginsError};
 use crate::reader::{self, Document, Key, Read, Refused, Section, Type, Value};
 use crate::{Plugin, envoy};
 

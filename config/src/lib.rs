@@ -17,11 +17,12 @@ pub mod fuzzing;
 pub mod plan;
 pub mod reader;
 
+pub use blocks::environment::Environment;
+pub use blocks::limits::{CompileLimits, LoadLimits};
 pub use blocks::plugin::{Backoff, FailurePolicy, Plugin};
+pub use blocks::rights::{Allowed, ArgumentRule, RightsConfig};
 pub use blocks::settings::Settings;
-pub use blocks::{
-    Allowed, ArgumentRule, Code, CompileLimits, Environment, LoadLimits, RightsConfig, SnapshotRandomness, VmConfig,
-};
+pub use blocks::vm::{Code, SnapshotRandomness, VmConfig};
 pub use error::{ConfigError, Diagnostic, Located, Origin};
 pub use file::PluginsFile;
-pub use plan::{LoadOptions, LoadedPlugins, PluginsError};
+pub use plan::loaded::{LoadOptions, LoadedPlugins, PluginsError};

@@ -4,17 +4,14 @@
 //! [`Section`]: crate::reader::Section
 
 pub mod any;
-mod environment;
+pub(crate) mod environment;
 pub mod filter_entry;
 pub mod library;
-mod limits;
+pub(crate) mod limits;
 pub mod plugin;
 mod preopen;
-mod rights;
+pub(crate) mod rights;
 pub mod settings;
-mod vm;
+pub(crate) mod vm;
 
-pub use environment::Environment;
-pub use limits::{COMPILE_MEMORY_RANGE, CompileLimits, LoadLimits};
-pub use rights::{Allowed, ArgumentRule, RightsConfig};
-pub use vm::{Code, SnapshotRandomness, VmConfig};
+pub use limits::COMPILE_MEMORY_RANGE;

@@ -24,7 +24,7 @@ use crate::{ConfigError, Diagnostic, Plugin, Settings};
 /// How plugins are loaded.
 ///
 /// ```
-/// use portcullis_config::plan::LoadOptions;
+/// use portcullis_config::LoadOptions;
 ///
 /// let options = LoadOptions::default().with_workers(4).with_compiler("/usr/bin/portcullis");
 /// ```

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `compiler` | [`Compiler`]: plugins of the configuration, with their modules compiled |
 //! | `engines` | engines that run, and what they have compiled |
-//! | `loaded` | [`LoadedPlugins`]: the plugins of a file, for workers |
+//! | `loaded` | [`LoadedPlugins`](crate::LoadedPlugins): the plugins of a file, for workers |
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled, in a process of their own or in this one |
 //! | `code`, `places` | the code of plugins, and places for VMs of streams |
 //! | `tier` | compiling while plugins serve on the interpreter |
@@ -21,7 +21,7 @@ mod code;
 pub mod compile;
 mod compiler;
 mod engines;
-mod loaded;
+pub(crate) mod loaded;
 mod loader;
 mod places;
 mod remedy;
@@ -35,7 +35,6 @@ pub mod usage;
 pub use advice::advise;
 pub use compiler::{Compiler, EngineOptions};
 pub use engines::SharedEngines;
-pub use loaded::{LoadOptions, LoadedPlugins, PluginsError};
 pub use loader::{Loader, tell_outdated};
 pub use remedy::explain;
 pub use sandboxes::{Configured, Sandboxes, place};

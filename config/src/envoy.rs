@@ -4,7 +4,7 @@ use crate::Plugin;
 use crate::blocks::filter_entry;
 use crate::blocks::plugin::{self, PLUGIN};
 use crate::blocks::settings::{self, Settings};
-use crate::reader::{Key, Read, Section, Type, Value};
+use crate::reader::{Key, Read, Refused, Section, Type, Value};
 
 /// A filter to start from.
 pub(crate) const EXAMPLE: &str = "`{config: {vm_config: {code: {local: {filename: plugin.wasm}}}}}`";
@@ -20,21 +20,47 @@ static FILTER: Section = Section::new(
     &[FILTER_TYPE, CONFIG, settings::CODE_CACHE, settings::SHARING, settings::LIMITS],
 );
 
+const IN_VM: &str = "this key stands in vm_config";
+const MOVE: &str = "move it there";
+
+/// Keys of our own where they are looked for in vain: beside Envoy's keys of a plugin.
+const MISPLACED: &[Refused] = &[
+    plugin::OLD_FORM,
+    ("code", IN_VM, MOVE),
+    ("vm_id", IN_VM, MOVE),
+    ("runtime", IN_VM, MOVE),
+    ("environment_variables", IN_VM, MOVE),
+    ("preopens", IN_VM, MOVE),
+    ("limits", IN_VM, MOVE),
+    ("isolation", IN_VM, MOVE),
+    ("snapshot_randomness", IN_VM, MOVE),
+    ("tier", IN_VM, MOVE),
+    ("sharing", IN_VM, MOVE),
+    ("effective_context", IN_VM, MOVE),
+    ("engine", "the engine is the runtime of vm_config", "write `vm_config: {runtime: NAME}`"),
+    ("rights", "rights are Envoy's capability_restriction_config", "rename it"),
+    ("code_cache", "this key stands beside config", "write `{config: {...}, code_cache: FOLDER}`"),
+];
+
 /// Reads a filter in any of its forms. `default_name` is for a plugin without a name of its own.
 pub(crate) fn read(root: &Value<'_>, default_name: &str) -> Read<(Plugin, Settings)> {
-    let is_plugin = root.member("config").is_none() || root.member("vm_config").is_some();
-    let (plugin, settings) = if ["typed_config", "config_discovery"].iter().any(|key| root.member(key).is_some()) {
+    let has = |key: &str| root.member(key).is_some();
+    if has("typed_config") || has("config_discovery") {
         let entry = filter_entry::read(root)?;
         let name = entry.name.as_deref().unwrap_or(default_name);
-        (plugin::read(&entry.config, name), Ok(Settings::default()))
-    } else if is_plugin {
-        (plugin::read(root, default_name), Ok(Settings::default()))
-    } else {
-        let mapping = root.mapping(&FILTER)?;
-        let checked = mapping.or(FILTER_TYPE, (), filter_entry::check_type);
-        let plugin =
-            mapping.required(CONFIG, "add the plugin's keys below it", |config| plugin::read(config, default_name));
-        (checked.and(plugin), settings::read(&mapping))
-    };
+        return Ok((read_plugin(&entry.config, name)?, Settings::default()));
+    }
+    if !has("config") || has("vm_config") {
+        return Ok((read_plugin(root, default_name)?, Settings::default()));
+    }
+    let mapping = root.mapping(&FILTER)?;
+    let checked = mapping.or(FILTER_TYPE, (), filter_entry::check_type);
+    let plugin = mapping.required(CONFIG, "add the plugin's keys below it", |config| read_plugin(config, default_name));
+    let settings = settings::read(&mapping);
+    checked?;
     Ok((plugin?, settings?))
+}
+
+fn read_plugin(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
+    plugin::read_without(value, default_name, MISPLACED)
 }

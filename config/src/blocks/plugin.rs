@@ -87,7 +87,12 @@ impl Backoff {
 
 /// Reads a plugin. `default_name` is for one without a name of its own.
 pub(crate) fn read(value: &Value<'_>, default_name: &str) -> Read<Plugin> {
-    let mapping = value.mapping_without(&PLUGIN, &[OLD_FORM])?;
+    read_without(value, default_name, &[OLD_FORM])
+}
+
+/// Reads a plugin, with reasons against some other keys.
+pub(crate) fn read_without(value: &Value<'_>, default_name: &str, refused: &[Refused]) -> Read<Plugin> {
+    let mapping = value.mapping_without(&PLUGIN, refused)?;
     let name = mapping.or(NAME, default_name.to_owned(), Value::name);
     let root_id = mapping.or(ROOT_ID, String::new(), |id| id.string().map(str::to_owned));
     let vm = mapping.required(VM_CONFIG, "add `vm_config: {code: {local: {filename: plugin.wasm}}}`", vm::read);
@@ -196,7 +201,7 @@ static BOOL_VALUE: Section = Section::new(
 );
 
 /// `{name: envoy.filters.http.wasm, config: {config: ...}}`.
-const OLD_FORM: Refused = (
+pub(crate) const OLD_FORM: Refused = (
     "config",
     "this is Envoy's form before 1.18",
     "write typed_config with an @type, as in examples/gateway.yaml, or the plugin's keys without anything around them",

@@ -84,6 +84,28 @@ fn old_keys_are_told_of() {
     assert_eq!(notices, ["filter auth:1:13: fail_open: fail_open is deprecated; write `failure_policy: FAIL_OPEN`"]);
 }
 
+/// Our keys have their places, and each other place says where.
+#[test]
+fn keys_at_other_places_are_told_theirs() {
+    for key in ["limits: {}", "isolation: stream", "tier: compiled", "runtime: wasmi", "sharing: reject"] {
+        for text in [format!("{{{VM}, {key}}}"), format!("{{config: {{{VM}, {key}}}}}")] {
+            let found = errors(&text);
+            assert!(found.ends_with("this key stands in vm_config; move it there"), "{text}: {found}");
+        }
+        let inside = VM.replace("vm_config: {", &format!("vm_config: {{{key}, "));
+        assert_eq!(read(&format!("{{{inside}}}")).plugins().len(), 1, "{key}");
+    }
+    for (key, expected) in [
+        ("engine: wasmi", "the engine is the runtime of vm_config; write `vm_config: {runtime: NAME}`"),
+        ("rights: {}", "rights are Envoy's capability_restriction_config; rename it"),
+        ("codeCache: x", "this key stands beside config; write `{config: {...}, code_cache: FOLDER}`"),
+        ("config: {}", "this is Envoy's form before 1.18"),
+    ] {
+        let found = errors(&format!("{{{VM}, {key}}}"));
+        assert!(found.contains(expected), "{key}: {found}");
+    }
+}
+
 #[test]
 fn mistakes_are_found_with_place_and_remedy() {
     let tcp = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";

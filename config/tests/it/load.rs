@@ -194,7 +194,8 @@ fn a_plugin_that_starts_fast_is_compiled_while_it_serves() {
     let mut plugins = match folder.load(text) {
         Ok(plugins) => plugins,
         Err(error) => {
-            assert!(engine::find("wasmi").is_err() && error.to_string().contains("tier: fast-start: "), "{error}");
+            let is_there = engine::all()[0].name != "wasmi" && engine::find("wasmi").is_ok();
+            assert!(!is_there && error.to_string().contains("tier: fast-start: "), "{error}");
             return;
         }
     };
@@ -256,7 +257,7 @@ fn compiled_code_is_kept_where_the_file_says() {
     assert_eq!(status(&folder.load(text).unwrap()), Some(403));
     let entries = |path: &Path| std::fs::read_dir(path).unwrap().count();
     let kept = entries(&folder.0.join("cache"));
-    assert!(kept > 0);
+    assert!(kept > 1 || !engine::all()[0].features.precompiled, "the key, and code");
     assert_eq!(status(&folder.load(text).unwrap()), Some(403));
     assert_eq!(entries(&folder.0.join("cache")), kept);
 }

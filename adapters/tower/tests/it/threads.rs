@@ -7,7 +7,8 @@ use std::rc::Rc;
 use http::{Request, Response};
 use portcullis_chain::Worker;
 use portcullis_core::abi::{CallbackId, MapType};
-use portcullis_core::testing::{FakeHost, Script};
+use portcullis_core::hostcall::entry;
+use portcullis_core::testing::{FakeHost, NullCaller, Script};
 use portcullis_driver::Builder;
 use portcullis_tower::{PluginLayer, Plugins, QueueBody, ServiceUpstreams, Shard, Workers};
 use tower::{Layer, Service};
@@ -77,6 +78,46 @@ async fn plugins_are_replaced_from_the_next_request_on() {
     assert_eq!(ask(service.clone(), request("GET", "/", empty())).await.field("x-plugin"), Some("seen"));
     plugins.reload(&[spec("other", Script::new)]).unwrap();
     assert_eq!(ask(service, request("GET", "/", empty())).await.field("x-plugin"), None);
+}
+
+/// Puts the path of each request into a queue, and logs what comes out of it.
+fn queues() -> Script {
+    fn queue(caller: &mut NullCaller<'_>) -> i32 {
+        let ((name, len), (id, _)) = (caller.put(b"paths"), caller.put(&[0; 4]));
+        assert_eq!(entry::proxy_register_shared_queue(caller, name, len, id).ok(), Some(0));
+        caller.word(id).cast_signed()
+    }
+    Script::new()
+        .on(CallbackId::on_configure, |caller, _| {
+            queue(caller);
+            1
+        })
+        .on(CallbackId::on_request_headers, |caller, _| {
+            let path = caller.header(MapType::RequestHeaders, ":path").unwrap();
+            let (id, (item, len)) = (queue(caller), caller.put(path.as_bytes()));
+            entry::proxy_enqueue_shared_queue(caller, id, item, len).unwrap_or(1)
+        })
+        .on(CallbackId::on_queue_ready, |caller, args| {
+            let id = args[1];
+            let item = caller.bytes(|caller, p, l| entry::proxy_dequeue_shared_queue(caller, id, p, l));
+            caller.log(&format!("item {}", String::from_utf8(item.unwrap()).unwrap()));
+            0
+        })
+}
+
+#[tokio::test(start_paused = true)]
+async fn plugins_are_told_of_queues() {
+    let host = FakeHost::new();
+    let plugins = plugins(&host, queues);
+    let running = tokio::spawn(plugins.clone().run());
+    let service = PluginLayer::new(plugins).layer(echo());
+    ask(service, request("GET", "/a", empty())).await;
+    // Time is paused, and goes on when nothing else does.
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(host.messages(), ["item /a"]);
+    running.abort();
 }
 
 #[tokio::test]

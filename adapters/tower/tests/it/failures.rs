@@ -1,6 +1,8 @@
 //! Inner services, bodies and plugins that fail.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -76,12 +78,20 @@ fn denies() -> Script {
 
 #[tokio::test]
 async fn a_request_takes_a_place_of_the_inner_service_when_plugins_have_let_it_pass() {
-    let waiting = service(|_| async { std::future::pending().await });
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let waiting = service(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        std::future::pending()
+    });
     let limited = ConcurrencyLimit::new(waiting, 1);
     let mut service = PluginLayer::new(plugins(&FakeHost::new(), denies)).layer(limited);
-    let mut first = Box::pin(service.call(request("GET", "/a", empty())));
-    assert!(std::future::poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await.is_pending());
-    // The only place is taken; a request that plugins answer needs none.
+    let mut asked = ["/a", "/b"].map(|path| Box::pin(service.call(request("GET", path, empty()))));
+    for asked in &mut asked {
+        assert!(std::future::poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await.is_pending());
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "the other one waits for the only place");
+    // A request that plugins answer needs none.
     assert_eq!(ask(service, request("GET", "/denied", empty())).await.status.as_u16(), 403);
 }
 

@@ -57,7 +57,9 @@ fn agrees(notes: &Notes) -> AnyService {
                 return Ok(Response::new(full("not a body")));
             }
             let agreed = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
-            Ok(agreed.header("sec-websocket-accept", "x").body(full("not a body"))?)
+            let mut answer = agreed.header("sec-websocket-accept", "x").body(full("not a body"))?;
+            answer.extensions_mut().insert(OnUpgrade);
+            Ok(answer)
         }
     })
 }
@@ -103,9 +105,13 @@ fn replaces() -> Script {
 
 #[tokio::test]
 async fn an_answer_that_plugins_replace_opens_no_tunnel() {
-    let response = ask(behind(&FakeHost::new(), replaces, agrees(&Notes::default())), upgrade("/chat")).await;
-    assert_eq!((response.status.as_u16(), response.body.as_str()), (403, "no tunnel"));
-    assert_eq!((response.field("connection"), response.field("upgrade")), (None, None));
+    let service = behind(&FakeHost::new(), replaces, agrees(&Notes::default()));
+    let response = service.oneshot(upgrade("/chat")).await.unwrap();
+    assert_eq!(response.status().as_u16(), 403);
+    let field = |name| response.headers().get(name);
+    assert_eq!((field("connection"), field("upgrade")), (None, None));
+    assert_eq!(response.extensions().get::<OnUpgrade>(), None);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "no tunnel");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use portcullis_core::model::{Body, Direction, Headers, LocalResponse, SharedStre
 
 use super::Inner;
 use crate::effect::StreamEffect;
-use crate::id::StreamId;
+use crate::id::{AnyStreamId, CalloutId, StreamId};
 use crate::spec::Chain;
 
 impl Inner {
@@ -47,6 +47,29 @@ impl Inner {
     /// Names the plugins of a stream that have made a body of a direction longer or shorter.
     pub(crate) fn resized(&mut self, stream: StreamId, direction: Direction) -> Vec<String> {
         self.http.resized(&mut self.vms, stream, direction)
+    }
+
+    /// Says whether a plugin has a callout in flight that it has made in a stream's name.
+    pub(crate) fn awaits_callout(&mut self, stream: StreamId) -> bool {
+        let mut vms = self.http.vms(stream).into_iter();
+        vms.any(|vm| self.callouts.of_vm(vm).into_iter().any(|id| self.asked_for(id) == Some(stream)))
+    }
+
+    /// Returns the stream in whose name a callout was made, if it is open.
+    fn asked_for(&mut self, id: CalloutId) -> Option<StreamId> {
+        let (vm, pending) = self.callouts.get(id)?;
+        let (_, context) = self.vms.told_of(vm, pending)?;
+        match self.vms.owner(vm, context?)? {
+            (AnyStreamId::Http(stream), _) => Some(stream),
+            (AnyStreamId::Tcp(_), _) => None,
+        }
+    }
+
+    /// Ends the pauses of a direction by the failure policies of the plugins that hold it, and names these.
+    pub(crate) fn end_pause(&mut self, stream: StreamId, direction: Direction) -> Vec<String> {
+        let held = self.http.end_pause(&mut self.vms, stream, direction);
+        self.run(Some(stream));
+        held.into_iter().filter_map(|plugin| self.vms.name(plugin).map(str::to_owned)).collect()
     }
 
     /// Answers a stream in the proxy's own name.

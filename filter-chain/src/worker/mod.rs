@@ -162,6 +162,19 @@ impl Worker {
         self.0.resized(stream, direction)
     }
 
+    /// Returns whether a plugin has a callout in flight that it has made in a stream's name. While there is none, only a tick, a queue or
+    /// another stream can end a pause of the stream.
+    pub fn awaits_callout(&mut self, stream: StreamId) -> bool {
+        self.0.awaits_callout(stream)
+    }
+
+    /// Ends the pauses of a direction by the failure policies of the plugins that hold it, for a proxy that cannot wait any longer, or not
+    /// there: what plugins hold that fail open goes on; for another the stream is answered 503, or cut when its response has begun. Returns the
+    /// names of the plugins that held the direction; those that come after may hold it now.
+    pub fn end_pause(&mut self, stream: StreamId, direction: Direction) -> Vec<String> {
+        self.0.end_pause(stream, direction)
+    }
+
     /// Answers a stream in the proxy's own name, as plugins do with a local response: through the
     /// response side of the chain if no response has begun.
     pub fn reply(&mut self, stream: StreamId, response: LocalResponse) {

@@ -12,6 +12,7 @@ mod common;
 #[cfg(feature = "http")]
 mod convert;
 mod decisions;
+mod end_pause;
 mod failure;
 mod gate_model;
 mod headers;

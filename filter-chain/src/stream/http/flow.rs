@@ -34,7 +34,7 @@ use super::Http;
 use super::gate::{Gate, Item, Mode};
 use super::render::status_of;
 use crate::effect::StreamEffect;
-use crate::id::{AnyStreamId, StreamId, VmId};
+use crate::id::{AnyStreamId, PluginId, StreamId, VmId};
 use crate::stream::Work;
 use crate::vms::Vms;
 
@@ -97,6 +97,22 @@ impl Http {
         } else {
             self.fail_stream(vms, stream);
         }
+    }
+
+    /// Ends the pauses of a direction by the failure policies of the plugins that hold it; returns these. Nothing is held of a direction that
+    /// does not matter any more.
+    pub(crate) fn end_pause(&mut self, vms: &mut Vms, stream: StreamId, direction: Direction) -> Vec<PluginId> {
+        let Some(state) = self.streams.get(stream).filter(|state| !state.is_done(direction)) else { return Vec::new() };
+        let held: Vec<usize> = state.stopping(direction).collect();
+        let plugins = held.iter().filter_map(|index| state.plugin(*index)).collect();
+        for index in held {
+            if !self.fails_open(vms, stream, index) {
+                self.fail_stream(vms, stream);
+                break;
+            }
+            self.resume(vms, stream, index, direction);
+        }
+        plugins
     }
 
     /// Makes sure that a plugin of a stream has a context; says whether it has.

@@ -7,6 +7,8 @@ mod render;
 mod reply;
 mod state;
 
+use std::collections::BTreeSet;
+
 use portcullis_core::model::{Body, Direction, Headers, SharedStreamInfo};
 use portcullis_core::vm::Part;
 
@@ -168,6 +170,12 @@ impl Http {
     /// Returns the plugins that a stream passes.
     pub(crate) fn plugins(&self, stream: StreamId) -> Vec<PluginId> {
         self.streams.get(stream).into_iter().flat_map(HttpStream::plugins).collect()
+    }
+
+    /// Returns the VMs that the plugins of a stream are in.
+    pub(crate) fn vms(&self, stream: StreamId) -> BTreeSet<VmId> {
+        let state = self.streams.get(stream).into_iter();
+        state.flat_map(|state| (0..state.plugin_count()).filter_map(|index| state.vm(index))).collect()
     }
 
     /// Returns how often open streams pass a plugin.

@@ -1,0 +1,100 @@
+//! Callouts over Pingora's connector.
+
+use std::thread;
+
+use portcullis_core::abi::{BufferType, MapType, StreamType};
+use portcullis_core::testing::Script;
+use portcullis_pingora::{BodyMode, Options};
+
+use crate::http1::{Connection, get, post};
+use crate::plugins::{ON_REQUEST, ON_RESPONSE, ON_RESPONSE_BODY, RESPONSE, answering, call_out, file, scripted};
+use crate::proxy::{Proxy, Setup};
+
+#[test]
+fn forty_requests_wait_for_their_callouts_at_once() {
+    for work_stealing in [true, false] {
+        let proxy = Proxy::with(&[file("auth_callout", "")], Setup { work_stealing, ..Setup::default() });
+        let statuses: Vec<_> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..40)
+                .map(|index| {
+                    let field = if index % 2 == 0 { "authorization: yes\r\n" } else { "" };
+                    let proxy = &proxy;
+                    scope.spawn(move || proxy.exchange(get("/empty", field)).status())
+                })
+                .collect();
+            clients.into_iter().map(|client| client.join().unwrap()).collect()
+        });
+        for (index, status) in statuses.into_iter().enumerate() {
+            assert_eq!(status, if index % 2 == 0 { 200 } else { 403 });
+        }
+        let seen = proxy.upstream.seen();
+        assert_eq!(seen.iter().filter(|request| request.line.starts_with("GET /auth ")).count(), 40);
+        assert_eq!(seen.iter().filter(|request| request.get("x-auth") == Some("ok")).count(), 20);
+    }
+}
+
+#[test]
+fn failures_of_callouts_are_told_in_envoys_words() {
+    for (cluster, expected) in [
+        (
+            "gone",
+            "503 upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+        ),
+        ("busy", "503 upstream connect error or disconnect/reset before headers. reset reason: overflow"),
+        ("auth", "401 seen"),
+    ] {
+        let script = move || {
+            let script = answering(Script::new(), |caller| {
+                let status = caller.header(MapType::HttpCallResponseHeaders, ":status").unwrap_or_default();
+                let body = caller.buffer(BufferType::HttpCallResponseBody).unwrap_or_default();
+                caller.log(&format!("{status} {}", String::from_utf8_lossy(&body)));
+                caller.continue_stream(StreamType::Request);
+            });
+            script.on(ON_REQUEST, move |caller, _| i32::from(call_out(caller, cluster, &[])))
+        };
+        let proxy = Proxy::start(&[scripted("caller", script)]);
+        assert_eq!(proxy.exchange(get("/empty", "")).status(), 200);
+        proxy.wait_for(expected, 1);
+    }
+}
+
+/// Holds a response for a callout: its head, or the end of its body.
+fn holds_response(at_head: bool) -> impl Fn() -> Script + Send + Sync + 'static {
+    move || {
+        let script = answering(Script::new(), move |caller| {
+            if at_head {
+                assert_eq!(caller.add_header(RESPONSE, "x-asked", "1"), 0);
+            }
+            caller.continue_stream(StreamType::Response);
+        });
+        if at_head {
+            return script.on(ON_RESPONSE, |caller, _| i32::from(call_out(caller, "auth", &[])));
+        }
+        script.on(ON_RESPONSE_BODY, |caller, args| i32::from(args.get(2) == Some(&1) && call_out(caller, "auth", &[])))
+    }
+}
+
+#[test]
+fn the_head_of_a_response_waits_for_a_callout() {
+    for mode in [BodyMode::Stream, BodyMode::Buffer] {
+        let proxy =
+            Proxy::optional(&[scripted("asker", holds_response(true))], Options::default().with_response_body(mode));
+        let mut client = Connection::open(proxy.address);
+        for request in [post("/echo", "", b"abc"), get("/empty", "").into_bytes()] {
+            let answer = client.exchange(&request);
+            assert_eq!((answer.status(), answer.get("x-asked")), (200, Some("1")), "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_response_waits_for_a_callout_if_its_body_is_buffered() {
+    let options = Options::default().with_response_body(BodyMode::Buffer);
+    let proxy = Proxy::optional(&[scripted("asker", holds_response(false))], options);
+    let answer = proxy.exchange(post("/echo", "", b"abc"));
+    assert!(answer.is_whole && answer.text() == "abc");
+    // Pingora's own way cannot wait there.
+    let proxy = Proxy::start(&[scripted("asker", holds_response(false))]);
+    let answer = proxy.exchange(post("/echo", "", b"abc"));
+    assert!(!answer.is_whole || answer.status() == 500, "{answer:?}");
+}

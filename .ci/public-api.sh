@@ -12,7 +12,7 @@ source .ci/tools.sh
 # The folder of each crate, and its library.
 crates=(
     host-core:portcullis_core filter-chain:portcullis_chain driver:portcullis_driver portcullis:portcullis
-    config:portcullis_config
+    config:portcullis_config adapters/tower:portcullis_tower
     engine-wasmtime:portcullis_wasmtime engine-wasmer:portcullis_wasmer engine-wasmi:portcullis_wasmi
 )
 

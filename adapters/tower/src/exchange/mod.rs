@@ -17,6 +17,97 @@
 //! |---|---|
 //! | the request's | plugins may hold more of it, and the upstream takes more; an upstream that has dropped the body is sent none |
 //! | the response's | plugins may hold more of it, and fewer than 64 KiB wait for the client |
+//!
+//! ```
+//! # use std::convert::Infallible;
+//! # use std::future::{Ready, poll_fn, ready};
+//! # use std::sync::Arc;
+//! # use http::{Request, Response, request, response};
+//! # use http_body_util::Full;
+//! # use portcullis_chain::{Module, PluginSpec, Worker, convert};
+//! # use portcullis_core::abi::{AbiVersion, CallbackId, MapType};
+//! # use portcullis_core::model::{Direction, LocalResponse, Plugin, SharedStreamInfo, StreamInfo};
+//! # use portcullis_core::testing::{FakeHost, NullEngine, Script};
+//! # use portcullis_driver::body::BodyError;
+//! # use portcullis_driver::{Builder, Shard};
+//! # use portcullis_tower::{QueueBody, ServiceUpstreams};
+//! use portcullis_tower::exchange::{Exchange, Opening, Refused, Transport};
+//!
+//! /// Answers each request that plugins let pass.
+//! struct Hello;
+//!
+//! impl Transport for Hello {
+//!     type Incoming = QueueBody;
+//!     type Answer = Ready<Result<Response<Full<bytes::Bytes>>, Infallible>>;
+//!     type AnswerBody = Full<bytes::Bytes>;
+//!     type Failure = Infallible;
+//!
+//!     fn send(&mut self, _: &SharedStreamInfo, _: request::Parts, _: QueueBody) -> Result<Self::Answer, Refused> {
+//!         // A proxy makes the head that it sends of `SharedStreamInfo` here.
+//!         Ok(ready(Ok(Response::new(Full::from("hello")))))
+//!     }
+//!
+//!     fn answered(&mut self, _: &SharedStreamInfo, _: &mut response::Parts) -> bool {
+//!         false
+//!     }
+//!
+//!     fn completed(&mut self, _: &SharedStreamInfo) {}
+//!
+//!     fn failed(&mut self, _: &SharedStreamInfo, failure: &Infallible) -> LocalResponse {
+//!         match *failure {}
+//!     }
+//!
+//!     fn broken(&mut self, _: &SharedStreamInfo, error: &Infallible) -> (LocalResponse, String) {
+//!         match *error {}
+//!     }
+//!
+//!     fn request_broken(&mut self, _: &SharedStreamInfo, _: &BodyError) -> Option<LocalResponse> {
+//!         None
+//!     }
+//!
+//!     fn may_tell_length(&self) -> Option<u64> {
+//!         Some(0)
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let script = || {
+//! #     Script::new().on(CallbackId::on_response_headers, |caller, _| {
+//! #         caller.add_header(MapType::ResponseHeaders, "x-plugin", "seen");
+//! #         0
+//! #     })
+//! # };
+//! # let compiled = NullEngine::new(script).module()?;
+//! # let module = Arc::new(Module::from_compiled("tags", AbiVersion::V0_2_1, Some(script().exports()), compiled));
+//! # let nowhere = tower::service_fn(|_: Request<QueueBody>| async { Err::<Response<QueueBody>, _>("no upstream") });
+//! # let start = std::time::Instant::now();
+//! # let worker = Worker::new(|| Box::new(FakeHost::new()));
+//! # let driver = Builder::new(worker, ServiceUpstreams::new(nowhere), move |time| start + time).build();
+//! # let shard = Shard::load(driver, &[PluginSpec::new(Plugin::new("tags"), module)])?;
+//! let request = Request::get("/").header("host", "example.com").body(QueueBody::empty())?;
+//! let (parts, incoming) = request.into_parts();
+//! let headers = convert::request_headers(&parts, false);
+//! let opening = Opening { info: StreamInfo::default(), parts, incoming, awaits_continue: false };
+//! let mut exchange = Exchange::begin(shard.driver().clone(), opening, |info, end| {
+//!     let stream = shard.with(|worker, chain| {
+//!         let stream = worker.open(chain, info, 1 << 20);
+//!         worker.headers(stream, Direction::Request, headers, end);
+//!         stream
+//!     });
+//!     (stream, Hello)
+//! });
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+//! # runtime.block_on(async {
+//! let (status, headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
+//! assert_eq!((status.as_u16(), &headers["x-plugin"]), (200, &"seen".parse()?));
+//! let frame = poll_fn(|cx| exchange.poll_frame(cx)).await.transpose()?;
+//! assert_eq!(frame.and_then(|frame| frame.into_data().ok()).as_deref(), Some(&b"hello"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod content;
 mod length;

@@ -93,31 +93,37 @@ impl Outgoing {
     }
 
     /// Returns true if there is no piece of the body, and more may come.
+    #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
         (self.frames.is_empty() || self.withholds()) && !self.ended && self.cut.is_none()
     }
 
     /// Returns true if all of it has been taken.
+    #[inline]
     pub(crate) fn is_sent(&self) -> bool {
         self.ended && self.frames.is_empty() && self.cut.is_none()
     }
 
     /// Returns true if hyper may take what is left for no body at all.
+    #[inline]
     pub fn is_end_stream(&self) -> bool {
         self.is_sent() && !self.only_described
     }
 
     /// Returns true if the connection is to end before the response does.
+    #[inline]
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.is_some()
     }
 
     /// Returns true if its last piece is ready.
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// Returns true if more of the body may be read.
+    #[inline]
     pub(crate) fn has_room(&self) -> bool {
         !self.ended && (self.bytes < AHEAD || self.promise.is_kept())
     }
@@ -187,6 +193,7 @@ impl Outgoing {
     }
 
     /// Returns true if the last piece waits for the end.
+    #[inline]
     fn withholds(&self) -> bool {
         self.promise.is_kept() && !self.ended && self.cut.is_none() && self.frames.len() == 1
     }

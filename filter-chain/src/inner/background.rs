@@ -37,11 +37,17 @@ impl Inner {
     }
 
     /// Has the driver set its timer, if that is not to be as it was told last.
+    #[inline]
     pub(super) fn set_timer(&mut self) -> Option<Effect> {
         // A plugin's period changes in few of its calls.
         if !self.vms.take_due_changed() && !self.timer.has_expired() {
             return None;
         }
+        self.set_timer_to_next()
+    }
+
+    #[inline(never)]
+    fn set_timer_to_next(&mut self) -> Option<Effect> {
         let due = self.next_due();
         self.timer.set(due).then(|| Effect::Tick { after: self.time_to_tick() })
     }

@@ -17,6 +17,7 @@ impl Timer {
         self.has_expired = true;
     }
 
+    #[inline]
     pub(super) fn has_expired(&self) -> bool {
         self.has_expired
     }

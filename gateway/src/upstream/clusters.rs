@@ -26,6 +26,7 @@ impl Clusters {
         Self { upstreams, max_callouts, refusals_logged: Quiet::new(Duration::from_secs(60)) }
     }
 
+    #[inline]
     pub(crate) fn get(&self, name: &str) -> Option<&Upstream> {
         self.upstreams.get(name)
     }

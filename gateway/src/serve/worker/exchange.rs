@@ -240,6 +240,7 @@ impl Transport for Routing {
         self.timer.moved();
     }
 
+    #[inline]
     fn expired(&mut self, info: &SharedStreamInfo, is_whole: bool) -> Option<(LocalResponse, &'static str)> {
         let expired = self.timer.expired()?;
         Some((expired.answer(&self.context, info, is_whole), expired.details()))

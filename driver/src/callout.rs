@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::BodyExt;
-use portcullis_chain::{CalloutId, convert};
+use portcullis_chain::{AnyStreamId, CalloutId, convert};
 use portcullis_core::model::{Body, CallResponse, Headers, HttpCall};
 use portcullis_core::sandbox::HeldBytes;
 use portcullis_core::vm::CallOutcome;
@@ -12,7 +12,7 @@ use crate::body::{QueueBody, body_queue};
 use crate::driver::Driver;
 use crate::in_flight::Flight;
 use crate::threads::Threads;
-use crate::upstreams::Upstreams;
+use crate::upstreams::{CalledFor, Upstreams};
 
 /// The most bytes of an answer that a plugin gets.
 const MAX_ANSWER: usize = 16 << 20;
@@ -27,12 +27,13 @@ pub(crate) async fn run<T: Threads, U: Upstreams>(
     driver: &Driver<T, U>,
     id: CalloutId,
     call: HttpCall,
+    stream: Option<AnyStreamId>,
     flight: Option<Flight>,
 ) {
     let (timeout, upstream) = (call.timeout, call.upstream.clone());
     let mut room = driver.with(|worker| worker.answer_room(id));
     let outcome = {
-        let exchange = exchange(driver.upstreams(), call, &mut room);
+        let exchange = exchange(driver.upstreams(), call, stream, &mut room);
         match timeout {
             _ if flight.is_none() => failed(503, OVERFLOW),
             None => exchange.await,
@@ -55,9 +56,14 @@ pub(crate) async fn run<T: Threads, U: Upstreams>(
     driver.pump();
 }
 
-async fn exchange(upstreams: &impl Upstreams, call: HttpCall, room: &mut Option<HeldBytes>) -> CallOutcome {
+async fn exchange(
+    upstreams: &impl Upstreams,
+    call: HttpCall,
+    stream: Option<AnyStreamId>,
+    room: &mut Option<HeldBytes>,
+) -> CallOutcome {
     let upstream = call.upstream.clone();
-    let request = match request(call) {
+    let request = match request(call, stream) {
         Ok(request) => request,
         Err(unsendable) => return failed(503, &unsendable.to_string()),
     };
@@ -85,13 +91,16 @@ async fn exchange(upstreams: &impl Upstreams, call: HttpCall, room: &mut Option<
     CallOutcome::Response(answer)
 }
 
-fn request(call: HttpCall) -> Result<Request<QueueBody>, convert::Unsendable> {
+fn request(call: HttpCall, stream: Option<AnyStreamId>) -> Result<Request<QueueBody>, convert::Unsendable> {
     let parts = convert::to_request(&call.headers)?;
     let (sender, body) = body_queue();
     let has_body = !call.body.is_empty();
     sender.push(call.body.clone());
     sender.finish(Some(convert::to_trailers(&call.trailers)?).filter(|trailers| !trailers.is_empty()));
     let mut request = Request::from_parts(parts, body);
+    if let Some(stream) = stream {
+        request.extensions_mut().insert(CalledFor(stream));
+    }
     if has_body && call.trailers.is_empty() {
         request.headers_mut().insert(http::header::CONTENT_LENGTH, call.body.len().into());
     }

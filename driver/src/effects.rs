@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use futures_util::future::AbortHandle;
-use portcullis_chain::{CalloutId, Effect};
+use portcullis_chain::{AnyStreamId, CalloutId, Effect};
 use tokio::sync::Notify;
 
 use crate::driver::{Driver, State};
@@ -72,9 +72,9 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
     /// Hands a callout to the tasks of [`Driver::run`].
     fn begin(&self, id: CalloutId, work: Work) {
         let (job, sender) = match work {
-            Work::Http(request) => (Job::Http { id, request, flight: self.begin_flight() }, None),
-            Work::Grpc(request) => {
-                let (call, sender) = grpc::Call::new(request);
+            Work::Http(request, stream) => (Job::Http { id, request, stream, flight: self.begin_flight() }, None),
+            Work::Grpc(request, stream) => {
+                let (call, sender) = grpc::Call::new(request, stream);
                 (Job::Grpc { id, call, flight: self.begin_flight() }, Some(Arc::new(sender)))
             }
             Work::Resolve(name) => (Job::Resolve { id, name }, None),
@@ -99,8 +99,8 @@ fn action(state: &mut State, effect: Effect) -> Action {
         Effect::WakeConnection { id } => {
             state.connections.get(&id).map_or(Action::Nothing, |woken| Action::Notify(Arc::clone(woken)))
         }
-        Effect::Callout { id, request, .. } => Action::Begin { id, work: Work::Http(request) },
-        Effect::GrpcStart { id, request, .. } => Action::Begin { id, work: Work::Grpc(request) },
+        Effect::Callout { id, stream, request } => Action::Begin { id, work: Work::Http(request, stream) },
+        Effect::GrpcStart { id, stream, request } => Action::Begin { id, work: Work::Grpc(request, stream) },
         Effect::ResolveDns { id, name, .. } => Action::Begin { id, work: Work::Resolve(name) },
         Effect::GrpcSend { id, message, end } => match state.senders.get(&id) {
             Some(sender) => Action::Send { sender: Arc::clone(sender), message, end },
@@ -150,7 +150,7 @@ enum Action {
 }
 
 enum Work {
-    Http(portcullis_core::model::HttpCall),
-    Grpc(portcullis_core::resources::GrpcRequest),
+    Http(portcullis_core::model::HttpCall, Option<AnyStreamId>),
+    Grpc(portcullis_core::resources::GrpcRequest, Option<AnyStreamId>),
     Resolve(String),
 }

@@ -19,4 +19,4 @@ pub use dns::{RESOLVE_LIMIT, SystemResolver};
 pub use driver::{Builder, Driver, QueueWake};
 pub use plugins::{NoShards, Plugins, Shard};
 pub use threads::{ManyThreads, OneThread, Threads};
-pub use upstreams::{SendError, Upstreams, before_headers};
+pub use upstreams::{CalledFor, SendError, Upstreams, before_headers};

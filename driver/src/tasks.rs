@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, FutureExt};
 use futures_util::stream::{FuturesUnordered, Stream};
-use portcullis_chain::CalloutId;
+use portcullis_chain::{AnyStreamId, CalloutId};
 use portcullis_core::model::HttpCall;
 
 use crate::driver::Driver;
@@ -33,7 +33,7 @@ pub(crate) struct Task {
 
 /// The work of a task.
 pub(crate) enum Job {
-    Http { id: CalloutId, request: HttpCall, flight: Option<Flight> },
+    Http { id: CalloutId, request: HttpCall, stream: Option<AnyStreamId>, flight: Option<Flight> },
     Grpc { id: CalloutId, call: grpc::Call, flight: Option<Flight> },
     Resolve { id: CalloutId, name: String },
     Tick,
@@ -102,7 +102,7 @@ async fn guarded<T: Threads, U: Upstreams>(driver: Driver<T, U>, job: Job) {
 
 async fn perform<T: Threads, U: Upstreams>(driver: &Driver<T, U>, job: Job) {
     match job {
-        Job::Http { id, request, flight } => callout::run(driver, id, request, flight).await,
+        Job::Http { id, request, stream, flight } => callout::run(driver, id, request, stream, flight).await,
         Job::Grpc { id, call, flight } => call.run(driver, id, flight).await,
         Job::Resolve { id, name } => dns::run(driver, id, name).await,
         Job::Tick => tick(driver).await,

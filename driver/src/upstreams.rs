@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use portcullis_chain::AnyStreamId;
 
 use crate::body::QueueBody;
 use crate::dns::SystemResolver;
@@ -44,6 +45,11 @@ pub trait Upstreams: 'static {
         system.resolve(name)
     }
 }
+
+/// The stream in whose name a plugin makes a callout, if that is not over: an extension of the request that [`Upstreams::send`] gets, for
+/// proxies that make callouts where the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CalledFor(pub AnyStreamId);
 
 /// The reason for which there is no response, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

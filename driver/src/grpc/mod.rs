@@ -14,8 +14,8 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
-use portcullis_chain::CalloutId;
 use portcullis_chain::convert::{self, is_authority, strip_hop_by_hop};
+use portcullis_chain::{AnyStreamId, CalloutId};
 use portcullis_core::resources::{GrpcEvent, GrpcRequest};
 use portcullis_core::sandbox::HeldBytes;
 
@@ -27,7 +27,7 @@ use crate::callout::OVERFLOW;
 use crate::driver::Driver;
 use crate::in_flight::Flight;
 use crate::threads::Threads;
-use crate::upstreams::{SendError, Upstreams};
+use crate::upstreams::{CalledFor, SendError, Upstreams};
 
 /// The most bytes of one message that a plugin gets.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -36,13 +36,14 @@ const MAX_MESSAGE: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Call {
     request: GrpcRequest,
+    stream: Option<AnyStreamId>,
     body: QueueBody,
     is_call: bool,
 }
 
 impl Call {
     /// Makes the call or stream, and the sender of its messages: a call's one message is sent already.
-    pub(crate) fn new(mut request: GrpcRequest) -> (Self, Sender) {
+    pub(crate) fn new(mut request: GrpcRequest, stream: Option<AnyStreamId>) -> (Self, Sender) {
         let (sender, body) = body_queue();
         let sender = Sender::new(sender);
         let message = request.message.take();
@@ -50,7 +51,7 @@ impl Call {
         if let Some(message) = message {
             sender.send(message, true);
         }
-        (Self { request, body, is_call }, sender)
+        (Self { request, stream, body, is_call }, sender)
     }
 
     /// Runs it to its end, and tells the plugin what comes of it. Without a place among those in flight it fails at once.
@@ -60,15 +61,15 @@ impl Call {
         id: CalloutId,
         flight: Option<Flight>,
     ) {
-        let Self { request, body, is_call } = self;
+        let Self { request, stream, body, is_call } = self;
         let room = driver.with(|worker| worker.answer_room(id));
         let mut delivery = Delivery { driver, id, is_call, message: None, room };
         let timeout = request.timeout;
         let end = match (&flight, timeout) {
             (None, _) => Status::new(status::UNAVAILABLE, OVERFLOW),
-            (Some(_), None) => exchange(&mut delivery, request, body).await,
+            (Some(_), None) => exchange(&mut delivery, request, stream, body).await,
             (Some(_), Some(limit)) => {
-                let exchange = exchange(&mut delivery, request, body);
+                let exchange = exchange(&mut delivery, request, stream, body);
                 tokio::time::timeout(limit, exchange).await.unwrap_or(Status::DEADLINE_EXCEEDED)
             }
         };
@@ -124,6 +125,7 @@ impl<T: Threads, U: Upstreams> Delivery<'_, T, U> {
 async fn exchange<T: Threads, U: Upstreams>(
     delivery: &mut Delivery<'_, T, U>,
     request: GrpcRequest,
+    stream: Option<AnyStreamId>,
     body: QueueBody,
 ) -> Status {
     let upstreams = delivery.driver.upstreams();
@@ -136,7 +138,12 @@ async fn exchange<T: Threads, U: Upstreams>(
         Some(true) => {}
     }
     let head = match head(&request) {
-        Ok(head) => head.map(|()| body),
+        Ok(mut head) => {
+            if let Some(stream) = stream {
+                head.extensions_mut().insert(CalledFor(stream));
+            }
+            head.map(|()| body)
+        }
         Err(error) => return error,
     };
     match upstreams.send(&request.upstream, head).await {

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use portcullis_chain::AnyStreamId;
 use portcullis_core::abi::{BufferType, CallbackId, MapType, StreamType};
 use portcullis_core::engine::{CallStack, Trap, WasmTrap};
 use portcullis_core::hostcall::entry;
@@ -62,6 +63,7 @@ fn an_answer_lets_the_stream_go_on() {
         passed(&driver, stream).await;
         driver.finish(stream);
         assert_eq!(*driver.upstreams().seen().requests.lock().unwrap(), ["auth POST http://a/x"]);
+        assert_eq!(*driver.upstreams().seen().called_for.lock().unwrap(), [Some(AnyStreamId::Http(stream))]);
         assert_eq!(host.messages(), ["201 question"]);
     });
 }

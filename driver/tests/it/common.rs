@@ -11,13 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use portcullis_chain::{Chain, Module, PluginSpec, StreamEffect, StreamId, Worker};
+use portcullis_chain::{AnyStreamId, Chain, Module, PluginSpec, StreamEffect, StreamId, Worker};
 use portcullis_core::abi::AbiVersion;
 use portcullis_core::hostcall::entry;
 use portcullis_core::model::{Direction, Plugin, StreamInfo};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_driver::body::QueueBody;
-use portcullis_driver::{Builder, Driver, QueueWake, SendError, SystemResolver, Threads, Upstreams};
+use portcullis_driver::{Builder, CalledFor, Driver, QueueWake, SendError, SystemResolver, Threads, Upstreams};
 use tokio::time::Instant;
 
 /// Makes a worker with one plugin, which is `script`.
@@ -45,6 +45,7 @@ pub(crate) struct Answering(Arc<Seen>);
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) requests: Mutex<Vec<String>>,
+    pub(crate) called_for: Mutex<Vec<Option<AnyStreamId>>>,
     pub(crate) messages: Mutex<Vec<String>>,
     pub(crate) given_up: AtomicUsize,
     pub(crate) refused: AtomicUsize,
@@ -72,6 +73,7 @@ impl Upstreams for Answering {
     async fn send(&self, upstream: &str, request: Request<QueueBody>) -> Result<Response<Full<Bytes>>, SendError> {
         let line = format!("{upstream} {} {}", request.method(), request.uri());
         self.0.requests.lock().unwrap().push(line);
+        self.0.called_for.lock().unwrap().push(request.extensions().get().map(|CalledFor(stream)| *stream));
         match upstream {
             "auth" => {
                 let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -44,6 +44,11 @@ impl Inner {
         self.http.hears_body(&mut self.vms, stream, direction)
     }
 
+    /// Returns how many body bytes of a direction plugins hold.
+    pub(crate) fn held_body(&mut self, stream: StreamId, direction: Direction) -> usize {
+        self.http.held(&mut self.vms, stream, direction)
+    }
+
     /// Names the plugins of a stream that have made a body of a direction longer or shorter.
     pub(crate) fn resized(&mut self, stream: StreamId, direction: Direction) -> Vec<String> {
         self.http.resized(&mut self.vms, stream, direction)

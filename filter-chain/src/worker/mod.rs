@@ -156,6 +156,12 @@ impl Worker {
         self.0.hears_body(stream, direction)
     }
 
+    /// Returns how many body bytes of a direction plugins hold that stop it. A proxy that keeps received bytes itself, so that its own
+    /// bounds count them, lets them go when this is 0.
+    pub fn held_body(&mut self, stream: StreamId, direction: Direction) -> usize {
+        self.0.held_body(stream, direction)
+    }
+
     /// Names the plugins of a stream that have made a body of a direction longer or shorter than it came to them. Names all
     /// of them if none has: then one of them has changed what the headers say of the length.
     pub fn resized(&mut self, stream: StreamId, direction: Direction) -> Vec<String> {

@@ -50,6 +50,23 @@ fn without_one_all_are_named() {
 }
 
 #[test]
+fn bytes_that_plugins_hold_are_counted() {
+    let held = |bench: &mut Bench| bench.worker.held_body(bench.stream, Direction::Request);
+    for (status, expected) in [(0, 0), (1, 5), (2, 5), (3, 0)] {
+        let status: &'static [i32] = Box::leak(Box::new([status]));
+        let mut bench = Bench::new(&[plugin("a", move || recorder(&[(BODY, status)]))]);
+        bench.request(false);
+        assert_eq!(held(&mut bench), 0);
+        bench.request_body("12345", false);
+        assert_eq!(held(&mut bench), expected, "{status:?}");
+    }
+    let mut bench = Bench::new(&[plugin("a", || recorder(&[(HEADERS, &[4])]))]);
+    bench.request(false);
+    bench.request_body("12345", true);
+    assert_eq!(held(&mut bench), 5, "also what has not been seen");
+}
+
+#[test]
 fn what_is_held_or_not_seen_yet_is_not_missing() {
     let stop = || recorder(&[(BODY, &[1])]);
     let mut bench = Bench::new(&[plugin("a", shrinking(Direction::Request)), plugin("b", stop)]);

@@ -118,6 +118,7 @@ pub mod response_flag {
 pub struct FilterState {
     values: BTreeMap<Vec<u8>, Set>,
     bytes: usize,
+    revision: u64,
 }
 
 /// A value, and what the sandbox that set it was charged; nothing, if the host did.
@@ -141,6 +142,16 @@ impl FilterState {
     /// Returns what was set under a path: segments with a zero byte between.
     pub fn get(&self, path: &[u8]) -> Option<&[u8]> {
         self.values.get(path).map(|set| set.value.as_slice())
+    }
+
+    /// Returns all that was set, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.values.iter().map(|(path, set)| (path.as_slice(), set.value.as_slice()))
+    }
+
+    /// Returns how often something was set: whoever shows it elsewhere need not look when that is as it was.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Sets a value; says whether there was room for it.
@@ -178,6 +189,7 @@ impl FilterState {
             }
         }
         self.bytes = bytes;
+        self.revision += 1;
         Ok(())
     }
 }
@@ -199,6 +211,17 @@ impl Clone for Set {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_revision_is_a_value_that_was_set() {
+        let mut state = FilterState::default();
+        assert_eq!((state.revision(), state.iter().next()), (0, None));
+        assert!(state.set(b"b", b"1") && state.set(b"a", b"2") && state.set(b"b", b"3"));
+        assert_eq!(state.revision(), 3);
+        assert!(!state.set(b"c", &vec![0; FilterState::MAX_BYTES]));
+        assert_eq!(state.revision(), 3, "there was no room");
+        assert!(state.iter().eq([(&b"a"[..], &b"2"[..]), (b"b", b"3")]));
+    }
 
     #[test]
     fn a_property_is_paid_by_who_set_it_last() {

@@ -86,7 +86,7 @@ impl Http {
     }
 
     /// Returns how many bytes the plugins of a stream hold of a direction.
-    fn held(&self, vms: &mut Vms, stream: StreamId, direction: Direction) -> usize {
+    pub(crate) fn held(&self, vms: &mut Vms, stream: StreamId, direction: Direction) -> usize {
         let Some(state) = self.streams.known(stream) else { return 0 };
         let held = |index| {
             let lent = state.context(index).and_then(|(vm, context)| vms.lent(vm, context));

@@ -25,6 +25,7 @@ BOUNDS = {
     "engine-wasmer": 3,
     "engine-wasmi": 5,
     "gateway": 2,
+    "adapters/envoy": 1,
     "conformance": 2,
     "adapters/tower": 1,
 }

@@ -1,0 +1,217 @@
+//! A connection, in its hooks.
+#![expect(unsafe_code, reason = "these are calls of Envoy's functions")]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use portcullis::model::{Direction, Headers};
+
+use super::lists::{NO_LIMIT, list};
+use super::properties::{Current, Entered, properties};
+use crate::abi::{self, Callbacks, EnvoyBytes, OwnBytes};
+use crate::attributes::{self, Source};
+use crate::envoy::{NotStarted, Requests, Scheduler, StreamAttributes, Tcp};
+
+/// A connection, in one of its hooks.
+#[derive(Debug)]
+pub(crate) struct Connection<'hook> {
+    envoy: &'static Callbacks,
+    raw: abi::Connection,
+    hook: PhantomData<&'hook ()>,
+}
+
+impl Connection<'_> {
+    /// Begins a hook of a connection.
+    ///
+    /// # Safety
+    /// `raw` is what Envoy has given to the hook that runs, and the handle goes no further.
+    pub(crate) unsafe fn enter<R>(raw: abi::Connection, hook: impl FnOnce(&mut Connection<'_>) -> R) -> Option<R> {
+        let envoy = abi::callbacks()?;
+        let _entered = Entered::new(Current::Connection(raw));
+        Some(hook(&mut Connection { envoy, raw, hook: PhantomData }))
+    }
+}
+
+impl Source for Connection<'_> {
+    fn get(&self, what: attributes::What<'_>, out: &mut Vec<u8>) -> bool {
+        use attributes::What;
+        let (mut bytes, mut number, mut truth) = (EnvoyBytes::NONE, 0, false);
+        // SAFETY: the hook runs, and there is room for results, which are copied at once.
+        unsafe {
+            match what {
+                What::Text(id) if (self.envoy.network_filter_get_attribute_string)(self.raw, id, &mut bytes) => {
+                    out.extend_from_slice(bytes.get());
+                }
+                What::Number(id) if (self.envoy.network_filter_get_attribute_int)(self.raw, id, &mut number) => {
+                    out.extend_from_slice(&u64::to_le_bytes(number));
+                }
+                What::Truth(id) if (self.envoy.network_filter_get_attribute_bool)(self.raw, id, &mut truth) => {
+                    out.push(u8::from(truth));
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Tcp for Connection<'_> {
+    fn worker(&self) -> usize {
+        // SAFETY: the hook runs.
+        unsafe { (self.envoy.network_filter_get_worker_index)(self.raw) as usize }
+    }
+
+    fn id(&self) -> u64 {
+        // SAFETY: the hook runs.
+        unsafe { (self.envoy.network_filter_get_connection_id)(self.raw) }
+    }
+
+    fn buffer_limit(&self) -> u32 {
+        // SAFETY: the hook runs.
+        unsafe { (self.envoy.network_filter_get_buffer_limit)(self.raw) }
+    }
+
+    fn data(&self, direction: Direction) -> bytes::Bytes {
+        let (count, chunks) = match direction {
+            Direction::Request => (
+                self.envoy.network_filter_get_read_buffer_chunks_size,
+                self.envoy.network_filter_get_read_buffer_chunks,
+            ),
+            Direction::Response => (
+                self.envoy.network_filter_get_write_buffer_chunks_size,
+                self.envoy.network_filter_get_write_buffer_chunks,
+            ),
+        };
+        // SAFETY: the hook runs, and there is room for as many pieces as Envoy says; they are copied at once.
+        unsafe {
+            let count = count(self.raw);
+            let mut pieces = vec![EnvoyBytes::NONE; count];
+            if count == 0 || !chunks(self.raw, pieces.as_mut_ptr()) {
+                return bytes::Bytes::new();
+            }
+            let mut all = Vec::new();
+            pieces.into_iter().for_each(|piece| all.extend_from_slice(piece.get()));
+            all.into()
+        }
+    }
+
+    fn drain(&mut self, direction: Direction, length: usize) {
+        let drain = match direction {
+            Direction::Request => self.envoy.network_filter_drain_read_buffer,
+            Direction::Response => self.envoy.network_filter_drain_write_buffer,
+        };
+        // SAFETY: the hook runs.
+        unsafe { drain(self.raw, length) };
+    }
+
+    fn append(&mut self, direction: Direction, data: &[u8]) {
+        let append = match direction {
+            Direction::Request => self.envoy.network_filter_append_read_buffer,
+            Direction::Response => self.envoy.network_filter_append_write_buffer,
+        };
+        // SAFETY: the hook runs, and Envoy copies.
+        unsafe { append(self.raw, OwnBytes::of(data)) };
+    }
+
+    fn inject(&mut self, direction: Direction, data: &[u8], end: bool) {
+        let inject = match direction {
+            Direction::Request => self.envoy.network_filter_inject_read_data,
+            Direction::Response => self.envoy.network_filter_inject_write_data,
+        };
+        // SAFETY: the hook runs, and Envoy copies. Nothing of the filter is borrowed for change.
+        unsafe { inject(self.raw, OwnBytes::of(data), end) };
+    }
+
+    fn go_on(&mut self) {
+        // SAFETY: the hook runs. Nothing of the filter is borrowed for change.
+        unsafe { (self.envoy.network_filter_continue_reading)(self.raw) };
+    }
+
+    fn close(&mut self, details: &[u8]) {
+        const FLUSH_WRITE: u32 = 0;
+        // SAFETY: as above.
+        unsafe { (self.envoy.network_filter_close_with_details)(self.raw, FLUSH_WRITE, OwnBytes::of(details)) };
+    }
+
+    fn cut(&mut self, details: &[u8]) {
+        const ABORT_RESET: u32 = 4;
+        // SAFETY: as above.
+        unsafe { (self.envoy.network_filter_close_with_details)(self.raw, ABORT_RESET, OwnBytes::of(details)) };
+    }
+
+    fn stop_reading(&mut self, stop: bool) {
+        // SAFETY: as above.
+        unsafe { (self.envoy.network_filter_read_disable)(self.raw, stop) };
+    }
+
+    fn scheduler(&mut self) -> Option<Box<dyn Scheduler>> {
+        // SAFETY: the hook runs.
+        let raw = unsafe { (self.envoy.network_filter_scheduler_new)(self.raw) };
+        (!raw.is_null()).then(|| Box::new(ConnectionScheduler { envoy: self.envoy, raw }) as Box<dyn Scheduler>)
+    }
+
+    fn attributes(&mut self) -> Arc<dyn StreamAttributes> {
+        properties(self.raw, Current::Connection, |envoy, raw, ask| ask(&Connection { envoy, raw, hook: PhantomData }))
+    }
+}
+
+impl Requests for Connection<'_> {
+    fn start(&mut self, cluster: &str, headers: &Headers, body: &[u8], end: bool) -> Result<u64, NotStarted> {
+        if !end {
+            return Err(NotStarted::STREAMING);
+        }
+        let (list, mut id) = (list(headers), 0);
+        let (cluster, body) = (OwnBytes::of(cluster.as_bytes()), OwnBytes::of(body));
+        // SAFETY: the hook runs, and all that is pointed to lasts for the call.
+        let result = unsafe {
+            (self.envoy.network_filter_http_callout)(
+                self.raw,
+                &mut id,
+                cluster,
+                list.as_ptr(),
+                list.len(),
+                body,
+                NO_LIMIT,
+            )
+        };
+        if result == 0 { Ok(id) } else { Err(NotStarted(result)) }
+    }
+
+    fn send(&mut self, _: u64, _: &[u8], _: bool) -> bool {
+        false
+    }
+
+    fn send_trailers(&mut self, _: u64, _: &Headers) -> bool {
+        false
+    }
+
+    /// Does nothing: the ABI cannot give a callout up. Its end is told to nobody.
+    fn reset(&mut self, _: u64) {}
+}
+
+/// Calls the filter of a connection.
+struct ConnectionScheduler {
+    envoy: &'static Callbacks,
+    raw: abi::ConnectionScheduler,
+}
+
+impl Scheduler for ConnectionScheduler {
+    fn commit(&self, event: u64) {
+        // SAFETY: any thread may; it lasts as long as this.
+        unsafe { (self.envoy.network_filter_scheduler_commit)(self.raw, event) };
+    }
+}
+
+impl Drop for ConnectionScheduler {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has it.
+        unsafe { (self.envoy.network_filter_scheduler_delete)(self.raw) };
+    }
+}
+
+impl fmt::Debug for ConnectionScheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectionScheduler")
+    }
+}

@@ -1,0 +1,456 @@
+//! One stream.
+//!
+//! Hooks of a filter run within others, where Envoy is told to go on or is given an answer. So a filter is shared, not borrowed for change:
+//! its parts are borrowed for a moment each, and never while Envoy, a plugin or the driver is called.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::task::Waker;
+
+use portcullis::chain::{StreamEffect, StreamId};
+use portcullis::model::{Body, Direction, SharedStreamInfo, StreamInfo};
+use portcullis::vm::Part;
+use portcullis::{Chain, Worker};
+
+use super::answer::{self, Answer};
+use super::way::{Left, Way};
+use crate::call::Call;
+use crate::envoy::{self, Bytes, Http, Map, StreamAttributes};
+use crate::process::{Loaded, Shard};
+
+/// How much a direction may hold where Envoy has no limit.
+const LIMIT: usize = 1 << 20;
+
+/// The attribute with the number of the client's connection.
+const CONNECTION_ID: u32 = 28;
+
+/// `envoy_dynamic_module_type_on_http_filter_request_headers_status`, and that of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum HeadersStatus {
+    Continue = 0,
+    /// Body and trailers still come.
+    StopIteration = 1,
+    /// Nothing more comes; Envoy buffers, and stops reading when it has enough.
+    StopAllIterationAndWatermark = 4,
+}
+
+/// `envoy_dynamic_module_type_on_http_filter_request_body_status`, and that of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum BodyStatus {
+    Continue = 0,
+    /// Envoy keeps the piece, and stops reading when it has enough.
+    StopIterationAndWatermark = 2,
+    StopIterationNoBuffer = 3,
+}
+
+/// `envoy_dynamic_module_type_on_http_filter_request_trailers_status`, and that of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum TrailersStatus {
+    Continue = 0,
+    StopIteration = 1,
+}
+
+/// A stream in a filter.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    shard: Shard,
+    chain: Chain,
+    loaded: Arc<Loaded>,
+    stream: Cell<Option<StreamId>>,
+    info: SharedStreamInfo,
+    attributes: Arc<dyn StreamAttributes>,
+    request: Cell<Way>,
+    response: Cell<Way>,
+    answer: RefCell<Answer>,
+    /// The stream was answered or cut here: nothing else of it matters.
+    is_concluded: Cell<bool>,
+    waker: RefCell<Option<Arc<Call>>>,
+    /// The revision of properties that Envoy knows.
+    published: Cell<u64>,
+}
+
+/// Effects of one step.
+#[derive(Debug, Default)]
+struct Step {
+    request: Left,
+    response: Left,
+    clears_route: bool,
+    reset: Option<&'static str>,
+}
+
+impl Filter {
+    /// Begins a stream; `None` if the plugin runs nowhere.
+    pub(super) fn new(loaded: &Arc<Loaded>, envoy: &mut dyn Http) -> Option<Self> {
+        let (shard, chain) = loaded.on(envoy.worker())?;
+        let attributes = envoy.attributes();
+        let pulled: Arc<dyn portcullis::model::Attributes> = Arc::<dyn StreamAttributes>::clone(&attributes);
+        let info = StreamInfo {
+            connection_id: envoy.number(CONNECTION_ID).unwrap_or_default(),
+            start_time: loaded.process().host().clock.wall(),
+            attributes: Some(pulled),
+            ..StreamInfo::default()
+        };
+        Some(Self {
+            shard: shard.clone(),
+            chain: chain.clone(),
+            loaded: Arc::clone(loaded),
+            stream: Cell::new(None),
+            info: info.into_shared(),
+            attributes,
+            request: Cell::default(),
+            response: Cell::default(),
+            answer: RefCell::default(),
+            is_concluded: Cell::new(false),
+            waker: RefCell::default(),
+            published: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn headers(&self, envoy: &mut dyn Http, direction: Direction, end: bool) -> HeadersStatus {
+        // The answer that this filter has made passes it by.
+        if self.is_concluded.get() {
+            return match direction {
+                Direction::Request => HeadersStatus::StopIteration,
+                Direction::Response => HeadersStatus::Continue,
+            };
+        }
+        let map = Map::headers(direction);
+        let headers = envoy.entries(map).map(|entries| envoy::copy(&entries)).unwrap_or_default();
+        self.change(direction, |way| way.ended = end);
+        let limit = match envoy.buffer_limit() {
+            0 => LIMIT,
+            limit => usize::try_from(limit).unwrap_or(LIMIT),
+        };
+        let mut step = self.step(limit, |worker, stream| worker.headers(stream, direction, headers, end));
+        if self.conclude(envoy, &step) {
+            return HeadersStatus::StopIteration;
+        }
+        let left = std::mem::take(step.of(direction));
+        let goes_on = self.give(envoy, direction, left);
+        if goes_on {
+            return HeadersStatus::Continue;
+        }
+        self.pause(envoy, direction);
+        let hears =
+            self.stream.get().is_none_or(|stream| self.shard.with(|worker| worker.hears_body(stream, direction)));
+        if hears || end { HeadersStatus::StopIteration } else { HeadersStatus::StopAllIterationAndWatermark }
+    }
+
+    pub(crate) fn body(&self, envoy: &mut dyn Http, direction: Direction, end: bool) -> BodyStatus {
+        if self.is_concluded.get() {
+            return match direction {
+                Direction::Request => BodyStatus::StopIterationNoBuffer,
+                Direction::Response => BodyStatus::Continue,
+            };
+        }
+        self.change(direction, |way| way.ended = end);
+        let received = Bytes::received(direction);
+        if self.passes_by(direction, Part::Body) {
+            let length = envoy.body_len(received) as u64;
+            self.info.with(|info| match direction {
+                Direction::Request => info.request_size += length,
+                Direction::Response => info.response_size += length,
+            });
+            return BodyStatus::Continue;
+        }
+        let piece = envoy.body(received);
+        let (first, length) = (piece.as_ptr(), piece.len());
+        let mut step = self.step(LIMIT, |worker, stream| worker.body(stream, direction, Body::from(piece), end));
+        if self.conclude(envoy, &step) {
+            return BodyStatus::StopIterationNoBuffer;
+        }
+        let left = std::mem::take(step.of(direction));
+        self.give_headers(envoy, direction, &left);
+        let way = self.way(direction);
+        if left.body.is_empty() && !left.end && self.holds(direction, length) {
+            // The chain has the bytes; these only weigh.
+            self.change(direction, |way| way.has_ballast = true);
+            self.pause(envoy, direction);
+            return BodyStatus::StopIterationAndWatermark;
+        }
+        if way.has_ballast {
+            self.drop_ballast(envoy, direction);
+        }
+        let body = left.body.to_bytes();
+        // Bytes that come out as they went in are Envoy's still.
+        if body.len() != length || (length > 0 && body.as_ptr() != first) {
+            envoy.drain(received, length);
+            if !body.is_empty() {
+                envoy.append(received, &body);
+            }
+        }
+        if way.may_go_on() {
+            self.change(direction, |way| way.is_stopped = false);
+            return BodyStatus::Continue;
+        }
+        self.pause(envoy, direction);
+        BodyStatus::StopIterationAndWatermark
+    }
+
+    pub(crate) fn trailers(&self, envoy: &mut dyn Http, direction: Direction) -> TrailersStatus {
+        if self.is_concluded.get() {
+            return match direction {
+                Direction::Request => TrailersStatus::StopIteration,
+                Direction::Response => TrailersStatus::Continue,
+            };
+        }
+        self.change(direction, |way| way.ended = true);
+        if self.passes_by(direction, Part::Trailers) {
+            return TrailersStatus::Continue;
+        }
+        let entries = envoy.entries(Map::trailers(direction));
+        let trailers = entries.map(|entries| envoy::copy(&entries)).unwrap_or_default();
+        let mut step = self.step(LIMIT, |worker, stream| worker.trailers(stream, direction, trailers));
+        if self.conclude(envoy, &step) {
+            return TrailersStatus::StopIteration;
+        }
+        let left = std::mem::take(step.of(direction));
+        if self.give(envoy, direction, left) {
+            return TrailersStatus::Continue;
+        }
+        self.pause(envoy, direction);
+        TrailersStatus::StopIteration
+    }
+
+    /// Carries out what has come for the stream from elsewhere.
+    pub(crate) fn woken(&self, envoy: &mut dyn Http) {
+        if self.is_concluded.get() || self.stream.get().is_none() {
+            return;
+        }
+        let mut step = self.step(LIMIT, |_, _| ());
+        if self.conclude(envoy, &step) {
+            return;
+        }
+        for direction in [Direction::Request, Direction::Response] {
+            let left = std::mem::take(step.of(direction));
+            // What Envoy has called meanwhile may have ended the stream.
+            if left.is_nothing() || self.is_concluded.get() || !self.give(envoy, direction, left) {
+                continue;
+            }
+            // Hooks of this filter run meanwhile; each finds the direction going.
+            if self.stop_waiting(direction) {
+                envoy.go_on(direction);
+            }
+        }
+    }
+
+    /// Ends the stream, however it has ended. Plugins log it now, before Envoy writes its access logs.
+    pub(crate) fn complete(&self, envoy: Option<&mut dyn Http>) {
+        let Some(stream) = self.stream.take() else { return };
+        self.is_concluded.set(true);
+        let now = self.loaded.process().host().clock.wall();
+        self.info.with(|info| info.duration = Some(now.saturating_sub(info.start_time)));
+        self.shard.finish(stream);
+        if let Some(envoy) = envoy {
+            self.publish(envoy);
+        }
+    }
+
+    /// Ends the filter: nothing of Envoy's is used from now on.
+    pub(crate) fn close(&self) {
+        self.complete(None);
+        self.attributes.close();
+        if let Some(call) = self.waker.take() {
+            call.close();
+        }
+    }
+
+    /// Feeds the chain and takes what comes of it. Nothing is borrowed and no lock is held when it returns.
+    fn step(&self, limit: usize, feed: impl FnOnce(&mut Worker, StreamId)) -> Step {
+        let mut effects = Vec::new();
+        let known = self.stream.get();
+        let stream = self.shard.with(|worker| {
+            let stream = known.unwrap_or_else(|| worker.open(&self.chain, self.info.clone(), limit));
+            feed(worker, stream);
+            effects.extend(std::iter::from_fn(|| worker.stream_effect(stream)));
+            stream
+        });
+        self.stream.set(Some(stream));
+        self.shard.pump();
+        let mut step = Step::default();
+        for effect in effects {
+            self.note(effect, &mut step);
+        }
+        for direction in [Direction::Request, Direction::Response] {
+            let left = &*step.of(direction);
+            self.change(direction, |way| way.note(left));
+        }
+        step
+    }
+
+    fn note(&self, effect: StreamEffect, step: &mut Step) {
+        match effect {
+            StreamEffect::RequestHeaders { end } => (step.request.headers, step.request.end) = (true, end),
+            StreamEffect::RequestBody { body, end } => {
+                step.request.body.append(body);
+                step.request.end |= end;
+            }
+            StreamEffect::RequestTrailers => (step.request.trailers, step.request.end) = (true, true),
+            StreamEffect::ResponseHeaders { local: true, end } => self.answer.borrow_mut().begin(&self.info, end),
+            StreamEffect::ResponseHeaders { local: false, end } => {
+                (step.response.headers, step.response.end) = (true, end)
+            }
+            StreamEffect::ResponseBody { body, end } => {
+                if self.answer.borrow().is_begun() {
+                    self.answer.borrow_mut().push(body, end);
+                } else {
+                    step.response.body.append(body);
+                    step.response.end |= end;
+                }
+            }
+            StreamEffect::ResponseTrailers => (step.response.trailers, step.response.end) = (true, true),
+            StreamEffect::RouteCleared => step.clears_route = true,
+            StreamEffect::Reset { reason } => step.reset = Some(reason),
+            // The answer comes, or a reset does.
+            _ => {}
+        }
+    }
+
+    /// Answers or cuts the stream if plugins have; returns whether that is so.
+    fn conclude(&self, envoy: &mut dyn Http, step: &Step) -> bool {
+        if step.clears_route {
+            envoy.clear_route();
+        }
+        self.publish(envoy);
+        if let Some(reason) = step.reset {
+            self.is_concluded.set(true);
+            envoy.cut(reason.as_bytes());
+            return true;
+        }
+        let answer = self.answer.borrow_mut().take();
+        let Some((headers, body)) = answer else { return false };
+        self.is_concluded.set(true);
+        let details = self.info.with(|info| info.response_details.clone()).unwrap_or_default();
+        answer::send(envoy, &headers, &body, &details);
+        true
+    }
+
+    /// Puts what has left the chain in the place of what Envoy keeps; returns whether Envoy may go on.
+    fn give(&self, envoy: &mut dyn Http, direction: Direction, left: Left) -> bool {
+        self.give_headers(envoy, direction, &left);
+        let body = left.body.to_bytes();
+        let way = self.way(direction);
+        if way.has_ballast && (!body.is_empty() || left.end) {
+            self.drop_ballast(envoy, direction);
+        }
+        if !body.is_empty() {
+            envoy.append(Bytes::buffered(direction), &body);
+        }
+        if left.trailers {
+            let map = Map::trailers(direction);
+            let trailers = self.info.with(|info| match direction {
+                Direction::Request => info.request_trailers.clone(),
+                Direction::Response => info.response_trailers.clone(),
+            });
+            if !envoy::write_back(envoy, map, &trailers.unwrap_or_default()) {
+                self.loaded.process().note_lost_trailers();
+            }
+        }
+        way.may_go_on()
+    }
+
+    fn give_headers(&self, envoy: &mut dyn Http, direction: Direction, left: &Left) {
+        if !left.headers {
+            return;
+        }
+        // Put back at once: plugins read them there.
+        let headers = self.info.with(|info| match direction {
+            Direction::Request => info.request_headers.take(),
+            Direction::Response => info.response_headers.take(),
+        });
+        let Some(headers) = headers else { return };
+        envoy::write_back(envoy, Map::headers(direction), &headers);
+        self.info.with(|info| match direction {
+            Direction::Request => info.request_headers = Some(headers),
+            Direction::Response => info.response_headers = Some(headers),
+        });
+    }
+
+    /// Removes from Envoy's buffer what was given to the chain.
+    fn drop_ballast(&self, envoy: &mut dyn Http, direction: Direction) {
+        let buffered = Bytes::buffered(direction);
+        let length = envoy.body_len(buffered);
+        envoy.drain(buffered, length);
+        self.change(direction, |way| way.has_ballast = false);
+    }
+
+    /// Shows what plugins have set as properties to the rest of Envoy, under the names that they have in Envoy's own filter.
+    fn publish(&self, envoy: &mut dyn Http) {
+        let set = self.info.with(|info| {
+            let state = &info.filter_state;
+            if self.published.replace(state.revision()) == state.revision() {
+                return Vec::new();
+            }
+            state.iter().map(|(path, value)| ([b"wasm.", path].concat(), value.to_vec())).collect()
+        });
+        for (key, value) in set {
+            envoy.set_filter_state(&key, &value);
+        }
+    }
+
+    /// Returns whether a part is nothing to the plugin: it has no callback for it, and holds nothing before it.
+    fn passes_by(&self, direction: Direction, part: Part) -> bool {
+        let way = self.way(direction);
+        way.headers_left && !way.is_stopped && !self.loaded.hears(direction, part)
+    }
+
+    /// Returns whether the chain holds the piece of a body that it has not let go; plugins may also have emptied it.
+    fn holds(&self, direction: Direction, length: usize) -> bool {
+        let way = self.way(direction);
+        if length == 0 {
+            return !way.may_go_on();
+        }
+        self.stream.get().is_some_and(|stream| self.shard.with(|worker| worker.held_body(stream, direction)) > 0)
+    }
+
+    /// Notes that Envoy waits for this filter, and has it called when the stream has effects.
+    fn pause(&self, envoy: &mut dyn Http, direction: Direction) {
+        self.change(direction, |way| way.is_stopped = true);
+        let Some(stream) = self.stream.get() else { return };
+        self.attributes.keep();
+        if self.waker.borrow().is_some() {
+            return;
+        }
+        let Some(scheduler) = envoy.scheduler() else { return };
+        let call = Arc::new(Call::new(scheduler));
+        self.shard.register(stream, &Waker::from(Arc::clone(&call)));
+        // An effect may have come before that.
+        call.call();
+        *self.waker.borrow_mut() = Some(call);
+    }
+
+    /// Notes that Envoy goes on; returns whether it has waited.
+    fn stop_waiting(&self, direction: Direction) -> bool {
+        let waited = self.way(direction).is_stopped;
+        self.change(direction, |way| way.is_stopped = false);
+        waited
+    }
+
+    fn way(&self, direction: Direction) -> Way {
+        match direction {
+            Direction::Request => self.request.get(),
+            Direction::Response => self.response.get(),
+        }
+    }
+
+    fn change(&self, direction: Direction, change: impl FnOnce(&mut Way)) {
+        let mut way = self.way(direction);
+        change(&mut way);
+        match direction {
+            Direction::Request => self.request.set(way),
+            Direction::Response => self.response.set(way),
+        }
+    }
+}
+
+impl Step {
+    fn of(&mut self, direction: Direction) -> &mut Left {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
+        }
+    }
+}

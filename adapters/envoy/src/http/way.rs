@@ -1,0 +1,53 @@
+//! How far a direction of a stream is.
+
+use portcullis::model::Body;
+
+/// How far a direction is in Envoy, and in the chain.
+///
+/// | Envoy | the chain | what the filter does |
+/// |---|---|---|
+/// | gives a part | lets it go | puts it in the place of what came, and says Continue |
+/// | gives a part | holds it | says Stop; of a body, leaves the bytes in Envoy's buffer, so that its watermarks count what the chain holds |
+/// | waits | lets parts go | puts them in the place of what Envoy keeps, and has it go on |
+/// | has given the end | lets parts go, and not the end | adds them to Envoy's buffer, and waits for the end |
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Way {
+    /// Headers have left the chain.
+    pub(super) headers_left: bool,
+    /// The end has left the chain.
+    pub(super) end_left: bool,
+    /// Envoy has given the end.
+    pub(super) ended: bool,
+    /// Envoy waits for this filter.
+    pub(super) is_stopped: bool,
+    /// Envoy's buffer has bytes that were given to the chain.
+    pub(super) has_ballast: bool,
+}
+
+/// Parts of a direction that have left the chain in one step.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) headers: bool,
+    pub(super) body: Body,
+    pub(super) trailers: bool,
+    pub(super) end: bool,
+}
+
+impl Left {
+    pub(super) fn is_nothing(&self) -> bool {
+        !self.headers && self.body.is_empty() && !self.trailers && !self.end
+    }
+}
+
+impl Way {
+    /// Notes what has left the chain.
+    pub(super) fn note(&mut self, left: &Left) {
+        self.headers_left |= left.headers;
+        self.end_left |= left.end;
+    }
+
+    /// Returns whether Envoy may go on with what it has: it takes what it keeps for all of the message once it has given the end.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.headers_left && (self.end_left || !self.ended)
+    }
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod abi;
+mod attributes;
+mod call;
+mod callouts;
+mod config;
+mod envoy;
+mod handle;
+mod hooks;
+mod host;
+mod http;
+mod metrics;
+mod own_log;
+mod process;
+mod tcp;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod testing;

@@ -4,7 +4,6 @@ mod abi;
 mod attributes;
 mod call;
 mod callouts;
-mod config;
 mod envoy;
 mod handle;
 mod hooks;
@@ -17,3 +16,4 @@ mod tcp;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod testing;
+mod tracing_log;

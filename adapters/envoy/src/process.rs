@@ -1,25 +1,22 @@
-//! The parts of the module of which a process has one: a worker of plugins for each of Envoy's, and compiled modules.
+//! The parts of the module of which a process has one: a worker of plugins for each of Envoy's, and what they share.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use portcullis::abi::LogLevel;
-use portcullis::chain::{ChainError, Isolation, LoadError};
-use portcullis::engine::{AnyEngine, EngineError, EngineSettings};
+use portcullis::chain::ChainError;
+use portcullis::engine::EngineError;
 use portcullis::model::Direction;
 use portcullis::resources::{Host, Shared};
-use portcullis::snapshot::{SnapshotError, snapshot};
 use portcullis::vm::Part;
-use portcullis::{Chain, Module, PluginSpec, Worker};
+use portcullis::{Chain, PluginSpec, Worker};
+use portcullis_config::{ConfigError, LoadOptions, PluginsError, PluginsFile};
 use portcullis_driver::{Builder, Driver, ManyThreads, QueueWake};
 use tokio::runtime::Handle;
 
 use crate::callouts::{Clusters, Outbox, Outboxes};
-use crate::config::{self, Configured};
 use crate::envoy::{Log, Requests, Scheduler};
 use crate::host::EnvoyHost;
 use crate::metrics::{Ids, METRICS, Meters, Metrics};
@@ -27,8 +24,8 @@ use crate::metrics::{Ids, METRICS, Meters, Metrics};
 /// The driver of one of Envoy's workers.
 pub(crate) type Shard = Driver<ManyThreads, Clusters>;
 
-/// The number of VMs for single streams for which an engine keeps memory at hand.
-const PLACES: u32 = 1024;
+/// The variable of the environment with the program that compiles modules in processes of their own: the command `portcullis`.
+const COMPILER: &str = "PORTCULLIS_ENVOY_COMPILER";
 
 /// Envoy's workers as plugins see them, and what they share.
 #[derive(Debug)]
@@ -37,37 +34,26 @@ pub(crate) struct Process {
     /// The runtimes of their threads.
     runtimes: Vec<Handle>,
     host: EnvoyHost,
-    shared: Shared,
+    /// Has engines, compiled modules and shared data in one place.
+    options: LoadOptions,
     outboxes: Arc<Outboxes>,
-    engines: Mutex<Engines>,
-    modules: Mutex<Modules>,
     has_lost_trailers: AtomicBool,
 }
-
-/// Engines that run, by name, and whether they have memory at hand for VMs of single streams.
-type Engines = HashMap<(&'static str, bool), Arc<dyn AnyEngine>>;
-
-/// Compiled modules that filters use, by engine and code.
-type Modules = HashMap<(&'static str, bool, Bytes), Weak<Module>>;
 
 /// A plugin that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("{0}")]
-    Config(#[from] config::Invalid),
-    #[error("vm_config.code.local.filename: {path}: {source}; name a file that Envoy may read")]
-    File { path: String, source: std::io::Error },
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Plugin(#[from] PluginsError),
     #[error("{0}")]
     Engine(#[from] EngineError),
-    #[error("plugin {name}: {source}")]
-    Module { name: String, source: LoadError },
-    #[error("plugin {name}: {source}")]
-    Snapshot { name: String, source: SnapshotError },
-    #[error("plugin {name} does not start: {source}")]
-    Start { name: String, source: LoadError },
+    #[error("the filter's configuration is no text; write Envoy's PluginConfig as JSON")]
+    NoText,
     #[error("there is no Envoy around the module")]
     NoEnvoy,
-    #[error("the module has no thread for callouts and ticks: {0}")]
+    #[error("the module has no thread for callouts and ticks: {0}; raise the limit of threads")]
     Thread(#[from] std::io::Error),
 }
 
@@ -91,8 +77,11 @@ impl Process {
         if let Some(runtime) = runtimes.first() {
             runtime.spawn(tell_metrics(host.metrics.clone(), Arc::clone(&outboxes)));
         }
-        let (engines, modules, has_lost_trailers) = Default::default();
-        Ok(Self { shards, runtimes, host, shared, outboxes, engines, modules, has_lost_trailers })
+        let mut options = LoadOptions::default().with_workers(shards.len()).with_shared(shared);
+        if let Some(program) = std::env::var_os(COMPILER) {
+            options = options.with_compiler(program);
+        }
+        Ok(Self { shards, runtimes, host, options, outboxes, has_lost_trailers: AtomicBool::new(false) })
     }
 
     /// Returns the driver of one of Envoy's workers, by its index.
@@ -119,55 +108,6 @@ impl Process {
             self.host.say(LogLevel::Warn, line);
         }
     }
-
-    /// Compiles the code of a plugin, unless it is in use already.
-    fn module(&self, configured: &Configured, in_places: bool) -> Result<Arc<Module>, Refused> {
-        let path = &configured.code;
-        let code = std::fs::read(path).map_err(|source| Refused::File { path: path.display().to_string(), source })?;
-        let code = Bytes::from(code);
-        let engine = self.engine(configured, in_places)?;
-        let key = (engine.name(), in_places, code.clone());
-        // Held while a module is compiled: configurations come one after the other.
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = modules.get(&key).and_then(Weak::upgrade) {
-            return Ok(module);
-        }
-        let name = || configured.plugin.name.clone();
-        let module = Module::load(&*engine, code).map_err(|source| Refused::Module { name: name(), source })?;
-        let module = Arc::new(module);
-        modules.retain(|_, module| module.strong_count() > 0);
-        modules.insert(key, Arc::downgrade(&module));
-        Ok(module)
-    }
-
-    /// Returns the engine of a plugin; one with `in_places` has memory at hand for VMs of single streams.
-    fn engine(&self, configured: &Configured, in_places: bool) -> Result<Arc<dyn AnyEngine>, Refused> {
-        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(engine) = engines.get(&(configured.engine.name, in_places)) {
-            return Ok(Arc::clone(engine));
-        }
-        let settings = EngineSettings::default().with_places(in_places.then_some(PLACES));
-        let engine: Arc<dyn AnyEngine> = Arc::from(configured.engine.start(&settings)?);
-        engines.insert((configured.engine.name, in_places), Arc::clone(&engine));
-        Ok(engine)
-    }
-
-    fn spec(&self, configured: &Configured) -> Result<PluginSpec, Refused> {
-        let in_places = configured.isolation == Isolation::Stream;
-        let module = self.module(configured, in_places)?;
-        let spec = PluginSpec::new(configured.plugin.clone(), module)
-            .with_vm(configured.vm.clone())
-            .with_reload(configured.reload)
-            .with_isolation(configured.isolation);
-        if !in_places {
-            return Ok(spec);
-        }
-        let (engine, host) = (self.engine(configured, true)?, self.host.clone());
-        let host = move || -> Box<dyn Host> { Box::new(host.clone()) };
-        let taken = snapshot(&*engine, &spec, self.shared.clone(), portcullis::foreign::envoy_functions(), host);
-        let taken = taken.map_err(|source| Refused::Snapshot { name: configured.plugin.name.clone(), source })?;
-        Ok(spec.with_snapshot(Arc::new(taken)))
-    }
 }
 
 /// A plugin that runs in all workers. Dropping it takes it down.
@@ -181,19 +121,32 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Starts a plugin in all workers.
-    pub(crate) fn new(process: &Arc<Process>, text: &[u8]) -> Result<Self, Refused> {
-        Self::start(process, &process.spec(&config::read(text)?)?)
+    /// Starts a plugin in all workers. `name` is the filter's, for messages and for a plugin without a name.
+    pub(crate) fn new(process: &Arc<Process>, name: &str, text: &[u8]) -> Result<Self, Refused> {
+        let text = std::str::from_utf8(text).map_err(|_| Refused::NoText)?;
+        let file = PluginsFile::from_envoy(text, name)?;
+        let host = process.host.clone();
+        file.notices().iter().for_each(|notice| host.say(LogLevel::Warn, &notice.to_string()));
+        let mut plugins = file.load(&process.options, &move || Box::new(host.clone()) as Box<dyn Host>)?;
+        let loaded = Self::start(process, plugins.specs()).map_err(|ChainError { index, source, .. }| {
+            let name = plugins.specs().get(index).map_or("", |spec| &spec.plugin.name);
+            plugins.explain(name, &source)
+        })?;
+        let shards = process.shards.clone();
+        plugins.tier_up(move || {
+            for shard in &shards {
+                shard.call(Worker::tier_up);
+            }
+        })?;
+        Ok(loaded)
     }
 
-    pub(crate) fn start(process: &Arc<Process>, spec: &PluginSpec) -> Result<Self, Refused> {
+    /// Starts plugins, as a chain, in all workers.
+    pub(crate) fn start(process: &Arc<Process>, specs: &[PluginSpec]) -> Result<Self, ChainError> {
         // What has started ends with this, also where a later worker refuses.
         let mut loaded = Self { process: Arc::clone(process), chains: Vec::new(), hears: [[true; 3]; 2] };
         for shard in &process.shards {
-            let chain = shard.call(|worker| worker.load(std::slice::from_ref(spec)));
-            let chain =
-                chain.map_err(|ChainError { source, .. }| Refused::Start { name: spec.plugin.name.clone(), source })?;
-            loaded.chains.push(chain);
+            loaded.chains.push(shard.call(|worker| worker.load(specs))?);
         }
         if let (Some(shard), Some(chain)) = (process.shards.first(), loaded.chains.first()) {
             loaded.hears = [Direction::Request, Direction::Response].map(|direction| {
@@ -248,6 +201,7 @@ impl Config {
     /// Starts the plugin, and lets plugins call out by way of the scheduler.
     pub(crate) fn new(
         process: &Arc<Process>,
+        name: &str,
         text: &[u8],
         scheduler: Option<Box<dyn Scheduler>>,
         envoy: &mut dyn Meters,
@@ -255,7 +209,7 @@ impl Config {
         // A plugin may call out while it starts; the request is made once Envoy has the configuration.
         let outbox = Arc::new(Outbox::new(scheduler));
         process.outboxes.add(Arc::clone(&outbox));
-        let loaded = Loaded::new(process, text);
+        let loaded = Loaded::new(process, name, text);
         if loaded.is_err() {
             process.outboxes.remove(&outbox);
             outbox.close();

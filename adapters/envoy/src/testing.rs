@@ -39,7 +39,7 @@ impl Log for Lines {
 /// Starts a plugin that is a script, in one worker.
 pub(crate) fn loaded(script: fn() -> Script) -> Arc<Loaded> {
     let process = Arc::new(Process::new(1, Arc::new(Lines::default())).unwrap());
-    Arc::new(Loaded::start(&process, &spec(script)).unwrap())
+    Arc::new(Loaded::start(&process, &[spec(script)]).unwrap())
 }
 
 pub(crate) fn spec(script: fn() -> Script) -> PluginSpec {

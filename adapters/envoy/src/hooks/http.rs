@@ -8,7 +8,7 @@ use std::ptr;
 
 use portcullis::model::{Direction, Headers};
 
-use super::{configured, copy, drop_configured, guard, joined};
+use super::{configured, copy, drop_configured, filter, guard, joined};
 use crate::abi::{self, EnvoyBytes, EnvoyHeader};
 use crate::call::WOKEN;
 use crate::callouts::Event;
@@ -20,15 +20,15 @@ use crate::process::{Config, Loaded};
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     envoy: abi::Config,
-    _name: EnvoyBytes,
+    name: EnvoyBytes,
     config: EnvoyBytes,
 ) -> *const c_void {
     guard("http_filter_config_new", ptr::null(), || {
         // SAFETY: Envoy keeps the bytes while the hook runs.
-        let text = unsafe { config.get() };
+        let (name, text) = unsafe { (name.get(), config.get()) };
         let make = |envoy: &mut Handle<'_>| {
             let scheduler = envoy.scheduler();
-            configured(|process| Config::new(process, text, scheduler, envoy)).cast()
+            configured(|process| Config::new(process, &filter(name), text, scheduler, envoy)).cast()
         };
         // SAFETY: the hook runs.
         unsafe { Handle::enter(envoy, make) }.unwrap_or(ptr::null())
@@ -43,13 +43,13 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: 
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
-    _name: EnvoyBytes,
+    name: EnvoyBytes,
     config: EnvoyBytes,
 ) -> *const c_void {
     guard("http_filter_per_route_config_new", ptr::null(), || {
         // SAFETY: Envoy keeps the bytes while the hook runs.
-        let text = unsafe { config.get() };
-        configured(|process| Loaded::new(process, text)).cast()
+        let (name, text) = unsafe { (name.get(), config.get()) };
+        configured(|process| Loaded::new(process, &filter(name), text)).cast()
     })
 }
 

@@ -27,6 +27,7 @@ use crate::envoy::Log;
 use crate::handle::{self, EnvoyLog};
 use crate::own_log::{self, OwnLog};
 use crate::process::{Process, Refused};
+use crate::tracing_log;
 
 /// Runs a hook. If it panics, Envoy gets `otherwise`, and the log a line; what the panic said stands on standard error.
 fn guard<R>(hook: &str, otherwise: R, run: impl FnOnce() -> R) -> R {
@@ -50,6 +51,7 @@ fn process() -> Result<Arc<Process>, Refused> {
         Ok("stderr") => Arc::new(OwnLog::new(envoy, std::io::stderr())?),
         _ => Arc::new(envoy),
     };
+    tracing_log::install(Arc::clone(&log));
     let made = Arc::new(Process::new(handle::concurrency(), log)?);
     *process = Some(Arc::clone(&made));
     Ok(made)
@@ -66,6 +68,11 @@ fn configured<T>(make: impl FnOnce(&Arc<Process>) -> Result<T, Refused>) -> *con
             ptr::null()
         }
     }
+}
+
+/// Returns the name of a filter, for messages.
+fn filter(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
 }
 
 /// Takes back what [`configured`] has made.

@@ -6,7 +6,7 @@ use std::ptr;
 use portcullis::abi::PeerType;
 use portcullis::model::Direction;
 
-use super::{configured, copy, drop_configured, guard, joined};
+use super::{configured, copy, drop_configured, filter, guard, joined};
 use crate::abi::{self, EnvoyBytes, EnvoyHeader};
 use crate::call::WOKEN;
 use crate::callouts::{Event, REQUESTS};
@@ -18,13 +18,13 @@ use crate::tcp::{DataStatus, Filter};
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_network_filter_config_new(
     _envoy: abi::NetworkConfig,
-    _name: EnvoyBytes,
+    name: EnvoyBytes,
     config: EnvoyBytes,
 ) -> *const c_void {
     guard("network_filter_config_new", ptr::null(), || {
         // SAFETY: Envoy keeps the bytes while the hook runs.
-        let text = unsafe { config.get() };
-        configured(|process| Loaded::new(process, text)).cast()
+        let (name, text) = unsafe { (name.get(), config.get()) };
+        configured(|process| Loaded::new(process, &filter(name), text)).cast()
     })
 }
 

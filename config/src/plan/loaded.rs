@@ -23,6 +23,10 @@ use crate::{ConfigError, Diagnostic, Plugin, Settings};
 
 /// How plugins are loaded.
 ///
+/// Plugins that are loaded with the same options, or with clones of them, have data, queues, budgets, engines and compiled modules in
+/// common, as a program wants that loads its file again, or plugins one by one. [`LoadOptions::default`] has nothing in common with
+/// another.
+///
 /// ```
 /// use portcullis_config::LoadOptions;
 ///
@@ -61,22 +65,21 @@ impl LoadOptions {
         Self { workers: Some(count), ..self }
     }
 
-    /// Says how many plugins with `isolation: stream` will share the engines of [`Self::with_engines`], those of other loads included; only
-    /// those of one load without it. An engine makes 10,240 VMs for single streams: each plugin gets an equal part for each worker, so that
+    /// Says how many plugins with `isolation: stream` will share the engines, those of other loads included; only those of
+    /// one load without it. An engine makes 10,240 VMs for single streams: each plugin gets an equal part for each worker, so that
     /// none can use up another's.
     #[must_use]
     pub fn with_stream_plugins(self, count: usize) -> Self {
         Self { stream_plugins: count, ..self }
     }
 
-    /// Has the plugins share data, queues and budgets with those that are loaded with the same `shared`; nothing without it. Workers need
-    /// the same, as [`LoadedPlugins::worker`] gives them.
+    /// Has the plugins share the data, queues and budgets of `shared`. Workers need the same, as [`LoadedPlugins::worker`] gives them.
     #[must_use]
     pub fn with_shared(self, shared: Shared) -> Self {
         Self { shared, ..self }
     }
 
-    /// Has them use engines and modules of plugins that were loaded before, and others theirs.
+    /// Has the plugins use these engines, and the modules that they have compiled.
     #[must_use]
     pub fn with_engines(self, engines: SharedEngines) -> Self {
         Self { engines, ..self }

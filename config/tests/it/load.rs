@@ -169,16 +169,22 @@ fn modules_are_shared_as_long_as_plugins_have_them() {
         &[("a.wasm", &deny(1)), ("b.wasm", &deny(1)), ("c.wasm", &deny(2)), ("d.wasm", &deny(3))],
     );
     let engines = SharedEngines::default();
+    let options = LoadOptions::default().with_engines(engines.clone());
     let load = |module: &str| {
         let text = format!("plugins: [{{vm_config: {{code: {{local: {{filename: {module}}}}}}}}}]");
-        let options = LoadOptions::default().with_engines(engines.clone());
         folder.file(&text).load(&options, &host).unwrap()
     };
     let (a, b, c) = (load("a.wasm"), load("b.wasm"), load("c.wasm"));
     let module = |plugins: &LoadedPlugins| std::sync::Arc::clone(&plugins.specs()[0].module);
     assert!(std::sync::Arc::ptr_eq(&module(&a), &module(&b)) && !std::sync::Arc::ptr_eq(&module(&a), &module(&c)));
     assert_eq!(format!("{engines:?}"), "SharedEngines { engines: 1, modules: 2 }");
-    drop((a, b));
+    let text = "plugins: [{vm_config: {code: {local: {filename: a.wasm}}}}]";
+    let again = folder.file(text).load(&options.clone(), &host).unwrap();
+    let other = folder.file(text).load(&LoadOptions::default(), &host).unwrap();
+    assert!(
+        std::sync::Arc::ptr_eq(&module(&a), &module(&again)) && !std::sync::Arc::ptr_eq(&module(&a), &module(&other))
+    );
+    drop((a, b, again));
     let _other = load("d.wasm");
     assert_eq!(
         format!("{engines:?}"),

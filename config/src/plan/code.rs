@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use portcullis::module::{debug_info_size, without_debug_info};
 
-use crate::{Code, ConfigError};
+use crate::{Code, ConfigError, Diagnostic};
 
 /// Reads the code of a plugin, and returns it with its name in messages.
 pub(super) fn read(plugin: &crate::Plugin) -> Result<(String, Vec<u8>), ConfigError> {
@@ -20,17 +20,18 @@ pub(super) fn read(plugin: &crate::Plugin) -> Result<(String, Vec<u8>), ConfigEr
     })
 }
 
-/// Removes debug information from the code of a plugin if it has more than its operator allows.
-pub(super) fn bounded(plugin: &crate::Plugin, what: &str, code: Vec<u8>) -> Bytes {
+/// Removes debug information from the code of a plugin if it has more than its operator allows, and says so.
+pub(super) fn bounded(plugin: &crate::Plugin, what: &str, code: Vec<u8>) -> (Bytes, Option<Diagnostic>) {
     let (size, limit) = (debug_info_size(&code), plugin.vm.load.debug_info);
     if size <= limit {
-        return code.into();
+        return (code.into(), None);
     }
     let message = format!(
         "{what}: it carries {size} bytes for debuggers (.debug_* and names), more than {limit} (limits.debug_info), and is \
          loaded without: its traps name no functions and lines"
     );
     let help = "strip the module, or raise the limit";
-    tracing::warn!(plugin = plugin.name, "{}", plugin.vm.code_origin.diagnostic(message, help));
-    without_debug_info(&code).into()
+    let notice = plugin.vm.code_origin.diagnostic(message, help);
+    tracing::warn!(plugin = plugin.name, "{notice}");
+    (without_debug_info(&code).into(), Some(notice))
 }

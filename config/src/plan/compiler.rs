@@ -22,7 +22,7 @@ use crate::plan::remedy::remedy;
 use crate::plan::rights::Rights;
 use crate::plan::tier::{Job, TierUp};
 use crate::plan::usage;
-use crate::{Code, ConfigError, LoadLimits};
+use crate::{Code, ConfigError, Diagnostic, LoadLimits};
 
 /// Options of engines, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +55,7 @@ pub struct Compiler {
     engines: SharedEngines,
     modules: HashMap<ModuleKey, (Arc<Module>, Option<Arc<Tier>>)>,
     jobs: Vec<Job>,
+    notices: Vec<Diagnostic>,
     /// Plugins whose streams have VMs of their own, at least, that share an engine.
     stream_plugins: usize,
     /// The log has said that an engine takes the place of one of Envoy's.
@@ -232,6 +233,16 @@ impl Compiler {
         Ok(())
     }
 
+    /// Notes something that the operator should know, and that has been logged.
+    pub(crate) fn note(&mut self, notice: Diagnostic) {
+        self.notices.push(notice);
+    }
+
+    /// Takes what was logged as a warning about single plugins, for programs that have another log.
+    pub(crate) fn take_notices(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.notices)
+    }
+
     /// Takes the modules that are to be compiled while plugins serve, each once, and the code cache.
     pub fn take_jobs(&mut self) -> (Vec<Job>, Option<Arc<CodeCache>>) {
         (std::mem::take(&mut self.jobs), self.cache.clone())
@@ -253,7 +264,8 @@ impl Compiler {
             return Ok(known.clone());
         }
         let (what, code) = code::read(plugin)?;
-        let code = code::bounded(plugin, &what, code);
+        let (code, notice) = code::bounded(plugin, &what, code);
+        self.notices.extend(notice);
         let mut tier = None;
         let mut engine = self.start(plugin, info, settings)?;
         let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&*engine, &code));

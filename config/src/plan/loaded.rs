@@ -95,6 +95,7 @@ pub struct LoadedPlugins {
     shared: Shared,
     sandboxes: Sandboxes,
     jobs: Vec<Job>,
+    notices: Vec<Diagnostic>,
     cache: Option<Arc<CodeCache>>,
 }
 
@@ -140,9 +141,9 @@ impl LoadedPlugins {
         let workers = options.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let mut pairs: Vec<_> = plugins.iter().zip(&mut specs).collect();
         snapshots::take(&mut pairs, &mut compiler, workers, host, &options.shared)??;
-        let (jobs, cache) = compiler.take_jobs();
+        let ((jobs, cache), notices) = (compiler.take_jobs(), compiler.take_notices());
         let (plugins, settings, shared) = (plugins.to_vec(), settings.clone(), options.shared.clone());
-        Ok(Self { plugins, settings, specs, shared, sandboxes, jobs, cache })
+        Ok(Self { plugins, settings, specs, shared, sandboxes, jobs, notices, cache })
     }
 
     /// Returns the plugins for [`Worker::load`], in the order of the file.
@@ -168,6 +169,12 @@ impl LoadedPlugins {
     /// Returns the bytes of stack that threads need which run these plugins. The threads of some runtimes have less.
     pub fn stack_size(&self) -> usize {
         stack::size(self.specs.iter())
+    }
+
+    /// Returns what the operator should know of how plugins were loaded, and is no error: debug information that was left out, and random
+    /// bytes that every stream begins with. Each is an event of `tracing`, too; this is for programs that have another log.
+    pub fn notices(&self) -> &[Diagnostic] {
+        &self.notices
     }
 
     /// Returns advice to the operator: where the rights of plugins differ from what these can use. The work is that of reading all of

@@ -16,7 +16,7 @@ use crate::plan::compiler::Compiler;
 use crate::plan::places::share_of_places;
 use crate::plan::remedy::not_started;
 use crate::plan::stack;
-use crate::{ConfigError, SnapshotRandomness};
+use crate::{ConfigError, Diagnostic, SnapshotRandomness};
 
 /// Makes the host of a plugin that is started once.
 pub type NewHost<'a> = &'a (dyn Fn() -> Box<dyn Host> + Sync);
@@ -67,7 +67,9 @@ fn take_here(
                     );
                 }
                 let snapshot = take_one(plugin, spec, compiler, most, host, shared)?;
-                tell(plugin, snapshot.drawn());
+                if let Some(notice) = tell(plugin, snapshot.drawn()) {
+                    compiler.note(notice);
+                }
                 taken.push((key, spec.plugin.clone(), Arc::clone(&snapshot)));
                 snapshot
             }
@@ -116,10 +118,10 @@ fn take_one(
     Ok(snapshot)
 }
 
-/// Logs what is the same in each stream because the plugin drew it before its snapshot was taken.
-fn tell(plugin: &crate::Plugin, drawn: Drawn) {
+/// Logs what is the same in each stream because the plugin drew it before its snapshot was taken; returns what was a warning.
+fn tell(plugin: &crate::Plugin, drawn: Drawn) -> Option<Diagnostic> {
     if plugin.vm.snapshot_randomness == SnapshotRandomness::Refuse {
-        return;
+        return None;
     }
     let message = |repeats| format!("isolation: stream: before its snapshot was taken, the plugin {drawn}; {repeats}");
     if drawn.random > 0 {
@@ -129,10 +131,12 @@ fn tell(plugin: &crate::Plugin, drawn: Drawn) {
         );
         let diagnostic = plugin.origin.diagnostic(message, REPEATS);
         tracing::warn!(plugin = plugin.name, "{diagnostic}");
+        return Some(diagnostic);
     } else if drawn.clock > 0 {
         let repeats = "every stream begins with the times that it read then";
         tracing::info!(plugin = plugin.name, "{}", message(repeats));
     }
+    None
 }
 
 /// The remedy. Sixteen bytes are what Rust draws for its hash maps.

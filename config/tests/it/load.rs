@@ -256,6 +256,34 @@ fn plugins_with_a_limit_of_cpu_time_are_measured() {
     assert_eq!(used("unmeasured"), None);
 }
 
+/// Notices reach programs that have no subscriber of `tracing`.
+#[test]
+fn what_the_operator_should_know_is_returned() {
+    let random = r#"(module
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096))
+        (func (export "proxy_on_configure") (param i32 i32) (result i32)
+            (drop (call $random (i32.const 0) (i32.const 8)))
+            (i32.const 1)))"#;
+    let folder = Folder::new("notices", &[("random.wasm", random)]);
+    let notices = |keys: &str| {
+        let text = format!("plugins: [{{name: a, vm_config: {{{keys}, code: {{local: {{filename: random.wasm}}}}}}}}]");
+        folder.load(&text).map(|plugins| plugins.notices().iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(notices("isolation: worker").unwrap(), [""; 0]);
+    let found = notices("limits: {debug_info: 0}").unwrap();
+    assert!(found.len() == 1 && found[0].contains("(limits.debug_info), and is loaded without"), "{found:?}");
+    let found = notices("isolation: stream").unwrap();
+    assert!(
+        found.len() == 1 && found[0].contains("plugins[0]: isolation: stream: before its snapshot was taken"),
+        "{found:?}"
+    );
+    let error = notices("isolation: stream, snapshot_randomness: refuse").unwrap_err().to_string();
+    assert!(error.contains("snapshot_randomness is refuse"), "{error}");
+}
+
 #[test]
 fn compiled_code_is_kept_where_the_file_says() {
     let folder = Folder::new("cache", &[("deny.wasm", &deny(1))]);

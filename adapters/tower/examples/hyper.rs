@@ -20,8 +20,15 @@ use portcullis_tower::{ConnectionInfo, PluginLayer, QueueBody, ServiceUpstreams,
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // plugins: begin
+    runtime.thread_stack_size(4 << 20);
+    // plugins: end
+    runtime.enable_all().build()?.block_on(run())
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let plugin = args.next().unwrap_or_else(|| "guests/wasm/header_tour.wasm".to_owned());
     let address = args.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());

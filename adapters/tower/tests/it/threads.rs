@@ -8,6 +8,7 @@ use http::{Request, Response};
 use portcullis_chain::Worker;
 use portcullis_core::abi::{CallbackId, MapType};
 use portcullis_core::hostcall::entry;
+use portcullis_core::resources::{ForeignFunctions, Shared};
 use portcullis_core::testing::{FakeHost, NullCaller, Script};
 use portcullis_driver::Builder;
 use portcullis_tower::{PluginLayer, Plugins, QueueBody, ServiceUpstreams, Shard, Workers};
@@ -118,6 +119,35 @@ async fn plugins_are_told_of_queues() {
     }
     assert_eq!(host.messages(), ["item /a"]);
     running.abort();
+}
+
+/// Logs what a foreign function makes of a text.
+fn calls_foreign() -> Script {
+    Script::new().on(CallbackId::on_request_headers, |caller, _| {
+        let ((name, name_len), (text, len)) = (caller.put(b"reverse"), caller.put(b"abc"));
+        let reversed =
+            caller.bytes(|caller, p, l| entry::proxy_call_foreign_function(caller, name, name_len, text, len, p, l));
+        caller.log(&String::from_utf8(reversed.unwrap()).unwrap());
+        0
+    })
+}
+
+#[tokio::test]
+async fn workers_can_be_made_in_another_way() {
+    let (host, other) = (FakeHost::new(), FakeHost::new());
+    let theirs = other.clone();
+    let workers = Workers::new(host.clone(), ServiceUpstreams::new(echo())).with_count(2).with_worker(move |wake| {
+        let host = theirs.clone();
+        Worker::new(move || Box::new(host.clone())).with_shared(Shared::default(), wake)
+    });
+    let reverse = ForeignFunctions::default().with("reverse", |call| {
+        call.result.extend(call.arguments.iter().rev());
+        Ok(())
+    });
+    let plugins = workers.with_foreign_functions(reverse).start(&[spec("calls", calls_foreign)]).unwrap();
+    assert_eq!(plugins.shards().count(), 2);
+    ask(PluginLayer::new(plugins).layer(echo()), request("GET", "/", empty())).await;
+    assert_eq!((host.messages(), other.messages()), (Vec::new(), vec!["cba".to_owned()]));
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@
 //! | 2xx to CONNECT | its head | the head as plugins left it |
 //! | any other | all of it | as any other response |
 //!
-//! The bytes of a tunnel pass by the plugins: the stream ends with the head of the answer.
+//! The bytes of a tunnel pass by the plugins: the stream ends with the head of the answer. An upgrade to another form of HTTP (`h2c`, TLS)
+//! would let requests pass by that plugins are there for, so no service is told that a client asks for one; nobody has to grant it (RFC
+//! 9110, section 7.8).
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use http::{Method, StatusCode, Version, request, response};
@@ -27,7 +29,7 @@ impl Upgrade {
         let mut lines = parts.headers.get_all(CONNECTION).iter();
         let asks = parts.version == Version::HTTP_11
             && lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_upgrade));
-        Self(parts.headers.get(UPGRADE).filter(|_| asks).cloned())
+        Self(parts.headers.get(UPGRADE).filter(|protocols| asks && !name_http(protocols)).cloned())
     }
 
     /// Reads what an answer switches to.
@@ -42,6 +44,16 @@ impl Upgrade {
             headers.insert(UPGRADE, protocol);
         }
     }
+}
+
+/// Returns true if HTTP is spoken after a switch to one of these protocols.
+fn name_http(protocols: &HeaderValue) -> bool {
+    let speaks_http = |name: &[u8]| {
+        let is_named =
+            |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()));
+        ["h2", "http", "tls"].into_iter().any(is_named)
+    };
+    protocols.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(speaks_http)
 }
 
 /// Returns true if a tunnel follows the head of an answer.
@@ -64,6 +76,12 @@ mod tests {
             (Version::HTTP_11, "keep-alive", "websocket", false),
             (Version::HTTP_11, "x-upgrade", "websocket", false),
             (Version::HTTP_10, "upgrade", "websocket", false),
+            (Version::HTTP_11, "upgrade", "h2c", false),
+            (Version::HTTP_11, "upgrade, http2-settings", "H2C", false),
+            (Version::HTTP_11, "upgrade", "websocket, h2c", false),
+            (Version::HTTP_11, "upgrade", "TLS/1.2", false),
+            (Version::HTTP_11, "upgrade", "HTTP/2.0", false),
+            (Version::HTTP_11, "upgrade", "h", true),
         ] {
             let mut request = Request::get("/").version(version).header(CONNECTION, connection);
             if !upgrade.is_empty() {

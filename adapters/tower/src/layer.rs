@@ -2,15 +2,14 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version, request};
-use portcullis_chain::convert::{self, Refusal};
+use http::header::EXPECT;
+use http::{Request, Response, Version};
+use portcullis_chain::convert;
 use portcullis_core::model::{Direction, StreamInfo};
 use portcullis_driver::{Plugins, Threads, Upstreams};
 use tower_layer::Layer;
@@ -19,6 +18,7 @@ use tower_service::Service;
 use crate::body::ResponseBody;
 use crate::connection::ConnectionInfo;
 use crate::exchange::{Exchange, Opening};
+use crate::future::ResponseFuture;
 use crate::http_service::{HttpBody, HttpService};
 use crate::inner::Inner;
 use crate::quiet::Quiet;
@@ -91,31 +91,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture(Some(match self.begin(request) {
-            Ok(exchange) => State::Running(Box::new(exchange)),
-            Err(response) => State::Refused(response),
-        }))
-    }
-}
-
-impl<S, T: Threads, U: Upstreams> PluginService<S, T, U> {
-    /// Begins an exchange.
-    ///
-    /// # Errors
-    /// Returns the response to a request that no plugin can be shown.
-    #[expect(clippy::result_large_err, reason = "it is passed on at once")]
-    #[expect(clippy::type_complexity, reason = "nothing else has this type")]
-    fn begin<B>(&self, request: Request<B>) -> Result<Exchange<T, U, Inner<S, B>>, Response<ResponseBody<T, U, S, B>>>
-    where
-        S: HttpService + Clone,
-        B: HttpBody,
-    {
         let (mut parts, incoming) = request.into_parts();
         let connection = parts.extensions.get::<ConnectionInfo>().cloned();
         let local = connection.as_ref().and_then(ConnectionInfo::destination);
         let form = match target::admit(&mut parts, local) {
             Ok(form) => form,
-            Err(refusal) => return Err(refuse(&parts, refusal)),
+            Err(refusal) => return ResponseFuture::refused(&parts, refusal),
         };
         let secure = connection.as_ref().is_some_and(ConnectionInfo::uses_tls);
         let inner = Inner::new(self.inner.clone(), &mut parts, form, secure, Arc::clone(&self.shared.quiet));
@@ -141,110 +122,8 @@ impl<S, T: Threads, U: Upstreams> PluginService<S, T, U> {
             });
             (stream, inner)
         };
-        Ok(Exchange::begin(shard.driver().clone(), opening, open))
+        ResponseFuture::of_exchange(Box::new(Exchange::begin(shard.driver().clone(), opening, open)))
     }
-}
-
-/// The future of a response's head.
-#[must_use = "futures do nothing unless they are polled"]
-pub struct ResponseFuture<T, U, S, B>(Option<State<T, U, S, B>>)
-where
-    T: Threads,
-    U: Upstreams,
-    S: HttpService,
-    B: HttpBody;
-
-enum State<T, U, S, B>
-where
-    T: Threads,
-    U: Upstreams,
-    S: HttpService,
-    B: HttpBody,
-{
-    Running(Box<Exchange<T, U, Inner<S, B>>>),
-    Refused(Response<ResponseBody<T, U, S, B>>),
-}
-
-/// Nothing in it is pinned that could not move.
-impl<T, U, S, B> Unpin for ResponseFuture<T, U, S, B>
-where
-    T: Threads,
-    U: Upstreams,
-    S: HttpService,
-    B: HttpBody,
-{
-}
-
-impl<T, U, S, B> Future for ResponseFuture<T, U, S, B>
-where
-    T: Threads,
-    U: Upstreams,
-    S: HttpService,
-    B: HttpBody,
-{
-    type Output = Result<Response<ResponseBody<T, U, S, B>>, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut exchange = match self.0.take() {
-            Some(State::Running(exchange)) => exchange,
-            Some(State::Refused(response)) => return Poll::Ready(Ok(response)),
-            None => return Poll::Pending,
-        };
-        let head = match exchange.poll_head(cx) {
-            Poll::Ready(head) => head,
-            Poll::Pending => {
-                self.0 = Some(State::Running(exchange));
-                return Poll::Pending;
-            }
-        };
-        Poll::Ready(Ok(match head {
-            Ok((status, headers)) => {
-                let answer = exchange.transport().take_answer();
-                let mut response = Response::new(ResponseBody::of_exchange(exchange));
-                *response.status_mut() = status;
-                *response.headers_mut() = headers;
-                answer.restore(&mut response);
-                response
-            }
-            Err(cut) => {
-                tracing::debug!(%cut, "a response is answered 503");
-                let mut response = Response::new(ResponseBody::text(""));
-                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                response.headers_mut().insert(CONTENT_LENGTH, 0.into());
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                response
-            }
-        }))
-    }
-}
-
-/// Answers a request that has no canonical form.
-fn refuse<T, U, S, B>(request: &request::Parts, refusal: Refusal) -> Response<ResponseBody<T, U, S, B>>
-where
-    T: Threads,
-    U: Upstreams,
-    S: HttpService,
-    B: HttpBody,
-{
-    tracing::debug!(reason = %refusal, "request refused");
-    let (status, why) = match refusal {
-        Refusal::Answer(status, why) => (status, why),
-        // A service cannot reset the stream.
-        Refusal::Malformed(why) => (StatusCode::BAD_REQUEST, why),
-    };
-    let text = if request.method == Method::HEAD { "" } else { why };
-    let mut response = Response::new(ResponseBody::text(text));
-    *response.status_mut() = status;
-    let headers: &mut HeaderMap = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    headers.insert(CONTENT_LENGTH, why.len().into());
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, CONNECT"));
-    } else if request.version != Version::HTTP_2 {
-        // What follows may not begin where it seems to.
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// Gives the next stream a number that no other one of the process's layers has.
@@ -295,17 +174,5 @@ impl<T: Threads, U: Upstreams> fmt::Debug for PluginLayer<T, U> {
 impl<S, T: Threads, U: Upstreams> fmt::Debug for PluginService<S, T, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PluginService").field("buffer_limit", &self.shared.buffer_limit).finish_non_exhaustive()
-    }
-}
-
-impl<T, U, S, B> fmt::Debug for ResponseFuture<T, U, S, B>
-where
-    T: Threads,
-    U: Upstreams,
-    S: HttpService,
-    B: HttpBody,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

@@ -316,7 +316,7 @@ where
         self.proxy.suppress_proxy_warn_log(session, &ctx.inner, error, context)
     }
 
-    /// Allows no other attempt where plugins have answered, or more of the body was sent than is kept.
+    /// Allows no other attempt where plugins have answered, or have been given a response, or more of the body was sent than is kept.
     fn error_while_proxy(
         &self,
         peer: &HttpPeer,
@@ -327,7 +327,7 @@ where
     ) -> BError {
         let mut error = self.proxy.error_while_proxy(peer, session, e, &mut ctx.inner, client_reused);
         let is_over =
-            ctx.stream.as_ref().is_some_and(|stream| stream.outs(|outs| outs.is_answered() || outs.response.head));
+            ctx.stream.as_ref().is_some_and(|stream| stream.outs(|outs| outs.is_answered() || outs.has_response));
         if is_over || !ctx.upload.can_repeat() {
             error.set_retry(false);
         }

@@ -146,20 +146,26 @@ pub(crate) async fn send_answer<C, U: Upstreams + Send + Sync>(
     ctx: &mut Context<C, U>,
 ) -> Option<u16> {
     let stream = ctx.stream.clone()?;
+    let is_sent = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let (is_cut, is_whole) =
+        stream.outs(|outs| (outs.reset.is_some(), !is_sent && outs.response.head && outs.response.end));
+    if !is_cut && !is_whole {
+        return None;
+    }
+    // Whatever is sent from now on passes no plugin.
     if let Some(handle) = ctx.held.take() {
         handle.restore(session);
     }
     if let Ok(module) = module::<U>(session) {
         module.set(None);
     }
-    let is_sent = session.response_written().is_some_and(|head| !head.status.is_informational());
-    if stream.outs(|outs| outs.reset.is_some()) && is_sent {
+    if is_cut && !is_sent {
+        return None;
+    }
+    if is_cut {
         ctx.is_answered = true;
         session.shutdown().await;
         return Some(0);
-    }
-    if is_sent || !stream.outs(|outs| outs.reset.is_none() && outs.response.head && outs.response.end) {
-        return None;
     }
     ctx.is_answered = true;
     let status = write_answer(session, &stream).await;

@@ -82,6 +82,11 @@ impl<U: Upstreams + Send + Sync> HttpModule for ResponseModule<U> {
         if head.status.is_informational() && !is_upgrade {
             return Ok(());
         }
+        if stream.outs(|outs| outs.has_response) {
+            // An error page in place of a response that has broken off before it was sent.
+            self.stream = None;
+            return Ok(());
+        }
         let original = feed_head(&stream, head, end || is_upgrade);
         stream.until_callouts_end(Direction::Response, |outs| outs.response.head).await;
         let (is_local, follows) = stream.outs(|outs| (outs.response.local, !outs.response.end));
@@ -180,6 +185,7 @@ pub(crate) fn feed_head<U: Upstreams>(stream: &Stream<U>, head: &ResponseHeader,
     convert::strip_hop_by_hop(&mut parts.headers);
     let headers = convert::response_headers(&parts);
     let original = Original::new(headers.clone(), parts.headers);
+    stream.outs(|outs| outs.has_response = true);
     stream.feed(|worker, id| worker.headers(id, Direction::Response, headers, end));
     original
 }

@@ -25,6 +25,8 @@ pub(crate) struct Outs {
     pub(crate) response: Out,
     /// The request is answered without its upstream.
     pub(crate) request_done: bool,
+    /// A response has been fed: the chain takes no other.
+    pub(crate) has_response: bool,
     /// The response cannot be completed.
     pub(crate) reset: Option<&'static str>,
 }

@@ -110,7 +110,10 @@ impl Upstreams for Clusters {
         let (parts, body) = request.into_parts();
         let exchange = Exchange { inner: Arc::clone(&self.inner), peer: cluster.peer.clone(), place };
         let connect = || exchange.inner.connector.get_http_session(&exchange.peer);
-        match connect().await.map_err(|error| failed(&error))? {
+        let (mut session, is_reused) = connect().await.map_err(|error| failed(&error))?;
+        session.set_read_timeout(cluster.peer.options.read_timeout);
+        session.set_write_timeout(cluster.peer.options.write_timeout);
+        match (session, is_reused) {
             (HttpSession::H2(session), _) => exchange.over_http2(session, parts, body).await,
             (HttpSession::H1(session), is_reused) => exchange.over_http1(session, is_reused, parts, body).await,
             (HttpSession::Custom(()), _) => Err(SendError::new("connection failure", "the peer speaks no HTTP")),

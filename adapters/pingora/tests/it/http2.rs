@@ -5,12 +5,14 @@ use std::thread;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use portcullis_core::abi::{BufferType, CallbackId, MapType};
+use portcullis_core::abi::{BufferType, CallbackId, MapType, StreamType};
 use portcullis_core::testing::Script;
 use portcullis_pingora::{BodyMode, Options};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::plugins::{ON_RESPONSE, ON_RESPONSE_BODY, append, remove, scripted, tagger};
+use crate::plugins::{
+    ON_REQUEST, ON_RESPONSE, ON_RESPONSE_BODY, answering, append, call_out, remove, scripted, tagger,
+};
 use crate::proxy::{Proxy, Setup};
 use crate::upstream::{LARGE, Upstream};
 
@@ -166,5 +168,23 @@ fn a_local_response_ends() {
         let proxy = proxy(&[scripted("teapot", script)], mode);
         let (head, body, _) = exchange(proxy.address, "/", "abc".into());
         assert_eq!((head.status().as_u16(), &body[..]), (418, &b"a teapot"[..]), "{mode:?}");
+    }
+}
+
+#[test]
+fn callouts_go_over_http2_too() {
+    let script = || {
+        let script = answering(Script::new(), |caller| {
+            let status = caller.header(MapType::HttpCallResponseHeaders, ":status").unwrap_or_default();
+            let tag = caller.header(MapType::HttpCallResponseHeaders, "x-seen-tag").unwrap_or_default();
+            caller.log(&format!("{status} {tag}"));
+            caller.continue_stream(StreamType::Request);
+        });
+        script.on(ON_REQUEST, |caller, _| i32::from(call_out(caller, "h2", &[("x-tag", "callout")])))
+    };
+    let proxy = Proxy::with(&[scripted("caller", script)], Setup { h2: start(), shards: 1, ..Setup::default() });
+    for times in 1..4 {
+        assert_eq!(crate::http1::exchange(proxy.address, crate::http1::get("/empty", "")).status(), 200);
+        proxy.wait_for("200 callout", times);
     }
 }

@@ -48,8 +48,13 @@ fn a_response_that_waits_for_its_body_is_answered_by_the_failure_policy_and_the_
     assert_eq!(proxy.exchange(post("/echo", "", b"abc")).status(), 503);
     assert_eq!(proxy.exchange(get("/empty", "")).status(), 200, "nothing follows that it could wait for");
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let line = text.lines().find(|line| line.contains("scanner-closed")).unwrap_or_else(|| panic!("{text}"));
-    assert!(line.contains("Pingora") && line.contains("set response_body to buffer"), "{line}");
+    let told = |what: &str| {
+        let line = text.lines().find(|line| line.contains("scanner-closed") && line.contains(what));
+        let line = line.unwrap_or_else(|| panic!("{what:?} is not in {text}"));
+        assert!(line.contains("Pingora") && line.contains("set response_body to buffer"), "{line}");
+    };
+    told("may hold the head of a response until it has seen the body");
+    told("the plugin holds the response, and its failure policy decides");
 
     let proxy = Proxy::start(&[with_policy(scripted("scanner-open", scanner), FailurePolicy::Open)]);
     let answer = proxy.exchange(post("/echo", "", b"abc"));

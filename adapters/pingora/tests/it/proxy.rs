@@ -7,14 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora_core::Result;
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use pingora_core::services::background::background_service;
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{ErrorSource, Result};
 use pingora_http::ResponseHeader;
-use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy_service};
 use portcullis::PluginSpec;
 use portcullis_core::resources::Host;
 use portcullis_core::testing::FakeHost;
@@ -40,11 +40,13 @@ pub(crate) struct Setup {
     pub(crate) work_stealing: bool,
     pub(crate) is_http2: bool,
     pub(crate) shards: usize,
+    /// The cluster `h2`, over HTTP/2.
+    pub(crate) h2: SocketAddr,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { options: Options::default(), work_stealing: true, is_http2: false, shards: 2 }
+        Self { options: Options::default(), work_stealing: true, is_http2: false, shards: 2, h2: nobody() }
     }
 }
 
@@ -67,10 +69,14 @@ impl Proxy {
     /// Starts one before another upstream.
     pub(crate) fn before(upstream: Upstream, target: SocketAddr, specs: &[PluginSpec], setup: Setup) -> Self {
         let begin = Instant::now();
-        let host = FakeHost::new().with_upstream("auth").with_upstream("gone").with_upstream("busy");
+        let host =
+            FakeHost::new().with_upstream("auth").with_upstream("gone").with_upstream("busy").with_upstream("h2");
         let peer = |address: SocketAddr| HttpPeer::new(address, false, String::new());
         let gone = nobody();
+        let mut h2 = peer(setup.h2);
+        h2.options.set_http_version(2, 2);
         let clusters = Clusters::new([
+            ("h2", Cluster::new(h2)),
             ("auth", Cluster::new(peer(upstream.address))),
             ("gone", Cluster::new(peer(gone))),
             ("busy", Cluster::new(peer(upstream.address)).with_max_requests(0)),
@@ -215,6 +221,23 @@ impl ProxyHttp for Inner {
     ) -> Box<pingora_core::Error> {
         error.set_retry(true);
         error
+    }
+
+    /// Writes an error page through the session, as proxies with pages of their own do.
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &pingora_core::Error,
+        _: &mut Self::CTX,
+    ) -> FailToProxy {
+        let error_code = if *error.esource() == ErrorSource::Upstream { 502 } else { 500 };
+        if session.response_written().is_none() {
+            let mut page = ResponseHeader::build(error_code, None).unwrap();
+            page.insert_header("content-length", 4).unwrap();
+            let _ = session.write_response_header(Box::new(page), false).await;
+            let _ = session.write_response_body(Some("page".into()), true).await;
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
     }
 
     async fn response_filter(&self, _: &mut Session, head: &mut ResponseHeader, ctx: &mut Self::CTX) -> Result<()> {

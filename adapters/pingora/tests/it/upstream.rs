@@ -74,6 +74,12 @@ impl Upstream {
                     let _ = connection.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
                     return;
                 }
+                // The first answer breaks off.
+                "/half-once" if count.fetch_add(1, Ordering::Relaxed) == 0 => {
+                    let _ = connection.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+                    return;
+                }
+                "/half-once" => ok("whole"),
                 "/auth" => {
                     let is_allowed = request.get("authorization") == Some("yes");
                     let status = if is_allowed { "200 OK" } else { "401 Unauthorized" };

@@ -22,6 +22,22 @@ pub(crate) enum What<'a> {
     },
     /// An object of the filter state.
     FilterState(&'a [u8]),
+    /// Why there is no connection with the upstream; empty once there is one.
+    UpstreamFailure,
+    /// The number of hosts of the cluster.
+    Endpoints,
+    /// The time from the request's first byte to the upstream until the response's last from there.
+    BackendLatency,
+}
+
+/// Attributes that others are made of, by their numbers.
+pub(crate) mod number {
+    /// The address of the upstream.
+    pub(crate) const UPSTREAM_ADDRESS: u32 = 41;
+    /// Why there is no connection with it.
+    pub(crate) const UPSTREAM_FAILURE: u32 = 52;
+    /// The name of the cluster.
+    pub(crate) const CLUSTER: u32 = 57;
 }
 
 /// Gives properties.
@@ -35,6 +51,7 @@ const PATHS: &[(&str, What<'static>)] = &[
     ("request\0protocol", What::Text(10)),
     ("response\0code_details", What::Text(16)),
     ("response\0flags", What::Number(17)),
+    ("response\0backend_latency", What::BackendLatency),
     ("source\0address", What::Text(24)),
     ("source\0port", What::Number(25)),
     ("destination\0address", What::Text(26)),
@@ -63,7 +80,8 @@ const PATHS: &[(&str, What<'static>)] = &[
     ("upstream\0uri_san_peer_certificate", What::Text(49)),
     ("upstream\0sha256_peer_certificate_digest", What::Text(50)),
     ("upstream\0local_address", What::Text(51)),
-    ("upstream\0transport_failure_reason", What::Text(52)),
+    ("upstream\0transport_failure_reason", What::UpstreamFailure),
+    ("upstream\0num_endpoints", What::Endpoints),
     ("upstream\0request_attempt_count", What::Number(53)),
     ("upstream\0protocol", What::Text(70)),
     ("xds\0cluster_name", What::Text(57)),

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_void};
 
 use super::types::{
     Config, ConfigScheduler, Connection, ConnectionScheduler, EnvoyBytes, EnvoyHeader, OwnBytes, OwnHeader, Stream,
-    StreamScheduler,
+    StreamScheduler, Timing,
 };
 
 macro_rules! callbacks {
@@ -69,6 +69,8 @@ callbacks! {
     http_filter_get_attribute_string: fn(Stream, u32, *mut EnvoyBytes) -> bool;
     http_filter_get_attribute_int: fn(Stream, u32, *mut u64) -> bool;
     http_filter_get_attribute_bool: fn(Stream, u32, *mut bool) -> bool;
+    http_get_timing_info: fn(Stream, *mut Timing);
+    http_get_cluster_host_count: fn(Stream, u32, *mut usize, *mut usize, *mut usize) -> bool;
     http_get_metadata_number: fn(Stream, u32, OwnBytes<'_>, OwnBytes<'_>, *mut f64) -> bool;
     http_get_metadata_string: fn(Stream, u32, OwnBytes<'_>, OwnBytes<'_>, *mut EnvoyBytes) -> bool;
     http_get_metadata_bool: fn(Stream, u32, OwnBytes<'_>, OwnBytes<'_>, *mut bool) -> bool;
@@ -117,6 +119,7 @@ callbacks! {
     network_filter_get_attribute_string: fn(Connection, u32, *mut EnvoyBytes) -> bool;
     network_filter_get_attribute_int: fn(Connection, u32, *mut u64) -> bool;
     network_filter_get_attribute_bool: fn(Connection, u32, *mut bool) -> bool;
+    network_filter_get_cluster_host_count: fn(Connection, OwnBytes<'_>, u32, *mut usize, *mut usize, *mut usize) -> bool;
     network_filter_http_callout: fn(Connection, *mut u64, OwnBytes<'_>, *const OwnHeader<'_>, usize, OwnBytes<'_>, u64) -> u32;
     network_filter_scheduler_new: fn(Connection) -> ConnectionScheduler;
     network_filter_scheduler_commit: fn(ConnectionScheduler, u64);

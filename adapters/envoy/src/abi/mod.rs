@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 pub(crate) use self::callbacks::Callbacks;
 pub(crate) use self::types::{
     Config, ConfigScheduler, Connection, ConnectionScheduler, EnvoyBytes, EnvoyHeader, NetworkConfig, OwnBytes,
-    OwnHeader, Stream, StreamScheduler, array,
+    OwnHeader, Stream, StreamScheduler, Timing, array,
 };
 
 /// The version of the ABI that Envoy 1.40 has.

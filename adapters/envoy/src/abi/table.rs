@@ -71,6 +71,7 @@ fn is_same(own: &str, theirs: &str) -> bool {
         "OwnBytes<'_>" => theirs_value == "mb",
         "EnvoyHeader" => theirs_value == "eh",
         "OwnHeader<'_>" => theirs_value == "mh",
+        "Timing" => theirs_value == "timing_info_v2",
         "usize" => theirs_value == "size_t",
         "u64" => theirs_value == "uint64_t",
         "f64" => theirs_value == "double",
@@ -109,4 +110,5 @@ fn values_have_the_sizes_of_the_list() {
     assert_eq!((size_of::<super::EnvoyBytes>(), size_of::<super::OwnBytes<'_>>()), (16, 16));
     assert_eq!((size_of::<super::EnvoyHeader>(), size_of::<super::OwnHeader<'_>>()), (32, 32));
     assert_eq!(size_of::<super::Stream>(), size_of::<*const u8>());
+    assert_eq!(size_of::<super::Timing>(), 176);
 }

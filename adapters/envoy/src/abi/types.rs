@@ -38,6 +38,24 @@ pub(crate) struct OwnHeader<'a> {
     value: OwnBytes<'a>,
 }
 
+/// Times of a stream, in nanoseconds (`timing_info_v2`), in the order of the list; then, in the same order, whether each is known.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timing {
+    times: [i64; 19],
+    known: [bool; 19],
+}
+
+impl Timing {
+    /// Returns the time from the request's first byte to the upstream until the response's last from there.
+    pub(crate) fn backend_latency(&self) -> Option<u64> {
+        const FIRST_UPSTREAM_TX: usize = 9;
+        const LAST_UPSTREAM_RX: usize = 13;
+        let time = |at: usize| if *self.known.get(at)? { self.times.get(at).copied() } else { None };
+        u64::try_from(time(LAST_UPSTREAM_RX)?.checked_sub(time(FIRST_UPSTREAM_TX)?)?).ok()
+    }
+}
+
 impl EnvoyBytes {
     pub(crate) const NONE: Self = Self { ptr: ptr::null(), len: 0 };
 

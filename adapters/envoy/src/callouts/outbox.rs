@@ -7,6 +7,7 @@ use portcullis::model::Headers;
 use tokio::sync::oneshot;
 
 use super::events::Events;
+use crate::call::Call;
 use crate::envoy::Scheduler;
 
 /// The number of the scheduler's event that says that an outbox has commands.
@@ -46,47 +47,46 @@ pub(crate) enum Command {
 /// Commands for one of Envoy's threads, from any thread.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    commands: Mutex<Vec<Command>>,
-    /// None when Envoy does not call back any more. Held over each use, so that none comes after [`Outbox::close`].
-    scheduler: Mutex<Option<Box<dyn Scheduler>>>,
+    /// None when nobody carries them out any more.
+    commands: Mutex<Option<Vec<Command>>>,
+    call: Call,
 }
 
 impl Outbox {
     pub(crate) fn new(scheduler: Option<Box<dyn Scheduler>>) -> Self {
-        Self { commands: Mutex::default(), scheduler: Mutex::new(scheduler) }
+        let commands = Mutex::new(scheduler.is_some().then(Vec::new));
+        Self { commands, call: Call::new(scheduler) }
     }
 
     /// Adds a command; returns false if nobody would carry it out.
     pub(super) fn push(&self, command: Command) -> bool {
-        let scheduler = self.scheduler.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(scheduler) = &*scheduler else { return false };
         let is_first = {
             let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(commands) = &mut *commands else { return false };
             commands.push(command);
             commands.len() == 1
         };
         if is_first {
-            scheduler.commit(REQUESTS);
+            self.call.call(REQUESTS);
         }
         true
     }
 
     /// Has Envoy call back with this number.
     pub(super) fn call(&self, event: u64) {
-        if let Some(scheduler) = &*self.scheduler.lock().unwrap_or_else(PoisonError::into_inner) {
-            scheduler.commit(event);
-        }
+        self.call.call(event);
     }
 
     /// Takes all commands.
     pub(crate) fn take(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Ends it: commands are dropped, and with them the senders of their events.
     pub(crate) fn close(&self) {
-        let scheduler = self.scheduler.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(scheduler);
-        drop(self.take());
+        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.call.close();
+        drop(commands);
     }
 }

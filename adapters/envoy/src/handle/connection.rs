@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ptr;
 use std::sync::Arc;
 
 use portcullis::model::{Direction, Headers};
@@ -10,7 +11,7 @@ use portcullis::model::{Direction, Headers};
 use super::lists::{NO_LIMIT, list};
 use super::properties::{Current, Entered, properties};
 use crate::abi::{self, Callbacks, EnvoyBytes, OwnBytes};
-use crate::attributes::{self, Source};
+use crate::attributes::{Source, What, number};
 use crate::envoy::{NotStarted, Requests, Scheduler, StreamAttributes, Tcp};
 
 /// A connection, in one of its hooks.
@@ -33,24 +34,54 @@ impl Connection<'_> {
     }
 }
 
-impl Source for Connection<'_> {
-    fn get(&self, what: attributes::What<'_>, out: &mut Vec<u8>) -> bool {
-        use attributes::What;
-        let (mut bytes, mut number, mut truth) = (EnvoyBytes::NONE, 0, false);
-        // SAFETY: the hook runs, and there is room for results, which are copied at once.
+impl Connection<'_> {
+    fn text(&self, attribute: u32) -> Option<&[u8]> {
+        let mut bytes = EnvoyBytes::NONE;
+        // SAFETY: the hook runs, and there is room for the result, which is Envoy's until the hook ends or something is set.
         unsafe {
-            match what {
-                What::Text(id) if (self.envoy.network_filter_get_attribute_string)(self.raw, id, &mut bytes) => {
-                    out.extend_from_slice(bytes.get());
+            (self.envoy.network_filter_get_attribute_string)(self.raw, attribute, &mut bytes).then(|| bytes.get())
+        }
+    }
+}
+
+impl Source for Connection<'_> {
+    fn get(&self, what: What<'_>, out: &mut Vec<u8>) -> bool {
+        let (mut number, mut truth, mut total) = (0, false, 0);
+        match what {
+            What::Text(id) => match self.text(id) {
+                Some(text) => out.extend_from_slice(text),
+                None => return false,
+            },
+            What::Number(id) => {
+                // SAFETY: the hook runs, and there is room for the result.
+                if !unsafe { (self.envoy.network_filter_get_attribute_int)(self.raw, id, &mut number) } {
+                    return false;
                 }
-                What::Number(id) if (self.envoy.network_filter_get_attribute_int)(self.raw, id, &mut number) => {
-                    out.extend_from_slice(&u64::to_le_bytes(number));
-                }
-                What::Truth(id) if (self.envoy.network_filter_get_attribute_bool)(self.raw, id, &mut truth) => {
-                    out.push(u8::from(truth));
-                }
-                _ => return false,
+                out.extend_from_slice(&u64::to_le_bytes(number));
             }
+            What::Truth(id) => {
+                // SAFETY: as above.
+                if !unsafe { (self.envoy.network_filter_get_attribute_bool)(self.raw, id, &mut truth) } {
+                    return false;
+                }
+                out.push(u8::from(truth));
+            }
+            What::UpstreamFailure => match self.text(number::UPSTREAM_FAILURE) {
+                Some(reason) => out.extend_from_slice(reason),
+                None => return self.text(number::UPSTREAM_ADDRESS).is_some(),
+            },
+            What::Endpoints => {
+                let Some(cluster) = self.text(number::CLUSTER) else { return false };
+                let (cluster, none) = (OwnBytes::of(cluster), ptr::null_mut());
+                // SAFETY: as above; the other counts may be null. Priority 0 is where nearly all hosts are.
+                if !unsafe {
+                    (self.envoy.network_filter_get_cluster_host_count)(self.raw, cluster, 0, &mut total, none, none)
+                } {
+                    return false;
+                }
+                out.extend_from_slice(&(total as u64).to_le_bytes());
+            }
+            What::BackendLatency | What::Metadata { .. } | What::FilterState(_) => return false,
         }
         true
     }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ptr;
 use std::sync::Arc;
 
 use portcullis::model::{Direction, Headers};
@@ -10,7 +11,7 @@ use portcullis::model::{Direction, Headers};
 use super::lists::{NO_LIMIT, list};
 use super::objects::shared;
 use super::properties::{Current, Entered, properties};
-use crate::abi::{self, Callbacks, EnvoyBytes, EnvoyHeader, OwnBytes};
+use crate::abi::{self, Callbacks, EnvoyBytes, EnvoyHeader, OwnBytes, Timing};
 use crate::attributes::{self, Source};
 use crate::envoy::{Bytes, Http, Map, NotStarted, Requests, Scheduler, StreamAttributes};
 use crate::process::Loaded;
@@ -88,6 +89,31 @@ impl Source for Stream<'_> {
                 Some(truth) => out.push(u8::from(truth)),
                 None => return false,
             },
+            What::UpstreamFailure => {
+                use attributes::number::{UPSTREAM_ADDRESS, UPSTREAM_FAILURE};
+                match self.text(UPSTREAM_FAILURE) {
+                    Some(reason) => out.extend_from_slice(reason),
+                    None => return self.text(UPSTREAM_ADDRESS).is_some(),
+                }
+            }
+            What::Endpoints => {
+                let mut total = 0;
+                let (healthy, degraded) = (ptr::null_mut(), ptr::null_mut());
+                // SAFETY: the hook runs, and there is room for the result; the others may be null. Priority 0 is where nearly all hosts are.
+                if !unsafe { (self.envoy.http_get_cluster_host_count)(self.raw, 0, &mut total, healthy, degraded) } {
+                    return false;
+                }
+                out.extend_from_slice(&(total as u64).to_le_bytes());
+            }
+            What::BackendLatency => {
+                let mut timing = Timing::default();
+                // SAFETY: the hook runs, and there is room for the result.
+                unsafe { (self.envoy.http_get_timing_info)(self.raw, &mut timing) };
+                match timing.backend_latency() {
+                    Some(latency) => out.extend_from_slice(&latency.to_le_bytes()),
+                    None => return false,
+                }
+            }
             What::Metadata { source, namespace, key } => return self.metadata(source, namespace, key, out),
             What::FilterState(key) => {
                 let mut bytes = EnvoyBytes::NONE;

@@ -1,7 +1,8 @@
 //! The hooks of HTTP filters.
 //!
 //! Threads: those of a configuration are called on the main thread, those of a filter on its worker. A filter is one that
-//! `http_filter_new` has made and `http_filter_destroy` has not ended; both are Envoy's word.
+//! `http_filter_new` has made and `http_filter_destroy` has not ended; both are Envoy's word. The hooks `destroy` run on any thread
+//! (see [`call`](crate::call)), when no other hook of the filter or the configuration runs or will.
 
 use std::ffi::c_void;
 use std::ptr;

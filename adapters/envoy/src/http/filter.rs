@@ -14,7 +14,7 @@ use portcullis::{Chain, Worker};
 
 use super::answer::{self, Answer};
 use super::way::{Left, Way};
-use crate::call::Call;
+use crate::call::{Call, WOKEN};
 use crate::envoy::{self, Bytes, Http, Map, StreamAttributes};
 use crate::process::{Loaded, Shard};
 
@@ -415,10 +415,10 @@ impl Filter {
             return;
         }
         let Some(scheduler) = envoy.scheduler() else { return };
-        let call = Arc::new(Call::new(scheduler));
+        let call = Arc::new(Call::new(Some(scheduler)));
         self.shard.register(stream, &Waker::from(Arc::clone(&call)));
         // An effect may have come before that.
-        call.call();
+        call.call(WOKEN);
         *self.waker.borrow_mut() = Some(call);
     }
 

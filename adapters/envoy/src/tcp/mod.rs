@@ -13,7 +13,7 @@ use portcullis::model::{Body, Direction, SharedStreamInfo, StreamInfo};
 use portcullis::{Chain, Worker};
 use tokio::task::AbortHandle;
 
-use crate::call::Call;
+use crate::call::{Call, WOKEN};
 use crate::callouts::{Exchanges, Outbox};
 use crate::envoy::{StreamAttributes, Tcp};
 use crate::process::{Loaded, Shard};
@@ -90,13 +90,13 @@ impl Filter {
         let id = shard.with(|worker| worker.connect(chain, info.clone(), limit));
         let outbox = Arc::new(Outbox::new(envoy.scheduler()));
         shard.upstreams().add(id, Arc::clone(&outbox));
-        let call = envoy.scheduler().map(|scheduler| Arc::new(Call::new(scheduler)));
+        let call = envoy.scheduler().map(|scheduler| Arc::new(Call::new(Some(scheduler))));
         let task = call.clone().zip(loaded.process().runtime(worker)).map(|(call, runtime)| {
             let woken = shard.connection_woken(id);
             let pass_on = async move {
                 loop {
                     woken.notified().await;
-                    call.call();
+                    call.call(WOKEN);
                 }
             };
             runtime.spawn(pass_on).abort_handle()

@@ -288,6 +288,11 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
         T::with(&self.inner.state, change)
     }
 
+    /// Returns whether somebody uses the worker at this moment.
+    pub(crate) fn is_busy(&self) -> bool {
+        T::is_taken(&self.inner.state)
+    }
+
     /// Tells others if a plugin has failed or recovered.
     #[inline]
     pub(crate) fn tell_health(&self, state: &mut State) {

@@ -39,6 +39,11 @@ impl<T: Threads, U: Upstreams> Shard<T, U> {
         self.driver.with(|worker| T::with(&self.chain, |chain| call(worker, chain)))
     }
 
+    /// Returns whether nobody uses the worker at this moment.
+    fn is_free(&self) -> bool {
+        !self.driver.is_busy()
+    }
+
     /// Puts a chain in the place of the one that new streams pass, and takes that one down.
     fn replace(&self, chain: Chain) {
         self.driver.call(|worker| {
@@ -50,8 +55,9 @@ impl<T: Threads, U: Upstreams> Shard<T, U> {
 
 /// Workers with the same plugins, over which streams are spread: as a rule one for each core. Clones are the same workers.
 ///
-/// A driver of many threads is locked while one of its plugins runs, so a proxy whose tasks move between threads takes
-/// several. A proxy with a thread for each core has one of these, with one shard, on each of its threads.
+/// A driver of many threads is locked while one of its plugins runs: a thread that uses it meanwhile waits, with all that
+/// the thread has to do. A proxy whose tasks move between threads takes several, and a time limit for its plugins
+/// (`limits.deadline`) bounds the wait. A proxy with a thread for each core has one of these, with one shard, on each of its threads.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -103,8 +109,8 @@ pub struct Plugins<T: Threads, U: Upstreams> {
 struct Inner<T: Threads, U: Upstreams> {
     shards: Vec<Shard<T, U>>,
     next: AtomicUsize,
-    /// Held by who reloads, so that all shards have the same plugins afterwards.
-    reloading: T::Cell<()>,
+    /// Whether the plugins have been ended. Held by who replaces or ends them, so that all shards have the same ones afterwards.
+    ended: T::Cell<bool>,
 }
 
 /// No shard was given to [`Plugins::new`].
@@ -121,13 +127,17 @@ impl<T: Threads, U: Upstreams> Plugins<T, U> {
         if shards.is_empty() {
             return Err(NoShards);
         }
-        Ok(Self { inner: T::share(Inner { shards, next: AtomicUsize::new(0), reloading: T::cell(()) }) })
+        Ok(Self { inner: T::share(Inner { shards, next: AtomicUsize::new(0), ended: T::cell(false) }) })
     }
 
-    /// Returns the shard for the next stream: each in its turn. A stream stays on its shard.
+    /// Returns the shard for the next stream: each in its turn, but for those that another thread uses at this moment, unless all
+    /// are. A stream stays on its shard.
     #[must_use]
     pub fn shard(&self) -> Shard<T, U> {
-        self.shard_of(self.inner.next.fetch_add(1, Ordering::Relaxed))
+        let (next, count) = (self.inner.next.fetch_add(1, Ordering::Relaxed), self.inner.shards.len());
+        let of = |index: usize| self.inner.shards.get(index % count);
+        let free = (0..count).map(|step| next.wrapping_add(step)).find(|index| of(*index).is_some_and(Shard::is_free));
+        self.shard_of(free.unwrap_or(next))
     }
 
     /// Returns the shard of an index, of which more than there are shards begin again: for streams that belong together, as those
@@ -144,14 +154,21 @@ impl<T: Threads, U: Upstreams> Plugins<T, U> {
     }
 
     /// Replaces the plugins of all shards. Streams that are open keep theirs to their end; plugins that are the same before and
-    /// after go on in their VMs with their state. The plugins start on one shard after the other, and the streams of a shard wait
-    /// while its plugins do.
+    /// after go on in their VMs with their state. They are tried first in VMs of their own ([`Worker::rehearse`]), so that one that
+    /// fails takes no other with it. Then they start on one shard after the other. Threads that use a shard meanwhile, for whichever
+    /// stream, wait; new streams get another shard. Does nothing after [`Plugins::shut_down`].
     ///
     /// # Errors
-    /// A plugin did not start on some shard, with its index in `specs`; all shards go on with the plugins that they have.
+    /// A plugin did not start, with its index in `specs`; all shards go on with the plugins that they have.
     pub fn reload(&self, specs: &[PluginSpec]) -> Result<(), ChainError> {
-        T::with(&self.inner.reloading, |()| {
+        T::with(&self.inner.ended, |ended| {
+            if *ended {
+                return Ok(());
+            }
             let mut chains = Vec::new();
+            if let Some(first) = self.shards().next() {
+                first.driver.with(|worker| worker.rehearse(specs))?;
+            }
             for shard in self.shards() {
                 match shard.driver.call(|worker| worker.load(specs)) {
                     Ok(chain) => chains.push(chain),
@@ -168,8 +185,9 @@ impl<T: Threads, U: Upstreams> Plugins<T, U> {
         })
     }
 
-    /// Runs the callouts, ticks and queues of all shards, for ever: [`Driver::run`] of each, in one task. To use several
-    /// threads for them, poll one for each of [`Plugins::shards`] in a task of its own, in place of this.
+    /// Runs the callouts, ticks and queues of all shards, for ever: [`Driver::run`] of each, in one task, which waits for a
+    /// shard that another thread uses, and with it the callouts of all. Where plugins are not trusted, and to use several threads,
+    /// poll [`Driver::run`] of each of [`Plugins::shards`] in a task of its own, in place of this.
     pub async fn run(self) {
         join_all(self.shards().map(|shard| shard.driver.clone().run())).await;
     }
@@ -177,6 +195,7 @@ impl<T: Threads, U: Upstreams> Plugins<T, U> {
     /// Ends all plugins, and gives them `limit` for it. Returns whether they have ended by themselves. [`Plugins::run`] has to
     /// go on meanwhile.
     pub async fn shut_down(&self, limit: Duration) -> bool {
+        T::with(&self.inner.ended, |ended| *ended = true);
         join_all(self.shards().map(|shard| shard.driver.shut_down(limit))).await.into_iter().all(|ended| ended)
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 /// The way in which tasks share a driver: [`OneThread`] or [`ManyThreads`].
 ///
@@ -21,6 +21,9 @@ pub trait Threads: 'static {
 
     /// Puts `value` into a place.
     fn cell<T>(value: T) -> Self::Cell<T>;
+
+    /// Returns whether somebody has what is in a place, so that who asks for it would wait.
+    fn is_taken<T>(cell: &Self::Cell<T>) -> bool;
 
     /// Hands over what is in a place. `change` must not reach for the same place again.
     fn with<T, R>(cell: &Self::Cell<T>, change: impl FnOnce(&mut T) -> R) -> R;
@@ -46,6 +49,10 @@ impl Threads for OneThread {
         RefCell::new(value)
     }
 
+    fn is_taken<T>(cell: &RefCell<T>) -> bool {
+        cell.try_borrow().is_err()
+    }
+
     #[inline]
     fn with<T, R>(cell: &RefCell<T>, change: impl FnOnce(&mut T) -> R) -> R {
         change(&mut cell.borrow_mut())
@@ -62,6 +69,10 @@ impl Threads for ManyThreads {
 
     fn cell<T>(value: T) -> Mutex<T> {
         Mutex::new(value)
+    }
+
+    fn is_taken<T>(cell: &Mutex<T>) -> bool {
+        matches!(cell.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// A panic in `change` leaves what it has changed: a worker keeps its own invariants.

@@ -1,10 +1,13 @@
 //! Several workers with the same plugins.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_chain::{Module, PluginSpec, StreamEffect, StreamId, Worker};
 use portcullis_core::abi::{AbiVersion, CallbackId};
+use portcullis_core::engine::Trap;
+use portcullis_core::hostcall::entry;
 use portcullis_core::model::{Direction, Plugin, StreamInfo};
 use portcullis_core::testing::{FakeHost, NullEngine, Script};
 use portcullis_driver::{Builder, ManyThreads, NoShards, Plugins, Shard};
@@ -105,7 +108,11 @@ fn plugins_that_stay_the_same_go_on_in_their_vms() {
     let (a, b) = (spec("a"), spec("b"));
     let plugins = shards(&host, 2, &[a.clone(), b]);
     plugins.reload(&[a]).unwrap();
-    assert_eq!((said(&host, "a done"), said(&host, "b done"), vms(&plugins)), (0, 2, vec![1, 1]));
+    assert_eq!(
+        (said(&host, "a done"), said(&host, "b done"), vms(&plugins)),
+        (1, 2, vec![1, 1]),
+        "a: of the rehearsal"
+    );
 }
 
 #[test]
@@ -119,24 +126,64 @@ fn plugins_that_do_not_start_on_one_shard_leave_all_shards_as_they_are() {
     assert_eq!(said(&host, "a response"), 1);
 }
 
+/// Ends its VM while it is configured with `bad`, as a plugin that panics does.
+fn configured(configuration: &'static str) -> PluginSpec {
+    let script = || {
+        Script::new().try_on(CallbackId::on_configure, |caller, _| {
+            let bytes = caller.bytes(|caller, data, len| entry::proxy_get_buffer_bytes(caller, 7, 0, 100, data, len));
+            if bytes == Ok(b"bad".to_vec()) { Err(Trap::Exit(1)) } else { Ok(1) }
+        })
+    };
+    let compiled = NullEngine::new(script).module().unwrap();
+    let module = Module::from_compiled("script", AbiVersion::V0_2_1, None, compiled);
+    PluginSpec::new(Plugin::new("same").with_configuration(configuration), Arc::new(module))
+}
+
+/// The plugin of both configurations has one VM, as a configuration is nothing that separates.
+#[test]
+fn a_plugin_that_fails_takes_none_with_it_that_has_its_vm() {
+    let host = FakeHost::new();
+    let plugins = shards(&host, 2, &[configured("good")]);
+    plugins.reload(&[configured("bad")]).unwrap_err();
+    for _ in 0..2 {
+        let shard = plugins.shard();
+        answer(&shard, open(&shard));
+    }
+    assert_eq!(vms(&plugins), [1, 1]);
+    plugins.reload(&[configured("better")]).unwrap();
+    answer(&plugins.shard(), open(&plugins.shard()));
+}
+
+#[test]
+fn a_shard_that_another_thread_uses_is_passed_over() {
+    let host = FakeHost::new();
+    let plugins = shards(&host, 2, &[spec("a")]);
+    let busy = plugins.shard_of(1);
+    busy.with(|_, _| {
+        for _ in 0..4 {
+            open(&plugins.shard());
+        }
+    });
+    assert_eq!(said(&host, "a request"), 4);
+}
+
 #[test]
 fn shards_that_have_started_them_take_them_down_when_another_has_not() {
     let host = FakeHost::new();
     let plugins = shards(&host, 2, &[spec("a")]);
-    let moody = spec_that_starts_once();
+    // In the rehearsal, and on the first shard.
+    let moody = spec_that_starts(2);
     plugins.reload(&[moody]).unwrap_err();
-    assert_eq!((said(&host, "moody done"), said(&host, "a done"), vms(&plugins)), (1, 0, vec![1, 1]));
+    assert_eq!((said(&host, "moody done"), said(&host, "a done"), vms(&plugins)), (2, 0, vec![1, 1]));
 }
 
-/// Starts the first time, and not again.
-fn spec_that_starts_once() -> PluginSpec {
-    let started = Arc::new(std::sync::atomic::AtomicBool::new(false));
+/// Starts so many times, and not again.
+fn spec_that_starts(times: usize) -> PluginSpec {
+    let started = Arc::new(AtomicUsize::new(0));
     let script = move || {
         let started = Arc::clone(&started);
         Script::new()
-            .on(CallbackId::on_configure, move |_, _| {
-                i32::from(!started.swap(true, std::sync::atomic::Ordering::Relaxed))
-            })
+            .on(CallbackId::on_configure, move |_, _| i32::from(started.fetch_add(1, Ordering::Relaxed) < times))
             .on(CallbackId::on_done, |caller, _| {
                 caller.log("moody done");
                 1
@@ -167,6 +214,8 @@ fn all_shards_are_ended() {
         let running = tokio::spawn(plugins.clone().run());
         assert!(plugins.shut_down(Duration::from_secs(1)).await);
         assert_eq!(said(&host, "a done"), 3);
+        plugins.reload(&[spec("b")]).unwrap();
+        assert!(plugins.shut_down(Duration::from_secs(1)).await, "nothing was started again");
         running.abort();
     });
 }

@@ -33,6 +33,14 @@ impl Inner {
         }
     }
 
+    /// Starts the plugins of a chain in VMs of their own, which end at once.
+    pub(crate) fn rehearse(&self, specs: &[PluginSpec]) -> Result<(), ChainError> {
+        let mut apart = Self::new(self.vms.apart());
+        apart.load(specs)?;
+        apart.shut_down();
+        Ok(())
+    }
+
     /// Starts VMs again that have failed and rested.
     pub(crate) fn revive(&mut self, chain: &Chain) {
         for plugin in chain.plugins() {

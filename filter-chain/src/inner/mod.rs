@@ -28,8 +28,6 @@ mod unload;
 
 use std::collections::VecDeque;
 
-use portcullis_core::resources::Host;
-
 use self::chains::Chains;
 use self::timer::Timer;
 use crate::background::Background;
@@ -53,9 +51,9 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host> + Send>) -> Self {
+    pub(crate) fn new(vms: Vms) -> Self {
         Self {
-            vms: Vms::new(host),
+            vms,
             http: Http::default(),
             tcp: Tcp::default(),
             chains: Chains::default(),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use portcullis_core::abi::{AbiVersion, CallbackId};
 use portcullis_core::hostcall::entry;
@@ -12,7 +12,7 @@ use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::vm::Vm;
 
 use super::Inner;
-use crate::vms::VmCounts;
+use crate::vms::{VmCounts, Vms};
 use crate::{Chain, Isolation, Module, PluginSpec, Snapshot, StreamEffect};
 
 const PLACES: usize = 50;
@@ -23,7 +23,7 @@ fn module(script: fn() -> Script) -> Module {
 }
 
 fn inner() -> Inner {
-    Inner::new(Box::new(|| Box::new(FakeHost::new()) as Box<dyn Host>))
+    Inner::new(Vms::new(Arc::new(Mutex::new(|| Box::new(FakeHost::new()) as Box<dyn Host>))))
 }
 
 /// A plugin that holds each request, in a VM for each.

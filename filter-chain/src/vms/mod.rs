@@ -19,6 +19,7 @@ mod table;
 mod threads;
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_core::engine::EngineError;
@@ -37,9 +38,12 @@ use crate::id::{PluginId, VmId};
 pub use health::{Health, LiveVms, PluginState, VmCounts};
 pub(crate) use per_stream::NoVm;
 
+/// Makes hosts of VMs: one that a worker has to itself, and that may move with it.
+pub(crate) type NewHost = Arc<Mutex<dyn Fn() -> Box<dyn Host> + Send>>;
+
 /// All VMs of a worker, and all plugins.
 pub(crate) struct Vms {
-    host: Box<dyn Fn() -> Box<dyn Host> + Send>,
+    host: NewHost,
     shared: Shared,
     wake: Option<Wake>,
     foreign: ForeignFunctions,
@@ -67,7 +71,7 @@ impl Vms {
     }
 
     /// No VM. Each that is started gets a host of its own.
-    pub(crate) fn new(host: Box<dyn Fn() -> Box<dyn Host> + Send>) -> Self {
+    pub(crate) fn new(host: NewHost) -> Self {
         Self {
             host,
             shared: Shared::default(),
@@ -84,6 +88,17 @@ impl Vms {
             changed: false,
             threads: Threads::default(),
         }
+    }
+
+    /// Makes a table without VMs whose VMs would be started as those of this one, but share nothing with others.
+    pub(crate) fn apart(&self) -> Self {
+        let (foreign, threads) = (self.foreign.clone(), self.threads.clone());
+        Self { foreign, threads, ..Self::new(Arc::clone(&self.host)) }
+    }
+
+    /// Makes the host of a VM.
+    fn new_host(&self) -> Box<dyn Host> {
+        (self.host.lock().unwrap_or_else(PoisonError::into_inner))()
     }
 
     /// Sets what VMs that are started from now on share with those of other workers.

@@ -62,7 +62,7 @@ impl Vms {
     pub(super) fn tell_consequences(&mut self, vm: VmId) {
         let Some(instance) = self.table.known(vm).filter(|instance| instance.is_active()) else { return };
         let culprit = instance.vm().failed_in().and_then(|place| place.plugin).unwrap_or_default();
-        let (mut host, rest) = ((self.host)(), Some(instance.restart().rest()).filter(|_| self.reloads(vm)));
+        let (mut host, rest) = (self.new_host(), Some(instance.restart().rest()).filter(|_| self.reloads(vm)));
         let concerned = self.plugins.of(vm).filter(|(_, loaded)| !loaded.is_left() && !loaded.is_shut_down());
         for (_, loaded) in concerned {
             let message = consequences(loaded, rest, culprit);
@@ -81,13 +81,13 @@ impl Vms {
                 format!("it cannot be started again: {error}; tried anew by what comes in {rest:?} or later"),
             ),
         };
-        log(&mut *(self.host)(), level, &message, Some(loaded.plugin()), loaded.root());
+        log(&mut *self.new_host(), level, &message, Some(loaded.plugin()), loaded.root());
     }
 
     /// Tells the host of a plugin that waits because it has had more than its part of a worker.
     pub(crate) fn tell_throttled(&self, plugin: PluginId) {
         if let Some(loaded) = self.plugins.get(plugin) {
-            (self.host)().throttled(loaded.plugin());
+            self.new_host().throttled(loaded.plugin());
         }
     }
 
@@ -97,12 +97,12 @@ impl Vms {
             return;
         }
         let message = "a stream came over a chain that its worker has not loaded, and is answered 503";
-        log(&mut *(self.host)(), LogLevel::Error, message, None, ContextId::VM);
+        log(&mut *self.new_host(), LogLevel::Error, message, None, ContextId::VM);
     }
 
     /// Tells the operator something about a plugin that may happen in every stream; at most once a second.
     pub(super) fn tell(&mut self, plugin: PluginId, message: &str) {
-        let mut host = (self.host)();
+        let mut host = self.new_host();
         let now = Duration::from_nanos(host.monotonic_clock());
         // The VM of a stream may outlive its plugin, for callouts.
         let Some(loaded) = self.plugins.get_mut(plugin) else { return };

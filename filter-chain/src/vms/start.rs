@@ -216,7 +216,7 @@ impl Vms {
             _ => (spec.module_now(), TierUp::Expected),
         };
         self.threads.check(module)?;
-        let started = Vm::start(module.compiled(), config, (self.host)())?;
+        let started = Vm::start(module.compiled(), config, self.new_host())?;
         Ok(VmInstance::new(key, Arc::clone(spec), started, tier_up, rest))
     }
 

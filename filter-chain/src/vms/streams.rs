@@ -130,7 +130,7 @@ impl Vms {
             return Err(NoVm::Told);
         }
         let vm = self.table.next_id();
-        let host = (self.host)();
+        let host = self.new_host();
         // The module may have been compiled by another engine since the plugin was loaded.
         let module = self.plugins.get(plugin).and_then(LoadedPlugin::source).map(PerStream::module_now);
         if let Some(Err(error)) = module.map(|module| self.threads.check(module)) {
@@ -261,7 +261,7 @@ impl Vms {
     fn resting(&self, plugin: PluginId, connection: u64) -> Option<Resting> {
         // Most often nothing rests, and no host has to be made for its clock.
         let source = self.source(plugin).filter(|source| source.has_rests())?;
-        source.resting(connection, Duration::from_nanos((self.host)().monotonic_clock()))
+        source.resting(connection, Duration::from_nanos(self.new_host().monotonic_clock()))
     }
 
     fn source(&self, plugin: PluginId) -> Option<&PerStream> {

@@ -7,7 +7,7 @@ use portcullis_core::engine::EngineError;
 use crate::spec::Module;
 
 /// Whether VMs may have to move from one thread to another, and whether they all can.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Threads {
     /// Several threads use the worker, one after the other.
     several: bool,

@@ -1,6 +1,7 @@
 //! How a worker is made.
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use portcullis_core::engine::EngineError;
 use portcullis_core::model::Percent;
@@ -9,6 +10,7 @@ use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 use super::Worker;
 use crate::background::DEFAULT_SHARE;
 use crate::inner::Inner;
+use crate::vms::Vms;
 
 /// Setting up.
 impl Worker {
@@ -17,7 +19,7 @@ impl Worker {
 
     /// Makes a worker without plugins. Each VM gets a host of its own from `host`.
     pub fn new(host: impl Fn() -> Box<dyn Host> + Send + 'static) -> Self {
-        Self(Inner::new(Box::new(host)))
+        Self(Inner::new(Vms::new(Arc::new(Mutex::new(host)))))
     }
 
     /// Has the plugins of this worker share data and queues with those of other workers that are given the

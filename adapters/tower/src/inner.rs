@@ -18,6 +18,7 @@ use crate::http_service::{HttpBody, HttpService};
 use crate::quiet::Quiet;
 use crate::target::{self, Form};
 use crate::upgrade::{Upgrade, is_tunnel};
+use crate::upstream_info::UpstreamInfo;
 
 /// An inner service, and the parts of a request's head that plugins do not see.
 pub(crate) struct Inner<S, B> {
@@ -111,7 +112,12 @@ where
     }
 
     fn answered(&mut self, info: &SharedStreamInfo, head: &mut response::Parts) -> bool {
-        info.with(|info| info.response_details = Some("via_upstream".to_owned()));
+        info.with(|info| {
+            info.response_details = Some("via_upstream".to_owned());
+            if let Some(upstream) = head.extensions.get::<UpstreamInfo>() {
+                upstream.describe(info);
+            }
+        });
         self.answer = Answer { upgrade: Upgrade::of_answer(head), extensions: std::mem::take(&mut head.extensions) };
         is_tunnel(&self.method, head.status)
     }

@@ -23,6 +23,7 @@ use crate::http_service::{HttpBody, HttpService};
 use crate::inner::Inner;
 use crate::quiet::Quiet;
 use crate::target;
+use crate::upstream_info::UpstreamInfo;
 
 /// The bytes that plugins may hold of each direction of a stream, where nothing else is set: 1 MiB.
 const BUFFER_LIMIT: usize = 1 << 20;
@@ -99,6 +100,7 @@ where
             Err(refusal) => return ResponseFuture::refused(&parts, refusal),
         };
         let secure = connection.as_ref().is_some_and(ConnectionInfo::uses_tls);
+        let upstream = parts.extensions.get::<UpstreamInfo>().cloned();
         let inner = Inner::new(self.inner.clone(), &mut parts, form, secure, Arc::clone(&self.shared.quiet));
         convert::strip_hop_by_hop(&mut parts.headers);
         let mut info = StreamInfo {
@@ -109,6 +111,9 @@ where
         };
         if let Some(connection) = &connection {
             connection.describe(&mut info);
+        }
+        if let Some(upstream) = &upstream {
+            upstream.describe(&mut info);
         }
         let headers = convert::request_headers(&parts, secure);
         let awaits_continue = parts.version == Version::HTTP_11 && parts.headers.contains_key(EXPECT);

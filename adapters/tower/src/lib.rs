@@ -12,6 +12,7 @@ mod layer;
 mod quiet;
 mod target;
 mod upgrade;
+mod upstream_info;
 mod upstreams;
 mod workers;
 
@@ -23,6 +24,7 @@ pub use http_service::{HttpBody, HttpService};
 pub use layer::{PluginLayer, PluginService};
 pub use portcullis_driver::body::QueueBody;
 pub use portcullis_driver::{ManyThreads, OneThread, Plugins, Shard};
+pub use upstream_info::UpstreamInfo;
 pub use upstreams::{ServiceUpstreams, UpstreamBody};
 pub use workers::{StartError, Workers};
 

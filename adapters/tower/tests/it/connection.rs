@@ -1,10 +1,10 @@
-//! Properties of the connection.
+//! Properties of the connection, and of the place that a request goes to.
 
 use http::Response;
 use portcullis_core::abi::{CallbackId, MapType};
 use portcullis_core::model::Attributes;
-use portcullis_core::testing::{FakeHost, Script};
-use portcullis_tower::ConnectionInfo;
+use portcullis_core::testing::{FakeHost, NullCaller, Script};
+use portcullis_tower::{ConnectionInfo, UpstreamInfo};
 
 use crate::common::{ask, behind, empty, full, property, request, service};
 
@@ -62,4 +62,37 @@ async fn plugins_read_what_the_server_tells_of_the_connection() {
         "https 192.0.2.1:5000 192.0.2.2:443 a.example TLSv1.3 HTTP/2 red",
     ];
     assert_eq!(host.messages(), expected);
+}
+
+/// Logs what it sees of the upstream, before and after the request goes there.
+fn curious_of_upstreams() -> Script {
+    fn see(caller: &mut NullCaller<'_>) {
+        let path: [&[&str]; 3] = [&["xds", "route_name"], &["xds", "cluster_name"], &["upstream", "address"]];
+        let seen = path.map(|path| String::from_utf8(property(caller, path)).unwrap());
+        let endpoints = property(caller, &["upstream", "num_endpoints"]);
+        let ready = property(caller, &["upstream", "cx_pool_ready_duration"]);
+        caller.log(&format!("{} {} {}", seen.join(" "), endpoints.len(), ready.len()));
+    }
+    let look = |caller: &mut NullCaller<'_>, _: &[i32]| {
+        see(caller);
+        0
+    };
+    Script::new().on(CallbackId::on_request_headers, look).on(CallbackId::on_response_headers, look)
+}
+
+#[tokio::test]
+async fn plugins_read_what_services_tell_of_the_upstream() {
+    let inner = service(|_| async {
+        let mut response = Response::new(full("hi"));
+        let told = UpstreamInfo::default()
+            .with_addresses(([192, 0, 2, 9], 80).into(), ([192, 0, 2, 1], 5000).into())
+            .with_ready_after(std::time::Duration::from_millis(1));
+        response.extensions_mut().insert(told);
+        Ok(response)
+    });
+    let host = FakeHost::new();
+    let mut asked = request("GET", "/", empty());
+    asked.extensions_mut().insert(UpstreamInfo::default().with_route("all").with_cluster("backend").with_endpoints(2));
+    ask(behind(&host, curious_of_upstreams, inner), asked).await;
+    assert_eq!(host.messages(), ["all backend  8 0", "all backend 192.0.2.9:80 8 8"]);
 }

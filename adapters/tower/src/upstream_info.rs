@@ -8,10 +8,10 @@ use portcullis_core::model::StreamInfo;
 
 /// The place that a request goes to, for the properties `upstream`, `xds.cluster_name` and `xds.route_name` of plugins.
 ///
-/// What is known before the request goes, as its route and the name of its upstream, stands in the request's extensions
-/// before it gets to the [`PluginService`](crate::PluginService). What is known afterwards, as the address of the
-/// server that answers, is put into the extensions of the response by the inner service; it adds to the former.
-/// Without one these properties are not found.
+/// A service in front puts one into the request's extensions with all that is known before the request goes, as its route
+/// and the name of its upstream. The inner service puts another one into those of the response, with the address of the
+/// server that answers; it adds to the former, and plugins read it from the response's head on. Without one these
+/// properties are not found.
 ///
 /// ```
 /// use portcullis_tower::UpstreamInfo;

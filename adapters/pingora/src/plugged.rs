@@ -189,6 +189,11 @@ where
         upstream_response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        if let Some(stream) = &ctx.stream
+            && !upstream_response.status.is_informational()
+        {
+            stream.note_response();
+        }
         self.proxy.upstream_response_filter(session, upstream_response, &mut ctx.inner).await
     }
 
@@ -372,11 +377,7 @@ where
         if let Some(stream) = &ctx.stream {
             let socket = digest.and_then(|digest| digest.socket_digest.as_ref());
             let local = socket.and_then(|socket| socket.local_addr()).and_then(inet);
-            stream.info().with(|info| {
-                info.upstream = inet(peer.address());
-                info.upstream_local = local;
-                info.upstream_attempts += 1;
-            });
+            stream.note_upstream(inet(peer.address()), local);
         }
         self.proxy.connected_to_upstream(session, reused, peer, fd, digest, &mut ctx.inner).await
     }

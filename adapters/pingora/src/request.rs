@@ -168,6 +168,8 @@ pub(crate) async fn send_answer<C, U: Upstreams + Send + Sync>(
         return Some(0);
     }
     ctx.is_answered = true;
+    // Pingora uses no connection again whose request has ended by an error, and the client is to know.
+    session.set_keepalive(None);
     let status = write_answer(session, &stream).await;
     status.inspect_err(|error| tracing::debug!(%error, "an answer of plugins was not sent")).ok().or(Some(0))
 }

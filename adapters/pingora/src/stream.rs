@@ -1,6 +1,7 @@
 //! A stream through the chain, which the hooks of a request share.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -238,12 +239,31 @@ impl<U: Upstreams> Stream<U> {
         }
     }
 
+    /// Notes the upstream that the request is about to be sent to.
+    pub(crate) fn note_upstream(&self, upstream: Option<SocketAddr>, local: Option<SocketAddr>) {
+        let ready = self.started.elapsed();
+        self.info.with(|info| {
+            (info.upstream, info.upstream_local) = (upstream, local);
+            info.upstream_attempts += 1;
+            info.upstream_ready = nanoseconds(ready);
+        });
+    }
+
+    /// Notes that the upstream has answered.
+    pub(crate) fn note_response(&self) {
+        let taken = nanoseconds(self.started.elapsed());
+        self.info.with(|info| {
+            info.response_details = Some("via_upstream".to_owned());
+            info.backend_latency = taken.zip(info.upstream_ready).map(|(taken, ready)| taken.saturating_sub(ready));
+        });
+    }
+
     /// Ends the stream: plugins log it.
     pub(crate) fn finish(&self) {
         if self.lock().take().is_none() {
             return;
         }
-        self.info.with(|info| info.duration = u64::try_from(self.started.elapsed().as_nanos()).ok());
+        self.info.with(|info| info.duration = nanoseconds(self.started.elapsed()));
         self.shard.driver().finish(self.id);
     }
 
@@ -259,6 +279,10 @@ impl<U: Upstreams> Stream<U> {
     fn lock(&self) -> MutexGuard<'_, Option<Outs>> {
         self.outs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn nanoseconds(time: Duration) -> Option<u64> {
+    u64::try_from(time.as_nanos()).ok()
 }
 
 /// The reason for which a plugin is overruled.

@@ -101,8 +101,18 @@ fn plugins_answer_requests_and_replace_responses() {
         assert_eq!(proxy.logged(), " 418", "the proxy's hooks are not called");
         assert_eq!(client.exchange(get("/request", "")).status(), 418, "the connection goes on");
         assert!(proxy.upstream.seen().is_empty());
-        let second = client.exchange(get("/empty", ""));
-        assert_eq!((second.status(), second.text().as_str()), (418, "a teapot"), "{mode:?}");
+        for request in [
+            get("/empty", "").into_bytes(),
+            post("/echo", "", b"abc"),
+            get("/large", "").into_bytes(),
+            get("/chunked", "").into_bytes(),
+        ] {
+            let mut client = Connection::open(proxy.address);
+            let second = client.exchange(request);
+            let is_closed = second.get("connection") == Some("close");
+            assert!(is_closed || client.exchange(get("/request", "")).status() == 418, "{mode:?}");
+            assert_eq!((second.status(), second.text().as_str()), (418, "a teapot"), "{mode:?}");
+        }
     }
 }
 
@@ -140,7 +150,14 @@ fn properties_tell_of_the_connection_and_the_upstream() {
     }
     let proxy = Proxy::start(&[scripted("properties", || {
         Script::new().on(ON_REQUEST, |_, _| 0).on(CallbackId::on_log, |caller, _| {
-            for path in ["source\0address", "destination\0address", "upstream\0address", "request\0protocol"] {
+            let paths = [
+                "source\0address",
+                "destination\0address",
+                "upstream\0address",
+                "request\0protocol",
+                "response\0code_details",
+            ];
+            for path in paths {
                 let value = property(caller, path.as_bytes());
                 caller.log(&format!("{}={}", path.replace('\0', "."), String::from_utf8_lossy(&value)));
             }
@@ -157,6 +174,7 @@ fn properties_tell_of_the_connection_and_the_upstream() {
         format!("upstream.address={}", proxy.upstream.address),
         "source.address=127.0.0.1:".to_owned(),
         "request.protocol=HTTP/1.1".to_owned(),
+        "response.code_details=via_upstream".to_owned(),
         "code=Some(200)".to_owned(),
     ] {
         assert!(all.contains(&expected), "{expected} is not in {all}");

@@ -150,6 +150,13 @@ impl Stream {
         status
     }
 
+    /// Waits until the scheduler has asked for as many calls, and makes none of them.
+    pub(crate) fn ignore_calls(&mut self, count: usize) {
+        for _ in 0..count {
+            self.calls.1.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+    }
+
     /// Calls the filter whenever its scheduler asks, until the filters behind have seen as many events.
     pub(crate) fn until(&mut self, slot: &Slot, events: usize) {
         while self.seen.len() < events {

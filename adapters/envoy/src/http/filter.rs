@@ -64,6 +64,8 @@ pub(crate) struct Filter {
     attributes: Arc<dyn StreamAttributes>,
     request: Cell<Way>,
     response: Cell<Way>,
+    /// Parts that have left the chain and are not given to Envoy: those of one direction may come in a hook of the other.
+    left: RefCell<[Left; 2]>,
     answer: RefCell<Answer>,
     /// The stream was answered or cut here: nothing else of it matters.
     is_concluded: Cell<bool>,
@@ -75,8 +77,6 @@ pub(crate) struct Filter {
 /// Effects of one step.
 #[derive(Debug, Default)]
 struct Step {
-    request: Left,
-    response: Left,
     clears_route: bool,
     reset: Option<&'static str>,
 }
@@ -102,6 +102,7 @@ impl Filter {
             attributes,
             request: Cell::default(),
             response: Cell::default(),
+            left: RefCell::default(),
             answer: RefCell::default(),
             is_concluded: Cell::new(false),
             waker: RefCell::default(),
@@ -124,11 +125,11 @@ impl Filter {
             0 => LIMIT,
             limit => usize::try_from(limit).unwrap_or(LIMIT),
         };
-        let mut step = self.step(limit, |worker, stream| worker.headers(stream, direction, headers, end));
+        let step = self.step(limit, |worker, stream| worker.headers(stream, direction, headers, end));
         if self.conclude(envoy, &step) {
             return HeadersStatus::StopIteration;
         }
-        let left = std::mem::take(step.of(direction));
+        let left = self.take(direction);
         let goes_on = self.give(envoy, direction, left);
         if goes_on {
             return HeadersStatus::Continue;
@@ -158,11 +159,11 @@ impl Filter {
         }
         let piece = envoy.body(received);
         let (first, length) = (piece.as_ptr(), piece.len());
-        let mut step = self.step(LIMIT, |worker, stream| worker.body(stream, direction, Body::from(piece), end));
+        let step = self.step(LIMIT, |worker, stream| worker.body(stream, direction, Body::from(piece), end));
         if self.conclude(envoy, &step) {
             return BodyStatus::StopIterationNoBuffer;
         }
-        let left = std::mem::take(step.of(direction));
+        let left = self.take(direction);
         self.give_headers(envoy, direction, &left);
         let way = self.way(direction);
         if left.body.is_empty() && !left.end && self.holds(direction, length) {
@@ -203,11 +204,11 @@ impl Filter {
         }
         let entries = envoy.entries(Map::trailers(direction));
         let trailers = entries.map(|entries| envoy::copy(&entries)).unwrap_or_default();
-        let mut step = self.step(LIMIT, |worker, stream| worker.trailers(stream, direction, trailers));
+        let step = self.step(LIMIT, |worker, stream| worker.trailers(stream, direction, trailers));
         if self.conclude(envoy, &step) {
             return TrailersStatus::StopIteration;
         }
-        let left = std::mem::take(step.of(direction));
+        let left = self.take(direction);
         if self.give(envoy, direction, left) {
             return TrailersStatus::Continue;
         }
@@ -220,12 +221,12 @@ impl Filter {
         if self.is_concluded.get() || self.stream.get().is_none() {
             return;
         }
-        let mut step = self.step(LIMIT, |_, _| ());
+        let step = self.step(LIMIT, |_, _| ());
         if self.conclude(envoy, &step) {
             return;
         }
         for direction in [Direction::Request, Direction::Response] {
-            let left = std::mem::take(step.of(direction));
+            let left = self.take(direction);
             // What Envoy has called meanwhile may have ended the stream.
             if left.is_nothing() || self.is_concluded.get() || !self.give(envoy, direction, left) {
                 continue;
@@ -271,37 +272,42 @@ impl Filter {
         self.stream.set(Some(stream));
         self.shard.pump();
         let mut step = Step::default();
+        let mut left = self.left.borrow_mut();
         for effect in effects {
-            self.note(effect, &mut step);
-        }
-        for direction in [Direction::Request, Direction::Response] {
-            let left = &*step.of(direction);
-            self.change(direction, |way| way.note(left));
+            self.note(effect, &mut step, &mut left);
         }
         step
     }
 
-    fn note(&self, effect: StreamEffect, step: &mut Step) {
+    /// Takes what has left the chain in a direction. If the other one has something, too, the filter is called for it.
+    fn take(&self, direction: Direction) -> Left {
+        let (left, other) = {
+            let [request, response] = &mut *self.left.borrow_mut();
+            let (own, other) = match direction {
+                Direction::Request => (request, response),
+                Direction::Response => (response, request),
+            };
+            (std::mem::take(own), !other.is_nothing())
+        };
+        self.change(direction, |way| way.note(&left));
+        if other && let Some(call) = self.waker.borrow().clone() {
+            call.call(WOKEN);
+        }
+        left
+    }
+
+    fn note(&self, effect: StreamEffect, step: &mut Step, [request, response]: &mut [Left; 2]) {
         match effect {
-            StreamEffect::RequestHeaders { end } => (step.request.headers, step.request.end) = (true, end),
-            StreamEffect::RequestBody { body, end } => {
-                step.request.body.append(body);
-                step.request.end |= end;
-            }
-            StreamEffect::RequestTrailers => (step.request.trailers, step.request.end) = (true, true),
+            StreamEffect::RequestHeaders { end } => request.push_headers(end),
+            StreamEffect::RequestBody { body, end } => request.push_body(body, end),
+            StreamEffect::RequestTrailers => request.push_trailers(),
             StreamEffect::ResponseHeaders { local: true, end } => self.answer.borrow_mut().begin(&self.info, end),
-            StreamEffect::ResponseHeaders { local: false, end } => {
-                (step.response.headers, step.response.end) = (true, end)
-            }
+            StreamEffect::ResponseHeaders { local: false, end } => response.push_headers(end),
             StreamEffect::ResponseBody { body, end } => {
-                if self.answer.borrow().is_begun() {
-                    self.answer.borrow_mut().push(body, end);
-                } else {
-                    step.response.body.append(body);
-                    step.response.end |= end;
-                }
+                let mut answer = self.answer.borrow_mut();
+                if answer.is_begun() { answer.push(body, end) } else { response.push_body(body, end) }
             }
-            StreamEffect::ResponseTrailers => (step.response.trailers, step.response.end) = (true, true),
+            StreamEffect::ResponseTrailers => response.push_trailers(),
             StreamEffect::RouteCleared => step.clears_route = true,
             StreamEffect::Reset { reason } => step.reset = Some(reason),
             // The answer comes, or a reset does.
@@ -442,15 +448,6 @@ impl Filter {
         match direction {
             Direction::Request => self.request.set(way),
             Direction::Response => self.response.set(way),
-        }
-    }
-}
-
-impl Step {
-    fn of(&mut self, direction: Direction) -> &mut Left {
-        match direction {
-            Direction::Request => &mut self.request,
-            Direction::Response => &mut self.response,
         }
     }
 }

@@ -105,6 +105,22 @@ fn a_stream_that_waits_is_continued_by_the_answer() {
     assert_eq!(stream.seen, ["request headers :method=GET :path=/x x-asked=yes end"]);
 }
 
+/// A hook of one direction takes effects of the other, which came from elsewhere.
+#[test]
+fn what_leaves_in_a_hook_of_the_other_direction_is_not_lost() {
+    let slot = Slot::new(&loaded(asking));
+    let mut stream = Stream::default();
+    stream.headers(&slot, Request, GET, true);
+    // One of its own, and one for the answer.
+    stream.ignore_calls(2);
+    assert_eq!(stream.headers(&slot, Response, OK, true), HeadersStatus::Continue);
+    stream.until(&slot, 2);
+    assert_eq!(
+        stream.seen,
+        ["response headers :status=200 end", "request headers :method=GET :path=/x x-asked=yes end"]
+    );
+}
+
 #[test]
 fn a_body_that_nobody_wants_meanwhile_stays_in_envoy() {
     let slot = Slot::new(&loaded(asking_alone));

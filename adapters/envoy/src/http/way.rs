@@ -24,7 +24,7 @@ pub(super) struct Way {
     pub(super) has_ballast: bool,
 }
 
-/// Parts of a direction that have left the chain in one step.
+/// Parts of a direction that have left the chain and are to be given to Envoy.
 #[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) headers: bool,
@@ -34,6 +34,20 @@ pub(super) struct Left {
 }
 
 impl Left {
+    pub(super) fn push_headers(&mut self, end: bool) {
+        self.headers = true;
+        self.end |= end;
+    }
+
+    pub(super) fn push_body(&mut self, body: Body, end: bool) {
+        self.body.append(body);
+        self.end |= end;
+    }
+
+    pub(super) fn push_trailers(&mut self) {
+        (self.trailers, self.end) = (true, true);
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         !self.headers && self.body.is_empty() && !self.trailers && !self.end
     }

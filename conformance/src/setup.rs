@@ -21,6 +21,8 @@ pub enum Flavour {
     Portcullis,
     /// Envoy 1.33 or newer.
     Envoy,
+    /// Envoy 1.40 with the dynamic module of Portcullis (`adapters/envoy`) in place of its own Wasm filters.
+    EnvoyModule,
     /// Any other: the probes and, in `vm_configuration-VERSION.txt`, the string that their VM's configuration must be.
     Other,
 }
@@ -105,7 +107,10 @@ pub fn write(
     }
     let (configuration, command) = match flavour {
         Flavour::Portcullis => (portcullis(ports, &plugins, engine), "portcullis serve"),
-        Flavour::Envoy => (envoy(ports, &plugins), "envoy --concurrency 1 -c"),
+        Flavour::Envoy => (envoy(ports, &plugins, &WASM), "envoy --concurrency 1 -c"),
+        Flavour::EnvoyModule => {
+            (envoy(ports, &plugins, &MODULE), "ENVOY_DYNAMIC_MODULES_SEARCH_PATH=FOLDER envoy --concurrency 1 -c")
+        }
         Flavour::Other => {
             for (abi, (_, configuration)) in VERSIONS.iter().zip(&plugins) {
                 fs::write(dir.join(format!("vm_configuration-{abi}.txt")), configuration)?;
@@ -166,19 +171,47 @@ fn portcullis(ports: Ports, plugins: &[(Value, String)], engine: Option<&str>) -
     })
 }
 
-fn envoy(ports: Ports, plugins: &[(Value, String)]) -> Value {
+/// The filters that run plugins in Envoy: the kinds of the HTTP filter and of the network filter, and how each has its plugin.
+struct Filters {
+    http: &'static str,
+    network: &'static str,
+    runtime: Option<&'static str>,
+    with: fn(Value) -> Value,
+}
+
+/// The Wasm filters of Envoy.
+const WASM: Filters = Filters {
+    http: "filters.http.wasm.v3.Wasm",
+    network: "filters.network.wasm.v3.Wasm",
+    runtime: Some("envoy.wasm.runtime.v8"),
+    with: |plugin| json!({ "config": plugin }),
+};
+
+/// The filters of the module.
+const MODULE: Filters = Filters {
+    http: "filters.http.dynamic_modules.v3.DynamicModuleFilter",
+    network: "filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter",
+    runtime: None,
+    with: |plugin| {
+        json!({
+            "dynamic_module_config": { "name": "portcullis_envoy", "do_not_close": true },
+            "filter_name": "probe",
+            "filter_config": { "@type": "type.googleapis.com/google.protobuf.Struct", "value": plugin },
+        })
+    },
+};
+
+fn envoy(ports: Ports, plugins: &[(Value, String)], filters: &Filters) -> Value {
     let address = |at: SocketAddr| json!({ "socket_address": { "address": at.ip(), "port_value": at.port() } });
     let typed = |name: &str, kind: &str, mut fields: Value| {
         fields["@type"] = format!("type.googleapis.com/envoy.extensions.{kind}").into();
         json!({ "name": name, "typed_config": fields })
     };
-    let engine = Some("envoy.wasm.runtime.v8");
+    let of_plugin = |of: &(Value, String)| (filters.with)(plugin(of, filters.runtime));
     let listener = |(of, (_, at)): (&(Value, String), (AbiVersion, String))| {
         let at: SocketAddr = at.parse().unwrap_or_else(|_| ports.admin());
-        let filters = [
-            typed("probe", "filters.http.wasm.v3.Wasm", json!({ "config": plugin(of, engine) })),
-            typed("router", "filters.http.router.v3.Router", json!({})),
-        ];
+        let filters =
+            [typed("probe", filters.http, of_plugin(of)), typed("router", "filters.http.router.v3.Router", json!({}))];
         let route = json!({ "name": "every", "match": { "prefix": "/" }, "route": { "cluster": "auth" } });
         let manager = json!({
             "stat_prefix": "probe",
@@ -193,7 +226,7 @@ fn envoy(ports: Ports, plugins: &[(Value, String)]) -> Value {
     let filters: Vec<_> = plugins
         .iter()
         .take(1)
-        .map(|of| typed("probe", "filters.network.wasm.v3.Wasm", json!({ "config": plugin(of, engine) })))
+        .map(|of| typed("probe", filters.network, of_plugin(of)))
         .chain([typed(
             "tcp",
             "filters.network.tcp_proxy.v3.TcpProxy",

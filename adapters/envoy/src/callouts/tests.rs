@@ -158,6 +158,20 @@ fn a_request_that_nobody_waits_for_is_given_up() {
 }
 
 #[test]
+fn a_request_that_nobody_waits_for_is_not_begun() {
+    run(async {
+        let mut setup = Setup::new();
+        let clusters = setup.clusters.clone();
+        let call = tokio::spawn(async move { clusters.send("auth", get(QueueBody::empty())).await.map(drop) });
+        tokio::task::yield_now().await;
+        call.abort();
+        setup.turn().await;
+        assert!(setup.envoy.0.is_empty(), "{:?}", setup.envoy.0);
+        assert_eq!(*setup.called.0.lock().unwrap(), [REQUESTS], "it was on its way");
+    });
+}
+
+#[test]
 fn failures_are_told_in_envoys_words() {
     run(async {
         for (cluster, event, expected) in [

@@ -118,3 +118,30 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const ffi::c_char {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::resume_unwind;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_goes_no_further_than_its_hook() {
+        // Without the hook of panics, so that no line is printed.
+        assert_eq!(guard("a_hook", 5, || resume_unwind(Box::new(()))), 5);
+        assert_eq!(guard("a_hook", 5, || 6), 6);
+    }
+
+    #[test]
+    fn what_envoy_keeps_lasts_as_long_as_envoy_or_a_stream_has_it() {
+        let kept = Arc::into_raw(Arc::new(String::from("kept")));
+        // SAFETY: it was made so just now, and is dropped once.
+        unsafe {
+            let stream = handle::shared(kept);
+            drop_configured(kept);
+            assert_eq!(stream.as_deref().map(String::as_str), Some("kept"));
+            assert!(handle::shared(ptr::null::<String>()).is_none());
+            drop_configured(ptr::null::<String>());
+        }
+    }
+}

@@ -42,12 +42,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_configuration(read("vm_configuration-0.2.1.txt")?)
         .with_environment(vec![("K".to_owned(), "v".to_owned())]);
     let spec = PluginSpec::new(Plugin::new("test").with_configuration("{}"), Arc::new(module)).with_vm(vm);
-    let peer = |version| {
-        let mut peer = HttpPeer::new(upstream.as_str(), false, String::new());
-        peer.options.set_http_version(version, version);
-        peer
-    };
-    let clusters = Clusters::new([("auth", Cluster::new(peer(2)))]);
+    // Over HTTP/1 Pingora would see no trailers of responses.
+    let mut peer = HttpPeer::new(upstream.as_str(), false, String::new());
+    peer.options.set_http_version(2, 2);
+    let clusters = Clusters::new([("auth", Cluster::new(peer.clone()))]);
     let host = SystemHost::new(|_| ()).with_upstreams(["auth".to_owned()]);
     let (host, clock) = (move || Box::new(host.clone()) as Box<dyn Host>, SystemClock::new());
     let plugins = start(&[spec], 1, &clusters, &options, host, move |time| clock.instant(time))?;
@@ -55,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads: 1, ..ServerConf::default() });
     server.bootstrap();
     server.add_service(background_service("plugins", PluginService::new(plugins.clone(), &server.configuration)));
-    let plugged = Plugged::new(Proxy(peer(1)), plugins).with_options(options);
+    let plugged = Plugged::new(Proxy(peer), plugins).with_options(options);
     let mut service = http_proxy_service(&server.configuration, plugged);
     service.add_tcp(listen);
     server.add_service(service);

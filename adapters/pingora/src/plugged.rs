@@ -246,6 +246,11 @@ where
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        if let Some(stream) = &ctx.stream
+            && end_of_stream
+        {
+            stream.note_complete();
+        }
         self.proxy.upstream_response_body_filter(session, body, end_of_stream, &mut ctx.inner)
     }
 
@@ -288,7 +293,8 @@ where
             module.set(None);
         }
         let status = session.response_written().map(|head| head.status.as_u16());
-        let is_gone = e.is_some_and(|error| *error.esource() == ErrorSource::Downstream);
+        let is_of_client = |error: &Error| *error.esource() == ErrorSource::Downstream;
+        let is_gone = !ctx.is_answered && e.is_some_and(is_of_client);
         stream.info().with(|info| {
             info.response_code = info.response_code.or(status);
             if is_gone {

@@ -125,12 +125,13 @@ pub(crate) async fn pass_body<C, U: Upstreams>(
     }
     if stream.outs(|outs| outs.is_answered()) {
         stream.until(Direction::Response, |outs| outs.response.end).await;
-        return Err(stream.given_up());
+        // Where the upstream speaks HTTP/2, Pingora would wait on for its response after any other error of this hook.
+        return Err(stream.given_up().into_down());
     }
     let data = stream.outs(|outs| whole(&mut outs.request.body));
     let Ok(data) = ctx.upload.measured.pass(data, end) else {
         stream.wrong_length(Direction::Request);
-        return Err(stream.given_up());
+        return Err(stream.given_up().into_down());
     };
     ctx.upload.keep(&data);
     let data = if before.is_empty() { data } else { BytesMut::from_iter(before.iter().chain(&data)).freeze() };

@@ -251,10 +251,15 @@ impl<U: Upstreams> Stream<U> {
 
     /// Notes that the upstream has answered.
     pub(crate) fn note_response(&self) {
+        self.info.with(|info| info.response_details = Some("via_upstream".to_owned()));
+    }
+
+    /// Notes that the upstream's answer is complete.
+    pub(crate) fn note_complete(&self) {
         let taken = nanoseconds(self.started.elapsed());
         self.info.with(|info| {
-            info.response_details = Some("via_upstream".to_owned());
-            info.backend_latency = taken.zip(info.upstream_ready).map(|(taken, ready)| taken.saturating_sub(ready));
+            let latency = taken.zip(info.upstream_ready).map(|(taken, ready)| taken.saturating_sub(ready));
+            info.backend_latency = info.backend_latency.or(latency);
         });
     }
 
@@ -262,6 +267,9 @@ impl<U: Upstreams> Stream<U> {
     pub(crate) fn finish(&self) {
         if self.lock().take().is_none() {
             return;
+        }
+        if self.info.with(|info| info.response_details.as_deref() == Some("via_upstream")) {
+            self.note_complete();
         }
         self.info.with(|info| info.duration = nanoseconds(self.started.elapsed()));
         self.shard.driver().finish(self.id);

@@ -11,7 +11,7 @@ use portcullis_pingora::{BodyMode, Options};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::plugins::{
-    ON_REQUEST, ON_RESPONSE, ON_RESPONSE_BODY, answering, append, call_out, remove, scripted, tagger,
+    ON_REQUEST, ON_REQUEST_BODY, ON_RESPONSE, ON_RESPONSE_BODY, answering, append, call_out, remove, scripted, tagger,
 };
 use crate::proxy::{Proxy, Setup};
 use crate::upstream::{LARGE, Upstream};
@@ -186,5 +186,20 @@ fn callouts_go_over_http2_too() {
     for times in 1..4 {
         assert_eq!(crate::http1::exchange(proxy.address, crate::http1::get("/empty", "")).status(), 200);
         proxy.wait_for("200 callout", times);
+    }
+}
+
+#[test]
+fn a_request_is_answered_while_its_body_comes() {
+    for mode in [BodyMode::Stream, BodyMode::Buffer] {
+        let script = || {
+            Script::new().on(ON_REQUEST_BODY, |caller, _| {
+                caller.local_response(418, "a teapot");
+                1
+            })
+        };
+        let proxy = proxy(&[scripted("teapot", script)], mode);
+        let answer = crate::http1::exchange(proxy.address, crate::http1::post("/", "", b"abc"));
+        assert_eq!((answer.status(), answer.text().as_str()), (418, "a teapot"), "{mode:?}");
     }
 }

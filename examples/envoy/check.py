@@ -203,10 +203,22 @@ def constant(number):
     return b"\x41" + (out if not out[-1] & 0x40 else out[:-1] + bytes([out[-1] | 0x80, 0]))
 
 
-def setting(path, value):
-    """A module that sets a property in its callback for request headers."""
+def setting(path, value, callback, **more):
+    """A module that sets a property in a callback."""
     call = constant(0) + constant(len(path)) + constant(len(path)) + constant(len(value)) + b"\x10\x00"
-    return wasm(sets=(path, value), request_headers=call)
+    return wasm(sets=(path, value), **{callback: call}, **more)
+
+
+def access_log(path):
+    """Writes what the module above has set into a file."""
+    return {
+        "name": "file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(path),
+            "log_format": {"text_format_source": {"inline_string": "%FILTER_STATE(wasm.mine:PLAIN)%\n"}},
+        },
+    }
 
 
 TRAPS = wasm(request_headers=b"\x00\x41\x00")
@@ -286,23 +298,15 @@ def visible(arguments):
     """Properties that a plugin sets are in access logs, its metrics are Envoy's, and a route has a plugin of its own."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        (folder / "sets.wasm").write_bytes(setting("mine", "a value"))
+        (folder / "sets.wasm").write_bytes(setting("mine", "a value", "request_headers"))
         (folder / "traps.wasm").write_bytes(TRAPS)
-        log = {
-            "name": "file",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                "path": str(folder / "access.log"),
-                "log_format": {"text_format_source": {"inline_string": "%FILTER_STATE(wasm.mine:PLAIN)%\n"}},
-            },
-        }
         own = module_filter(plugin(folder / "traps.wasm", "of the route"))["typed_config"]
         own["@type"] = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute"
         own["per_route_config_name"] = own.pop("filter_name")
         routes = [SERVED | {"match": {"prefix": "/own"}, "typed_per_filter_config": {"portcullis": own}}, SERVED]
         counter = plugin(ROOT / "guests/wasm/counter.wasm", "counting", configuration="20")
         listeners = [
-            listener(PORT, [module_filter(plugin(folder / "sets.wasm"))], routes, access_log=[log]),
+            listener(PORT, [module_filter(plugin(folder / "sets.wasm"))], routes, access_log=[access_log(folder / "access.log")]),
             listener(PORT + 1, [module_filter(counter)]),
         ]
         with Envoy(arguments, bootstrap(listeners), ADMIN):
@@ -324,11 +328,11 @@ def visible(arguments):
 
 
 def tcp(arguments):
-    """A network filter passes data both ways, also after the client has ended its side."""
+    """A network filter passes data both ways, also after the client has ended its side, and what it sets is in access logs."""
     with tempfile.TemporaryDirectory() as folder:
         code = pathlib.Path(folder) / "tcp.wasm"
         nothing = constant(0)
-        code.write_bytes(wasm(new_connection=nothing, downstream_data=nothing, upstream_data=nothing))
+        code.write_bytes(setting("mine", "of TCP", "downstream_data", new_connection=nothing, upstream_data=nothing))
         server = socket.create_server(("127.0.0.1", 0))
         module = module_filter(plugin(code))
         module["typed_config"]["@type"] = (
@@ -340,6 +344,7 @@ def tcp(arguments):
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
                 "stat_prefix": "tcp",
                 "cluster": "echo",
+                "access_log": [access_log(pathlib.Path(folder) / "access.log")],
             },
         }
         served = listener(PORT, [])
@@ -364,6 +369,7 @@ def tcp(arguments):
                 while piece := client.recv(65536):
                     back += piece
         expect(back == data[::-1], True, f"{len(back)} bytes of {size} came back")
+        expect((pathlib.Path(folder) / "access.log").read_text().splitlines(), ["of TCP"], "the access log")
     return f"{size} bytes each way"
 
 

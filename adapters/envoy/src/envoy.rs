@@ -3,11 +3,12 @@
 //! Results of getters borrow from the handle, and setters take the handle for themselves: so nothing is read after the setter that makes
 //! it invalid.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
 use portcullis::abi::LogLevel;
-use portcullis::model::{Attributes, Changes, Direction, Edit, Headers};
+use portcullis::model::{Attributes, Changes, Direction, Edit, Headers, SharedStreamInfo};
 
 /// A map of headers or trailers, by its number in the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +153,8 @@ pub(crate) trait Tcp: Requests {
     fn cut(&mut self, details: &[u8]);
     /// Stops or begins reading from the client. Each stop wants a beginning.
     fn stop_reading(&mut self, stop: bool);
+    /// Sets an object of the connection's filter state, which access logs see.
+    fn set_filter_state(&mut self, key: &[u8], value: &[u8]) -> bool;
     /// Makes what calls the filter on its own thread, from any thread.
     fn scheduler(&mut self) -> Option<Box<dyn Scheduler>>;
     /// Returns properties of the connection, looked up in Envoy.
@@ -187,6 +190,18 @@ pub(crate) fn copy(entries: &[(&[u8], &[u8])]) -> Headers {
     let mut headers = Headers::with_capacity(entries.len() + 4, bytes + 64);
     entries.iter().for_each(|(name, value)| headers.add(name, value));
     headers
+}
+
+/// Returns what plugins have set as properties, under the names that they have in Envoy's own filter, if that has changed since the
+/// revision that was `published`.
+pub(crate) fn set_by_plugins(info: &SharedStreamInfo, published: &Cell<u64>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    info.with(|info| {
+        let state = &info.filter_state;
+        if published.replace(state.revision()) == state.revision() {
+            return Vec::new();
+        }
+        state.iter().map(|(path, value)| ([b"wasm.", path].concat(), value.to_vec())).collect()
+    })
 }
 
 /// Makes a map of Envoy's what plugins have left of it. Returns false if there is no such map: trailers cannot be made.

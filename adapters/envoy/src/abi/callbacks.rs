@@ -120,6 +120,8 @@ callbacks! {
     network_filter_get_attribute_int: fn(Connection, u32, *mut u64) -> bool;
     network_filter_get_attribute_bool: fn(Connection, u32, *mut bool) -> bool;
     network_filter_get_cluster_host_count: fn(Connection, OwnBytes<'_>, u32, *mut usize, *mut usize, *mut usize) -> bool;
+    network_set_filter_state_bytes: fn(Connection, OwnBytes<'_>, OwnBytes<'_>) -> bool;
+    network_get_filter_state_typed: fn(Connection, OwnBytes<'_>, *mut EnvoyBytes) -> bool;
     network_filter_http_callout: fn(Connection, *mut u64, OwnBytes<'_>, *const OwnHeader<'_>, usize, OwnBytes<'_>, u64) -> u32;
     network_filter_scheduler_new: fn(Connection) -> ConnectionScheduler;
     network_filter_scheduler_commit: fn(ConnectionScheduler, u64);

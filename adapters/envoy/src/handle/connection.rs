@@ -81,7 +81,17 @@ impl Source for Connection<'_> {
                 }
                 out.extend_from_slice(&(total as u64).to_le_bytes());
             }
-            What::BackendLatency | What::Metadata { .. } | What::FilterState(_) => return false,
+            What::FilterState(key) => {
+                let mut bytes = EnvoyBytes::NONE;
+                // SAFETY: as above; the result is copied at once.
+                unsafe {
+                    if !(self.envoy.network_get_filter_state_typed)(self.raw, OwnBytes::of(key), &mut bytes) {
+                        return false;
+                    }
+                    out.extend_from_slice(bytes.get());
+                }
+            }
+            What::BackendLatency | What::Metadata { .. } => return false,
         }
         true
     }
@@ -174,6 +184,11 @@ impl Tcp for Connection<'_> {
     fn stop_reading(&mut self, stop: bool) {
         // SAFETY: as above.
         unsafe { (self.envoy.network_filter_read_disable)(self.raw, stop) };
+    }
+
+    fn set_filter_state(&mut self, key: &[u8], value: &[u8]) -> bool {
+        // SAFETY: the hook runs, and Envoy copies.
+        unsafe { (self.envoy.network_set_filter_state_bytes)(self.raw, OwnBytes::of(key), OwnBytes::of(value)) }
     }
 
     fn scheduler(&mut self) -> Option<Box<dyn Scheduler>> {

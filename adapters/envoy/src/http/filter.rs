@@ -383,16 +383,9 @@ impl Filter {
         self.change(direction, |way| way.has_ballast = false);
     }
 
-    /// Shows what plugins have set as properties to the rest of Envoy, under the names that they have in Envoy's own filter.
+    /// Shows what plugins have set as properties to the rest of Envoy.
     fn publish(&self, envoy: &mut dyn Http) {
-        let set = self.info.with(|info| {
-            let state = &info.filter_state;
-            if self.published.replace(state.revision()) == state.revision() {
-                return Vec::new();
-            }
-            state.iter().map(|(path, value)| ([b"wasm.", path].concat(), value.to_vec())).collect()
-        });
-        for (key, value) in set {
+        for (key, value) in envoy::set_by_plugins(&self.info, &self.published) {
             envoy.set_filter_state(&key, &value);
         }
     }

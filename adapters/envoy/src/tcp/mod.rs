@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::call::{Call, WOKEN};
 use crate::callouts::{Exchanges, Outbox};
-use crate::envoy::{StreamAttributes, Tcp};
+use crate::envoy::{self, StreamAttributes, Tcp};
 use crate::process::{Loaded, Shard};
 
 /// How much a direction may hold where Envoy has no limit.
@@ -55,6 +55,8 @@ pub(crate) struct Filter {
     is_read_stopped: Cell<bool>,
     has_closed: Cell<bool>,
     is_over: Cell<bool>,
+    /// The revision of properties that Envoy knows.
+    published: Cell<u64>,
     early: RefCell<Vec<(Direction, Body, bool)>>,
     /// Requests that are made by way of the connection.
     pub(crate) exchanges: Exchanges,
@@ -115,6 +117,7 @@ impl Filter {
             is_read_stopped: Cell::new(false),
             has_closed: Cell::new(false),
             is_over: Cell::new(false),
+            published: Cell::new(0),
             early: RefCell::default(),
             exchanges: Exchanges::default(),
             outbox,
@@ -173,9 +176,10 @@ impl Filter {
             return;
         }
         let step = self.step(|worker| worker.connection_closed(self.id, Direction::Request, by));
+        // The connection is gone, and with it whatever else plugins want of it.
         drop(step);
+        self.publish(envoy);
         self.is_over.set(true);
-        let _ = envoy;
     }
 
     /// Makes the requests of plugins.
@@ -242,6 +246,7 @@ impl Filter {
 
     /// Sends what has left the chain on, and closes what plugins have closed. Envoy calls other filters meanwhile.
     fn inject(&self, envoy: &mut dyn Tcp, step: Step) {
+        self.publish(envoy);
         for (direction, body, end) in step.data {
             // Behind the filter nobody knows of a connection that waits.
             if self.waits.get() {
@@ -255,6 +260,13 @@ impl Filter {
             envoy.cut(reason.as_bytes());
         } else if let Some(reason) = step.close {
             envoy.close(reason.as_bytes());
+        }
+    }
+
+    /// Shows what plugins have set as properties to the rest of Envoy.
+    fn publish(&self, envoy: &mut dyn Tcp) {
+        for (key, value) in envoy::set_by_plugins(&self.info, &self.published) {
+            envoy.set_filter_state(&key, &value);
         }
     }
 

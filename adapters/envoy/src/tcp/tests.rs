@@ -4,6 +4,7 @@ use portcullis::abi::PeerType;
 use portcullis::model::Direction::{self, Request, Response};
 use portcullis::model::Headers;
 use portcullis_core::abi::{BufferType, CallbackId};
+use portcullis_core::hostcall::entry;
 use portcullis_core::testing::Script;
 
 use super::{DataStatus, Filter};
@@ -70,6 +71,11 @@ impl Tcp for Connection {
 
     fn stop_reading(&mut self, stop: bool) {
         self.seen.push(format!("stops {stop}"));
+    }
+
+    fn set_filter_state(&mut self, key: &[u8], value: &[u8]) -> bool {
+        self.seen.push(format!("{} is {}", key.escape_ascii(), value.escape_ascii()));
+        true
     }
 
     fn scheduler(&mut self) -> Option<Box<dyn Scheduler>> {
@@ -143,6 +149,21 @@ fn a_client_is_not_read_while_plugins_hold_as_much_as_they_may() {
     assert_eq!(connection.seen, ["stops true"]);
     connection.give(&filter, Request, "ghi", false);
     assert_eq!(connection.seen.last().map(String::as_str), Some("stops false"), "{:?}", connection.seen);
+    filter.finish();
+}
+
+#[test]
+fn what_plugins_set_is_filter_state() {
+    let (mut connection, filter) = begin(|| {
+        Script::new().on(CallbackId::on_downstream_data, |caller, _| {
+            let ((path, path_len), (value, value_len)) = (caller.put(b"mine"), caller.put(b"value"));
+            entry::proxy_set_property(caller, path, path_len, value, value_len).unwrap_or(-1)
+        })
+    });
+    filter.connected(&mut connection);
+    connection.give(&filter, Request, "abc", false);
+    connection.give(&filter, Response, "abc", false);
+    assert_eq!(connection.seen, ["wasm.mine is value"]);
     filter.finish();
 }
 

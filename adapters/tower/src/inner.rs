@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use http::header::{HeaderMap, UPGRADE};
 use http::{Extensions, Method, Request, Response, StatusCode, Version, request, response};
 use http_body::Body;
 use portcullis_chain::{convert, local_response};
@@ -62,13 +63,18 @@ impl<S, B> Inner<S, B> {
             version: parts.version,
             form,
             secure,
-            upgrade: Upgrade::of_request(parts),
+            upgrade: Upgrade::take(parts),
             extensions: std::mem::take(&mut parts.extensions),
             answer: Answer::default(),
             sent: None,
             quiet,
             incoming: PhantomData,
         }
+    }
+
+    /// Shows plugins the upgrade that the client asks for.
+    pub(crate) fn show_upgrade(&self, headers: &mut HeaderMap) {
+        self.upgrade.show(headers);
     }
 
     /// Takes what plugins have not seen of the answer.
@@ -91,9 +97,11 @@ where
         let unsupported =
             || Refused::Answer(local_response(405, "method_not_supported", "the method is not supported"));
         let service = self.service.take().ok_or_else(unsupported)?;
+        let mut upgrade = std::mem::take(&mut self.upgrade);
         let parts = info.with(|info| {
             info.upstream_attempts += 1;
             let headers = info.request_headers.as_ref()?;
+            upgrade = std::mem::take(&mut upgrade).left_in(headers);
             let unchanged = convert::unchanged::request(headers, original, self.secure);
             Some(unchanged.map_or_else(|| convert::to_request(headers), Ok))
         });
@@ -104,7 +112,8 @@ where
         }
         target::restore(&mut parts, self.form.clone(), self.version, self.secure);
         parts.extensions = std::mem::take(&mut self.extensions);
-        std::mem::take(&mut self.upgrade).restore(&mut parts.headers);
+        parts.headers.remove(UPGRADE);
+        upgrade.restore(&mut parts.headers);
         let mut request = Request::from_parts(parts, body);
         target::frame(&mut request);
         self.sent = Some(Instant::now());

@@ -103,6 +103,7 @@ where
         let upstream = parts.extensions.get::<UpstreamInfo>().cloned();
         let inner = Inner::new(self.inner.clone(), &mut parts, form, secure, Arc::clone(&self.shared.quiet));
         convert::strip_hop_by_hop(&mut parts.headers);
+        inner.show_upgrade(&mut parts.headers);
         let mut info = StreamInfo {
             id: next_stream(),
             protocol: protocol(parts.version),

@@ -2,7 +2,7 @@
 //!
 //! | a request | plugins see | the inner service gets |
 //! |---|---|---|
-//! | that asks for an upgrade | its head, without `connection` and `upgrade` | the head as plugins left it, with these two fields |
+//! | that asks for an upgrade | its head with `upgrade`, without `connection` | the head as plugins left it, with both fields if they left `upgrade` as it was |
 //! | CONNECT | its head, with the path `/` where it has none | the head, its target in the client's form |
 //!
 //! | an answer | plugins see | the client gets |
@@ -12,24 +12,45 @@
 //! | any other | all of it | as any other response |
 //!
 //! The bytes of a tunnel pass by the plugins: the stream ends with the head of the answer. An upgrade to another form of HTTP (`h2c`, TLS)
-//! would let requests pass by that plugins are there for, so no service is told that a client asks for one; nobody has to grant it (RFC
-//! 9110, section 7.8).
+//! would let requests pass by that plugins are there for, so neither plugins nor services are told that a client asks for one; nobody
+//! has to grant it (RFC 9110, section 7.8).
+//!
+//! differs: Envoy shows `connection: upgrade` as well, and lets plugins make a request ask for an upgrade.
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use http::{Method, StatusCode, Version, request, response};
+use portcullis_core::model::Headers;
 
 /// The field `upgrade` of a message, if the message may switch protocols.
 #[derive(Debug, Default)]
 pub(crate) struct Upgrade(Option<HeaderValue>);
 
 impl Upgrade {
-    /// Reads what a client asks for.
-    pub(crate) fn of_request(parts: &request::Parts) -> Self {
+    /// Takes from a request's head what the client asks for.
+    pub(crate) fn take(parts: &mut request::Parts) -> Self {
+        let Some(protocols) = parts.headers.remove(UPGRADE) else { return Self(None) };
         let is_upgrade = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"upgrade");
         let mut lines = parts.headers.get_all(CONNECTION).iter();
         let asks = parts.version == Version::HTTP_11
             && lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_upgrade));
-        Self(parts.headers.get(UPGRADE).filter(|protocols| asks && !name_http(protocols)).cloned())
+        if name_http(&protocols) {
+            // It goes with `h2c`, and means nothing without.
+            parts.headers.remove("http2-settings");
+            return Self(None);
+        }
+        Self(Some(protocols).filter(|_| asks))
+    }
+
+    /// Shows plugins what the client asks for.
+    pub(crate) fn show(&self, headers: &mut HeaderMap) {
+        if let Some(protocols) = &self.0 {
+            headers.insert(UPGRADE, protocols.clone());
+        }
+    }
+
+    /// Keeps what the client asks for if plugins have left it as it was.
+    pub(crate) fn left_in(self, headers: &Headers) -> Self {
+        Self(self.0.filter(|protocols| headers.get(b"upgrade") == Some(protocols.as_bytes())))
     }
 
     /// Reads what an answer switches to.
@@ -87,9 +108,12 @@ mod tests {
             if !upgrade.is_empty() {
                 request = request.header(UPGRADE, upgrade);
             }
-            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let request = request.header("http2-settings", "AAMAAABk");
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
             let mut headers = HeaderMap::new();
-            Upgrade::of_request(&parts).restore(&mut headers);
+            Upgrade::take(&mut parts).restore(&mut headers);
+            let is_h2c = upgrade.to_ascii_lowercase().contains("h2c");
+            assert!(!parts.headers.contains_key(UPGRADE) && !(is_h2c && parts.headers.contains_key("http2-settings")));
             assert_eq!(headers.get(UPGRADE).is_some(), expected, "{version:?} {connection} {upgrade}");
             assert_eq!(headers.get(CONNECTION).is_some(), expected);
         }

@@ -10,7 +10,9 @@ use portcullis_tower::QueueBody;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
-use crate::common::{AnyBody, AnyService, Notes, ask, behind, empty, full, request, service};
+use crate::common::{
+    AnyBody, AnyService, Notes, ask, behind, empty, full, remove_header, request, service, set_header,
+};
 
 /// Logs what it sees, and denies `/denied`.
 fn sees() -> Script {
@@ -83,7 +85,7 @@ async fn an_upgrade_passes_plugins_with_its_heads_alone() {
     assert!(http_body::Body::is_end_stream(response.body()));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
     assert_eq!(notes.all(), [r#"GET /chat Some("upgrade") Some("websocket")"#]);
-    assert_eq!(host.messages(), ["request /chat None", "response 101 end 1", "log"]);
+    assert_eq!(host.messages(), [r#"request /chat Some("websocket")"#, "response 101 end 1", "log"]);
 }
 
 #[tokio::test]
@@ -93,6 +95,36 @@ async fn plugins_refuse_an_upgrade_as_any_request() {
     assert_eq!((response.status.as_u16(), response.body.as_str()), (403, "no"));
     assert_eq!((response.field("connection"), response.field("upgrade")), (None, None));
     assert!(notes.all().is_empty());
+}
+
+/// Takes the upgrade out of the requests to `/plain`, asks for another one at `/other`, and adds one to those that ask for none.
+fn decides() -> Script {
+    Script::new().on(CallbackId::on_request_headers, |caller, _| {
+        match caller.header(MapType::RequestHeaders, ":path").unwrap().as_str() {
+            "/plain" => remove_header(caller, MapType::RequestHeaders, "upgrade"),
+            path => set_header(caller, MapType::RequestHeaders, "upgrade", path.trim_start_matches('/')),
+        }
+        0
+    })
+}
+
+#[tokio::test]
+async fn plugins_decide_whether_an_upgrade_is_asked_for() {
+    let asked = |request: Request<AnyBody>| async {
+        let notes = Notes::default();
+        let heard = notes.clone();
+        let inner = service(move |request: Request<QueueBody>| {
+            let field = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            heard.add(format!("{:?} {:?}", field("connection"), field("upgrade")));
+            async { Ok(Response::new(empty())) }
+        });
+        ask(behind(&FakeHost::new(), decides, inner), request).await;
+        notes.all().concat()
+    };
+    assert_eq!(asked(upgrade("/plain")).await, "None None");
+    assert_eq!(asked(upgrade("/other")).await, "None None");
+    assert_eq!(asked(upgrade("/websocket")).await, r#"Some("upgrade") Some("websocket")"#);
+    assert_eq!(asked(request("GET", "/websocket", empty())).await, "None None");
 }
 
 /// Answers in the place of a 101.

@@ -44,12 +44,13 @@ pub(crate) fn admit(parts: &mut request::Parts, local: Option<SocketAddr>) -> Re
 }
 
 /// Brings the head that plugins have left into the form that the server's services expect: the target in the form in which it
-/// came, and over HTTP/1 the field `host` in every case. `secure` is what plugins were told; the scheme is the client's unless they
-/// have changed it.
+/// came, and the field `host` over HTTP/1 in every case, over HTTP/2 where the target has none. `secure` is what plugins were told; the
+/// scheme is the client's unless they have changed it.
 pub(crate) fn restore(parts: &mut request::Parts, form: Form, version: Version, secure: bool) {
     parts.version = version;
     let Some(authority) = parts.uri.authority().cloned() else { return };
-    if version != Version::HTTP_2 && !parts.headers.contains_key(HOST) {
+    let needs_host = version != Version::HTTP_2 || form == Form::Origin;
+    if needs_host && !parts.headers.contains_key(HOST) {
         insert_host(parts, &authority);
     }
     let target = match form {
@@ -117,6 +118,7 @@ mod tests {
             ("GET", "/a?b", Version::HTTP_11, Some("a"), Some("/a?b"), Some("a")),
             ("GET", "http://b/a", Version::HTTP_11, Some("a"), Some("http://b/a"), Some("b")),
             ("GET", "http://b/a", Version::HTTP_2, None, Some("http://b/a"), None),
+            ("GET", "/a", Version::HTTP_2, Some("a"), Some("/a"), Some("a")),
             ("OPTIONS", "*", Version::HTTP_11, Some("a"), Some("*"), Some("a")),
             ("CONNECT", "a:443", Version::HTTP_11, Some("b"), Some("a:443"), Some("a:443")),
             ("CONNECT", "https://a/chat", Version::HTTP_2, None, Some("https://a/chat"), None),

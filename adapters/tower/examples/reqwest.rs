@@ -44,6 +44,8 @@ pub(crate) async fn serve(listener: TcpListener, plugin: &str, upstream: &str) -
     let base: Uri = upstream.parse()?;
     let proxy = send.clone().map_request(move |mut request: http::Request<QueueBody>| {
         *request.uri_mut() = at(&base, request.uri());
+        // What this client speaks, whatever its own client does.
+        *request.version_mut() = http::Version::HTTP_11;
         request
     });
 

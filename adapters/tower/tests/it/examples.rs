@@ -32,9 +32,9 @@ where
     format!("http://{address}")
 }
 
-/// Sends a request; returns status, the field `x-plugin` and the body.
-async fn get(base: &str, path: &str) -> (u16, Option<String>, String) {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
+/// Sends a request over HTTP/1.1 or HTTP/2; returns status, the field `x-plugin` and the body.
+async fn get(base: &str, path: &str, http2: bool) -> (u16, Option<String>, String) {
+    let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http::<Empty<bytes::Bytes>>();
     let request = http::Request::get(format!("{base}{path}")).body(Empty::new()).unwrap();
     let (parts, body) = client.request(request).await.unwrap().into_parts();
     let plugin = parts.headers.get("x-plugin").map(|value| value.to_str().unwrap().to_owned());
@@ -50,12 +50,18 @@ async fn each_example_answers_through_its_plugin() {
         let upstream = axum.clone();
         let reqwest =
             start(move |listener| async move { with_reqwest::serve(listener, PLUGIN, &upstream).await }).await;
-        for (base, own) in
-            [(&axum, "Hello from axum\n"), (&hyper, "Hello from hyper at /\n"), (&reqwest, "Hello from axum\n")]
-        {
-            let tour = Some("header_tour".to_owned());
-            assert_eq!(get(base, "/").await, (200, tour.clone(), own.to_owned()));
-            assert_eq!(get(base, "/hello").await, (200, tour, "Hello, World!\n".to_owned()));
+        for http2 in [false, true] {
+            // Over HTTP/2 the target has a host.
+            let at = if http2 { format!("{hyper}/") } else { "/".to_owned() };
+            for (base, own) in [
+                (&axum, "Hello from axum\n"),
+                (&hyper, &format!("Hello from hyper at {at}\n")),
+                (&reqwest, "Hello from axum\n"),
+            ] {
+                let tour = Some("header_tour".to_owned());
+                assert_eq!(get(base, "/", http2).await, (200, tour.clone(), own.to_owned()));
+                assert_eq!(get(base, "/hello", http2).await, (200, tour, "Hello, World!\n".to_owned()));
+            }
         }
     };
     tokio::task::LocalSet::new().run_until(run).await;

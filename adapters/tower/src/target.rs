@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts as UriParts, Scheme, Uri};
 use http::{Method, Request, StatusCode, Version, request};
 use http_body::Body;
-use portcullis_chain::convert::{Refusal, canonical, is_authority};
+use portcullis_chain::convert::{Refusal, canonical, canonical_connect};
 use portcullis_driver::body::{QueueBody, settle};
 
 /// The form in which a request's target came.
@@ -28,11 +28,7 @@ pub(crate) fn admit(parts: &mut request::Parts, local: Option<SocketAddr>) -> Re
     let scheme = parts.uri.scheme().cloned();
     let bad = |why| Refusal::Answer(StatusCode::BAD_REQUEST, why);
     if parts.method == Method::CONNECT {
-        if !parts.uri.authority().is_some_and(|authority| is_authority(authority.as_str().as_bytes())) {
-            return Err(bad("the request target of CONNECT is not a host"));
-        }
-        // The target wins (RFC 9112, section 3.2.2).
-        parts.headers.remove(HOST);
+        canonical_connect(parts)?;
         return Ok(if parts.uri.path_and_query().is_some() { Form::Absolute(scheme) } else { Form::Authority });
     }
     let is_named = parts.uri.authority().is_some() || parts.headers.get(HOST).is_some_and(|host| !host.is_empty());
@@ -126,6 +122,8 @@ mod tests {
             ("GET", "/", Version::HTTP_10, None, None, None),
             ("TRACE", "/", Version::HTTP_11, Some("a"), None, None),
             ("CONNECT", "/", Version::HTTP_11, Some("a"), None, None),
+            ("CONNECT", "ftp://a/chat", Version::HTTP_2, None, None, None),
+            ("CONNECT", "https://a?chat", Version::HTTP_2, None, None, None),
         ] {
             let mut request = Request::builder().method(method).uri(target).version(version);
             if let Some(host) = host {

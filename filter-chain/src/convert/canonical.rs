@@ -27,17 +27,7 @@ pub enum Refusal {
 /// # Errors
 /// The request is malformed, or of a kind that is not forwarded.
 pub fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result<(), Refusal> {
-    let seen = Seen::find(&parts.headers);
-    let host = seen.one_host()?;
-    if parts.version == Version::HTTP_2 {
-        check_authority(&parts.uri, host)?;
-    } else if seen.is_coded {
-        check_codings(&parts.headers)?;
-    }
-    let is_named = host.is_some_and(|host| !host.is_empty());
-    if seen.cookies > 1 {
-        join_cookies(&mut parts.headers);
-    }
+    let is_named = canonical_fields(parts)?;
     if parts.version == Version::HTTP_2 {
         return canonical_h2(parts, is_named);
     }
@@ -62,6 +52,42 @@ pub fn canonical(parts: &mut request::Parts, local: SocketAddr) -> Result<(), Re
         parts.headers.insert(HOST, value);
     }
     Ok(())
+}
+
+/// Makes the head of a CONNECT canonical, for a proxy that lets it pass; [`canonical`] refuses it. Afterwards its target is one
+/// valid host or, of an extended CONNECT (RFC 8441), a whole http URL, and it has no `host` field and at most one `cookie` field.
+///
+/// # Errors
+/// The request is malformed, or of a kind that is not forwarded.
+pub fn canonical_connect(parts: &mut request::Parts) -> Result<(), Refusal> {
+    canonical_fields(parts)?;
+    if !parts.uri.authority().is_some_and(|authority| is_authority(authority.as_str().as_bytes())) {
+        return Err(bad("the request target of CONNECT is not a host"));
+    }
+    match parts.uri.scheme() {
+        None if parts.uri.path_and_query().is_none() => {}
+        Some(_) if parts.version == Version::HTTP_2 || parts.version == Version::HTTP_3 => check_target(parts)?,
+        _ => return Err(bad("the request target of CONNECT is not a host")),
+    }
+    // The target wins (RFC 9112, section 3.2.2).
+    parts.headers.remove(HOST);
+    Ok(())
+}
+
+/// Makes the fields of any request canonical. Returns true if a `host` field names a host.
+fn canonical_fields(parts: &mut request::Parts) -> Result<bool, Refusal> {
+    let seen = Seen::find(&parts.headers);
+    let host = seen.one_host()?;
+    if parts.version == Version::HTTP_2 {
+        check_authority(&parts.uri, host)?;
+    } else if seen.is_coded {
+        check_codings(&parts.headers)?;
+    }
+    let is_named = host.is_some_and(|host| !host.is_empty());
+    if seen.cookies > 1 {
+        join_cookies(&mut parts.headers);
+    }
+    Ok(is_named)
 }
 
 /// Returns true if `text` is a host, with a port or without, that every reader understands alike: a name, an IPv4
@@ -163,6 +189,11 @@ fn canonical_h2(parts: &mut request::Parts, has_host: bool) -> Result<(), Refusa
         parts.headers.remove(HOST);
     }
     check_method(&parts.method)?;
+    check_target(parts)
+}
+
+/// Checks the scheme and the path of an HTTP/2 request.
+fn check_target(parts: &request::Parts) -> Result<(), Refusal> {
     if parts.uri.scheme().is_some_and(|scheme| !is_http(scheme)) {
         return Err(bad("the request's scheme is neither http nor https"));
     }
@@ -251,8 +282,41 @@ const fn bad(why: &'static str) -> Refusal {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connect_is_made_canonical_as_any_request() {
+        let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
+        for (target, version, fields, expected) in [
+            ("a:443", h1, &[("host", "b")][..], Ok(())),
+            ("a:443", h2, &[("cookie", "a=1"), ("cookie", "b=2")], Ok(())),
+            ("https://a/chat", h2, &[("host", "a")], Ok(())),
+            ("https://a/chat", h1, &[], Err(400)),
+            ("/chat", h1, &[("host", "a")], Err(400)),
+            ("u@a:443", h1, &[], Err(400)),
+            ("a:443", h1, &[("host", "a"), ("host", "b")], Err(400)),
+            ("a:443", h1, &[("transfer-encoding", "gzip, chunked")], Err(501)),
+            ("a:443", h2, &[("host", "b")], Err(400)),
+            ("ftp://a/chat", h2, &[], Err(400)),
+            ("https://a?chat", h2, &[], Err(400)),
+        ] {
+            let mut request = http::Request::connect(target).version(version);
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let refused = canonical_connect(&mut parts).map_err(|refusal| match refusal {
+                Refusal::Answer(status, _) => status.as_u16(),
+                Refusal::Malformed(_) => 400,
+            });
+            assert_eq!(refused, expected, "{target} {fields:?}");
+            if expected.is_ok() {
+                assert!(!parts.headers.contains_key(HOST) && parts.headers.get_all(COOKIE).iter().count() < 2);
+            }
+        }
+    }
 
     #[test]
     fn a_host_is_a_name_or_an_address_with_a_port_or_without() {

@@ -33,7 +33,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, request, response};
 use portcullis_core::model::Headers;
 
-pub use self::canonical::{Refusal, canonical, has_plain_path, is_authority};
+pub use self::canonical::{Refusal, canonical, canonical_connect, has_plain_path, is_authority};
 use self::hop_by_hop::has_strippable_trailers;
 pub use self::hop_by_hop::{strip_hop_by_hop, strip_trailers};
 

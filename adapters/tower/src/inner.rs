@@ -18,7 +18,7 @@ use crate::exchange::{Refused, Transport};
 use crate::http_service::{HttpBody, HttpService};
 use crate::quiet::Quiet;
 use crate::target::{self, Form};
-use crate::upgrade::{Upgrade, is_tunnel};
+use crate::upgrade::{Upgrade, is_tunnel, may_answer};
 use crate::upstream_info::UpstreamInfo;
 
 /// An inner service, and the parts of a request's head that plugins do not see.
@@ -113,11 +113,12 @@ where
         target::restore(&mut parts, self.form.clone(), self.version, self.secure);
         parts.extensions = std::mem::take(&mut self.extensions);
         parts.headers.remove(UPGRADE);
+        let asks = upgrade.is_some();
         upgrade.restore(&mut parts.headers);
         let mut request = Request::from_parts(parts, body);
         target::frame(&mut request);
         self.sent = Some(Instant::now());
-        Ok(Call::Ready(service, Some(request)))
+        Ok(Call { asks, step: Step::Ready(service, Some(request)) })
     }
 
     fn answered(&mut self, info: &SharedStreamInfo, head: &mut response::Parts) -> bool {
@@ -137,17 +138,23 @@ where
     }
 
     fn failed(&mut self, info: &SharedStreamInfo, failure: &Failure<S::Error>) -> LocalResponse {
-        let (flag, reason, error) = match failure {
-            Failure::NotReady(error) => (response_flag::UPSTREAM_CONNECTION_FAILURE, "connection failure", error),
-            Failure::Failed(error) => (response_flag::UPSTREAM_CONNECTION_TERMINATION, "connection termination", error),
+        let (status, flag, reason) = match failure {
+            Failure::NotReady(_) => (503, response_flag::UPSTREAM_CONNECTION_FAILURE, "connection failure"),
+            Failure::Failed(_) => (503, response_flag::UPSTREAM_CONNECTION_TERMINATION, "connection termination"),
+            // As the gateway answers for an upstream's.
+            Failure::Switched => (502, response_flag::UPSTREAM_PROTOCOL_ERROR, "protocol error"),
+        };
+        let error = match failure {
+            Failure::NotReady(error) | Failure::Failed(error) => error.to_string(),
+            Failure::Switched => "it switches protocols, which nobody asked it for".to_owned(),
         };
         tracing::debug!(stream = info.with(|info| info.id), %error, "the inner service failed");
         info.with(|info| {
             info.response_flags |= flag;
-            info.upstream_failure = Some(error.to_string());
+            info.upstream_failure = Some(error);
         });
         let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
-        local_response(503, &details, &before_headers(reason))
+        local_response(status, &details, &before_headers(reason))
     }
 
     fn broken(&mut self, info: &SharedStreamInfo, error: &<S::Answer as Body>::Error) -> (LocalResponse, String) {
@@ -179,11 +186,19 @@ pub(crate) enum Failure<E> {
     NotReady(E),
     /// The service failed.
     Failed(E),
+    /// The service switches to a protocol that it was not asked for.
+    Switched,
 }
 
 /// A call of a service, which becomes ready first.
+pub(crate) struct Call<S: HttpService> {
+    /// The request asks for an upgrade.
+    asks: bool,
+    step: Step<S>,
+}
+
 #[expect(clippy::large_enum_variant, reason = "its exchange is in a box, and a box more costs more than the room")]
-pub(crate) enum Call<S: HttpService> {
+enum Step<S: HttpService> {
     Ready(S, Option<Request<QueueBody>>),
     Answering(Pin<Box<S::Future>>),
 }
@@ -195,18 +210,19 @@ impl<S: HttpService> Future for Call<S> {
     type Output = Result<Response<Pin<Box<S::Answer>>>, Failure<S::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Self::Ready(service, request) = &mut *self {
+        if let Step::Ready(service, request) = &mut self.step {
             if let Err(error) = ready!(service.poll_ready(cx)) {
                 return Poll::Ready(Err(Failure::NotReady(error)));
             }
             let Some(request) = request.take() else { return Poll::Pending };
             let answer = Box::pin(service.call(request));
-            *self = Self::Answering(answer);
+            self.step = Step::Answering(answer);
         }
-        let Self::Answering(answer) = &mut *self else { return Poll::Pending };
+        let Step::Answering(answer) = &mut self.step else { return Poll::Pending };
         let answer = ready!(answer.as_mut().poll(cx));
         Poll::Ready(match answer {
-            Ok(response) => Ok(response.map(Box::pin)),
+            Ok(response) if may_answer(self.asks, &response) => Ok(response.map(Box::pin)),
+            Ok(_) => Err(Failure::Switched),
             Err(error) => Err(Failure::Failed(error)),
         })
     }

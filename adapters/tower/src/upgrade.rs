@@ -7,8 +7,9 @@
 //!
 //! | an answer | plugins see | the client gets |
 //! |---|---|---|
-//! | 101 | its head, without `connection` and `upgrade` | the head as plugins left it, with these two fields if its status is still 101 |
+//! | 101 to a request that asked for an upgrade | its head, without `connection` and `upgrade` | the head as plugins left it, with these two fields if its status is still 101 |
 //! | 2xx to CONNECT | its head | the head as plugins left it |
+//! | any other 101, and one to a form of HTTP | 502 in its place | that response as plugins left it |
 //! | any other | all of it | as any other response |
 //!
 //! The bytes of a tunnel pass by the plugins: the stream ends with the head of the answer. An upgrade to another form of HTTP (`h2c`, TLS)
@@ -18,7 +19,7 @@
 //! differs: Envoy shows `connection: upgrade` as well, and lets plugins make a request ask for an upgrade.
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use http::{Method, StatusCode, Version, request, response};
+use http::{Method, Response, StatusCode, Version, request, response};
 use portcullis_core::model::Headers;
 
 /// The field `upgrade` of a message, if the message may switch protocols.
@@ -39,6 +40,10 @@ impl Upgrade {
             return Self(None);
         }
         Self(Some(protocols).filter(|_| asks))
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Shows plugins what the client asks for.
@@ -75,6 +80,13 @@ fn name_http(protocols: &HeaderValue) -> bool {
         ["h2", "http", "tls"].into_iter().any(is_named)
     };
     protocols.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(speaks_http)
+}
+
+/// Returns false for an answer that switches protocols without being asked: the client would go on with HTTP, and plugins would not
+/// see what follows. `asks` says that the request asked for an upgrade.
+pub(crate) fn may_answer<B>(asks: bool, answer: &Response<B>) -> bool {
+    answer.status() != StatusCode::SWITCHING_PROTOCOLS
+        || asks && !answer.headers().get_all(UPGRADE).iter().any(name_http)
 }
 
 /// Returns true if a tunnel follows the head of an answer.

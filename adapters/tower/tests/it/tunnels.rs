@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use crate::common::{
-    AnyBody, AnyService, Notes, ask, behind, empty, full, remove_header, request, service, set_header,
+    AnyBody, AnyService, Notes, ask, behind, empty, full, logs_ends, remove_header, request, service, set_header,
 };
 
 /// Logs what it sees, and denies `/denied`.
@@ -174,6 +174,31 @@ async fn an_upgrade_that_is_not_taken_up_is_a_request_as_any_other() {
     let response = ask(behind(&FakeHost::new(), script, inner), upgrade("/chat")).await;
     assert_eq!((response.status.as_u16(), response.body.as_str()), (200, "plain"));
     assert_eq!((response.field("connection"), response.field("upgrade")), (None, None));
+}
+
+#[tokio::test]
+async fn a_tunnel_that_nobody_asked_for_is_an_invalid_answer() {
+    let mut connect = request("CONNECT", "b.example:443", empty());
+    connect.extensions_mut().insert(OnUpgrade);
+    let mut h2c = upgrade("/chat");
+    h2c.headers_mut().insert("upgrade", "h2c".parse().unwrap());
+    for (request, granted) in [
+        (request("GET", "/chat", empty()), "websocket"),
+        (connect, "websocket"),
+        (h2c, "h2c"),
+        (upgrade("/chat"), "h2c"),
+    ] {
+        let host = FakeHost::new();
+        let inner = service(move |_| async move {
+            let switches = Response::builder().status(101).header("connection", "upgrade").header("upgrade", granted);
+            Ok(switches.body(empty())?)
+        });
+        let response = ask(behind(&host, logs_ends, inner), request).await;
+        assert_eq!(response.status.as_u16(), 502);
+        let flag = portcullis_core::model::response_flag::UPSTREAM_PROTOCOL_ERROR;
+        let details = "upstream_reset_before_response_started{protocol_error}";
+        assert_eq!(host.messages(), [format!("log {details} {flag}")]);
+    }
 }
 
 /// Agrees to a tunnel, and sends back the first four bytes that come through it.

@@ -40,17 +40,19 @@ pub(crate) struct Inner<S, B> {
 /// The parts of an answer's head that plugins do not see.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
+    status: StatusCode,
     upgrade: Upgrade,
     extensions: Extensions,
 }
 
 impl Answer {
-    /// Puts the parts back into the head of the response.
+    /// Puts the parts back into the head of the response. Those of another status mean nothing: its reason phrase, what waits for its
+    /// upgrade.
     pub(crate) fn restore<B>(self, response: &mut Response<B>) {
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if response.status() == self.status {
             self.upgrade.restore(response.headers_mut());
+            *response.extensions_mut() = self.extensions;
         }
-        *response.extensions_mut() = self.extensions;
     }
 }
 
@@ -128,7 +130,11 @@ where
                 upstream.describe(info);
             }
         });
-        self.answer = Answer { upgrade: Upgrade::of_answer(head), extensions: std::mem::take(&mut head.extensions) };
+        self.answer = Answer {
+            status: head.status,
+            upgrade: Upgrade::of_answer(head),
+            extensions: std::mem::take(&mut head.extensions),
+        };
         is_tunnel(&self.method, head.status)
     }
 

@@ -46,6 +46,29 @@ async fn heads_pass_with_what_plugins_add_and_extensions_pass_by() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hi");
 }
 
+#[tokio::test]
+async fn extensions_of_an_answer_do_not_outlive_its_status() {
+    #[derive(Clone, Debug, PartialEq)]
+    struct Mark;
+    let inner = || {
+        service(|_| async {
+            let mut response = Response::new(full("hi"));
+            response.extensions_mut().insert(Mark);
+            Ok(response)
+        })
+    };
+    let hides = || {
+        Script::new().on(CallbackId::on_response_headers, |caller, _| {
+            set_header(caller, MapType::ResponseHeaders, ":status", "404");
+            0
+        })
+    };
+    for (script, status, expected) in [(hides as fn() -> Script, 404, None), (tags, 200, Some(&Mark))] {
+        let response = behind(&FakeHost::new(), script, inner()).oneshot(request("GET", "/", empty())).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.extensions().get()), (status, expected));
+    }
+}
+
 /// A plugin rewrites the target, which is read anew then.
 fn moves() -> Script {
     Script::new().on(CallbackId::on_request_headers, |caller, _| {

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::EXPECT;
 use http::{Request, Response, Version};
 use portcullis_chain::convert;
 use portcullis_core::model::{Direction, StreamInfo};
@@ -95,8 +94,10 @@ where
         let (mut parts, incoming) = request.into_parts();
         let connection = parts.extensions.get::<ConnectionInfo>().cloned();
         let local = connection.as_ref().and_then(ConnectionInfo::destination);
-        let form = match target::admit(&mut parts, local) {
-            Ok(form) => form,
+        let admitted =
+            target::admit(&mut parts, local).and_then(|form| Ok((form, convert::take_expectation(&mut parts)?)));
+        let (form, awaits_continue) = match admitted {
+            Ok(admitted) => admitted,
             Err(refusal) => return ResponseFuture::refused(&parts, refusal),
         };
         let secure = connection.as_ref().is_some_and(ConnectionInfo::uses_tls);
@@ -117,7 +118,6 @@ where
             upstream.describe(&mut info);
         }
         let headers = convert::request_headers(&parts, secure);
-        let awaits_continue = parts.version == Version::HTTP_11 && parts.headers.contains_key(EXPECT);
         let opening = Opening { info, parts, incoming: Box::pin(incoming), awaits_continue };
         let shard = self.shared.plugins.shard();
         let open = |info, end| {

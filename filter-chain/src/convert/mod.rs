@@ -26,6 +26,7 @@
 //! ```
 
 mod canonical;
+mod expect;
 mod hop_by_hop;
 pub mod unchanged;
 
@@ -34,6 +35,7 @@ use http::{Method, StatusCode, Uri, request, response};
 use portcullis_core::model::Headers;
 
 pub use self::canonical::{Refusal, canonical, canonical_connect, has_plain_path, is_authority};
+pub use self::expect::take_expectation;
 use self::hop_by_hop::has_strippable_trailers;
 pub use self::hop_by_hop::{strip_hop_by_hop, strip_trailers};
 

@@ -69,6 +69,20 @@ async fn extensions_of_an_answer_do_not_outlive_its_status() {
     }
 }
 
+#[tokio::test]
+async fn an_expectation_is_met_or_refused_and_not_passed_on() {
+    let inner = service(|request| async move {
+        assert!(!request.headers().contains_key("expect"));
+        Ok(Response::new(full("unexpected")))
+    });
+    let service = behind(&FakeHost::new(), tags, inner);
+    for (expectation, status) in [("100-continue", 200), ("100-continue, tea", 417)] {
+        let mut asked = request("POST", "/", full("body"));
+        asked.headers_mut().insert("expect", expectation.parse().unwrap());
+        assert_eq!(ask(service.clone(), asked).await.status.as_u16(), status, "{expectation}");
+    }
+}
+
 /// A plugin rewrites the target, which is read anew then.
 fn moves() -> Script {
     Script::new().on(CallbackId::on_request_headers, |caller, _| {

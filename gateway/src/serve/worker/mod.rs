@@ -13,7 +13,6 @@ mod deadline;
 mod drain;
 mod edge;
 mod exchange;
-mod expect;
 mod listener;
 mod load;
 mod refused;

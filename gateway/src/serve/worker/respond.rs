@@ -11,8 +11,8 @@ use crate::serve::worker::body::ResponseBody;
 use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::exchange::Exchange;
-use crate::serve::worker::{expect, refused};
-use portcullis::chain::convert::canonical;
+use crate::serve::worker::refused;
+use portcullis::chain::convert::{canonical, take_expectation};
 
 /// Begins the exchange of a request and waits for the response's head.
 ///
@@ -25,7 +25,7 @@ pub(super) async fn respond(
 ) -> Result<Response<ResponseBody>, Cut> {
     let (mut parts, incoming) = request.into_parts();
     let task = arrival.deadlines.request(parts.version);
-    let taken = canonical(&mut parts, arrival.client.local).and_then(|()| expect::take(&mut parts));
+    let taken = canonical(&mut parts, arrival.client.local).and_then(|()| take_expectation(&mut parts));
     let awaits_continue = match taken {
         Ok(awaits) => awaits,
         Err(refusal) => {

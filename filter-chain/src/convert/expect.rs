@@ -7,9 +7,9 @@
 //! | has passed all plugins | sent |
 //! | is held by a plugin that receives the body meanwhile (`allow_on_headers_stop_iteration`) | sent |
 //! | is held by another plugin | when that plugin continues it |
-//! | was answered, by a plugin or the gateway | never |
+//! | was answered, by a plugin or the proxy | never |
 //!
-//! The gateway meets the expectation itself, so neither plugins nor upstreams see the field; a field that a plugin adds is
+//! The proxy meets the expectation itself, so neither plugins nor upstreams see the field; a field that a plugin adds is
 //! forwarded. Over HTTP/2 hyper sends no interim responses: a client waits for as long as it likes, as it has to with every server
 //! that does not know the field.
 //!
@@ -18,13 +18,14 @@
 use http::header::EXPECT;
 use http::{StatusCode, Version, request};
 
-use portcullis::chain::convert::Refusal;
+use super::Refusal;
 
-/// Takes the expectations out of a request's head. Returns true if the client waits for `100 Continue`.
+/// Takes the expectations out of a request's head, for a proxy that meets them itself: a server such as hyper's sends `100 Continue` when
+/// the body is first read. Returns true if the client waits for that.
 ///
 /// # Errors
 /// Another expectation, which no server would meet.
-pub(super) fn take(parts: &mut request::Parts) -> Result<bool, Refusal> {
+pub fn take_expectation(parts: &mut request::Parts) -> Result<bool, Refusal> {
     if !parts.headers.contains_key(EXPECT) {
         return Ok(false);
     }
@@ -68,7 +69,7 @@ mod tests {
             for value in fields {
                 parts.headers.append(EXPECT, value.parse().unwrap());
             }
-            assert_eq!(take(&mut parts).ok(), expected, "{version:?} {fields:?}");
+            assert_eq!(take_expectation(&mut parts).ok(), expected, "{version:?} {fields:?}");
             assert!(expected.is_none() || !parts.headers.contains_key(EXPECT));
         }
     }

@@ -172,8 +172,8 @@ where
     }
 
     fn request_broken(&mut self, info: &SharedStreamInfo, error: &B::Error) -> Option<LocalResponse> {
+        // Without a flag: the client may have gone, or a layer around this one has had enough of its body.
         tracing::debug!(stream = info.with(|info| info.id), %error, "the request's body broke off");
-        info.with(|info| info.response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION);
         Some(local_response(400, "request_body_broken", "the request's body broke off"))
     }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Mutex;
 
 use http::{Request, Response};
 use portcullis_chain::Worker;
@@ -18,6 +19,7 @@ use crate::common::{ask, behind, echo, empty, full, plugins, request, spec};
 
 fn tags() -> Script {
     Script::new().on(CallbackId::on_response_headers, |caller, _| {
+        caller.log("seen");
         caller.add_header(MapType::ResponseHeaders, "x-plugin", "seen");
         0
     })
@@ -39,7 +41,13 @@ async fn services_of_many_threads_move() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_several_threads_pass_several_workers() {
-    let workers = Workers::new(FakeHost::new(), ServiceUpstreams::new(echo())).with_count(2);
+    // A host for each worker, which is told of each stream there.
+    let (hosts, rest) = ([FakeHost::new(), FakeHost::new()], Mutex::new(Vec::new()));
+    rest.lock().unwrap().extend(hosts.clone());
+    let workers = Workers::new(FakeHost::new(), ServiceUpstreams::new(echo())).with_count(2).with_worker(move |wake| {
+        let host = rest.lock().unwrap().pop().unwrap();
+        Worker::new(move || Box::new(host.clone())).with_shared(Shared::default(), wake)
+    });
     let service = PluginLayer::new(workers.start(&[spec("tags", tags)]).unwrap()).layer(echo());
     let asked: Vec<_> = (0..50)
         .map(|number| {
@@ -51,6 +59,7 @@ async fn requests_of_several_threads_pass_several_workers() {
         let response = asked.await.unwrap();
         assert_eq!((response.body.as_str(), response.field("x-plugin")), (number.to_string().as_str(), Some("seen")));
     }
+    assert_eq!(hosts.map(|host| host.messages().len()), [25, 25], "each request takes the next worker");
 }
 
 /// The inner service of a server with a thread for each core cannot leave its thread; nor do the plugins.

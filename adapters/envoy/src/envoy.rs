@@ -10,6 +10,8 @@ use std::sync::Arc;
 use portcullis::abi::LogLevel;
 use portcullis::model::{Attributes, Changes, Direction, Edit, Headers, SharedStreamInfo};
 
+use crate::sendable::is_sendable;
+
 /// A map of headers or trailers, by its number in the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -204,28 +206,51 @@ pub(crate) fn set_by_plugins(info: &SharedStreamInfo, published: &Cell<u64>) -> 
     })
 }
 
-/// Makes a map of Envoy's what plugins have left of it. Returns false if there is no such map: trailers cannot be made.
-pub(crate) fn write_back(envoy: &mut dyn Http, map: Map, headers: &Headers) -> bool {
-    let Some(entries) = envoy.entries(map) else { return headers.is_empty() };
+/// The reason for which a map cannot be made what plugins have left of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotWritten {
+    /// Envoy has no such map: trailers cannot be made.
+    NoMap,
+    /// A header has this name, and cannot be sent.
+    Unsendable(String),
+}
+
+/// Makes a map of Envoy's what plugins have left of it. Of one that has a header that cannot be sent nothing is changed.
+pub(crate) fn write_back(envoy: &mut dyn Http, map: Map, headers: &Headers) -> Result<(), NotWritten> {
+    let Some(entries) = envoy.entries(map) else {
+        return if headers.is_empty() { Ok(()) } else { Err(NotWritten::NoMap) };
+    };
     let appended = match headers.changes(|| entries.iter().copied()) {
-        Changes::None => return true,
+        Changes::None => return Ok(()),
         Changes::Appended(appended) => Some(appended),
         Changes::Mixed(_) => None,
     };
     if let Some(appended) = appended {
+        appended.clone().try_for_each(|(name, value)| check(name, value))?;
         appended.for_each(|(name, value)| envoy.add(map, name, value));
-        return true;
+        return Ok(());
     }
     // The first setter makes the entries invalid.
     let original = copy(&entries);
-    if let Changes::Mixed(mixed) = headers.changes(|| original.iter()) {
-        for edit in mixed.edits() {
-            match edit {
-                Edit::Remove(name) => envoy.remove(map, name),
-                Edit::Set(name, value) => envoy.set(map, name, value),
-                Edit::Add(name, value) => envoy.add(map, name, value),
-            }
+    let Changes::Mixed(mixed) = headers.changes(|| original.iter()) else { return Ok(()) };
+    let edits = mixed.edits();
+    edits.iter().try_for_each(|edit| match edit {
+        Edit::Remove(_) => Ok(()),
+        Edit::Set(name, value) | Edit::Add(name, value) => check(name, value),
+    })?;
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => envoy.remove(map, name),
+            Edit::Set(name, value) => envoy.set(map, name, value),
+            Edit::Add(name, value) => envoy.add(map, name, value),
         }
     }
-    true
+    Ok(())
+}
+
+fn check(name: &[u8], value: &[u8]) -> Result<(), NotWritten> {
+    if is_sendable(name, value) {
+        return Ok(());
+    }
+    Err(NotWritten::Unsendable(String::from_utf8_lossy(name).into_owned()))
 }

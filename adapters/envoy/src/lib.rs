@@ -12,6 +12,7 @@ mod http;
 mod metrics;
 mod own_log;
 mod process;
+mod sendable;
 mod tcp;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]

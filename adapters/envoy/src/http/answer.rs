@@ -3,6 +3,7 @@
 use portcullis::model::{Body, Headers, SharedStreamInfo};
 
 use crate::envoy::Http;
+use crate::sendable::is_sendable;
 
 /// A response in the making, which is given to Envoy as a whole.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl Answer {
 pub(super) fn send(envoy: &mut dyn Http, headers: &Headers, body: &Body, details: &str) {
     let body = body.to_bytes();
     // Envoy would make a status of gRPC out of that of HTTP, for clients that speak it.
-    if headers.get(b"grpc-status").is_some() {
+    if headers.get(b"grpc-status").is_some() && headers.iter().all(|(name, value)| is_sendable(name, value)) {
         envoy.respond_verbatim(headers, &body);
         return;
     }
@@ -51,5 +52,12 @@ pub(super) fn send(envoy: &mut dyn Http, headers: &Headers, body: &Body, details
     // Envoy writes these itself.
     others.remove(b":status");
     others.remove(b"content-length");
+    let status = match headers.iter().all(|(name, value)| is_sendable(name, value)) {
+        true => status,
+        false => {
+            others.clear();
+            500
+        }
+    };
     envoy.respond(status, &others, &body, details.as_bytes());
 }

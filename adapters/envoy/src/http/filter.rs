@@ -7,15 +7,16 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task::Waker;
 
+use portcullis::abi::LogLevel;
 use portcullis::chain::{StreamEffect, StreamId};
-use portcullis::model::{Body, Direction, SharedStreamInfo, StreamInfo};
+use portcullis::model::{Body, Direction, Headers, SharedStreamInfo, StreamInfo};
 use portcullis::vm::Part;
 use portcullis::{Chain, Worker};
 
 use super::answer::{self, Answer};
 use super::way::{Left, Way};
 use crate::call::{Call, WOKEN};
-use crate::envoy::{self, Bytes, Http, Map, StreamAttributes};
+use crate::envoy::{self, Bytes, Http, Map, NotWritten, StreamAttributes};
 use crate::process::{Loaded, Shard};
 
 /// How much a direction may hold where Envoy has no limit.
@@ -134,6 +135,9 @@ impl Filter {
         if goes_on {
             return HeadersStatus::Continue;
         }
+        if self.is_concluded.get() {
+            return HeadersStatus::StopIteration;
+        }
         self.pause(envoy, direction);
         let hears =
             self.stream.get().is_none_or(|stream| self.shard.with(|worker| worker.hears_body(stream, direction)));
@@ -165,6 +169,9 @@ impl Filter {
         }
         let left = self.take(direction);
         self.give_headers(envoy, direction, &left);
+        if self.is_concluded.get() {
+            return BodyStatus::StopIterationNoBuffer;
+        }
         let way = self.way(direction);
         if left.body.is_empty() && !left.end && self.holds(direction, length) {
             // The chain has the bytes; these only weigh.
@@ -212,7 +219,9 @@ impl Filter {
         if self.give(envoy, direction, left) {
             return TrailersStatus::Continue;
         }
-        self.pause(envoy, direction);
+        if !self.is_concluded.get() {
+            self.pause(envoy, direction);
+        }
         TrailersStatus::StopIteration
     }
 
@@ -337,6 +346,9 @@ impl Filter {
     /// Puts what has left the chain in the place of what Envoy keeps; returns whether Envoy may go on.
     fn give(&self, envoy: &mut dyn Http, direction: Direction, left: Left) -> bool {
         self.give_headers(envoy, direction, &left);
+        if self.is_concluded.get() {
+            return false;
+        }
         let body = left.body.to_bytes();
         let way = self.way(direction);
         if way.has_ballast && (!body.is_empty() || left.end) {
@@ -351,8 +363,13 @@ impl Filter {
                 Direction::Request => info.request_trailers.clone(),
                 Direction::Response => info.response_trailers.clone(),
             });
-            if !envoy::write_back(envoy, map, &trailers.unwrap_or_default()) {
-                self.loaded.process().note_lost_trailers();
+            match envoy::write_back(envoy, map, &trailers.unwrap_or_default()) {
+                Ok(()) => {}
+                Err(NotWritten::NoMap) => self.loaded.process().note_lost_trailers(),
+                Err(NotWritten::Unsendable(name)) => {
+                    self.refuse(envoy, &name, true);
+                    return false;
+                }
             }
         }
         way.may_go_on()
@@ -368,11 +385,27 @@ impl Filter {
             Direction::Response => info.response_headers.take(),
         });
         let Some(headers) = headers else { return };
-        envoy::write_back(envoy, Map::headers(direction), &headers);
+        let written = envoy::write_back(envoy, Map::headers(direction), &headers);
         self.info.with(|info| match direction {
             Direction::Request => info.request_headers = Some(headers),
             Direction::Response => info.response_headers = Some(headers),
         });
+        if let Err(NotWritten::Unsendable(name)) = written {
+            self.refuse(envoy, &name, false);
+        }
+    }
+
+    /// Ends a stream of which a plugin has left a header that cannot be sent.
+    fn refuse(&self, envoy: &mut dyn Http, name: &str, has_begun: bool) {
+        const DETAILS: &[u8] = b"portcullis_unsendable_header";
+        self.is_concluded.set(true);
+        let line = format!("a plugin made the header {name:?} invalid; the stream is ended");
+        self.loaded.process().host().say(LogLevel::Error, &line);
+        if has_begun {
+            envoy.cut(DETAILS);
+        } else {
+            envoy.respond(500, &Headers::new(), b"", DETAILS);
+        }
     }
 
     /// Removes from Envoy's buffer what was given to the chain.

@@ -96,6 +96,20 @@ fn headers_are_changed_in_place() {
 }
 
 #[test]
+fn a_header_that_would_be_another_message_ends_the_stream() {
+    let slot = Slot::new(&loaded(|| {
+        Script::new().on(CallbackId::on_request_headers, |caller, _| {
+            assert_eq!(caller.add_header(MapType::RequestHeaders, "x-bad", "a\r\nx-other: b"), 0);
+            0
+        })
+    }));
+    let mut stream = Stream::default();
+    assert_eq!(stream.headers(&slot, Request, GET, false), HeadersStatus::StopIteration);
+    assert_eq!(stream.body(&slot, Request, "abc", true), Some(BodyStatus::StopIterationNoBuffer));
+    assert_eq!(stream.seen, ["answer 500  \"\" portcullis_unsendable_header"]);
+}
+
+#[test]
 fn a_stream_that_waits_is_continued_by_the_answer() {
     let slot = Slot::new(&loaded(asking));
     let mut stream = Stream::default();

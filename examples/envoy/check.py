@@ -501,7 +501,7 @@ def main():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--cycles", type=int, default=50)
     parser.add_argument("--only", default="1/10")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     checks = [symbols, example, visible, tcp, faults, refusals, cycles, sandboxes, kit]
     for check in checks:
         if not arguments.names or check.__name__ in arguments.names:

@@ -20,7 +20,8 @@ pub(crate) fn is_sendable(name: &[u8], value: &[u8]) -> bool {
         b":authority" => convert::is_authority(value),
         b":scheme" => is_word(value),
         b":protocol" => HeaderName::from_bytes(value).is_ok(),
-        b":status" => StatusCode::from_bytes(value).is_ok(),
+        // Others end no response, or none that a client knows.
+        b":status" => StatusCode::from_bytes(value).is_ok_and(|status| (200..=599).contains(&status.as_u16())),
         _ => HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(value).is_ok(),
     }
 }
@@ -53,6 +54,7 @@ mod tests {
             (":scheme", "a b", false),
             (":status", "200", true),
             (":status", "2 0", false),
+            (":status", "101", false),
             (":other", "x", false),
         ] {
             assert_eq!(is_sendable(name.as_bytes(), value.as_bytes()), expected, "{name:?} {value:?}");

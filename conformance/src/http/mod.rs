@@ -1,12 +1,13 @@
 //! Any host that an operator has set up, over HTTP and TCP.
 
 mod client;
+mod group;
 mod pause;
 pub mod upstream;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::decisions::Decision;
 use crate::host_under_test::{HostUnderTest, Message, Needs, Setting, Trouble};
 use crate::probe::dialogue::{self, Answer};
 use client::Client;
+pub use group::Group;
 use upstream::Upstream;
 
 /// How long a response may take. A request that a program has paused gets none.
@@ -49,6 +51,7 @@ struct Process {
     /// Takes what the host writes; without one, what it writes goes where the kit's goes.
     output: Option<File>,
     child: Child,
+    group: Group,
 }
 
 impl HttpHost {
@@ -70,12 +73,13 @@ impl HttpHost {
     }
 
     /// Has the kit start the host with this command, and start it again when it dies. What the host writes goes to the end of
-    /// `output`; without one, to where the kit's output goes.
+    /// `output`; without one, to where the kit's output goes. It runs in `group`, by which it can be ended from another thread.
     ///
     /// # Errors
     /// The start fails.
-    pub fn spawned(mut self, command: Vec<String>, output: Option<File>) -> io::Result<Self> {
-        self.process = Some(Process { child: spawn(&command, output.as_ref())?, command, output });
+    pub fn spawned(mut self, command: Vec<String>, output: Option<File>, group: Group) -> io::Result<Self> {
+        let child = spawn(&command, output.as_ref(), &group)?;
+        self.process = Some(Process { command, output, child, group });
         Ok(self)
     }
 
@@ -123,7 +127,7 @@ impl HttpHost {
         const MOMENT: Duration = Duration::from_millis(300);
         let process = self.process.as_mut()?;
         for _ in 0..2 {
-            if let Ok(Some(status)) = process.child.try_wait() {
+            if let Some(status) = process.group.status(&mut process.child) {
                 // Whether there is a core dump is the machine's affair.
                 return Some(status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}")));
             }
@@ -145,10 +149,10 @@ impl HostUnderTest for HttpHost {
         }
         let target = self.targets.iter().position(|(abi, _)| *abi == needs.abi);
         self.current = target.ok_or(Trouble::Unsupported("no probe of this ABI version is there"))?;
-        if let Some(Process { child, command, output }) = &mut self.process
-            && matches!(child.try_wait(), Ok(Some(_)))
+        if let Some(Process { child, command, output, group }) = &mut self.process
+            && group.status(child).is_some()
         {
-            *child = spawn(command, output.as_ref()).map_err(|error| Trouble::HostDied(error.to_string()))?;
+            *child = spawn(command, output.as_ref(), group).map_err(|error| Trouble::HostDied(error.to_string()))?;
         }
         let header = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let headers =
@@ -199,17 +203,17 @@ impl HostUnderTest for HttpHost {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        self.group.end();
         let _ = self.child.wait();
     }
 }
 
-fn spawn(command: &[String], output: Option<&File>) -> io::Result<Child> {
+fn spawn(command: &[String], output: Option<&File>, group: &Group) -> io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
     let mut command = Command::new(program);
     if let Some(file) = output {
         command.stdout(file.try_clone()?).stderr(file.try_clone()?);
     }
-    // In a group of its own: what interrupts the kit does not end the host in the middle of a check.
-    command.args(arguments).stdin(Stdio::null()).process_group(0).spawn()
+    // What interrupts the kit does not end the host in the middle of a check.
+    group.spawn(command.args(arguments).stdin(Stdio::null()))
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command, Form, Telling};
 use clap::Parser;
 use files::{append, read, say, write};
-use portcullis_conformance::http::{HttpHost, upstream};
+use portcullis_conformance::http::{Group, HttpHost, upstream};
 use portcullis_conformance::report::{self, Differences, Report};
 use portcullis_conformance::setup::{self, Ports};
 use portcullis_conformance::{Examination, HostUnderTest, Needs, Setting, entries};
@@ -65,9 +65,11 @@ fn run(command: Command) -> Result<bool, String> {
             };
             let first = targets.first().cloned();
             let mut host = HttpHost::new(&name, targets, tcp).map_err(|error| error.to_string())?.before(upstream);
+            let group = Group::default();
+            let mut watch = Watch::begin(group.clone()).map_err(|error| format!("signals: {error}"))?;
             if let Some(program) = spawn.first().cloned() {
                 let output = host_output.as_deref().map(append).transpose()?;
-                host = host.spawned(spawn, output).map_err(|error| format!("{program}: {error}"))?;
+                host = host.spawned(spawn, output, group).map_err(|error| format!("{program}: {error}"))?;
             }
             let version = admin.map_or(String::new(), |admin| host.version(&admin));
             if let Some((abi, address)) = first {
@@ -77,7 +79,7 @@ fn run(command: Command) -> Result<bool, String> {
                     format!("no probe of ABI {abi} at {address}: {trouble}; `setup` writes what the host has to load")
                 })?;
             }
-            let mut watch = Watch::begin();
+            watch.examine();
             let report = examination.watched(&mut host, &version, |progress| watch.tell(&progress));
             Ok(tell(&[report], &telling)? && !watch.is_interrupted())
         }

@@ -7,37 +7,74 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis_conformance::Progress;
+use portcullis_conformance::http::Group;
 use portcullis_conformance::report::Verdict;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The time between two lines of progress.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// The exit status of a command that was interrupted twice.
+/// The exit status of a command that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// Tells of an examination on standard error.
+/// The exit status of a command that was told to end.
+const TERMINATED: i32 = 143;
+
+/// Tells of an examination on standard error, and ends it early.
+///
+/// | a signal | before the examination | while it goes on | after a first Ctrl-C |
+/// |---|---|---|---|
+/// | Ctrl-C | ends the kit | ends the examination, whose results are kept | ends the kit |
+/// | SIGTERM | ends the kit | ends the kit | ends the kit |
+///
+/// The host that the kit has started ends with it.
 pub(crate) struct Watch {
     told: Instant,
     failed: usize,
+    examines: Arc<AtomicBool>,
     interrupted: Arc<AtomicBool>,
 }
 
 impl Watch {
-    /// Begins to tell. From here on the first Ctrl-C ends the examination, whose results are kept, and the second one the process.
-    pub(crate) fn begin() -> Self {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let heard = Arc::clone(&interrupted);
+    /// Begins to hear signals. From here on `host` ends with the kit.
+    ///
+    /// # Errors
+    /// Signals cannot be heard.
+    pub(crate) fn begin(host: Group) -> io::Result<Self> {
+        let (examines, interrupted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (examining, heard) = (Arc::clone(&examines), Arc::clone(&interrupted));
         // A host over HTTP has a runtime of its own, which waits for nothing but its sockets.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        // Here and not on the thread, which may begin after the host.
+        let entered = runtime.enter();
+        let (mut interrupts, mut terminates) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        drop(entered);
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-            let Ok(runtime) = runtime else { return };
-            while runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-                if heard.swap(true, Ordering::Relaxed) {
-                    std::process::exit(INTERRUPTED);
+            let end = |status| {
+                host.end();
+                std::process::exit(status);
+            };
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        Some(()) = terminates.recv() => end(TERMINATED),
+                        Some(()) = interrupts.recv() => {
+                            if heard.swap(true, Ordering::Relaxed) || !examining.load(Ordering::Relaxed) {
+                                end(INTERRUPTED);
+                            }
+                        }
+                        else => return,
+                    }
                 }
-            }
+            });
         });
-        Self { told: Instant::now(), failed: 0, interrupted }
+        Ok(Self { told: Instant::now(), failed: 0, examines, interrupted })
+    }
+
+    /// Notes that the examination begins.
+    pub(crate) fn examine(&mut self) {
+        self.told = Instant::now();
+        self.examines.store(true, Ordering::Relaxed);
     }
 
     /// Tells of a result: the first that fails at once, and how far it is from time to time.

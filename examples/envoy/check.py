@@ -29,6 +29,7 @@ HERE = ROOT / "examples/envoy"
 # Where the checks listen that are not the example.
 PORT = 19200
 ADMIN = 19902
+KIT = "portcullis-conformance"
 TIMEOUT = 20
 
 
@@ -476,9 +477,11 @@ def sandboxes(arguments):
 
 def kit(arguments):
     """The conformance kit sees in a tenth of its cases what conformance/differences/envoy-module.json has, and nothing else."""
-    binary = pathlib.Path(arguments.module).resolve().parent / "portcullis-conformance"
-    if not binary.exists():
-        return f"not run: {binary} is not there; cargo build --package portcullis-conformance"
+    # Tests leave the module in the folder `deps` of the one where programs are.
+    folder = pathlib.Path(arguments.module).resolve().parent
+    binary = next((path for path in (folder / KIT, folder.parent / KIT) if path.exists()), None)
+    if not binary:
+        return f"not run: {folder / KIT} is not there; cargo build --package portcullis-conformance"
     with tempfile.TemporaryDirectory() as folder:
         folder, port = pathlib.Path(folder), str(PORT + 300)
         (folder / "libportcullis_envoy.so").symlink_to(pathlib.Path(arguments.module).resolve())

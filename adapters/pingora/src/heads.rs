@@ -170,15 +170,14 @@ pub(crate) fn frame_response(head: &mut ResponseHeader, asked: Asked, follows: F
 /// a body without a length in chunks, or frames.
 ///
 /// To be called when Pingora has read from the head how the client's body ends.
-pub(crate) fn frame_request(head: &mut RequestHeader, follows: Option<Follows>) -> Result<Option<u64>> {
+pub(crate) fn frame_request(head: &mut RequestHeader, follows: Follows) -> Result<Option<u64>> {
     let promised = match follows {
-        None => return Ok(None),
-        Some(Follows::Known(0)) if !head.headers.contains_key(CONTENT_LENGTH) && !has_body_by_kind(&head.method) => {
+        Follows::Known(0) if !head.headers.contains_key(CONTENT_LENGTH) && !has_body_by_kind(&head.method) => {
             head.remove_header(&TRANSFER_ENCODING);
             return Ok(None);
         }
-        Some(Follows::Known(length)) => Some(length as u64),
-        Some(Follows::Unknown) => settle_length(&head.headers),
+        Follows::Known(length) => Some(length as u64),
+        Follows::Unknown => settle_length(&head.headers),
     };
     match promised {
         Some(length) => {
@@ -189,7 +188,7 @@ pub(crate) fn frame_request(head: &mut RequestHeader, follows: Option<Follows>) 
             head.remove_header(&CONTENT_LENGTH);
         }
     }
-    Ok(promised.filter(|_| matches!(follows, Some(Follows::Unknown))))
+    Ok(promised.filter(|_| matches!(follows, Follows::Unknown)))
 }
 
 /// Returns whether servers expect a length of a request without a body (RFC 9110, section 8.6).
@@ -386,15 +385,11 @@ mod tests {
             (promised, wire(&head))
         };
         let chunked = [("transfer-encoding", "chunked")];
-        assert_eq!(framed("POST", &chunked, Some(Follows::Known(4))), (None, "Content-Length: 4\r\n".to_owned()));
-        assert_eq!(framed("POST", &chunked, Some(Follows::Known(0))), (None, "Content-Length: 0\r\n".to_owned()));
-        assert_eq!(framed("GET", &chunked, Some(Follows::Known(0))), (None, String::new()));
-        assert_eq!(
-            framed("POST", &chunked, Some(Follows::Unknown)),
-            (None, "transfer-encoding: chunked\r\n".to_owned())
-        );
+        assert_eq!(framed("POST", &chunked, Follows::Known(4)), (None, "Content-Length: 4\r\n".to_owned()));
+        assert_eq!(framed("POST", &chunked, Follows::Known(0)), (None, "Content-Length: 0\r\n".to_owned()));
+        assert_eq!(framed("GET", &chunked, Follows::Known(0)), (None, String::new()));
+        assert_eq!(framed("POST", &chunked, Follows::Unknown), (None, "transfer-encoding: chunked\r\n".to_owned()));
         let both = [("transfer-encoding", "chunked"), ("content-length", "4")];
-        assert_eq!(framed("POST", &both, Some(Follows::Unknown)), (Some(4), "Content-Length: 4\r\n".to_owned()));
-        assert_eq!(framed("POST", &[("content-length", "4")], None), (None, "content-length: 4\r\n".to_owned()));
+        assert_eq!(framed("POST", &both, Follows::Unknown), (Some(4), "Content-Length: 4\r\n".to_owned()));
     }
 }

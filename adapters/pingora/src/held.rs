@@ -341,12 +341,17 @@ impl<U: Upstreams + Send + Sync> CustomSession for Held<U> {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        if !self.goes_through() {
-            return self.client.response_duplex_vec(tasks).await;
-        }
         let mut is_done = false;
-        for task in tasks {
-            is_done |= self.feed(task).await?;
+        if self.goes_through() {
+            for task in tasks {
+                is_done |= self.feed(task).await?;
+            }
+        } else {
+            is_done = self.client.response_duplex_vec(tasks).await?;
+        }
+        if self.client.was_upgraded() {
+            // What the client sends now is no body.
+            self.request = None;
         }
         Ok(is_done)
     }

@@ -51,7 +51,7 @@ pub(crate) async fn begin<C, U: Upstreams + Send + Sync>(
     let headers = convert::request_headers(&parts, is_secure);
     let original = Original::new(headers.clone(), parts.headers);
     let asked = Asked::new(&parts.method, parts.version);
-    let (mut has_ended, mut is_read_ahead) = (is_empty || is_upgrade, false);
+    let (mut has_ended, mut is_read_ahead) = (is_empty, false);
     let stream = Arc::new(Stream::open(shard, info.into_shared(), options, asked, (headers, has_ended)));
     ctx.stream = Some(Arc::clone(&stream));
 
@@ -92,9 +92,9 @@ pub(crate) async fn begin<C, U: Upstreams + Send + Sync>(
     }
     let (length, is_whole) = stream.outs(|outs| (outs.request.body.len(), outs.request.end));
     let follows = if is_whole { Follows::Known(length) } else { Follows::Unknown };
-    let promised = frame_request(session.req_header_mut(), Some(follows).filter(|_| !is_upgrade))?;
+    let promised = frame_request(session.req_header_mut(), follows)?;
     // Plugins can have made a body where none came.
-    is_read_ahead = !is_upgrade && (is_read_ahead || length > 0);
+    is_read_ahead |= length > 0;
     let holds_response = options.response_body == BodyMode::Buffer && !is_upgrade;
     ctx.is_upload_held = is_read_ahead;
     ctx.upload.measured = Measured::new(promised, true);

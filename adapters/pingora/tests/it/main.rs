@@ -13,4 +13,5 @@ mod lengths;
 mod pauses;
 mod plugins;
 mod proxy;
+mod upgrades;
 mod upstream;

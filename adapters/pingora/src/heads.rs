@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
-use pingora_core::{ErrorType, OrErr, Result};
+use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use portcullis_chain::convert::{self, Unsendable};
 use portcullis_core::model::Headers;
@@ -109,11 +109,31 @@ pub(crate) enum Follows {
 pub(crate) struct Asked {
     pub(crate) is_head: bool,
     pub(crate) version: Version,
+    /// The head has an `upgrade` field.
+    upgrades: bool,
 }
 
 impl Asked {
     pub(crate) fn new(method: &Method, version: Version) -> Self {
-        Self { is_head: *method == Method::HEAD, version }
+        Self { is_head: *method == Method::HEAD, version, upgrades: false }
+    }
+
+    /// Sets whether it asks for another protocol, as Pingora understands it.
+    pub(crate) fn upgrading(self, upgrades: bool) -> Self {
+        Self { upgrades, ..self }
+    }
+
+    /// Returns whether a head is the last of HTTP on its connection.
+    ///
+    /// # Errors
+    /// A 101 that nobody has asked for: what follows would be read in two ways.
+    pub(crate) fn begins_tunnel(self, head: &ResponseHeader) -> Result<bool> {
+        match head.status == StatusCode::SWITCHING_PROTOCOLS {
+            true if self.upgrades && head.version == Version::HTTP_11 => Ok(true),
+            true => Error::e_explain(ErrorType::InvalidHTTPHeader, "a 101 that the request has not asked for")
+                .map_err(|error: Box<Error>| error.into_up()),
+            false => Ok(false),
+        }
     }
 
     /// Returns whether no body follows a head of this status.

@@ -8,6 +8,7 @@
 //! | request (`buffer`, once a plugin has seen of the body) | the body | returns what leaves the chain, which it feeds from the client when there is nothing |
 //! | response (`buffer`) | the head | keeps it and feeds it, until the chain lets one go |
 //! | | a part of the body, trailers, the end | feeds it, waits while plugins hold as much as they may, and at the end until they have let all go |
+//! | | the head of a tunnel (101) | feeds it, sends it, and lets all that follows pass by, both ways |
 //! | | an error page, when the response has begun | sends it past the chain |
 //! | else | anything | asks the client's session |
 
@@ -34,7 +35,7 @@ use portcullis_driver::Upstreams;
 use crate::context::Kept;
 use crate::heads::{Follows, Original, own_response, whole, write_response};
 use crate::measured::Measured;
-use crate::response::{feed_head, frame, unsendable_response};
+use crate::response::{feed_head, frame, still_tunnel, unsendable_response};
 use crate::stream::Stream;
 
 /// The session. Made by [`hold`].
@@ -186,12 +187,17 @@ impl<U: Upstreams + Send + Sync> Held<U> {
         let end = task.is_end();
         match task {
             HttpTask::Header(head, end) => {
-                if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+                let is_tunnel = self.stream.asked().begins_tunnel(&head)?;
+                if head.status.is_informational() && !is_tunnel {
                     return self.client.response_duplex_vec(vec![HttpTask::Header(head, end)]).await;
                 }
                 response.has_begun = true;
-                let original = feed_head(&self.stream, &head, end);
+                let original = feed_head(&self.stream, &head, end || is_tunnel);
                 response.head = Some((head, original));
+                if is_tunnel {
+                    response.has_ended = true;
+                    return self.begin_tunnel().await;
+                }
             }
             _ if response.has_ended => {}
             HttpTask::Body(data, end) | HttpTask::UpgradedBody(data, end) => {
@@ -205,6 +211,19 @@ impl<U: Upstreams + Send + Sync> Held<U> {
         }
         response.has_ended |= end;
         self.send().await
+    }
+
+    /// Sends the head of a tunnel, whose bytes pass by then, or what plugins have answered in its place.
+    async fn begin_tunnel(&mut self) -> Result<bool> {
+        self.stream.until(Direction::Response, |outs| outs.response.head).await;
+        let Some(response) = &mut self.response else { return Ok(false) };
+        if self.stream.outs(|outs| outs.response.local || outs.reset.is_some()) {
+            return self.send().await;
+        }
+        let head = make_head(&self.stream, response.head.take())?;
+        still_tunnel(&self.stream, &head)?;
+        (response.is_head_sent, response.passes_by) = (true, true);
+        self.client.response_duplex_vec(vec![HttpTask::Header(head, false)]).await
     }
 
     /// Sends what has left the chain. Waits while plugins hold as much as they may, and at the end for all.

@@ -37,7 +37,6 @@ pub(crate) async fn begin<C, U: Upstreams + Send + Sync>(
     session: &mut Session,
     ctx: &mut Context<C, U>,
 ) -> Result<bool> {
-    let is_upgrade = session.is_upgrade_req();
     // Pingora reads from the head how the body ends before plugins can change what it says.
     let is_empty = session.is_body_empty();
     let mut parts = session.req_header().as_owned_parts();
@@ -50,7 +49,7 @@ pub(crate) async fn begin<C, U: Upstreams + Send + Sync>(
     let is_secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let headers = convert::request_headers(&parts, is_secure);
     let original = Original::new(headers.clone(), parts.headers);
-    let asked = Asked::new(&parts.method, parts.version);
+    let asked = Asked::new(&parts.method, parts.version).upgrading(session.is_upgrade_req());
     let (mut has_ended, mut is_read_ahead) = (is_empty, false);
     let stream = Arc::new(Stream::open(shard, info.into_shared(), options, asked, (headers, has_ended)));
     ctx.stream = Some(Arc::clone(&stream));
@@ -95,7 +94,7 @@ pub(crate) async fn begin<C, U: Upstreams + Send + Sync>(
     let promised = frame_request(session.req_header_mut(), follows)?;
     // Plugins can have made a body where none came.
     is_read_ahead |= length > 0;
-    let holds_response = options.response_body == BodyMode::Buffer && !is_upgrade;
+    let holds_response = options.response_body == BodyMode::Buffer;
     ctx.is_upload_held = is_read_ahead;
     ctx.upload.measured = Measured::new(promised, true);
     if is_read_ahead || holds_response {

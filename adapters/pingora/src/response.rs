@@ -78,7 +78,7 @@ impl<U: Upstreams> ResponseModule<U> {
 impl<U: Upstreams + Send + Sync> HttpModule for ResponseModule<U> {
     async fn response_header_filter(&mut self, head: &mut ResponseHeader, end: bool) -> Result<()> {
         let Some(stream) = self.stream.clone() else { return Ok(()) };
-        let is_upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_upgrade = stream.asked().begins_tunnel(head)?;
         if head.status.is_informational() && !is_upgrade {
             return Ok(());
         }
@@ -107,7 +107,7 @@ impl<U: Upstreams + Send + Sync> HttpModule for ResponseModule<U> {
         }
         if is_upgrade {
             self.stream = None;
-            return Ok(());
+            return still_tunnel(&stream, head);
         }
         self.measured = frame(&stream, head, if end { Follows::Known(0) } else { Follows::Unknown })?;
         Ok(())
@@ -177,6 +177,12 @@ pub(crate) fn frame<U: Upstreams>(stream: &Stream<U>, head: &mut ResponseHeader,
     let asked = stream.asked();
     let promised = frame_response(head, asked, follows)?;
     Ok(if asked.is_bare(head.status) { Measured::bare() } else { Measured::new(promised, asked.is_http1()) })
+}
+
+/// Gives up a tunnel of whose head plugins have made that of another response, which is sent without a body: Pingora would go on by the
+/// upstream's head.
+pub(crate) fn still_tunnel<U: Upstreams>(stream: &Stream<U>, head: &ResponseHeader) -> Result<()> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS { Ok(()) } else { Err(stream.given_up()) }
 }
 
 /// Feeds the head of a response.

@@ -2,7 +2,7 @@
 //! see stay as they came.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -230,13 +230,50 @@ pub(crate) fn whole(body: &mut portcullis_core::model::Body) -> Bytes {
     std::mem::take(body).to_bytes()
 }
 
+/// Removes from Pingora's head the fields that its `connection` field names and plugins therefore do not see, and their names from that field,
+/// so that what a plugin adds under such a name is sent. Options of the connection itself are left to Pingora.
+///
+/// # Errors
+/// Pingora refuses its own field.
+pub(crate) fn strip_nominated(head: &mut impl Fields, seen: &HeaderMap) -> Result<()> {
+    let (mut names, mut options) = (Vec::new(), Vec::new());
+    for token in head.fields().get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+    {
+        let token = token.trim_ascii();
+        match HeaderName::from_bytes(token) {
+            Ok(name) if !CONNECTION_OPTIONS.contains(&name.as_str()) && !seen.contains_key(&name) => names.push(name),
+            _ if token.is_empty() => {}
+            // Pingora refuses what is no name, and names that it protects.
+            _ => options.push(token.to_owned()),
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    for name in names.iter().chain([&CONNECTION]) {
+        head.remove(name);
+    }
+    match HeaderValue::from_bytes(&options.join(&b", "[..])) {
+        Ok(options) if !options.is_empty() => head.append(&CONNECTION, &options),
+        _ => Ok(()),
+    }
+}
+
+/// Options of a connection that Pingora acts on.
+const CONNECTION_OPTIONS: [&str; 6] = ["close", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+
 /// A head of Pingora's.
-trait Fields {
+pub(crate) trait Fields {
+    fn fields(&self) -> &HeaderMap;
     fn remove(&mut self, name: &HeaderName);
     fn append(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<()>;
 }
 
 impl Fields for RequestHeader {
+    fn fields(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     fn remove(&mut self, name: &HeaderName) {
         self.remove_header(name);
     }
@@ -247,6 +284,10 @@ impl Fields for RequestHeader {
 }
 
 impl Fields for ResponseHeader {
+    fn fields(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     fn remove(&mut self, name: &HeaderName) {
         self.remove_header(name);
     }
@@ -338,6 +379,30 @@ mod tests {
         );
         assert_eq!(head.headers.get_all("x-two").iter().collect::<Vec<_>>(), ["2", "22"]);
         assert_eq!((head.headers.get("x-gone"), &head.headers["host"]), (None, &HeaderValue::from_static("b")));
+    }
+
+    #[test]
+    fn what_a_connection_field_names_is_removed_and_its_options_are_left() {
+        let lines = [
+            ("Connection", "close, x-named"),
+            ("x-named", "4"),
+            ("host", "a"),
+            ("connection", "X-Later , host, a b, upgrade"),
+            ("upgrade", "x"),
+        ];
+        let (mut head, original, mut now) = request(&lines);
+        strip_nominated(&mut head, &original.fields).unwrap();
+        now.add(b"x-later", b"5");
+        write_request(&mut head, &original, &now).unwrap();
+        assert_eq!(head.headers.get("x-named"), None);
+        assert_eq!(
+            (&head.headers["connection"], &head.headers["x-later"]),
+            (&HeaderValue::from_static("close, host, a b, upgrade"), &HeaderValue::from_static("5"),)
+        );
+        assert_eq!(
+            (&head.headers["host"], &head.headers["upgrade"]),
+            (&HeaderValue::from_static("a"), &HeaderValue::from_static("x"),)
+        );
     }
 
     #[test]

@@ -186,13 +186,13 @@ impl<U: Upstreams + Send + Sync> Held<U> {
         }
         let end = task.is_end();
         match task {
-            HttpTask::Header(head, end) => {
+            HttpTask::Header(mut head, end) => {
                 let is_tunnel = self.stream.asked().begins_tunnel(&head)?;
                 if head.status.is_informational() && !is_tunnel {
                     return self.client.response_duplex_vec(vec![HttpTask::Header(head, end)]).await;
                 }
                 response.has_begun = true;
-                let original = feed_head(&self.stream, &head, end || is_tunnel);
+                let original = feed_head(&self.stream, &mut head, end || is_tunnel)?;
                 response.head = Some((head, original));
                 if is_tunnel {
                     response.has_ended = true;

@@ -23,7 +23,9 @@ use portcullis_driver::{ManyThreads, Shard, Upstreams};
 
 use crate::attributes::describe;
 use crate::context::Context;
-use crate::heads::{Asked, Follows, Original, frame_request, frame_response, own_response, whole, write_request};
+use crate::heads::{
+    Asked, Follows, Original, frame_request, frame_response, own_response, strip_nominated, whole, write_request,
+};
 use crate::held;
 use crate::measured::Measured;
 use crate::options::{BodyMode, Options};
@@ -46,6 +48,7 @@ pub(crate) async fn begin<C, U: Upstreams + Send + Sync>(
         return refuse(session, refusal).await;
     }
     convert::strip_hop_by_hop(&mut parts.headers);
+    strip_nominated(session.req_header_mut(), &parts.headers)?;
     let is_secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let headers = convert::request_headers(&parts, is_secure);
     let original = Original::new(headers.clone(), parts.headers);

@@ -23,7 +23,7 @@ use portcullis_chain::{convert, local_response};
 use portcullis_core::model::Direction;
 use portcullis_driver::Upstreams;
 
-use crate::heads::{Follows, Original, frame_response, whole, write_response};
+use crate::heads::{Follows, Original, frame_response, strip_nominated, whole, write_response};
 use crate::measured::Measured;
 use crate::stream::{Overruled, Stream};
 
@@ -87,7 +87,7 @@ impl<U: Upstreams + Send + Sync> HttpModule for ResponseModule<U> {
             self.stream = None;
             return Ok(());
         }
-        let original = feed_head(&stream, head, end || is_upgrade);
+        let original = feed_head(&stream, head, end || is_upgrade)?;
         stream.until_callouts_end(Direction::Response, |outs| outs.response.head).await;
         let (is_local, follows) = stream.outs(|outs| (outs.response.local, !outs.response.end));
         if is_local || follows && end {
@@ -186,14 +186,15 @@ pub(crate) fn still_tunnel<U: Upstreams>(stream: &Stream<U>, head: &ResponseHead
 }
 
 /// Feeds the head of a response.
-pub(crate) fn feed_head<U: Upstreams>(stream: &Stream<U>, head: &ResponseHeader, end: bool) -> Original {
+pub(crate) fn feed_head<U: Upstreams>(stream: &Stream<U>, head: &mut ResponseHeader, end: bool) -> Result<Original> {
     let mut parts = head.as_owned_parts();
     convert::strip_hop_by_hop(&mut parts.headers);
+    strip_nominated(head, &parts.headers)?;
     let headers = convert::response_headers(&parts);
     let original = Original::new(headers.clone(), parts.headers);
     stream.outs(|outs| outs.has_response = true);
     stream.feed(|worker, id| worker.headers(id, Direction::Response, headers, end));
-    original
+    Ok(original)
 }
 
 /// Gives up a response that plugins have made unsendable.

@@ -221,3 +221,18 @@ fn a_request_that_could_be_read_in_two_ways_is_refused() {
     assert_eq!(answer.status(), 400);
     assert!(proxy.upstream.seen().is_empty());
 }
+
+#[test]
+fn fields_that_are_hidden_from_plugins_do_not_pass_them() {
+    for mode in [BodyMode::Stream, BodyMode::Buffer] {
+        let proxy = Proxy::optional(&[tagger()], Options::default().with_response_body(mode));
+        let answer = proxy.exchange(get("/nominates", "connection: x-hidden, x-tag\r\nx-hidden: 1\r\nx-tag: 1\r\n"));
+        assert_eq!(
+            (answer.status(), answer.get("x-hidden"), answer.get("x-tag")),
+            (200, None, Some("response")),
+            "{mode:?}"
+        );
+        let request = proxy.upstream.only();
+        assert_eq!((request.get("x-hidden"), request.get("x-tag")), (None, Some("request")), "{mode:?}");
+    }
+}

@@ -59,6 +59,10 @@ impl Upstream {
                     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n".to_owned()
                 }
                 "/empty" => ok(""),
+                "/nominates" => {
+                    "HTTP/1.1 200 OK\r\nconnection: x-hidden, x-tag\r\nx-hidden: 1\r\ncontent-length: 0\r\n\r\n"
+                        .to_owned()
+                }
                 "/204" => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
                 "/304" => "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n".to_owned(),
                 "/103" => format!("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n{}", ok("later")),

@@ -45,6 +45,10 @@ pub(crate) fn write_request(
     }
     let parts = convert::to_request(now)?;
     let target = || Unsendable::Pseudo(":path, :scheme or :authority");
+    // Pingora would write the response to this method, and the client read it as one to its own.
+    if (head.method == Method::HEAD) != (parts.method == Method::HEAD) {
+        return Err(Unsendable::Pseudo(":method (to or from HEAD)"));
+    }
     edit(head, &original.fields, &parts.headers, |name| *name == HOST)?;
     head.set_method(parts.method);
     let is_same_place = original.has_same(now, b":path") && original.has_same(now, b":authority");

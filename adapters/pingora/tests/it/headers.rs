@@ -236,3 +236,28 @@ fn fields_that_are_hidden_from_plugins_do_not_pass_them() {
         assert_eq!((request.get("x-hidden"), request.get("x-tag")), (None, Some("request")), "{mode:?}");
     }
 }
+
+#[test]
+fn a_plugin_does_not_make_head_another_method_nor_another_one_head() {
+    let change = |to: &'static str| {
+        move || {
+            Script::new().on(ON_REQUEST, move |caller, _| {
+                replace(caller, REQUEST, ":method", to);
+                0
+            })
+        }
+    };
+    for mode in [BodyMode::Stream, BodyMode::Buffer] {
+        for (from, to, expected) in [("HEAD", "GET", 500), ("GET", "HEAD", 500), ("GET", "OPTIONS", 200)] {
+            let options = Options::default().with_response_body(mode);
+            let proxy = Proxy::optional(&[scripted("changer", change(to))], options);
+            let mut client = Connection::open(proxy.address);
+            for path in ["/chunked", "/echo"] {
+                let answer = client.exchange(format!("{from} {path} HTTP/1.1\r\nhost: a\r\n\r\n"));
+                assert_eq!(answer.status(), expected, "{mode:?} {from} {to} {path}");
+            }
+            let seen = proxy.upstream.seen();
+            assert_eq!(seen.len(), if expected == 200 { 2 } else { 0 }, "{mode:?} {from} {to}");
+        }
+    }
+}

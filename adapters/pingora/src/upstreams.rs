@@ -136,34 +136,23 @@ type Pump = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Exchange {
     /// Sends a request whose body is whole, which those of callouts are, and reads the response. A connection that was kept and has been closed
-    /// meanwhile is replaced once.
+    /// meanwhile is replaced once, by a new one.
     async fn over_http1(
         self,
         mut session: Http1,
-        mut is_reused: bool,
+        is_reused: bool,
         parts: request::Parts,
         body: QueueBody,
     ) -> Result<Response<CalloutBody>, SendError> {
         let collected = body.collect().await.map_err(|error| SendError::new("local reset", error.to_string()))?;
         let body = collected.to_bytes();
         let head = request_head(&parts, Some(body.len()))?;
-        loop {
-            match begin_http1(&mut session, head.clone(), &body).await {
-                Ok(()) => break,
-                Err(_) if is_reused => {
-                    let fresh = self.inner.connector.get_http_session(&self.peer);
-                    match fresh.await.map_err(|error| failed(&error))? {
-                        (HttpSession::H1(fresh), again) => (session, is_reused) = (fresh, again),
-                        _ => {
-                            return Err(SendError::new(
-                                "connection failure",
-                                "the peer has changed its version of HTTP",
-                            ));
-                        }
-                    }
-                }
-                Err(error) => return Err(failed(&error)),
+        if let Err(error) = begin_http1(&mut session, head.clone(), &body).await {
+            if !is_reused || !is_stale(&session, &error) {
+                return Err(failed(&error));
             }
+            session = self.connect_anew().await?;
+            begin_http1(&mut session, head, &body).await.map_err(|error| failed(&error))?;
         }
         let response = response(session.resp_header())?;
         let (sender, queue) = body_queue();
@@ -188,6 +177,19 @@ impl Exchange {
             inner.connector.release_http_session(session, &peer, peer.options.idle_timeout).await;
         };
         Ok(response.map(|()| CalloutBody { queue, pump: Some(Box::pin(pump)) }))
+    }
+
+    /// Makes a connection that nobody has used.
+    async fn connect_anew(&self) -> Result<Http1, SendError> {
+        // None is kept under this key.
+        let mut peer = self.peer.clone();
+        peer.group_key = !peer.group_key;
+        let (session, _) = self.inner.connector.get_http_session(&peer).await.map_err(|error| failed(&error))?;
+        let HttpSession::H1(mut session) = session else {
+            return Err(SendError::new("connection failure", "the peer has changed its version of HTTP"));
+        };
+        (session.read_timeout, session.write_timeout) = (peer.options.read_timeout, peer.options.write_timeout);
+        Ok(session)
     }
 
     /// Sends a request whose body may go on after the response has begun.
@@ -269,6 +271,18 @@ async fn begin_http1(session: &mut Http1, head: Box<RequestHeader>, body: &[u8])
         if session.get_status().is_none_or(|status| !status.is_informational()) {
             return Ok(());
         }
+    }
+}
+
+/// Returns whether a connection was closed before the request had been sent, or before a byte of the response: the upstream may have closed it
+/// when it was not used. After anything else, a timeout for one, the request may have been executed.
+fn is_stale(session: &Http1, error: &BError) -> bool {
+    // Pingora tells in no other place how much it has read.
+    let has_read = || error.context.as_ref().is_none_or(|context| !context.as_str().ends_with("already read: 0"));
+    match error.etype() {
+        ErrorType::WriteError => true,
+        ErrorType::ConnectionClosed | ErrorType::ReadError => session.resp_header().is_none() && !has_read(),
+        _ => false,
     }
 }
 

@@ -1,10 +1,17 @@
 //! Callouts over Pingora's connector.
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use pingora_core::upstreams::peer::HttpPeer;
 use portcullis_core::abi::{BufferType, MapType, StreamType};
 use portcullis_core::testing::Script;
-use portcullis_pingora::{BodyMode, Options};
+use portcullis_driver::body::body_queue;
+use portcullis_driver::{SendError, Upstreams};
+use portcullis_pingora::{BodyMode, Cluster, Clusters, Options};
 
 use crate::http1::{Connection, get, post};
 use crate::plugins::{ON_REQUEST, ON_RESPONSE, ON_RESPONSE_BODY, RESPONSE, answering, call_out, file, scripted};
@@ -97,4 +104,75 @@ fn the_end_of_a_response_waits_for_a_callout_if_its_body_is_buffered() {
     let proxy = Proxy::start(&[scripted("asker", holds_response(false))]);
     let answer = proxy.exchange(post("/echo", "", b"abc"));
     assert!(!answer.is_whole || answer.status() == 500, "{answer:?}");
+}
+
+/// Things that an upstream does with a request.
+#[derive(Clone, Copy)]
+enum Act {
+    Answer,
+    /// Sends a part of the head of a response, and closes the connection.
+    Break,
+    Close,
+    /// Waits until the client goes away.
+    Hang,
+}
+
+/// Starts an upstream that does so on its connections, one after another; returns where it is, and how many requests it has been sent.
+fn upstream(connections: &'static [&'static [Act]]) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let requests = Arc::clone(&count);
+    thread::spawn(move || {
+        for acts in connections {
+            let mut connection = Connection::new(listener.accept().unwrap().0);
+            for act in *acts {
+                let Some(_) = connection.request() else { break };
+                requests.fetch_add(1, Ordering::Relaxed);
+                match act {
+                    Act::Answer => connection.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap(),
+                    Act::Break => connection.write("HTTP/1.1 2").unwrap(),
+                    Act::Close => {}
+                    Act::Hang => assert!(connection.is_closed()),
+                }
+            }
+        }
+    });
+    (address, count)
+}
+
+/// Sends a request, and reads the response to its end.
+async fn call(clusters: &Clusters) -> Result<u16, SendError> {
+    let (sender, body) = body_queue();
+    sender.push("abc".into());
+    sender.finish(None);
+    let request = http::Request::post("http://test.example/").body(body).unwrap();
+    let (head, body) = clusters.send("kept", request).await?.into_parts();
+    http_body_util::BodyExt::collect(body).await?;
+    Ok(head.status.as_u16())
+}
+
+#[test]
+fn a_callout_is_sent_again_once_and_only_if_the_connection_was_closed_unanswered() {
+    use Act::{Answer, Break, Close, Hang};
+    let cases: [(&'static [&'static [Act]], Result<u16, &str>, usize); 5] = [
+        (&[&[Answer, Close], &[Answer]], Ok(200), 3),
+        (&[&[Answer, Break], &[Answer]], Err("already read: 10"), 2),
+        (&[&[Answer, Hang], &[Answer]], Err("ReadTimedout"), 2),
+        (&[&[Answer, Close], &[Close], &[Answer]], Err("already read: 0"), 3),
+        (&[&[Answer, Close], &[Hang], &[Answer]], Err("ReadTimedout"), 3),
+    ];
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for (index, (connections, expected, requests)) in cases.into_iter().enumerate() {
+        let (address, count) = upstream(connections);
+        let mut peer = HttpPeer::new(address, false, String::new());
+        peer.options.read_timeout = Some(Duration::from_secs(1));
+        let clusters = Clusters::new([("kept", Cluster::new(peer))]);
+        assert_eq!(runtime.block_on(call(&clusters)).map_err(|error| error.message), Ok(200), "{index}");
+        match (runtime.block_on(call(&clusters)), expected) {
+            (Ok(status), Ok(expected)) => assert_eq!(status, expected, "{index}"),
+            (Err(error), Err(expected)) => assert!(error.message.contains(expected), "{index} {}", error.message),
+            (result, expected) => panic!("{index}: {result:?} is not {expected:?}"),
+        }
+        assert_eq!(count.load(Ordering::Relaxed), requests, "{index}");
+    }
 }

@@ -117,8 +117,11 @@ enum Act {
     Hang,
 }
 
+/// The acts on each connection, in order.
+type Connections = &'static [&'static [Act]];
+
 /// Starts an upstream that does so on its connections, one after another; returns where it is, and how many requests it has been sent.
-fn upstream(connections: &'static [&'static [Act]]) -> (SocketAddr, Arc<AtomicUsize>) {
+fn upstream(connections: Connections) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
     let requests = Arc::clone(&count);
@@ -154,7 +157,7 @@ async fn call(clusters: &Clusters) -> Result<u16, SendError> {
 #[test]
 fn a_callout_is_sent_again_once_and_only_if_the_connection_was_closed_unanswered() {
     use Act::{Answer, Break, Close, Hang};
-    let cases: [(&'static [&'static [Act]], Result<u16, &str>, usize); 5] = [
+    let cases: [(Connections, Result<u16, &str>, usize); 5] = [
         (&[&[Answer, Close], &[Answer]], Ok(200), 3),
         (&[&[Answer, Break], &[Answer]], Err("already read: 10"), 2),
         (&[&[Answer, Hang], &[Answer]], Err("ReadTimedout"), 2),

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -28,42 +28,89 @@ pub(crate) use self::exchanges::Exchanges;
 use self::outbox::{Command, Key};
 pub(crate) use self::outbox::{Outbox, REQUESTS};
 
-/// The outboxes of all configurations that Envoy has, in the order in which they came.
-#[derive(Debug, Default)]
-pub(crate) struct Outboxes(Mutex<Vec<Arc<Outbox>>>);
+/// The outboxes of all configurations that Envoy has or is making, in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outboxes(Arc<Mutex<Vec<Listed>>>);
+
+#[derive(Debug)]
+struct Listed {
+    outbox: Arc<Outbox>,
+    /// Its configuration was accepted.
+    is_ready: bool,
+}
 
 impl Outboxes {
-    pub(crate) fn add(&self, outbox: Arc<Outbox>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(outbox);
-    }
-
-    pub(crate) fn remove(&self, outbox: &Arc<Outbox>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(outbox, other));
+    /// Adds the outbox of a configuration that is being made.
+    pub(crate) fn add(&self, outbox: Outbox) -> Membership {
+        let outbox = Arc::new(outbox);
+        self.lock().push(Listed { outbox: Arc::clone(&outbox), is_ready: false });
+        Membership { outboxes: self.clone(), outbox }
     }
 
     /// Has the youngest configuration called back with this number.
     pub(crate) fn call(&self, event: u64) {
-        if let Some(outbox) = self.youngest() {
+        if let Some(outbox) = self.youngest().or_else(|| self.unready()) {
             outbox.call(event);
         }
     }
 
-    /// Returns the youngest: it outlives the others, mostly, and with it the requests that it makes.
+    /// Returns the youngest that was accepted: it outlives the others, mostly, and with it the requests that it makes.
     fn youngest(&self) -> Option<Arc<Outbox>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
+        self.lock().iter().rev().find(|listed| listed.is_ready).map(|listed| Arc::clone(&listed.outbox))
+    }
+
+    /// Returns the youngest. One that is refused ends with all that waits in it, so only what has no other way takes this.
+    fn unready(&self) -> Option<Arc<Outbox>> {
+        self.lock().last().map(|listed| Arc::clone(&listed.outbox))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Listed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The outbox of a configuration, among the others. Dropping it ends it, however its configuration ends.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    outboxes: Outboxes,
+    outbox: Arc<Outbox>,
+}
+
+impl Membership {
+    /// Notes that the configuration was accepted: from now on requests of all plugins go this way.
+    pub(crate) fn accept(&self) {
+        let mut all = self.outboxes.lock();
+        all.iter_mut().filter(|listed| Arc::ptr_eq(&listed.outbox, &self.outbox)).for_each(|own| own.is_ready = true);
+    }
+
+    /// Takes all commands.
+    pub(crate) fn take(&self) -> Vec<Command> {
+        self.outbox.take()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.outboxes.lock().retain(|listed| !Arc::ptr_eq(&listed.outbox, &self.outbox));
+        self.outbox.close();
     }
 }
 
 /// Envoy's clusters, for the driver of one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Clusters {
-    outboxes: Arc<Outboxes>,
+    outboxes: Outboxes,
     /// The outboxes of connections, by way of which their plugins call out where no HTTP filter is configured.
     connections: Arc<Mutex<HashMap<ConnectionId, Arc<Outbox>>>>,
 }
 
 impl Clusters {
-    pub(crate) fn new(outboxes: Arc<Outboxes>) -> Self {
+    pub(crate) fn new(outboxes: Outboxes) -> Self {
         Self { outboxes, connections: Arc::default() }
     }
 
@@ -76,14 +123,16 @@ impl Clusters {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Returns the way of a request: the main thread, where it outlives its stream; else the connection that it is for.
+    /// Returns the way of a request: the main thread, where it outlives its stream; else the connection that it is for; else the
+    /// configuration that is being made, of which a plugin may call out while it starts.
     fn way(&self, request: &http::Extensions) -> Option<Arc<Outbox>> {
-        self.outboxes.youngest().or_else(|| match request.get() {
+        let of_connection = || match request.get() {
             Some(CalledFor(AnyStreamId::Tcp(id))) => {
                 self.connections.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
             }
             _ => None,
-        })
+        };
+        self.outboxes.youngest().or_else(of_connection).or_else(|| self.outboxes.unready())
     }
 }
 

@@ -16,7 +16,7 @@ use portcullis_config::{ConfigError, LoadOptions, PluginsError, PluginsFile};
 use portcullis_driver::{Builder, Driver, ManyThreads, QueueWake};
 use tokio::runtime::Handle;
 
-use crate::callouts::{Clusters, Outbox, Outboxes};
+use crate::callouts::{Clusters, Membership, Outbox, Outboxes};
 use crate::envoy::{Log, Requests, Scheduler};
 use crate::host::EnvoyHost;
 use crate::metrics::{Ids, METRICS, Meters, Metrics};
@@ -36,7 +36,7 @@ pub(crate) struct Process {
     host: EnvoyHost,
     /// Has engines, compiled modules and shared data in one place.
     options: LoadOptions,
-    outboxes: Arc<Outboxes>,
+    outboxes: Outboxes,
     has_lost_trailers: AtomicBool,
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum Refused {
 impl Process {
     /// Begins with as many workers as Envoy has.
     pub(crate) fn new(workers: usize, log: Arc<dyn Log>) -> Result<Self, Refused> {
-        let (host, shared, outboxes) = (EnvoyHost::new(log), Shared::default(), Arc::<Outboxes>::default());
+        let (host, shared, outboxes) = (EnvoyHost::new(log), Shared::default(), Outboxes::default());
         let (mut shards, mut runtimes) = (Vec::new(), Vec::new());
         for index in 0..workers.max(1) {
             let (queues, own) = (QueueWake::default(), host.clone());
@@ -68,14 +68,14 @@ impl Process {
                 .with_shared(shared.clone(), queues.wake())
                 .with_foreign_functions(portcullis::foreign::envoy_functions());
             let clock = host.clock;
-            let clusters = Clusters::new(Arc::clone(&outboxes));
+            let clusters = Clusters::new(outboxes.clone());
             let builder = Builder::new(worker, clusters, move |time| clock.instant(time)).queues(queues);
             let shard = builder.build_shared()?;
             runtimes.push(spawn(index, &shard, &host)?);
             shards.push(shard);
         }
         if let Some(runtime) = runtimes.first() {
-            runtime.spawn(tell_metrics(host.metrics.clone(), Arc::clone(&outboxes)));
+            runtime.spawn(tell_metrics(host.metrics.clone(), outboxes.clone()));
         }
         let mut options = LoadOptions::default().with_workers(shards.len()).with_shared(shared);
         if let Some(program) = std::env::var_os(COMPILER) {
@@ -190,10 +190,11 @@ impl Drop for Loaded {
 /// The configuration of a filter that Envoy has.
 #[derive(Debug)]
 pub(crate) struct Config {
+    /// Ends first: Envoy ends what the configuration has in flight and tells nothing of it, so the senders of its events end here.
+    outbox: Membership,
     pub(crate) loaded: Arc<Loaded>,
     /// The requests that the main thread makes for plugins.
     pub(crate) exchanges: crate::callouts::Exchanges,
-    pub(crate) outbox: Arc<Outbox>,
     metrics: Ids,
 }
 
@@ -207,17 +208,13 @@ impl Config {
         envoy: &mut dyn Meters,
     ) -> Result<Self, Refused> {
         // A plugin may call out while it starts; the request is made once Envoy has the configuration.
-        let outbox = Arc::new(Outbox::new(scheduler));
-        process.outboxes.add(Arc::clone(&outbox));
-        let loaded = Loaded::new(process, name, text);
-        if loaded.is_err() {
-            process.outboxes.remove(&outbox);
-            outbox.close();
-        }
-        let loaded = Arc::new(loaded?);
+        // Ended with this function if the plugin does not start.
+        let outbox = process.outboxes.add(Outbox::new(scheduler));
+        let loaded = Arc::new(Loaded::new(process, name, text)?);
+        outbox.accept();
         // By now the plugin has defined most of its metrics.
         let metrics = process.host.metrics.define_in(envoy);
-        Ok(Self { loaded, exchanges: Default::default(), outbox, metrics })
+        Ok(Self { outbox, loaded, exchanges: Default::default(), metrics })
     }
 
     /// Does what the main thread was called for.
@@ -230,16 +227,8 @@ impl Config {
     }
 }
 
-impl Drop for Config {
-    /// Envoy ends what the configuration has in flight, and tells nothing of it: the senders of its events end here.
-    fn drop(&mut self) {
-        self.loaded.process.outboxes.remove(&self.outbox);
-        self.outbox.close();
-    }
-}
-
 /// Has the main thread tell Envoy how metrics have changed, for ever.
-async fn tell_metrics(metrics: Metrics, outboxes: Arc<Outboxes>) {
+async fn tell_metrics(metrics: Metrics, outboxes: Outboxes) {
     loop {
         metrics.changed().await;
         outboxes.call(METRICS);
@@ -265,4 +254,28 @@ fn spawn(index: usize, shard: &Shard, host: &EnvoyHost) -> std::io::Result<Handl
     };
     std::thread::Builder::new().name(format!("portcullis-{index}")).spawn(run)?;
     Ok(handle)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::testing::Lines;
+
+    struct NoMeters;
+
+    impl Meters for NoMeters {
+        fn define(&mut self, _: portcullis::abi::MetricType, _: &str, _: &[&str]) -> Option<usize> {
+            None
+        }
+
+        fn tell(&mut self, _: portcullis::abi::MetricType, _: usize, _: &[&str], _: u64) {}
+    }
+
+    #[test]
+    fn a_configuration_that_is_refused_leaves_nothing() {
+        let process = Arc::new(Process::new(1, Arc::new(Lines::default())).unwrap());
+        assert!(Config::new(&process, "f", b"{", None, &mut NoMeters).is_err());
+        assert!(process.outboxes.is_empty());
+    }
 }

@@ -7,7 +7,7 @@ use portcullis::model::Headers;
 use portcullis_driver::body::{QueueBody, body_queue};
 use portcullis_driver::{SendError, Upstreams};
 
-use super::{Clusters, Event, Exchanges, Outbox, Outboxes, REQUESTS};
+use super::{Clusters, Event, Exchanges, Membership, Outbox, Outboxes, REQUESTS};
 use crate::envoy::{NotStarted, Requests, Scheduler};
 
 /// Notes what the scheduler is asked for.
@@ -53,16 +53,16 @@ impl Requests for Envoy {
 struct Setup {
     clusters: Clusters,
     called: Called,
-    outbox: Arc<Outbox>,
+    outbox: Membership,
     exchanges: Exchanges,
     envoy: Envoy,
 }
 
 impl Setup {
     fn new() -> Self {
-        let (outboxes, called) = (Arc::<Outboxes>::default(), Called::default());
-        let outbox = Arc::new(Outbox::new(Some(Box::new(called.clone()))));
-        outboxes.add(Arc::clone(&outbox));
+        let (outboxes, called) = (Outboxes::default(), Called::default());
+        let outbox = outboxes.add(Outbox::new(Some(Box::new(called.clone()))));
+        outbox.accept();
         let (exchanges, envoy) = Default::default();
         Self { clusters: Clusters::new(outboxes), called, outbox, exchanges, envoy }
     }
@@ -198,11 +198,42 @@ fn what_ends_with_its_configuration_fails() {
         let clusters = setup.clusters.clone();
         let call = tokio::spawn(async move { clusters.send("auth", get(QueueBody::empty())).await.map(drop) });
         setup.turn().await;
-        setup.outbox.close();
+        drop(setup.outbox);
         drop(setup.exchanges);
         assert_eq!(call.await.unwrap().unwrap_err().reason, "local reset");
         let late = setup.clusters.send("auth", get(QueueBody::empty())).await.map(drop);
         assert_eq!(late.unwrap_err().reason, "local reset");
+    });
+}
+
+#[test]
+fn a_configuration_that_is_being_made_takes_no_requests_of_others() {
+    run(async {
+        let mut setup = Setup::new();
+        let other = Called::default();
+        let made = setup.clusters.outboxes.add(Outbox::new(Some(Box::new(other.clone()))));
+        let clusters = setup.clusters.clone();
+        let call = tokio::spawn(async move { clusters.send("auth", get(QueueBody::empty())).await.map(drop) });
+        setup.turn().await;
+        // It is refused.
+        drop(made);
+        setup.event(1, Event::Headers { headers: status("200"), end: true });
+        assert_eq!(call.await.unwrap(), Ok(()));
+        assert!(other.0.lock().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_plugin_may_call_out_while_its_configuration_is_made() {
+    run(async {
+        let (outboxes, called) = (Outboxes::default(), Called::default());
+        let made = outboxes.add(Outbox::new(Some(Box::new(called.clone()))));
+        let clusters = Clusters::new(outboxes);
+        let call = tokio::spawn(async move { clusters.send("auth", get(QueueBody::empty())).await.map(drop) });
+        tokio::task::yield_now().await;
+        assert_eq!(*called.0.lock().unwrap(), [REQUESTS]);
+        drop(made);
+        assert_eq!(call.await.unwrap().unwrap_err().reason, "local reset");
     });
 }
 

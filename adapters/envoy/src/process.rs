@@ -118,6 +118,8 @@ pub(crate) struct Loaded {
     chains: Vec<Chain>,
     /// Whether the plugin has a callback for headers, body and trailers, of requests and of responses.
     hears: [[bool; 3]; 2],
+    /// The names of its plugins, for messages.
+    plugins: String,
 }
 
 impl Loaded {
@@ -144,7 +146,9 @@ impl Loaded {
     /// Starts plugins, as a chain, in all workers.
     pub(crate) fn start(process: &Arc<Process>, specs: &[PluginSpec]) -> Result<Self, ChainError> {
         // What has started ends with this, also where a later worker refuses.
-        let mut loaded = Self { process: Arc::clone(process), chains: Vec::new(), hears: [[true; 3]; 2] };
+        let names: Vec<_> = specs.iter().map(|spec| spec.plugin.name.as_str()).collect();
+        let (process, plugins) = (Arc::clone(process), names.join(", "));
+        let mut loaded = Self { process: Arc::clone(&process), chains: Vec::new(), hears: [[true; 3]; 2], plugins };
         for shard in &process.shards {
             loaded.chains.push(shard.call(|worker| worker.load(specs))?);
         }
@@ -172,6 +176,11 @@ impl Loaded {
             Part::Body => body,
             Part::Trailers => trailers,
         }
+    }
+
+    /// Returns the names of its plugins, for messages.
+    pub(crate) fn plugins(&self) -> &str {
+        &self.plugins
     }
 
     pub(crate) fn process(&self) -> &Arc<Process> {

@@ -7,7 +7,7 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use portcullis::abi::PeerType;
+use portcullis::abi::{LogLevel, PeerType};
 use portcullis::chain::{ConnectionEffect, ConnectionId};
 use portcullis::model::{Body, Direction, SharedStreamInfo, StreamInfo};
 use portcullis::{Chain, Worker};
@@ -35,7 +35,8 @@ pub(crate) enum DataStatus {
 /// |---|---|---|
 /// | new connection | `connect` | Continue, or StopIteration until the plugin lets it go on |
 /// | data of a direction | `data` | what leaves takes their place; what leaves later is injected behind the filter |
-/// | the chain holds as much as it may | | the client is not read until it holds less |
+/// | the chain holds as much of the client's data as it may | | the client is not read until it holds less |
+/// | the same of the upstream's | | the connection is cut: the ABI has no function that stops reading there |
 /// | closed by either side | `connection_closed`, at the end `finish_connection` | |
 /// | a plugin closes a side | | the client's connection is closed, once all is written, as Envoy's own filter does for either side |
 #[derive(Debug)]
@@ -167,7 +168,7 @@ impl Filter {
         self.inject(envoy, step);
         self.attributes.keep();
         self.steer(envoy);
-        status
+        if self.is_over.get() { DataStatus::StopIteration } else { status }
     }
 
     /// Tells the plugin who has closed the connection.
@@ -270,14 +271,28 @@ impl Filter {
         }
     }
 
-    /// Has Envoy read the client as far as plugins take its data.
+    /// Has Envoy read the client as far as plugins take its data. An upstream cannot be told to wait, so a connection of which plugins hold
+    /// as much as they may is cut.
     fn steer(&self, envoy: &mut dyn Tcp) {
         if self.is_over.get() {
             return;
         }
-        let stop = !self.shard.with(|worker| worker.wants_data(self.id, Direction::Request));
-        if self.is_read_stopped.replace(stop) != stop {
-            envoy.stop_reading(stop);
+        let [client, upstream] = self.shard.with(|worker| {
+            [Direction::Request, Direction::Response].map(|direction| worker.wants_data(self.id, direction))
+        });
+        if !upstream {
+            self.is_over.set(true);
+            let line = format!(
+                "the plugin {} holds as much of an upstream's data as a connection may buffer, and Envoy has no function that \
+                 stops reading there; the connection is cut. Let the plugin hold less, or raise per_connection_buffer_limit_bytes",
+                self.loaded.plugins(),
+            );
+            self.loaded.process().host().say(LogLevel::Error, &line);
+            envoy.cut(b"portcullis_upstream_data_held");
+            return;
+        }
+        if self.is_read_stopped.replace(!client) == client {
+            envoy.stop_reading(!client);
         }
     }
 }

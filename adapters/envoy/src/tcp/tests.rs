@@ -9,7 +9,8 @@ use portcullis_core::testing::Script;
 
 use super::{DataStatus, Filter};
 use crate::envoy::{NotStarted, Requests, Scheduler, StreamAttributes, Tcp};
-use crate::testing::{NoAttributes, loaded};
+use crate::process::{Loaded, Process};
+use crate::testing::{Lines, NoAttributes, loaded, spec};
 
 /// A connection. What is injected or closed stands in `seen`.
 #[derive(Debug, Default)]
@@ -149,6 +150,25 @@ fn a_client_is_not_read_while_plugins_hold_as_much_as_they_may() {
     assert_eq!(connection.seen, ["stops true"]);
     connection.give(&filter, Request, "ghi", false);
     assert_eq!(connection.seen.last().map(String::as_str), Some("stops false"), "{:?}", connection.seen);
+    filter.finish();
+}
+
+#[test]
+fn a_connection_is_cut_when_plugins_hold_as_much_of_the_upstreams_data_as_they_may() {
+    let lines = Lines::default();
+    let process = Arc::new(Process::new(1, Arc::new(lines.clone())).unwrap());
+    let script = || Script::new().on(CallbackId::on_upstream_data, |_, _| 1);
+    let loaded = Arc::new(Loaded::start(&process, &[spec(script)]).unwrap());
+    let mut connection = Connection { limit: 4, ..Connection::default() };
+    let filter = Filter::new(&loaded, &mut connection).unwrap();
+    filter.connected(&mut connection);
+    connection.give(&filter, Response, "abc", false);
+    assert!(connection.seen.is_empty(), "{:?}", connection.seen);
+    connection.give(&filter, Response, "def", false);
+    assert_eq!(connection.seen, ["cuts portcullis_upstream_data_held"]);
+    assert_eq!(connection.give(&filter, Response, "ghi", false).0, DataStatus::StopIteration);
+    assert_eq!(connection.seen.len(), 1, "{:?}", connection.seen);
+    assert!(lines.all().iter().any(|line| line.contains("the plugin script holds")), "{lines}");
     filter.finish();
 }
 

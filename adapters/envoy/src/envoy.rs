@@ -75,11 +75,13 @@ impl NotStarted {
     pub(crate) const CLUSTER: Self = Self(2);
     /// Only requests that are whole can be made there. No number of Envoy's.
     pub(crate) const STREAMING: Self = Self(u32::MAX);
+    /// Too many requests are under way that cannot be given up. No number of Envoy's.
+    pub(crate) const FULL: Self = Self(u32::MAX - 1);
 }
 
 /// Makes requests to clusters: of a stream, on its worker, or of a configuration, on the main thread.
 pub(crate) trait Requests {
-    /// Begins a request without a limit of time; returns the number that its events have.
+    /// Begins a request, without a limit of time if it can be given up; returns the number that its events have.
     fn start(&mut self, cluster: &str, headers: &Headers, body: &[u8], end: bool) -> Result<u64, NotStarted>;
     /// Sends body; returns whether there is such a request.
     fn send(&mut self, id: u64, data: &[u8], end: bool) -> bool;
@@ -87,6 +89,10 @@ pub(crate) trait Requests {
     fn send_trailers(&mut self, id: u64, trailers: &Headers) -> bool;
     /// Gives a request up. Envoy tells of its end within this call or later.
     fn reset(&mut self, id: u64);
+    /// Returns whether requests can be given up.
+    fn can_reset(&self) -> bool {
+        true
+    }
 }
 
 /// A stream, in one of its hooks.

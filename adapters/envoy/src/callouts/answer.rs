@@ -134,6 +134,10 @@ fn not_started(why: NotStarted) -> SendError {
             let message = "a network filter cannot make requests whose body goes on, gRPC among them; configure an HTTP filter of this module, too";
             SendError::new("local reset", message)
         }
+        NotStarted::FULL => {
+            let message = "the connection has too many requests under way, and a network filter cannot give one up; configure an HTTP filter of this module, too";
+            SendError::new("overflow", message)
+        }
         _ => {
             SendError::new("connection failure", "Envoy cannot make the request; the cluster may have no healthy host")
         }

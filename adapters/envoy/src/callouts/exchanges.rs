@@ -5,9 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::events::{Event, Events};
 use super::outbox::{Command, Key};
-use crate::envoy::Requests;
+use crate::envoy::{NotStarted, Requests};
 
-/// The requests in flight of a configuration or a stream.
+/// The most requests under way where none can be given up: a plugin may leave them as fast as it makes them.
+const MOST_LASTING: usize = 64;
+
+/// The requests in flight of a configuration or a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Exchanges(Mutex<State>);
 
@@ -27,6 +30,10 @@ impl Exchanges {
                 Command::Start { key, cluster, headers, body, end, events } => {
                     // Nobody waits for it any more.
                     if events.is_closed() {
+                        continue;
+                    }
+                    if !envoy.can_reset() && self.state().running.len() >= MOST_LASTING {
+                        let _ = events.send(Event::NotStarted(NotStarted::FULL));
                         continue;
                     }
                     self.state().starting = Some((key, events));
@@ -54,7 +61,10 @@ impl Exchanges {
                     }
                 }
                 Command::Reset { key } => {
-                    if let Some(id) = self.id(key) {
+                    // One that lasts is counted until its end.
+                    if envoy.can_reset()
+                        && let Some(id) = self.id(key)
+                    {
                         self.state().forget(id);
                         envoy.reset(id);
                     }
@@ -78,7 +88,7 @@ impl Exchanges {
             state.forget(id);
         }
         drop(state);
-        if !events.send(event) && !is_end {
+        if !events.send(event) && !is_end && envoy.can_reset() {
             let was_running = self.state().forget(id);
             if was_running {
                 envoy.reset(id);

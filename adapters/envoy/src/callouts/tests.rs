@@ -22,7 +22,7 @@ impl Scheduler for Called {
 
 /// Notes what Envoy is asked for. Requests to `gone` do not begin.
 #[derive(Debug, Default)]
-struct Envoy(Vec<String>, u64);
+struct Envoy(Vec<String>, u64, bool);
 
 impl Requests for Envoy {
     fn start(&mut self, cluster: &str, headers: &Headers, body: &[u8], end: bool) -> Result<u64, NotStarted> {
@@ -47,6 +47,11 @@ impl Requests for Envoy {
 
     fn reset(&mut self, id: u64) {
         self.0.push(format!("{id} resets"));
+    }
+
+    /// Unless it is a connection.
+    fn can_reset(&self) -> bool {
+        !self.2
     }
 }
 
@@ -168,6 +173,35 @@ fn a_request_that_nobody_waits_for_is_not_begun() {
         setup.turn().await;
         assert!(setup.envoy.0.is_empty(), "{:?}", setup.envoy.0);
         assert_eq!(*setup.called.0.lock().unwrap(), [REQUESTS], "it was on its way");
+    });
+}
+
+#[test]
+fn requests_that_cannot_be_given_up_are_few() {
+    run(async {
+        let mut setup = Setup::new();
+        setup.envoy.2 = true;
+        for _ in 0..64 {
+            let clusters = setup.clusters.clone();
+            let call = tokio::spawn(async move { clusters.send("auth", get(QueueBody::empty())).await.map(drop) });
+            setup.turn().await;
+            call.abort();
+            setup.turn().await;
+        }
+        for (ended, expected) in [(None, Some("overflow")), (Some(1), None)] {
+            if let Some(id) = ended {
+                setup.event(id, Event::Headers { headers: status("200"), end: true });
+                setup.event(id, Event::Complete);
+            }
+            let clusters = setup.clusters.clone();
+            let call = tokio::spawn(async move { clusters.send("auth", get(QueueBody::empty())).await.map(drop) });
+            setup.turn().await;
+            if expected.is_none() {
+                setup.event(65, Event::Headers { headers: status("200"), end: true });
+            }
+            assert_eq!(call.await.unwrap().err().map(|error| error.reason), expected);
+        }
+        assert!(!setup.envoy.0.iter().any(|line| line.ends_with("resets")), "{:?}", setup.envoy.0);
     });
 }
 

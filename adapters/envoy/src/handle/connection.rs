@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use portcullis::model::{Direction, Headers};
 
-use super::lists::{NO_LIMIT, list};
+use super::lists::list;
 use super::properties::{Current, Entered, properties};
 use crate::abi::{self, Callbacks, EnvoyBytes, OwnBytes};
 use crate::attributes::{Source, What, number};
 use crate::envoy::{NotStarted, Requests, Scheduler, StreamAttributes, Tcp};
+
+/// The time limit of a request. The driver gives those up that take too long for a plugin, and Envoy goes on with them.
+const MOST_MILLISECONDS: u64 = 60_000;
 
 /// A connection, in one of its hooks.
 #[derive(Debug)]
@@ -218,7 +221,7 @@ impl Requests for Connection<'_> {
                 list.as_ptr(),
                 list.len(),
                 body,
-                NO_LIMIT,
+                MOST_MILLISECONDS,
             )
         };
         if result == 0 { Ok(id) } else { Err(NotStarted(result)) }
@@ -232,8 +235,12 @@ impl Requests for Connection<'_> {
         false
     }
 
-    /// Does nothing: the ABI cannot give a callout up. Its end is told to nobody.
+    /// Does nothing: the ABI cannot give a callout up.
     fn reset(&mut self, _: u64) {}
+
+    fn can_reset(&self) -> bool {
+        false
+    }
 }
 
 /// Calls the filter of a connection.

@@ -38,6 +38,7 @@ pub(crate) struct Process {
     options: LoadOptions,
     outboxes: Outboxes,
     has_lost_trailers: AtomicBool,
+    has_foreign_route: AtomicBool,
 }
 
 /// A plugin that cannot be had.
@@ -81,7 +82,8 @@ impl Process {
         if let Some(program) = std::env::var_os(COMPILER) {
             options = options.with_compiler(program);
         }
-        Ok(Self { shards, runtimes, host, options, outboxes, has_lost_trailers: AtomicBool::new(false) })
+        let (has_lost_trailers, has_foreign_route) = Default::default();
+        Ok(Self { shards, runtimes, host, options, outboxes, has_lost_trailers, has_foreign_route })
     }
 
     /// Returns the driver of one of Envoy's workers, by its index.
@@ -106,6 +108,15 @@ impl Process {
             let line = "a plugin has made trailers for a message that came without, which a dynamic module cannot send; they are dropped. \
                         Let the plugin use a header, or run it in Envoy's own Wasm filter";
             self.host.say(LogLevel::Warn, line);
+        }
+    }
+
+    /// Notes, once in the log, that a route has something for a filter of this library that this library has not made.
+    pub(crate) fn note_foreign_route(&self) {
+        if !self.has_foreign_route.swap(true, Ordering::Relaxed) {
+            let line = "a route's typed_per_filter_config has, under the name of a filter of this module, the configuration of another module; \
+                        streams of such routes are answered 503. Give the filters of each module names of their own";
+            self.host.say(LogLevel::Error, line);
         }
     }
 }

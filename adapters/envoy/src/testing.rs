@@ -12,7 +12,7 @@ use portcullis_core::abi::AbiVersion;
 use portcullis_core::model::Plugin;
 use portcullis_core::testing::{NullEngine, Script};
 
-use crate::envoy::{Bytes, Http, Log, Map, NotStarted, Requests, Scheduler, StreamAttributes};
+use crate::envoy::{Bytes, ForeignRoute, Http, Log, Map, NotStarted, Requests, Scheduler, StreamAttributes};
 use crate::http::{BodyStatus, HeadersStatus, Slot, TrailersStatus};
 use crate::process::{Loaded, Process};
 
@@ -63,6 +63,8 @@ pub(crate) struct Stream {
     ways: [Way; 2],
     calls: (Sender<()>, Receiver<()>),
     pub(crate) limit: u64,
+    /// The route has what another library has made.
+    pub(crate) has_foreign_route: bool,
 }
 
 impl Default for Stream {
@@ -76,6 +78,7 @@ impl Default for Stream {
             ways: Default::default(),
             calls: channel(),
             limit: 0,
+            has_foreign_route: false,
         }
     }
 }
@@ -102,8 +105,7 @@ impl Stream {
     ) -> HeadersStatus {
         self.maps[Map::headers(direction) as usize] = Some(owned(headers));
         self.ways[direction as usize].ended = end;
-        let filter = slot.begin(self, None).unwrap();
-        let status = filter.headers(self, direction, end);
+        let status = slot.headers(self, direction, end);
         match status {
             HeadersStatus::Continue => self.pass(direction),
             HeadersStatus::StopIteration => self.ways[direction as usize].stopped = true,
@@ -232,6 +234,10 @@ fn show_headers(headers: &Headers) -> String {
 }
 
 impl Http for Stream {
+    fn route(&self) -> Result<Option<Arc<Loaded>>, ForeignRoute> {
+        if self.has_foreign_route { Err(ForeignRoute) } else { Ok(None) }
+    }
+
     fn worker(&self) -> usize {
         0
     }

@@ -15,10 +15,14 @@ use portcullis::abi::LogLevel;
 
 pub(crate) use self::config::Config;
 pub(crate) use self::connection::Connection;
-pub(crate) use self::objects::shared;
+pub(crate) use self::objects::{Known, shared};
 pub(crate) use self::stream::Stream;
 use crate::abi::{self, Callbacks, OwnBytes};
 use crate::envoy::Log;
+use crate::process::Loaded;
+
+/// The plugins of routes.
+pub(crate) static ROUTES: Known<Loaded> = Known::new();
 
 /// Envoy's log.
 #[derive(Clone, Copy, Debug)]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use portcullis::model::{Direction, Headers};
 
+use super::ROUTES;
 use super::lists::{NO_LIMIT, list};
-use super::objects::shared;
 use super::properties::{Current, Entered, properties};
 use crate::abi::{self, Callbacks, EnvoyBytes, EnvoyHeader, OwnBytes, Timing};
 use crate::attributes::{self, Source};
-use crate::envoy::{Bytes, Http, Map, NotStarted, Requests, Scheduler, StreamAttributes};
+use crate::envoy::{Bytes, ForeignRoute, Http, Map, NotStarted, Requests, Scheduler, StreamAttributes};
 use crate::process::Loaded;
 
 /// A stream, in one of its hooks.
@@ -33,13 +33,6 @@ impl Stream<'_> {
         let envoy = abi::callbacks()?;
         let _entered = Entered::new(Current::Stream(raw));
         Some(hook(&mut Stream { envoy, raw, hook: PhantomData }))
-    }
-
-    /// Returns the plugin that the stream's route has in place of the filter's.
-    pub(crate) fn route(&self) -> Option<Arc<Loaded>> {
-        // SAFETY: the hook runs. What Envoy has of a route is what the hook per_route_config_new has returned: it lets no other filter's
-        // configuration be read here, and keeps it while the route is in use.
-        unsafe { shared((self.envoy.get_most_specific_route_config)(self.raw).cast::<Loaded>()) }
     }
 
     fn text(&self, attribute: u32) -> Option<&[u8]> {
@@ -131,6 +124,15 @@ impl Source for Stream<'_> {
 }
 
 impl Http for Stream<'_> {
+    fn route(&self) -> Result<Option<Arc<Loaded>>, ForeignRoute> {
+        // SAFETY: the hook runs. The result is compared and not read: it may be that of another library's filter.
+        let at = unsafe { (self.envoy.get_most_specific_route_config)(self.raw) };
+        if at.is_null() {
+            return Ok(None);
+        }
+        ROUTES.get(at.cast()).map(Some).ok_or(ForeignRoute)
+    }
+
     fn worker(&self) -> usize {
         // SAFETY: the hook runs.
         unsafe { (self.envoy.http_filter_get_worker_index)(self.raw) as usize }

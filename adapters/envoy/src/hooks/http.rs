@@ -7,14 +7,14 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use portcullis::model::{Direction, Headers};
+use portcullis::model::Direction;
 
-use super::{configured, copy, drop_configured, filter, guard, joined};
+use super::{configured, copy, drop_configured, filter, guard, joined, made};
 use crate::abi::{self, EnvoyBytes, EnvoyHeader};
 use crate::call::WOKEN;
 use crate::callouts::Event;
 use crate::envoy::Http;
-use crate::handle::{Config as Handle, Stream, shared};
+use crate::handle::{Config as Handle, ROUTES, Stream, shared};
 use crate::http::{BodyStatus, HeadersStatus, Slot, TrailersStatus};
 use crate::process::{Config, Loaded};
 
@@ -50,14 +50,14 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     guard("http_filter_per_route_config_new", ptr::null(), || {
         // SAFETY: Envoy keeps the bytes while the hook runs.
         let (name, text) = unsafe { (name.get(), config.get()) };
-        configured(|process| Loaded::new(process, &filter(name), text)).cast()
+        made(|process| Loaded::new(process, &filter(name), text))
+            .map_or(ptr::null(), |loaded| ROUTES.keep(loaded).cast())
     })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(config: *const c_void) {
-    // SAFETY: it is what per_route_config_new has returned, and Envoy uses it no more.
-    guard("http_filter_per_route_config_destroy", (), || unsafe { drop_configured(config.cast::<Loaded>()) });
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(config: *const c_void) {
+    guard("http_filter_per_route_config_destroy", (), || ROUTES.forget(config.cast()));
 }
 
 #[unsafe(no_mangle)]
@@ -84,12 +84,6 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: *const 
             filter.close();
         }
     });
-}
-
-/// Answers a stream whose plugin runs nowhere.
-fn refuse(stream: &mut Stream<'_>) -> HeadersStatus {
-    stream.respond(503, &Headers::new(), b"", b"portcullis_no_plugin");
-    HeadersStatus::StopIteration
 }
 
 /// Runs a hook of a filter.
@@ -129,12 +123,7 @@ macro_rules! headers {
             // SAFETY: these are Envoy's.
             let status = unsafe {
                 of($name, envoy, filter, HeadersStatus::StopIteration, |stream, slot| {
-                    let route = if slot.filter().is_none() { stream.route() } else { None };
-                    let filter = slot.begin(stream, route);
-                    Some(match filter {
-                        Some(filter) => filter.headers(stream, Direction::$direction, end),
-                        None => refuse(stream),
-                    })
+                    Some(slot.headers(stream, Direction::$direction, end))
                 })
             };
             status as u32
@@ -154,7 +143,12 @@ macro_rules! body {
             // SAFETY: these are Envoy's.
             let status = unsafe {
                 of($name, envoy, filter, BodyStatus::StopIterationNoBuffer, |stream, slot| {
-                    Some(slot.filter()?.body(stream, Direction::$direction, end))
+                    Some(match (slot.filter(), Direction::$direction) {
+                        (Some(filter), direction) => filter.body(stream, direction, end),
+                        // The answer to a stream that has no plugin.
+                        (None, Direction::Response) => BodyStatus::Continue,
+                        (None, Direction::Request) => BodyStatus::StopIterationNoBuffer,
+                    })
                 })
             };
             status as u32
@@ -174,7 +168,11 @@ macro_rules! trailers {
             // SAFETY: these are Envoy's.
             let status = unsafe {
                 of($name, envoy, filter, TrailersStatus::StopIteration, |stream, slot| {
-                    Some(slot.filter()?.trailers(stream, Direction::$direction))
+                    Some(match (slot.filter(), Direction::$direction) {
+                        (Some(filter), direction) => filter.trailers(stream, direction),
+                        (None, Direction::Response) => TrailersStatus::Continue,
+                        (None, Direction::Request) => TrailersStatus::StopIteration,
+                    })
                 })
             };
             status as u32

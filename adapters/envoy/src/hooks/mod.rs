@@ -57,15 +57,20 @@ fn process() -> Result<Arc<Process>, Refused> {
     Ok(made)
 }
 
-/// Makes what Envoy keeps of a configuration. A refusal is logged, and Envoy refuses the configuration then.
+/// Makes what Envoy keeps of a configuration; null if it is refused.
 fn configured<T>(make: impl FnOnce(&Arc<Process>) -> Result<T, Refused>) -> *const T {
+    made(make).map_or(ptr::null(), Arc::into_raw)
+}
+
+/// Makes a part of a configuration. A refusal is logged, and Envoy refuses the configuration then.
+fn made<T>(make: impl FnOnce(&Arc<Process>) -> Result<T, Refused>) -> Option<Arc<T>> {
     match process().and_then(|process| make(&process)) {
-        Ok(made) => Arc::into_raw(Arc::new(made)),
+        Ok(made) => Some(Arc::new(made)),
         Err(refused) => {
             if let Some(log) = EnvoyLog::get() {
                 log.write(LogLevel::Error, format!("portcullis: {refused}").as_bytes());
             }
-            ptr::null()
+            None
         }
     }
 }

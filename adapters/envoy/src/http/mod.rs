@@ -10,8 +10,10 @@ mod way;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use portcullis::model::{Direction, Headers};
+
 pub(crate) use self::filter::{BodyStatus, Filter, HeadersStatus, TrailersStatus};
-use crate::envoy::Http;
+use crate::envoy::{ForeignRoute, Http};
 use crate::process::Loaded;
 
 /// A filter that Envoy has made. Its stream begins with the first headers: only then is there a route, which may have a plugin of its own.
@@ -26,9 +28,30 @@ impl Slot {
         Self { loaded: Arc::clone(loaded), filter: OnceCell::new() }
     }
 
-    /// Begins the stream over the plugin of its route, if that has one, unless it has begun; `None` if the plugin runs nowhere.
-    pub(crate) fn begin(&self, envoy: &mut dyn Http, route: Option<Arc<Loaded>>) -> Option<&Filter> {
-        self.filter.get_or_init(|| Filter::new(&route.unwrap_or_else(|| Arc::clone(&self.loaded)), envoy)).as_ref()
+    /// Gives headers to the stream. The first begin it, over the plugin of its route, if that has one. A stream whose plugin cannot be had
+    /// is answered 503, and the answer passes by.
+    pub(crate) fn headers(&self, envoy: &mut dyn Http, direction: Direction, end: bool) -> HeadersStatus {
+        let is_first = self.filter.get().is_none();
+        match self.filter.get_or_init(|| self.begin(envoy)) {
+            Some(filter) => filter.headers(envoy, direction, end),
+            None if is_first => {
+                envoy.respond(503, &Headers::new(), b"", b"portcullis_no_plugin");
+                HeadersStatus::StopIteration
+            }
+            None if direction == Direction::Response => HeadersStatus::Continue,
+            None => HeadersStatus::StopIteration,
+        }
+    }
+
+    /// Begins the stream; `None` if its plugin runs nowhere or cannot be told.
+    fn begin(&self, envoy: &mut dyn Http) -> Option<Filter> {
+        match envoy.route() {
+            Ok(route) => Filter::new(&route.unwrap_or_else(|| Arc::clone(&self.loaded)), envoy),
+            Err(ForeignRoute) => {
+                self.loaded.process().note_foreign_route();
+                None
+            }
+        }
     }
 
     /// Returns the stream if it has begun.

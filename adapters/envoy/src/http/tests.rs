@@ -269,6 +269,17 @@ fn a_plugin_that_fails_answers_503_once_for_each_stream() {
 }
 
 #[test]
+fn a_route_with_the_configuration_of_another_library_is_answered_503() {
+    let slot = Slot::new(&loaded(tagging));
+    let mut stream = Stream::default();
+    stream.has_foreign_route = true;
+    assert_eq!(stream.headers(&slot, Request, GET, true), HeadersStatus::StopIteration);
+    assert_eq!(stream.seen, ["answer 503  \"\" portcullis_no_plugin"]);
+    assert_eq!(stream.headers(&slot, Response, OK, true), HeadersStatus::Continue, "the answer passes by");
+    assert_eq!(stream.seen.last().unwrap(), "response headers :status=200 end");
+}
+
+#[test]
 fn a_body_above_the_limit_is_refused() {
     let slot = Slot::new(&loaded(|| Script::new().on(CallbackId::on_request_body, |_, _| 1)));
     let mut stream = Stream::default();

@@ -121,7 +121,10 @@ impl Filter {
         }
         let map = Map::headers(direction);
         let headers = envoy.entries(map).map(|entries| envoy::copy(&entries)).unwrap_or_default();
-        self.change(direction, |way| way.ended = end);
+        self.change(direction, |way| {
+            way.ended = end;
+            way.length.begin(&headers);
+        });
         let limit = match envoy.buffer_limit() {
             0 => LIMIT,
             limit => usize::try_from(limit).unwrap_or(LIMIT),
@@ -154,22 +157,26 @@ impl Filter {
         self.change(direction, |way| way.ended = end);
         let received = Bytes::received(direction);
         if self.passes_by(direction, Part::Body) {
-            let length = envoy.body_len(received) as u64;
+            let length = envoy.body_len(received);
+            self.change(direction, |way| way.length.receive(length));
             self.info.with(|info| match direction {
-                Direction::Request => info.request_size += length,
-                Direction::Response => info.response_size += length,
+                Direction::Request => info.request_size += length as u64,
+                Direction::Response => info.response_size += length as u64,
             });
-            return BodyStatus::Continue;
+            return match self.hold_to_length(envoy, direction, length, end) {
+                true => BodyStatus::Continue,
+                false => BodyStatus::StopIterationNoBuffer,
+            };
         }
         let piece = envoy.body(received);
         let (first, length) = (piece.as_ptr(), piece.len());
+        self.change(direction, |way| way.length.receive(length));
         let step = self.step(LIMIT, |worker, stream| worker.body(stream, direction, Body::from(piece), end));
         if self.conclude(envoy, &step) {
             return BodyStatus::StopIterationNoBuffer;
         }
         let left = self.take(direction);
-        self.give_headers(envoy, direction, &left);
-        if self.is_concluded.get() {
+        if !self.give_headers(envoy, direction, &left) {
             return BodyStatus::StopIterationNoBuffer;
         }
         let way = self.way(direction);
@@ -207,7 +214,10 @@ impl Filter {
         }
         self.change(direction, |way| way.ended = true);
         if self.passes_by(direction, Part::Trailers) {
-            return TrailersStatus::Continue;
+            return match self.hold_to_length(envoy, direction, 0, true) {
+                true => TrailersStatus::Continue,
+                false => TrailersStatus::StopIteration,
+            };
         }
         let entries = envoy.entries(Map::trailers(direction));
         let trailers = entries.map(|entries| envoy::copy(&entries)).unwrap_or_default();
@@ -345,8 +355,7 @@ impl Filter {
 
     /// Puts what has left the chain in the place of what Envoy keeps; returns whether Envoy may go on.
     fn give(&self, envoy: &mut dyn Http, direction: Direction, left: Left) -> bool {
-        self.give_headers(envoy, direction, &left);
-        if self.is_concluded.get() {
+        if !self.give_headers(envoy, direction, &left) {
             return false;
         }
         let body = left.body.to_bytes();
@@ -375,16 +384,26 @@ impl Filter {
         way.may_go_on()
     }
 
-    fn give_headers(&self, envoy: &mut dyn Http, direction: Direction, left: &Left) {
-        if !left.headers {
-            return;
+    /// Puts headers that have left the chain in the place of Envoy's, and holds what follows to them; returns false if the stream has ended.
+    fn give_headers(&self, envoy: &mut dyn Http, direction: Direction, left: &Left) -> bool {
+        if left.headers {
+            self.write_headers(envoy, direction, left);
         }
+        !self.is_concluded.get() && self.hold_to_length(envoy, direction, left.body.len(), left.end)
+    }
+
+    fn write_headers(&self, envoy: &mut dyn Http, direction: Direction, left: &Left) {
         // Put back at once: plugins read them there.
         let headers = self.info.with(|info| match direction {
             Direction::Request => info.request_headers.take(),
             Direction::Response => info.response_headers.take(),
         });
-        let Some(headers) = headers else { return };
+        let Some(mut headers) = headers else { return };
+        if direction == Direction::Request || !tells_of_another(envoy, &headers) {
+            let held = |stream| self.shard.with(|worker| worker.held_body(stream, direction));
+            let held = self.stream.get().map_or(0, held);
+            self.change(direction, |way| way.length.settle(&mut headers, left.body.len(), left.end, held));
+        }
         let written = envoy::write_back(envoy, Map::headers(direction), &headers);
         self.info.with(|info| match direction {
             Direction::Request => info.request_headers = Some(headers),
@@ -393,6 +412,26 @@ impl Filter {
         if let Err(NotWritten::Unsendable(name)) = written {
             self.refuse(envoy, &name, false);
         }
+    }
+
+    /// Counts bytes of a body that go on. If its head has promised another length, the stream is cut; returns whether it goes on.
+    fn hold_to_length(&self, envoy: &mut dyn Http, direction: Direction, bytes: usize, end: bool) -> bool {
+        let mut may = true;
+        self.change(direction, |way| may = way.length.leave(bytes, end));
+        if may {
+            return true;
+        }
+        self.is_concluded.set(true);
+        let resized = |stream| self.shard.with(|worker| worker.resized(stream, direction));
+        let plugins = self.stream.get().map(resized).unwrap_or_default().join(", ");
+        let message = format!("{direction:?}").to_lowercase();
+        let line = format!(
+            "the plugin {plugins} made the {message}'s body longer or shorter than its content-length, which has been sent; the \
+             stream is cut. A plugin that changes bodies removes content-length, or holds the head until it has the whole body"
+        );
+        self.loaded.process().host().say(LogLevel::Error, &line);
+        envoy.cut(b"portcullis_length_mismatch");
+        false
     }
 
     /// Ends a stream of which a plugin has left a header that cannot be sent.
@@ -476,4 +515,12 @@ impl Filter {
             Direction::Response => self.response.set(way),
         }
     }
+}
+
+/// Returns whether the head of a response tells of a body that does not follow.
+fn tells_of_another(envoy: &dyn Http, headers: &Headers) -> bool {
+    let is_bodiless = |status: &str| matches!(status, "204" | "304") || status.starts_with('1');
+    let request = envoy.entries(Map::RequestHeaders).unwrap_or_default();
+    headers.get_str(":status").is_some_and(is_bodiless)
+        || request.iter().any(|(name, value)| *name == b":method" && *value == b"HEAD")
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod filter;
+mod length;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;

@@ -279,6 +279,47 @@ fn a_route_with_the_configuration_of_another_library_is_answered_503() {
     assert_eq!(stream.seen.last().unwrap(), "response headers :status=200 end");
 }
 
+/// Puts text before each piece of a request's body.
+fn growing() -> Script {
+    Script::new().on(CallbackId::on_request_body, |caller, _| {
+        let body = caller.buffer(BufferType::HttpRequestBody).unwrap_or_default();
+        assert_eq!(caller.set_buffer(BufferType::HttpRequestBody, &[b"<", &body[..]].concat()), 0);
+        0
+    })
+}
+
+#[test]
+fn a_body_that_outgrows_the_length_that_was_sent_is_cut() {
+    let slot = Slot::new(&loaded(growing));
+    let mut stream = Stream::default();
+    let post = [(":method", "POST"), (":path", "/x"), ("content-length", "3")];
+    assert_eq!(stream.headers(&slot, Request, &post, false), HeadersStatus::Continue);
+    assert_eq!(stream.body(&slot, Request, "abc", true), Some(BodyStatus::StopIterationNoBuffer));
+    assert_eq!(
+        stream.seen,
+        ["request headers :method=POST :path=/x content-length=3", "cut portcullis_length_mismatch"]
+    );
+}
+
+#[test]
+fn a_head_that_leaves_with_a_changed_body_has_its_length() {
+    let slot = Slot::new(&loaded(|| growing().on(CallbackId::on_request_headers, |_, _| 1)));
+    let mut stream = Stream::default();
+    let post = [(":method", "POST"), (":path", "/x"), ("content-length", "3")];
+    assert_eq!(stream.headers(&slot, Request, &post, false), HeadersStatus::StopIteration);
+    assert_eq!(stream.body(&slot, Request, "abc", true), Some(BodyStatus::Continue));
+    assert_eq!(stream.seen, ["request headers :method=POST :path=/x content-length=4", "request body <abc end"]);
+}
+
+#[test]
+fn the_length_of_a_response_to_head_stays() {
+    let slot = Slot::new(&loaded(tagging));
+    let mut stream = Stream::default();
+    stream.headers(&slot, Request, &[(":method", "HEAD"), (":path", "/x")], true);
+    stream.headers(&slot, Response, &[(":status", "200"), ("content-length", "9")], true);
+    assert_eq!(stream.seen[1], "response headers :status=200 content-length=9 x-plugin=response end");
+}
+
 #[test]
 fn a_body_above_the_limit_is_refused() {
     let slot = Slot::new(&loaded(|| Script::new().on(CallbackId::on_request_body, |_, _| 1)));

@@ -2,6 +2,8 @@
 
 use portcullis::model::Body;
 
+use super::length::Length;
+
 /// How far a direction is in Envoy, and in the chain.
 ///
 /// | Envoy | the chain | what the filter does |
@@ -22,6 +24,7 @@ pub(super) struct Way {
     pub(super) is_stopped: bool,
     /// Envoy's buffer has bytes that were given to the chain.
     pub(super) has_ballast: bool,
+    pub(super) length: Length,
 }
 
 /// Parts of a direction that have left the chain and are to be given to Envoy.

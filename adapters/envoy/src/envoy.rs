@@ -119,6 +119,8 @@ pub(crate) trait Http: Requests {
     fn remove(&mut self, map: Map, name: &[u8]);
     /// Returns the length of a body that Envoy has now.
     fn body_len(&self, of: Bytes) -> usize;
+    /// Returns whether the piece that a hook is about is all that Envoy keeps: a filter before this one has kept it.
+    fn received_is_buffered(&self, direction: Direction) -> bool;
     /// Copies a body that Envoy has now.
     fn body(&self, of: Bytes) -> bytes::Bytes;
     /// Removes bytes from the front of a body.

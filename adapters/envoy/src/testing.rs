@@ -65,6 +65,8 @@ pub(crate) struct Stream {
     pub(crate) limit: u64,
     /// The route has what another library has made.
     pub(crate) has_foreign_route: bool,
+    /// The piece that the filter is given is what Envoy keeps.
+    is_buffered: bool,
 }
 
 impl Default for Stream {
@@ -79,6 +81,7 @@ impl Default for Stream {
             calls: channel(),
             limit: 0,
             has_foreign_route: false,
+            is_buffered: false,
         }
     }
 }
@@ -138,6 +141,32 @@ impl Stream {
             BodyStatus::StopIterationNoBuffer => self.ways[direction as usize].stopped = true,
         }
         Some(status)
+    }
+
+    /// Keeps a piece for a filter before.
+    pub(crate) fn keep(&mut self, direction: Direction, data: &str) {
+        self.bodies[Bytes::buffered(direction) as usize].extend_from_slice(data.as_bytes());
+    }
+
+    /// Gives what Envoy keeps, as after a filter before has let it go.
+    pub(crate) fn kept_body(&mut self, slot: &Slot, direction: Direction, end: bool) -> BodyStatus {
+        (self.ways[direction as usize].ended, self.is_buffered) = (end, true);
+        let status = slot.filter().unwrap().body(self, direction, end);
+        self.is_buffered = false;
+        match status {
+            BodyStatus::Continue => self.pass(direction),
+            _ => self.ways[direction as usize].stopped = true,
+        }
+        status
+    }
+
+    /// Returns where a body is.
+    fn at(&self, of: Bytes) -> usize {
+        match of {
+            Bytes::ReceivedRequest if self.is_buffered => Bytes::BufferedRequest as usize,
+            Bytes::ReceivedResponse if self.is_buffered => Bytes::BufferedResponse as usize,
+            of => of as usize,
+        }
     }
 
     /// Gives trailers.
@@ -264,21 +293,27 @@ impl Http for Stream {
         }
     }
 
+    fn received_is_buffered(&self, _: Direction) -> bool {
+        self.is_buffered
+    }
+
     fn body_len(&self, of: Bytes) -> usize {
-        self.bodies[of as usize].len()
+        self.bodies[self.at(of)].len()
     }
 
     fn body(&self, of: Bytes) -> bytes::Bytes {
-        self.bodies[of as usize].clone().into()
+        self.bodies[self.at(of)].clone().into()
     }
 
     fn drain(&mut self, of: Bytes, length: usize) {
-        let body = &mut self.bodies[of as usize];
+        let at = self.at(of);
+        let body = &mut self.bodies[at];
         body.drain(..length.min(body.len()));
     }
 
     fn append(&mut self, of: Bytes, data: &[u8]) -> bool {
-        self.bodies[of as usize].extend_from_slice(data);
+        let at = self.at(of);
+        self.bodies[at].extend_from_slice(data);
         true
     }
 

@@ -59,6 +59,8 @@ callbacks! {
     http_send_response_headers: fn(Stream, *const OwnHeader<'_>, usize, bool);
     http_send_response_data: fn(Stream, OwnBytes<'_>, bool);
 
+    http_received_buffered_request_body: fn(Stream) -> bool;
+    http_received_buffered_response_body: fn(Stream) -> bool;
     http_filter_continue_decoding: fn(Stream);
     http_filter_continue_encoding: fn(Stream);
     http_filter_get_worker_index: fn(Stream) -> u32;

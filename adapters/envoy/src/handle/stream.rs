@@ -170,6 +170,16 @@ impl Http for Stream<'_> {
         unsafe { (self.envoy.http_get_body_size)(self.raw, of as u32) }
     }
 
+    fn received_is_buffered(&self, direction: Direction) -> bool {
+        // SAFETY: the hook runs.
+        unsafe {
+            match direction {
+                Direction::Request => (self.envoy.http_received_buffered_request_body)(self.raw),
+                Direction::Response => (self.envoy.http_received_buffered_response_body)(self.raw),
+            }
+        }
+    }
+
     fn body(&self, of: Bytes) -> bytes::Bytes {
         // SAFETY: the hook runs, and there is room for as many pieces as Envoy says; they are copied at once.
         unsafe {

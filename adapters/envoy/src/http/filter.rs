@@ -156,6 +156,11 @@ impl Filter {
         }
         self.change(direction, |way| way.ended = end);
         let received = Bytes::received(direction);
+        let is_buffered = envoy.received_is_buffered(direction);
+        if is_buffered {
+            // What was left to weigh comes again, before what another filter has kept.
+            self.drop_ballast(envoy, direction, received);
+        }
         if self.passes_by(direction, Part::Body) {
             let length = envoy.body_len(received);
             self.change(direction, |way| way.length.receive(length));
@@ -181,14 +186,15 @@ impl Filter {
         }
         let way = self.way(direction);
         if left.body.is_empty() && !left.end && self.holds(direction, length) {
-            // The chain has the bytes; these only weigh.
-            self.change(direction, |way| way.has_ballast = true);
             self.pause(envoy, direction);
+            if !is_buffered && envoy.body_len(Bytes::buffered(direction)) != way.ballast {
+                return BodyStatus::StopIterationNoBuffer;
+            }
+            // The chain has the bytes; these only weigh.
+            self.change(direction, |way| way.ballast += length);
             return BodyStatus::StopIterationAndWatermark;
         }
-        if way.has_ballast {
-            self.drop_ballast(envoy, direction);
-        }
+        self.drop_ballast(envoy, direction, Bytes::buffered(direction));
         let body = left.body.to_bytes();
         // Bytes that come out as they went in are Envoy's still.
         if body.len() != length || (length > 0 && body.as_ptr() != first) {
@@ -197,7 +203,7 @@ impl Filter {
                 envoy.append(received, &body);
             }
         }
-        if way.may_go_on() {
+        if way.may_go_on() && self.held(direction) == 0 {
             self.change(direction, |way| way.is_stopped = false);
             return BodyStatus::Continue;
         }
@@ -360,8 +366,8 @@ impl Filter {
         }
         let body = left.body.to_bytes();
         let way = self.way(direction);
-        if way.has_ballast && (!body.is_empty() || left.end) {
-            self.drop_ballast(envoy, direction);
+        if !body.is_empty() || left.end {
+            self.drop_ballast(envoy, direction, Bytes::buffered(direction));
         }
         if !body.is_empty() {
             envoy.append(Bytes::buffered(direction), &body);
@@ -381,7 +387,7 @@ impl Filter {
                 }
             }
         }
-        way.may_go_on()
+        way.may_go_on() && self.held(direction) == 0
     }
 
     /// Puts headers that have left the chain in the place of Envoy's, and holds what follows to them; returns false if the stream has ended.
@@ -400,8 +406,7 @@ impl Filter {
         });
         let Some(mut headers) = headers else { return };
         if direction == Direction::Request || !tells_of_another(envoy, &headers) {
-            let held = |stream| self.shard.with(|worker| worker.held_body(stream, direction));
-            let held = self.stream.get().map_or(0, held);
+            let held = self.held(direction);
             self.change(direction, |way| way.length.settle(&mut headers, left.body.len(), left.end, held));
         }
         let written = envoy::write_back(envoy, Map::headers(direction), &headers);
@@ -448,11 +453,17 @@ impl Filter {
     }
 
     /// Removes from Envoy's buffer what was given to the chain.
-    fn drop_ballast(&self, envoy: &mut dyn Http, direction: Direction) {
-        let buffered = Bytes::buffered(direction);
-        let length = envoy.body_len(buffered);
-        envoy.drain(buffered, length);
-        self.change(direction, |way| way.has_ballast = false);
+    fn drop_ballast(&self, envoy: &mut dyn Http, direction: Direction, of: Bytes) {
+        let length = self.way(direction).ballast;
+        if length > 0 {
+            envoy.drain(of, length);
+            self.change(direction, |way| way.ballast = 0);
+        }
+    }
+
+    /// Returns how many bytes of a body plugins hold.
+    fn held(&self, direction: Direction) -> usize {
+        self.stream.get().map_or(0, |stream| self.shard.with(|worker| worker.held_body(stream, direction)))
     }
 
     /// Shows what plugins have set as properties to the rest of Envoy.
@@ -474,7 +485,7 @@ impl Filter {
         if length == 0 {
             return !way.may_go_on();
         }
-        self.stream.get().is_some_and(|stream| self.shard.with(|worker| worker.held_body(stream, direction)) > 0)
+        self.held(direction) > 0
     }
 
     /// Notes that Envoy waits for this filter, and has it called when the stream has effects.

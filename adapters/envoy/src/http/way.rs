@@ -10,6 +10,9 @@ use super::length::Length;
 /// |---|---|---|
 /// | gives a part | lets it go | puts it in the place of what came, and says Continue |
 /// | gives a part | holds it | says Stop; of a body, leaves the bytes in Envoy's buffer, so that its watermarks count what the chain holds |
+/// | keeps bytes of other filters | holds it | says Stop, and leaves no bytes: the buffer is shared, and those could not be told apart |
+/// | gives a piece that is its buffer, kept by a filter before | | removes the bytes at its front that the chain has already |
+/// | waits | lets parts go and holds bytes of a body | puts them there, and waits: Envoy would let go what it keeps of the others |
 /// | waits | lets parts go | puts them in the place of what Envoy keeps, and has it go on |
 /// | has given the end | lets parts go, and not the end | adds them to Envoy's buffer, and waits for the end |
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,8 +25,8 @@ pub(super) struct Way {
     pub(super) ended: bool,
     /// Envoy waits for this filter.
     pub(super) is_stopped: bool,
-    /// Envoy's buffer has bytes that were given to the chain.
-    pub(super) has_ballast: bool,
+    /// Number of bytes at the front of Envoy's buffer that were given to the chain.
+    pub(super) ballast: usize,
     pub(super) length: Length,
 }
 

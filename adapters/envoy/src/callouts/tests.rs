@@ -177,6 +177,24 @@ fn a_request_that_nobody_waits_for_is_not_begun() {
 }
 
 #[test]
+fn requests_that_are_given_up_do_not_wait_for_envoys_thread() {
+    run(async {
+        let mut setup = Setup::new();
+        for _ in 0..3 {
+            let clusters = setup.clusters.clone();
+            let call = tokio::spawn(async move { clusters.send("auth", get(QueueBody::empty())).await.map(drop) });
+            tokio::task::yield_now().await;
+            call.abort();
+            let _ = call.await;
+        }
+        assert_eq!(*setup.called.0.lock().unwrap(), [REQUESTS], "once for all");
+        assert!(setup.outbox.take().is_empty());
+        setup.turn().await;
+        assert!(setup.envoy.0.is_empty(), "{:?}", setup.envoy.0);
+    });
+}
+
+#[test]
 fn requests_that_cannot_be_given_up_are_few() {
     run(async {
         let mut setup = Setup::new();

@@ -3,6 +3,7 @@
 //! Results of getters borrow from the handle, and setters take the handle for themselves: so nothing is read after the setter that makes
 //! it invalid.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -199,8 +200,24 @@ pub(crate) trait Scheduler: Send + Sync + fmt::Debug {
 pub(crate) trait Log: Send + Sync + fmt::Debug {
     /// Returns whether lines of a level are written.
     fn is_enabled(&self, level: LogLevel) -> bool;
-    /// Writes a line.
+    /// Writes a line; as one, whatever a plugin has put into it.
     fn write(&self, level: LogLevel, line: &[u8]);
+}
+
+/// Returns text as one line of a log: with spaces in the place of line ends and other control characters, but for tabs.
+pub(crate) fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_control = |at: usize, byte: u8| match byte {
+        b'\t' => false,
+        // The second byte of one of U+0080 to U+009F, in UTF-8.
+        0x80..=0x9f => at.checked_sub(1).and_then(|before| text.get(before)) == Some(&0xc2),
+        // The first.
+        0xc2 => text.get(at + 1).is_some_and(|next| matches!(next, 0x80..=0x9f)),
+        byte => byte.is_ascii_control(),
+    };
+    if !text.iter().enumerate().any(|(at, byte)| is_control(at, *byte)) {
+        return Cow::Borrowed(text);
+    }
+    text.iter().enumerate().map(|(at, byte)| if is_control(at, *byte) { b' ' } else { *byte }).collect()
 }
 
 /// Copies a map of Envoy's.
@@ -271,4 +288,20 @@ fn check(name: &[u8], value: &[u8]) -> Result<(), NotWritten> {
         return Ok(());
     }
     Err(NotWritten::Unsendable(String::from_utf8_lossy(name).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn text_of_a_plugin_is_one_line() {
+        for (text, line) in [
+            ("plain\tü €", "plain\tü €"),
+            ("a\r\n[2026][critical] forged", "a  [2026][critical] forged"),
+            ("\u{1b}[2J\0\u{7f}\u{85}\u{9b}", " [2J      "),
+        ] {
+            assert_eq!(*one_line(text.as_bytes()), *line.as_bytes(), "{text:?}");
+        }
+    }
 }

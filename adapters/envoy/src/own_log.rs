@@ -10,7 +10,7 @@ use std::thread;
 use portcullis::abi::LogLevel;
 use portcullis::system::SystemClock;
 
-use crate::envoy::Log;
+use crate::envoy::{Log, one_line};
 
 /// The variable of the environment that chooses this log, with the value `stderr`.
 pub(crate) const CHOICE: &str = "PORTCULLIS_ENVOY_LOG";
@@ -73,8 +73,7 @@ impl<L: Log> Log for OwnLog<L> {
         let (seconds, micros) = (now / 1_000_000_000, now / 1000 % 1_000_000);
         // A vector takes all.
         let _ = write!(waiting.lines, "[{seconds}.{micros:06}][{level:?}][portcullis] ");
-        // One line is one line, whatever a plugin puts into it.
-        waiting.lines.extend(line.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+        waiting.lines.extend_from_slice(&one_line(line));
         waiting.lines.push(b'\n');
         drop(waiting);
         if is_first {

@@ -18,7 +18,7 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::objects::{Known, shared};
 pub(crate) use self::stream::Stream;
 use crate::abi::{self, Callbacks, OwnBytes};
-use crate::envoy::Log;
+use crate::envoy::{Log, one_line};
 use crate::process::Loaded;
 
 /// The plugins of routes.
@@ -42,8 +42,9 @@ impl Log for EnvoyLog {
     }
 
     fn write(&self, level: LogLevel, line: &[u8]) {
+        let line = one_line(line);
         // SAFETY: any thread may, and the line lasts for the call.
-        unsafe { (self.0.log)(level as u32, OwnBytes::of(line)) };
+        unsafe { (self.0.log)(level as u32, OwnBytes::of(&line)) };
     }
 }
 

@@ -4,9 +4,9 @@
 //! theirs when they like, and change them on any thread, also while they tick. So the numbers are kept here, and what has changed is told
 //! on the main thread, by the youngest configuration, within [`PERIOD`].
 //!
-//! | a metric that is known when a configuration was made | any other |
+//! | a metric that one plugin alone has when a configuration was made | any other |
 //! |---|---|
-//! | a metric of its name | one of a family, `portcullis_counter`, `_gauge` or `_histogram`, with the labels `plugin` and `metric` |
+//! | a metric of its name, which no other plugin changes | one of a family, `portcullis_counter`, `_gauge` or `_histogram`, with the labels `plugin` and `metric` |
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,6 +47,8 @@ pub(crate) struct Metrics(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     numbers: Mutex<HashMap<Name, Arc<Number>>>,
+    /// How many times a plugin runs. Metrics of one that does not are dropped once they are told.
+    running: Mutex<HashMap<String, usize>>,
     changed: Arc<Changed>,
 }
 
@@ -67,7 +69,7 @@ struct Name {
 /// The numbers under which a configuration has metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
-    own: HashMap<(MetricType, String), usize>,
+    own: HashMap<Name, usize>,
     families: HashMap<MetricType, usize>,
 }
 
@@ -92,12 +94,47 @@ impl Metrics {
                 ids.families.insert(kind, id);
             }
         }
-        for name in self.numbers().keys().filter(|name| is_plain(&name.metric)) {
+        self.drop_ended();
+        let numbers = self.numbers();
+        let mut plugins = HashMap::new();
+        numbers.keys().for_each(|name| *plugins.entry(name.metric.as_str()).or_insert(0) += 1);
+        for name in
+            numbers.keys().filter(|name| is_plain(&name.metric) && plugins.get(name.metric.as_str()) == Some(&1))
+        {
             if let Some(id) = envoy.define(name.kind, &name.metric, &[]) {
-                ids.own.insert((name.kind, name.metric.clone()), id);
+                ids.own.insert(name.clone(), id);
             }
         }
         ids
+    }
+
+    /// Notes that a plugin begins to run once more.
+    pub(crate) fn begin(&self, plugin: &str) {
+        *self.running().entry(plugin.to_owned()).or_default() += 1;
+        self.drop_ended();
+    }
+
+    /// Notes that a plugin runs once less.
+    pub(crate) fn end(&self, plugin: &str) {
+        let mut running = self.running();
+        if let Some(times) = running.get_mut(plugin) {
+            *times = times.saturating_sub(1);
+            if *times == 0 {
+                running.remove(plugin);
+            }
+        }
+        drop(running);
+        // What it has changed last is told first.
+        self.0.changed.note();
+    }
+
+    fn drop_ended(&self) {
+        let running = self.running();
+        self.numbers().retain(|name, _| running.contains_key(&name.plugin));
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until changes are to be told.
@@ -113,7 +150,7 @@ impl Metrics {
         for (name, number) in numbers {
             let (plugin, metric) = (printable(&name.plugin), printable(&name.metric));
             let labels = [plugin.as_str(), &metric];
-            let (id, labels) = match ids.own.get(&(name.kind, name.metric)) {
+            let (id, labels) = match ids.own.get(&name) {
                 Some(id) => (*id, &[][..]),
                 None => match ids.families.get(&name.kind) {
                     Some(id) => (*id, &labels[..]),
@@ -122,6 +159,7 @@ impl Metrics {
             };
             number.take(|value| envoy.tell(name.kind, id, labels, value));
         }
+        self.drop_ended();
     }
 
     fn numbers(&self) -> MutexGuard<'_, HashMap<Name, Arc<Number>>> {
@@ -132,7 +170,8 @@ impl Metrics {
 /// Returns whether a name can be that of a metric of Envoy's. Plugins choose theirs.
 fn is_plain(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b':');
-    !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(is_plain)
+    let is_family = name.starts_with("portcullis_");
+    !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(is_plain) && !is_family
 }
 
 /// Returns a name as the value of a label.
@@ -180,8 +219,14 @@ impl Number {
     }
 
     fn note(&self) {
-        if !self.changed.is_noted.swap(true, Ordering::AcqRel) {
-            self.changed.notify.notify_one();
+        self.changed.note();
+    }
+}
+
+impl Changed {
+    fn note(&self) {
+        if !self.is_noted.swap(true, Ordering::AcqRel) {
+            self.notify.notify_one();
         }
     }
 }
@@ -241,6 +286,7 @@ mod tests {
     #[test]
     fn changes_are_told_once() {
         let (metrics, mut told) = (Metrics::default(), Told::default());
+        metrics.begin("p");
         let counter = metrics.define("p", MetricType::Counter, "requests");
         let ids = metrics.define_in(&mut told);
         assert_eq!(told.0.last().unwrap(), "4 is Counter requests []");
@@ -262,6 +308,7 @@ mod tests {
     #[test]
     fn gauges_have_values_and_histograms_all_of_them() {
         let (metrics, mut told) = (Metrics::default(), Told::default());
+        metrics.begin("p");
         let (gauge, histogram) =
             (metrics.define("p", MetricType::Gauge, "g"), metrics.define("p", MetricType::Histogram, "h"));
         let ids = Ids::default();
@@ -273,5 +320,49 @@ mod tests {
         assert_eq!(told.0.len(), MOST_VALUES + 1);
         assert!(told.0.contains(&r#"1 Gauge ["p", "g"] 3"#.to_owned()));
         assert!(told.0.contains(&r#"2 Histogram ["p", "h"] 4095"#.to_owned()));
+    }
+
+    #[test]
+    fn a_name_that_two_plugins_have_is_that_of_neither() {
+        let (metrics, mut told) = (Metrics::default(), Told::default());
+        ["p", "q", "r"].into_iter().for_each(|plugin| metrics.begin(plugin));
+        let define = |plugin, name| metrics.define(plugin, MetricType::Counter, name);
+        let (two, other_two, one) = (define("p", "two"), define("q", "two"), define("p", "one"));
+        let ids = metrics.define_in(&mut told);
+        assert_eq!(told.0.split_off(3), ["4 is Counter one []"]);
+        // Too late to be of one name with the other.
+        let late = define("r", "one");
+        for counter in [two, other_two, one, late] {
+            counter.add(1);
+        }
+        told.0.clear();
+        metrics.tell(&ids, &mut told);
+        told.0.sort();
+        assert_eq!(
+            told.0,
+            [
+                r#"1 Counter ["p", "two"] 1"#,
+                r#"1 Counter ["q", "two"] 1"#,
+                r#"1 Counter ["r", "one"] 1"#,
+                "4 Counter [] 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn metrics_end_with_their_plugin_once_they_are_told() {
+        let (metrics, mut told) = (Metrics::default(), Told::default());
+        metrics.begin("p");
+        metrics.begin("p");
+        let counter = metrics.define("p", MetricType::Counter, "one");
+        let ids = metrics.define_in(&mut told);
+        metrics.end("p");
+        metrics.tell(&ids, &mut told);
+        assert_eq!(metrics.numbers().len(), 1, "another runs");
+        counter.add(1);
+        metrics.end("p");
+        metrics.tell(&ids, &mut told);
+        assert_eq!(told.0.last().unwrap(), "4 Counter [] 1");
+        assert!(metrics.numbers().is_empty());
     }
 }

@@ -130,7 +130,7 @@ pub(crate) struct Loaded {
     /// Whether the plugin has a callback for headers, body and trailers, of requests and of responses.
     hears: [[bool; 3]; 2],
     /// The names of its plugins, for messages.
-    plugins: String,
+    plugins: Vec<String>,
 }
 
 impl Loaded {
@@ -157,9 +157,9 @@ impl Loaded {
     /// Starts plugins, as a chain, in all workers.
     pub(crate) fn start(process: &Arc<Process>, specs: &[PluginSpec]) -> Result<Self, ChainError> {
         // What has started ends with this, also where a later worker refuses.
-        let names: Vec<_> = specs.iter().map(|spec| spec.plugin.name.as_str()).collect();
-        let (process, plugins) = (Arc::clone(process), names.join(", "));
+        let (process, plugins) = (Arc::clone(process), specs.iter().map(|spec| spec.plugin.name.clone()).collect());
         let mut loaded = Self { process: Arc::clone(&process), chains: Vec::new(), hears: [[true; 3]; 2], plugins };
+        loaded.plugins.iter().for_each(|plugin| process.host.metrics.begin(plugin));
         for shard in &process.shards {
             loaded.chains.push(shard.call(|worker| worker.load(specs))?);
         }
@@ -190,8 +190,8 @@ impl Loaded {
     }
 
     /// Returns the names of its plugins, for messages.
-    pub(crate) fn plugins(&self) -> &str {
-        &self.plugins
+    pub(crate) fn plugins(&self) -> String {
+        self.plugins.join(", ")
     }
 
     pub(crate) fn process(&self) -> &Arc<Process> {
@@ -204,6 +204,7 @@ impl Drop for Loaded {
         for (shard, chain) in self.process.shards.iter().zip(&self.chains) {
             shard.call(|worker| worker.unload(chain));
         }
+        self.plugins.iter().for_each(|plugin| self.process.host.metrics.end(plugin));
     }
 }
 

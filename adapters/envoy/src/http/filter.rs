@@ -14,6 +14,8 @@ use portcullis::vm::Part;
 use portcullis::{Chain, Worker};
 
 use super::answer::{self, Answer};
+use super::length::tells_of_another;
+use super::status::{BodyStatus, HeadersStatus, TrailersStatus};
 use super::way::{Left, Way};
 use crate::call::{Call, WOKEN};
 use crate::envoy::{self, Bytes, Http, Map, NotWritten, StreamAttributes};
@@ -24,35 +26,6 @@ const LIMIT: usize = 1 << 20;
 
 /// The attribute with the number of the client's connection.
 const CONNECTION_ID: u32 = 28;
-
-/// `envoy_dynamic_module_type_on_http_filter_request_headers_status`, and that of responses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum HeadersStatus {
-    Continue = 0,
-    /// Body and trailers still come.
-    StopIteration = 1,
-    /// Nothing more comes; Envoy buffers, and stops reading when it has enough.
-    StopAllIterationAndWatermark = 4,
-}
-
-/// `envoy_dynamic_module_type_on_http_filter_request_body_status`, and that of responses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum BodyStatus {
-    Continue = 0,
-    /// Envoy keeps the piece, and stops reading when it has enough.
-    StopIterationAndWatermark = 2,
-    StopIterationNoBuffer = 3,
-}
-
-/// `envoy_dynamic_module_type_on_http_filter_request_trailers_status`, and that of responses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum TrailersStatus {
-    Continue = 0,
-    StopIteration = 1,
-}
 
 /// A stream in a filter.
 #[derive(Debug)]
@@ -526,12 +499,4 @@ impl Filter {
             Direction::Response => self.response.set(way),
         }
     }
-}
-
-/// Returns whether the head of a response tells of a body that does not follow.
-fn tells_of_another(envoy: &dyn Http, headers: &Headers) -> bool {
-    let is_bodiless = |status: &str| matches!(status, "204" | "304") || status.starts_with('1');
-    let request = envoy.entries(Map::RequestHeaders).unwrap_or_default();
-    headers.get_str(":status").is_some_and(is_bodiless)
-        || request.iter().any(|(name, value)| *name == b":method" && *value == b"HEAD")
 }

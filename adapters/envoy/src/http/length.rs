@@ -11,6 +11,8 @@
 
 use portcullis::model::Headers;
 
+use crate::envoy::{Http, Map};
+
 const NAME: &[u8] = b"content-length";
 
 /// The length of a message's body: said, come and gone.
@@ -65,6 +67,14 @@ impl Length {
         }
         !end || self.bytes_out == promised || (came_wrong && self.bytes_in != promised)
     }
+}
+
+/// Returns whether the head of a response tells of a body that does not follow.
+pub(super) fn tells_of_another(envoy: &dyn Http, headers: &Headers) -> bool {
+    let is_bodiless = |status: &str| matches!(status, "204" | "304") || status.starts_with('1');
+    let request = envoy.entries(Map::RequestHeaders).unwrap_or_default();
+    headers.get_str(":status").is_some_and(is_bodiless)
+        || request.iter().any(|(name, value)| *name == b":method" && *value == b"HEAD")
 }
 
 /// Returns the length that a head says, if it says one.

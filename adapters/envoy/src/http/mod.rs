@@ -3,6 +3,7 @@
 mod answer;
 mod filter;
 mod length;
+mod status;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 
 use portcullis::model::{Direction, Headers};
 
-pub(crate) use self::filter::{BodyStatus, Filter, HeadersStatus, TrailersStatus};
+pub(crate) use self::filter::Filter;
+pub(crate) use self::status::{BodyStatus, HeadersStatus, TrailersStatus};
 use crate::envoy::{ForeignRoute, Http};
 use crate::process::Loaded;
 

@@ -190,25 +190,6 @@ fn bytes_that_a_filter_behind_keeps_stay() {
     assert_eq!(stream.seen, ["request headers :method=GET :path=/x", "request body kept <abcd> end"]);
 }
 
-/// Holds the request's headers until a callout has failed, and its body until the end.
-fn asking_and_holding() -> Script {
-    asking().on(CallbackId::on_request_body, |_, args| i32::from(args.get(2) == Some(&0)))
-}
-
-#[test]
-fn a_body_that_is_held_does_not_leave_with_the_headers() {
-    let slot = Slot::new(&loaded(asking_and_holding));
-    let mut stream = Stream::default();
-    stream.headers(&slot, Request, GET, false);
-    assert_eq!(stream.body(&slot, Request, "abc", false), Some(BodyStatus::StopIterationAndWatermark));
-    // One of its own, and one for the answer.
-    stream.ignore_calls(2);
-    slot.filter().unwrap().woken(&mut stream);
-    assert_eq!(stream.buffered(Request), "abc", "it weighs");
-    assert!(stream.body(&slot, Request, "def", true).is_some());
-    assert_eq!(stream.seen, ["request headers :method=GET :path=/x x-asked=yes", "request body abcdef end"]);
-}
-
 #[test]
 fn trailers_follow_a_body_that_was_held() {
     let slot = Slot::new(&loaded(|| {

@@ -1,4 +1,4 @@
-//! What a filter tells Envoy to do with a part of a message, by the numbers of the ABI.
+//! Statuses with which a filter answers for a part of a message, by the numbers of the ABI.
 
 /// `envoy_dynamic_module_type_on_http_filter_request_headers_status`, and that of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::super::super::Config;
 use super::json;
 use super::validate::fits_some_section;
@@ -20,6 +22,17 @@ fn blocks(page: &str) -> impl Iterator<Item = &str> {
     page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block)
 }
 
+/// Returns the plugins of a part of a file of Envoy that has the module's filters; anything else is returned as it is.
+fn of_envoy(block: Value) -> Vec<Value> {
+    let Some(filters) = block["http_filters"].as_array() else { return vec![block] };
+    let plugin = |filter: &Value| {
+        let filter = &filter["typed_config"];
+        assert_eq!(filter["dynamic_module_config"]["name"], "portcullis_envoy", "{filter}");
+        filter["filter_config"]["value"].clone()
+    };
+    filters.iter().map(plugin).collect()
+}
+
 #[test]
 fn every_configuration_in_the_documentation_is_right() {
     let mut count = 0;
@@ -27,8 +40,10 @@ fn every_configuration_in_the_documentation_is_right() {
         let text = std::fs::read_to_string(&page).unwrap();
         for block in blocks(&text).filter(|block| block.lines().any(|line| !line.starts_with('#'))) {
             count += 1;
-            if let Err(problem) = fits_some_section(&json(block)) {
-                panic!("{}: {problem}\n{block}", page.display());
+            for block_or_plugin in of_envoy(json(block)) {
+                if let Err(problem) = fits_some_section(&block_or_plugin) {
+                    panic!("{}: {problem}\n{block}", page.display());
+                }
             }
             if !block.contains("listeners:") {
                 continue;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use portcullis::abi::LogLevel;
 use portcullis::model::{Attributes, Changes, Direction, Edit, Headers, SharedStreamInfo};
 
-use crate::process::Loaded;
 use crate::sendable::is_sendable;
 
 /// A map of headers or trailers, by its number in the ABI.
@@ -81,10 +80,6 @@ impl NotStarted {
     pub(crate) const FULL: Self = Self(u32::MAX - 1);
 }
 
-/// A route has the configuration of another library's filter, or of another copy of this one, under the name of this filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ForeignRoute;
-
 /// Makes requests to clusters: of a stream, on its worker, or of a configuration, on the main thread.
 pub(crate) trait Requests {
     /// Begins a request, without a limit of time if it can be given up; returns the number that its events have.
@@ -103,11 +98,6 @@ pub(crate) trait Requests {
 
 /// A stream, in one of its hooks.
 pub(crate) trait Http: Requests {
-    /// Returns the plugin that the stream's route has in place of the filter's.
-    ///
-    /// # Errors
-    /// The route has something that was not made by this library.
-    fn route(&self) -> Result<Option<Arc<Loaded>>, ForeignRoute>;
     /// Returns the index of the worker that the stream is on.
     fn worker(&self) -> usize;
     /// Returns the entries of a map; none if Envoy does not have it.

@@ -12,8 +12,9 @@ use portcullis_core::abi::AbiVersion;
 use portcullis_core::model::Plugin;
 use portcullis_core::testing::{NullEngine, Script};
 
-use crate::envoy::{Bytes, ForeignRoute, Http, Log, Map, NotStarted, Requests, Scheduler, StreamAttributes};
+use crate::envoy::{Bytes, Http, Log, Map, NotStarted, Requests, Scheduler, StreamAttributes};
 use crate::http::{BodyStatus, HeadersStatus, Slot, TrailersStatus};
+use crate::http::{ForeignRoute, Routed};
 use crate::process::{Loaded, Process};
 
 /// Lines that were logged.
@@ -262,11 +263,13 @@ fn show_headers(headers: &Headers) -> String {
     show(&headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>())
 }
 
-impl Http for Stream {
+impl Routed for Stream {
     fn route(&self) -> Result<Option<Arc<Loaded>>, ForeignRoute> {
         if self.has_foreign_route { Err(ForeignRoute) } else { Ok(None) }
     }
+}
 
+impl Http for Stream {
     fn worker(&self) -> usize {
         0
     }

@@ -13,7 +13,8 @@ use super::lists::{NO_LIMIT, list};
 use super::properties::{Current, Entered, properties};
 use crate::abi::{self, Callbacks, EnvoyBytes, EnvoyHeader, OwnBytes, Timing};
 use crate::attributes::{self, Source};
-use crate::envoy::{Bytes, ForeignRoute, Http, Map, NotStarted, Requests, Scheduler, StreamAttributes};
+use crate::envoy::{Bytes, Http, Map, NotStarted, Requests, Scheduler, StreamAttributes};
+use crate::http::{ForeignRoute, Routed};
 use crate::process::Loaded;
 
 /// A stream, in one of its hooks.
@@ -123,7 +124,7 @@ impl Source for Stream<'_> {
     }
 }
 
-impl Http for Stream<'_> {
+impl Routed for Stream<'_> {
     fn route(&self) -> Result<Option<Arc<Loaded>>, ForeignRoute> {
         // SAFETY: the hook runs. The result is compared and not read: it may be that of another library's filter.
         let at = unsafe { (self.envoy.get_most_specific_route_config)(self.raw) };
@@ -132,7 +133,9 @@ impl Http for Stream<'_> {
         }
         ROUTES.get(at.cast()).map(Some).ok_or(ForeignRoute)
     }
+}
 
+impl Http for Stream<'_> {
     fn worker(&self) -> usize {
         // SAFETY: the hook runs.
         unsafe { (self.envoy.http_filter_get_worker_index)(self.raw) as usize }

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+/// The attribute with the number of the client's connection.
+pub(crate) const CONNECTION_ID: u32 = 28;
+
 /// Something to ask Envoy for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What<'a> {
@@ -56,7 +59,7 @@ const PATHS: &[(&str, What<'static>)] = &[
     ("source\0port", What::Number(25)),
     ("destination\0address", What::Text(26)),
     ("destination\0port", What::Number(27)),
-    ("connection\0id", What::Number(28)),
+    ("connection\0id", What::Number(CONNECTION_ID)),
     ("connection\0mtls", What::Truth(29)),
     ("connection\0requested_server_name", What::Text(30)),
     ("connection\0tls_version", What::Text(31)),
@@ -92,7 +95,7 @@ const PATHS: &[(&str, What<'static>)] = &[
     ("cluster_name", What::Text(57)),
     ("listener_direction", What::Number(59)),
     ("route_name", What::Text(61)),
-    ("connection_id", What::Number(28)),
+    ("connection_id", What::Number(CONNECTION_ID)),
 ];
 
 /// The metadata of each owner, by the path before `filter_metadata`, its namespace and its key.

@@ -17,15 +17,13 @@ use super::answer::{self, Answer};
 use super::length::tells_of_another;
 use super::status::{BodyStatus, HeadersStatus, TrailersStatus};
 use super::way::{Left, Way};
+use crate::attributes::CONNECTION_ID;
 use crate::call::{Call, WOKEN};
 use crate::envoy::{self, Bytes, Http, Map, NotWritten, StreamAttributes};
 use crate::process::{Loaded, Shard};
 
 /// How much a direction may hold where Envoy has no limit.
 const LIMIT: usize = 1 << 20;
-
-/// The attribute with the number of the client's connection.
-const CONNECTION_ID: u32 = 28;
 
 /// A stream in a filter.
 #[derive(Debug)]

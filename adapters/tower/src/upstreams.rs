@@ -39,7 +39,9 @@ use crate::http_service::{HttpBody, HttpService};
 /// #     type Error = Infallible;
 /// #     type Future = std::future::Ready<Result<Response<QueueBody>, Infallible>>;
 /// #     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
-/// #     fn call(&mut self, _: Request<QueueBody>) -> Self::Future { unimplemented!() }
+/// #     fn call(&mut self, request: Request<QueueBody>) -> Self::Future {
+/// #         std::future::ready(Ok(Response::new(request.into_body())))
+/// #     }
 /// # }
 /// # let client = Client;
 /// let upstreams = ServiceUpstreams::new(client)

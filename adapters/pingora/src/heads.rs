@@ -2,7 +2,7 @@
 //! see stay as they came.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -234,12 +234,15 @@ pub(crate) fn whole(body: &mut portcullis_core::model::Body) -> Bytes {
     std::mem::take(body).to_bytes()
 }
 
-/// Removes from Pingora's head the fields that its `connection` field names and plugins therefore do not see, and their names from that field,
-/// so that what a plugin adds under such a name is sent. Options of the connection itself are left to Pingora.
+/// Removes from Pingora's head the fields of one connection that plugins do not see and Pingora does not act on, those that its `connection`
+/// field names, and their names from that field, so that what a plugin adds under such a name is sent. Options of the connection itself are left to Pingora.
 ///
 /// # Errors
 /// Pingora refuses its own field.
 pub(crate) fn strip_nominated(head: &mut impl Fields, seen: &HeaderMap) -> Result<()> {
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE].iter().filter(|name| !seen.contains_key(*name)) {
+        head.remove(name);
+    }
     let (mut names, mut options) = (Vec::new(), Vec::new());
     for token in head.fields().get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
     {
@@ -262,6 +265,9 @@ pub(crate) fn strip_nominated(head: &mut impl Fields, seen: &HeaderMap) -> Resul
         _ => Ok(()),
     }
 }
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Options of a connection that Pingora acts on.
 const CONNECTION_OPTIONS: [&str; 6] = ["close", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];

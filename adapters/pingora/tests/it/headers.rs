@@ -226,7 +226,10 @@ fn a_request_that_could_be_read_in_two_ways_is_refused() {
 fn fields_that_are_hidden_from_plugins_do_not_pass_them() {
     for mode in [BodyMode::Stream, BodyMode::Buffer] {
         let proxy = Proxy::optional(&[tagger()], Options::default().with_response_body(mode));
-        let answer = proxy.exchange(get("/nominates", "connection: x-hidden, x-tag\r\nx-hidden: 1\r\nx-tag: 1\r\n"));
+        let answer = proxy.exchange(get(
+            "/nominates",
+            "connection: x-hidden, x-tag\r\nx-hidden: 1\r\nx-tag: 1\r\nproxy-connection: x\r\n",
+        ));
         assert_eq!(
             (answer.status(), answer.get("x-hidden"), answer.get("x-tag")),
             (200, None, Some("response")),
@@ -234,6 +237,9 @@ fn fields_that_are_hidden_from_plugins_do_not_pass_them() {
         );
         let request = proxy.upstream.only();
         assert_eq!((request.get("x-hidden"), request.get("x-tag")), (None, Some("request")), "{mode:?}");
+        // Fields of one connection by themselves, which plugins do not see either.
+        let passed = [answer.get("proxy-connection"), answer.get("te"), request.get("proxy-connection")];
+        assert_eq!(passed, [None; 3], "{mode:?}");
     }
 }
 

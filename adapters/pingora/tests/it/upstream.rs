@@ -60,7 +60,7 @@ impl Upstream {
                 }
                 "/empty" => ok(""),
                 "/nominates" => {
-                    "HTTP/1.1 200 OK\r\nconnection: x-hidden, x-tag\r\nx-hidden: 1\r\ncontent-length: 0\r\n\r\n"
+                    "HTTP/1.1 200 OK\r\nconnection: x-hidden, x-tag\r\nx-hidden: 1\r\nproxy-connection: x\r\nte: x\r\ncontent-length: 0\r\n\r\n"
                         .to_owned()
                 }
                 "/204" => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),

@@ -98,6 +98,9 @@ pub enum ServeError {
     /// A second signal to stop, before all requests had ended.
     #[error("told to stop twice: requests in flight were cut")]
     StoppedTwice,
+    /// A reload that was asked to end before anything changed.
+    #[error("the reload was cancelled, as a newer one asks for; nothing has changed")]
+    Cancelled,
     /// A worker that panicked before its plugins had started.
     #[error(
         "cannot start: a worker ended by a panic before its plugins had started; report its message, which \

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`server`] | a configuration, prepared and served |
 //! | [`running`] | a gateway that serves, and how it is stopped |
+//! | [`generation`] | a configuration as it is served, and how the next one takes its place |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
 //! | `starts` | what workers report of their start |
 //! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
@@ -12,6 +13,7 @@
 #[cfg(any(fuzzing, test))]
 pub(crate) mod convert;
 pub mod descriptors;
+pub mod generation;
 pub mod running;
 pub(crate) mod seats;
 pub mod server;

@@ -1,0 +1,80 @@
+//! Generations: a configuration as it is served, and how the next one takes its place.
+//!
+//! A generation is immutable. A reload builds the next one beside the one that runs; when it is whole, each worker changes over at one
+//! point. A request belongs to the generation that is current at its head.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::error::ServeError;
+
+/// Replaces the configuration of a gateway that serves.
+pub trait Reload: Send {
+    /// Serves another configuration. Blocks until all workers have changed over to it, or nothing has changed. Of several callers, one
+    /// waits for the other.
+    ///
+    /// # Errors
+    /// The configuration cannot be served, or `cancel` has asked the reload to end. The gateway serves as before, and nothing is left of
+    /// what was begun.
+    fn reload(&self, config: Config, cancel: &Cancel) -> Result<Reloaded, ServeError>;
+
+    /// Returns the generations that live, the oldest first. The last one is the current one. Never waits for a reload.
+    fn generations(&self) -> Vec<Held>;
+}
+
+/// Asks a reload to end before it changes anything. Clones are the same.
+///
+/// ```
+/// use portcullis_gateway::serve::generation::Cancel;
+///
+/// let cancel = Cancel::default();
+/// let of_another_thread = cancel.clone();
+/// of_another_thread.cancel();
+/// assert!(cancel.is_cancelled());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+/// A reload that has succeeded. Plugins are counted as each worker has them: one that is in several chains counts once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// The number of the generation that is served now.
+    pub generation: u64,
+    /// Plugins that have been started.
+    pub started: usize,
+    /// Plugins that go on with their VMs and their state.
+    pub stayed: usize,
+    /// Plugins that end when the streams over them are over.
+    pub ended: usize,
+}
+
+/// A generation that lives, and what holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Held {
+    /// Its number. That of the start is 1.
+    pub number: u64,
+    /// The time at which it was served first.
+    pub since: SystemTime,
+    /// Requests in flight, on all workers.
+    pub requests: usize,
+    /// TCP streams, on all workers.
+    pub connections: usize,
+    /// Plugins that no later generation has, as each worker has them.
+    pub plugins: usize,
+}
+
+impl Cancel {
+    /// Asks the reload to end. It does so before the next plugin is compiled or started, unless workers change over already.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the reload is to end.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,10 +1,16 @@
-//! `admin`: where the admin interface listens, and to which hosts it answers.
+//! `admin`: where the admin interface listens, to which hosts it answers, and who may write.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
+use portcullis::input::read_file;
+use portcullis_config::reader::files;
 use portcullis_config::reader::{Key, Kind, Read, Refused, Section, Type, Unique, Value};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use super::Config;
 use super::listener;
@@ -18,9 +24,37 @@ pub struct AdminPath {
     pub mode: u32,
 }
 
+/// The token that requests need which change something. Only its digest is kept, so that nothing can show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    /// The file that has it.
+    pub file: PathBuf,
+    digest: [u8; 32],
+}
+
+impl AdminToken {
+    /// Makes the token of a file.
+    pub(crate) fn of(file: PathBuf, token: &[u8]) -> Self {
+        Self { file, digest: Sha256::digest(token).into() }
+    }
+
+    /// Returns true for the token, in a time that does not depend on it.
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
+        let given: [u8; 32] = Sha256::digest(given).into();
+        self.digest.ct_eq(&given).into()
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminToken").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 /// The admin interface.
 #[derive(Debug, Default)]
 pub(super) struct Admin {
+    pub(super) token: Option<AdminToken>,
     pub(super) address: Option<SocketAddr>,
     pub(super) socket: Option<AdminPath>,
     pub(super) hosts: Vec<String>,
@@ -48,8 +82,24 @@ const MODE: Key = Key::new(
 )
 .computed("`0600` for a Unix socket");
 
+const TOKEN_FILE: Key = Key::new(
+    "token_file",
+    Type::Name,
+    "A file with the token that requests need which change something, found from the working directory or beside the \
+     configuration; without it only a Unix socket that is its user's alone takes such requests.",
+);
+
 pub(super) static ADMIN: Section =
-    Section::new("admin", "admin", "The admin interface.", &[ADDRESS, HOSTS, MODE]).page("admin.md");
+    Section::new("admin", "admin", "The admin interface.", &[ADDRESS, HOSTS, MODE, TOKEN_FILE]).page("admin.md");
+
+/// The fewest characters of a token: one that nobody guesses.
+const SHORTEST_TOKEN: usize = 16;
+
+/// The most bytes of the file of a token.
+const LARGEST_TOKEN: u64 = 4096;
+
+/// The permission to read of anybody.
+const READ_BY_OTHERS: u32 = 0o004;
 
 const REFUSED: &[Refused] = &[
     ("access_log", "requests to the admin interface are not logged", "remove the key"),
@@ -57,16 +107,21 @@ const REFUSED: &[Refused] = &[
     ("profile_path", "profiles are written by `serve --profile`", "remove the key"),
     ("socket_options", "there are no options for sockets", "remove the key"),
     ("ignore_global_conn_limit", "the admin interface has connections of its own", "remove the key"),
-    ("allow_paths", "all pages are there, and none changes anything", "remove the key"),
+    (
+        "allow_paths",
+        "all pages are there, and those that change something need the token or the Unix socket",
+        "remove the key",
+    ),
 ];
 
-/// Reads `ADDRESS`, `unix:PATH`, or `{address, hosts, mode}`.
+/// Reads `ADDRESS`, `unix:PATH`, or `{address, hosts, mode, token_file}`.
 pub(super) fn read(value: &Value<'_>, addresses: &mut Unique) -> Read<Admin> {
     let Kind::Mapping = value.kind() else { return place(value, addresses) };
     let mapping = value.mapping_without(&ADMIN, REFUSED)?;
     let place = mapping.required(ADDRESS, "add one, as `address: 127.0.0.1:9901`", |value| place(value, addresses));
     let hosts = mapping.or(HOSTS, Vec::new(), |hosts| hosts.list(|_, host| self::host(host)));
     let mode = mapping.optional(MODE, mode);
+    let token = mapping.optional(TOKEN_FILE, token);
     let mut place = place?;
     match (&mut place.socket, mode?, mapping.get(MODE)) {
         (Some(socket), Some(mode), _) => socket.mode = mode,
@@ -78,6 +133,7 @@ pub(super) fn read(value: &Value<'_>, addresses: &mut Unique) -> Read<Admin> {
         _ => {}
     }
     place.hosts = hosts?;
+    place.token = token?;
     if let (Some(_), false, Some(hosts)) = (&place.socket, place.hosts.is_empty(), mapping.get(HOSTS)) {
         hosts.notice("hosts is ignored: over a Unix socket any is answered", "remove the key");
     }
@@ -97,10 +153,45 @@ fn place(value: &Value<'_>, addresses: &mut Unique) -> Read<Admin> {
     }
     let address = listener::unique_address(value, addresses)?;
     if !address.ip().is_loopback() {
-        let message = "the admin interface has no access control, and other machines can reach it";
+        let message = "anybody can read the pages of the admin interface, and other machines can reach it";
         value.notice(message, format!("use 127.0.0.1:{}, or keep the port private", address.port()));
     }
     Ok(Admin { address: Some(address), ..Admin::default() })
+}
+
+fn token(value: &Value<'_>) -> Read<AdminToken> {
+    let file = files::existing(value, "make it, with 32 random characters in it, or correct the path")?;
+    let bytes = read_file(&file, LARGEST_TOKEN).map_err(|error| {
+        let message = format!("cannot read the token file {}: {error}", file.display());
+        value.fail(message, "correct the path, or let this user read it")
+    })?;
+    let fault = |message: &str| {
+        value.fail(
+            format!("the token file {} {message}", file.display()),
+            "write 32 random letters and digits into it, as `openssl rand -hex 16` prints them",
+        )
+    };
+    match bytes.trim_ascii() {
+        [] => Err(fault("is empty")),
+        token if token.len() < SHORTEST_TOKEN => {
+            Err(fault(&format!("has a token of fewer than {SHORTEST_TOKEN} characters, which can be guessed")))
+        }
+        token if !token.iter().all(u8::is_ascii_graphic) => {
+            Err(fault("has more than one line, spaces, or characters that a header cannot have"))
+        }
+        token => {
+            notice_readable(value, &file);
+            Ok(AdminToken::of(file, token))
+        }
+    }
+}
+
+fn notice_readable(value: &Value<'_>, file: &Path) {
+    let mode = std::fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & READ_BY_OTHERS != 0 {
+        let message = format!("every user of this machine can read the token file {}", file.display());
+        value.notice(message, format!("run `chmod 600 {}`", file.display()));
+    }
 }
 
 fn host(value: &Value<'_>) -> Read<String> {
@@ -129,15 +220,22 @@ fn mode(value: &Value<'_>) -> Read<u32> {
 
 /// Returns the value as JSON, as it is written in the file.
 pub(super) fn to_json(config: &Config) -> Json {
-    let Config { admin, admin_socket, admin_hosts, .. } = config;
+    let Config { admin, admin_socket, admin_hosts, admin_token, .. } = config;
+    let mut members = Map::new();
     match (admin, admin_socket) {
         (_, Some(AdminPath { path, mode })) => {
-            json!({ "address": format!("{UNIX}{}", path.display()), "mode": format!("{mode:04o}") })
+            members.insert("address".to_owned(), json!(format!("{UNIX}{}", path.display())));
+            members.insert("mode".to_owned(), json!(format!("{mode:04o}")));
         }
-        (Some(address), None) if admin_hosts.is_empty() => json!(address.to_string()),
-        (Some(address), None) => json!({ "address": address.to_string(), "hosts": admin_hosts }),
-        (None, None) => Json::Null,
+        (Some(address), None) if admin_hosts.is_empty() && admin_token.is_none() => return json!(address.to_string()),
+        (Some(address), None) => {
+            members.insert("address".to_owned(), json!(address.to_string()));
+            members.insert("hosts".to_owned(), json!(admin_hosts));
+        }
+        (None, None) => return Json::Null,
     }
+    members.extend(admin_token.as_ref().map(|token| ("token_file".to_owned(), json!(token.file.to_string_lossy()))));
+    members.into()
 }
 
 #[cfg(test)]
@@ -169,6 +267,73 @@ mod tests {
             assert_eq!(config.notices, [], "{admin}");
         }
         assert_eq!(read("{address: unix:a, hosts: [b]}").unwrap().notices.len(), 1);
+    }
+
+    struct TokenFile(PathBuf);
+
+    impl TokenFile {
+        fn new(name: &str, content: &[u8], mode: u32) -> Self {
+            let path = std::env::temp_dir().join(format!("portcullis-token-{}-{name}", std::process::id()));
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            Self(path)
+        }
+
+        fn read(&self) -> Result<Config, String> {
+            read(&format!("{{address: 127.0.0.1:1, token_file: {:?}}}", self.0.display().to_string()))
+        }
+    }
+
+    impl Drop for TokenFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_token_is_read_and_shown_nowhere() {
+        let file = TokenFile::new("good", format!("{TOKEN}\n").as_bytes(), 0o600);
+        let config = file.read().unwrap();
+        assert_eq!(config.notices, []);
+        let token = config.admin_token.as_ref().unwrap();
+        assert!(token.is(TOKEN.as_bytes()));
+        for other in ["", "x", &TOKEN[1..], &format!("{TOKEN}0"), &TOKEN.to_uppercase()] {
+            assert!(!token.is(other.as_bytes()), "{other}");
+        }
+        let path = file.0.display().to_string();
+        assert_eq!(to_json(&config), json!({ "address": "127.0.0.1:1", "hosts": [], "token_file": path }));
+        assert!(!format!("{config:?}").contains(TOKEN));
+    }
+
+    #[test]
+    fn a_token_that_is_none_is_refused_by_file_and_key() {
+        for (name, content, expected) in [
+            ("empty", &b"\n"[..], "is empty; write 32 random letters"),
+            ("short", b"0123456789abcde\n", "has a token of fewer than 16 characters"),
+            ("lines", b"0123456789abcdef\n0123456789abcdef\n", "has more than one line"),
+            ("bytes", b"0123456789abcdef\xff", "characters that a header cannot have"),
+            ("large", &[b'a'; 5000], "at most 4096 are read here; correct the path"),
+        ] {
+            let file = TokenFile::new(name, content, 0o600);
+            let error = file.read().unwrap_err();
+            assert!(error.contains("test.yaml:3:") && error.contains("admin.token_file: "), "{error}");
+            assert!(error.contains(&*file.0.to_string_lossy()) && error.contains(expected), "{error}");
+            assert!(!error.contains("0123456789"), "{error}");
+        }
+        let error = read("{address: 127.0.0.1:1, token_file: /nowhere/token}").unwrap_err();
+        assert!(error.contains("admin.token_file: there is no file \"/nowhere/token\"; make it"), "{error}");
+    }
+
+    #[test]
+    fn a_token_file_that_anybody_can_read_is_told() {
+        for (mode, notices) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+            let file = TokenFile::new("mode", TOKEN.as_bytes(), mode);
+            let config = file.read().unwrap();
+            assert_eq!(config.notices.len(), notices, "{mode:o}");
+            assert!(config.notices.iter().all(|notice| notice.to_string().contains("run `chmod 600 ")));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use portcullis_config::blocks::{library, settings};
 use portcullis_config::reader::{self, Document, Key, Read, Section, Type, Unique, Value, duration};
 use portcullis_config::{ConfigError, Diagnostic, Plugin, Settings};
 
-use super::admin::{self, AdminPath};
+use super::admin::{self, AdminPath, AdminToken};
 use super::changed;
 use super::cluster::{self, Cluster};
 use super::envoy_keys;
@@ -31,6 +31,8 @@ pub struct Config {
     pub admin_socket: Option<AdminPath>,
     /// The hosts that it answers to besides loopback and the address that it was reached at; `*` is any.
     pub admin_hosts: Vec<String>,
+    /// The token of requests to it that change something.
+    pub admin_token: Option<AdminToken>,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
     /// Which part of a worker plugins get for what no stream waits for, while IO waits (`limits.tick_share`).
@@ -196,6 +198,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         admin: admin.address,
         admin_socket: admin.socket,
         admin_hosts: admin.hosts,
+        admin_token: admin.token,
         shutdown_timeout: shutdown_timeout?,
         tick_share,
         max_upstream_connections: max_upstream_connections?.map(|number| number as usize),

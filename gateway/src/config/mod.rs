@@ -39,7 +39,7 @@ mod tests;
 mod timeouts;
 
 pub use address::Endpoint;
-pub use admin::AdminPath;
+pub use admin::{AdminPath, AdminToken};
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
 pub use file::Config;
 pub use listener::{Listener, TcpProxy, Tls};

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::config::{AdminPath, Config, Diagnostic};
 use crate::error::ServeError;
 use crate::net::listen;
-use crate::observe::admin::{Admin, AdminSocket, UnixSocket};
+use crate::observe::admin::{Admin, AdminSocket, PAGES, Showing, Shown, UnixSocket};
 use crate::observe::denials::Denials;
 use crate::observe::health::PluginHealth;
 use crate::observe::learn::{self, LearnedRights};
@@ -243,16 +243,12 @@ impl Gateway {
             });
         }
         if let Some(socket) = self.admin_socket()? {
+            let shown = Shown::of(&self.config, self.sandboxes.to_json(), self.shows_configuration);
             let admin = Admin {
-                config: if self.shows_configuration {
-                    self.config.to_json_with_values()
-                } else {
-                    self.config.to_json()
-                },
+                pages: PAGES,
+                showing: Showing::new(shown),
                 metrics: self.metrics.clone(),
                 host: self.plan.host.clone(),
-                sandboxes: self.sandboxes.to_json(),
-                hosts: self.config.admin_hosts.clone(),
             };
             running.serve_admin(admin, socket)?;
         }

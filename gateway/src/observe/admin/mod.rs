@@ -1,7 +1,18 @@
-//! The admin interface: `/ready`, `/metrics`, `/config`, `/sandboxes`, `/denials`.
+//! The admin interface.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `pages` | the paths, and what answers them |
+//! | `hosts` | names that the interface answers to |
+//! | `writes` | who may change something |
+//! | `shown` | what follows the configuration that runs |
+//! | `socket` | the address or Unix socket |
 
 mod hosts;
+mod pages;
+mod shown;
 mod socket;
+mod writes;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -10,10 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,15 +30,16 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::net::listen::Listener;
-use crate::observe::health::Readiness;
-use crate::observe::log::{self, Dropped};
 use crate::observe::metrics::Metrics;
-use crate::observe::usage;
 use crate::plan::host::GatewayHost;
 use crate::serve::descriptors;
 use crate::serve::seats::{Seat, Seats, Watched, refuse};
-use hosts::{Hosts, Refused};
+use hosts::Refused;
+pub(crate) use pages::PAGES;
+use pages::{Answer, Handler, Page};
+pub(crate) use shown::{Showing, Shown};
 pub(crate) use socket::{AdminSocket, UnixSocket};
+use writes::Way;
 
 /// A client that has not sent a whole head, or is idle, for so long is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,21 +47,15 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Descriptors that are kept open for nothing but to be closed when there is none left for a connection.
 const SPARE: usize = 4;
 
-/// The answer of `/ready` while workers wait for the reader of the log.
-const NO_READER: &str = "not ready\nlog: workers wait for its reader, which reads nothing (--log-when-full wait); let it read, or start \
-                         the gateway with --log-when-full drop\n";
-
 /// Time to wait when a Unix socket accepts nothing and nothing can be given up for it.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The state that the admin interface shows.
 pub(crate) struct Admin {
-    pub(crate) config: serde_json::Value,
+    pub(crate) pages: &'static [Page],
+    pub(crate) showing: Showing,
     pub(crate) metrics: Metrics,
     pub(crate) host: GatewayHost,
-    pub(crate) sandboxes: serde_json::Value,
-    /// Hosts whose requests it answers, besides those of loopback.
-    pub(crate) hosts: Vec<String>,
 }
 
 /// Serves until `stop`, on a thread of its own, so that a busy worker does not delay it. Clients that are slow, or have taken
@@ -64,7 +67,7 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
             return tracing::error!(%error, "cannot serve the admin interface; raise the limit of descriptors (`ulimit -n`), and start the gateway again");
         }
     };
-    let (hosts, admin) = (Arc::new(Hosts::new(&admin.hosts)), Arc::new(admin));
+    let admin = Arc::new(admin);
     let remedy = "see which clients of the admin interface keep connections that they do not use";
     let seats = Seats::with_remedy("admin", descriptors::admin_connections(descriptors::limit()), remedy);
     let spare: RefCell<Vec<OwnedFd>> = RefCell::new(Vec::with_capacity(SPARE));
@@ -92,7 +95,8 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
                 connection.refuse();
                 continue;
             };
-            let of = Of { admin: Arc::clone(&admin), hosts: Arc::clone(&hosts), own: connection.own() };
+            let (own, way) = (connection.own(), socket.way());
+            let of = Of { admin: Arc::clone(&admin), own, way };
             let key = seat.key();
             let task = match connection {
                 Connection::Tcp(tcp) => tokio::spawn(serve(tcp, of, seat)),
@@ -106,21 +110,38 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
     });
 }
 
-/// The state that requests of a connection are answered from.
+/// A connection, as far as answers depend on it.
 struct Of {
     admin: Arc<Admin>,
-    hosts: Arc<Hosts>,
     own: Option<IpAddr>,
+    way: Way,
+}
+
+impl Of {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        self.respond(&request).await.unwrap_or_else(|Refused { status, text }| pages::text(status, text))
+    }
+
+    async fn respond(&self, request: &Request<Incoming>) -> Result<Answer, Refused> {
+        let shown = self.admin.showing.get();
+        shown.hosts.judge(request.version(), request.uri(), request.headers(), self.own)?;
+        Ok(match pages::find(self.admin.pages, request.method(), request.uri().path()) {
+            Err(answer) => answer,
+            Ok(Handler::Read(handler)) => handler(&self.admin, &shown),
+            Ok(Handler::Write(handler)) => {
+                self.way.judge(request.headers(), shown.token.as_ref())?;
+                handler(Arc::clone(&self.admin)).await
+            }
+        })
+    }
 }
 
 async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, of: Of, seat: Seat) {
     let state = Arc::clone(seat.state());
+    let of = Arc::new(of);
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = match of.hosts.judge(request.version(), request.uri(), request.headers(), of.own) {
-            Ok(()) => of.admin.answer(request.method(), request.uri().path()),
-            Err(Refused { status, text }) => respond(status, "text/plain", text.to_owned()),
-        };
-        async move { Ok::<_, Infallible>(response) }
+        let of = Arc::clone(&of);
+        async move { Ok::<_, Infallible>(of.answer(request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -194,44 +215,4 @@ impl Admin {
     fn now(&self) -> Duration {
         Duration::from_nanos(self.host.clock.monotonic())
     }
-
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
-        }
-        match path {
-            "/ready" => {
-                // Names of a plugin's functions may be in it.
-                let Readiness { is_ready, text } = match log::holds_workers_up() {
-                    false => self.host.health.readiness(self.now()),
-                    true => Readiness { is_ready: false, text: NO_READER.to_owned() },
-                };
-                let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                respond(status, "text/plain", log::escaped(&text).into_owned())
-            }
-            "/metrics" => {
-                self.host.health.set_gauges();
-                let Dropped { plugins, gateway } = log::dropped();
-                for (of, lines) in [("plugin", plugins), ("gateway", gateway)] {
-                    metrics::counter!("portcullis_log_lines_dropped_total", "of" => of).absolute(lines);
-                }
-                let text = self.metrics.render() + &usage::exposition();
-                respond(StatusCode::OK, "text/plain; version=0.0.4", text)
-            }
-            "/config" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.config)),
-            "/sandboxes" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.sandboxes)),
-            "/denials" => respond(StatusCode::OK, "application/json", format!("{:#}\n", self.host.denials.to_json())),
-            _ => {
-                let pages = "there is /ready, /metrics, /config, /sandboxes, /denials\n";
-                respond(StatusCode::NOT_FOUND, "text/plain", pages.to_owned())
-            }
-        }
-    }
-}
-
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::writes::Way;
 use crate::net::listen::BACKLOG;
 
 /// A socket that listens.
@@ -23,6 +24,7 @@ pub(crate) enum AdminSocket {
 pub(crate) struct UnixSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
+    mode: u32,
     /// Device and number of the file: another gateway may have put its own in its place.
     file: (u64, u64),
 }
@@ -58,7 +60,17 @@ impl UnixSocket {
             Ok((metadata.dev(), metadata.ino()))
         };
         let file = finish().map_err(|error: io::Error| format!("{error}; choose another path"))?;
-        Ok(Self { listener: socket.into(), path: path.to_owned(), file })
+        Ok(Self { listener: socket.into(), path: path.to_owned(), mode, file })
+    }
+}
+
+impl AdminSocket {
+    /// Returns the way that requests over it come.
+    pub(super) fn way(&self) -> Way {
+        match self {
+            Self::Tcp(_) => Way::Tcp,
+            Self::Unix(socket) => Way::Unix(socket.mode),
+        }
     }
 }
 

@@ -314,7 +314,7 @@ clusters: [{name: e, echo: {}}]
     assert_eq!(
         notices,
         [
-            "gateway.yaml:2:8: admin: the admin interface has no access control, and other machines can reach it; \
+            "gateway.yaml:2:8: admin: anybody can read the pages of the admin interface, and other machines can reach it; \
              use 127.0.0.1:9901, or keep the port private",
             "gateway.yaml:4:51: listeners[0].routes[1]: this route is never reached: route \"route_0\" before it takes \
              every request; move it up, or remove it",

@@ -19,7 +19,8 @@ fn it_is_ready_and_knows_its_pages() {
         let mut client = Client::h1(gate.running.admin.unwrap()).await;
         let mut request = post("/ready", "x");
         request.headers_mut().insert("host", http::HeaderValue::from_static("127.0.0.1"));
-        assert_eq!(client.ask(request).await.status, 405);
+        let answer = client.ask(request).await;
+        assert_eq!((answer.status, answer.header("allow").as_str()), (405, "GET, HEAD"));
     });
 }
 

@@ -101,6 +101,12 @@ pub enum ServeError {
     /// A reload that was asked to end before anything changed.
     #[error("the reload was cancelled, as a newer one asks for; nothing has changed")]
     Cancelled,
+    /// A reload whose thread ended before it had an outcome.
+    #[error(
+        "the thread of the reload could not be started, or ended by a panic; raise the limit of threads (`ulimit -u`), or report \
+         the message of the panic, which is on standard error"
+    )]
+    ReloadEnded,
     /// A worker that panicked before its plugins had started.
     #[error(
         "cannot start: a worker ended by a panic before its plugins had started; report its message, which \

@@ -9,6 +9,7 @@ use portcullis::sandbox::Sharing;
 use portcullis_config::blocks::{library, settings};
 use portcullis_config::reader::{self, Document, Key, Read, Section, Type, Unique, Value, duration};
 use portcullis_config::{ConfigError, Diagnostic, Plugin, Settings};
+use sha2::{Digest, Sha256};
 
 use super::admin::{self, AdminPath, AdminToken};
 use super::changed;
@@ -66,8 +67,18 @@ impl Config {
     ///
     /// If the file cannot be read, and everything that [`Self::parse`] finds.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let (name, text) = reader::load(path.as_ref(), EXAMPLE)?;
-        Self::parse(&name, &text)
+        Self::load_noting(path.as_ref()).0
+    }
+
+    /// Reads a configuration file as [`Self::load`] does, and notes what was read.
+    pub(crate) fn load_noting(path: &Path) -> (Result<Self, ConfigError>, Noted) {
+        match reader::load(path, EXAMPLE) {
+            Ok((name, text)) => {
+                let sha256 = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+                (Self::parse(&name, &text), Noted { sha256: Some(sha256) })
+            }
+            Err(error) => (Err(error), Noted::default()),
+        }
     }
 
     /// Reads a configuration from its text. `name` is the file's path: messages begin with it, and files that are not in
@@ -96,6 +107,13 @@ impl Config {
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.clusters.iter().find(|cluster| cluster.name == name)
     }
+}
+
+/// Notes of the reading of a configuration, whether it is right or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// The digest of the file, in hexadecimal digits; none if it could not be read.
+    pub(crate) sha256: Option<String>,
 }
 
 /// A file to start from.

@@ -41,7 +41,7 @@ mod timeouts;
 pub use address::Endpoint;
 pub use admin::{AdminPath, AdminToken};
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
-pub use file::Config;
+pub use file::{Config, Noted};
 pub use listener::{Listener, TcpProxy, Tls};
 pub use pattern::Pattern;
 pub use portcullis_config::{

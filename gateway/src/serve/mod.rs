@@ -5,11 +5,13 @@
 //! | [`server`] | a configuration, prepared and served |
 //! | [`running`] | a gateway that serves, and how it is stopped |
 //! | [`generation`] | a configuration as it is served, and how the next one takes its place |
+//! | [`control`] | who asks for a reload, and what is told about it |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
 //! | `starts` | what workers report of their start |
 //! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
 //! | [`signals`] | what stops the process, and what does not |
 
+pub mod control;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod convert;
 pub mod descriptors;

@@ -8,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 use crate::error::ServeError;
 use crate::observe::admin::{self, Admin, AdminSocket};
 use crate::observe::{log, profile};
+use crate::serve::control::{By, Control};
 use crate::serve::signals::Signals;
 
 /// A gateway that serves.
@@ -21,6 +22,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     admin_task: Option<JoinHandle<()>>,
     profile: Option<profile::Writer>,
+    control: Option<Control>,
 }
 
 impl Running {
@@ -31,7 +33,7 @@ impl Running {
         workers: Vec<JoinHandle<()>>,
         profile: Option<profile::Writer>,
     ) -> Self {
-        Self { addresses, admin: None, stop, workers, admin_task: None, profile }
+        Self { addresses, admin: None, stop, workers, admin_task: None, profile, control: None }
     }
 
     /// Serves the admin interface on a thread of its own.
@@ -50,6 +52,9 @@ impl Running {
 
     /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end.
     pub fn stop(&mut self) {
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
         let _ = self.stop.send(true);
         for thread in self.workers.drain(..).chain(self.admin_task.take()) {
             if thread.join().is_err() {
@@ -61,14 +66,23 @@ impl Running {
         }
     }
 
-    /// Serves until the first signal to stop, then stops gracefully; a second signal cuts this short.
+    /// Serves until the first signal to stop, then stops gracefully; a second signal cuts this short. SIGHUP has the configuration
+    /// read again.
     ///
     /// # Errors
     /// No runtime or thread can be started to wait in; requests in flight were cut.
     pub fn until(mut self, signals: &Signals) -> Result<(), ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         signals.serve();
-        runtime.block_on(signals.stop(1));
+        runtime.block_on(async {
+            let mut reloads = signals.reloads();
+            loop {
+                tokio::select! {
+                    () = signals.stop(1) => break,
+                    Ok(()) = reloads.changed() => self.read_again(),
+                }
+            }
+        });
         log::hurry();
         tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
         let (done, stopped) = oneshot::channel();
@@ -82,6 +96,18 @@ impl Running {
                 () = signals.stop(2) => Err(ServeError::StoppedTwice),
             }
         })
+    }
+}
+
+impl Running {
+    /// Reads the configuration again, as SIGHUP asks.
+    fn read_again(&self) {
+        match &self.control {
+            Some(control) => control.ask(By::Signal),
+            None => tracing::warn!(
+                "SIGHUP does nothing: there is no file to read again; start the gateway with a file, by `portcullis serve FILE`"
+            ),
+        }
     }
 }
 

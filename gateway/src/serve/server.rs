@@ -243,14 +243,7 @@ impl Gateway {
             });
         }
         if let Some(socket) = self.admin_socket()? {
-            let shown = Shown::of(&self.config, self.sandboxes.to_json(), self.shows_configuration);
-            let admin = Admin {
-                pages: PAGES,
-                showing: Showing::new(shown),
-                metrics: self.metrics.clone(),
-                host: self.plan.host.clone(),
-            };
-            running.serve_admin(admin, socket)?;
+            running.serve_admin(self.admin(), socket)?;
         }
         for (listener, address) in self.config.listeners.iter().zip(&running.addresses) {
             tracing::info!(listener = listener.name, %address, workers = self.config.workers, "listening");
@@ -268,6 +261,17 @@ impl Gateway {
         let plugins = self.plan.planned.plugins().count();
         tracing::info!(elapsed = ?self.begun.elapsed(), plugins, "ready");
         Ok(running)
+    }
+
+    /// Returns what the admin interface shows.
+    pub(crate) fn admin(&self) -> Admin {
+        Admin {
+            pages: PAGES,
+            showing: Showing::new(Shown::of(&self.config, self.sandboxes.to_json(), self.shows_configuration)),
+            metrics: self.metrics.clone(),
+            host: self.plan.host.clone(),
+            control: None,
+        }
     }
 
     /// Opens the socket of the admin interface, if there is one. One thread serves it: a gateway that already runs must not get

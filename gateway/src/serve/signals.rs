@@ -3,7 +3,8 @@
 //! | signal | before requests are served | then | a second time |
 //! |---|---|---|---|
 //! | SIGTERM, SIGINT, SIGQUIT | ends the process | stops gracefully | ends the process at once |
-//! | SIGHUP, SIGUSR1, SIGUSR2 | a line in the log | the same | the same |
+//! | SIGHUP | the configuration is read again once requests are served | the configuration is read again | the same |
+//! | SIGUSR1, SIGUSR2 | a line in the log | the same | the same |
 
 use std::io;
 use std::sync::Arc;
@@ -17,15 +18,13 @@ use tokio::sync::watch;
 pub struct Signals {
     /// Number of signals that ask the process to stop.
     stops: watch::Receiver<u32>,
+    /// Number of signals that ask it to read its configuration again.
+    reloads: watch::Receiver<u32>,
     serving: Arc<AtomicBool>,
 }
 
 /// Signals that other servers act upon, and why this one does not. Their default would end the process.
-const OTHERS: [(SignalKind, &str); 3] = [
-    (
-        SignalKind::hangup(),
-        "SIGHUP does nothing: the configuration is read at the start only; to use another, stop the gateway and start it again",
-    ),
+const OTHERS: [(SignalKind, &str); 2] = [
     (
         SignalKind::user_defined1(),
         "SIGUSR1 does nothing: the log goes to standard error, and no file has to be opened again",
@@ -49,17 +48,23 @@ impl Signals {
             Caught::begin()?
         };
         let (told, stops) = watch::channel(0);
+        let (told_reload, reloads) = watch::channel(0);
         let serving = Arc::<AtomicBool>::default();
         let is_serving = Arc::clone(&serving);
         std::thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || runtime.block_on(wait(caught, &told, &is_serving)))?;
-        Ok(Self { stops, serving })
+            .spawn(move || runtime.block_on(wait(caught, &told, &told_reload, &is_serving)))?;
+        Ok(Self { stops, reloads, serving })
     }
 
     /// Requests are served from now on: a stop lets them finish.
     pub fn serve(&self) {
         self.serving.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the number of signals that asked for a reload, which changes with each.
+    pub(crate) fn reloads(&self) -> watch::Receiver<u32> {
+        self.reloads.clone()
     }
 
     /// Waits until the process got this number of signals to stop.
@@ -75,28 +80,30 @@ struct Caught {
     term: Signal,
     interrupt: Signal,
     quit: Signal,
+    hangup: Signal,
     others: [Signal; OTHERS.len()],
 }
 
 impl Caught {
     fn begin() -> io::Result<Self> {
-        let [hangup, user1, user2] = OTHERS.map(|(kind, _)| signal(kind));
+        let [user1, user2] = OTHERS.map(|(kind, _)| signal(kind));
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
-            others: [hangup?, user1?, user2?],
+            hangup: signal(SignalKind::hangup())?,
+            others: [user1?, user2?],
         })
     }
 
     async fn next(&mut self) -> Event {
-        let [hangup, user1, user2] = &mut self.others;
-        let [(_, on_hangup), (_, on_user1), (_, on_user2)] = OTHERS;
+        let [user1, user2] = &mut self.others;
+        let [(_, on_user1), (_, on_user2)] = OTHERS;
         tokio::select! {
             _ = self.term.recv() => Event::Stop(SignalKind::terminate()),
             _ = self.interrupt.recv() => Event::Stop(SignalKind::interrupt()),
             _ = self.quit.recv() => Event::Stop(SignalKind::quit()),
-            _ = hangup.recv() => Event::Nothing(on_hangup),
+            _ = self.hangup.recv() => Event::Reload,
             _ = user1.recv() => Event::Nothing(on_user1),
             _ = user2.recv() => Event::Nothing(on_user2),
         }
@@ -105,13 +112,15 @@ impl Caught {
 
 enum Event {
     Stop(SignalKind),
+    Reload,
     Nothing(&'static str),
 }
 
-async fn wait(mut caught: Caught, told: &watch::Sender<u32>, serving: &AtomicBool) {
+async fn wait(mut caught: Caught, told: &watch::Sender<u32>, told_reload: &watch::Sender<u32>, serving: &AtomicBool) {
     loop {
         match caught.next().await {
             Event::Stop(kind) => stop(kind, told, serving),
+            Event::Reload => told_reload.send_modify(|reloads| *reloads += 1),
             Event::Nothing(text) => tracing::info!("{text}"),
         }
     }

@@ -13,7 +13,7 @@ use crate::serve::signals::Signals;
 /// Serve traffic as a configuration says, until SIGTERM, SIGINT or SIGQUIT.
 ///
 /// Stopping is graceful: no new connection is taken, requests in flight finish, plugins end. A second signal ends the
-/// process at once. SIGHUP, SIGUSR1 and SIGUSR2 do nothing but to be logged.
+/// process at once. SIGHUP has the configuration read again. SIGUSR1 and SIGUSR2 do nothing but to be logged.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The configuration (YAML).

@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use crate::net::listen::Listener;
 use crate::observe::metrics::Metrics;
 use crate::plan::host::GatewayHost;
+use crate::serve::control::Control;
 use crate::serve::descriptors;
 use crate::serve::seats::{Seat, Seats, Watched, refuse};
 use hosts::Refused;
@@ -56,6 +57,8 @@ pub(crate) struct Admin {
     pub(crate) showing: Showing,
     pub(crate) metrics: Metrics,
     pub(crate) host: GatewayHost,
+    /// Reloads, if the gateway has a file to read again.
+    pub(crate) control: Option<Control>,
 }
 
 /// Serves until `stop`, on a thread of its own, so that a busy worker does not delay it. Clients that are slow, or have taken

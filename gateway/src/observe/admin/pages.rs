@@ -10,11 +10,14 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
+use serde_json::json;
 
 use super::{Admin, Shown};
 use crate::observe::health::Readiness;
 use crate::observe::log::{self, Dropped};
 use crate::observe::usage;
+use crate::serve::control::{By, Control, Outcome};
+use crate::serve::generation::Reloaded;
 
 /// An answer.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -44,6 +47,7 @@ pub(crate) static PAGES: &[Page] = &[
     Page::read("/config", config),
     Page::read("/sandboxes", sandboxes),
     Page::read("/denials", denials),
+    Page::write("/reload", reload),
 ];
 
 impl Page {
@@ -51,7 +55,6 @@ impl Page {
         Self { path, handler: Handler::Read(handler) }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "no page writes yet"))]
     pub(super) const fn write(path: &'static str, handler: fn(Arc<Admin>) -> Answering) -> Self {
         Self { path, handler: Handler::Write(handler) }
     }
@@ -125,7 +128,8 @@ fn ready(admin: &Admin, _: &Shown) -> Answer {
         true => Readiness { is_ready: false, text: NO_READER.to_owned() },
     };
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    self::text(status, log::escaped(&text))
+    let failure = admin.control.as_ref().and_then(Control::failure);
+    self::text(status, log::escaped(&(text + failure.as_deref().unwrap_or_default())))
 }
 
 fn metrics(admin: &Admin, _: &Shown) -> Answer {
@@ -138,8 +142,12 @@ fn metrics(admin: &Admin, _: &Shown) -> Answer {
     respond(StatusCode::OK, "text/plain; version=0.0.4", text)
 }
 
-fn config(_: &Admin, shown: &Shown) -> Answer {
-    json(StatusCode::OK, &shown.config)
+fn config(admin: &Admin, shown: &Shown) -> Answer {
+    let mut config = shown.config.clone();
+    if let (Some(control), serde_json::Value::Object(members)) = (&admin.control, &mut config) {
+        members.extend(control.members());
+    }
+    json(StatusCode::OK, &config)
 }
 
 fn sandboxes(_: &Admin, shown: &Shown) -> Answer {
@@ -148,6 +156,27 @@ fn sandboxes(_: &Admin, shown: &Shown) -> Answer {
 
 fn denials(admin: &Admin, _: &Shown) -> Answer {
     json(StatusCode::OK, &admin.host.denials.to_json())
+}
+
+/// The answer of a gateway that has no file to read again.
+const NO_FILE: &str = "this gateway has no file to read again, since its configuration came from standard input; start it with a \
+                       file\n";
+
+/// Answers when the reload is done.
+fn reload(admin: Arc<Admin>) -> Answering {
+    Box::pin(async move {
+        let Some(control) = &admin.control else { return text(StatusCode::UNPROCESSABLE_ENTITY, NO_FILE) };
+        match control.reload(By::Admin).await {
+            Outcome::Done(Reloaded { generation, started, stayed, ended, .. }) => json(
+                StatusCode::OK,
+                &json!({ "generation": generation, "started": started, "stayed": stayed, "ended": ended }),
+            ),
+            // Names of a plugin's functions may be in it.
+            Outcome::Refused(error) => text(StatusCode::UNPROCESSABLE_ENTITY, log::escaped(&format!("{error}\n"))),
+            Outcome::Cancelled => text(StatusCode::CONFLICT, "a newer reload took the place of this one\n"),
+            Outcome::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "the gateway stops\n"),
+        }
+    })
 }
 
 #[cfg(test)]

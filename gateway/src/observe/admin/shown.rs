@@ -1,4 +1,4 @@
-//! What the admin interface has of the configuration that runs, which a reload replaces.
+//! The part of the admin interface that follows the configuration that runs, and that a reload replaces.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,5 +38,11 @@ impl Showing {
     /// Returns what is shown now; a request has the same to its end.
     pub(super) fn get(&self) -> Arc<Shown> {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows another configuration from now on.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a gateway that reloads calls it"))]
+    pub(crate) fn replace(&self, shown: Shown) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
     }
 }

@@ -1,0 +1,128 @@
+//! Reloads: who asks for one, and what is told about it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `source` | the file that is read again |
+//! | `thread` | the thread that takes what asks, and has one reload at a time |
+//! | `status` | what `/config`, `/ready` and metrics say |
+//!
+//! A reload itself is behind the trait [`Reload`](super::generation::Reload).
+
+mod source;
+mod status;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
+mod thread;
+
+use std::fmt;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::generation::{Held, Reload, Reloaded};
+use crate::config::Config;
+pub use source::Source;
+use status::Status;
+use thread::{Event, Reloading};
+
+/// The origin of a wish to reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// SIGHUP.
+    Signal,
+    /// `POST /reload` of the admin interface.
+    Admin,
+}
+
+impl By {
+    /// Returns its name in the log and on `/config`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "SIGHUP",
+            Self::Admin => "POST /reload",
+        }
+    }
+}
+
+/// The outcome of a reload, for who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Another generation serves.
+    Done(Reloaded),
+    /// The generation before it serves on. The text has place and remedy.
+    Refused(String),
+    /// A newer wish took its place.
+    Cancelled,
+    /// The gateway stops.
+    Stopping,
+}
+
+/// Shows a configuration that is served from now on.
+pub type Show = Box<dyn Fn(&Config) + Send>;
+
+/// A gateway's reloads. Clones are the same.
+#[derive(Clone)]
+pub struct Control {
+    events: Sender<Event>,
+    status: Status,
+    held: Arc<dyn Fn() -> Vec<Held> + Send + Sync>,
+}
+
+impl Control {
+    /// Starts the thread that takes wishes. `config` is what is served now, read from `source`; `show` is called with each that
+    /// takes its place.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start<R: Reload + Clone + 'static>(
+        reloader: R,
+        source: Source,
+        config: &Config,
+        show: Show,
+    ) -> std::io::Result<Self> {
+        let (events, received) = std::sync::mpsc::channel();
+        let status = Status::of_start(source.digest());
+        let asked = Mutex::new(reloader.clone());
+        let held = Arc::new(move || asked.lock().unwrap_or_else(PoisonError::into_inner).generations());
+        let control = Self { events: events.clone(), status: status.clone(), held };
+        let reloading = Reloading::new(reloader, source, config, show, events, status);
+        std::thread::Builder::new().name("control".to_owned()).spawn(move || reloading.run(&received))?;
+        Ok(control)
+    }
+
+    /// Asks for a reload and does not wait for it.
+    pub fn ask(&self, by: By) {
+        // Who stops reloads nothing.
+        let _ = self.events.send(Event::Ask(by, None));
+    }
+
+    /// Asks for a reload, and waits for its outcome.
+    pub async fn reload(&self, by: By) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.events.send(Event::Ask(by, Some(answer)));
+        answered.await.unwrap_or(Outcome::Stopping)
+    }
+
+    /// Cancels a reload and takes no further wish.
+    pub fn stop(&self) {
+        let _ = self.events.send(Event::Stop);
+    }
+
+    /// Returns the members of `/config` that say which generation serves, what holds others, and how the last reload ended.
+    pub(crate) fn members(&self) -> serde_json::Map<String, serde_json::Value> {
+        self.status.members(&(self.held)())
+    }
+
+    /// Returns a line for `/ready` if the last reload failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.status.failure()
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("status", &self.status).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! The thread that has one reload at a time, in threads of their own.
+//!
+//! | state | a wish | the reload ends | a stop |
+//! |---|---|---|---|
+//! | idle | a reload begins | – | ends |
+//! | reloading | cancels the reload; wishes wait together | answers who asked for it; if wishes wait, the next begins, which answers all of them | cancels the reload, answers all, ends |
+//!
+//! The file is read when a reload begins, so one reload fulfils all wishes that came before it. A cancelled reload that has already
+//! changed the generation succeeds.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::super::generation::{Cancel, Reload, Reloaded};
+use super::status::Status;
+use super::{By, Outcome, Show, Source};
+use crate::config::{AdminPath, Config};
+use crate::error::ServeError;
+
+/// An event that the thread waits for.
+pub(super) enum Event {
+    /// A wish, and who waits for its outcome.
+    Ask(By, Option<oneshot::Sender<Outcome>>),
+    /// The reload has ended.
+    Ended(Box<Ended>),
+    /// The gateway stops.
+    Stop,
+}
+
+/// A reload that has ended, with the configuration if it is served now.
+pub(super) struct Ended {
+    source: Source,
+    result: Result<(Config, Reloaded), ServeError>,
+}
+
+/// The state of the thread.
+pub(super) struct Reloading<R> {
+    reloader: R,
+    source: Source,
+    fixed: Fixed,
+    show: Show,
+    events: Sender<Event>,
+    status: Status,
+    running: Option<Running>,
+    next: Option<Wish>,
+}
+
+/// The reload that runs.
+struct Running {
+    wish: Wish,
+    cancel: Cancel,
+    begun: Instant,
+}
+
+/// Wishes that one reload fulfils.
+struct Wish {
+    by: By,
+    waiting: Vec<oneshot::Sender<Outcome>>,
+}
+
+/// Keys that no reload changes: the address of the admin interface.
+#[derive(Clone, Debug)]
+struct Fixed {
+    admin: Option<SocketAddr>,
+    socket: Option<AdminPath>,
+}
+
+impl<R: Reload + Clone + 'static> Reloading<R> {
+    pub(super) fn new(
+        reloader: R,
+        source: Source,
+        config: &Config,
+        show: Show,
+        events: Sender<Event>,
+        status: Status,
+    ) -> Self {
+        let fixed = Fixed { admin: config.admin, socket: config.admin_socket.clone() };
+        Self { reloader, source, fixed, show, events, status, running: None, next: None }
+    }
+
+    pub(super) fn run(mut self, events: &Receiver<Event>) {
+        for event in events {
+            match event {
+                Event::Ask(by, answer) => self.ask(by, answer),
+                Event::Ended(ended) => self.ended(*ended),
+                Event::Stop => return self.stop(),
+            }
+        }
+    }
+
+    fn ask(&mut self, by: By, answer: Option<oneshot::Sender<Outcome>>) {
+        if let Some(running) = &self.running {
+            running.cancel.cancel();
+        }
+        let wish = self.next.get_or_insert(Wish { by, waiting: Vec::new() });
+        wish.by = by;
+        wish.waiting.extend(answer);
+        self.begin();
+    }
+
+    /// Begins the next reload, if there is a wish and none runs.
+    fn begin(&mut self) {
+        let Some(wish) = self.next.take_if(|_| self.running.is_none()) else { return };
+        tracing::info!(by = wish.by.name(), "reloading the configuration");
+        let cancel = Cancel::default();
+        let job = Job {
+            reloader: self.reloader.clone(),
+            source: self.source.clone(),
+            fixed: self.fixed.clone(),
+            cancel: cancel.clone(),
+            report: Report { source: self.source.clone(), events: Some(self.events.clone()) },
+        };
+        self.running = Some(Running { wish, cancel, begun: Instant::now() });
+        // Its report says that it has not run, if the thread cannot be started.
+        let _ = std::thread::Builder::new().name("reload".to_owned()).spawn(move || job.run());
+    }
+
+    fn ended(&mut self, Ended { source, result }: Ended) {
+        let Some(Running { wish, begun, .. }) = self.running.take() else { return };
+        let (by, took) = (wish.by, begun.elapsed());
+        self.source = source;
+        let outcome = match result {
+            Ok((config, reloaded)) => {
+                self.status.succeeded(by, took, &reloaded, self.source.digest());
+                (self.show)(&config);
+                let Reloaded { generation, started, stayed, ended, .. } = reloaded;
+                tracing::info!(generation, started, stayed, ended, elapsed = ?took, by = by.name(), "reloaded");
+                Outcome::Done(reloaded)
+            }
+            Err(ServeError::Cancelled) if self.next.is_some() => {
+                self.status.cancelled();
+                tracing::info!(by = by.name(), "the reload was cancelled by a newer one");
+                Outcome::Cancelled
+            }
+            Err(error) => {
+                let error = error.to_string();
+                self.status.failed(by, took, &error);
+                let generation = self.status.number();
+                tracing::error!(by = by.name(), "not reloaded, generation {generation} serves on: {error}");
+                Outcome::Refused(error)
+            }
+        };
+        wish.answer(&outcome);
+        self.begin();
+    }
+
+    fn stop(self) {
+        if let Some(Running { wish, cancel, .. }) = self.running {
+            cancel.cancel();
+            wish.answer(&Outcome::Stopping);
+        }
+        if let Some(wish) = self.next {
+            wish.answer(&Outcome::Stopping);
+        }
+    }
+}
+
+impl Wish {
+    fn answer(self, outcome: &Outcome) {
+        for waiting in self.waiting {
+            // Who does not wait any more has closed its connection.
+            let _ = waiting.send(outcome.clone());
+        }
+    }
+}
+
+/// One reload, on a thread of its own.
+struct Job<R> {
+    reloader: R,
+    source: Source,
+    fixed: Fixed,
+    cancel: Cancel,
+    report: Report,
+}
+
+/// The report of a reload, sent once: by [`Report::send`], or else by its end.
+struct Report {
+    source: Source,
+    events: Option<Sender<Event>>,
+}
+
+impl<R: Reload> Job<R> {
+    fn run(mut self) {
+        let result = self.reload();
+        self.report.source = self.source;
+        self.report.send(result);
+    }
+
+    fn reload(&mut self) -> Result<(Config, Reloaded), ServeError> {
+        let config = self.source.read()?;
+        self.fixed.judge(&config, &self.source)?;
+        let reloaded = self.reloader.reload(config.clone(), &self.cancel)?;
+        Ok((config, reloaded))
+    }
+}
+
+impl Fixed {
+    /// Refuses a configuration whose admin interface listens elsewhere: who reads its pages would find nobody there.
+    fn judge(&self, config: &Config, source: &Source) -> Result<(), ServeError> {
+        if (config.admin, &config.admin_socket) == (self.admin, &self.socket) {
+            return Ok(());
+        }
+        let message =
+            "admin: the address of the admin interface, and the permissions of its socket, do not change by a reload";
+        Err(source.finding(message, "write them as before, or start the gateway again").into())
+    }
+}
+
+impl Report {
+    fn send(&mut self, result: Result<(Config, Reloaded), ServeError>) {
+        if let Some(events) = self.events.take() {
+            // Nobody listens once the gateway stops.
+            let _ = events.send(Event::Ended(Box::new(Ended { source: self.source.clone(), result })));
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.send(Err(ServeError::ReloadEnded));
+    }
+}

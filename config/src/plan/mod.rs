@@ -37,7 +37,7 @@ pub use compiler::{Compiler, EngineOptions};
 pub use engines::SharedEngines;
 pub use loader::{Loader, tell_outdated};
 pub use remedy::explain;
-pub use sandboxes::{Configured, Sandboxes, place};
+pub use sandboxes::{Configured, Sandbox, Sandboxes, place};
 pub use snapshots::{NewHost, take as take_snapshots};
 pub use stack::size as stack_size;
 pub use tier::{Job, compile_all};

@@ -33,7 +33,7 @@ pub struct Sandboxes {
 
 /// One VM for each worker.
 #[derive(Clone, Debug)]
-struct Sandbox {
+pub struct Sandbox {
     key: SandboxKey,
     plugins: Vec<String>,
     vm_id: String,
@@ -187,7 +187,23 @@ impl Sandbox {
         )
     }
 
-    fn to_json(&self) -> Value {
+    /// Returns the plugins in it, in the order of the configuration.
+    pub fn plugins(&self) -> &[String] {
+        &self.plugins
+    }
+
+    /// Returns the file of its code, or the key that has the code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Returns the engine that it runs on.
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// Formats it for programs.
+    pub fn to_json(&self) -> Value {
         json!({
             "sandbox": self.key.to_string(),
             "plugins": self.plugins,
@@ -217,6 +233,11 @@ fn preopen(preopen: &Preopen) -> String {
 }
 
 impl Sandboxes {
+    /// Returns the sandbox of a key.
+    pub fn get(&self, key: &SandboxKey) -> Option<&Sandbox> {
+        self.sandboxes.iter().find(|sandbox| sandbox.key == *key)
+    }
+
     /// Formats the sandboxes for people.
     pub fn text(&self) -> String {
         let mut text: String = self.sandboxes.iter().map(|sandbox| sandbox.text() + "\n").collect();

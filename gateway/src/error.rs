@@ -50,6 +50,9 @@ pub enum ServeError {
         /// The reason.
         error: std::io::Error,
     },
+    /// A request that is asked about, and that no listener would take or that cannot be read.
+    #[error("{0}")]
+    Question(String),
     /// A file that is no plugin.
     #[error("{}: {error}", path.display())]
     Refused {

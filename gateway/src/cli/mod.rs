@@ -4,7 +4,9 @@ mod abi;
 mod check;
 mod compile;
 mod completions;
+mod diff;
 mod engines;
+mod explain;
 mod inspect;
 mod learn;
 mod limits;
@@ -61,6 +63,8 @@ enum Command {
     Inspect(inspect::Arguments),
     Learn(learn::Arguments),
     Sandboxes(sandboxes::Arguments),
+    Explain(explain::Arguments),
+    Diff(diff::Arguments),
     /// List the engines in this binary, with versions and what each can enforce.
     Engines,
     /// Print the tables of the ABI: every hostcall and callback with its type and
@@ -111,6 +115,8 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(),
             Self::Learn(learn) => learn.run(),
             Self::Sandboxes(sandboxes) => sandboxes.run(),
+            Self::Explain(explain) => explain.run(),
+            Self::Diff(diff) => diff.run(),
             Self::Engines => print(&engines::text()),
             Self::Abi => print(&abi::text()),
             Self::CompileModule => Ok(compiling::run()),

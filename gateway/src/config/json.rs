@@ -53,6 +53,17 @@ impl Config {
     }
 }
 
+/// Returns a cluster with its defaults, as [`Config::to_json`] has it.
+pub(crate) fn cluster_to_json(of: &Cluster) -> Value {
+    cluster(of)
+}
+
+/// Returns the conditions and the action of a route, as [`Config::to_json`] has them.
+pub(crate) fn route_to_json(of: &Route) -> Value {
+    let (key, value) = action(&of.action);
+    json!({ "match": route_match(&of.matcher), key: value })
+}
+
 /// Whether configurations of plugins and VMs are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Values {

@@ -42,6 +42,7 @@ pub use address::Endpoint;
 pub use admin::{AdminPath, AdminToken};
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
 pub use file::{Config, Noted};
+pub(crate) use json::{cluster_to_json, route_to_json};
 pub use listener::{Listener, TcpProxy, Tls};
 pub use pattern::Pattern;
 pub use portcullis_config::{
@@ -51,6 +52,7 @@ pub use portcullis_config::{
 pub use route::{Route, RouteOrder};
 pub use route_action::{DirectResponse, Forward, Redirect, RedirectPath, RouteAction};
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
+pub(crate) use route_match::{Mismatch, joined};
 pub use service::Service;
 pub use stats::{StatsTag, TagRegex, TagValue};
 pub use timeouts::{Keepalive, Timeouts};

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use portcullis::model::Headers;
 use portcullis_config::reader::{Key, Mapping, Read, Refused, Section, Type, Value};
 
 use super::envoy_keys;
@@ -83,6 +84,22 @@ impl RouteMatch {
             && self.headers.iter().all(|condition| condition.matches(header(&condition.name).as_deref()))
     }
 
+    /// Returns the first condition that a request does not meet, as [`Self::matches`] tries them; none if it meets all.
+    pub(crate) fn mismatch(&self, request: &Headers) -> Option<Mismatch> {
+        let [host, path] = [&b":authority"[..], b":path"].map(|name| request.get(name).unwrap_or_default());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if self.host.as_ref().is_some_and(|condition| !condition.matches(host)) {
+            return Some(Mismatch::Host(text(host)));
+        }
+        if !self.path.matches(path) {
+            return Some(Mismatch::Path(text(path)));
+        }
+        let met = |condition: &&HeaderMatch| condition.matches(joined(request, &condition.name).as_deref());
+        let unmet = self.headers.iter().find(|condition| !met(condition))?;
+        let value = joined(request, &unmet.name).map(|value| text(&value));
+        Some(Mismatch::Header { name: unmet.name.clone(), value })
+    }
+
     /// Returns whether it takes every request with an ordinary path.
     pub fn is_catch_all(&self) -> bool {
         *self == Self::default()
@@ -97,6 +114,32 @@ impl RouteMatch {
         };
         host && self.path.covers(&other.path) && self.headers.iter().all(|condition| other.headers.contains(condition))
     }
+}
+
+/// The condition of a route that a request does not meet, with what the request has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    Host(String),
+    Path(String),
+    /// A header, without a value if the request does not have it.
+    Header {
+        name: String,
+        value: Option<String>,
+    },
+}
+
+/// Returns all values of a header, with commas between, as Envoy matches them.
+pub(crate) fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, [u8]>> {
+    // `host` is another name of it.
+    let name = if name == "host" { ":authority" } else { name };
+    let mut values = headers.iter().filter(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value);
+    let mut joined = Cow::Borrowed(values.next()?);
+    for value in values {
+        let joined = joined.to_mut();
+        joined.push(b',');
+        joined.extend_from_slice(value);
+    }
+    Some(joined)
 }
 
 impl PathMatch {

@@ -62,7 +62,7 @@ impl Keepalive {
 
 impl Timeouts {
     /// Returns the keys and values of a listener, as the file has them; `tcp` is one that proxies TCP streams.
-    pub(super) fn members(&self, tcp: bool) -> Vec<(&'static str, Json)> {
+    pub(crate) fn members(&self, tcp: bool) -> Vec<(&'static str, Json)> {
         let text = |limit| Json::from(duration::format(limit));
         let mut members = vec![(HANDSHAKE.name, text(self.handshake))];
         if !tcp {

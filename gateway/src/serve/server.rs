@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::config::{AdminPath, Config, Diagnostic};
 use crate::error::ServeError;
+use crate::explain::{Outline, Placed};
 use crate::net::listen;
 use crate::observe::admin::{Admin, AdminSocket, PAGES, Showing, Shown, UnixSocket};
 use crate::observe::denials::Denials;
@@ -174,6 +175,12 @@ impl Gateway {
         &self.sandboxes
     }
 
+    /// Returns the configuration with the sandboxes of its plugins.
+    pub(crate) fn outline(&self) -> Outline {
+        let plugins = self.plan.planned.plugins().map(Placed::of).collect();
+        Outline::new(self.config.clone(), self.sandboxes.clone(), plugins)
+    }
+
     /// Returns advice on rights that differ from what plugins can use; none where they have every right.
     /// The work is that of reading all of their code.
     pub fn advice(&self) -> Vec<Diagnostic> {
@@ -267,7 +274,10 @@ impl Gateway {
     pub(crate) fn admin(&self) -> Admin {
         Admin {
             pages: PAGES,
-            showing: Showing::new(Shown::of(&self.config, self.sandboxes.to_json(), self.shows_configuration)),
+            showing: Showing::new(
+                Shown::of(&self.config, self.sandboxes.to_json(), self.shows_configuration)
+                    .with_outline(self.outline()),
+            ),
             metrics: self.metrics.clone(),
             host: self.plan.host.clone(),
             control: None,

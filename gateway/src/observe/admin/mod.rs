@@ -131,6 +131,7 @@ impl Of {
         Ok(match pages::find(self.admin.pages, request.method(), request.uri().path()) {
             Err(answer) => answer,
             Ok(Handler::Read(handler)) => handler(&self.admin, &shown),
+            Ok(Handler::Ask(handler)) => handler(&shown, request.uri().query().unwrap_or_default()),
             Ok(Handler::Write(handler)) => {
                 self.way.judge(request.headers(), shown.token.as_ref())?;
                 handler(Arc::clone(&self.admin)).await

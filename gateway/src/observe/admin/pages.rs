@@ -13,6 +13,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::{Admin, Shown};
+use crate::explain::{Explanation, Question};
 use crate::observe::health::Readiness;
 use crate::observe::log::{self, Dropped};
 use crate::observe::usage;
@@ -36,6 +37,8 @@ pub(crate) struct Page {
 pub(super) enum Handler {
     /// Shows something, for GET and HEAD.
     Read(fn(&Admin, &Shown) -> Answer),
+    /// Answers the question that the query asks, for GET and HEAD.
+    Ask(fn(&Shown, &str) -> Answer),
     /// Changes something, for POST.
     Write(fn(Arc<Admin>) -> Answering),
 }
@@ -47,12 +50,17 @@ pub(crate) static PAGES: &[Page] = &[
     Page::read("/config", config),
     Page::read("/sandboxes", sandboxes),
     Page::read("/denials", denials),
+    Page::ask("/explain", explain),
     Page::write("/reload", reload),
 ];
 
 impl Page {
     pub(super) const fn read(path: &'static str, handler: fn(&Admin, &Shown) -> Answer) -> Self {
         Self { path, handler: Handler::Read(handler) }
+    }
+
+    pub(super) const fn ask(path: &'static str, handler: fn(&Shown, &str) -> Answer) -> Self {
+        Self { path, handler: Handler::Ask(handler) }
     }
 
     pub(super) const fn write(path: &'static str, handler: fn(Arc<Admin>) -> Answering) -> Self {
@@ -82,7 +90,7 @@ pub(super) fn find(pages: &[Page], method: &Method, path: &str) -> Result<Handle
 impl Handler {
     fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Read(_) => &["GET", "HEAD"],
+            Self::Read(_) | Self::Ask(_) => &["GET", "HEAD"],
             Self::Write(_) => &["POST"],
         }
     }
@@ -90,7 +98,7 @@ impl Handler {
     /// Returns what stands before the path where paths are listed.
     fn prefix(self) -> &'static str {
         match self {
-            Self::Read(_) => "",
+            Self::Read(_) | Self::Ask(_) => "",
             Self::Write(_) => "POST ",
         }
     }
@@ -158,6 +166,17 @@ fn denials(admin: &Admin, _: &Shown) -> Answer {
     json(StatusCode::OK, &admin.host.denials.to_json())
 }
 
+fn explain(shown: &Shown, query: &str) -> Answer {
+    let Some(outline) = &shown.outline else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "nothing is served yet\n");
+    };
+    let explained = Question::from_query(query).and_then(|question| Ok(Explanation::of(outline, &question)?.to_json()));
+    match explained {
+        Ok(explanation) => json(StatusCode::OK, &explanation),
+        Err(unclear) => text(StatusCode::BAD_REQUEST, format!("{unclear}\n")),
+    }
+}
+
 /// The answer of a gateway that has no file to read again.
 const NO_FILE: &str = "this gateway has no file to read again, since its configuration came from standard input; start it with a \
                        file\n";
@@ -190,7 +209,7 @@ mod tests {
 
     fn status(method: &Method, path: &str) -> (u16, String) {
         match find(SOME, method, path) {
-            Ok(Handler::Read(_)) => (200, "read".to_owned()),
+            Ok(Handler::Read(_) | Handler::Ask(_)) => (200, "read".to_owned()),
             Ok(Handler::Write(_)) => (200, "write".to_owned()),
             Err(answer) => {
                 let allow = answer.headers().get(ALLOW).and_then(|allow| allow.to_str().ok());

@@ -4,12 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hosts::Hosts;
 use crate::config::{AdminToken, Config};
+use crate::explain::Outline;
 
 /// The part of the interface's state that follows the configuration.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(super) config: serde_json::Value,
     pub(super) sandboxes: serde_json::Value,
+    /// The same for `/explain`.
+    pub(super) outline: Option<Outline>,
     pub(super) hosts: Hosts,
     pub(super) token: Option<AdminToken>,
 }
@@ -20,9 +23,15 @@ impl Shown {
         Self {
             config: if with_values { config.to_json_with_values() } else { config.to_json() },
             sandboxes,
+            outline: None,
             hosts: Hosts::new(&config.admin_hosts),
             token: config.admin_token.clone(),
         }
+    }
+
+    /// Has `/explain` tell of a configuration: the one that the rest shows.
+    pub(crate) fn with_outline(self, outline: Outline) -> Self {
+        Self { outline: Some(outline), ..self }
     }
 }
 

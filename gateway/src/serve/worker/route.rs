@@ -1,6 +1,5 @@
 //! Choosing a route.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use portcullis::Chain;
 use portcullis::chain::local_response;
 use portcullis::model::{Headers, LocalResponse, StreamInfo, response_flag};
 
-use crate::config::{PathMatch, Redirect, RedirectPath, Route, RouteAction};
+use crate::config::{PathMatch, Redirect, RedirectPath, Route, RouteAction, joined};
 use crate::serve::worker::listener::ListenerState;
 
 impl ListenerState {
@@ -22,20 +21,6 @@ impl ListenerState {
             self.routes.iter().find(|(route, _)| route.matcher.matches(host, path, |name| joined(headers, name)));
         found.map(|(route, chain)| (route, chain.as_ref().unwrap_or(&self.chain)))
     }
-}
-
-/// Returns all values of a name, with commas between, as Envoy matches them.
-fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, [u8]>> {
-    // `host` is another name of it.
-    let name = if name == "host" { ":authority" } else { name };
-    let mut values = headers.iter().filter(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value);
-    let mut joined = Cow::Borrowed(values.next()?);
-    for value in values {
-        let joined = joined.to_mut();
-        joined.push(b',');
-        joined.extend_from_slice(value);
-    }
-    Some(joined)
 }
 
 /// Replaces the part of a target's path that the route matched, if the route rewrites it.

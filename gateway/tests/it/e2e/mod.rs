@@ -18,6 +18,7 @@ mod door;
 mod drain;
 mod edge;
 mod expect;
+mod explain;
 mod failures;
 mod files;
 mod filter_state;

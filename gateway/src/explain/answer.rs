@@ -1,4 +1,4 @@
-//! What a request meets, for people and for programs.
+//! The way of a request, for people and for programs.
 
 use std::fmt;
 use std::time::Duration;

@@ -20,7 +20,7 @@ pub(super) struct ChosenListener<'c> {
 /// The routes that a request was held against.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tried<'c> {
-    /// Those before the one that takes it, each with why it does not.
+    /// The routes before the one that takes it, each with why it does not.
     pub(super) passed_by: Vec<(&'c Route, Mismatch)>,
     pub(super) taken: Option<&'c Route>,
 }

@@ -1,4 +1,4 @@
-//! What a reload from one configuration to another would do.
+//! The effect of a reload from one configuration to another.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a configuration would do, told without traffic: the way of one request, and the difference of two configurations.
+//! Effects of a configuration, told without traffic: the way of one request, and the difference of two configurations.
 //!
 //! | module | what it holds |
 //! |---|---|

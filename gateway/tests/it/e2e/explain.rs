@@ -1,4 +1,4 @@
-//! What would happen to a request, and at a reload.
+//! The way of a request, and the effect of a reload, as they are told.
 
 use std::process::Command;
 

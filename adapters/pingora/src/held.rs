@@ -199,6 +199,8 @@ impl<U: Upstreams + Send + Sync> Held<U> {
                 self.stream.body(Direction::Response, data.unwrap_or_default(), end);
             }
             HttpTask::Trailer(Some(trailers)) => {
+                // Pingora tells the end of the body after them.
+                self.stream.note_complete();
                 self.stream.feed(|worker, id| worker.trailers(id, Direction::Response, convert::trailers(&trailers)));
             }
             HttpTask::Trailer(None) | HttpTask::Done => self.stream.body(Direction::Response, Bytes::new(), true),

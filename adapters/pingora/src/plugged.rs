@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::options::Options;
 use crate::request;
 use crate::response;
+use crate::route_info::RouteInfo;
 
 /// A proxy behind plugins: requests pass them before they come to the proxy's hooks, and responses after.
 ///
@@ -34,24 +35,50 @@ use crate::response;
 ///
 /// All hooks of the proxy are called. What it answers itself in `request_filter` passes the response side of the plugins; so do responses
 /// from a cache. Error pages that Pingora makes pass no plugin: they see the status in `proxy_on_log`.
-pub struct Plugged<P, U: Upstreams> {
+pub struct Plugged<P: ProxyHttp, U: Upstreams> {
     proxy: P,
     plugins: Plugins<ManyThreads, U>,
     options: Options,
+    routes: Option<Routes<P::CTX>>,
 }
 
-impl<P, U: Upstreams> Plugged<P, U> {
+/// Tells where a request goes.
+type Routes<C> = Box<dyn Fn(&Session, &C) -> RouteInfo + Send + Sync>;
+
+impl<P: ProxyHttp, U: Upstreams> Plugged<P, U> {
     /// Puts plugins before a proxy. They need a task that runs them, too: [`PluginService`](crate::PluginService), or
     /// [`Plugins::run`].
     #[must_use]
     pub fn new(proxy: P, plugins: Plugins<ManyThreads, U>) -> Self {
-        Self { proxy, plugins, options: Options::default() }
+        Self { proxy, plugins, options: Options::default(), routes: None }
     }
 
     /// Sets the options.
     #[must_use]
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Tells plugins where a request goes, as they ask for names of routes and clusters. `routes` is called once for each request, after the
+    /// proxy's `early_request_filter` and before the plugins, with the session and the proxy's context. Without it, and where the proxy
+    /// chooses later, there are no such names: an upstream's address is known when it is connected to.
+    ///
+    /// ```
+    /// # use portcullis_driver::{ManyThreads, Plugins};
+    /// # use pingora_proxy::ProxyHttp;
+    /// use portcullis_pingora::{Clusters, Plugged, RouteInfo};
+    ///
+    /// # fn plug<P: ProxyHttp>(proxy: P, plugins: Plugins<ManyThreads, Clusters>) -> Plugged<P, Clusters> {
+    /// Plugged::new(proxy, plugins).with_routes(|session, _| match session.req_header().uri.path() {
+    ///     "/orders" => RouteInfo::default().with_route("orders").with_cluster("shop").with_endpoints(2),
+    ///     _ => RouteInfo::default(),
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_routes(mut self, routes: impl Fn(&Session, &P::CTX) -> RouteInfo + Send + Sync + 'static) -> Self {
+        self.routes = Some(Box::new(routes));
         self
     }
 
@@ -89,7 +116,8 @@ where
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        if request::begin(self.plugins.shard(), self.options, session, ctx).await? {
+        let route = self.routes.as_ref().map(|routes| routes(session, &ctx.inner)).unwrap_or_default();
+        if request::begin(self.plugins.shard(), self.options, &route, session, ctx).await? {
             return Ok(true);
         }
         self.proxy.request_filter(session, &mut ctx.inner).await
@@ -411,7 +439,7 @@ where
     }
 }
 
-impl<P, U: Upstreams> std::fmt::Debug for Plugged<P, U> {
+impl<P: ProxyHttp, U: Upstreams> std::fmt::Debug for Plugged<P, U> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugged").field("options", &self.options).finish_non_exhaustive()
     }

@@ -30,19 +30,22 @@ use crate::held;
 use crate::measured::Measured;
 use crate::options::{BodyMode, Options};
 use crate::response::ResponseModule;
+use crate::route_info::RouteInfo;
 use crate::stream::Stream;
 
 /// Gives plugins the head of a request, and writes back what they make of it; returns whether the request has been answered.
 pub(crate) async fn begin<C, U: Upstreams + Send + Sync>(
     shard: Shard<ManyThreads, U>,
     options: Options,
+    route: &RouteInfo,
     session: &mut Session,
     ctx: &mut Context<C, U>,
 ) -> Result<bool> {
     // Pingora reads from the head how the body ends before plugins can change what it says.
     let is_empty = session.is_body_empty();
     let mut parts = session.req_header().as_owned_parts();
-    let info = describe(session, &parts);
+    let mut info = describe(session, &parts);
+    route.describe(&mut info);
     let local = info.destination.unwrap_or_else(|| ([0, 0, 0, 0], 80).into());
     if let Err(refusal) = convert::canonical(&mut parts, local) {
         return refuse(session, refusal).await;

@@ -135,6 +135,8 @@ impl<U: Upstreams + Send + Sync> HttpModule for ResponseModule<U> {
             return Ok(None);
         }
         let fields = trailers.take().unwrap_or_default();
+        // Pingora tells the end of the body after them.
+        stream.note_complete();
         stream.feed(|worker, id| worker.trailers(id, Direction::Response, convert::trailers(&fields)));
         while !stream.has_ended(Direction::Response) && stream.overrule(Direction::Response, Overruled::NoWait) {}
         let data = self.take(&stream)?;

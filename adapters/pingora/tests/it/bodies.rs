@@ -160,6 +160,6 @@ fn plugins_see_a_body_once_when_it_is_sent_twice() {
         assert_eq!(proxy.host.messages().len(), 1, "{:?}", proxy.host.messages());
         let bodies: Vec<_> = proxy.upstream.seen().iter().map(|request| request.text()).collect();
         assert_eq!(bodies, ["abc!", "abc!"]);
-        assert_eq!(proxy.logged(), "request peer peer response 200");
+        assert_eq!(proxy.logged(), "early request peer peer response 200");
     }
 }

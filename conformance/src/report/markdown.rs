@@ -12,8 +12,8 @@ const INTRODUCTION: &str = "\
 
 Totals of each host, and each case in which a host does something else than it must, with the reason. A case is something that a
 host must do; the [kit](conformance/README.md) says how to run them. The engines run in memory, in one process with the kit; the
-gateway on each of them, and Envoy, are examined over HTTP and TCP, by the same probe and the same checks. What each host did in
-each case, and where the rule stands: [conformance/results.json](conformance/results.json).
+gateway on each of them, proxies of tower and Pingora, and Envoy are examined over HTTP and TCP, by the same probe and the same
+checks. What each host did in each case, and where the rule stands: [conformance/results.json](conformance/results.json).
 
 | column | meaning |
 |---|---|
@@ -21,7 +21,7 @@ each case, and where the rule stands: [conformance/results.json](conformance/res
 | differs | is known to do something else; below, with the reason |
 | gap | is known not to be able to; below, with the reason |
 | failed | does something else, and nobody knows why; CI fails |
-| not examined | the host cannot be brought there over HTTP |
+| not examined | the host cannot be brought there over HTTP, or has no TCP |
 ";
 
 /// Returns the page for reports of different hosts.

@@ -46,6 +46,13 @@ impl Vm {
         self.state().inbox.next()
     }
 
+    /// Has other VMs told of items in queues that they have registered as well, from now on, and of those that this one has not been told of
+    /// yet. To be called when another VM has taken the place of this one, or before it goes.
+    pub fn retire_queues(&mut self) {
+        let state = self.state();
+        state.store.retire(&state.inbox);
+    }
+
     /// Takes away all messages of the queue that [`Vm::on_queue_ready`] would tell of next: nobody is there to be told.
     pub fn skip_queue(&mut self) {
         self.state().inbox.skip();

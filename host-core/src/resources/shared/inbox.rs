@@ -1,5 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::lock::lock;
@@ -33,6 +34,8 @@ impl fmt::Debug for Wake {
 pub(crate) struct Inbox {
     told: Mutex<Told>,
     wake: Option<Wake>,
+    /// Its VM is told of items of queues only that no other VM is told of.
+    is_last_resort: AtomicBool,
 }
 
 /// Messages: which root is to be told of which queue, and how often. There may be as many queues as a budget pays for, so none is looked
@@ -45,20 +48,49 @@ struct Told {
 
 impl Inbox {
     pub(crate) fn new(wake: Option<Wake>) -> Self {
-        Self { told: Mutex::default(), wake }
+        Self { told: Mutex::default(), wake, is_last_resort: AtomicBool::new(false) }
     }
 
-    pub(super) fn put(&self, root: ContextId, queue: u32) {
+    /// Tells a root of `more` items of a queue, at least one.
+    pub(super) fn put(&self, root: ContextId, queue: u32, more: usize) {
         let mut told = lock(&self.told);
         let count = told.count.entry((root, queue)).or_default();
-        *count = count.saturating_add(1);
-        if *count == 1 {
+        let is_first = *count == 0;
+        *count = count.saturating_add(more);
+        if is_first {
             told.order.push_back((root, queue));
         }
         drop(told);
         if let Some(wake) = &self.wake {
             wake.wake();
         }
+    }
+
+    /// Has other VMs told of items first, from now on.
+    pub(super) fn make_last_resort(&self) {
+        self.is_last_resort.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_last_resort(&self) -> bool {
+        self.is_last_resort.load(Ordering::Relaxed)
+    }
+
+    /// Takes all messages, the oldest queue first: root, queue and number of items.
+    pub(super) fn drain(&self) -> Vec<(ContextId, u32, usize)> {
+        let mut told = lock(&self.told);
+        let mut count = std::mem::take(&mut told.count);
+        let order = std::mem::take(&mut told.order);
+        order.into_iter().filter_map(|(root, queue)| Some((root, queue, count.remove(&(root, queue))?))).collect()
+    }
+
+    /// Takes the messages to a root about a queue; returns of how many items.
+    pub(super) fn take_all(&self, root: ContextId, queue: u32) -> usize {
+        let mut told = lock(&self.told);
+        let items = told.count.remove(&(root, queue)).unwrap_or_default();
+        if items > 0 {
+            told.order.retain(|message| *message != (root, queue));
+        }
+        items
     }
 
     /// Returns the next root to notify.
@@ -106,14 +138,29 @@ mod tests {
         let inbox = Inbox::new(None);
         let root = ContextId::VM;
         for queue in [1, 1, 1, 2, 3, 3] {
-            inbox.put(root, queue);
+            inbox.put(root, queue, 1);
         }
         let take = || inbox.take().map(|(_, queue)| queue);
         assert_eq!([take(), take(), take()], [Some(1), Some(2), Some(3)]);
-        inbox.put(root, 2);
+        inbox.put(root, 2, 1);
         assert_eq!([take(), take(), take()], [Some(1), Some(3), Some(2)]);
-        inbox.put(root, 4);
+        inbox.put(root, 4, 1);
         inbox.skip();
         assert_eq!([take(), take()], [Some(4), None], "the rest of a queue is passed over as one");
+    }
+
+    #[test]
+    fn all_messages_are_taken_at_once_in_their_order() {
+        let inbox = Inbox::new(None);
+        let root = ContextId::VM;
+        inbox.put(root, 2, 3);
+        inbox.put(root, 1, 1);
+        inbox.put(root, 2, 2);
+        assert_eq!(inbox.drain(), [(root, 2, 5), (root, 1, 1)]);
+        assert_eq!((inbox.drain(), inbox.next(), inbox.take()), (vec![], None, None));
+        inbox.put(root, 2, 3);
+        inbox.put(root, 1, 1);
+        assert_eq!((inbox.take_all(root, 2), inbox.take_all(root, 2)), (3, 0));
+        assert_eq!((inbox.take(), inbox.take()), (Some((root, 1)), None));
     }
 }

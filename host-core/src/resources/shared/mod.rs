@@ -107,7 +107,7 @@ impl SharedStore {
         self.data.set(key, value, cas, payer, keep, || next(&self.registry.last_cas))
     }
 
-    /// The queue of this name, made at the cost of `payer` if there is none. From now on it tells `inbox`.
+    /// The queue of this name, made at the cost of `payer` if there is none. From now on it tells `owner`, unless that is a last resort.
     pub(crate) fn register(
         &self,
         name: &[u8],
@@ -129,6 +129,16 @@ impl SharedStore {
         queues.by_name.insert(Arc::clone(queue.name()), Arc::clone(&queue));
         queues.by_id.insert(id, queue);
         Ok(id)
+    }
+
+    /// Has other VMs told of items in place of one, if they have registered the queues: what it has not been told yet is told to them now.
+    pub(crate) fn retire(&self, inbox: &Arc<Inbox>) {
+        inbox.make_last_resort();
+        for (root, queue, items) in inbox.drain() {
+            if !self.queue(queue).is_some_and(|queue| queue.tell_another(inbox, items)) {
+                inbox.put(root, queue, items);
+            }
+        }
     }
 
     /// A queue by its name, of this store or of another `vm_id`'s. Sandboxes that were kept apart have none to be found.

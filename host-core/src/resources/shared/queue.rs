@@ -8,7 +8,8 @@ use crate::model::context::ContextId;
 use crate::model::limits::Limits;
 use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
-/// A queue. It tells its owner of every item, never while the one who put it there is at it.
+/// A queue. It tells a VM of every item, never while the one who put it there is at it: of the VMs that have registered it and are there,
+/// the last that is no last resort; without one, the last.
 pub(crate) struct Queue {
     id: u32,
     name: Arc<[u8]>,
@@ -27,7 +28,24 @@ pub(crate) struct Item {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    owner: Option<(Weak<Inbox>, ContextId)>,
+    /// The VMs that have registered it, each with its last root; the last one stands behind the others.
+    owners: Vec<(Weak<Inbox>, ContextId)>,
+}
+
+impl State {
+    /// Returns the inbox and the root that are told of items. VMs that have gone are forgotten.
+    fn told(&mut self) -> Option<(Arc<Inbox>, ContextId)> {
+        self.owners.retain(|(inbox, _)| inbox.strong_count() > 0);
+        let mut last_resort = None;
+        for (inbox, root) in self.owners.iter().rev() {
+            let Some(inbox) = inbox.upgrade() else { continue };
+            if !inbox.is_last_resort() {
+                return Some((inbox, *root));
+            }
+            last_resort = last_resort.or(Some((inbox, *root)));
+        }
+        last_resort
+    }
 }
 
 impl Queue {
@@ -56,7 +74,19 @@ impl Queue {
 
     /// Tells this root of items from now on.
     pub(super) fn tell(&self, owner: &Arc<Inbox>, root: ContextId) {
-        lock(&self.state).owner = Some((Arc::downgrade(owner), root));
+        let owners = &mut lock(&self.state).owners;
+        // As many are left as there are VMs.
+        owners.retain(|(inbox, _)| inbox.strong_count() > 0 && !std::ptr::eq(inbox.as_ptr(), Arc::as_ptr(owner)));
+        owners.push((Arc::downgrade(owner), root));
+    }
+
+    /// Tells another VM of items that one has not been told of yet; says whether there is another one.
+    pub(super) fn tell_another(&self, than: &Arc<Inbox>, items: usize) -> bool {
+        let told = lock(&self.state).told().filter(|(inbox, _)| !Arc::ptr_eq(inbox, than));
+        if let Some((inbox, root)) = &told {
+            inbox.put(*root, self.id, items);
+        }
+        told.is_some()
     }
 
     /// Appends an item at the cost of `payer`.
@@ -65,10 +95,17 @@ impl Queue {
         let item = Item { bytes: item.into(), charge };
         let mut state = lock(&self.state);
         state.items.push_back(item);
-        let owner = state.owner.as_ref().and_then(|(inbox, root)| Some((inbox.upgrade()?, *root)));
+        let owner = state.told();
         drop(state);
         if let Some((inbox, root)) = owner {
-            inbox.put(root, self.id);
+            inbox.put(root, self.id, 1);
+            // Its VM may have been retired since it was chosen, and taken what there was to hand over before this came.
+            if inbox.is_last_resort() {
+                let items = inbox.take_all(root, self.id);
+                if items > 0 && !self.tell_another(&inbox, items) {
+                    inbox.put(root, self.id, items);
+                }
+            }
         }
         Ok(())
     }
@@ -161,6 +198,56 @@ mod tests {
         drop(inbox);
         let queue = store.resolve(None, b"q");
         assert_eq!(queue.map(|queue| queue.enqueue(b"1", &payer)), Some(Ok(())));
+    }
+
+    #[test]
+    fn the_last_vm_is_told_and_the_one_before_when_that_has_gone() {
+        let (store, payer) = (Shared::default().store("vm", None), ByteBudget::new(1 << 20));
+        let inboxes = [(); 3].map(|()| Arc::new(Inbox::new(None)));
+        for inbox in &inboxes {
+            assert!(store.register(b"q", inbox, ContextId::VM, &payer).is_ok());
+        }
+        let Some(queue) = store.resolve(None, b"q") else { panic!("it is there") };
+        let [first, second, third] = inboxes;
+        let told = |inbox: &Inbox| std::iter::from_fn(|| inbox.take()).count();
+        let enqueue = || assert_eq!(queue.enqueue(b"", &payer), Ok(()));
+        enqueue();
+        assert_eq!((told(&first), told(&second), told(&third)), (0, 0, 1));
+        enqueue();
+        drop(third);
+        enqueue();
+        assert_eq!((told(&first), told(&second)), (0, 1), "one message went with the VM");
+        // It registers again, as some plugins do each time that they look into a queue.
+        enqueue();
+        store.retire(&second);
+        assert!(store.register(b"q", &second, ContextId::VM, &payer).is_ok());
+        enqueue();
+        assert_eq!((told(&first), told(&second)), (2, 0), "what it had not been told is told to another one");
+        drop(first);
+        enqueue();
+        assert_eq!(told(&second), 1, "better than nobody");
+    }
+
+    #[test]
+    fn a_vm_alone_keeps_its_messages() {
+        let (store, payer) = (Shared::default().store("vm", None), ByteBudget::new(1 << 20));
+        let inbox = Arc::new(Inbox::new(None));
+        assert!(store.register(b"q", &inbox, ContextId::VM, &payer).is_ok());
+        let queue = store.resolve(None, b"q");
+        assert!(queue.is_some_and(|queue| queue.enqueue(b"", &payer).is_ok() && queue.enqueue(b"", &payer).is_ok()));
+        store.retire(&inbox);
+        assert_eq!(std::iter::from_fn(|| inbox.take()).count(), 2);
+    }
+
+    #[test]
+    fn vms_that_have_gone_leave_nothing_in_a_queue() {
+        let (store, payer) = (Shared::default().store("vm", None), ByteBudget::new(1 << 20));
+        for _ in 0..100 {
+            let inbox = Arc::new(Inbox::new(None));
+            assert!(store.register(b"q", &inbox, ContextId::VM, &payer).is_ok());
+        }
+        let queue = store.resolve(None, b"q");
+        assert_eq!(queue.map(|queue| lock(&queue.state).owners.len()), Some(1));
     }
 
     #[test]

@@ -132,10 +132,10 @@ pub enum Effect {
         /// The name.
         name: String,
     },
-    /// Call [`Worker::tick`](crate::Worker::tick) when this time has passed. Takes the place of every earlier one: a driver has one timer
-    /// for all plugins. Comes when that has to be set anew, and after each call of `tick`.
+    /// Call [`Worker::tick`](crate::Worker::tick) when this time has passed, for ticks and for VMs that are recycled. Takes the place of every
+    /// earlier one: a driver has one timer for all plugins. Comes when that has to be set anew, and after each call of `tick`.
     Tick {
-        /// The time from now; `None` if no plugin ticks.
+        /// The time from now; `None` if nothing is due.
         after: Option<Duration>,
     },
     /// Nobody waits for this callout any more.

@@ -24,7 +24,7 @@ mod tests {
     use crate::observe::transcript::Replay;
     use crate::resources::{GrpcRequest, Preopen};
     use crate::rights::{Capabilities, OnDenial, Rules};
-    use crate::sandbox::VmSpec;
+    use crate::sandbox::{Recycle, VmSpec};
     use crate::vm::Usage;
 
     fn headers(name: &str) -> Headers {
@@ -102,15 +102,17 @@ mod tests {
         let environment = vec![("KEY".to_owned(), "value".to_owned())];
         let preopens = vec![Preopen::new("/guest", "host").with_write(true)];
         assert_eq!(preopens, [Preopen { guest: "/guest".to_owned(), host: "host".into(), write: true }]);
-        let limits = Limits::default().with_memory(1);
+        let (limits, age) = (Limits::default().with_memory(1), Duration::from_secs(2));
         let set = VmSpec::default()
             .with_configuration("configuration")
             .with_environment(environment.clone())
             .with_preopens(preopens.clone())
             .with_limits(limits.clone())
-            .with_any_effective_context(true);
+            .with_any_effective_context(true)
+            .with_recycle(Recycle::default().with_memory(1).with_age(age).with_streams(3).with_linger(age));
+        let recycle = Recycle { memory: Some(1), age: Some(age), streams: Some(3), linger: age };
         let configuration = Bytes::from_static(b"configuration");
-        assert_eq!(set, VmSpec { configuration, environment, preopens, limits, any_effective_context: true });
+        assert_eq!(set, VmSpec { configuration, environment, preopens, limits, any_effective_context: true, recycle });
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Inner {
                 }
             }
             Action::RootDone { root } => self.vms.delete_root(vm, root),
+            Action::MemoryPassed { bytes } => self.vms.note_memory(vm, bytes),
             // Of actions that this version does not know nothing can be done.
             _ => debug_assert!(false, "an action without an arm: {action:?}"),
         }

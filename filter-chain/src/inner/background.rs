@@ -17,6 +17,15 @@ pub(super) struct Begun {
     at: Duration,
 }
 
+/// Something that is done at its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timed {
+    /// A plugin ticks.
+    Tick(PluginId),
+    /// A VM is recycled, or one that was recycled ends.
+    Upkeep(VmId),
+}
+
 impl Inner {
     pub(crate) fn set_tick_share(&mut self, share: Percent) {
         self.background.set_share(share);
@@ -26,14 +35,15 @@ impl Inner {
         self.background.note_io();
     }
 
-    /// Returns when the next tick may begin.
+    /// Returns when the next tick, or the upkeep of a VM, may begin.
     pub(crate) fn next_tick(&self) -> Option<Duration> {
-        self.next_to_tick().map(|(at, ..)| at)
+        self.next_timed().map(|(at, ..)| at)
     }
 
-    /// Returns when the next tick is due.
+    /// Returns when the next tick is due, or the upkeep of a VM.
     pub(crate) fn next_due(&self) -> Option<Duration> {
-        self.vms.due().map(|(_, due)| due).min()
+        let ticks = self.vms.due().map(|(_, due)| due);
+        ticks.chain(self.vms.next_upkeep().map(|(due, _)| due)).min()
     }
 
     /// Has the driver set its timer, if that is not to be as it was told last.
@@ -54,15 +64,38 @@ impl Inner {
 
     /// Returns the time from now until the next tick may begin.
     fn time_to_tick(&mut self) -> Option<Duration> {
-        let (at, plugin, _) = self.next_to_tick()?;
-        let (vm, _) = self.vms.root(plugin)?;
+        let (at, timed, _) = self.next_timed()?;
+        let vm = match timed {
+            Timed::Tick(plugin) => self.vms.root(plugin)?.0,
+            Timed::Upkeep(vm) => vm,
+        };
         Some(at.saturating_sub(self.vms.now(vm)))
     }
 
-    /// Ticks one plugin, of those whose time has come.
+    /// Ticks one plugin, or sees to the upkeep of one VM, of those whose time has come.
     pub(crate) fn tick(&mut self) {
         self.timer.expire();
-        let Some((at, plugin, due)) = self.next_to_tick() else { return };
+        match self.next_timed() {
+            Some((at, Timed::Tick(plugin), due)) => self.tick_plugin(plugin, at, due),
+            Some((at, Timed::Upkeep(vm), _)) => self.keep(vm, at),
+            None => {}
+        }
+    }
+
+    /// Sees to the upkeep of a VM at the cost of its first plugin.
+    fn keep(&mut self, vm: VmId, at: Duration) {
+        let now = self.vms.now(vm);
+        if at > now {
+            return;
+        }
+        let payer = self.vms.payer(vm);
+        self.see_to_upkeep(vm);
+        if let Some((plugin, vm)) = payer.and_then(|plugin| Some((plugin, self.vms.vm_of(plugin)?))) {
+            self.charge(Some(Begun { plugin, vm, at: now }));
+        }
+    }
+
+    fn tick_plugin(&mut self, plugin: PluginId, at: Duration, due: Duration) {
         let Some((vm, root)) = self.vms.root(plugin) else {
             debug_assert!(false, "what has gone with its VM, or has a VM for each stream, has no ticks: {plugin:?}");
             return;
@@ -96,18 +129,6 @@ impl Inner {
         self.charge(Some(Begun { plugin, vm, at: now }));
         self.run(None);
         self.next_to_tell().map(|(at, ..)| at)
-    }
-
-    /// Tells the plugins of a VM of items, of a number at once.
-    pub(super) fn tell_queues(&mut self, vm: VmId) {
-        const AT_ONCE: usize = 64;
-        for _ in 0..AT_ONCE {
-            let told = self.vms.call(vm, |vm| vm.on_queue_ready());
-            self.run(None);
-            if told != Some(Ok(true)) {
-                return;
-            }
-        }
     }
 
     /// Returns when the answer to a callout, or a part of it, may be delivered, if no stream waits for it.
@@ -148,9 +169,14 @@ impl Inner {
         }
     }
 
-    /// Returns the plugin that ticks next, with when it may and when it is due.
-    fn next_to_tick(&self) -> Option<(Duration, PluginId, Duration)> {
-        self.vms.due().map(|(plugin, due)| (self.begins(plugin, due), plugin, due)).min()
+    /// Returns what is done next at its time, with when it may and when it is due.
+    fn next_timed(&self) -> Option<(Duration, Timed, Duration)> {
+        let ticks = self.vms.due().map(|(plugin, due)| (self.begins(plugin, due), Timed::Tick(plugin), due));
+        let upkeep = self.vms.next_upkeep().map(|(due, vm)| {
+            let begins = self.vms.payer(vm).map_or(due, |plugin| self.begins(plugin, due));
+            (begins, Timed::Upkeep(vm), due)
+        });
+        ticks.chain(upkeep).min()
     }
 
     /// Returns the plugin and the VM that are told next of an item, and when; of several, the one that has had least.

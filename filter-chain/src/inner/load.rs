@@ -55,7 +55,6 @@ impl Inner {
     pub(crate) fn tier_up(&mut self) -> usize {
         let mut moved = 0;
         for old in self.vms.awaiting_tier_up() {
-            self.tell_queues(old);
             if self.vms.tier_up(old) {
                 self.run(None);
                 self.release(old);

@@ -19,6 +19,7 @@ mod chains;
 mod http;
 mod load;
 mod places;
+mod recycle;
 mod release;
 mod tcp;
 #[cfg(test)]

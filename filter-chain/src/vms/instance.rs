@@ -3,17 +3,18 @@
 //! | [`Lifecycle`] | what comes to the VM | next |
 //! |---|---|---|
 //! | active | whatever comes to its plugins | draining, when another VM has taken its place |
-//! | draining | what its streams bring; a VM that was made for one stream begins so | retired, when its streams are over |
-//! | retired | answers to callouts, and what its roots still do | freed, when these have ended |
+//! | draining | what its streams bring; a VM that was made for one stream begins so | retired, when its streams are over; freed, when it was recycled and has lingered |
+//! | retired | answers to callouts, and what its roots still do | freed, when these have ended, or it was recycled and has lingered |
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::model::{ContextId, ContextMap, StreamContext};
-use portcullis_core::sandbox::SandboxKey;
+use portcullis_core::sandbox::{Recycle, SandboxKey};
 use portcullis_core::vm::Vm;
 
 use super::backoff::Restart;
+use super::recycling::{Recycling, first_pause};
 use crate::id::{AnyStreamId, PluginId};
 use crate::spec::PluginSpec;
 
@@ -57,17 +58,20 @@ pub(super) struct VmInstance {
     lifecycle: Lifecycle,
     tier_up: TierUp,
     restart: Restart,
+    recycling: Recycling,
 }
 
 impl VmInstance {
-    /// Makes a long-lived VM, of the sandbox and the plugin that it was started for.
-    pub(super) fn new(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, tier_up: TierUp, rest: Option<Duration>) -> Self {
-        Self::begin(key, spec, vm, tier_up, rest, None)
+    /// Makes a long-lived VM, of the sandbox and the plugin that it was started for, in the place of one that may be.
+    pub(super) fn new(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, tier_up: TierUp, old: Option<&Self>) -> Self {
+        let rest = old.map(|old| old.restart.rest());
+        let pause = old.map(|old| old.recycling.next_pause(spec.reload));
+        Self::begin(key, spec, vm, tier_up, (rest, pause), None)
     }
 
     /// Makes a VM for one stream.
     pub(super) fn for_stream(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, made_for: MadeFor) -> Self {
-        Self::begin(key, spec, vm, TierUp::Done, None, Some(made_for))
+        Self::begin(key, spec, vm, TierUp::Done, (None, None), Some(made_for))
     }
 
     fn begin(
@@ -75,12 +79,18 @@ impl VmInstance {
         spec: Arc<PluginSpec>,
         mut vm: Vm,
         tier_up: TierUp,
-        rest: Option<Duration>,
+        (rest, pause): (Option<Duration>, Option<Duration>),
         made_for: Option<MadeFor>,
     ) -> Self {
+        let now = clock(&mut vm);
+        let recycling = match made_for {
+            Some(_) => Recycling::new(&Recycle::default(), now, Duration::ZERO),
+            None => Recycling::new(&spec.vm.recycle, now, pause.unwrap_or(first_pause(spec.reload))),
+        };
         Self {
             key,
-            restart: Restart::new(clock(&mut vm), rest.unwrap_or(spec.reload.base)),
+            restart: Restart::new(now, rest.unwrap_or(spec.reload.base)),
+            recycling,
             spec,
             vm,
             contexts: ContextMap::default(),
@@ -127,10 +137,11 @@ impl VmInstance {
         clock(&mut self.vm)
     }
 
-    /// Notes whose a context is.
-    pub(super) fn enter(&mut self, context: ContextId, owner: (AnyStreamId, usize)) {
+    /// Notes whose a context is; says whether the VM is to be recycled, since as many streams have begun as may.
+    pub(super) fn enter(&mut self, context: ContextId, owner: (AnyStreamId, usize)) -> bool {
         debug_assert!(self.lifecycle != Lifecycle::Retired, "streams come to no VM that is retired");
         self.contexts.insert(context, owner);
+        self.recycling.begin_stream()
     }
 
     /// Notes that a stream's context is over.
@@ -166,10 +177,11 @@ impl VmInstance {
         self.lifecycle == Lifecycle::Active
     }
 
-    /// Lets nothing new come to the VM: active, it drains from now on.
+    /// Lets nothing new come to the VM: active, it drains from now on. Items of queues are told to others that have registered them.
     pub(super) fn drain(&mut self) {
         if self.lifecycle == Lifecycle::Active {
             self.lifecycle = Lifecycle::Draining;
+            self.vm.retire_queues();
         }
     }
 
@@ -200,6 +212,14 @@ impl VmInstance {
     pub(super) fn awaits_tier_up(&self) -> bool {
         let waits = self.tier_up == TierUp::Expected && self.is_active() && !self.has_failed();
         waits && self.spec.tier.as_ref().is_some_and(|tier| tier.compiled().is_some())
+    }
+
+    pub(super) fn recycling(&self) -> &Recycling {
+        &self.recycling
+    }
+
+    pub(super) fn recycling_mut(&mut self) -> &mut Recycling {
+        &mut self.recycling
     }
 
     pub(super) fn restart(&self) -> &Restart {

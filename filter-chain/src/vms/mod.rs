@@ -10,6 +10,7 @@ mod per_stream;
 mod places;
 mod plugins;
 mod ready;
+mod recycling;
 mod report;
 mod rests;
 mod roots;
@@ -17,6 +18,7 @@ mod start;
 mod streams;
 mod table;
 mod threads;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,9 +36,11 @@ use self::plugins::Plugins;
 use self::ready::Ready;
 use self::table::Table;
 use self::threads::Threads;
+use self::upkeep::Upkeep;
 use crate::id::{PluginId, VmId};
 pub use health::{Health, LiveVms, PluginState, VmCounts};
 pub(crate) use per_stream::NoVm;
+pub(crate) use upkeep::Ends;
 
 /// Makes hosts of VMs: one that a worker has to itself, and that may move with it.
 pub(crate) type NewHost = Arc<Mutex<dyn Fn() -> Box<dyn Host> + Send>>;
@@ -62,6 +66,7 @@ pub(crate) struct Vms {
     /// The health of a plugin has changed.
     changed: bool,
     threads: Threads,
+    upkeep: Upkeep,
 }
 
 impl Vms {
@@ -87,6 +92,7 @@ impl Vms {
             has_per_stream: false,
             changed: false,
             threads: Threads::default(),
+            upkeep: Upkeep::default(),
         }
     }
 
@@ -233,6 +239,9 @@ impl Vms {
             return;
         }
         let made_for = instance.made_for();
+        if instance.is_active() {
+            self.upkeep.set(vm, None);
+        }
         self.plugins.of_mut(vm).for_each(|plugin| plugin.set_next_tick(None));
         self.drop_actions(vm);
         self.failures.push_back(vm);

@@ -84,6 +84,13 @@ impl Vms {
         log(&mut *self.new_host(), level, &message, Some(loaded.plugin()), loaded.root());
     }
 
+    /// Logs something about a VM, in the name of its first plugin.
+    pub(super) fn tell_of_vm(&self, vm: VmId, level: LogLevel, message: &str) {
+        let plugin = self.plugins.of(vm).min_by_key(|(_, loaded)| loaded.root()).map(|(_, loaded)| loaded);
+        let root = plugin.map_or(ContextId::VM, LoadedPlugin::root);
+        log(&mut *self.new_host(), level, message, plugin.map(|loaded| &**loaded.plugin()), root);
+    }
+
     /// Tells the host of a plugin that waits because it has had more than its part of a worker.
     pub(crate) fn tell_throttled(&self, plugin: PluginId) {
         if let Some(loaded) = self.plugins.get(plugin) {

@@ -34,10 +34,10 @@ impl Vms {
         self.plugins.iter().filter_map(|(id, plugin)| Some((id, plugin.next_tick()?)))
     }
 
-    /// Returns whether what [`Self::due`] says may have changed since the last call.
+    /// Returns whether what [`Self::due`] and [`Self::next_upkeep`] say may have changed since the last call.
     #[inline]
     pub(crate) fn take_due_changed(&mut self) -> bool {
-        self.plugins.take_touched()
+        self.plugins.take_touched() | self.upkeep.take_touched()
     }
 
     /// Begins the next period of a plugin's ticks, as its guest has set it.
@@ -132,6 +132,9 @@ impl Vms {
         if self.plugins.of(vm).all(|(_, loaded)| loaded.is_left())
             && let Some(instance) = self.table.known_mut(vm)
         {
+            if instance.is_active() {
+                self.upkeep.set(vm, None);
+            }
             instance.drain();
         }
         Some(vm)

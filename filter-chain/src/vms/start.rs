@@ -50,6 +50,7 @@ impl Vms {
                 let mut instance = self.start(vm, key, &Arc::new(spec.clone()), TierUp::Expected, None)?;
                 let root = instance.vm_mut().add_plugin(Arc::clone(&plugin))?;
                 self.table.insert(vm, instance);
+                self.watch(vm);
                 self.collect(vm);
                 (vm, root)
             }
@@ -161,7 +162,7 @@ impl Vms {
     }
 
     /// Says whether a plugin of a VM has been asked to end. Nothing begins there that would not be asked to.
-    fn is_shut_down(&self, vm: VmId) -> bool {
+    pub(super) fn is_shut_down(&self, vm: VmId) -> bool {
         self.plugins.of(vm).any(|(_, loaded)| loaded.is_shut_down() && !loaded.is_left())
     }
 
@@ -177,35 +178,42 @@ impl Vms {
         rest
     }
 
-    /// Starts another VM in the place of one, with all its plugins.
-    fn replace(&mut self, old: VmId) -> Result<Option<Successor>, StartError> {
-        let Some(instance) = self.table.known(old) else { return Ok(None) };
-        let (key, spec, tier_up) = (instance.key(), Arc::clone(instance.spec()), instance.tier_up());
-        let rest = instance.restart().rest();
+    /// Starts another VM in the place of one, with all its plugins. Items of queues that the old one has not been told of are told to the
+    /// new one, which has registered them as well.
+    pub(super) fn replace(&mut self, old: VmId) -> Result<Option<Successor>, StartError> {
         let new = self.table.next_id();
-        let mut instance = self.start(new, key, &spec, tier_up, Some(rest))?;
+        let Some(replaced) = self.table.known(old) else { return Ok(None) };
+        let (key, spec, tier_up) = (replaced.key(), Arc::clone(replaced.spec()), replaced.tier_up());
+        let mut instance = self.start(new, key, &spec, tier_up, Some(replaced))?;
         let mut roots = Vec::new();
         for (_, member) in self.plugins.of(old).filter(|(_, member)| !member.is_left()) {
-            roots.push(instance.vm_mut().add_plugin(Arc::clone(member.plugin()))?);
+            let added = instance.vm_mut().add_plugin(Arc::clone(member.plugin()));
+            if added.is_err() {
+                // It may have been told of items already.
+                instance.vm_mut().retire_queues();
+            }
+            roots.push(added?);
         }
         self.table.insert(new, instance);
+        self.watch(new);
         let members = self.plugins.of_mut(old).filter(|member| !member.is_left());
         let left = members.zip(roots).map(|(member, root)| member.move_to(new, root)).collect();
         if let Some(instance) = self.table.known_mut(old) {
             instance.drain();
+            self.upkeep.set(old, None);
         }
         self.note_change();
         Ok(Some((new, left)))
     }
 
-    /// Starts the VM of an id: of the first module if the plugins did not start on the one that they are meant for.
+    /// Starts the VM of an id, in the place of one that may be: of the first module if the plugins did not start on the one that they are meant for.
     fn start(
         &self,
         vm: VmId,
         key: SandboxKey,
         spec: &Arc<PluginSpec>,
         tier_up: TierUp,
-        rest: Option<Duration>,
+        old: Option<&VmInstance>,
     ) -> Result<VmInstance, StartError> {
         let wake = self.ready.wake(vm, self.wake.clone());
         let config = spec.vm_config(self.shared.clone(), self.foreign.clone(), Some(wake));
@@ -217,11 +225,11 @@ impl Vms {
         };
         self.threads.check(module)?;
         let started = Vm::start(module.compiled(), config, self.new_host())?;
-        Ok(VmInstance::new(key, Arc::clone(spec), started, tier_up, rest))
+        Ok(VmInstance::new(key, Arc::clone(spec), started, tier_up, old))
     }
 
     /// Takes what the guests of a VM asked for while they were started, and notes if it has failed.
-    fn collect(&mut self, vm: VmId) {
+    pub(super) fn collect(&mut self, vm: VmId) {
         self.call(vm, |_| Ok(()));
         if self.table.known(vm).is_some_and(VmInstance::has_failed) {
             self.note_failure(vm);

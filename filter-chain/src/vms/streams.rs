@@ -17,6 +17,7 @@ use portcullis_core::vm::{Vm, VmFailed};
 use super::instance::MadeFor;
 use super::per_stream::{MOST_LINGERING, NoVm, PerStream};
 use super::plugins::LoadedPlugin;
+use super::recycling::Reason;
 use super::rests::{Began, Resting, SEVERAL};
 use super::{Vms, take_actions};
 use crate::id::{AnyStreamId, PluginId, VmId};
@@ -57,12 +58,13 @@ impl Vms {
             AnyStreamId::Http(_) => instance.vm_mut().create_stream(root, info),
             AnyStreamId::Tcp(_) => instance.vm_mut().create_tcp_stream(root, info),
         };
-        if let Ok(context) = created {
-            instance.enter(context, owner);
-        }
+        let is_due = created.is_ok_and(|context| instance.enter(context, owner));
         take_actions(&mut self.actions, vm, instance);
         if created.is_err() && instance.has_failed() {
             self.note_failure(vm);
+        }
+        if is_due {
+            self.pass(vm, Reason::Streams);
         }
         Some(created)
     }
@@ -245,10 +247,15 @@ impl Vms {
     /// Frees a VM. What plugins have left there goes with it.
     pub(crate) fn free(&mut self, vm: VmId) {
         self.plugins.remove_left(vm);
-        let Some(instance) = self.table.remove(vm) else {
+        let Some(mut instance) = self.table.remove(vm) else {
             debug_assert!(false, "{vm:?} is freed twice");
             return;
         };
+        self.upkeep.set(vm, None);
+        // What it has not been told of yet.
+        if instance.made_for().is_none() {
+            instance.vm_mut().retire_queues();
+        }
         // The plugin may have been unloaded when the stream was over, and the VM have waited for its callouts.
         if let Some(MadeFor { plugin, connection }) = instance.made_for()
             && let Some(source) = self.source_mut(plugin)

@@ -270,13 +270,14 @@ impl Worker {
         self.0.next_tick()
     }
 
-    /// Returns when the next tick is due, on the host's monotonic clock.
+    /// Returns when the next tick is due, or a VM is to be recycled, on the host's monotonic clock.
     pub fn next_due(&self) -> Option<Duration> {
         self.0.next_due()
     }
 
-    /// Ticks one plugin, of those whose time has come. The next period begins when the plugin has returned. IO should be polled
-    /// between two calls.
+    /// Ticks one plugin, of those whose time has come. The next period begins when the plugin has returned. Or recycles one VM that is past
+    /// a bound of [`Recycle`](portcullis_core::sandbox::Recycle), or ends one that was recycled and has lingered. IO should be polled between two
+    /// calls.
     pub fn tick(&mut self) {
         self.0.tick();
     }

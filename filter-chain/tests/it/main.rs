@@ -23,6 +23,7 @@ mod local_reply;
 mod parts;
 mod per_stream;
 mod places;
+mod recycle;
 mod reload;
 mod response_alone;
 mod resume;

@@ -93,6 +93,11 @@ pub enum Action {
         /// The stream.
         context: ContextId,
     },
+    /// The memory of the VM has passed [`Recycle::memory`](crate::sandbox::Recycle::memory). Comes once for a VM.
+    MemoryPassed {
+        /// Bytes of linear memory that it has now.
+        bytes: usize,
+    },
     /// A root that was asked to end, and asked for time, has finished.
     RootDone {
         /// The root.

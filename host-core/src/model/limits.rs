@@ -137,6 +137,7 @@ pub struct Budget {
     table_elements: usize,
     table_elements_left: usize,
     memory_was_refused: bool,
+    memory_has_grown: bool,
     was_reset: bool,
 }
 
@@ -148,6 +149,7 @@ impl Budget {
             table_elements,
             table_elements_left: table_elements,
             memory_was_refused: false,
+            memory_has_grown: false,
             was_reset: false,
         }
     }
@@ -166,6 +168,7 @@ impl Budget {
         let fits = desired <= self.memory;
         let is_possible = maximum.is_none_or(|maximum| desired <= maximum) && desired as u64 <= ADDRESSABLE;
         self.memory_was_refused |= !fits && is_possible;
+        self.memory_has_grown |= fits;
         fits
     }
 
@@ -183,6 +186,12 @@ impl Budget {
         std::mem::take(&mut self.was_reset)
     }
 
+    /// Returns whether memory was made, or may have grown, since this was last asked.
+    #[inline]
+    pub(crate) fn take_memory_has_grown(&mut self) -> bool {
+        std::mem::take(&mut self.memory_has_grown)
+    }
+
     /// Returns whether more memory was refused since this was last asked.
     pub(crate) fn take_memory_was_refused(&mut self) -> bool {
         std::mem::take(&mut self.memory_was_refused)
@@ -197,6 +206,7 @@ mod tests {
     fn memory_ends_at_its_limit() {
         let mut budget = Budget::new(&Limits { memory: 10, ..Limits::default() });
         assert!(budget.grow_memory(10, None) && !budget.take_memory_was_refused());
+        assert!(budget.take_memory_has_grown() && !budget.take_memory_has_grown());
         assert!(!budget.grow_memory(11, Some(10)) && !budget.take_memory_was_refused());
         assert!(!budget.grow_memory(11, Some(11)) && budget.take_memory_was_refused());
         assert!(!budget.take_memory_was_refused());

@@ -27,13 +27,14 @@ type Compare = fn(&Placed<'_>, &Placed<'_>) -> Option<String>;
 
 /// Lists the differences between two of a group.
 pub(super) fn between(a: &Placed<'_>, b: &Placed<'_>) -> Vec<Difference> {
-    let ingredients: [(&'static str, Compare); 6] = [
+    let ingredients: [(&'static str, Compare); 7] = [
         ("capabilities", capabilities),
         ("rules", rules),
         ("environment variables", environment),
         ("preopens", preopens),
         ("limits", limits),
         ("effective_context", effective_context),
+        ("recycle", recycle),
     ];
     let found = ingredients.into_iter().filter_map(|(what, how)| Some(Difference { what, how: how(a, b)? }));
     found.collect()
@@ -91,6 +92,14 @@ fn effective_context(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
     let whose = |spec: &SandboxSpec<'_>| if spec.vm.any_effective_context { "vm" } else { "plugin" };
     (a.spec.vm.any_effective_context != b.spec.vm.any_effective_context)
         .then(|| format!("{} and {}", whose(&a.spec), whose(&b.spec)))
+}
+
+fn recycle(a: &Placed<'_>, b: &Placed<'_>) -> Option<String> {
+    let told = |of: &Placed<'_>| {
+        let bounds: Vec<_> = of.spec.vm.recycle.named().iter().map(|(name, bound)| format!("{name} {bound}")).collect();
+        if bounds.is_empty() { "no bound".to_owned() } else { bounds.join(", ") }
+    };
+    (a.spec.vm.recycle != b.spec.vm.recycle).then(|| format!("{} and {}", told(a), told(b)))
 }
 
 /// Returns some names, and the number of the others.

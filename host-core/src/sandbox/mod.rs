@@ -5,6 +5,7 @@ pub(crate) mod byte_budget;
 mod difference;
 mod key;
 mod placed;
+mod recycle;
 mod schedule;
 mod spec;
 
@@ -14,5 +15,6 @@ pub(crate) use budgets::{AllBudgets, Budgets};
 pub use difference::Difference;
 pub use key::SandboxKey;
 pub use placed::{Placed, Sharing};
+pub use recycle::Recycle;
 pub use schedule::{Conflict, Placement, schedule};
 pub use spec::{SandboxSpec, VmSpec};

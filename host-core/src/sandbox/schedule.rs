@@ -108,7 +108,7 @@ mod tests {
     use crate::model::limits::Limits;
     use crate::resources::files::Preopen;
     use crate::rights::{Capabilities, Rules};
-    use crate::sandbox::{SandboxSpec, VmSpec};
+    use crate::sandbox::{Recycle, SandboxSpec, VmSpec};
 
     fn spec(vm: &VmSpec) -> SandboxSpec<'_> {
         SandboxSpec {
@@ -144,6 +144,7 @@ mod tests {
         let data = VmSpec { preopens: data, ..vm.clone() };
         let small = VmSpec { limits: Limits { callouts: 1, ..Limits::default() }, ..vm.clone() };
         let whole = VmSpec { any_effective_context: true, ..vm.clone() };
+        let recycled = VmSpec { recycle: Recycle::default().with_streams(9), ..vm.clone() };
         let base = spec(&vm);
         for (other, difference) in [
             (
@@ -156,6 +157,7 @@ mod tests {
             (SandboxSpec { vm: &data, ..base }, "preopens (/data)"),
             (SandboxSpec { vm: &small, ..base }, "limits (callouts 1024 and 1)"),
             (SandboxSpec { vm: &whole, ..base }, "effective_context (plugin and vm)"),
+            (SandboxSpec { vm: &recycled, ..base }, "recycle (no bound and streams 9, linger 600s)"),
         ] {
             let placed = |sharing: [Sharing; 2]| {
                 schedule(&[

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::SandboxKey;
+use super::{Recycle, SandboxKey};
 use crate::model::limits::Limits;
 use crate::resources::files::Preopen;
 use crate::rights::{Capabilities, Rules};
@@ -34,6 +34,8 @@ pub struct VmSpec {
     /// Whether a plugin may act on contexts of the other plugins of this VM, as deployed hosts let it; off by
     /// default. Its rights stay its own.
     pub any_effective_context: bool,
+    /// When another VM takes its place.
+    pub recycle: Recycle,
 }
 
 impl VmSpec {
@@ -43,6 +45,7 @@ impl VmSpec {
         with_preopens(Vec<Preopen>) -> preopens;
         with_limits(Limits) -> limits;
         with_any_effective_context(bool) -> any_effective_context;
+        with_recycle(Recycle) -> recycle;
     }
 }
 
@@ -78,7 +81,7 @@ impl SandboxSpec<'_> {
             code: _,
             engine: _,
             alone: _,
-            vm: VmSpec { configuration: _, environment, preopens, limits, any_effective_context },
+            vm: VmSpec { configuration: _, environment, preopens, limits, any_effective_context, recycle },
             capabilities,
             rules,
         } = self;
@@ -86,6 +89,7 @@ impl SandboxSpec<'_> {
         parts.add(&self.group().0);
         add_limits(&mut parts, limits);
         parts.add(&[u8::from(*any_effective_context)]);
+        add_recycle(&mut parts, recycle);
         parts.add(&capabilities.to_bytes());
         parts.count(rules.texts().len());
         for (capability, keys) in rules.texts() {
@@ -168,6 +172,19 @@ fn add_limits(parts: &mut Parts, limits: &Limits) {
     parts.count(cpu.map_or(0, |cpu| cpu.get().into()));
 }
 
+/// Adds every bound, each after a byte that says whether it is there.
+fn add_recycle(parts: &mut Parts, recycle: &Recycle) {
+    let Recycle { memory, age, streams, linger } = recycle;
+    let mut add = |number: Option<u128>| {
+        parts.add(&[u8::from(number.is_some())]);
+        parts.add(&number.unwrap_or_default().to_le_bytes());
+    };
+    add(memory.map(|memory| memory as u128));
+    add(age.map(|age| age.as_nanos()));
+    add(streams.map(u128::from));
+    add(Some(linger.as_nanos()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +235,11 @@ mod tests {
             with(|vm| vm.environment = vec![("K".to_owned(), "v".to_owned())]),
             with(|vm| vm.environment = vec![(String::new(), "Kv".to_owned())]),
             with(|vm| vm.any_effective_context = true),
+            with(|vm| vm.recycle.memory = Some(7)),
+            with(|vm| vm.recycle.memory = Some(0)),
+            with(|vm| vm.recycle.streams = Some(7)),
+            with(|vm| vm.recycle.age = Some(std::time::Duration::from_nanos(7))),
+            with(|vm| vm.recycle.linger = std::time::Duration::from_nanos(7)),
             with(|vm| vm.preopens = preopen("/a", "b", false)),
             with(|vm| vm.preopens = preopen("/", "ab", false)),
             with(|vm| vm.preopens = preopen("/a", "b", true)),

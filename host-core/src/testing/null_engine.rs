@@ -211,6 +211,15 @@ impl NullCaller<'_> {
         bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
+    /// Grows guest memory to a number of bytes, if the limit allows it; says whether it does.
+    pub fn grow_to(&mut self, bytes: usize) -> bool {
+        let fits = self.parts.state.budget().grow_memory(bytes, None);
+        if fits && bytes > self.parts.memory.len() {
+            self.parts.memory.resize(bytes, 0);
+        }
+        fits
+    }
+
     /// Runs a hostcall that returns bytes; gives it the two out-pointers, returns status and bytes.
     pub fn bytes(&mut self, call: impl FnOnce(&mut Self, i32, i32) -> Result<i32, Trap>) -> Result<Vec<u8>, i32> {
         let status = call(self, 8, 12).unwrap_or(-1);

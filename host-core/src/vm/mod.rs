@@ -50,6 +50,8 @@ pub struct Vm {
     starting: bool,
     /// Its memory, as it counts for its first plugin.
     memory: Option<MemoryCharge>,
+    /// The embedder has been told that the memory is past [`Recycle::memory`](crate::sandbox::Recycle::memory).
+    told_of_memory: bool,
 }
 
 /// Why a VM has failed, and where.
@@ -115,7 +117,7 @@ impl Vm {
 
     /// Makes the VM of a guest that is not to be started.
     pub(crate) fn of(guest: Box<dyn Guest>) -> Self {
-        Self { guest, failure: None, starting: false, memory: None }
+        Self { guest, failure: None, starting: false, memory: None, told_of_memory: false }
     }
 
     /// Starts a plugin: creates its root, then `proxy_on_vm_start` and `proxy_on_configure`.
@@ -297,6 +299,11 @@ impl Vm {
         let bytes = self.guest.memory().len();
         if let Some(memory) = &mut self.memory {
             memory.set(bytes);
+        }
+        let state = self.guest.state();
+        if !self.told_of_memory && state.config.vm.recycle.memory.is_some_and(|bound| bytes > bound) {
+            self.told_of_memory = true;
+            state.actions.push_back(Action::MemoryPassed { bytes });
         }
     }
 

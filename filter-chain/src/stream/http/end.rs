@@ -82,6 +82,20 @@ impl Http {
         vms.call(vm, |vm| vm.delete(context));
     }
 
+    /// Has a plugin log and forget a stream that is not over, and goes on without the plugin by its failure policy. Its VM is to go now.
+    pub(crate) fn dismiss(&mut self, vms: &mut Vms, stream: StreamId, index: usize) {
+        self.release(vms, stream, index);
+        self.log(vms, stream, index);
+        if !self.ends_before_log(vms, stream, index) {
+            self.end_context(vms, stream, index);
+        }
+        // The stream keeps its context, so that it gets no other one: there is nothing behind it.
+        if let Some((vm, context)) = self.streams.known(stream).and_then(|state| state.context(index)) {
+            vms.leave(vm, context);
+            vms.call(vm, |vm| vm.delete(context));
+        }
+    }
+
     /// Ends a stream that all plugins have forgotten.
     pub(crate) fn close(&mut self, stream: StreamId) -> Option<Closed> {
         self.streams.close(stream).map(Closed)

@@ -10,7 +10,7 @@ mod flow;
 mod state;
 
 use portcullis_core::abi::PeerType;
-use portcullis_core::model::{Body, Direction, SharedStreamInfo};
+use portcullis_core::model::{Body, ContextId, Direction, SharedStreamInfo};
 
 use self::state::{Data, TcpPlugin, TcpStream};
 use crate::effect::ConnectionEffect;
@@ -78,12 +78,15 @@ impl Tcp {
     pub(crate) fn end(&self, vms: &mut Vms, id: ConnectionId, index: usize) {
         // A plugin that has failed, or could not be reached, has nothing to end.
         let Some((vm, context)) = self.plugin(id, index).and_then(TcpPlugin::context) else { return };
-        vms.leave(vm, context);
-        vms.call(vm, |vm| {
-            let result = vm.on_done(context).and_then(|()| vm.on_log(context));
-            let deleted = vm.delete(context);
-            result.and(deleted)
-        });
+        end_context(vms, vm, context);
+    }
+
+    /// Has a plugin log and forget a stream that goes on without the plugin by its failure policy. Its VM is to go now.
+    pub(crate) fn dismiss(&mut self, vms: &mut Vms, id: ConnectionId, index: usize) {
+        let Some((vm, context)) = self.plugin(id, index).and_then(TcpPlugin::context) else { return };
+        // What the plugin holds is taken back first.
+        self.release(vms, id, index);
+        end_context(vms, vm, context);
     }
 
     /// Ends a stream that all plugins have forgotten; returns the VMs that it was in.
@@ -170,4 +173,14 @@ impl Tcp {
             self.streams.touch(id);
         }
     }
+}
+
+/// Has a plugin be done with its context of a stream, log the stream and forget it.
+fn end_context(vms: &mut Vms, vm: VmId, context: ContextId) {
+    vms.leave(vm, context);
+    vms.call(vm, |vm| {
+        let result = vm.on_done(context).and_then(|()| vm.on_log(context));
+        let deleted = vm.delete(context);
+        result.and(deleted)
+    });
 }

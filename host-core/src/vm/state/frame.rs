@@ -113,7 +113,8 @@ impl VmState {
         Some(std::mem::replace(&mut self.frame, frame))
     }
 
-    /// Leaves the guest; says whether it took a time that the clock of its usage shows.
+    /// Leaves the guest; says whether its memory is to be looked at: it may have grown, or the call took a time that the clock of its usage
+    /// shows.
     pub(crate) fn leave(&mut self, saved: Frame) -> bool {
         self.flush_output();
         let took = self.frame.plugin.as_ref().map_or(0, |plugin| plugin.usage.called(self.frame.began));
@@ -121,7 +122,7 @@ impl VmState {
             self.spend(took);
         }
         self.last_plugin = std::mem::replace(&mut self.frame, saved).plugin;
-        took > 0
+        took > 0 || self.budget.take_memory_has_grown()
     }
 
     #[cold]

@@ -1,0 +1,213 @@
+//! What is to be done about VMs at some time: they are recycled, and what has been recycled ends ([`recycling`](super::recycling)).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portcullis_core::abi::LogLevel;
+use portcullis_core::model::ContextId;
+
+use super::Vms;
+use super::instance::VmInstance;
+use super::recycling::{MOST_OLD, Reason};
+use crate::id::{AnyStreamId, PluginId, VmId};
+
+/// The VMs that are due at some time, most often few.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    due: BTreeMap<VmId, Duration>,
+    touched: bool,
+}
+
+/// Why a VM that was recycled ends before its streams do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// It has lingered for as long as it may.
+    Lingered,
+    /// There are too many like it.
+    Surplus,
+}
+
+impl Vms {
+    /// Notes that the memory of a VM has passed its bound.
+    pub(crate) fn note_memory(&mut self, vm: VmId, bytes: usize) {
+        self.pass(vm, Reason::Memory(bytes));
+    }
+
+    /// Notes that a VM has passed a bound: it is to be recycled.
+    #[cold]
+    pub(super) fn pass(&mut self, vm: VmId, reason: Reason) {
+        // A VM of one stream goes with it, and the place of one that drains has been taken.
+        let Some(instance) = self.table.get_mut(vm).filter(|instance| instance.is_active()) else { return };
+        if instance.has_failed() {
+            return;
+        }
+        let now = instance.now();
+        let early = instance.recycling_mut().pass(reason, now);
+        let due = instance.recycling().due();
+        let message = early.map(|left| {
+            let words = instance.recycling().words(reason);
+            format!("{words} soon after its start: it is recycled in {left:?} at the earliest; raise vm_config.recycle")
+        });
+        self.upkeep.set(vm, due);
+        if let Some(message) = message {
+            self.tell_of_vm(vm, LogLevel::Warn, &message);
+        }
+    }
+
+    /// Begins to look after a VM that was started now.
+    pub(super) fn watch(&mut self, vm: VmId) {
+        let due = self.table.get(vm).and_then(|instance| instance.recycling().due());
+        self.upkeep.set(vm, due);
+    }
+
+    /// Returns the VM about which something is to be done next, and when.
+    pub(crate) fn next_upkeep(&self) -> Option<(Duration, VmId)> {
+        self.upkeep.next()
+    }
+
+    /// Returns the plugin that pays for the time that is spent on a VM; none where nothing is started.
+    pub(crate) fn payer(&self, vm: VmId) -> Option<PluginId> {
+        self.plugins.of(vm).find(|(_, loaded)| !loaded.is_left()).map(|(plugin, _)| plugin)
+    }
+
+    /// Says whether a VM was recycled.
+    pub(crate) fn was_recycled(&self, vm: VmId) -> bool {
+        self.table.get(vm).is_some_and(|instance| instance.recycling().was_recycled())
+    }
+
+    /// Starts another VM in the place of one that is due; says whether it runs. The old roots go on, for the streams that are there.
+    pub(crate) fn recycle(&mut self, old: VmId) -> bool {
+        let works = |instance: &VmInstance| instance.is_active() && !instance.has_failed();
+        if !self.table.get(old).is_some_and(works) || self.is_shut_down(old) {
+            self.upkeep.set(old, None);
+            return false;
+        }
+        let replaced = self.replace(old);
+        let Some(instance) = self.table.known_mut(old) else { return false };
+        let (now, backoff, reason) = (instance.now(), instance.spec().reload, instance.recycling().reason());
+        let words = instance.recycling().words(reason).to_string();
+        match replaced {
+            Ok(successor) => {
+                instance.recycling_mut().replaced(now);
+                let (due, streams, linger) =
+                    (instance.recycling().due(), instance.owners().count(), instance.recycling().linger());
+                self.upkeep.set(old, due);
+                let Some((new, left)) = successor else { return false };
+                for left in left {
+                    self.plugins.insert(left);
+                }
+                let stay = match streams {
+                    0 => String::new(),
+                    streams => format!("; {streams} streams end in the old one, within {linger:?} (recycle.linger)"),
+                };
+                self.tell_of_vm(new, LogLevel::Info, &format!("its VM was recycled, since {words}{stay}"));
+                self.collect(new);
+                true
+            }
+            Err(error) => {
+                let (rest, is_first) = instance.recycling_mut().refuse(now, backoff);
+                let due = instance.recycling().due();
+                self.upkeep.set(old, due);
+                if is_first {
+                    let message = format!(
+                        "its VM is to be recycled, since {words}, and stays: another one does not start: {error}; correct what the plugin \
+                         needs for its start, or remove vm_config.recycle; tried again in {rest:?}, then less often"
+                    );
+                    self.tell_of_vm(old, LogLevel::Error, &message);
+                }
+                false
+            }
+        }
+    }
+
+    /// Returns the oldest VM that was recycled of the sandbox of one, if there are more than there may be.
+    pub(crate) fn surplus(&self, vm: VmId) -> Option<VmId> {
+        let instance = self.table.get(vm)?;
+        let same = |other: &VmInstance| {
+            other.recycling().was_recycled()
+                && other.key() == instance.key()
+                && other.spec().isolated == instance.spec().isolated
+        };
+        let old: Vec<VmId> = self.table.iter().filter(|(_, other)| same(other)).map(|(vm, _)| vm).collect();
+        old.iter().min().copied().filter(|_| old.len() > MOST_OLD)
+    }
+
+    /// Tells the operator what becomes of streams of a VM that was recycled.
+    pub(crate) fn tell_end(&self, vm: VmId, ends: Ends) {
+        let Some(instance) = self.table.get(vm) else { return };
+        let (streams, linger) = (instance.owners().count(), instance.recycling().linger());
+        if streams == 0 {
+            return;
+        }
+        let why = match ends {
+            Ends::Lingered => format!("{linger:?} have passed since its VM was recycled; raise recycle.linger"),
+            Ends::Surplus => {
+                format!(
+                    "more than {MOST_OLD} VMs that were recycled still have streams; raise the bounds of recycle, or lower recycle.linger"
+                )
+            }
+        };
+        let message = format!("{streams} streams are answered by the failure policy, since {why}");
+        self.tell_of_vm(vm, LogLevel::Warn, &message);
+    }
+
+    /// Returns the streams that have contexts in a VM, with the indices of their plugins, the oldest context first.
+    pub(crate) fn owners_in_order(&self, vm: VmId) -> Vec<(AnyStreamId, usize)> {
+        let mut owners = self.owners(vm);
+        owners.sort_unstable();
+        owners
+    }
+
+    /// Ends the roots of a VM that goes now: those that have not been asked to end are, and none is waited for.
+    pub(crate) fn end_roots(&mut self, vm: VmId) {
+        let left = |(plugin, loaded): (PluginId, &super::plugins::LoadedPlugin)| (plugin, loaded.root());
+        let roots: Vec<(PluginId, ContextId)> =
+            self.plugins.of(vm).filter(|(_, loaded)| !loaded.has_ended()).map(left).collect();
+        for (plugin, root) in roots {
+            self.end_root(plugin);
+            self.delete_root(vm, root);
+        }
+    }
+}
+
+impl Upkeep {
+    /// Notes when something is to be done about a VM.
+    pub(super) fn set(&mut self, vm: VmId, due: Option<Duration>) {
+        let before = match due {
+            Some(due) => self.due.insert(vm, due),
+            None => self.due.remove(&vm),
+        };
+        self.touched |= before != due;
+    }
+
+    /// Returns whether what [`Vms::next_upkeep`] says may have changed since the last call.
+    #[inline]
+    pub(super) fn take_touched(&mut self) -> bool {
+        std::mem::take(&mut self.touched)
+    }
+
+    fn next(&self) -> Option<(Duration, VmId)> {
+        self.due.iter().map(|(vm, due)| (*due, *vm)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vm_that_is_due_first_comes_first_and_changes_are_noted() {
+        let at = Duration::from_secs;
+        let (mut upkeep, one) = (Upkeep::default(), VmId::NONE.next());
+        let other = one.next();
+        upkeep.set(one, Some(at(5)));
+        upkeep.set(other, Some(at(3)));
+        assert!(upkeep.next() == Some((at(3), other)) && upkeep.take_touched() && !upkeep.take_touched());
+        upkeep.set(other, Some(at(3)));
+        assert!(!upkeep.take_touched());
+        upkeep.set(other, None);
+        assert!(upkeep.next() == Some((at(5), one)) && upkeep.take_touched());
+        upkeep.set(one, None);
+        assert_eq!((upkeep.next(), upkeep.due.len()), (None, 0));
+    }
+}

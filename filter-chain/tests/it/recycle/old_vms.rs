@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use portcullis_chain::{ConnectionEffect, Effect, PluginSpec, Worker};
+use portcullis_core::abi::CallbackId;
+use portcullis_core::hostcall::entry;
+use portcullis_core::model::{Direction, FailurePolicy, StreamInfo};
+use portcullis_core::resources::Host;
+use portcullis_core::sandbox::Recycle;
+use portcullis_core::testing::{FakeHost, Script};
+
+use super::{HEADERS, bench, numbered, request, saying, seconds, told};
+use crate::common::{Bench, call_out, recorder, set_tick, trap, vm_counts, with_policy};
+
+fn once(linger: Duration) -> Recycle {
+    Recycle::default().with_streams(1).with_linger(linger)
+}
+
+/// A bench with a stream that the first VM holds, and that was recycled then.
+fn holding(policy: FailurePolicy) -> Bench {
+    let spec = numbered(once(seconds(3)), |number| saying(number, if number == 1 { 4 } else { 0 }));
+    let mut bench = bench(with_policy(spec, policy));
+    request(&mut bench);
+    bench.worker.tick();
+    assert_eq!(vm_counts(&bench.worker), (2, 0));
+    bench
+}
+
+const ENDED: [&str; 5] = ["a: log", "a: done", "a: delete", "a: done", "a: delete"];
+
+#[test]
+fn what_lingers_too_long_is_answered_and_the_plugin_is_told_all_that_ends() {
+    let mut bench = holding(FailurePolicy::Closed);
+    for _ in 0..2 {
+        assert_eq!(bench.tick(), [""; 0]);
+    }
+    assert_eq!(bench.tick(), ["request done", "response :status=503 end"]);
+    assert_eq!((bench.journal(), vm_counts(&bench.worker)), (ENDED.map(str::to_owned).to_vec(), (1, 0)));
+    assert_eq!(told(&bench, "1 streams are answered by the failure policy, since 3s have passed"), 1);
+    assert_eq!(bench.finish(), [""; 0], "it has logged the stream");
+    assert_eq!(request(&mut bench), ["a: vm 2"]);
+}
+
+#[test]
+fn what_lingers_too_long_passes_a_plugin_that_fails_open() {
+    let mut bench = holding(FailurePolicy::Open);
+    bench.tick();
+    bench.tick();
+    assert_eq!(bench.tick(), ["request :method=POST end"]);
+    assert_eq!(bench.response(true), ["response :status=200 end"], "and no other VM sees its second half");
+    assert_eq!((bench.journal(), bench.finish()), (ENDED.map(str::to_owned).to_vec(), vec![]));
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
+}
+
+#[test]
+fn a_root_that_does_not_end_and_callouts_without_answers_last_as_long() {
+    let spec = numbered(once(seconds(3)), |number| {
+        saying(number, 0).on(CallbackId::on_done, |_, args| i32::from(args[0] != 1)).on(HEADERS, |caller, _| {
+            entry::proxy_set_effective_context(caller, 1).unwrap();
+            call_out(caller);
+            0
+        })
+    });
+    let mut bench = bench(spec);
+    request(&mut bench);
+    bench.finish();
+    assert_eq!(bench.worker_effects(), ["callout to auth"]);
+    bench.tick();
+    assert_eq!(vm_counts(&bench.worker), (2, 0), "it waits for the answer");
+    bench.tick();
+    bench.tick();
+    bench.journal();
+    bench.tick();
+    assert_eq!((vm_counts(&bench.worker), bench.worker_effects()), ((1, 0), vec!["cancel".to_owned()]));
+    assert_eq!(bench.journal(), ["a: delete"], "done was asked, and held");
+    assert_eq!(bench.worker.pending_roots(), 1);
+}
+
+#[test]
+fn old_vms_do_not_pile_up() {
+    let mut bench = bench(numbered(once(seconds(600)), |number| saying(number, 4)));
+    let mut streams = Vec::new();
+    for number in 1..=4 {
+        bench.pass_second();
+        assert_eq!(request(&mut bench), [format!("a: vm {number}")]);
+        streams.push((bench.stream, bench.info.clone()));
+        bench.worker.tick();
+        assert_eq!(vm_counts(&bench.worker), (number.min(2) + 1, 0), "after {number}");
+    }
+    assert_eq!(told(&bench, "more than 2 VMs that were recycled still have streams"), 2);
+    let answers = streams.into_iter().map(|stream| {
+        bench.turn_to(stream);
+        bench.effects().len()
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), [2, 2, 0, 0], "the oldest were answered");
+}
+
+#[test]
+fn a_plugin_that_traps_as_it_is_told_of_the_end_does_no_harm() {
+    let spec = numbered(once(seconds(3)), |number| saying(number, 4).try_on(CallbackId::on_log, |_, _| Err(trap())));
+    let mut bench = bench(with_policy(spec, FailurePolicy::Closed));
+    request(&mut bench);
+    bench.worker.tick();
+    bench.tick();
+    bench.tick();
+    assert_eq!(bench.tick(), ["request done", "response :status=503 end"]);
+    assert_eq!((vm_counts(&bench.worker), request(&mut bench)), ((1, 0), vec!["a: vm 2".to_owned()]));
+}
+
+#[test]
+fn nothing_is_left_when_a_chain_is_unloaded_whose_old_vm_lingers() {
+    let mut bench = holding(FailurePolicy::Closed);
+    bench.worker.unload(&bench.chain);
+    assert_eq!(vm_counts(&bench.worker), (2, 0), "the stream is open");
+    for _ in 0..3 {
+        bench.tick();
+    }
+    bench.finish();
+    assert_eq!((vm_counts(&bench.worker), bench.worker.health().count()), ((0, 0), 0));
+}
+
+#[test]
+fn both_vms_tick_until_the_old_one_has_ended() {
+    let spec = numbered(once(seconds(600)), |number| {
+        saying(number, if number == 1 { 4 } else { 0 })
+            .on(CallbackId::on_configure, |caller, _| set_tick(caller, 1000))
+            .on(CallbackId::on_tick, move |caller, _| {
+                caller.log(&format!("tick {number}"));
+                0
+            })
+    });
+    let mut bench = bench(spec);
+    request(&mut bench);
+    let lines = |bench: &mut Bench| {
+        bench.tick();
+        let mut lines = bench.journal();
+        lines.sort();
+        lines
+    };
+    while vm_counts(&bench.worker) == (1, 0) {
+        bench.worker.tick();
+    }
+    bench.journal();
+    assert_eq!(lines(&mut bench), ["a: tick 1", "a: tick 2"]);
+    bench.finish();
+    assert_eq!(lines(&mut bench), ["a: tick 2"]);
+}
+
+fn tcp(policy: FailurePolicy) -> Vec<String> {
+    let host = FakeHost::new();
+    let hosts = host.clone();
+    let mut worker = Worker::new(move || Box::new(hosts.clone()) as Box<dyn Host>);
+    let holding = |_| -> Script {
+        recorder(&[]).on(CallbackId::on_downstream_data, |caller, _| {
+            caller.log("data");
+            1
+        })
+    };
+    let spec: PluginSpec = with_policy(numbered(once(seconds(3)), holding), policy);
+    let chain = worker.load(&[spec]).unwrap();
+    host.set_time(1_000_000_000);
+    let id = worker.connect(&chain, StreamInfo::default().into_shared(), 100);
+    worker.data(id, Direction::Request, Bytes::from_static(b"held").into(), false);
+    worker.tick();
+    assert_eq!(vm_counts(&worker), (2, 0));
+    host.set_time(4_000_000_000);
+    worker.tick();
+    assert_eq!(vm_counts(&worker), (1, 0));
+    let woken = std::iter::from_fn(|| worker.effect()).any(|effect| matches!(effect, Effect::WakeConnection { .. }));
+    assert!(woken);
+    let mut effects = Vec::new();
+    while let Some(effect) = worker.connection_effect(id) {
+        effects.push(match effect {
+            ConnectionEffect::Data { data, .. } => format!("{:?}", data.to_bytes()),
+            other => format!("{other:?}"),
+        });
+    }
+    worker.finish_connection(id);
+    let lines: Vec<_> = host.lines().into_iter().filter(|line| !line.from_host).map(|line| line.message).collect();
+    assert_eq!(lines, ["data", "done", "log", "delete", "done", "delete"], "once each");
+    effects
+}
+
+#[test]
+fn a_connection_that_lingers_too_long_is_cut_or_goes_on_with_what_was_held() {
+    assert_eq!(tcp(FailurePolicy::Closed), ["Connect", "Reset { reason: \"wasm_fail_stream\" }"]);
+    assert_eq!(tcp(FailurePolicy::Open), ["Connect", "b\"held\""]);
+}

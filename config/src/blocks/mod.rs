@@ -10,6 +10,7 @@ pub mod library;
 pub(crate) mod limits;
 pub mod plugin;
 mod preopen;
+mod recycle;
 pub(crate) mod rights;
 pub mod settings;
 pub(crate) mod vm;

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use portcullis::chain::Isolation;
 use portcullis::model::Limits;
 use portcullis::resources::Preopen;
-use portcullis::sandbox::Sharing;
+use portcullis::sandbox::{Recycle, Sharing};
 
 use super::any;
 use super::environment::{self, Environment};
 use super::limits::{self, LoadLimits};
 use super::preopen;
+use super::recycle::{self, RECYCLE_KEY};
 use super::rights::{self, RightsConfig};
 use crate::error::{Located, Origin};
 use crate::reader::{Key, Read, Refused, Section, Type, Value, base64, files};
@@ -52,6 +53,8 @@ pub struct VmConfig {
     pub rights: Option<RightsConfig>,
     /// Whether its plugins may act on each other's contexts.
     pub any_effective_context: bool,
+    /// When another VM takes its place.
+    pub recycle: Recycle,
 }
 
 /// Treatment of a plugin with `isolation: stream` that has drawn at random before its state is kept: each stream begins
@@ -115,6 +118,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     let fast_start = mapping.or(TIER_KEY, false, |tier| tier.one_of(TIER));
     let own_sharing = mapping.optional(OWN_SHARING, sharing);
     let rights = mapping.optional(RIGHTS, rights::read);
+    let recycle = mapping.or(RECYCLE_KEY, Recycle::default(), recycle::read);
     for (key, why) in IGNORED {
         let ignored = mapping.get(*key).map(|flag| (flag, flag.boolean()));
         if let Some((flag, Ok(true))) = ignored {
@@ -123,7 +127,15 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
     }
     let (code, code_origin) = code?;
     let (limits, load) = limits?;
-    let (isolation, randomness) = (isolation?, randomness?);
+    let (isolation, randomness, mut recycle) = (isolation?, randomness?, recycle?);
+    recycle::check_memory(&mapping, &recycle, limits.memory)?;
+    if let Some(value) = mapping.get(RECYCLE_KEY).filter(|_| isolation == Isolation::Stream) {
+        value.notice(
+            "recycle changes nothing with isolation: stream, whose VMs go with their streams",
+            "remove the key",
+        );
+        recycle = Recycle::default();
+    }
     if let Some((value, _)) = randomness.as_ref().filter(|_| isolation != Isolation::Stream) {
         value.notice("snapshot_randomness changes nothing without isolation: stream", "remove the key");
     }
@@ -144,6 +156,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         sharing: own_sharing?,
         rights: rights?.flatten(),
         any_effective_context: effective?,
+        recycle,
     })
 }
 
@@ -227,6 +240,7 @@ pub(super) static VM: Section = Section::new(
         TIER_KEY,
         ISOLATION_KEY,
         SNAPSHOT_RANDOMNESS,
+        RECYCLE_KEY,
         OWN_SHARING,
         RIGHTS,
         ALLOW_PRECOMPILED,

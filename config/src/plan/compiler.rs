@@ -146,7 +146,8 @@ impl Compiler {
             .with_environment(environment)
             .with_preopens(vm.preopens.clone())
             .with_limits(vm.limits.clone())
-            .with_any_effective_context(vm.any_effective_context);
+            .with_any_effective_context(vm.any_effective_context)
+            .with_recycle(vm.recycle.clone());
         let backoff = plugin.reload_backoff;
         Ok(PluginSpec::new(own, module)
             .with_vm(described)

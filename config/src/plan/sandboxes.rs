@@ -47,6 +47,7 @@ pub struct Sandbox {
     /// Guest path, host path and whether it may write.
     preopens: Vec<String>,
     any_effective_context: bool,
+    recycle: Vec<(&'static str, String)>,
     limits: Vec<(&'static str, String)>,
     capabilities: Capabilities,
     rules: Vec<String>,
@@ -147,6 +148,7 @@ impl Sandbox {
             environment: spec.vm.environment.iter().map(|(name, _)| name.clone()).collect(),
             preopens: spec.vm.preopens.iter().map(preopen).collect(),
             any_effective_context: spec.vm.any_effective_context,
+            recycle: spec.vm.recycle.named(),
             limits,
             capabilities: spec.plugin.capabilities,
             rules: spec.plugin.rules.texts().keys().cloned().collect(),
@@ -165,10 +167,12 @@ impl Sandbox {
             true => "all".to_owned(),
             false => format!("{held} of {}", Capabilities::names().count()),
         };
-        let limits: Vec<_> = self.limits.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let named =
+            |of: &[(&str, String)]| of.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+        let (limits, recycle) = (named(&self.limits), named(&self.recycle));
         format!(
             "sandbox {}\n  plugins       {}\n  vm_id         {:?}\n  code          {} (sha256 {}...)\n  engine        {}\n  \
-             one VM for    {}\n  configuration {} bytes\n  environment   {}\n  preopens      {}\n  limits        {}\n  contexts      {}\n  capabilities  {}\n  \
+             one VM for    {}\n  configuration {} bytes\n  environment   {}\n  preopens      {}\n  limits        {}\n  recycle       {}\n  contexts      {}\n  capabilities  {}\n  \
              rules         {}\n",
             self.short(),
             list(&self.plugins),
@@ -181,6 +185,7 @@ impl Sandbox {
             list(&self.environment),
             list(&self.preopens),
             if limits.is_empty() { "default".to_owned() } else { limits.join(", ") },
+            if recycle.is_empty() { "never".to_owned() } else { recycle.join(", ") },
             if self.any_effective_context { "those of all plugins of the VM" } else { "the plugin's own" },
             capabilities,
             list(&self.rules),
@@ -204,6 +209,9 @@ impl Sandbox {
 
     /// Formats it for programs.
     pub fn to_json(&self) -> Value {
+        let named = |of: &[(&str, String)]| -> serde_json::Map<String, Value> {
+            of.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect()
+        };
         json!({
             "sandbox": self.key.to_string(),
             "plugins": self.plugins,
@@ -215,8 +223,8 @@ impl Sandbox {
             "configuration_bytes": self.configuration,
             "environment": self.environment,
             "preopens": self.preopens,
-            "limits": self.limits.iter().map(|(name, value)| ((*name).to_owned(), json!(value)))
-                .collect::<serde_json::Map<_, _>>(),
+            "limits": named(&self.limits),
+            "recycle": named(&self.recycle),
             "effective_context": if self.any_effective_context { "vm" } else { "plugin" },
             "capabilities": match self.capabilities == Capabilities::ALL {
                 true => json!("all"),

@@ -286,6 +286,12 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
         "snapshot_randomness": vm.snapshot_randomness.name(),
         "sharing": vm.sharing.map(Sharing::name),
         "effective_context": if vm.any_effective_context { "vm" } else { "plugin" },
+        "recycle": {
+            "memory": vm.recycle.memory,
+            "age": vm.recycle.age.map(duration::format),
+            "streams": vm.recycle.streams,
+            "linger": duration::format(vm.recycle.linger),
+        },
         "limits": {
             "memory": vm.limits.memory,
             "table_elements": vm.limits.table_elements,

@@ -96,6 +96,7 @@ mod examples {
 
 /// Messages of the gateway about mistakes, word for word. Read them aloud when you change one.
 mod messages;
+mod recycle;
 
 mod limits;
 

@@ -125,6 +125,11 @@ pub(super) const PLACES: &[Place] = &[
         "{listeners: [{$listener, plugins: [{vm_config: $vm, reload_config: {KEYS}}]}], $clusters}",
     ),
     at(
+        "recycle",
+        &[("memory", "1MiB")],
+        "{listeners: [{$listener, plugins: [{vm_config: {code: $code, limits: {memory: 4GiB}, recycle: {KEYS}}}]}], $clusters}",
+    ),
+    at(
         "backoff",
         &[("base_interval", "1s")],
         "{listeners: [{$listener, plugins: [{vm_config: $vm, reload_config: {backoff: {KEYS}}}]}], $clusters}",

@@ -36,6 +36,8 @@ pub struct Config {
     pub admin_token: Option<AdminToken>,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
+    /// How long the gateway serves on when it is told to stop, and says so on `/ready`, before it closes anything.
+    pub drain_delay: Duration,
     /// Which part of a worker plugins get for what no stream waits for, while IO waits (`limits.tick_share`).
     pub tick_share: Percent,
     /// The most connections with upstreams at once, over all workers, each of which has an equal share; without it what the
@@ -132,6 +134,13 @@ const SHUTDOWN_TIMEOUT: Key = Key::new(
     "The time that requests in flight get to end when the gateway is told to stop.",
 )
 .default("30s");
+const DRAIN_DELAY: Key = Key::new(
+    "drain_delay",
+    Type::Duration,
+    "The time for which everything is served on after the gateway was told to stop, while `/ready` is 503: as long as balancers \
+     need to notice. `shutdown_timeout` begins after it.",
+)
+.default("0s");
 const MAX_UPSTREAM_CONNECTIONS: Key = Key::new(
     "max_upstream_connections",
     Type::Integer(1, listener::MOST_CONNECTIONS),
@@ -169,6 +178,7 @@ pub(super) static FILE: Section = Section::new(
         WORKERS,
         ADMIN,
         SHUTDOWN_TIMEOUT,
+        DRAIN_DELAY,
         settings::LIMITS,
         MAX_UPSTREAM_CONNECTIONS,
         MAX_CALLOUTS,
@@ -193,6 +203,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let workers = mapping.or(WORKERS, cores(), |number| number.integer(WORKERS.range()));
     let admin = mapping.optional(ADMIN, |admin| admin::read(admin, &mut addresses));
     let shutdown_timeout = mapping.or(SHUTDOWN_TIMEOUT, DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
+    let drain_delay = mapping.or(DRAIN_DELAY, Duration::ZERO, duration::read);
     let most = |key: Key| mapping.optional(key, |number| number.integer(key.range()));
     let max_upstream_connections = most(MAX_UPSTREAM_CONNECTIONS);
     let max_callouts = most(MAX_CALLOUTS);
@@ -218,6 +229,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         admin_hosts: admin.hosts,
         admin_token: admin.token,
         shutdown_timeout: shutdown_timeout?,
+        drain_delay: drain_delay?,
         tick_share,
         max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
         max_callouts: max_callouts?.map(|number| number as usize),

@@ -39,6 +39,7 @@ impl Config {
             "workers": self.workers,
             "admin": admin::to_json(self),
             "shutdown_timeout": duration::format(self.shutdown_timeout),
+            "drain_delay": duration::format(self.drain_delay),
             "limits": { "tick_share": self.tick_share.to_string() },
             "max_upstream_connections": self.max_upstream_connections,
             "max_callouts": self.max_callouts,

@@ -16,6 +16,7 @@ use super::host::GatewayHost;
 use crate::config::{Cluster, Config, ConfigError, Listener, Service};
 use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
+use crate::serve::drain::Drain;
 
 /// Everything that a worker is made of; the same for all.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) runs_singletons: bool,
     pub(crate) clusters: Arc<[Cluster]>,
     pub(crate) shutdown_timeout: Duration,
+    /// The orderly end of the process.
+    pub(crate) drain: Drain,
     /// Which part of a worker calls get that no stream waits for.
     pub(crate) tick_share: Percent,
     /// The shares of the process's descriptors.

@@ -6,6 +6,7 @@
 //! | [`running`] | a gateway that serves, and how it is stopped |
 //! | [`generation`] | a configuration as it is served, and how the next one takes its place |
 //! | [`control`] | who asks for a reload, and what is told about it |
+//! | `drain` | the orderly end: `/ready`, the delay, the end of connections |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
 //! | `starts` | what workers report of their start |
 //! | [`descriptors`], `seats` | how many file descriptors there may be, and which clients have them |
@@ -15,6 +16,7 @@ pub mod control;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod convert;
 pub mod descriptors;
+pub(crate) mod drain;
 pub mod generation;
 pub mod running;
 pub(crate) mod seats;

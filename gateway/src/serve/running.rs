@@ -9,6 +9,7 @@ use crate::error::ServeError;
 use crate::observe::admin::{self, Admin, AdminSocket};
 use crate::observe::{log, profile};
 use crate::serve::control::{By, Control};
+use crate::serve::drain::{Drain, Patience};
 use crate::serve::signals::Signals;
 
 /// A gateway that serves.
@@ -19,21 +20,26 @@ pub struct Running {
     /// The address that its admin interface listens at, if it does so at one.
     pub admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
+    drain: Drain,
     workers: Vec<JoinHandle<()>>,
+    /// Ends the admin interface, which says that the process drains until workers have ended.
+    admin_stop: watch::Sender<bool>,
     admin_task: Option<JoinHandle<()>>,
     profile: Option<profile::Writer>,
     control: Option<Control>,
 }
 
 impl Running {
-    /// Takes over workers that serve at these addresses until `stop`.
+    /// Takes over workers that serve at these addresses until `stop`, and that end as `drain` says.
     pub(super) fn new(
         addresses: Vec<SocketAddr>,
         stop: watch::Sender<bool>,
+        drain: Drain,
         workers: Vec<JoinHandle<()>>,
         profile: Option<profile::Writer>,
     ) -> Self {
-        Self { addresses, admin: None, stop, workers, admin_task: None, profile, control: None }
+        let admin_stop = watch::Sender::new(false);
+        Self { addresses, admin: None, stop, drain, workers, admin_stop, admin_task: None, profile, control: None }
     }
 
     /// Serves the admin interface on a thread of its own.
@@ -44,30 +50,32 @@ impl Running {
         if let AdminSocket::Tcp(socket) = &socket {
             self.admin = Some(socket.local_addr()?);
         }
-        let stopped = self.stop.subscribe();
+        let stopped = self.admin_stop.subscribe();
         let serve = move || admin::run(admin, socket, stopped);
         self.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
         Ok(())
     }
 
-    /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end.
+    /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end. `drain_delay` is left out.
+    ///
+    /// HTTP/1 connections without a request are kept for a tenth of `shutdown_timeout`, from 1 s to 5 s, and while others have requests;
+    /// where the gateway is dropped instead, not at all.
     pub fn stop(&mut self) {
         if let Some(control) = self.control.take() {
             control.stop();
         }
+        self.drain.tell();
         let _ = self.stop.send(true);
-        for thread in self.workers.drain(..).chain(self.admin_task.take()) {
-            if thread.join().is_err() {
-                tracing::error!("a thread ended by a panic; report its message, which is on standard error");
-            }
-        }
+        self.workers.drain(..).for_each(joined);
+        let _ = self.admin_stop.send(true);
+        self.admin_task.take().into_iter().for_each(joined);
         if let Some(profile) = self.profile.take() {
             profile.finish();
         }
     }
 
-    /// Serves until the first signal to stop, then stops gracefully; a second signal cuts this short. SIGHUP has the configuration
-    /// read again.
+    /// Serves until the first signal to stop, and for `drain_delay`, then stops gracefully; a second signal cuts this short. SIGHUP has
+    /// the configuration read again.
     ///
     /// # Errors
     /// No runtime or thread can be started to wait in; requests in flight were cut.
@@ -83,16 +91,24 @@ impl Running {
                 }
             }
         });
-        log::hurry();
-        tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
-        let (done, stopped) = oneshot::channel();
+        let drain = self.drain.clone();
+        let ((go, begin), (done, stopped)) = (oneshot::channel(), oneshot::channel());
         std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+            // Nobody sends it when a second signal comes.
+            let _ = begin.blocking_recv();
             self.stop();
             done.send(())
         })?;
+        let stopping = async {
+            drain.begin("a signal").await;
+            log::hurry();
+            tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
+            let _ = go.send(());
+            let _ = stopped.await;
+        };
         runtime.block_on(async {
             tokio::select! {
-                _ = stopped => Ok(()),
+                () = stopping => Ok(()),
                 () = signals.stop(2) => Err(ServeError::StoppedTwice),
             }
         })
@@ -113,6 +129,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.drain.set_patience(Patience::None);
         self.stop();
+    }
+}
+
+fn joined(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread ended by a panic; report its message, which is on standard error");
     }
 }

@@ -32,6 +32,7 @@ use crate::plan::listeners::{plan_listener, plan_service};
 use crate::plan::planned::{Plan, Planned};
 use crate::plan::source::{ConnectionSource, Sample};
 use crate::serve::descriptors::{self, Bounds, Wishes};
+use crate::serve::drain::Drain;
 pub use crate::serve::running::Running;
 use crate::serve::starts::{NotStarted, Reports};
 use crate::serve::worker;
@@ -109,6 +110,7 @@ impl Gateway {
             runs_singletons: true,
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
+            drain: Drain::new(config.drain_delay),
             tick_share: config.tick_share,
             bounds: Bounds::default(),
             shared: Shared::default(),
@@ -240,7 +242,7 @@ impl Gateway {
             compile_all(jobs, cache, published, move || *stopped.borrow())?;
         }
         let profile = profile.map(Profiling::start).transpose()?;
-        let mut running = Running::new(addresses, stop, workers, profile);
+        let mut running = Running::new(addresses, stop, self.plan.drain.clone(), workers, profile);
         if let Err(error) = reports.wait() {
             running.stop();
             return Err(match error {
@@ -280,6 +282,7 @@ impl Gateway {
             ),
             metrics: self.metrics.clone(),
             host: self.plan.host.clone(),
+            drain: self.plan.drain.clone(),
             control: None,
         }
     }

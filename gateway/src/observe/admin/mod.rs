@@ -34,6 +34,7 @@ use crate::observe::metrics::Metrics;
 use crate::plan::host::GatewayHost;
 use crate::serve::control::Control;
 use crate::serve::descriptors;
+use crate::serve::drain::Drain;
 use crate::serve::seats::{Seat, Seats, Watched, refuse};
 use hosts::Refused;
 pub(crate) use pages::PAGES;
@@ -57,6 +58,8 @@ pub(crate) struct Admin {
     pub(crate) showing: Showing,
     pub(crate) metrics: Metrics,
     pub(crate) host: GatewayHost,
+    /// The orderly end of the process.
+    pub(crate) drain: Drain,
     /// Reloads, if the gateway has a file to read again.
     pub(crate) control: Option<Control>,
 }

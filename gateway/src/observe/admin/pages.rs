@@ -52,6 +52,7 @@ pub(crate) static PAGES: &[Page] = &[
     Page::read("/denials", denials),
     Page::ask("/explain", explain),
     Page::write("/reload", reload),
+    Page::write("/drain", drain),
 ];
 
 impl Page {
@@ -129,11 +130,16 @@ fn respond(status: StatusCode, content_type: &'static str, body: String) -> Answ
 const NO_READER: &str = "not ready\nlog: workers wait for its reader, which reads nothing (--log-when-full wait); let it read, or start \
                          the gateway with --log-when-full drop\n";
 
+/// The answer of `/ready` from when the process drains.
+const DRAINING: &str = "draining\n";
+
 fn ready(admin: &Admin, _: &Shown) -> Answer {
     // Names of a plugin's functions may be in it.
+    let not_ready = |text: &str| Readiness { is_ready: false, text: text.to_owned() };
     let Readiness { is_ready, text } = match log::holds_workers_up() {
+        _ if admin.drain.has_begun() => not_ready(DRAINING),
         false => admin.host.health.readiness(admin.now()),
-        true => Readiness { is_ready: false, text: NO_READER.to_owned() },
+        true => not_ready(NO_READER),
     };
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let failure = admin.control.as_ref().and_then(Control::failure);
@@ -195,6 +201,15 @@ fn reload(admin: Arc<Admin>) -> Answering {
             Outcome::Cancelled => text(StatusCode::CONFLICT, "a newer reload took the place of this one\n"),
             Outcome::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "the gateway stops\n"),
         }
+    })
+}
+
+/// Begins to drain, and answers at once.
+fn drain(admin: Arc<Admin>) -> Answering {
+    Box::pin(async move {
+        let drain = admin.drain.clone();
+        tokio::spawn(async move { drain.begin("POST /drain").await });
+        text(StatusCode::ACCEPTED, DRAINING)
     })
 }
 

@@ -7,7 +7,7 @@
 //!
 //! | standing | what it is | when all seats are taken | when the gateway stops |
 //! |---|---|---|---|
-//! | free | without a request: a handshake, a head that is not whole, idle | goes if it is so longest | closed after a grace, by its guard or `worker/drain.rs` |
+//! | free | without a request: a handshake, a head that is not whole, idle | goes if it is so longest | closed last, by its guard or `worker/drain.rs` |
 //! | lagging | its request waits for bytes of the client, or for the client to read | goes if it lags most, from a tenth of a second | as busy |
 //! | busy | its request waits for plugins or the upstream | stays | until `shutdown_timeout` |
 //!

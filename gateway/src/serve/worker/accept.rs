@@ -22,9 +22,10 @@ use crate::plan::source::{ConnectionSource, Sample};
 use crate::serve::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
 use crate::serve::worker::arrival::Arrival;
 use crate::serve::worker::context::Context;
+use crate::serve::worker::cut::Cut;
 use crate::serve::worker::deadline::Deadlines;
 use crate::serve::worker::deadline::guard::{Guard, StreamExec};
-use crate::serve::worker::drain;
+use crate::serve::worker::drain::Closing;
 use crate::serve::worker::respond::respond;
 use crate::serve::worker::tcp;
 
@@ -37,7 +38,7 @@ pub(super) async fn run(
     stop: watch::Receiver<bool>,
 ) {
     let Some(seats) = context.listeners.get(listener).map(|listener| listener.seats.clone()) else { return };
-    let closing = watch::Sender::new(false);
+    let closing = Closing::new(context.drain.clone());
     let connections = Connections { context, listener, tls, seats, closing, tasks: RefCell::default() };
     match source {
         ConnectionSource::Socket(socket, sample) => match Listener::from_std(socket) {
@@ -50,12 +51,7 @@ pub(super) async fn run(
     }
     let limit = connections.context.shutdown_timeout;
     let Connections { closing, tasks, .. } = connections;
-    let mut tasks = tasks.into_inner();
-    closing.send_replace(true);
-    let done = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(limit, done).await.is_err() {
-        tracing::warn!(?limit, "connections did not finish within shutdown_timeout and were closed");
-    }
+    closing.end(tasks.into_inner(), limit).await;
 }
 
 struct Connections {
@@ -64,7 +60,7 @@ struct Connections {
     tls: Option<Arc<ServerConfig>>,
     seats: Seats,
     /// Tells each connection to end.
-    closing: watch::Sender<bool>,
+    closing: Closing,
     tasks: RefCell<JoinSet<()>>,
 }
 
@@ -119,7 +115,7 @@ impl Connections {
         let id = context.connections.get() + 1;
         context.connections.set(id);
         context.driver.with(|worker| worker.note_io());
-        let closing = self.closing.subscribe();
+        let ending = self.closing.of(seat.state());
         let mut tasks = self.tasks.borrow_mut();
         // Those that have ended.
         while tasks.try_join_next().is_some() {}
@@ -134,7 +130,7 @@ impl Connections {
                 None => Stream::Plain(tcp),
                 Some(tls) => {
                     let handshake = Stream::accept_tls(tcp, tls, limits.handshake);
-                    match drain::unless_free(closing.clone(), &standing, handshake).await {
+                    match ending.unless_free(handshake).await {
                         Some(Ok(stream)) => {
                             context.driver.with(|worker| worker.note_io());
                             stream
@@ -147,7 +143,7 @@ impl Connections {
             let Ok(client) = stream.info() else { return };
             if state.tcp_proxy.is_some() {
                 let line = tcp::serve(Rc::clone(&context), listener, id, stream, &client, &standing);
-                drain::unless_free(closing, &standing, line).await;
+                ending.unless_free(line).await;
                 return;
             }
             let client: Rc<ConnectionInfo> = Rc::new(client);
@@ -159,13 +155,18 @@ impl Connections {
                 let flight = standing.begin();
                 let request = request.map(|body| Inbound::new(body, Arc::clone(&standing)));
                 let (client, deadlines) = (Rc::clone(&client), Rc::clone(&deadlines));
-                let arrival = Arrival { client, deadlines, connection: id, listener };
+                let version = request.version();
+                let arrival = Arrival { client, deadlines: Rc::clone(&deadlines), connection: id, listener };
                 let answer = respond(Rc::clone(&shared), arrival, request);
-                async move { answer.await.map(|response| response.map(|body| Outbound::new(body, flight))) }
+                async move {
+                    let mut response = answer.await?;
+                    deadlines.announce(version, response.headers_mut());
+                    Ok::<_, Cut>(response.map(|body| Outbound::new(body, flight)))
+                }
             });
             let builder = builder(&guard, &limits);
             let connection = builder.serve_connection(io, service).into_owned();
-            guard.serve(&context, connection, closing).await;
+            guard.serve(&context, connection, ending).await;
         });
         Seat::occupied_by(&self.seats, key, task);
     }

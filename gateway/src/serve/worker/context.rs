@@ -10,6 +10,7 @@ use crate::net::quiet::Quiet;
 use crate::plan::error::PluginFailed;
 use crate::plan::host::GatewayHost;
 use crate::plan::planned::Plan;
+use crate::serve::drain::Drain;
 use crate::serve::seats::Seats;
 use crate::serve::worker::edge::RequestIds;
 use crate::serve::worker::listener::ListenerState;
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) lengths_told: Quiet,
     pub(crate) request_ids: RefCell<RequestIds>,
     pub(super) shutdown_timeout: Duration,
+    /// The orderly end of the process.
+    pub(super) drain: Drain,
 }
 
 /// Gives the next stream a number that no other one of the process has.
@@ -66,6 +69,7 @@ impl Context {
             lengths_told: Quiet::several(5, Duration::from_secs(1)),
             request_ids: RefCell::default(),
             shutdown_timeout: plan.shutdown_timeout,
+            drain: plan.drain.clone(),
         })
     }
 

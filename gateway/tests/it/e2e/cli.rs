@@ -202,6 +202,18 @@ impl Server {
     pub(crate) fn said(&self, text: &str) -> bool {
         self.so_far.lock().unwrap().contains(text)
     }
+
+    /// Waits for the address of its admin interface.
+    pub(crate) async fn admin(&self) -> SocketAddr {
+        let address = || {
+            let log = self.so_far.lock().unwrap();
+            let rest = &log[log.find("admin interface")?..];
+            let rest = &rest[rest.find("127.0.0.1:")?..];
+            rest[..rest.find(char::is_whitespace)?].trim_matches('"').parse().ok()
+        };
+        until(|| address().is_some()).await;
+        address().unwrap()
+    }
 }
 
 /// A process that ends with the test, however that ends.

@@ -1,14 +1,15 @@
 //! A gateway that is told to stop, and signals.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use crate::e2e::cli::{Server, file, serve};
 use crate::e2e::harness::frames::Reply;
-use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, get, reply, run, until, within};
+use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, ask_admin, channel, get, reply, run, until, within};
 use crate::e2e::http2::certificate;
 
 /// A gateway whose stop would take longer than any test, if it waited for connections.
@@ -83,12 +84,14 @@ fn a_tcp_stream_holds_up_a_stop_from_its_first_byte_on() {
         spoken.write("one").await;
         spoken.read_to("one").await;
         let mut silent = Raw::connect(gate.address()).await;
+        let address = gate.address();
         let stopping = gate.stop();
-        assert_eq!(silent.read_all().await, "");
+        until(|| std::net::TcpStream::connect(address).is_err()).await;
         spoken.write("two").await;
         spoken.read_to("two").await;
         assert!(!stopping.is_finished());
         drop(spoken);
+        assert_eq!(silent.read_all().await, "");
         until(|| stopping.is_finished()).await;
     });
 }
@@ -110,6 +113,190 @@ fn a_client_that_ignores_pings_gets_its_answer_and_no_more_time() {
         let (answer, stopping) = tokio::join!(raw.ask_h2(&ASK, None), stopping);
         assert_eq!(answer, Reply::Response(200, "late".to_owned()));
         until(|| stopping.is_finished()).await;
+    });
+}
+
+/// A request that the upstream answers when told to, and the connection that it is on.
+async fn busy(address: SocketAddr, upstream: &Upstream) -> Raw {
+    let before = upstream.requests();
+    let mut busy = Raw::connect(address).await;
+    busy.write("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until(|| upstream.requests() > before).await;
+    busy
+}
+
+/// An upstream that answers `/slow` when told to, and `/cut` with a body that ends when told to.
+fn slow() -> (Upstream, Arc<Notify>) {
+    let go = Arc::new(Notify::new());
+    let waits = Arc::clone(&go);
+    let upstream = Upstream::new(move |request| {
+        let waits = Arc::clone(&waits);
+        async move {
+            match request.uri().path() {
+                "/slow" => waits.notified().await,
+                "/long" => {
+                    let (writer, body) = channel();
+                    writer.send("first ");
+                    tokio::spawn(async move {
+                        waits.notified().await;
+                        writer.send("last");
+                    });
+                    return http::Response::new(body);
+                }
+                _ => {}
+            }
+            reply(200, "late")
+        }
+    });
+    (upstream, go)
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+#[test]
+fn a_request_on_an_idle_connection_is_answered_while_others_have_requests() {
+    run(async {
+        let (upstream, go) = slow();
+        let gate = patient(&Setup::to(&upstream).workers(2));
+        let address = gate.address();
+        let mut busy = busy(address, &upstream).await;
+        let mut idle = Vec::new();
+        for _ in 0..6 {
+            let mut raw = Raw::connect(address).await;
+            raw.write(GET).await;
+            assert!(!raw.read_to("late").await.contains("connection: close"));
+            idle.push(raw);
+        }
+        let unused = Raw::connect(address).await;
+        // All workers have what was opened before.
+        assert_eq!(Client::h1(address).await.ask(get("/")).await.status, 200);
+        let stopping = gate.stop();
+        until(|| std::net::TcpStream::connect(address).is_err()).await;
+        for mut raw in idle.into_iter().chain([unused]) {
+            // Two at once: the answer to the first announces that the second gets none.
+            raw.write(&GET.repeat(2)).await;
+            let answers = raw.read_all().await;
+            assert!(answers.contains("connection: close\r\n") && answers.ends_with("late"), "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+        }
+        assert!(!stopping.is_finished());
+        go.notify_one();
+        assert!(busy.read_all().await.contains("connection: close\r\n"));
+        until(|| stopping.is_finished()).await;
+    });
+}
+
+#[test]
+fn a_response_that_was_begun_before_announces_nothing_and_the_next_one_does() {
+    run(async {
+        let (upstream, go) = slow();
+        let gate = patient(&Setup::to(&upstream));
+        let address = gate.address();
+        let mut raw = Raw::connect(address).await;
+        raw.write("GET /long HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(!raw.read_to("first \r\n").await.contains("connection: close"));
+        let stopping = gate.stop();
+        until(|| std::net::TcpStream::connect(address).is_err()).await;
+        go.notify_one();
+        raw.read_to("0\r\n\r\n").await;
+        raw.write(GET).await;
+        let answer = raw.read_all().await;
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("late"), "{answer}");
+        until(|| stopping.is_finished()).await;
+    });
+}
+
+#[test]
+fn a_drain_is_seen_before_anything_closes() {
+    run(async {
+        let config = Setup::echo().text().replace("shutdown_timeout: 5s", "drain_delay: 1h");
+        let mut server = serve(&file("delay.yaml", &config), &[]);
+        let admin = server.admin().await;
+        let mut kept = Raw::connect(server.address).await;
+        let mut h2 = Client::h2(server.address).await;
+        assert_eq!(ask_admin(admin, "/ready").await.status, 200);
+        signal(&server, "TERM");
+        until(|| server.said("draining; /ready is 503, and everything is served on for drain_delay")).await;
+        let ready = ask_admin(admin, "/ready").await;
+        assert_eq!((ready.status, ready.text()), (503, "draining\n"));
+        for _ in 0..2 {
+            kept.write(GET).await;
+            assert!(!kept.read_to("}").await.contains("connection: close"));
+            assert_eq!(h2.ask(get("/")).await.status, 200);
+            assert_eq!(Client::h1(server.address).await.ask(get("/")).await.header("connection"), "");
+        }
+        signal(&server, "TERM");
+        until(|| server.child.try_wait().unwrap().is_some()).await;
+        assert_eq!(server.child.wait().unwrap().code(), Some(1));
+    });
+}
+
+/// The head of a request that tells an admin interface of a Unix socket to drain.
+const DRAIN: &str = "POST /drain HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+#[test]
+fn a_drain_by_the_admin_interface_tells_connections_and_ends_nothing() {
+    run(async {
+        let socket = std::env::temp_dir().join(format!("portcullis-drain-{}.sock", std::process::id()));
+        let admin = format!("admin: \"unix:{}\"", socket.display());
+        let gate = Gate::start(&Setup::echo().text().replace("admin: 127.0.0.1:0", &admin));
+        let mut kept = Raw::connect(gate.address()).await;
+        kept.write(GET).await;
+        kept.read_to("}").await;
+        let mut h2 = Client::h2(gate.address()).await;
+        assert_eq!(h2.ask(get("/")).await.status, 200);
+        assert!(
+            ask_unix(&socket, "GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.contains(" 200 ")
+        );
+        for _ in 0..2 {
+            assert!(ask_unix(&socket, DRAIN).await.starts_with("HTTP/1.1 202 "));
+        }
+        let ready = ask_unix(&socket, "GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        assert!(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with("draining\n"), "{ready}");
+        kept.write(GET).await;
+        assert!(kept.read_all().await.contains("connection: close\r\n"));
+        until_gone(&mut h2).await;
+        // New ones are taken, and are told with their first answer.
+        let mut new = Raw::connect(gate.address()).await;
+        new.write(GET).await;
+        assert!(new.read_all().await.contains("connection: close\r\n"));
+        let mut new = Client::h2(gate.address()).await;
+        assert_eq!(new.ask(get("/")).await.status, 200);
+        until_gone(&mut new).await;
+        let stopping = gate.stop();
+        until(|| stopping.is_finished()).await;
+        assert!(!socket.exists());
+    });
+}
+
+/// Waits until an HTTP/2 connection takes no more requests.
+async fn until_gone(client: &mut Client) {
+    within(async { while client.try_ask(get("/")).await.is_ok() {} }).await;
+}
+
+async fn ask_unix(path: &std::path::Path, request: &str) -> String {
+    let mut socket = within(tokio::net::UnixStream::connect(path)).await.unwrap();
+    within(socket.write_all(request.as_bytes())).await.unwrap();
+    let mut answer = String::new();
+    within(socket.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
+#[test]
+fn a_process_says_that_it_drains_until_it_ends() {
+    run(async {
+        let (upstream, go) = slow();
+        let config = Setup::to(&upstream).text().replace("shutdown_timeout: 5s", "shutdown_timeout: 1h");
+        let mut server = serve(&file("says.yaml", &config), &[]);
+        let admin = server.admin().await;
+        let mut busy = busy(server.address, &upstream).await;
+        signal(&server, "TERM");
+        until(|| std::net::TcpStream::connect(server.address).is_err()).await;
+        assert_eq!(ask_admin(admin, "/ready").await.status, 503);
+        go.notify_one();
+        assert!(busy.read_all().await.ends_with("late"));
+        until(|| server.child.try_wait().unwrap().is_some()).await;
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
     });
 }
 

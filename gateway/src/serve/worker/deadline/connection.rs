@@ -79,7 +79,8 @@ impl State {
             return None;
         }
         if let Some(closing) = self.closing {
-            let quiet = closing.progress.max(self.quiet_since) + CLOSE_GRACE;
+            let quiet =
+                closing.progress.max(self.quiet_since).max(self.head_since.unwrap_or(self.quiet_since)) + CLOSE_GRACE;
             let at = quiet.min(closing.since.max(self.quiet_since) + LONGEST_GRACE);
             return Some((at, Verdict::Cut(Overdue::Closing)));
         }

@@ -11,8 +11,7 @@ use std::time::Duration;
 use hyper::rt::Executor;
 use hyper_util::server::graceful::GracefulConnection;
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::{Overdue, Verdict};
@@ -20,6 +19,7 @@ use super::io::Watched;
 use super::{Deadlines, Due};
 use crate::net::io::Stream;
 use crate::serve::worker::context::Context;
+use crate::serve::worker::drain::{Ending, Stage};
 
 /// A client's connection before hyper serves it.
 #[derive(Debug)]
@@ -59,21 +59,22 @@ impl Guard {
         StreamExec(Rc::clone(&self.deadlines))
     }
 
-    /// Serves the connection to its end; `stop` asks for it.
-    pub(in crate::serve::worker) async fn serve<C>(
-        self,
-        context: &Context,
-        connection: C,
-        mut stop: watch::Receiver<bool>,
-    ) where
+    /// Serves the connection to its end; `ending` asks for it.
+    pub(in crate::serve::worker) async fn serve<C>(self, context: &Context, connection: C, ending: Ending)
+    where
         C: GracefulConnection,
         C::Error: Display,
     {
-        let overdue = self.drive(context, connection, &mut stop).await;
-        let Some(overdue) = overdue else { return };
+        let overdue = self.drive(context, connection, &ending).await;
         // hyper's half of the stream went with its connection.
         let Ok(stream) = Rc::try_unwrap(self.stream) else { return };
         let mut stream = stream.into_inner();
+        let Some(overdue) = overdue else {
+            if self.deadlines.has_announced() {
+                let _ = timeout(ANSWER_LIMIT, leave(&mut stream)).await;
+            }
+            return;
+        };
         match overdue {
             Overdue::Head => {
                 let answer = async {
@@ -92,7 +93,7 @@ impl Guard {
     }
 
     /// Polls the connection until it has ended, or has to be.
-    async fn drive<C>(&self, context: &Context, connection: C, stop: &mut watch::Receiver<bool>) -> Option<Overdue>
+    async fn drive<C>(&self, context: &Context, connection: C, ending: &Ending) -> Option<Overdue>
     where
         C: GracefulConnection,
         C::Error: Display,
@@ -100,13 +101,16 @@ impl Guard {
         let deadlines = &self.deadlines;
         let mut connection = pin!(connection);
         let mut timer = pin!(sleep_until(Instant::now()));
-        let mut stopped = pin!(async { stop.wait_for(|stop| *stop).await.is_ok() });
-        let mut running = true;
+        let (mut told, mut last) = (pin!(ending.told()), pin!(ending.last()));
+        let (mut stage, mut busy) = (Stage::Open, None);
+        let mut goes_away = false;
         let overdue = poll_fn(|cx| {
-            if running && stopped.as_mut().poll(cx).is_ready() {
-                running = false;
-                connection.as_mut().graceful_shutdown();
-                deadlines.close();
+            if stage == Stage::Open && told.as_mut().poll(cx).is_ready() {
+                stage = Stage::Told;
+                deadlines.tell();
+            }
+            if stage == Stage::Told && last.as_mut().poll(cx).is_ready() {
+                stage = Stage::Last;
             }
             loop {
                 deadlines.guarding.set(true);
@@ -117,6 +121,19 @@ impl Guard {
                         tracing::debug!(%error, "connection ended");
                     }
                     return Poll::Ready(None);
+                }
+                if stage > Stage::Open {
+                    ending.note(&mut busy);
+                }
+                // What has arrived has been read.
+                if deadlines.closes(stage) && !goes_away {
+                    goes_away = true;
+                    deadlines.close();
+                    // hyper would close HTTP/1 at once.
+                    if deadlines.is_http2() {
+                        connection.as_mut().graceful_shutdown();
+                        continue;
+                    }
                 }
                 let Some(at) = deadlines.armed.get() else { break };
                 if timer.deadline() != at {
@@ -149,6 +166,14 @@ impl Guard {
         tracing::debug!(limit = overdue.key(), "connection cut: a limit has passed");
         Some(overdue)
     }
+}
+
+/// Reads what the client has sent behind its last request, and until it closes: with it unread the system would reset the connection,
+/// and the client could lose the answer.
+async fn leave(stream: &mut Stream) -> std::io::Result<()> {
+    let mut unread = [0; 4096];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 /// Maximum time for a client to take an answer that ends its connection.

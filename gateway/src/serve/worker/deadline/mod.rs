@@ -9,7 +9,7 @@
 //! | has had no request | `request_headers_timeout` after the connection | closed; 408 before if a head of HTTP/1 had begun |
 //! | HTTP/1, no stream, bytes of a head are there | `request_headers_timeout` after the first of them | 408 and closed |
 //! | no stream | `idle_timeout` after the last one, or after its last bytes were taken | closed, over HTTP/2 with GOAWAY |
-//! | closing, no stream | [`stream::CLOSE_GRACE`] after the last byte was taken, at most [`connection::LONGEST_GRACE`] | dropped |
+//! | closing, no stream | [`stream::CLOSE_GRACE`] after the last byte was taken, or after the first one of a head came, at most [`connection::LONGEST_GRACE`] | dropped |
 //! | its socket takes no bytes | `write_timeout` after the first attempt | reset |
 //! | a stream's response head was not sent | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
 //! | a stream's response head was sent | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
@@ -30,7 +30,8 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use http::Version;
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Version};
 use portcullis::chain::StreamId;
 use slab::Slab;
 use tokio::task::{AbortHandle, Id};
@@ -40,6 +41,7 @@ use self::connection::{Closing, Overdue, Protocol, State, Verdict};
 use self::expired::Expired;
 use self::stream::CLOSE_GRACE;
 use crate::config::Timeouts;
+use crate::serve::worker::drain::Stage;
 
 /// The deadlines of one connection.
 #[derive(Debug)]
@@ -51,6 +53,10 @@ pub(in crate::serve::worker) struct Deadlines {
     guard: RefCell<Option<Waker>>,
     /// The guard is running, and looks at `armed` before it waits.
     guarding: Cell<bool>,
+    /// The time at which the connection was told to end with its next answer.
+    told: Cell<Option<Instant>>,
+    /// True once an answer has told the client.
+    announced: Cell<bool>,
     /// Tasks of HTTP/2 streams whose requests have not begun.
     spawned: RefCell<Vec<(Id, AbortHandle)>>,
 }
@@ -83,6 +89,8 @@ impl Deadlines {
             armed: Cell::new(None),
             guard: RefCell::default(),
             guarding: Cell::new(false),
+            told: Cell::new(None),
+            announced: Cell::new(false),
             spawned: RefCell::default(),
         };
         deadlines.within(now, limits.request_headers);
@@ -169,13 +177,50 @@ impl Deadlines {
         }
     }
 
-    /// Notes that the connection is to end when its streams have.
+    /// Notes that the connection is to end with its next answer.
+    fn tell(&self) {
+        self.told.set(Some(Instant::now()));
+    }
+
+    /// Announces the end of the connection in an answer, if it is to end and its protocol says so in answers.
+    pub(in crate::serve::worker) fn announce(&self, version: Version, headers: &mut HeaderMap) {
+        if self.told.get().is_some() && version != Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            self.announced.set(true);
+        }
+    }
+
+    fn has_announced(&self) -> bool {
+        self.announced.get()
+    }
+
+    fn is_http2(&self) -> bool {
+        self.state.borrow().protocol == Protocol::Http2
+    }
+
+    /// Returns whether the connection closes now. A client that has opened an HTTP/2 connection and sent no request yet may have one on
+    /// its way, which it would keep to itself after a GOAWAY.
+    fn closes(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Open => false,
+            Stage::Told => {
+                let state = self.state.borrow();
+                state.protocol == Protocol::Http2 && state.used
+            }
+            Stage::Last => true,
+        }
+    }
+
+    /// Notes that the connection is to end when its streams have. One over HTTP/1 that has been without a request for a moment, though it
+    /// was to end, ends at once.
     fn close(&self) {
         let now = Instant::now();
+        let told = self.told.get().filter(|_| !self.is_http2()).unwrap_or(now);
         let mut state = self.state.borrow_mut();
         if state.closing.is_none() {
-            state.closing = Some(Closing { since: now, progress: now });
-            self.within(now, CLOSE_GRACE);
+            state.closing = Some(Closing { since: now, progress: told });
+            drop(state);
+            self.arm(told + CLOSE_GRACE);
         }
     }
 

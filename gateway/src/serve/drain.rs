@@ -1,0 +1,227 @@
+//! The orderly end of the process.
+//!
+//! | phase | `/ready` | connections | it ends |
+//! |---|---|---|---|
+//! | serving | as plugins are | are served | with SIGTERM, SIGINT, SIGQUIT or `POST /drain`: delaying |
+//! | delaying | 503, `draining` | are served as before, so that balancers can see `/ready` | after `drain_delay`: telling |
+//! | telling | 503, `draining` | are told to close: HTTP/1 by `connection: close` on the next answer, HTTP/2 by GOAWAY. New ones are taken, and told | with a signal to stop: stopping |
+//! | stopping | 503, `draining` | no new ones are taken; those without a request close last | when all have ended, or after `shutdown_timeout` |
+//!
+//! `POST /drain` leads to telling and no further: what watches the process would start it again if it ended. A signal leads to stopping,
+//! and counts the delay from where the drain began. Stopping is told by a channel of its own, which workers wait for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The state of the process on its way to its end. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drain(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    delay: Duration,
+    phase: watch::Sender<Phase>,
+    /// Number of connections that have been told to end and have a request.
+    busy: watch::Sender<usize>,
+    patience: watch::Sender<Patience>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Serving,
+    Delaying {
+        since: Instant,
+    },
+    Telling,
+}
+
+/// How long HTTP/1 connections without a request are kept when the process stops. Their clients cannot be told before they ask
+/// again, and a request that crosses the close is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// A part of `shutdown_timeout`, and longer while other connections have requests.
+    #[default]
+    Usual,
+}
+
+/// A connection that has been told to end and has a request. It ends with this.
+#[derive(Debug)]
+pub(crate) struct Busy(Drain);
+
+impl Drain {
+    /// Makes one with a delay between its beginning and the end of the first connection.
+    pub(crate) fn new(delay: Duration) -> Self {
+        Self(Arc::new(Inner { delay, ..Inner::default() }))
+    }
+
+    /// Begins, unless somebody has, and returns when connections have been told. `by` is for the log.
+    pub(crate) async fn begin(&self, by: &str) {
+        let delay = self.0.delay;
+        let begins = self.0.phase.send_if_modified(|phase| {
+            let begins = *phase == Phase::Serving;
+            if begins {
+                *phase = Phase::Delaying { since: Instant::now() };
+            }
+            begins
+        });
+        if begins {
+            let and = if delay.is_zero() { "" } else { ", and everything is served on for drain_delay" };
+            tracing::info!(by, drain_delay = ?delay, "draining; /ready is 503{and}");
+        }
+        let phase = *self.0.phase.borrow();
+        if let Phase::Delaying { since } = phase {
+            // A delay that no clock reaches has no end.
+            match since.checked_add(delay) {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+            self.tell();
+        }
+    }
+
+    /// Tells connections to end, without a delay.
+    pub(crate) fn tell(&self) {
+        self.0.phase.send_replace(Phase::Telling);
+    }
+
+    /// Returns whether it has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        *self.0.phase.borrow() != Phase::Serving
+    }
+
+    /// Waits until connections are told to end.
+    pub(crate) async fn told(&self) {
+        // The sender lives as long as this.
+        let _ = self.0.phase.subscribe().wait_for(|phase| *phase == Phase::Telling).await;
+    }
+
+    /// Counts a connection that has been told to end and has a request.
+    pub(crate) fn busy(&self) -> Busy {
+        self.0.busy.send_modify(|busy| *busy += 1);
+        Busy(self.clone())
+    }
+
+    /// Sets how long connections without a request are kept.
+    pub(crate) fn set_patience(&self, patience: Patience) {
+        self.0.patience.send_replace(patience);
+    }
+
+    /// Waits until connections without a request may be closed. It is counted from now, and `limit` is `shutdown_timeout`.
+    pub(crate) async fn grace(&self, limit: Duration) {
+        let patience = *self.0.patience.borrow();
+        match patience {
+            Patience::None => {}
+            Patience::Usual => {
+                tokio::time::sleep((limit / 10).clamp(SHORTEST, LONGEST).min(limit)).await;
+                let _ = self.0.busy.subscribe().wait_for(|busy| *busy == 0).await;
+            }
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.busy.send_modify(|busy| *busy = busy.saturating_sub(1));
+    }
+}
+
+/// The first request of a connection that was opened a moment ago, and a request that is on its way, come within this.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A restart is not held up longer by clients that ask nothing.
+const LONGEST: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const S: fn(u64) -> Duration = Duration::from_secs;
+
+    /// Lets tasks run, and time pass.
+    async fn pass(time: Duration) {
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(time).await;
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn begin(drain: &Drain) -> JoinHandle<()> {
+        let drain = drain.clone();
+        tokio::spawn(async move { drain.begin("").await })
+    }
+
+    fn told(drain: &Drain) -> JoinHandle<()> {
+        let drain = drain.clone();
+        tokio::spawn(async move { drain.told().await })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_told_after_the_delay() {
+        let drain = Drain::new(S(10));
+        let told = told(&drain);
+        pass(S(100)).await;
+        assert!(!drain.has_begun() && !told.is_finished());
+        let post = begin(&drain);
+        pass(S(4)).await;
+        assert!(drain.has_begun() && !told.is_finished());
+        // The signal that comes later waits no longer.
+        let signal = begin(&drain);
+        pass(S(5)).await;
+        assert!(!told.is_finished() && !signal.is_finished());
+        pass(S(1)).await;
+        assert!(told.is_finished() && post.is_finished() && signal.is_finished());
+        let late = begin(&drain);
+        pass(Duration::ZERO).await;
+        assert!(late.is_finished(), "they have been told");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_delay_they_are_told_at_once() {
+        let drain = Drain::default();
+        drain.begin("").await;
+        drain.told().await;
+    }
+
+    async fn grace(drain: &Drain, limit: Duration) -> Duration {
+        let begun = Instant::now();
+        drain.grace(limit).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_are_kept_for_a_part_of_the_limit() {
+        let drain = Drain::default();
+        for (limit, kept) in [(0, 0), (1, 1), (5, 1), (30, 3), (3600, 5)] {
+            assert_eq!(grace(&drain, S(limit)).await, S(kept), "{limit}");
+        }
+        drain.set_patience(Patience::None);
+        assert_eq!(grace(&drain, S(30)).await, S(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_close_last() {
+        let drain = Drain::default();
+        let (first, second) = (drain.busy(), drain.busy());
+        let waits = drain.clone();
+        let over = tokio::spawn(async move { waits.grace(S(30)).await });
+        pass(S(20)).await;
+        assert!(!over.is_finished());
+        drop(first);
+        pass(S(1)).await;
+        assert!(!over.is_finished());
+        drop(second);
+        pass(Duration::ZERO).await;
+        assert!(over.is_finished());
+    }
+}

@@ -2,6 +2,7 @@
 
 from typing import Callable, NamedTuple
 
+from runner import doors
 from runner.reader import NotMeasured, Reader
 
 GET, H2 = ("h1", "GET", 16), ("h2", "GET", 16)
@@ -80,6 +81,9 @@ AIMS = [
     Aim("a hostcall of scalars ÷ the same on the bare engine, wasmtime", "≤", 1.3, "×", hostcall("wasmtime")),
     Aim("the same on wasmer", "≤", 1.3, "×", hostcall("wasmer")),
     Aim("the same on wasmi", "≤", 1.3, "×", hostcall("wasmi")),
+    Aim("a hostcall that returns bytes, in Envoy: V8 ÷ the module", "≥", 4, "×", doors.hostcall_ratio),
+    Aim("resident memory of Envoy with 200 sandboxes of the module", "≤", 110, "MiB",
+        lambda read: read.row("doors", "sandboxes", way="Portcullis")["resident_mib"]),
     Aim("a stream through header_tour ÷ a call of an empty guest, wasmtime", "≤", 200, "×", stream_in_calls),
     Aim("a chain of 16 empty guests ÷ a chain of one, instructions on wasmi", "≤", 16, "×", sixteen_in_instructions),
     Aim("a chain of 16 header_tour ÷ a chain of one, time on wasmtime", "≤", 16, "×", sixteen_in_time),

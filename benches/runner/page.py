@@ -1,4 +1,4 @@
-"""Makes BENCHMARKING.md, its plot, and the numbers in the README, from the results of a run."""
+"""Makes BENCHMARKING.md, its plot, and the sentences about the doors in the README, from the results of a run."""
 
 import difflib
 import re
@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 import chart
-from runner import aims, tables
+from runner import aims, doors, tables
 from runner.reader import BY_ROW, NOISE, STEADY
-from runner.results import COMPARE, LATEST, QUICK, REPO
+from runner.results import COMPARE, DOORS, LATEST, QUICK, REPO, joined
 
 PLOT = COMPARE / "compare.svg"
 README = REPO / "README.md"
-LINES = 120
-BLOCK = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.S)
+LINES = 140
+BLOCK = re.compile(r"(<!-- doors -->\n).*?(<!-- /doors -->)", re.S)
 
 # Parts of the page: heading, text, and each table with the sections of the run that it is made of.
 PARTS = [
@@ -21,6 +21,11 @@ PARTS = [
      "The same plugin and nginx upstream, one worker each, medians of quiet runs: [how it is measured](benches/compare/README.md)."
      " `header_tour` logs every header and adds one each way. p50, p99 and MiB are of HTTP/1.1.",
      [(["compare"], tables.requests), (["compare"], tables.sixteen_connections)]),
+    ("Doors",
+     "The same plugins in Envoy, in a Pingora proxy and in an axum router, before nginx, one worker each, 16 connections: CPU of the proxy,"
+     " ± half of what lies between the runs. A hostcall takes the path of the request's head; *arithmetic* is 300,000 rounds of an"
+     " addition and a multiplication. [How it is measured](benches/compare/README.md#doors).",
+     [(["doors"], doors.table)]),
     ("One call",
      "A hostcall is made in a loop in the guest, so its time has that of one turn. The bare engine has no host around it:"
      " no rights, no contexts, nothing looked up.",
@@ -58,7 +63,7 @@ def markdown(results, plot, source):
     """Returns the page; `plot` and `source` are the paths of plot and results as the page sees them."""
     lines = ["# Benchmarking", "", *head(results, source), "", "## Aims", "", *tables.aims(aims.judged(results)), ""]
     for heading, text, makers in PARTS:
-        further = gateway(results) if heading == "Against Envoy" else []
+        further = FURTHER.get(heading, lambda _: [])(results)
         lines += [f"## {heading}", "", *part(results, text, makers, further)]
         if heading == "Against Envoy" and "compare" in results["sections"]:
             lines += ["", f"![Requests per second, Envoy and Portcullis]({plot})"]
@@ -71,16 +76,18 @@ def markdown(results, plot, source):
 
 def head(results, source):
     machine, versions, sections = results["machine"], results["versions"], results["sections"]
+    is_apart = "of" in sections.get(doors.NAME, {})
+    apart = f", the doors of another, [{DOORS.name}]({DOORS.relative_to(REPO)})" if is_apart else ""
     if results["quick"]:
         yield "**Of a quick run, to try the command: these numbers are worth nothing.**"
     yield (
-        f"Made by `benches/run` of one run, [{Path(source).name}]({source}); [aims.py](benches/runner/aims.py) has the aims. Ratios"
+        f"Made by `benches/run` of one run, [{Path(source).name}]({source}){apart}; [aims.py](benches/runner/aims.py) has the aims. Ratios"
         f" of rows in one run are worth something; bare numbers of a virtual machine are not. †: other programs used more than"
         f" {NOISE} % of a CPU meanwhile, whenever this was measured."
     )
     used = [f"{name} {versions[name]}" for name in (*tables.ENGINES, "nginx", "rustc") if name in versions]
     used += [f"Envoy {sections['compare']['result']['envoy']}"] if "compare" in sections else []
-    minutes = sum(record["seconds"] for record in sections.values()) / 60
+    minutes = sum(record["seconds"] for record in sections.values() if "of" not in record) / 60
     about = f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gib']} GiB, Linux {machine['kernel']}"
     yield f"{results['date']}, commit `{results['commit']}`, {minutes:.0f} minutes. {about}. {', '.join(used)}."
 
@@ -128,24 +135,18 @@ def gateway(results):
 
 
 def readme(results, text):
-    """Returns the README with the numbers of 16 connections, if it has a place for them and the run has them."""
-    if "compare" not in results["sections"] or not BLOCK.search(text):
-        return text
-    load, rows = tables.LOADS["GET, 16 conn."], []
-    for label, server, plugin in tables.SERVERS[1:]:
-        def cell(column, times=1):
-            return tables.cell(results, lambda read: times * read.median(load, server, column, plugin))
+    """Returns the README with the sentences about the doors, if they were measured."""
+    sentences = doors.readme(results)
+    return text if sentences is None else BLOCK.sub(lambda match: match[1] + sentences + match[2], text)
 
-        rows.append([label, cell("requests_per_second"), cell("cpu_seconds_per_1000", 1000), cell("resident_mib")])
-    names = ["", "requests/s", "CPU µs for each request", "MiB resident"]
-    plot = f"![Requests per second, Envoy and Portcullis]({PLOT.relative_to(REPO)})"
-    block = "\n".join([*tables.table(names, rows), "", plot]) + "\n"
-    return BLOCK.sub(lambda match: match[1] + block + match[2], text)
+
+# What parts say besides their tables.
+FURTHER = {"Against Envoy": gateway, "Doors": doors.text}
 
 
 def files(results):
     """Returns the files that the results make, with their text."""
-    made = {}
+    results, made = joined(results), {}
     if results["quick"]:
         page, plot = QUICK.with_suffix(".md"), QUICK.with_suffix(".svg")
     else:

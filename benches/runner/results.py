@@ -15,6 +15,8 @@ import about
 REPO = Path(__file__).resolve().parents[2]
 COMPARE = REPO / "benches/compare"
 LATEST = REPO / "benches/results/latest.json"
+# The section "doors" has a file of its own, of its own commit: it takes builds that no other section needs.
+DOORS = REPO / "benches/results/doors.json"
 # The results of `--quick`, which are worth nothing and not committed.
 QUICK = REPO / "benches/results/quick.json"
 # Files that a run changes, and documents: a commit of these alone is no other code.
@@ -28,6 +30,21 @@ def load(path):
         return None
     except ValueError as error:
         sys.exit(f"{path} is no JSON ({error}); take the committed one back, or remove it and run all sections")
+
+
+def path_of(section, quick):
+    """Returns the file of a section's results."""
+    return QUICK if quick else DOORS if section == "doors" else LATEST
+
+
+def joined(results):
+    """Returns the results with those of the doors, which say of which commit they are, if both are no quick run."""
+    apart = None if results["quick"] else load(DOORS)
+    if apart is None:
+        return results
+    of = {key: apart[key] for key in ("commit", "date")}
+    doors = {name: record | {"of": of} for name, record in apart["sections"].items()}
+    return results | {"sections": results["sections"] | doors}
 
 
 def save(results, path):

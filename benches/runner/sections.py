@@ -1,6 +1,7 @@
 """The sections of a run: the tools and builds that each needs, the command that measures it, and its limit of time."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -32,7 +33,7 @@ class Section(NamedTuple):
     # On two idle cores, without building; the limit is three times that.
     minutes: float
     tools: tuple[str, ...]
-    # What must be built before: "gateway", "counting" (the bench of instructions), and names of benches.
+    # What must be built before: "gateway", "doors", "counting" (the bench of instructions), and names of benches.
     needs: tuple[str, ...]
     # The command, given the options and a fresh folder for what it leaves, and its further environment.
     command: Callable[[Options, Path], list[str]]
@@ -75,6 +76,10 @@ def compare(options, _folder):
     return [str(COMPARE / "run.sh"), "--gateway", str(options.gateway), *(quick if options.quick else whole)]
 
 
+def doors(options, folder):
+    return [str(COMPARE / "doors.py"), "--json", str(folder / "results.json"), *(DOORS_QUICK if options.quick else ())]
+
+
 def request_instructions(options, folder):
     chosen = profile(options)
     return script("request_instructions.py", *TOUR, "200", *chosen, slow=(*TOUR, "5000", *chosen))(options, folder)
@@ -108,9 +113,16 @@ BY_GUNGRAUN = {
     "collect": lambda folder: {"instructions": collect.callgrind(folder)},
 }
 LOAD = ("nginx", "taskset")
+RELEASE = ("cargo", "build", "--release", "--locked")
+PINGORA = ("--manifest-path", "adapters/pingora/Cargo.toml", "--target-dir", "target", "--example", "pingora_door")
+DOORS_QUICK = ("--repeat", "1", "--seconds", "1")
 TOUR = ("--engines", "wasmtime", "--requests")
 
 SECTIONS = [
+    Section(
+        "doors", "plugins in Envoy (V8, our module), Pingora and axum", 7,
+        (*LOAD, "wrk"), command=doors, **BY_SCRIPT | {"needs": ("doors",)},
+    ),
     Section(
         "compare", "Envoy and Portcullis under the same load", 12,
         (*LOAD, "wrk", "h2load"), command=compare, **BY_COMPARE,
@@ -156,10 +168,15 @@ def build(options, chosen):
     needs = {need for section in chosen for need in section.needs}
     if "gateway" in needs and options.gateway == GATEWAY:
         run(["cargo", "build", "--release", "--workspace", "--bins"], {}, 3600)
+    if "doors" in needs:
+        # With workspace-features, so that all three are built of the same dependencies.
+        run([*RELEASE, "--package", "portcullis-envoy", "--package", "workspace-features"], {}, 3600)
+        run([*RELEASE, "--package", "portcullis-tower", "--example", "tower_door"], {}, 3600)
+        run(["bash", "-c", f"source .ci/tools.sh && pingora_tools && {shlex.join([*RELEASE, *PINGORA])}"], {}, 3600)
     if "counting" in needs:
         run([str(INSTRUCTIONS), "--no-run"], {}, 3600)
     # By name: otherwise Cargo builds the unit tests of every crate, too.
-    benches = [word for need in sorted(needs - {"gateway", "counting"}) for word in ("--bench", need)]
+    benches = [word for need in sorted(needs - {"gateway", "doors", "counting"}) for word in ("--bench", need)]
     if benches:
         run(["cargo", "bench", "--workspace", "--no-run", *profile(options), *benches], {}, 3600)
 

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from unittest import mock
 
-from runner import aims, collect, page, reader, results, sections, tables
+from runner import aims, collect, doors, page, reader, results, sections, tables
 
 FIXTURE = Path(__file__).with_name("fixture.json")
 
@@ -93,13 +93,38 @@ class Page(unittest.TestCase):
 
 class Files(unittest.TestCase):
     def test_the_readme_gets_its_numbers_between_the_marks(self):
-        text = "before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n"
+        text = "before\n<!-- doors -->\nold\n<!-- /doors -->\nafter\n"
         made = page.readme(fixture(), text)
-        self.assertNotIn("old", made)
-        self.assertIn("| Envoy, header_tour | 1,000 | 250 | 89.0 |\n", made)
-        self.assertTrue(made.startswith("before\n<!-- b"))
-        self.assertTrue(made.endswith("(benches/compare/compare.svg)\n<!-- /benchmarks -->\nafter\n"))
+        self.assertNotIn("\nold\n", made)
+        # Of 590 µs and 90 µs for 500 hostcalls, 41 µs and 40.2 µs for one, and 40 µs for none.
+        sentences = made.replace("\n", " ")
+        self.assertIn("takes 1.03 of V8's CPU at pure computing, and 1.20 with `header_tour`.", sentences)
+        self.assertIn("take 99.8 ns instead of 1,100; a sandbox takes 0.07 MiB instead of 4.35;", sentences)
+        self.assertLessEqual(max(map(len, made.splitlines())), 120)
+        self.assertTrue(made.startswith("before\n<!-- doors -->\nInside"))
+        self.assertTrue(made.endswith("\n<!-- /doors -->\nafter\n"))
         self.assertEqual(page.readme(fixture() | {"sections": {}}, text), text)
+
+    def test_the_doors_are_told_with_their_spread_and_their_ratios(self):
+        lines = doors.table(fixture())
+        self.assertIn("| Envoy, its V8 | 40.0 ± 0.50 | 41.0 ± 0.50 | – | 590 ± 0.50 | 1,100 | 340 ± 0.50 | 65.0 ± 0.50 |", lines)
+        self.assertTrue(lines[-1].endswith("| – | – | – | 11.0 | 11.0 | 0.97 | 0.83 |"), lines[-1])
+        told = " ".join(doors.text(fixture()))
+        self.assertIn("107 with the module (0.07 for each further one), 949 with V8 (4.35)", told)
+        self.assertIn("it gets 503, and the worker serves on, after 1.02 s; with V8 neither that request", told)
+
+    def test_the_doors_are_of_a_commit_of_their_own(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "doors.json"
+            whole = fixture()
+            apart = whole | {"commit": "def5678", "sections": {"doors": whole["sections"].pop("doors")}}
+            with mock.patch.object(results, "DOORS", path):
+                self.assertEqual(results.joined(whole), whole)
+                results.save(apart, path)
+                told = rendered(results.joined(whole))
+        self.assertIn("at commit `def5678`", told)
+        self.assertIn("commit `abc1234`, 11 minutes", told)
+        self.assertEqual([results.path_of("doors", quick) for quick in (False, True)], [results.DOORS, results.QUICK])
 
     def test_a_stale_file_fails(self):
         with tempfile.TemporaryDirectory(dir=page.REPO / "benches") as folder, redirect_stderr(StringIO()) as told:
@@ -194,6 +219,11 @@ class Sections(unittest.TestCase):
         gateway, benches = "cargo build --release --workspace --bins", "cargo bench --workspace --no-run --bench"
         self.assertEqual(built(sections.GATEWAY, "instructions"), [f"{sections.INSTRUCTIONS} --no-run"])
         self.assertEqual(built(sections.GATEWAY, "memory", "compare"), [gateway])
+        release = "cargo build --release --locked --package"
+        module, tower, pingora = built(sections.GATEWAY, "doors")
+        self.assertEqual(module, f"{release} portcullis-envoy --package workspace-features")
+        self.assertEqual(tower, f"{release} portcullis-tower --example tower_door")
+        self.assertTrue(pingora.startswith("bash -c ") and pingora.endswith("--target-dir target --example pingora_door"))
         self.assertEqual(built(sections.GATEWAY, "request_instructions"), [gateway, f"{benches} cold_start"])
         self.assertEqual(built(Path("/other"), "memory", "scale", "stream"), [f"{benches} scale --bench stream"])
 

@@ -12,7 +12,7 @@ source .ci/tools.sh
 # The folder of each crate, and its library.
 crates=(
     host-core:portcullis_core filter-chain:portcullis_chain driver:portcullis_driver portcullis:portcullis
-    config:portcullis_config adapters/tower:portcullis_tower
+    config:portcullis_config adapters/tower:portcullis_tower adapters/pingora:portcullis_pingora
     engine-wasmtime:portcullis_wasmtime engine-wasmer:portcullis_wasmer engine-wasmi:portcullis_wasmi
 )
 
@@ -21,8 +21,12 @@ scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
 printf '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc "$@"\n' >"$scratch/rustdoc"
 chmod +x "$scratch/rustdoc"
+export RUSTDOC=$scratch/rustdoc RUSTDOCFLAGS='-Z unstable-options --output-format json'
 # Of the workspace, so that dependencies have the features that they have in every other step.
-RUSTDOC=$scratch/rustdoc RUSTDOCFLAGS='-Z unstable-options --output-format json' cargo doc --quiet --workspace --no-deps --lib
+cargo doc --quiet --workspace --no-deps --lib
+pingora_tools
+cargo doc --quiet --manifest-path adapters/pingora/Cargo.toml --locked --target-dir "${CARGO_TARGET_DIR:-target}" --no-deps --lib
+unset RUSTDOC RUSTDOCFLAGS
 
 # Another version of the format would look like another API.
 format=$(grep -o '"format_version":[0-9]*' "${CARGO_TARGET_DIR:-target}/doc/portcullis_core.json" | tail -1)

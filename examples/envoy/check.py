@@ -464,14 +464,16 @@ def cycles(arguments):
 
 
 def sandboxes(arguments):
-    """200 plugins with VMs of their own take less than 150 MiB, with Envoy and a module of the profile dev."""
+    """200 plugins with VMs of their own take less than 110 MiB with Envoy and a module of the profile release, and 135 of dev."""
     count = 200
     config = [plugin(ROOT / "guests/wasm/header_tour.wasm", f"p{n}", vm={"vm_id": f"vm{n}"}) for n in range(count)]
     with Envoy(arguments, bootstrap([listener(PORT + n, [module_filter(own)]) for n, own in enumerate(config)]), ADMIN) as envoy:
         for n in range(count):
             expect(get(PORT + n, "/x")[2].get("x-plugin"), "header_tour", "an answer")
         size = envoy.rss()
-    expect(size < 150, True, f"{size:.1f} MiB")
+    # A module of the profile dev has more code, of which more is touched.
+    bound = 110 if "release" in pathlib.Path(arguments.module).resolve().parts else 135
+    expect(size < bound, True, f"{size:.1f} MiB of {bound}")
     return f"{count} sandboxes: {size:.1f} MiB"
 
 

@@ -3,9 +3,11 @@
 
 import http.client
 import http.server
+import json
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 
@@ -41,7 +43,11 @@ def main(proxy, plugin):
     upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     port = free_port()
-    command = [proxy, f"127.0.0.1:{port}", f"127.0.0.1:{upstream.server_port}", plugin]
+    file = tempfile.NamedTemporaryFile("w", suffix=".yaml")
+    # JSON is YAML.
+    json.dump({"plugins": [{"name": "example", "vm_config": {"code": {"local": {"filename": plugin}}}}]}, file)
+    file.flush()
+    command = [proxy, f"127.0.0.1:{port}", f"127.0.0.1:{upstream.server_port}", file.name]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(running.stderr), daemon=True)

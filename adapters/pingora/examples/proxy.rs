@@ -1,17 +1,14 @@
-//! A proxy with a plugin: `cargo run --example proxy -- LISTEN UPSTREAM PLUGIN.wasm [CONFIGURATION]`, addresses as `127.0.0.1:8080`.
+//! A proxy with the plugins of a file: `cargo run --example proxy -- LISTEN UPSTREAM PLUGINS.yaml`, addresses as `127.0.0.1:8080`.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora_core::server::{Server, configuration::ServerConf};
 use pingora_core::services::background::background_service;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
-use portcullis::{
-    DefaultEngine, Module, PluginSpec, SystemHost, engine::EngineSettings, model::Plugin, resources::Host,
-    system::SystemClock,
-};
+use portcullis::{SystemHost, resources::Host, system::SystemClock};
+use portcullis_config::{LoadOptions, PluginsFile};
 use portcullis_pingora::{Cluster, Clusters, Options, Plugged, PluginService, start};
 
 struct Proxy(HttpPeer);
@@ -28,19 +25,17 @@ impl ProxyHttp for Proxy {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let mut next = || args.next().ok_or("LISTEN UPSTREAM PLUGIN.wasm [CONFIGURATION]");
-    let (listen, upstream, path) = (next()?, next()?.parse::<std::net::SocketAddr>()?, next()?);
+    let mut next = || args.next().ok_or("LISTEN UPSTREAM PLUGINS.yaml");
+    let (listen, upstream, file) = (next()?, next()?.parse::<std::net::SocketAddr>()?, next()?);
     let peer = HttpPeer::new(upstream, false, String::new());
 
-    let module = Module::load(&DefaultEngine::new(&EngineSettings::default())?, std::fs::read(path)?.into())?;
-    let plugin = Plugin::new("example").with_configuration(next().unwrap_or_default());
-    let spec = PluginSpec::new(plugin, Arc::new(module));
     let options = Options::default();
     let clusters = Clusters::new([("auth", Cluster::new(peer.clone()))]);
     let host = SystemHost::new(|line| eprintln!("{}", String::from_utf8_lossy(line.message)));
     let (host, clock) = (host.with_upstreams(["auth".to_owned()]), SystemClock::new());
     let host = move || Box::new(host.clone()) as Box<dyn Host>;
-    let plugins = start(&[spec], 2, &clusters, &options, host, move |time| clock.instant(time))?;
+    let loaded = PluginsFile::read(file)?.load(&LoadOptions::default(), &host)?;
+    let plugins = start(loaded.specs(), 2, &clusters, &options, host, move |time| clock.instant(time))?;
 
     let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads: 2, ..ServerConf::default() });
     server.bootstrap();

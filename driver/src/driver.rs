@@ -201,6 +201,12 @@ impl<T: Threads, U: Upstreams> Driver<T, U> {
         &self.inner.upstreams
     }
 
+    /// Sets how many HTTP and gRPC callouts may be in flight from now on; those beyond it that are stay. See
+    /// [`Builder::max_callouts`].
+    pub fn set_max_callouts(&self, most: usize) {
+        self.inner.in_flight.set_limit(most);
+    }
+
     /// Sets the waker of the task that waits for effects of a stream. Not to be called after [`Driver::finish`].
     #[inline]
     pub fn register(&self, stream: StreamId, waker: &Waker) {

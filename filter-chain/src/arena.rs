@@ -59,6 +59,12 @@ impl<K: Key, T> Arena<K, T> {
         }
     }
 
+    /// Returns a thing if it is there still, by an id that may be stale.
+    pub(crate) fn peek(&self, key: K) -> Option<&T> {
+        let Slot { index, generation } = key.slot();
+        self.live.get(index).filter(|(of, _)| *of == generation).map(|(_, value)| value)
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         let Slot { index, generation } = key.slot();
@@ -109,6 +115,7 @@ mod tests {
         let first = arena.insert("first");
         assert_eq!((arena.remove(first), arena.stale()), (Some("first"), 0));
         let second = arena.insert("second");
+        assert!(arena.peek(first).is_none() && arena.stale() == 0);
         assert_eq!(second.slot().index, first.slot().index, "the place is used again");
         assert!(arena.get(first).is_none() && arena.get_mut(first).is_none() && arena.remove(first).is_none());
         assert_eq!(arena.stale(), if cfg!(debug_assertions) { 3 } else { 0 });

@@ -10,7 +10,7 @@ use portcullis::code_cache::CodeCache;
 use portcullis::engine::{AnyEngine, EngineSettings};
 use portcullis::engine::{EngineChoiceError, EngineInfo};
 use portcullis::model::{FailurePolicy, Plugin};
-use portcullis::sandbox::VmSpec;
+use portcullis::sandbox::{SandboxKey, VmSpec};
 use portcullis::{Module, PluginSpec};
 
 use crate::plan::code;
@@ -60,6 +60,10 @@ pub struct Compiler {
     stream_plugins: usize,
     /// The log has said that an engine takes the place of one of Envoy's.
     told_of_substitute: bool,
+    /// Modules are compiled on one thread and with a low priority.
+    gives_way: bool,
+    /// Plugins that run already.
+    known: Vec<PluginSpec>,
 }
 
 /// Everything that plugins with one module have in common.
@@ -98,6 +102,17 @@ impl Compiler {
     /// Gives the program that compiles modules arguments that make it log; see [`CompilerProcess::with_log`].
     pub fn with_compiler_log(self, arguments: Vec<String>) -> Self {
         Self { process: self.process.map(|process| process.with_log(arguments)), ..self }
+    }
+
+    /// Has modules compiled on one thread and with a low priority, since others serve meanwhile.
+    pub fn giving_way(self) -> Self {
+        Self { gives_way: true, ..self }
+    }
+
+    /// Has plugins that are equal to one of these get the same snapshot, and those whose code is, the same tier: what runs
+    /// already is not started or compiled again. For modules, see [`Self::with_engines`].
+    pub fn adopting(self, known: impl IntoIterator<Item = PluginSpec>) -> Self {
+        Self { known: known.into_iter().collect(), ..self }
     }
 
     /// Has the usage of all plugins measured, and not only where a limit needs it.
@@ -154,6 +169,11 @@ impl Compiler {
             .with_isolation(vm.isolation)
             .with_tier(tier)
             .with_reload(Backoff::new(backoff.base_interval, backoff.max_interval)))
+    }
+
+    /// Returns the snapshots of plugins that run already.
+    pub(crate) fn known_snapshots(&self) -> impl Iterator<Item = (SandboxKey, &Plugin, &Arc<Snapshot>)> {
+        self.known.iter().filter_map(|spec| Some((spec.sandbox(), &spec.plugin, spec.snapshot.as_ref()?)))
     }
 
     /// Returns how many plugins share the places of an engine, of which this compiler has so many.
@@ -268,6 +288,12 @@ impl Compiler {
         let (code, notice) = code::bounded(plugin, &what, code);
         self.notices.extend(notice);
         let mut tier = None;
+        if now.name != info.name
+            && let Some(known) = self.known_tier(plugin, info, &code)
+        {
+            self.modules.insert(key, known.clone());
+            return Ok(known);
+        }
         let mut engine = self.start(plugin, info, settings)?;
         let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&*engine, &code));
         if now.name != info.name && !is_kept {
@@ -299,9 +325,29 @@ impl Compiler {
         Ok(known)
     }
 
+    /// Returns the module and the tier of a plugin that runs already and has the same code.
+    fn known_tier(
+        &self,
+        plugin: &crate::Plugin,
+        info: &EngineInfo,
+        code: &[u8],
+    ) -> Option<(Arc<Module>, Option<Arc<Tier>>)> {
+        let settings = EngineSettings::from(&plugin.vm.limits);
+        let same = |known: &&PluginSpec| {
+            let of_tier = known.tier.as_ref().is_some_and(|tier| tier.engine() == info.name);
+            of_tier
+                && known.isolation == plugin.vm.isolation
+                && EngineSettings::from(&known.vm.limits) == settings
+                && known.module.code() == code
+        };
+        let known = self.known.iter().find(same)?;
+        Some((Arc::clone(&known.module), known.tier.clone()))
+    }
+
     /// Returns the loader of a plugin's modules.
     fn loader(&self, plugin: &crate::Plugin) -> Loader {
-        Loader::new(self.process.clone(), plugin.vm.load.compile.clone())
+        let loader = Loader::new(self.process.clone(), plugin.vm.load.compile.clone());
+        if self.gives_way { loader.giving_way() } else { loader }
     }
 
     /// Returns the engine on which a plugin serves at once; with `tier: fast-start`, the interpreter.

@@ -40,4 +40,4 @@ pub use remedy::explain;
 pub use sandboxes::{Configured, Sandbox, Sandboxes, place};
 pub use snapshots::{NewHost, take as take_snapshots};
 pub use stack::size as stack_size;
-pub use tier::{Job, compile_all};
+pub use tier::{Job, compile_all, giving_way};

@@ -54,11 +54,16 @@ fn take_here(
     for (plugin, spec) in plugins.iter_mut().filter(|(_, spec)| spec.isolation == Isolation::Stream) {
         let key = spec.sandbox();
         let known = taken.iter().find(|(other, plugin, _)| *other == key && *plugin == spec.plugin);
-        let snapshot = match known {
-            Some((_, _, snapshot)) => Arc::clone(snapshot),
+        let beside = compiler.sharers(pools.get(&compiler.pool(plugin)?).map_or(1, Vec::len));
+        let most = share_of_places(workers, beside);
+        let running = || {
+            let mut known = compiler.known_snapshots();
+            let same = known.find(|(other, plugin, of)| *other == key && **plugin == spec.plugin && of.most() == most);
+            same.map(|(_, _, snapshot)| Arc::clone(snapshot))
+        };
+        let snapshot = match known.map(|(_, _, snapshot)| Arc::clone(snapshot)).or_else(running) {
+            Some(snapshot) => snapshot,
             None => {
-                let beside = compiler.sharers(pools.get(&compiler.pool(plugin)?).map_or(1, Vec::len));
-                let most = share_of_places(workers, beside);
                 if most < Snapshot::MOST {
                     tracing::info!(
                         plugin = plugin.name,

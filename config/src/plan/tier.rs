@@ -12,7 +12,7 @@ use portcullis::engine::AnyEngine;
 
 use crate::plan::loader::Loader;
 
-/// Priority of the thread that compiles (`nice`), below that of the workers.
+/// Priority of threads that compile (`nice`), below that of the workers.
 const NICE: i32 = 10;
 
 /// A module to be compiled while its plugin serves.
@@ -56,19 +56,14 @@ pub fn compile_all(
         );
     }
     let compile = move || {
-        // Engines compile on as many threads as the pool has that they are called in.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-        give_way();
-        for job in jobs.iter().take_while(|_| !stopped()) {
-            let begin = Instant::now();
-            let run = || job.run(cache.as_deref());
-            let result = match &pool {
-                Ok(pool) => pool.install(run),
-                Err(_) => run(),
-            };
-            job.tell(&result, begin.elapsed());
-            published();
-        }
+        giving_way(move || {
+            for job in jobs.iter().take_while(|_| !stopped()) {
+                let begin = Instant::now();
+                let result = job.run(cache.as_deref());
+                job.tell(&result, begin.elapsed());
+                published();
+            }
+        });
     };
     std::thread::Builder::new().name("compiler".to_owned()).spawn(compile).map(drop)
 }
@@ -111,10 +106,21 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Lets this thread run when no worker wants to. On Linux a thread has a priority of its own.
+/// Does something on this thread alone, also what engines compile, and lets the thread run from now on when no other one wants to. On
+/// Linux a thread has a priority of its own; elsewhere it keeps that of the process.
+pub fn giving_way<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    // Engines compile on as many threads as the pool has that they are called in.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+    give_way();
+    match pool {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
+}
+
 fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "cannot lower the priority of the thread that compiles");
+        tracing::debug!(%error, "cannot lower the priority of a thread that compiles");
     }
 }

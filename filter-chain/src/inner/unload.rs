@@ -10,9 +10,7 @@ impl Inner {
         if !self.chains.remove(chain) {
             return;
         }
-        let mut plugins: Vec<_> = chain.plugins().filter(|plugin| !self.chains.has(*plugin)).collect();
-        plugins.sort_unstable();
-        plugins.dedup();
+        let plugins: Vec<_> = self.unloaded(chain).collect();
         for plugin in plugins {
             match self.http.count_over(plugin) + self.tcp.count_over(plugin) {
                 0 => self.unload_plugin(plugin),
@@ -20,6 +18,27 @@ impl Inner {
             }
         }
         self.run(None);
+    }
+
+    /// Returns how many plugins of a chain that was unloaded have not ended.
+    pub(crate) fn ending(&self, chain: &Chain) -> usize {
+        self.unloaded(chain).filter(|plugin| self.vms.is_ending(*plugin)).count()
+    }
+
+    /// Deletes the roots of plugins of a chain that was unloaded, if they have been asked to end and have not.
+    pub(crate) fn end_now(&mut self, chain: &Chain) -> usize {
+        let asked: Vec<_> = self.unloaded(chain).filter_map(|plugin| self.vms.asked_root(plugin)).collect();
+        asked.iter().for_each(|(vm, root)| self.vms.delete_root(*vm, *root));
+        self.run(None);
+        asked.len()
+    }
+
+    /// Returns the plugins of a chain that no chain has, each once.
+    fn unloaded(&self, chain: &Chain) -> impl Iterator<Item = PluginId> {
+        let mut plugins: Vec<_> = chain.plugins().filter(|plugin| !self.chains.has(*plugin)).collect();
+        plugins.sort_unstable();
+        plugins.dedup();
+        plugins.into_iter()
     }
 
     /// Notes that a stream is about to end that plugins may wait for to be unloaded.

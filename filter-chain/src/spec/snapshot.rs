@@ -39,7 +39,7 @@ impl Snapshot {
     }
 
     /// Returns how many VMs a worker has of it at once.
-    pub(crate) fn most(&self) -> usize {
+    pub fn most(&self) -> usize {
         self.most
     }
 

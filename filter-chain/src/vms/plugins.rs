@@ -196,6 +196,11 @@ impl Plugins {
         self.all.get(id)
     }
 
+    /// Returns a plugin if it is there still.
+    pub(super) fn peek(&self, id: PluginId) -> Option<&LoadedPlugin> {
+        self.all.peek(id)
+    }
+
     /// Returns the same, to be changed.
     pub(super) fn get_mut(&mut self, id: PluginId) -> Option<&mut LoadedPlugin> {
         self.touched = true;

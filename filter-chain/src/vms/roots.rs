@@ -29,6 +29,10 @@ impl Vms {
         roots.count() + self.lingering()
     }
 
+    fn is_failed_vm(&self, vm: Option<VmId>) -> bool {
+        vm.is_some_and(|vm| self.has_failed(vm))
+    }
+
     /// Returns when plugins that tick are due.
     pub(crate) fn due(&self) -> impl Iterator<Item = (PluginId, Duration)> {
         self.plugins.iter().filter_map(|(id, plugin)| Some((id, plugin.next_tick()?)))
@@ -114,6 +118,17 @@ impl Vms {
         self.note_change();
         let vm = vm?;
         Some((vm, root, self.call(vm, |vm| vm.end_root(root))?))
+    }
+
+    /// Says whether a plugin that no chain has any more is there still.
+    pub(crate) fn is_ending(&self, plugin: PluginId) -> bool {
+        self.plugins.peek(plugin).is_some_and(|loaded| !loaded.has_ended() && !self.is_failed_vm(loaded.vm()))
+    }
+
+    /// Returns the root of a plugin that was asked to end and has not, with its VM.
+    pub(crate) fn asked_root(&self, plugin: PluginId) -> Option<(VmId, ContextId)> {
+        let loaded = self.plugins.peek(plugin).filter(|loaded| loaded.is_shut_down() && !loaded.has_ended())?;
+        Some((loaded.vm()?, loaded.root()))
     }
 
     /// Unloads a plugin whose root has been asked to end; returns its VM, to which nothing comes any more if it has no other plugin.

@@ -70,6 +70,18 @@ impl Worker {
         self.0.unload(chain);
     }
 
+    /// Returns how many plugins of a chain that was unloaded have been asked to end, or will be when the streams over them are over, and
+    /// have not ended yet.
+    pub fn ending(&self, chain: &Chain) -> usize {
+        self.0.ending(chain)
+    }
+
+    /// Ends those plugins of a chain that was unloaded which have been asked to and have not ended: they are deleted without their
+    /// `proxy_done`, and their VMs are freed when no stream is left there. Returns how many there were.
+    pub fn end_now(&mut self, chain: &Chain) -> usize {
+        self.0.end_now(chain)
+    }
+
     /// Starts those plugins of a chain again whose VMs have failed and rested and whose policy says so, as a stream would that
     /// comes to them.
     pub fn keep_up(&mut self, chain: &Chain) {

@@ -50,8 +50,13 @@ impl Worker {
     /// Sets which part of a worker all calls together get that no stream waits for, while IO waits.
     #[must_use]
     pub fn with_tick_share(mut self, share: Percent) -> Self {
-        self.0.set_tick_share(share);
+        self.set_tick_share(share);
         self
+    }
+
+    /// Sets the same of a worker that runs.
+    pub fn set_tick_share(&mut self, share: Percent) {
+        self.0.set_tick_share(share);
     }
 }
 

@@ -167,6 +167,21 @@ fn a_root_that_asks_for_time_has_it() {
 }
 
 #[test]
+fn a_root_that_never_ends_is_ended() {
+    let forever = || recorder(&[]).on(CallbackId::on_done, |_, args| i32::from(args[0] != 1));
+    let (mut bench, _other) = two_chains(&[plugin("a", forever), recording("b")], &[recording("b")]);
+    bench.open();
+    assert_eq!((bench.worker.ending(&bench.chain), bench.worker.end_now(&bench.chain)), (0, 0), "it is loaded");
+    bench.worker.unload(&bench.chain);
+    assert_eq!((bench.worker.ending(&bench.chain), bench.worker.end_now(&bench.chain)), (1, 0), "it has a stream");
+    bench.finish();
+    assert_eq!((bench.worker.ending(&bench.chain), vm_counts(&bench.worker)), (1, (2, 0)));
+    assert_eq!(bench.worker.end_now(&bench.chain), 1);
+    assert_eq!((bench.worker.ending(&bench.chain), vm_counts(&bench.worker)), (0, (1, 0)), "b is in the other chain");
+    assert_eq!(bench.worker.end_now(&bench.chain), 0);
+}
+
+#[test]
 fn vms_of_streams_go_with_their_streams() {
     let (mut bench, _) = two_chains(&[per_stream("a", || recorder(&[]))], &[]);
     bench.open();

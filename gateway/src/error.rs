@@ -110,6 +110,17 @@ pub enum ServeError {
          the message of the panic, which is on standard error"
     )]
     ReloadEnded,
+    /// A reload of a gateway that stops, or one of whose workers has ended.
+    #[error("the gateway stops, or a worker of it has ended; a panic is on standard error: start the gateway again")]
+    Stopping,
+    /// A reload that would change what lasts as long as the process.
+    #[error(
+        "{what} cannot change while the gateway serves, and nothing has changed; start the gateway again, or write it as before"
+    )]
+    NotReloadable {
+        /// A key of the configuration, or an option of the start.
+        what: &'static str,
+    },
     /// A worker that panicked before its plugins had started.
     #[error(
         "cannot start: a worker ended by a panic before its plugins had started; report its message, which \

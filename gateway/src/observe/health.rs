@@ -1,6 +1,6 @@
 //! The health of plugins over all workers: `/ready`, `portcullis_vms`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,11 @@ use portcullis::model::FailurePolicy;
 
 /// The health of plugins as workers reported it. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PluginHealth(Arc<Mutex<Workers>>);
+pub(crate) struct PluginHealth {
+    workers: Arc<Mutex<Workers>>,
+    /// Plugins whose gauges have been set.
+    shown: Arc<Mutex<BTreeSet<String>>>,
+}
 
 /// By worker, its plugins.
 type Workers = BTreeMap<usize, Vec<Health>>;
@@ -80,6 +84,18 @@ impl PluginHealth {
                 _ => {}
             }
         }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that a reload has taken away.
+        for plugin in shown.iter() {
+            for state in STATES {
+                counts.entry((plugin.clone(), state)).or_default();
+            }
+        }
+        shown.extend(counts.iter().filter(|(_, count)| **count > 0).map(|((plugin, _), _)| plugin.clone()));
+        shown.retain(|plugin| {
+            STATES.iter().any(|state| counts.get(&(plugin.clone(), *state)).is_some_and(|count| *count > 0))
+        });
+        drop(shown);
         for ((plugin, state), count) in counts {
             #[expect(clippy::cast_precision_loss, reason = "Prometheus has only floating-point numbers")]
             metrics::gauge!("portcullis_vms", "plugin" => plugin, "state" => state).set(count as f64);
@@ -87,7 +103,7 @@ impl PluginHealth {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Workers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

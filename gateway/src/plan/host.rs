@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use portcullis::abi::{LogLevel, MetricType};
 use portcullis::model::Plugin;
@@ -30,14 +30,51 @@ pub(crate) struct GatewayHost {
     /// Denied calls.
     pub(crate) denials: Denials,
     /// The names of its clusters.
-    pub(crate) clusters: Arc<HashSet<String>>,
+    pub(crate) clusters: ClusterNames,
     /// Names of missing clusters that plugins asked for; each is logged once.
     pub(crate) missing: Arc<Mutex<HashSet<String>>>,
     /// Room for a line of the log.
     pub(crate) line: Vec<u8>,
 }
 
+/// The names of clusters that plugins of a worker may send to. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClusterNames(Arc<RwLock<HashSet<String>>>);
+
+impl ClusterNames {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    /// Replaces them.
+    pub(crate) fn set(&self, names: HashSet<String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    /// Returns the same names, which change apart from these.
+    pub(crate) fn apart(&self) -> Self {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn sorted(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.0.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl FromIterator<String> for ClusterNames {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(Arc::new(RwLock::new(names.into_iter().collect())))
+    }
+}
+
 impl GatewayHost {
+    /// Returns the host of another worker, or of plugins that are tried: what it says of clusters is its own.
+    pub(crate) fn of_worker(&self, worker: Option<usize>) -> Self {
+        Self { worker, clusters: self.clusters.apart(), ..self.clone() }
+    }
+
     /// Logs that something goes to a cluster that is not there, once for each name and for a hundred names: plugins choose them.
     pub(crate) fn tell_missing(&self, plugin: Option<&Plugin>, what: &str, name: &str) {
         const MOST: usize = 100;
@@ -48,12 +85,10 @@ impl GatewayHost {
             missing.len() < MOST && !missing.contains(name) && missing.insert(name.to_owned())
         };
         if is_news {
-            let mut clusters: Vec<_> = self.clusters.iter().map(String::as_str).collect();
-            clusters.sort_unstable();
             tracing::warn!(
                 plugin = plugin.map(|plugin| plugin.name.as_str()),
                 "{what} to the cluster {name:?}, which is not there (there are {}); define it under clusters",
-                clusters.join(", ")
+                self.clusters.sorted().join(", ")
             );
         }
     }
@@ -88,7 +123,7 @@ impl Host for GatewayHost {
     }
 
     fn has_upstream(&self, name: &str) -> bool {
-        self.clusters.contains(name)
+        self.clusters.has(name)
     }
 
     fn lacks_upstream(&mut self, plugin: Option<&Plugin>, name: &str) {

@@ -5,11 +5,13 @@
 //! | `planned` | what workers are made of |
 //! | `source` | where the connections of a listener come from |
 //! | `error` | plugins that do not start in a worker |
+//! | `maker` | plans of configurations, each generation's |
 //! | `listeners` | listeners and services with their plugins compiled |
 //! | `host` | what plugins are given |
 
 pub(crate) mod error;
 pub(crate) mod host;
 pub(crate) mod listeners;
+pub(crate) mod maker;
 pub(crate) mod planned;
 pub(crate) mod source;

@@ -1,6 +1,7 @@
 //! Chains of plugins as workers load them, and what workers are made of.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +13,19 @@ use portcullis_config::plan::{self, Configured, Sandboxes};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+use super::error::ChainPlace;
 use super::host::GatewayHost;
 use crate::config::{Cluster, Config, ConfigError, Listener, Service};
 use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
 use crate::serve::drain::Drain;
+use crate::serve::generation::LiveCounts;
 
 /// Everything that a worker is made of; the same for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// Counts what belongs to the generation.
+    pub(crate) counts: LiveCounts,
     pub(crate) host: GatewayHost,
     pub(crate) planned: Arc<Planned>,
     /// True if the worker runs the services of which there is one.
@@ -63,7 +68,77 @@ pub(crate) struct Planned {
     pub(crate) services: Vec<PlannedService>,
 }
 
+/// A plugin, and where it stands in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed<'a> {
+    pub(crate) place: ChainPlace,
+    /// Its index in the chain.
+    pub(crate) index: usize,
+    pub(crate) spec: &'a PluginSpec,
+}
+
+/// The identity of a listener over generations: its address as it is configured, and its number among those of the same address, which
+/// several with port 0 may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) address: SocketAddr,
+    nth: usize,
+}
+
+impl Plan {
+    /// Returns every plugin that its worker runs, of services first, each with its place in the configuration.
+    pub(crate) fn plugins_here(&self) -> impl Iterator<Item = Placed<'_>> {
+        let services = self.services_here().map(|(at, service)| Placed {
+            place: ChainPlace::Service(at),
+            index: 0,
+            spec: &service.plugin,
+        });
+        services.chain(self.planned.in_chains())
+    }
+
+    /// Returns the services that its worker runs, each with its place in the configuration.
+    pub(crate) fn services_here(&self) -> impl Iterator<Item = (usize, &PlannedService)> {
+        let runs_singletons = self.runs_singletons;
+        let here = move |(_, service): &(usize, &PlannedService)| runs_singletons || !service.config.singleton;
+        self.planned.services.iter().enumerate().filter(here)
+    }
+}
+
 impl Planned {
+    /// Returns every plugin of every chain, with its place.
+    pub(crate) fn in_chains(&self) -> impl Iterator<Item = Placed<'_>> {
+        self.listeners.iter().enumerate().flat_map(|(listener, planned)| {
+            let of_routes = planned.route_plugins.iter().enumerate();
+            let of_routes = of_routes
+                .filter_map(move |(route, plugins)| Some((ChainPlace::Route(listener, route), plugins.as_ref()?)));
+            let chains = std::iter::once((ChainPlace::Listener(listener), &planned.plugins)).chain(of_routes);
+            chains.flat_map(|(place, plugins)| {
+                plugins.iter().enumerate().map(move |(index, spec)| Placed { place, index, spec })
+            })
+        })
+    }
+
+    /// Returns every plugin of every service, with its place, and then those of the chains.
+    pub(crate) fn placed(&self) -> impl Iterator<Item = Placed<'_>> {
+        let services = self.services.iter().enumerate().map(|(at, service)| Placed {
+            place: ChainPlace::Service(at),
+            index: 0,
+            spec: &service.plugin,
+        });
+        services.chain(self.in_chains())
+    }
+
+    /// Returns what identifies each listener over generations.
+    pub(crate) fn identities(&self) -> Vec<Identity> {
+        let mut identities: Vec<Identity> = Vec::with_capacity(self.listeners.len());
+        for listener in &self.listeners {
+            let address = listener.config.address;
+            let nth = identities.iter().filter(|known| known.address == address).count();
+            identities.push(Identity { address, nth });
+        }
+        identities
+    }
+
     /// Returns every plugin of every chain, and then those of the services, in the order of the configuration.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginSpec> {
         let chains = self

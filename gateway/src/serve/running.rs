@@ -5,11 +5,13 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::config::Config;
 use crate::error::ServeError;
 use crate::observe::admin::{self, Admin, AdminSocket};
 use crate::observe::{log, profile};
 use crate::serve::control::{By, Control};
 use crate::serve::drain::{Drain, Patience};
+use crate::serve::generation::{Cancel, Reload, Reloaded, Reloader};
 use crate::serve::signals::Signals;
 
 /// A gateway that serves.
@@ -27,6 +29,7 @@ pub struct Running {
     admin_task: Option<JoinHandle<()>>,
     profile: Option<profile::Writer>,
     control: Option<Control>,
+    reloader: Reloader,
 }
 
 impl Running {
@@ -37,9 +40,21 @@ impl Running {
         drain: Drain,
         workers: Vec<JoinHandle<()>>,
         profile: Option<profile::Writer>,
+        reloader: Reloader,
     ) -> Self {
         let admin_stop = watch::Sender::new(false);
-        Self { addresses, admin: None, stop, drain, workers, admin_stop, admin_task: None, profile, control: None }
+        Self {
+            addresses,
+            admin: None,
+            stop,
+            drain,
+            workers,
+            admin_stop,
+            admin_task: None,
+            profile,
+            control: None,
+            reloader,
+        }
     }
 
     /// Serves the admin interface on a thread of its own.
@@ -54,6 +69,41 @@ impl Running {
         let serve = move || admin::run(admin, socket, stopped);
         self.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
         Ok(())
+    }
+
+    /// Serves another configuration from now on: plugins whose sandbox and configuration are the same keep their VMs, what is new is
+    /// started first, and requests in flight end as they began. Blocks until all workers have changed over, or nothing has changed;
+    /// [`Self::reloader`] does the same on another thread.
+    ///
+    /// ```
+    /// use portcullis_gateway::config::Config;
+    /// use portcullis_gateway::serve::server::Gateway;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let text = |status: u16| format!("
+    /// workers: 1
+    /// listeners:
+    /// - address: 127.0.0.1:0
+    ///   routes: [{{direct_response: {{status: {status}}}}}]
+    /// ");
+    /// let mut running = Gateway::prepare(Config::parse("gateway.yaml", &text(200))?)?.serve()?;
+    /// let reloaded = running.reload(Config::parse("gateway.yaml", &text(204))?)?;
+    /// assert_eq!(reloaded.generation, 2);
+    /// running.stop();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The configuration cannot be served, as at the start: a fault in it, a plugin that does not start, a port in use. Or it changes
+    /// what lasts as long as the process: `admin`, `stats_config`. The gateway serves as before, and nothing is left of what was begun.
+    pub fn reload(&self, config: Config) -> Result<Reloaded, ServeError> {
+        self.reloader.reload(config, &Cancel::default())
+    }
+
+    /// Returns what reloads this gateway from other threads.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end. `drain_delay` is left out.

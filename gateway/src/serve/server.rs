@@ -1,18 +1,16 @@
 //! The whole gateway: workers, admin interface, signals.
 
-use std::collections::HashSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis::chain::Isolation;
-use portcullis::code_cache::CodeCache;
 use portcullis::resources::Shared;
 use portcullis::system::SystemClock;
 pub use portcullis_config::plan::EngineOptions;
-use portcullis_config::plan::{Compiler, Sandboxes, advise, compile_all, stack_size, take_snapshots, tell_outdated};
-use tokio::sync::watch;
+use portcullis_config::plan::{Compiler, Sandboxes, advise, compile_all, stack_size, take_snapshots};
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{AdminPath, Config, Diagnostic};
 use crate::error::ServeError;
@@ -22,17 +20,19 @@ use crate::observe::admin::{Admin, AdminSocket, PAGES, Showing, Shown, UnixSocke
 use crate::observe::denials::Denials;
 use crate::observe::health::PluginHealth;
 use crate::observe::learn::{self, LearnedRights};
-use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::profile::Profiling;
 use crate::observe::recorder::{self, TranscriptOptions};
 use crate::plan::error::explain;
 use crate::plan::host::GatewayHost;
-use crate::plan::listeners::{plan_listener, plan_service};
-use crate::plan::planned::{Plan, Planned};
+use crate::plan::maker::{Made, Maker};
+use crate::plan::planned::Plan;
 use crate::plan::source::{ConnectionSource, Sample};
 use crate::serve::descriptors::{self, Bounds, Wishes};
 use crate::serve::drain::Drain;
+use crate::serve::generation::crew::{self, Crew};
+use crate::serve::generation::reloader::State;
+use crate::serve::generation::{Cancel, LiveCounts, Reloader};
 pub use crate::serve::running::Running;
 use crate::serve::starts::{NotStarted, Reports};
 use crate::serve::worker;
@@ -42,14 +42,17 @@ use crate::serve::worker;
 pub struct Gateway {
     config: Config,
     plan: Plan,
+    maker: Maker,
     compiler: Compiler,
     /// Tells the workers that a plugin has been compiled.
-    tier_ups: Option<watch::Sender<usize>>,
+    tier_ups: watch::Sender<usize>,
     metrics: Metrics,
     sandboxes: Sandboxes,
     recording: Option<(TranscriptOptions, Plan)>,
     profiling: Option<Profiling>,
     shows_configuration: bool,
+    /// Rights of plugins are learned.
+    learns: bool,
     /// The time at which its preparation began.
     begun: Instant,
 }
@@ -81,30 +84,21 @@ impl Gateway {
             tracing::warn!("{notice}");
         }
         let metrics = Metrics::install(&config.stats_tags);
-        let cache = config.code_cache.as_deref().map(CodeCache::open).transpose()?;
-        if let Some(cache) = &cache {
-            tell_outdated(cache);
-        }
-        let mut compiler = Compiler::new(options, cache)?.with_compiler_log(log::engines_arguments()).measuring_all();
-        let listeners: Result<Vec<_>, _> =
-            config.listeners.iter().map(|listener| plan_listener(listener, &mut compiler)).collect();
-        let services: Result<Vec<_>, _> =
-            config.services.iter().map(|service| plan_service(service, &mut compiler)).collect();
-        let mut planned = Planned { listeners: listeners?, services: services? };
-        let sandboxes = planned.place(&config)?;
-        let clusters: HashSet<_> = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        let maker = Maker::new(options);
+        let Made { planned, sandboxes, compiler } = maker.make(&config, None, &Cancel::default())?;
         let host = GatewayHost {
             clock: SystemClock::new(),
             metrics: metrics.clone(),
             worker: None,
             health: PluginHealth::default(),
             denials: Denials::default(),
-            clusters: Arc::new(clusters),
+            clusters: config.clusters.iter().map(|cluster| cluster.name.clone()).collect(),
             missing: Arc::default(),
             line: Vec::new(),
         };
         let (tier_ups, workers_hear) = watch::channel(0);
         let plan = Plan {
+            counts: LiveCounts::default(),
             host,
             planned: Arc::new(planned),
             runs_singletons: true,
@@ -119,19 +113,22 @@ impl Gateway {
         Ok(Self {
             config,
             plan,
+            maker,
             compiler,
-            tier_ups: Some(tier_ups),
+            tier_ups,
             metrics,
             sandboxes,
             recording: None,
             profiling: None,
             shows_configuration: false,
+            learns: false,
             begun,
         })
     }
 
     /// Notes what plugins use, once it is served. Their argument rules are not applied meanwhile.
     pub fn learn(&mut self) -> LearnedRights {
+        self.learns = true;
         learn::begin(&self.config, Arc::make_mut(&mut self.plan.planned))
     }
 
@@ -222,33 +219,58 @@ impl Gateway {
         let sockets = self.open_sockets()?;
         let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
         let addresses = addresses?;
-        self.share_descriptors();
+        let open = self.share_descriptors();
+        let stack = stack_size(self.plan.planned.plugins());
+        let mut crew = Crew::default();
         let mut reports = Reports::new();
         let mut workers = Vec::with_capacity(sockets.len());
         for (name, plan, sources) in self.posts(sockets) {
             let (stopped, mut report) = (stopped.clone(), reports.expect_one());
+            let (commands, commanded) = mpsc::channel(crew::WAITING);
+            crew.add(commands);
             let run = move || {
-                let ended =
-                    worker::run(&plan, sources, stopped, |result| report.send(result.map_err(NotStarted::Plugin)));
+                let ended = worker::run(&plan, sources, stopped, commanded, |result| {
+                    report.send(result.map_err(NotStarted::Plugin))
+                });
                 if let Err(error) = ended {
                     report.send(Err(NotStarted::Worker(error)));
                 }
             };
-            let thread = std::thread::Builder::new().name(name).stack_size(stack_size(self.plan.planned.plugins()));
+            let thread = std::thread::Builder::new().name(name).stack_size(stack);
             workers.push(thread.spawn(run)?);
         }
-        if let Some(tier_ups) = self.tier_ups.take().filter(|_| !jobs.is_empty()) {
+        if !jobs.is_empty() {
+            let (tier_ups, stopped) = (self.tier_ups.clone(), stopped.clone());
             let published = move || tier_ups.send_modify(|count| *count += 1);
             compile_all(jobs, cache, published, move || *stopped.borrow())?;
         }
         let profile = profile.map(Profiling::start).transpose()?;
-        let mut running = Running::new(addresses, stop, self.plan.drain.clone(), workers, profile);
+        let fixed = match (&self.recording, &profile, self.learns) {
+            (Some(_), ..) => Some("a gateway that was started with --record"),
+            (_, Some(_), _) => Some("a gateway that was started with --profile"),
+            (.., true) => Some("a gateway that learns rights"),
+            _ => None,
+        };
+        let state = State {
+            config: self.config.clone(),
+            plan: self.plan.clone(),
+            maker: self.maker.clone(),
+            crew,
+            addresses: addresses.clone(),
+            stop: stopped,
+            tier_ups: self.tier_ups.clone(),
+            fixed,
+            stack,
+            open,
+        };
+        let reloader = Reloader::new(state, self.sandboxes.to_json());
+        let mut running = Running::new(addresses, stop, self.plan.drain.clone(), workers, profile, reloader);
         if let Err(error) = reports.wait() {
             running.stop();
             return Err(match error {
                 NotStarted::Plugin(failed) => explain(&self.config, &failed).into(),
                 NotStarted::Worker(error) => error.into(),
-                NotStarted::Panicked => ServeError::WorkerPanicked,
+                NotStarted::Ended | NotStarted::Cancelled => ServeError::WorkerPanicked,
             });
         }
         if let Some(socket) = self.admin_socket()? {
@@ -308,7 +330,7 @@ impl Gateway {
         let source = |(index, socket)| ConnectionSource::Socket(socket, samples.get(index).cloned());
         let sockets = sockets.into_iter().map(|sockets| sockets.into_iter().enumerate().map(source).collect());
         let numbered = |plan: &Plan, worker, runs_singletons| {
-            let host = GatewayHost { worker: Some(worker), ..plan.host.clone() };
+            let host = plan.host.of_worker(Some(worker));
             Plan { host, runs_singletons, ..plan.clone() }
         };
         let named = |(index, sources)| (format!("worker-{index}"), numbered(&self.plan, index, index == 0), sources);
@@ -357,13 +379,15 @@ impl Gateway {
         Ok(all)
     }
 
-    /// Shares out the descriptors that the sockets have left.
-    fn share_descriptors(&mut self) {
+    /// Shares out the descriptors that the sockets have left. Returns how many are open.
+    fn share_descriptors(&mut self) -> u64 {
         let workers = self.config.workers + usize::from(self.recording.is_some());
-        let bounds = Bounds::share(descriptors::open(), &Wishes::of(&self.config, workers));
+        let open = descriptors::open();
+        let bounds = Bounds::share(open, &Wishes::of(&self.config, workers), |_| None);
         if let Some((_, plan)) = &mut self.recording {
             plan.bounds = bounds.clone();
         }
         self.plan.bounds = bounds;
+        open
     }
 }

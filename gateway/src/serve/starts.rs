@@ -18,8 +18,10 @@ pub(crate) enum NotStarted {
     Plugin(PluginFailed),
     /// The system refuses a resource.
     Worker(io::Error),
-    /// The worker ended without a report, by a panic.
-    Panicked,
+    /// A reload was cancelled.
+    Cancelled,
+    /// The worker ended without a report, by a panic or because it was stopped.
+    Ended,
 }
 
 /// One worker's report, given once: by [`Report::send`], or else by its end.
@@ -44,7 +46,7 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        self.send(Err(NotStarted::Panicked));
+        self.send(Err(NotStarted::Ended));
     }
 }
 
@@ -95,7 +97,7 @@ mod tests {
             std::panic::resume_unwind(Box::new("a worker's panic"));
         });
         let error = reports.wait().unwrap_err();
-        assert!(matches!(error, NotStarted::Panicked), "{error:?}");
+        assert!(matches!(error, NotStarted::Ended), "{error:?}");
         over.wait();
         good.join().unwrap();
         assert!(bad.join().is_err());

@@ -125,6 +125,16 @@ impl Upstream {
         }
     }
 
+    /// Returns whether both have the same connections.
+    #[cfg(test)]
+    pub(crate) fn shares_connections_with(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Echo, Kind::Echo) => true,
+            (Kind::Pool { cluster, .. }, Kind::Pool { cluster: other, .. }) => cluster.is(other),
+            _ => false,
+        }
+    }
+
     /// Notes that a request was not answered within its limit.
     pub(crate) fn timed_out(&self, limit: Duration) {
         if let Kind::Pool { cluster, .. } = &self.kind {

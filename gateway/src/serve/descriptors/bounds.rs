@@ -41,7 +41,8 @@ pub(crate) struct Wishes {
 /// The shares.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
-    seats: Arc<[Seats]>,
+    /// The seats of each listener, and how many it is to have.
+    seats: Arc<[(Seats, usize)]>,
     /// The most connections that a worker has with upstreams.
     pub(crate) upstream: usize,
     /// The most callouts that a worker has in flight.
@@ -79,7 +80,9 @@ impl Default for Bounds {
 impl Bounds {
     /// Shares out the descriptors that are left, of which so many are open. Logs the shares, and the wishes that they do not
     /// allow.
-    pub(crate) fn share(open: u64, wishes: &Wishes) -> Self {
+    ///
+    /// Listeners that have seats already keep these, by their index; [`Self::resize`] has them take the new shares.
+    pub(crate) fn share(open: u64, wishes: &Wishes, known: impl Fn(usize) -> Option<Seats>) -> Self {
         let limit = limit();
         let shares = share(limit, open, wishes);
         let names = wishes.listeners.iter().zip(&shares.listeners);
@@ -104,13 +107,22 @@ impl Bounds {
             max_callouts = shares.callouts.saturating_mul(wishes.workers),
             "limits"
         );
-        let seats = names.map(|((name, _), share)| Seats::new(name, *share)).collect();
+        let seats = names.enumerate().map(|(index, ((name, _), share))| {
+            let seats = known(index).unwrap_or_else(|| Seats::new(name, *share));
+            (seats, *share)
+        });
+        let seats = seats.collect();
         Self { seats, upstream: shares.upstream, callouts: shares.callouts }
+    }
+
+    /// Gives each listener as many seats as it is to have.
+    pub(crate) fn resize(&self) {
+        self.seats.iter().for_each(|(seats, share)| seats.resize(*share));
     }
 
     /// Returns the seats of a listener.
     pub(crate) fn seats(&self, listener: usize, name: &str) -> Seats {
-        self.seats.get(listener).cloned().unwrap_or_else(|| Seats::new(name, usize::MAX >> 1))
+        self.seats.get(listener).map(|(seats, _)| seats.clone()).unwrap_or_else(|| Seats::new(name, usize::MAX >> 1))
     }
 }
 

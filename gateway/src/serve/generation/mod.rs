@@ -2,6 +2,18 @@
 //!
 //! A generation is immutable. A reload builds the next one beside the one that runs; when it is whole, each worker changes over at one
 //! point. A request belongs to the generation that is current at its head.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `reloader` | [`Reloader`]: the steps of a reload |
+//! | `crew` | the workers, and what they are asked for |
+//! | `known` | which plugins are new, stay and end |
+//! | `counts` | what holds a generation |
+
+mod counts;
+pub(crate) mod crew;
+mod known;
+pub(crate) mod reloader;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +21,8 @@ use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::error::ServeError;
+pub(crate) use counts::{Counts, LiveCounts, Member};
+pub use reloader::Reloader;
 
 /// Replaces the configuration of a gateway that serves.
 pub trait Reload: Send {
@@ -55,7 +69,7 @@ pub struct Reloaded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Held {
-    /// Its number. That of the start is 1.
+    /// Its number; the start has 1.
     pub number: u64,
     /// The time at which it was served first.
     pub since: SystemTime,
@@ -76,5 +90,13 @@ impl Cancel {
     /// Returns whether the reload is to end.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ends what was cancelled.
+    ///
+    /// # Errors
+    /// [`ServeError::Cancelled`], if so.
+    pub(crate) fn check(&self) -> Result<(), ServeError> {
+        if self.is_cancelled() { Err(ServeError::Cancelled) } else { Ok(()) }
     }
 }

@@ -52,7 +52,6 @@ pub(crate) struct Seats(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    limit: usize,
     clock: Clock,
     table: Mutex<Table>,
     told: Told,
@@ -93,7 +92,12 @@ impl Seats {
     /// Creates seats with a remedy for when all are taken.
     pub(crate) fn with_remedy(name: &str, limit: usize, remedy: &'static str) -> Self {
         let told = Told::new(name, limit, remedy);
-        Self(Arc::new(Inner { limit, clock: Clock::start(), table: Mutex::default(), told }))
+        Self(Arc::new(Inner { clock: Clock::start(), table: Mutex::default(), told }))
+    }
+
+    /// Sets how many there are. Connections that are too many then keep theirs, as long as no other comes.
+    pub(crate) fn resize(&self, limit: usize) {
+        self.0.told.set_limit(limit);
     }
 
     /// Returns how many connections that are being closed may exist beyond the limit.
@@ -119,12 +123,13 @@ impl Seats {
     }
 
     fn try_take(&self) -> Option<Seat> {
-        let Inner { limit, clock, told, .. } = &*self.0;
+        let Inner { clock, told, .. } = &*self.0;
+        let limit = told.limit();
         let mut table = self.lock();
-        if !table.has_room(*limit) {
-            let gone = table.make_room(*limit, clock.now());
+        if !table.has_room(limit) {
+            let gone = table.make_room(limit, clock.now());
             told.full(gone);
-            if !table.has_room(*limit) {
+            if !table.has_room(limit) {
                 return None;
             }
         }
@@ -178,7 +183,8 @@ impl Table {
 
     /// Ends some connections, unless enough are leaving already.
     fn make_room(&mut self, limit: usize, now: Duration) -> usize {
-        if self.taken.len() >= limit + Seats::slack(limit) { 0 } else { self.end_worst(now, |taken| taken.claim(now)) }
+        // There may be more than the limit allows, if it was a higher one.
+        if self.leaving >= Seats::slack(limit) { 0 } else { self.end_worst(now, |taken| taken.claim(now)) }
     }
 
     /// Ends some of the connections whose claims to their seats are the least.
@@ -240,6 +246,11 @@ impl Seat {
     /// Returns its place among the seats, for [`Self::occupied_by`].
     pub(crate) fn key(&self) -> usize {
         self.key
+    }
+
+    /// Returns the seats that it is one of.
+    pub(crate) fn seats(&self) -> &Seats {
+        &self.seats
     }
 
     /// Returns the state of the connection.

@@ -183,3 +183,19 @@ async fn many_busy_connections_are_not_looked_through_for_each_newcomer() {
     pass(1).await;
     assert!(connect(&seats).is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn seats_are_added_and_taken_away_while_connections_have_them() {
+    let seats = Seats::new("resized", 1);
+    let first = connect(&seats).unwrap();
+    let request = first.state.begin();
+    assert!(connect(&seats).is_none());
+    seats.resize(3);
+    let (second, third) = (connect(&seats).unwrap(), connect(&seats).unwrap());
+    seats.resize(1);
+    assert_eq!(closed(&[second, third]).await, [false, false], "nobody else wants them");
+    drop(request);
+    pass(10).await;
+    let _ = connect(&seats);
+    assert!(first.is_closed().await || seats.any_leaving(), "one goes for a newcomer");
+}

@@ -1,5 +1,6 @@
 //! Log lines and metrics about seats.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Metrics of a listener's connections, and the log line about a listener whose seats are all taken.
 pub(super) struct Told {
     listener: String,
-    limit: usize,
+    limit: AtomicUsize,
     remedy: &'static str,
     active: Gauge,
     refused: Counter,
@@ -32,7 +33,7 @@ impl Told {
     pub(super) fn new(listener: &str, limit: usize, remedy: &'static str) -> Self {
         let name = || listener.to_owned();
         Self {
-            limit,
+            limit: AtomicUsize::new(limit),
             remedy,
             active: metrics::gauge!("portcullis_connections_active", "listener" => name()),
             refused: metrics::counter!("portcullis_connections_refused_total", "listener" => name()),
@@ -40,6 +41,15 @@ impl Told {
             since: Mutex::default(),
             listener: name(),
         }
+    }
+
+    /// Returns how many connections the listener may have.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "Prometheus has only floating-point numbers")]
@@ -77,7 +87,7 @@ impl Told {
         drop(since);
         tracing::warn!(
             listener = self.listener,
-            max_connections = self.limit,
+            max_connections = self.limit(),
             closed,
             refused,
             "all connections that the listener may have are taken: those that have waited for their client longest are closed \

@@ -1,6 +1,5 @@
 //! Accepting connections and handing their requests to exchanges.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,77 +9,62 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 use crate::config::Timeouts;
 use crate::net::io::{ConnectionInfo, Stream};
 use crate::net::listen::{BACKLOG, Listener};
 use crate::plan::source::{ConnectionSource, Sample};
-use crate::serve::seats::{Inbound, Outbound, Seat, Seats, Watched, refuse};
+use crate::serve::seats::{Inbound, Outbound, Seat, Watched, refuse};
 use crate::serve::worker::arrival::Arrival;
-use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::deadline::Deadlines;
 use crate::serve::worker::deadline::guard::{Guard, StreamExec};
-use crate::serve::worker::drain::Closing;
+use crate::serve::worker::listener::ListenerState;
+use crate::serve::worker::post::{Post, Slot};
 use crate::serve::worker::respond::respond;
 use crate::serve::worker::tcp;
 
-/// Accepts connections of one listener until `stop`, then lets requests in flight finish.
-pub(super) async fn run(
-    context: Rc<Context>,
-    listener: usize,
-    source: ConnectionSource,
-    tls: Option<Arc<ServerConfig>>,
-    stop: watch::Receiver<bool>,
-) {
-    let Some(seats) = context.listeners.get(listener).map(|listener| listener.seats.clone()) else { return };
-    let closing = Closing::new(context.drain.clone());
-    let connections = Connections { context, listener, tls, seats, closing, tasks: RefCell::default() };
+/// Accepts the connections of one source until the post leaves, and those that the kernel has taken by then.
+pub(super) async fn run(post: Rc<Post>, source: ConnectionSource, leaving: watch::Receiver<bool>) {
     match source {
         ConnectionSource::Socket(socket, sample) => match Listener::from_std(socket) {
-            Ok(socket) => connections.accept(socket, sample, stop).await,
+            Ok(socket) => post.accept_from(socket, sample, leaving).await,
             Err(error) => {
-                return tracing::error!(%error, "cannot accept connections of a listener in this worker; start the gateway again");
+                tracing::error!(%error, "cannot accept connections of a listener in this worker; start the gateway again");
             }
         },
-        ConnectionSource::Handed(handed) => connections.take(handed).await,
+        ConnectionSource::Handed(handed) => post.take(handed).await,
     }
-    let limit = connections.context.shutdown_timeout;
-    let Connections { closing, tasks, .. } = connections;
-    closing.end(tasks.into_inner(), limit).await;
 }
 
-struct Connections {
-    context: Rc<Context>,
-    listener: usize,
-    tls: Option<Arc<ServerConfig>>,
-    seats: Seats,
-    /// Tells each connection to end.
-    closing: Closing,
-    tasks: RefCell<JoinSet<()>>,
-}
-
-impl Connections {
-    async fn accept(&self, socket: Listener, sample: Option<Sample>, mut stop: watch::Receiver<bool>) {
-        let relieve = || self.seats.relieve();
+impl Post {
+    /// Accepts the connections of one socket.
+    pub(super) async fn accept_from(
+        &self,
+        socket: Listener,
+        sample: Option<Sample>,
+        mut leaving: watch::Receiver<bool>,
+    ) {
+        let relieve = || self.slot().state().seats.relieve();
         let serve = async |tcp| {
-            let Some(seat) = self.seats.take().await else { return self.refuse(tcp) };
+            let (slot, state) = self.now();
+            let Some(seat) = state.seats.take().await else { return refuse_client(&state, tcp) };
             let own = match &sample {
                 None => Some((tcp, seat)),
                 Some(sample) => sample.offer(tcp, seat),
             };
-            own.into_iter().for_each(|(tcp, seat)| self.spawn(tcp, seat));
+            if let Some((tcp, seat)) = own {
+                self.spawn(tcp, seat, slot);
+            }
         };
         loop {
             tokio::select! {
                 (tcp, _) = socket.accept_or(relieve) => serve(tcp).await,
-                _ = stop.wait_for(|stop| *stop) => break,
+                _ = leaving.wait_for(|leaving| *leaving) => break,
             }
-            if self.seats.any_leaving() {
+            if self.slot().state().seats.any_leaving() {
                 // Those that gave way close first.
                 tokio::task::yield_now().await;
             }
@@ -92,41 +76,39 @@ impl Connections {
         }
     }
 
-    /// Refuses a client, with a response if it speaks plain HTTP.
-    fn refuse(&self, tcp: TcpStream) {
-        let speaks_http =
-            self.context.listeners.get(self.listener).is_some_and(|listener| listener.tcp_proxy.is_none());
-        if self.tls.is_none() && speaks_http {
-            tcp.into_std().into_iter().for_each(refuse);
-        }
-    }
-
     async fn take(&self, mut handed: mpsc::Receiver<(std::net::TcpStream, Seat)>) {
         while let Some((tcp, seat)) = handed.recv().await {
             match TcpStream::from_std(tcp) {
-                Ok(tcp) => self.spawn(tcp, seat),
+                Ok(tcp) => self.spawn(tcp, seat, self.slot()),
                 Err(error) => tracing::debug!(%error, "a connection cannot be handed over and was closed"),
             }
         }
     }
 
-    fn spawn(&self, tcp: TcpStream, seat: Seat) {
-        let (context, listener, tls) = (Rc::clone(&self.context), self.listener, self.tls.clone());
+    /// Returns the slot of a connection that is accepted now, and the listener as it is now.
+    fn now(&self) -> (Rc<Slot>, Rc<ListenerState>) {
+        let slot = self.slot();
+        let state = slot.state();
+        (slot, state)
+    }
+
+    fn spawn(&self, tcp: TcpStream, seat: Seat, slot: Rc<Slot>) {
+        let context = Rc::clone(self.context());
         let id = context.connections.get() + 1;
         context.connections.set(id);
         context.driver.with(|worker| worker.note_io());
-        let ending = self.closing.of(seat.state());
-        let mut tasks = self.tasks.borrow_mut();
+        let ending = slot.ending(seat.state());
+        let mut tasks = self.connections().borrow_mut();
         // Those that have ended.
         while tasks.try_join_next().is_some() {}
-        let key = seat.key();
+        let (key, seats) = (seat.key(), seat.seats().clone());
         let task = tasks.spawn_local(async move {
             // Given back when the socket has been closed.
             let seat = seat;
             let standing = Arc::clone(seat.state());
-            let Some(state) = context.listeners.get(listener) else { return };
+            let state = slot.state();
             let limits = state.timeouts;
-            let stream = match tls {
+            let stream = match state.tls.clone() {
                 None => Stream::Plain(tcp),
                 Some(tls) => {
                     let handshake = Stream::accept_tls(tcp, tls, limits.handshake);
@@ -142,10 +124,13 @@ impl Connections {
             };
             let Ok(client) = stream.info() else { return };
             if state.tcp_proxy.is_some() {
-                let line = tcp::serve(Rc::clone(&context), listener, id, stream, &client, &standing);
+                drop(state);
+                let line = tcp::serve(Rc::clone(&context), &slot, id, stream, &client, &standing);
                 ending.unless_free(line).await;
                 return;
             }
+            // It may be idle for long: only its requests belong to a generation.
+            drop(state);
             let client: Rc<ConnectionInfo> = Rc::new(client);
             let deadlines = Deadlines::new(limits);
             let guard = Guard::new(Rc::clone(&deadlines), stream);
@@ -156,10 +141,11 @@ impl Connections {
                 let request = request.map(|body| Inbound::new(body, Arc::clone(&standing)));
                 let (client, deadlines) = (Rc::clone(&client), Rc::clone(&deadlines));
                 let version = request.version();
-                let arrival = Arrival { client, deadlines: Rc::clone(&deadlines), connection: id, listener };
-                let answer = respond(Rc::clone(&shared), arrival, request);
+                let (context, slot) = (Rc::clone(&shared), Rc::clone(&slot));
                 async move {
-                    let mut response = answer.await?;
+                    let arrival =
+                        Arrival { client, deadlines: Rc::clone(&deadlines), connection: id, listener: slot.stay() };
+                    let mut response = respond(context, arrival, request).await?;
                     deadlines.announce(version, response.headers_mut());
                     Ok::<_, Cut>(response.map(|body| Outbound::new(body, flight)))
                 }
@@ -168,7 +154,14 @@ impl Connections {
             let connection = builder.serve_connection(io, service).into_owned();
             guard.serve(&context, connection, ending).await;
         });
-        Seat::occupied_by(&self.seats, key, task);
+        Seat::occupied_by(&seats, key, task);
+    }
+}
+
+/// Refuses a client, with a response if it speaks plain HTTP.
+fn refuse_client(listener: &ListenerState, tcp: TcpStream) {
+    if listener.tls.is_none() && listener.tcp_proxy.is_none() {
+        tcp.into_std().into_iter().for_each(refuse);
     }
 }
 

@@ -1,6 +1,7 @@
-//! The state of a worker, which its tasks share.
+//! The state of a worker, which its tasks share: what lives as long as the worker does, whatever generation it serves.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,23 +14,24 @@ use crate::plan::planned::Plan;
 use crate::serve::drain::Drain;
 use crate::serve::seats::Seats;
 use crate::serve::worker::edge::RequestIds;
-use crate::serve::worker::listener::ListenerState;
-use crate::serve::worker::load::{load, load_services, new_worker};
-use crate::serve::worker::services::Services;
-use crate::upstream::clusters::Clusters;
+use crate::serve::worker::generation::Generation;
+use crate::serve::worker::load::{load, new_worker};
+use crate::upstream::clusters::{Clusters, Table};
 use crate::upstream::pool::Account;
 
 /// A worker's own state, which its tasks share.
 pub(crate) struct Context {
     pub(crate) driver: Driver<OneThread, Clusters>,
-    pub(crate) listeners: Vec<ListenerState>,
-    pub(super) services: Services,
     pub(crate) host: GatewayHost,
     pub(crate) connections: Cell<u64>,
     /// Limit on lines about bodies of a wrong length.
     pub(crate) lengths_told: Quiet,
     pub(crate) request_ids: RefCell<RequestIds>,
-    pub(super) shutdown_timeout: Duration,
+    /// The connections with upstreams, of all generations.
+    account: Account,
+    /// The seats of the current generation, of which some are given up when connections with upstreams are short.
+    seats: Rc<RefCell<Vec<Seats>>>,
+    shutdown_timeout: Cell<Duration>,
     /// The orderly end of the process.
     pub(super) drain: Drain,
 }
@@ -41,14 +43,19 @@ pub(crate) fn next_stream() -> u64 {
 }
 
 impl Context {
-    pub(super) fn new(plan: &Plan) -> Result<Self, PluginFailed> {
+    /// Starts a worker with its first generation.
+    ///
+    /// # Errors
+    /// The first plugin that does not start.
+    pub(super) fn new(plan: &Plan) -> Result<(Self, Generation), PluginFailed> {
         let queues = QueueWake::default();
         let mut worker = new_worker(plan, &queues);
-        let services = load_services(plan, &mut worker)?;
-        let listeners = load(plan, &mut worker)?;
-        let seats: Vec<Seats> = listeners.iter().map(|listener| listener.seats.clone()).collect();
-        let account = Account::new(plan.bounds.upstream, move || seats.iter().any(Seats::end_lagging));
-        let clusters = Clusters::new(&plan.clusters, &account, plan.bounds.callouts);
+        let loaded = load(plan, &mut worker)?;
+        let seats: Rc<RefCell<Vec<Seats>>> = Rc::default();
+        let lagging = Rc::clone(&seats);
+        let account = Account::new(plan.bounds.upstream, move || lagging.borrow().iter().any(Seats::end_lagging));
+        let table = Rc::new(Table::new(&plan.clusters, &account, None));
+        let clusters = Clusters::new(Rc::clone(&table), plan.host.clusters.clone(), plan.bounds.callouts);
         let host = plan.host.clone();
         let (clock, health) = (host.clock, host.health.clone());
         let driver = Builder::new(worker, clusters, move |time| clock.instant(time))
@@ -60,31 +67,59 @@ impl Context {
                 }
             })
             .build();
-        Ok(Self {
+        let generation = Generation::new(plan, loaded, table);
+        let context = Self {
             driver,
-            listeners,
-            services,
             host: plan.host.clone(),
             connections: Cell::new(0),
             lengths_told: Quiet::several(5, Duration::from_secs(1)),
             request_ids: RefCell::default(),
-            shutdown_timeout: plan.shutdown_timeout,
+            account,
+            seats,
+            shutdown_timeout: Cell::new(plan.shutdown_timeout),
             drain: plan.drain.clone(),
-        })
+        };
+        context.note_seats(&generation);
+        Ok((context, generation))
     }
 
-    /// Returns the upstreams.
-    pub(crate) fn clusters(&self) -> &Clusters {
+    /// Returns the upstreams of its plugins' callouts.
+    pub(super) fn clusters(&self) -> &Clusters {
         self.driver.upstreams()
+    }
+
+    /// Makes the clusters of a plan; those that are as before keep their connections.
+    pub(super) fn table(&self, plan: &Plan, before: &Table) -> Rc<Table> {
+        Rc::new(Table::new(&plan.clusters, &self.account, Some(before)))
+    }
+
+    /// Takes the bounds of another generation, and its clusters.
+    pub(super) fn change_over(&self, plan: &Plan, generation: &Generation) {
+        self.account.set_limit(plan.bounds.upstream);
+        self.shutdown_timeout.set(plan.shutdown_timeout);
+        self.driver.set_max_callouts(plan.bounds.callouts);
+        self.driver.with(|worker| worker.set_tick_share(plan.tick_share));
+        self.clusters().change_over(Rc::clone(generation.common.clusters()), plan.bounds.callouts);
+        self.note_seats(generation);
+    }
+
+    /// Returns how long a graceful stop may take.
+    pub(super) fn shutdown_timeout(&self) -> Duration {
+        self.shutdown_timeout.get()
     }
 
     /// Gives plugins time to end, as much as a graceful stop has.
     pub(super) async fn end_plugins(&self) {
-        if !self.driver.shut_down(self.shutdown_timeout).await {
+        if !self.driver.shut_down(self.shutdown_timeout()).await {
             tracing::warn!(
                 "plugins did not end within shutdown_timeout and were stopped; raise it if they need longer"
             );
         }
+    }
+
+    fn note_seats(&self, generation: &Generation) {
+        let seats = generation.listeners.iter().map(|listener| listener.seats.clone());
+        self.seats.replace(seats.collect());
     }
 }
 

@@ -41,23 +41,34 @@ impl Closing {
         Ending { stage: self.stage.subscribe(), drain: self.drain.clone(), standing: Arc::clone(standing) }
     }
 
-    /// Ends the connections of these tasks within a limit.
-    pub(super) async fn end(self, mut tasks: JoinSet<()>, limit: Duration) {
-        self.stage.send_replace(Stage::Told);
-        let done = async { while tasks.join_next().await.is_some() {} };
-        let last = async {
-            self.drain.grace(limit).await;
-            self.stage.send_replace(Stage::Last);
-            std::future::pending::<()>().await;
-        };
-        let ended = async {
-            tokio::select! {
-                () = done => {}
-                () = last => {}
+    /// Tells connections to end, and those without a request to close after a grace, of which `limit` is `shutdown_timeout`.
+    pub(super) fn begin(&self, limit: Duration) {
+        let begins = self.stage.send_if_modified(|stage| {
+            let begins = *stage == Stage::Open;
+            if begins {
+                *stage = Stage::Told;
             }
-        };
-        if tokio::time::timeout(limit, ended).await.is_err() {
-            tracing::warn!(?limit, "connections did not finish within shutdown_timeout and were closed");
+            begins
+        });
+        if begins {
+            let (stage, drain) = (self.stage.clone(), self.drain.clone());
+            tokio::spawn(async move {
+                drain.grace(limit).await;
+                stage.send_replace(Stage::Last);
+            });
+        }
+    }
+
+    /// Ends the connections of these tasks; those that are left when `over` is are cut. `limit` is `shutdown_timeout`.
+    pub(super) async fn end(&self, mut tasks: JoinSet<()>, limit: Duration, over: impl Future<Output = ()>) {
+        self.begin(limit);
+        let done = async { while tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            biased;
+            () = done => {}
+            () = over => {
+                tracing::warn!(?limit, "connections did not finish within shutdown_timeout and were closed");
+            }
         }
     }
 }
@@ -165,7 +176,7 @@ mod tests {
         pass(GRACE * 9).await;
         assert!(!ends.is_finished(), "nobody stops");
         let Connections { closing, tasks } = connections;
-        let end = tokio::spawn(closing.end(tasks, LIMIT));
+        let end = tokio::spawn(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
         pass(GRACE - Duration::from_millis(1)).await;
         assert!(!ends.is_finished());
         pass(Duration::from_millis(1)).await;
@@ -180,7 +191,7 @@ mod tests {
         let (ends, stays) = (connections.add(&first), connections.add(&second));
         let requests = (first.begin(), second.begin());
         let Connections { closing, tasks } = connections;
-        let end = tokio::spawn(closing.end(tasks, LIMIT));
+        let end = tokio::spawn(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
         pass(GRACE * 2).await;
         assert!(!waits.is_finished());
         ends.abort();

@@ -25,6 +25,8 @@ use crate::serve::worker::arrival::Arrival;
 use crate::serve::worker::context::{Context, next_stream};
 use crate::serve::worker::cut::{Cut, is_malformed};
 use crate::serve::worker::deadline::timer::StreamTimer;
+use crate::serve::worker::generation::Stay;
+use crate::serve::worker::listener::ListenerState;
 use crate::serve::worker::route::{Lot, rewrite, unforwarded};
 use crate::serve::worker::{attributes, edge, upstream_stats};
 use crate::upstream::clusters::Clusters;
@@ -37,7 +39,8 @@ pub(crate) struct Exchange(exchange::Exchange<OneThread, Clusters, Routing>);
 /// The gateway's side of an exchange.
 pub(crate) struct Routing {
     context: Rc<Context>,
-    listener: usize,
+    /// The listener, of the generation that the request belongs to.
+    listener: Stay,
     /// The plugins of the route that the received request matched; they stay the stream's when they change the request.
     chain: Chain,
     /// The client used TLS.
@@ -53,27 +56,25 @@ impl Exchange {
     /// is told that it is wanted.
     pub(in crate::serve::worker) fn begin(
         context: Rc<Context>,
-        arrival: &Arrival,
+        arrival: Arrival,
         mut parts: Parts,
         incoming: Inbound,
         task: Option<AbortHandle>,
         awaits_continue: bool,
     ) -> Self {
         strip_hop_by_hop(&mut parts.headers);
-        let tls = arrival.client.tls.as_ref();
-        let listener = context.listeners.get(arrival.listener);
-        let is_edge = listener.is_none_or(|listener| listener.use_remote_address);
-        edge::stamp(&mut parts.headers, &arrival.client, is_edge, &mut context.request_ids.borrow_mut());
+        let Arrival { client, deadlines, connection, listener } = arrival;
+        let tls = client.tls.as_ref();
+        edge::stamp(&mut parts.headers, &client, listener.use_remote_address, &mut context.request_ids.borrow_mut());
         let headers = convert::request_headers(&parts, tls.is_some());
         let lot = Lot::default();
-        let route = listener.and_then(|listener| listener.route(&headers));
-        let chain = route.map(|(_, chain)| chain).or_else(|| listener.map(|listener| &listener.chain));
-        let chain = chain.cloned().unwrap_or_default();
+        let route = listener.route(&headers);
+        let chain = route.map_or(&listener.chain, |(_, chain)| chain).clone();
         let info = StreamInfo {
             id: next_stream(),
-            source: Some(arrival.client.peer),
-            destination: Some(arrival.client.local),
-            connection_id: arrival.connection,
+            source: Some(client.peer),
+            destination: Some(client.local),
+            connection_id: connection,
             attributes: tls.map(attributes::of),
             protocol: if parts.version == http::Version::HTTP_2 {
                 "HTTP/2"
@@ -83,11 +84,10 @@ impl Exchange {
                 "HTTP/1.1"
             },
             start_time: context.host.clock.wall(),
-            ..upstream_stats::routed(context.clusters(), route.map(|(route, _)| route), &lot)
+            ..upstream_stats::routed(listener.clusters(), route.map(|(route, _)| route), &lot)
         };
-        let limit = listener.map_or(0, |listener| listener.buffer_limit);
+        let limit = listener.buffer_limit;
         let (driver, secure) = (context.driver.clone(), tls.is_some());
-        let (deadlines, listener) = (Rc::clone(&arrival.deadlines), arrival.listener);
         let open = |info, end| {
             let stream = context.driver.with(|worker| {
                 let stream = worker.open(&chain, info, limit);
@@ -141,22 +141,22 @@ impl Routing {
     ///
     /// # Errors
     /// Returns the answer to a request that may not go where it would.
-    fn route<'c>(
+    fn route<'l>(
         &self,
-        context: &'c Context,
+        listener: &'l ListenerState,
         info: &SharedStreamInfo,
         original: Parts,
-    ) -> Option<Result<Routed<'c>, LocalResponse>> {
+    ) -> Option<Result<Routed<'l>, LocalResponse>> {
         info.with(|info| {
             let headers = info.request_headers.as_ref()?;
-            let routed = context.listeners.get(self.listener).and_then(|listener| listener.route(headers));
+            let routed = listener.route(headers);
             if let Some(answer) = routed.and_then(|routed| unforwarded(routed, &self.chain, info)) {
                 return Some(Err(answer));
             }
             let headers = info.request_headers.as_ref()?;
             let route = routed.map(|(route, _)| route);
             let cluster = route.and_then(|route| route.cluster(|| self.lot.draw()));
-            let upstream = cluster.and_then(|cluster| context.clusters().get(cluster));
+            let upstream = cluster.and_then(|cluster| listener.clusters().get(cluster));
             // The echo tells the whole target, and HTTP/2 sends it; where the client sent a path alone, the rest is what plugins see.
             let original = Some(original)
                 .filter(|original| original.uri.authority().is_some() || upstream.is_some_and(Upstream::speaks_http1));
@@ -179,9 +179,9 @@ impl Transport for Routing {
     const KEEPS_LAST_BYTE: bool = true;
 
     fn send(&mut self, info: &SharedStreamInfo, original: Parts, body: QueueBody) -> Result<Answer, Refused> {
-        let context = Rc::clone(&self.context);
+        let listener = self.listener.state();
         let no_head = Refused::Unsendable(convert::Unsendable::Pseudo(":method"));
-        let Routed { route, cluster, upstream, parts } = self.route(&context, info, original).ok_or(no_head)??;
+        let Routed { route, cluster, upstream, parts } = self.route(&listener, info, original).ok_or(no_head)??;
         let (Some(route), Some(cluster), Some(upstream)) = (route, cluster, upstream) else {
             info.with(|info| info.response_flags |= response_flag::NO_ROUTE_FOUND);
             return Err(local_response(404, "route_not_found", "").into());
@@ -243,19 +243,19 @@ impl Transport for Routing {
     #[inline]
     fn expired(&mut self, info: &SharedStreamInfo, is_whole: bool) -> Option<(LocalResponse, &'static str)> {
         let expired = self.timer.expired()?;
-        Some((expired.answer(&self.context, info, is_whole), expired.details()))
+        Some((expired.answer(self.listener.clusters(), info, is_whole), expired.details()))
     }
 
     fn responded(&mut self, info: &SharedStreamInfo) {
         let code = info.with(|info| info.response_code);
-        if let Some((code, listener)) = code.zip(self.context.listeners.get(self.listener)) {
-            listener.count(code);
+        if let Some(code) = code {
+            self.listener.count(code);
         }
     }
 
     fn ended(&mut self, info: &SharedStreamInfo, is_abandoned: bool) {
         if let Some(expired) = self.timer.ended() {
-            expired.note(&self.context, info);
+            expired.note(self.listener.clusters(), info);
         } else if is_abandoned {
             info.with(upstream_stats::abandoned);
         }

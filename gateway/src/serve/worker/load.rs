@@ -1,26 +1,33 @@
 //! Starting the plugins of a plan in a worker.
 
-use portcullis::Worker;
 use portcullis::chain::ChainError;
 use portcullis::resources::Host;
+use portcullis::{Chain, PluginSpec, Worker};
 use portcullis_driver::QueueWake;
 
 use crate::plan::error::{ChainPlace, PluginFailed};
-use crate::plan::planned::Plan;
-use crate::serve::worker::listener::{ListenerState, TcpMetrics};
+use crate::plan::planned::{Placed, Plan};
+use crate::serve::worker::listener::ListenerChains;
 use crate::serve::worker::services::Services;
+
+/// The chains of a plan, which run in a worker.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) services: Services,
+    /// In the order of the configuration.
+    pub(super) listeners: Vec<ListenerChains>,
+}
 
 /// Starts the plugins of a plan in a worker that serves nothing: what `check` does.
 ///
 /// # Errors
 /// The first plugin that does not start.
 pub(crate) fn rehearse(plan: &Plan) -> Result<(), PluginFailed> {
-    let mut worker = new_worker(plan, &QueueWake::default());
-    load_services(plan, &mut worker)?;
-    load(plan, &mut worker).map(drop)
+    load(plan, &mut new_worker(plan, &QueueWake::default())).map(drop)
 }
 
-pub(super) fn new_worker(plan: &Plan, queues: &QueueWake) -> Worker {
+/// Makes a worker for the plugins of a plan.
+pub(crate) fn new_worker(plan: &Plan, queues: &QueueWake) -> Worker {
     let host = plan.host.clone();
     Worker::new(move || Box::new(host.clone()) as Box<dyn Host>)
         .with_shared(plan.shared.clone(), queues.wake())
@@ -28,11 +35,47 @@ pub(super) fn new_worker(plan: &Plan, queues: &QueueWake) -> Worker {
         .with_foreign_functions(portcullis::foreign::envoy_functions())
 }
 
-/// Starts the services; before the chains, which may look for their queues.
-pub(super) fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services, PluginFailed> {
-    let here = plan.planned.services.iter().enumerate();
-    let here: Vec<_> = here.filter(|(_, service)| plan.runs_singletons || !service.config.singleton).collect();
-    let specs: Vec<_> = here.iter().map(|(_, service)| service.plugin.clone()).collect();
+/// Starts one plugin of a plan alone. No stream comes to it yet.
+///
+/// # Errors
+/// The plugin does not start.
+pub(super) fn load_one(placed: &Placed<'_>, worker: &mut Worker) -> Result<Chain, PluginFailed> {
+    let failed = |ChainError { source: error, .. }| PluginFailed { place: placed.place, index: placed.index, error };
+    worker.load_services(std::slice::from_ref(placed.spec)).map_err(failed)
+}
+
+/// Starts the services and chains of a plan. Services come first: chains may look for their queues.
+///
+/// # Errors
+/// The first plugin that does not start; none of the plan's runs then that did not run before.
+pub(super) fn load(plan: &Plan, worker: &mut Worker) -> Result<Loaded, PluginFailed> {
+    let mut loaded = Loaded::default();
+    let result = load_into(&mut loaded, plan, worker);
+    if result.is_err() {
+        loaded.chains().for_each(|chain| worker.unload(chain));
+    }
+    result.map(|()| loaded)
+}
+
+fn load_into(loaded: &mut Loaded, plan: &Plan, worker: &mut Worker) -> Result<(), PluginFailed> {
+    loaded.services = load_services(plan, worker)?;
+    for (listener, planned) in plan.planned.listeners.iter().enumerate() {
+        let failed = |place| move |ChainError { index, source: error, .. }| PluginFailed { place, index, error };
+        let chain = worker.load(&planned.plugins).map_err(failed(ChainPlace::Listener(listener)))?;
+        // Noted at once, to be unloaded if a later one fails.
+        loaded.listeners.push((chain, Vec::with_capacity(planned.route_plugins.len())));
+        let Some((_, of_routes)) = loaded.listeners.last_mut() else { break };
+        for (index, plugins) in planned.route_plugins.iter().enumerate() {
+            let own = plugins.as_ref().map(|plugins| worker.load(plugins)).transpose();
+            of_routes.push(own.map_err(failed(ChainPlace::Route(listener, index)))?);
+        }
+    }
+    Ok(())
+}
+
+fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services, PluginFailed> {
+    let here: Vec<_> = plan.services_here().collect();
+    let specs: Vec<PluginSpec> = here.iter().map(|(_, service)| service.plugin.clone()).collect();
     let chain = worker.load_services(&specs).map_err(|ChainError { index, source: error, .. }| {
         let place = ChainPlace::Service(here.get(index).map_or(0, |(place, _)| *place));
         PluginFailed { place, index: 0, error }
@@ -41,39 +84,13 @@ pub(super) fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services
     Ok(Services { chain, plugins })
 }
 
-/// Starts the chains of listeners and their routes.
-pub(super) fn load(plan: &Plan, worker: &mut Worker) -> Result<Vec<ListenerState>, PluginFailed> {
-    let mut states = Vec::with_capacity(plan.planned.listeners.len());
-    for (listener, planned) in plan.planned.listeners.iter().enumerate() {
-        let failed = |place| move |ChainError { index, source: error, .. }| PluginFailed { place, index, error };
-        let chain = worker.load(&planned.plugins).map_err(failed(ChainPlace::Listener(listener)))?;
-        let mut routes = Vec::with_capacity(planned.config.routes.len());
-        for (index, (route, plugins)) in planned.config.routes.iter().zip(&planned.route_plugins).enumerate() {
-            let own = plugins.as_ref().map(|plugins| worker.load(plugins)).transpose();
-            let own = own.map_err(failed(ChainPlace::Route(listener, index)))?;
-            routes.push((route.clone(), own));
-        }
-        let name = &planned.config.name;
-        let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"]
-            .map(|class| metrics::counter!("portcullis_requests_total", "listener" => name.clone(), "class" => class));
-        let tcp = TcpMetrics {
-            opened: metrics::counter!("portcullis_tcp_connections_total", "listener" => name.clone()),
-            active: metrics::gauge!("portcullis_tcp_connections_active", "listener" => name.clone()),
-        };
-        let (buffer_limit, tcp_proxy) = (planned.config.buffer_limit, planned.config.tcp_proxy.clone());
-        let (use_remote_address, timeouts) = (planned.config.use_remote_address, planned.config.timeouts);
-        let seats = plan.bounds.seats(listener, name);
-        states.push(ListenerState {
-            buffer_limit,
-            use_remote_address,
-            timeouts,
-            chain,
-            routes,
-            requests,
-            tcp_proxy,
-            tcp,
-            seats,
-        });
+impl Loaded {
+    /// Returns all chains.
+    pub(super) fn chains(&self) -> impl Iterator<Item = &Chain> {
+        let listeners = self
+            .listeners
+            .iter()
+            .flat_map(|(chain, of_routes)| std::iter::once(chain).chain(of_routes.iter().flatten()));
+        std::iter::once(&self.services.chain).chain(listeners)
     }
-    Ok(states)
 }

@@ -13,8 +13,11 @@ mod deadline;
 mod drain;
 mod edge;
 mod exchange;
+pub(crate) mod generation;
+mod hub;
 mod listener;
 mod load;
+mod post;
 mod refused;
 mod respond;
 mod route;
@@ -24,11 +27,13 @@ mod upstream_stats;
 
 use std::rc::Rc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use self::context::Context;
-pub(crate) use self::load::rehearse;
+use self::hub::Hub;
+pub(crate) use self::hub::{Command, Prepare};
+pub(crate) use self::load::{new_worker, rehearse};
 use crate::plan::error::PluginFailed;
 use crate::plan::planned::Plan;
 use crate::plan::source::ConnectionSource;
@@ -38,6 +43,7 @@ pub(crate) fn run(
     plan: &Plan,
     sources: Vec<ConnectionSource>,
     stop: watch::Receiver<bool>,
+    commands: mpsc::Receiver<Command>,
     started: impl FnOnce(Result<(), PluginFailed>),
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -45,41 +51,22 @@ pub(crate) fn run(
     tasks.block_on(&runtime, async {
         match Context::new(plan) {
             Err(failed) => started(Err(failed)),
-            Ok(context) => {
+            Ok((context, generation)) => {
                 started(Ok(()));
-                serve(Rc::new(context), plan, sources, stop).await;
+                let context = Rc::new(context);
+                let hub = Hub::begin(Rc::clone(&context), generation, plan, sources, stop);
+                serve(context, hub, commands, plan).await;
             }
         }
     });
     Ok(())
 }
 
-async fn serve(context: Rc<Context>, plan: &Plan, sources: Vec<ConnectionSource>, stop: watch::Receiver<bool>) {
+async fn serve(context: Rc<Context>, hub: Hub, commands: mpsc::Receiver<Command>, plan: &Plan) {
     let driving = tokio::task::spawn_local(context.driver.clone().run());
     let (driver, tier_ups) = (context.driver.clone(), plan.tier_ups.clone());
     let tiers = tokio::task::spawn_local(async move { driver.tier_up(tier_ups).await });
-    let looked_after = Rc::clone(&context);
-    let services = tokio::task::spawn_local(async move { looked_after.services.keep_up(&looked_after.driver).await });
-    let listeners: Vec<_> = sources
-        .into_iter()
-        .zip(plan.planned.listeners.iter())
-        .enumerate()
-        .map(|(index, (source, listener))| {
-            tokio::task::spawn_local(accept::run(
-                Rc::clone(&context),
-                index,
-                source,
-                listener.tls.clone(),
-                stop.clone(),
-            ))
-        })
-        .collect();
-    for listener in listeners {
-        if let Err(error) = listener.await {
-            tracing::error!(%error, "a listener ended in this worker; start the gateway again, and report the panic above");
-        }
-    }
-    services.abort();
+    hub.run(commands).await;
     context.end_plugins().await;
     driving.abort();
     tiers.abort();

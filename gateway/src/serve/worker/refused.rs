@@ -5,7 +5,6 @@ use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue}
 use http::{Method, Response, StatusCode, Version, request};
 
 use crate::serve::worker::arrival::Arrival;
-use crate::serve::worker::context::Context;
 use crate::serve::worker::cut::Cut;
 use crate::serve::worker::listener::ListenerState;
 use portcullis::chain::convert::Refusal;
@@ -15,7 +14,6 @@ use portcullis::chain::convert::Refusal;
 /// # Errors
 /// An HTTP/2 request that is malformed gets no answer: its stream is reset.
 pub(super) fn answer(
-    context: &Context,
     arrival: &Arrival,
     request: &request::Parts,
     refusal: Refusal,
@@ -25,9 +23,7 @@ pub(super) fn answer(
         Refusal::Answer(status, why) => (status, why),
         Refusal::Malformed(why) => return Err(Cut::malformed(why)),
     };
-    if let Some(listener) = context.listeners.get(arrival.listener) {
-        listener.count(status.as_u16());
-    }
+    arrival.listener.count(status.as_u16());
     let body = Some(Bytes::from_static(why.as_bytes())).filter(|_| request.method != Method::HEAD);
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -29,11 +29,11 @@ pub(super) async fn respond(
     let awaits_continue = match taken {
         Ok(awaits) => awaits,
         Err(refusal) => {
-            let response = refused::answer(&context, &arrival, &parts, refusal)?;
+            let response = refused::answer(&arrival, &parts, refusal)?;
             return Ok(response.map(ResponseBody::Text));
         }
     };
-    let mut exchange = Box::new(Exchange::begin(context, &arrival, parts, incoming, task, awaits_continue));
+    let mut exchange = Box::new(Exchange::begin(context, arrival, parts, incoming, task, awaits_continue));
     let (status, headers) = poll_fn(|cx| exchange.poll_head(cx)).await?;
     let mut response = Response::new(ResponseBody::Exchange(exchange));
     *response.status_mut() = status;

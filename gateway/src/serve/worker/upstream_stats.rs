@@ -7,12 +7,12 @@ use portcullis::model::{ResourceMetadata, SharedStreamInfo, StreamInfo, response
 
 use super::route::Lot;
 use crate::config::Route;
-use crate::upstream::clusters::Clusters;
+use crate::upstream::clusters::Table;
 use crate::upstream::connector::Upstream;
 use crate::upstream::pool::{Addresses, UpstreamError};
 
 /// Returns what is known of a request when its route is: names and metadata of the route and its cluster.
-pub(super) fn routed(clusters: &Clusters, route: Option<&Route>, lot: &Lot) -> StreamInfo {
+pub(super) fn routed(clusters: &Table, route: Option<&Route>, lot: &Lot) -> StreamInfo {
     let cluster = route.and_then(|route| route.cluster(|| lot.draw()));
     let upstream = cluster.and_then(|cluster| clusters.get(cluster));
     StreamInfo {
@@ -62,7 +62,7 @@ pub(super) fn complete(info: &SharedStreamInfo, sent: Option<Instant>) {
 }
 
 /// Notes that the answer did not come within a limit.
-pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &Clusters, limit: Duration) {
+pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &Table, limit: Duration) {
     let upstream = info.with(|info| {
         info.response_flags |= response_flag::UPSTREAM_REQUEST_TIMEOUT;
         info.cluster_name.as_ref().and_then(|name| clusters.get(name))

@@ -14,7 +14,7 @@ use super::error::UpstreamError;
 pub struct Account(Rc<Inner>);
 
 struct Inner {
-    limit: usize,
+    limit: Cell<usize>,
     open: Cell<usize>,
     /// Endpoints that may have idle connections.
     endpoints: RefCell<Vec<Weak<dyn HoldsIdle>>>,
@@ -40,7 +40,7 @@ impl Account {
     /// and returns whether it did.
     pub fn new(limit: usize, relieve: impl Fn() -> bool + 'static) -> Self {
         let relieve = Box::new(relieve);
-        Self(Rc::new(Inner { limit, open: Cell::new(0), endpoints: RefCell::default(), relieve }))
+        Self(Rc::new(Inner { limit: Cell::new(limit), open: Cell::new(0), endpoints: RefCell::default(), relieve }))
     }
 
     /// Creates an account without a bound.
@@ -48,10 +48,18 @@ impl Account {
         Self::new(usize::MAX, || false)
     }
 
+    /// Sets another limit. Connections beyond it that are open already stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.0.limit.set(limit);
+    }
+
     /// Adds an endpoint, whose idle connections may be closed for those of others.
     pub(super) fn add(&self, endpoint: &Rc<impl HoldsIdle + 'static>) {
         let endpoint = Rc::downgrade(endpoint);
-        self.0.endpoints.borrow_mut().push(endpoint);
+        let mut endpoints = self.0.endpoints.borrow_mut();
+        // Clusters go with their generation.
+        endpoints.retain(|endpoint| endpoint.strong_count() > 0);
+        endpoints.push(endpoint);
     }
 
     /// Takes a share for a connection that is about to be opened.
@@ -66,23 +74,23 @@ impl Account {
                 return Ok(share);
             }
             if !self.close_idle() && !(self.0.relieve)() {
-                return Err(UpstreamError::Overflow { limit: self.0.limit });
+                return Err(UpstreamError::Overflow { limit: self.0.limit.get() });
             }
             let mut turns = TURNS;
-            while turns > 0 && self.0.open.get() >= self.0.limit {
+            while turns > 0 && self.0.open.get() >= self.0.limit.get() {
                 tokio::task::yield_now().await;
                 turns -= 1;
             }
             if turns == 0 {
                 // What should have been closed was not.
-                return self.take().ok_or(UpstreamError::Overflow { limit: self.0.limit });
+                return self.take().ok_or(UpstreamError::Overflow { limit: self.0.limit.get() });
             }
         }
     }
 
     fn take(&self) -> Option<Share> {
         let open = self.0.open.get();
-        (open < self.0.limit).then(|| {
+        (open < self.0.limit.get()).then(|| {
             self.0.open.set(open + 1);
             Share(Rc::clone(&self.0))
         })

@@ -56,6 +56,12 @@ impl Cluster {
         &self.0.config.name
     }
 
+    /// Returns whether one is a clone of the other.
+    #[cfg(test)]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Notes that a request was not answered within its limit.
     pub fn timed_out(&self, limit: Duration) {
         self.0.failures.note_timeout(limit);

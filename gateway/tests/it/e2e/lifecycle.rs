@@ -11,6 +11,22 @@ use crate::e2e::harness::{
     Client, Gate, Raw, Setup, Upstream, channel, get, guest, logs, plugin, reply, run, until, within,
 };
 
+/// An upstream that answers at once, but on one path when it is told to.
+pub(super) fn waiting(path: &'static str) -> (Upstream, Arc<Notify>) {
+    let go = Arc::new(Notify::new());
+    let waits = Arc::clone(&go);
+    let upstream = Upstream::new(move |request| {
+        let waits = Arc::clone(&waits);
+        async move {
+            if request.uri().path() == path {
+                waits.notified().await;
+            }
+            reply(200, "answered")
+        }
+    });
+    (upstream, go)
+}
+
 #[test]
 fn a_request_in_flight_is_finished() {
     run(async {

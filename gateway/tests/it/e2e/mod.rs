@@ -52,6 +52,7 @@ mod profile;
 mod properties;
 mod quickstart;
 mod record;
+mod reload;
 mod resets;
 mod responses;
 mod rewrite;

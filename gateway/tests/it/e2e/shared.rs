@@ -7,7 +7,7 @@ use crate::e2e::harness::{Client, Setup, get, logs, run, within};
 
 /// Counts requests in shared data, and puts an item into a queue that every worker registers: the
 /// last one to do so is told.
-const COUNTING: &str = r#"
+pub(super) const COUNTING: &str = r#"
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))

@@ -5,8 +5,8 @@ use std::time::Duration;
 use portcullis::chain::local_response;
 use portcullis::model::{LocalResponse, SharedStreamInfo, response_flag};
 
-use crate::serve::worker::context::Context;
 use crate::serve::worker::upstream_stats;
+use crate::upstream::clusters::Table;
 
 /// A limit of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ impl Expired {
     /// Makes the answer to a request; `whole` is true if all of it was received.
     pub(in crate::serve::worker) fn answer(
         self,
-        context: &Context,
+        clusters: &Table,
         info: &SharedStreamInfo,
         whole: bool,
     ) -> LocalResponse {
         /// `DEADLINE_EXCEEDED` of gRPC.
         const DEADLINE_EXCEEDED: u8 = 4;
-        self.flag(context, info);
+        self.flag(clusters, info);
         let late = if whole { 504 } else { 408 };
         match self {
             Self::Upstream(_) => local_response(504, self.details(), "upstream request timeout"),
@@ -42,14 +42,14 @@ impl Expired {
     }
 
     /// Notes that it has ended a stream whose response had begun.
-    pub(in crate::serve::worker) fn note(self, context: &Context, info: &SharedStreamInfo) {
-        self.flag(context, info);
+    pub(in crate::serve::worker) fn note(self, clusters: &Table, info: &SharedStreamInfo) {
+        self.flag(clusters, info);
         info.with(|info| info.response_details = Some(self.details().to_owned()));
     }
 
-    fn flag(self, context: &Context, info: &SharedStreamInfo) {
+    fn flag(self, clusters: &Table, info: &SharedStreamInfo) {
         match self {
-            Self::Upstream(limit) => upstream_stats::timed_out(info, context.clusters(), limit),
+            Self::Upstream(limit) => upstream_stats::timed_out(info, clusters, limit),
             Self::Idle => info.with(|info| info.response_flags |= response_flag::STREAM_IDLE_TIMEOUT),
             Self::Write => info.with(|info| info.response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION),
             Self::Duration => {}

@@ -23,6 +23,7 @@ use crate::net::io::{ConnectionInfo, Stream};
 use crate::serve::seats::{Request, State};
 use crate::serve::worker::context::{Context, next_stream};
 use crate::serve::worker::listener::ListenerState;
+use crate::serve::worker::post::Slot;
 use crate::serve::worker::{attributes, upstream_stats};
 use crate::upstream::connector::{Dialed, Upstream};
 use crate::upstream::pool::Share;
@@ -36,13 +37,14 @@ const UPSTREAM: Direction = Direction::Response;
 /// Serves one client until both sides are done, or one is gone.
 pub(super) async fn serve(
     context: Rc<Context>,
-    listener: usize,
+    slot: &Slot,
     connection: u64,
     client: Stream,
     info: &ConnectionInfo,
     standing: &Arc<State>,
 ) {
-    let Some(state) = context.listeners.get(listener) else { return };
+    let stay = slot.stay();
+    let state = &*stay;
     let Some(proxy) = &state.tcp_proxy else { return };
     let info = StreamInfo {
         id: next_stream(),
@@ -52,8 +54,8 @@ pub(super) async fn serve(
         attributes: info.tls.as_ref().map(attributes::of),
         start_time: context.host.clock.wall(),
         cluster_name: Some(proxy.cluster.clone()),
-        cluster_metadata: context.clusters().get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
-        upstream_endpoints: context.clusters().get(&proxy.cluster).and_then(Upstream::endpoints),
+        cluster_metadata: state.clusters().get(&proxy.cluster).map(|upstream| Arc::clone(upstream.metadata())),
+        upstream_endpoints: state.clusters().get(&proxy.cluster).and_then(Upstream::endpoints),
         steering: Some(Steering::default()),
         ..StreamInfo::default()
     }
@@ -257,7 +259,7 @@ impl TcpExchange<'_> {
             match effect {
                 None => return false,
                 Some(ConnectionEffect::Connect) => {
-                    match steered::upstream(&self.info, self.context.clusters(), &self.context.host, cluster) {
+                    match steered::upstream(&self.info, self.state.clusters(), &self.context.host, cluster) {
                         Some(upstream) => {
                             self.dialled = Some(upstream_stats::dialled(&self.info));
                             self.connecting = Some(upstream.dial());

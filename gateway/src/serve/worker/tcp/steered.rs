@@ -6,14 +6,14 @@ use std::time::Duration;
 use portcullis::model::{SharedStreamInfo, StreamInfo};
 
 use crate::plan::host::GatewayHost;
-use crate::upstream::clusters::Clusters;
+use crate::upstream::clusters::Table;
 use crate::upstream::connector::Upstream;
 
 /// Settles which upstream a stream goes to: the one of the cluster that a plugin has chosen, else the configured one. None
 /// if a plugin has chosen one that is not there: what it wanted somewhere else must not go to the configured one.
 pub(super) fn upstream<'c>(
     info: &SharedStreamInfo,
-    clusters: &'c Clusters,
+    clusters: &'c Table,
     host: &GatewayHost,
     configured: &str,
 ) -> Option<&'c Upstream> {
@@ -22,7 +22,7 @@ pub(super) fn upstream<'c>(
 
 fn choose<'c>(
     info: &mut StreamInfo,
-    clusters: &'c Clusters,
+    clusters: &'c Table,
     host: &GatewayHost,
     configured: &str,
 ) -> Option<&'c Upstream> {

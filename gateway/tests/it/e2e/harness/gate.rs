@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use portcullis_gateway::config::Config;
+use portcullis_gateway::serve::generation::{Cancel, Held, Reload, Reloaded};
 use portcullis_gateway::serve::server::{Gateway, Running};
 
 use super::{Client, Upstream, get};
@@ -129,7 +130,11 @@ impl Setup {
 
     /// Starts it, with what this process has compiled already.
     pub(crate) fn start(&self) -> Gate {
-        Gate::start(&format!("{}code_cache: {:?}\n", self.text(), compiled().display().to_string()))
+        Gate::start(&self.with_cache())
+    }
+
+    fn with_cache(&self) -> String {
+        format!("{}code_cache: {:?}\n", self.text(), compiled().display().to_string())
     }
 
     /// Why it does not start.
@@ -151,6 +156,24 @@ impl Gate {
         let engine = std::env::var(ENGINE).ok();
         let gateway = Gateway::prepare_on(config, engine.as_deref()).map_err(|error| error.to_string())?;
         Ok(Self { running: gateway.serve().map_err(|error| error.to_string())? })
+    }
+
+    /// Serves another configuration from now on.
+    pub(crate) async fn reload(&self, setup: &Setup) -> Result<Reloaded, String> {
+        self.reload_text(&setup.with_cache()).await
+    }
+
+    /// Serves another file from now on.
+    pub(crate) async fn reload_text(&self, text: &str) -> Result<Reloaded, String> {
+        let config = Config::parse("gateway.yaml", text).map_err(|error| error.to_string())?;
+        let reloader = self.running.reloader();
+        let reloading = tokio::task::spawn_blocking(move || reloader.reload(config, &Cancel::default()));
+        super::within(reloading).await.unwrap().map_err(|error| error.to_string())
+    }
+
+    /// Returns the generations that live.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        self.running.reloader().generations()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

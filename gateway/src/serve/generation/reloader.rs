@@ -1,0 +1,324 @@
+//! The reload of a gateway that serves.
+//!
+//! | step | on | when it fails |
+//! |---|---|---|
+//! | what cannot change is refused | the thread of the caller | nothing has begun |
+//! | plugins are compiled; those that are new start in VMs of their own, away from traffic | a thread of low priority | what was compiled is dropped |
+//! | sockets of new listeners are bound | the same | those that were bound are closed |
+//! | each worker starts what is new beside what runs | workers, with IO between two plugins | each ends what it has started |
+//! | each worker changes over | workers | nothing can fail: all of it is there |
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+use std::{io, panic, thread};
+
+use portcullis::chain::ChainError;
+use portcullis::resources::Shared;
+use portcullis_config::plan::{compile_all, giving_way, stack_size, take_snapshots};
+use tokio::sync::watch;
+
+use super::crew::{Crew, Sockets};
+use super::known::Known;
+use super::{Cancel, Held, LiveCounts, Reload, Reloaded};
+use crate::config::Config;
+use crate::error::ServeError;
+use crate::net::listen;
+use crate::plan::error::{PluginFailed, explain};
+use crate::plan::maker::{Made, Maker};
+use crate::plan::planned::{Identity, Plan, Planned};
+use crate::serve::descriptors::{Bounds, Wishes};
+use crate::serve::starts::NotStarted;
+use crate::serve::worker;
+
+/// Reloads a gateway that serves, from any thread, for as long as it serves. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Reloader(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Held by who reloads.
+    state: Mutex<State>,
+    generations: Mutex<Vec<Living>>,
+    sandboxes: Mutex<serde_json::Value>,
+}
+
+/// What serves.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) plan: Plan,
+    pub(crate) maker: Maker,
+    pub(crate) crew: Crew,
+    /// The addresses of the listeners, in the order of the configuration.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Tells the workers that a plugin has been compiled.
+    pub(crate) tier_ups: watch::Sender<usize>,
+    /// The option of the start that no reload goes with.
+    pub(crate) fixed: Option<&'static str>,
+    /// The bytes of stack of each worker's thread.
+    pub(crate) stack: usize,
+    /// The number of descriptors that are open without clients.
+    pub(crate) open: u64,
+}
+
+/// A generation that may live still.
+#[derive(Debug)]
+struct Living {
+    number: u64,
+    since: SystemTime,
+    counts: LiveCounts,
+    plugins: Known,
+}
+
+/// A generation that is ready to be prepared by workers.
+struct Next {
+    config: Config,
+    plan: Plan,
+    made: Made,
+    addresses: Vec<SocketAddr>,
+    /// For each worker, the sockets of new listeners.
+    sockets: Vec<Sockets>,
+}
+
+impl Reloader {
+    /// Begins with the first generation.
+    pub(crate) fn new(state: State, sandboxes: serde_json::Value) -> Self {
+        let first = Living::new(1, &state.plan);
+        Self(Arc::new(Inner {
+            state: Mutex::new(state),
+            generations: Mutex::new(vec![first]),
+            sandboxes: Mutex::new(sandboxes),
+        }))
+    }
+
+    /// Returns which plugins share a VM in the current generation, for programs.
+    pub fn sandboxes(&self) -> serde_json::Value {
+        lock(&self.0.sandboxes).clone()
+    }
+
+    /// Returns the addresses of the listeners of the current generation, in the order of the configuration. Waits for a reload that
+    /// has begun.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.0.state).addresses.clone()
+    }
+}
+
+impl Reload for Reloader {
+    fn reload(&self, config: Config, cancel: &Cancel) -> Result<Reloaded, ServeError> {
+        let begun = Instant::now();
+        let mut state = lock(&self.0.state);
+        cancel.check()?;
+        state.refuse(&config)?;
+        for notice in &config.notices {
+            tracing::warn!("{notice}");
+        }
+        let Next { config, plan, made, addresses, sockets } = state.build(config, cancel)?;
+        let started = state.crew.prepare(|worker| state.plan_of(&plan, worker), sockets, cancel);
+        started.map_err(|failed| not_reloaded(&config, &failed))?;
+        if let Err(cancelled) = cancel.check() {
+            state.crew.give_up();
+            return Err(cancelled);
+        }
+        if state.crew.change_over().is_err() {
+            // All others have changed over, and it serves nothing.
+            tracing::error!("a worker has ended; start the gateway again, and report the panic above if there is one");
+        }
+        plan.bounds.resize();
+        let mut generations = lock(&self.0.generations);
+        let number = generations.last().map_or(1, |last| last.number + 1);
+        let next = Living::new(number, &plan);
+        let (started, stayed, ended) =
+            generations.last().map_or((0, 0, 0), |last| next.plugins.compared(&last.plugins));
+        generations.retain(|living| living.counts.read().is_some());
+        generations.push(next);
+        drop(generations);
+        *lock(&self.0.sandboxes) = made.sandboxes.to_json();
+        state.change_over(config, plan, addresses);
+        state.compile_later(made)?;
+        let listeners = state.config.listeners.len();
+        tracing::info!(generation = number, elapsed = ?begun.elapsed(), listeners, started, stayed, ended, "reloaded");
+        Ok(Reloaded { generation: number, started, stayed, ended })
+    }
+
+    fn generations(&self) -> Vec<Held> {
+        let generations = lock(&self.0.generations);
+        let living = generations.iter().enumerate().filter_map(|(index, living)| {
+            let (requests, connections) = living.counts.read()?;
+            let later = generations.get(index + 1..).unwrap_or_default();
+            let plugins = living.plugins.without(later.iter().map(|later| &later.plugins));
+            Some(Held { number: living.number, since: living.since, requests, connections, plugins })
+        });
+        living.collect()
+    }
+}
+
+impl Living {
+    fn new(number: u64, plan: &Plan) -> Self {
+        let (counts, plugins) = (plan.counts.clone(), Known::of(&plan.planned));
+        Self { number, since: SystemTime::now(), counts, plugins }
+    }
+}
+
+impl State {
+    /// # Errors
+    /// The gateway cannot be reloaded, or not with this configuration, before anything of it is looked at.
+    fn refuse(&self, config: &Config) -> Result<(), ServeError> {
+        if *self.stop.borrow() || self.stop.has_changed().is_err() {
+            return Err(ServeError::Stopping);
+        }
+        if let Some(option) = self.fixed {
+            return Err(ServeError::NotReloadable { what: option });
+        }
+        let fixed = [
+            ("workers", config.workers == self.config.workers),
+            ("admin", config.admin == self.config.admin && config.admin_socket == self.config.admin_socket),
+            ("stats_config", config.stats_tags == self.config.stats_tags),
+        ];
+        match fixed.iter().find(|(_, is_same)| !is_same) {
+            Some((what, _)) => Err(ServeError::NotReloadable { what }),
+            None => Ok(()),
+        }
+    }
+
+    /// Compiles a configuration, tries what is new in it, and binds its sockets; on a thread that gives way to the workers.
+    fn build(&self, config: Config, cancel: &Cancel) -> Result<Next, ServeError> {
+        thread::scope(|scope| {
+            let builder = thread::Builder::new().name("reload".to_owned()).stack_size(self.stack);
+            let built = builder.spawn_scoped(scope, || giving_way(|| self.build_here(config, cancel)))?.join();
+            built.unwrap_or_else(|panic| panic::resume_unwind(panic))
+        })
+    }
+
+    fn build_here(&self, config: Config, cancel: &Cancel) -> Result<Next, ServeError> {
+        let mut made = self.maker.make(&config, Some(&self.plan.planned), cancel)?;
+        let stack = stack_size(made.planned.plugins());
+        if stack > self.stack {
+            return Err(ServeError::NotReloadable { what: "limits.stack (beyond the largest at the start)" });
+        }
+        let mut host = self.plan.host.of_worker(None);
+        host.clusters = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        cancel.check()?;
+        {
+            let mut plugins: Vec<_> = config.all_plugins().zip(made.planned.plugins_mut()).collect();
+            let new_host = || Box::new(host.clone()) as Box<_>;
+            take_snapshots(&mut plugins, &mut made.compiler, self.crew.len(), &new_host, &self.plan.shared)??;
+        }
+        let identities = made.planned.identities();
+        let plan = Plan {
+            counts: LiveCounts::default(),
+            host,
+            planned: Arc::new(std::mem::take(&mut made.planned)),
+            clusters: config.clusters.clone().into(),
+            shutdown_timeout: config.shutdown_timeout,
+            tick_share: config.tick_share,
+            ..self.plan.clone()
+        };
+        rehearse(&plan, &self.plan.planned, cancel).map_err(|failed| not_reloaded(&config, &failed))?;
+        let (addresses, sockets) = self.bind(&identities)?;
+        let opened: usize = sockets.iter().map(Vec::len).sum();
+        let bounds = self.bounds(&config, &identities, opened);
+        Ok(Next { plan: Plan { bounds, ..plan }, config, made, addresses, sockets })
+    }
+
+    /// Binds the sockets of listeners that are new.
+    fn bind(&self, identities: &[Identity]) -> Result<(Vec<SocketAddr>, Vec<Sockets>), ServeError> {
+        let before = self.plan.planned.identities();
+        let mut sockets: Vec<Sockets> = Vec::new();
+        sockets.resize_with(self.crew.len(), Vec::new);
+        let mut addresses = Vec::with_capacity(identities.len());
+        for (index, identity) in identities.iter().enumerate() {
+            let known = before.iter().position(|known| known == identity);
+            if let Some(address) = known.and_then(|known| self.addresses.get(known)) {
+                addresses.push(*address);
+                continue;
+            }
+            let mut address = identity.address;
+            if address.port() != 0 {
+                listen::refuse_shared(address)?;
+            }
+            for of_worker in &mut sockets {
+                let socket = listen::bind(address)?;
+                // Port 0 is one port for all workers.
+                address = socket.local_addr()?;
+                of_worker.push((index, socket));
+            }
+            addresses.push(address);
+        }
+        Ok((addresses, sockets))
+    }
+
+    /// Shares out the descriptors among the listeners of a configuration. Those that stay keep their seats.
+    fn bounds(&self, config: &Config, identities: &[Identity], opened: usize) -> Bounds {
+        let before = self.plan.planned.identities();
+        let known = |index: usize| {
+            let (identity, name) = (identities.get(index)?, &config.listeners.get(index)?.name);
+            let at = before.iter().position(|known| known == identity)?;
+            // Metrics of seats have the listener's name.
+            let is_named = self.config.listeners.get(at).is_some_and(|before| before.name == *name);
+            is_named.then(|| self.plan.bounds.seats(at, name))
+        };
+        Bounds::share(self.open + opened as u64, &Wishes::of(config, self.crew.len()), known)
+    }
+
+    /// Returns the plan of one worker.
+    fn plan_of(&self, plan: &Plan, worker: usize) -> Plan {
+        Plan { runs_singletons: worker == 0, ..plan.clone() }
+    }
+
+    fn change_over(&mut self, config: Config, plan: Plan, addresses: Vec<SocketAddr>) {
+        let (before, now) = (self.plan.planned.identities(), plan.planned.identities());
+        let of = |ours: &[Identity], theirs: &[Identity]| {
+            (ours.iter().filter(|identity| !theirs.contains(identity)).count() * self.crew.len()) as u64
+        };
+        self.open = (self.open + of(&now, &before)).saturating_sub(of(&before, &now));
+        for (listener, address) in config.listeners.iter().zip(&addresses) {
+            if !self.addresses.contains(address) {
+                tracing::info!(listener = listener.name, %address, workers = self.crew.len(), "listening");
+            }
+        }
+        (self.config, self.plan, self.addresses) = (config, plan, addresses);
+    }
+
+    /// Compiles what serves on the interpreter until then.
+    fn compile_later(&self, mut made: Made) -> io::Result<()> {
+        let (jobs, cache) = made.compiler.take_jobs();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let (tier_ups, stop) = (self.tier_ups.clone(), self.stop.clone());
+        compile_all(jobs, cache, move || tier_ups.send_modify(|count| *count += 1), move || *stop.borrow())
+    }
+}
+
+/// Starts the plugins that are new in a plan, in VMs of their own: one that traps takes none with it that serves.
+fn rehearse(plan: &Plan, before: &Planned, cancel: &Cancel) -> Result<(), NotStarted> {
+    let apart = Plan { shared: Shared::default(), ..plan.clone() };
+    let worker = worker::new_worker(&apart, &portcullis_driver::QueueWake::default());
+    let running = Known::of(before);
+    for group in running.new_in(&plan.planned) {
+        if cancel.is_cancelled() {
+            return Err(NotStarted::Cancelled);
+        }
+        let specs: Vec<_> = group.iter().map(|placed| placed.spec.clone()).collect();
+        worker.rehearse(&specs).map_err(|ChainError { index, source: error, .. }| match group.get(index) {
+            Some(placed) => NotStarted::Plugin(PluginFailed { place: placed.place, index: placed.index, error }),
+            None => NotStarted::Ended,
+        })?;
+    }
+    Ok(())
+}
+
+fn not_reloaded(config: &Config, failed: &NotStarted) -> ServeError {
+    match failed {
+        NotStarted::Plugin(failed) => explain(config, failed).into(),
+        NotStarted::Worker(error) => ServeError::Io(io::Error::new(error.kind(), error.to_string())),
+        NotStarted::Cancelled => ServeError::Cancelled,
+        NotStarted::Ended => ServeError::Stopping,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,265 @@
+//! A worker as a whole: its listeners, the generation that it serves, and how it changes over to the next one.
+//!
+//! | the worker | is asked to | and |
+//! |---|---|---|
+//! | serves | prepare a generation | starts its plugins, with IO between two of them, and reports; what it serves is as before |
+//! | has prepared one | change over | serves that one from the next request on, and unloads the one before |
+//! | has prepared one | give it up | ends what it has started, and serves as before |
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use portcullis::Chain;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::net::listen::Listener;
+use crate::plan::planned::{Identity, Plan};
+use crate::plan::source::ConnectionSource;
+use crate::serve::generation::Cancel;
+use crate::serve::starts::{NotStarted, Report};
+use crate::serve::worker::context::Context;
+use crate::serve::worker::generation::Generation;
+use crate::serve::worker::load::{load, load_one};
+use crate::serve::worker::post::Post;
+use crate::upstream::clusters::Table;
+
+/// A request of who reloads.
+pub(crate) enum Command {
+    /// Starts what the next generation needs.
+    Prepare(Box<Prepare>),
+    /// Changes over to the generation that was prepared.
+    ChangeOver(Report),
+    /// Gives up the generation that was prepared.
+    GiveUp(Report),
+}
+
+/// The next generation of a worker.
+pub(crate) struct Prepare {
+    pub(crate) plan: Plan,
+    /// The sockets of listeners that are new, each with the index of its listener.
+    pub(crate) sockets: Vec<(usize, TcpListener)>,
+    pub(crate) cancel: Cancel,
+    pub(crate) report: Report,
+}
+
+/// A generation whose plugins run, and to which no request comes yet.
+struct Prepared {
+    plan: Plan,
+    generation: Generation,
+    sockets: Vec<(usize, Listener)>,
+}
+
+/// The worker.
+pub(super) struct Hub {
+    context: Rc<Context>,
+    generation: Generation,
+    prepared: Option<Prepared>,
+    posts: Vec<(Identity, Rc<Post>)>,
+    /// Those that leave included.
+    running: JoinSet<()>,
+    services: JoinHandle<()>,
+    stop: watch::Receiver<bool>,
+}
+
+/// The pause between two looks at plugins that are ending.
+const POLL: Duration = Duration::from_millis(50);
+
+impl Hub {
+    /// Begins to serve the first generation of a plan from these sources.
+    pub(super) fn begin(
+        context: Rc<Context>,
+        generation: Generation,
+        plan: &Plan,
+        sources: Vec<ConnectionSource>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let services = look_after(&context, &generation);
+        let (posts, running, prepared) = (Vec::new(), JoinSet::new(), None);
+        let mut hub = Self { context, generation, prepared, posts, running, services, stop };
+        for ((source, listener), identity) in
+            sources.into_iter().zip(hub.generation.listeners.clone()).zip(plan.planned.identities())
+        {
+            let post = Post::new(Rc::clone(&hub.context), listener);
+            post.accept(source);
+            hub.add(identity, post);
+        }
+        hub
+    }
+
+    /// Serves, and does what `commands` ask for, until it is stopped.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut stop = self.stop.clone();
+        loop {
+            let next = async {
+                match commands.recv().await {
+                    Some(command) => self.carry_out(command).await,
+                    // Nobody will ask any more.
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = next => {}
+            }
+        }
+        // Who waits for a report is told that there is none.
+        drop(commands);
+        self.posts.iter().for_each(|(_, post)| post.leave());
+        while self.running.join_next().await.is_some() {}
+        self.services.abort();
+    }
+
+    async fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Prepare(prepare) => {
+                self.give_up();
+                let Prepare { plan, sockets, cancel, mut report } = *prepare;
+                let prepared = self.prepare(plan, sockets, &cancel).await;
+                report.send(prepared.map(|prepared| self.prepared = Some(prepared)));
+            }
+            Command::ChangeOver(mut report) => {
+                // Without one the report is that the worker has ended.
+                if let Some(prepared) = self.prepared.take() {
+                    self.change_over(prepared);
+                    report.send(Ok(()));
+                }
+            }
+            Command::GiveUp(mut report) => {
+                self.give_up();
+                report.send(Ok(()));
+            }
+        }
+    }
+
+    async fn prepare(
+        &self,
+        plan: Plan,
+        sockets: Vec<(usize, TcpListener)>,
+        cancel: &Cancel,
+    ) -> Result<Prepared, NotStarted> {
+        let register = |(index, socket)| Ok((index, Listener::from_std(socket)?));
+        let sockets: Result<_, std::io::Error> = sockets.into_iter().map(register).collect();
+        let sockets = sockets.map_err(NotStarted::Worker)?;
+        let clusters = self.context.clusters();
+        let table = self.context.table(&plan, &clusters.current());
+        // Plugins may send to them while they start.
+        clusters.add(&table);
+        let result = self.start(&plan, Rc::clone(&table), cancel).await;
+        if result.is_err() {
+            drop(table);
+            clusters.renew_names();
+        }
+        Ok(Prepared { generation: result?, plan, sockets })
+    }
+
+    /// Starts the plugins of a plan that do not run yet.
+    async fn start(&self, plan: &Plan, table: Rc<Table>, cancel: &Cancel) -> Result<Generation, NotStarted> {
+        let driver = &self.context.driver;
+        let mut started: Vec<Chain> = Vec::new();
+        let mut result = Ok(());
+        for placed in plan.plugins_here() {
+            if cancel.is_cancelled() {
+                result = Err(NotStarted::Cancelled);
+                break;
+            }
+            match driver.call(|worker| load_one(&placed, worker)) {
+                Ok(chain) => started.push(chain),
+                Err(failed) => {
+                    result = Err(NotStarted::Plugin(failed));
+                    break;
+                }
+            }
+            // Requests go on between two plugins.
+            tokio::task::yield_now().await;
+        }
+        // Each of these runs now, so no code of a guest does.
+        let loaded = result.and_then(|()| driver.call(|worker| load(plan, worker)).map_err(NotStarted::Plugin));
+        driver.call(|worker| started.iter().for_each(|chain| worker.unload(chain)));
+        Ok(Generation::new(plan, loaded?, table))
+    }
+
+    /// Gives up the generation that was prepared, if one was.
+    fn give_up(&mut self) {
+        if let Some(Prepared { generation, sockets, .. }) = self.prepared.take() {
+            drop(sockets);
+            self.unload(generation);
+        }
+    }
+
+    /// Changes over to a generation. Nothing of the worker runs meanwhile: what begins before belongs to the old one, what
+    /// begins afterwards to the new one.
+    fn change_over(&mut self, prepared: Prepared) {
+        let Prepared { plan, generation, sockets } = prepared;
+        let before = std::mem::replace(&mut self.generation, generation);
+        self.context.change_over(&plan, &self.generation);
+        self.renew_posts(plan.planned.identities(), sockets);
+        let services = look_after(&self.context, &self.generation);
+        std::mem::replace(&mut self.services, services).abort();
+        self.unload(before);
+    }
+
+    /// Gives the listeners of the current generation their posts, and ends others.
+    fn renew_posts(&mut self, identities: Vec<Identity>, mut sockets: Vec<(usize, Listener)>) {
+        while self.running.try_join_next().is_some() {}
+        let mut before = std::mem::take(&mut self.posts);
+        for (index, (identity, listener)) in identities.into_iter().zip(self.generation.listeners.clone()).enumerate() {
+            if let Some(at) = before.iter().position(|(known, _)| *known == identity) {
+                let (_, post) = before.swap_remove(at);
+                post.renew(listener);
+                self.posts.push((identity, post));
+                continue;
+            }
+            let post = Post::new(Rc::clone(&self.context), listener);
+            for (_, socket) in sockets.extract_if(.., |(of, _)| *of == index) {
+                post.accept_registered(socket);
+            }
+            self.add(identity, post);
+        }
+        before.iter().for_each(|(_, post)| post.leave());
+    }
+
+    fn add(&mut self, identity: Identity, post: Rc<Post>) {
+        self.running.spawn_local(Rc::clone(&post).run(self.stop.clone()));
+        self.posts.push((identity, post));
+    }
+
+    /// Unloads a generation: what no other has ends, when the last of its requests and streams is over.
+    fn unload(&self, generation: Generation) {
+        let chains: Vec<Chain> = generation.chains().cloned().collect();
+        self.context.driver.call(|worker| chains.iter().for_each(|chain| worker.unload(chain)));
+        let (ended, table) = (generation.common.ended(), Rc::clone(generation.common.clusters()));
+        drop(generation);
+        tokio::task::spawn_local(see_off(Rc::clone(&self.context), chains, ended, table));
+    }
+}
+
+/// Keeps the clusters of a generation until its plugins have ended, for which they have as long as a graceful stop may take.
+async fn see_off(context: Rc<Context>, chains: Vec<Chain>, ended: Rc<Notify>, table: Rc<Table>) {
+    ended.notified().await;
+    let driver = &context.driver;
+    let left = || driver.with(|worker| chains.iter().map(|chain| worker.ending(chain)).sum::<usize>());
+    let pending = async {
+        while left() > 0 {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let limit = context.shutdown_timeout();
+    if tokio::time::timeout(limit, pending).await.is_err() {
+        let plugins: usize = driver.call(|worker| chains.iter().map(|chain| worker.end_now(chain)).sum());
+        tracing::warn!(
+            plugins,
+            ?limit,
+            "plugins that a reload has taken away did not end within shutdown_timeout and were stopped; raise it if they need longer"
+        );
+    }
+    drop(table);
+    context.clusters().renew_names();
+}
+
+fn look_after(context: &Rc<Context>, generation: &Generation) -> JoinHandle<()> {
+    let (driver, services) = (context.driver.clone(), Rc::clone(&generation.services));
+    tokio::task::spawn_local(async move { services.keep_up(&driver).await })
+}

@@ -1,0 +1,138 @@
+//! A listener of a worker over all generations: its sockets, its connections, and what these meet.
+//!
+//! | a post | its sockets | its connections |
+//! |---|---|---|
+//! | serves | accept | each request meets the listener of the current generation |
+//! | serves another kind of clients from now on | accept | those from before are told to close, and meet the listener from before |
+//! | leaves: no listener of the configuration is it any more | accept what waits in their queues, and close | are told to close |
+//! | leaves: the worker stops | the same | are told to close, and end within `shutdown_timeout` |
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::net::listen::Listener;
+use crate::plan::source::ConnectionSource;
+use crate::serve::seats::State;
+use crate::serve::worker::accept;
+use crate::serve::worker::context::Context;
+use crate::serve::worker::drain::{Closing, Ending};
+use crate::serve::worker::generation::Stay;
+use crate::serve::worker::listener::ListenerState;
+
+/// A listener of a worker.
+pub(super) struct Post {
+    context: Rc<Context>,
+    slot: RefCell<Rc<Slot>>,
+    leaving: watch::Sender<bool>,
+    accepting: RefCell<JoinSet<()>>,
+    connections: RefCell<JoinSet<()>>,
+}
+
+/// Where the connections of a post find the listener that their requests come to.
+pub(super) struct Slot {
+    state: RefCell<Rc<ListenerState>>,
+    /// Tells each connection to end.
+    closing: Closing,
+}
+
+impl Post {
+    /// Makes the post of a listener. It has no sockets yet.
+    pub(super) fn new(context: Rc<Context>, state: Rc<ListenerState>) -> Rc<Self> {
+        let slot = Slot::new(state, &context);
+        Rc::new(Self {
+            context,
+            slot: RefCell::new(slot),
+            leaving: watch::Sender::new(false),
+            accepting: RefCell::default(),
+            connections: RefCell::default(),
+        })
+    }
+
+    /// Accepts the connections of a source until the post leaves.
+    pub(super) fn accept(self: &Rc<Self>, source: ConnectionSource) {
+        let run = accept::run(Rc::clone(self), source, self.leaving.subscribe());
+        self.accepting.borrow_mut().spawn_local(run);
+    }
+
+    /// Accepts the connections of a socket that is registered with the worker's runtime, until the post leaves.
+    pub(super) fn accept_registered(self: &Rc<Self>, socket: Listener) {
+        let (post, leaving) = (Rc::clone(self), self.leaving.subscribe());
+        self.accepting.borrow_mut().spawn_local(async move { post.accept_from(socket, None, leaving).await });
+    }
+
+    pub(super) fn context(&self) -> &Rc<Context> {
+        &self.context
+    }
+
+    /// Returns the slot of connections that are accepted now.
+    pub(super) fn slot(&self) -> Rc<Slot> {
+        Rc::clone(&self.slot.borrow())
+    }
+
+    /// Returns the tasks of its connections.
+    pub(super) fn connections(&self) -> &RefCell<JoinSet<()>> {
+        &self.connections
+    }
+
+    /// Serves the listener of another generation from the next request on.
+    pub(super) fn renew(&self, state: Rc<ListenerState>) {
+        let slot = self.slot();
+        if state.takes_over(&slot.state()) {
+            slot.state.replace(state);
+        } else {
+            self.slot.replace(Slot::new(state, &self.context));
+            slot.closing.begin(self.context.shutdown_timeout());
+        }
+    }
+
+    /// Has it leave: it accepts what its sockets have taken already, and its connections are told to close.
+    pub(super) fn leave(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    /// Serves until it leaves, and then the connections to their end; when the worker stops, for `shutdown_timeout` at most.
+    pub(super) async fn run(self: Rc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut leaving = self.leaving.subscribe();
+        let _ = leaving.wait_for(|leaving| *leaving).await;
+        let mut accepting = self.accepting.take();
+        while let Some(ended) = accepting.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a listener ended in this worker; start the gateway again, and report the panic above");
+            }
+        }
+        let limit = self.context.shutdown_timeout();
+        let over = async {
+            let _ = stop.wait_for(|stop| *stop).await;
+            tokio::time::sleep(limit).await;
+        };
+        self.slot().closing.end(self.connections.take(), limit, over).await;
+    }
+}
+
+impl Slot {
+    fn new(state: Rc<ListenerState>, context: &Context) -> Rc<Self> {
+        Rc::new(Self { state: RefCell::new(state), closing: Closing::new(context.drain.clone()) })
+    }
+
+    /// Returns the listener of the current generation.
+    #[inline]
+    pub(super) fn state(&self) -> Rc<ListenerState> {
+        Rc::clone(&self.state.borrow())
+    }
+
+    /// Begins a request or stream: it belongs to the current generation. To be called at once before its stream is opened, since the
+    /// plugins of a generation may end as soon as it is an old one without streams.
+    #[inline]
+    pub(super) fn stay(&self) -> Stay {
+        Stay::begin(self.state())
+    }
+
+    /// Returns the end of the listener as a connection sees it.
+    pub(super) fn ending(&self, standing: &Arc<State>) -> Ending {
+        self.closing.of(standing)
+    }
+}

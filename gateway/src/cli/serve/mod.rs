@@ -1,5 +1,6 @@
 //! `serve`: serves traffic as a configuration says.
 
+mod memory;
 mod profile;
 mod record;
 
@@ -52,6 +53,7 @@ impl Arguments {
         if let Some(folder) = self.profile.folder() {
             gateway.profile(folder)?;
         }
+        memory::give_back();
         until_stopped(gateway, &signals)
     }
 }

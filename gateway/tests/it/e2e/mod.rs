@@ -52,6 +52,7 @@ mod profile;
 mod properties;
 mod quickstart;
 mod record;
+mod recycling;
 mod reload;
 mod resets;
 mod responses;

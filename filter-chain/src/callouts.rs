@@ -90,9 +90,24 @@ impl Callouts {
         self.grpc.get(&(vm, call)).copied()
     }
 
+    /// Returns the id of a callout of a VM that is in flight, by its name there.
+    pub(crate) fn find(&self, vm: VmId, pending: Pending) -> Option<CalloutId> {
+        if let Pending::Grpc(call) = pending {
+            return self.of_grpc(vm, call);
+        }
+        let mut ids = self.of_vms.get(&vm)?.ids.iter().copied();
+        ids.find(|id| self.in_flight.get(id).is_some_and(|(_, of)| *of == pending))
+    }
+
     /// Returns the callouts that a VM has in flight, the oldest first.
     pub(crate) fn of_vm(&self, vm: VmId) -> Vec<CalloutId> {
         self.of_vms.get(&vm).into_iter().flat_map(|of_vm| &of_vm.ids).copied().collect()
+    }
+
+    /// Returns how many callouts there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.in_flight.len().max(self.of_vms.len()).max(self.grpc.len())
     }
 
     /// Returns how many callouts a VM has in flight that end by themselves.
@@ -122,6 +137,9 @@ mod tests {
         let same = callouts.begin(other, CALL);
         assert_eq!((callouts.pending(vm), callouts.pending(other)), (2, 1));
         assert_eq!((callouts.of_grpc(vm, GrpcId(1)), callouts.of_grpc(other, GrpcId(1))), (Some(ids[1]), Some(same)));
+        let http = Pending::Http(CallId(1));
+        assert_eq!((callouts.find(vm, http), callouts.find(vm, STREAM)), (Some(ids[0]), Some(ids[2])));
+        assert_eq!((callouts.find(other, http), callouts.find(vm, Pending::Http(CallId(2)))), (None, None));
         assert_eq!(callouts.of_vm(vm), ids);
         assert_eq!(callouts.end(ids[1]), Some((vm, CALL)));
         assert_eq!((callouts.end(ids[1]), callouts.get(ids[1]), callouts.of_grpc(vm, GrpcId(1))), (None, None, None));

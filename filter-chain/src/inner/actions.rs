@@ -49,11 +49,9 @@ impl Inner {
                 let id = self.callouts.of_grpc(vm, call);
                 self.effects.extend(id.map(|id| Effect::GrpcClose { id }));
             }
-            Action::GrpcCancel { id: call } => {
-                if let Some(id) = self.callouts.of_grpc(vm, call) {
-                    self.cancel(id);
-                }
-            }
+            Action::HttpCancel { call } => self.cancel_pending(vm, Pending::Http(call)),
+            Action::GrpcCancel { id } => self.cancel_pending(vm, Pending::Grpc(id)),
+            Action::LookupCancel { id } => self.cancel_pending(vm, Pending::Lookup(id)),
             Action::SetTick { root } => self.vms.restart_ticks(vm, root),
             Action::ClearRouteCache { context } => {
                 if let Some((AnyStreamId::Http(id), _)) = self.vms.owner(vm, context) {
@@ -70,6 +68,13 @@ impl Inner {
     /// Cancels all that a VM waits for.
     pub(super) fn give_up(&mut self, vm: VmId) {
         self.callouts.of_vm(vm).into_iter().for_each(|id| self.cancel(id));
+    }
+
+    /// Cancels something that a VM waits for, if it does.
+    fn cancel_pending(&mut self, vm: VmId, pending: Pending) {
+        if let Some(id) = self.callouts.find(vm, pending) {
+            self.cancel(id);
+        }
     }
 
     fn cancel(&mut self, id: CalloutId) {

@@ -58,6 +58,12 @@ impl Chains {
         (!self.has(last)).then_some(last)
     }
 
+    /// Returns how many chains there are, and plugins that wait to be unloaded.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.loaded.len() + self.unloading.len()
+    }
+
     /// Returns how often a chain was unloaded that was not there, in debug builds.
     pub(super) fn stale(&self) -> u64 {
         self.stale.count()

@@ -72,7 +72,12 @@ pub(crate) struct Vms {
 impl Vms {
     /// Lets several threads use the worker, one after the other.
     pub(crate) fn allow_several_threads(&mut self) -> Result<(), EngineError> {
-        self.threads.allow_several()
+        let of_vms = self.table.iter().flat_map(|(_, instance)| {
+            let spec = instance.spec();
+            [&*spec.module, &**spec.module_now()]
+        });
+        let of_streams = self.plugins.iter().filter_map(|(_, loaded)| loaded.source()).map(PerStream::module_now);
+        self.threads.allow_several(of_vms.chain(of_streams))
     }
 
     /// No VM. Each that is started gets a host of its own.
@@ -222,6 +227,12 @@ impl Vms {
     /// Returns the bytes of linear memory of all VMs.
     pub(crate) fn memory_size(&mut self) -> usize {
         self.table.iter_mut().map(|(_, instance)| instance.vm_mut().memory_size()).sum()
+    }
+
+    /// Returns how many plugins there are, and VMs that are looked after.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        [self.plugins.iter().count(), self.upkeep.len()]
     }
 
     /// Returns how many VMs have been walked over since the last call.

@@ -26,11 +26,11 @@ pub(super) const MOST_OLD: usize = 2;
 /// Why a VM is recycled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It has so many bytes of memory.
+    /// The bytes of memory that it has.
     Memory(usize),
-    /// It is as old as it may be.
+    /// The age that it may have.
     Age,
-    /// As many streams have begun in it as may.
+    /// The number of streams that have begun in it.
     Streams,
 }
 

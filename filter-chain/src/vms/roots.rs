@@ -138,6 +138,7 @@ impl Vms {
         let Some(vm) = loaded.vm() else {
             // The VMs of its streams go with these.
             self.plugins.remove(plugin);
+            self.has_per_stream = self.plugins.iter().any(|(_, loaded)| loaded.source().is_some());
             return None;
         };
         loaded.leave_behind();

@@ -1,7 +1,5 @@
 //! The threads that may use a worker's VMs.
 
-use std::cell::Cell;
-
 use portcullis_core::engine::EngineError;
 
 use crate::spec::Module;
@@ -11,18 +9,19 @@ use crate::spec::Module;
 pub(super) struct Threads {
     /// Several threads use the worker, one after the other.
     several: bool,
-    /// The engine of a VM that stays on the thread that made it.
-    stays: Cell<Option<&'static str>>,
 }
 
 impl Threads {
-    /// Lets several threads use the worker from now on.
+    /// Lets several threads use the worker from now on, whose VMs are of these modules.
     ///
     /// # Errors
     /// A VM of the worker stays on its thread.
-    pub(super) fn allow_several(&mut self) -> Result<(), EngineError> {
-        if let Some(engine) = self.stays.get() {
-            return Err(stays(engine));
+    pub(super) fn allow_several<'m>(
+        &mut self,
+        mut modules: impl Iterator<Item = &'m Module>,
+    ) -> Result<(), EngineError> {
+        if let Some(module) = modules.find(|module| !module.compiled().moves()) {
+            return Err(stays(module.engine()));
         }
         self.several = true;
         Ok(())
@@ -36,11 +35,7 @@ impl Threads {
         if module.compiled().moves() {
             return Ok(());
         }
-        if self.several {
-            return Err(stays(module.engine()));
-        }
-        self.stays.set(Some(module.engine()));
-        Ok(())
+        if self.several { Err(stays(module.engine())) } else { Ok(()) }
     }
 }
 

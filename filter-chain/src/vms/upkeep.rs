@@ -1,4 +1,4 @@
-//! What is to be done about VMs at some time: they are recycled, and what has been recycled ends ([`recycling`](super::recycling)).
+//! Upkeep of VMs: they are recycled when they are due, and end when they have lingered ([`recycling`](super::recycling)).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +21,9 @@ pub(super) struct Upkeep {
 /// Why a VM that was recycled ends before its streams do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// It has lingered for as long as it may.
+    /// The time has passed for which it may linger.
     Lingered,
-    /// There are too many like it.
+    /// Too many like it are there.
     Surplus,
 }
 
@@ -184,6 +184,11 @@ impl Upkeep {
     #[inline]
     pub(super) fn take_touched(&mut self) -> bool {
         std::mem::take(&mut self.touched)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
     }
 
     fn next(&self) -> Option<(Duration, VmId)> {

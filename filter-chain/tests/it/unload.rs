@@ -1,10 +1,15 @@
 //! Chains that are taken down while others go on.
 
-use crate::common::{Bench, continue_both, per_stream, plugin, recorder, ticking, vm_counts};
-use portcullis_chain::{Chain, PluginSpec};
-use portcullis_core::abi::CallbackId;
+use std::sync::Arc;
+
+use crate::common::{Bench, call_out, continue_both, per_stream, plugin, recorder, ticking, vm_counts};
+use portcullis_chain::{Chain, Module, PluginSpec, Worker};
+use portcullis_core::abi::{AbiVersion, CallbackId};
+use portcullis_core::engine::{AnyModule, EngineError, Guest, StartError};
 use portcullis_core::hostcall::entry;
-use portcullis_core::testing::Script;
+use portcullis_core::model::Limits;
+use portcullis_core::testing::{FakeHost, NullEngine, Script};
+use portcullis_core::vm::VmState;
 
 const UNLOADED: [&str; 2] = ["a: done", "a: delete"];
 
@@ -190,4 +195,65 @@ fn vms_of_streams_go_with_their_streams() {
     assert_eq!(vm_counts(&bench.worker), (1, 0));
     bench.finish();
     assert_eq!((vm_counts(&bench.worker), names(&bench).len()), ((0, 0), 0));
+}
+
+#[test]
+fn callouts_and_lookups_of_a_plugin_that_ends_are_given_up_and_those_of_others_in_its_vm_are_not() {
+    let calling = || {
+        let script = recorder(&[]).on(CallbackId::on_http_call_response, |caller, _| {
+            caller.log("answer");
+            0
+        });
+        script.on(CallbackId::on_configure, |caller, _| {
+            let (name, len) = caller.put(b"localhost");
+            assert_eq!(entry::envoy_resolve_dns(caller, name, len, 16).unwrap(), 0);
+            i32::from(call_out(caller) > 0)
+        })
+    };
+    let (a, mut b) = (plugin("a", calling), plugin("b", calling));
+    (b.plugin.vm_id, b.module) = ("a".to_owned(), a.module.clone());
+    let (mut bench, other) = two_chains(&[a], &[b]);
+    assert_eq!(vm_counts(&bench.worker), (1, 0));
+    let begun = bench.worker_effects();
+    assert_eq!((begun.len(), begun.iter().filter(|effect| *effect == "callout to auth").count()), (4, 2), "{begun:?}");
+    bench.worker.unload(&bench.chain);
+    assert_eq!(bench.worker_effects(), ["cancel", "cancel"]);
+    bench.journal();
+    bench.answer_callout();
+    assert_eq!(bench.journal(), [""; 0], "that of the plugin that has ended");
+    bench.answer_callout();
+    assert_eq!(bench.journal(), ["b: answer"]);
+    bench.worker.unload(&other);
+    assert_eq!((bench.worker_effects(), vm_counts(&bench.worker)), (vec!["cancel".to_owned()], (0, 0)), "the lookup");
+}
+
+/// A module whose guests stay on the thread that made them.
+struct Staying(Box<dyn AnyModule>);
+
+impl AnyModule for Staying {
+    fn instantiate(&self, state: VmState, limits: &Limits) -> Result<Box<dyn Guest>, StartError> {
+        self.0.instantiate(state, limits)
+    }
+
+    fn save(&self) -> Result<Option<Vec<u8>>, EngineError> {
+        self.0.save()
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_plugin_that_stays_on_its_thread_is_in_the_way_of_several_as_long_as_it_is_there() {
+    let mut worker = Worker::new(|| Box::new(FakeHost::new()));
+    let compiled = Box::new(Staying(NullEngine::new(|| recorder(&[])).module().unwrap()));
+    let mut spec = recording("a");
+    spec.module = Arc::new(Module::from_compiled("staying", AbiVersion::V0_2_1, None, compiled));
+    worker.rehearse(std::slice::from_ref(&spec)).unwrap();
+    let chain = worker.load(std::slice::from_ref(&spec)).unwrap();
+    assert!(worker.allow_several_threads().is_err_and(|error| error.to_string().contains("staying")));
+    worker.unload(&chain);
+    assert!(worker.allow_several_threads().is_ok());
+    assert!(worker.load(&[spec]).is_err());
 }

@@ -46,6 +46,11 @@ pub enum Action {
         /// The request to send.
         request: HttpCall,
     },
+    /// Give up an HTTP callout: its root has been deleted.
+    HttpCancel {
+        /// Its id.
+        call: CallId,
+    },
     /// Open a gRPC call or stream; what comes back goes to [`Vm::on_grpc`](crate::vm::Vm::on_grpc).
     GrpcStart {
         /// The root that it belongs to.
@@ -82,6 +87,11 @@ pub enum Action {
         id: LookupId,
         /// A name or a literal address: 1 to 253 visible ASCII characters.
         name: String,
+    },
+    /// Give up a lookup: its root has been deleted.
+    LookupCancel {
+        /// Its id.
+        id: LookupId,
     },
     /// The tick period of a root has changed; see [`Vm::tick_period`](crate::vm::Vm::tick_period).
     SetTick {

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::action::CallId;
+use crate::model::context::ContextId;
 use crate::model::limits::Limits;
 use crate::resources::in_flight::{Held, InFlight, Owner};
 use crate::rights::rate::Permit;
@@ -60,6 +61,14 @@ impl Callouts {
     /// Returns the owner of one.
     pub(crate) fn owner(&self, id: CallId) -> Option<Owner> {
         self.live.get(&id).map(|callout| callout.owner)
+    }
+
+    /// Ends all of a root, in the order of their ids.
+    pub(crate) fn close_all(&mut self, root: ContextId) -> Vec<CallId> {
+        let mut ended: Vec<_> =
+            self.live.extract_if(|_, callout| callout.owner.root == root).map(|(id, _)| id).collect();
+        ended.sort_unstable();
+        ended
     }
 
     /// Ends a callout; says whose it was.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::model::context::ContextId;
 use crate::model::limits::Limits;
 use crate::resources::in_flight::{Held, InFlight, Owner};
 
@@ -53,6 +54,13 @@ impl Lookups {
     /// Returns the owner of one.
     pub(crate) fn owner(&self, id: LookupId) -> Option<Owner> {
         self.live.get(&id).map(|(owner, _)| *owner)
+    }
+
+    /// Ends all of a root, in the order of their ids.
+    pub(crate) fn close_all(&mut self, root: ContextId) -> Vec<LookupId> {
+        let mut ended: Vec<_> = self.live.extract_if(|_, (owner, _)| owner.root == root).map(|(id, _)| id).collect();
+        ended.sort_unstable();
+        ended
     }
 
     /// Ends one; says whose it was.

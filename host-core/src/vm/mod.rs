@@ -153,7 +153,7 @@ impl Vm {
         Ok(done)
     }
 
-    /// Deletes a root or a stream (`proxy_on_delete`). A root's gRPC callouts are given up.
+    /// Deletes a root or a stream (`proxy_on_delete`). A root's callouts and lookups are given up.
     ///
     /// # Errors
     /// The VM has failed. The context is gone in any case.
@@ -162,8 +162,11 @@ impl Vm {
         let state = self.state();
         if let Some(Context::Root(_)) = state.contexts.remove(context) {
             state.last_plugin = None;
-            let ended = state.grpc.cancel_all(context);
-            state.actions.extend(ended.into_iter().map(|id| Action::GrpcCancel { id }));
+            let (calls, lookups) = (state.calls.close_all(context), state.lookups.close_all(context));
+            let grpc = state.grpc.cancel_all(context);
+            state.actions.extend(calls.into_iter().map(|call| Action::HttpCancel { call }));
+            state.actions.extend(grpc.into_iter().map(|id| Action::GrpcCancel { id }));
+            state.actions.extend(lookups.into_iter().map(|id| Action::LookupCancel { id }));
         }
         result.map(drop)
     }

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use portcullis_core::abi::{AbiVersion, CallbackId};
 use portcullis_core::hostcall::entry;
 use portcullis_core::model::{Direction, Plugin, StreamInfo};
-use portcullis_core::resources::{ForeignFunctions, Host, Shared};
+use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
+use portcullis_core::sandbox::Recycle;
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_core::vm::Vm;
 
@@ -102,4 +104,69 @@ fn an_item_of_a_queue_does_not_walk_over_vms_without_items() {
     let told = std::iter::from_fn(|| inner.queues_ready()).count() + 1;
     assert_eq!(told, ITEMS);
     assert_eq!(inner.vms.take_walked(), 0);
+}
+
+/// A plugin of one version: ticks, has a queue and data, defines a metric, calls out, and is recycled by age.
+fn version(number: usize) -> PluginSpec {
+    let script = || {
+        let script = Script::default().on(CallbackId::on_configure, |caller, _| {
+            let (name, len) = caller.put(b"name");
+            assert_eq!(entry::proxy_register_shared_queue(caller, name, len, 16).unwrap(), 0);
+            assert_eq!(entry::proxy_set_shared_data(caller, name, len, name, len, 0).unwrap(), 0);
+            assert_eq!(entry::proxy_define_metric(caller, 0, name, len, 16).unwrap(), 0);
+            assert_eq!(entry::envoy_resolve_dns(caller, name, len, 16).unwrap(), 0);
+            entry::proxy_set_tick_period_milliseconds(caller, 1000).unwrap();
+            1
+        });
+        script.on(CallbackId::on_request_headers, |_, _| 0)
+    };
+    let mut plugin = Plugin::new(format!("plugin {}", number % 51));
+    plugin.configuration = number.to_string().into();
+    plugin.vm_id = format!("vm {}", number % 51);
+    let mut spec = PluginSpec::new(plugin, Arc::new(module(script)));
+    // Another sandbox each time, as another code would be.
+    spec.vm.configuration = number.to_string().into();
+    spec.vm.recycle = Recycle::default().with_age(Duration::from_secs(3600));
+    spec
+}
+
+/// Counts the entries of a worker's tables.
+fn tables(inner: &mut Inner) -> Vec<usize> {
+    while inner.next_effect().is_some() {}
+    let VmCounts { running, failed } = inner.vms.counts();
+    let [plugins, upkeep] = inner.vms.sizes();
+    vec![running, failed, plugins, upkeep, inner.chains.len(), inner.callouts.len(), inner.http.len()]
+}
+
+#[test]
+fn after_as_many_reloads_as_it_may_take_a_worker_has_what_it_had() {
+    const RELOADS: usize = 1377;
+    let (mut inner, shared) = (inner(), Shared::default());
+    inner.vms.share(shared.clone(), Wake::new(|| ()));
+    let mut chains: Vec<_> = (0..51).map(|number| inner.load(&[version(number)]).unwrap()).collect();
+    let (before, mut kept) = (tables(&mut inner), String::new());
+    assert_eq!(before, [51, 0, 51, 51, 51, 51, 0]);
+    for number in 51..RELOADS {
+        let chain = inner.load(&[version(number)]).unwrap();
+        let old = std::mem::replace(&mut chains[number % 51], chain);
+        // One of the streams that are open goes on over the old plugin.
+        let stream = inner.open(&old, StreamInfo::default().into_shared(), 1 << 20);
+        inner.unload(&old);
+        inner.http.feed_headers(stream, Direction::Request, [(":method", "GET")].into_iter().collect(), true);
+        inner.run(Some(stream));
+        inner.finish(stream);
+        assert_eq!(tables(&mut inner), before, "after {number}");
+        inner.rehearse(&[version(number)]).unwrap();
+        if number == 2 * 51 {
+            kept = format!("{shared:?}");
+        }
+    }
+    assert!(inner.queues_ready().is_none());
+    // Of those that are gone, the first ones still pay for queues, and the last is forgotten when another one comes.
+    assert_eq!(kept, "Shared { vm_ids: 51, sandboxes: 103, .. }");
+    assert_eq!(format!("{shared:?}"), kept);
+    chains.iter().for_each(|chain| inner.unload(chain));
+    assert_eq!(tables(&mut inner), [0; 7]);
+    drop(inner.load(&[version(RELOADS)]).unwrap());
+    assert_eq!(format!("{shared:?}"), "Shared { vm_ids: 1, sandboxes: 1, .. }");
 }

@@ -18,12 +18,12 @@ pub(crate) struct Budgets {
 
 /// The budgets of all sandboxes, by their keys.
 ///
-/// Data may outlive the VM instance that wrote them, and its sandbox may have VM instances again, which find what is charged already.
+/// Data may outlive the VM instance that wrote them, and its sandbox may have VM instances again, which find what is charged already. Names
+/// of metrics do not: a sandbox that has neither VM instances nor data is forgotten with them.
 #[derive(Debug, Default)]
 pub(crate) struct AllBudgets(Mutex<HashMap<SandboxKey, Arc<Budgets>>>);
 
-/// The names of the metrics that a sandbox has defined, each charged once. Embedders show a metric when the VM that defined
-/// it is long gone, so names stay as long as the budgets do.
+/// The names of the metrics that a sandbox has defined, each charged once, as long as the budgets are there.
 #[derive(Debug, Default)]
 struct Metrics {
     /// By plugin and type.
@@ -32,6 +32,11 @@ struct Metrics {
 }
 
 impl AllBudgets {
+    /// Returns of how many sandboxes there are budgets.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
     /// Returns the budgets of a sandbox, made if there are none.
     pub(crate) fn of(&self, sandbox: SandboxKey, limits: &Limits) -> Arc<Budgets> {
         let mut all = lock(&self.0);
@@ -91,9 +96,10 @@ impl Budgets {
         name
     }
 
-    /// Returns whether nothing is charged.
+    /// Returns whether nothing is charged but names of metrics.
     fn is_unused(&self) -> bool {
-        self.shared.taken() == 0 && self.buffers.taken() == 0
+        let names = lock(&self.metrics).charge.as_ref().map_or(0, Charge::bytes);
+        self.shared.taken() == names && self.buffers.taken() == 0
     }
 }
 
@@ -153,6 +159,17 @@ mod tests {
         drop(left);
         drop(all.of(key("b"), &limits));
         assert_eq!(lock(&all.0).len(), 1);
+    }
+
+    #[test]
+    fn names_of_metrics_go_with_their_sandbox() {
+        let (all, limits) = (AllBudgets::default(), Limits::default());
+        for number in 0..1377 {
+            let budgets = all.of(key(&number.to_string()), &limits);
+            let charge = budgets.charge_metric("p", MetricType::Counter, "a");
+            assert!(charge.is_some_and(|charge| &*budgets.note_metric("p", MetricType::Counter, "a", charge) == "a"));
+        }
+        assert_eq!(all.len(), 1);
     }
 
     #[test]

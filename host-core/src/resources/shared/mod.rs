@@ -160,7 +160,8 @@ impl SharedStore {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("vm_ids", &lock(&self.0.stores).len()).finish_non_exhaustive()
+        let (vm_ids, sandboxes) = (lock(&self.0.stores).len(), self.0.budgets.len());
+        f.debug_struct("Shared").field("vm_ids", &vm_ids).field("sandboxes", &sandboxes).finish_non_exhaustive()
     }
 }
 

@@ -1,14 +1,21 @@
-//! How VMs are recycled, and how those end whose places were taken.
+//! How VMs are recycled, how those end whose places were taken, and how those that have failed are started again.
 
 use super::Inner;
-use crate::id::{AnyStreamId, VmId};
+use crate::id::{AnyStreamId, PluginId, VmId};
 use crate::vms::Ends;
 
 impl Inner {
-    /// Does what is due about a VM: has another one take its place or, if that has happened, ends it.
+    /// Does what is due about a VM: has another one take its place or, if that has happened, ends it. One that has failed is started
+    /// again, also if nothing comes to it.
+    ///
+    /// differs: in Envoy only a stream that comes to it does that, so that the first one waits for the start, and a plugin that only ticks
+    /// stays away.
     pub(super) fn see_to_upkeep(&mut self, vm: VmId) {
         if self.vms.was_recycled(vm) {
             return self.end_old(vm, Ends::Lingered);
+        }
+        if let Some(plugin) = self.vms.failed_member(vm) {
+            return self.start_again(plugin, vm);
         }
         if !self.vms.recycle(vm) {
             return self.run(None);
@@ -17,6 +24,16 @@ impl Inner {
         self.release(vm);
         if let Some(oldest) = self.vms.surplus(vm) {
             self.end_old(oldest, Ends::Surplus);
+        }
+    }
+
+    /// Starts a VM that has failed again, if it has rested.
+    fn start_again(&mut self, plugin: PluginId, vm: VmId) {
+        let revived = self.vms.revive(plugin);
+        self.run(None);
+        match revived {
+            Some(old) => self.release(old),
+            None => self.vms.look_again(vm),
         }
     }
 

@@ -50,6 +50,12 @@ impl Restart {
         self.rest
     }
 
+    /// Returns when another VM is started, if nothing comes before: when one may be, and not at once where there is no rest.
+    pub(super) fn starts_again(&self) -> Option<Duration> {
+        const LEAST: Duration = Duration::from_millis(1);
+        self.failed_at.map(|at| at.saturating_add(self.rest.max(LEAST)))
+    }
+
     /// Returns when another VM may be started.
     pub(super) fn rests_until(&self) -> Option<Duration> {
         self.failed_at.map(|at| at.saturating_add(self.rest))

@@ -250,9 +250,7 @@ impl Vms {
             return;
         }
         let made_for = instance.made_for();
-        if instance.is_active() {
-            self.upkeep.set(vm, None);
-        }
+        let is_active = instance.is_active();
         self.plugins.of_mut(vm).for_each(|plugin| plugin.set_next_tick(None));
         self.drop_actions(vm);
         self.failures.push_back(vm);
@@ -262,6 +260,10 @@ impl Vms {
             None => {
                 self.note_change();
                 self.tell_consequences(vm);
+                // One that was recycled ends when it has lingered.
+                if is_active {
+                    self.watch(vm);
+                }
             }
         }
     }

@@ -76,10 +76,7 @@ impl Vms {
         let rest = loaded.vm().and_then(|vm| self.table.get(vm)).map_or(Duration::ZERO, |vm| vm.restart().rest());
         let (level, message) = match revived {
             Ok(()) => (LogLevel::Info, "it has been started again".to_owned()),
-            Err(error) => (
-                LogLevel::Error,
-                format!("it cannot be started again: {error}; tried anew by what comes in {rest:?} or later"),
-            ),
+            Err(error) => (LogLevel::Error, format!("it cannot be started again: {error}; tried anew in {rest:?}")),
         };
         log(&mut *self.new_host(), level, &message, Some(loaded.plugin()), loaded.root());
     }
@@ -137,11 +134,9 @@ fn consequences(loaded: &LoadedPlugin, rest: Option<Duration>, culprit: &str) ->
     };
     let (what, next) = match plugin.failure_policy {
         _ if !loaded.serves() => ("the service does nothing in this worker", "it is started again"),
-        FailurePolicy::Open => {
-            ("what comes to this worker passes it by", "the next request or connection starts it again")
-        }
+        FailurePolicy::Open => ("what comes to this worker passes it by", "it is started again"),
         FailurePolicy::Closed | FailurePolicy::Reload => {
-            ("requests to it in this worker get 503 and connections are closed", "the next one starts it again")
+            ("requests to it in this worker get 503 and connections are closed", "it is started again")
         }
     };
     let until = match rest {

@@ -78,7 +78,10 @@ impl Vms {
         // Where it does not start again, streams go on meeting the failed one.
         let replaced = self.replace(old);
         self.tell_revival(plugin, replaced.as_ref().map(drop).map_err(ToString::to_string));
-        let (new, _) = replaced.ok()??;
+        let Some((new, _)) = replaced.ok().flatten() else {
+            self.watch(old);
+            return None;
+        };
         self.collect(new);
         Some(old)
     }

@@ -1,4 +1,5 @@
-//! Upkeep of VMs: they are recycled when they are due, and end when they have lingered ([`recycling`](super::recycling)).
+//! Upkeep of VMs: they are recycled when they are due, and end when they have lingered ([`recycling`](super::recycling)); those that have
+//! failed are started again when they have rested.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,10 +55,26 @@ impl Vms {
         }
     }
 
-    /// Begins to look after a VM that was started now.
+    /// Notes when something is to be done about a VM: it has been started now, or has failed.
     pub(super) fn watch(&mut self, vm: VmId) {
-        let due = self.table.get(vm).and_then(|instance| instance.recycling().due());
+        let due = self.table.get(vm).filter(|instance| instance.is_active()).and_then(|instance| {
+            match instance.has_failed() {
+                true if self.reloads(vm) && !self.is_shut_down(vm) => instance.restart().starts_again(),
+                true => None,
+                false => instance.recycling().due(),
+            }
+        });
         self.upkeep.set(vm, due);
+    }
+
+    /// Notes anew when something is to be done about a VM about which nothing could be done.
+    pub(crate) fn look_again(&mut self, vm: VmId) {
+        self.watch(vm);
+    }
+
+    /// Returns the plugin by which a VM that has failed is started again.
+    pub(crate) fn failed_member(&self, vm: VmId) -> Option<PluginId> {
+        self.payer(vm).filter(|_| self.has_failed(vm))
     }
 
     /// Returns the VM about which something is to be done next, and when.
@@ -78,6 +95,7 @@ impl Vms {
     /// Starts another VM in the place of one that is due; says whether it runs. The old roots go on, for the streams that are there.
     pub(crate) fn recycle(&mut self, old: VmId) -> bool {
         let works = |instance: &VmInstance| instance.is_active() && !instance.has_failed();
+        // What has failed meanwhile is started again when it has rested.
         if !self.table.get(old).is_some_and(works) || self.is_shut_down(old) {
             self.upkeep.set(old, None);
             return false;

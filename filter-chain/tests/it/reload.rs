@@ -145,10 +145,10 @@ fn what_a_new_vm_asks_for_when_it_starts_is_done() {
     };
     let mut bench = Bench::new(&[with_policy(changing("a", script), FailurePolicy::Reload)]);
     bench.request(true);
-    assert_eq!(bench.worker.next_tick(), None);
+    assert_eq!(bench.worker.next_due(), Some(Duration::from_secs(1)), "when it has rested");
     bench.pass_second();
     bench.open();
-    assert!(bench.worker.next_tick().is_some());
+    assert_eq!(bench.worker.next_due(), Some(Duration::from_millis(1500)));
 }
 
 /// Loads no plugin into a VM that has failed: neither another plugin of its sandbox nor the same one.

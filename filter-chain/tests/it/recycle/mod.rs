@@ -1,5 +1,6 @@
-//! VMs that are recycled.
+//! VMs that are recycled, and those that are started again though nothing comes to them.
 
+mod again;
 mod bounds;
 mod old_vms;
 mod queues;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::SandboxKey;
 use crate::abi::MetricType;
 use crate::model::limits::Limits;
+use crate::resources::shared::Gone;
 use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
 /// The budgets of a sandbox, which all of its VM instances draw on, one after the other and at once.
@@ -37,16 +38,18 @@ impl AllBudgets {
         lock(&self.0).len()
     }
 
-    /// Returns the budgets of a sandbox, made if there are none.
-    pub(crate) fn of(&self, sandbox: SandboxKey, limits: &Limits) -> Arc<Budgets> {
+    /// Returns the budgets of a sandbox, made if there are none; and if so, those of shared data of sandboxes that have gone and left some.
+    pub(crate) fn of(&self, sandbox: SandboxKey, limits: &Limits) -> (Arc<Budgets>, Gone) {
         let mut all = lock(&self.0);
         if let Some(known) = all.get(&sandbox) {
-            return Arc::clone(known);
+            return (Arc::clone(known), Gone::new([]));
         }
         all.retain(|_, budgets| Arc::strong_count(budgets) > 1 || !budgets.is_unused());
+        let gone = all.values().filter(|budgets| Arc::strong_count(budgets) == 1);
+        let gone = Gone::new(gone.map(|budgets| Arc::clone(&budgets.shared)));
         let budgets = Arc::new(Budgets::new(limits));
         all.insert(sandbox, Arc::clone(&budgets));
-        budgets
+        (budgets, gone)
     }
 }
 
@@ -135,29 +138,33 @@ mod tests {
         spec.key()
     }
 
+    fn of(all: &AllBudgets, vm_id: &str, limits: &Limits) -> Arc<Budgets> {
+        all.of(key(vm_id), limits).0
+    }
+
     #[test]
     fn a_sandbox_that_comes_back_finds_what_it_has_left() {
         let (all, limits) = (AllBudgets::default(), Limits { shared: 10, ..Limits::default() });
-        let first = all.of(key("a"), &limits);
-        assert!(Arc::ptr_eq(&first, &all.of(key("a"), &limits)));
+        let first = of(&all, "a", &limits);
+        assert!(Arc::ptr_eq(&first, &of(&all, "a", &limits)));
         let left = first.shared.take(7);
         drop(first);
-        assert!(all.of(key("b"), &limits).shared.take(10).is_some(), "another one has its own");
-        assert!(left.is_some() && all.of(key("a"), &limits).shared.take(4).is_none());
+        assert!(of(&all, "b", &limits).shared.take(10).is_some(), "another one has its own");
+        assert!(left.is_some() && of(&all, "a", &limits).shared.take(4).is_none());
         drop(left);
-        assert!(all.of(key("a"), &limits).shared.take(4).is_some());
+        assert!(of(&all, "a", &limits).shared.take(4).is_some());
     }
 
     #[test]
     fn budgets_that_nobody_uses_are_forgotten() {
         let (all, limits) = (AllBudgets::default(), Limits::default());
-        let left = all.of(key("left"), &limits).shared.take(1);
+        let left = of(&all, "left", &limits).shared.take(1);
         for number in 0..10 {
-            drop(all.of(key(&number.to_string()), &limits));
+            drop(of(&all, &number.to_string(), &limits));
         }
         assert_eq!(lock(&all.0).len(), 2, "that of which something is left, and the last");
         drop(left);
-        drop(all.of(key("b"), &limits));
+        drop(of(&all, "b", &limits));
         assert_eq!(lock(&all.0).len(), 1);
     }
 
@@ -165,7 +172,7 @@ mod tests {
     fn names_of_metrics_go_with_their_sandbox() {
         let (all, limits) = (AllBudgets::default(), Limits::default());
         for number in 0..1377 {
-            let budgets = all.of(key(&number.to_string()), &limits);
+            let budgets = of(&all, &number.to_string(), &limits);
             let charge = budgets.charge_metric("p", MetricType::Counter, "a");
             assert!(charge.is_some_and(|charge| &*budgets.note_metric("p", MetricType::Counter, "a", charge) == "a"));
         }

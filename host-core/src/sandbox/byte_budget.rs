@@ -79,6 +79,11 @@ impl Charge {
         Arc::ptr_eq(&self.of, budget)
     }
 
+    /// Returns the budget, to be compared alone.
+    pub(crate) fn budget(&self) -> *const ByteBudget {
+        Arc::as_ptr(&self.of)
+    }
+
     /// Returns how many bytes it is of.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

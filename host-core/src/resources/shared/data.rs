@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 
+use super::left::{Gone, LeftEntry};
 use super::lock::lock;
 use crate::abi::Status;
 use crate::model::limits::Limits;
@@ -82,6 +83,31 @@ impl Data {
             }
         }
         Ok(())
+    }
+
+    /// Returns the entries that sandboxes have left that have gone.
+    pub(super) fn charged(&self, gone: &Gone) -> Vec<LeftEntry> {
+        let mut left = Vec::new();
+        for part in &self.parts {
+            let values = lock(&part.0);
+            let of_part = values.iter().filter(|(_, entry)| gone.pay_for(&entry.charge));
+            left.extend(of_part.map(|(key, entry)| LeftEntry {
+                key: key.clone(),
+                cas: entry.cas,
+                bytes: entry.charge.bytes(),
+            }));
+        }
+        left
+    }
+
+    /// Removes an entry that was left, unless it has been set since; returns the bytes that are freed.
+    pub(super) fn remove(&self, left: &LeftEntry) -> usize {
+        let Some(part) = self.part(&left.key) else { return 0 };
+        let mut values = lock(&part.0);
+        if values.get(&left.key).is_none_or(|entry| entry.cas != left.cas) {
+            return 0;
+        }
+        values.remove(&left.key).map_or(0, |_| left.bytes)
     }
 
     /// Returns the bytes that are charged to a budget.

@@ -5,6 +5,7 @@
 mod accounts;
 mod data;
 mod inbox;
+mod left;
 mod lock;
 mod queue;
 
@@ -21,6 +22,7 @@ use crate::sandbox::{AllBudgets, Budgets, SandboxKey};
 use data::{Data, Entry};
 pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
+pub(crate) use left::Gone;
 use lock::lock;
 pub(crate) use queue::{Item, Queue};
 
@@ -34,12 +36,22 @@ pub(crate) use queue::{Item, Queue};
 pub struct Shared(Arc<Registry>);
 
 impl Shared {
-    /// The budgets of a sandbox, which are those of all of its VMs; of one VM, if its sandbox is not known.
-    pub(crate) fn budgets(&self, sandbox: Option<SandboxKey>, limits: &Limits) -> Arc<Budgets> {
-        match sandbox {
-            Some(sandbox) => self.0.budgets.of(sandbox, limits),
-            None => Arc::new(Budgets::new(limits)),
+    /// The store and the budgets of a VM. The budgets of a sandbox are those of all of its VMs; of one VM, if its sandbox is not known. What
+    /// sandboxes that have gone have left in the store is freed, beyond what the limits of a new one allow itself.
+    pub(crate) fn enter(
+        &self,
+        vm_id: &str,
+        isolated: Option<SandboxKey>,
+        sandbox: Option<SandboxKey>,
+        limits: &Limits,
+    ) -> (Arc<SharedStore>, Arc<Budgets>) {
+        let store = self.store(vm_id, isolated);
+        let Some(sandbox) = sandbox else { return (store, Arc::new(Budgets::new(limits))) };
+        let (budgets, gone) = self.0.budgets.of(sandbox, limits);
+        if !gone.is_empty() {
+            store.free_left(&gone, limits.shared);
         }
+        (store, budgets)
     }
 
     /// The store of a `vm_id`, or of one of its sandboxes that were kept apart. It lasts as long as a VM is in it.
@@ -252,8 +264,8 @@ mod tests {
     fn who_is_full_takes_nothing_from_others_of_the_same_id() {
         let shared = Shared::default();
         let limits = Limits { shared: 10 * Limits::ENTRY_COST, ..Limits::default() };
-        let (greedy, other) = (shared.budgets(None, &limits), shared.budgets(None, &limits));
-        let (store, same) = (shared.store("", None), shared.store("", None));
+        let ((store, greedy), (same, other)) =
+            (shared.enter("", None, None, &limits), shared.enter("", None, None, &limits));
         let mut key = 0_u32;
         while store.set(&key.to_le_bytes(), b"", 0, &greedy.shared, |_| Ok(None)).is_ok() {
             key += 1;

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::inbox::Inbox;
+use super::left::{Gone, LeftInQueue};
 use super::lock::lock;
 use crate::abi::Status;
 use crate::model::context::ContextId;
@@ -126,6 +127,27 @@ impl Queue {
     /// Undoes [`Self::dequeue`]; what has come meanwhile stays behind.
     pub(crate) fn put_back(&self, item: Item) {
         lock(&self.state).items.push_front(item);
+    }
+
+    /// Returns what sandboxes that have gone have left here.
+    pub(super) fn left(&self, gone: &Gone) -> LeftInQueue {
+        let mut state = lock(&self.state);
+        let own = if gone.pay_for(&self.charge) { self.charge.bytes() } else { 0 };
+        let items = state.items.iter().filter(|item| gone.pay_for(&item.charge));
+        let (count, bytes) = items.fold((0, own), |(count, bytes), item| (count + 1, bytes + item.charge.bytes()));
+        let is_abandoned = own > 0 && count == state.items.len() && state.told().is_none();
+        LeftInQueue { bytes, is_abandoned }
+    }
+
+    /// Drops items that sandboxes have left that have gone, the oldest first, until so many bytes are freed; returns how many are.
+    pub(super) fn drop_items(&self, gone: &Gone, bytes: usize) -> usize {
+        let mut freed = 0_usize;
+        lock(&self.state).items.retain(|item| {
+            let goes = freed < bytes && gone.pay_for(&item.charge);
+            freed += if goes { item.charge.bytes() } else { 0 };
+            !goes
+        });
+        freed
     }
 
     /// Returns the bytes that are charged to a budget, and the room for items.

@@ -87,8 +87,8 @@ pub struct VmState {
 impl VmState {
     /// Makes the state of a VM that has not started.
     pub fn new(config: VmConfig, host: Box<dyn Host>) -> Self {
-        let store = config.shared.store(&config.vm_id, config.isolated);
-        let budgets = config.shared.budgets(config.sandbox, &config.vm.limits);
+        let VmConfig { shared, vm_id, isolated, sandbox, vm, .. } = &config;
+        let (store, budgets) = shared.enter(vm_id, *isolated, *sandbox, &vm.limits);
         Self::within(Arc::new(config), store, budgets, host)
     }
 

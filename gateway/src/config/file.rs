@@ -17,6 +17,7 @@ use super::cluster::{self, Cluster};
 use super::envoy_keys;
 use super::foreign;
 use super::listener::{self, Listener};
+use super::reload::{self, ReloadLimits};
 use super::route::Scope;
 use super::service::{self, Service};
 use super::stats::{self, StatsTag};
@@ -38,6 +39,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How long the gateway serves on when it is told to stop, and says so on `/ready`, before it closes anything.
     pub drain_delay: Duration,
+    /// How long streams keep a configuration that was replaced.
+    pub reload: ReloadLimits,
     /// Which part of a worker plugins get for what no stream waits for, while IO waits (`limits.tick_share`).
     pub tick_share: Percent,
     /// The most connections with upstreams at once, over all workers, each of which has an equal share; without it what the
@@ -179,6 +182,7 @@ pub(super) static FILE: Section = Section::new(
         ADMIN,
         SHUTDOWN_TIMEOUT,
         DRAIN_DELAY,
+        reload::RELOAD,
         settings::LIMITS,
         MAX_UPSTREAM_CONNECTIONS,
         MAX_CALLOUTS,
@@ -204,6 +208,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let admin = mapping.optional(ADMIN, |admin| admin::read(admin, &mut addresses));
     let shutdown_timeout = mapping.or(SHUTDOWN_TIMEOUT, DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
     let drain_delay = mapping.or(DRAIN_DELAY, Duration::ZERO, duration::read);
+    let reload = reload::read(&mapping);
     let most = |key: Key| mapping.optional(key, |number| number.integer(key.range()));
     let max_upstream_connections = most(MAX_UPSTREAM_CONNECTIONS);
     let max_callouts = most(MAX_CALLOUTS);
@@ -230,6 +235,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         admin_token: admin.token,
         shutdown_timeout: shutdown_timeout?,
         drain_delay: drain_delay?,
+        reload: reload?,
         tick_share,
         max_upstream_connections: max_upstream_connections?.map(|number| number as usize),
         max_callouts: max_callouts?.map(|number| number as usize),

@@ -11,6 +11,7 @@ use super::admin;
 use super::cluster::{Cluster, ClusterKind, Protocol, Server};
 use super::listener::Listener;
 use super::metadata;
+use super::reload;
 use super::route::{Route, RouteOrder};
 use super::route_action::{RedirectPath, RouteAction};
 use super::route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};
@@ -40,6 +41,7 @@ impl Config {
             "admin": admin::to_json(self),
             "shutdown_timeout": duration::format(self.shutdown_timeout),
             "drain_delay": duration::format(self.drain_delay),
+            "reload": reload::to_json(&self.reload),
             "limits": { "tick_share": self.tick_share.to_string() },
             "max_upstream_connections": self.max_upstream_connections,
             "max_callouts": self.max_callouts,

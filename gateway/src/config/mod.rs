@@ -26,6 +26,7 @@ mod listener;
 mod metadata;
 mod pattern;
 pub mod reference;
+mod reload;
 mod route;
 mod route_action;
 mod route_match;
@@ -49,6 +50,7 @@ pub use portcullis_config::{
     Allowed, ArgumentRule, Backoff, Code, CompileLimits, ConfigError, Diagnostic, Environment, FailurePolicy,
     LoadLimits, Located, Origin, Plugin, RightsConfig, SnapshotRandomness, VmConfig,
 };
+pub use reload::ReloadLimits;
 pub use route::{Route, RouteOrder};
 pub use route_action::{DirectResponse, Forward, Redirect, RedirectPath, RouteAction};
 pub use route_match::{HeaderMatch, HeaderRule, HostMatch, PathMatch, RouteMatch};

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::error::ChainPlace;
 use super::host::GatewayHost;
-use crate::config::{Cluster, Config, ConfigError, Listener, Service};
+use crate::config::{Cluster, Config, ConfigError, Listener, ReloadLimits, Service};
 use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
 use crate::serve::drain::Drain;
@@ -24,6 +24,8 @@ use crate::serve::generation::LiveCounts;
 /// Everything that a worker is made of; the same for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// The number of the generation.
+    pub(crate) number: u64,
     /// Counts what belongs to the generation.
     pub(crate) counts: LiveCounts,
     pub(crate) host: GatewayHost,
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) shutdown_timeout: Duration,
     /// The orderly end of the process.
     pub(crate) drain: Drain,
+    /// How long streams keep a generation that was replaced.
+    pub(crate) reload: ReloadLimits,
     /// Which part of a worker calls get that no stream waits for.
     pub(crate) tick_share: Percent,
     /// The shares of the process's descriptors.

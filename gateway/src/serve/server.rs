@@ -98,6 +98,7 @@ impl Gateway {
         };
         let (tier_ups, workers_hear) = watch::channel(0);
         let plan = Plan {
+            number: 1,
             counts: LiveCounts::default(),
             host,
             planned: Arc::new(planned),
@@ -105,6 +106,7 @@ impl Gateway {
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
             drain: Drain::new(config.drain_delay),
+            reload: config.reload,
             tick_share: config.tick_share,
             bounds: Bounds::default(),
             shared: Shared::default(),

@@ -74,10 +74,12 @@ clusters: [{{name: servers, endpoints: [\"a:80\"], protocol: http2}}]"
 #[test]
 fn every_limit_has_a_test_that_exists() {
     let mut sources = String::new();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/e2e")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            sources += &std::fs::read_to_string(path).unwrap();
+    for folder in ["tests/it/e2e", "tests/it/e2e/generations"] {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                sources += &std::fs::read_to_string(path).unwrap();
+            }
         }
     }
     for section in ["A listener", "A TCP listener", "A route and its cluster", "A plugin", "The gateway"] {

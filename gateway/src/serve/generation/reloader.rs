@@ -43,7 +43,7 @@ struct Inner {
     sandboxes: Mutex<serde_json::Value>,
 }
 
-/// What serves.
+/// The gateway that serves, as a reload sees it.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) config: Config,
@@ -85,7 +85,7 @@ struct Next {
 impl Reloader {
     /// Begins with the first generation.
     pub(crate) fn new(state: State, sandboxes: serde_json::Value) -> Self {
-        let first = Living::new(1, &state.plan);
+        let first = Living::new(&state.plan);
         Self(Arc::new(Inner {
             state: Mutex::new(state),
             generations: Mutex::new(vec![first]),
@@ -127,8 +127,8 @@ impl Reload for Reloader {
         }
         plan.bounds.resize();
         let mut generations = lock(&self.0.generations);
-        let number = generations.last().map_or(1, |last| last.number + 1);
-        let next = Living::new(number, &plan);
+        let next = Living::new(&plan);
+        let number = next.number;
         let (started, stayed, ended) =
             generations.last().map_or((0, 0, 0), |last| next.plugins.compared(&last.plugins));
         generations.retain(|living| living.counts.read().is_some());
@@ -155,9 +155,9 @@ impl Reload for Reloader {
 }
 
 impl Living {
-    fn new(number: u64, plan: &Plan) -> Self {
+    fn new(plan: &Plan) -> Self {
         let (counts, plugins) = (plan.counts.clone(), Known::of(&plan.planned));
-        Self { number, since: SystemTime::now(), counts, plugins }
+        Self { number: plan.number, since: SystemTime::now(), counts, plugins }
     }
 }
 
@@ -207,11 +207,13 @@ impl State {
         }
         let identities = made.planned.identities();
         let plan = Plan {
+            number: self.plan.number + 1,
             counts: LiveCounts::default(),
             host,
             planned: Arc::new(std::mem::take(&mut made.planned)),
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
+            reload: config.reload,
             tick_share: config.tick_share,
             ..self.plan.clone()
         };

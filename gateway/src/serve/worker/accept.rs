@@ -133,6 +133,7 @@ impl Post {
             drop(state);
             let client: Rc<ConnectionInfo> = Rc::new(client);
             let deadlines = Deadlines::new(limits);
+            let _listed = context.list(&deadlines);
             let guard = Guard::new(Rc::clone(&deadlines), stream);
             let io = Watched::new(TokioIo::new(guard.io()), Arc::clone(&standing));
             let shared = Rc::clone(&context);

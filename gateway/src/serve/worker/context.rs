@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use portcullis_driver::{Builder, Driver, OneThread, QueueWake};
+use slab::Slab;
 
 use crate::net::quiet::Quiet;
 use crate::plan::error::PluginFailed;
@@ -13,6 +14,7 @@ use crate::plan::host::GatewayHost;
 use crate::plan::planned::Plan;
 use crate::serve::drain::Drain;
 use crate::serve::seats::Seats;
+use crate::serve::worker::deadline::Deadlines;
 use crate::serve::worker::edge::RequestIds;
 use crate::serve::worker::generation::Generation;
 use crate::serve::worker::load::{load, new_worker};
@@ -34,6 +36,14 @@ pub(crate) struct Context {
     shutdown_timeout: Cell<Duration>,
     /// The orderly end of the process.
     pub(super) drain: Drain,
+    /// The deadlines of all connections with requests.
+    deadlines: RefCell<Slab<Rc<Deadlines>>>,
+}
+
+/// A connection of a worker, until it is dropped.
+pub(super) struct Listed {
+    context: Rc<Context>,
+    key: usize,
 }
 
 /// Gives the next stream a number that no other one of the process has.
@@ -78,6 +88,7 @@ impl Context {
             seats,
             shutdown_timeout: Cell::new(plan.shutdown_timeout),
             drain: plan.drain.clone(),
+            deadlines: RefCell::default(),
         };
         context.note_seats(&generation);
         Ok((context, generation))
@@ -103,6 +114,17 @@ impl Context {
         self.note_seats(generation);
     }
 
+    /// Lists a connection among those whose requests may be cut.
+    pub(super) fn list(self: &Rc<Self>, deadlines: &Rc<Deadlines>) -> Listed {
+        let key = self.deadlines.borrow_mut().insert(Rc::clone(deadlines));
+        Listed { context: Rc::clone(self), key }
+    }
+
+    /// Cuts the requests of a generation, and of those before it.
+    pub(super) fn cut(&self, generation: u64) {
+        self.deadlines.borrow().iter().for_each(|(_, deadlines)| deadlines.cut(generation));
+    }
+
     /// Returns how long a graceful stop may take.
     pub(super) fn shutdown_timeout(&self) -> Duration {
         self.shutdown_timeout.get()
@@ -120,6 +142,12 @@ impl Context {
     fn note_seats(&self, generation: &Generation) {
         let seats = generation.listeners.iter().map(|listener| listener.seats.clone());
         self.seats.replace(seats.collect());
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.context.deadlines.borrow_mut().try_remove(self.key);
     }
 }
 

@@ -94,7 +94,7 @@ impl Exchange {
                 worker.headers(stream, Direction::Request, headers, end);
                 stream
             });
-            let timer = StreamTimer::begin(deadlines, stream, task);
+            let timer = StreamTimer::begin(deadlines, stream, listener.generation.number(), task);
             (stream, Routing { context, listener, chain, secure, timer, sent: None, lot })
         };
         Self(exchange::Exchange::begin(driver, Opening { info, parts, incoming, awaits_continue }, open))

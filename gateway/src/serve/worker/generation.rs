@@ -5,6 +5,7 @@
 //! | being started | its first plugin starts | none | run, and no stream comes to them |
 //! | current | the worker changes over to it | begin and go on | run |
 //! | old | the worker changes over to another | go on: each [`Stay`] keeps the listener it came to | run for these; are asked to end behind the last one |
+//! | old, and too old | TCP streams: `reload.linger` after that; all: when more than `reload.max_generations` would live | are cut | as above |
 //! | gone | the last stay is over | none | have the time of a graceful stop to end |
 
 use std::ops::Deref;
@@ -12,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use portcullis::Chain;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::plan::planned::Plan;
 use crate::serve::generation::Counts;
@@ -31,8 +32,11 @@ pub(super) struct Generation {
 
 /// The parts of a generation that each of its requests may need.
 pub(crate) struct Common {
+    number: u64,
     clusters: Rc<Table>,
     counts: Arc<Counts>,
+    /// Ends TCP streams.
+    cut: watch::Sender<bool>,
     /// Told when this has gone.
     ended: Rc<Notify>,
 }
@@ -43,7 +47,13 @@ pub(crate) struct Stay(Rc<ListenerState>);
 impl Generation {
     /// Makes the generation of a plan whose plugins run.
     pub(super) fn new(plan: &Plan, loaded: Loaded, clusters: Rc<Table>) -> Self {
-        let common = Rc::new(Common { clusters, counts: plan.counts.begin(), ended: Rc::default() });
+        let common = Rc::new(Common {
+            number: plan.number,
+            clusters,
+            counts: plan.counts.begin(),
+            cut: watch::Sender::new(false),
+            ended: Rc::default(),
+        });
         let Loaded { services, listeners } = loaded;
         let planned = plan.planned.listeners.iter().zip(listeners).enumerate();
         let listeners = planned.map(|(index, (planned, chains))| {
@@ -60,6 +70,15 @@ impl Generation {
 }
 
 impl Common {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Ends its TCP streams.
+    pub(super) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
     pub(crate) fn clusters(&self) -> &Rc<Table> {
         &self.clusters
     }
@@ -82,6 +101,15 @@ impl Stay {
     pub(super) fn begin(listener: Rc<ListenerState>) -> Self {
         listener.generation.counts.begin(listener.member());
         Self(listener)
+    }
+
+    /// Waits until the stream is to end, since its generation has been replaced for too long.
+    pub(super) fn cut_off(&self) -> impl Future<Output = ()> + use<> {
+        let mut cut = self.generation.cut.subscribe();
+        async move {
+            // The stream itself keeps the sender.
+            let _ = cut.wait_for(|cut| *cut).await;
+        }
     }
 
     /// Returns the listener.

@@ -6,8 +6,10 @@
 //! | has prepared one | change over | serves that one from the next request on, and unloads the one before |
 //! | has prepared one | give it up | ends what it has started, and serves as before |
 
+use std::collections::VecDeque;
 use std::net::TcpListener;
-use std::rc::Rc;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use portcullis::Chain;
@@ -20,7 +22,7 @@ use crate::plan::source::ConnectionSource;
 use crate::serve::generation::Cancel;
 use crate::serve::starts::{NotStarted, Report};
 use crate::serve::worker::context::Context;
-use crate::serve::worker::generation::Generation;
+use crate::serve::worker::generation::{Common, Generation};
 use crate::serve::worker::load::{load, load_one};
 use crate::serve::worker::post::Post;
 use crate::upstream::clusters::Table;
@@ -56,8 +58,10 @@ pub(super) struct Hub {
     context: Rc<Context>,
     generation: Generation,
     prepared: Option<Prepared>,
+    /// Generations that have been replaced and may live still, the oldest first.
+    replaced: VecDeque<Weak<Common>>,
     posts: Vec<(Identity, Rc<Post>)>,
-    /// Those that leave included.
+    /// The tasks of posts, those that leave included.
     running: JoinSet<()>,
     services: JoinHandle<()>,
     stop: watch::Receiver<bool>,
@@ -76,8 +80,8 @@ impl Hub {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let services = look_after(&context, &generation);
-        let (posts, running, prepared) = (Vec::new(), JoinSet::new(), None);
-        let mut hub = Self { context, generation, prepared, posts, running, services, stop };
+        let (posts, running, replaced) = (Vec::new(), JoinSet::new(), VecDeque::new());
+        let mut hub = Self { context, generation, prepared: None, replaced, posts, running, services, stop };
         for ((source, listener), identity) in
             sources.into_iter().zip(hub.generation.listeners.clone()).zip(plan.planned.identities())
         {
@@ -185,7 +189,7 @@ impl Hub {
     fn give_up(&mut self) {
         if let Some(Prepared { generation, sockets, .. }) = self.prepared.take() {
             drop(sockets);
-            self.unload(generation);
+            self.unload(generation, Duration::ZERO);
         }
     }
 
@@ -198,7 +202,9 @@ impl Hub {
         self.renew_posts(plan.planned.identities(), sockets);
         let services = look_after(&self.context, &self.generation);
         std::mem::replace(&mut self.services, services).abort();
-        self.unload(before);
+        self.replaced.push_back(Rc::downgrade(&before.common));
+        self.unload(before, plan.reload.linger);
+        self.cut_oldest(plan.reload.max_generations);
     }
 
     /// Gives the listeners of the current generation their posts, and ends others.
@@ -226,19 +232,56 @@ impl Hub {
         self.posts.push((identity, post));
     }
 
-    /// Unloads a generation: what no other has ends, when the last of its requests and streams is over.
-    fn unload(&self, generation: Generation) {
+    /// Cuts the requests and streams of the oldest generations, if more live than may.
+    fn cut_oldest(&mut self, most: usize) {
+        self.replaced.retain(|common| common.strong_count() > 0);
+        // The current one is not among them.
+        while self.replaced.len() >= most.max(1)
+            && let Some(oldest) = self.replaced.pop_front()
+        {
+            if let Some(common) = oldest.upgrade() {
+                let number = common.number();
+                tracing::info!(
+                    generation = number,
+                    limit = most,
+                    "requests and streams of a replaced configuration are cut"
+                );
+                common.cut();
+                self.context.cut(number);
+            }
+        }
+    }
+
+    /// Unloads a generation: what no other has ends, when the last of its requests and streams is over. TCP streams have `linger` for
+    /// it; zero for no limit.
+    fn unload(&self, generation: Generation, linger: Duration) {
         let chains: Vec<Chain> = generation.chains().cloned().collect();
         self.context.driver.call(|worker| chains.iter().for_each(|chain| worker.unload(chain)));
         let (ended, table) = (generation.common.ended(), Rc::clone(generation.common.clusters()));
+        let common = Rc::downgrade(&generation.common);
         drop(generation);
-        tokio::task::spawn_local(see_off(Rc::clone(&self.context), chains, ended, table));
+        let context = Rc::clone(&self.context);
+        tokio::task::spawn_local(async move {
+            linger_for(linger, &ended, &common).await;
+            see_off(context, chains, table).await;
+        });
     }
 }
 
-/// Keeps the clusters of a generation until its plugins have ended, for which they have as long as a graceful stop may take.
-async fn see_off(context: Rc<Context>, chains: Vec<Chain>, ended: Rc<Notify>, table: Rc<Table>) {
-    ended.notified().await;
+/// Waits until a generation has gone, and cuts its TCP streams when it has not after a time; zero for no limit.
+async fn linger_for(linger: Duration, ended: &Notify, common: &Weak<Common>) {
+    let mut gone = pin!(ended.notified());
+    if !linger.is_zero() {
+        if tokio::time::timeout(linger, &mut gone).await.is_ok() {
+            return;
+        }
+        common.upgrade().iter().for_each(|common| common.cut());
+    }
+    gone.await;
+}
+
+/// Keeps the clusters of a generation that has gone until its plugins have ended, for which they have as long as a graceful stop may take.
+async fn see_off(context: Rc<Context>, chains: Vec<Chain>, table: Rc<Table>) {
     let driver = &context.driver;
     let left = || driver.with(|worker| chains.iter().map(|chain| worker.ending(chain)).sum::<usize>());
     let pending = async {

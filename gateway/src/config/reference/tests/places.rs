@@ -59,6 +59,7 @@ const fn at(section: &'static str, keys: &'static [(&'static str, &'static str)]
 pub(super) const PLACES: &[Place] = &[
     at("file", &[("listeners", "[{address: '127.0.0.1:0'}]")], "{KEYS}"),
     at("admin", &[("address", "'unix:a'")], "{$file, admin: {KEYS}}"),
+    at("reload", &[], "{$file, reload: {KEYS}}"),
     at("worker_limits", &[], "{$file, limits: {KEYS}}"),
     at("stats_config", &[], "{$file, stats_config: {KEYS}}"),
     at("stats_tag", &[("tag_name", "a"), ("fixed_value", "b")], "{$file, stats_config: {stats_tags: [{KEYS}]}}"),

@@ -19,6 +19,8 @@ pub(in crate::serve::worker) enum Expired {
     Upstream(Duration),
     /// `write_timeout`, of the connection.
     Write,
+    /// `reload.max_generations`.
+    Replaced,
 }
 
 impl Expired {
@@ -34,6 +36,7 @@ impl Expired {
         self.flag(clusters, info);
         let late = if whole { 504 } else { 408 };
         match self {
+            Self::Replaced => local_response(503, self.details(), "the configuration was replaced"),
             Self::Upstream(_) => local_response(504, self.details(), "upstream request timeout"),
             Self::Duration => local_response(late, self.details(), "downstream duration timeout")
                 .with_grpc_status(Some(DEADLINE_EXCEEDED)),
@@ -52,7 +55,7 @@ impl Expired {
             Self::Upstream(limit) => upstream_stats::timed_out(info, clusters, limit),
             Self::Idle => info.with(|info| info.response_flags |= response_flag::STREAM_IDLE_TIMEOUT),
             Self::Write => info.with(|info| info.response_flags |= response_flag::DOWNSTREAM_CONNECTION_TERMINATION),
-            Self::Duration => {}
+            Self::Duration | Self::Replaced => {}
         }
     }
 
@@ -63,6 +66,7 @@ impl Expired {
             Self::Duration => "max_stream_duration",
             Self::Upstream(_) => "timeout",
             Self::Write => "write_timeout",
+            Self::Replaced => "reload.max_generations",
         }
     }
 
@@ -73,6 +77,7 @@ impl Expired {
             Self::Duration => "max_duration_timeout",
             Self::Upstream(_) => "response_timeout",
             Self::Write => "write_timeout",
+            Self::Replaced => "configuration_replaced",
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | closing, no stream | [`stream::CLOSE_GRACE`] after the last byte was taken, or after the first one of a head came, at most [`connection::LONGEST_GRACE`] | dropped |
 //! | its socket takes no bytes | `write_timeout` after the first attempt | reset |
 //! | a stream's response head was not sent | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
+//! | a stream's generation is one too many | at once (`reload.max_generations`) | as below |
 //! | a stream's response head was sent | the same | HTTP/2: the stream is reset; HTTP/1: the connection is |
 //! | and its client takes none of a piece (HTTP/2) | the same | the same, and the connection closes with GOAWAY |
 
@@ -221,6 +222,16 @@ impl Deadlines {
             state.closing = Some(Closing { since: now, progress: told });
             drop(state);
             self.arm(told + CLOSE_GRACE);
+        }
+    }
+
+    /// Ends the streams of a generation, and of those before it.
+    pub(in crate::serve::worker) fn cut(&self, generation: u64) {
+        let mut state = self.state.borrow_mut();
+        let cut = state.streams.iter_mut().filter_map(|(_, stream)| stream.cut(generation).then_some(())).count();
+        drop(state);
+        if cut > 0 {
+            self.arm(Instant::now());
         }
     }
 

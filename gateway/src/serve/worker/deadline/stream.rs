@@ -16,6 +16,10 @@ pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct StreamState {
     id: StreamId,
+    /// The number of its generation.
+    generation: u64,
+    /// The generation has been replaced for too long.
+    is_cut: bool,
     /// The task of its own that it has over HTTP/2.
     task: Option<AbortHandle>,
     /// The time of its last progress.
@@ -58,10 +62,18 @@ pub(super) enum Due {
 }
 
 impl StreamState {
-    pub(super) fn new(id: StreamId, task: Option<AbortHandle>, now: Instant, limits: &Timeouts) -> Self {
+    pub(super) fn new(
+        id: StreamId,
+        generation: u64,
+        task: Option<AbortHandle>,
+        now: Instant,
+        limits: &Timeouts,
+    ) -> Self {
         let longest = limits.max_stream_duration;
         Self {
             id,
+            generation,
+            is_cut: false,
             task,
             moved: now,
             longest: (!longest.is_zero()).then(|| now + longest),
@@ -79,6 +91,12 @@ impl StreamState {
 
     pub(super) fn task(&self) -> Option<&AbortHandle> {
         self.task.as_ref()
+    }
+
+    /// Has it end now if it is of this generation or an earlier one; says whether it is.
+    pub(super) fn cut(&mut self, generation: u64) -> bool {
+        self.is_cut |= self.generation <= generation;
+        self.is_cut
     }
 
     /// Notes progress.
@@ -132,11 +150,12 @@ impl StreamState {
             return None;
         }
         let idle = (!idle.is_zero()).then(|| self.moved + idle);
+        let cut = self.is_cut.then_some(self.moved);
         let upstream = match self.upstream {
             Upstream::Until(at, _) => Some(at),
             Upstream::Free | Upstream::Sending(_) => None,
         };
-        [idle, upstream, self.longest].into_iter().flatten().min()
+        [cut, idle, upstream, self.longest].into_iter().flatten().min()
     }
 
     /// Judges it at a time.
@@ -149,7 +168,7 @@ impl StreamState {
         // The answer has to get through in its turn.
         self.moved = now;
         self.upstream = Upstream::Free;
-        if self.longest.is_some_and(|longest| longest <= now) {
+        if std::mem::take(&mut self.is_cut) || self.longest.is_some_and(|longest| longest <= now) {
             self.longest = Some(now + CLOSE_GRACE);
         }
         self.expired = Some(expired);
@@ -157,6 +176,9 @@ impl StreamState {
     }
 
     fn passed(&self, now: Instant, idle: Duration) -> Option<Expired> {
+        if self.is_cut {
+            return Some(Expired::Replaced);
+        }
         if let Upstream::Until(at, limit) = self.upstream
             && at <= now
         {

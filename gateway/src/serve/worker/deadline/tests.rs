@@ -27,7 +27,7 @@ impl Connection {
     fn request(&mut self, version: Version) -> StreamTimer {
         assert!(self.deadlines.request(version).is_none());
         let stream = self.worker.open(&Chain::default(), StreamInfo::default().into_shared(), 0);
-        StreamTimer::begin(Rc::clone(&self.deadlines), stream, None)
+        StreamTimer::begin(Rc::clone(&self.deadlines), stream, 1, None)
     }
 
     /// Lets time pass until something is due; says when since the connection, and what.
@@ -258,4 +258,21 @@ fn limits_without_a_key_are_documented() {
         let row = format!("| {what} | {}s |", limit.as_secs());
         assert!(page.contains(&row), "{row}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_a_configuration_that_was_replaced_are_cut() {
+    let mut connection = Connection::new(NONE);
+    let stream = connection.request(Version::HTTP_11);
+    connection.deadlines.cut(0);
+    assert_eq!(connection.deadlines.armed.get(), None, "it is of a later generation");
+    connection.deadlines.cut(1);
+    assert_eq!(connection.next_at().await, (0, Verdict::Wait));
+    assert_eq!((connection.answering.len(), stream.expired()), (1, Some(Expired::Replaced)));
+    drop(stream);
+    let answered = connection.request(Version::HTTP_11);
+    answered.head_gone();
+    connection.deadlines.cut(2);
+    assert_eq!(connection.next_at().await, (0, Verdict::Cut(Overdue::Stream(Expired::Replaced))));
+    assert_eq!(answered.ended(), Some(Expired::Replaced));
 }

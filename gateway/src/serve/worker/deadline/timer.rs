@@ -23,11 +23,12 @@ impl StreamTimer {
     pub(in crate::serve::worker) fn begin(
         deadlines: Rc<Deadlines>,
         stream: StreamId,
+        generation: u64,
         task: Option<AbortHandle>,
     ) -> Self {
         let now = Instant::now();
         let limits = deadlines.limits;
-        let key = deadlines.state.borrow_mut().streams.insert(StreamState::new(stream, task, now, &limits));
+        let key = deadlines.state.borrow_mut().streams.insert(StreamState::new(stream, generation, task, now, &limits));
         deadlines.within(now, limits.stream_idle);
         deadlines.within(now, limits.max_stream_duration);
         Self { deadlines, key }

@@ -81,7 +81,13 @@ pub(super) async fn serve(
         standing,
         spoken: None,
     };
-    exchange.run(&proxy.cluster, proxy.idle_timeout, &woken).await;
+    let cut_off = stay.cut_off();
+    let number = exchange.info.with(|info| info.id);
+    tokio::select! {
+        biased;
+        () = exchange.run(&proxy.cluster, proxy.idle_timeout, &woken) => {}
+        () = cut_off => tracing::debug!(stream = number, "a TCP stream was cut: its configuration was replaced"),
+    }
 }
 
 /// A stream while it lasts.

@@ -4,7 +4,7 @@ use super::{saying_and, says};
 use crate::e2e::harness::{Setup, get, logs, plugin, run, until, within};
 use crate::e2e::lifecycle::waiting;
 
-/// What the root says when it is asked to end, and whether it has ended.
+/// Callbacks of a plugin whose root says that it is asked to end; `ended`: it has ended then.
 fn ending(ended: bool) -> String {
     format!(
         r#"(func (export "proxy_on_done") (param $id i32) (result i32)

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod ends;
+mod limits;
 mod listeners;
 mod refused;
 

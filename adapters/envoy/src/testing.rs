@@ -1,6 +1,7 @@
 //! An Envoy for tests: it does with a message what Envoy's filter manager does with one filter, and notes what the filters behind see.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -182,9 +183,9 @@ impl Stream {
         status
     }
 
-    /// Waits until the scheduler has asked for as many calls, and makes none of them.
-    pub(crate) fn ignore_calls(&mut self, count: usize) {
-        for _ in 0..count {
+    /// Waits until a plugin has said so, and makes none of the calls that the scheduler asks for.
+    pub(crate) fn ignore_calls_until(&mut self, is_so: &AtomicBool) {
+        while !is_so.load(Ordering::Acquire) {
             self.calls.1.recv_timeout(Duration::from_secs(20)).unwrap();
         }
     }

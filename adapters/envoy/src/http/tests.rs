@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use portcullis::model::Direction::{Request, Response};
 use portcullis_core::abi::{BufferType, CallbackId, MapType, StreamType};
 use portcullis_core::hostcall::entry;
@@ -33,16 +35,27 @@ fn asking_alone() -> Script {
 }
 
 fn holding(status: i32) -> Script {
+    static NOBODY_ASKS: AtomicBool = AtomicBool::new(false);
+    holding_until(status, &NOBODY_ASKS)
+}
+
+/// Holds the request's headers until a callout has failed, and says when.
+fn asking_until(is_answered: &'static AtomicBool) -> Script {
+    holding_until(1, is_answered)
+}
+
+fn holding_until(status: i32, is_answered: &'static AtomicBool) -> Script {
     Script::new()
         .on(CallbackId::on_request_headers, move |caller, _| {
             assert_eq!(call_out(caller), 0);
             status
         })
-        .on(CallbackId::on_http_call_response, |caller, _| {
+        .on(CallbackId::on_http_call_response, move |caller, _| {
             // The stream is the context after the root.
             caller.set_effective(2);
             caller.add_header(MapType::RequestHeaders, "x-asked", "yes");
             caller.continue_stream(StreamType::Request);
+            is_answered.store(true, Ordering::Release);
             0
         })
 }
@@ -122,11 +135,11 @@ fn a_stream_that_waits_is_continued_by_the_answer() {
 /// A hook of one direction takes effects of the other, which came from elsewhere.
 #[test]
 fn what_leaves_in_a_hook_of_the_other_direction_is_not_lost() {
-    let slot = Slot::new(&loaded(asking));
+    static IS_ANSWERED: AtomicBool = AtomicBool::new(false);
+    let slot = Slot::new(&loaded(|| asking_until(&IS_ANSWERED)));
     let mut stream = Stream::default();
     stream.headers(&slot, Request, GET, true);
-    // One of its own, and one for the answer.
-    stream.ignore_calls(2);
+    stream.ignore_calls_until(&IS_ANSWERED);
     assert_eq!(stream.headers(&slot, Response, OK, true), HeadersStatus::Continue);
     stream.until(&slot, 2);
     assert_eq!(
@@ -188,6 +201,35 @@ fn bytes_that_a_filter_behind_keeps_stay() {
     assert_eq!(stream.buffered(Request), "kept ");
     assert_eq!(stream.body(&slot, Request, "cd", true), Some(BodyStatus::Continue));
     assert_eq!(stream.seen, ["request headers :method=GET :path=/x", "request body kept <abcd> end"]);
+}
+
+/// Envoy would let go what the plugin holds with the rest (the table of `way`).
+#[test]
+fn a_released_head_waits_for_a_body_that_is_held() {
+    static IS_ANSWERED: AtomicBool = AtomicBool::new(false);
+    let slot = Slot::new(&loaded(|| {
+        let mut has_asked = false;
+        // It asks with the first piece, so that the answer comes after it.
+        asking_until(&IS_ANSWERED).on(CallbackId::on_request_headers, |_, _| 1).on(
+            CallbackId::on_request_body,
+            move |caller, args| {
+                if !std::mem::replace(&mut has_asked, true) {
+                    assert_eq!(call_out(caller), 0);
+                }
+                i32::from(args.get(2) == Some(&0))
+            },
+        )
+    }));
+    let mut stream = Stream::default();
+    assert_eq!(stream.headers(&slot, Request, GET, false), HeadersStatus::StopIteration);
+    assert_eq!(stream.body(&slot, Request, "ab", false), Some(BodyStatus::StopIterationAndWatermark));
+    // The answer lets head and piece go before Envoy gives the next piece, which the plugin holds.
+    stream.ignore_calls_until(&IS_ANSWERED);
+    assert_eq!(stream.body(&slot, Request, "cd", false), Some(BodyStatus::StopIterationAndWatermark));
+    assert!(stream.seen.is_empty(), "{:?}", stream.seen);
+    assert_eq!(stream.buffered(Request), "ab", "what was let go is Envoy's, what is held the chain's");
+    assert_eq!(stream.body(&slot, Request, "ef", true), Some(BodyStatus::Continue));
+    assert_eq!(stream.seen, ["request headers :method=GET :path=/x x-asked=yes", "request body abcdef end"]);
 }
 
 #[test]

@@ -104,6 +104,14 @@ pub enum ServeError {
     /// A reload that was asked to end before anything changed.
     #[error("the reload was cancelled, as a newer one asks for; nothing has changed")]
     Cancelled,
+    /// A gateway that was asked for a reload by the command line.
+    #[error("{admin}: {reason}")]
+    NotReloaded {
+        /// Its admin interface.
+        admin: String,
+        /// The reason and the remedy.
+        reason: String,
+    },
     /// A reload whose thread ended before it had an outcome.
     #[error(
         "the thread of the reload could not be started, or ended by a panic; raise the limit of threads (`ulimit -u`), or report \

@@ -13,6 +13,7 @@ mod limits;
 mod man;
 mod presets;
 mod process;
+mod reload;
 mod replay;
 mod sandboxes;
 mod serve;
@@ -57,6 +58,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    Reload(reload::Arguments),
     Replay(replay::Arguments),
     Check(check::Arguments),
     Compile(compile::Arguments),
@@ -109,6 +111,7 @@ impl Command {
     fn run(&self) -> Ended {
         match self {
             Self::Serve(serve) => serve.run(),
+            Self::Reload(reload) => reload.run(),
             Self::Replay(replay) => replay.run(),
             Self::Check(check) => check.run(),
             Self::Compile(compile) => compile.run(),

@@ -54,6 +54,7 @@ mod properties;
 mod quickstart;
 mod record;
 mod recycling;
+mod reload;
 mod resets;
 mod responses;
 mod rewrite;

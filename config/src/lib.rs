@@ -21,6 +21,7 @@ pub use blocks::environment::Environment;
 pub use blocks::limits::{CompileLimits, LoadLimits};
 pub use blocks::plugin::{Backoff, FailurePolicy, Plugin};
 pub use blocks::rights::{Allowed, ArgumentRule, RightsConfig};
+pub use blocks::secrets::Secrets;
 pub use blocks::settings::Settings;
 pub use blocks::vm::{Code, SnapshotRandomness, VmConfig};
 pub use error::{ConfigError, Diagnostic, Located, Origin};

@@ -1,19 +1,28 @@
 //! `configuration`: the bytes that a plugin gets for the value in the file.
 
-use crate::reader::{Key, Kind, Read, Section, Type, Value, base64, quote};
+use super::secrets::Secrets;
+use crate::reader::{Key, Kind, Read, Section, Type, Value, base64, quote, secret};
 
 /// Reads a configuration as Envoy does: text is its own bytes, a mapping or list becomes compact JSON, and a value with
 /// an `@type` is unwrapped.
-pub(super) fn read(value: &Value<'_>) -> Read<Vec<u8>> {
+///
+/// differs: in a mapping or list without an `@type`, which Envoy does not have, `{file: PATH}`, `{env: NAME}` and `{credential: NAME}`
+/// stand for texts elsewhere. With an `@type` they are mappings as all others, so that a file of Envoy means what it means there.
+pub(super) fn read(value: &Value<'_>) -> Read<(Vec<u8>, Secrets)> {
+    let plain = |bytes| Ok((bytes, Secrets::default()));
     match value.kind() {
-        Kind::Null => Ok(Vec::new()),
-        Kind::String(text) => Ok(text.as_bytes().to_vec()),
-        Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_) => Ok(value.source().into_bytes()),
+        Kind::Null => plain(Vec::new()),
+        Kind::String(text) => plain(text.as_bytes().to_vec()),
+        Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_) => plain(value.source().into_bytes()),
         Kind::Mapping => match value.entries()?.get(TYPE) {
-            Some(name) => typed(value, name),
-            None => json(value),
+            Some(name) => plain(typed(value, name)?),
+            None if secret::is_reference(value) => {
+                let text = secret::read(value)?.text.clone();
+                Ok((text.clone().into_bytes(), Secrets::new(Some(json(value)?), vec![text])))
+            }
+            None => with_secrets(value),
         },
-        Kind::List => json(value),
+        Kind::List => with_secrets(value),
         Kind::Tagged(_) | Kind::Bad => Err(value.expected("a configuration", "write text, a mapping or a list")),
     }
 }
@@ -54,7 +63,8 @@ static TYPED_VALUE: Section = Section::new(
 );
 
 /// A configuration.
-pub(super) const CONFIGURATION: Type = Type::Either(const { &[Type::Section(&TYPED_VALUE), Type::Free] });
+pub(super) const CONFIGURATION: Type =
+    Type::Either(const { &[Type::Section(&TYPED_VALUE), Type::Section(&secret::SECRET), Type::Free] });
 
 fn typed(value: &Value<'_>, name: &Value<'_>) -> Read<Vec<u8>> {
     let text = name.string()?;
@@ -79,12 +89,29 @@ fn typed(value: &Value<'_>, name: &Value<'_>) -> Read<Vec<u8>> {
 /// Returns a value as compact JSON.
 pub fn json(value: &Value<'_>) -> Read<Vec<u8>> {
     let mut text = String::new();
-    write(value, &mut text)?;
+    write(value, &mut text, None)?;
     Ok(text.into_bytes())
 }
 
-/// Appends a value as compact JSON, with the keys in the order of the file.
-fn write(value: &Value<'_>, out: &mut String) -> Read<()> {
+/// Returns a value as compact JSON, with the values that it refers to.
+fn with_secrets(value: &Value<'_>) -> Read<(Vec<u8>, Secrets)> {
+    let (mut text, mut values) = (String::new(), Vec::new());
+    write(value, &mut text, Some(&mut values))?;
+    let shown = if values.is_empty() { None } else { Some(json(value)?) };
+    Ok((text.into_bytes(), Secrets::new(shown, values)))
+}
+
+/// Appends a value as compact JSON, with the keys in the order of the file. With `secrets`, references are what they refer to, which
+/// is put there.
+fn write(value: &Value<'_>, out: &mut String, mut secrets: Option<&mut Vec<String>>) -> Read<()> {
+    if let Some(secrets) = &mut secrets
+        && secret::is_reference(value)
+    {
+        let secret = secret::read(value)?;
+        push_string(&secret.text, out);
+        secrets.push(secret.text.clone());
+        return Ok(());
+    }
     match value.kind() {
         Kind::Null => out.push_str("null"),
         Kind::Bool(flag) => out.push_str(&flag.to_string()),
@@ -95,7 +122,7 @@ fn write(value: &Value<'_>, out: &mut String) -> Read<()> {
             out.push('[');
             value.list(|index, item| {
                 separate(index, out);
-                write(item, out)
+                write(item, out, secrets.as_deref_mut())
             })?;
             out.push(']');
         }
@@ -105,7 +132,7 @@ fn write(value: &Value<'_>, out: &mut String) -> Read<()> {
                 separate(index, out);
                 push_string(&entry.key, out);
                 out.push(':');
-                write(&entry.value, out)?;
+                write(&entry.value, out, secrets.as_deref_mut())?;
             }
             out.push('}');
         }
@@ -146,7 +173,7 @@ mod tests {
         let document = Document::parse("test.yaml", text, "an example").map_err(|error| error.to_string())?;
         let result =
             read(document.root().entries().unwrap().entry(Key::new("configuration", CONFIGURATION, "")).unwrap());
-        let (bytes, _) = document.finish(result).map_err(|error| error.to_string())?;
+        let ((bytes, _), _) = document.finish(result).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(bytes).unwrap())
     }
 

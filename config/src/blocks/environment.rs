@@ -1,20 +1,27 @@
 //! The environment variables of a VM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::reader::{Key, Kind, Read, Section, Type, Value};
+use crate::reader::{Key, Kind, Read, Section, Type, Value, secret};
 
 /// Environment variables for the code in a VM, in the order of their names. `Debug` shows the names alone.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// The names of those whose values stand elsewhere.
+    secret: BTreeSet<String>,
 }
 
 impl Environment {
     /// Returns the names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Returns the values that stand elsewhere, and that nobody is to see.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secret.iter().filter_map(|name| self.variables.get(name)).map(String::as_str)
     }
 
     /// Returns whether there are none.
@@ -35,7 +42,12 @@ const HOST_ENV_KEYS: Key = Key::new(
     "Variables of the gateway's own environment; one that is not set is left out.",
 )
 .default("[]");
-const KEY_VALUES: Key = Key::new("key_values", Type::Map(&Type::Text), "Variables and their values.").default("{}");
+const KEY_VALUES: Key = Key::new(
+    "key_values",
+    Type::Map(const { &Type::Either(const { &[Type::Text, Type::Section(&secret::SECRET)] }) }),
+    "Variables and their values.",
+)
+.default("{}");
 
 pub(super) static ENVIRONMENT: Section = Section::new(
     "environment_variables",
@@ -58,22 +70,36 @@ pub(super) fn read(value: &Value<'_>) -> Read<Environment> {
             environment.variables.insert(name, text);
         }
     }
-    for (place, name, text) in given? {
+    for Given { place, name, text, is_secret } in given? {
         unique(&place, &mut names, &name)?;
+        environment.secret.extend(is_secret.then(|| name.clone()));
         environment.variables.insert(name, text);
     }
     Ok(environment)
 }
 
-fn key_values<'d>(value: &Value<'d>) -> Read<Vec<(Value<'d>, String, String)>> {
+/// A variable with its value.
+struct Given<'d> {
+    place: Value<'d>,
+    name: String,
+    text: String,
+    is_secret: bool,
+}
+
+fn key_values<'d>(value: &Value<'d>) -> Read<Vec<Given<'d>>> {
     let mapping = value.entries()?;
     let variables = mapping.entries().iter().map(|entry| {
-        check_name(&entry.value, &entry.key)?;
+        let place = entry.value.clone();
+        check_name(&place, &entry.key)?;
         // The value may be a secret, so no message may show it.
-        match entry.value.kind() {
-            Kind::String(text) if !text.contains('\0') => Ok((entry.value.clone(), entry.key.clone(), text.to_owned())),
-            Kind::String(_) => Err(entry.value.fail("the value contains a NUL character", "remove it")),
-            _ => Err(entry.value.fail("the value of a variable must be text", "put it in quotes")),
+        let (text, is_secret) = match place.kind() {
+            Kind::String(text) => (text.to_owned(), false),
+            Kind::Mapping => (secret::read(&place)?.text.clone(), true),
+            _ => return Err(place.fail("the value of a variable must be text", "put it in quotes")),
+        };
+        match text.contains('\0') {
+            true => Err(place.fail("the value contains a NUL character", "remove it")),
+            false => Ok(Given { name: entry.key.clone(), place, text, is_secret }),
         }
     });
     let results: Vec<Read<_>> = variables.collect();

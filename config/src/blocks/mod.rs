@@ -12,6 +12,7 @@ pub mod plugin;
 mod preopen;
 mod recycle;
 pub(crate) mod rights;
+pub(crate) mod secrets;
 pub mod settings;
 pub(crate) mod vm;
 

@@ -6,6 +6,7 @@ use portcullis::model::Compatibility;
 
 use super::any;
 use super::rights::{self, RightsConfig};
+use super::secrets::Secrets;
 use super::vm::{self, VmConfig};
 use crate::error::Origin;
 use crate::reader::{Key, Kind, Mapping, Read, Refused, Section, Type, Value, duration};
@@ -22,6 +23,8 @@ pub struct Plugin {
     pub vm: VmConfig,
     /// The bytes that `proxy_on_configure` is given.
     pub configuration: Vec<u8>,
+    /// The values in `configuration` that stand elsewhere.
+    pub configuration_secrets: Secrets,
     /// The treatment of traffic when the plugin fails.
     pub failure_policy: FailurePolicy,
     /// How long to wait before a failed VM is built anew, with [`FailurePolicy::Reload`].
@@ -38,6 +41,14 @@ pub struct Plugin {
     pub root_id_origin: Origin,
     /// The place of `configuration`; without one, that of the plugin's definition.
     pub configuration_origin: Origin,
+}
+
+impl Plugin {
+    /// Returns the values that it, its VM and its environment variables have from elsewhere, and that nobody is to see.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let own = self.configuration_secrets.values().chain(self.vm.configuration_secrets.values());
+        own.chain(self.vm.environment.secrets())
+    }
 }
 
 /// Treatment of traffic when a plugin fails.
@@ -96,7 +107,7 @@ pub(crate) fn read_without(value: &Value<'_>, default_name: &str, refused: &[Ref
     let name = mapping.or(NAME, default_name.to_owned(), Value::name);
     let root_id = mapping.or(ROOT_ID, String::new(), |id| id.string().map(str::to_owned));
     let vm = mapping.required(VM_CONFIG, "add `vm_config: {code: {local: {filename: plugin.wasm}}}`", vm::read);
-    let configuration = mapping.or(CONFIGURATION, Vec::new(), any::read);
+    let configuration = mapping.or(CONFIGURATION, Default::default(), any::read);
     let failure_policy = failure_policy(&mapping);
     let reload_backoff = mapping.or(RELOAD_CONFIG, Backoff::default(), |reload| {
         reload.mapping(&RELOAD)?.or(BACKOFF, Backoff::default(), backoff)
@@ -104,11 +115,13 @@ pub(crate) fn read_without(value: &Value<'_>, default_name: &str, refused: &[Ref
     let rights = mapping.optional(RIGHTS, rights::read);
     let compatibility = mapping.or(COMPATIBLE, Compatibility::Envoy, |whose| whose.one_of(COMPATIBILITY));
     let stop_iteration = mapping.or(STOP_ITERATION, false, wrapped_boolean);
+    let (configuration, configuration_secrets) = configuration?;
     Ok(Plugin {
         name: name?,
         root_id: root_id?,
         vm: vm?,
-        configuration: configuration?,
+        configuration,
+        configuration_secrets,
         failure_policy: failure_policy?,
         reload_backoff: reload_backoff?,
         rights: rights?.flatten(),

@@ -14,6 +14,7 @@ use super::limits::{self, LoadLimits};
 use super::preopen;
 use super::recycle::{self, RECYCLE_KEY};
 use super::rights::{self, RightsConfig};
+use super::secrets::Secrets;
 use crate::error::{Located, Origin};
 use crate::reader::{Key, Read, Refused, Section, Type, Value, base64, files};
 
@@ -31,6 +32,8 @@ pub struct VmConfig {
     pub code_origin: Origin,
     /// The bytes that `proxy_on_vm_start` is given.
     pub configuration: Vec<u8>,
+    /// The values in `configuration` that stand elsewhere.
+    pub configuration_secrets: Secrets,
     /// Its place; without one, the place of the VM.
     pub configuration_origin: Origin,
     /// The environment variables of the code.
@@ -108,7 +111,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         Ok(Located { value, origin })
     });
     let code = mapping.required(CODE, "add `code: {local: {filename: plugin.wasm}}`", code);
-    let configuration = mapping.or(CONFIGURATION, Vec::new(), any::read);
+    let configuration = mapping.or(CONFIGURATION, Default::default(), any::read);
     let environment = mapping.or(ENVIRONMENT, Environment::default(), environment::read);
     let preopens = mapping.or(PREOPENS, Vec::new(), preopen::read);
     let limits = mapping.or(LIMITS, Default::default(), limits::read);
@@ -126,6 +129,7 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         }
     }
     let (code, code_origin) = code?;
+    let (configuration, configuration_secrets) = configuration?;
     let (limits, load) = limits?;
     let (isolation, randomness, mut recycle) = (isolation?, randomness?, recycle?);
     recycle::check_memory(&mapping, &recycle, limits.memory)?;
@@ -144,7 +148,8 @@ pub(super) fn read(value: &Value<'_>) -> Read<VmConfig> {
         runtime: runtime?,
         code,
         code_origin,
-        configuration: configuration?,
+        configuration,
+        configuration_secrets,
         configuration_origin: mapping.get(CONFIGURATION).unwrap_or(value).origin(),
         environment: environment?,
         preopens: preopens?,

@@ -1,6 +1,7 @@
 //! A file while it is being read: its tree, and the findings so far.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use saphyr::ScanError;
 
 use super::depth;
 use super::indentation;
+use super::known::Known;
 use super::lines::lines;
 use super::yaml::{self, Node};
 use crate::error::{self, ConfigError, Diagnostic, Origin};
@@ -27,6 +29,9 @@ pub struct Document<'d> {
     file: Arc<str>,
     errors: RefCell<Vec<Diagnostic>>,
     notices: RefCell<Vec<Diagnostic>>,
+    files: RefCell<BTreeSet<PathBuf>>,
+    /// Values that stand elsewhere, as far as they have been read.
+    pub(super) secrets: RefCell<Known>,
 }
 
 impl<'d> Document<'d> {
@@ -64,7 +69,15 @@ impl<'d> Document<'d> {
                 return Err(place.diagnostic("the file holds several YAML documents", help).into());
             }
         };
-        Ok(Self { top, text, file, errors: RefCell::default(), notices: RefCell::default() })
+        Ok(Self {
+            top,
+            text,
+            file,
+            errors: RefCell::default(),
+            notices: RefCell::default(),
+            files: RefCell::default(),
+            secrets: RefCell::default(),
+        })
     }
 
     /// Returns the node at the top of the file.
@@ -96,9 +109,29 @@ impl<'d> Document<'d> {
     /// Returns the file or directory that a path in the configuration means: the one in the working directory or, failing that,
     /// the one beside the configuration.
     pub(super) fn find(&self, path: &str, is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+        self.candidates(path).into_iter().find(|path| is_there(path))
+    }
+
+    /// Returns where a path may lead: the first that is there counts.
+    fn candidates(&self, path: &str) -> Vec<PathBuf> {
         let beside = Path::new(&*self.file).parent().map(|folder| folder.join(path));
-        let candidates = [Some(PathBuf::from(path)), beside];
-        candidates.into_iter().flatten().find(|path| is_there(path))
+        [Some(PathBuf::from(path)), beside].into_iter().flatten().collect()
+    }
+
+    /// Notes that the configuration names a file by this text, wherever it may be.
+    pub(super) fn names_file(&self, path: &str) {
+        self.files.borrow_mut().extend(self.candidates(path));
+    }
+
+    /// Notes that the configuration names this file.
+    pub(super) fn name_file(&self, path: &Path) {
+        self.files.borrow_mut().insert(path.to_owned());
+    }
+
+    /// Returns the files that have been looked for so far, also those that are not there: if one of them changes, appears or
+    /// goes, the configuration may mean something else.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().iter().cloned().collect()
     }
 
     /// Returns a path as it is meant where the file need not exist: relative to the configuration.

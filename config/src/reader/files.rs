@@ -9,6 +9,7 @@ use super::value::{Value, quote};
 /// configuration. `help` says what to do if it is in neither.
 pub fn existing(value: &Value<'_>, help: &str) -> Read<PathBuf> {
     let path = value.name()?;
+    value.document.names_file(&path);
     if let Some(found) = value.document.find(&path, Path::is_file) {
         return Ok(found);
     }

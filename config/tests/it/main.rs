@@ -4,6 +4,7 @@
 mod envoy;
 mod file;
 mod load;
+mod secrets;
 
 /// The smallest VM.
 const VM: &str = "vm_config: {code: {local: {inline_string: (module)}}}";

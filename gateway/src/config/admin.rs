@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use portcullis::input::read_file;
-use portcullis_config::reader::files;
+use portcullis_config::blocks::any;
+use portcullis_config::reader::secret::{self, Secret};
 use portcullis_config::reader::{Key, Kind, Read, Refused, Section, Type, Unique, Value};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -24,18 +24,27 @@ pub struct AdminPath {
     pub mode: u32,
 }
 
+/// The place of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reference {
+    /// A path.
+    Path(String),
+    /// `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`.
+    Elsewhere(Json),
+}
+
 /// The token that requests need which change something. Only its digest is kept, so that nothing can show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken {
-    /// The file that has it.
-    pub file: PathBuf,
+    /// Where it stands, as in the configuration.
+    reference: Reference,
     digest: [u8; 32],
 }
 
 impl AdminToken {
     /// Makes the token of a file.
-    pub(crate) fn of(file: PathBuf, token: &[u8]) -> Self {
-        Self { file, digest: Sha256::digest(token).into() }
+    pub(crate) fn of(reference: Reference, token: &[u8]) -> Self {
+        Self { reference, digest: Sha256::digest(token).into() }
     }
 
     /// Returns true for the token, in a time that does not depend on it.
@@ -47,7 +56,7 @@ impl AdminToken {
 
 impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminToken").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("AdminToken").field("reference", &self.reference).finish_non_exhaustive()
     }
 }
 
@@ -84,7 +93,7 @@ const MODE: Key = Key::new(
 
 const TOKEN_FILE: Key = Key::new(
     "token_file",
-    Type::Name,
+    Type::Either(const { &[Type::Name, Type::Section(&secret::SECRET)] }),
     "A file with the token that requests need which change something, found from the working directory or beside the \
      configuration; without it only a Unix socket that is its user's alone takes such requests.",
 );
@@ -95,8 +104,8 @@ pub(super) static ADMIN: Section =
 /// The fewest characters of a token: one that nobody guesses.
 const SHORTEST_TOKEN: usize = 16;
 
-/// The most bytes of the file of a token.
-const LARGEST_TOKEN: u64 = 4096;
+/// The most bytes of a token, which is sent in a header.
+const LONGEST_TOKEN: usize = 4096;
 
 /// The permission to read of anybody.
 const READ_BY_OTHERS: u32 = 0o004;
@@ -160,30 +169,37 @@ fn place(value: &Value<'_>, addresses: &mut Unique) -> Read<Admin> {
 }
 
 fn token(value: &Value<'_>) -> Read<AdminToken> {
-    let file = files::existing(value, "make it, with 32 random characters in it, or correct the path")?;
-    let bytes = read_file(&file, LARGEST_TOKEN).map_err(|error| {
-        let message = format!("cannot read the token file {}: {error}", file.display());
-        value.fail(message, "correct the path, or let this user read it")
-    })?;
-    let fault = |message: &str| {
-        value.fail(
-            format!("the token file {} {message}", file.display()),
-            "write 32 random letters and digits into it, as `openssl rand -hex 16` prints them",
-        )
+    let (secret, reference) = match value.kind() {
+        Kind::Mapping => (secret::read(value)?, Reference::Elsewhere(json_of(value)?)),
+        _ => (
+            secret::of_path(value, "make it, with 32 random characters in it, or correct the path")?,
+            Reference::Path(value.name()?),
+        ),
     };
-    match bytes.trim_ascii() {
+    let Secret { text, file, place, .. } = &*secret;
+    let fault = |message: &str| {
+        let help = "write 32 random letters and digits there, as `openssl rand -hex 16` prints them";
+        value.fail(format!("{place} {message}"), help)
+    };
+    match text.trim().as_bytes() {
         [] => Err(fault("is empty")),
         token if token.len() < SHORTEST_TOKEN => {
             Err(fault(&format!("has a token of fewer than {SHORTEST_TOKEN} characters, which can be guessed")))
         }
+        token if token.len() > LONGEST_TOKEN => Err(fault(&format!("has a token of more than {LONGEST_TOKEN} bytes"))),
         token if !token.iter().all(u8::is_ascii_graphic) => {
             Err(fault("has more than one line, spaces, or characters that a header cannot have"))
         }
         token => {
-            notice_readable(value, &file);
-            Ok(AdminToken::of(file, token))
+            file.iter().for_each(|file| notice_readable(value, file));
+            Ok(AdminToken::of(reference, token))
         }
     }
+}
+
+/// Returns a reference as JSON.
+fn json_of(value: &Value<'_>) -> Read<Json> {
+    Ok(serde_json::from_slice(&any::json(value)?).unwrap_or_default())
 }
 
 fn notice_readable(value: &Value<'_>, file: &Path) {
@@ -234,7 +250,11 @@ pub(super) fn to_json(config: &Config) -> Json {
         }
         (None, None) => return Json::Null,
     }
-    members.extend(admin_token.as_ref().map(|token| ("token_file".to_owned(), json!(token.file.to_string_lossy()))));
+    let token = admin_token.as_ref().map(|token| match &token.reference {
+        Reference::Path(path) => json!(path),
+        Reference::Elsewhere(reference) => reference.clone(),
+    });
+    members.extend(token.map(|token| ("token_file".to_owned(), token)));
     members.into()
 }
 
@@ -310,11 +330,12 @@ mod tests {
     #[test]
     fn a_token_that_is_none_is_refused_by_file_and_key() {
         for (name, content, expected) in [
-            ("empty", &b"\n"[..], "is empty; write 32 random letters"),
+            ("empty", &b"\n"[..], "is empty; write the value there"),
             ("short", b"0123456789abcde\n", "has a token of fewer than 16 characters"),
             ("lines", b"0123456789abcdef\n0123456789abcdef\n", "has more than one line"),
-            ("bytes", b"0123456789abcdef\xff", "characters that a header cannot have"),
-            ("large", &[b'a'; 5000], "at most 4096 are read here; correct the path"),
+            ("bytes", "0123456789abcdefé".as_bytes(), "characters that a header cannot have"),
+            ("binary", b"0123456789abcdef\xff", "is not valid UTF-8; save it as UTF-8"),
+            ("long", &[b'a'; 5000], "has a token of more than 4096 bytes"),
         ] {
             let file = TokenFile::new(name, content, 0o600);
             let error = file.read().unwrap_err();

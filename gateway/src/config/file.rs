@@ -80,7 +80,9 @@ impl Config {
         match reader::load(path, EXAMPLE) {
             Ok((name, text)) => {
                 let sha256 = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
-                (Self::parse(&name, &text), Noted { sha256: Some(sha256) })
+                let mut files = Vec::new();
+                let config = Self::parse_noting(&name, &text, &mut files);
+                (config, Noted { sha256: Some(sha256), files })
             }
             Err(error) => (Err(error), Noted::default()),
         }
@@ -93,8 +95,14 @@ impl Config {
     ///
     /// If the text is no YAML or breaks the rules of the configuration; with all that is wrong, not only the first.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::parse_noting(name, text, &mut Vec::new())
+    }
+
+    /// Reads a configuration from its text, and notes the files that it names.
+    fn parse_noting(name: &str, text: &str, files: &mut Vec<PathBuf>) -> Result<Self, ConfigError> {
         let document = Document::parse(name, text, EXAMPLE)?;
         let config = read(&document.root());
+        *files = document.files();
         let (config, notices) = document.finish(config)?;
         Ok(Self { notices, ..config })
     }
@@ -119,6 +127,8 @@ impl Config {
 pub struct Noted {
     /// The digest of the file, in hexadecimal digits; none if it could not be read.
     pub(crate) sha256: Option<String>,
+    /// The files that it names, also those that are not there.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// A file to start from.

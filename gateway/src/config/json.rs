@@ -4,7 +4,7 @@ use portcullis::resources::Preopen;
 use portcullis::sandbox::Sharing;
 use portcullis::transcript::Redaction;
 use portcullis_config::reader::duration;
-use portcullis_config::{Code, Plugin, RightsConfig, VmConfig};
+use portcullis_config::{Code, Plugin, RightsConfig, Secrets, VmConfig};
 use serde_json::{Map, Value, json};
 
 use super::admin;
@@ -253,7 +253,7 @@ fn plugin(plugin: &Plugin, values: Values) -> Value {
         "name": plugin.name,
         "root_id": plugin.root_id,
         "vm_config": vm(&plugin.vm, values),
-        "configuration": configuration(&plugin.configuration, values),
+        "configuration": configuration(&plugin.configuration, &plugin.configuration_secrets, values),
         "failure_policy": plugin.failure_policy.name(),
         "reload_config": { "backoff": {
             "base_interval": duration::format(plugin.reload_backoff.base_interval),
@@ -280,7 +280,7 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
         "vm_id": vm.vm_id,
         "runtime": vm.runtime.as_ref().map(|runtime| runtime.value.as_str()),
         "code": { "local": code },
-        "configuration": configuration(&vm.configuration, values),
+        "configuration": configuration(&vm.configuration, &vm.configuration_secrets, values),
         "preopens": preopens,
         "environment_variables": { "key_values": Map::from_iter(variables) },
         "capability_restriction_config": vm.rights.as_ref().map(rights),
@@ -321,12 +321,13 @@ fn set(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     object.insert(key.to_owned(), value.into());
 }
 
-/// Returns a plugin's configuration as JSON, text or a number of bytes; or only its size.
-fn configuration(bytes: &[u8], values: Values) -> Value {
+/// Returns a plugin's configuration as JSON, text or a number of bytes, with references in place of what they refer to; or only its size.
+fn configuration(bytes: &[u8], secrets: &Secrets, values: Values) -> Value {
     let redacted = || format!("<redacted, {} bytes>", bytes.len()).into();
     if values == Values::Hidden {
         return if bytes.is_empty() { "".into() } else { redacted() };
     }
+    let bytes = secrets.shown(bytes);
     if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_slice(bytes) {
         return redact(value);
     }
@@ -371,6 +372,10 @@ fn is_secret(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn configuration(bytes: &[u8], values: Values) -> Value {
+        super::configuration(bytes, &Secrets::default(), values)
+    }
 
     #[test]
     fn secrets_in_a_configuration_are_replaced() {

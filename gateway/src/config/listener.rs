@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_config::blocks::filter_entry::Traffic;
 use portcullis_config::blocks::library;
-use portcullis_config::reader::{Key, Read, Refused, Section, Type, Unique, Value, duration, files, size};
+use portcullis_config::reader::{Key, Read, Refused, Section, Type, Unique, Value, duration, secret, size};
 use portcullis_config::{Origin, Plugin};
 
 use super::address;
@@ -181,8 +181,10 @@ static PROXY: Section = Section::new(
 )
 .page("timeouts.md");
 
-const CERTIFICATE: Key = Key::new("certificate", Type::Name, "The file with the certificate chain, in PEM.").required();
-const PRIVATE_KEY: Key = Key::new("private_key", Type::Name, "The file with the private key, in PEM.").required();
+/// The path of a file, or a reference to one.
+const FILE: Type = Type::Either(const { &[Type::Name, Type::Section(&secret::SECRET)] });
+const CERTIFICATE: Key = Key::new("certificate", FILE, "The file with the certificate chain, in PEM.").required();
+const PRIVATE_KEY: Key = Key::new("private_key", FILE, "The file with the private key, in PEM.").required();
 
 static IDENTITY: Section =
     Section::new("tls", "listeners[].tls", "The identity of a listener that speaks TLS.", &[CERTIFICATE, PRIVATE_KEY]);
@@ -258,7 +260,7 @@ fn tcp_proxy(value: &Value<'_>, scope: &Scope) -> Read<TcpProxy> {
 
 fn tls(value: &Value<'_>) -> Read<Tls> {
     let mapping = value.mapping(&IDENTITY)?;
-    let file = |key: Key, help: &str| mapping.required(key, help, |path| files::existing(path, "correct the path"));
+    let file = |key: Key, help: &str| mapping.required(key, help, |path| secret::path(path, "correct the path"));
     let certificate = file(CERTIFICATE, "add the path of the certificate chain, a PEM file");
     let private_key = file(PRIVATE_KEY, "add the path of the private key, a PEM file");
     Ok(Tls { certificate: certificate?, private_key: private_key?, origin: value.origin() })

@@ -40,6 +40,8 @@ mod tests;
 mod timeouts;
 
 pub use address::Endpoint;
+#[cfg(test)]
+pub(crate) use admin::Reference;
 pub use admin::{AdminPath, AdminToken};
 pub use cluster::{Cluster, ClusterKind, Endpoints, Protocol, Server};
 pub use file::{Config, Noted};

@@ -12,7 +12,7 @@ pub use portcullis_config::plan::EngineOptions;
 use portcullis_config::plan::{Compiler, Sandboxes, advise, compile_all, stack_size, take_snapshots};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::{AdminPath, Config, Diagnostic};
+use crate::config::{self, AdminPath, Config, Diagnostic};
 use crate::error::ServeError;
 use crate::explain::{Outline, Placed};
 use crate::net::listen;
@@ -138,7 +138,9 @@ impl Gateway {
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn record(&mut self, recording: TranscriptOptions) -> Result<(), ServeError> {
+    pub fn record(&mut self, mut recording: TranscriptOptions) -> Result<(), ServeError> {
+        let secrets = self.config.all_plugins().flat_map(config::Plugin::secrets);
+        recording.redaction = recording.redaction.with_known(secrets);
         if self.plan.planned.plugins().any(|spec| spec.tier.is_some()) {
             tracing::warn!(
                 "--record: plugins with `tier: fast-start` are recorded on wasmi and do not switch to compiled code"

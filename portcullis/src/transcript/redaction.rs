@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portcullis_core::abi::HostcallId;
 use portcullis_core::observe::transcript::{Event, RecordedTrap, Span, Then, Value};
 
-use super::secrets::Secrets;
+use super::secrets::{SHORTEST, Secrets};
 use super::{names, pairs};
 
 /// The names of headers, and of parameters in queries, whose values are not to be written down. Clones share what they have seen, so that a value that
@@ -19,6 +19,8 @@ use super::{names, pairs};
 #[derive(Clone, Debug)]
 pub struct Redaction {
     names: Arc<[String]>,
+    /// Whether some values are known before any crosses the wall.
+    knows: bool,
     secrets: Arc<Mutex<Secrets>>,
 }
 
@@ -48,7 +50,32 @@ impl Redaction {
     /// as well; `*` at the beginning stands for any bytes or none.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names = names.into_iter().map(str::to_ascii_lowercase).filter(|name| !name.is_empty()).collect();
-        Self { names, secrets: Arc::default() }
+        Self { names, knows: false, secrets: Arc::default() }
+    }
+
+    /// Hides these values, too, wherever they occur, also as JSON writes them in text; values shorter than 6 bytes are not
+    /// found.
+    ///
+    /// ```
+    /// use portcullis::transcript::Redaction;
+    ///
+    /// let redaction = Redaction::default().with_known(["key-of-the-plugin"]);
+    /// # let _ = redaction;
+    /// ```
+    #[must_use]
+    pub fn with_known<'a>(mut self, values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        for value in values {
+            let escaped = serde_json::Value::from(value).to_string();
+            let escaped = escaped.strip_prefix('"').and_then(|escaped| escaped.strip_suffix('"'));
+            for form in std::iter::once(value).chain(escaped).filter(|form| form.len() >= SHORTEST) {
+                // Without room for it, transcripts end where it would be written.
+                let _ = secrets.learn(form.as_bytes());
+                self.knows = true;
+            }
+        }
+        drop(secrets);
+        self
     }
 
     /// Returns the names, in lower case.
@@ -81,7 +108,7 @@ impl Redactor {
 
     /// Hides secrets in an event; returns whether all of them could be remembered.
     pub(super) fn redact(&mut self, event: &mut Event) -> bool {
-        if self.redaction.names.is_empty() {
+        if self.redaction.names.is_empty() && !self.redaction.knows {
             return true;
         }
         let mut all = true;
@@ -267,6 +294,16 @@ mod tests {
         let mut trap = Event::Returned(Err(RecordedTrap::new("aborted: ?token=abc")));
         assert!(redactor.redact(&mut trap));
         assert_eq!(trap, Event::Returned(Err(RecordedTrap::new("aborted: ?token=***"))));
+    }
+
+    #[test]
+    fn values_that_are_known_are_hidden_from_the_start() {
+        for redaction in [Redaction::new([]), Redaction::default()] {
+            let mut redactor = Redactor::new(redaction.with_known(["pass\"word", "k-12345", "short"]));
+            let log = |text: &[u8]| call(HostcallId::proxy_log, &[2, 7, 0], vec![span(7, text)], done());
+            let shown = redacted(&mut redactor, log(br#"{"a":"pass\"word","b":"k-12345"} pass"word short"#));
+            assert_eq!(String::from_utf8_lossy(&shown), r#"{"a":"**********","b":"*******"} ********* short"#);
+        }
     }
 
     #[test]

@@ -81,11 +81,12 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::config::Reference;
 
     const TOKEN: &str = "0123456789abcdef";
 
     fn judge(way: Way, headers: &[(&'static str, &str)], has_token: bool) -> (u16, &'static str) {
-        let token = AdminToken::of("token".into(), TOKEN.as_bytes());
+        let token = AdminToken::of(Reference::Path("token".to_owned()), TOKEN.as_bytes());
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `source` | the file that is read again |
 //! | `thread` | the thread that takes what asks, and has one reload at a time |
+//! | `wish` | who asks, and what comes of it |
 //! | `status` | what `/config`, `/ready` and metrics say |
 //!
-//! A reload itself is behind the trait [`Reload`](super::generation::Reload).
+//! A reload itself is behind the trait [`Reload`].
 
 mod source;
 mod status;
@@ -14,6 +15,7 @@ mod status;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 mod thread;
+mod wish;
 
 use std::fmt;
 use std::sync::mpsc::Sender;
@@ -21,46 +23,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::generation::{Held, Reload, Reloaded};
+use super::generation::{Held, Reload};
 use crate::config::Config;
 pub use source::Source;
 use status::Status;
 use thread::{Event, Reloading};
-
-/// The origin of a wish to reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// SIGHUP.
-    Signal,
-    /// `POST /reload` of the admin interface.
-    Admin,
-}
-
-impl By {
-    /// Returns its name in the log and on `/config`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Signal => "SIGHUP",
-            Self::Admin => "POST /reload",
-        }
-    }
-}
-
-/// The outcome of a reload, for who asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Another generation serves.
-    Done(Reloaded),
-    /// The generation before it serves on. The text has place and remedy.
-    Refused(String),
-    /// A newer wish took its place.
-    Cancelled,
-    /// The gateway stops.
-    Stopping,
-}
-
-/// Shows a configuration that is served from now on.
-pub type Show = Box<dyn Fn(&Config) + Send>;
+pub use wish::{By, Outcome, Show};
 
 /// A gateway's reloads. Clones are the same.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! What is told of generations and reloads: on `/config`, `/ready` and in metrics.
+//! The state of generations and reloads, for `/config`, `/ready` and metrics.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use super::super::generation::{Held, Reloaded};
-use super::By;
+use super::wish::By;
 
 /// The state of reloads. Clones are the same.
 #[derive(Clone, Debug)]

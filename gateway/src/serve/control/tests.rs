@@ -12,6 +12,7 @@ use self::fake::{Fake, File, LIMIT};
 use super::super::generation::Cancel;
 use super::*;
 use crate::error::ServeError;
+use crate::serve::generation::Reloaded;
 
 /// A thread that takes wishes, and the workers of the configurations that were shown.
 fn start(fake: &Fake, file: &File) -> (Control, Arc<Mutex<Vec<usize>>>) {

@@ -15,8 +15,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::super::generation::{Cancel, Reload, Reloaded};
+use super::source::Source;
 use super::status::Status;
-use super::{By, Outcome, Show, Source};
+use super::wish::{By, Outcome, Show};
 use crate::config::{AdminPath, Config};
 use crate::error::ServeError;
 

@@ -85,7 +85,7 @@ async fn ask_raw(mut io: impl AsyncRead + AsyncWrite + Unpin, head: &str) -> Str
     .await
 }
 
-async fn ask_unix(path: &Path, host: &str, page: &str) -> String {
+pub(crate) async fn ask_unix(path: &Path, host: &str, page: &str) -> String {
     let socket = within(tokio::net::UnixStream::connect(path)).await.unwrap();
     ask_raw(socket, &format!("GET {page} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await
 }

@@ -61,6 +61,7 @@ mod rewrite;
 mod rights;
 mod route_actions;
 mod routing;
+mod secrets;
 mod services;
 mod shared;
 mod tcp;

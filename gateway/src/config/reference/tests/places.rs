@@ -167,6 +167,11 @@ pub(super) const PLACES: &[Place] = &[
         "{listeners: [{$listener, plugins: [{vm_config: {code: $code, environment_variables: {KEYS}}}]}], $clusters}",
     ),
     at(
+        "secret",
+        &[("env", "PATH")],
+        "{listeners: [{$listener, plugins: [{vm_config: {code: $code, environment_variables: {key_values: {A: {KEYS}}}}}]}], $clusters}",
+    ),
+    at(
         "preopen",
         &[("guest", "/a"), ("host", "src")],
         "{listeners: [{$listener, plugins: [{vm_config: {code: $code, preopens: [{KEYS}]}}]}], $clusters}",

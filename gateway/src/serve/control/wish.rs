@@ -1,0 +1,39 @@
+//! Wishes to reload, and their outcomes.
+
+use crate::config::Config;
+use crate::serve::generation::Reloaded;
+
+/// The origin of a wish to reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// SIGHUP.
+    Signal,
+    /// `POST /reload` of the admin interface.
+    Admin,
+}
+
+impl By {
+    /// Returns its name in the log and on `/config`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "SIGHUP",
+            Self::Admin => "POST /reload",
+        }
+    }
+}
+
+/// The outcome of a reload, for who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Another generation serves.
+    Done(Reloaded),
+    /// The generation before it serves on. The text has place and remedy.
+    Refused(String),
+    /// A newer wish took its place.
+    Cancelled,
+    /// The gateway stops.
+    Stopping,
+}
+
+/// Shows a configuration that is served from now on.
+pub type Show = Box<dyn Fn(&Config) + Send>;

@@ -149,6 +149,7 @@ const REMOVE: &str = "remove it: the program that runs the plugins decides it";
 const REFUSED: &[Refused] = &[
     ("workers", OF_THE_GATEWAY, REMOVE),
     ("admin", OF_THE_GATEWAY, REMOVE),
+    ("watch", OF_THE_GATEWAY, REMOVE),
     ("shutdown_timeout", OF_THE_GATEWAY, REMOVE),
     ("max_upstream_connections", OF_THE_GATEWAY, REMOVE),
     ("max_callouts", OF_THE_GATEWAY, REMOVE),

@@ -35,6 +35,8 @@ pub struct Config {
     pub admin_hosts: Vec<String>,
     /// The token of requests to it that change something.
     pub admin_token: Option<AdminToken>,
+    /// Whether a change of the configuration, or of a file that it names, reloads it.
+    pub watch: bool,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
     /// How long the gateway serves on when it is told to stop, and says so on `/ready`, before it closes anything.
@@ -141,6 +143,12 @@ const ADMIN: Key = Key::new(
     Type::Either(const { &[Type::Form("`IP:PORT` or `unix:PATH`", "."), Type::Section(&admin::ADMIN)] }),
     "The admin interface; without the key there is none.",
 );
+const WATCH: Key = Key::new(
+    "watch",
+    Type::Boolean,
+    "Whether a change of this file, or of a file that it names, reloads the configuration.",
+)
+.default("false");
 const SHUTDOWN_TIMEOUT: Key = Key::new(
     "shutdown_timeout",
     Type::Duration,
@@ -190,6 +198,7 @@ pub(super) static FILE: Section = Section::new(
     &[
         WORKERS,
         ADMIN,
+        WATCH,
         SHUTDOWN_TIMEOUT,
         DRAIN_DELAY,
         reload::RELOAD,
@@ -216,6 +225,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
     let mut addresses = Unique::new("address");
     let workers = mapping.or(WORKERS, cores(), |number| number.integer(WORKERS.range()));
     let admin = mapping.optional(ADMIN, |admin| admin::read(admin, &mut addresses));
+    let watch = mapping.or(WATCH, false, Value::boolean);
     let shutdown_timeout = mapping.or(SHUTDOWN_TIMEOUT, DEFAULT_SHUTDOWN_TIMEOUT, duration::read);
     let drain_delay = mapping.or(DRAIN_DELAY, Duration::ZERO, duration::read);
     let reload = reload::read(&mapping);
@@ -243,6 +253,7 @@ fn read(root: &Value<'_>) -> Read<Config> {
         admin_socket: admin.socket,
         admin_hosts: admin.hosts,
         admin_token: admin.token,
+        watch: watch?,
         shutdown_timeout: shutdown_timeout?,
         drain_delay: drain_delay?,
         reload: reload?,

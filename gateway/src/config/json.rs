@@ -39,6 +39,7 @@ impl Config {
         json!({
             "workers": self.workers,
             "admin": admin::to_json(self),
+            "watch": self.watch,
             "shutdown_timeout": duration::format(self.shutdown_timeout),
             "drain_delay": duration::format(self.drain_delay),
             "reload": reload::to_json(&self.reload),

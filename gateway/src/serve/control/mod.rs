@@ -5,6 +5,7 @@
 //! | `source` | the file that is read again |
 //! | `thread` | the thread that takes what asks, and has one reload at a time |
 //! | `wish` | who asks, and what comes of it |
+//! | `watch` | files whose change is a wish |
 //! | `status` | what `/config`, `/ready` and metrics say |
 //!
 //! A reload itself is behind the trait [`Reload`].
@@ -15,6 +16,7 @@ mod status;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 mod thread;
+mod watch;
 mod wish;
 
 use std::fmt;
@@ -28,6 +30,7 @@ use crate::config::Config;
 pub use source::Source;
 use status::Status;
 use thread::{Event, Reloading};
+use watch::Times;
 pub use wish::{By, Outcome, Show};
 
 /// A gateway's reloads. Clones are the same.
@@ -50,12 +53,22 @@ impl Control {
         config: &Config,
         show: Show,
     ) -> std::io::Result<Self> {
+        Self::start_with(reloader, source, config, show, Times::default())
+    }
+
+    fn start_with<R: Reload + Clone + 'static>(
+        reloader: R,
+        source: Source,
+        config: &Config,
+        show: Show,
+        times: Times,
+    ) -> std::io::Result<Self> {
         let (events, received) = std::sync::mpsc::channel();
         let status = Status::of_start(source.digest());
         let asked = Mutex::new(reloader.clone());
         let held = Arc::new(move || asked.lock().unwrap_or_else(PoisonError::into_inner).generations());
         let control = Self { events: events.clone(), status: status.clone(), held };
-        let reloading = Reloading::new(reloader, source, config, show, events, status);
+        let reloading = Reloading::new(reloader, source, config, (show, status), events, times);
         std::thread::Builder::new().name("control".to_owned()).spawn(move || reloading.run(&received))?;
         Ok(control)
     }

@@ -18,6 +18,8 @@ struct State {
     since: SystemTime,
     sha256: Option<String>,
     last: Option<Last>,
+    /// The error of files that have changed, while they may change again.
+    pending: Option<String>,
 }
 
 /// The last reload that was not cancelled.
@@ -35,7 +37,7 @@ const LONGEST_ERROR: usize = 16 << 10;
 impl Status {
     /// Makes the state after the start.
     pub(super) fn of_start(sha256: Option<String>) -> Self {
-        let state = State { number: 1, since: SystemTime::now(), sha256, last: None };
+        let state = State { number: 1, since: SystemTime::now(), sha256, last: None, pending: None };
         for result in ["success", "failure", "cancelled"] {
             metrics::counter!("portcullis_config_reloads_total", "result" => result).increment(0);
         }
@@ -52,6 +54,7 @@ impl Status {
             since: now,
             sha256,
             last: Some(Last { at: now, by, took, error: None }),
+            pending: None,
         };
         metrics::counter!("portcullis_config_reloads_total", "result" => "success").increment(1);
         state.set_gauges();
@@ -60,11 +63,15 @@ impl Status {
     /// Notes a reload that has changed nothing.
     pub(super) fn failed(&self, by: By, took: Duration, error: &str) {
         let mut state = self.lock();
-        let end = error.floor_char_boundary(LONGEST_ERROR);
-        let error = error.get(..end).unwrap_or_default().to_owned();
-        state.last = Some(Last { at: SystemTime::now(), by, took, error: Some(error) });
+        state.last = Some(Last { at: SystemTime::now(), by, took, error: Some(cut(error)) });
+        state.pending = None;
         metrics::counter!("portcullis_config_reloads_total", "result" => "failure").increment(1);
         state.set_gauges();
+    }
+
+    /// Notes that files have changed and cannot be served yet.
+    pub(super) fn pends(&self, error: &str) {
+        self.lock().pending = Some(cut(error));
     }
 
     /// Counts a reload that a newer one has cancelled.
@@ -102,6 +109,7 @@ impl Status {
         [
             ("generation".to_owned(), generation),
             ("last_reload".to_owned(), last.unwrap_or_default()),
+            ("pending_reload".to_owned(), state.pending.as_deref().into()),
             ("generations".to_owned(), held.collect()),
         ]
         .into_iter()
@@ -129,6 +137,10 @@ impl State {
         let since = self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         metrics::gauge!("portcullis_config_last_reload_success_timestamp_seconds").set(since.as_secs_f64());
     }
+}
+
+fn cut(error: &str) -> String {
+    error.get(..error.floor_char_boundary(LONGEST_ERROR)).unwrap_or_default().to_owned()
 }
 
 fn time(time: SystemTime) -> String {

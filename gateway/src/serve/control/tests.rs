@@ -2,6 +2,7 @@
 
 mod admin;
 mod fake;
+mod watch;
 
 use std::path::Path;
 

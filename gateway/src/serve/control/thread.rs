@@ -9,14 +9,15 @@
 //! changed the generation succeeds.
 
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, Sender};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::super::generation::{Cancel, Reload, Reloaded};
 use super::source::Source;
 use super::status::Status;
+use super::watch::{Seen, Times, Watch};
 use super::wish::{By, Outcome, Show};
 use crate::config::{AdminPath, Config};
 use crate::error::ServeError;
@@ -47,6 +48,16 @@ pub(super) struct Reloading<R> {
     status: Status,
     running: Option<Running>,
     next: Option<Wish>,
+    times: Times,
+    watch: Option<Watch<Failure>>,
+}
+
+/// A reload that has failed.
+#[derive(Debug)]
+struct Failure {
+    by: By,
+    took: Duration,
+    error: String,
 }
 
 /// The reload that runs.
@@ -74,22 +85,58 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
         reloader: R,
         source: Source,
         config: &Config,
-        show: Show,
+        (show, status): (Show, Status),
         events: Sender<Event>,
-        status: Status,
+        times: Times,
     ) -> Self {
         let fixed = Fixed { admin: config.admin, socket: config.admin_socket.clone() };
-        Self { reloader, source, fixed, show, events, status, running: None, next: None }
+        let watch = config.watch.then(|| Watch::new(times, source.look().clone()));
+        Self { reloader, source, fixed, show, events, status, running: None, next: None, times, watch }
     }
 
     pub(super) fn run(mut self, events: &Receiver<Event>) {
-        for event in events {
-            match event {
-                Event::Ask(by, answer) => self.ask(by, answer),
-                Event::Ended(ended) => self.ended(*ended),
-                Event::Stop => return self.stop(),
+        let mut looked = Instant::now();
+        loop {
+            match self.next_event(events, looked) {
+                Some(Event::Ask(by, answer)) => self.ask(by, answer),
+                Some(Event::Ended(ended)) => self.ended(*ended),
+                Some(Event::Stop) => return self.stop(),
+                None => {
+                    self.look();
+                    looked = Instant::now();
+                }
             }
         }
+    }
+
+    /// Waits for an event; none when it is time for a look. There are no looks while a reload runs: it looks itself, before it changes
+    /// anything.
+    fn next_event(&self, events: &Receiver<Event>, looked: Instant) -> Option<Event> {
+        // The sender in `self` never goes.
+        let Some(watch) = self.watch.as_ref().filter(|_| self.running.is_none()) else {
+            return Some(events.recv().unwrap_or(Event::Stop));
+        };
+        match events.recv_timeout(watch.interval().saturating_sub(looked.elapsed())) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Event::Stop),
+        }
+    }
+
+    fn look(&mut self) {
+        match self.watch.as_mut().map(|watch| watch.look(Instant::now())) {
+            Some(Seen::Changed) => self.ask(By::Watch, None),
+            Some(Seen::Failed(failure)) => {
+                self.fail(&failure);
+            }
+            Some(Seen::Nothing) | None => {}
+        }
+    }
+
+    fn fail(&self, Failure { by, took, error }: &Failure) {
+        self.status.failed(*by, *took, error);
+        let generation = self.status.number();
+        tracing::error!(by = by.name(), "not reloaded, generation {generation} serves on: {error}");
     }
 
     fn ask(&mut self, by: By, answer: Option<oneshot::Sender<Outcome>>) {
@@ -112,6 +159,7 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
             source: self.source.clone(),
             fixed: self.fixed.clone(),
             cancel: cancel.clone(),
+            watches: self.watch.is_some(),
             report: Report { source: self.source.clone(), events: Some(self.events.clone()) },
         };
         self.running = Some(Running { wish, cancel, begun: Instant::now() });
@@ -123,25 +171,38 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
         let Some(Running { wish, begun, .. }) = self.running.take() else { return };
         let (by, took) = (wish.by, begun.elapsed());
         self.source = source;
+        if let Some(watch) = &mut self.watch {
+            watch.has_read(self.source.look().clone());
+        }
         let outcome = match result {
             Ok((config, reloaded)) => {
                 self.status.succeeded(by, took, &reloaded, self.source.digest());
                 (self.show)(&config);
+                let watched = || Watch::new(self.times, self.source.look().clone());
+                self.watch = config.watch.then(watched);
                 let Reloaded { generation, started, stayed, ended, .. } = reloaded;
                 tracing::info!(generation, started, stayed, ended, elapsed = ?took, by = by.name(), "reloaded");
                 Outcome::Done(reloaded)
             }
-            Err(ServeError::Cancelled) if self.next.is_some() => {
+            // For the next look, if nobody waits: files have changed.
+            Err(ServeError::Cancelled) if self.next.is_some() || self.watch.is_some() => {
                 self.status.cancelled();
                 tracing::info!(by = by.name(), "the reload was cancelled by a newer one");
                 Outcome::Cancelled
             }
             Err(error) => {
-                let error = error.to_string();
-                self.status.failed(by, took, &error);
-                let generation = self.status.number();
-                tracing::error!(by = by.name(), "not reloaded, generation {generation} serves on: {error}");
-                Outcome::Refused(error)
+                let failure = Failure { by, took, error: error.to_string() };
+                let outcome = Outcome::Refused(failure.error.clone());
+                match &mut self.watch {
+                    Some(watch) if by == By::Watch => {
+                        let (error, wait) = (&failure.error, self.times.patience);
+                        tracing::info!("not reloaded yet, in case that files change again within {wait:?}: {error}");
+                        self.status.pends(error);
+                        watch.hold(failure, Instant::now());
+                    }
+                    _ => self.fail(&failure),
+                }
+                outcome
             }
         };
         wish.answer(&outcome);
@@ -174,6 +235,8 @@ struct Job<R> {
     source: Source,
     fixed: Fixed,
     cancel: Cancel,
+    /// Whether a change of its files ends it.
+    watches: bool,
     report: Report,
 }
 
@@ -193,6 +256,10 @@ impl<R: Reload> Job<R> {
     fn reload(&mut self) -> Result<(Config, Reloaded), ServeError> {
         let config = self.source.read()?;
         self.fixed.judge(&config, &self.source)?;
+        if self.watches {
+            let look = self.source.look().clone();
+            self.cancel.also_unless(move || look.is_as_it_was());
+        }
         let reloaded = self.reloader.reload(config.clone(), &self.cancel)?;
         Ok((config, reloaded))
     }

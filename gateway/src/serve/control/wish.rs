@@ -10,6 +10,8 @@ pub enum By {
     Signal,
     /// `POST /reload` of the admin interface.
     Admin,
+    /// A change of files, with `watch: true`.
+    Watch,
 }
 
 impl By {
@@ -18,6 +20,7 @@ impl By {
         match self {
             Self::Signal => "SIGHUP",
             Self::Admin => "POST /reload",
+            Self::Watch => "watch",
         }
     }
 }

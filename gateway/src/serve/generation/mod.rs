@@ -15,6 +15,7 @@ pub(crate) mod crew;
 mod known;
 pub(crate) mod reloader;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -38,7 +39,8 @@ pub trait Reload: Send {
     fn generations(&self) -> Vec<Held>;
 }
 
-/// Asks a reload to end before it changes anything. Clones are the same.
+/// Asks a reload to end before it changes anything. Clones are the same, but for a condition without which nothing is to change: that
+/// the files which are read stay as they are.
 ///
 /// ```
 /// use portcullis_gateway::serve::generation::Cancel;
@@ -48,8 +50,11 @@ pub trait Reload: Send {
 /// of_another_thread.cancel();
 /// assert!(cancel.is_cancelled());
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Cancel {
+    asked: Arc<AtomicBool>,
+    unless: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
 
 /// A reload that has succeeded. Plugins are counted as each worker has them: one that is in several chains counts once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,14 +87,25 @@ pub struct Held {
 }
 
 impl Cancel {
+    /// Makes this clone ask the reload to end also when a condition does not hold any more.
+    pub(crate) fn also_unless(&mut self, condition: impl Fn() -> bool + Send + Sync + 'static) {
+        self.unless = Some(Arc::new(condition));
+    }
+
     /// Asks the reload to end. It does so before the next plugin is compiled or started, unless workers change over already.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether the reload is to end.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed) || self.unless.as_ref().is_some_and(|condition| !condition())
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancel").field("asked", &self.asked).finish_non_exhaustive()
     }
 
     /// Ends what was cancelled.

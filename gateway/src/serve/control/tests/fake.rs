@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{Config, ConfigError, Diagnostic};
 use crate::error::ServeError;
 use crate::serve::generation::{Cancel, Held, Reload, Reloaded};
+use crate::serve::server::Gateway;
 
 /// The time after which an event is taken never to happen.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) may_end: usize,
     pub(super) refusals: usize,
     pub(super) deaf: bool,
+    /// Whether it judges the configuration as a start does.
+    pub(super) judges: bool,
 }
 
 impl Fake {
@@ -71,6 +74,9 @@ impl Reload for Fake {
         if state.refusals > 0 {
             state.refusals -= 1;
             return Err(ConfigError::from(Diagnostic::of_file("gateway.yaml", "it traps", "mend it")).into());
+        }
+        if state.judges {
+            Gateway::prepare(config)?;
         }
         state.generation = state.generation.max(1) + 1;
         Ok(Reloaded { generation: state.generation, started: 2, stayed: 3, ended: 1 })

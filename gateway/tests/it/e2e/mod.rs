@@ -9,6 +9,7 @@ mod callouts;
 mod chains;
 mod cli;
 mod compiling;
+mod control;
 mod counter;
 mod debug_info;
 mod descriptors;
@@ -53,8 +54,8 @@ mod profile;
 mod properties;
 mod quickstart;
 mod record;
+
 mod recycling;
-mod reload;
 mod resets;
 mod responses;
 mod rewrite;

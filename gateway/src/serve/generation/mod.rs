@@ -101,12 +101,6 @@ impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.asked.load(Ordering::Relaxed) || self.unless.as_ref().is_some_and(|condition| !condition())
     }
-}
-
-impl fmt::Debug for Cancel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cancel").field("asked", &self.asked).finish_non_exhaustive()
-    }
 
     /// Ends what was cancelled.
     ///
@@ -114,5 +108,11 @@ impl fmt::Debug for Cancel {
     /// [`ServeError::Cancelled`], if so.
     pub(crate) fn check(&self) -> Result<(), ServeError> {
         if self.is_cancelled() { Err(ServeError::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancel").field("asked", &self.asked).finish_non_exhaustive()
     }
 }

@@ -143,6 +143,10 @@ impl Host for SystemHost {
     fn define_metric(&mut self, plugin: &Plugin, metric_type: MetricType, name: &str) -> Option<Arc<dyn Metric>> {
         let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (plugin.name.clone(), metric_type, name.to_owned());
+        // One whose VM is started again finds what it has counted; when there are many, those that no VM has are forgotten.
+        if metrics.len() >= MOST_METRICS && !metrics.contains_key(&key) {
+            metrics.retain(|_, metric| Arc::strong_count(metric) > 1);
+        }
         let metric: Arc<Number> = Arc::clone(metrics.entry(key).or_default());
         Some(metric)
     }
@@ -161,6 +165,9 @@ impl fmt::Debug for SystemHost {
         f.debug_struct("SystemHost").field("level", &self.level).finish_non_exhaustive()
     }
 }
+
+/// Maximum number of metrics that are kept though no VM has them.
+const MOST_METRICS: usize = 10_000;
 
 /// Metrics by plugin, type and name.
 type Numbers = HashMap<(String, MetricType, String), Arc<Number>>;
@@ -185,6 +192,19 @@ impl Metric for Number {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_that_no_vm_has_are_forgotten_when_they_are_many() {
+        let mut host = SystemHost::new(|_: &LogRecord<'_>| {});
+        let held = host.define_metric(&Plugin::new("held"), MetricType::Counter, "n");
+        held.iter().for_each(|held| held.add(7));
+        for number in 0..MOST_METRICS {
+            let plugin = Plugin::new(number.to_string());
+            host.define_metric(&plugin, MetricType::Counter, "n").iter().for_each(|metric| metric.add(1));
+        }
+        assert_eq!((host.metric("held", "n"), host.metric("0", "n")), (Some(7), None));
+        assert_eq!(host.metrics.lock().map_or(0, |metrics| metrics.len()), 2);
+    }
 
     #[test]
     fn metrics_of_two_types_with_one_name_are_two() {

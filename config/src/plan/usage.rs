@@ -15,6 +15,10 @@ static PLUGINS: Mutex<BTreeMap<String, Usage>> = Mutex::new(BTreeMap::new());
 /// Returns the usage of plugins of this name. The first call starts the clock, which is a thread.
 pub fn of(plugin: &str) -> Usage {
     let mut plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !plugins.contains_key(plugin) {
+        // Those that reloads have taken away: nobody counts for them any more.
+        plugins.retain(|_, usage| !usage.is_alone());
+    }
     plugins.entry(plugin.to_owned()).or_insert_with(|| Usage::new(clock())).clone()
 }
 
@@ -45,4 +49,19 @@ fn clock() -> CoarseClock {
         clock
     };
     CLOCK.get_or_init(start).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_that_nobody_counts_for_are_forgotten() {
+        let kept = of("kept");
+        let shard = of("its worker").shard();
+        (0..1377).for_each(|number| drop(of(&format!("gone {number}"))));
+        let names: Vec<_> = all().into_iter().map(|(name, _)| name).filter(|name| !name.starts_with("usage")).collect();
+        assert_eq!(names, ["gone 1376", "its worker", "kept"]);
+        drop((kept, shard));
+    }
 }

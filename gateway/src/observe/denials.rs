@@ -38,9 +38,43 @@ struct Count {
     context: u32,
 }
 
+impl Record {
+    /// Counts another kind of a plugin, and forgets what has not been noted for longest where there is no room.
+    fn make_room(&mut self, plugin: &str) {
+        if !self.of_plugin.contains_key(plugin) && self.of_plugin.len() >= Denials::MOST_PLUGINS {
+            let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+            for (kind, count) in &self.kinds {
+                let last = last.entry(&kind.plugin).or_default();
+                *last = count.last.max(*last);
+            }
+            let gone = last.into_iter().min_by_key(|(_, at)| *at).map(|(plugin, _)| plugin.to_owned());
+            if let Some(gone) = gone {
+                self.kinds.retain(|kind, _| kind.plugin != gone);
+                self.of_plugin.remove(&gone);
+            }
+        }
+        let kinds = self.of_plugin.entry(plugin.to_owned()).or_default();
+        if *kinds < Denials::MOST_KEPT {
+            *kinds += 1;
+            return;
+        }
+        let own = self.kinds.iter().filter(|(kind, _)| kind.plugin == plugin);
+        if let Some(oldest) = own.min_by_key(|(_, count)| count.last).map(|(kind, _)| kind.clone()) {
+            self.kinds.remove(&oldest);
+        }
+    }
+}
+
 impl Denials {
     /// The most kinds of one plugin, after which arguments are not distinguished, because a guest chooses them.
     const MOST_KINDS: usize = 100;
+
+    /// The most kinds of one plugin at all: each reload that changes the plugin makes another sandbox. Beyond them, the kind that was noted
+    /// last the longest ago goes.
+    const MOST_KEPT: usize = 200;
+
+    /// The most plugins. Beyond them, the one goes that was denied something last the longest ago.
+    const MOST_PLUGINS: usize = 1000;
 
     /// Notes one, at a time in nanoseconds since the Unix epoch.
     pub(crate) fn note(&self, denial: &Denial<'_>, now: u64) {
@@ -56,14 +90,13 @@ impl Denials {
             argument: denial.argument.map(str::to_owned),
         };
         let mut record = self.record();
+        let kinds = record.of_plugin.get(&kind.plugin).copied().unwrap_or_default();
+        if kinds >= Self::MOST_KINDS && !record.kinds.contains_key(&kind) {
+            // Without arguments there are as many kinds as there are rules, for each sandbox.
+            kind.argument = kind.argument.map(|_| "(others)".to_owned());
+        }
         if !record.kinds.contains_key(&kind) {
-            let kinds = record.of_plugin.entry(kind.plugin.clone()).or_default();
-            if *kinds >= Self::MOST_KINDS {
-                // Without arguments there are as many kinds as there are rules.
-                kind.argument = kind.argument.map(|_| "(others)".to_owned());
-            } else {
-                *kinds += 1;
-            }
+            record.make_room(&kind.plugin);
         }
         let count = record.kinds.entry(kind).or_insert(Count { count: 0, first: now, last: now, context: 0 });
         (count.count, count.last, count.context) = (count.count + 1, now, denial.context.number());
@@ -96,6 +129,7 @@ impl Denials {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use portcullis::model::Plugin;
 
@@ -125,5 +159,35 @@ mod tests {
         assert_eq!(kinds, Denials::MOST_KINDS + 1);
         assert_eq!(json["denials"][0]["argument"], "(others)");
         assert_eq!(json["denials"][0]["count"], 901);
+    }
+
+    #[test]
+    fn sandboxes_and_plugins_that_reloads_bring_are_bounded() {
+        let denials = Denials::default();
+        let count = |denials: &Denials| denials.to_json()["denials"].as_array().map_or(0, Vec::len);
+        let note = |plugin: &str, number: u64| {
+            let vm = portcullis::sandbox::VmSpec::default().with_configuration(number.to_string());
+            let sandbox = portcullis::sandbox::SandboxSpec {
+                vm_id: "",
+                code: b"",
+                engine: "",
+                vm: &vm,
+                capabilities: portcullis::rights::Capabilities::ALL,
+                rules: &portcullis::rights::Rules::NONE,
+                alone: None,
+            };
+            let plugin = Plugin::new(plugin);
+            let denial = Denial::new("proxy_log").with_plugin(&plugin).with_sandbox(sandbox.key());
+            denials.note(&denial, number * 1_000_000_000);
+        };
+        (0..1377).for_each(|number| note("p", number));
+        assert_eq!(count(&denials), Denials::MOST_KEPT);
+        assert_eq!(
+            denials.to_json()["denials"].as_array().unwrap().iter().filter(|kind| kind["last"] == 1376).count(),
+            1
+        );
+        (0..1377).for_each(|number| note(&format!("p{number}"), 2000 + number));
+        assert_eq!(count(&denials), Denials::MOST_PLUGINS);
+        assert!(denials.to_json().to_string().contains("\"p1376\""));
     }
 }

@@ -85,6 +85,13 @@ impl Usage {
         Self(self.0.as_ref().map(|shard| Shard::of(Arc::clone(&shard.all))))
     }
 
+    /// Returns true if nobody else counts into these sums: no clone and no shard is left.
+    pub fn is_alone(&self) -> bool {
+        let Some(shard) = &self.0 else { return true };
+        let shards = shard.all.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::strong_count(shard) == 1 && shards.iter().filter(|shard| shard.strong_count() > 0).count() == 1
+    }
+
     /// Returns the sums.
     pub fn used(&self) -> Used {
         let Some(shard) = &self.0 else { return Used::default() };
@@ -238,7 +245,9 @@ mod tests {
     fn shards_count_together_also_when_they_are_gone() {
         let clock = CoarseClock::default();
         let usage = Usage::new(clock.clone());
+        assert!(usage.is_alone());
         let (one, other) = (usage.shard(), usage.shard());
+        assert!(!usage.is_alone());
         let began = one.now();
         clock.set(Duration::from_millis(4));
         assert_eq!((one.called(began), other.called(began), other.called(other.now())), (4_000_000, 4_000_000, 0));
@@ -252,6 +261,10 @@ mod tests {
         assert_eq!(usage.used(), expected);
         drop((memory, other));
         assert_eq!(usage.used(), Used { memory: 0, ..expected });
+        assert!(usage.is_alone());
+        let clone = usage.clone();
+        assert!(!usage.is_alone());
+        drop(clone);
         assert_eq!(usage.0.as_ref().unwrap().all.shards.lock().unwrap().len(), 1);
         assert_eq!((Usage::default().used(), Usage::default().called(0)), (Used::default(), 0));
     }

@@ -96,24 +96,30 @@ const MOST_OUTDATED: u64 = 1 << 30;
 /// Code of other versions that has not been used for so long goes.
 const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Code of this version that stays, in bytes: beyond, what has not been used for longest goes first.
+const MOST_CURRENT: u64 = 4 << 30;
+
+/// Code of this version that has not been used for so long goes.
+const UNUSED_CURRENT: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Removes code of this version that nobody uses any more, as it seems: `is_current` says by its name what is of this version. A plugin that
+/// needs it is compiled anew.
+pub(super) fn clean_current(folder: &Path, is_current: impl Fn(&str) -> bool) -> Result<(), CodeCacheError> {
+    let mut all = 0_u64;
+    for (unused, len, path) in by_use(folder, is_current)? {
+        all = all.saturating_add(len);
+        if unused >= UNUSED_CURRENT || all > MOST_CURRENT {
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
 /// Removes code of other versions that nobody uses any more, as it seems: `is_outdated` says by its name what is of another version. A
 /// file that cannot be removed is counted all the same: nobody reads it.
 pub(super) fn clean(folder: &Path, is_outdated: impl Fn(&str) -> bool) -> Result<Outdated, CodeCacheError> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(cannot("read", folder))? {
-        let entry = entry.map_err(cannot("read", folder))?;
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && entry.file_name().to_str().is_some_and(&is_outdated) {
-            // Another process may have removed it meanwhile.
-            let Ok(metadata) = entry.metadata() else { continue };
-            // A time that is still to come is of now.
-            let unused = metadata.modified().ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();
-            files.push((unused, metadata.len(), entry.path()));
-        }
-    }
-    files.sort_unstable();
     let (mut outdated, mut all) = (Outdated::default(), 0_u64);
-    for (unused, len, path) in files {
+    for (unused, len, path) in by_use(folder, is_outdated)? {
         all = all.saturating_add(len);
         if unused < UNUSED && all <= MOST_OUTDATED {
             outdated.kept += 1;
@@ -124,6 +130,27 @@ pub(super) fn clean(folder: &Path, is_outdated: impl Fn(&str) -> bool) -> Result
         let _ = fs::remove_file(path);
     }
     Ok(outdated)
+}
+
+/// A file: for how long it has not been used, its length and its path.
+type Used = (Duration, u64, PathBuf);
+
+/// Lists the files whose names are meant, those that were used last first.
+fn by_use(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Result<Vec<Used>, CodeCacheError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(cannot("read", folder))? {
+        let entry = entry.map_err(cannot("read", folder))?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && entry.file_name().to_str().is_some_and(&is_meant) {
+            // Another process may have removed it meanwhile.
+            let Ok(metadata) = entry.metadata() else { continue };
+            // A time that is still to come is of now.
+            let unused = metadata.modified().ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();
+            files.push((unused, metadata.len(), entry.path()));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
 }
 
 /// Notes that a file has been used, for [`clean`] by binaries of other versions. Where that cannot be noted, they remove it sooner.

@@ -122,13 +122,15 @@ pub enum PrecompileError {
 impl CodeCache {
     /// Opens a folder; makes it, and its key, if it is not there. Code that another version of one of this binary's engines made is
     /// removed from it when that has not used it for 7 days, or when all such code is more than 1 GiB: two binaries may share a folder
-    /// while one replaces the other, and code of a binary that is gone does not stay for ever.
+    /// while one replaces the other, and code of a binary that is gone does not stay for ever. Code of these versions goes when it has not been
+    /// used for 90 days, or when all such code is more than 4 GiB, what has not been used for longest first.
     ///
     /// # Errors
     /// The folder cannot be read or made, or is not this user's alone.
     pub fn open(folder: &Path) -> Result<Self, CodeCacheError> {
         let key = folder::open(folder)?;
         let outdated = folder::clean(folder, name::is_outdated)?;
+        folder::clean_current(folder, name::is_current)?;
         Ok(Self { folder: folder.to_owned(), key, outdated })
     }
 

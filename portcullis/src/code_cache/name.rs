@@ -18,6 +18,15 @@ pub(super) fn is_outdated(file: &str) -> bool {
     is_digest(digest) && engine::all().iter().any(|info| info.name == engine && info.version != version)
 }
 
+/// Returns true for code of an engine that this binary has in this version.
+pub(super) fn is_current(file: &str) -> bool {
+    let name = file.strip_suffix(".code").and_then(|name| name.rsplit_once('-'));
+    let maker = name.filter(|(_, digest)| is_digest(digest)).and_then(|(maker, _)| maker.rsplit_once('-'));
+    maker.is_some_and(|(engine, version)| {
+        engine::all().iter().any(|info| info.name == engine && info.version == version)
+    })
+}
+
 fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -31,8 +40,8 @@ mod tests {
         let digest = "0".repeat(64);
         for info in engine::all() {
             let name = |version: &str| format!("{}-{version}-{digest}.code", info.name);
-            assert!(!is_outdated(&name(info.version)));
-            assert!(is_outdated(&name("0.0.1")));
+            assert!(!is_outdated(&name(info.version)) && is_current(&name(info.version)));
+            assert!(is_outdated(&name("0.0.1")) && !is_current(&name("0.0.1")));
             assert!(is_outdated(&name(&format!("{}1", info.version))));
         }
         assert!(is_outdated(&format!("{digest}.code")));
@@ -45,7 +54,7 @@ mod tests {
             format!("{}-{digest}.code", engine::all()[0].name),
         ];
         for other in others {
-            assert!(!is_outdated(&other), "{other}");
+            assert!(!is_outdated(&other) && !is_current(&other), "{other}");
         }
     }
 }

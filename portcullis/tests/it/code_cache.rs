@@ -162,6 +162,23 @@ fn code_from_before_a_change_of_engines_is_counted_and_removed_when_it_is_unused
 }
 
 #[test]
+fn code_of_this_version_has_a_bound() {
+    let folder = Folder::new("bound-current");
+    CodeCache::open(&folder.0).unwrap();
+    let info = &engine::all()[0];
+    let files = [(1, 1), (2, 1), (3, 3 << 30), (4, 2 << 30), (91, 1)].map(|(days, len)| {
+        let path = folder.0.join(format!("{}-{}-{days:064x}.code", info.name, info.version));
+        // Without blocks on the disk.
+        fs::File::create(&path).unwrap().set_len(len).unwrap();
+        set_unused(&path, days);
+        path
+    });
+    let cache = CodeCache::open(&folder.0).unwrap();
+    assert_eq!(cache.outdated(), Outdated::default());
+    assert_eq!(files.map(|file| file.exists()), [true, true, true, false, false]);
+}
+
+#[test]
 fn code_of_other_versions_has_a_bound() {
     let folder = Folder::new("bound");
     CodeCache::open(&folder.0).unwrap();

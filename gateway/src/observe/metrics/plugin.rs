@@ -22,6 +22,13 @@ const MOST: usize = 10_000;
 /// The bytes of their names and labels.
 const MOST_TEXT: usize = 16 << 20;
 
+/// Maximum number of plugins that are shown after their last VM has gone. A plugin whose VM is started again keeps what it has counted; when
+/// there are more, all that have gone are forgotten, as after many reloads.
+const MOST_GONE: usize = 100;
+
+/// The bytes of names and labels of those.
+const MOST_GONE_TEXT: usize = 16 << 20;
+
 /// The metrics of all plugins. VMs share the metrics of a plugin.
 #[derive(Debug, Default)]
 pub(super) struct OfPlugins(HashMap<String, OfPlugin>);
@@ -52,6 +59,7 @@ impl OfPlugins {
         tags: &[StatsTag],
     ) -> Arc<PluginMetric> {
         if !self.0.contains_key(plugin) {
+            self.forget_gone();
             self.0.insert(plugin.to_owned(), OfPlugin::default());
         }
         let own = self.0.entry(plugin.to_owned()).or_default();
@@ -77,6 +85,15 @@ impl OfPlugins {
         metric
     }
 
+    /// Forgets the plugins that have gone, if they are many.
+    fn forget_gone(&mut self) {
+        let gone = self.0.values().filter(|own| own.is_gone());
+        let (count, text) = gone.fold((0, 0), |(count, text), own| (count + 1, text + own.text));
+        if count >= MOST_GONE || text > MOST_GONE_TEXT {
+            self.0.retain(|_, own| !own.is_gone());
+        }
+    }
+
     /// Adds all of them as they are now.
     pub(super) fn add_to(&self, exposition: &mut Exposition) {
         for (metric_type, metrics) in self.0.values().flat_map(|own| &own.metrics) {
@@ -84,6 +101,13 @@ impl OfPlugins {
                 exposition.add(family, labels, metric.reading(*metric_type));
             }
         }
+    }
+}
+
+impl OfPlugin {
+    /// Returns true if no VM has one of its metrics.
+    fn is_gone(&self) -> bool {
+        self.metrics.values().flat_map(HashMap::values).all(|series| Arc::strong_count(&series.metric) == 1)
     }
 }
 
@@ -192,6 +216,28 @@ mod tests {
         assert_eq!(all.define("many", MetricType::Counter, "m0", &[]).value(), 1, "those that are shown are found");
         all.define("few", MetricType::Counter, "f", &[]).add(1);
         assert_eq!(shown(&all), MOST + 1, "another plugin has its own");
+    }
+
+    #[test]
+    fn plugins_that_have_gone_are_forgotten_when_they_are_many() {
+        let mut all = OfPlugins::default();
+        let held = all.define("held", MetricType::Counter, "a", &[]);
+        held.add(7);
+        for number in 0..1377 {
+            all.define(&format!("p{number}"), MetricType::Counter, "a", &[]).add(1);
+            assert!(shown(&all) <= MOST_GONE + 2, "{number}");
+        }
+        assert_eq!(all.define("held", MetricType::Counter, "a", &[]).value(), 7);
+        let last = all.define("p1376", MetricType::Counter, "a", &[]);
+        assert_eq!(last.value(), 1, "one whose VM is started again finds what it has counted");
+        let long = ".".repeat(8 << 10);
+        for number in 0..20 {
+            for name in 0..500 {
+                all.define(&format!("long {number}"), MetricType::Gauge, &format!("{name}{long}"), &[]);
+            }
+        }
+        let text: usize = all.0.values().map(|own| own.text).sum();
+        assert!(text < 3 * MOST_GONE_TEXT, "{text}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What sandboxes that have gone have left in a store.
+//! Bytes that sandboxes that have gone have left in a store.
 //!
 //! Data outlive their sandbox while another one of the `vm_id` is there, so that a plugin that is loaded in a new version finds them. Each
 //! version has a budget of its own: without a bound on what all versions before have left, N of them could leave N budgets.

@@ -23,6 +23,9 @@ pub enum ServeError {
     /// A socket.
     #[error(transparent)]
     Bind(#[from] listen::BindError),
+    /// A socket that the process was started with.
+    #[error("{0}")]
+    Passed(String),
     /// The Unix socket of the admin interface.
     #[error("admin: cannot listen on {}: {reason}", path.display())]
     AdminSocket {

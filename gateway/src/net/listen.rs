@@ -1,13 +1,18 @@
 //! Listening sockets.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::passed::Kept;
 use super::quiet::Quiet;
 
 /// Connections that the kernel holds for a worker that is busy.
@@ -52,26 +57,61 @@ pub struct BindError {
 }
 
 impl BindError {
+    /// Explains an error of the system.
+    pub(super) fn system(address: SocketAddr, source: io::Error) -> Self {
+        Self { address, remedy: remedy(source.kind()), source }
+    }
+
     /// Returns the address that was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// A listening socket that belongs to one worker.
+/// Listening sockets of one address that belong to one worker.
 #[derive(Debug)]
 pub struct Listener {
-    inner: TcpListener,
+    inner: Vec<TcpListener>,
+    /// The one to look at first, so that each has its turn.
+    next: Cell<usize>,
     address: SocketAddr,
     told: Quiet,
+    /// From when these are gone, the sockets are passed to no other process.
+    _kept: Vec<Arc<Kept>>,
 }
 
 impl Listener {
     /// Registers a socket from [`bind`] with this thread's runtime.
     pub fn from_std(listener: StdListener) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let inner = TcpListener::from_std(listener)?;
-        Ok(Self { inner, address, told: Quiet::new(QUIET) })
+        Self::from_all(vec![listener], Vec::new())
+    }
+
+    /// Registers sockets with this thread's runtime, with what has to live as long.
+    ///
+    /// # Errors
+    /// None is given, or one cannot be registered.
+    pub(super) fn from_all(listeners: Vec<StdListener>, kept: Vec<Arc<Kept>>) -> io::Result<Self> {
+        let address = listeners.first().ok_or(io::ErrorKind::NotFound)?.local_addr()?;
+        let inner: io::Result<Vec<_>> = listeners.into_iter().map(TcpListener::from_std).collect();
+        Ok(Self { inner: inner?, next: Cell::new(0), address, told: Quiet::new(QUIET), _kept: kept })
+    }
+
+    /// Returns the most connections that the kernel holds for it.
+    pub(crate) fn backlog(&self) -> usize {
+        usize::try_from(BACKLOG).unwrap_or(usize::MAX).saturating_mul(self.inner.len())
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let count = self.inner.len();
+        for index in (self.next.get()..count).chain(0..self.next.get()) {
+            if let Some(listener) = self.inner.get(index)
+                && let Poll::Ready(accepted) = listener.poll_accept(cx)
+            {
+                self.next.set((index + 1) % count);
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
     }
 
     /// Returns the address it listens on, with the port that the kernel chose for port 0.
@@ -88,7 +128,7 @@ impl Listener {
     /// is out of descriptors it waits until some are free. `relieve` frees some, and returns whether it could.
     pub async fn accept_or(&self, mut relieve: impl FnMut() -> bool) -> (TcpStream, SocketAddr) {
         loop {
-            match self.inner.accept().await {
+            match poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok((stream, peer)) => {
                     // Proxied messages are written whole; Nagle's algorithm would only hold back their tails.
                     if let Err(error) = stream.set_nodelay(true) {
@@ -138,7 +178,7 @@ fn listening(socket: Socket) -> io::Result<StdListener> {
 }
 
 fn explained<T>(address: SocketAddr, result: io::Result<T>) -> Result<T, BindError> {
-    result.map_err(|source| BindError { address, remedy: remedy(source.kind()), source })
+    result.map_err(|source| BindError::system(address, source))
 }
 
 fn remedy(kind: io::ErrorKind) -> &'static str {
@@ -202,6 +242,23 @@ mod tests {
         assert!(text.contains(&address.to_string()), "{text}");
         assert!(text.contains("another port"), "{text}");
         assert!(error.source().is_some());
+    }
+
+    #[tokio::test]
+    async fn each_socket_has_its_turn() {
+        let sockets: Vec<_> = (0..3).map(|_| StdListener::bind(ANY).unwrap()).collect();
+        let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        sockets.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
+        let listener = Listener::from_all(sockets, Vec::new()).unwrap();
+        let mut clients = Vec::new();
+        for address in addresses.iter().chain(&addresses) {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut accepted = Vec::new();
+        for _ in 0..6 {
+            accepted.push(listener.accept().await.0.local_addr().unwrap());
+        }
+        assert_eq!(accepted, [addresses.clone(), addresses].concat());
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`exec`] | the hyper executor that spawns onto the worker's own thread |
 //! | [`listen`] | listening sockets shared between workers, and accepting |
+//! | [`passed`] | listening sockets that the process was started with |
+//! | `sockets` | which worker has which sockets of a listener |
 //! | [`tls`] | the server's certificate and protocol settings |
 //! | [`io`] | one accepted connection, plain or TLS, with its addresses and TLS properties |
 //! | [`quiet`] | log lines at a bounded rate |
@@ -15,6 +17,8 @@
 pub mod exec;
 pub mod io;
 pub mod listen;
+pub mod passed;
 pub mod quiet;
+pub(crate) mod sockets;
 pub mod tls;
 pub(crate) mod transport;

@@ -20,6 +20,7 @@ use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
 use crate::serve::drain::Drain;
 use crate::serve::generation::LiveCounts;
+use crate::serve::pulse::Pulse;
 
 /// Everything that a worker is made of; the same for all.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) shutdown_timeout: Duration,
     /// The orderly end of the process.
     pub(crate) drain: Drain,
+    /// Whether workers answer.
+    pub(crate) pulse: Pulse,
     /// How long streams keep a generation that was replaced.
     pub(crate) reload: ReloadLimits,
     /// Which part of a worker calls get that no stream waits for.

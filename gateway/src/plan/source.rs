@@ -1,18 +1,18 @@
 //! Sources of a listener's connections.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::net::sockets::WorkerSockets;
 use crate::serve::seats::Seat;
 
 /// The source of a listener's connections.
 pub(crate) enum ConnectionSource {
     /// From clients; some are passed to the worker that records.
-    Socket(TcpListener, Option<Sample>),
+    Socket(WorkerSockets, Option<Sample>),
     /// From other workers, until all of them have stopped.
     Handed(mpsc::Receiver<Handed>),
 }

@@ -48,6 +48,8 @@ pub(crate) enum Patience {
     /// A part of `shutdown_timeout`, and longer while other connections have requests.
     #[default]
     Usual,
+    /// As long as `shutdown_timeout` allows: another process serves already, and nobody waits for this one to end.
+    Long,
 }
 
 /// A connection that has been told to end and has a request. It ends with this.
@@ -78,6 +80,7 @@ impl Drain {
         if let Phase::Delaying { since } = phase {
             // A delay that no clock reaches has no end.
             match since.checked_add(delay) {
+                _ if delay.is_zero() => {}
                 Some(end) => tokio::time::sleep_until(end).await,
                 None => std::future::pending().await,
             }
@@ -120,6 +123,11 @@ impl Drain {
             Patience::Usual => {
                 tokio::time::sleep((limit / 10).clamp(SHORTEST, LONGEST).min(limit)).await;
                 let _ = self.0.busy.subscribe().wait_for(|busy| *busy == 0).await;
+            }
+            Patience::Long => {
+                let mut patience = self.0.patience.subscribe();
+                let shorter = patience.wait_for(|patience| *patience != Patience::Long);
+                let _ = tokio::time::timeout(limit.saturating_sub(SHORTEST), shorter).await;
             }
         }
     }
@@ -207,6 +215,17 @@ mod tests {
         }
         drain.set_patience(Patience::None);
         assert_eq!(grace(&drain, S(30)).await, S(0));
+        drain.set_patience(Patience::Long);
+        for (limit, kept) in [(0, 0), (30, 29)] {
+            assert_eq!(grace(&drain, S(limit)).await, S(kept), "{limit}");
+        }
+        let waits = drain.clone();
+        let over = tokio::spawn(async move { waits.grace(S(30)).await });
+        pass(S(20)).await;
+        assert!(!over.is_finished());
+        drain.set_patience(Patience::None);
+        pass(Duration::ZERO).await;
+        assert!(over.is_finished());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,8 @@
 //! | [`running`] | a gateway that serves, and how it is stopped |
 //! | [`generation`] | a configuration as it is served, and how the next one takes its place |
 //! | [`control`] | who asks for a reload, and what is told about it |
+//! | `systemd`, `pulse` | what systemd is told, and whether the workers answer |
+//! | `upgrade` | another process that takes over |
 //! | `drain` | the orderly end: `/ready`, the delay, the end of connections |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
 //! | `starts` | what workers report of their start |
@@ -18,9 +20,12 @@ pub(crate) mod convert;
 pub mod descriptors;
 pub(crate) mod drain;
 pub mod generation;
+pub(crate) mod pulse;
 pub mod running;
 pub(crate) mod seats;
 pub mod server;
 pub mod signals;
 pub(crate) mod starts;
+pub(crate) mod systemd;
+pub(crate) mod upgrade;
 pub(crate) mod worker;

@@ -1,9 +1,10 @@
 //! A gateway that serves, and how it is stopped.
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::error::ServeError;
@@ -12,7 +13,10 @@ use crate::observe::{log, profile};
 use crate::serve::control::{By, Control};
 use crate::serve::drain::{Drain, Patience};
 use crate::serve::generation::{Cancel, Reload, Reloaded, Reloader};
+use crate::serve::pulse::Pulse;
 use crate::serve::signals::Signals;
+use crate::serve::systemd::{self, Watchdog};
+use crate::serve::upgrade::{self, Asked, Attempt, Successor, Upgrade};
 
 /// A gateway that serves.
 #[derive(Debug)]
@@ -30,7 +34,23 @@ pub struct Running {
     profile: Option<profile::Writer>,
     control: Option<Control>,
     reloader: Reloader,
+    replacing: Option<Replacing>,
+    pulse: Pulse,
 }
+
+/// Processes that take over from others.
+#[derive(Debug)]
+pub(super) struct Replacing {
+    /// How this process is replaced.
+    pub(super) upgrade: Upgrade,
+    /// Requests for it.
+    pub(super) asked: mpsc::Receiver<Asked>,
+    /// The process that this one replaces.
+    pub(super) predecessor: Option<UnixStream>,
+}
+
+/// A new process that is starting, and who asked for it.
+type Trying = Option<(Attempt, Option<Asked>)>;
 
 impl Running {
     /// Takes over workers that serve at these addresses until `stop`, and that end as `drain` says.
@@ -38,6 +58,7 @@ impl Running {
         addresses: Vec<SocketAddr>,
         stop: watch::Sender<bool>,
         drain: Drain,
+        pulse: Pulse,
         workers: Vec<JoinHandle<()>>,
         profile: Option<profile::Writer>,
         reloader: Reloader,
@@ -53,6 +74,8 @@ impl Running {
             admin_task: None,
             profile,
             control: None,
+            replacing: None,
+            pulse,
             reloader,
         }
     }
@@ -69,6 +92,11 @@ impl Running {
         let serve = move || admin::run(admin, socket, stopped);
         self.admin_task = Some(std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?);
         Ok(())
+    }
+
+    /// Says how this process replaces and is replaced.
+    pub(super) fn replace(&mut self, replacing: Replacing) {
+        self.replacing = Some(replacing);
     }
 
     /// Serves another configuration from now on: plugins whose sandbox and configuration are the same keep their VMs, what is new is
@@ -125,23 +153,25 @@ impl Running {
     }
 
     /// Serves until the first signal to stop, and for `drain_delay`, then stops gracefully; a second signal cuts this short. SIGHUP has
-    /// the configuration read again.
+    /// the configuration read again, SIGUSR2 has another process take over. systemd is told of all of this.
     ///
     /// # Errors
     /// No runtime or thread can be started to wait in; requests in flight were cut.
     pub fn until(mut self, signals: &Signals) -> Result<(), ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         signals.serve();
-        runtime.block_on(async {
-            let mut reloads = signals.reloads();
-            loop {
-                tokio::select! {
-                    () = signals.stop(1) => break,
-                    Ok(()) = reloads.changed() => self.read_again(),
-                }
-            }
-        });
+        if let Some(channel) = self.replacing.as_mut().and_then(|replacing| replacing.predecessor.take()) {
+            upgrade::say_ready(&channel);
+        }
+        systemd::ready(&format!("serving {} listener(s)", self.addresses.len()));
+        let _watchdog = Watchdog::start(self.pulse.clone())?;
         let drain = self.drain.clone();
+        let successor = runtime.block_on(self.replaced(signals));
+        let is_replaced = successor.is_some();
+        match successor {
+            Some((successor, asked)) => self.leave_to(successor, asked),
+            None => systemd::stopping("requests in flight finish"),
+        }
         let ((go, begin), (done, stopped)) = (oneshot::channel(), oneshot::channel());
         std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
             // Nobody sends it when a second signal comes.
@@ -150,18 +180,107 @@ impl Running {
             done.send(())
         })?;
         let stopping = async {
-            drain.begin("a signal").await;
+            if !is_replaced {
+                drain.begin("a signal").await;
+            }
             log::hurry();
             tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
             let _ = go.send(());
             let _ = stopped.await;
         };
+        let hurried = async {
+            if is_replaced {
+                signals.stop(1).await;
+                drain.set_patience(Patience::None);
+            }
+            std::future::pending::<()>().await;
+        };
         runtime.block_on(async {
             tokio::select! {
                 () = stopping => Ok(()),
+                () = hurried => Ok(()),
                 () = signals.stop(2) => Err(ServeError::StoppedTwice),
             }
         })
+    }
+}
+
+impl Running {
+    /// Waits for the first signal to stop, or until another process serves.
+    async fn replaced(&mut self, signals: &Signals) -> Option<(Successor, Option<Asked>)> {
+        let (mut reloads, mut upgrades) = (signals.reloads(), signals.upgrades());
+        let mut trying: Trying = None;
+        loop {
+            tokio::select! {
+                () = signals.stop(1) => {
+                    if let Some((attempt, _)) = trying {
+                        attempt.cancel();
+                    }
+                    return None;
+                }
+                Ok(()) = reloads.changed() => self.read_again(),
+                Ok(()) = upgrades.changed() => self.try_another(&mut trying, None),
+                Some(asked) = next(&mut self.replacing) => self.try_another(&mut trying, Some(asked)),
+                result = ended(&mut trying) => {
+                    let asked = trying.take().and_then(|(_, asked)| asked);
+                    match result {
+                        Ok(successor) => return Some((successor, asked)),
+                        Err(reason) => refuse(reason, asked),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts another process, unless one is starting.
+    fn try_another(&self, trying: &mut Trying, asked: Option<Asked>) {
+        let begun = match (&trying, &self.replacing) {
+            (Some(_), _) => Err("another process is starting already; wait for it".to_owned()),
+            (None, Some(replacing)) => replacing.upgrade.begin(),
+            (None, None) => Err("this process cannot be replaced; stop it and start another".to_owned()),
+        };
+        match begun {
+            Ok(attempt) => *trying = Some((attempt, asked)),
+            Err(reason) => refuse(reason, asked),
+        }
+    }
+
+    /// Leaves what this process had to another one.
+    fn leave_to(&mut self, successor: Successor, asked: Option<Asked>) {
+        let pid = successor.pid();
+        if let Some(replacing) = &self.replacing {
+            replacing.upgrade.leave_admin();
+        }
+        systemd::main_pid(pid);
+        tracing::info!(pid, "another process serves; this one drains");
+        if let Some(asked) = asked {
+            let _ = asked.send(Ok(pid));
+        }
+        successor.take_over();
+        self.drain.set_patience(Patience::Long);
+        self.drain.tell();
+        let _ = self.admin_stop.send(true);
+    }
+}
+
+async fn next(replacing: &mut Option<Replacing>) -> Option<Asked> {
+    replacing.as_mut()?.asked.recv().await
+}
+
+async fn ended(trying: &mut Trying) -> Result<Successor, String> {
+    match trying {
+        Some((attempt, _)) => {
+            let result = (&mut attempt.result).await;
+            result.unwrap_or_else(|_| Err("the thread that waits for it has ended".to_owned()))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn refuse(reason: String, asked: Option<Asked>) {
+    tracing::error!(reason, "no other process takes over, and this one serves on");
+    if let Some(asked) = asked {
+        let _ = asked.send(Err(reason));
     }
 }
 

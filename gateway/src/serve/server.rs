@@ -1,6 +1,5 @@
 //! The whole gateway: workers, admin interface, signals.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +15,8 @@ use crate::config::{self, AdminPath, Config, Diagnostic};
 use crate::error::ServeError;
 use crate::explain::{Outline, Placed};
 use crate::net::listen;
+use crate::net::passed::Passed;
+use crate::net::sockets::{Sockets, WorkerSockets};
 use crate::observe::admin::{Admin, AdminSocket, PAGES, Showing, Shown, UnixSocket};
 use crate::observe::denials::Denials;
 use crate::observe::health::PluginHealth;
@@ -33,8 +34,11 @@ use crate::serve::drain::Drain;
 use crate::serve::generation::crew::{self, Crew};
 use crate::serve::generation::reloader::State;
 use crate::serve::generation::{Cancel, LiveCounts, Reloader};
+use crate::serve::pulse::Pulse;
+use crate::serve::running::Replacing;
 pub use crate::serve::running::Running;
 use crate::serve::starts::{NotStarted, Reports};
+use crate::serve::upgrade::{Upgrade, Upgrades};
 use crate::serve::worker;
 
 /// A configuration with its plugins compiled, ready to be served.
@@ -53,6 +57,11 @@ pub struct Gateway {
     shows_configuration: bool,
     /// Rights of plugins are learned.
     learns: bool,
+    /// Listening sockets that the process was started with.
+    passed: Passed,
+    sockets: Sockets,
+    /// Why the process cannot be replaced by another one, if it cannot.
+    stays: Option<&'static str>,
     /// The time at which its preparation began.
     begun: Instant,
 }
@@ -106,6 +115,7 @@ impl Gateway {
             clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
             drain: Drain::new(config.drain_delay),
+            pulse: Pulse::default(),
             reload: config.reload,
             tick_share: config.tick_share,
             bounds: Bounds::default(),
@@ -124,6 +134,9 @@ impl Gateway {
             profiling: None,
             shows_configuration: false,
             learns: false,
+            passed: Passed::default(),
+            sockets: Sockets::default(),
+            stays: Some("it was not started by `portcullis serve FILE`; stop it and start it again"),
             begun,
         })
     }
@@ -221,7 +234,8 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let (jobs, cache) = self.compiler.take_jobs();
         let sockets = self.open_sockets()?;
-        let addresses: Result<Vec<_>, _> = sockets.first().into_iter().flatten().map(TcpListener::local_addr).collect();
+        let addresses: Result<Vec<_>, _> =
+            sockets.first().into_iter().flatten().map(WorkerSockets::local_addr).collect();
         let addresses = addresses?;
         let open = self.share_descriptors();
         let stack = stack_size(self.plan.planned.plugins());
@@ -260,6 +274,7 @@ impl Gateway {
             plan: self.plan.clone(),
             maker: self.maker.clone(),
             crew,
+            sockets: self.sockets.clone(),
             addresses: addresses.clone(),
             stop: stopped,
             tier_ups: self.tier_ups.clone(),
@@ -268,7 +283,8 @@ impl Gateway {
             open,
         };
         let reloader = Reloader::new(state, self.sandboxes.to_json());
-        let mut running = Running::new(addresses, stop, self.plan.drain.clone(), workers, profile, reloader);
+        let (drain, pulse) = (self.plan.drain.clone(), self.plan.pulse.clone());
+        let mut running = Running::new(addresses, stop, drain, pulse, workers, profile, reloader);
         if let Err(error) = reports.wait() {
             running.stop();
             return Err(match error {
@@ -277,8 +293,14 @@ impl Gateway {
                 NotStarted::Ended | NotStarted::Cancelled => ServeError::WorkerPanicked,
             });
         }
-        if let Some(socket) = self.admin_socket()? {
-            running.serve_admin(self.admin(), socket)?;
+        let (upgrades, asked) = Upgrades::channel();
+        let admin = self.admin_socket()?;
+        let kept = admin.as_ref().map(AdminSocket::keep).transpose()?;
+        let upgrade = Upgrade::new(self.sockets.clone(), kept, self.stays);
+        running.replace(Replacing { upgrade, asked, predecessor: self.passed.take_channel() });
+        self.passed.tell_left();
+        if let Some(socket) = admin {
+            running.serve_admin(Admin { upgrades, ..self.admin() }, socket)?;
         }
         for (listener, address) in self.config.listeners.iter().zip(&running.addresses) {
             tracing::info!(listener = listener.name, %address, workers = self.config.workers, "listening");
@@ -309,24 +331,31 @@ impl Gateway {
             metrics: self.metrics.clone(),
             host: self.plan.host.clone(),
             drain: self.plan.drain.clone(),
+            upgrades: Upgrades::default(),
             control: None,
         }
     }
 
     /// Opens the socket of the admin interface, if there is one. One thread serves it: a gateway that already runs must not get
     /// half of its scrapes.
-    fn admin_socket(&self) -> Result<Option<AdminSocket>, ServeError> {
+    fn admin_socket(&mut self) -> Result<Option<AdminSocket>, ServeError> {
         if let Some(AdminPath { path, mode }) = &self.config.admin_socket {
-            let socket = UnixSocket::bind(path, *mode)
-                .map_err(|reason| ServeError::AdminSocket { path: path.clone(), reason })?;
+            let socket = match self.passed.take_admin_unix(path) {
+                Some((socket, is_shared)) => UnixSocket::passed(socket, path, is_shared)?,
+                None => UnixSocket::bind(path, *mode)
+                    .map_err(|reason| ServeError::AdminSocket { path: path.clone(), reason })?,
+            };
             return Ok(Some(AdminSocket::Unix(socket)));
         }
         let Some(address) = self.config.admin else { return Ok(None) };
-        Ok(Some(AdminSocket::Tcp(listen::bind_alone(address)?)))
+        Ok(Some(AdminSocket::Tcp(match self.passed.take_admin(address) {
+            Some(socket) => socket,
+            None => listen::bind_alone(address)?,
+        })))
     }
 
     /// Returns the name, plan and connection sources of each worker. The one that records has no sockets of its own.
-    fn posts(&self, sockets: Vec<Vec<TcpListener>>) -> Vec<(String, Plan, Vec<ConnectionSource>)> {
+    fn posts(&self, sockets: Vec<Vec<WorkerSockets>>) -> Vec<(String, Plan, Vec<ConnectionSource>)> {
         let (samples, handed) = match &self.recording {
             None => (Vec::new(), Vec::new()),
             Some((recording, _)) => Sample::channels(recording.sample, self.config.listeners.len()),
@@ -359,28 +388,31 @@ impl Gateway {
         Ok(())
     }
 
-    /// Opens a socket for each listener of each worker.
-    fn open_sockets(&self) -> Result<Vec<Vec<TcpListener>>, ServeError> {
-        let mut all: Vec<Vec<TcpListener>> = Vec::with_capacity(self.config.workers);
-        for worker in 0..self.config.workers {
-            let first = if worker == 0 { None } else { all.first() };
-            let mut own = Vec::with_capacity(self.config.listeners.len());
-            for (index, listener) in self.config.listeners.iter().enumerate() {
-                // Port 0 is one port for all workers.
-                let address = match first.and_then(|first| first.get(index)) {
-                    Some(socket) => socket.local_addr()?,
-                    None => listener.address,
-                };
-                // A gateway that already runs shares its port with this one's sockets, and half the traffic with it:
-                // that is never meant.
-                if first.is_none() && address.port() != 0 {
-                    listen::refuse_shared(address)?;
-                }
-                own.push(listen::bind(address)?);
-            }
-            all.push(own);
+    /// Opens a socket for each listener of each worker, or takes those that the process was started with.
+    fn open_sockets(&mut self) -> Result<Vec<Vec<WorkerSockets>>, ServeError> {
+        let workers = self.config.workers;
+        let mut all: Vec<Vec<WorkerSockets>> = (0..workers).map(|_| Vec::new()).collect();
+        for listener in &self.config.listeners {
+            let passed = self.passed.take(&listener.name, listener.address);
+            let opened = self.sockets.open(&listener.name, listener.address, workers, passed)?;
+            all.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
         }
         Ok(all)
+    }
+
+    /// Uses listening sockets that the process was started with, in place of opening its own.
+    pub fn use_sockets(&mut self, passed: Passed) {
+        self.passed = passed;
+    }
+
+    /// Allows that SIGUSR2 and `POST /upgrade` start the command line of this process again, to take its place.
+    pub fn allow_upgrade(&mut self) {
+        self.stays = None;
+    }
+
+    /// Forbids that another process takes the place of this one.
+    pub fn refuse_upgrade(&mut self, reason: &'static str) {
+        self.stays = Some(reason);
     }
 
     /// Shares out the descriptors that the sockets have left. Returns how many are open.

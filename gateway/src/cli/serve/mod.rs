@@ -8,13 +8,17 @@ use std::path::PathBuf;
 
 use super::process::{Ended, options, until_stopped};
 use crate::config::Config;
+use crate::error::ServeError;
+use crate::net::passed::Passed;
 use crate::serve::server::{EngineOptions, Gateway};
 use crate::serve::signals::Signals;
+use crate::serve::upgrade;
 
 /// Serve traffic as a configuration says, until SIGTERM, SIGINT or SIGQUIT.
 ///
 /// Stopping is graceful: no new connection is taken, requests in flight finish, plugins end. A second signal ends the
-/// process at once. SIGHUP has the configuration read again. SIGUSR1 and SIGUSR2 do nothing but to be logged.
+/// process at once. SIGHUP has the configuration read again. SIGUSR2 starts the same command
+/// again, which takes over the listening sockets. SIGUSR1 does nothing but to be logged.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The configuration (YAML).
@@ -39,11 +43,31 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(&self) -> Ended {
+        let passed = Passed::from_env().map_err(ServeError::Passed)?;
+        let predecessor = passed.channel();
+        self.serve(passed).inspect_err(|error| {
+            if let Some(channel) = &predecessor {
+                upgrade::say_failed(channel, &error.to_string());
+            }
+        })
+    }
+
+    fn serve(&self, passed: Passed) -> Ended {
         let signals = Signals::listen()?;
         let engine = options(self.engine.as_deref());
         let options =
             EngineOptions { samples: self.profile.folder().is_some(), perf_map: self.profile.perf_map(), ..engine };
         let mut gateway = Gateway::prepare_with(Config::load(&self.file)?, options)?;
+        gateway.use_sockets(passed);
+        if self.file.as_os_str() == "-" {
+            gateway.refuse_upgrade("its configuration came from standard input; start it with a file");
+        } else if self.record.recording().is_some() || self.profile.folder().is_some() {
+            gateway.refuse_upgrade(
+                "two processes would write into the folder of --record or --profile; stop it and start it again",
+            );
+        } else {
+            gateway.allow_upgrade();
+        }
         if self.admin_show_configuration {
             gateway.show_configuration();
         }

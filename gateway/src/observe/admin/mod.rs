@@ -18,6 +18,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::net::listen::Listener;
 use crate::observe::metrics::Metrics;
@@ -36,6 +38,7 @@ use crate::serve::control::Control;
 use crate::serve::descriptors;
 use crate::serve::drain::Drain;
 use crate::serve::seats::{Seat, Seats, Watched, refuse};
+use crate::serve::upgrade::Upgrades;
 use hosts::Refused;
 pub(crate) use pages::PAGES;
 use pages::{Answer, Handler, Page};
@@ -45,6 +48,9 @@ use writes::Way;
 
 /// A client that has not sent a whole head, or is idle, for so long is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum time for answers that have begun when the interface ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Descriptors that are kept open for nothing but to be closed when there is none left for a connection.
 const SPARE: usize = 4;
@@ -60,6 +66,8 @@ pub(crate) struct Admin {
     pub(crate) host: GatewayHost,
     /// The orderly end of the process.
     pub(crate) drain: Drain,
+    /// Processes that take over.
+    pub(crate) upgrades: Upgrades,
     /// Reloads, if the gateway has a file to read again.
     pub(crate) control: Option<Control>,
 }
@@ -91,6 +99,7 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "cannot serve the admin interface; raise the limit of descriptors (`ulimit -n`), and start the gateway again"),
         };
+        let mut tasks = JoinSet::new();
         loop {
             let connection = tokio::select! {
                 connection = listener.accept_or(relieve) => connection,
@@ -102,17 +111,22 @@ pub(crate) fn run(admin: Admin, socket: AdminSocket, mut stop: watch::Receiver<b
                 continue;
             };
             let (own, way) = (connection.own(), socket.way());
-            let of = Of { admin: Arc::clone(&admin), own, way };
+            let of = Of { admin: Arc::clone(&admin), own, way, stop: stop.clone() };
             let key = seat.key();
             let task = match connection {
-                Connection::Tcp(tcp) => tokio::spawn(serve(tcp, of, seat)),
-                Connection::Unix(unix) => tokio::spawn(serve(unix, of, seat)),
+                Connection::Tcp(tcp) => tasks.spawn(serve(tcp, of, seat)),
+                Connection::Unix(unix) => tasks.spawn(serve(unix, of, seat)),
             };
-            Seat::occupied_by(&seats, key, task.abort_handle());
+            while tasks.try_join_next().is_some() {}
+            Seat::occupied_by(&seats, key, task);
             if seats.any_leaving() {
                 tokio::task::yield_now().await;
             }
         }
+        drop(listener);
+        // Answers that have begun, such as that to a request which ends this very interface.
+        let answered = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_ANSWERS, answered).await;
     });
 }
 
@@ -121,6 +135,7 @@ struct Of {
     admin: Arc<Admin>,
     own: Option<IpAddr>,
     way: Way,
+    stop: watch::Receiver<bool>,
 }
 
 impl Of {
@@ -145,6 +160,7 @@ impl Of {
 
 async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, of: Of, seat: Seat) {
     let state = Arc::clone(seat.state());
+    let mut stop = of.stop.clone();
     let of = Arc::new(of);
     let service = service_fn(move |request: Request<Incoming>| {
         let of = Arc::clone(&of);
@@ -154,7 +170,20 @@ async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, of: Of, seat: Seat) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(Watched::new(TokioIo::new(io), state), service);
-    if let Err(error) = connection.await {
+    let mut connection = pin!(connection);
+    let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stopped => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "admin connection ended");
     }
 }

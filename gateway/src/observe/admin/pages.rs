@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -53,6 +54,7 @@ pub(crate) static PAGES: &[Page] = &[
     Page::ask("/explain", explain),
     Page::write("/reload", reload),
     Page::write("/drain", drain),
+    Page::write("/upgrade", upgrade),
 ];
 
 impl Page {
@@ -204,11 +206,26 @@ fn reload(admin: Arc<Admin>) -> Answering {
     })
 }
 
+/// Has another process take over, and answers when it does or fails.
+fn upgrade(admin: Arc<Admin>) -> Answering {
+    Box::pin(async move {
+        match admin.upgrades.ask().await {
+            Some(Ok(pid)) => json(StatusCode::OK, &json!({ "pid": pid })),
+            Some(Err(reason)) => text(StatusCode::UNPROCESSABLE_ENTITY, log::escaped(&format!("{reason}\n"))),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "the gateway stops, or does not serve yet\n"),
+        }
+    })
+}
+
 /// Begins to drain, and answers at once.
 fn drain(admin: Arc<Admin>) -> Answering {
     Box::pin(async move {
         let drain = admin.drain.clone();
-        tokio::spawn(async move { drain.begin("POST /drain").await });
+        let mut begun = Box::pin(async move { drain.begin("POST /drain").await });
+        // Without a delay connections are told before the answer.
+        if tokio::time::timeout(Duration::ZERO, &mut begun).await.is_err() {
+            tokio::spawn(begun);
+        }
         text(StatusCode::ACCEPTED, DRAINING)
     })
 }

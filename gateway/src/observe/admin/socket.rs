@@ -6,11 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::writes::Way;
 use crate::net::listen::BACKLOG;
+use crate::serve::upgrade::KeptAdmin;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct UnixSocket {
     mode: u32,
     /// Device and number of the file: another gateway may have put its own in its place.
     file: (u64, u64),
+    /// The file stays when the socket is closed: another process has it.
+    is_left: Arc<AtomicBool>,
 }
 
 impl UnixSocket {
@@ -60,11 +65,33 @@ impl UnixSocket {
             Ok((metadata.dev(), metadata.ino()))
         };
         let file = finish().map_err(|error: io::Error| format!("{error}; choose another path"))?;
-        Ok(Self { listener: socket.into(), path: path.to_owned(), mode, file })
+        Ok(Self { listener: socket.into(), path: path.to_owned(), mode, file, is_left: Arc::default() })
+    }
+
+    /// Takes a socket that the process was started with. Its file stays if it `is_shared`, since another process listens on.
+    ///
+    /// # Errors
+    /// The file is not there.
+    pub(crate) fn passed(listener: UnixListener, path: &Path, is_shared: bool) -> io::Result<Self> {
+        let metadata = std::fs::symlink_metadata(path)?;
+        let (mode, file) = (metadata.permissions().mode() & 0o777, (metadata.dev(), metadata.ino()));
+        Ok(Self { listener, path: path.to_owned(), mode, file, is_left: Arc::new(AtomicBool::new(is_shared)) })
     }
 }
 
 impl AdminSocket {
+    /// Returns the socket as another process can have it.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn keep(&self) -> io::Result<KeptAdmin> {
+        let is_left = match self {
+            Self::Tcp(_) => Arc::default(),
+            Self::Unix(socket) => Arc::clone(&socket.is_left),
+        };
+        Ok(KeptAdmin { socket: self.as_fd().try_clone_to_owned()?, is_left })
+    }
+
     /// Returns the way that requests over it come.
     pub(super) fn way(&self) -> Way {
         match self {
@@ -76,6 +103,9 @@ impl AdminSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
+        if self.is_left.load(Ordering::Relaxed) {
+            return;
+        }
         let is_own = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino()) == self.file;
         if std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| is_own(&metadata)) {
             let _ = std::fs::remove_file(&self.path);

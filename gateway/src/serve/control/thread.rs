@@ -21,6 +21,7 @@ use super::watch::{Seen, Times, Watch};
 use super::wish::{By, Outcome, Show};
 use crate::config::{AdminPath, Config};
 use crate::error::ServeError;
+use crate::serve::systemd;
 
 /// An event that the thread waits for.
 pub(super) enum Event {
@@ -153,6 +154,7 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
     fn begin(&mut self) {
         let Some(wish) = self.next.take_if(|_| self.running.is_none()) else { return };
         tracing::info!(by = wish.by.name(), "reloading the configuration");
+        systemd::reloading();
         let cancel = Cancel::default();
         let job = Job {
             reloader: self.reloader.clone(),
@@ -205,6 +207,7 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
                 outcome
             }
         };
+        systemd::ready(&format!("serving generation {}", self.status.number()));
         wish.answer(&outcome);
         self.begin();
     }

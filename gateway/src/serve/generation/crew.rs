@@ -1,9 +1,8 @@
 //! The workers of a gateway as who reloads sees them.
 
-use std::net::TcpListener;
-
 use tokio::sync::mpsc;
 
+use crate::net::sockets::WorkerSockets;
 use crate::plan::planned::Plan;
 use crate::serve::generation::Cancel;
 use crate::serve::starts::{NotStarted, Report, Reports};
@@ -14,7 +13,7 @@ use crate::serve::worker::{Command, Prepare};
 pub(crate) struct Crew(Vec<mpsc::Sender<Command>>);
 
 /// The sockets of new listeners in one worker, each with the index of its listener.
-pub(crate) type Sockets = Vec<(usize, TcpListener)>;
+pub(crate) type Sockets = Vec<(usize, WorkerSockets)>;
 
 /// The most commands that wait for a worker: what is prepared, and that it be given up.
 pub(crate) const WAITING: usize = 4;

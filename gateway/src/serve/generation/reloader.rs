@@ -23,7 +23,7 @@ use super::known::Known;
 use super::{Cancel, Held, LiveCounts, Reload, Reloaded};
 use crate::config::Config;
 use crate::error::ServeError;
-use crate::net::listen;
+use crate::net;
 use crate::plan::error::{PluginFailed, explain};
 use crate::plan::maker::{Made, Maker};
 use crate::plan::planned::{Identity, Plan, Planned};
@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) plan: Plan,
     pub(crate) maker: Maker,
     pub(crate) crew: Crew,
+    /// The listening sockets of all workers.
+    pub(crate) sockets: net::sockets::Sockets,
     /// The addresses of the listeners, in the order of the configuration.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -218,35 +220,31 @@ impl State {
             ..self.plan.clone()
         };
         rehearse(&plan, &self.plan.planned, cancel).map_err(|failed| not_reloaded(&config, &failed))?;
-        let (addresses, sockets) = self.bind(&identities)?;
-        let opened: usize = sockets.iter().map(Vec::len).sum();
+        let (addresses, sockets) = self.bind(&config, &identities)?;
+        // Each has a duplicate that can be passed on.
+        let opened: usize = sockets.iter().map(|of_worker| 2 * of_worker.len()).sum();
         let bounds = self.bounds(&config, &identities, opened);
         Ok(Next { plan: Plan { bounds, ..plan }, config, made, addresses, sockets })
     }
 
     /// Binds the sockets of listeners that are new.
-    fn bind(&self, identities: &[Identity]) -> Result<(Vec<SocketAddr>, Vec<Sockets>), ServeError> {
+    fn bind(&self, config: &Config, identities: &[Identity]) -> Result<(Vec<SocketAddr>, Vec<Sockets>), ServeError> {
         let before = self.plan.planned.identities();
         let mut sockets: Vec<Sockets> = Vec::new();
         sockets.resize_with(self.crew.len(), Vec::new);
         let mut addresses = Vec::with_capacity(identities.len());
-        for (index, identity) in identities.iter().enumerate() {
+        for (index, (identity, listener)) in identities.iter().zip(&config.listeners).enumerate() {
             let known = before.iter().position(|known| known == identity);
             if let Some(address) = known.and_then(|known| self.addresses.get(known)) {
                 addresses.push(*address);
                 continue;
             }
-            let mut address = identity.address;
-            if address.port() != 0 {
-                listen::refuse_shared(address)?;
-            }
-            for of_worker in &mut sockets {
-                let socket = listen::bind(address)?;
-                // Port 0 is one port for all workers.
-                address = socket.local_addr()?;
+            let opened = self.sockets.open(&listener.name, identity.address, self.crew.len(), Vec::new())?;
+            let address = opened.first().map(net::sockets::WorkerSockets::local_addr).transpose()?;
+            addresses.push(address.unwrap_or(identity.address));
+            for (of_worker, socket) in sockets.iter_mut().zip(opened) {
                 of_worker.push((index, socket));
             }
-            addresses.push(address);
         }
         Ok((addresses, sockets))
     }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::Timeouts;
 use crate::net::io::{ConnectionInfo, Stream};
-use crate::net::listen::{BACKLOG, Listener};
+use crate::net::listen::Listener;
 use crate::plan::source::{ConnectionSource, Sample};
 use crate::serve::seats::{Inbound, Outbound, Seat, Watched, refuse};
 use crate::serve::worker::arrival::Arrival;
@@ -29,7 +29,7 @@ use crate::serve::worker::tcp;
 /// Accepts the connections of one source until the post leaves, and those that the kernel has taken by then.
 pub(super) async fn run(post: Rc<Post>, source: ConnectionSource, leaving: watch::Receiver<bool>) {
     match source {
-        ConnectionSource::Socket(socket, sample) => match Listener::from_std(socket) {
+        ConnectionSource::Socket(sockets, sample) => match sockets.register() {
             Ok(socket) => post.accept_from(socket, sample, leaving).await,
             Err(error) => {
                 tracing::error!(%error, "cannot accept connections of a listener in this worker; start the gateway again");
@@ -70,7 +70,7 @@ impl Post {
             }
         }
         // Clients whose connection the kernel has taken already must not be turned away; those that come meanwhile need not be taken.
-        for _ in 0..BACKLOG {
+        for _ in 0..socket.backlog() {
             let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept_or(relieve)).await else { break };
             serve(tcp).await;
         }

@@ -7,7 +7,6 @@
 //! | has prepared one | give it up | ends what it has started, and serves as before |
 
 use std::collections::VecDeque;
-use std::net::TcpListener;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::net::listen::Listener;
+use crate::net::sockets::WorkerSockets;
 use crate::plan::planned::{Identity, Plan};
 use crate::plan::source::ConnectionSource;
 use crate::serve::generation::Cancel;
@@ -41,7 +41,7 @@ pub(crate) enum Command {
 pub(crate) struct Prepare {
     pub(crate) plan: Plan,
     /// The sockets of listeners that are new, each with the index of its listener.
-    pub(crate) sockets: Vec<(usize, TcpListener)>,
+    pub(crate) sockets: Vec<(usize, WorkerSockets)>,
     pub(crate) cancel: Cancel,
     pub(crate) report: Report,
 }
@@ -141,10 +141,10 @@ impl Hub {
     async fn prepare(
         &self,
         plan: Plan,
-        sockets: Vec<(usize, TcpListener)>,
+        sockets: Vec<(usize, WorkerSockets)>,
         cancel: &Cancel,
     ) -> Result<Prepared, NotStarted> {
-        let register = |(index, socket)| Ok((index, Listener::from_std(socket)?));
+        let register = |(index, sockets): (usize, WorkerSockets)| Ok((index, sockets.register()?));
         let sockets: Result<_, std::io::Error> = sockets.into_iter().map(register).collect();
         let sockets = sockets.map_err(NotStarted::Worker)?;
         let clusters = self.context.clusters();

@@ -66,8 +66,11 @@ async fn serve(context: Rc<Context>, hub: Hub, commands: mpsc::Receiver<Command>
     let driving = tokio::task::spawn_local(context.driver.clone().run());
     let (driver, tier_ups) = (context.driver.clone(), plan.tier_ups.clone());
     let tiers = tokio::task::spawn_local(async move { driver.tier_up(tier_ups).await });
+    let beat = plan.pulse.worker(std::thread::current().name().unwrap_or("worker"));
+    let beating = tokio::task::spawn_local(beat.answer());
     hub.run(commands).await;
     context.end_plugins().await;
     driving.abort();
     tiers.abort();
+    beating.abort();
 }

@@ -203,6 +203,11 @@ impl Server {
         self.so_far.lock().unwrap().contains(text)
     }
 
+    /// The log up to now.
+    pub(crate) fn log_so_far(&self) -> String {
+        self.so_far.lock().unwrap().clone()
+    }
+
     /// Waits for the address of its admin interface.
     pub(crate) async fn admin(&self) -> SocketAddr {
         let address = || {
@@ -253,7 +258,13 @@ pub(crate) fn serve(config: &Path, arguments: &[&str]) -> Server {
 
 /// The same, by another command that runs it.
 pub(crate) fn serve_with(mut command: Command, config: &Path, arguments: &[&str]) -> Server {
-    command.arg("serve").arg(config).args(arguments).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    command.arg("serve").arg(config).args(arguments);
+    serve_command(command)
+}
+
+/// The same, by a command that is complete.
+pub(crate) fn serve_command(mut command: Command) -> Server {
+    command.stderr(Stdio::piped()).env_remove("RUST_LOG");
     let mut child = Running(command.spawn().unwrap());
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let (told, address) = std::sync::mpsc::channel();

@@ -26,6 +26,7 @@ mod filter_state;
 mod framing;
 mod generations;
 mod grpc;
+mod handover;
 mod harness;
 mod health;
 mod http1;

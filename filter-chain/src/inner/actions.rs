@@ -30,15 +30,16 @@ impl Inner {
                 }
             }
             Action::HttpCall { call, request, .. } => {
-                let (id, stream) = self.begin_callout(vm, Pending::Http(call));
+                let (id, stream) = self.begin_callout(vm, Pending::Http(call), request.timeout.is_none());
                 self.effects.push_back(Effect::Callout { id, stream, request });
             }
             Action::GrpcStart { id, request, .. } => {
-                let (id, stream) = self.begin_callout(vm, Pending::Grpc(id));
+                let is_endless = request.timeout.is_none() && id.is_call();
+                let (id, stream) = self.begin_callout(vm, Pending::Grpc(id), is_endless);
                 self.effects.push_back(Effect::GrpcStart { id, stream, request });
             }
             Action::ResolveDns { id, name, .. } => {
-                let (id, stream) = self.begin_callout(vm, Pending::Lookup(id));
+                let (id, stream) = self.begin_callout(vm, Pending::Lookup(id), false);
                 self.effects.push_back(Effect::ResolveDns { id, stream, name });
             }
             Action::GrpcSend { id: call, message, end } => {
@@ -82,10 +83,27 @@ impl Inner {
         self.effects.push_back(Effect::CancelCallout { id });
     }
 
-    /// Notes a callout that begins; returns its id, and the stream in whose name the plugin asked.
-    fn begin_callout(&mut self, vm: VmId, pending: Pending) -> (CalloutId, Option<AnyStreamId>) {
+    /// Gives up the callouts of a stream that is over which have no time limit: they may last for ever, and what goes on for the root
+    /// has one. Those of a VM of its own are that VM's affair.
+    ///
+    /// differs: in Envoy they go on.
+    pub(super) fn give_up_endless(&mut self, stream: AnyStreamId) {
+        for id in self.callouts.with_stream(stream) {
+            if let Some((vm, pending)) = self.callouts.get(id)
+                && let Some(vm) = self.vms.get_mut(vm)
+            {
+                vm.forget(pending);
+            }
+            self.cancel(id);
+        }
+    }
+
+    /// Notes a callout that begins, which has a time limit or is endless; returns its id, and the stream in whose name the plugin asked.
+    fn begin_callout(&mut self, vm: VmId, pending: Pending, is_endless: bool) -> (CalloutId, Option<AnyStreamId>) {
         let context = self.vms.told_of(vm, pending).and_then(|(_, context)| context);
         let owner = context.and_then(|context| self.vms.owner(vm, context));
-        (self.callouts.begin(vm, pending), owner.map(|(stream, _)| stream))
+        let stream = owner.map(|(stream, _)| stream);
+        let ends_with = stream.filter(|_| is_endless && !self.vms.is_of_stream(vm));
+        (self.callouts.begin(vm, pending, ends_with), stream)
     }
 }

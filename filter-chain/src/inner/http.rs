@@ -115,6 +115,7 @@ impl Inner {
             self.http.forget(&mut self.vms, stream, index);
         }
         self.run(Some(stream));
+        self.give_up_endless(AnyStreamId::Http(stream));
         if self.chains.has_waiting() {
             self.note_end(self.http.plugins(stream));
             self.run(Some(stream));

@@ -5,7 +5,7 @@ use portcullis_core::model::{Body, Direction, SharedStreamInfo};
 
 use super::Inner;
 use crate::effect::ConnectionEffect;
-use crate::id::ConnectionId;
+use crate::id::{AnyStreamId, ConnectionId};
 use crate::spec::Chain;
 
 impl Inner {
@@ -56,6 +56,7 @@ impl Inner {
         let Some(count) = self.tcp.begin_end(id) else { return };
         (0..count).for_each(|index| self.tcp.end(&mut self.vms, id, index));
         self.run(None);
+        self.give_up_endless(AnyStreamId::Tcp(id));
         if self.chains.has_waiting() {
             self.note_end(self.tcp.plugins(id));
             self.run(None);

@@ -162,6 +162,11 @@ impl Vms {
         }
     }
 
+    /// Says whether a VM was made for one stream.
+    pub(crate) fn is_of_stream(&self, vm: VmId) -> bool {
+        self.table.get(vm).is_some_and(|instance| instance.made_for().is_some())
+    }
+
     /// Says whether a plugin has a VM for each stream.
     #[inline]
     pub(crate) fn is_per_stream(&self, plugin: PluginId) -> bool {

@@ -306,3 +306,53 @@ fn a_callout_names_the_stream_that_it_was_made_for() {
     bench.tick();
     assert_eq!(named(&mut bench), None, "a root's own");
 }
+
+/// Calls out in each request: with the time limit in milliseconds that is given, 0 for none.
+fn calling_for(limit: i32) -> Script {
+    recorder(&[]).on(HEADERS, move |caller, _| {
+        let (upstream, len) = caller.put(b"auth");
+        let mut pairs = 3_u32.to_le_bytes().to_vec();
+        let fields = [(":method", "GET"), (":path", "/"), (":authority", "a")];
+        for (name, value) in fields {
+            pairs.extend(
+                [name.len(), value.len()].into_iter().flat_map(|len| u32::try_from(len).unwrap().to_le_bytes()),
+            );
+        }
+        fields.iter().for_each(|(name, value)| pairs.extend(format!("{name}\0{value}\0").bytes()));
+        let (pairs, pairs_len) = caller.put(&pairs);
+        let status = entry::proxy_http_call(caller, upstream, len, pairs, pairs_len, 0, 0, 0, 0, limit, 16).unwrap();
+        caller.log(&format!("status {status}"));
+        0
+    })
+}
+
+#[test]
+fn a_callout_without_a_time_limit_ends_with_its_stream_and_makes_room() {
+    let mut spec = plugin("a", || calling_for(0));
+    spec.vm.limits.callouts = 1;
+    let mut bench = Bench::new(&[spec]);
+    for _ in 0..3 {
+        bench.request(true);
+        assert!(bench.journal().contains(&"a: status 0".to_owned()), "there is room for one");
+        bench.finish();
+        assert_eq!(bench.worker_effects(), ["callout to auth", "cancel"]);
+        bench.open();
+    }
+}
+
+#[test]
+fn a_callout_with_a_time_limit_outlives_its_stream() {
+    let script = || {
+        calling_for(1000).on(CallbackId::on_http_call_response, |caller, _| {
+            caller.log("answer");
+            0
+        })
+    };
+    let mut bench = Bench::new(&[plugin("a", script)]);
+    bench.request(true);
+    bench.finish();
+    assert_eq!(bench.worker_effects(), ["callout to auth"]);
+    bench.journal();
+    bench.answer_callout();
+    assert_eq!(bench.journal(), ["a: answer"], "the root is told, as in Envoy");
+}

@@ -41,6 +41,16 @@ impl Vm {
         Some(Recipient { root: owner.root, stream: state.stream_of(owner) })
     }
 
+    /// Forgets something in flight that the embedder gives up, and whose end the guest is not told.
+    pub fn forget(&mut self, pending: Pending) {
+        let state = self.state();
+        match pending {
+            Pending::Http(call) => drop(state.calls.close(call)),
+            Pending::Grpc(call) => drop(state.grpc.close(call)),
+            Pending::Lookup(lookup) => drop(state.lookups.close(lookup)),
+        }
+    }
+
     /// Returns the root that [`Vm::on_queue_ready`] tells next, if there is something to tell.
     pub fn told_of_queue(&mut self) -> Option<ContextId> {
         self.state().inbox.next()

@@ -118,11 +118,11 @@ pub(crate) fn continue_both(caller: &mut NullCaller<'_>) {
     caller.continue_stream(StreamType::Response);
 }
 
-/// Makes a callout to `auth`; its id, or -1.
+/// Makes a callout to `auth` with a time limit; its id, or -1.
 pub(crate) fn call_out(caller: &mut NullCaller<'_>) -> i32 {
     let (upstream, upstream_len) = caller.put(b"auth");
     let (pairs, pairs_len) = caller.put(&pairs(&[(":method", "GET"), (":path", "/"), (":authority", "a")]));
-    let status = entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, 0, 0, 0, 0, 0, 16);
+    let status = entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, 0, 0, 0, 0, 1000, 16);
     if matches!(status, Ok(0)) { caller.word(16).cast_signed() } else { -1 }
 }
 

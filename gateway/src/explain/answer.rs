@@ -52,7 +52,7 @@ impl<'o> Explanation<'o> {
         let listener = choice::listener(outline.config(), question)?;
         let way = match &listener.listener.tcp_proxy {
             Some(proxy) => Way::Tcp { cluster: &proxy.cluster, idle: proxy.idle_timeout },
-            None => match choice::received(listener.listener, question.head()?, question.is_tls()) {
+            None => match choice::received(listener.listener, question.head()?) {
                 Err(refusal) => Way::Refused(refusal),
                 Ok(headers) => Way::Http(choice::route(listener.listener, &headers)),
             },

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use http::header::{HeaderName, HeaderValue};
 use http::request;
 use portcullis::chain::convert::{Refusal, canonical, request_headers, strip_hop_by_hop, take_expectation};
 use portcullis::model::Headers;
 
 use super::question::{Question, Unclear};
 use crate::config::{Config, Listener, Mismatch, Route};
+use crate::serve::worker::edge::{self, RequestIds};
 
 /// The listener that takes a request, and why.
 #[derive(Clone, Debug)]
@@ -68,19 +68,14 @@ pub(super) fn listener<'c>(config: &'c Config, question: &Question) -> Result<Ch
 }
 
 /// Brings a head into the form that routes and plugins see, as a request of a client on this machine.
-pub(super) fn received(listener: &Listener, mut parts: request::Parts, is_tls: bool) -> Result<Headers, Refusal> {
+pub(super) fn received(listener: &Listener, mut parts: request::Parts) -> Result<Headers, Refusal> {
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     canonical(&mut parts, SocketAddr::new(client, listener.address.port()))?;
     take_expectation(&mut parts)?;
     strip_hop_by_hop(&mut parts.headers);
-    // What the gateway adds: a route can ask for it.
-    let scheme = if is_tls { "https" } else { "http" };
-    for (name, value) in [("x-request-id", "00000000-0000-4000-8000-000000000000"), ("x-forwarded-proto", scheme)] {
-        let name = HeaderName::from_static(name);
-        if listener.use_remote_address || !parts.headers.contains_key(&name) {
-            parts.headers.insert(name, HeaderValue::from_static(value));
-        }
-    }
+    // Not what the URL says: a balancer in front may speak TLS where the listener does not.
+    let is_tls = listener.tls.is_some();
+    edge::stamp(&mut parts.headers, client, is_tls, listener.use_remote_address, &mut RequestIds::default());
     Ok(request_headers(&parts, is_tls))
 }
 
@@ -125,7 +120,7 @@ clusters: [{ name: e, echo: {} }]
     fn asked(config: &Config, url: &str, headers: &[&str], name: Option<&str>) -> Result<String, String> {
         let question = Question::new(url, "GET", headers, name).map_err(|unclear| unclear.to_string())?;
         let listener = listener(config, &question).map_err(|unclear| unclear.to_string())?.listener;
-        let headers = received(listener, question.head().map_err(|unclear| unclear.to_string())?, question.is_tls())
+        let headers = received(listener, question.head().map_err(|unclear| unclear.to_string())?)
             .map_err(|refusal| refusal.to_string())?;
         let tried = route(listener, &headers);
         // The same as when it is served.
@@ -157,8 +152,13 @@ clusters: [{ name: e, echo: {} }]
     #[test]
     fn a_header_that_the_gateway_sets_is_not_the_clients() {
         let config = config(FILE);
-        let none = asked(&config, "http://b.example/", &["x-forwarded-proto: https"], Some("plain")).unwrap();
-        assert!(none.starts_with("plain None"), "{none}");
+        for (url, header) in [("http://b.example/", "x-forwarded-proto: https"), ("https://b.example/", "x-a: 1")] {
+            let none = asked(&config, url, &[header], Some("plain")).unwrap();
+            assert!(none.starts_with("plain None"), "{none}");
+        }
+        let config = self::config(&FILE.replace("x-user, present: true", "x-forwarded-for, exact: 127.0.0.1"));
+        let taken = asked(&config, "http://b.example/api", &[], Some("plain")).unwrap();
+        assert!(taken.starts_with("plain Some(\"user\")"), "{taken}");
     }
 
     #[test]

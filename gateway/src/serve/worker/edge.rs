@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use portcullis::system::SystemClock;
 
-use crate::net::io::ConnectionInfo;
-
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,7 +39,7 @@ impl RequestIds {
 
 /// Sets `x-request-id` and `x-forwarded-proto`, and appends the client to `x-forwarded-for`. In a gateway behind another
 /// proxy (`use_remote_address: false`), the former two are set only if they are missing.
-pub(super) fn stamp(headers: &mut HeaderMap, client: &ConnectionInfo, is_edge: bool, ids: &mut RequestIds) {
+pub(crate) fn stamp(headers: &mut HeaderMap, client: IpAddr, is_tls: bool, is_edge: bool, ids: &mut RequestIds) {
     if is_edge || !headers.contains_key(REQUEST_ID) {
         match ids.next().map(|id| HeaderValue::from_bytes(&id)) {
             Some(Ok(id)) => drop(headers.insert(REQUEST_ID, id)),
@@ -49,10 +47,10 @@ pub(super) fn stamp(headers: &mut HeaderMap, client: &ConnectionInfo, is_edge: b
         }
     }
     if is_edge || !headers.contains_key(FORWARDED_PROTO) {
-        let scheme = if client.tls.is_some() { "https" } else { "http" };
+        let scheme = if is_tls { "https" } else { "http" };
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
-    if is_edge && let Some(chain) = forwarded_for(headers, client.peer.ip()) {
+    if is_edge && let Some(chain) = forwarded_for(headers, client) {
         headers.insert(FORWARDED_FOR, chain);
     }
 }

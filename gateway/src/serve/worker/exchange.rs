@@ -65,7 +65,8 @@ impl Exchange {
         strip_hop_by_hop(&mut parts.headers);
         let Arrival { client, deadlines, connection, listener } = arrival;
         let tls = client.tls.as_ref();
-        edge::stamp(&mut parts.headers, &client, listener.use_remote_address, &mut context.request_ids.borrow_mut());
+        let (peer, is_tls, is_edge) = (client.peer.ip(), client.tls.is_some(), listener.use_remote_address);
+        edge::stamp(&mut parts.headers, peer, is_tls, is_edge, &mut context.request_ids.borrow_mut());
         let headers = convert::request_headers(&parts, tls.is_some());
         let lot = Lot::default();
         let route = listener.route(&headers);

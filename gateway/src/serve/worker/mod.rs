@@ -11,7 +11,7 @@ mod context;
 mod cut;
 mod deadline;
 mod drain;
-mod edge;
+pub(crate) mod edge;
 mod exchange;
 pub(crate) mod generation;
 mod hub;

@@ -30,6 +30,8 @@ impl Arguments {
             tracing::warn!("{advice}");
         }
         gateway.rehearse()?;
-        print(&format!("{}: ok: {listeners} listener(s), {clusters} cluster(s)\n", self.file.display()))
+        let is_input = self.file.as_os_str() == "-";
+        let name = if is_input { "standard input".to_owned() } else { self.file.display().to_string() };
+        print(&format!("{name}: ok: {listeners} listener(s), {clusters} cluster(s)\n"))
     }
 }

@@ -69,16 +69,21 @@ fn a_root_id_that_a_plugin_fails_with_is_named() {
 
 #[test]
 fn a_configuration_is_read_from_standard_input() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(["check", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"listner: []").unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(text(&output.stderr), "<stdin>:1:1: unknown key \"listner\"; did you mean \"listeners\"?\n");
+    let check = |input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["check", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let said = text(&check("listner: []").stderr);
+    assert_eq!(said, "<stdin>:1:1: unknown key \"listner\"; did you mean \"listeners\"?\n");
+    let said = text(&check(&Setup::echo().text()).stdout);
+    assert!(said.starts_with("standard input: ok: 1 listener(s), "), "{said}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use portcullis_core::testing::{FakeHost, Script};
 use portcullis_driver::Driver;
 use tokio::task::LocalSet;
 
-use crate::common::{builder, call_out, open, passed};
+use crate::common::{builder, call_out, open, passed, until};
 
 fn host() -> FakeHost {
     ["auth", "hangs", "broken", "gone", "grpc", "panics"].into_iter().fold(FakeHost::new(), FakeHost::with_upstream)
@@ -122,8 +122,7 @@ fn a_request_is_given_up_with_its_vm() {
         let given_up = || driver.upstreams().seen().given_up.load(Ordering::Relaxed);
         assert_eq!((driver.upstreams().seen().requests.lock().unwrap().len(), given_up()), (1, 0));
         let failing = open(&driver, &chain, "/trap");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(given_up(), 1);
+        until(|| given_up() == 1).await;
         driver.finish(stream);
         driver.finish(failing);
     });
@@ -138,7 +137,7 @@ fn a_panic_ends_its_own_callout() {
         let driver = builder.max_callouts(1).build();
         tokio::task::spawn_local(driver.clone().run());
         let panics = open(&driver, &chain, "/panics");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        until(|| driver.upstreams().seen().panicked.load(Ordering::Relaxed)).await;
         let stream = open(&driver, &chain, "/auth");
         passed(&driver, stream).await;
         [panics, stream].iter().for_each(|stream| driver.finish(*stream));
@@ -183,12 +182,10 @@ fn messages_keep_their_order_whichever_threads_send_them() {
             let stream = open(&driver, &chain, "/");
             passed(&driver, stream).await;
             driver.finish(stream);
-            // A message that is lost does not come.
-            for _ in 0..10_000 {
-                if driver.upstreams().seen().messages.lock().unwrap().len() >= round * 100 {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            let seen = driver.upstreams().seen();
+            while seen.messages.lock().unwrap().len() < round * 100 {
+                // A message that is lost does not come.
+                tokio::time::timeout(Duration::from_secs(60), seen.has_messages.notified()).await.unwrap();
             }
         }
         let messages = driver.upstreams().seen().messages.lock().unwrap().clone();

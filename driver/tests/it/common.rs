@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use portcullis_core::model::{Direction, Plugin, StreamInfo};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_driver::body::QueueBody;
 use portcullis_driver::{Builder, CalledFor, Driver, QueueWake, SendError, SystemResolver, Threads, Upstreams};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Makes a worker with one plugin, which is `script`.
@@ -47,7 +48,10 @@ pub(crate) struct Seen {
     pub(crate) requests: Mutex<Vec<String>>,
     pub(crate) called_for: Mutex<Vec<Option<AnyStreamId>>>,
     pub(crate) messages: Mutex<Vec<String>>,
+    /// Told of each call that has brought messages.
+    pub(crate) has_messages: Notify,
     pub(crate) given_up: AtomicUsize,
+    pub(crate) panicked: AtomicBool,
     pub(crate) refused: AtomicUsize,
     pub(crate) timed_out: Mutex<Vec<(String, Duration)>>,
 }
@@ -89,10 +93,14 @@ impl Upstreams for Answering {
                     rest = after;
                 }
                 assert!(rest.is_empty());
+                self.0.has_messages.notify_one();
                 let head = Response::builder().header("content-type", "application/grpc").header("grpc-status", "0");
                 Ok(head.body(Full::default()).unwrap())
             }
-            "panics" => panic!("the upstreams of an embedder"),
+            "panics" => {
+                self.0.panicked.store(true, Ordering::Relaxed);
+                panic!("the upstreams of an embedder")
+            }
             "hangs" => {
                 let _given_up = GivenUp(Arc::clone(&self.0));
                 std::future::pending().await
@@ -122,7 +130,7 @@ impl Upstreams for Answering {
 /// Makes a callout, with a time limit in milliseconds; returns its number.
 pub(crate) fn call_out(caller: &mut NullCaller<'_>, upstream: &str, body: &str, limit: i32) -> i32 {
     let ((upstream, upstream_len), (body, body_len)) = (caller.put(upstream.as_bytes()), caller.put(body.as_bytes()));
-    let (pairs, pairs_len) = caller.put(&pairs(&[(":method", "POST"), (":path", "/x"), (":authority", "a")]));
+    let (pairs, pairs_len) = caller.put_pairs(&[(":method", "POST"), (":path", "/x"), (":authority", "a")]);
     let (call, _) = caller.put(&[0; 4]);
     let status =
         entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, body, body_len, 0, 0, limit, call);
@@ -130,16 +138,15 @@ pub(crate) fn call_out(caller: &mut NullCaller<'_>, upstream: &str, body: &str, 
     caller.word(call).cast_signed()
 }
 
-fn pairs(entries: &[(&str, &str)]) -> Vec<u8> {
-    let word = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
-    let mut all = word(entries.len()).to_vec();
-    for (name, value) in entries {
-        all.extend(word(name.len()).iter().chain(&word(value.len())));
+/// Lets other tasks run until something is so; fails if they never make it so.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if is_so() {
+            return;
+        }
+        tokio::task::yield_now().await;
     }
-    for (name, value) in entries {
-        all.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
-    }
-    all
+    panic!("it does not happen");
 }
 
 /// Opens a stream with a request's head.

@@ -204,6 +204,19 @@ impl NullCaller<'_> {
         (address.cast_signed(), len.cast_signed())
     }
 
+    /// Puts a serialized map into guest memory; says where, as pointer and length.
+    pub fn put_pairs(&mut self, entries: &[(&str, &str)]) -> (i32, i32) {
+        let word = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+        let mut all = word(entries.len()).to_vec();
+        for (name, value) in entries {
+            all.extend(word(name.len()).iter().chain(&word(value.len())));
+        }
+        for (name, value) in entries {
+            all.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
+        }
+        self.put(&all)
+    }
+
     /// Returns a word of guest memory.
     pub fn word(&self, pointer: i32) -> u32 {
         let start = pointer.cast_unsigned() as usize;

@@ -61,17 +61,9 @@ fn holding_until(status: i32, is_answered: &'static AtomicBool) -> Script {
 }
 
 fn call_out(caller: &mut NullCaller<'_>) -> i32 {
-    let ((upstream, upstream_len), (pairs, pairs_len)) = (caller.put(b"auth"), caller.put(&pairs()));
-    entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, 0, 0, 0, 0, 0, 16).unwrap()
-}
-
-fn pairs() -> Vec<u8> {
     let entries = [(":method", "GET"), (":path", "/"), (":authority", "a")];
-    let word = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
-    let mut all = word(entries.len()).to_vec();
-    entries.iter().for_each(|(name, value)| all.extend(word(name.len()).into_iter().chain(word(value.len()))));
-    entries.iter().for_each(|(name, value)| all.extend_from_slice(format!("{name}\0{value}\0").as_bytes()));
-    all
+    let ((upstream, upstream_len), (pairs, pairs_len)) = (caller.put(b"auth"), caller.put_pairs(&entries));
+    entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, 0, 0, 0, 0, 0, 16).unwrap()
 }
 
 /// Holds bodies until their end, and puts text before them.

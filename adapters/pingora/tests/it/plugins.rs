@@ -97,7 +97,7 @@ pub(crate) fn call_out(caller: &mut NullCaller<'_>, upstream: &str, fields: &[(&
     let mut all = vec![(":method", "GET"), (":path", "/auth"), (":authority", "auth")];
     all.extend_from_slice(fields);
     let (name, name_len) = caller.put(upstream.as_bytes());
-    let (map, map_len) = caller.put(&pairs(&all));
+    let (map, map_len) = caller.put_pairs(&all);
     let (id, _) = caller.put(&[0; 4]);
     let status = entry::proxy_http_call(caller, name, name_len, map, map_len, 0, 0, 0, 0, 5000, id);
     status.unwrap() == 0
@@ -125,16 +125,4 @@ pub(crate) fn append(caller: &mut NullCaller<'_>, buffer: BufferType, args: &[i3
     body.extend_from_slice(text.as_bytes());
     assert_eq!(caller.set_buffer(buffer, &body), 0);
     0
-}
-
-fn pairs(entries: &[(&str, &str)]) -> Vec<u8> {
-    let word = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
-    let mut all = word(entries.len()).to_vec();
-    for (name, value) in entries {
-        all.extend(word(name.len()).iter().chain(&word(value.len())));
-    }
-    for (name, value) in entries {
-        all.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
-    }
-    all
 }

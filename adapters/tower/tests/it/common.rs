@@ -265,22 +265,10 @@ pub(crate) fn set_header(caller: &mut NullCaller<'_>, map: MapType, name: &str, 
 /// Makes a callout to `auth` without a time limit.
 pub(crate) fn call_out(caller: &mut NullCaller<'_>, path: &str) {
     let (upstream, upstream_len) = caller.put(b"auth");
-    let (pairs, pairs_len) = caller.put(&pairs(&[(":method", "GET"), (":path", path), (":authority", "auth")]));
+    let (pairs, pairs_len) = caller.put_pairs(&[(":method", "GET"), (":path", path), (":authority", "auth")]);
     let (call, _) = caller.put(&[0; 4]);
     let status = entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, 0, 0, 0, 0, 0, call);
     assert_eq!(status.ok(), Some(0));
-}
-
-fn pairs(entries: &[(&str, &str)]) -> Vec<u8> {
-    let word = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
-    let mut all = word(entries.len()).to_vec();
-    for (name, value) in entries {
-        all.extend(word(name.len()).iter().chain(&word(value.len())));
-    }
-    for (name, value) in entries {
-        all.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
-    }
-    all
 }
 
 /// Puts a text in the place of a body.

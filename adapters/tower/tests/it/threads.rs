@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use http::{Request, Response};
 use portcullis_chain::Worker;
@@ -13,6 +14,7 @@ use portcullis_core::resources::{ForeignFunctions, Shared};
 use portcullis_core::testing::{FakeHost, NullCaller, Script};
 use portcullis_driver::Builder;
 use portcullis_tower::{PluginLayer, Plugins, QueueBody, ServiceUpstreams, Shard, Workers};
+use tokio::sync::Notify;
 use tower::{Layer, Service};
 
 use crate::common::{ask, behind, echo, empty, full, plugins, request, spec};
@@ -90,6 +92,9 @@ async fn plugins_are_replaced_from_the_next_request_on() {
     assert_eq!(ask(service, request("GET", "/", empty())).await.field("x-plugin"), None);
 }
 
+/// The plugin below has been told of an item.
+static TOLD: Notify = Notify::const_new();
+
 /// Puts the path of each request into a queue, and logs what comes out of it.
 fn queues() -> Script {
     fn queue(caller: &mut NullCaller<'_>) -> i32 {
@@ -111,6 +116,7 @@ fn queues() -> Script {
             let id = args[1];
             let item = caller.bytes(|caller, p, l| entry::proxy_dequeue_shared_queue(caller, id, p, l));
             caller.log(&format!("item {}", String::from_utf8(item.unwrap()).unwrap()));
+            TOLD.notify_one();
             0
         })
 }
@@ -123,9 +129,7 @@ async fn plugins_are_told_of_queues() {
     let service = PluginLayer::new(plugins).layer(echo());
     ask(service, request("GET", "/a", empty())).await;
     // Time is paused, and goes on when nothing else does.
-    for _ in 0..100 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+    tokio::time::timeout(Duration::from_secs(60), TOLD.notified()).await.unwrap();
     assert_eq!(host.messages(), ["item /a"]);
     running.abort();
 }

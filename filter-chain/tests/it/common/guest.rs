@@ -121,7 +121,7 @@ pub(crate) fn continue_both(caller: &mut NullCaller<'_>) {
 /// Makes a callout to `auth` with a time limit; its id, or -1.
 pub(crate) fn call_out(caller: &mut NullCaller<'_>) -> i32 {
     let (upstream, upstream_len) = caller.put(b"auth");
-    let (pairs, pairs_len) = caller.put(&pairs(&[(":method", "GET"), (":path", "/"), (":authority", "a")]));
+    let (pairs, pairs_len) = caller.put_pairs(&[(":method", "GET"), (":path", "/"), (":authority", "a")]);
     let status = entry::proxy_http_call(caller, upstream, upstream_len, pairs, pairs_len, 0, 0, 0, 0, 1000, 16);
     if matches!(status, Ok(0)) { caller.word(16).cast_signed() } else { -1 }
 }
@@ -136,21 +136,9 @@ pub(crate) fn respond(
 ) -> i32 {
     let (body, body_len) = caller.put(body.as_bytes());
     let (details, details_len) = caller.put(b"because");
-    let (pairs, pairs_len) = if headers.is_empty() { (0, 0) } else { caller.put(&pairs(headers)) };
+    let (pairs, pairs_len) = if headers.is_empty() { (0, 0) } else { caller.put_pairs(headers) };
     entry::proxy_send_local_response(caller, status, details, details_len, body, body_len, pairs, pairs_len, grpc)
         .unwrap_or(-1)
-}
-
-fn pairs(entries: &[(&str, &str)]) -> Vec<u8> {
-    let word = |n: usize| u32::try_from(n).unwrap_or(0).to_le_bytes();
-    let mut all = word(entries.len()).to_vec();
-    for (name, value) in entries {
-        all.extend(word(name.len()).iter().chain(&word(value.len())));
-    }
-    for (name, value) in entries {
-        all.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
-    }
-    all
 }
 
 /// A trap.

@@ -15,26 +15,37 @@ use portcullis_chain::{AnyStreamId, Chain, Module, PluginSpec, StreamEffect, Str
 use portcullis_core::abi::AbiVersion;
 use portcullis_core::hostcall::entry;
 use portcullis_core::model::{Direction, Plugin, StreamInfo};
+use portcullis_core::sandbox::{Recycle, VmSpec};
 use portcullis_core::testing::{FakeHost, NullCaller, NullEngine, Script};
 use portcullis_driver::body::QueueBody;
 use portcullis_driver::{Builder, CalledFor, Driver, QueueWake, SendError, SystemResolver, Threads, Upstreams};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Makes a worker with one plugin, which is `script`.
-pub(crate) fn worker(host: &FakeHost, queues: &QueueWake, script: fn() -> Script) -> (Worker, Chain) {
+/// Makes a worker with one plugin, which is `script`, in a VM with bounds.
+fn worker(host: &FakeHost, queues: &QueueWake, script: fn() -> Script, recycle: Recycle) -> (Worker, Chain) {
     let compiled = NullEngine::new(script).module().unwrap();
     let module = Module::from_compiled("script", AbiVersion::V0_2_1, Some(script().exports()), compiled);
     let host = host.clone();
     let mut worker = Worker::new(move || Box::new(host.clone())).with_shared(Default::default(), queues.wake());
-    let chain = worker.load(&[PluginSpec::new(Plugin::new("script"), Arc::new(module))]).unwrap();
+    let spec = PluginSpec::new(Plugin::new("script"), Arc::new(module));
+    let chain = worker.load(&[spec.with_vm(VmSpec::default().with_recycle(recycle))]).unwrap();
     (worker, chain)
 }
 
 /// Makes the builder of a driver whose clock begins now.
 pub(crate) fn builder(host: &FakeHost, script: fn() -> Script) -> (Builder<Answering>, Chain) {
+    recycling_builder(host, script, Recycle::default())
+}
+
+/// The same, with bounds of its VM.
+pub(crate) fn recycling_builder(
+    host: &FakeHost,
+    script: fn() -> Script,
+    recycle: Recycle,
+) -> (Builder<Answering>, Chain) {
     let queues = QueueWake::default();
-    let (worker, chain) = worker(host, &queues, script);
+    let (worker, chain) = worker(host, &queues, script, recycle);
     let start = Instant::now().into_std();
     (Builder::new(worker, Answering::default(), move |time| start + time).queues(queues), chain)
 }

@@ -85,7 +85,7 @@ impl VmInstance {
         let now = clock(&mut vm);
         let recycling = match made_for {
             Some(_) => Recycling::new(&Recycle::default(), now, Duration::ZERO),
-            None => Recycling::new(&spec.vm.recycle, now, pause.unwrap_or(first_pause(spec.reload))),
+            None => Recycling::new(&spec.vm.recycle, now, pause.unwrap_or_else(|| first_pause(spec.reload))),
         };
         Self {
             key,

@@ -119,7 +119,7 @@ impl Recycling {
     /// Notes that another one did not start. Returns how long to wait, and whether it is the first time.
     pub(super) fn refuse(&mut self, now: Duration, backoff: Backoff) -> (Duration, bool) {
         let longest = backoff.max.max(LEAST_PAUSE);
-        let rest = self.refused.map_or(first_pause(backoff), |(_, rest)| rest.saturating_mul(2)).min(longest);
+        let rest = self.refused.map_or_else(|| first_pause(backoff), |(_, rest)| rest.saturating_mul(2)).min(longest);
         let is_first = self.refused.is_none();
         self.refused = Some((now, rest));
         (rest, is_first)

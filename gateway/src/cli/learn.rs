@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::process::{Ended, options, print, until_stopped};
-use crate::config::Config;
 use crate::error::ServeError;
+use crate::serve::control::Source;
 use crate::serve::server::Gateway;
 use crate::serve::signals::Signals;
 
@@ -30,7 +30,12 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(&self) -> Ended {
         let signals = Signals::listen()?;
-        let mut gateway = Gateway::prepare_with(Config::load(&self.file)?, options(self.engine.as_deref()))?;
+        let (config, source) = Source::read_first(&self.file)?;
+        let mut gateway = Gateway::prepare_with(config, options(self.engine.as_deref()))?;
+        // Whoever asks for a reload is told that there is none.
+        if let Some(source) = source {
+            gateway.reload_from(source);
+        }
         let learned = gateway.learn();
         until_stopped(gateway, &signals)?;
         let Some(path) = &self.output else { return print(&learned.yaml()) };

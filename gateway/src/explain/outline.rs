@@ -36,11 +36,13 @@ impl Outline {
         Self { config, sandboxes, plugins }
     }
 
-    pub(super) fn config(&self) -> &Config {
+    /// Returns the configuration.
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    pub(super) fn sandboxes(&self) -> &Sandboxes {
+    /// Returns the sandboxes.
+    pub(crate) fn sandboxes(&self) -> &Sandboxes {
         &self.sandboxes
     }
 

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::ServeError;
 use crate::observe::admin::{self, Admin, AdminSocket};
 use crate::observe::{log, profile};
-use crate::serve::control::{By, Control};
+use crate::serve::control::{By, Control, Source};
 use crate::serve::drain::{Drain, Patience};
 use crate::serve::generation::{Cancel, Reload, Reloaded, Reloader};
 use crate::serve::pulse::Pulse;
@@ -132,6 +132,16 @@ impl Running {
     /// Returns what reloads this gateway from other threads.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
+    }
+
+    /// Has a file read again by those who ask for it.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(super) fn reload_from(&mut self, source: Source, watches: bool) -> std::io::Result<Control> {
+        let control = Control::start(self.reloader(), source, watches)?;
+        self.control = Some(control.clone());
+        Ok(control)
     }
 
     /// Stops gracefully: no new connection is taken, requests in flight finish, plugins end. `drain_delay` is left out.

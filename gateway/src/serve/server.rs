@@ -29,10 +29,11 @@ use crate::plan::host::GatewayHost;
 use crate::plan::maker::{Made, Maker};
 use crate::plan::planned::Plan;
 use crate::plan::source::{ConnectionSource, Sample};
+use crate::serve::control::Source;
 use crate::serve::descriptors::{self, Bounds, Wishes};
 use crate::serve::drain::Drain;
 use crate::serve::generation::crew::{self, Crew};
-use crate::serve::generation::reloader::State;
+use crate::serve::generation::reloader::{Show, State};
 use crate::serve::generation::{Cancel, LiveCounts, Reloader};
 use crate::serve::pulse::Pulse;
 use crate::serve::running::Replacing;
@@ -55,6 +56,8 @@ pub struct Gateway {
     recording: Option<(TranscriptOptions, Plan)>,
     profiling: Option<Profiling>,
     shows_configuration: bool,
+    /// The file that is read again.
+    source: Option<Source>,
     /// Rights of plugins are learned.
     learns: bool,
     /// Listening sockets that the process was started with.
@@ -133,6 +136,7 @@ impl Gateway {
             recording: None,
             profiling: None,
             shows_configuration: false,
+            source: None,
             learns: false,
             passed: Passed::default(),
             sockets: Sockets::default(),
@@ -184,6 +188,12 @@ impl Gateway {
     /// secret.
     pub fn show_configuration(&mut self) {
         self.shows_configuration = true;
+    }
+
+    /// Has the file of the configuration read again by SIGHUP, by `POST /reload` of the admin interface and, with `watch: true`, when it
+    /// or a file that it names changes, once it is served.
+    pub fn reload_from(&mut self, source: Source) {
+        self.source = Some(source);
     }
 
     /// Returns which plugins share a VM, and which do not and why.
@@ -282,7 +292,10 @@ impl Gateway {
             stack,
             open,
         };
-        let reloader = Reloader::new(state, self.sandboxes.to_json());
+        let mut admin = self.admin();
+        let (showing, with_values) = (admin.showing.clone(), self.shows_configuration);
+        let show = Show(Box::new(move |outline| showing.replace(Shown::of_outline(outline, with_values))));
+        let reloader = Reloader::new(state, show);
         let (drain, pulse) = (self.plan.drain.clone(), self.plan.pulse.clone());
         let mut running = Running::new(addresses, stop, drain, pulse, workers, profile, reloader);
         if let Err(error) = reports.wait() {
@@ -293,14 +306,17 @@ impl Gateway {
                 NotStarted::Ended | NotStarted::Cancelled => ServeError::WorkerPanicked,
             });
         }
+        if let Some(source) = self.source.take() {
+            admin.control = Some(running.reload_from(source, self.config.watch)?);
+        }
         let (upgrades, asked) = Upgrades::channel();
-        let admin = self.admin_socket()?;
-        let kept = admin.as_ref().map(AdminSocket::keep).transpose()?;
+        let socket = self.admin_socket()?;
+        let kept = socket.as_ref().map(AdminSocket::keep).transpose()?;
         let upgrade = Upgrade::new(self.sockets.clone(), kept, self.stays);
         running.replace(Replacing { upgrade, asked, predecessor: self.passed.take_channel() });
         self.passed.tell_left();
-        if let Some(socket) = admin {
-            running.serve_admin(Admin { upgrades, ..self.admin() }, socket)?;
+        if let Some(socket) = socket {
+            running.serve_admin(Admin { upgrades, ..admin }, socket)?;
         }
         for (listener, address) in self.config.listeners.iter().zip(&running.addresses) {
             tracing::info!(listener = listener.name, %address, workers = self.config.workers, "listening");
@@ -324,10 +340,7 @@ impl Gateway {
     pub(crate) fn admin(&self) -> Admin {
         Admin {
             pages: PAGES,
-            showing: Showing::new(
-                Shown::of(&self.config, self.sandboxes.to_json(), self.shows_configuration)
-                    .with_outline(self.outline()),
-            ),
+            showing: Showing::new(Shown::of_outline(self.outline(), self.shows_configuration)),
             metrics: self.metrics.clone(),
             host: self.plan.host.clone(),
             drain: self.plan.drain.clone(),

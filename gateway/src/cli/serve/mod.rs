@@ -7,9 +7,9 @@ mod record;
 use std::path::PathBuf;
 
 use super::process::{Ended, options, until_stopped};
-use crate::config::Config;
 use crate::error::ServeError;
 use crate::net::passed::Passed;
+use crate::serve::control::Source;
 use crate::serve::server::{EngineOptions, Gateway};
 use crate::serve::signals::Signals;
 use crate::serve::upgrade;
@@ -57,7 +57,14 @@ impl Arguments {
         let engine = options(self.engine.as_deref());
         let options =
             EngineOptions { samples: self.profile.folder().is_some(), perf_map: self.profile.perf_map(), ..engine };
-        let mut gateway = Gateway::prepare_with(Config::load(&self.file)?, options)?;
+        let (config, source) = Source::read_first(&self.file)?;
+        if config.watch && source.is_none() {
+            tracing::warn!("watch: standard input is not watched; start the gateway with a file");
+        }
+        let mut gateway = Gateway::prepare_with(config, options)?;
+        if let Some(source) = source {
+            gateway.reload_from(source);
+        }
         gateway.use_sockets(passed);
         if self.file.as_os_str() == "-" {
             gateway.refuse_upgrade("its configuration came from standard input; start it with a file");

@@ -29,9 +29,10 @@ impl Shown {
         }
     }
 
-    /// Has `/explain` tell of a configuration: the one that the rest shows.
-    pub(crate) fn with_outline(self, outline: Outline) -> Self {
-        Self { outline: Some(outline), ..self }
+    /// Makes it of a configuration and its sandboxes, of which `/explain` tells, too.
+    pub(crate) fn of_outline(outline: Outline, with_values: bool) -> Self {
+        let shown = Self::of(outline.config(), outline.sandboxes().to_json(), with_values);
+        Self { outline: Some(outline), ..shown }
     }
 }
 
@@ -50,7 +51,6 @@ impl Showing {
     }
 
     /// Shows another configuration from now on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a gateway that reloads calls it"))]
     pub(crate) fn replace(&self, shown: Shown) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
     }

@@ -26,12 +26,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::generation::{Held, Reload};
-use crate::config::Config;
 pub use source::Source;
 use status::Status;
 use thread::{Event, Reloading};
 use watch::Times;
-pub use wish::{By, Outcome, Show};
+pub use wish::{By, Outcome};
 
 /// A gateway's reloads. Clones are the same.
 #[derive(Clone)]
@@ -42,25 +41,18 @@ pub struct Control {
 }
 
 impl Control {
-    /// Starts the thread that takes wishes. `config` is what is served now, read from `source`; `show` is called with each that
-    /// takes its place.
+    /// Starts the thread that takes wishes. `source` is what is served now, and `watches` whether a change of its files is a wish.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start<R: Reload + Clone + 'static>(
-        reloader: R,
-        source: Source,
-        config: &Config,
-        show: Show,
-    ) -> std::io::Result<Self> {
-        Self::start_with(reloader, source, config, show, Times::default())
+    pub fn start<R: Reload + Clone + 'static>(reloader: R, source: Source, watches: bool) -> std::io::Result<Self> {
+        Self::start_with(reloader, source, watches, Times::default())
     }
 
     fn start_with<R: Reload + Clone + 'static>(
         reloader: R,
         source: Source,
-        config: &Config,
-        show: Show,
+        watches: bool,
         times: Times,
     ) -> std::io::Result<Self> {
         let (events, received) = std::sync::mpsc::channel();
@@ -68,7 +60,7 @@ impl Control {
         let asked = Mutex::new(reloader.clone());
         let held = Arc::new(move || asked.lock().unwrap_or_else(PoisonError::into_inner).generations());
         let control = Self { events: events.clone(), status: status.clone(), held };
-        let reloading = Reloading::new(reloader, source, config, (show, status), events, times);
+        let reloading = Reloading::new(reloader, source, watches, events, status, times);
         std::thread::Builder::new().name("control".to_owned()).spawn(move || reloading.run(&received))?;
         Ok(control)
     }

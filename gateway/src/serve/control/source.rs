@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::watch::Look;
-use crate::config::{Config, ConfigError, Diagnostic, Noted};
+use crate::config::{Config, ConfigError, Noted};
 
 /// The file of a configuration, and what it was when it was read last.
 #[derive(Clone, Debug)]
@@ -55,10 +55,5 @@ impl Source {
     /// Returns the digest of what was read last, if it could be read.
     pub(super) fn digest(&self) -> Option<String> {
         self.noted.sha256.clone()
-    }
-
-    /// Returns a finding about the file.
-    pub(super) fn finding(&self, message: impl Into<String>, help: impl Into<String>) -> ConfigError {
-        Diagnostic::of_file(&self.path.display().to_string(), message, help).into()
     }
 }

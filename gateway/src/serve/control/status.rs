@@ -86,8 +86,10 @@ impl Status {
 
     pub(super) fn members(&self, held: &[Held]) -> Map<String, Value> {
         let state = self.lock();
-        let generation =
-            json!({ "number": state.number, "since": time(state.since), "sha256": state.sha256.as_deref() });
+        // Whoever has reloaded it.
+        let current = held.last().map_or((state.number, state.since), |last| (last.number, last.since));
+        let sha256 = state.sha256.as_deref().filter(|_| current.0 == state.number);
+        let generation = json!({ "number": current.0, "since": time(current.1), "sha256": sha256 });
         let last = state.last.as_ref().map(|last| {
             json!({
                 "at": time(last.at),

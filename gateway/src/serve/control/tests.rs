@@ -12,16 +12,14 @@ use sha2::Digest;
 use self::fake::{Fake, File, LIMIT};
 use super::super::generation::Cancel;
 use super::*;
+use crate::config::Config;
 use crate::error::ServeError;
 use crate::serve::generation::Reloaded;
 
-/// A thread that takes wishes, and the workers of the configurations that were shown.
-fn start(fake: &Fake, file: &File) -> (Control, Arc<Mutex<Vec<usize>>>) {
+/// A thread that takes wishes.
+fn start(fake: &Fake, file: &File) -> Control {
     let (config, source) = Source::read_first(&file.path()).unwrap();
-    let shown = Arc::<Mutex<Vec<usize>>>::default();
-    let shows = Arc::clone(&shown);
-    let show = Box::new(move |config: &Config| shows.lock().unwrap().push(config.workers));
-    (Control::start(fake.clone(), source.unwrap(), &config, show).unwrap(), shown)
+    Control::start(fake.clone(), source.unwrap(), config.watch).unwrap()
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -44,12 +42,12 @@ fn done(outcome: Outcome) -> u64 {
 #[test]
 fn the_file_is_read_again_and_what_serves_is_shown() {
     let (fake, file) = (Fake::free(), File::new("again"));
-    let (control, shown) = start(&fake, &file);
+    let control = start(&fake, &file);
     let first = control.members();
     assert_eq!((&first["generation"]["number"], &first["last_reload"]), (&1.into(), &Value::Null));
     file.write(3, "");
     assert_eq!(done(wait(control.reload(By::Admin))), 2);
-    assert_eq!((fake.asked(), &*shown.lock().unwrap()), (vec![3], &vec![3]));
+    assert_eq!((fake.asked(), fake.shown()), (vec![3], vec![3]));
     let members = control.members();
     assert_eq!(members["generation"]["number"], 2);
     assert_ne!(members["generation"]["sha256"], first["generation"]["sha256"]);
@@ -67,18 +65,12 @@ fn the_file_is_read_again_and_what_serves_is_shown() {
 #[test]
 fn what_is_wrong_changes_nothing_and_is_told() {
     let (fake, file) = (Fake::free(), File::new("wrong"));
-    let (control, shown) = start(&fake, &file);
+    let control = start(&fake, &file);
     let digest = control.members()["generation"]["sha256"].clone();
     fake.change(|state| state.refusals = 1);
-    for (more, expected) in [
-        ("", "gateway.yaml: it traps; mend it"),
-        ("prot: 1\n", "gateway.yaml:4:1: unknown key \"prot\""),
-        (
-            "admin: 127.0.0.1:9901\n",
-            "gateway.yaml: admin: the address of the admin interface, and the permissions of its socket, do not \
-           change by a reload; write them as before",
-        ),
-    ] {
+    for (more, expected) in
+        [("", "gateway.yaml: it traps; mend it"), ("prot: 1\n", "gateway.yaml:4:1: unknown key \"prot\"")]
+    {
         file.write(2, more);
         let Outcome::Refused(error) = wait(control.reload(By::Signal)) else { panic!("{more}") };
         assert!(error.contains(expected), "{error}");
@@ -95,7 +87,7 @@ fn what_is_wrong_changes_nothing_and_is_told() {
     std::fs::remove_file(file.path()).unwrap();
     let Outcome::Refused(error) = wait(control.reload(By::Signal)) else { panic!() };
     assert!(error.contains("cannot read the configuration: No such file"), "{error}");
-    assert_eq!((fake.asked(), shown.lock().unwrap().len()), (vec![2], 0));
+    assert_eq!((fake.asked(), fake.shown()), (vec![2], vec![]));
     file.write(2, "");
     assert_eq!(done(wait(control.reload(By::Signal))), 2);
     assert_eq!(control.failure(), None);
@@ -104,7 +96,7 @@ fn what_is_wrong_changes_nothing_and_is_told() {
 #[test]
 fn a_newer_wish_cancels_and_the_last_write_wins() {
     let (fake, file) = (Fake::default(), File::new("newer"));
-    let (control, shown) = start(&fake, &file);
+    let control = start(&fake, &file);
     file.write(2, "");
     let first = ask(&control);
     fake.until_asked(1);
@@ -114,14 +106,14 @@ fn a_newer_wish_cancels_and_the_last_write_wins() {
     fake.until_asked(2);
     fake.change(|state| state.may_end = 1);
     assert_eq!(done(wait(second).unwrap()), 2);
-    assert_eq!((fake.asked(), &*shown.lock().unwrap()), (vec![2, 3], &vec![3]));
+    assert_eq!((fake.asked(), fake.shown()), (vec![2, 3], vec![3]));
     assert_eq!(control.members()["last_reload"]["result"], "success");
 }
 
 #[test]
 fn wishes_that_wait_are_fulfilled_by_one_reload() {
     let (fake, file) = (Fake::default(), File::new("together"));
-    let (control, _) = start(&fake, &file);
+    let control = start(&fake, &file);
     let first = ask(&control);
     fake.until_asked(1);
     // It is past the point at which it could end: it succeeds, though newer wishes wait.
@@ -140,7 +132,7 @@ fn wishes_that_wait_are_fulfilled_by_one_reload() {
 #[test]
 fn a_stop_cancels_and_answers_all() {
     let (fake, file) = (Fake::default(), File::new("stop"));
-    let (control, _) = start(&fake, &file);
+    let control = start(&fake, &file);
     let first = ask(&control);
     fake.until_asked(1);
     fake.change(|state| state.deaf = true);
@@ -168,8 +160,8 @@ impl Reload for Panics {
 #[test]
 fn a_reload_that_panics_has_failed() {
     let file = File::new("panic");
-    let (config, source) = Source::read_first(&file.path()).unwrap();
-    let control = Control::start(Panics, source.unwrap(), &config, Box::new(|_| ())).unwrap();
+    let (_, source) = Source::read_first(&file.path()).unwrap();
+    let control = Control::start(Panics, source.unwrap(), false).unwrap();
     for _ in 0..2 {
         let Outcome::Refused(error) = wait(control.reload(By::Admin)) else { panic!() };
         assert!(error.contains("ended by a panic"), "{error}");

@@ -8,7 +8,6 @@
 //! The file is read when a reload begins, so one reload fulfils all wishes that came before it. A cancelled reload that has already
 //! changed the generation succeeds.
 
-use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -18,8 +17,7 @@ use super::super::generation::{Cancel, Reload, Reloaded};
 use super::source::Source;
 use super::status::Status;
 use super::watch::{Seen, Times, Watch};
-use super::wish::{By, Outcome, Show};
-use crate::config::{AdminPath, Config};
+use super::wish::{By, Outcome};
 use crate::error::ServeError;
 use crate::serve::systemd;
 
@@ -36,15 +34,19 @@ pub(super) enum Event {
 /// A reload that has ended, with the configuration if it is served now.
 pub(super) struct Ended {
     source: Source,
-    result: Result<(Config, Reloaded), ServeError>,
+    result: Result<Served, ServeError>,
+}
+
+/// A configuration that is served, and whether its files are watched.
+struct Served {
+    reloaded: Reloaded,
+    watches: bool,
 }
 
 /// The state of the thread.
 pub(super) struct Reloading<R> {
     reloader: R,
     source: Source,
-    fixed: Fixed,
-    show: Show,
     events: Sender<Event>,
     status: Status,
     running: Option<Running>,
@@ -74,25 +76,17 @@ struct Wish {
     waiting: Vec<oneshot::Sender<Outcome>>,
 }
 
-/// Keys that no reload changes: the address of the admin interface.
-#[derive(Clone, Debug)]
-struct Fixed {
-    admin: Option<SocketAddr>,
-    socket: Option<AdminPath>,
-}
-
 impl<R: Reload + Clone + 'static> Reloading<R> {
     pub(super) fn new(
         reloader: R,
         source: Source,
-        config: &Config,
-        (show, status): (Show, Status),
+        watches: bool,
         events: Sender<Event>,
+        status: Status,
         times: Times,
     ) -> Self {
-        let fixed = Fixed { admin: config.admin, socket: config.admin_socket.clone() };
-        let watch = config.watch.then(|| Watch::new(times, source.look().clone()));
-        Self { reloader, source, fixed, show, events, status, running: None, next: None, times, watch }
+        let watch = watches.then(|| Watch::new(times, source.look().clone()));
+        Self { reloader, source, events, status, running: None, next: None, times, watch }
     }
 
     pub(super) fn run(mut self, events: &Receiver<Event>) {
@@ -159,7 +153,6 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
         let job = Job {
             reloader: self.reloader.clone(),
             source: self.source.clone(),
-            fixed: self.fixed.clone(),
             cancel: cancel.clone(),
             watches: self.watch.is_some(),
             report: Report { source: self.source.clone(), events: Some(self.events.clone()) },
@@ -177,13 +170,10 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
             watch.has_read(self.source.look().clone());
         }
         let outcome = match result {
-            Ok((config, reloaded)) => {
+            Ok(Served { reloaded, watches }) => {
                 self.status.succeeded(by, took, &reloaded, self.source.digest());
-                (self.show)(&config);
                 let watched = || Watch::new(self.times, self.source.look().clone());
-                self.watch = config.watch.then(watched);
-                let Reloaded { generation, started, stayed, ended, .. } = reloaded;
-                tracing::info!(generation, started, stayed, ended, elapsed = ?took, by = by.name(), "reloaded");
+                self.watch = watches.then(watched);
                 Outcome::Done(reloaded)
             }
             // For the next look, if nobody waits: files have changed.
@@ -236,7 +226,6 @@ impl Wish {
 struct Job<R> {
     reloader: R,
     source: Source,
-    fixed: Fixed,
     cancel: Cancel,
     /// Whether a change of its files ends it.
     watches: bool,
@@ -256,32 +245,20 @@ impl<R: Reload> Job<R> {
         self.report.send(result);
     }
 
-    fn reload(&mut self) -> Result<(Config, Reloaded), ServeError> {
+    fn reload(&mut self) -> Result<Served, ServeError> {
         let config = self.source.read()?;
-        self.fixed.judge(&config, &self.source)?;
         if self.watches {
             let look = self.source.look().clone();
             self.cancel.also_unless(move || look.is_as_it_was());
         }
-        let reloaded = self.reloader.reload(config.clone(), &self.cancel)?;
-        Ok((config, reloaded))
-    }
-}
-
-impl Fixed {
-    /// Refuses a configuration whose admin interface listens elsewhere: who reads its pages would find nobody there.
-    fn judge(&self, config: &Config, source: &Source) -> Result<(), ServeError> {
-        if (config.admin, &config.admin_socket) == (self.admin, &self.socket) {
-            return Ok(());
-        }
-        let message =
-            "admin: the address of the admin interface, and the permissions of its socket, do not change by a reload";
-        Err(source.finding(message, "write them as before, or start the gateway again").into())
+        let watches = config.watch;
+        let reloaded = self.reloader.reload(config, &self.cancel)?;
+        Ok(Served { reloaded, watches })
     }
 }
 
 impl Report {
-    fn send(&mut self, result: Result<(Config, Reloaded), ServeError>) {
+    fn send(&mut self, result: Result<Served, ServeError>) {
         if let Some(events) = self.events.take() {
             // Nobody listens once the gateway stops.
             let _ = events.send(Event::Ended(Box::new(Ended { source: self.source.clone(), result })));

@@ -11,7 +11,7 @@
 //! | unsettled | after [`Times::settle`]: a wish, unless they are as they were read | unsettled anew |
 //! | held: a reload that the watch wished for has failed | after [`Times::patience`] the failure is told | unsettled; the failure is forgotten |
 //!
-//! So a file that is written in two halves, and a certificate whose key comes later, are one reload; a failure in between is not told.
+//! A file that is written in two halves, and a certificate whose key comes later, are thus one reload; a failure in between is not told.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ impl Default for Times {
     }
 }
 
-/// What tells two states of a file apart; none of a file that is not there.
+/// Numbers that tell two states of a file apart; none of a file that is not there.
 type State = Option<[i128; 5]>;
 
 /// The state of files at one time.

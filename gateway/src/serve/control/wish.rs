@@ -1,6 +1,5 @@
 //! Wishes to reload, and their outcomes.
 
-use crate::config::Config;
 use crate::serve::generation::Reloaded;
 
 /// The origin of a wish to reload.
@@ -37,6 +36,3 @@ pub enum Outcome {
     /// The gateway stops.
     Stopping,
 }
-
-/// Shows a configuration that is served from now on.
-pub type Show = Box<dyn Fn(&Config) + Send>;

@@ -11,7 +11,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
-use std::{io, panic, thread};
+use std::{fmt, io, panic, thread};
 
 use portcullis::chain::ChainError;
 use portcullis::resources::Shared;
@@ -23,6 +23,7 @@ use super::known::Known;
 use super::{Cancel, Held, LiveCounts, Reload, Reloaded};
 use crate::config::Config;
 use crate::error::ServeError;
+use crate::explain::{Outline, Placed};
 use crate::net;
 use crate::plan::error::{PluginFailed, explain};
 use crate::plan::maker::{Made, Maker};
@@ -40,8 +41,12 @@ struct Inner {
     /// Held by who reloads.
     state: Mutex<State>,
     generations: Mutex<Vec<Living>>,
-    sandboxes: Mutex<serde_json::Value>,
+    /// Called with each configuration that has taken the place of another.
+    show: Show,
 }
+
+/// Shows the configuration that is served from now on.
+pub(crate) struct Show(pub(crate) Box<dyn Fn(Outline) + Send + Sync>);
 
 /// The gateway that serves, as a reload sees it.
 #[derive(Debug)]
@@ -86,18 +91,9 @@ struct Next {
 
 impl Reloader {
     /// Begins with the first generation.
-    pub(crate) fn new(state: State, sandboxes: serde_json::Value) -> Self {
+    pub(crate) fn new(state: State, show: Show) -> Self {
         let first = Living::new(&state.plan);
-        Self(Arc::new(Inner {
-            state: Mutex::new(state),
-            generations: Mutex::new(vec![first]),
-            sandboxes: Mutex::new(sandboxes),
-        }))
-    }
-
-    /// Returns which plugins share a VM in the current generation, for programs.
-    pub fn sandboxes(&self) -> serde_json::Value {
-        lock(&self.0.sandboxes).clone()
+        Self(Arc::new(Inner { state: Mutex::new(state), generations: Mutex::new(vec![first]), show }))
     }
 
     /// Returns the addresses of the listeners of the current generation, in the order of the configuration. Waits for a reload that
@@ -136,7 +132,8 @@ impl Reload for Reloader {
         generations.retain(|living| living.counts.read().is_some());
         generations.push(next);
         drop(generations);
-        *lock(&self.0.sandboxes) = made.sandboxes.to_json();
+        let plugins = plan.planned.plugins().map(Placed::of).collect();
+        (self.0.show.0)(Outline::new(config.clone(), made.sandboxes.clone(), plugins));
         state.change_over(config, plan, addresses);
         state.compile_later(made)?;
         let listeners = state.config.listeners.len();
@@ -153,6 +150,12 @@ impl Reload for Reloader {
             Some(Held { number: living.number, since: living.since, requests, connections, plugins })
         });
         living.collect()
+    }
+}
+
+impl fmt::Debug for Show {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Show").finish_non_exhaustive()
     }
 }
 

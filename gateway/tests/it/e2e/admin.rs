@@ -75,7 +75,7 @@ fn configurations_are_shown_where_the_command_line_asks_for_it() {
 }
 
 /// One request over any connection, and all of the answer.
-async fn ask_raw(mut io: impl AsyncRead + AsyncWrite + Unpin, head: &str) -> String {
+pub(crate) async fn ask_raw(mut io: impl AsyncRead + AsyncWrite + Unpin, head: &str) -> String {
     within(async {
         io.write_all(head.as_bytes()).await.unwrap();
         let mut answer = Vec::new();

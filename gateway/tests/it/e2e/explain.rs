@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use portcullis_gateway::config::Config;
 use serde_json::Value;
 
 use crate::e2e::cli::{file, portcullis, text};
@@ -76,6 +77,10 @@ fn a_gateway_that_runs_explains_what_it_serves() {
         let json: Value = serde_json::from_str(&answer.text()).unwrap();
         assert_eq!(json["chain"]["plugins"][0]["name"], "shown", "{json:#}");
         assert_eq!(json["listener"]["why"], "it is the only one");
+        let renamed = Setup::echo().plugin("renamed", &guest("c_headers"), "").text();
+        gate.running.reload(Config::parse("gateway.yaml", &renamed).unwrap()).unwrap();
+        let json: Value = serde_json::from_str(gate.admin("/explain?url=http://a.example/").await.text()).unwrap();
+        assert_eq!(json["chain"]["plugins"][0]["name"], "renamed", "{json:#}");
         let answer = gate.admin("/explain").await;
         assert_eq!(answer.status, 400);
         assert!(answer.text().contains("/explain?url=http://example.com/path"), "{}", answer.text());

@@ -36,8 +36,10 @@ impl Interface {
         let mut admin = Gateway::prepare(config.clone()).unwrap().admin();
         let showing = admin.showing.clone();
         let shows = showing.clone();
-        let show = Box::new(move |config: &Config| shows.replace(Shown::of(config, Value::Null, false)));
-        let control = Control::start(fake.clone(), source.unwrap(), &config, show).unwrap();
+        fake.change(|state| {
+            state.show = Some(Box::new(move |config: &Config| shows.replace(Shown::of(config, Value::Null, false))));
+        });
+        let control = Control::start(fake.clone(), source.unwrap(), config.watch).unwrap();
         admin.control = Some(control.clone());
         let (stop, stopped) = watch::channel(false);
         let task = std::thread::spawn(move || admin::run(admin, socket, stopped));

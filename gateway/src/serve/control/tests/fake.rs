@@ -27,6 +27,10 @@ pub(super) struct State {
     pub(super) deaf: bool,
     /// Whether it judges the configuration as a start does.
     pub(super) judges: bool,
+    /// Called with each configuration that is served.
+    pub(super) show: Option<Box<dyn Fn(&Config) + Send>>,
+    /// The workers of those.
+    pub(super) shown: Vec<usize>,
 }
 
 impl Fake {
@@ -53,6 +57,10 @@ impl Fake {
         assert!(!timeout.timed_out());
     }
 
+    pub(super) fn shown(&self) -> Vec<usize> {
+        self.lock().shown.clone()
+    }
+
     pub(super) fn asked(&self) -> Vec<usize> {
         self.lock().asked.clone()
     }
@@ -76,7 +84,11 @@ impl Reload for Fake {
             return Err(ConfigError::from(Diagnostic::of_file("gateway.yaml", "it traps", "mend it")).into());
         }
         if state.judges {
-            Gateway::prepare(config)?;
+            Gateway::prepare(config.clone())?;
+        }
+        state.shown.push(config.workers);
+        if let Some(show) = &state.show {
+            show(&config);
         }
         state.generation = state.generation.max(1) + 1;
         Ok(Reloaded { generation: state.generation, started: 2, stayed: 3, ended: 1 })

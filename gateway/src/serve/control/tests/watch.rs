@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn start(fake: &Fake, file: &Path, patience: Duration) -> Control {
     let times = Times { look: Duration::from_millis(1), settle: Duration::from_millis(20), patience };
     let (config, source) = Source::read_first(file).unwrap();
-    Control::start_with(fake.clone(), source.unwrap(), &config, Box::new(|_| ()), times).unwrap()
+    Control::start_with(fake.clone(), source.unwrap(), config.watch, times).unwrap()
 }
 
 /// Waits for a condition that nobody tells about.
@@ -118,7 +118,7 @@ fn a_file_that_is_broken_for_a_while_is_not_told_and_one_that_stays_is() {
     assert_eq!(control.members()["pending_reload"], Value::Null);
     control.stop();
 
-    let control = start(&fake, &file.path(), Duration::from_millis(20));
+    let control = start(&Fake::free(), &file.path(), Duration::from_millis(20));
     fs::write(file.path(), first).unwrap();
     until(|| control.failure().is_some());
     let members = control.members();
@@ -173,7 +173,7 @@ fn a_file_that_comes_later_mends_what_named_it() {
     control.stop();
 }
 
-/// What it has read and what it would read could be of two states.
+/// A reload would be of two states of the files.
 #[test]
 fn a_change_while_a_reload_runs_ends_it_and_is_the_next() {
     let (fake, file) = (Fake::default(), File::new("meanwhile"));

@@ -1,4 +1,6 @@
-//! The command `reload`, and reloads of a process.
+//! The command `reload`, against somebody who gives answers; `live` has reloads of a process.
+
+mod live;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

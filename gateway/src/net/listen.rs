@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::passed::Kept;
 use super::quiet::Quiet;
+use super::sockets::WorkerSockets;
 
 /// Connections that the kernel holds for a worker that is busy.
 pub(crate) const BACKLOG: i32 = 1024;
@@ -39,6 +40,25 @@ pub fn bind(address: SocketAddr) -> Result<StdListener, BindError> {
 /// Opens a listening socket that is not shared: fails where [`bind`] would join a socket that is open already.
 pub fn bind_alone(address: SocketAddr) -> Result<StdListener, BindError> {
     explained(address, open(address, false).and_then(listening))
+}
+
+/// An address that is kept: nobody who does not share it can listen there, and no connection comes before [`Reserved::listen`].
+#[derive(Debug)]
+pub struct Reserved {
+    address: SocketAddr,
+    socket: Socket,
+}
+
+/// Keeps an address to listen there later as [`bind`] does.
+pub fn reserve(address: SocketAddr) -> Result<Reserved, BindError> {
+    explained(address, open(address, true)).map(|socket| Reserved { address, socket })
+}
+
+impl Reserved {
+    /// Listens.
+    pub fn listen(self) -> Result<StdListener, BindError> {
+        explained(self.address, listening(self.socket))
+    }
 }
 
 /// Fails where [`bind`] would join a socket that is open already, and leaves nothing open. It never listens, so that no
@@ -77,7 +97,7 @@ pub struct Listener {
     address: SocketAddr,
     told: Quiet,
     /// From when these are gone, the sockets are passed to no other process.
-    _kept: Vec<Arc<Kept>>,
+    kept: Vec<Arc<Kept>>,
 }
 
 impl Listener {
@@ -93,7 +113,7 @@ impl Listener {
     pub(super) fn from_all(listeners: Vec<StdListener>, kept: Vec<Arc<Kept>>) -> io::Result<Self> {
         let address = listeners.first().ok_or(io::ErrorKind::NotFound)?.local_addr()?;
         let inner: io::Result<Vec<_>> = listeners.into_iter().map(TcpListener::from_std).collect();
-        Ok(Self { inner: inner?, next: Cell::new(0), address, told: Quiet::new(QUIET), _kept: kept })
+        Ok(Self { inner: inner?, next: Cell::new(0), address, told: Quiet::new(QUIET), kept })
     }
 
     /// Returns the most connections that the kernel holds for it.
@@ -112,6 +132,15 @@ impl Listener {
             }
         }
         Poll::Pending
+    }
+
+    /// Takes the sockets away from this thread's runtime, with the connections that wait in their queues.
+    ///
+    /// # Errors
+    /// The runtime does not give one back.
+    pub(crate) fn into_sockets(self) -> io::Result<WorkerSockets> {
+        let sockets: io::Result<Vec<_>> = self.inner.into_iter().map(TcpListener::into_std).collect();
+        Ok(WorkerSockets::new(sockets?.into_iter().zip(self.kept).collect()))
     }
 
     /// Returns the address it listens on, with the port that the kernel chose for port 0.
@@ -211,6 +240,7 @@ fn died_in_queue(kind: io::ErrorKind) -> bool {
 mod tests {
     use std::error::Error;
 
+    use super::super::sockets::Sockets;
     use super::*;
 
     const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -219,6 +249,18 @@ mod tests {
     fn two_workers_share_a_port() {
         let first = bind(ANY).unwrap();
         bind(first.local_addr().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn no_connection_comes_to_an_address_that_is_kept() {
+        let first = bind(ANY).unwrap();
+        let address = first.local_addr().unwrap();
+        let kept = reserve(address).unwrap();
+        let clients: Vec<_> = (0..32).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        for _ in &clients {
+            first.accept().unwrap();
+        }
+        assert_eq!(kept.listen().unwrap().local_addr().unwrap(), address);
     }
 
     #[test]
@@ -242,6 +284,23 @@ mod tests {
         assert!(text.contains(&address.to_string()), "{text}");
         assert!(text.contains("another port"), "{text}");
         assert!(error.source().is_some());
+    }
+
+    #[test]
+    fn a_socket_moves_with_the_connections_in_its_queue() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (first, second) = (runtime(), runtime());
+        let opened = Sockets::default().open("a", ANY, 1, Vec::new()).unwrap().remove(0);
+        let listener = first.block_on(async { opened.register().unwrap() });
+        let clients: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(listener.local_addr()).unwrap()).collect();
+        first.block_on(listener.accept());
+        let moved = listener.into_sockets().unwrap();
+        second.block_on(async {
+            let listener = moved.register().unwrap();
+            for _ in 1..clients.len() {
+                tokio::time::timeout(Duration::from_secs(10), listener.accept()).await.unwrap();
+            }
+        });
     }
 
     #[tokio::test]

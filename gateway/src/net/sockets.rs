@@ -95,6 +95,17 @@ impl Sockets {
         Ok(all)
     }
 
+    /// Takes a socket of a listener that a new worker gets.
+    ///
+    /// # Errors
+    /// It cannot be shared.
+    pub(crate) fn add(&self, name: &str, address: SocketAddr, socket: TcpListener) -> io::Result<WorkerSockets> {
+        let owner = Owner::Listener { name: name.to_owned(), address, own: true };
+        let kept = Arc::new(Kept::new(&socket, owner)?);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&kept));
+        Ok(WorkerSockets::new(vec![(socket, kept)]))
+    }
+
     /// Returns the sockets that workers have.
     pub(crate) fn kept(&self) -> Vec<Arc<Kept>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
@@ -102,6 +113,11 @@ impl Sockets {
 }
 
 impl WorkerSockets {
+    /// Puts sockets together with what has to live as long.
+    pub(super) fn new(sockets: Vec<(TcpListener, Arc<Kept>)>) -> Self {
+        Self { sockets }
+    }
+
     /// Returns the address that they listen at.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::observe::admin::{self, Admin, AdminSocket};
 use crate::observe::{log, profile};
 use crate::serve::control::{By, Control, Source};
 use crate::serve::drain::{Drain, Patience};
+use crate::serve::generation::crew::Threads;
 use crate::serve::generation::{Cancel, Reload, Reloaded, Reloader};
 use crate::serve::pulse::Pulse;
 use crate::serve::signals::Signals;
@@ -27,7 +28,7 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     drain: Drain,
-    workers: Vec<JoinHandle<()>>,
+    workers: Threads,
     /// Ends the admin interface, which says that the process drains until workers have ended.
     admin_stop: watch::Sender<bool>,
     admin_task: Option<JoinHandle<()>>,
@@ -59,7 +60,7 @@ impl Running {
         stop: watch::Sender<bool>,
         drain: Drain,
         pulse: Pulse,
-        workers: Vec<JoinHandle<()>>,
+        workers: Threads,
         profile: Option<profile::Writer>,
         reloader: Reloader,
     ) -> Self {
@@ -154,7 +155,7 @@ impl Running {
         }
         self.drain.tell();
         let _ = self.stop.send(true);
-        self.workers.drain(..).for_each(joined);
+        self.workers.drain().into_iter().for_each(joined);
         let _ = self.admin_stop.send(true);
         self.admin_task.take().into_iter().for_each(joined);
         if let Some(profile) = self.profile.take() {

@@ -9,7 +9,7 @@ use portcullis::resources::Shared;
 use portcullis::system::SystemClock;
 pub use portcullis_config::plan::EngineOptions;
 use portcullis_config::plan::{Compiler, Sandboxes, advise, compile_all, stack_size, take_snapshots};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::config::{self, AdminPath, Config, Diagnostic};
 use crate::error::ServeError;
@@ -32,7 +32,7 @@ use crate::plan::source::{ConnectionSource, Sample};
 use crate::serve::control::Source;
 use crate::serve::descriptors::{self, Bounds, Wishes};
 use crate::serve::drain::Drain;
-use crate::serve::generation::crew::{self, Crew};
+use crate::serve::generation::crew::Crew;
 use crate::serve::generation::reloader::{Show, State};
 use crate::serve::generation::{Cancel, LiveCounts, Reloader};
 use crate::serve::pulse::Pulse;
@@ -249,24 +249,12 @@ impl Gateway {
         let addresses = addresses?;
         let open = self.share_descriptors();
         let stack = stack_size(self.plan.planned.plugins());
-        let mut crew = Crew::default();
+        let mut crew = Crew::new(stack, stopped.clone());
         let mut reports = Reports::new();
-        let mut workers = Vec::with_capacity(sockets.len());
         for (name, plan, sources) in self.posts(sockets) {
-            let (stopped, mut report) = (stopped.clone(), reports.expect_one());
-            let (commands, commanded) = mpsc::channel(crew::WAITING);
-            crew.add(commands);
-            let run = move || {
-                let ended = worker::run(&plan, sources, stopped, commanded, |result| {
-                    report.send(result.map_err(NotStarted::Plugin))
-                });
-                if let Err(error) = ended {
-                    report.send(Err(NotStarted::Worker(error)));
-                }
-            };
-            let thread = std::thread::Builder::new().name(name).stack_size(stack);
-            workers.push(thread.spawn(run)?);
+            crew.hire(name, plan, sources, reports.expect_one())?;
         }
+        let threads = crew.threads().clone();
         if !jobs.is_empty() {
             let (tier_ups, stopped) = (self.tier_ups.clone(), stopped.clone());
             let published = move || tier_ups.send_modify(|count| *count += 1);
@@ -283,13 +271,12 @@ impl Gateway {
             config: self.config.clone(),
             plan: self.plan.clone(),
             maker: self.maker.clone(),
+            hired: crew.len(),
             crew,
             sockets: self.sockets.clone(),
             addresses: addresses.clone(),
-            stop: stopped,
             tier_ups: self.tier_ups.clone(),
             fixed,
-            stack,
             open,
         };
         let mut admin = self.admin();
@@ -297,7 +284,7 @@ impl Gateway {
         let show = Show(Box::new(move |outline| showing.replace(Shown::of_outline(outline, with_values))));
         let reloader = Reloader::new(state, show);
         let (drain, pulse) = (self.plan.drain.clone(), self.plan.pulse.clone());
-        let mut running = Running::new(addresses, stop, drain, pulse, workers, profile, reloader);
+        let mut running = Running::new(addresses, stop, drain, pulse, threads, profile, reloader);
         if let Err(error) = reports.wait() {
             running.stop();
             return Err(match error {

@@ -1,75 +1,181 @@
 //! The workers of a gateway as who reloads sees them.
 
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::{io, mem};
+
+use tokio::sync::{mpsc, watch};
 
 use crate::net::sockets::WorkerSockets;
-use crate::plan::planned::Plan;
+use crate::plan::planned::{Identity, Plan};
+use crate::plan::source::ConnectionSource;
 use crate::serve::generation::Cancel;
 use crate::serve::starts::{NotStarted, Report, Reports};
-use crate::serve::worker::{Command, Prepare};
-
-/// All workers that serve, in the order of their numbers.
-#[derive(Debug, Default)]
-pub(crate) struct Crew(Vec<mpsc::Sender<Command>>);
+use crate::serve::worker::{self, Command, Given, Prepare};
 
 /// The sockets of new listeners in one worker, each with the index of its listener.
 pub(crate) type Sockets = Vec<(usize, WorkerSockets)>;
 
+/// The threads of all workers that have begun, those that leave included. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Threads(Arc<Mutex<Vec<JoinHandle<()>>>>);
+
+/// All workers that serve.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    workers: Vec<mpsc::Sender<Command>>,
+    threads: Threads,
+    /// The bytes of stack of each worker's thread.
+    stack: usize,
+    stop: watch::Receiver<bool>,
+}
+
 /// The most commands that wait for a worker: what is prepared, and that it be given up.
-pub(crate) const WAITING: usize = 4;
+const WAITING: usize = 4;
+
+impl Threads {
+    /// Takes all threads, to be joined.
+    pub(crate) fn drain(&self) -> Vec<JoinHandle<()>> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, thread: JoinHandle<()>) {
+        let mut threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have left.
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    }
+}
 
 impl Crew {
-    /// Adds a worker that takes commands from the other end of a channel.
-    pub(crate) fn add(&mut self, commands: mpsc::Sender<Command>) {
-        self.0.push(commands);
+    /// Makes a crew without workers, whose threads have so much stack and end with `stop`.
+    pub(crate) fn new(stack: usize, stop: watch::Receiver<bool>) -> Self {
+        Self { workers: Vec::new(), threads: Threads::default(), stack, stop }
+    }
+
+    /// Starts one more worker, which reports when its plugins run.
+    ///
+    /// # Errors
+    /// Its thread cannot be started.
+    pub(crate) fn hire(
+        &mut self,
+        name: String,
+        plan: Plan,
+        sources: Vec<ConnectionSource>,
+        mut report: Report,
+    ) -> io::Result<()> {
+        let (commands, commanded) = mpsc::channel(WAITING);
+        let stop = self.stop.clone();
+        let run = move || {
+            let started = |result: Result<(), _>| report.send(result.map_err(NotStarted::Plugin));
+            if let Err(error) = worker::run(&plan, sources, stop, commanded, started) {
+                report.send(Err(NotStarted::Worker(error)));
+            }
+        };
+        self.threads.add(thread::Builder::new().name(name).stack_size(self.stack).spawn(run)?);
+        self.workers.push(commands);
+        Ok(())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.workers.len()
     }
 
-    /// Starts the plugins of a plan in all workers, beside those that serve. `sockets` has those of new listeners for each worker.
-    /// When one fails, nothing is left of it in any.
+    pub(crate) fn stack(&self) -> usize {
+        self.stack
+    }
+
+    /// Returns what stops the workers.
+    pub(crate) fn stop(&self) -> &watch::Receiver<bool> {
+        &self.stop
+    }
+
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    /// Starts the plugins of a plan in the workers that are there, `before` in number, beside those that serve, and then in new workers with
+    /// the plans of `hired`, which have no sockets yet. `sockets` has those of new listeners for each worker that stays. When one fails,
+    /// nothing is left of it in any.
     ///
     /// # Errors
     /// The first reason that a worker reports.
     pub(crate) fn prepare(
-        &self,
+        &mut self,
+        before: usize,
         plan: impl Fn(usize) -> Plan,
         sockets: Vec<Sockets>,
+        hired: Vec<(String, Plan)>,
         cancel: &Cancel,
     ) -> Result<(), NotStarted> {
-        let mut sockets = sockets.into_iter();
-        let prepared = self.ask(|worker, report| {
-            let sockets = sockets.next().unwrap_or_default();
-            Command::Prepare(Box::new(Prepare { plan: plan(worker), sockets, cancel: cancel.clone(), report }))
+        let (mut sockets, hurry) = (sockets.into_iter(), Cancel::default());
+        let prepared = self.ask(..before, |worker, report| {
+            let (sockets, cancels) = (sockets.next().unwrap_or_default(), [cancel.clone(), hurry.clone()]);
+            Command::Prepare(Box::new(Prepare { plan: plan(worker), sockets, cancels, report }))
+        });
+        let prepared = prepared.and_then(|()| {
+            let mut reports = Reports::new();
+            for (name, plan) in hired {
+                let report = reports.expect_one();
+                self.hire(name, plan, Vec::new(), report).map_err(NotStarted::Worker)?;
+            }
+            reports.wait()
         });
         if prepared.is_err() {
             // Those that are still at it need not finish.
-            cancel.cancel();
-            self.give_up();
+            hurry.cancel();
+            self.give_up(before);
         }
         prepared
     }
 
-    /// Has all workers end what was prepared.
-    pub(crate) fn give_up(&self) {
+    /// Has the first workers end what was prepared, and dismisses those beyond.
+    pub(crate) fn give_up(&mut self, before: usize) {
         // A worker that has ended has ended that as well.
-        let _ = self.ask(|_, report| Command::GiveUp(report));
+        let _ = self.ask(..before, |_, report| Command::GiveUp(report));
+        self.dismiss(before, &[]);
     }
 
-    /// Has all workers change over to what was prepared.
+    /// Has the first workers change over to what was prepared; those beyond have begun with it.
     ///
     /// # Errors
     /// A worker has ended.
-    pub(crate) fn change_over(&self) -> Result<(), NotStarted> {
-        self.ask(|_, report| Command::ChangeOver(report))
+    pub(crate) fn change_over(&self, before: usize) -> Result<(), NotStarted> {
+        self.ask(..before, |_, report| Command::ChangeOver(report))
     }
 
-    /// Asks all workers, and waits until each has reported, or one has reported that it failed.
-    fn ask(&self, mut command: impl FnMut(usize, Report) -> Command) -> Result<(), NotStarted> {
+    /// Has a worker accept connections of sockets, each of a listener.
+    pub(crate) fn give(&self, worker: usize, sockets: Given) {
+        let given = self.ask(worker..=worker, {
+            let mut sockets = Some(sockets);
+            move |_, report| Command::Accept(sockets.take().unwrap_or_default(), report)
+        });
+        if given.is_err() {
+            tracing::error!("a worker cannot accept connections of a socket; start the gateway again");
+        }
+    }
+
+    /// Dismisses all workers beyond so many. They tell their connections to end, and end with the last of these. Returns their sockets of
+    /// listeners that stay, with the connections that wait in their queues.
+    pub(crate) fn dismiss(&mut self, count: usize, staying: &[Identity]) -> Given {
+        let given = Arc::new(Mutex::new(Given::new()));
+        let _ = self.ask(count.., |_, report| Command::Leave {
+            staying: staying.to_vec(),
+            given: Arc::clone(&given),
+            report,
+        });
+        self.workers.truncate(count);
+        mem::take(&mut given.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks some workers, and waits until each has reported, or one has reported that it failed.
+    fn ask(
+        &self,
+        range: impl std::slice::SliceIndex<[mpsc::Sender<Command>], Output = [mpsc::Sender<Command>]>,
+        mut command: impl FnMut(usize, Report) -> Command,
+    ) -> Result<(), NotStarted> {
         let mut reports = Reports::new();
-        for (worker, commands) in self.0.iter().enumerate() {
+        for (worker, commands) in self.workers.get(range).unwrap_or_default().iter().enumerate() {
             // The report of a worker that has ended is that.
             let _ = commands.try_send(command(worker, reports.expect_one()));
         }

@@ -24,13 +24,14 @@ use super::{Cancel, Held, LiveCounts, Reload, Reloaded};
 use crate::config::Config;
 use crate::error::ServeError;
 use crate::explain::{Outline, Placed};
-use crate::net;
+use crate::net::listen::{self, Reserved};
+use crate::net::sockets::WorkerSockets;
 use crate::plan::error::{PluginFailed, explain};
 use crate::plan::maker::{Made, Maker};
 use crate::plan::planned::{Identity, Plan, Planned};
 use crate::serve::descriptors::{Bounds, Wishes};
 use crate::serve::starts::NotStarted;
-use crate::serve::worker;
+use crate::serve::worker::{self, Given};
 
 /// Reloads a gateway that serves, from any thread, for as long as it serves. Clones are the same.
 #[derive(Clone, Debug)]
@@ -59,13 +60,12 @@ pub(crate) struct State {
     pub(crate) sockets: net::sockets::Sockets,
     /// The addresses of the listeners, in the order of the configuration.
     pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) stop: watch::Receiver<bool>,
+    /// Number of workers that there have been.
+    pub(crate) hired: usize,
     /// Tells the workers that a plugin has been compiled.
     pub(crate) tier_ups: watch::Sender<usize>,
     /// The option of the start that no reload goes with.
     pub(crate) fixed: Option<&'static str>,
-    /// The bytes of stack of each worker's thread.
-    pub(crate) stack: usize,
     /// The number of descriptors that are open without clients.
     pub(crate) open: u64,
 }
@@ -85,8 +85,16 @@ struct Next {
     plan: Plan,
     made: Made,
     addresses: Vec<SocketAddr>,
-    /// For each worker, the sockets of new listeners.
-    sockets: Vec<Sockets>,
+    sockets: Bound,
+}
+
+/// The sockets of a generation that are not open yet.
+#[derive(Default)]
+struct Bound {
+    /// For each worker that stays, those of new listeners.
+    staying: Vec<Sockets>,
+    /// For each new worker, those of all listeners.
+    hired: Vec<Vec<(Identity, String, Reserved)>>,
 }
 
 impl Reloader {
@@ -113,17 +121,24 @@ impl Reload for Reloader {
             tracing::warn!("{notice}");
         }
         let Next { config, plan, made, addresses, sockets } = state.build(config, cancel)?;
-        let started = state.crew.prepare(|worker| state.plan_of(&plan, worker), sockets, cancel);
+        let Bound { staying: sockets, hired } = sockets;
+        // Those that are to leave change over as well: their connections may ask once more.
+        let before = state.crew.len();
+        let new_workers = state.plans_of_new(&plan, hired.len());
+        let of_worker = |worker: usize| Plan { runs_singletons: worker == 0, ..plan.clone() };
+        let started = state.crew.prepare(before, of_worker, sockets, new_workers, cancel);
         started.map_err(|failed| not_reloaded(&config, &failed))?;
         if let Err(cancelled) = cancel.check() {
-            state.crew.give_up();
+            state.crew.give_up(before);
             return Err(cancelled);
         }
-        if state.crew.change_over().is_err() {
+        if state.crew.change_over(before).is_err() {
             // All others have changed over, and it serves nothing.
             tracing::error!("a worker has ended; start the gateway again, and report the panic above if there is one");
         }
         plan.bounds.resize();
+        state.open_sockets(before, hired);
+        state.dismiss(config.workers, &plan.planned.identities());
         let mut generations = lock(&self.0.generations);
         let next = Living::new(&plan);
         let number = next.number;
@@ -135,7 +150,9 @@ impl Reload for Reloader {
         let plugins = plan.planned.plugins().map(Placed::of).collect();
         (self.0.show.0)(Outline::new(config.clone(), made.sandboxes.clone(), plugins));
         state.change_over(config, plan, addresses);
-        state.compile_later(made)?;
+        if let Err(error) = state.compile_later(made) {
+            tracing::error!(%error, "plugins stay on wasmi: no thread can be started that compiles them; raise the limit of threads (`ulimit -u`)");
+        }
         let listeners = state.config.listeners.len();
         tracing::info!(generation = number, elapsed = ?begun.elapsed(), listeners, started, stayed, ended, "reloaded");
         Ok(Reloaded { generation: number, started, stayed, ended })
@@ -170,14 +187,14 @@ impl State {
     /// # Errors
     /// The gateway cannot be reloaded, or not with this configuration, before anything of it is looked at.
     fn refuse(&self, config: &Config) -> Result<(), ServeError> {
-        if *self.stop.borrow() || self.stop.has_changed().is_err() {
+        let stop = self.crew.stop();
+        if *stop.borrow() || stop.has_changed().is_err() {
             return Err(ServeError::Stopping);
         }
         if let Some(option) = self.fixed {
             return Err(ServeError::NotReloadable { what: option });
         }
         let fixed = [
-            ("workers", config.workers == self.config.workers),
             ("admin", config.admin == self.config.admin && config.admin_socket == self.config.admin_socket),
             ("stats_config", config.stats_tags == self.config.stats_tags),
         ];
@@ -190,7 +207,7 @@ impl State {
     /// Compiles a configuration, tries what is new in it, and binds its sockets; on a thread that gives way to the workers.
     fn build(&self, config: Config, cancel: &Cancel) -> Result<Next, ServeError> {
         thread::scope(|scope| {
-            let builder = thread::Builder::new().name("reload".to_owned()).stack_size(self.stack);
+            let builder = thread::Builder::new().name("reload".to_owned()).stack_size(self.crew.stack());
             let built = builder.spawn_scoped(scope, || giving_way(|| self.build_here(config, cancel)))?.join();
             built.unwrap_or_else(|panic| panic::resume_unwind(panic))
         })
@@ -199,7 +216,7 @@ impl State {
     fn build_here(&self, config: Config, cancel: &Cancel) -> Result<Next, ServeError> {
         let mut made = self.maker.make(&config, Some(&self.plan.planned), cancel)?;
         let stack = stack_size(made.planned.plugins());
-        if stack > self.stack {
+        if stack > self.crew.stack() {
             return Err(ServeError::NotReloadable { what: "limits.stack (beyond the largest at the start)" });
         }
         let mut host = self.plan.host.of_worker(None);
@@ -208,7 +225,7 @@ impl State {
         {
             let mut plugins: Vec<_> = config.all_plugins().zip(made.planned.plugins_mut()).collect();
             let new_host = || Box::new(host.clone()) as Box<_>;
-            take_snapshots(&mut plugins, &mut made.compiler, self.crew.len(), &new_host, &self.plan.shared)??;
+            take_snapshots(&mut plugins, &mut made.compiler, config.workers, &new_host, &self.plan.shared)??;
         }
         let identities = made.planned.identities();
         let plan = Plan {
@@ -225,16 +242,20 @@ impl State {
         rehearse(&plan, &self.plan.planned, cancel).map_err(|failed| not_reloaded(&config, &failed))?;
         let (addresses, sockets) = self.bind(&config, &identities)?;
         // Each has a duplicate that can be passed on.
-        let opened: usize = sockets.iter().map(|of_worker| 2 * of_worker.len()).sum();
+        let opened: usize =
+            sockets.staying.iter().map(Vec::len).chain(sockets.hired.iter().map(Vec::len)).sum::<usize>() * 2;
         let bounds = self.bounds(&config, &identities, opened);
         Ok(Next { plan: Plan { bounds, ..plan }, config, made, addresses, sockets })
     }
 
-    /// Binds the sockets of listeners that are new.
-    fn bind(&self, config: &Config, identities: &[Identity]) -> Result<(Vec<SocketAddr>, Vec<Sockets>), ServeError> {
+    /// Binds the sockets of listeners that are new, and of all listeners for workers that are new: of the latter no connection comes to
+    /// one before it listens.
+    fn bind(&self, config: &Config, identities: &[Identity]) -> Result<(Vec<SocketAddr>, Bound), ServeError> {
+        let workers = config.workers;
         let before = self.plan.planned.identities();
-        let mut sockets: Vec<Sockets> = Vec::new();
-        sockets.resize_with(self.crew.len(), Vec::new);
+        let mut sockets = Bound::default();
+        sockets.staying.resize_with(self.crew.len().min(workers), Vec::new);
+        sockets.hired.resize_with(workers.saturating_sub(self.crew.len()), Vec::new);
         let mut addresses = Vec::with_capacity(identities.len());
         for (index, (identity, listener)) in identities.iter().zip(&config.listeners).enumerate() {
             let known = before.iter().position(|known| known == identity);
@@ -242,11 +263,16 @@ impl State {
                 addresses.push(*address);
                 continue;
             }
-            let opened = self.sockets.open(&listener.name, identity.address, self.crew.len(), Vec::new())?;
-            let address = opened.first().map(net::sockets::WorkerSockets::local_addr).transpose()?;
+            let opened = self.sockets.open(&listener.name, identity.address, sockets.staying.len(), Vec::new())?;
+            let address = opened.first().map(WorkerSockets::local_addr).transpose()?;
             addresses.push(address.unwrap_or(identity.address));
-            for (of_worker, socket) in sockets.iter_mut().zip(opened) {
+            for (of_worker, socket) in sockets.staying.iter_mut().zip(opened) {
                 of_worker.push((index, socket));
+            }
+        }
+        for of_worker in &mut sockets.hired {
+            for ((identity, address), listener) in identities.iter().zip(&addresses).zip(&config.listeners) {
+                of_worker.push((*identity, listener.name.clone(), listen::reserve(*address)?));
             }
         }
         Ok((addresses, sockets))
@@ -262,12 +288,49 @@ impl State {
             let is_named = self.config.listeners.get(at).is_some_and(|before| before.name == *name);
             is_named.then(|| self.plan.bounds.seats(at, name))
         };
-        Bounds::share(self.open + opened as u64, &Wishes::of(config, self.crew.len()), known)
+        Bounds::share(self.open + opened as u64, &Wishes::of(config, config.workers), known)
     }
 
-    /// Returns the plan of one worker.
-    fn plan_of(&self, plan: &Plan, worker: usize) -> Plan {
-        Plan { runs_singletons: worker == 0, ..plan.clone() }
+    /// Returns the names and plans of new workers. Each has a number that none had before: one that leaves may be there still.
+    fn plans_of_new(&mut self, plan: &Plan, count: usize) -> Vec<(String, Plan)> {
+        let numbers = self.hired..self.hired + count;
+        self.hired += count;
+        let of = |number| {
+            let host = plan.host.of_worker(Some(number));
+            (format!("worker-{number}"), Plan { host, runs_singletons: false, ..plan.clone() })
+        };
+        numbers.map(of).collect()
+    }
+
+    /// Opens the sockets of new workers, which come behind those that have been there.
+    fn open_sockets(&self, before: usize, hired: Vec<Vec<(Identity, String, Reserved)>>) {
+        for (index, reserved) in hired.into_iter().enumerate() {
+            let mut sockets = Vec::with_capacity(reserved.len());
+            for (identity, name, reserved) in reserved {
+                let listening = reserved.listen().map_err(io::Error::other);
+                match listening.and_then(|socket| self.sockets.add(&name, identity.address, socket)) {
+                    Ok(socket) => sockets.push((identity, socket)),
+                    Err(error) => tracing::error!(%error, "a new worker does not serve a listener; other workers do"),
+                }
+            }
+            self.crew.give(before + index, sockets);
+        }
+    }
+
+    /// Dismisses workers beyond so many, and gives their sockets to the others in turn.
+    fn dismiss(&mut self, workers: usize, identities: &[Identity]) {
+        if self.crew.len() <= workers {
+            return;
+        }
+        let given = self.crew.dismiss(workers, identities);
+        let mut of_workers: Vec<Given> = Vec::new();
+        of_workers.resize_with(workers, Vec::new);
+        for (index, socket) in given.into_iter().enumerate() {
+            if let Some(of_worker) = of_workers.get_mut(index % workers.max(1)) {
+                of_worker.push(socket);
+            }
+        }
+        of_workers.into_iter().enumerate().for_each(|(worker, sockets)| self.crew.give(worker, sockets));
     }
 
     fn change_over(&mut self, config: Config, plan: Plan, addresses: Vec<SocketAddr>) {
@@ -290,7 +353,7 @@ impl State {
         if jobs.is_empty() {
             return Ok(());
         }
-        let (tier_ups, stop) = (self.tier_ups.clone(), self.stop.clone());
+        let (tier_ups, stop) = (self.tier_ups.clone(), self.crew.stop().clone());
         compile_all(jobs, cache, move || tier_ups.send_modify(|count| *count += 1), move || *stop.borrow())
     }
 }

@@ -22,31 +22,41 @@ use crate::serve::worker::cut::Cut;
 use crate::serve::worker::deadline::Deadlines;
 use crate::serve::worker::deadline::guard::{Guard, StreamExec};
 use crate::serve::worker::listener::ListenerState;
-use crate::serve::worker::post::{Post, Slot};
+use crate::serve::worker::post::{Leaving, Post, Slot};
 use crate::serve::worker::respond::respond;
 use crate::serve::worker::tcp;
 
 /// Accepts the connections of one source until the post leaves, and those that the kernel has taken by then.
-pub(super) async fn run(post: Rc<Post>, source: ConnectionSource, leaving: watch::Receiver<bool>) {
+///
+/// Returns the socket if it is given away.
+pub(super) async fn run(
+    post: Rc<Post>,
+    source: ConnectionSource,
+    leaving: watch::Receiver<Leaving>,
+) -> Option<Listener> {
     match source {
         ConnectionSource::Socket(sockets, sample) => match sockets.register() {
             Ok(socket) => post.accept_from(socket, sample, leaving).await,
             Err(error) => {
                 tracing::error!(%error, "cannot accept connections of a listener in this worker; start the gateway again");
+                None
             }
         },
-        ConnectionSource::Handed(handed) => post.take(handed).await,
+        ConnectionSource::Handed(handed) => {
+            post.take(handed).await;
+            None
+        }
     }
 }
 
 impl Post {
-    /// Accepts the connections of one socket.
+    /// Accepts the connections of one socket. Returns it if it is given away.
     pub(super) async fn accept_from(
         &self,
         socket: Listener,
         sample: Option<Sample>,
-        mut leaving: watch::Receiver<bool>,
-    ) {
+        mut leaving: watch::Receiver<Leaving>,
+    ) -> Option<Listener> {
         let relieve = || self.slot().state().seats.relieve();
         let serve = async |tcp| {
             let (slot, state) = self.now();
@@ -62,18 +72,22 @@ impl Post {
         loop {
             tokio::select! {
                 (tcp, _) = socket.accept_or(relieve) => serve(tcp).await,
-                _ = leaving.wait_for(|leaving| *leaving) => break,
+                _ = leaving.wait_for(|leaving| *leaving != Leaving::Stays) => break,
             }
             if self.slot().state().seats.any_leaving() {
                 // Those that gave way close first.
                 tokio::task::yield_now().await;
             }
         }
+        if *leaving.borrow() == Leaving::GivesAway {
+            return Some(socket);
+        }
         // Clients whose connection the kernel has taken already must not be turned away; those that come meanwhile need not be taken.
         for _ in 0..socket.backlog() {
             let Ok((tcp, _)) = tokio::time::timeout(Duration::ZERO, socket.accept_or(relieve)).await else { break };
             serve(tcp).await;
         }
+        None
     }
 
     async fn take(&self, mut handed: mpsc::Receiver<(std::net::TcpStream, Seat)>) {

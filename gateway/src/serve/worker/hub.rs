@@ -5,10 +5,12 @@
 //! | serves | prepare a generation | starts its plugins, with IO between two of them, and reports; what it serves is as before |
 //! | has prepared one | change over | serves that one from the next request on, and unloads the one before |
 //! | has prepared one | give it up | ends what it has started, and serves as before |
+//! | serves | leave, as there are to be fewer workers | gives away its sockets, and ends with its last connection |
 
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis::Chain;
@@ -35,14 +37,22 @@ pub(crate) enum Command {
     ChangeOver(Report),
     /// Gives up the generation that was prepared.
     GiveUp(Report),
+    /// Accepts the connections of these sockets, too.
+    Accept(Given, Report),
+    /// Leaves: gives away the sockets of listeners that stay, tells connections to end, and ends with the last of these.
+    Leave { staying: Vec<Identity>, given: Arc<Mutex<Given>>, report: Report },
 }
+
+/// Sockets, each with its listener.
+pub(crate) type Given = Vec<(Identity, WorkerSockets)>;
 
 /// The next generation of a worker.
 pub(crate) struct Prepare {
     pub(crate) plan: Plan,
     /// The sockets of listeners that are new, each with the index of its listener.
     pub(crate) sockets: Vec<(usize, WorkerSockets)>,
-    pub(crate) cancel: Cancel,
+    /// Each ends it before the next plugin starts.
+    pub(crate) cancels: [Cancel; 2],
     pub(crate) report: Report,
 }
 
@@ -64,6 +74,8 @@ pub(super) struct Hub {
     /// The tasks of posts, those that leave included.
     running: JoinSet<()>,
     services: JoinHandle<()>,
+    linger: Duration,
+    is_leaving: bool,
     stop: watch::Receiver<bool>,
 }
 
@@ -81,21 +93,23 @@ impl Hub {
     ) -> Self {
         let services = look_after(&context, &generation);
         let (posts, running, replaced) = (Vec::new(), JoinSet::new(), VecDeque::new());
-        let mut hub = Self { context, generation, prepared: None, replaced, posts, running, services, stop };
-        for ((source, listener), identity) in
-            sources.into_iter().zip(hub.generation.listeners.clone()).zip(plan.planned.identities())
-        {
+        let (linger, is_leaving) = (plan.reload.linger, false);
+        let mut hub =
+            Self { context, generation, prepared: None, replaced, posts, running, services, linger, is_leaving, stop };
+        let mut sources = sources.into_iter();
+        for (listener, identity) in hub.generation.listeners.clone().into_iter().zip(plan.planned.identities()) {
             let post = Post::new(Rc::clone(&hub.context), listener);
-            post.accept(source);
+            // Where there are none yet, sockets are given later.
+            sources.next().into_iter().for_each(|source| post.accept(source));
             hub.add(identity, post);
         }
         hub
     }
 
-    /// Serves, and does what `commands` ask for, until it is stopped.
+    /// Serves, and does what `commands` ask for, until it is stopped or leaves.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut stop = self.stop.clone();
-        loop {
+        while !self.is_leaving {
             let next = async {
                 match commands.recv().await {
                     Some(command) => self.carry_out(command).await,
@@ -120,8 +134,8 @@ impl Hub {
         match command {
             Command::Prepare(prepare) => {
                 self.give_up();
-                let Prepare { plan, sockets, cancel, mut report } = *prepare;
-                let prepared = self.prepare(plan, sockets, &cancel).await;
+                let Prepare { plan, sockets, cancels, mut report } = *prepare;
+                let prepared = self.prepare(plan, sockets, &cancels).await;
                 report.send(prepared.map(|prepared| self.prepared = Some(prepared)));
             }
             Command::ChangeOver(mut report) => {
@@ -135,6 +149,14 @@ impl Hub {
                 self.give_up();
                 report.send(Ok(()));
             }
+            Command::Accept(sockets, mut report) => {
+                report.send(self.accept(sockets).map_err(NotStarted::Worker));
+            }
+            Command::Leave { staying, given, mut report } => {
+                self.give_up();
+                self.leave(&staying, &given).await;
+                report.send(Ok(()));
+            }
         }
     }
 
@@ -142,7 +164,7 @@ impl Hub {
         &self,
         plan: Plan,
         sockets: Vec<(usize, WorkerSockets)>,
-        cancel: &Cancel,
+        cancels: &[Cancel],
     ) -> Result<Prepared, NotStarted> {
         let register = |(index, sockets): (usize, WorkerSockets)| Ok((index, sockets.register()?));
         let sockets: Result<_, std::io::Error> = sockets.into_iter().map(register).collect();
@@ -151,7 +173,7 @@ impl Hub {
         let table = self.context.table(&plan, &clusters.current());
         // Plugins may send to them while they start.
         clusters.add(&table);
-        let result = self.start(&plan, Rc::clone(&table), cancel).await;
+        let result = self.start(&plan, Rc::clone(&table), cancels).await;
         if result.is_err() {
             drop(table);
             clusters.renew_names();
@@ -160,12 +182,12 @@ impl Hub {
     }
 
     /// Starts the plugins of a plan that do not run yet.
-    async fn start(&self, plan: &Plan, table: Rc<Table>, cancel: &Cancel) -> Result<Generation, NotStarted> {
+    async fn start(&self, plan: &Plan, table: Rc<Table>, cancels: &[Cancel]) -> Result<Generation, NotStarted> {
         let driver = &self.context.driver;
         let mut started: Vec<Chain> = Vec::new();
         let mut result = Ok(());
         for placed in plan.plugins_here() {
-            if cancel.is_cancelled() {
+            if cancels.iter().any(Cancel::is_cancelled) {
                 result = Err(NotStarted::Cancelled);
                 break;
             }
@@ -183,6 +205,40 @@ impl Hub {
         let loaded = result.and_then(|()| driver.call(|worker| load(plan, worker)).map_err(NotStarted::Plugin));
         driver.call(|worker| started.iter().for_each(|chain| worker.unload(chain)));
         Ok(Generation::new(plan, loaded?, table))
+    }
+
+    /// Accepts the connections of more sockets.
+    fn accept(&self, sockets: Given) -> std::io::Result<()> {
+        for (identity, socket) in sockets {
+            if let Some((_, post)) = self.posts.iter().find(|(known, _)| *known == identity) {
+                post.accept_registered(socket.register()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives away the sockets of listeners that stay, and has all posts leave. Streams that go on have `reload.linger`, as those of a
+    /// generation that was replaced.
+    async fn leave(&mut self, staying: &[Identity], given: &Mutex<Given>) {
+        self.is_leaving = true;
+        for (identity, post) in std::mem::take(&mut self.posts) {
+            if !staying.contains(&identity) {
+                post.leave();
+                continue;
+            }
+            let sockets = post.give_away().await;
+            let mut given = given.lock().unwrap_or_else(PoisonError::into_inner);
+            given.extend(sockets.into_iter().map(|socket| (identity, socket)));
+        }
+        let linger = self.linger;
+        let (common, context) = (Rc::downgrade(&self.generation.common), Rc::clone(&self.context));
+        if !linger.is_zero() {
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(linger).await;
+                common.upgrade().iter().for_each(|common| common.cut());
+                context.cut(u64::MAX);
+            });
+        }
     }
 
     /// Gives up the generation that was prepared, if one was.
@@ -203,7 +259,8 @@ impl Hub {
         let services = look_after(&self.context, &self.generation);
         std::mem::replace(&mut self.services, services).abort();
         self.replaced.push_back(Rc::downgrade(&before.common));
-        self.unload(before, plan.reload.linger);
+        self.linger = plan.reload.linger;
+        self.unload(before, self.linger);
         self.cut_oldest(plan.reload.max_generations);
     }
 

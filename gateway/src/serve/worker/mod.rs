@@ -32,7 +32,7 @@ use tokio::task::LocalSet;
 
 use self::context::Context;
 use self::hub::Hub;
-pub(crate) use self::hub::{Command, Prepare};
+pub(crate) use self::hub::{Command, Given, Prepare};
 pub(crate) use self::load::{new_worker, rehearse};
 use crate::plan::error::PluginFailed;
 use crate::plan::planned::Plan;

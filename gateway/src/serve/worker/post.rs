@@ -5,16 +5,18 @@
 //! | serves | accept | each request meets the listener of the current generation |
 //! | serves another kind of clients from now on | accept | those from before are told to close, and meet the listener from before |
 //! | leaves: no listener of the configuration is it any more | accept what waits in their queues, and close | are told to close |
+//! | leaves: there are to be fewer workers | are given to another worker, with what waits in their queues | are told to close |
 //! | leaves: the worker stops | the same | are told to close, and end within `shutdown_timeout` |
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::net::listen::Listener;
+use crate::net::sockets::WorkerSockets;
 use crate::plan::source::ConnectionSource;
 use crate::serve::seats::State;
 use crate::serve::worker::accept;
@@ -27,9 +29,23 @@ use crate::serve::worker::listener::ListenerState;
 pub(super) struct Post {
     context: Rc<Context>,
     slot: RefCell<Rc<Slot>>,
-    leaving: watch::Sender<bool>,
-    accepting: RefCell<JoinSet<()>>,
+    leaving: watch::Sender<Leaving>,
+    /// Tasks that accept, which return their sockets if these are given away.
+    accepting: RefCell<JoinSet<Option<Listener>>>,
+    /// Takes what is given away.
+    taker: Cell<Option<oneshot::Sender<Vec<WorkerSockets>>>>,
     connections: RefCell<JoinSet<()>>,
+}
+
+/// How a post leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Not at all.
+    Stays,
+    /// With its sockets: it accepts what waits in their queues.
+    Closes,
+    /// Without them: another worker has them, and their queues, from now on.
+    GivesAway,
 }
 
 /// Where the connections of a post find the listener that their requests come to.
@@ -46,8 +62,9 @@ impl Post {
         Rc::new(Self {
             context,
             slot: RefCell::new(slot),
-            leaving: watch::Sender::new(false),
+            leaving: watch::Sender::new(Leaving::Stays),
             accepting: RefCell::default(),
+            taker: Cell::default(),
             connections: RefCell::default(),
         })
     }
@@ -91,18 +108,33 @@ impl Post {
 
     /// Has it leave: it accepts what its sockets have taken already, and its connections are told to close.
     pub(super) fn leave(&self) {
-        self.leaving.send_replace(true);
+        self.leaving.send_replace(Leaving::Closes);
+    }
+
+    /// Has it leave without its sockets, which it returns.
+    pub(super) async fn give_away(&self) -> Vec<WorkerSockets> {
+        let (taker, taken) = oneshot::channel();
+        self.taker.set(Some(taker));
+        self.leaving.send_replace(Leaving::GivesAway);
+        taken.await.unwrap_or_default()
     }
 
     /// Serves until it leaves, and then the connections to their end; when the worker stops, for `shutdown_timeout` at most.
     pub(super) async fn run(self: Rc<Self>, mut stop: watch::Receiver<bool>) {
         let mut leaving = self.leaving.subscribe();
-        let _ = leaving.wait_for(|leaving| *leaving).await;
+        let _ = leaving.wait_for(|leaving| *leaving != Leaving::Stays).await;
         let mut accepting = self.accepting.take();
+        let mut sockets = Vec::new();
         while let Some(ended) = accepting.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a listener ended in this worker; start the gateway again, and report the panic above");
+            match ended {
+                Ok(socket) => sockets.extend(socket),
+                Err(error) => {
+                    tracing::error!(%error, "a listener ended in this worker; start the gateway again, and report the panic above");
+                }
             }
+        }
+        if let Some(taker) = self.taker.take() {
+            let _ = taker.send(sockets.into_iter().filter_map(given_away).collect());
         }
         let limit = self.context.shutdown_timeout();
         let over = async {
@@ -111,6 +143,15 @@ impl Post {
         };
         self.slot().closing.end(self.connections.take(), limit, over).await;
     }
+}
+
+/// Takes a socket away from this worker.
+fn given_away(socket: Listener) -> Option<WorkerSockets> {
+    let address = socket.local_addr();
+    let failed = |error| {
+        tracing::error!(%address, %error, "a socket cannot be given to another worker; connections that wait there are reset");
+    };
+    socket.into_sockets().map_err(failed).ok()
 }
 
 impl Slot {

@@ -147,7 +147,7 @@ impl Of {
         let shown = self.admin.showing.get();
         shown.hosts.judge(request.version(), request.uri(), request.headers(), self.own)?;
         Ok(match pages::find(self.admin.pages, request.method(), request.uri().path()) {
-            Err(answer) => answer,
+            Err(answer) => *answer,
             Ok(Handler::Read(handler)) => handler(&self.admin, &shown),
             Ok(Handler::Ask(handler)) => handler(&shown, request.uri().query().unwrap_or_default()),
             Ok(Handler::Write(handler)) => {

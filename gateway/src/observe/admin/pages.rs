@@ -75,10 +75,10 @@ impl Page {
 ///
 /// # Errors
 /// The answer to a path that is not there, or to a method that it does not have.
-pub(super) fn find(pages: &[Page], method: &Method, path: &str) -> Result<Handler, Answer> {
+pub(super) fn find(pages: &[Page], method: &Method, path: &str) -> Result<Handler, Box<Answer>> {
     let Some(page) = pages.iter().find(|page| page.path == path) else {
         let named: Vec<_> = pages.iter().map(|page| format!("{}{}", page.handler.prefix(), page.path)).collect();
-        return Err(text(StatusCode::NOT_FOUND, format!("there is {}\n", named.join(", "))));
+        return Err(Box::new(text(StatusCode::NOT_FOUND, format!("there is {}\n", named.join(", ")))));
     };
     let methods = page.handler.methods();
     if methods.contains(&method.as_str()) {
@@ -87,7 +87,7 @@ pub(super) fn find(pages: &[Page], method: &Method, path: &str) -> Result<Handle
     let allowed = methods.join(", ");
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is for {allowed}\n"));
     answer.headers_mut().extend(HeaderValue::try_from(allowed).map(|allowed| (ALLOW, allowed)));
-    Err(answer)
+    Err(Box::new(answer))
 }
 
 impl Handler {

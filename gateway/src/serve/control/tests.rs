@@ -24,7 +24,7 @@ fn start(fake: &Fake, file: &File) -> Control {
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(LIMIT, future).await.expect("nothing happened") })
+    runtime.block_on(async { tokio::time::timeout(LIMIT, future).await.unwrap() })
 }
 
 /// Asks on another thread, so that the wish is there when this returns.

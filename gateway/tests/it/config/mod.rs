@@ -57,6 +57,19 @@ mod examples {
     }
 
     #[test]
+    fn reload() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/reload.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let guests = format!("filename: {}/../guests/", env!("CARGO_MANIFEST_DIR"));
+        let config = Config::parse(path.to_str().unwrap(), &text.replace("filename: guests/", &guests)).unwrap();
+        assert_eq!(config.notices, []);
+        assert!(config.watch);
+        let plugin = &config.listeners[0].plugins[0];
+        assert_eq!(plugin.configuration, b"1000");
+        assert_eq!(plugin.secrets().collect::<Vec<_>>(), ["1000", &std::env::var("PATH").unwrap()]);
+    }
+
+    #[test]
     fn gateway() {
         let config = example("gateway.yaml");
         assert_eq!(config.notices, []);

@@ -16,6 +16,9 @@ pub(super) const LIMIT: Duration = Duration::from_secs(20);
 #[derive(Clone, Default)]
 pub(super) struct Fake(Arc<(Mutex<State>, Condvar)>);
 
+/// Shows a configuration.
+type Show = dyn Fn(&Config) + Send;
+
 #[derive(Default)]
 pub(super) struct State {
     /// The workers of each configuration that was asked for.
@@ -28,7 +31,7 @@ pub(super) struct State {
     /// Whether it judges the configuration as a start does.
     pub(super) judges: bool,
     /// Called with each configuration that is served.
-    pub(super) show: Option<Box<dyn Fn(&Config) + Send>>,
+    pub(super) show: Option<Box<Show>>,
     /// The workers of those.
     pub(super) shown: Vec<usize>,
 }

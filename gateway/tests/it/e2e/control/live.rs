@@ -37,7 +37,7 @@ impl Live {
         self.folder.join("admin.sock")
     }
 
-    /// What the plugin tells, always over the same connection.
+    /// Returns the configuration that the plugin tells, always over the same connection.
     async fn told(&mut self) -> String {
         let answer = self.client.ask(get("/")).await;
         assert_eq!(answer.status, 200);

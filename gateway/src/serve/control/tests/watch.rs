@@ -30,8 +30,11 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
+/// Returns the number of the generation whose reload has been told; 0 in the moment between.
 fn number(control: &Control) -> u64 {
-    control.members()["generation"]["number"].as_u64().unwrap()
+    let generation = control.members()["generation"].clone();
+    // The digest is that of the file whose reload was told last.
+    if generation["sha256"].is_string() { generation["number"].as_u64().unwrap() } else { 0 }
 }
 
 /// Puts a file in the place of another.

@@ -51,6 +51,14 @@ impl Live {
         }
     }
 
+    /// Waits until a number of reloads have been told: they serve a moment before.
+    async fn until_counted(&self, reloads: usize) {
+        let line = format!("portcullis_config_reloads_total{{result=\"success\"}} {reloads}");
+        while !self.page("/metrics").await.lines().any(|found| found == line) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     fn hangup(&self) {
         let sent = Command::new("kill").args(["-HUP", &self.server.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -116,6 +124,7 @@ fn each_way_brings_the_next_generation_and_connections_stay() {
         assert_eq!(live.told().await, "four");
         write(&live.folder, "five", "watch: true\n");
         live.until_told("five").await;
+        live.until_counted(4).await;
         let config = live.config().await;
         assert_eq!((&config["generation"]["number"], &config["watch"]), (&5.into(), &true.into()));
         let last = &config["last_reload"];

@@ -169,7 +169,7 @@ impl Vms {
         self.tell_of_vm(vm, LogLevel::Warn, &message);
     }
 
-    /// Returns the streams that have contexts in a VM, with the indices of their plugins, the oldest context first.
+    /// Returns the streams that have contexts in a VM, with the indices of their plugins, in the order of their ids.
     pub(crate) fn owners_in_order(&self, vm: VmId) -> Vec<(AnyStreamId, usize)> {
         let mut owners = self.owners(vm);
         owners.sort_unstable();

@@ -360,6 +360,86 @@ fn a_body_that_outgrows_the_length_that_was_sent_is_cut() {
     );
 }
 
+const POST: &[(&str, &str)] = &[(":method", "POST"), (":path", "/x"), ("content-length", "3")];
+
+/// A reader takes a message for whole when as many bytes have come as its head says.
+#[test]
+fn a_body_that_grows_at_its_end_was_whole_for_nobody() {
+    for is_by_trailers in [false, true] {
+        let slot = Slot::new(&loaded(|| {
+            let grow =
+                |caller: &mut NullCaller<'_>| assert_eq!(caller.set_buffer(BufferType::HttpRequestBody, b"more"), 0);
+            let script = Script::new().on(CallbackId::on_request_trailers, |_, _| 0);
+            script.on(CallbackId::on_request_body, move |caller, args| {
+                if args.get(2) == Some(&1) {
+                    grow(caller);
+                }
+                0
+            })
+        }));
+        let mut stream = Stream::default();
+        assert_eq!(stream.headers(&slot, Request, POST, false), HeadersStatus::Continue);
+        assert_eq!(stream.body(&slot, Request, "ab", false), Some(BodyStatus::Continue));
+        assert_eq!(stream.body(&slot, Request, "c", false), Some(BodyStatus::StopIterationAndWatermark));
+        assert_eq!(stream.buffered(Request), "c");
+        let before = ["request headers :method=POST :path=/x content-length=3", "request body ab"];
+        assert_eq!(stream.seen, before);
+        if is_by_trailers {
+            // It sees no end of the body, and does not grow it.
+            assert_eq!(stream.trailers(&slot, Request, &[("t", "1")]), TrailersStatus::Continue);
+            assert_eq!(stream.seen[2..], ["request body c", "request trailers t=1 end"]);
+        } else {
+            assert_eq!(stream.body(&slot, Request, "", true), Some(BodyStatus::StopIterationNoBuffer));
+            assert_eq!(stream.seen[2..], ["cut portcullis_length_mismatch"]);
+        }
+    }
+}
+
+#[test]
+fn the_last_piece_waits_for_the_end_alone() {
+    let slot = Slot::new(&loaded(|| Script::new().on(CallbackId::on_request_body, |_, _| 0)));
+    let mut stream = Stream::default();
+    stream.headers(&slot, Request, POST, false);
+    assert_eq!(stream.body(&slot, Request, "abc", false), Some(BodyStatus::StopIterationAndWatermark));
+    assert_eq!(stream.body(&slot, Request, "", false), Some(BodyStatus::StopIterationNoBuffer), "no end yet");
+    assert_eq!(stream.body(&slot, Request, "", true), Some(BodyStatus::Continue));
+    assert_eq!(stream.seen[1..], ["request body abc end"]);
+    // With the end it waits for nothing, nor where no plugin hears the body.
+    for script in [|| Script::new().on(CallbackId::on_request_body, |_, _| 0), tagging] {
+        let slot = Slot::new(&loaded(script));
+        let mut stream = Stream::default();
+        stream.headers(&slot, Request, POST, false);
+        assert_eq!(stream.body(&slot, Request, "abc", true), Some(BodyStatus::Continue));
+    }
+    let slot = Slot::new(&loaded(tagging));
+    let mut stream = Stream::default();
+    stream.headers(&slot, Request, POST, false);
+    assert_eq!(stream.body(&slot, Request, "abc", false), Some(BodyStatus::Continue));
+}
+
+#[test]
+fn a_length_that_a_plugin_has_made_up_is_held_to_where_nobody_hears_the_body() {
+    let slot = Slot::new(&loaded(|| {
+        Script::new().on(CallbackId::on_request_headers, |caller, _| {
+            let ((name, len), (value, value_len)) = (caller.put(b"content-length"), caller.put(b"2"));
+            entry::proxy_replace_header_map_value(caller, 0, name, len, value, value_len).unwrap();
+            0
+        })
+    }));
+    let mut stream = Stream::default();
+    stream.headers(&slot, Request, POST, false);
+    assert_eq!(stream.body(&slot, Request, "ab", false), Some(BodyStatus::StopIterationAndWatermark));
+    assert_eq!(stream.body(&slot, Request, "c", true), Some(BodyStatus::StopIterationNoBuffer));
+    assert_eq!(
+        stream.seen,
+        ["request headers :method=POST :path=/x content-length=2", "cut portcullis_length_mismatch"]
+    );
+    let mut stream = Stream::default();
+    let slot = Slot::new(&loaded(tagging));
+    stream.headers(&slot, Request, POST, false);
+    assert_eq!(stream.body(&slot, Request, "abcd", true), Some(BodyStatus::Continue), "it came wrong");
+}
+
 #[test]
 fn a_head_that_leaves_with_a_changed_body_has_its_length() {
     let slot = Slot::new(&loaded(|| growing().on(CallbackId::on_request_headers, |_, _| 1)));

@@ -2,7 +2,6 @@
 
 use super::Inner;
 use crate::id::{AnyStreamId, PluginId, VmId};
-use crate::vms::Ends;
 
 impl Inner {
     /// Does what is due about a VM: has another one take its place or, if that has happened, ends it. One that has failed is started
@@ -12,7 +11,7 @@ impl Inner {
     /// stays away.
     pub(super) fn see_to_upkeep(&mut self, vm: VmId) {
         if self.vms.was_recycled(vm) {
-            return self.end_old(vm, Ends::Lingered);
+            return self.end_old(vm);
         }
         if let Some(plugin) = self.vms.failed_member(vm) {
             return self.start_again(plugin, vm);
@@ -22,9 +21,6 @@ impl Inner {
         }
         self.run(None);
         self.release(vm);
-        if let Some(oldest) = self.vms.surplus(vm) {
-            self.end_old(oldest, Ends::Surplus);
-        }
     }
 
     /// Starts a VM that has failed again, if it has rested.
@@ -39,8 +35,8 @@ impl Inner {
 
     /// Ends a VM that was recycled. Its plugins log and forget the streams that are left, which go on by the failure policies, and its
     /// roots end; no answer is waited for.
-    fn end_old(&mut self, vm: VmId, ends: Ends) {
-        self.vms.tell_end(vm, ends);
+    fn end_old(&mut self, vm: VmId) {
+        self.vms.tell_end(vm);
         self.give_up(vm);
         for (stream, index) in self.vms.owners_in_order(vm) {
             match stream {

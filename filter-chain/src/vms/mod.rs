@@ -40,7 +40,6 @@ use self::upkeep::Upkeep;
 use crate::id::{PluginId, VmId};
 pub use health::{Health, LiveVms, PluginState, VmCounts};
 pub(crate) use per_stream::NoVm;
-pub(crate) use upkeep::Ends;
 
 /// Makes hosts of VMs: one that a worker has to itself, and that may move with it.
 pub(crate) type NewHost = Arc<Mutex<dyn Fn() -> Box<dyn Host> + Send>>;

@@ -5,6 +5,7 @@
 //! | active, past [`Recycle::memory`] or [`Recycle::streams`] | now, or when it has run for its pause | another one takes its place |
 //! | active, and there is [`Recycle::age`] | at that age, or when it has run for its pause | the same |
 //! | active, and the other one did not start | when it has rested, each time twice as long | it is tried again |
+//! | active, and [`MOST_OLD`] that were recycled are there | when the first of those has lingered, or one has gone | the same |
 //! | draining, since it was recycled | after [`Recycle::linger`] | its streams are answered by the failure policy, its roots end, it goes |
 //!
 //! The pause keeps a VM that is past its bound right after its start from being replaced all the time. It is the plugin's
@@ -20,7 +21,8 @@ use crate::spec::Backoff;
 /// The least time that a VM runs before another one takes its place.
 pub(super) const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How many VMs of a sandbox may be there that were recycled. When there is another one, the oldest ends.
+/// How many VMs of a sandbox may be there that were recycled. While they are, the one that is active stays: no stream ends before it has
+/// lingered because others have begun.
 pub(super) const MOST_OLD: usize = 2;
 
 /// Why a VM is recycled.
@@ -51,6 +53,9 @@ pub(super) struct Recycling {
     was_early: bool,
     /// When it was last tried to start another one, and how long to wait since.
     refused: Option<(Duration, Duration)>,
+    /// Until when it waits at most for one to go that was recycled before.
+    waits_until: Option<Duration>,
+    told_of_waiting: bool,
     /// When it was recycled.
     recycled_at: Option<Duration>,
 }
@@ -67,6 +72,8 @@ impl Recycling {
             passed: None,
             was_early: false,
             refused: None,
+            waits_until: None,
+            told_of_waiting: false,
             recycled_at: None,
         }
     }
@@ -93,6 +100,9 @@ impl Recycling {
     pub(super) fn due(&self) -> Option<Duration> {
         if let Some(at) = self.recycled_at {
             return Some(at.saturating_add(self.bounds.linger));
+        }
+        if self.waits_until.is_some() {
+            return self.waits_until;
         }
         if let Some((at, rest)) = self.refused {
             return Some(at.saturating_add(rest));
@@ -123,6 +133,17 @@ impl Recycling {
         let is_first = self.refused.is_none();
         self.refused = Some((now, rest));
         (rest, is_first)
+    }
+
+    /// Notes that it waits for one to go that was recycled before, at most until then; says whether that is to be told, once.
+    pub(super) fn wait(&mut self, until: Duration) -> bool {
+        self.waits_until = Some(until);
+        !std::mem::replace(&mut self.told_of_waiting, true)
+    }
+
+    /// Notes that it waits for none to go any more.
+    pub(super) fn wait_no_more(&mut self) {
+        self.waits_until = None;
     }
 
     /// Notes that another one has taken its place.
@@ -225,5 +246,16 @@ mod tests {
         assert_eq!(recycling.refuse(at(22), BACKOFF), (at(4), false));
         assert_eq!(recycling.refuse(at(26), BACKOFF), (at(5), false));
         assert_eq!(recycling.due(), Some(at(31)));
+    }
+
+    #[test]
+    fn while_it_waits_for_others_to_go_nothing_else_counts() {
+        let mut recycling = Recycling::new(&bounds(), at(10), at(1));
+        recycling.pass(Reason::Memory(11), at(20));
+        recycling.refuse(at(20), BACKOFF);
+        assert!(recycling.wait(at(50)) && recycling.due() == Some(at(50)));
+        assert!(!recycling.wait(at(60)) && recycling.due() == Some(at(60)), "told once");
+        recycling.wait_no_more();
+        assert_eq!(recycling.due(), Some(at(22)));
     }
 }

@@ -257,6 +257,7 @@ impl Vms {
             return;
         };
         self.upkeep.set(vm, None);
+        self.note_gone(&instance);
         // What it has not been told of yet.
         if instance.made_for().is_none() {
             instance.vm_mut().retire_queues();

@@ -19,15 +19,6 @@ pub(super) struct Upkeep {
     touched: bool,
 }
 
-/// Why a VM that was recycled ends before its streams do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ends {
-    /// The time has passed for which it may linger.
-    Lingered,
-    /// Too many like it are there.
-    Surplus,
-}
-
 impl Vms {
     /// Notes that the memory of a VM has passed its bound.
     pub(crate) fn note_memory(&mut self, vm: VmId, bytes: usize) {
@@ -100,6 +91,9 @@ impl Vms {
             self.upkeep.set(old, None);
             return false;
         }
+        if self.waits_for_old(old) {
+            return false;
+        }
         let replaced = self.replace(old);
         let Some(instance) = self.table.known_mut(old) else { return false };
         let (now, backoff, reason) = (instance.now(), instance.spec().reload, instance.recycling().reason());
@@ -138,34 +132,58 @@ impl Vms {
         }
     }
 
-    /// Returns the oldest VM that was recycled of the sandbox of one, if there are more than there may be.
-    pub(crate) fn surplus(&self, vm: VmId) -> Option<VmId> {
-        let instance = self.table.get(vm)?;
-        let same = |other: &VmInstance| {
-            other.recycling().was_recycled()
-                && other.key() == instance.key()
-                && other.spec().isolated == instance.spec().isolated
+    /// Has a VM wait that is due, if as many that were recycled are there as may be; says whether it waits.
+    fn waits_for_old(&mut self, vm: VmId) -> bool {
+        let Some(instance) = self.table.get(vm) else { return false };
+        let old = |other: &VmInstance| other.recycling().was_recycled() && is_of_sandbox(other, instance);
+        let ends: Vec<_> =
+            self.table.iter().filter(|(_, other)| old(other)).map(|(_, old)| old.recycling().due()).collect();
+        let first = ends.iter().flatten().min().copied().filter(|_| ends.len() >= MOST_OLD);
+        let Some(instance) = self.table.known_mut(vm) else { return false };
+        let Some(until) = first else {
+            instance.recycling_mut().wait_no_more();
+            return false;
         };
-        let old: Vec<VmId> = self.table.iter().filter(|(_, other)| same(other)).map(|(vm, _)| vm).collect();
-        old.iter().min().copied().filter(|_| old.len() > MOST_OLD)
+        let (is_first, reason) = (instance.recycling_mut().wait(until), instance.recycling().reason());
+        if is_first {
+            let words = instance.recycling().words(reason);
+            let message = format!(
+                "its VM is to be recycled, since {words}, and stays until one of the {} has ended that were before it: raise the bounds of \
+                 recycle, or lower recycle.linger",
+                ends.len()
+            );
+            self.tell_of_vm(vm, LogLevel::Warn, &message);
+        }
+        self.upkeep.set(vm, Some(until));
+        true
+    }
+
+    /// Has VMs looked at anew that wait for one to go that was recycled, which has gone.
+    pub(super) fn note_gone(&mut self, gone: &VmInstance) {
+        if !gone.recycling().was_recycled() {
+            return;
+        }
+        let waits = |other: &VmInstance| other.is_active() && is_of_sandbox(other, gone);
+        let waiting: Vec<_> = self.table.iter().filter(|(_, other)| waits(other)).map(|(vm, _)| vm).collect();
+        for vm in waiting {
+            if let Some(instance) = self.table.known_mut(vm) {
+                instance.recycling_mut().wait_no_more();
+            }
+            self.watch(vm);
+        }
     }
 
     /// Tells the operator what becomes of streams of a VM that was recycled.
-    pub(crate) fn tell_end(&self, vm: VmId, ends: Ends) {
+    pub(crate) fn tell_end(&self, vm: VmId) {
         let Some(instance) = self.table.get(vm) else { return };
         let (streams, linger) = (instance.owners().count(), instance.recycling().linger());
         if streams == 0 {
             return;
         }
-        let why = match ends {
-            Ends::Lingered => format!("{linger:?} have passed since its VM was recycled; raise recycle.linger"),
-            Ends::Surplus => {
-                format!(
-                    "more than {MOST_OLD} VMs that were recycled still have streams; raise the bounds of recycle, or lower recycle.linger"
-                )
-            }
-        };
-        let message = format!("{streams} streams are answered by the failure policy, since {why}");
+        let message = format!(
+            "{streams} streams are answered by the failure policy, since {linger:?} have passed since its VM was recycled; raise \
+             recycle.linger"
+        );
         self.tell_of_vm(vm, LogLevel::Warn, &message);
     }
 
@@ -212,6 +230,11 @@ impl Upkeep {
     fn next(&self) -> Option<(Duration, VmId)> {
         self.due.iter().map(|(vm, due)| (*due, *vm)).min()
     }
+}
+
+/// Says whether two VMs are of one sandbox.
+fn is_of_sandbox(vm: &VmInstance, other: &VmInstance) -> bool {
+    vm.key() == other.key() && vm.spec().isolated == other.spec().isolated
 }
 
 #[cfg(test)]

@@ -80,19 +80,41 @@ fn a_root_that_does_not_end_and_callouts_without_answers_last_as_long() {
 fn old_vms_do_not_pile_up() {
     let mut bench = bench(numbered(once(seconds(600)), |number| saying(number, 4)));
     let mut streams = Vec::new();
-    for number in 1..=4 {
+    for number in 1..=5 {
         bench.pass_second();
-        assert_eq!(request(&mut bench), [format!("a: vm {number}")]);
+        assert_eq!(request(&mut bench), [format!("a: vm {}", number.min(3))]);
         streams.push((bench.stream, bench.info.clone()));
         bench.worker.tick();
         assert_eq!(vm_counts(&bench.worker), (number.min(2) + 1, 0), "after {number}");
     }
-    assert_eq!(told(&bench, "more than 2 VMs that were recycled still have streams"), 2);
-    let answers = streams.into_iter().map(|stream| {
-        bench.turn_to(stream);
-        bench.effects().len()
-    });
-    assert_eq!(answers.collect::<Vec<_>>(), [2, 2, 0, 0], "the oldest were answered");
+    assert_eq!(told(&bench, "stays until one of the 2 has ended that were before it"), 1, "once");
+    assert_eq!(bench.worker.next_due(), Some(seconds(602)), "when the first has lingered");
+    let turn = |bench: &mut Bench, index: usize| bench.turn_to(streams[index].clone());
+    for index in 0..5 {
+        turn(&mut bench, index);
+        assert_eq!(bench.effects(), [""; 0], "{index} is answered by nobody");
+    }
+    turn(&mut bench, 1);
+    bench.finish();
+    assert_eq!(bench.worker.next_due(), Some(seconds(4)), "it has been due since its first stream");
+    bench.worker.tick();
+    assert_eq!((vm_counts(&bench.worker), request(&mut bench)), ((3, 0), vec!["a: vm 4".to_owned()]));
+}
+
+#[test]
+fn one_that_waits_for_older_ones_takes_its_turn_when_the_first_has_lingered() {
+    let mut bench = bench(numbered(once(seconds(8)), |number| saying(number, 4)));
+    for _ in 1..=3 {
+        bench.pass_second();
+        request(&mut bench);
+        bench.worker.tick();
+    }
+    let mut counts = Vec::new();
+    for _ in 0..8 {
+        bench.tick();
+        counts.push(told(&bench, "its VM was recycled, since"));
+    }
+    assert_eq!(counts, [2, 2, 2, 2, 2, 3, 3, 3], "{:?}", bench.host.messages());
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! and counts the delay from where the drain began. Stopping is told by a channel of its own, which workers wait for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -24,6 +25,8 @@ pub(crate) struct Drain(Arc<Inner>);
 struct Inner {
     delay: Duration,
     phase: watch::Sender<Phase>,
+    /// True once connections are told, for those who look often: a look at `phase` takes a lock.
+    telling: AtomicBool,
     /// Number of connections that have been told to end and have a request.
     busy: watch::Sender<usize>,
     patience: watch::Sender<Patience>,
@@ -90,7 +93,14 @@ impl Drain {
 
     /// Tells connections to end, without a delay.
     pub(crate) fn tell(&self) {
+        self.0.telling.store(true, Ordering::Release);
         self.0.phase.send_replace(Phase::Telling);
+    }
+
+    /// Returns whether connections are told to end, as it is at once after [`Self::tell`] on every thread.
+    #[inline]
+    pub(crate) fn is_telling(&self) -> bool {
+        self.0.telling.load(Ordering::Acquire)
     }
 
     /// Returns whether it has begun.
@@ -98,7 +108,7 @@ impl Drain {
         *self.0.phase.borrow() != Phase::Serving
     }
 
-    /// Waits until connections are told to end.
+    /// Waits until connections are told to end. For one task of each worker: to wait takes a lock that all of them share.
     pub(crate) async fn told(&self) {
         // The sender lives as long as this.
         let _ = self.0.phase.subscribe().wait_for(|phase| *phase == Phase::Telling).await;
@@ -108,6 +118,12 @@ impl Drain {
     pub(crate) fn busy(&self) -> Busy {
         self.0.busy.send_modify(|busy| *busy += 1);
         Busy(self.clone())
+    }
+
+    /// Returns the number of those who wait for connections to be told.
+    #[cfg(test)]
+    pub(crate) fn followers(&self) -> usize {
+        self.0.phase.receiver_count()
     }
 
     /// Sets how long connections without a request are kept.

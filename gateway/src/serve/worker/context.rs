@@ -12,9 +12,9 @@ use crate::net::quiet::Quiet;
 use crate::plan::error::PluginFailed;
 use crate::plan::host::GatewayHost;
 use crate::plan::planned::Plan;
-use crate::serve::drain::Drain;
 use crate::serve::seats::Seats;
 use crate::serve::worker::deadline::Deadlines;
+use crate::serve::worker::drain::Ends;
 use crate::serve::worker::edge::RequestIds;
 use crate::serve::worker::generation::Generation;
 use crate::serve::worker::load::{load, new_worker};
@@ -34,8 +34,8 @@ pub(crate) struct Context {
     /// The seats of the current generation, of which some are given up when connections with upstreams are short.
     seats: Rc<RefCell<Vec<Seats>>>,
     shutdown_timeout: Cell<Duration>,
-    /// The orderly end of the process.
-    pub(super) drain: Drain,
+    /// The ends of its listeners, of which that of the process is one cause.
+    pub(super) ends: Ends,
     /// The deadlines of all connections with requests.
     deadlines: RefCell<Slab<Rc<Deadlines>>>,
 }
@@ -87,7 +87,7 @@ impl Context {
             account,
             seats,
             shutdown_timeout: Cell::new(plan.shutdown_timeout),
-            drain: plan.drain.clone(),
+            ends: Ends::new(plan.drain.clone()),
             deadlines: RefCell::default(),
         };
         context.note_seats(&generation);

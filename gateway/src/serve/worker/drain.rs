@@ -7,10 +7,14 @@
 //! | told | when the process drains ([`crate::serve::drain`]), or the listener has ended | the next answer has `connection: close` | GOAWAY, once a request has come | – |
 //! | last | after a grace, when no connection that was told has a request | closed if it has been without a request for a moment | GOAWAY | closed without a byte so far |
 
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use slab::Slab;
 use tokio::task::JoinSet;
 
 use crate::serve::drain::{Busy, Drain};
@@ -24,37 +28,79 @@ pub(super) enum Stage {
     Last,
 }
 
+/// The ends of all listeners of a worker.
+#[derive(Debug)]
+pub(super) struct Ends {
+    drain: Drain,
+    listeners: RefCell<Vec<Weak<Inner>>>,
+}
+
 /// The end of a listener, which all of its connections wait for.
 #[derive(Debug)]
-pub(super) struct Closing {
-    stage: watch::Sender<Stage>,
+pub(super) struct Closing(Rc<Inner>);
+
+/// The part of an end that connections look at whenever they are polled. Nothing of it is another thread's but one flag, so a look
+/// takes no lock.
+#[derive(Debug)]
+struct Inner {
+    stage: Cell<Stage>,
+    /// The tasks that wait for another stage.
+    waiting: RefCell<Slab<Waker>>,
     drain: Drain,
 }
 
-impl Closing {
+impl Ends {
     pub(super) fn new(drain: Drain) -> Self {
-        Self { stage: watch::Sender::new(Stage::Open), drain }
+        Self { drain, listeners: RefCell::default() }
     }
 
+    /// Makes the end of another listener.
+    pub(super) fn add(&self) -> Closing {
+        let inner =
+            Rc::new(Inner { stage: Cell::new(Stage::Open), waiting: RefCell::default(), drain: self.drain.clone() });
+        let mut listeners = self.listeners.borrow_mut();
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(Rc::downgrade(&inner));
+        Closing(inner)
+    }
+
+    /// Waits until the process tells connections to end, and wakes those of this worker.
+    pub(super) async fn follow(&self) {
+        self.drain.told().await;
+        self.listeners.borrow().iter().filter_map(Weak::upgrade).for_each(|listener| listener.wake());
+    }
+}
+
+impl Inner {
+    fn stage(&self) -> Stage {
+        let stage = self.stage.get();
+        if stage == Stage::Open && self.drain.is_telling() { Stage::Told } else { stage }
+    }
+
+    fn reach(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.waiting.borrow().iter().for_each(|(_, waker)| waker.wake_by_ref());
+    }
+}
+
+impl Closing {
     /// Returns the end as a connection sees it.
     pub(super) fn of(&self, standing: &Arc<State>) -> Ending {
-        Ending { stage: self.stage.subscribe(), drain: self.drain.clone(), standing: Arc::clone(standing) }
+        Ending { listener: Rc::clone(&self.0), standing: Arc::clone(standing) }
     }
 
     /// Tells connections to end, and those without a request to close after a grace, of which `limit` is `shutdown_timeout`.
     pub(super) fn begin(&self, limit: Duration) {
-        let begins = self.stage.send_if_modified(|stage| {
-            let begins = *stage == Stage::Open;
-            if begins {
-                *stage = Stage::Told;
-            }
-            begins
-        });
-        if begins {
-            let (stage, drain) = (self.stage.clone(), self.drain.clone());
-            tokio::spawn(async move {
-                drain.grace(limit).await;
-                stage.send_replace(Stage::Last);
+        if self.0.stage.get() == Stage::Open {
+            self.0.reach(Stage::Told);
+            let listener = Rc::clone(&self.0);
+            tokio::task::spawn_local(async move {
+                listener.drain.grace(limit).await;
+                listener.reach(Stage::Last);
             });
         }
     }
@@ -74,32 +120,49 @@ impl Closing {
 }
 
 /// The end of a listener as one of its connections sees it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Ending {
-    stage: watch::Receiver<Stage>,
-    drain: Drain,
+    listener: Rc<Inner>,
     standing: Arc<State>,
 }
 
-impl Ending {
-    /// Waits until the connection is told to end.
-    pub(super) async fn told(&self) {
-        tokio::select! {
-            () = self.reach(Stage::Told) => {}
-            () = self.drain.told() => {}
+/// The stages of an end as one task follows them.
+#[derive(Debug)]
+pub(super) struct Stages<'a> {
+    listener: &'a Inner,
+    /// The place of the task among those that wait.
+    key: Option<usize>,
+}
+
+impl Stages<'_> {
+    /// Returns the stage, and has the task woken at the next one.
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Stage {
+        let mut waiting = self.listener.waiting.borrow_mut();
+        match self.key.and_then(|key| waiting.get_mut(key)) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.key = Some(waiting.insert(cx.waker().clone())),
+        }
+        self.listener.stage()
+    }
+}
+
+impl Drop for Stages<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.listener.waiting.borrow_mut().try_remove(key);
         }
     }
+}
 
-    /// Waits until the connection ends if it is without a request.
-    pub(super) async fn last(&self) {
-        self.reach(Stage::Last).await;
+impl Ending {
+    /// Begins to follow the stages.
+    pub(super) fn stages(&self) -> Stages<'_> {
+        Stages { listener: &self.listener, key: None }
     }
 
     async fn reach(&self, wanted: Stage) {
-        // No sender is left when the listener has gone, and its connections with it.
-        if self.stage.clone().wait_for(|stage| *stage >= wanted).await.is_err() {
-            std::future::pending().await
-        }
+        let mut stages = self.stages();
+        poll_fn(|cx| if stages.poll(cx) >= wanted { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Counts the connection among those that others wait for, as long as it has a request. To be called when it has been told, and
@@ -108,7 +171,7 @@ impl Ending {
         if self.standing.is_free() {
             *busy = None;
         } else if busy.is_none() {
-            *busy = Some(self.drain.busy());
+            *busy = Some(self.listener.drain.busy());
         }
     }
 
@@ -118,7 +181,7 @@ impl Ending {
             self.reach(Stage::Told).await;
             let mut busy = None;
             self.note(&mut busy);
-            self.last().await;
+            self.reach(Stage::Last).await;
             if !self.standing.is_free() {
                 std::future::pending::<()>().await;
             }
@@ -134,6 +197,8 @@ impl Ending {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+
+    use tokio::task::{LocalSet, spawn_local};
 
     use super::*;
 
@@ -159,65 +224,106 @@ mod tests {
 
     impl Connections {
         fn new() -> Self {
-            Self { closing: Closing::new(Drain::default()), tasks: JoinSet::new() }
+            Self { closing: Ends::new(Drain::default()).add(), tasks: JoinSet::new() }
         }
 
         fn add(&mut self, standing: &Arc<State>) -> tokio::task::AbortHandle {
             let ending = self.closing.of(standing);
-            self.tasks.spawn(async move { ending.unless_free(pending::<()>()).await.unwrap_or_default() })
+            self.tasks.spawn_local(async move { ending.unless_free(pending::<()>()).await.unwrap_or_default() })
         }
+    }
+
+    async fn local<T>(test: impl Future<Output = T>) -> T {
+        LocalSet::new().run_until(test).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_end_closes_who_has_no_request() {
-        let free = Arc::new(State::alone());
-        let mut connections = Connections::new();
-        let ends = connections.add(&free);
-        pass(GRACE * 9).await;
-        assert!(!ends.is_finished(), "nobody stops");
-        let Connections { closing, tasks } = connections;
-        let end = tokio::spawn(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
-        pass(GRACE - Duration::from_millis(1)).await;
-        assert!(!ends.is_finished());
-        pass(Duration::from_millis(1)).await;
-        assert!(ends.is_finished() && end.is_finished());
+        local(async {
+            let free = Arc::new(State::alone());
+            let mut connections = Connections::new();
+            let ends = connections.add(&free);
+            pass(GRACE * 9).await;
+            assert!(!ends.is_finished(), "nobody stops");
+            let Connections { closing, tasks } = connections;
+            let end = spawn_local(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
+            pass(GRACE - Duration::from_millis(1)).await;
+            assert!(!ends.is_finished());
+            pass(Duration::from_millis(1)).await;
+            assert!(ends.is_finished() && end.is_finished());
+        })
+        .await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_no_request_closes_last_and_who_has_one_at_the_limit() {
-        let (free, first, second) = (Arc::new(State::alone()), Arc::new(State::alone()), Arc::new(State::alone()));
-        let mut connections = Connections::new();
-        let waits = connections.add(&free);
-        let (ends, stays) = (connections.add(&first), connections.add(&second));
-        let requests = (first.begin(), second.begin());
-        let Connections { closing, tasks } = connections;
-        let end = tokio::spawn(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
-        pass(GRACE * 2).await;
-        assert!(!waits.is_finished());
-        ends.abort();
-        pass(GRACE).await;
-        assert!(!waits.is_finished(), "one has a request still");
-        pass(LIMIT - GRACE * 3 - Duration::from_millis(1)).await;
-        assert!(!waits.is_finished() && !stays.is_finished() && !end.is_finished());
-        pass(Duration::from_millis(1)).await;
-        assert!(waits.is_finished() && stays.is_finished() && end.is_finished());
-        drop(requests);
+        local(async {
+            let (free, first, second) = (Arc::new(State::alone()), Arc::new(State::alone()), Arc::new(State::alone()));
+            let mut connections = Connections::new();
+            let waits = connections.add(&free);
+            let (ends, stays) = (connections.add(&first), connections.add(&second));
+            let requests = (first.begin(), second.begin());
+            let Connections { closing, tasks } = connections;
+            let end = spawn_local(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
+            pass(GRACE * 2).await;
+            assert!(!waits.is_finished());
+            ends.abort();
+            pass(GRACE).await;
+            assert!(!waits.is_finished(), "one has a request still");
+            pass(LIMIT - GRACE * 3 - Duration::from_millis(1)).await;
+            assert!(!waits.is_finished() && !stays.is_finished() && !end.is_finished());
+            pass(Duration::from_millis(1)).await;
+            assert!(waits.is_finished() && stays.is_finished() && end.is_finished());
+            drop(requests);
+        })
+        .await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_that_is_done_counts_before_an_end() {
-        let closing = Closing::new(Drain::default());
-        closing.stage.send_replace(Stage::Last);
+        let closing = Ends::new(Drain::default()).add();
+        closing.0.reach(Stage::Last);
         assert_eq!(closing.of(&Arc::new(State::alone())).unless_free(async { 7 }).await, Some(7));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_tells_and_closes_nobody() {
         let drain = Drain::default();
-        let closing = Closing::new(drain.clone());
+        let closing = Ends::new(drain.clone()).add();
         let ending = closing.of(&Arc::new(State::alone()));
         drain.begin("").await;
-        ending.told().await;
+        ending.reach(Stage::Told).await;
         assert!(tokio::time::timeout(LIMIT * 9, ending.unless_free(pending::<()>())).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_of_a_worker_waits_for_the_drain_and_wakes_all_connections() {
+        local(async {
+            let drain = Drain::default();
+            let ends = Rc::new(Ends::new(drain.clone()));
+            let listeners = [ends.add(), ends.add()];
+            let told: Vec<_> = (0..6)
+                .map(|connection| {
+                    let ending = listeners[connection % 2].of(&Arc::new(State::alone()));
+                    spawn_local(async move { ending.reach(Stage::Told).await })
+                })
+                .collect();
+            let follows = Rc::clone(&ends);
+            let following = spawn_local(async move { follows.follow().await });
+            pass(GRACE).await;
+            assert_eq!(drain.followers(), 1, "the connections wait for their worker alone");
+            assert!(!told.iter().any(tokio::task::JoinHandle::is_finished));
+            drain.tell();
+            pass(Duration::ZERO).await;
+            assert!(told.iter().all(tokio::task::JoinHandle::is_finished) && following.is_finished());
+            // Nothing is left of those that have ended, and those that come later are told at once.
+            assert!(listeners.iter().all(|listener| listener.0.waiting.borrow().is_empty()));
+            ends.add().of(&Arc::new(State::alone())).reach(Stage::Told).await;
+            assert_eq!(ends.listeners.borrow().len(), 3);
+            drop(listeners);
+            let _last = ends.add();
+            assert_eq!(ends.listeners.borrow().len(), 1);
+        })
+        .await;
     }
 }

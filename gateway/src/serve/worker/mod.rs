@@ -66,6 +66,8 @@ async fn serve(context: Rc<Context>, hub: Hub, commands: mpsc::Receiver<Command>
     let driving = tokio::task::spawn_local(context.driver.clone().run());
     let (driver, tier_ups) = (context.driver.clone(), plan.tier_ups.clone());
     let tiers = tokio::task::spawn_local(async move { driver.tier_up(tier_ups).await });
+    let ends = Rc::clone(&context);
+    let following = tokio::task::spawn_local(async move { ends.ends.follow().await });
     let beat = plan.pulse.worker(std::thread::current().name().unwrap_or("worker"));
     let beating = tokio::task::spawn_local(beat.answer());
     hub.run(commands).await;
@@ -73,4 +75,5 @@ async fn serve(context: Rc<Context>, hub: Hub, commands: mpsc::Receiver<Command>
     driving.abort();
     tiers.abort();
     beating.abort();
+    following.abort();
 }

@@ -156,7 +156,7 @@ fn given_away(socket: Listener) -> Option<WorkerSockets> {
 
 impl Slot {
     fn new(state: Rc<ListenerState>, context: &Context) -> Rc<Self> {
-        Rc::new(Self { state: RefCell::new(state), closing: Closing::new(context.drain.clone()) })
+        Rc::new(Self { state: RefCell::new(state), closing: context.ends.add() })
     }
 
     /// Returns the listener of the current generation.

@@ -101,16 +101,13 @@ impl Guard {
         let deadlines = &self.deadlines;
         let mut connection = pin!(connection);
         let mut timer = pin!(sleep_until(Instant::now()));
-        let (mut told, mut last) = (pin!(ending.told()), pin!(ending.last()));
+        let mut stages = ending.stages();
         let (mut stage, mut busy) = (Stage::Open, None);
         let mut goes_away = false;
         let overdue = poll_fn(|cx| {
-            if stage == Stage::Open && told.as_mut().poll(cx).is_ready() {
-                stage = Stage::Told;
+            let before = std::mem::replace(&mut stage, stages.poll(cx));
+            if before == Stage::Open && stage > Stage::Open {
                 deadlines.tell();
-            }
-            if stage == Stage::Told && last.as_mut().poll(cx).is_ready() {
-                stage = Stage::Last;
             }
             loop {
                 deadlines.guarding.set(true);

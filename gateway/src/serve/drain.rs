@@ -65,8 +65,9 @@ impl Drain {
         Self(Arc::new(Inner { delay, ..Inner::default() }))
     }
 
-    /// Begins, unless somebody has, and returns when connections have been told. `by` is for the log.
-    pub(crate) async fn begin(&self, by: &str) {
+    /// Begins, unless somebody has, and returns whether nobody had: whoever is first waits for [`Self::delay`]. Without a delay
+    /// connections have been told when this returns. `by` is for the log.
+    pub(crate) fn begin(&self, by: &str) -> bool {
         let delay = self.0.delay;
         let begins = self.0.phase.send_if_modified(|phase| {
             let begins = *phase == Phase::Serving;
@@ -78,12 +79,19 @@ impl Drain {
         if begins {
             let and = if delay.is_zero() { "" } else { ", and everything is served on for drain_delay" };
             tracing::info!(by, drain_delay = ?delay, "draining; /ready is 503{and}");
+            if delay.is_zero() {
+                self.tell();
+            }
         }
+        begins
+    }
+
+    /// Waits for what is left of the delay, and tells connections.
+    pub(crate) async fn delay(&self) {
         let phase = *self.0.phase.borrow();
         if let Phase::Delaying { since } = phase {
             // A delay that no clock reaches has no end.
-            match since.checked_add(delay) {
-                _ if delay.is_zero() => {}
+            match since.checked_add(self.0.delay) {
                 Some(end) => tokio::time::sleep_until(end).await,
                 None => std::future::pending().await,
             }
@@ -180,9 +188,9 @@ mod tests {
         }
     }
 
-    fn begin(drain: &Drain) -> JoinHandle<()> {
+    fn delay(drain: &Drain) -> JoinHandle<()> {
         let drain = drain.clone();
-        tokio::spawn(async move { drain.begin("").await })
+        tokio::spawn(async move { drain.delay().await })
     }
 
     fn told(drain: &Drain) -> JoinHandle<()> {
@@ -196,25 +204,30 @@ mod tests {
         let told = told(&drain);
         pass(S(100)).await;
         assert!(!drain.has_begun() && !told.is_finished());
-        let post = begin(&drain);
+        assert!(drain.begin(""), "nobody has");
+        let post = delay(&drain);
         pass(S(4)).await;
         assert!(drain.has_begun() && !told.is_finished());
         // The signal that comes later waits no longer.
-        let signal = begin(&drain);
+        assert!(!drain.begin(""), "one has");
+        let signal = delay(&drain);
         pass(S(5)).await;
         assert!(!told.is_finished() && !signal.is_finished());
         pass(S(1)).await;
         assert!(told.is_finished() && post.is_finished() && signal.is_finished());
-        let late = begin(&drain);
+        assert!(!drain.begin(""));
+        let late = delay(&drain);
         pass(Duration::ZERO).await;
         assert!(late.is_finished(), "they have been told");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn without_a_delay_they_are_told_at_once() {
+    #[tokio::test]
+    async fn without_a_delay_they_are_told_when_it_has_begun() {
         let drain = Drain::default();
-        drain.begin("").await;
+        assert!(drain.begin("") && drain.is_telling());
         drain.told().await;
+        drain.delay().await;
+        assert!(!drain.begin(""));
     }
 
     async fn grace(drain: &Drain, limit: Duration) -> Duration {

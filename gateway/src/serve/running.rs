@@ -192,7 +192,8 @@ impl Running {
         })?;
         let stopping = async {
             if !is_replaced {
-                drain.begin("a signal").await;
+                drain.begin("a signal");
+                drain.delay().await;
             }
             log::hurry();
             tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");

@@ -5,7 +5,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -220,11 +219,9 @@ fn upgrade(admin: Arc<Admin>) -> Answering {
 /// Begins to drain, and answers at once.
 fn drain(admin: Arc<Admin>) -> Answering {
     Box::pin(async move {
-        let drain = admin.drain.clone();
-        let mut begun = Box::pin(async move { drain.begin("POST /drain").await });
-        // Without a delay connections are told before the answer.
-        if tokio::time::timeout(Duration::ZERO, &mut begun).await.is_err() {
-            tokio::spawn(begun);
+        if admin.drain.begin("POST /drain") {
+            let drain = admin.drain.clone();
+            tokio::spawn(async move { drain.delay().await });
         }
         text(StatusCode::ACCEPTED, DRAINING)
     })

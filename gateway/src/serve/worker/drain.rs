@@ -291,7 +291,7 @@ mod tests {
         let drain = Drain::default();
         let closing = Ends::new(drain.clone()).add();
         let ending = closing.of(&Arc::new(State::alone()));
-        drain.begin("").await;
+        drain.begin("");
         ending.reach(Stage::Told).await;
         assert!(tokio::time::timeout(LIMIT * 9, ending.unless_free(pending::<()>())).await.is_err());
     }

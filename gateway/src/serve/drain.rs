@@ -139,13 +139,19 @@ impl Drain {
         self.0.patience.send_replace(patience);
     }
 
+    /// Returns how long an HTTP/2 connection that was told is kept without a stream, for the request that its client has sent before it
+    /// could know. `limit` is `shutdown_timeout`.
+    pub(crate) fn goaway_grace(&self, limit: Duration) -> Duration {
+        if *self.0.patience.borrow() == Patience::None { SHORTEST } else { part(limit) }
+    }
+
     /// Waits until connections without a request may be closed. It is counted from now, and `limit` is `shutdown_timeout`.
     pub(crate) async fn grace(&self, limit: Duration) {
         let patience = *self.0.patience.borrow();
         match patience {
             Patience::None => {}
             Patience::Usual => {
-                tokio::time::sleep((limit / 10).clamp(SHORTEST, LONGEST).min(limit)).await;
+                tokio::time::sleep(part(limit).min(limit)).await;
                 let _ = self.0.busy.subscribe().wait_for(|busy| *busy == 0).await;
             }
             Patience::Long => {
@@ -161,6 +167,11 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.0.busy.send_modify(|busy| *busy = busy.saturating_sub(1));
     }
+}
+
+/// Returns the part of `shutdown_timeout` for those who ask nothing.
+fn part(limit: Duration) -> Duration {
+    (limit / 10).clamp(SHORTEST, LONGEST)
 }
 
 /// The first request of a connection that was opened a moment ago, and a request that is on its way, come within this.
@@ -255,6 +266,19 @@ mod tests {
         drain.set_patience(Patience::None);
         pass(Duration::ZERO).await;
         assert!(over.is_finished());
+    }
+
+    #[tokio::test]
+    async fn http2_is_kept_as_long_as_http1_but_where_nobody_waits() {
+        let drain = Drain::default();
+        for patience in [Patience::Usual, Patience::Long] {
+            drain.set_patience(patience);
+            for (limit, kept) in [(0, 1), (1, 1), (30, 3), (3600, 5)] {
+                assert_eq!(drain.goaway_grace(S(limit)), S(kept), "{limit}");
+            }
+        }
+        drain.set_patience(Patience::None);
+        assert_eq!(drain.goaway_grace(S(3600)), S(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -160,6 +160,11 @@ impl Ending {
         Stages { listener: &self.listener, key: None }
     }
 
+    /// Returns how long a connection over HTTP/2 is kept behind its GOAWAY without a stream; `limit` is `shutdown_timeout`.
+    pub(super) fn goaway_grace(&self, limit: Duration) -> Duration {
+        self.listener.drain.goaway_grace(limit)
+    }
+
     async fn reach(&self, wanted: Stage) {
         let mut stages = self.stages();
         poll_fn(|cx| if stages.poll(cx) >= wanted { Poll::Ready(()) } else { Poll::Pending }).await;

@@ -6,7 +6,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::expired::Expired;
-use super::stream::{CLOSE_GRACE, StreamState};
+use super::stream::StreamState;
 use crate::config::Timeouts;
 
 /// Maximum time for a peer that continues to read while its connection closes.
@@ -42,6 +42,8 @@ pub(super) struct Closing {
     pub(super) since: Instant,
     /// The last time that the peer took something.
     pub(super) progress: Instant,
+    /// Maximum time without a stream, in which the peer takes and sends nothing.
+    pub(super) grace: Duration,
 }
 
 /// The action that is due on a connection.
@@ -80,7 +82,7 @@ impl State {
         }
         if let Some(closing) = self.closing {
             let quiet =
-                closing.progress.max(self.quiet_since).max(self.head_since.unwrap_or(self.quiet_since)) + CLOSE_GRACE;
+                closing.progress.max(self.quiet_since).max(self.head_since.unwrap_or(self.quiet_since)) + closing.grace;
             let at = quiet.min(closing.since.max(self.quiet_since) + LONGEST_GRACE);
             return Some((at, Verdict::Cut(Overdue::Closing)));
         }

@@ -125,7 +125,7 @@ impl Guard {
                 // What has arrived has been read.
                 if deadlines.closes(stage) && !goes_away {
                     goes_away = true;
-                    deadlines.close();
+                    deadlines.close(ending.goaway_grace(context.shutdown_timeout()));
                     // hyper would close HTTP/1 at once.
                     if deadlines.is_http2() {
                         connection.as_mut().graceful_shutdown();

@@ -9,7 +9,7 @@
 //! | has had no request | `request_headers_timeout` after the connection | closed; 408 before if a head of HTTP/1 had begun |
 //! | HTTP/1, no stream, bytes of a head are there | `request_headers_timeout` after the first of them | 408 and closed |
 //! | no stream | `idle_timeout` after the last one, or after its last bytes were taken | closed, over HTTP/2 with GOAWAY |
-//! | closing, no stream | [`stream::CLOSE_GRACE`] after the last byte was taken, or after the first one of a head came, at most [`connection::LONGEST_GRACE`] | dropped |
+//! | closing, no stream | [`stream::CLOSE_GRACE`] after the last byte was taken, or after the first one of a head came, at most [`connection::LONGEST_GRACE`]; over HTTP/2, if it was told to end, as long as [`crate::serve::drain`] has for it | dropped |
 //! | its socket takes no bytes | `write_timeout` after the first attempt | reset |
 //! | a stream's response head was not sent | `stream_idle_timeout`, `max_stream_duration`, the route's `timeout` | the exchange is woken and answers |
 //! | a stream's generation is one too many | at once (`reload.max_generations`) | as below |
@@ -213,15 +213,19 @@ impl Deadlines {
     }
 
     /// Notes that the connection is to end when its streams have. One over HTTP/1 that has been without a request for a moment, though it
-    /// was to end, ends at once.
-    fn close(&self) {
+    /// was to end, ends at once. One over HTTP/2 has `goaway_grace` for the answer to its GOAWAY, before which are the requests that
+    /// crossed it.
+    fn close(&self, goaway_grace: Duration) {
         let now = Instant::now();
-        let told = self.told.get().filter(|_| !self.is_http2()).unwrap_or(now);
         let mut state = self.state.borrow_mut();
+        let (progress, grace) = match state.protocol {
+            Protocol::Http2 => (now, goaway_grace),
+            Protocol::Unknown | Protocol::Http1 => (self.told.get().unwrap_or(now), CLOSE_GRACE),
+        };
         if state.closing.is_none() {
-            state.closing = Some(Closing { since: now, progress: told });
+            state.closing = Some(Closing { since: now, progress, grace });
             drop(state);
-            self.arm(told + CLOSE_GRACE);
+            self.arm(progress + grace);
         }
     }
 
@@ -261,7 +265,9 @@ impl Deadlines {
             Verdict::Cut(Overdue::Write) => {
                 state.streams.iter_mut().for_each(|(_, stream)| stream.end(Expired::Write));
             }
-            Verdict::Close(_) => drop(state.closing.get_or_insert(Closing { since: now, progress: now })),
+            Verdict::Close(_) => {
+                state.closing.get_or_insert(Closing { since: now, progress: now, grace: CLOSE_GRACE });
+            }
             Verdict::Wait | Verdict::Cut(_) => {}
         }
         let streams = state.streams.iter().filter_map(|(_, stream)| stream.next(self.limits.stream_idle));

@@ -226,7 +226,7 @@ async fn zero_is_no_limit() {
 async fn a_closing_connection_may_finish_what_the_peer_takes() {
     let mut connection = Connection::new(Timeouts::default());
     let stream = connection.request(Version::HTTP_2);
-    connection.deadlines.close();
+    connection.deadlines.close(CLOSE_GRACE);
     advance(S(10)).await;
     drop(stream);
     for _ in 0..10 {
@@ -237,12 +237,36 @@ async fn a_closing_connection_may_finish_what_the_peer_takes() {
     assert_eq!(connection.next_at().await, (16, Verdict::Cut(Overdue::Closing)));
     // For ever is too long.
     let mut connection = Connection::new(Timeouts::default());
-    connection.deadlines.close();
+    connection.deadlines.close(CLOSE_GRACE);
     for _ in 0..59 {
         advance(Duration::from_millis(500)).await;
         connection.deadlines.sent(true);
     }
     assert_eq!(connection.next_at().await, (30, Verdict::Cut(Overdue::Closing)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_cross_a_goaway_on_a_slow_path() {
+    let mut connection = Connection::new(Timeouts::default());
+    drop(connection.request(Version::HTTP_2));
+    connection.deadlines.tell();
+    connection.deadlines.close(S(5));
+    assert_eq!(connection.deadlines.due(Instant::now()).verdict, Verdict::Wait);
+    advance(S(4)).await;
+    let stream = connection.request(Version::HTTP_2);
+    advance(S(100)).await;
+    assert_eq!(connection.deadlines.due(Instant::now()).verdict, Verdict::Wait, "it is answered first");
+    drop(stream);
+    // A client that does not answer the PING has no more than this.
+    assert_eq!(connection.next_at().await, (104 + 5, Verdict::Cut(Overdue::Closing)));
+
+    // HTTP/1 has been told with an answer, or not at all.
+    let mut connection = Connection::new(Timeouts::default());
+    drop(connection.request(Version::HTTP_11));
+    connection.deadlines.tell();
+    advance(S(2)).await;
+    connection.deadlines.close(S(5));
+    assert_eq!(connection.next_at().await, (2, Verdict::Cut(Overdue::Closing)));
 }
 
 /// The limits that have no key stand on the page of all limits.

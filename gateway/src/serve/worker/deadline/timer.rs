@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Deadlines;
 use super::expired::Expired;
-use super::stream::{CLOSE_GRACE, StreamState};
+use super::stream::StreamState;
 
 /// An exchange's side of its deadlines; dropping it ends them.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Drop for StreamTimer {
         }
         let now = Instant::now();
         state.quiet_since = now;
-        let limit = if state.closing.is_some() { CLOSE_GRACE } else { self.deadlines.limits.idle };
+        let limit = state.closing.map_or(self.deadlines.limits.idle, |closing| closing.grace);
         drop(state);
         self.deadlines.within(now, limit);
     }

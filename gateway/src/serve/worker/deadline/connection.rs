@@ -25,6 +25,8 @@ pub(super) struct State {
     /// The first attempt to write that the socket has not taken.
     pub(super) blocked_since: Option<Instant>,
     pub(super) closing: Option<Closing>,
+    /// True once GOAWAY was due.
+    pub(super) goes_away: bool,
     pub(super) streams: Slab<StreamState>,
 }
 

@@ -103,7 +103,6 @@ impl Guard {
         let mut timer = pin!(sleep_until(Instant::now()));
         let mut stages = ending.stages();
         let (mut stage, mut busy) = (Stage::Open, None);
-        let mut goes_away = false;
         let overdue = poll_fn(|cx| {
             let before = std::mem::replace(&mut stage, stages.poll(cx));
             if before == Stage::Open && stage > Stage::Open {
@@ -123,14 +122,9 @@ impl Guard {
                     ending.note(&mut busy);
                 }
                 // What has arrived has been read.
-                if deadlines.closes(stage) && !goes_away {
-                    goes_away = true;
-                    deadlines.close(ending.goaway_grace(context.shutdown_timeout()));
-                    // hyper would close HTTP/1 at once.
-                    if deadlines.is_http2() {
-                        connection.as_mut().graceful_shutdown();
-                        continue;
-                    }
+                if deadlines.closes(stage) && deadlines.close(ending.goaway_grace(context.shutdown_timeout())) {
+                    connection.as_mut().graceful_shutdown();
+                    continue;
                 }
                 let Some(at) = deadlines.armed.get() else { break };
                 if timer.deadline() != at {

@@ -85,6 +85,7 @@ impl Deadlines {
                 head_since: None,
                 blocked_since: None,
                 closing: None,
+                goes_away: false,
                 streams: Slab::new(),
             }),
             armed: Cell::new(None),
@@ -195,38 +196,37 @@ impl Deadlines {
         self.announced.get()
     }
 
-    fn is_http2(&self) -> bool {
-        self.state.borrow().protocol == Protocol::Http2
-    }
-
-    /// Returns whether the connection closes now. A client that has opened an HTTP/2 connection and sent no request yet may have one on
-    /// its way, which it would keep to itself after a GOAWAY.
+    /// Returns whether the connection is to close and is not doing so. A client that has opened an HTTP/2 connection and sent no request
+    /// yet may have one on its way, which it would keep to itself after a GOAWAY.
     fn closes(&self, stage: Stage) -> bool {
-        match stage {
-            Stage::Open => false,
-            Stage::Told => {
-                let state = self.state.borrow();
-                state.protocol == Protocol::Http2 && state.used
-            }
-            Stage::Last => true,
+        if stage == Stage::Open {
+            return false;
         }
+        let state = self.state.borrow();
+        !state.goes_away && (stage == Stage::Last || state.protocol == Protocol::Http2 && state.used)
     }
 
     /// Notes that the connection is to end when its streams have. One over HTTP/1 that has been without a request for a moment, though it
     /// was to end, ends at once. One over HTTP/2 has `goaway_grace` for the answer to its GOAWAY, before which are the requests that
     /// crossed it.
-    fn close(&self, goaway_grace: Duration) {
+    ///
+    /// Returns true when hyper is to send GOAWAY: once, over HTTP/2. hyper would close HTTP/1 at once, and what has not said its
+    /// protocol yet; that may still come to be HTTP/2, so this is to be called until the connection has ended.
+    fn close(&self, goaway_grace: Duration) -> bool {
         let now = Instant::now();
         let mut state = self.state.borrow_mut();
         let (progress, grace) = match state.protocol {
             Protocol::Http2 => (now, goaway_grace),
             Protocol::Unknown | Protocol::Http1 => (self.told.get().unwrap_or(now), CLOSE_GRACE),
         };
-        if state.closing.is_none() {
-            state.closing = Some(Closing { since: now, progress, grace });
+        let goes_away = state.protocol == Protocol::Http2 && !std::mem::replace(&mut state.goes_away, true);
+        if goes_away || state.closing.is_none() {
+            let since = state.closing.map_or(now, |closing| closing.since);
+            state.closing = Some(Closing { since, progress, grace });
             drop(state);
             self.arm(progress + grace);
         }
+        goes_away
     }
 
     /// Ends the streams of a generation, and of those before it.

@@ -250,7 +250,7 @@ async fn a_request_may_cross_a_goaway_on_a_slow_path() {
     let mut connection = Connection::new(Timeouts::default());
     drop(connection.request(Version::HTTP_2));
     connection.deadlines.tell();
-    connection.deadlines.close(S(5));
+    assert!(connection.deadlines.close(S(5)), "GOAWAY");
     assert_eq!(connection.deadlines.due(Instant::now()).verdict, Verdict::Wait);
     advance(S(4)).await;
     let stream = connection.request(Version::HTTP_2);
@@ -265,8 +265,27 @@ async fn a_request_may_cross_a_goaway_on_a_slow_path() {
     drop(connection.request(Version::HTTP_11));
     connection.deadlines.tell();
     advance(S(2)).await;
-    connection.deadlines.close(S(5));
+    assert!(!connection.deadlines.close(S(5)));
     assert_eq!(connection.next_at().await, (2, Verdict::Cut(Overdue::Closing)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preface_that_comes_late_is_answered_by_a_goaway() {
+    let mut connection = Connection::new(Timeouts::default());
+    connection.deadlines.tell();
+    assert!(!connection.deadlines.close(S(5)), "it has not said its protocol");
+    advance(Duration::from_millis(500)).await;
+    connection.deadlines.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert!(connection.deadlines.close(S(5)));
+    assert!(!connection.deadlines.close(S(5)), "one is enough");
+    assert_eq!(connection.next_at().await, (5, Verdict::Cut(Overdue::Closing)));
+
+    let mut connection = Connection::new(Timeouts::default());
+    connection.deadlines.tell();
+    connection.deadlines.close(S(5));
+    connection.deadlines.received(b"GET");
+    assert!(!connection.deadlines.close(S(5)));
+    assert_eq!(connection.next_at().await, (1, Verdict::Cut(Overdue::Closing)));
 }
 
 /// The limits that have no key stand on the page of all limits.

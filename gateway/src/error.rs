@@ -101,8 +101,8 @@ pub enum ServeError {
         /// The reason.
         error: LoadError,
     },
-    /// A second signal to stop, before all requests had ended.
-    #[error("told to stop twice: requests in flight were cut")]
+    /// Another signal to stop, before all requests had ended.
+    #[error("told again to stop: requests in flight were cut")]
     StoppedTwice,
     /// A reload that was asked to end before anything changed.
     #[error("the reload was cancelled, as a newer one asks for; nothing has changed")]

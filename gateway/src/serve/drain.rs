@@ -3,7 +3,7 @@
 //! | phase | `/ready` | connections | it ends |
 //! |---|---|---|---|
 //! | serving | as plugins are | are served | with SIGTERM, SIGINT, SIGQUIT or `POST /drain`: delaying |
-//! | delaying | 503, `draining` | are served as before, so that balancers can see `/ready` | after `drain_delay`: telling |
+//! | delaying | 503, `draining` | are served as before, so that balancers can see `/ready` | after `drain_delay`, or with the second signal: telling |
 //! | telling | 503, `draining` | are told to close: HTTP/1 by `connection: close` on the next answer, HTTP/2 by GOAWAY. New ones are taken, and told | with a signal to stop: stopping |
 //! | stopping | 503, `draining` | no new ones are taken; those without a request close last | when all have ended, or after `shutdown_timeout` |
 //!
@@ -77,7 +77,10 @@ impl Drain {
             begins
         });
         if begins {
-            let and = if delay.is_zero() { "" } else { ", and everything is served on for drain_delay" };
+            let and = match delay.is_zero() {
+                true => "",
+                false => ", and everything is served on for drain_delay, which a second signal ends",
+            };
             tracing::info!(by, drain_delay = ?delay, "draining; /ready is 503{and}");
             if delay.is_zero() {
                 self.tell();

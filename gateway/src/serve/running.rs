@@ -163,8 +163,9 @@ impl Running {
         }
     }
 
-    /// Serves until the first signal to stop, and for `drain_delay`, then stops gracefully; a second signal cuts this short. SIGHUP has
-    /// the configuration read again, SIGUSR2 has another process take over. systemd is told of all of this.
+    /// Serves until the first signal to stop, and for `drain_delay`, then stops gracefully. A second signal ends the delay, and each
+    /// after the delay cuts the stop short. SIGHUP has the configuration read again, SIGUSR2 has another process take over. systemd is
+    /// told of all of this.
     ///
     /// # Errors
     /// No runtime or thread can be started to wait in; requests in flight were cut.
@@ -183,23 +184,18 @@ impl Running {
             Some((successor, asked)) => self.leave_to(successor, asked),
             None => systemd::stopping("requests in flight finish"),
         }
-        let ((go, begin), (done, stopped)) = (oneshot::channel(), oneshot::channel());
+        let signals_before = if is_replaced { 0 } else { runtime.block_on(delay(&drain, signals)) };
+        log::hurry();
+        let (which, cut) = match signals_before {
+            0 => ("the second", 2),
+            before => ("another", before + 1),
+        };
+        tracing::info!("stopping; requests in flight finish; {which} signal ends the process at once");
+        let (done, stopped) = oneshot::channel();
         std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
-            // Nobody sends it when a second signal comes.
-            let _ = begin.blocking_recv();
             self.stop();
             done.send(())
         })?;
-        let stopping = async {
-            if !is_replaced {
-                drain.begin("a signal");
-                drain.delay().await;
-            }
-            log::hurry();
-            tracing::info!("stopping; requests in flight finish; a second signal ends the process at once");
-            let _ = go.send(());
-            let _ = stopped.await;
-        };
         let hurried = async {
             if is_replaced {
                 signals.stop(1).await;
@@ -209,9 +205,9 @@ impl Running {
         };
         runtime.block_on(async {
             tokio::select! {
-                () = stopping => Ok(()),
+                _ = stopped => Ok(()),
                 () = hurried => Ok(()),
-                () = signals.stop(2) => Err(ServeError::StoppedTwice),
+                () = signals.stop(cut) => Err(ServeError::StoppedTwice),
             }
         })
     }
@@ -272,6 +268,20 @@ impl Running {
         self.drain.set_patience(Patience::Long);
         self.drain.tell();
         let _ = self.admin_stop.send(true);
+    }
+}
+
+/// Drains for `drain_delay`, which another signal ends. Returns the number of signals by then.
+async fn delay(drain: &Drain, signals: &Signals) -> u32 {
+    drain.begin("a signal");
+    tokio::select! {
+        biased;
+        () = drain.delay() => 1,
+        () = signals.stop(2) => {
+            tracing::info!("a second signal ends drain_delay");
+            drain.tell();
+            2
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | signal | before requests are served | then | a second time |
 //! |---|---|---|---|
-//! | SIGTERM, SIGINT, SIGQUIT | ends the process | stops gracefully | ends the process at once |
+//! | SIGTERM, SIGINT, SIGQUIT | ends the process | stops gracefully, after `drain_delay` | in the delay ends the delay, and so does not cut requests; after it, or for the third time, ends the process at once |
 //! | SIGHUP | the configuration is read again once requests are served | the configuration is read again | the same |
 //! | SIGUSR2 | another process takes over once requests are served | another process takes over | nothing while one is starting |
 //! | SIGUSR1 | a line in the log | the same | the same |

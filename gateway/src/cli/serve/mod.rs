@@ -17,7 +17,7 @@ use crate::serve::upgrade;
 /// Serve traffic as a configuration says, until SIGTERM, SIGINT or SIGQUIT.
 ///
 /// Stopping is graceful: no new connection is taken, requests in flight finish, plugins end. A second signal ends the
-/// process at once. SIGHUP has the configuration read again. SIGUSR2 starts the same command
+/// process at once, or drain_delay while that lasts. SIGHUP has the configuration read again. SIGUSR2 starts the same command
 /// again, which takes over the listening sockets. SIGUSR1 does nothing but to be logged.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -225,9 +225,33 @@ fn a_drain_is_seen_before_anything_closes() {
             assert_eq!(h2.ask(get("/")).await.status, 200);
             assert_eq!(Client::h1(server.address).await.ask(get("/")).await.header("connection"), "");
         }
+        assert!(server.child.try_wait().unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_second_signal_ends_the_delay_and_the_next_one_the_process() {
+    run(async {
+        let (upstream, _go) = slow();
+        let config =
+            Setup::to(&upstream).text().replace("shutdown_timeout: 5s", "shutdown_timeout: 1h\ndrain_delay: 1h");
+        let mut server = serve(&file("shorter.yaml", &config), &[]);
+        let mut kept = Raw::connect(server.address).await;
+        kept.write(GET).await;
+        assert!(!kept.read_to("late").await.contains("connection: close"));
+        let mut busy = busy(server.address, &upstream).await;
+        signal(&server, "TERM");
+        until(|| server.said("everything is served on for drain_delay, which a second signal ends")).await;
+        signal(&server, "TERM");
+        until(|| std::net::TcpStream::connect(server.address).is_err()).await;
+        // The end is told as after the whole delay.
+        kept.write(GET).await;
+        assert!(kept.read_all().await.contains("connection: close\r\n"));
+        assert!(server.child.try_wait().unwrap().is_none());
         signal(&server, "TERM");
         until(|| server.child.try_wait().unwrap().is_some()).await;
         assert_eq!(server.child.wait().unwrap().code(), Some(1));
+        assert_eq!(busy.read_all().await, "");
     });
 }
 
@@ -365,7 +389,7 @@ fn a_second_signal_ends_the_process_at_once() {
             assert!(answer.is_err());
             assert_eq!(server.child.wait().unwrap().code(), Some(1));
             let log = server.log.join().unwrap();
-            assert!(log.ends_with("told to stop twice: requests in flight were cut\n"), "{log}");
+            assert!(log.ends_with("told again to stop: requests in flight were cut\n"), "{log}");
         }
     });
 }

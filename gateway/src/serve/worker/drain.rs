@@ -180,12 +180,10 @@ impl Ending {
         }
     }
 
-    /// Does the work of a connection. Drops it if the connection is without a request when the last ones close.
+    /// Does the work of a connection that has no requests: a handshake or a TCP stream. Drops it if the connection is free when the last
+    /// ones close. Others do not wait for it: a TCP stream may last, and keeps no HTTP/1 connection until `shutdown_timeout`.
     pub(super) async fn unless_free<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let over = async {
-            self.reach(Stage::Told).await;
-            let mut busy = None;
-            self.note(&mut busy);
             self.reach(Stage::Last).await;
             if !self.standing.is_free() {
                 std::future::pending::<()>().await;
@@ -203,7 +201,7 @@ impl Ending {
 mod tests {
     use std::future::pending;
 
-    use tokio::task::{LocalSet, spawn_local};
+    use tokio::task::{AbortHandle, LocalSet, spawn_local};
 
     use super::*;
 
@@ -232,9 +230,22 @@ mod tests {
             Self { closing: Ends::new(Drain::default()).add(), tasks: JoinSet::new() }
         }
 
-        fn add(&mut self, standing: &Arc<State>) -> tokio::task::AbortHandle {
+        /// Adds a handshake or TCP stream.
+        fn add(&mut self, standing: &Arc<State>) -> AbortHandle {
             let ending = self.closing.of(standing);
             self.tasks.spawn_local(async move { ending.unless_free(pending::<()>()).await.unwrap_or_default() })
+        }
+
+        /// Adds a connection whose request has no end.
+        fn add_busy(&mut self) -> AbortHandle {
+            let standing = Arc::new(State::alone());
+            let ending = self.closing.of(&standing);
+            self.tasks.spawn_local(async move {
+                let (_request, mut busy) = (standing.begin(), None);
+                ending.reach(Stage::Told).await;
+                ending.note(&mut busy);
+                pending().await
+            })
         }
     }
 
@@ -263,11 +274,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_has_no_request_closes_last_and_who_has_one_at_the_limit() {
         local(async {
-            let (free, first, second) = (Arc::new(State::alone()), Arc::new(State::alone()), Arc::new(State::alone()));
             let mut connections = Connections::new();
-            let waits = connections.add(&free);
-            let (ends, stays) = (connections.add(&first), connections.add(&second));
-            let requests = (first.begin(), second.begin());
+            let waits = connections.add(&Arc::new(State::alone()));
+            let (ends, stays) = (connections.add_busy(), connections.add_busy());
             let Connections { closing, tasks } = connections;
             let end = spawn_local(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
             pass(GRACE * 2).await;
@@ -279,7 +288,25 @@ mod tests {
             assert!(!waits.is_finished() && !stays.is_finished() && !end.is_finished());
             pass(Duration::from_millis(1)).await;
             assert!(waits.is_finished() && stays.is_finished() && end.is_finished());
-            drop(requests);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tcp_stream_has_its_time_and_keeps_nobody_else() {
+        local(async {
+            let (free, stream) = (Arc::new(State::alone()), Arc::new(State::alone()));
+            let mut connections = Connections::new();
+            let (waits, stays) = (connections.add(&free), connections.add(&stream));
+            let _spoken = stream.begin();
+            let Connections { closing, tasks } = connections;
+            spawn_local(async move { closing.end(tasks, LIMIT, tokio::time::sleep(LIMIT)).await });
+            pass(GRACE).await;
+            assert!(waits.is_finished() && !stays.is_finished());
+            pass(LIMIT - GRACE - Duration::from_millis(1)).await;
+            assert!(!stays.is_finished());
+            pass(Duration::from_millis(1)).await;
+            assert!(stays.is_finished());
         })
         .await;
     }

@@ -11,6 +11,7 @@
 //! If the new process ends, or is not ready within [`LIMIT`], it is killed, nothing else changes, and the reason is told. A process that
 //! hears no more of the one before it serves.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::net::passed::{HANDED, Owner};
 use crate::net::sockets::Sockets;
+use crate::serve::descriptors;
 
 /// The time that a new process may take until it serves.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -240,15 +242,19 @@ fn own_command() -> Result<(OsString, Vec<OsString>), String> {
     Ok((program, arguments.collect()))
 }
 
-/// Duplicates descriptors for a child process, in a row. They are above all others, so that no other thread opens one between.
+/// Duplicates descriptors for a child process, in a row. They are above all others, where no other thread opens one between, unless the
+/// limit of descriptors is there. A compiler that another thread starts in this moment has them until it ends.
 fn inherited(descriptors: &[BorrowedFd<'_>]) -> io::Result<Vec<OwnedFd>> {
     const TRIES: usize = 8;
-    let mut at = 3;
     for _ in 0..TRIES {
+        let mut used = BTreeSet::new();
         for entry in std::fs::read_dir("/proc/self/fd").or_else(|_| std::fs::read_dir("/dev/fd"))? {
-            let number: Option<i32> = entry?.file_name().to_str().and_then(|name| name.parse().ok());
-            at = at.max(number.unwrap_or(0) + 1);
+            used.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
         }
+        let limit = i32::try_from(descriptors::limit()).unwrap_or(i32::MAX);
+        let row = i32::try_from(descriptors.len()).ok().and_then(|count| row(&used, count, limit));
+        let at =
+            row.ok_or_else(|| io::Error::other("too few descriptors are left; raise their limit (`ulimit -n`)"))?;
         let mut duplicates = Vec::with_capacity(descriptors.len());
         for descriptor in descriptors {
             duplicates.push(fcntl_dupfd_cloexec(descriptor, at)?);
@@ -262,6 +268,20 @@ fn inherited(descriptors: &[BorrowedFd<'_>]) -> io::Result<Vec<OwnedFd>> {
         }
     }
     Err(io::Error::other("other threads open descriptors all the time; try again"))
+}
+
+/// Returns the beginning of a row of numbers that are not used: above all that are, or else the highest below the limit.
+fn row(used: &BTreeSet<i32>, count: i32, limit: i32) -> Option<i32> {
+    let mut end = i32::MAX;
+    for number in used.iter().rev() {
+        let from = number.checked_add(1)?;
+        let most = end.min(limit);
+        if most.checked_sub(count)? >= from {
+            return Some(if end == i32::MAX { from } else { most - count });
+        }
+        end = *number;
+    }
+    None
 }
 
 fn is_timeout(error: &io::Error) -> bool {
@@ -303,6 +323,20 @@ mod tests {
         drop(serving);
         waiting.join().unwrap();
         assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_row_is_above_all_or_below_the_limit() {
+        let used = |numbers: &[i32]| numbers.iter().copied().collect::<BTreeSet<_>>();
+        for (numbers, count, limit, expected) in [
+            (&[0, 1, 2, 9][..], 3, 100, Some(10)),
+            (&[0, 1, 2, 9], 3, 13, Some(10)),
+            (&[0, 1, 2, 9], 3, 12, Some(6)),
+            (&[0, 1, 2, 9], 7, 12, None),
+            (&[0, 1, 4, 5, 9], 3, 10, Some(6)),
+        ] {
+            assert_eq!(row(&used(numbers), count, limit), expected, "{numbers:?} {count} {limit}");
+        }
     }
 
     #[test]

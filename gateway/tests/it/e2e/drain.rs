@@ -280,8 +280,12 @@ fn a_drain_by_the_admin_interface_tells_connections_and_ends_nothing() {
         }
         let ready = ask_unix(&socket, "GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
         assert!(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with("draining\n"), "{ready}");
-        kept.write(GET).await;
-        assert!(kept.read_all().await.contains("connection: close\r\n"));
+        // The worker hears of it at once.
+        while {
+            kept.write(GET).await;
+            !kept.read_to("}").await.contains("connection: close\r\n")
+        } {}
+        assert_eq!(kept.read_all().await, "");
         until_gone(&mut h2).await;
         // New ones are taken, and are told with their first answer.
         let mut new = Raw::connect(gate.address()).await;

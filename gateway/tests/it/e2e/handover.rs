@@ -113,6 +113,31 @@ fn pids(server: &Server, text: &str) -> Vec<u32> {
     after.collect()
 }
 
+/// Ends the processes that have taken over, however the test ends.
+struct Successors<'a>(&'a Server);
+
+impl Drop for Successors<'_> {
+    fn drop(&mut self) {
+        for pid in pids(self.0, "another process is to take over").into_iter().filter(|pid| !is_gone(*pid)) {
+            signal(pid, "KILL");
+        }
+    }
+}
+
+#[test]
+fn the_admin_interface_stays_at_its_address() {
+    run(async {
+        let path = file("admin_stays.yaml", &Setup::echo().text());
+        let server = serve_with(Command::new(env!("CARGO_BIN_EXE_portcullis")), &path, &[]);
+        let _successors = Successors(&server);
+        let admin = server.admin().await;
+        signal(server.child.id(), "USR2");
+        until(|| is_gone(server.child.id())).await;
+        assert_eq!(ask_admin(admin, "/ready").await.status, 200);
+        ask(&mut None, server.address).unwrap();
+    });
+}
+
 const SERVES: &str = "another process serves; this one drains";
 const REFUSED: &str = "no other process takes over, and this one serves on";
 
@@ -130,6 +155,7 @@ fn another_process_takes_over_and_no_request_is_lost() {
         };
         let path = config(3, "");
         let server = serve_with(Command::new(&program), &path, &[]);
+        let _successors = Successors(&server);
         until(|| std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
         let load = Load::start(server.address);
         load.go_on().await;

@@ -57,7 +57,7 @@ pub(crate) struct State {
     pub(crate) maker: Maker,
     pub(crate) crew: Crew,
     /// The listening sockets of all workers.
-    pub(crate) sockets: net::sockets::Sockets,
+    pub(crate) sockets: crate::net::sockets::Sockets,
     /// The addresses of the listeners, in the order of the configuration.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Number of workers that there have been.

@@ -1,7 +1,9 @@
 //! How plugins are started, and started again.
 
 use super::Inner;
-use crate::spec::{Chain, ChainError, PluginSpec};
+use crate::id::PluginId;
+use crate::spec::{Chain, ChainError, LoadError, PluginSpec};
+use crate::vms::Vms;
 
 impl Inner {
     /// Starts the plugins of a chain, to which streams come.
@@ -11,11 +13,34 @@ impl Inner {
         Ok(chain)
     }
 
+    /// The same, with plugins that are there as they are.
+    pub(crate) fn load_beside(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        let chain = self.load_services_beside(specs)?;
+        chain.plugins().for_each(|plugin| self.vms.serve(plugin));
+        Ok(chain)
+    }
+
     /// Starts plugins to which no stream comes.
     pub(crate) fn load_services(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        self.load_by(specs, Vms::load)
+    }
+
+    /// The same, with plugins that are there as they are.
+    pub(crate) fn load_services_beside(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        self.load_by(specs, |vms, spec| match vms.find(spec) {
+            Some(plugin) => Ok(plugin),
+            None => vms.load(spec),
+        })
+    }
+
+    fn load_by(
+        &mut self,
+        specs: &[PluginSpec],
+        load: impl Fn(&mut Vms, &PluginSpec) -> Result<PluginId, LoadError>,
+    ) -> Result<Chain, ChainError> {
         let mut plugins = Vec::with_capacity(specs.len());
         let mut load = |(index, spec)| {
-            plugins.push(self.vms.load(spec).map_err(|source| ChainError { index, source })?);
+            plugins.push(load(&mut self.vms, spec).map_err(|source| ChainError { index, source })?);
             Ok(())
         };
         let loaded: Result<(), ChainError> = specs.iter().enumerate().try_for_each(&mut load);

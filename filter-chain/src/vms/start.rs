@@ -59,6 +59,20 @@ impl Vms {
         Ok(self.plugins.insert(LoadedPlugin::new(plugin, vm, root)))
     }
 
+    /// Finds a plugin that is there, whether its VM works or has failed.
+    pub(crate) fn find(&self, spec: &PluginSpec) -> Option<PluginId> {
+        let key = spec.sandbox();
+        let same =
+            |loaded: &LoadedPlugin| !loaded.is_shut_down() && !loaded.is_left() && **loaded.plugin() == spec.plugin;
+        let vms = self.table.iter().filter(|(_, vm)| {
+            spec.snapshot.is_none() && vm.key() == key && vm.spec().isolated == spec.isolated && vm.is_active()
+        });
+        let found =
+            vms.filter_map(|(vm, _)| self.plugins.of(vm).find(|(_, loaded)| same(loaded)).map(|(plugin, _)| plugin));
+        // One in a VM that works, if there is one.
+        found.min_by_key(|plugin| self.vm_of(*plugin).is_none_or(|vm| self.has_failed(vm)))
+    }
+
     /// Returns the VMs that others have taken the place of.
     pub(crate) fn drained(&self) -> Vec<VmId> {
         self.table.iter().filter(|(_, instance)| !instance.is_active()).map(|(vm, _)| vm).collect()

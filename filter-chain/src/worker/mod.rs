@@ -53,6 +53,25 @@ impl Worker {
         self.0.load_services(specs)
     }
 
+    /// Starts a chain as [`Worker::load`] does, but leaves plugins that another chain has as they are, also those whose VMs have failed:
+    /// streams that come to them have them started again, when they have rested. For chains of which most plugins are in chains that
+    /// serve: one that fails is no reason to refuse the others.
+    ///
+    /// # Errors
+    /// The errors of [`Worker::load`], of plugins that no other chain has.
+    pub fn load_beside(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        self.0.load_beside(specs)
+    }
+
+    /// Starts plugins to which no stream comes, as [`Worker::load_services`] does, but leaves those that are there as
+    /// [`Worker::load_beside`] does.
+    ///
+    /// # Errors
+    /// The errors of [`Worker::load_beside`].
+    pub fn load_services_beside(&mut self, specs: &[PluginSpec]) -> Result<Chain, ChainError> {
+        self.0.load_services_beside(specs)
+    }
+
     /// Starts the plugins of a chain in VMs of their own, which end at once, and touches none that runs: a plugin that fails in
     /// [`Worker::load`] may take others with it that share its VM. They share no data nor queues with others, have no ticks
     /// and get no answers; what they log, and metrics that they define, the host gets.

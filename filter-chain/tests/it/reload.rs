@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{Bench, changing, continue_both, recorder, set_tick, ticking, trap, vm_counts, with_policy};
-use portcullis_chain::{Backoff, ChainError, PluginSpec, PluginState};
+use crate::common::{
+    Bench, changing, continue_both, plugin, recorder, set_tick, ticking, trap, vm_counts, with_policy,
+};
+use portcullis_chain::{Backoff, ChainError, LoadError, PluginSpec, PluginState};
 use portcullis_core::abi::CallbackId;
 use portcullis_core::model::FailurePolicy;
 use portcullis_core::testing::Script;
@@ -37,6 +39,28 @@ fn a_new_vm_serves_later_streams_after_a_second() {
     assert_eq!(vm_counts(&bench.worker), (1, 1), "streams still know the old VM");
     assert_eq!(bench.request(true), [""; 0]);
     assert_eq!(bench.tick(), ["request :method=POST end"], "its tick runs too");
+}
+
+#[test]
+fn a_plugin_whose_vm_has_failed_does_not_keep_others_from_a_new_chain() {
+    let spec = improving(HEADERS, 1);
+    let mut bench = Bench::new(std::slice::from_ref(&spec));
+    assert_eq!(bench.request(true), UNAVAILABLE);
+    bench.finish();
+    let specs = [spec, plugin("b", || recorder(&[]))];
+    assert!(matches!(bench.worker.load(&specs).unwrap_err().source, LoadError::Resting(_)));
+    let before = std::mem::replace(&mut bench.chain, bench.worker.load_beside(&specs).unwrap());
+    bench.worker.unload(&before);
+    assert_eq!(vm_counts(&bench.worker), (1, 1), "it is as it was");
+    bench.open();
+    assert_eq!(bench.request(true), UNAVAILABLE, "it rests");
+    bench.finish();
+    bench.pass_second();
+    bench.open();
+    assert_eq!(bench.request(true), [""; 0]);
+    assert_eq!(bench.tick(), ["request :method=POST end"], "in a VM that works");
+    let again = bench.worker.load_beside(&specs).unwrap();
+    assert_eq!((vm_counts(&bench.worker), again == bench.chain), ((2, 0), true));
 }
 
 #[test]

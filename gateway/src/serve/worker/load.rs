@@ -41,7 +41,7 @@ pub(crate) fn new_worker(plan: &Plan, queues: &QueueWake) -> Worker {
 /// The plugin does not start.
 pub(super) fn load_one(placed: &Placed<'_>, worker: &mut Worker) -> Result<Chain, PluginFailed> {
     let failed = |ChainError { source: error, .. }| PluginFailed { place: placed.place, index: placed.index, error };
-    worker.load_services(std::slice::from_ref(placed.spec)).map_err(failed)
+    worker.load_services_beside(std::slice::from_ref(placed.spec)).map_err(failed)
 }
 
 /// Starts the services and chains of a plan. Services come first: chains may look for their queues.
@@ -61,12 +61,12 @@ fn load_into(loaded: &mut Loaded, plan: &Plan, worker: &mut Worker) -> Result<()
     loaded.services = load_services(plan, worker)?;
     for (listener, planned) in plan.planned.listeners.iter().enumerate() {
         let failed = |place| move |ChainError { index, source: error, .. }| PluginFailed { place, index, error };
-        let chain = worker.load(&planned.plugins).map_err(failed(ChainPlace::Listener(listener)))?;
+        let chain = worker.load_beside(&planned.plugins).map_err(failed(ChainPlace::Listener(listener)))?;
         // Noted at once, to be unloaded if a later one fails.
         loaded.listeners.push((chain, Vec::with_capacity(planned.route_plugins.len())));
         let Some((_, of_routes)) = loaded.listeners.last_mut() else { break };
         for (index, plugins) in planned.route_plugins.iter().enumerate() {
-            let own = plugins.as_ref().map(|plugins| worker.load(plugins)).transpose();
+            let own = plugins.as_ref().map(|plugins| worker.load_beside(plugins)).transpose();
             of_routes.push(own.map_err(failed(ChainPlace::Route(listener, index)))?);
         }
     }
@@ -76,7 +76,7 @@ fn load_into(loaded: &mut Loaded, plan: &Plan, worker: &mut Worker) -> Result<()
 fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services, PluginFailed> {
     let here: Vec<_> = plan.services_here().collect();
     let specs: Vec<PluginSpec> = here.iter().map(|(_, service)| service.plugin.clone()).collect();
-    let chain = worker.load_services(&specs).map_err(|ChainError { index, source: error, .. }| {
+    let chain = worker.load_services_beside(&specs).map_err(|ChainError { index, source: error, .. }| {
         let place = ChainPlace::Service(here.get(index).map_or(0, |(place, _)| *place));
         PluginFailed { place, index: 0, error }
     })?;

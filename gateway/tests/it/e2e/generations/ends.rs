@@ -83,6 +83,24 @@ fn one_that_joins_the_vm_of_others_and_traps_takes_none_along() {
 }
 
 #[test]
+fn a_plugin_that_has_failed_does_not_keep_others_from_changing() {
+    run(async {
+        let trapping = plugin(&[("request_headers", "(unreachable)")]);
+        let with = |what| {
+            let setup = Setup::echo().plugin("broken", &trapping, "failure_policy: FAIL_OPEN");
+            says(setup, "beside-broken", what)
+        };
+        let gate = Setup::start(&with("one"));
+        let mut client = gate.h1().await;
+        client.ask(get("/")).await;
+        logs::wait("broken", "unreachable").await;
+        let reloaded = gate.reload(&with("two")).await.unwrap();
+        assert_eq!((reloaded.started, reloaded.stayed, reloaded.ended), (1, 1, 1));
+        assert_eq!(client.ask(get("/")).await.header("x-says"), "two");
+    });
+}
+
+#[test]
 fn plugins_of_services_come_and_go() {
     run(async {
         let service = |name: &str| {

@@ -62,7 +62,7 @@ fn keys() {
     says(
         "zzz: 1\nlisteners: [{address: 127.0.0.1:1}]",
         &[
-            "1:1: unknown key \"zzz\"; the keys here are workers, admin, shutdown_timeout, drain_delay, reload, limits, \
+            "1:1: unknown key \"zzz\"; the keys here are workers, admin, watch, shutdown_timeout, drain_delay, reload, limits, \
            max_upstream_connections, max_callouts, code_cache, stats_config, sharing, plugins, services, bootstrap_extensions, \
            listeners, clusters",
         ],

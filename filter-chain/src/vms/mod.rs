@@ -4,6 +4,7 @@
 //! takes them.
 
 mod backoff;
+mod due;
 mod health;
 mod instance;
 mod per_stream;
@@ -30,13 +31,13 @@ use portcullis_core::resources::{ForeignFunctions, Host, Shared, Wake};
 use portcullis_core::rights::Capabilities;
 use portcullis_core::vm::{Part, Vm, VmFailed};
 
+use self::due::Upkeep;
 use self::instance::VmInstance;
 use self::per_stream::PerStream;
 use self::plugins::Plugins;
 use self::ready::Ready;
 use self::table::Table;
 use self::threads::Threads;
-use self::upkeep::Upkeep;
 use crate::id::{PluginId, VmId};
 pub use health::{Health, LiveVms, PluginState, VmCounts};
 pub(crate) use per_stream::NoVm;

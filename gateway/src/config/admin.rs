@@ -328,6 +328,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_stands_elsewhere() {
+        let config = read("{address: 127.0.0.1:1, token_file: {env: CARGO_MANIFEST_DIR}}").unwrap();
+        assert!(config.admin_token.as_ref().unwrap().is(env!("CARGO_MANIFEST_DIR").as_bytes()));
+        let shown = json!({ "address": "127.0.0.1:1", "hosts": [], "token_file": { "env": "CARGO_MANIFEST_DIR" } });
+        assert_eq!(to_json(&config), shown);
+        let file = TokenFile::new("elsewhere", TOKEN.as_bytes(), 0o644);
+        let config =
+            read(&format!("{{address: unix:a, token_file: {{file: {:?}}}}}", file.0.display().to_string())).unwrap();
+        assert!(config.admin_token.unwrap().is(TOKEN.as_bytes()));
+        assert_eq!(config.notices.len(), 1, "anybody can read it");
+        let error = read("{address: 127.0.0.1:1, token_file: {env: NO_SUCH_VARIABLE}}").unwrap_err();
+        assert!(error.contains("admin.token_file: the environment variable NO_SUCH_VARIABLE is not set"), "{error}");
+    }
+
+    #[test]
     fn a_token_that_is_none_is_refused_by_file_and_key() {
         for (name, content, expected) in [
             ("empty", &b"\n"[..], "is empty; write the value there"),

@@ -74,6 +74,28 @@ clusters:
 }
 
 #[test]
+fn files_of_tls_can_be_references() {
+    let text = |certificate: &str| {
+        format!(
+            "listeners: [{{address: 127.0.0.1:0, tls: {{certificate: {certificate}, private_key: Cargo.toml}}, routes: []}}]"
+        )
+    };
+    let config = parse(&text("{file: Cargo.toml}"));
+    let tls = config.listeners[0].tls.as_ref().unwrap();
+    assert_eq!(tls.certificate, tls.private_key);
+    for (certificate, expected) in [
+        ("{env: PATH}", "tls.certificate.env: an environment variable is no file; write `file: PATH`"),
+        ("{credential: a}", "tls.certificate.credential: there are no credentials: CREDENTIALS_DIRECTORY is not set"),
+        ("{file: nowhere}", "tls.certificate.file: there is no file \"nowhere\""),
+        ("{}", "tls.certificate: no file is referred to"),
+        ("[]", "tls.certificate: expected text, found a list"),
+    ] {
+        let error = Config::parse("gateway.yaml", &text(certificate)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn a_plugin_as_envoy_has_it() {
     let keys = r#"
         name: full

@@ -14,9 +14,9 @@ use crate::e2e::record::{folder, stop};
 use crate::e2e::secrets::tells_configuration;
 
 /// A gateway whose plugin tells its configuration, in a folder of its own.
-struct Live {
+pub(super) struct Live {
     folder: PathBuf,
-    server: Server,
+    pub(super) server: Server,
     client: Client,
 }
 
@@ -24,10 +24,15 @@ impl Live {
     async fn start(name: &str, more: &str) -> Self {
         let folder = made(name);
         write(&folder, "one", more);
+        Self::of(folder, "one").await
+    }
+
+    /// Starts one with the file of a folder, whose plugin tells this.
+    pub(super) async fn of(folder: PathBuf, expected: &str) -> Self {
         let server = serve(&folder.join("gateway.yaml"), &["--log-json"]);
         let client = Client::h1(server.address).await;
         let mut live = Self { folder, server, client };
-        assert_eq!(live.told().await, "one");
+        assert_eq!(live.told().await, expected);
         let socket = live.socket();
         until(|| std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
         live
@@ -38,7 +43,7 @@ impl Live {
     }
 
     /// Returns the configuration that the plugin tells, always over the same connection.
-    async fn told(&mut self) -> String {
+    pub(super) async fn told(&mut self) -> String {
         let answer = self.client.ask(get("/")).await;
         assert_eq!(answer.status, 200);
         answer.header("x-configuration")
@@ -52,7 +57,7 @@ impl Live {
     }
 
     /// Waits until a number of reloads have been told: they serve a moment before.
-    async fn until_counted(&self, reloads: usize) {
+    pub(super) async fn until_counted(&self, reloads: usize) {
         let line = format!("portcullis_config_reloads_total{{result=\"success\"}} {reloads}");
         while !self.page("/metrics").await.lines().any(|found| found == line) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -77,7 +82,7 @@ impl Live {
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
-    async fn config(&self) -> Value {
+    pub(super) async fn config(&self) -> Value {
         serde_json::from_str(&self.page("/config").await).unwrap()
     }
 
@@ -86,7 +91,7 @@ impl Live {
     }
 }
 
-fn made(name: &str) -> PathBuf {
+pub(super) fn made(name: &str) -> PathBuf {
     let folder = folder(name);
     std::fs::create_dir(&folder).unwrap();
     folder
@@ -99,7 +104,7 @@ fn write(folder: &Path, configuration: &str, more: &str) {
     replace(&folder.join("gateway.yaml"), &format!("{}{more}", setup.text().replace("admin: 127.0.0.1:0", &admin)));
 }
 
-fn replace(path: &Path, text: &str) {
+pub(super) fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, path).unwrap();

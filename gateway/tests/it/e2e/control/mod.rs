@@ -1,5 +1,6 @@
 //! The command `reload`, against somebody who gives answers; `live` has reloads of a process.
 
+mod files;
 mod live;
 
 use std::io::{BufRead, BufReader, Write};

@@ -258,6 +258,10 @@ impl Vms {
         match made_for {
             Some(made_for) => self.note_failure_of_stream(made_for, vm, now),
             None => {
+                // Other VMs that have registered its queues are told of items, if there are any.
+                if let Some(vm) = self.get_mut(vm) {
+                    vm.retire_queues();
+                }
                 self.note_change();
                 self.tell_consequences(vm);
                 // One that was recycled ends when it has lingered.

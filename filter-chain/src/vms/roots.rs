@@ -98,7 +98,7 @@ impl Vms {
                     told.push((vm, plugin));
                     break;
                 }
-                // A plugin that did not start leaves queues behind, and others would wait behind their messages for ever.
+                // Its root went while the message came. Others would wait behind it for ever.
                 if let Some(vm) = self.get_mut(vm) {
                     vm.skip_queue();
                 }

@@ -204,12 +204,7 @@ impl Vms {
         let mut instance = self.start(new, key, &spec, tier_up, Some(replaced))?;
         let mut roots = Vec::new();
         for (_, member) in self.plugins.of(old).filter(|(_, member)| !member.is_left()) {
-            let added = instance.vm_mut().add_plugin(Arc::clone(member.plugin()));
-            if added.is_err() {
-                // It may have been told of items already.
-                instance.vm_mut().retire_queues();
-            }
-            roots.push(added?);
+            roots.push(instance.vm_mut().add_plugin(Arc::clone(member.plugin()))?);
         }
         self.table.insert(new, instance);
         self.watch(new);

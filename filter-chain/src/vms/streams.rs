@@ -252,16 +252,12 @@ impl Vms {
     /// Frees a VM. What plugins have left there goes with it.
     pub(crate) fn free(&mut self, vm: VmId) {
         self.plugins.remove_left(vm);
-        let Some(mut instance) = self.table.remove(vm) else {
+        let Some(instance) = self.table.remove(vm) else {
             debug_assert!(false, "{vm:?} is freed twice");
             return;
         };
         self.upkeep.set(vm, None);
         self.note_gone(&instance);
-        // What it has not been told of yet.
-        if instance.made_for().is_none() {
-            instance.vm_mut().retire_queues();
-        }
         // The plugin may have been unloaded when the stream was over, and the VM have waited for its callouts.
         if let Some(MadeFor { plugin, connection }) = instance.made_for()
             && let Some(source) = self.source_mut(plugin)

@@ -5,6 +5,7 @@ use crate::model::action::CallId;
 use crate::model::context::ContextId;
 use crate::resources::dns::LookupId;
 use crate::resources::grpc::GrpcId;
+use crate::resources::shared::Rank;
 
 /// Something in flight whose answer a root is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +58,19 @@ impl Vm {
     }
 
     /// Has other VMs told of items in queues that they have registered as well, from now on, and of those that this one has not been told of
-    /// yet. To be called when another VM has taken the place of this one, or before it goes.
+    /// yet. To be called when another VM has taken the place of this one, or it has failed; a VM that is dropped does so by itself. It is
+    /// told again if no other one is there, and if it has failed, after any other.
     pub fn retire_queues(&mut self) {
+        let rank = if self.failure.is_some() { Rank::Failed } else { Rank::Drains };
         let state = self.state();
-        state.store.retire(&state.inbox);
+        state.store.retire(&state.inbox, rank);
     }
 
-    /// Takes away all messages of the queue that [`Vm::on_queue_ready`] would tell of next: nobody is there to be told.
+    /// Has others told, from now on, of items that [`Vm::on_queue_ready`] would tell the next root of: nobody is there to be told.
     pub fn skip_queue(&mut self) {
-        self.state().inbox.skip();
+        let state = self.state();
+        if let Some(root) = state.inbox.next() {
+            state.forget_queues(root);
+        }
     }
 }

@@ -133,7 +133,9 @@ impl Vm {
         let started = self.start_root(root, &name, lengths);
         self.set_starting(&limits, false);
         if started.is_err() {
-            self.state().contexts.remove(root);
+            let state = self.state();
+            state.contexts.remove(root);
+            state.forget_queues(root);
         } else {
             self.charge_memory_to(&plugin);
         }
@@ -141,7 +143,8 @@ impl Vm {
     }
 
     /// Asks a root to end (`proxy_on_done`); says whether it may be deleted now. If not, it goes on
-    /// until [`Action::RootDone`].
+    /// until [`Action::RootDone`]. One that may be deleted is told of items in queues no more: others are, if there are any that have
+    /// registered them.
     ///
     /// # Errors
     /// The VM has failed.
@@ -149,6 +152,10 @@ impl Vm {
         let done = self.call(root, CallbackId::on_done, |guest| checked::on_done(guest, root.as_arg()))? != Some(0);
         if let Some(context) = self.state().contexts.root_mut(root) {
             context.ending = if done { Ending::Done } else { Ending::Pending };
+        }
+        // Streams may keep a root that is done for as long as they please.
+        if done {
+            self.state().forget_queues(root);
         }
         Ok(done)
     }
@@ -162,6 +169,7 @@ impl Vm {
         let state = self.state();
         if let Some(Context::Root(_)) = state.contexts.remove(context) {
             state.last_plugin = None;
+            state.forget_queues(context);
             let (calls, lookups) = (state.calls.close_all(context), state.lookups.close_all(context));
             let grpc = state.grpc.cancel_all(context);
             state.actions.extend(calls.into_iter().map(|call| Action::HttpCancel { call }));

@@ -55,7 +55,7 @@ impl Vm {
             state.contexts.root(root).filter(|_| state.contexts.len() == 1).ok_or(NeedsLongLivedVm::Company)?;
         for (asked, lasting) in [
             (context.tick.is_some(), NeedsLongLivedVm::Ticks),
-            (Arc::weak_count(&state.inbox) > 0, NeedsLongLivedVm::Queue),
+            (state.inbox.has_registered(), NeedsLongLivedVm::Queue),
             (!state.calls.is_empty(), NeedsLongLivedVm::HttpCall),
             (!state.grpc.is_empty(), NeedsLongLivedVm::Grpc),
             (!state.lookups.is_empty(), NeedsLongLivedVm::Lookup),

@@ -20,6 +20,7 @@ pub(in crate::hostcall) fn done(vm: &mut VmState) -> HostcallResult {
     }
     root.ending = Ending::Done;
     vm.actions.push_back(Action::RootDone { root: id });
+    vm.forget_queues(id);
     Ok(Reply::Done)
 }
 

@@ -1,8 +1,10 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::SharedStore;
 use super::lock::lock;
 use crate::model::context::ContextId;
 
@@ -29,13 +31,53 @@ impl fmt::Debug for Wake {
     }
 }
 
+/// The state of a VM, as far as queues choose by it whom they tell: one of the lowest rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Rank {
+    /// Nothing keeps it from being told.
+    Works,
+    /// Another VM has taken its place, or it is about to go.
+    Drains,
+    /// Nothing in it is called any more.
+    Failed,
+}
+
+/// The inbox of a VM, together with the store whose queues put messages there. When it is dropped, as its VM has gone or did not start, the
+/// messages are handed over to other VMs.
+#[derive(Debug)]
+pub(crate) struct OwnInbox {
+    store: Arc<SharedStore>,
+    inbox: Arc<Inbox>,
+}
+
+impl OwnInbox {
+    pub(crate) fn new(store: &Arc<SharedStore>, wake: Option<Wake>) -> Self {
+        Self { store: Arc::clone(store), inbox: Arc::new(Inbox::new(wake)) }
+    }
+}
+
+impl Deref for OwnInbox {
+    type Target = Arc<Inbox>;
+
+    fn deref(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+}
+
+impl Drop for OwnInbox {
+    fn drop(&mut self) {
+        self.store.forget(&self.inbox, None);
+    }
+}
+
 /// Where queues tell a VM of their items. What it holds is bounded by the number of queues: equal
 /// messages are counted.
 pub(crate) struct Inbox {
     told: Mutex<Told>,
     wake: Option<Wake>,
-    /// Its VM is told of items of queues only that no other VM is told of.
-    is_last_resort: AtomicBool,
+    /// The [`Rank`] of its VM, which only rises.
+    rank: AtomicU8,
 }
 
 /// Messages: which root is to be told of which queue, and how often. There may be as many queues as a budget pays for, so none is looked
@@ -44,11 +86,13 @@ pub(crate) struct Inbox {
 struct Told {
     order: VecDeque<(ContextId, u32)>,
     count: HashMap<(ContextId, u32), usize>,
+    /// The queues that each root has registered.
+    registered: HashSet<(ContextId, u32)>,
 }
 
 impl Inbox {
     pub(crate) fn new(wake: Option<Wake>) -> Self {
-        Self { told: Mutex::default(), wake, is_last_resort: AtomicBool::new(false) }
+        Self { told: Mutex::default(), wake, rank: AtomicU8::new(Rank::Works as u8) }
     }
 
     /// Tells a root of `more` items of a queue, at least one.
@@ -66,21 +110,38 @@ impl Inbox {
         }
     }
 
-    /// Has other VMs told of items first, from now on.
-    pub(super) fn make_last_resort(&self) {
-        self.is_last_resort.store(true, Ordering::Relaxed);
+    /// Has VMs of a lower rank told of items first, from now on.
+    pub(super) fn retire(&self, rank: Rank) {
+        self.rank.fetch_max(rank as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn is_last_resort(&self) -> bool {
-        self.is_last_resort.load(Ordering::Relaxed)
+    pub(super) fn rank(&self) -> u8 {
+        self.rank.load(Ordering::Relaxed)
     }
 
-    /// Takes all messages, the oldest queue first: root, queue and number of items.
-    pub(super) fn drain(&self) -> Vec<(ContextId, u32, usize)> {
+    /// Notes that a root has registered a queue.
+    pub(super) fn note(&self, root: ContextId, queue: u32) {
+        lock(&self.told).registered.insert((root, queue));
+    }
+
+    /// Returns whether a root has registered a queue.
+    pub(crate) fn has_registered(&self) -> bool {
+        !lock(&self.told).registered.is_empty()
+    }
+
+    /// Takes away what a root, or any, has registered: root and queue.
+    pub(super) fn take_registered(&self, root: Option<ContextId>) -> Vec<(ContextId, u32)> {
+        lock(&self.told).registered.extract_if(|(of, _)| root.is_none_or(|root| root == *of)).collect()
+    }
+
+    /// Takes all messages to a root, or to any, the oldest queue first: queue and number of items.
+    pub(super) fn drain(&self, root: Option<ContextId>) -> Vec<(u32, usize)> {
         let mut told = lock(&self.told);
-        let mut count = std::mem::take(&mut told.count);
-        let order = std::mem::take(&mut told.order);
-        order.into_iter().filter_map(|(root, queue)| Some((root, queue, count.remove(&(root, queue))?))).collect()
+        let (taken, left) =
+            std::mem::take(&mut told.order).into_iter().partition(|(of, _)| root.is_none_or(|root| root == *of));
+        told.order = left;
+        let taken: VecDeque<_> = taken;
+        taken.into_iter().filter_map(|message| Some((message.1, told.count.remove(&message)?))).collect()
     }
 
     /// Takes the messages to a root about a queue; returns of how many items.
@@ -96,14 +157,6 @@ impl Inbox {
     /// Returns the next root to notify.
     pub(crate) fn next(&self) -> Option<ContextId> {
         lock(&self.told).order.front().map(|(root, _)| *root)
-    }
-
-    /// Takes away all that there is to tell the next root of its next queue.
-    pub(crate) fn skip(&self) {
-        let mut told = lock(&self.told);
-        if let Some(next) = told.order.pop_front() {
-            told.count.remove(&next);
-        }
     }
 
     /// Returns the next root to notify, and its queue. A queue with more messages goes behind the others.
@@ -144,9 +197,7 @@ mod tests {
         assert_eq!([take(), take(), take()], [Some(1), Some(2), Some(3)]);
         inbox.put(root, 2, 1);
         assert_eq!([take(), take(), take()], [Some(1), Some(3), Some(2)]);
-        inbox.put(root, 4, 1);
-        inbox.skip();
-        assert_eq!([take(), take()], [Some(4), None], "the rest of a queue is passed over as one");
+        assert_eq!([take(), take()], [Some(1), None]);
     }
 
     #[test]
@@ -156,8 +207,10 @@ mod tests {
         inbox.put(root, 2, 3);
         inbox.put(root, 1, 1);
         inbox.put(root, 2, 2);
-        assert_eq!(inbox.drain(), [(root, 2, 5), (root, 1, 1)]);
-        assert_eq!((inbox.drain(), inbox.next(), inbox.take()), (vec![], None, None));
+        inbox.put(ContextId(1), 1, 4);
+        assert_eq!(inbox.drain(Some(root)), [(2, 5), (1, 1)]);
+        assert_eq!((inbox.drain(Some(root)), inbox.drain(None)), (vec![], vec![(1, 4)]));
+        assert_eq!((inbox.drain(None), inbox.next(), inbox.take()), (vec![], None, None));
         inbox.put(root, 2, 3);
         inbox.put(root, 1, 1);
         assert_eq!((inbox.take_all(root, 2), inbox.take_all(root, 2)), (3, 0));

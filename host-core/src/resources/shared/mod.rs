@@ -20,8 +20,8 @@ use crate::rights::rate::Kept;
 use crate::sandbox::byte_budget::ByteBudget;
 use crate::sandbox::{AllBudgets, Budgets, SandboxKey};
 use data::{Data, Entry};
-pub(crate) use inbox::Inbox;
 pub use inbox::Wake;
+pub(crate) use inbox::{Inbox, OwnInbox, Rank};
 pub(crate) use left::Gone;
 use lock::lock;
 pub(crate) use queue::{Item, Queue};
@@ -119,7 +119,8 @@ impl SharedStore {
         self.data.set(key, value, cas, payer, keep, || next(&self.registry.last_cas))
     }
 
-    /// The queue of this name, made at the cost of `payer` if there is none. From now on it tells `owner`, unless that is a last resort.
+    /// The queue of this name, made at the cost of `payer` if there is none. From now on it tells this root, unless that of a VM of a lower
+    /// rank is there.
     pub(crate) fn register(
         &self,
         name: &[u8],
@@ -129,7 +130,11 @@ impl SharedStore {
     ) -> Result<u32, Status> {
         let mut queues = lock(&self.queues);
         if let Some(queue) = queues.by_name.get(name) {
-            queue.tell(owner, root);
+            let (queue, items) = (Arc::clone(queue), queue.tell(owner, root));
+            drop(queues);
+            if items > 0 {
+                queue.tell_of(items);
+            }
             return Ok(queue.id());
         }
         if name.len() > Limits::LONGEST_KEY {
@@ -143,12 +148,28 @@ impl SharedStore {
         Ok(id)
     }
 
-    /// Has other VMs told of items in place of one, if they have registered the queues: what it has not been told yet is told to them now.
-    pub(crate) fn retire(&self, inbox: &Arc<Inbox>) {
-        inbox.make_last_resort();
-        for (root, queue, items) in inbox.drain() {
-            if !self.queue(queue).is_some_and(|queue| queue.tell_another(inbox, items)) {
-                inbox.put(root, queue, items);
+    /// Has VMs of a lower rank told of items in place of one, if they have registered the queues: also of those that it has not been told of
+    /// yet.
+    pub(crate) fn retire(&self, inbox: &Arc<Inbox>, rank: Rank) {
+        inbox.retire(rank);
+        self.hand_over(inbox, None);
+    }
+
+    /// Forgets what a root of a VM, or each, has registered, and has others told of what it has not been told of yet.
+    pub(crate) fn forget(&self, inbox: &Arc<Inbox>, root: Option<crate::model::ContextId>) {
+        for (root, queue) in inbox.take_registered(root) {
+            if let Some(queue) = self.queue(queue) {
+                queue.forget(inbox, root);
+            }
+        }
+        self.hand_over(inbox, root);
+    }
+
+    /// Tells of items anew that a root of a VM, or each, has not been told of yet.
+    fn hand_over(&self, inbox: &Inbox, root: Option<crate::model::ContextId>) {
+        for (queue, items) in inbox.drain(root) {
+            if let Some(queue) = self.queue(queue) {
+                queue.tell_of(items);
             }
         }
     }

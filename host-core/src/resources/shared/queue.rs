@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Rank};
 use super::left::{Gone, LeftInQueue};
 use super::lock::lock;
 use crate::abi::Status;
@@ -9,8 +9,8 @@ use crate::model::context::ContextId;
 use crate::model::limits::Limits;
 use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
-/// A queue. It tells a VM of every item, never while the one who put it there is at it: of the VMs that have registered it and are there,
-/// the last that is no last resort; without one, the last.
+/// A queue. It tells a root of every item, never while the one who put it there is at it: of the roots that have registered it and are
+/// there, the last whose VM has the lowest [`Rank`](super::inbox::Rank).
 pub(crate) struct Queue {
     id: u32,
     name: Arc<[u8]>,
@@ -29,7 +29,7 @@ pub(crate) struct Item {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    /// The VMs that have registered it, each with its last root; the last one stands behind the others.
+    /// The roots that have registered it, each with the inbox of its VM; the last one stands behind the others.
     owners: Vec<(Weak<Inbox>, ContextId)>,
 }
 
@@ -37,16 +37,30 @@ impl State {
     /// Returns the inbox and the root that are told of items. VMs that have gone are forgotten.
     fn told(&mut self) -> Option<(Arc<Inbox>, ContextId)> {
         self.owners.retain(|(inbox, _)| inbox.strong_count() > 0);
-        let mut last_resort = None;
+        let mut best: Option<(u8, Arc<Inbox>, ContextId)> = None;
         for (inbox, root) in self.owners.iter().rev() {
             let Some(inbox) = inbox.upgrade() else { continue };
-            if !inbox.is_last_resort() {
-                return Some((inbox, *root));
+            let rank = inbox.rank();
+            if best.as_ref().is_none_or(|(least, ..)| rank < *least) {
+                best = Some((rank, inbox, *root));
             }
-            last_resort = last_resort.or(Some((inbox, *root)));
+            if rank == Rank::Works as u8 {
+                break;
+            }
         }
-        last_resort
+        best.map(|(_, inbox, root)| (inbox, root))
     }
+
+    /// Returns whether a root may still be told of items: it is there, and no other one is to be told before it.
+    fn may_be_told(&mut self, owner: &Arc<Inbox>, root: ContextId) -> bool {
+        let is_there = self.owners.iter().any(|of| is(of, owner, root));
+        let rank = owner.rank();
+        is_there && (rank == Rank::Works as u8 || self.told().is_some_and(|(inbox, _)| inbox.rank() >= rank))
+    }
+}
+
+fn is((inbox, of): &(Weak<Inbox>, ContextId), owner: &Arc<Inbox>, root: ContextId) -> bool {
+    *of == root && std::ptr::eq(inbox.as_ptr(), Arc::as_ptr(owner))
 }
 
 impl Queue {
@@ -73,21 +87,47 @@ impl Queue {
         &self.vm_id
     }
 
-    /// Tells this root of items from now on.
-    pub(super) fn tell(&self, owner: &Arc<Inbox>, root: ContextId) {
+    /// Tells this root of items from now on; returns of how many that were told to others that are to be told after it, and were not
+    /// delivered: it is to be told of them.
+    pub(super) fn tell(&self, owner: &Arc<Inbox>, root: ContextId) -> usize {
         let owners = &mut lock(&self.state).owners;
-        // As many are left as there are VMs.
-        owners.retain(|(inbox, _)| inbox.strong_count() > 0 && !std::ptr::eq(inbox.as_ptr(), Arc::as_ptr(owner)));
+        // As many are left as there are roots.
+        owners.retain(|of| of.0.strong_count() > 0 && !is(of, owner, root));
+        let others = owners.iter().filter_map(|(inbox, root)| Some((inbox.upgrade()?, *root)));
+        let after = others.filter(|(inbox, _)| inbox.rank() > owner.rank());
+        let items = after.fold(0_usize, |items, (inbox, root)| items.saturating_add(inbox.take_all(root, self.id)));
         owners.push((Arc::downgrade(owner), root));
+        owner.note(root, self.id);
+        items
     }
 
-    /// Tells another VM of items that one has not been told of yet; says whether there is another one.
-    pub(super) fn tell_another(&self, than: &Arc<Inbox>, items: usize) -> bool {
-        let told = lock(&self.state).told().filter(|(inbox, _)| !Arc::ptr_eq(inbox, than));
-        if let Some((inbox, root)) = &told {
-            inbox.put(*root, self.id, items);
+    /// Tells a root of items no more.
+    pub(super) fn forget(&self, owner: &Arc<Inbox>, root: ContextId) {
+        lock(&self.state).owners.retain(|of| !is(of, owner, root));
+    }
+
+    /// Tells of items that are in it, if somebody is there to be told.
+    pub(super) fn tell_of(&self, items: usize) {
+        let told = lock(&self.state).told();
+        self.tell_one(told, items);
+    }
+
+    fn tell_one(&self, mut told: Option<(Arc<Inbox>, ContextId)>, mut items: usize) {
+        while let Some((inbox, root)) = told {
+            inbox.put(root, self.id, items);
+            // Its VM may have been retired since it was chosen, or the root have gone, and what there was to hand over been taken before
+            // this came. That happens to each once, so this ends.
+            let mut state = lock(&self.state);
+            if state.may_be_told(&inbox, root) {
+                return;
+            }
+            told = state.told();
+            drop(state);
+            items = inbox.take_all(root, self.id);
+            if items == 0 {
+                return;
+            }
         }
-        told.is_some()
     }
 
     /// Appends an item at the cost of `payer`.
@@ -96,18 +136,9 @@ impl Queue {
         let item = Item { bytes: item.into(), charge };
         let mut state = lock(&self.state);
         state.items.push_back(item);
-        let owner = state.told();
+        let told = state.told();
         drop(state);
-        if let Some((inbox, root)) = owner {
-            inbox.put(root, self.id, 1);
-            // Its VM may have been retired since it was chosen, and taken what there was to hand over before this came.
-            if inbox.is_last_resort() {
-                let items = inbox.take_all(root, self.id);
-                if items > 0 && !self.tell_another(&inbox, items) {
-                    inbox.put(root, self.id, items);
-                }
-            }
-        }
+        self.tell_one(told, 1);
         Ok(())
     }
 
@@ -183,7 +214,7 @@ impl std::fmt::Debug for Item {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Shared, Wake};
+    use super::super::{OwnInbox, Shared, Wake};
     use super::*;
 
     #[test]
@@ -241,7 +272,7 @@ mod tests {
         assert_eq!((told(&first), told(&second)), (0, 1), "one message went with the VM");
         // It registers again, as some plugins do each time that they look into a queue.
         enqueue();
-        store.retire(&second);
+        store.retire(&second, Rank::Drains);
         assert!(store.register(b"q", &second, ContextId::VM, &payer).is_ok());
         enqueue();
         assert_eq!((told(&first), told(&second)), (2, 0), "what it had not been told is told to another one");
@@ -257,8 +288,84 @@ mod tests {
         assert!(store.register(b"q", &inbox, ContextId::VM, &payer).is_ok());
         let queue = store.resolve(None, b"q");
         assert!(queue.is_some_and(|queue| queue.enqueue(b"", &payer).is_ok() && queue.enqueue(b"", &payer).is_ok()));
-        store.retire(&inbox);
+        store.retire(&inbox, Rank::Drains);
         assert_eq!(std::iter::from_fn(|| inbox.take()).count(), 2);
+    }
+
+    #[test]
+    fn a_vm_that_has_failed_is_told_last() {
+        let (store, payer) = (Shared::default().store("vm", None), ByteBudget::new(1 << 20));
+        let [drains, fails, later] = [(); 3].map(|()| Arc::new(Inbox::new(None)));
+        for inbox in [&drains, &fails] {
+            assert!(store.register(b"q", inbox, ContextId::VM, &payer).is_ok());
+        }
+        let Some(queue) = store.resolve(None, b"q") else { panic!("it is there") };
+        let told = |inbox: &Inbox| std::iter::from_fn(|| inbox.take()).count();
+        let enqueue = || assert_eq!(queue.enqueue(b"", &payer), Ok(()));
+        enqueue();
+        store.retire(&fails, Rank::Failed);
+        store.retire(&drains, Rank::Drains);
+        enqueue();
+        assert_eq!((told(&drains), told(&fails)), (2, 0));
+        store.retire(&drains, Rank::Failed);
+        enqueue();
+        // Who comes later finds what nobody could be told.
+        assert!(store.register(b"q", &later, ContextId::VM, &payer).is_ok());
+        assert_eq!((told(&drains), told(&fails), told(&later)), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_root_that_has_gone_hides_none() {
+        let (store, payer) = (Shared::default().store("vm", None), ByteBudget::new(1 << 20));
+        let inbox = Arc::new(Inbox::new(None));
+        let [first, last] = [ContextId(1), ContextId(2)];
+        for root in [first, last] {
+            assert!(store.register(b"q", &inbox, root, &payer).is_ok());
+        }
+        let Some(queue) = store.resolve(None, b"q") else { panic!("it is there") };
+        let enqueue = || assert_eq!(queue.enqueue(b"", &payer), Ok(()));
+        enqueue();
+        store.forget(&inbox, Some(last));
+        enqueue();
+        let told: Vec<_> = std::iter::from_fn(|| inbox.take()).collect();
+        assert_eq!(told, [(first, queue.id()); 2]);
+        store.forget(&inbox, Some(first));
+        enqueue();
+        assert_eq!((inbox.take(), lock(&queue.state).owners.len(), inbox.has_registered()), (None, 0, false));
+    }
+
+    #[test]
+    fn a_vm_that_goes_hands_over_what_it_was_not_told() {
+        let (store, payer) = (Shared::default().store("vm", None), ByteBudget::new(1 << 20));
+        let (stays, goes) = (Arc::new(Inbox::new(None)), OwnInbox::new(&store, None));
+        for inbox in [&stays, &*goes] {
+            assert!(store.register(b"q", inbox, ContextId::VM, &payer).is_ok());
+        }
+        let Some(queue) = store.resolve(None, b"q") else { panic!("it is there") };
+        assert!(queue.enqueue(b"", &payer).is_ok() && queue.enqueue(b"", &payer).is_ok());
+        drop(goes);
+        assert_eq!(std::iter::from_fn(|| stays.take()).count(), 2);
+    }
+
+    /// Between the choice of a VM and its message the VM is retired, or goes.
+    #[test]
+    fn no_message_is_left_with_a_vm_that_was_chosen_and_retired_meanwhile() {
+        let (store, payer) = (Shared::default().store("vm", None), ByteBudget::new(1 << 20));
+        let [stays, drains, goes] = [(); 3].map(|()| Arc::new(Inbox::new(None)));
+        for inbox in [&stays, &drains, &goes] {
+            assert!(store.register(b"q", inbox, ContextId::VM, &payer).is_ok());
+        }
+        let Some(queue) = store.resolve(None, b"q") else { panic!("it is there") };
+        let chosen = || lock(&queue.state).told();
+        let told = |inbox: &Inbox| std::iter::from_fn(|| inbox.take()).count();
+        let first = chosen();
+        store.forget(&goes, None);
+        queue.tell_one(first, 2);
+        assert_eq!([&stays, &drains, &goes].map(|inbox| told(inbox)), [0, 2, 0]);
+        let second = chosen();
+        store.retire(&drains, Rank::Drains);
+        queue.tell_one(second, 2);
+        assert_eq!([&stays, &drains, &goes].map(|inbox| told(inbox)), [2, 0, 0]);
     }
 
     #[test]

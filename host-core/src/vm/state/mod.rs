@@ -28,7 +28,7 @@ use crate::resources::grpc::GrpcCalls;
 use crate::resources::host::Host;
 use crate::resources::in_flight::OnAccountOf;
 use crate::resources::metric::MetricTable;
-use crate::resources::shared::{Inbox, Item, Queue, SharedStore};
+use crate::resources::shared::{Item, OwnInbox, Queue, SharedStore};
 use crate::rights::DenialLog;
 use crate::sandbox::Budgets;
 use crate::sandbox::byte_budget::HeldBytes;
@@ -55,7 +55,7 @@ pub struct VmState {
     /// The data and queues of its id.
     pub(crate) store: Arc<SharedStore>,
     /// Where queues tell it of their items.
-    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) inbox: OwnInbox,
     /// Queues of other ids that it has asked for by name; it may use no others.
     pub(crate) resolved_queues: HashMap<u32, Weak<Queue>>,
     /// An item on its way to the guest, and the queue that it came from.
@@ -102,7 +102,7 @@ impl VmState {
         let frame = Frame::before_start(&config, ContextId::VM, None);
         let metrics = Arc::new(MetricTable::new(config.vm.limits.metrics));
         let budget = Budget::new(&config.vm.limits);
-        let inbox = Arc::new(Inbox::new(config.wake.clone()));
+        let inbox = OwnInbox::new(&store, config.wake.clone());
         Self {
             host,
             config,
@@ -175,6 +175,11 @@ impl VmState {
     /// Counts the hostcalls that were denied.
     pub fn denials(&self) -> u64 {
         self.denials.total()
+    }
+
+    /// Tells a root of items in queues no more, and others of those that it has not been told of yet.
+    pub(crate) fn forget_queues(&self, root: ContextId) {
+        self.store.forget(&self.inbox, Some(root));
     }
 
     pub(crate) fn environment(&self) -> &[(String, String)] {

@@ -62,16 +62,24 @@ pub(super) struct VmInstance {
 }
 
 impl VmInstance {
-    /// Makes a long-lived VM, of the sandbox and the plugin that it was started for, in the place of one that may be.
-    pub(super) fn new(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, tier_up: TierUp, old: Option<&Self>) -> Self {
+    /// Makes a long-lived VM, of the sandbox and the plugin that it was started for, in the place of one that may be. `part` says how much
+    /// less old than the bound of its age it becomes.
+    pub(super) fn new(
+        key: SandboxKey,
+        spec: Arc<PluginSpec>,
+        vm: Vm,
+        tier_up: TierUp,
+        old: Option<&Self>,
+        part: u16,
+    ) -> Self {
         let rest = old.map(|old| old.restart.rest());
         let pause = old.map(|old| old.recycling.next_pause(spec.reload));
-        Self::begin(key, spec, vm, tier_up, (rest, pause), None)
+        Self::begin(key, spec, vm, tier_up, (rest, pause, part), None)
     }
 
     /// Makes a VM for one stream.
     pub(super) fn for_stream(key: SandboxKey, spec: Arc<PluginSpec>, vm: Vm, made_for: MadeFor) -> Self {
-        Self::begin(key, spec, vm, TierUp::Done, (None, None), Some(made_for))
+        Self::begin(key, spec, vm, TierUp::Done, (None, None, 0), Some(made_for))
     }
 
     fn begin(
@@ -79,13 +87,13 @@ impl VmInstance {
         spec: Arc<PluginSpec>,
         mut vm: Vm,
         tier_up: TierUp,
-        (rest, pause): (Option<Duration>, Option<Duration>),
+        (rest, pause, part): (Option<Duration>, Option<Duration>, u16),
         made_for: Option<MadeFor>,
     ) -> Self {
         let now = clock(&mut vm);
         let recycling = match made_for {
-            Some(_) => Recycling::new(&Recycle::default(), now, Duration::ZERO),
-            None => Recycling::new(&spec.vm.recycle, now, pause.unwrap_or_else(|| first_pause(spec.reload))),
+            Some(_) => Recycling::new(&Recycle::default(), now, Duration::ZERO, 0),
+            None => Recycling::new(&spec.vm.recycle, now, pause.unwrap_or_else(|| first_pause(spec.reload)), part),
         };
         Self {
             key,

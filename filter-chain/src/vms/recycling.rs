@@ -3,7 +3,7 @@
 //! | a VM | is due | what is done then |
 //! |---|---|---|
 //! | active, past [`Recycle::memory`] or [`Recycle::streams`] | now, or when it has run for its pause | another one takes its place |
-//! | active, and there is [`Recycle::age`] | at that age, or when it has run for its pause | the same |
+//! | active, and there is [`Recycle::age`] | at that age, less a part of up to a tenth that differs from VM to VM, or when it has run for its pause | the same |
 //! | active, and the other one did not start | when it has rested, each time twice as long | it is tried again |
 //! | active, and [`MOST_OLD`] that were recycled are there | when the first of those has lingered, or one has gone | the same |
 //! | draining, since it was recycled | after [`Recycle::linger`] | its streams are answered by the failure policy, its roots end, it goes |
@@ -40,6 +40,8 @@ pub(crate) enum Reason {
 #[derive(Debug)]
 pub(super) struct Recycling {
     bounds: Recycle,
+    /// [`Recycle::age`] less its own part.
+    age: Option<Duration>,
     started_at: Duration,
     /// How long it runs at least.
     pause: Duration,
@@ -61,9 +63,12 @@ pub(super) struct Recycling {
 }
 
 impl Recycling {
-    /// Begins for a VM that has been started now. `pause` is how long it runs at least.
-    pub(super) fn new(bounds: &Recycle, started_at: Duration, pause: Duration) -> Self {
+    /// Begins for a VM that has been started now. `pause` is how long it runs at least; `part` says by how much of a tenth its age is less
+    /// than the bound: VMs that were started together are not to be replaced together.
+    pub(super) fn new(bounds: &Recycle, started_at: Duration, pause: Duration, part: u16) -> Self {
+        let age = bounds.age.map(|age| age.saturating_sub(age / 10 / (1 << 16) * u32::from(part)));
         Self {
+            age,
             bounds: bounds.clone(),
             started_at,
             pause,
@@ -108,7 +113,7 @@ impl Recycling {
             return Some(at.saturating_add(rest));
         }
         let passed = self.passed.map(|_| self.started_at);
-        let age = self.bounds.age.map(|age| self.started_at.saturating_add(age));
+        let age = self.age.map(|age| self.started_at.saturating_add(age));
         let first = [passed, age].into_iter().flatten().min()?;
         Some(first.max(self.earliest()))
     }
@@ -161,7 +166,7 @@ impl Recycling {
 
     /// Words why the VM is recycled.
     pub(super) fn words(&self, reason: Reason) -> Words<'_> {
-        Words { bounds: &self.bounds, reason }
+        Words { bounds: &self.bounds, age: self.age, reason }
     }
 
     fn earliest(&self) -> Duration {
@@ -177,6 +182,7 @@ pub(super) fn first_pause(backoff: Backoff) -> Duration {
 /// Words of a bound that was passed.
 pub(super) struct Words<'r> {
     bounds: &'r Recycle,
+    age: Option<Duration>,
     reason: Reason,
 }
 
@@ -187,7 +193,10 @@ impl fmt::Display for Words<'_> {
                 let bound = self.bounds.memory.unwrap_or_default();
                 write!(f, "its memory, {bytes} bytes, is past recycle.memory ({bound} bytes)")
             }
-            Reason::Age => write!(f, "it has run for recycle.age ({:?})", self.bounds.age.unwrap_or_default()),
+            Reason::Age => {
+                let (age, bound) = (self.age.unwrap_or_default(), self.bounds.age.unwrap_or_default());
+                write!(f, "it has run for {age:?} (recycle.age, {bound:?}, less up to 10 %)")
+            }
             Reason::Streams => {
                 write!(f, "{} streams have begun in it (recycle.streams)", self.bounds.streams.unwrap_or_default())
             }
@@ -211,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_vm_is_due_at_its_age_or_when_it_passes_a_bound_and_not_before_its_pause_is_over() {
-        let mut recycling = Recycling::new(&bounds(), at(10), first_pause(BACKOFF));
+        let mut recycling = Recycling::new(&bounds(), at(10), first_pause(BACKOFF), 0);
         assert_eq!((recycling.due(), recycling.reason()), (Some(at(110)), Reason::Age));
         assert!(!recycling.begin_stream() && recycling.begin_stream() && !recycling.begin_stream());
         assert_eq!(recycling.pass(Reason::Streams, at(50)), None, "it has run for long");
@@ -220,15 +229,24 @@ mod tests {
         assert_eq!(recycling.next_pause(BACKOFF), at(2));
         recycling.replaced(at(60));
         assert_eq!((recycling.due(), recycling.was_recycled()), (Some(at(67)), true));
-        let unbounded = Recycling::new(&Recycle::default(), at(10), at(1));
+        let unbounded = Recycling::new(&Recycle::default(), at(10), at(1), 0);
         assert_eq!(unbounded.due(), None);
+    }
+
+    #[test]
+    fn ages_differ_by_up_to_a_tenth() {
+        let due = |part| Recycling::new(&bounds(), at(10), at(1), part).due();
+        let [none, half, most] = [0, 1 << 15, u16::MAX].map(due);
+        assert_eq!(none, Some(at(110)));
+        assert!(half > Some(at(104)) && half < Some(at(106)), "{half:?}");
+        assert!(most > Some(at(100)) && most < Some(at(101)), "{most:?}");
     }
 
     #[test]
     fn who_is_past_a_bound_early_runs_twice_as_long_each_time() {
         let mut pause = first_pause(BACKOFF);
         for (left, next) in [(2, 4), (4, 5), (5, 5)] {
-            let mut recycling = Recycling::new(&bounds(), at(10), pause);
+            let mut recycling = Recycling::new(&bounds(), at(10), pause, 0);
             assert_eq!(recycling.pass(Reason::Memory(11), at(10)), Some(at(left)));
             assert_eq!(recycling.due(), Some(at(10 + left)));
             pause = recycling.next_pause(BACKOFF);
@@ -239,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_start_that_was_refused_is_tried_again_after_a_rest() {
-        let mut recycling = Recycling::new(&bounds(), at(10), at(1));
+        let mut recycling = Recycling::new(&bounds(), at(10), at(1), 0);
         recycling.pass(Reason::Memory(11), at(20));
         assert_eq!(recycling.refuse(at(20), BACKOFF), (at(2), true));
         assert_eq!(recycling.due(), Some(at(22)));
@@ -250,7 +268,7 @@ mod tests {
 
     #[test]
     fn while_it_waits_for_others_to_go_nothing_else_counts() {
-        let mut recycling = Recycling::new(&bounds(), at(10), at(1));
+        let mut recycling = Recycling::new(&bounds(), at(10), at(1), 0);
         recycling.pass(Reason::Memory(11), at(20));
         recycling.refuse(at(20), BACKOFF);
         assert!(recycling.wait(at(50)) && recycling.due() == Some(at(50)));

@@ -237,7 +237,16 @@ impl Vms {
         };
         self.threads.check(module)?;
         let started = Vm::start(module.compiled(), config, self.new_host())?;
-        Ok(VmInstance::new(key, Arc::clone(spec), started, tier_up, old))
+        Ok(VmInstance::new(key, Arc::clone(spec), started, tier_up, old, self.part_of_age(spec)))
+    }
+
+    /// Draws the part by which a VM becomes less old than the bound of its age. Without randomness there is none.
+    fn part_of_age(&self, spec: &PluginSpec) -> u16 {
+        let mut part = [0; 2];
+        if spec.vm.recycle.age.is_some() && self.new_host().random(&mut part).is_err() {
+            part = [0; 2];
+        }
+        u16::from_le_bytes(part)
     }
 
     /// Takes what the guests of a VM asked for while they were started, and notes if it has failed.

@@ -19,7 +19,8 @@ use crate::setters::setters;
 pub struct Recycle {
     /// Bytes of linear memory: a VM with more is replaced. Useful below [`Limits::memory`](crate::model::Limits::memory) alone.
     pub memory: Option<usize>,
-    /// The time since its start after which a VM is replaced, also if nothing comes to it.
+    /// The time since its start after which a VM is replaced, also if nothing comes to it. Each VM is replaced earlier by a part of its own,
+    /// up to 10 %, so that VMs that started together are not replaced together.
     pub age: Option<Duration>,
     /// The number of streams that begin in a VM before it is replaced; at least 1.
     pub streams: Option<u64>,

@@ -50,14 +50,17 @@ fn memory_returns_when_a_vm_without_streams_has_passed_its_bound() {
 #[test]
 fn an_idle_vm_is_recycled_at_its_age_though_nothing_ticks() {
     let mut bench = idle(numbered(Recycle::default().with_age(seconds(3)), |number| saying(number, 0)));
-    assert_eq!(timer(&mut bench), Some(Some(seconds(3))));
+    let due = timer(&mut bench).flatten();
+    assert!(due > Some(seconds(3) * 9 / 10) && due < Some(seconds(3)), "up to 10 % earlier: {due:?}");
     for _ in 0..2 {
         bench.tick();
     }
     assert_eq!(request(&mut bench), ["a: vm 1"]);
     bench.finish();
     bench.tick();
-    assert_eq!((request(&mut bench), timer(&mut bench)), (vec!["a: vm 2".to_owned()], Some(Some(seconds(3)))));
+    assert_eq!(request(&mut bench), ["a: vm 2"]);
+    let next = timer(&mut bench).flatten();
+    assert!(next > Some(seconds(3) * 9 / 10) && next < due, "not the same part again: {due:?}, {next:?}");
 }
 
 #[test]

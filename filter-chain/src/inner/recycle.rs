@@ -34,16 +34,27 @@ impl Inner {
     }
 
     /// Ends a VM that was recycled. Its plugins log and forget the streams that are left, which go on by the failure policies, and its
-    /// roots end; no answer is waited for.
+    /// roots are asked to end. What they send then is sent, and answered if the answer comes soon; the second time the VM goes.
     fn end_old(&mut self, vm: VmId) {
-        self.vms.tell_end(vm);
-        self.give_up(vm);
+        if !self.vms.begin_end(vm) {
+            return self.free_old(vm);
+        }
         for (stream, index) in self.vms.owners_in_order(vm) {
             match stream {
                 AnyStreamId::Http(stream) => self.http.dismiss(&mut self.vms, stream, index),
                 AnyStreamId::Tcp(id) => self.tcp.dismiss(&mut self.vms, id, index),
             }
         }
+        while let Some((plugin, false)) = self.vms.root_left(vm) {
+            self.end_root(plugin);
+        }
+        self.run(None);
+        self.release(vm);
+    }
+
+    /// Frees a VM that was recycled and has ended, whatever its roots wait for.
+    fn free_old(&mut self, vm: VmId) {
+        self.give_up(vm);
         self.vms.end_roots(vm);
         self.vms.drop_actions(vm);
         self.vms.free(vm);

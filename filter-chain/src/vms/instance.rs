@@ -3,8 +3,8 @@
 //! | [`Lifecycle`] | what comes to the VM | next |
 //! |---|---|---|
 //! | active | whatever comes to its plugins | draining, when another VM has taken its place |
-//! | draining | what its streams bring; a VM that was made for one stream begins so | retired, when its streams are over; freed, when it was recycled and has lingered |
-//! | retired | answers to callouts, and what its roots still do | freed, when these have ended, or it was recycled and has lingered |
+//! | draining | what its streams bring; a VM that was made for one stream begins so | retired, when its streams are over; retired, when it was recycled and has lingered |
+//! | retired | answers to callouts, and what its roots still do | freed, when these have ended; if it was recycled and has lingered, soon in any case |
 
 use std::sync::Arc;
 use std::time::Duration;

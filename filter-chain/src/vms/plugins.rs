@@ -17,6 +17,8 @@ pub(super) struct LoadedPlugin {
     vm: Option<VmId>,
     root: ContextId,
     next_tick: Option<Duration>,
+    /// Another one of the plugin ticks in its place.
+    is_replaced: bool,
     /// The root has been asked to end.
     shutdown_requested: bool,
     /// The root has been deleted.
@@ -48,6 +50,7 @@ impl LoadedPlugin {
             vm: Some(vm),
             root,
             next_tick: None,
+            is_replaced: false,
             shutdown_requested: false,
             ended: false,
             is_left: false,
@@ -94,7 +97,17 @@ impl LoadedPlugin {
     }
 
     pub(super) fn set_next_tick(&mut self, at: Option<Duration>) {
-        self.next_tick = at;
+        self.next_tick = at.filter(|_| !self.is_replaced);
+    }
+
+    /// Leaves the ticks to the plugin that has moved to another VM.
+    pub(super) fn without_ticks(self) -> Self {
+        Self { next_tick: None, is_replaced: true, ..self }
+    }
+
+    /// Lets it tick again: it was asked to end, and needs time for that.
+    pub(super) fn tick_to_the_end(&mut self) {
+        self.is_replaced = false;
     }
 
     pub(super) fn has_ended(&self) -> bool {

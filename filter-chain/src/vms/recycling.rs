@@ -6,7 +6,8 @@
 //! | active, and there is [`Recycle::age`] | at that age, less a part of up to a tenth that differs from VM to VM, or when it has run for its pause | the same |
 //! | active, and the other one did not start | when it has rested, each time twice as long | it is tried again |
 //! | active, and [`MOST_OLD`] that were recycled are there | when the first of those has lingered, or one has gone | the same |
-//! | draining, since it was recycled | after [`Recycle::linger`] | its streams are answered by the failure policy, its roots end, it goes |
+//! | draining, since it was recycled | after [`Recycle::linger`] | its streams are answered by the failure policy, and its roots are asked to end |
+//! | ending, since it has lingered | [`LAST_WORDS`] later | it goes; before, if its roots have ended and its callouts are answered |
 //!
 //! The pause keeps a VM that is past its bound right after its start from being replaced all the time. It is the plugin's
 //! [`Backoff`]: `base`, and twice as long with each VM that was past a bound before its pause was over, up to `max`; at least [`LEAST_PAUSE`].
@@ -20,6 +21,9 @@ use crate::spec::Backoff;
 
 /// The least time that a VM runs before another one takes its place.
 pub(super) const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long plugins of a VM that has lingered have to send what they still have.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How many VMs of a sandbox may be there that were recycled. While they are, the one that is active stays: no stream ends before it has
 /// lingered because others have begun.
@@ -60,6 +64,8 @@ pub(super) struct Recycling {
     told_of_waiting: bool,
     /// When it was recycled.
     recycled_at: Option<Duration>,
+    /// When it goes, since it has lingered.
+    goes_at: Option<Duration>,
 }
 
 impl Recycling {
@@ -80,6 +86,7 @@ impl Recycling {
             waits_until: None,
             told_of_waiting: false,
             recycled_at: None,
+            goes_at: None,
         }
     }
 
@@ -103,6 +110,9 @@ impl Recycling {
 
     /// Returns when something is to be done about the VM.
     pub(super) fn due(&self) -> Option<Duration> {
+        if self.goes_at.is_some() {
+            return self.goes_at;
+        }
         if let Some(at) = self.recycled_at {
             return Some(at.saturating_add(self.bounds.linger));
         }
@@ -154,6 +164,13 @@ impl Recycling {
     /// Notes that another one has taken its place.
     pub(super) fn replaced(&mut self, now: Duration) {
         self.recycled_at = Some(now);
+    }
+
+    /// Notes that it has lingered, and goes soon; says whether that is news.
+    pub(super) fn end(&mut self, now: Duration) -> bool {
+        let is_first = self.goes_at.is_none();
+        self.goes_at.get_or_insert(now.saturating_add(LAST_WORDS));
+        is_first
     }
 
     pub(super) fn was_recycled(&self) -> bool {
@@ -229,6 +246,8 @@ mod tests {
         assert_eq!(recycling.next_pause(BACKOFF), at(2));
         recycling.replaced(at(60));
         assert_eq!((recycling.due(), recycling.was_recycled()), (Some(at(67)), true));
+        assert!(recycling.end(at(68)) && !recycling.end(at(70)));
+        assert_eq!(recycling.due(), Some(at(68) + LAST_WORDS));
         let unbounded = Recycling::new(&Recycle::default(), at(10), at(1), 0);
         assert_eq!(unbounded.due(), None);
     }

@@ -117,7 +117,14 @@ impl Vms {
         let (vm, root) = (loaded.vm(), loaded.root());
         self.note_change();
         let vm = vm?;
-        Some((vm, root, self.call(vm, |vm| vm.end_root(root))?))
+        let ended = self.call(vm, |vm| vm.end_root(root))?;
+        if let (Ok(false), Some(loaded)) = (ended, self.plugins.known_mut(plugin))
+            && loaded.next_tick().is_none()
+        {
+            loaded.tick_to_the_end();
+            self.restart_ticks(vm, root);
+        }
+        Some((vm, root, ended))
     }
 
     /// Says whether a plugin that no chain has any more is there still.

@@ -107,7 +107,7 @@ impl Vms {
     }
 
     /// Starts a VM of the compiled module in the place of one; says whether it runs. It is tried once. The old roots go on, for the
-    /// streams that are there.
+    /// streams that are there, and tick: nothing bounds how long a stream may wait there for its plugin to continue it in a tick.
     pub(crate) fn tier_up(&mut self, old: VmId) -> bool {
         let replaced = self.replace(old);
         let Some(instance) = self.table.known_mut(old) else { return false };

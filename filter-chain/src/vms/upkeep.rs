@@ -75,7 +75,8 @@ impl Vms {
         self.table.get(vm).is_some_and(|instance| instance.recycling().was_recycled())
     }
 
-    /// Starts another VM in the place of one that is due; says whether it runs. The old roots go on, for the streams that are there.
+    /// Starts another VM in the place of one that is due; says whether it runs. The old roots go on, for the streams that are there, without
+    /// ticks: those would be twice as many as the plugin has asked for, for as long as a VM may linger.
     pub(crate) fn recycle(&mut self, old: VmId) -> bool {
         let works = |instance: &VmInstance| instance.is_active() && !instance.has_failed();
         // What has failed meanwhile is started again when it has rested.
@@ -98,7 +99,7 @@ impl Vms {
                 self.upkeep.set(old, due);
                 let Some((new, left)) = successor else { return false };
                 for left in left {
-                    self.plugins.insert(left);
+                    self.plugins.insert(left.without_ticks());
                 }
                 let stay = match streams {
                     0 => String::new(),
@@ -165,8 +166,21 @@ impl Vms {
         }
     }
 
-    /// Tells the operator what becomes of streams of a VM that was recycled.
-    pub(crate) fn tell_end(&self, vm: VmId) {
+    /// Begins to end a VM that has lingered, and tells the operator what becomes of its streams; false if that was done before, so that
+    /// it goes now.
+    pub(crate) fn begin_end(&mut self, vm: VmId) -> bool {
+        let Some(instance) = self.table.known_mut(vm) else { return false };
+        let now = instance.now();
+        let is_first = instance.recycling_mut().end(now);
+        let due = instance.recycling().due();
+        self.upkeep.set(vm, due);
+        if is_first {
+            self.tell_end(vm);
+        }
+        is_first
+    }
+
+    fn tell_end(&self, vm: VmId) {
         let Some(instance) = self.table.get(vm) else { return };
         let (streams, linger) = (instance.owners().count(), instance.recycling().linger());
         if streams == 0 {

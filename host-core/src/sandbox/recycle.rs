@@ -25,7 +25,7 @@ pub struct Recycle {
     /// The number of streams that begin in a VM before it is replaced; at least 1.
     pub streams: Option<u64>,
     /// How long the streams of a VM that was replaced may go on in it. Those that are left then are answered by the failure policies of
-    /// its plugins, and the VM is freed. Default 10 minutes.
+    /// its plugins, whose roots end, and the VM is freed when these are done, or a few seconds later. Default 10 minutes.
     pub linger: Duration,
 }
 

@@ -8,12 +8,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use crate::e2e::cli::{Server, file, serve};
-use crate::e2e::harness::frames::Reply;
-use crate::e2e::harness::{Client, Gate, Raw, Setup, Upstream, ask_admin, channel, get, reply, run, until, within};
+use crate::e2e::harness::frames::{ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, frame, literals, read};
+use crate::e2e::harness::{
+    Client, Gate, Raw, Reply, Setup, Upstream, ask_admin, channel, get, reply, run, until, within,
+};
 use crate::e2e::http2::certificate;
 
-/// A gateway whose stop would take longer than any test, if it waited for connections.
+/// A gateway whose stop would take longer than a test waits, if it waited for connections. Those without a request are kept for a second.
 fn patient(setup: &Setup) -> Gate {
+    Gate::start(&setup.text().replace("shutdown_timeout: 5s", "shutdown_timeout: 12s"))
+}
+
+/// A gateway that keeps connections without a request for longer, for tests that end them.
+fn lasting(setup: &Setup) -> Gate {
     Gate::start(&setup.text().replace("shutdown_timeout: 5s", "shutdown_timeout: 1h"))
 }
 
@@ -75,11 +82,72 @@ fn a_silent_tls_handshake_does_not_hold_up_a_stop() {
 }
 
 #[test]
+fn a_handshake_that_ends_when_connections_have_been_told_is_served() {
+    run(async {
+        let (cert, key) = certificate("late");
+        let tls = format!("tls: {{certificate: {:?}, private_key: {:?}}}", cert.display(), key.display());
+        let gate = lasting(&Setup::echo().listener(&tls));
+        let address = gate.address();
+        let (first, second) = (Raw::connect(address).await, Raw::connect(address).await);
+        // The gateway has them once another that came later is served.
+        assert_eq!(Client::tls(address, &cert, &["http/1.1"]).await.ask(get("/")).await.status, 200);
+        let stopping = gate.stop();
+        until(|| std::net::TcpStream::connect(address).is_err()).await;
+        let answer = Client::tls_over(first.0, &cert, &["http/1.1"]).await.ask(get("/")).await;
+        assert_eq!((answer.status, answer.header("connection")), (200, "close".to_owned()));
+        let mut h2 = Client::tls_over(second.0, &cert, &["h2"]).await;
+        assert_eq!(h2.ask(get("/")).await.status, 200);
+        until_gone(&mut h2).await;
+        until(|| stopping.is_finished()).await;
+    });
+}
+
+#[test]
+fn a_request_that_crosses_a_goaway_is_answered() {
+    run(async {
+        let gate = lasting(&Setup::echo());
+        let mut raw = Raw::connect(gate.address()).await;
+        assert!(matches!(raw.ask_h2(&ASK, None).await, Reply::Response(200, _)));
+        let stopping = gate.stop();
+        assert_eq!(goaway(&mut raw).await, 0x7fff_ffff, "no request is refused yet");
+        let (ping, _) = next(&mut raw, PING, 0).await;
+        // Sent by a client that has not seen it.
+        let mut request = Vec::new();
+        frame(&mut request, HEADERS, END_HEADERS | END_STREAM, 3, &literals(&ASK));
+        within(raw.0.write_all(&request)).await.unwrap();
+        next(&mut raw, HEADERS, 3).await;
+        while next(&mut raw, DATA, 3).await.1 & END_STREAM == 0 {}
+        assert!(!stopping.is_finished());
+        let mut acknowledged = Vec::new();
+        frame(&mut acknowledged, PING, ACK, 0, &ping);
+        within(raw.0.write_all(&acknowledged)).await.unwrap();
+        assert_eq!(goaway(&mut raw).await, 3, "the last one that is answered");
+        until(|| stopping.is_finished()).await;
+    });
+}
+
+/// Reads the next frame of this kind and stream: its payload and flags.
+async fn next(raw: &mut Raw, wanted: u8, of: u8) -> (Vec<u8>, u8) {
+    loop {
+        let (kind, flags, stream, payload) = within(read(&mut raw.0)).await.unwrap();
+        if (kind, stream) == (wanted, of) {
+            return (payload, flags);
+        }
+    }
+}
+
+/// Reads the next GOAWAY, and returns the last stream that it names.
+async fn goaway(raw: &mut Raw) -> u32 {
+    let (payload, _) = next(raw, GOAWAY, 0).await;
+    u32::from_be_bytes(payload[..4].try_into().unwrap())
+}
+
+#[test]
 fn a_tcp_stream_holds_up_a_stop_from_its_first_byte_on() {
     run(async {
         let listeners =
             "listeners:\n- {address: 127.0.0.1:0, tcp_proxy: {cluster: a}}\nclusters:\n- {name: a, echo: {}}\n";
-        let gate = Gate::start(&format!("shutdown_timeout: 1h\nworkers: 1\n{listeners}"));
+        let gate = Gate::start(&format!("shutdown_timeout: 12s\nworkers: 1\n{listeners}"));
         let mut spoken = Raw::connect(gate.address()).await;
         spoken.write("one").await;
         spoken.read_to("one").await;
@@ -342,6 +410,8 @@ fn signals_that_other_servers_act_upon_are_logged() {
         let server = serve(&file("signals.yaml", &Setup::echo().text()), &[]);
         for name in ["HUP", "USR1"] {
             signal(&server, name);
+            // One that is still to be looked at when the process stops is forgotten.
+            until(|| server.said(&format!("SIG{name} does nothing: "))).await;
             assert_eq!(Client::h1(server.address).await.ask(get("/")).await.status, 200);
         }
         let mut child = server.child;

@@ -57,6 +57,11 @@ impl Client {
 
     /// Over TLS, with what is agreed on of `protocols`.
     pub(crate) async fn tls(address: SocketAddr, certificate: &Path, protocols: &[&str]) -> Self {
+        Self::tls_over(within(TcpStream::connect(address)).await.unwrap(), certificate, protocols).await
+    }
+
+    /// The same over a connection that is there already.
+    pub(crate) async fn tls_over(tcp: TcpStream, certificate: &Path, protocols: &[&str]) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -64,8 +69,9 @@ impl Client {
             rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let tcp = tcp.into_std().unwrap();
         apart(async move {
-            let tcp = within(TcpStream::connect(address)).await.unwrap();
+            let tcp = TcpStream::from_std(tcp).unwrap();
             let name = ServerName::try_from("gateway.test").unwrap();
             let tls = within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap();
             let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -222,6 +222,9 @@ fn slow() -> (Upstream, Arc<Notify>) {
     (upstream, go)
 }
 
+/// The end of the echo's body.
+const ECHOED: &str = "HTTP/1.1\"}";
+
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 #[test]
@@ -292,7 +295,7 @@ fn a_drain_is_seen_before_anything_closes() {
         assert_eq!((ready.status, ready.text()), (503, "draining\n"));
         for _ in 0..2 {
             kept.write(GET).await;
-            assert!(!kept.read_to("}").await.contains("connection: close"));
+            assert!(!kept.read_to(ECHOED).await.contains("connection: close"));
             assert_eq!(h2.ask(get("/")).await.status, 200);
             assert_eq!(Client::h1(server.address).await.ask(get("/")).await.header("connection"), "");
         }
@@ -337,7 +340,7 @@ fn a_drain_by_the_admin_interface_tells_connections_and_ends_nothing() {
         let gate = Gate::start(&Setup::echo().text().replace("admin: 127.0.0.1:0", &admin));
         let mut kept = Raw::connect(gate.address()).await;
         kept.write(GET).await;
-        kept.read_to("}").await;
+        kept.read_to(ECHOED).await;
         let mut h2 = Client::h2(gate.address()).await;
         assert_eq!(h2.ask(get("/")).await.status, 200);
         assert!(
@@ -351,7 +354,7 @@ fn a_drain_by_the_admin_interface_tells_connections_and_ends_nothing() {
         // The worker hears of it at once.
         while {
             kept.write(GET).await;
-            !kept.read_to("}").await.contains("connection: close\r\n")
+            !kept.read_to(ECHOED).await.contains("connection: close\r\n")
         } {}
         assert_eq!(kept.read_all().await, "");
         until_gone(&mut h2).await;

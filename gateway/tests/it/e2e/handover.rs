@@ -69,7 +69,7 @@ fn ask(kept: &mut Option<TcpStream>, address: SocketAddr) -> std::io::Result<()>
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")?;
     let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
     // The echo's body ends so.
-    while !answer.ends_with(b"}") {
+    while !answer.ends_with(b"HTTP/1.1\"}") {
         match stream.read(&mut buffer)? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             read => answer.extend_from_slice(&buffer[..read]),
@@ -125,16 +125,26 @@ impl Drop for Successors<'_> {
 }
 
 #[test]
-fn the_admin_interface_stays_at_its_address() {
+fn the_admin_interface_and_listeners_of_a_reload_stay_at_their_addresses() {
     run(async {
-        let path = file("admin_stays.yaml", &Setup::echo().text());
+        // At port 0 a listener is found by its name.
+        let setup = Setup::echo().listener("name: web");
+        let path = file("admin_stays.yaml", &setup.text());
         let server = serve_with(Command::new(env!("CARGO_BIN_EXE_portcullis")), &path, &[]);
         let _successors = Successors(&server);
         let admin = server.admin().await;
+        // A listener that a reload has brought. If its socket were not passed, the new process would find the port in use.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let more = format!("listeners:\n  - {{name: more, address: {free}, routes: [{{cluster: backend}}]}}\n");
+        file("admin_stays.yaml", &setup.text().replace("listeners:\n", &more));
+        signal(server.child.id(), "HUP");
+        until(|| TcpStream::connect(free).is_ok()).await;
         signal(server.child.id(), "USR2");
         until(|| is_gone(server.child.id())).await;
         assert_eq!(ask_admin(admin, "/ready").await.status, 200);
-        ask(&mut None, server.address).unwrap();
+        for address in [server.address, free] {
+            ask(&mut None, address).unwrap();
+        }
     });
 }
 
@@ -237,9 +247,13 @@ fn systemd_is_told_and_the_watchdog_is_fed() {
         for _ in 0..3 {
             assert_eq!(hear(), "WATCHDOG=1\n");
         }
+        let next = || std::iter::from_fn(|| Some(hear())).find(|said| !said.starts_with("WATCHDOG")).unwrap();
+        signal(server.child.id(), "HUP");
+        let said = next();
+        assert!(said.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{said}");
+        assert_eq!(next(), "READY=1\nSTATUS=serving generation 2\n");
         signal(server.child.id(), "TERM");
-        let said = std::iter::from_fn(|| Some(hear())).find(|said| !said.starts_with("WATCHDOG")).unwrap();
-        assert_eq!(said, "STOPPING=1\nSTATUS=requests in flight finish\n");
+        assert_eq!(next(), "STOPPING=1\nSTATUS=requests in flight finish\n");
         until(|| is_gone(server.child.id())).await;
         std::fs::remove_file(&path).unwrap();
     });

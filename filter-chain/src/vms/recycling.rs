@@ -169,7 +169,7 @@ impl Recycling {
     /// Notes that it has lingered, and goes soon; says whether that is news.
     pub(super) fn end(&mut self, now: Duration) -> bool {
         let is_first = self.goes_at.is_none();
-        self.goes_at.get_or_insert(now.saturating_add(LAST_WORDS));
+        self.goes_at.get_or_insert_with(|| now.saturating_add(LAST_WORDS));
         is_first
     }
 

@@ -74,7 +74,7 @@ fn a_gateway_that_runs_explains_what_it_serves() {
     run(async {
         let gate = Setup::echo().plugin("shown", &guest("c_headers"), "").start();
         let answer = gate.admin("/explain?url=http://a.example/x%3Fy&header=x-a:1").await;
-        let json: Value = serde_json::from_str(&answer.text()).unwrap();
+        let json: Value = serde_json::from_str(answer.text()).unwrap();
         assert_eq!(json["chain"]["plugins"][0]["name"], "shown", "{json:#}");
         assert_eq!(json["listener"]["why"], "it is the only one");
         let renamed = Setup::echo().plugin("renamed", &guest("c_headers"), "").text();

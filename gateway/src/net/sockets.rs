@@ -98,7 +98,7 @@ impl Sockets {
     /// Takes a socket of a listener that a new worker gets.
     ///
     /// # Errors
-    /// It cannot be shared.
+    /// The socket cannot be shared.
     pub(crate) fn add(&self, name: &str, address: SocketAddr, socket: TcpListener) -> io::Result<WorkerSockets> {
         let owner = Owner::Listener { name: name.to_owned(), address, own: true };
         let kept = Arc::new(Kept::new(&socket, owner)?);

@@ -22,8 +22,9 @@ use crate::serve::worker::cut::Cut;
 use crate::serve::worker::deadline::Deadlines;
 use crate::serve::worker::deadline::guard::{Guard, StreamExec};
 use crate::serve::worker::listener::ListenerState;
-use crate::serve::worker::post::{Leaving, Post, Slot};
+use crate::serve::worker::post::{Leaving, Post};
 use crate::serve::worker::respond::respond;
+use crate::serve::worker::slot::Slot;
 use crate::serve::worker::tcp;
 
 /// Accepts the connections of one source until the post leaves, and those that the kernel has taken by then.

@@ -10,17 +10,14 @@
 
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::Arc;
-
-use portcullis::Chain;
-use tokio::sync::{Notify, watch};
 
 use crate::plan::planned::Plan;
-use crate::serve::generation::Counts;
+use crate::serve::worker::common::Common;
 use crate::serve::worker::listener::ListenerState;
 use crate::serve::worker::load::Loaded;
 use crate::serve::worker::services::Services;
 use crate::upstream::clusters::Table;
+use portcullis::Chain;
 
 /// A configuration as a worker serves it.
 pub(super) struct Generation {
@@ -30,30 +27,13 @@ pub(super) struct Generation {
     pub(super) services: Rc<Services>,
 }
 
-/// The parts of a generation that each of its requests may need.
-pub(crate) struct Common {
-    number: u64,
-    clusters: Rc<Table>,
-    counts: Arc<Counts>,
-    /// Ends TCP streams.
-    cut: watch::Sender<bool>,
-    /// Told when this has gone.
-    ended: Rc<Notify>,
-}
-
 /// A request or TCP stream that has come to a listener: it belongs to that generation until this is dropped.
 pub(crate) struct Stay(Rc<ListenerState>);
 
 impl Generation {
     /// Makes the generation of a plan whose plugins run.
     pub(super) fn new(plan: &Plan, loaded: Loaded, clusters: Rc<Table>) -> Self {
-        let common = Rc::new(Common {
-            number: plan.number,
-            clusters,
-            counts: plan.counts.begin(),
-            cut: watch::Sender::new(false),
-            ended: Rc::default(),
-        });
+        let common = Rc::new(Common::new(plan.number, plan.counts.begin(), clusters));
         let Loaded { services, listeners } = loaded;
         let planned = plan.planned.listeners.iter().zip(listeners).enumerate();
         let listeners = planned.map(|(index, (planned, chains))| {
@@ -69,47 +49,17 @@ impl Generation {
     }
 }
 
-impl Common {
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Ends its TCP streams.
-    pub(super) fn cut(&self) {
-        self.cut.send_replace(true);
-    }
-
-    pub(crate) fn clusters(&self) -> &Rc<Table> {
-        &self.clusters
-    }
-
-    /// Returns what is told when the last of its requests and streams is over, and it is an old generation.
-    pub(super) fn ended(&self) -> Rc<Notify> {
-        Rc::clone(&self.ended)
-    }
-}
-
-impl Drop for Common {
-    fn drop(&mut self) {
-        self.ended.notify_one();
-    }
-}
-
 impl Stay {
     /// Begins a request or stream.
     #[inline]
     pub(super) fn begin(listener: Rc<ListenerState>) -> Self {
-        listener.generation.counts.begin(listener.member());
+        listener.generation.counts().begin(listener.member());
         Self(listener)
     }
 
     /// Waits until the stream is to end, since its generation has been replaced for too long.
     pub(super) fn cut_off(&self) -> impl Future<Output = ()> + use<> {
-        let mut cut = self.generation.cut.subscribe();
-        async move {
-            // The stream itself keeps the sender.
-            let _ = cut.wait_for(|cut| *cut).await;
-        }
+        self.generation.cut_off()
     }
 
     /// Returns the listener.
@@ -128,6 +78,6 @@ impl Deref for Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        self.generation.counts.end(self.member());
+        self.generation.counts().end(self.member());
     }
 }

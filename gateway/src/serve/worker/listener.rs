@@ -10,7 +10,7 @@ use crate::config::{Route, TcpProxy, Timeouts};
 use crate::plan::planned::PlannedListener;
 use crate::serve::generation::Member;
 use crate::serve::seats::Seats;
-use crate::serve::worker::generation::Common;
+use crate::serve::worker::common::Common;
 use crate::upstream::clusters::Table;
 
 /// A listener of one generation as requests meet it.

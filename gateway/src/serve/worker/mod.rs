@@ -7,6 +7,7 @@ mod accept;
 mod arrival;
 mod attributes;
 mod body;
+mod common;
 mod context;
 mod cut;
 mod deadline;
@@ -22,6 +23,7 @@ mod refused;
 mod respond;
 mod route;
 mod services;
+mod slot;
 mod tcp;
 mod upstream_stats;
 

@@ -10,7 +10,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -18,12 +17,10 @@ use tokio::task::JoinSet;
 use crate::net::listen::Listener;
 use crate::net::sockets::WorkerSockets;
 use crate::plan::source::ConnectionSource;
-use crate::serve::seats::State;
 use crate::serve::worker::accept;
 use crate::serve::worker::context::Context;
-use crate::serve::worker::drain::{Closing, Ending};
-use crate::serve::worker::generation::Stay;
 use crate::serve::worker::listener::ListenerState;
+use crate::serve::worker::slot::Slot;
 
 /// A listener of a worker.
 pub(super) struct Post {
@@ -46,13 +43,6 @@ pub(super) enum Leaving {
     Closes,
     /// Without them: another worker has them, and their queues, from now on.
     GivesAway,
-}
-
-/// Where the connections of a post find the listener that their requests come to.
-pub(super) struct Slot {
-    state: RefCell<Rc<ListenerState>>,
-    /// Tells each connection to end.
-    closing: Closing,
 }
 
 impl Post {
@@ -99,10 +89,10 @@ impl Post {
     pub(super) fn renew(&self, state: Rc<ListenerState>) {
         let slot = self.slot();
         if state.takes_over(&slot.state()) {
-            slot.state.replace(state);
+            slot.renew(state);
         } else {
             self.slot.replace(Slot::new(state, &self.context));
-            slot.closing.begin(self.context.shutdown_timeout());
+            slot.closing().begin(self.context.shutdown_timeout());
         }
     }
 
@@ -141,7 +131,7 @@ impl Post {
             let _ = stop.wait_for(|stop| *stop).await;
             tokio::time::sleep(limit).await;
         };
-        self.slot().closing.end(self.connections.take(), limit, over).await;
+        self.slot().closing().end(self.connections.take(), limit, over).await;
     }
 }
 
@@ -152,28 +142,4 @@ fn given_away(socket: Listener) -> Option<WorkerSockets> {
         tracing::error!(%address, %error, "a socket cannot be given to another worker; connections that wait there are reset");
     };
     socket.into_sockets().map_err(failed).ok()
-}
-
-impl Slot {
-    fn new(state: Rc<ListenerState>, context: &Context) -> Rc<Self> {
-        Rc::new(Self { state: RefCell::new(state), closing: context.ends.add() })
-    }
-
-    /// Returns the listener of the current generation.
-    #[inline]
-    pub(super) fn state(&self) -> Rc<ListenerState> {
-        Rc::clone(&self.state.borrow())
-    }
-
-    /// Begins a request or stream: it belongs to the current generation. To be called at once before its stream is opened, since the
-    /// plugins of a generation may end as soon as it is an old one without streams.
-    #[inline]
-    pub(super) fn stay(&self) -> Stay {
-        Stay::begin(self.state())
-    }
-
-    /// Returns the end of the listener as a connection sees it.
-    pub(super) fn ending(&self, standing: &Arc<State>) -> Ending {
-        self.closing.of(standing)
-    }
 }

@@ -23,7 +23,7 @@ use crate::net::io::{ConnectionInfo, Stream};
 use crate::serve::seats::{Request, State};
 use crate::serve::worker::context::{Context, next_stream};
 use crate::serve::worker::listener::ListenerState;
-use crate::serve::worker::post::Slot;
+use crate::serve::worker::slot::Slot;
 use crate::serve::worker::{attributes, upstream_stats};
 use crate::upstream::connector::{Dialed, Upstream};
 use crate::upstream::pool::Share;

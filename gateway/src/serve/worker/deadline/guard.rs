@@ -162,7 +162,8 @@ impl Guard {
 /// Reads what the client has sent behind its last request, and until it closes: with it unread the system would reset the connection,
 /// and the client could lose the answer.
 async fn leave(stream: &mut Stream) -> std::io::Result<()> {
-    let mut unread = [0; 4096];
+    // Not in the task, which every connection has.
+    let mut unread = vec![0; 4096];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
 }

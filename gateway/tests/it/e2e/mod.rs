@@ -20,6 +20,7 @@ mod drain;
 mod edge;
 mod expect;
 mod explain;
+mod failure_table;
 mod failures;
 mod files;
 mod filter_state;

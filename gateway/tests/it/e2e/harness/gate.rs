@@ -85,6 +85,12 @@ impl Setup {
         self
     }
 
+    /// Adds a plugin to the listener's chain, as it stands there.
+    pub(crate) fn chain_entry(mut self, entry: &str) -> Self {
+        writeln!(self.plugins, "      - {entry}").unwrap();
+        self
+    }
+
     /// A plugin as it stands in a chain.
     pub(crate) fn plugin_entry(name: &str, code: &Path, more: &str) -> String {
         format!(

@@ -411,12 +411,10 @@ fn signal(server: &Server, name: &str) {
 fn signals_that_other_servers_act_upon_are_logged() {
     run(async {
         let server = serve(&file("signals.yaml", &Setup::echo().text()), &[]);
-        for name in ["HUP", "USR1"] {
-            signal(&server, name);
-            // One that is still to be looked at when the process stops is forgotten.
-            until(|| server.said(&format!("SIG{name} does nothing: "))).await;
-            assert_eq!(Client::h1(server.address).await.ask(get("/")).await.status, 200);
-        }
+        signal(&server, "USR1");
+        // One that is still to be looked at when the process stops is forgotten.
+        until(|| server.said("SIGUSR1 does nothing: ")).await;
+        assert_eq!(Client::h1(server.address).await.ask(get("/")).await.status, 200);
         let mut child = server.child;
         let quit = Command::new("kill").args(["-s", "QUIT", &child.id().to_string()]).status().unwrap();
         assert!(quit.success());

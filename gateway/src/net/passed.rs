@@ -1,8 +1,9 @@
 //! Listening sockets that the process was started with: by systemd (socket activation), or by the process that it takes over from.
 //!
-//! `LISTEN_FDS` is their number; they begin at descriptor 3. `LISTEN_FDNAMES` has their names, with colons between. A process that
-//! hands over ([`crate::serve::upgrade`]) says of each in [`HANDED`] which listener of its configuration it belonged to, since the names of
-//! listeners may have colons, and port 0 is none to find it by; the last descriptor is then the channel between the two processes.
+//! `LISTEN_FDS` is their number; they begin at descriptor 3, or at `LISTEN_FDS_FIRST_FD`. `LISTEN_FDNAMES` has their names, with colons
+//! between. A process that hands over (`serve::upgrade`) says of each in `PORTCULLIS_HANDED_OVER` which listener of its configuration it
+//! belonged to, since the names of listeners may have colons, and port 0 is none to find it by; the last descriptor is then the channel
+//! between the two processes.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

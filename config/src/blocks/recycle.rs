@@ -1,7 +1,5 @@
 //! `recycle`: when another VM takes the place of one that works.
 
-use std::time::Duration;
-
 use portcullis::sandbox::Recycle;
 
 use crate::reader::{Key, Mapping, Read, Section, Type, Value, duration, size};
@@ -10,9 +8,9 @@ use crate::reader::{Key, Mapping, Read, Section, Type, Value, duration, size};
 pub(super) fn read(value: &Value<'_>) -> Read<Recycle> {
     let mapping = value.mapping(&RECYCLE)?;
     let memory = mapping.optional(MEMORY, |size| size::between(size, MEMORY.range()));
-    let age = mapping.optional(AGE, |age| at_most(age, 365 * DAY, "8760h"));
+    let age = mapping.optional(AGE, |age| duration::between(age, &AGE.range()));
     let streams = mapping.optional(STREAMS, |streams| streams.integer(STREAMS.range()));
-    let linger = mapping.or(LINGER, Recycle::default().linger, |linger| at_most(linger, DAY, "24h"));
+    let linger = mapping.or(LINGER, Recycle::default().linger, |linger| duration::between(linger, &LINGER.range()));
     let recycle = Recycle::default().with_memory(memory?).with_age(age?).with_streams(streams?).with_linger(linger?);
     if !recycle.is_bounded() {
         value.notice("recycle has no bound, so no VM is recycled", "add memory, age or streams, or remove the key");
@@ -32,15 +30,7 @@ pub(super) fn check_memory(vm: &Mapping<'_>, recycle: &Recycle, limit: usize) ->
     }
 }
 
-/// Reads a duration from a second to the longest, which is named so.
-fn at_most(value: &Value<'_>, longest: Duration, name: &str) -> Read<Duration> {
-    match duration::read(value)? {
-        duration if (Duration::from_secs(1)..=longest).contains(&duration) => Ok(duration),
-        _ => Err(value.expected(format!("a duration from 1s to {name}"), "choose one in this range")),
-    }
-}
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: u64 = 24 * 3600;
 
 pub(super) const RECYCLE_KEY: Key = Key::new(
     "recycle",
@@ -55,9 +45,12 @@ const MEMORY: Key = Key::new(
     "Bytes of linear memory, fewer than `limits.memory`; a VM with more is replaced.",
 )
 .computed("no bound");
-const AGE: Key =
-    Key::new("age", Type::Positive, "The time since its start after which a VM is replaced, from 1s to a year.")
-        .computed("no bound");
+const AGE: Key = Key::new(
+    "age",
+    Type::Seconds(1, 365 * DAY),
+    "The time since its start after which a VM is replaced, less a part of up to 10 % that is drawn for each VM.",
+)
+.computed("no bound");
 const STREAMS: Key = Key::new(
     "streams",
     Type::Integer(1, 1_000_000_000_000),
@@ -66,8 +59,8 @@ const STREAMS: Key = Key::new(
 .computed("no bound");
 const LINGER: Key = Key::new(
     "linger",
-    Type::Positive,
-    "How long the streams of a VM that was replaced go on in it, from 1s to 24h; those that are left then are answered by `failure_policy`.",
+    Type::Seconds(1, DAY),
+    "How long the streams of a VM that was replaced go on in it; those that are left then are answered by `failure_policy`.",
 )
 .default("10m");
 

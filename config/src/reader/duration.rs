@@ -1,5 +1,6 @@
 //! Durations: `250ms`, `1s`, `1.5s`, `2m`, `1h`; also Envoy's `0.25s`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::document::Read;
@@ -26,6 +27,27 @@ pub fn positive(value: &Value<'_>) -> Read<Duration> {
     }
 }
 
+/// Reads a duration within a range of seconds.
+pub fn between(value: &Value<'_>, range: &RangeInclusive<u64>) -> Read<Duration> {
+    let (least, most) = (*range.start(), *range.end());
+    match read(value)? {
+        duration if (Duration::from_secs(least)..=Duration::from_secs(most)).contains(&duration) => Ok(duration),
+        _ => {
+            let what = format!("a duration from {} to {}", seconds(least), seconds(most));
+            Err(value.expected(what, "choose one in this range"))
+        }
+    }
+}
+
+/// Writes whole seconds, in hours if they are whole ones.
+pub fn seconds(seconds: u64) -> String {
+    match seconds {
+        0 => "0s".to_owned(),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ => format!("{seconds}s"),
+    }
+}
+
 /// Writes a duration as [`read`] reads it.
 pub fn format(duration: Duration) -> String {
     const MILLISECOND: u32 = 1_000_000;
@@ -37,8 +59,8 @@ pub fn format(duration: Duration) -> String {
     }
 }
 
-/// The units, and how many nanoseconds each has.
-const UNITS: &[(&str, u128)] =
+/// The units of durations, and how many nanoseconds each has.
+pub const UNITS: &[(&str, u128)] =
     &[("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -67,6 +67,8 @@ pub enum Type {
     Duration,
     /// The same, and longer than nothing.
     Positive,
+    /// The same, from so many seconds to so many.
+    Seconds(u64, u64),
     /// A part such as `20%`.
     Percent,
     /// One of some words.
@@ -113,10 +115,10 @@ impl Key {
         Self { absent: Absent::Computed(what), ..self }
     }
 
-    /// Returns the numbers or sizes that it takes.
+    /// Returns the numbers, sizes or seconds that it takes.
     pub const fn range(self) -> RangeInclusive<u64> {
         match self.values {
-            Type::Integer(least, most) | Type::Size(least, most) => least..=most,
+            Type::Integer(least, most) | Type::Size(least, most) | Type::Seconds(least, most) => least..=most,
             _ => 0..=u64::MAX,
         }
     }

@@ -1,5 +1,6 @@
 //! The reference of the configuration, made of the keys that the reader takes: a JSON Schema, and a page of documentation.
 
+mod durations;
 mod page;
 mod schema;
 #[cfg(test)]

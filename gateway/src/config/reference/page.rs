@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use portcullis_config::reader::{Absent, Key, Section, Type};
+use portcullis_config::reader::{Absent, Key, Section, Type, duration};
 
 use super::sections;
 
@@ -81,6 +81,9 @@ fn values(values: Type) -> String {
         Type::Size(least, most) => format!("size from {} to {}", size(least), size(most)),
         Type::Duration => "duration".to_owned(),
         Type::Positive => "duration longer than `0s`".to_owned(),
+        Type::Seconds(least, most) => {
+            format!("duration from `{}` to `{}`", duration::seconds(least), duration::seconds(most))
+        }
         Type::Percent => "percentage".to_owned(),
         Type::Words(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Type::Preset => "name of a [preset](rights.md)".to_owned(),

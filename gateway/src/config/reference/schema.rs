@@ -5,7 +5,7 @@ use portcullis_config::reader::{Absent, Key, Section, Type};
 use serde_json::{Map, Value as Json, json};
 
 use super::super::file::FILE;
-use super::sections;
+use super::{durations, sections};
 
 /// Returns the configuration's JSON Schema (draft 2020-12) as text.
 ///
@@ -81,6 +81,7 @@ fn values(values: Type) -> Map<String, Json> {
         Type::Positive => {
             json!({ "type": "string", "pattern": r"^(\d*[1-9]\d*(\.\d{1,9})?|0+\.0{0,8}[1-9]\d{0,8})(us|ms|s|m|h)$" })
         }
+        Type::Seconds(least, most) => json!({ "type": "string", "pattern": durations::pattern(least, most) }),
         Type::Percent => json!({ "type": "string", "pattern": r"^([1-9]\d?|100)\s*%$" }),
         Type::Words(words) => json!({ "enum": words }),
         Type::Preset => json!({ "enum": Preset::names().collect::<Vec<_>>() }),

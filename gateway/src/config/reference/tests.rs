@@ -127,6 +127,7 @@ fn every_value_that_is_named_is_taken() {
         let named: Vec<String> = match key.values {
             Type::Words(words) => words.iter().map(|word| (*word).to_owned()).collect(),
             Type::Integer(least, most) | Type::Size(least, most) => vec![least.to_string(), most.to_string()],
+            Type::Seconds(least, most) => vec![format!("{least}s"), format!("{most}s")],
             Type::Boolean => vec!["true".to_owned(), "false".to_owned()],
             _ => continue,
         };
@@ -196,6 +197,7 @@ fn wrong(values: Type) -> Option<(String, String)> {
         Type::Size(_, most) => Some((most.checked_add(1)?.to_string(), "expected a size".to_owned())),
         Type::Duration => pair("5", "expected a duration"),
         Type::Positive => pair("0s", "expected a duration"),
+        Type::Seconds(_, most) => Some((format!("{}s", most.checked_add(1)?), "expected a duration".to_owned())),
         Type::Percent => pair("120%", "expected a percentage"),
         Type::Words(words) => Some(("nope".to_owned(), format!("expected {}", nearest::either(words)))),
         Type::Preset => None,

@@ -1,5 +1,6 @@
 //! One plugin: Envoy's `envoy.extensions.wasm.v3.PluginConfig`.
 
+use std::fmt;
 use std::time::Duration;
 
 use portcullis::model::Compatibility;
@@ -11,8 +12,8 @@ use super::vm::{self, VmConfig};
 use crate::error::Origin;
 use crate::reader::{Key, Kind, Mapping, Read, Refused, Section, Type, Value, duration};
 
-/// One configured use of a module.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// One configured use of a module. `Debug` does not show its configuration.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Plugin {
     /// The name for logs and metrics.
@@ -41,6 +42,19 @@ pub struct Plugin {
     pub root_id_origin: Origin,
     /// The place of `configuration`; without one, that of the plugin's definition.
     pub configuration_origin: Origin,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("root_id", &self.root_id)
+            .field("vm", &self.vm)
+            .field("failure_policy", &self.failure_policy)
+            .field("rights", &self.rights)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Plugin {

@@ -18,8 +18,8 @@ use super::secrets::Secrets;
 use crate::error::{Located, Origin};
 use crate::reader::{Key, Read, Refused, Section, Type, Value, base64, files};
 
-/// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The VM of a plugin: Envoy's `envoy.extensions.wasm.v3.VmConfig`. `Debug` does not show its configuration.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct VmConfig {
     /// Plugins with the same id, code and configuration share a VM; may be empty.
@@ -99,6 +99,21 @@ impl fmt::Debug for Code {
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
         }
+    }
+}
+
+impl fmt::Debug for VmConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VmConfig")
+            .field("vm_id", &self.vm_id)
+            .field("runtime", &self.runtime)
+            .field("code", &self.code)
+            .field("environment", &self.environment)
+            .field("preopens", &self.preopens)
+            .field("limits", &self.limits)
+            .field("isolation", &self.isolation)
+            .field("rights", &self.rights)
+            .finish_non_exhaustive()
     }
 }
 

@@ -92,6 +92,8 @@ fn a_configuration_shows_its_references_and_debug_no_value() {
     let debug =
         format!("{:?} {:?} {:?}", plugin.configuration_secrets, plugin.vm.configuration_secrets, plugin.vm.environment);
     assert!(!debug.contains("HUSH"), "{debug}");
+    let debug = format!("{plugin:?}");
+    assert!(debug.contains("\"p\"") && !debug.contains("HUSH") && !debug.contains("72, 85, 83, 72"), "{debug}");
 }
 
 /// A reload finds another plugin.

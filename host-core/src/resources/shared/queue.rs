@@ -10,7 +10,7 @@ use crate::model::limits::Limits;
 use crate::sandbox::byte_budget::{ByteBudget, Charge};
 
 /// A queue. It tells a root of every item, never while the one who put it there is at it: of the roots that have registered it and are
-/// there, the last whose VM has the lowest [`Rank`](super::inbox::Rank).
+/// there, the last whose VM has the lowest [`Rank`].
 pub(crate) struct Queue {
     id: u32,
     name: Arc<[u8]>,

@@ -2,7 +2,7 @@
 
 from typing import Callable, NamedTuple
 
-from runner import doors
+from runner import doors, soak
 from runner.reader import NotMeasured, Reader
 
 GET, H2 = ("h1", "GET", 16), ("h2", "GET", 16)
@@ -96,6 +96,10 @@ AIMS = [
         lambda read: read.row("cold_start", "cold_start", engine="wasmtime")["ratio"]),
     Aim("first filtered response after the start, warm code cache, wasmtime", "≤", 50, "ms",
         lambda read: read.row("first_response", "first_response", engine="wasmtime")["warm_ms"]),
+    Aim("requests lost over 1,377 reloads", "≤", 0, "", soak.lost),
+    Aim("p99.9 with reloads, beyond 1.2 times that without", "≤", 20, "ms", soak.beyond("p999_ms")),
+    Aim("the longest with reloads, beyond 1.2 times that without", "≤", 20, "ms", soak.beyond("max_ms")),
+    Aim("resident memory after all reloads, beyond that after the tenth", "≤", 5, "%", soak.memory),
 ]
 
 

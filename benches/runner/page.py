@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import chart
-from runner import aims, doors, tables
+from runner import aims, doors, soak, tables
 from runner.reader import BY_ROW, NOISE, STEADY
-from runner.results import COMPARE, DOORS, LATEST, QUICK, REPO, joined
+from runner.results import APART, COMPARE, LATEST, QUICK, REPO, joined
 
 PLOT = COMPARE / "compare.svg"
 README = REPO / "README.md"
-LINES = 140
+LINES = 150
 BLOCK = re.compile(r"(<!-- doors -->\n).*?(<!-- /doors -->)", re.S)
 
 # Parts of the page: heading, text, and each table with the sections of the run that it is made of.
@@ -46,6 +46,11 @@ PARTS = [
      "Making `header_tour` (150 kB) ready, and the time from the start of the gateway to the first filtered response. wasmi keeps no"
      " compiled code.",
      [(["cold_start", "first_response"], tables.cold_start)]),
+    ("Reloads",
+     "A gateway with 51 plugins under constant load of clients that never send a request twice: turns without reloads, and turns in which"
+     " each reload changes the code or the configuration of one plugin; then what must be refused is pushed."
+     " [How it is measured](soak/README.md).",
+     [(["soak"], soak.table)]),
 ]
 # Sections without a table.
 REQUEST, MEMORY = "request_instructions", "memory"
@@ -76,8 +81,9 @@ def markdown(results, plot, source):
 
 def head(results, source):
     machine, versions, sections = results["machine"], results["versions"], results["sections"]
-    is_apart = "of" in sections.get(doors.NAME, {})
-    apart = f", the doors of another, [{DOORS.name}]({DOORS.relative_to(REPO)})" if is_apart else ""
+    others = [path for name, path in APART.items() if "of" in sections.get(name, {})]
+    links = " and ".join(f"[{path.name}]({LATEST.parent.relative_to(REPO)}/{path.name})" for path in others)
+    apart = f", {links} of others" if others else ""
     if results["quick"]:
         yield "**Of a quick run, to try the command: these numbers are worth nothing.**"
     yield (
@@ -141,7 +147,7 @@ def readme(results, text):
 
 
 # What parts say besides their tables.
-FURTHER = {"Against Envoy": gateway, "Doors": doors.text}
+FURTHER = {"Against Envoy": gateway, "Doors": doors.text, "Reloads": soak.text}
 
 
 def files(results):

@@ -15,8 +15,8 @@ import about
 REPO = Path(__file__).resolve().parents[2]
 COMPARE = REPO / "benches/compare"
 LATEST = REPO / "benches/results/latest.json"
-# The section "doors" has a file of its own, of its own commit: it takes builds that no other section needs.
-DOORS = REPO / "benches/results/doors.json"
+# Sections that have a file of their own, of its own commit: they take builds that no other section needs, or minutes.
+APART = {name: REPO / f"benches/results/{name}.json" for name in ("doors", "soak")}
 # The results of `--quick`, which are worth nothing and not committed.
 QUICK = REPO / "benches/results/quick.json"
 # Files that a run changes, and documents: a commit of these alone is no other code.
@@ -34,17 +34,17 @@ def load(path):
 
 def path_of(section, quick):
     """Returns the file of a section's results."""
-    return QUICK if quick else DOORS if section == "doors" else LATEST
+    return QUICK if quick else APART.get(section, LATEST)
 
 
 def joined(results):
-    """Returns the results with those of the doors, which say of which commit they are, if both are no quick run."""
-    apart = None if results["quick"] else load(DOORS)
-    if apart is None:
-        return results
-    of = {key: apart[key] for key in ("commit", "date")}
-    doors = {name: record | {"of": of} for name, record in apart["sections"].items()}
-    return results | {"sections": results["sections"] | doors}
+    """Returns the results with those of sections that are apart, which say of which commit they are, if none is a quick run."""
+    sections = dict(results["sections"])
+    for path in () if results["quick"] else APART.values():
+        apart = load(path) or {"sections": {}}
+        of = {key: apart.get(key) for key in ("commit", "date")}
+        sections |= {name: record | {"of": of} for name, record in apart["sections"].items()}
+    return results | {"sections": sections}
 
 
 def save(results, path):

@@ -76,6 +76,11 @@ def compare(options, _folder):
     return [str(COMPARE / "run.sh"), "--gateway", str(options.gateway), *(quick if options.quick else whole)]
 
 
+def soak(options, folder):
+    some = ("--reloads", "40", "--turns", "2", "--configurations", "12", "--modules", "11") if options.quick else ("--strict",)
+    return [str(GATEWAY.with_name("soak")), "--gateway", str(options.gateway), "--json", str(folder / "results.json"), *some]
+
+
 def doors(options, folder):
     return [str(COMPARE / "doors.py"), "--json", str(folder / "results.json"), *(DOORS_QUICK if options.quick else ())]
 
@@ -142,6 +147,10 @@ SECTIONS = [
     Section(
         "request_instructions", "instructions of a request in the gateway", 2,
         (*LOAD, "h2load", "valgrind"), command=request_instructions, **BY_CALLGRIND,
+    ),
+    Section(
+        "soak", "reloads of a gateway under load", 8,
+        (), command=soak, **BY_SCRIPT,
     ),
     by_bench("crossing", "one call between host and guest", 2.5, *CRITERION, **BY_CRITERION),
     by_bench("stream", "one stream, its bodies, one VM", 2, *CRITERION, **BY_CRITERION),

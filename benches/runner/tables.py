@@ -161,7 +161,7 @@ def quotient(over, under):
 
 def number(value):
     """Formats with three significant digits, or all before the point."""
-    places = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    places = 0 if value == 0 or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{places}f}".replace("-", "−")
 
 

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from unittest import mock
 
-from runner import aims, collect, doors, page, reader, results, sections, tables
+from runner import aims, collect, doors, page, reader, results, sections, soak, tables
 
 FIXTURE = Path(__file__).with_name("fixture.json")
 
@@ -117,14 +117,23 @@ class Files(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "doors.json"
             whole = fixture()
+            del whole["sections"]["soak"]
             apart = whole | {"commit": "def5678", "sections": {"doors": whole["sections"].pop("doors")}}
-            with mock.patch.object(results, "DOORS", path):
+            with mock.patch.dict(results.APART, {"doors": path}, clear=True):
                 self.assertEqual(results.joined(whole), whole)
                 results.save(apart, path)
                 told = rendered(results.joined(whole))
         self.assertIn("at commit `def5678`", told)
         self.assertIn("commit `abc1234`, 11 minutes", told)
-        self.assertEqual([results.path_of("doors", quick) for quick in (False, True)], [results.DOORS, results.QUICK])
+        self.assertEqual([results.path_of("doors", quick) for quick in (False, True)], [results.APART["doors"], results.QUICK])
+
+    def test_reloads_are_told_beside_turns_without(self):
+        lines = soak.table(fixture())
+        self.assertIn("| with reloads | 300 | 240,000 | 0 | 1.00 | 4.00 | 9.00 | 30.0 |", lines)
+        self.assertIn("1,377 reloads took 210 ms each (p99 400)", " ".join(soak.text(fixture())))
+        read = reader.Reader(fixture())
+        found = [soak.lost(read), soak.beyond("p999_ms")(read), soak.beyond("max_ms")(read), soak.memory(read)]
+        self.assertEqual([round(number, 3) for number in found], [0, 0, 6, 2])
 
     def test_a_stale_file_fails(self):
         with tempfile.TemporaryDirectory(dir=page.REPO / "benches") as folder, redirect_stderr(StringIO()) as told:

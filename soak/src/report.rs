@@ -37,7 +37,7 @@ pub(crate) struct Turn {
 /// Which aims figures are held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aims {
-    /// Those that nothing else on the machine can make miss.
+    /// The aims that nothing else on the machine can make miss.
     Busy,
     /// All of them.
     Quiet,

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::ServeError;
 use crate::observe::admin::{self, Admin, AdminSocket};
 use crate::observe::{log, profile};
-use crate::serve::control::{By, Control, Source};
+use crate::serve::control::{By, Control, HeldTurn, Source};
 use crate::serve::drain::{Drain, Patience};
 use crate::serve::generation::crew::Threads;
 use crate::serve::generation::{Cancel, Reload, Reloaded, Reloader};
@@ -36,6 +36,8 @@ pub struct Running {
     control: Option<Control>,
     reloader: Reloader,
     replacing: Option<Replacing>,
+    /// Reloads are refused since another process serves.
+    replaced: Option<HeldTurn>,
     pulse: Pulse,
 }
 
@@ -50,8 +52,8 @@ pub(super) struct Replacing {
     pub(super) predecessor: Option<UnixStream>,
 }
 
-/// A new process that is starting, and who asked for it.
-type Trying = Option<(Attempt, Option<Asked>)>;
+/// A new process that is starting, who asked for it, and what keeps reloads away meanwhile.
+type Trying = Option<(Attempt, Option<Asked>, Option<HeldTurn>)>;
 
 impl Running {
     /// Takes over workers that serve at these addresses until `stop`, and that end as `drain` says.
@@ -76,6 +78,7 @@ impl Running {
             profile,
             control: None,
             replacing: None,
+            replaced: None,
             pulse,
             reloader,
         }
@@ -221,7 +224,7 @@ impl Running {
         loop {
             tokio::select! {
                 () = signals.stop(1) => {
-                    if let Some((attempt, _)) = trying {
+                    if let Some((attempt, ..)) = trying {
                         attempt.cancel();
                     }
                     return None;
@@ -230,27 +233,39 @@ impl Running {
                 Ok(()) = upgrades.changed() => self.try_another(&mut trying, None),
                 Some(asked) = next(&mut self.replacing) => self.try_another(&mut trying, Some(asked)),
                 result = ended(&mut trying) => {
-                    let asked = trying.take().and_then(|(_, asked)| asked);
+                    let (asked, turn) = trying.take().map_or((None, None), |(_, asked, turn)| (asked, turn));
                     match result {
-                        Ok(successor) => return Some((successor, asked)),
-                        Err(reason) => refuse(reason, asked),
+                        Ok(successor) => {
+                            self.replaced = turn;
+                            return Some((successor, asked));
+                        }
+                        Err(reason) => {
+                            drop(turn);
+                            refuse(reason, asked);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Starts another process, unless one is starting.
+    /// Starts another process, unless one is starting or a reload runs.
     fn try_another(&self, trying: &mut Trying, asked: Option<Asked>) {
         let begun = match (&trying, &self.replacing) {
             (Some(_), _) => Err("another process is starting already; wait for it".to_owned()),
-            (None, Some(replacing)) => replacing.upgrade.begin(),
+            (None, Some(replacing)) => self.begin(&replacing.upgrade),
             (None, None) => Err("this process cannot be replaced; stop it and start another".to_owned()),
         };
         match begun {
-            Ok(attempt) => *trying = Some((attempt, asked)),
+            Ok((attempt, turn)) => *trying = Some((attempt, asked, turn)),
             Err(reason) => refuse(reason, asked),
         }
+    }
+
+    /// Starts another process with the sockets that there are, which no reload changes until it serves or fails.
+    fn begin(&self, upgrade: &Upgrade) -> Result<(Attempt, Option<HeldTurn>), String> {
+        let turn = self.control.as_ref().map(Control::refuse_reloads).transpose()?;
+        Ok((upgrade.begin()?, turn))
     }
 
     /// Leaves what this process had to another one.
@@ -291,7 +306,7 @@ async fn next(replacing: &mut Option<Replacing>) -> Option<Asked> {
 
 async fn ended(trying: &mut Trying) -> Result<Successor, String> {
     match trying {
-        Some((attempt, _)) => {
+        Some((attempt, ..)) => {
             let result = (&mut attempt.result).await;
             result.unwrap_or_else(|_| Err("the thread that waits for it has ended".to_owned()))
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `source` | the file that is read again |
 //! | `thread` | the thread that takes what asks, and has one reload at a time |
+//! | `turn` | the exclusion of reloads while another process takes over |
 //! | `wish` | who asks, and what comes of it |
 //! | `watch` | files whose change is a wish |
 //! | `status` | what `/config`, `/ready` and metrics say |
@@ -16,6 +17,7 @@ mod status;
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 mod thread;
+mod turn;
 mod watch;
 mod wish;
 
@@ -29,6 +31,8 @@ use super::generation::{Held, Reload};
 pub use source::Source;
 use status::Status;
 use thread::{Event, Reloading};
+pub(crate) use turn::Held as HeldTurn;
+use turn::Turn;
 use watch::Times;
 pub use wish::{By, Outcome};
 
@@ -37,6 +41,7 @@ pub use wish::{By, Outcome};
 pub struct Control {
     events: Sender<Event>,
     status: Status,
+    turn: Turn,
     held: Arc<dyn Fn() -> Vec<Held> + Send + Sync>,
 }
 
@@ -59,8 +64,9 @@ impl Control {
         let status = Status::of_start(source.digest());
         let asked = Mutex::new(reloader.clone());
         let held = Arc::new(move || asked.lock().unwrap_or_else(PoisonError::into_inner).generations());
-        let control = Self { events: events.clone(), status: status.clone(), held };
-        let reloading = Reloading::new(reloader, source, watches, events, status, times);
+        let turn = Turn::default();
+        let control = Self { events: events.clone(), status: status.clone(), turn: turn.clone(), held };
+        let reloading = Reloading::new(reloader, source, watches, events, status, turn, times);
         std::thread::Builder::new().name("control".to_owned()).spawn(move || reloading.run(&received))?;
         Ok(control)
     }
@@ -76,6 +82,14 @@ impl Control {
         let (answer, answered) = oneshot::channel();
         let _ = self.events.send(Event::Ask(by, Some(answer)));
         answered.await.unwrap_or(Outcome::Stopping)
+    }
+
+    /// Refuses reloads, for another process that takes over, until what is returned is dropped. A watch looks again then.
+    ///
+    /// # Errors
+    /// A reload runs, or another process is starting already.
+    pub(crate) fn refuse_reloads(&self) -> Result<HeldTurn, String> {
+        self.turn.upgrade().map_err(str::to_owned)
     }
 
     /// Cancels a reload and takes no further wish.

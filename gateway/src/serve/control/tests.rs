@@ -143,6 +143,25 @@ fn a_stop_cancels_and_answers_all() {
     fake.change(|state| state.may_end = 1);
 }
 
+#[test]
+fn no_reload_runs_while_another_process_takes_over() {
+    let (fake, file) = (Fake::default(), File::new("upgrade"));
+    let control = start(&fake, &file);
+    let first = ask(&control);
+    fake.until_asked(1);
+    let reason = control.refuse_reloads().unwrap_err();
+    assert!(reason.contains("a reload runs") && reason.contains("ask again"), "{reason}");
+    fake.change(|state| state.may_end = usize::MAX);
+    assert_eq!(done(wait(first).unwrap()), 2);
+    let starting = control.refuse_reloads().unwrap();
+    assert!(control.refuse_reloads().unwrap_err().contains("starting already"));
+    let Outcome::Refused(reason) = wait(control.reload(By::Signal)) else { panic!() };
+    assert!(reason.contains("another process is starting") && reason.contains("ask again"), "{reason}");
+    assert_eq!((fake.asked().len(), control.failure()), (1, None));
+    drop(starting);
+    assert_eq!(done(wait(control.reload(By::Admin))), 3);
+}
+
 /// A reload whose thread panics.
 #[derive(Clone)]
 struct Panics;

@@ -2,7 +2,7 @@
 //!
 //! | state | a wish | the reload ends | a stop |
 //! |---|---|---|---|
-//! | idle | a reload begins | – | ends |
+//! | idle | a reload begins; it is refused while another process takes over ([`super::turn`]) | – | ends |
 //! | reloading | cancels the reload; wishes wait together | answers who asked for it; if wishes wait, the next begins, which answers all of them | cancels the reload, answers all, ends |
 //!
 //! The file is read when a reload begins, so one reload fulfils all wishes that came before it. A cancelled reload that has already
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::super::generation::{Cancel, Reload, Reloaded};
 use super::source::Source;
 use super::status::Status;
+use super::turn::{Held, Turn};
 use super::watch::{Seen, Times, Watch};
 use super::wish::{By, Outcome};
 use crate::error::ServeError;
@@ -51,6 +52,7 @@ pub(super) struct Reloading<R> {
     status: Status,
     running: Option<Running>,
     next: Option<Wish>,
+    turn: Turn,
     times: Times,
     watch: Option<Watch<Failure>>,
 }
@@ -68,6 +70,7 @@ struct Running {
     wish: Wish,
     cancel: Cancel,
     begun: Instant,
+    turn: Held,
 }
 
 /// Wishes that one reload fulfils.
@@ -83,10 +86,11 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
         watches: bool,
         events: Sender<Event>,
         status: Status,
+        turn: Turn,
         times: Times,
     ) -> Self {
         let watch = watches.then(|| Watch::new(times, source.look().clone()));
-        Self { reloader, source, events, status, running: None, next: None, times, watch }
+        Self { reloader, source, events, status, running: None, next: None, turn, times, watch }
     }
 
     pub(super) fn run(mut self, events: &Receiver<Event>) {
@@ -119,6 +123,10 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
     }
 
     fn look(&mut self) {
+        // What has changed is found afterwards.
+        if self.turn.is_of_upgrade() {
+            return;
+        }
         match self.watch.as_mut().map(|watch| watch.look(Instant::now())) {
             Some(Seen::Changed) => self.ask(By::Watch, None),
             Some(Seen::Failed(failure)) => {
@@ -147,6 +155,13 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
     /// Begins the next reload, if there is a wish and none runs.
     fn begin(&mut self) {
         let Some(wish) = self.next.take_if(|_| self.running.is_none()) else { return };
+        let turn = match self.turn.reload() {
+            Ok(turn) => turn,
+            Err(reason) => {
+                tracing::error!(by = wish.by.name(), "not reloaded: {reason}");
+                return wish.answer(&Outcome::Refused(reason.to_owned()));
+            }
+        };
         tracing::info!(by = wish.by.name(), "reloading the configuration");
         systemd::reloading();
         let cancel = Cancel::default();
@@ -157,13 +172,13 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
             watches: self.watch.is_some(),
             report: Report { source: self.source.clone(), events: Some(self.events.clone()) },
         };
-        self.running = Some(Running { wish, cancel, begun: Instant::now() });
+        self.running = Some(Running { wish, cancel, begun: Instant::now(), turn });
         // Its report says that it has not run, if the thread cannot be started.
         let _ = std::thread::Builder::new().name("reload".to_owned()).spawn(move || job.run());
     }
 
     fn ended(&mut self, Ended { source, result }: Ended) {
-        let Some(Running { wish, begun, .. }) = self.running.take() else { return };
+        let Some(Running { wish, begun, turn, .. }) = self.running.take() else { return };
         let (by, took) = (wish.by, begun.elapsed());
         self.source = source;
         if let Some(watch) = &mut self.watch {
@@ -198,6 +213,7 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
             }
         };
         systemd::ready(&format!("serving generation {}", self.status.number()));
+        drop(turn);
         wish.answer(&outcome);
         self.begin();
     }

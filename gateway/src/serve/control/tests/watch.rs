@@ -195,6 +195,20 @@ fn a_change_while_a_reload_runs_ends_it_and_is_the_next() {
 }
 
 #[test]
+fn a_change_while_another_process_takes_over_is_read_if_it_fails() {
+    let (fake, file) = (Fake::free(), File::new("upgrade-watch"));
+    file.write(1, WATCH);
+    let control = start(&fake, &file.path(), HOUR);
+    let starting = control.refuse_reloads().unwrap();
+    file.write(2, WATCH);
+    assert!(matches!(wait(control.reload(By::Signal)), Outcome::Refused(_)));
+    assert_eq!(fake.asked(), Vec::<usize>::new());
+    drop(starting);
+    until(|| number(&control) == 2);
+    control.stop();
+}
+
+#[test]
 fn a_reload_switches_it_on_and_off() {
     let (fake, file) = (Fake::free(), File::new("switch"));
     let control = start(&fake, &file.path(), HOUR);

@@ -14,7 +14,7 @@ use portcullis::vm::Part;
 use portcullis::{Chain, Worker};
 
 use super::answer::{self, Answer};
-use super::length::{self, tells_of_another};
+use super::length::tells_of_another;
 use super::status::{BodyStatus, HeadersStatus, TrailersStatus};
 use super::way::{Left, Way};
 use crate::attributes::CONNECTION_ID;
@@ -139,12 +139,10 @@ impl Filter {
                 Direction::Request => info.request_size += length as u64,
                 Direction::Response => info.response_size += length as u64,
             });
-            if !self.hold_to_length(envoy, direction, length, end) {
-                return BodyStatus::StopIterationNoBuffer;
-            }
-            let waits = self.way(direction).length.waits_unheard(end);
-            self.change(direction, |way| way.is_stopped = waits);
-            return if waits { BodyStatus::StopIterationAndWatermark } else { BodyStatus::Continue };
+            return match self.hold_to_length(envoy, direction, length, end) {
+                true => BodyStatus::Continue,
+                false => BodyStatus::StopIterationNoBuffer,
+            };
         }
         let piece = envoy.body(received);
         let (first, length) = (piece.as_ptr(), piece.len());
@@ -176,16 +174,11 @@ impl Filter {
                 envoy.append(received, &body);
             }
         }
-        let is_held = self.held(direction) > 0;
-        if way.may_go_on() && !is_held {
+        if way.may_go_on() && self.held(direction) == 0 {
             self.change(direction, |way| way.is_stopped = false);
             return BodyStatus::Continue;
         }
-        if way.waits_for_envoy() && !is_held {
-            self.change(direction, |way| way.is_stopped = true);
-        } else {
-            self.pause(envoy, direction);
-        }
+        self.pause(envoy, direction);
         BodyStatus::StopIterationAndWatermark
     }
 
@@ -198,8 +191,10 @@ impl Filter {
         }
         self.change(direction, |way| way.ended = true);
         if self.passes_by(direction, Part::Trailers) {
-            let may = self.hold_to_length(envoy, direction, 0, true);
-            return if may { TrailersStatus::Continue } else { TrailersStatus::StopIteration };
+            return match self.hold_to_length(envoy, direction, 0, true) {
+                true => TrailersStatus::Continue,
+                false => TrailersStatus::StopIteration,
+            };
         }
         let entries = envoy.entries(Map::trailers(direction));
         let trailers = entries.map(|entries| envoy::copy(&entries)).unwrap_or_default();
@@ -405,7 +400,12 @@ impl Filter {
         self.is_concluded.set(true);
         let resized = |stream| self.shard.with(|worker| worker.resized(stream, direction));
         let plugins = self.stream.get().map(resized).unwrap_or_default().join(", ");
-        self.loaded.process().host().say(LogLevel::Error, &length::mismatch(direction, &plugins));
+        let message = format!("{direction:?}").to_lowercase();
+        let line = format!(
+            "the plugin {plugins} made the {message}'s body longer or shorter than its content-length, which has been sent; the \
+             stream is cut. A plugin that changes bodies removes content-length, or holds the head until it has the whole body"
+        );
+        self.loaded.process().host().say(LogLevel::Error, &line);
         envoy.cut(b"portcullis_length_mismatch");
         false
     }

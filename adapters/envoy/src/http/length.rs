@@ -7,12 +7,9 @@
 //! | before the end of any other | as it is; the stream is cut if the body is longer or shorter |
 //! | of a response that has no body and tells of another's (HEAD, 204, 304) | as it is |
 //!
-//! The piece that completes a promised length waits in Envoy until the end has left: with it the message is whole for its reader, who would
-//! take the beginning of a longer body for all of it. So a stream that is cut for its length was whole for nobody.
-//!
 //! A message that came with a wrong length, by another filter's doing, passes as it came.
 
-use portcullis::model::{Direction, Headers};
+use portcullis::model::Headers;
 
 use crate::envoy::{Http, Map};
 
@@ -70,25 +67,6 @@ impl Length {
         }
         !end || self.bytes_out == promised || (came_wrong && self.bytes_in != promised)
     }
-
-    /// Returns whether what has left waits for the end, which has left or not.
-    pub(super) fn waits_for_end(&self, end: bool) -> bool {
-        !end && self.promised.is_some_and(|promised| promised > 0 && self.bytes_out == promised)
-    }
-
-    /// The same where no plugin hears the body: with the length that it came with it cannot become longer.
-    pub(super) fn waits_unheard(&self, end: bool) -> bool {
-        self.came != self.promised && self.waits_for_end(end)
-    }
-}
-
-/// Returns what the log says of a stream that is cut for its length.
-pub(super) fn mismatch(direction: Direction, plugins: &str) -> String {
-    let message = format!("{direction:?}").to_lowercase();
-    format!(
-        "the plugin {plugins} made the {message}'s body longer or shorter than its content-length, which has been sent; the stream is \
-         cut. A plugin that changes bodies removes content-length, or holds the head until it has the whole body"
-    )
 }
 
 /// Returns whether the head of a response tells of a body that does not follow.

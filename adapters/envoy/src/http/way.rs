@@ -14,7 +14,6 @@ use super::length::Length;
 /// | gives a piece that is its buffer, kept by a filter before | | removes the bytes at its front that the chain has already |
 /// | waits | lets parts go and holds bytes of a body | puts them there, and waits: Envoy would let go what it keeps of the others |
 /// | waits | lets parts go | puts them in the place of what Envoy keeps, and has it go on |
-/// | gives a part, or waits | lets all go that the head has promised, and not the end | puts it there, and says Stop: [`Length`] |
 /// | has given the end | lets parts go, and not the end | adds them to Envoy's buffer, and waits for the end |
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Way {
@@ -67,13 +66,8 @@ impl Way {
         self.end_left |= left.end;
     }
 
-    /// Returns whether nothing is missing but the end, which Envoy has not given.
-    pub(super) fn waits_for_envoy(&self) -> bool {
-        self.headers_left && !self.ended && self.length.waits_for_end(self.end_left)
-    }
-
     /// Returns whether Envoy may go on with what it has: it takes what it keeps for all of the message once it has given the end.
     pub(super) fn may_go_on(&self) -> bool {
-        self.headers_left && (self.end_left || !self.ended) && !self.length.waits_for_end(self.end_left)
+        self.headers_left && (self.end_left || !self.ended)
     }
 }

@@ -87,11 +87,14 @@ impl Inner {
     /// has one. Those of a VM of its own are that VM's affair.
     ///
     /// differs: in Envoy they go on.
-    pub(super) fn give_up_endless(&mut self, stream: AnyStreamId) {
-        for id in self.callouts.with_stream(stream) {
-            if let Some((vm, pending)) = self.callouts.get(id)
-                && let Some(vm) = self.vms.get_mut(vm)
-            {
+    ///
+    /// Those that plugins begin while they log are not among them: nobody could wait for an answer there, and lines of an access log are
+    /// sent so.
+    pub(super) fn give_up_endless(&mut self, callouts: Vec<CalloutId>) {
+        for id in callouts {
+            // One may have ended with a VM that failed meanwhile.
+            let Some((vm, pending)) = self.callouts.get(id) else { continue };
+            if let Some(vm) = self.vms.get_mut(vm) {
                 vm.forget(pending);
             }
             self.cancel(id);

@@ -102,6 +102,7 @@ impl Inner {
     /// Ends a stream: every plugin logs it and forgets it.
     pub(crate) fn finish(&mut self, stream: StreamId) {
         let Some(count) = self.http.begin_end(&mut self.vms, stream) else { return };
+        let endless = self.callouts.with_stream(AnyStreamId::Http(stream));
         for index in 0..count {
             if self.vms.has_per_stream()
                 && let Some(lacking) = self.http.lacks_vm_at(stream, index)
@@ -115,7 +116,7 @@ impl Inner {
             self.http.forget(&mut self.vms, stream, index);
         }
         self.run(Some(stream));
-        self.give_up_endless(AnyStreamId::Http(stream));
+        self.give_up_endless(endless);
         if self.chains.has_waiting() {
             self.note_end(self.http.plugins(stream));
             self.run(Some(stream));

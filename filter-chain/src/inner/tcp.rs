@@ -54,9 +54,10 @@ impl Inner {
     /// Ends a stream: every plugin is done with it, logs it and forgets it.
     pub(crate) fn finish_connection(&mut self, id: ConnectionId) {
         let Some(count) = self.tcp.begin_end(id) else { return };
+        let endless = self.callouts.with_stream(AnyStreamId::Tcp(id));
         (0..count).for_each(|index| self.tcp.end(&mut self.vms, id, index));
         self.run(None);
-        self.give_up_endless(AnyStreamId::Tcp(id));
+        self.give_up_endless(endless);
         if self.chains.has_waiting() {
             self.note_end(self.tcp.plugins(id));
             self.run(None);

@@ -309,7 +309,12 @@ fn a_callout_names_the_stream_that_it_was_made_for() {
 
 /// Calls out in each request: with the time limit in milliseconds that is given, 0 for none.
 fn calling_for(limit: i32) -> Script {
-    recorder(&[]).on(HEADERS, move |caller, _| {
+    calling_in(HEADERS, limit)
+}
+
+/// The same in another callback.
+fn calling_in(callback: CallbackId, limit: i32) -> Script {
+    recorder(&[]).on(callback, move |caller, _| {
         let (upstream, len) = caller.put(b"auth");
         let mut pairs = 3_u32.to_le_bytes().to_vec();
         let fields = [(":method", "GET"), (":path", "/"), (":authority", "a")];
@@ -338,6 +343,15 @@ fn a_callout_without_a_time_limit_ends_with_its_stream_and_makes_room() {
         assert_eq!(bench.worker_effects(), ["callout to auth", "cancel"]);
         bench.open();
     }
+}
+
+/// A plugin sends the lines of an access log so.
+#[test]
+fn a_callout_that_is_made_while_the_stream_is_logged_is_sent() {
+    let mut bench = Bench::new(&[plugin("a", || calling_in(CallbackId::on_log, 0))]);
+    bench.request(true);
+    bench.finish();
+    assert_eq!(bench.worker_effects(), ["callout to auth"]);
 }
 
 #[test]

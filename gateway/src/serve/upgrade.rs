@@ -117,6 +117,8 @@ impl Upgrade {
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.into_iter().chain([theirs.as_fd()]).collect();
         let inherited = inherited(&descriptors).map_err(failed)?;
         let first = inherited.first().map_or(0, AsRawFd::as_raw_fd);
+        // Before there is a process that would be left alone if it failed.
+        let own = channel.try_clone().map_err(failed)?;
         let mut command = Command::new(program);
         command.args(arguments).env("LISTEN_FDS", inherited.len().to_string());
         command.env("LISTEN_FDS_FIRST_FD", first.to_string()).env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
@@ -127,7 +129,7 @@ impl Upgrade {
             child.map_err(|error| format!("cannot start {}: {error}; put the program there", program.display()))?;
         let pid = child.id();
         tracing::info!(pid, program = %program.display(), sockets = owners.len(), "another process is to take over");
-        let successor = Successor { child: Some(child), channel: channel.try_clone().map_err(failed)? };
+        let successor = Successor { child: Some(child), channel: own };
         let (done, result) = oneshot::channel();
         let wait = move || drop(done.send(successor.ready()));
         std::thread::Builder::new().name("upgrade".to_owned()).spawn(wait).map_err(failed)?;

@@ -56,11 +56,12 @@ impl SharedStore {
     fn free_queues(&self, mut queues: Vec<Arc<Queue>>, gone: &Gone, mut excess: usize) {
         queues.sort_unstable_by_key(|queue| queue.id());
         for queue in &queues {
+            // Before the queue is looked at: else somebody registers it meanwhile.
+            let mut all = lock(&self.queues);
             let left = queue.left(gone);
             if excess == 0 || !left.is_abandoned {
                 continue;
             }
-            let mut all = lock(&self.queues);
             all.by_name.remove(queue.name());
             all.by_id.remove(&queue.id());
             excess = excess.saturating_sub(left.bytes);

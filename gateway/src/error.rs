@@ -122,7 +122,9 @@ pub enum ServeError {
     )]
     ReloadEnded,
     /// A reload of a gateway that stops, or one of whose workers has ended.
-    #[error("the gateway stops, or a worker of it has ended; a panic is on standard error: start the gateway again")]
+    #[error(
+        "the gateway stops, or a worker has ended by a panic, which is on standard error: if it does not stop, it serves as before with the other workers and cannot be reloaded; start it again"
+    )]
     Stopping,
     /// A reload that would change what lasts as long as the process.
     #[error(

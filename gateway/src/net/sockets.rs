@@ -102,7 +102,10 @@ impl Sockets {
     pub(crate) fn add(&self, name: &str, address: SocketAddr, socket: TcpListener) -> io::Result<WorkerSockets> {
         let owner = Owner::Listener { name: name.to_owned(), address, own: true };
         let kept = Arc::new(Kept::new(&socket, owner)?);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&kept));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|socket| socket.strong_count() > 0);
+        all.push(Arc::downgrade(&kept));
+        drop(all);
         Ok(WorkerSockets::new(vec![(socket, kept)]))
     }
 
@@ -188,5 +191,9 @@ mod tests {
         assert!(opened.iter().all(|worker| worker.local_addr().unwrap() == at));
         let error = sockets.open("b", at, 1, Vec::new()).unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");
+        for _ in 0..3 {
+            drop(sockets.add("a", at, listen::bind(ANY).unwrap()).unwrap());
+        }
+        assert_eq!(sockets.0.lock().unwrap().len(), 4, "those that nobody has are forgotten with the next");
     }
 }

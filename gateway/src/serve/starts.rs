@@ -7,7 +7,8 @@
 //! | ends before it reports, by a panic | does not start |
 
 use std::io;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use crate::plan::error::PluginFailed;
 
@@ -33,6 +34,9 @@ pub(crate) struct Reports {
     receiver: Receiver<Result<(), NotStarted>>,
     due: usize,
 }
+
+/// The pause between two looks at what may end the wait.
+const LOOK: Duration = Duration::from_millis(50);
 
 impl Report {
     /// Sends the report, unless one was sent.
@@ -69,6 +73,22 @@ impl Reports {
     pub(crate) fn wait(self) -> Result<(), NotStarted> {
         drop(self.sender);
         self.receiver.iter().take(self.due).collect()
+    }
+
+    /// The same, and calls `look` from time to time meanwhile.
+    pub(crate) fn wait_and(self, look: impl Fn()) -> Result<(), NotStarted> {
+        drop(self.sender);
+        for _ in 0..self.due {
+            loop {
+                match self.receiver.recv_timeout(LOOK) {
+                    Ok(report) => break report?,
+                    Err(RecvTimeoutError::Timeout) => look(),
+                    // Each report is sent, if only by its end.
+                    Err(RecvTimeoutError::Disconnected) => return Err(NotStarted::Ended),
+                }
+            }
+        }
+        Ok(())
     }
 }
 

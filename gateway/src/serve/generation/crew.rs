@@ -94,8 +94,8 @@ impl Crew {
         &self.threads
     }
 
-    /// Starts the plugins of a plan in the workers that are there, `before` in number, beside those that serve, and then in new workers with
-    /// the plans of `hired`, which have no sockets yet. `sockets` has those of new listeners for each worker that stays. When one fails,
+    /// Starts the plugins of a plan in the workers that are there, `before` in number, beside those that serve, one worker after the other,
+    /// so that a plugin that starts slowly keeps one of them at most; and then in new workers with the plans of `hired`, which have no sockets yet. `sockets` has those of new listeners for each worker that stays. When one fails,
     /// nothing is left of it in any.
     ///
     /// # Errors
@@ -108,10 +108,15 @@ impl Crew {
         hired: Vec<(String, Plan)>,
         cancel: &Cancel,
     ) -> Result<(), NotStarted> {
-        let (mut sockets, hurry) = (sockets.into_iter(), Cancel::default());
-        let prepared = self.ask(..before, |worker, report| {
-            let (sockets, cancels) = (sockets.next().unwrap_or_default(), [cancel.clone(), hurry.clone()]);
-            Command::Prepare(Box::new(Prepare { plan: plan(worker), sockets, cancels, report }))
+        let mut sockets = sockets.into_iter();
+        let prepared = self.workers.iter().take(before).enumerate().try_for_each(|(worker, commands)| {
+            let mut reports = Reports::new();
+            let (sockets, cancel_of_worker) = (sockets.next().unwrap_or_default(), cancel.asked_only());
+            let report = reports.expect_one();
+            let prepare = Prepare { plan: plan(worker), sockets, cancel: cancel_of_worker, report };
+            // The report of a worker that has ended is that.
+            let _ = commands.try_send(Command::Prepare(Box::new(prepare)));
+            reports.wait_and(|| cancel.look())
         });
         let prepared = prepared.and_then(|()| {
             let mut reports = Reports::new();
@@ -122,8 +127,6 @@ impl Crew {
             reports.wait()
         });
         if prepared.is_err() {
-            // Those that are still at it need not finish.
-            hurry.cancel();
             self.give_up(before);
         }
         prepared

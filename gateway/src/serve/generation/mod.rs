@@ -102,6 +102,18 @@ impl Cancel {
         self.asked.load(Ordering::Relaxed) || self.unless.as_ref().is_some_and(|condition| !condition())
     }
 
+    /// Returns a clone without the condition, for threads that are not to wait for what it looks at.
+    pub(crate) fn asked_only(&self) -> Self {
+        Self { asked: Arc::clone(&self.asked), unless: None }
+    }
+
+    /// Asks the reload to end if the condition does not hold any more: those that have [`Self::asked_only`] learn of it then.
+    pub(crate) fn look(&self) {
+        if self.is_cancelled() {
+            self.cancel();
+        }
+    }
+
     /// Ends what was cancelled.
     ///
     /// # Errors
@@ -114,5 +126,26 @@ impl Cancel {
 impl fmt::Debug for Cancel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cancel").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_without_the_condition_learns_of_it_when_who_has_it_looks() {
+        let holds = Arc::new(AtomicBool::new(true));
+        let mut cancel = Cancel::default();
+        let condition = Arc::clone(&holds);
+        cancel.also_unless(move || condition.load(Ordering::Relaxed));
+        let asked_only = cancel.asked_only();
+        cancel.look();
+        assert!(!cancel.is_cancelled());
+        holds.store(false, Ordering::Relaxed);
+        assert!(cancel.is_cancelled());
+        assert!(!asked_only.is_cancelled(), "it looks at nothing itself");
+        cancel.look();
+        assert!(asked_only.is_cancelled());
     }
 }

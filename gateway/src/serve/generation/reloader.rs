@@ -3,9 +3,10 @@
 //! | step | on | when it fails |
 //! |---|---|---|
 //! | what cannot change is refused | the thread of the caller | nothing has begun |
-//! | plugins are compiled; those that are new start in VMs of their own, away from traffic | a thread of low priority | what was compiled is dropped |
+//! | plugins are compiled | a thread of low priority | what was compiled is dropped |
+//! | plugins that are new start in VMs of their own, away from traffic | a thread of its own | the same |
 //! | sockets of new listeners are bound | the same | those that were bound are closed |
-//! | each worker starts what is new beside what runs | workers, with IO between two plugins | each ends what it has started |
+//! | each worker starts what is new beside what runs | workers, one after the other, with IO between two plugins | each ends what it has started |
 //! | each worker changes over | workers | nothing can fail: all of it is there |
 
 use std::net::SocketAddr;
@@ -204,17 +205,23 @@ impl State {
         }
     }
 
-    /// Compiles a configuration, tries what is new in it, and binds its sockets; on a thread that gives way to the workers.
+    /// Compiles a configuration, on a thread that gives way to the workers; then tries what is new in it, and binds its sockets, on
+    /// one that does not: plugins have a time limit for their start, which goes on while a thread gives way.
     fn build(&self, config: Config, cancel: &Cancel) -> Result<Next, ServeError> {
+        let made = self.apart(|| giving_way(|| self.maker.make(&config, Some(&self.plan.planned), cancel)))??;
+        self.apart(|| self.build_here(config, made, cancel))?
+    }
+
+    /// Runs on a thread of its own, with the stack of a worker.
+    fn apart<R: Send>(&self, work: impl FnOnce() -> R + Send) -> io::Result<R> {
         thread::scope(|scope| {
             let builder = thread::Builder::new().name("reload".to_owned()).stack_size(self.crew.stack());
-            let built = builder.spawn_scoped(scope, || giving_way(|| self.build_here(config, cancel)))?.join();
-            built.unwrap_or_else(|panic| panic::resume_unwind(panic))
+            let done = builder.spawn_scoped(scope, work)?.join();
+            Ok(done.unwrap_or_else(|panic| panic::resume_unwind(panic)))
         })
     }
 
-    fn build_here(&self, config: Config, cancel: &Cancel) -> Result<Next, ServeError> {
-        let mut made = self.maker.make(&config, Some(&self.plan.planned), cancel)?;
+    fn build_here(&self, config: Config, mut made: Made, cancel: &Cancel) -> Result<Next, ServeError> {
         let stack = stack_size(made.planned.plugins());
         if stack > self.crew.stack() {
             return Err(ServeError::NotReloadable { what: "limits.stack (beyond the largest at the start)" });

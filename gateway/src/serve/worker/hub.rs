@@ -52,8 +52,8 @@ pub(crate) struct Prepare {
     pub(crate) plan: Plan,
     /// The sockets of listeners that are new, each with the index of its listener.
     pub(crate) sockets: Vec<(usize, WorkerSockets)>,
-    /// Each ends it before the next plugin starts.
-    pub(crate) cancels: [Cancel; 2],
+    /// Ends it before the next plugin starts. It has no condition: a worker calls no file system.
+    pub(crate) cancel: Cancel,
     pub(crate) report: Report,
 }
 
@@ -135,8 +135,8 @@ impl Hub {
         match command {
             Command::Prepare(prepare) => {
                 self.give_up();
-                let Prepare { plan, sockets, cancels, mut report } = *prepare;
-                let prepared = self.prepare(plan, sockets, &cancels).await;
+                let Prepare { plan, sockets, cancel, mut report } = *prepare;
+                let prepared = self.prepare(plan, sockets, &cancel).await;
                 report.send(prepared.map(|prepared| self.prepared = Some(prepared)));
             }
             Command::ChangeOver(mut report) => {
@@ -165,7 +165,7 @@ impl Hub {
         &self,
         plan: Plan,
         sockets: Vec<(usize, WorkerSockets)>,
-        cancels: &[Cancel],
+        cancel: &Cancel,
     ) -> Result<Prepared, NotStarted> {
         let register = |(index, sockets): (usize, WorkerSockets)| Ok((index, sockets.register()?));
         let sockets: Result<_, std::io::Error> = sockets.into_iter().map(register).collect();
@@ -174,21 +174,16 @@ impl Hub {
         let table = self.context.table(&plan, &clusters.current());
         // Plugins may send to them while they start.
         clusters.add(&table);
-        let result = self.start(&plan, Rc::clone(&table), cancels).await;
-        if result.is_err() {
-            drop(table);
-            clusters.renew_names();
-        }
-        Ok(Prepared { generation: result?, plan, sockets })
+        Ok(Prepared { generation: self.start(&plan, table, cancel).await?, plan, sockets })
     }
 
-    /// Starts the plugins of a plan that do not run yet.
-    async fn start(&self, plan: &Plan, table: Rc<Table>, cancels: &[Cancel]) -> Result<Generation, NotStarted> {
+    /// Starts the plugins of a plan that do not run yet. If one cannot, the others end as those of a generation that goes do.
+    async fn start(&self, plan: &Plan, table: Rc<Table>, cancel: &Cancel) -> Result<Generation, NotStarted> {
         let driver = &self.context.driver;
         let mut started: Vec<Chain> = Vec::new();
         let mut result = Ok(());
         for placed in plan.plugins_here() {
-            if cancels.iter().any(Cancel::is_cancelled) {
+            if cancel.is_cancelled() {
                 result = Err(NotStarted::Cancelled);
                 break;
             }
@@ -205,7 +200,13 @@ impl Hub {
         // Each of these runs now, so no code of a guest does.
         let loaded = result.and_then(|()| driver.call(|worker| load(plan, worker)).map_err(NotStarted::Plugin));
         driver.call(|worker| started.iter().for_each(|chain| worker.unload(chain)));
-        Ok(Generation::new(plan, loaded?, table))
+        match loaded {
+            Ok(loaded) => Ok(Generation::new(plan, loaded, table)),
+            Err(failed) => {
+                tokio::task::spawn_local(see_off(Rc::clone(&self.context), started, table));
+                Err(failed)
+            }
+        }
     }
 
     /// Accepts the connections of more sockets.
@@ -222,12 +223,17 @@ impl Hub {
     /// generation that was replaced.
     async fn leave(&mut self, staying: &[Identity], given: &Mutex<Given>) {
         self.is_leaving = true;
-        for (identity, post) in std::mem::take(&mut self.posts) {
-            if !staying.contains(&identity) {
+        // All are told before one is waited for: a stop may come meanwhile, and they end only if they have been told to.
+        let mut giving = Vec::new();
+        for (identity, post) in &self.posts {
+            if staying.contains(identity) {
+                giving.push((*identity, post.give_away()));
+            } else {
                 post.leave();
-                continue;
             }
-            let sockets = post.give_away().await;
+        }
+        for (identity, sockets) in giving {
+            let sockets = sockets.await;
             let mut given = given.lock().unwrap_or_else(PoisonError::into_inner);
             given.extend(sockets.into_iter().map(|socket| (identity, socket)));
         }

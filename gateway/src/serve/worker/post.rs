@@ -101,12 +101,12 @@ impl Post {
         self.leaving.send_replace(Leaving::Closes);
     }
 
-    /// Has it leave without its sockets, which it returns.
-    pub(super) async fn give_away(&self) -> Vec<WorkerSockets> {
+    /// Has it leave without its sockets, at once; what is returned waits for these.
+    pub(super) fn give_away(&self) -> impl Future<Output = Vec<WorkerSockets>> + use<> {
         let (taker, taken) = oneshot::channel();
         self.taker.set(Some(taker));
         self.leaving.send_replace(Leaving::GivesAway);
-        taken.await.unwrap_or_default()
+        async move { taken.await.unwrap_or_default() }
     }
 
     /// Serves until it leaves, and then the connections to their end; when the worker stops, for `shutdown_timeout` at most.

@@ -5,7 +5,7 @@ use crate::e2e::harness::{Setup, get, logs, plugin, run, until, within};
 use crate::e2e::lifecycle::waiting;
 
 /// Callbacks of a plugin whose root says that it is asked to end; `ended`: it has ended then.
-fn ending(ended: bool) -> String {
+pub(super) fn ending(ended: bool) -> String {
     format!(
         r#"(func (export "proxy_on_done") (param $id i32) (result i32)
             (if (i32.eq (local.get $id) (i32.const 1)) (then (call $say $"asked to end") (return (i32.const {}))))

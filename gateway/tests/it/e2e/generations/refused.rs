@@ -2,9 +2,9 @@
 
 use std::net::{TcpListener, TcpStream};
 
-use super::{counting, says};
+use super::{counting, saying_and, says};
 use crate::e2e::harness::wat::module;
-use crate::e2e::harness::{Gate, Setup, get, plugin, run};
+use crate::e2e::harness::{Gate, Setup, get, logs, plugin, run, until};
 use crate::e2e::http2::certificate;
 
 /// Traps in a worker where another plugin has been: the first one sets what it looks for. Tried apart, it finds nothing.
@@ -93,6 +93,22 @@ fn a_worker_that_cannot_start_a_plugin_leaves_all_workers_as_they_were() {
 }
 
 #[test]
+fn plugins_of_a_refused_reload_that_never_end_are_stopped() {
+    run(async {
+        let setup = || Setup::echo().workers(2);
+        let text = |setup: Setup| setup.text().replace("shutdown_timeout: 5s", "shutdown_timeout: 100ms");
+        let gate = Gate::start(&text(setup()));
+        let stays = saying_and(&super::ends::ending(false));
+        // It fails in the second worker, behind the other one.
+        let broken = setup().plugin("unended", &stays, "").plugin("unended-second", &module(SECOND_TRAPS), "");
+        let error = gate.reload_text(&text(broken)).await.unwrap_err();
+        assert!(error.contains("plugins[1]") && error.contains("unreachable"), "{error}");
+        until(|| logs::count("unended", "deleted") >= 2).await;
+        assert_eq!(gate.metric("portcullis_vms{plugin=\"unended\",state=\"running\"}").await, 0.0);
+    });
+}
+
+#[test]
 fn a_reload_that_is_cancelled_changes_nothing() {
     use portcullis_gateway::serve::generation::{Cancel, Reload};
     run(async {
@@ -114,7 +130,7 @@ fn a_gateway_that_has_stopped_reloads_no_more() {
         let gate = says(Setup::echo(), "stopped", "one").start();
         let reloader = gate.running.reloader();
         let stopped = gate.stop();
-        crate::e2e::harness::until(|| stopped.is_finished()).await;
+        until(|| stopped.is_finished()).await;
         let config = portcullis_gateway::config::Config::parse("gateway.yaml", &Setup::echo().text()).unwrap();
         use portcullis_gateway::serve::generation::{Cancel, Reload};
         let error = tokio::task::spawn_blocking(move || reloader.reload(config, &Cancel::default())).await.unwrap();

@@ -88,8 +88,7 @@ impl Inner {
     ///
     /// differs: in Envoy they go on.
     ///
-    /// Those that plugins begin while they log are not among them: nobody could wait for an answer there, and lines of an access log are
-    /// sent so.
+    /// The caller takes them before plugins log: what they begin then is sent, as lines of an access log are.
     pub(super) fn give_up_endless(&mut self, callouts: Vec<CalloutId>) {
         for id in callouts {
             // One may have ended with a VM that failed meanwhile.

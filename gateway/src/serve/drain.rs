@@ -10,8 +10,8 @@
 //! `POST /drain` leads to telling and no further: what watches the process would start it again if it ended. A signal leads to stopping,
 //! and counts the delay from where the drain began. Stopping is told by a channel of its own, which workers wait for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -23,7 +23,8 @@ pub(crate) struct Drain(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    delay: Duration,
+    /// Delay of a drain that has not begun.
+    delay: Mutex<Duration>,
     phase: watch::Sender<Phase>,
     /// True once connections are told, for those who look often: a look at `phase` takes a lock.
     telling: AtomicBool,
@@ -38,6 +39,7 @@ enum Phase {
     Serving,
     Delaying {
         since: Instant,
+        delay: Duration,
     },
     Telling,
 }
@@ -62,17 +64,22 @@ pub(crate) struct Busy(Drain);
 impl Drain {
     /// Makes one with a delay between its beginning and the end of the first connection.
     pub(crate) fn new(delay: Duration) -> Self {
-        Self(Arc::new(Inner { delay, ..Inner::default() }))
+        Self(Arc::new(Inner { delay: Mutex::new(delay), ..Inner::default() }))
+    }
+
+    /// Changes the delay, but of a drain that has begun.
+    pub(crate) fn set_delay(&self, delay: Duration) {
+        *self.0.delay.lock().unwrap_or_else(PoisonError::into_inner) = delay;
     }
 
     /// Begins, unless somebody has, and returns whether nobody had: whoever is first waits for [`Self::delay`]. Without a delay
     /// connections have been told when this returns. `by` is for the log.
     pub(crate) fn begin(&self, by: &str) -> bool {
-        let delay = self.0.delay;
+        let delay = *self.0.delay.lock().unwrap_or_else(PoisonError::into_inner);
         let begins = self.0.phase.send_if_modified(|phase| {
             let begins = *phase == Phase::Serving;
             if begins {
-                *phase = Phase::Delaying { since: Instant::now() };
+                *phase = Phase::Delaying { since: Instant::now(), delay };
             }
             begins
         });
@@ -92,9 +99,9 @@ impl Drain {
     /// Waits for what is left of the delay, and tells connections.
     pub(crate) async fn delay(&self) {
         let phase = *self.0.phase.borrow();
-        if let Phase::Delaying { since } = phase {
+        if let Phase::Delaying { since, delay } = phase {
             // A delay that no clock reaches has no end.
-            match since.checked_add(self.0.delay) {
+            match since.checked_add(delay) {
                 Some(end) => tokio::time::sleep_until(end).await,
                 None => std::future::pending().await,
             }
@@ -233,6 +240,18 @@ mod tests {
         let late = delay(&drain);
         pass(Duration::ZERO).await;
         assert!(late.is_finished(), "they have been told");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_changes_the_delay_of_a_drain_that_has_not_begun() {
+        let drain = Drain::default();
+        drain.set_delay(S(10));
+        assert!(drain.begin("") && !drain.is_telling());
+        drain.set_delay(S(1));
+        let begun = Instant::now();
+        drain.delay().await;
+        assert_eq!(begun.elapsed(), S(10));
+        assert!(drain.is_telling());
     }
 
     #[tokio::test]

@@ -47,6 +47,11 @@ impl Source {
         }
     }
 
+    /// Takes the files to be read as they are now.
+    pub(super) fn look_again(&mut self) {
+        self.look = self.look.again();
+    }
+
     /// Returns the files as they were before they were read.
     pub(super) fn look(&self) -> &Look {
         &self.look

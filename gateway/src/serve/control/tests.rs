@@ -5,6 +5,7 @@ mod fake;
 mod watch;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use sha2::Digest;
@@ -163,11 +164,12 @@ fn no_reload_runs_while_another_process_takes_over() {
 }
 
 /// A reload whose thread panics.
-#[derive(Clone)]
-struct Panics;
+#[derive(Clone, Default)]
+struct Panics(Arc<AtomicUsize>);
 
 impl Reload for Panics {
     fn reload(&self, _: Config, _: &Cancel) -> Result<Reloaded, ServeError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
         std::panic::resume_unwind(Box::new("a reload's panic"));
     }
 
@@ -180,7 +182,7 @@ impl Reload for Panics {
 fn a_reload_that_panics_has_failed() {
     let file = File::new("panic");
     let (_, source) = Source::read_first(&file.path()).unwrap();
-    let control = Control::start(Panics, source.unwrap(), false).unwrap();
+    let control = Control::start(Panics::default(), source.unwrap(), false).unwrap();
     for _ in 0..2 {
         let Outcome::Refused(error) = wait(control.reload(By::Admin)) else { panic!() };
         assert!(error.contains("ended by a panic"), "{error}");

@@ -179,8 +179,15 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
 
     fn ended(&mut self, Ended { source, result }: Ended) {
         let Some(Running { wish, begun, turn, .. }) = self.running.take() else { return };
+        // Before anything is told: who hears it may ask for another process.
+        drop(turn);
         let (by, took) = (wish.by, begun.elapsed());
         self.source = source;
+        let has_panicked = matches!(result, Err(ServeError::ReloadEnded));
+        if has_panicked {
+            // The source of the last reload; its files are not those that were read now.
+            self.source.look_again();
+        }
         if let Some(watch) = &mut self.watch {
             watch.has_read(self.source.look().clone());
         }
@@ -191,9 +198,12 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
                 self.watch = watches.then(watched);
                 Outcome::Done(reloaded)
             }
-            // For the next look, if nobody waits: files have changed.
+            // By a change of files, if nobody waits: the watch has them read again.
             Err(ServeError::Cancelled) if self.next.is_some() || self.watch.is_some() => {
                 self.status.cancelled();
+                if let Some(watch) = self.watch.as_mut().filter(|_| self.next.is_none()) {
+                    watch.owe(Instant::now());
+                }
                 tracing::info!(by = by.name(), "the reload was cancelled by a newer one");
                 Outcome::Cancelled
             }
@@ -201,7 +211,7 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
                 let failure = Failure { by, took, error: error.to_string() };
                 let outcome = Outcome::Refused(failure.error.clone());
                 match &mut self.watch {
-                    Some(watch) if by == By::Watch => {
+                    Some(watch) if by == By::Watch && !has_panicked => {
                         let (error, wait) = (&failure.error, self.times.patience);
                         tracing::info!("not reloaded yet, in case that files change again within {wait:?}: {error}");
                         self.status.pends(error);
@@ -213,7 +223,6 @@ impl<R: Reload + Clone + 'static> Reloading<R> {
             }
         };
         systemd::ready(&format!("serving generation {}", self.status.number()));
-        drop(turn);
         wish.answer(&outcome);
         self.begin();
     }

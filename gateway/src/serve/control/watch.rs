@@ -11,6 +11,9 @@
 //! | unsettled | after [`Times::settle`]: a wish, unless they are as they were read | unsettled anew |
 //! | held: a reload that the watch wished for has failed | after [`Times::patience`] the failure is told | unsettled; the failure is forgotten |
 //!
+//! A wish is due also for files that are as they were read if a change has cancelled a reload ([`Watch::owe`]): they may have been
+//! swapped away and back.
+//!
 //! A file that is written in two halves, and a certificate whose key comes later, are thus one reload; a failure in between is not told.
 
 use std::os::unix::fs::MetadataExt;
@@ -79,6 +82,8 @@ pub(super) struct Watch<F> {
     times: Times,
     /// The files as a reload has read them last.
     read: Look,
+    /// Whether a reload has read the files and was cancelled since they changed.
+    owes: bool,
     phase: Phase<F>,
 }
 
@@ -102,7 +107,7 @@ pub(super) enum Seen<F> {
 impl<F> Watch<F> {
     /// Watches files that have been read.
     pub(super) fn new(times: Times, read: Look) -> Self {
-        Self { times, read, phase: Phase::Quiet }
+        Self { times, read, owes: false, phase: Phase::Quiet }
     }
 
     /// Returns the time between two looks.
@@ -120,6 +125,12 @@ impl<F> Watch<F> {
         self.phase = Phase::Held { failure, since: now };
     }
 
+    /// Wishes for a reload once files are settled, whether or not they are as they were read.
+    pub(super) fn owe(&mut self, now: Instant) {
+        self.owes = true;
+        self.phase = Phase::Unsettled { seen: self.read.again(), since: now };
+    }
+
     /// Looks at the files.
     pub(super) fn look(&mut self, now: Instant) -> Seen<F> {
         let look = self.read.again();
@@ -128,11 +139,11 @@ impl<F> Watch<F> {
                 if now.saturating_duration_since(*since) < self.times.settle {
                     return Seen::Nothing;
                 }
-                let is_change = look != self.read;
+                let is_change = self.owes || look != self.read;
                 self.phase = Phase::Quiet;
                 if is_change { Seen::Changed } else { Seen::Nothing }
             }
-            Phase::Quiet if look == self.read => Seen::Nothing,
+            Phase::Quiet if look == self.read && !self.owes => Seen::Nothing,
             Phase::Held { since, .. } if look == self.read => {
                 if now.saturating_duration_since(*since) < self.times.patience {
                     return Seen::Nothing;
@@ -282,6 +293,13 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(test.after(250), Seen::Nothing);
         }
+    }
+
+    #[test]
+    fn a_reload_that_a_change_has_cancelled_is_owed_though_files_are_as_they_were() {
+        let mut test = Test::new("owed", &["a.yaml"], |folder| fs::write(folder.join("a.yaml"), "1").unwrap());
+        test.watch.owe(test.now);
+        test.is_one_change();
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Reload for Reloader {
             tracing::error!("a worker has ended; start the gateway again, and report the panic above if there is one");
         }
         plan.bounds.resize();
+        plan.drain.set_delay(config.drain_delay);
         state.open_sockets(before, hired);
         state.dismiss(config.workers, &plan.planned.identities());
         let mut generations = lock(&self.0.generations);

@@ -139,6 +139,8 @@ fn the_admin_interface_and_listeners_of_a_reload_stay_at_their_addresses() {
         file("admin_stays.yaml", &setup.text().replace("listeners:\n", &more));
         signal(server.child.id(), "HUP");
         until(|| TcpStream::connect(free).is_ok()).await;
+        // Another process is refused while the reload runs.
+        while !ask_admin(admin, "/config").await.text().contains("SIGHUP") {}
         signal(server.child.id(), "USR2");
         until(|| is_gone(server.child.id())).await;
         assert_eq!(ask_admin(admin, "/ready").await.status, 200);

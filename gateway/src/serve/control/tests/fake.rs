@@ -27,6 +27,8 @@ pub(super) struct State {
     /// How many reloads may still end.
     pub(super) may_end: usize,
     pub(super) refusals: usize,
+    /// How many reloads end as if files had changed and were as before again.
+    pub(super) cancels: usize,
     pub(super) deaf: bool,
     /// Whether it judges the configuration as a start does.
     pub(super) judges: bool,
@@ -74,6 +76,10 @@ impl Reload for Fake {
         let mut state = self.lock();
         state.asked.push(config.workers);
         self.0.1.notify_all();
+        if state.cancels > 0 {
+            state.cancels -= 1;
+            return Err(ServeError::Cancelled);
+        }
         while state.may_end == 0 {
             if cancel.is_cancelled() && !state.deaf {
                 return Err(ServeError::Cancelled);

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::fake::{Fake, File, LIMIT};
-use super::{ask, done, wait};
+use super::{Panics, ask, done, wait};
 use crate::serve::control::watch::Times;
 use crate::serve::control::{By, Control, Outcome, Source};
 
@@ -205,6 +206,35 @@ fn a_change_while_another_process_takes_over_is_read_if_it_fails() {
     assert_eq!(fake.asked(), Vec::<usize>::new());
     drop(starting);
     until(|| number(&control) == 2);
+    control.stop();
+}
+
+#[test]
+fn files_that_change_and_change_back_during_a_reload_lose_no_wish() {
+    let (fake, file) = (Fake::free(), File::new("and-back"));
+    file.write(2, WATCH);
+    let control = start(&fake, &file.path(), HOUR);
+    fake.change(|state| state.cancels = 1);
+    assert_eq!(wait(control.reload(By::Admin)), Outcome::Cancelled);
+    until(|| number(&control) == 2);
+    assert_eq!(fake.asked(), [2, 2]);
+    control.stop();
+}
+
+#[test]
+fn a_panic_is_told_at_once_and_not_repeated() {
+    let file = File::new("panic-watch");
+    file.write(1, WATCH);
+    let (config, source) = Source::read_first(&file.path()).unwrap();
+    let [look, settle] = [1, 20].map(Duration::from_millis);
+    let panics = Panics::default();
+    let times = Times { look, settle, patience: HOUR };
+    let control = Control::start_with(panics.clone(), source.unwrap(), config.watch, times).unwrap();
+    for count in 1..3 {
+        file.write(count + 1, WATCH);
+        until(|| panics.0.load(Relaxed) == count);
+        until(|| control.failure().is_some_and(|failure| failure.contains("ended by a panic")));
+    }
     control.stop();
 }
 

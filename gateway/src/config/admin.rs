@@ -329,9 +329,9 @@ mod tests {
 
     #[test]
     fn a_token_stands_elsewhere() {
-        let config = read("{address: 127.0.0.1:1, token_file: {env: CARGO_PKG_DESCRIPTION}}").unwrap();
-        assert!(config.admin_token.as_ref().unwrap().is(env!("CARGO_PKG_DESCRIPTION").as_bytes()));
-        let shown = json!({ "address": "127.0.0.1:1", "hosts": [], "token_file": { "env": "CARGO_PKG_DESCRIPTION" } });
+        let config = read("{address: 127.0.0.1:1, token_file: {env: CARGO_PKG_NAME}}").unwrap();
+        assert!(config.admin_token.as_ref().unwrap().is(env!("CARGO_PKG_NAME").as_bytes()));
+        let shown = json!({ "address": "127.0.0.1:1", "hosts": [], "token_file": { "env": "CARGO_PKG_NAME" } });
         assert_eq!(to_json(&config), shown);
         let file = TokenFile::new("elsewhere", TOKEN.as_bytes(), 0o644);
         let config =

@@ -3,7 +3,7 @@
 import textwrap
 
 from runner import tables
-from runner.reader import NotMeasured, Reader
+from runner.reader import NOISE, NotMeasured, Reader
 
 NAME = "doors"
 ENVOY = "Envoy"
@@ -76,7 +76,14 @@ def readme(results):
         f" instead of {number(large)}; a plugin that loops ends after its deadline, where V8 hangs the worker for good; a trap costs one"
         " request, with a VM for each stream; and rights hold for each plugin and each argument ([In Envoy](docs/envoy.md))."
     )
+    if record_is_disturbed(results):
+        sentences += " The machine had other work meanwhile: believe the ratios to a tenth."
     return textwrap.fill(sentences, WIDTH, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def record_is_disturbed(results):
+    """Returns whether other programs used more of a CPU than a measurement bears."""
+    return results["sections"][NAME]["other_cpu_percent"] > NOISE
 
 
 def found(read, door, way, plugin):

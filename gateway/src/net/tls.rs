@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
@@ -18,8 +19,7 @@ pub fn server_config(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig
     let chain = read_certificates(certificates)?;
     let private_key = read_key(key)?;
     let rejected = |source| TlsError::Rejected { certificates: certificates.to_owned(), key: key.to_owned(), source };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(rejected)?
         .with_no_client_auth()
@@ -27,6 +27,12 @@ pub fn server_config(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig
         .map_err(rejected)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Returns the one provider of cryptography. It prefers X25519MLKEM768, which no quantum computer breaks, and takes what
+/// peers have who do not know it.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 /// A certificate or key cannot be used.
@@ -145,6 +151,56 @@ mod tests {
         let (cert, key) = pair();
         let config = server_config(&files.write("c.pem", &cert), &files.write("k.pem", &key)).unwrap();
         assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    }
+
+    #[test]
+    fn hybrid_key_exchange_is_preferred_and_not_required() {
+        use rustls::NamedGroup::{X25519, X25519MLKEM768, secp256r1, secp384r1};
+        let files = Files::new("groups");
+        let (cert, key) = pair();
+        let (cert, key) = (files.write("c.pem", &cert), files.write("k.pem", &key));
+        let server = server_config(&cert, &key).unwrap();
+        for (offered, agreed) in [
+            (&[X25519MLKEM768, X25519][..], X25519MLKEM768),
+            // A client that prefers another one sends the share of that alone, and is spared a round.
+            (&[X25519, X25519MLKEM768], X25519),
+            (&[X25519, secp256r1], X25519),
+            (&[secp256r1], secp256r1),
+            (&[secp384r1], secp384r1),
+        ] {
+            let mut client = aws_lc_rs::default_provider();
+            let group = |name: &rustls::NamedGroup| {
+                client.kx_groups.iter().find(|group| group.name() == *name).copied().unwrap()
+            };
+            client.kx_groups = offered.iter().map(group).collect();
+            assert_eq!(agree(&server, client, &cert), agreed, "{offered:?}");
+        }
+    }
+
+    /// Returns the group that both agree on, without sockets.
+    fn agree(server: &Arc<ServerConfig>, client: CryptoProvider, trusted: &Path) -> rustls::NamedGroup {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(trusted).unwrap()).unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(Arc::new(client))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut client = rustls::ClientConnection::new(Arc::new(client), "localhost".try_into().unwrap()).unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::clone(server)).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut bytes = Vec::new();
+            client.write_tls(&mut bytes).unwrap();
+            server.read_tls(&mut bytes.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            bytes.clear();
+            server.write_tls(&mut bytes).unwrap();
+            client.read_tls(&mut bytes.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        let of_client = client.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(server.negotiated_key_exchange_group().unwrap().name(), of_client);
+        of_client
     }
 
     #[test]

@@ -1,8 +1,8 @@
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm};
 use portcullis_core::abi::Status;
 use portcullis_core::resources::ForeignCall;
 use prost::Message;
-use ring::rand::SystemRandom;
-use ring::signature::{self, EcdsaKeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 use spki::ObjectIdentifier;
@@ -125,7 +125,7 @@ fn signed(arguments: &SignArguments) -> Result<Vec<u8>, &'static str> {
             "sha512" => &signature::RSA_PKCS1_SHA512,
             _ => return Err("this hash function is not supported"),
         };
-        let mut signature = vec![0; key.public().modulus_len()];
+        let mut signature = vec![0; key.public_modulus_len()];
         key.sign(padding, &random, text, &mut signature).map_err(|_| "the key cannot sign")?;
         return Ok(signature);
     }
@@ -134,7 +134,7 @@ fn signed(arguments: &SignArguments) -> Result<Vec<u8>, &'static str> {
         "sha384" => &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
         _ => return Err("this key or hash function is not supported"),
     };
-    let key = EcdsaKeyPair::from_pkcs8(algorithm, der, &random).map_err(|_| "this private key is not supported")?;
+    let key = EcdsaKeyPair::from_pkcs8(algorithm, der).map_err(|_| "this private key is not supported")?;
     let signature = key.sign(&random, text).map_err(|_| "the key cannot sign")?;
     Ok(signature.as_ref().to_vec())
 }

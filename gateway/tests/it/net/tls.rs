@@ -63,7 +63,7 @@ async fn tls_client(
 ) -> TlsClient {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(trusted).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

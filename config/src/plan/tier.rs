@@ -1,8 +1,8 @@
 //! `tier: fast-start`: plugins serve on the interpreter at once, and are compiled meanwhile.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use bytes::Bytes;
 use portcullis::Module;
@@ -46,7 +46,7 @@ pub fn compile_all(
     cache: Option<Arc<CodeCache>>,
     published: impl Fn() + Send + 'static,
     stopped: impl Fn() -> bool + Send + 'static,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     for job in &jobs {
         tracing::info!(
             plugin = job.plugin,
@@ -56,16 +56,19 @@ pub fn compile_all(
         );
     }
     let compile = move || {
-        giving_way(move || {
-            for job in jobs.iter().take_while(|_| !stopped()) {
-                let begin = Instant::now();
-                let result = job.run(cache.as_deref());
-                job.tell(&result, begin.elapsed());
-                published();
-            }
-        });
+        for job in jobs.iter().take_while(|_| !stopped()) {
+            let begin = Instant::now();
+            let result = job.run(cache.as_deref());
+            job.tell(&result, begin.elapsed());
+            published();
+        }
     };
-    std::thread::Builder::new().name("compiler".to_owned()).spawn(compile).map(drop)
+    let pool = one_thread("compiler", None).start_handler(|_| give_way());
+    // A panic ends this thread alone, not the process; the panic hook has logged it.
+    let pool = pool.panic_handler(drop).build().map_err(not_started)?;
+    // The thread ends behind it, as the pool is dropped here.
+    pool.spawn(compile);
+    Ok(())
 }
 
 impl Job {
@@ -106,16 +109,33 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Does something on this thread alone, also what engines compile, and lets the thread run from now on when no other one wants to. On
-/// Linux a thread has a priority of its own; elsewhere it keeps that of the process.
-pub fn giving_way<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    // Engines compile on as many threads as the pool has that they are called in.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
-    give_way();
-    match pool {
-        Ok(pool) => pool.install(work),
-        Err(_) => work(),
+/// Does something on one thread of its own, also what engines compile, which runs when no other thread wants to; returns when that
+/// thread has ended. On Linux a thread has a priority of its own; elsewhere it keeps that of the process. `stack` is the bytes of its
+/// stack, if not those of any thread.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn giving_way<R: Send>(name: &str, stack: Option<usize>, work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    let run = |thread: rayon::ThreadBuilder| {
+        give_way();
+        thread.run();
+    };
+    one_thread(name, stack).build_scoped(run, |pool| pool.install(work)).map_err(not_started)
+}
+
+/// Returns what makes a pool of one thread: engines compile on as many threads as the pool has that they are called in. The pool is not
+/// to be made of the current thread, as rayon never frees such a pool (7.5 KiB each).
+fn one_thread(name: &str, stack: Option<usize>) -> rayon::ThreadPoolBuilder {
+    let name = name.to_owned();
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| name.clone());
+    match stack {
+        Some(bytes) => builder.stack_size(bytes),
+        None => builder,
     }
+}
+
+fn not_started(error: rayon::ThreadPoolBuildError) -> io::Error {
+    io::Error::other(error)
 }
 
 fn give_way() {

@@ -5,6 +5,8 @@ mod envoy;
 mod file;
 mod load;
 mod secrets;
+#[cfg(target_os = "linux")]
+mod threads;
 
 /// The smallest VM.
 const VM: &str = "vm_config: {code: {local: {inline_string: (module)}}}";

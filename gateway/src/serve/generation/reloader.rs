@@ -209,7 +209,8 @@ impl State {
     /// Compiles a configuration, on a thread that gives way to the workers; then tries what is new in it, and binds its sockets, on
     /// one that does not: plugins have a time limit for their start, which goes on while a thread gives way.
     fn build(&self, config: Config, cancel: &Cancel) -> Result<Next, ServeError> {
-        let made = self.apart(|| giving_way(|| self.maker.make(&config, Some(&self.plan.planned), cancel)))??;
+        let make = || self.maker.make(&config, Some(&self.plan.planned), cancel);
+        let made = giving_way("reload", Some(self.crew.stack()), make)??;
         self.apart(|| self.build_here(config, made, cancel))?
     }
 

@@ -68,7 +68,7 @@ impl Crew {
         let stop = self.stop.clone();
         let run = move || {
             let started = |result: Result<(), _>| report.send(result.map_err(NotStarted::Plugin));
-            if let Err(error) = worker::run(&plan, sources, stop, commanded, started) {
+            if let Err(error) = worker::run(plan, sources, stop, commanded, started) {
                 report.send(Err(NotStarted::Worker(error)));
             }
         };

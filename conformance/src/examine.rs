@@ -8,7 +8,7 @@ use crate::decisions::{self, Decision};
 use crate::host_under_test::{HostUnderTest, Trouble};
 use crate::kit;
 use crate::patience::Patience;
-use crate::report::{Differences, Report, Result, Verdict};
+use crate::report::{Differences, Earlier, Report, Result, Verdict};
 use crate::selection::{Feature, Selection, Share};
 use crate::suite;
 
@@ -26,6 +26,7 @@ use crate::suite;
 pub struct Examination {
     selection: Selection,
     differences: Differences,
+    rest: Option<Earlier>,
 }
 
 /// How far an examination is, when an entry has been judged.
@@ -51,6 +52,14 @@ impl Examination {
     #[must_use]
     pub fn share(mut self, share: Share) -> Self {
         self.selection = self.selection.share(share);
+        self
+    }
+
+    /// Has the checks outside the share told as an earlier run saw them, judged by what is known to differ now; one of which that run
+    /// knows nothing fails. By default they are left out of the report.
+    #[must_use]
+    pub fn completed_by(mut self, rest: Earlier) -> Self {
+        self.rest = Some(rest);
         self
     }
 
@@ -85,14 +94,19 @@ impl Examination {
         let (mut results, mut troubles): (Vec<Result>, Vec<(usize, Task, Trouble)>) = Default::default();
         let (mut patience, starts, wanted) = (Patience::default(), suite::starts(), entries.len());
         for (number, entry) in entries {
-            let (outcome, trouble) = match (self.selection.lacks(&entry), &entry.kind) {
-                (Some(why), _) => (Outcome::NotExamined(why), None),
-                (None, Kind::Check(check)) => check_host(host, check, number, &starts, &mut patience),
-                (None, Kind::Decision(decision)) => (decide(host, decision), None),
-                #[cfg(feature = "engines")]
-                (None, Kind::OwnGuest(_)) => continue,
+            let (result, trouble) = match &self.rest {
+                Some(rest) if self.selection.leaves_out(&entry) => (self.earlier(&entry, rest), None),
+                _ => {
+                    let (outcome, trouble) = match (self.selection.lacks(&entry), &entry.kind) {
+                        (Some(why), _) => (Outcome::NotExamined(why), None),
+                        (None, Kind::Check(check)) => check_host(host, check, number, &starts, &mut patience),
+                        (None, Kind::Decision(decision)) => (decide(host, decision), None),
+                        #[cfg(feature = "engines")]
+                        (None, Kind::OwnGuest(_)) => continue,
+                    };
+                    (entry.result(self.verdict(&entry, outcome)), trouble)
+                }
             };
-            let result = entry.result(self.verdict(&entry, outcome));
             if watch(Progress { result: &result, done: results.len() + 1, wanted }).is_break() {
                 break;
             }
@@ -116,7 +130,21 @@ impl Examination {
             #[cfg(feature = "engines")]
             Kind::OwnGuest(_) => false,
         };
-        is_for_hosts && self.selection.has(entry)
+        let is_told = self.rest.is_some() && self.selection.leaves_out(entry);
+        is_for_hosts && (is_told || self.selection.has(entry))
+    }
+
+    /// Tells an entry as an earlier run saw it.
+    fn earlier(&self, entry: &Entry, rest: &Earlier) -> Result {
+        let outcome = self.selection.lacks(entry).map(Outcome::NotExamined).or_else(|| rest.of(&entry.path()));
+        let verdict = match outcome.map(|outcome| self.verdict(entry, outcome)) {
+            Some(Verdict::Failed { what, .. }) => {
+                Verdict::failed(format!("{what}; so an earlier run saw it: examine all cases, without --only"))
+            }
+            Some(verdict) => verdict,
+            None => Verdict::failed("no earlier run examined it: examine all cases, without --only".to_owned()),
+        };
+        Result { is_earlier: true, ..entry.result(verdict) }
     }
 
     /// Judges what came of an entry by what is known of the host.
@@ -193,5 +221,70 @@ fn complaint(kind: &Kind, observed: &str) -> String {
         Kind::Decision(decision) => decision.complaint(observed),
         #[cfg(feature = "engines")]
         Kind::OwnGuest(_) => observed.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::host_under_test::{Message, Needs};
+    use crate::report;
+
+    /// A host that the kit can bring nowhere.
+    struct Unreachable;
+
+    impl HostUnderTest for Unreachable {
+        fn name(&self) -> &'static str {
+            "h"
+        }
+
+        fn prepare(&mut self, _: &Needs) -> std::result::Result<(), Trouble> {
+            Err(Trouble::Unsupported("unreachable"))
+        }
+
+        fn request(&mut self, _: &Message) -> std::result::Result<Message, Trouble> {
+            Err(Trouble::Unsupported("unreachable"))
+        }
+    }
+
+    /// Returns the results of a run in which every entry passed for which `has` answers yes.
+    fn passed(has: impl Fn(&str) -> bool) -> Earlier {
+        let paths = entries().filter(|entry| has(&entry.path()));
+        let results = paths.map(|entry| entry.result(Verdict::Passed)).collect();
+        let report = Report { host: "h".to_owned(), version: "1".to_owned(), results };
+        Earlier::read(&report::results(&[report]), "h").unwrap()
+    }
+
+    fn differing(case: &str) -> Differences {
+        Differences::read(&format!(r#"[{{"why": "because", "cases": {{{case:?}: "1"}}}}]"#)).unwrap()
+    }
+
+    #[test]
+    fn a_share_is_completed_by_an_earlier_run() {
+        let exchange = || Examination::default().containing("exchange::");
+        let all = exchange().of(&mut Unreachable, "").results;
+        let share = exchange().share("1/10".parse().unwrap());
+        let own: Vec<_> = share.of(&mut Unreachable, "").results.iter().map(Result::path).collect();
+        assert!(!own.is_empty() && own.len() < all.len(), "{} of {}", own.len(), all.len());
+
+        let told = share.clone().completed_by(passed(|_| true)).of(&mut Unreachable, "").results;
+        assert_eq!(told.iter().map(Result::path).collect::<Vec<_>>(), all.iter().map(Result::path).collect::<Vec<_>>());
+        for result in &told {
+            let is_own = own.contains(&result.path());
+            assert_eq!(result.is_earlier, !is_own, "{}", result.path());
+            assert_eq!(matches!(result.verdict, Verdict::Passed), !is_own, "{}", result.path());
+        }
+
+        // What is known to differ now is held to what was seen then, and so is an entry that is new since.
+        let case = told.iter().find(|result| result.is_earlier).unwrap().path();
+        let failed = |examination: Examination| {
+            let results = examination.of(&mut Unreachable, "").results;
+            let failed = results.iter().filter(|result| matches!(result.verdict, Verdict::Failed { .. }));
+            failed.map(Result::path).collect::<Vec<_>>()
+        };
+        let one = vec![case.clone()];
+        assert_eq!(failed(share.clone().completed_by(passed(|_| true)).knowing(differing(&case))), one);
+        assert_eq!(failed(share.completed_by(passed(|path| path != case))), one);
     }
 }

@@ -60,6 +60,12 @@ impl Selection {
         path.contains(&self.filter) && self.share.has(&path)
     }
 
+    /// Returns whether the share alone keeps an entry from being wanted.
+    pub(crate) fn leaves_out(&self, entry: &Entry) -> bool {
+        let path = entry.path();
+        path.contains(&self.filter) && !self.share.has(&path)
+    }
+
     /// Returns why an entry is not examined though it is wanted, if it is not.
     pub(crate) fn lacks(&self, entry: &Entry) -> Option<&'static str> {
         let needed = self.absent.iter().find(|feature| match &entry.kind {

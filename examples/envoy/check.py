@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Runs the module in Envoy, and compares what comes back.
 
-    examples/envoy/check.py ENVOY MODULE             the example, faults, refusals, a plugin replaced under load, memory,
-                                                     and a tenth of the cases of the conformance kit if that is beside MODULE
+    examples/envoy/check.py ENVOY MODULE             the example, faults, refusals, a plugin replaced under load, memory
     examples/envoy/check.py ENVOY MODULE --cycles N  replaces the plugin N times instead of 50; 1000 is the bound that is promised
-    examples/envoy/check.py ENVOY MODULE --only 1/1  has the conformance kit examine all cases instead of a tenth
     examples/envoy/check.py ENVOY MODULE NAME...     these checks alone
 
-ENVOY is an Envoy 1.40, MODULE the built libportcullis_envoy.so. To be started anywhere; it needs curl.
+ENVOY is an Envoy 1.40, MODULE the built libportcullis_envoy.so. To be started anywhere; it needs curl. The conformance kit
+examines the module by conformance/run.sh.
 """
 
 import argparse
@@ -29,7 +28,6 @@ HERE = ROOT / "examples/envoy"
 # Where the checks listen that are not the example.
 PORT = 19200
 ADMIN = 19902
-KIT = "portcullis-conformance"
 TIMEOUT = 20
 
 
@@ -477,37 +475,14 @@ def sandboxes(arguments):
     return f"{count} sandboxes: {size:.1f} MiB"
 
 
-def kit(arguments):
-    """The conformance kit sees in a tenth of its cases what conformance/differences/envoy-module.json has, and nothing else."""
-    # Tests leave the module in the folder `deps` of the one where programs are.
-    folder = pathlib.Path(arguments.module).resolve().parent
-    binary = next((path for path in (folder / KIT, folder.parent / KIT) if path.exists()), None)
-    if not binary:
-        return f"not run: {folder / KIT} is not there; cargo build --package portcullis-conformance"
-    with tempfile.TemporaryDirectory() as folder:
-        folder, port = pathlib.Path(folder), str(PORT + 300)
-        (folder / "libportcullis_envoy.so").symlink_to(pathlib.Path(arguments.module).resolve())
-        common = ["--base-port", port]
-        subprocess.run([binary, "setup", "envoy-module", "--dir", folder, *common], check=True, capture_output=True)
-        differences = ROOT / "conformance/differences/envoy-module.json"
-        command = [binary, "http", "--name", "Envoy with the module", *common, "--differences", differences, "--only", arguments.only]
-        command += ["--host-output", folder / "log", "--"]
-        command += [arguments.envoy, "--concurrency", "1", "--log-level", "off", "--use-dynamic-base-id", "-c", folder / "host.yaml"]
-        environment = dict(os.environ, ENVOY_DYNAMIC_MODULES_SEARCH_PATH=str(folder))
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    expect(done.returncode, 0, "\n".join(line for line in done.stdout.splitlines() if line.startswith("FAILED")) or done.stderr)
-    return done.stdout.splitlines()[-1]
-
-
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("envoy")
     parser.add_argument("module")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--cycles", type=int, default=50)
-    parser.add_argument("--only", default="1/10")
     arguments = parser.parse_intermixed_args()
-    checks = [symbols, example, visible, tcp, faults, refusals, cycles, sandboxes, kit]
+    checks = [symbols, example, visible, tcp, faults, refusals, cycles, sandboxes]
     for check in checks:
         if not arguments.names or check.__name__ in arguments.names:
             began = time.monotonic()

@@ -1,6 +1,7 @@
 //! Reports of an examination, and their forms.
 
 mod differences;
+mod earlier;
 mod junit;
 mod markdown;
 mod results;
@@ -9,6 +10,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use differences::{Differences, Known};
+pub use earlier::Earlier;
 pub use junit::junit;
 pub use markdown::{markdown, totals};
 pub use results::results;
@@ -37,6 +39,9 @@ pub struct Result {
     /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// Whether it is of an earlier run, because this one examined a share of the entries.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_earlier: bool,
 }
 
 /// Result of one entry.
@@ -110,10 +115,11 @@ impl Report {
         counts
     }
 
-    /// Takes in what another run of the same host came to: where one of them examined, that counts.
+    /// Takes in what another run of the same host came to: where one of them examined, that counts, before what an earlier run saw.
     pub fn merge(&mut self, other: Self) {
         for result in other.results {
             match self.results.iter_mut().find(|own| own.topic == result.topic && own.name == result.name) {
+                Some(own) if own.is_earlier && !result.is_earlier => *own = result,
                 Some(own) if matches!(own.verdict, Verdict::NotExamined { .. }) => *own = result,
                 Some(_) => {}
                 None => self.results.push(result),
@@ -133,5 +139,31 @@ impl Result {
     /// Returns the full name.
     pub fn path(&self) -> String {
         format!("{}::{}", self.topic, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merged_report_has_of_an_earlier_run_what_no_other_examined() {
+        let result = |name: &str, verdict, is_earlier| Result {
+            topic: "t".to_owned(),
+            name: name.to_owned(),
+            spec: "wasi#x".to_owned(),
+            verdict,
+            is_earlier,
+        };
+        let report = |results| Report { host: "h".to_owned(), version: "1".to_owned(), results };
+        let wrong = || Verdict::failed("1 for 2".to_owned());
+        let share = vec![result("a", wrong(), false), result("b", Verdict::Passed, true)];
+        let full = vec![result("a", Verdict::Passed, true), result("b", wrong(), false)];
+        let expected = report(vec![result("a", wrong(), false), result("b", wrong(), false)]);
+        for [first, second] in [[share.clone(), full.clone()], [full, share]] {
+            let mut merged = report(first);
+            merged.merge(report(second));
+            assert_eq!(merged, expected);
+        }
     }
 }

@@ -56,6 +56,7 @@ mod tests {
             name: name.to_owned(),
             spec: "wasi#x".to_owned(),
             verdict,
+            is_earlier: false,
         };
         Report { host: host.to_owned(), version: "1".to_owned(), results: results.into_iter().map(result).collect() }
     }

@@ -32,10 +32,15 @@ pub fn text(report: &Report) -> String {
     }
     let Counts { passed, failed, gaps, differs, not_examined } = report.counts();
     let name = report.title();
-    let _ = writeln!(
+    let _ = write!(
         text,
         "{name}: {passed} passed, {failed} failed, {gaps} known gaps, {differs} known differences, {not_examined} not examined"
     );
+    let earlier = report.results.iter().filter(|result| result.is_earlier).count();
+    let _ = match earlier {
+        0 => writeln!(text),
+        _ => writeln!(text, "; {earlier} of the {} as an earlier run saw them", cases(report.results.len())),
+    };
     text
 }
 
@@ -58,6 +63,7 @@ mod tests {
             name: name.to_owned(),
             spec: "wasi#x".to_owned(),
             verdict,
+            is_earlier: false,
         };
         let never = || Verdict::Failed { what: "long".to_owned(), cause: Some("proxy_on_grpc_* never".to_owned()) };
         let unseen = || Verdict::NotExamined { why: "no set-up".to_owned() };
@@ -69,11 +75,14 @@ mod tests {
             result("e", Verdict::Passed),
             result("f", unseen()),
         ];
-        let report = Report { host: "h".to_owned(), version: "1".to_owned(), results };
+        let mut report = Report { host: "h".to_owned(), version: "1".to_owned(), results };
         assert_eq!(
             text(&report),
             "FAILED t::b: 1 for 2\nFAILED 2 cases: proxy_on_grpc_* never\nnot examined, 2: no set-up\n\
              h 1: 1 passed, 3 failed, 0 known gaps, 0 known differences, 2 not examined\n"
         );
+        report.results[4].is_earlier = true;
+        let told = text(&report);
+        assert!(told.ends_with("2 not examined; 1 of the 6 cases as an earlier run saw them\n"), "{told}");
     }
 }

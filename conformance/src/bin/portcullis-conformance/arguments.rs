@@ -69,6 +69,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SHARE", default_value_t)]
         only: Share,
 
+        /// Results of an earlier run, as `page --results` writes them: the cases outside the share are told as that run saw the host
+        /// of this name.
+        #[arg(long, value_name = "FILE")]
+        rest: Option<PathBuf>,
+
         /// Where to write what the host itself says, behind what is there; with the other output if no file is named.
         #[arg(long, value_name = "FILE", requires = "spawn")]
         host_output: Option<PathBuf>,
@@ -123,7 +128,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
 
-        /// Write nothing; fail if something would change.
+        /// Write nothing; fail if something would change. Nothing else is done with reports of a share of the cases.
         #[arg(long)]
         check: bool,
     },

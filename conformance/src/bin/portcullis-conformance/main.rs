@@ -15,7 +15,7 @@ use arguments::{Arguments, Command, Form, Telling};
 use clap::Parser;
 use files::{append, read, say, write};
 use portcullis_conformance::http::{Group, HttpHost, upstream};
-use portcullis_conformance::report::{self, Differences, Report};
+use portcullis_conformance::report::{self, Differences, Earlier, Report};
 use portcullis_conformance::setup::{self, Ports};
 use portcullis_conformance::{Examination, HostUnderTest, Needs, Setting, entries};
 use watch::Watch;
@@ -47,15 +47,20 @@ fn run(command: Command) -> Result<bool, String> {
             differences,
             without,
             only,
+            rest,
             host_output,
             telling,
             spawn,
         } => {
-            let examination = Examination::default()
+            let mut examination = Examination::default()
                 .containing(&telling.filter)
                 .share(only)
                 .without(without)
                 .knowing(known_differences(differences.as_deref())?);
+            if let Some(file) = rest {
+                let rest = Earlier::read(&read(&file)?, &name);
+                examination = examination.completed_by(rest.map_err(|error| format!("{}: {error}", file.display()))?);
+            }
             let ports = Ports::from(base_port);
             let upstream = upstream::serve(ports.upstream(), ports.tcp_upstream())
                 .map_err(|error| format!("the upstream at {}: {error}", ports.upstream()))?;

@@ -1,4 +1,4 @@
-//! What an earlier run saw of a host, for the entries that a run of a share leaves out.
+//! Results of an earlier run, for the entries that a run of a share leaves out.
 
 use std::collections::{BTreeMap, HashMap};
 

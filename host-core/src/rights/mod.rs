@@ -15,6 +15,6 @@ pub(crate) use denial::DenialLog;
 pub(crate) use likeness::Likeness;
 pub use on_denial::OnDenial;
 pub use presets::Preset;
+pub use rules::{Beyond, Learned, RuleError, RuleTexts, Rules};
 pub(crate) use rules::{Family, Key, Rule};
-pub use rules::{Learned, RuleError, RuleTexts, Rules};
 pub use set::{Capabilities, UnknownCapability};

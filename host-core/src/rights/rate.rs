@@ -35,6 +35,14 @@ impl RateLimiter {
     }
 }
 
+impl RateLimiter {
+    /// Returns whether it allows no more than another, neither at once nor in the long run.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        let product = |amount: u64, period: u64| u128::from(amount) * u128::from(period);
+        self.amount <= other.amount && product(self.amount, other.period) <= product(other.amount, self.period)
+    }
+}
+
 /// Allows N at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Semaphore {

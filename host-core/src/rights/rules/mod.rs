@@ -1,5 +1,6 @@
 //! Rules for the arguments of hostcalls.
 
+mod beyond;
 mod host;
 mod learned;
 mod list;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+pub use beyond::Beyond;
 pub use learned::Learned;
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Family, Key};

@@ -11,6 +11,8 @@ pub mod foreign;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod input;
+#[cfg(feature = "package")]
+pub mod package;
 #[cfg(any(feature = "profile", feature = "transcript"))]
 mod private;
 #[cfg(feature = "profile")]

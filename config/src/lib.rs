@@ -19,10 +19,11 @@ pub mod reader;
 
 pub use blocks::environment::Environment;
 pub use blocks::limits::{CompileLimits, LoadLimits};
-pub use blocks::plugin::{Backoff, FailurePolicy, Plugin};
+pub use blocks::plugin::{Backoff, FailurePolicy, Plugin, RequestedRights};
 pub use blocks::rights::{Allowed, ArgumentRule, RightsConfig};
 pub use blocks::secrets::Secrets;
 pub use blocks::settings::Settings;
+pub use blocks::verify::Verification;
 pub use blocks::vm::{Code, SnapshotRandomness, VmConfig};
 pub use error::{ConfigError, Diagnostic, Located, Origin};
 pub use file::PluginsFile;

@@ -14,6 +14,7 @@ mod recycle;
 pub(crate) mod rights;
 pub(crate) mod secrets;
 pub mod settings;
+pub(crate) mod verify;
 pub(crate) mod vm;
 
 pub use limits::COMPILE_MEMORY_RANGE;

@@ -8,6 +8,7 @@ use portcullis::model::Compatibility;
 use super::any;
 use super::rights::{self, RightsConfig};
 use super::secrets::Secrets;
+use super::verify::{self, VERIFY, Verification};
 use super::vm::{self, VmConfig};
 use crate::error::Origin;
 use crate::reader::{Key, Kind, Mapping, Read, Refused, Section, Type, Value, duration};
@@ -22,6 +23,8 @@ pub struct Plugin {
     pub root_id: String,
     /// The code and its VM.
     pub vm: VmConfig,
+    /// Conditions of the code, without which none of it runs.
+    pub verify: Vec<Verification>,
     /// The bytes that `proxy_on_configure` is given.
     pub configuration: Vec<u8>,
     /// The values in `configuration` that stand elsewhere.
@@ -32,6 +35,8 @@ pub struct Plugin {
     pub reload_backoff: Backoff,
     /// The rights of the plugin. None is no restriction.
     pub rights: Option<RightsConfig>,
+    /// Whether the rights that its module requests have to be among them.
+    pub requested_rights: RequestedRights,
     /// Whether a plugin that returned `StopIteration` on headers still gets the body.
     pub allow_on_headers_stop_iteration: bool,
     /// The host that the plugin is made for.
@@ -88,6 +93,26 @@ impl FailurePolicy {
     }
 }
 
+/// Treatment of a plugin whose module requests more rights than the plugin is allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RequestedRights {
+    /// Refusal, with the difference.
+    #[default]
+    Enforce,
+    /// None: it runs with the rights that it is allowed.
+    Ignore,
+}
+
+impl RequestedRights {
+    /// Returns the name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
 /// The time between attempts: from `base_interval`, growing up to `max_interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Backoff {
@@ -121,12 +146,14 @@ pub(crate) fn read_without(value: &Value<'_>, default_name: &str, refused: &[Ref
     let name = mapping.or(NAME, default_name.to_owned(), Value::name);
     let root_id = mapping.or(ROOT_ID, String::new(), |id| id.string().map(str::to_owned));
     let vm = mapping.required(VM_CONFIG, "add `vm_config: {code: {local: {filename: plugin.wasm}}}`", vm::read);
+    let verify = mapping.or(VERIFY, Vec::new(), verify::read);
     let configuration = mapping.or(CONFIGURATION, Default::default(), any::read);
     let failure_policy = failure_policy(&mapping);
     let reload_backoff = mapping.or(RELOAD_CONFIG, Backoff::default(), |reload| {
         reload.mapping(&RELOAD)?.or(BACKOFF, Backoff::default(), backoff)
     });
     let rights = mapping.optional(RIGHTS, rights::read);
+    let requested = mapping.or(REQUESTED, RequestedRights::Enforce, |choice| choice.one_of(REQUESTED_RIGHTS));
     let compatibility = mapping.or(COMPATIBLE, Compatibility::Envoy, |whose| whose.one_of(COMPATIBILITY));
     let stop_iteration = mapping.or(STOP_ITERATION, false, wrapped_boolean);
     let (configuration, configuration_secrets) = configuration?;
@@ -134,11 +161,13 @@ pub(crate) fn read_without(value: &Value<'_>, default_name: &str, refused: &[Ref
         name: name?,
         root_id: root_id?,
         vm: vm?,
+        verify: verify?,
         configuration,
         configuration_secrets,
         failure_policy: failure_policy?,
         reload_backoff: reload_backoff?,
         rights: rights?.flatten(),
+        requested_rights: requested?,
         allow_on_headers_stop_iteration: stop_iteration?,
         compatibility: compatibility?,
         origin: value.origin(),
@@ -168,6 +197,12 @@ const RIGHTS: Key = Key::new(
     Type::Section(&rights::RIGHTS),
     "The rights of the plugin; without the key all of them.",
 );
+const REQUESTED: Key = Key::new(
+    "requested_rights",
+    Type::Words(&["enforce", "ignore"]),
+    "Whether a plugin whose module requests more rights than these is refused, or runs without them.",
+)
+.default("enforce");
 const COMPATIBLE: Key = Key::new(
     "compatibility",
     Type::Words(&["envoy", "spec"]),
@@ -190,11 +225,13 @@ pub static PLUGIN: Section = Section::new(
         NAME,
         ROOT_ID,
         VM_CONFIG,
+        VERIFY,
         CONFIGURATION,
         FAIL_OPEN,
         FAILURE_POLICY,
         RELOAD_CONFIG,
         RIGHTS,
+        REQUESTED,
         COMPATIBLE,
         STOP_ITERATION,
     ],
@@ -235,6 +272,11 @@ pub(crate) const OLD_FORM: Refused = (
 );
 
 const COMPATIBILITY: &[(&str, Compatibility)] = &[("envoy", Compatibility::Envoy), ("spec", Compatibility::Spec)];
+
+const REQUESTED_RIGHTS: &[(&str, RequestedRights)] = &[
+    (RequestedRights::Enforce.name(), RequestedRights::Enforce),
+    (RequestedRights::Ignore.name(), RequestedRights::Ignore),
+];
 
 /// The names of `failure_policy`; None leaves it to `fail_open`.
 const POLICIES: &[(&str, Option<FailurePolicy>)] = &[

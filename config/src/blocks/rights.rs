@@ -1,6 +1,7 @@
 //! `capability_restriction_config`: what a plugin may do.
 
 use portcullis::rights::OnDenial;
+use serde_json::{Map, json};
 
 use crate::error::Located;
 use crate::reader::{Key, Kind, Read, Section, Type, Value};
@@ -15,6 +16,24 @@ pub struct RightsConfig {
     pub allowed: Vec<Allowed>,
     /// The answer when the plugin does something else.
     pub on_denial: OnDenial,
+}
+
+impl RightsConfig {
+    /// Returns the block as JSON, under the names of the configuration.
+    pub fn to_json(&self) -> serde_json::Value {
+        let allowed = self.allowed.iter().map(|allowed| {
+            let rules = allowed.rules.iter().map(|rule| {
+                let values: Vec<_> = rule.values.iter().map(|value| value.value.as_str()).collect();
+                (rule.key.value.clone(), json!(values))
+            });
+            (allowed.name.value.clone(), Map::from_iter(rules).into())
+        });
+        json!({
+            "preset": self.preset.as_ref().map(|preset| preset.value.as_str()),
+            "allowed_capabilities": Map::from_iter(allowed),
+            "on_denial": self.on_denial.name(),
+        })
+    }
 }
 
 /// One capability, and what it may be used with.
@@ -34,6 +53,9 @@ pub struct ArgumentRule {
     /// Its values: one, or a list.
     pub values: Vec<Located>,
 }
+
+/// The key of the block.
+pub(crate) const KEY: &str = "capability_restriction_config";
 
 const PRESET: Key =
     Key::new("preset", Type::Preset, "A set of capabilities to start from (`portcullis presets`).").computed("none");
@@ -59,7 +81,7 @@ pub(super) static RIGHTS: Section = Section::new(
 .page("rights.md");
 
 /// Reads the block. A block that takes no right away is none.
-pub(super) fn read(value: &Value<'_>) -> Read<Option<RightsConfig>> {
+pub(crate) fn read(value: &Value<'_>) -> Read<Option<RightsConfig>> {
     let mapping = value.mapping(&RIGHTS)?;
     let preset = mapping.optional(PRESET, located)?;
     let on_denial = mapping.or(ON_DENIAL_KEY, OnDenial::Answer, |choice| choice.one_of(ON_DENIAL))?;

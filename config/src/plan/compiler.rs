@@ -19,10 +19,11 @@ use crate::plan::engines::{CodeKey, SharedEngines};
 use crate::plan::loader::Loader;
 use crate::plan::places::PLACES;
 use crate::plan::remedy::remedy;
+use crate::plan::requested;
 use crate::plan::rights::Rights;
 use crate::plan::tier::{Job, TierUp};
 use crate::plan::usage;
-use crate::{Code, ConfigError, Diagnostic, LoadLimits};
+use crate::{Code, ConfigError, Diagnostic, LoadLimits, Verification};
 
 /// Options of engines, beyond what plugins ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +73,7 @@ struct ModuleKey {
     engine: &'static str,
     settings: EngineSettings,
     code: Code,
+    verify: Vec<Verification>,
     load: LoadLimits,
     at_once: &'static str,
     isolation: Isolation,
@@ -136,6 +138,7 @@ impl Compiler {
         let (module, tier) = self.module(plugin)?;
         let vm = &plugin.vm;
         let rights = Rights::within(plugin.vm.rights.as_ref(), plugin.rights.as_ref())?;
+        requested::check(plugin, module.code(), &rights)?;
         let failure_policy = match plugin.failure_policy {
             crate::FailurePolicy::Closed => FailurePolicy::Closed,
             crate::FailurePolicy::Open => FailurePolicy::Open,
@@ -277,6 +280,7 @@ impl Compiler {
             engine: info.name,
             settings: settings.clone(),
             code: plugin.vm.code.clone(),
+            verify: plugin.verify.clone(),
             load: plugin.vm.load.clone(),
             at_once: now.name,
             isolation: plugin.vm.isolation,

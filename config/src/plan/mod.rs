@@ -8,7 +8,7 @@
 //! | `loader`, [`compile`] | modules: from code that is kept, or compiled, in a process of their own or in this one |
 //! | `code`, `places` | the code of plugins, and places for VMs of streams |
 //! | `tier` | compiling while plugins serve on the interpreter |
-//! | `rights` | what a plugin may do |
+//! | `rights`, [`requested`] | what a plugin may do, and what its module requests |
 //! | [`usage`] | what plugins use of a CPU and of memory |
 //! | `sandboxes` | which plugins share a VM |
 //! | `snapshots` | the state after configure of plugins whose streams have VMs of their own |
@@ -25,6 +25,7 @@ pub(crate) mod loaded;
 mod loader;
 mod places;
 mod remedy;
+pub mod requested;
 pub(crate) mod rights;
 mod sandboxes;
 mod snapshots;

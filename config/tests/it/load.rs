@@ -1,14 +1,16 @@
 //! Plugins that are loaded as a file says.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use portcullis::StreamEffect;
 use portcullis::engine;
 use portcullis::model::{Direction, FailurePolicy, StreamInfo};
-use portcullis::resources::{Host, Wake};
+use portcullis::resources::Wake;
 use portcullis::rights::Preset;
-use portcullis::{StreamEffect, SystemHost};
 use portcullis_config::plan::{SharedEngines, usage};
-use portcullis_config::{LoadOptions, LoadedPlugins, PluginsError, PluginsFile};
+use portcullis_config::{LoadOptions, LoadedPlugins, PluginsError};
+
+use crate::folder::{Folder, host};
 
 /// A plugin that answers each request with 403, and whose `proxy_on_configure` returns what it is built with.
 fn deny(configured: i32) -> String {
@@ -24,40 +26,6 @@ fn deny(configured: i32) -> String {
                 (i32.const 0) (i32.const 0) (i32.const -1)))
             (i32.const 1)))"#
     )
-}
-
-/// A folder that is removed at the end, with modules in it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str, modules: &[(&str, &str)]) -> Self {
-        let folder = std::env::temp_dir().join(format!("portcullis-config-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        for (name, text) in modules {
-            std::fs::write(folder.join(name), wat::parse_str(text).unwrap()).unwrap();
-        }
-        Self(folder)
-    }
-
-    fn file(&self, text: &str) -> PluginsFile {
-        let path = self.0.join("plugins.yaml");
-        std::fs::write(&path, text).unwrap();
-        PluginsFile::read(path).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn load(&self, text: &str) -> Result<LoadedPlugins, PluginsError> {
-        self.file(text).load(&LoadOptions::default(), &host)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn host() -> Box<dyn Host> {
-    Box::new(SystemHost::new(|_| {}))
 }
 
 /// Returns the status with which the plugins answer a request.

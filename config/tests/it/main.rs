@@ -3,10 +3,13 @@
 
 mod envoy;
 mod file;
+mod folder;
 mod load;
+mod requested;
 mod secrets;
 #[cfg(target_os = "linux")]
 mod threads;
+mod verify;
 
 /// The smallest VM.
 const VM: &str = "vm_config: {code: {local: {inline_string: (module)}}}";

@@ -4,7 +4,7 @@ use portcullis::resources::Preopen;
 use portcullis::sandbox::Sharing;
 use portcullis::transcript::Redaction;
 use portcullis_config::reader::duration;
-use portcullis_config::{Code, Plugin, RightsConfig, Secrets, VmConfig};
+use portcullis_config::{Code, Plugin, RightsConfig, Secrets, Verification, VmConfig};
 use serde_json::{Map, Value, json};
 
 use super::admin;
@@ -234,26 +234,12 @@ fn server(server: &Server) -> Value {
     }
 }
 
-fn rights(rights: &RightsConfig) -> Value {
-    let allowed = rights.allowed.iter().map(|allowed| {
-        let rules = allowed.rules.iter().map(|rule| {
-            let values: Vec<_> = rule.values.iter().map(|value| value.value.as_str()).collect();
-            (rule.key.value.clone(), json!(values))
-        });
-        (allowed.name.value.clone(), Map::from_iter(rules).into())
-    });
-    json!({
-        "preset": rights.preset.as_ref().map(|preset| preset.value.as_str()),
-        "allowed_capabilities": Map::from_iter(allowed),
-        "on_denial": rights.on_denial.name(),
-    })
-}
-
 fn plugin(plugin: &Plugin, values: Values) -> Value {
     json!({
         "name": plugin.name,
         "root_id": plugin.root_id,
         "vm_config": vm(&plugin.vm, values),
+        "verify": plugin.verify.iter().map(verification).collect::<Vec<_>>(),
         "configuration": configuration(&plugin.configuration, &plugin.configuration_secrets, values),
         "failure_policy": plugin.failure_policy.name(),
         "reload_config": { "backoff": {
@@ -261,9 +247,20 @@ fn plugin(plugin: &Plugin, values: Values) -> Value {
             "max_interval": duration::format(plugin.reload_backoff.max_interval),
         }},
         "compatibility": plugin.compatibility.name(),
-        "capability_restriction_config": plugin.rights.as_ref().map(rights),
+        "capability_restriction_config": plugin.rights.as_ref().map(RightsConfig::to_json),
+        "requested_rights": plugin.requested_rights.name(),
         "allow_on_headers_stop_iteration": plugin.allow_on_headers_stop_iteration,
     })
+}
+
+fn verification(verification: &Verification) -> Value {
+    match verification {
+        Verification::ModuleSignature { keys, .. } => {
+            json!({ "module_signature": { "public_keys": { "inline_string": keys.to_string() } } })
+        }
+        // The type will have more.
+        _ => Value::Null,
+    }
 }
 
 fn vm(vm: &VmConfig, values: Values) -> Value {
@@ -284,7 +281,7 @@ fn vm(vm: &VmConfig, values: Values) -> Value {
         "configuration": configuration(&vm.configuration, &vm.configuration_secrets, values),
         "preopens": preopens,
         "environment_variables": { "key_values": Map::from_iter(variables) },
-        "capability_restriction_config": vm.rights.as_ref().map(rights),
+        "capability_restriction_config": vm.rights.as_ref().map(RightsConfig::to_json),
         "tier": if vm.fast_start { "fast-start" } else { "compiled" },
         "isolation": vm.isolation.name(),
         "snapshot_randomness": vm.snapshot_randomness.name(),

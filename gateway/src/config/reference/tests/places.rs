@@ -162,6 +162,24 @@ pub(super) const PLACES: &[Place] = &[
         "{listeners: [{$listener, plugins: [{vm_config: {code: {local: {KEYS}}}}]}], $clusters}",
     ),
     at(
+        "verification",
+        &[(
+            "module_signature",
+            "{public_keys: {inline_string: d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a}}",
+        )],
+        "{listeners: [{$listener, plugins: [{vm_config: $vm, verify: [{KEYS}]}]}], $clusters}",
+    ),
+    at(
+        "module_signature",
+        &[("public_keys", "{inline_string: d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a}")],
+        "{listeners: [{$listener, plugins: [{vm_config: $vm, verify: [{module_signature: {KEYS}}]}]}], $clusters}",
+    ),
+    at(
+        "public_keys",
+        &[("inline_string", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")],
+        "{listeners: [{$listener, plugins: [{vm_config: $vm, verify: [{module_signature: {public_keys: {KEYS}}}]}]}], $clusters}",
+    ),
+    at(
         "environment_variables",
         &[],
         "{listeners: [{$listener, plugins: [{vm_config: {code: $code, environment_variables: {KEYS}}}]}], $clusters}",

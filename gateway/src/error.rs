@@ -56,6 +56,14 @@ pub enum ServeError {
     /// A request that is asked about, and that no listener would take or that cannot be read.
     #[error("{0}")]
     Question(String),
+    /// A file that cannot be packaged, or be packaged with.
+    #[error("{}: {problem}", path.display())]
+    Package {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The problem, and its remedy.
+        problem: String,
+    },
     /// A file that is no plugin.
     #[error("{}: {error}", path.display())]
     Refused {

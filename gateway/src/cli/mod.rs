@@ -11,6 +11,7 @@ mod inspect;
 mod learn;
 mod limits;
 mod man;
+mod package;
 mod presets;
 mod process;
 mod reload;
@@ -64,6 +65,7 @@ enum Command {
     Compile(compile::Arguments),
     Inspect(inspect::Arguments),
     Learn(learn::Arguments),
+    Package(package::Arguments),
     Sandboxes(sandboxes::Arguments),
     Explain(explain::Arguments),
     Diff(diff::Arguments),
@@ -117,6 +119,7 @@ impl Command {
             Self::Compile(compile) => compile.run(),
             Self::Inspect(inspect) => inspect.run(),
             Self::Learn(learn) => learn.run(),
+            Self::Package(package) => package.run(),
             Self::Sandboxes(sandboxes) => sandboxes.run(),
             Self::Explain(explain) => explain.run(),
             Self::Diff(diff) => diff.run(),

@@ -48,6 +48,7 @@ mod metadata;
 mod metrics;
 mod odd_files;
 mod overflow;
+mod packages;
 mod pasted;
 mod places;
 mod policies;

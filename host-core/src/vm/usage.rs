@@ -145,7 +145,13 @@ impl Usage {
 impl Shard {
     fn of(all: Arc<All>) -> Arc<Self> {
         let shard = Arc::new(Self { own: Counters::default(), all: Arc::clone(&all) });
-        all.shards.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&shard));
+        let mut shards = all.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody may ask for the sums, which forgets those that are gone, too. Looking only at a full list costs little for each shard.
+        if shards.len() == shards.capacity() {
+            shards.retain(|shard| shard.strong_count() > 0);
+        }
+        shards.push(Arc::downgrade(&shard));
+        drop(shards);
         shard
     }
 }
@@ -267,6 +273,19 @@ mod tests {
         drop(clone);
         assert_eq!(usage.0.as_ref().unwrap().all.shards.lock().unwrap().len(), 1);
         assert_eq!((Usage::default().used(), Usage::default().called(0)), (Used::default(), 0));
+    }
+
+    #[test]
+    fn shards_that_are_gone_leave_nothing_though_nobody_asks_for_the_sums() {
+        let usage = Usage::new(CoarseClock::default());
+        let kept: Vec<_> = (0..10).map(|_| usage.shard()).collect();
+        for _ in 0..1377 {
+            usage.shard().called(0);
+        }
+        let listed = usage.0.as_ref().unwrap().all.shards.lock().unwrap().len();
+        assert!(listed <= 2 * (kept.len() + 1), "{listed} shards are listed");
+        assert_eq!(usage.used().calls, 1377);
+        assert!(!usage.is_alone());
     }
 
     #[test]

@@ -45,16 +45,22 @@ impl Gateway {
         let admin = fleet.folder().join("admin.sock");
         let mut gateway = Self { process, admin, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let ready = async {
-            while !matches!(gateway.ask(Method::GET, "/ready").await, Ok((StatusCode::OK, _))) {
+            loop {
+                let is_ready = matches!(gateway.ask(Method::GET, "/ready").await, Ok((StatusCode::OK, _)));
+                // The line that names the address may come behind the first answer.
+                if let (true, Some(address)) = (is_ready, address_in(&fs::read_to_string(fleet.log())?)) {
+                    return Ok(address);
+                }
                 if let Some(status) = gateway.process.try_wait()? {
                     let log = fs::read_to_string(fleet.log()).unwrap_or_default();
                     return Err(Failure::from(format!("the gateway has ended, {status}:\n{log}")));
                 }
                 sleep(Duration::from_millis(50)).await;
             }
-            address_in(&fs::read_to_string(fleet.log())?).ok_or_else(|| "the gateway's log names no address".into())
         };
-        gateway.address = timeout(PATIENCE, ready).await.map_err(|_| "the gateway does not become ready")??;
+        gateway.address = timeout(PATIENCE, ready)
+            .await
+            .map_err(|_| "the gateway does not become ready, or its log names no address")??;
         Ok(gateway)
     }
 

@@ -8,12 +8,14 @@
 //! | `fleet` | 51 plugins, and the configuration with them |
 //! | `broken` | configurations and modules that must be refused |
 //! | `report` | figures, and what they are held to |
+//! | `steady` | memory over reloads |
 
 mod broken;
 mod fleet;
 mod gateway;
 mod load;
 mod report;
+mod steady;
 mod tally;
 
 use std::path::PathBuf;
@@ -51,6 +53,10 @@ struct Arguments {
     /// Turns with reloads; one without comes before each, and one at the end.
     #[arg(long, value_name = "NUMBER", default_value_t = 6)]
     turns: usize,
+
+    /// Further reloads, over which resident memory has to stay as it is.
+    #[arg(long, value_name = "NUMBER", default_value_t = 300)]
+    steady: usize,
 
     /// Broken configurations to push.
     #[arg(long, value_name = "NUMBER", default_value_t = 300)]
@@ -154,6 +160,18 @@ async fn turns(arguments: &Arguments, fleet: &mut Fleet, gateway: &Gateway, load
     }
     figures.turns.push(quiet(load, length).await);
     figures.memory_after_all = gateway.resident()?;
+    load.note(Arc::new(Tally::default()));
+    // Until each plugin has had a change of each kind, memory finds its level.
+    while arguments.steady > 0 && !fleet.has_changed_all() {
+        let changed = fleet.change()?;
+        gateway.reload().await?.expect_done(&changed)?;
+    }
+    for _ in 0..arguments.steady {
+        let changed = fleet.change()?;
+        gateway.reload().await?.expect_done(&changed)?;
+        figures.steady.memory.push(gateway.resident()?);
+    }
+    figures.steady.tally = load.tally();
     load.note(Arc::new(Tally::default()));
     for broken in broken_configurations(fleet)?.into_iter().cycle().take(arguments.configurations) {
         push(fleet, gateway, &broken, &mut figures).await?;

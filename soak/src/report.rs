@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::steady::{MOST_GROWTH, Steady};
 use crate::tally::Counts;
 
 /// Figures of a run.
@@ -12,6 +13,7 @@ use crate::tally::Counts;
 pub(crate) struct Figures {
     pub(crate) turns: Vec<Turn>,
     pub(crate) reload_times: Vec<Duration>,
+    pub(crate) steady: Steady,
     /// The results while broken configurations were pushed.
     pub(crate) broken: Option<Counts>,
     pub(crate) refused: usize,
@@ -68,6 +70,12 @@ impl Figures {
         );
         hold(self.misworded.is_empty(), format!("not refused as they should be: {:#?}", self.misworded));
         hold(self.ended, "the gateway did not end as it should".to_owned());
+        if let Some(growth) = self.steady.growth() {
+            hold(
+                growth <= MOST_GROWTH,
+                format!("a reload grows resident memory by {:.1} KiB: above {:.1} KiB", kib(growth), kib(MOST_GROWTH)),
+            );
+        }
         if aims == Aims::Quiet {
             let (with, without) = (self.with_reloads(), self.without());
             for (name, part) in [("p99.9", 0.999), ("the longest", 1.0)] {
@@ -105,12 +113,13 @@ impl Figures {
             "reload_p50_ms": self.reload_time(0.5), "reload_p99_ms": self.reload_time(0.99),
             "reload_max_ms": self.reload_time(1.0),
             "memory_after_ten": self.memory_after_ten, "memory_after_all": self.memory_after_all,
-            "memory_at_end": self.memory_at_end,
+            "memory_at_end": self.memory_at_end, "memory_growth_of_a_reload": self.steady.growth(),
         })
     }
 
     fn all(&self) -> Counts {
         let mut all = self.last.clone();
+        all.add(&self.steady.tally);
         self.turns.iter().map(|turn| &turn.tally).chain(&self.broken).for_each(|tally| all.add(tally));
         all
     }
@@ -178,8 +187,21 @@ impl fmt::Display for Figures {
             mib(self.memory_after_ten),
             mib(self.memory_after_all),
             mib(self.memory_at_end)
-        )
+        )?;
+        if let Some(growth) = self.steady.growth() {
+            writeln!(
+                f,
+                "                   {:+.1} KiB for each of {} reloads more",
+                kib(growth),
+                self.steady.memory.len()
+            )?;
+        }
+        Ok(())
     }
+}
+
+fn kib(bytes: f64) -> f64 {
+    bytes / 1024.0
 }
 
 fn some(counts: &Counts) -> String {
@@ -215,6 +237,16 @@ mod tests {
         assert_eq!(figures(33, 105).missed(Aims::Quiet).len(), 2, "p99.9 and the longest");
         assert_eq!(figures(32, 106).missed(Aims::Quiet).len(), 1);
         assert!(figures(33, 106).missed(Aims::Busy).is_empty());
+    }
+
+    #[test]
+    fn growth_is_held_also_on_a_busy_machine() {
+        let mut figures = figures(1, 100);
+        figures.steady.memory = (0..300).map(|reload| (60 << 20) + reload * 7000).collect();
+        let missed = figures.missed(Aims::Busy);
+        assert_eq!(missed, ["a reload grows resident memory by 6.8 KiB: above 6.0 KiB"]);
+        figures.steady.memory.reverse();
+        assert!(figures.missed(Aims::Busy).is_empty());
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub use crate::instance::Instance;
 /// The engine. Clones are the same engine.
 #[derive(Clone)]
 pub struct Wasmer<C = Cranelift> {
+    /// Tells what its code depends on, and has no module.
     engine: wasmer::Engine,
     settings: EngineSettings,
     compiler: PhantomData<C>,
@@ -43,6 +44,8 @@ pub struct Wasmer<C = Cranelift> {
 #[derive(Clone)]
 pub struct Module {
     module: wasmer::Module,
+    /// An engine of its own: wasmer keeps the code of all modules of an engine for as long as the engine.
+    engine: wasmer::Engine,
     about: Arc<About>,
 }
 
@@ -97,8 +100,9 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
 
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
         let metered = meter::metered(bytecode.wasm).map_err(cannot("meter the module"))?;
-        let module = wasmer::Module::from_binary(&self.engine, &metered).map_err(cannot("compile the module"))?;
-        Ok(Module { module, about: About::of(bytecode) })
+        let engine = compiler::engine::<C>(&self.settings);
+        let module = wasmer::Module::from_binary(&engine, &metered).map_err(cannot("compile the module"))?;
+        Ok(Module { module, engine, about: About::of(bytecode) })
     }
 
     fn settings(&self) -> &EngineSettings {
@@ -117,14 +121,15 @@ impl<C: Compiler> WasmEngine for Wasmer<C> {
     }
 
     fn restore(&self, bytecode: &Bytecode<'_>, code: &SealedCode<'_>) -> Result<Module, EngineError> {
+        let engine = compiler::engine::<C>(&self.settings);
         #[allow(unsafe_code, reason = "compiled code runs unchecked, whoever compiled it")]
         // SAFETY: the code came from `save` and is unchanged: nothing else can be sealed code.
-        let module = unsafe { wasmer::Module::deserialize(&self.engine, code.bytes()) };
-        Ok(Module { module: module.map_err(cannot("restore the module"))?, about: About::of(bytecode) })
+        let module = unsafe { wasmer::Module::deserialize(&engine, code.bytes()) };
+        Ok(Module { module: module.map_err(cannot("restore the module"))?, engine, about: About::of(bytecode) })
     }
 
     fn instantiate(&self, module: &Module, state: VmState, limits: &Limits) -> Result<Instance, StartError> {
-        Instance::new(&self.engine, module, state, limits)
+        Instance::new(&module.engine, module, state, limits)
     }
 }
 

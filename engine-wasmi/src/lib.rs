@@ -22,7 +22,6 @@ pub use crate::instance::Instance;
 /// The engine. Clones are the same engine.
 #[derive(Clone, Debug)]
 pub struct Wasmi {
-    engine: Engine,
     settings: EngineSettings,
 }
 
@@ -30,6 +29,8 @@ pub struct Wasmi {
 #[derive(Clone)]
 pub struct Module {
     module: wasmi::Module,
+    /// An engine of its own: wasmi keeps the code of all modules that an engine has translated for as long as the engine.
+    engine: Engine,
     linker: Arc<Linker<Data>>,
     memory: Arc<str>,
     allocator: &'static str,
@@ -41,7 +42,7 @@ impl Wasmi {
     /// # Errors
     /// Never; other engines may not start.
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
-        Ok(Self { engine: Engine::new(&config(settings)), settings: settings.clone() })
+        Ok(Self { settings: settings.clone() })
     }
 }
 
@@ -63,10 +64,11 @@ impl WasmEngine for Wasmi {
     type Instance = Instance;
 
     fn load(&self, bytecode: &Bytecode<'_>) -> Result<Module, EngineError> {
-        let module = wasmi::Module::new(&self.engine, bytecode.wasm).map_err(cannot("translate the module"))?;
-        let linker = link::linker(&self.engine, bytecode.abi).map_err(cannot("link the hostcalls"))?;
+        let engine = Engine::new(&config(&self.settings));
+        let module = wasmi::Module::new(&engine, bytecode.wasm).map_err(cannot("translate the module"))?;
+        let linker = link::linker(&engine, bytecode.abi).map_err(cannot("link the hostcalls"))?;
         let (memory, allocator) = (bytecode.memory.as_str().into(), bytecode.allocator);
-        Ok(Module { module, linker: linker.into(), memory, allocator })
+        Ok(Module { module, engine, linker: linker.into(), memory, allocator })
     }
 
     fn settings(&self) -> &EngineSettings {
@@ -74,7 +76,7 @@ impl WasmEngine for Wasmi {
     }
 
     fn instantiate(&self, module: &Module, state: VmState, limits: &Limits) -> Result<Instance, StartError> {
-        Instance::new(&self.engine, module, state, limits)
+        Instance::new(&module.engine, module, state, limits)
     }
 }
 
@@ -101,4 +103,24 @@ fn config(settings: &EngineSettings) -> Config {
         .set_max_stack_height(settings.stack)
         .set_max_recursion_depth(settings.stack / FRAME);
     config
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_goes_with_the_last_clone_of_its_module() {
+        let plugin = r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+            (func (export "malloc") (param i32) (result i32) i32.const 1024))"#;
+        let wasm = wat::parse_str(plugin).unwrap();
+        let wasmi = Wasmi::new(&EngineSettings::default()).unwrap();
+        let module = wasmi.load(&Bytecode::judge(&wasm).unwrap()).unwrap();
+        let (code, clone) = (module.engine.weak(), module.clone());
+        drop(module);
+        assert!(code.upgrade().is_some());
+        drop(clone);
+        assert!(code.upgrade().is_none(), "the engine keeps the code of a module that has gone");
+    }
 }

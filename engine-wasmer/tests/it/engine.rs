@@ -97,3 +97,23 @@ fn a_loop_that_is_left_and_entered_again_is_stopped() {
     let table = "(loop $outer (block (br_table 0 1 (i32.const 7))) (br $outer))";
     assert_eq!(failure("", table).as_deref(), Some(DEADLINE));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn code_goes_with_its_module() {
+    const MODULES: usize = 200;
+    let executable = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|rights| rights.contains('x'))).count()
+    };
+    let plugin = r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) i32.const 1024))"#;
+    let (engine, wasm) = (engine(), wat::parse_str(plugin).unwrap());
+    let load = || AnyEngine::load(&engine, &Bytecode::judge(&wasm).unwrap()).unwrap();
+    let before = executable();
+    let kept: Vec<_> = (0..MODULES).map(|_| load()).collect();
+    assert!(executable() >= before + MODULES / 2, "each has executable memory of its own");
+    drop(kept);
+    // Other tests of this process have a few.
+    assert!(executable() < before + MODULES / 4, "{} and then {}", before, executable());
+}

@@ -1,26 +1,40 @@
 //! Modules with much of something have one verdict on every engine.
 
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
+
 use portcullis::engine::{AnyEngine, EngineSettings};
 use portcullis::module::Bytecode;
 use portcullis_conformance::engine::sizes::{dimensions, run};
 
 #[test]
 fn what_is_accepted_runs_on_every_engine() {
-    let engines = engines();
-    let mut failures = Vec::new();
-    for (dimension, size) in dimensions().flat_map(|it| it.accepted.iter().map(move |size| (it, *size))) {
-        let wasm = dimension.wasm(size);
-        let on_engines = || {
-            let bytecode = Bytecode::judge(&wasm).map_err(|error| error.to_string())?;
-            engines
-                .iter()
-                .try_for_each(|engine| run(&**engine, &bytecode).map_err(|error| format!("{}: {error}", engine.name())))
-        };
-        if let Err(error) = on_engines() {
-            failures.push(format!("{} of {size}: {error}", dimension.name));
+    let (engines, failures) = (engines(), Mutex::new(Vec::new()));
+    let sizes = Mutex::new(dimensions().flat_map(|it| it.accepted.iter().map(move |size| (it, *size))));
+    let work = || {
+        let next = || sizes.lock().unwrap().next();
+        while let Some((dimension, size)) = next() {
+            if let Err(error) = runs_on(&engines, &dimension.wasm(size)) {
+                failures.lock().unwrap().push(format!("{} of {size}: {error}", dimension.name));
+            }
         }
-    }
+    };
+    // Compilers take nearly all of the time, and not all of them use more than one core.
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
+    let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+fn runs_on(engines: &[Box<dyn AnyEngine>], wasm: &[u8]) -> Result<(), String> {
+    let bytecode = Bytecode::judge(wasm).map_err(|error| error.to_string())?;
+    engines
+        .iter()
+        .try_for_each(|engine| run(&**engine, &bytecode).map_err(|error| format!("{}: {error}", engine.name())))
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
-use portcullis::engine::{AnyEngine, EngineSettings};
+use portcullis::engine::{AnyEngine, EngineInfo, EngineSettings};
 use portcullis::transcript::{OneFile, RecordingEngine, Redaction, Settings};
 use portcullis_conformance::engine;
 use portcullis_conformance::report::Report;
@@ -23,17 +24,22 @@ pub(crate) fn examine(names: &[String], transcript: Option<&PathBuf>, filter: &s
     }
     // What a case says when it fails is in the report.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut reports = Vec::new();
-    for info in portcullis::engine::all() {
-        if names.is_empty() || names.iter().any(|name| name == info.name) {
-            let mut engine = info.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
-            if let Some(file) = transcript {
-                engine = Box::new(recording(engine, file));
-            }
-            reports.push(engine::examine_engine(&*engine, filter));
+    let wanted = |info: &&EngineInfo| names.is_empty() || names.iter().any(|name| name == info.name);
+    let examine = |info: &EngineInfo| {
+        let mut engine = info.start(&EngineSettings::default()).map_err(|error| error.to_string())?;
+        if let Some(file) = transcript {
+            engine = Box::new(recording(engine, file));
         }
-    }
-    Ok(reports)
+        Ok(engine::examine_engine(&*engine, filter))
+    };
+    // At once: an engine uses one core.
+    thread::scope(|scope| {
+        let running: Vec<_> =
+            portcullis::engine::all().iter().filter(wanted).map(|info| scope.spawn(move || examine(info))).collect();
+        let ended =
+            |thread: thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|_| Err("it panicked".to_owned()));
+        running.into_iter().map(ended).collect()
+    })
 }
 
 /// Returns the grid of phases as an engine has it.

@@ -101,10 +101,10 @@ impl Vms {
         }
     }
 
-    /// Makes a table without VMs whose VMs would be started as those of this one, but share nothing with others.
+    /// Makes a table without VMs whose VMs would be started as those of this one, and change nothing that is shared with others.
     pub(crate) fn apart(&self) -> Self {
-        let (foreign, threads) = (self.foreign.clone(), self.threads.clone());
-        Self { foreign, threads, ..Self::new(Arc::clone(&self.host)) }
+        let (shared, foreign, threads) = (self.shared.trial(), self.foreign.clone(), self.threads.clone());
+        Self { shared, foreign, threads, ..Self::new(Arc::clone(&self.host)) }
     }
 
     /// Makes the host of a VM.

@@ -73,8 +73,8 @@ impl Worker {
     }
 
     /// Starts the plugins of a chain in VMs of their own, which end at once, and touches none that runs: a plugin that fails in
-    /// [`Worker::load`] may take others with it that share its VM. They share no data nor queues with others, have no ticks
-    /// and get no answers; what they log, and metrics that they define, the host gets.
+    /// [`Worker::load`] may take others with it that share its VM. They find the data and queues of those that run, and change nothing
+    /// there; they have no ticks and get no answers. What they log, and metrics that they define, the host gets.
     ///
     /// # Errors
     /// A plugin did not start, with its index in `specs`.

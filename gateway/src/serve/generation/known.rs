@@ -42,22 +42,17 @@ impl Known {
         self.0.iter().map(count).sum()
     }
 
-    /// Returns the plugins of a plan that are not among these, those together that would share a VM. Those of which each stream has a VM
-    /// of its own have been started for their snapshots.
-    pub(super) fn new_in<'a>(&self, planned: &'a Planned) -> Vec<Vec<Placed<'a>>> {
-        let mut groups: Vec<(Sandbox, Vec<Placed<'a>>)> = Vec::new();
-        for placed in planned.placed().filter(|placed| placed.spec.snapshot.is_none()) {
+    /// Returns the plugins of a plan that are not among these, each once, in the order in which they start: those of services first.
+    pub(super) fn new_in<'a>(&self, planned: &'a Planned) -> Vec<Placed<'a>> {
+        let (mut known, mut new) = (self.clone(), Vec::new());
+        for placed in planned.placed() {
             let sandbox = sandbox(placed.spec);
-            if self.has(&sandbox, &placed.spec.plugin) {
-                continue;
-            }
-            match groups.iter_mut().find(|(of, _)| *of == sandbox) {
-                Some((_, group)) if group.iter().any(|known| known.spec.plugin == placed.spec.plugin) => {}
-                Some((_, group)) => group.push(placed),
-                None => groups.push((sandbox, vec![placed])),
+            if !known.has(&sandbox, &placed.spec.plugin) {
+                known.0.entry(sandbox).or_default().push(placed.spec.plugin.clone());
+                new.push(placed);
             }
         }
-        groups.into_iter().map(|(_, group)| group).collect()
+        new
     }
 
     fn len(&self) -> usize {

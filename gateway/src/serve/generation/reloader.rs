@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | what cannot change is refused | the thread of the caller | nothing has begun |
 //! | plugins are compiled | a thread of low priority | what was compiled is dropped |
-//! | plugins that are new start in VMs of their own, away from traffic | a thread of its own | the same |
+//! | plugins that are new start in VMs of their own, away from traffic and from what plugins share | a thread of its own | the same |
 //! | sockets of new listeners are bound | the same | those that were bound are closed |
+//! | snapshots are taken of plugins with a VM for each stream | the same | what they have set in shared data stays |
 //! | each worker starts what is new beside what runs | workers, one after the other, with IO between two plugins | each ends what it has started |
 //! | each worker changes over | workers | nothing can fail: all of it is there |
 
@@ -14,8 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 use std::{fmt, io, panic, thread};
 
-use portcullis::chain::ChainError;
-use portcullis::resources::Shared;
 use portcullis_config::plan::{compile_all, giving_way, stack_size, take_snapshots};
 use tokio::sync::watch;
 
@@ -27,7 +26,8 @@ use crate::error::ServeError;
 use crate::explain::{Outline, Placed};
 use crate::net::listen::{self, Reserved};
 use crate::net::sockets::WorkerSockets;
-use crate::plan::error::{PluginFailed, explain};
+use crate::plan::error::explain;
+use crate::plan::host::GatewayHost;
 use crate::plan::maker::{Made, Maker};
 use crate::plan::planned::{Identity, Plan, Planned};
 use crate::serve::descriptors::{Bounds, Wishes};
@@ -230,13 +230,17 @@ impl State {
         }
         let mut host = self.plan.host.of_worker(None);
         host.clusters = config.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        let rehearsed = rehearse(&self.plan, &host, &made.planned, cancel);
+        rehearsed.map_err(|failed| not_reloaded(&config, &failed))?;
+        let identities = made.planned.identities();
+        let (addresses, sockets) = self.bind(&config, &identities)?;
         cancel.check()?;
+        // Last: plugins have their shared data then, and may set some.
         {
             let mut plugins: Vec<_> = config.all_plugins().zip(made.planned.plugins_mut()).collect();
             let new_host = || Box::new(host.clone()) as Box<_>;
             take_snapshots(&mut plugins, &mut made.compiler, config.workers, &new_host, &self.plan.shared)??;
         }
-        let identities = made.planned.identities();
         let plan = Plan {
             number: self.plan.number + 1,
             counts: LiveCounts::default(),
@@ -248,8 +252,6 @@ impl State {
             tick_share: config.tick_share,
             ..self.plan.clone()
         };
-        rehearse(&plan, &self.plan.planned, cancel).map_err(|failed| not_reloaded(&config, &failed))?;
-        let (addresses, sockets) = self.bind(&config, &identities)?;
         // Each has a duplicate that can be passed on.
         let opened: usize =
             sockets.staying.iter().map(Vec::len).chain(sockets.hired.iter().map(Vec::len)).sum::<usize>() * 2;
@@ -367,21 +369,18 @@ impl State {
     }
 }
 
-/// Starts the plugins that are new in a plan, in VMs of their own: one that traps takes none with it that serves.
-fn rehearse(plan: &Plan, before: &Planned, cancel: &Cancel) -> Result<(), NotStarted> {
-    let apart = Plan { shared: Shared::default(), ..plan.clone() };
-    let worker = worker::new_worker(&apart, &portcullis_driver::QueueWake::default());
-    let running = Known::of(before);
-    for group in running.new_in(&plan.planned) {
+/// Starts the plugins that are new in a plan, in VMs of their own: one that traps takes none with it that serves. They find each other's
+/// queues, and those of plugins that serve, as they will in a worker.
+fn rehearse(serving: &Plan, host: &GatewayHost, planned: &Planned, cancel: &Cancel) -> Result<(), NotStarted> {
+    let apart = Plan { host: host.clone(), shared: serving.shared.trial(), ..serving.clone() };
+    let mut worker = worker::new_worker(&apart, &portcullis_driver::QueueWake::default());
+    for placed in Known::of(&serving.planned).new_in(planned) {
         if cancel.is_cancelled() {
             return Err(NotStarted::Cancelled);
         }
-        let specs: Vec<_> = group.iter().map(|placed| placed.spec.clone()).collect();
-        worker.rehearse(&specs).map_err(|ChainError { index, source: error, .. }| match group.get(index) {
-            Some(placed) => NotStarted::Plugin(PluginFailed { place: placed.place, index: placed.index, error }),
-            None => NotStarted::Ended,
-        })?;
+        worker::load_one(&placed, &mut worker).map_err(NotStarted::Plugin)?;
     }
+    worker.shut_down();
     Ok(())
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn new_worker(plan: &Plan, queues: &QueueWake) -> Worker {
 ///
 /// # Errors
 /// The plugin does not start.
-pub(super) fn load_one(placed: &Placed<'_>, worker: &mut Worker) -> Result<Chain, PluginFailed> {
+pub(crate) fn load_one(placed: &Placed<'_>, worker: &mut Worker) -> Result<Chain, PluginFailed> {
     let failed = |ChainError { source: error, .. }| PluginFailed { place: placed.place, index: placed.index, error };
     worker.load_services_beside(std::slice::from_ref(placed.spec)).map_err(failed)
 }

@@ -35,7 +35,7 @@ use tokio::task::LocalSet;
 use self::context::Context;
 use self::hub::Hub;
 pub(crate) use self::hub::{Command, Given, Prepare};
-pub(crate) use self::load::{new_worker, rehearse};
+pub(crate) use self::load::{load_one, new_worker, rehearse};
 use crate::plan::error::PluginFailed;
 use crate::plan::planned::Plan;
 use crate::plan::source::ConnectionSource;

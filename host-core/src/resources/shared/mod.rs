@@ -8,6 +8,7 @@ mod inbox;
 mod left;
 mod lock;
 mod queue;
+mod trial;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,6 +26,7 @@ pub(crate) use inbox::{Inbox, OwnInbox, Rank};
 pub(crate) use left::Gone;
 use lock::lock;
 pub(crate) use queue::{Item, Queue};
+use trial::Copies;
 
 /// State that the VMs of a process share. Clones are the same state; VMs that were given different ones
 /// share nothing.
@@ -36,6 +38,14 @@ pub(crate) use queue::{Item, Queue};
 pub struct Shared(Arc<Registry>);
 
 impl Shared {
+    /// Returns state to try plugins in: they find the data and the queues of this one, and what they set, register and enqueue is seen in
+    /// the trial alone. Budgets are the trial's own.
+    #[must_use]
+    pub fn trial(&self) -> Self {
+        let behind = Behind { registry: Arc::clone(&self.0), copies: Copies::default() };
+        Self(Arc::new(Registry { behind: Some(behind), ..Registry::default() }))
+    }
+
     /// The store and the budgets of a VM. The budgets of a sandbox are those of all of its VMs; of one VM, if its sandbox is not known. What
     /// sandboxes that have gone have left in the store is freed, beyond what the limits of a new one allow itself.
     pub(crate) fn enter(
@@ -64,6 +74,7 @@ impl Shared {
         stores.retain(|_, store| store.strong_count() > 0);
         let store = Arc::new(SharedStore {
             vm_id: vm_id.into(),
+            behind: self.0.behind.as_ref().and_then(|behind| behind.registry.existing(&name)),
             registry: Arc::clone(&self.0),
             data: Data::default(),
             queues: Mutex::default(),
@@ -82,11 +93,42 @@ struct Registry {
     stores: Mutex<HashMap<StoreName, Weak<SharedStore>>>,
     last_cas: AtomicU32,
     last_queue: AtomicU32,
+    /// The state that this one is a trial of.
+    behind: Option<Behind>,
+}
+
+/// The state behind a trial.
+struct Behind {
+    registry: Arc<Registry>,
+    copies: Copies<Queue>,
+}
+
+impl Registry {
+    /// Returns the store of a name, if a VM is in it.
+    fn existing(&self, name: &StoreName) -> Option<Arc<SharedStore>> {
+        lock(&self.stores).get(name)?.upgrade()
+    }
+
+    /// Makes an empty queue in the place of one of a store behind this trial.
+    fn copy(&self, of: &SharedStore, name: &[u8]) -> Option<Arc<Queue>> {
+        let payer = self.behind.as_ref()?.copies.payer();
+        of.own(name)?;
+        Queue::new(next(&self.last_queue), name, &of.vm_id, payer).map(Arc::new)
+    }
+
+    /// Returns an empty queue in the place of one behind this trial, of a `vm_id` that no plugin of the trial has.
+    fn behind(&self, vm_id: &str, name: &[u8]) -> Option<Arc<Queue>> {
+        let behind = self.behind.as_ref()?;
+        let of = behind.registry.existing(&(vm_id.to_owned(), None))?;
+        behind.copies.keep(&of.vm_id, name, || self.copy(&of, name))
+    }
 }
 
 /// Data and queues that the VMs with one `vm_id` share.
 pub(crate) struct SharedStore {
     vm_id: Arc<str>,
+    /// The store that this one is a trial of: it is read, and never changed.
+    behind: Option<Arc<SharedStore>>,
     registry: Arc<Registry>,
     data: Data,
     queues: Mutex<Queues>,
@@ -102,7 +144,13 @@ struct Queues {
 impl SharedStore {
     /// Passes a value and its version to `read` while nobody writes it.
     pub(crate) fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8], u32) -> R) -> Option<R> {
-        self.data.get(key, read)
+        let Some(behind) = &self.behind else { return self.data.get(key, read) };
+        let mut read = Some(read);
+        let own = self.data.get(key, |value, cas| read.take().map(|read| read(value, cas)));
+        match read {
+            Some(read) => behind.get(key, read),
+            None => own.flatten(),
+        }
     }
 
     /// Sets a value. `cas` is the version that it must replace; 0, or a key that there is not, replaces in
@@ -177,12 +225,24 @@ impl SharedStore {
     /// A queue by its name, of this store or of another `vm_id`'s. Sandboxes that were kept apart have none to be found.
     pub(crate) fn resolve(&self, vm_id: Option<&str>, name: &[u8]) -> Option<Arc<Queue>> {
         match vm_id {
-            Some(vm_id) if *vm_id != *self.vm_id => {
-                let store = lock(&self.registry.stores).get(&(vm_id.to_owned(), None))?.upgrade()?;
-                lock(&store.queues).by_name.get(name).cloned()
-            }
-            _ => lock(&self.queues).by_name.get(name).cloned(),
+            Some(vm_id) if *vm_id != *self.vm_id => match self.registry.existing(&(vm_id.to_owned(), None)) {
+                Some(store) => store.own(name),
+                None => self.registry.behind(vm_id, name),
+            },
+            _ => self.own(name),
         }
+    }
+
+    /// A queue of this store by its name.
+    fn own(&self, name: &[u8]) -> Option<Arc<Queue>> {
+        if let Some(queue) = lock(&self.queues).by_name.get(name) {
+            return Some(Arc::clone(queue));
+        }
+        let queue = self.registry.copy(self.behind.as_ref()?, name)?;
+        let mut queues = lock(&self.queues);
+        queues.by_name.insert(Arc::clone(queue.name()), Arc::clone(&queue));
+        queues.by_id.insert(queue.id(), Arc::clone(&queue));
+        Some(queue)
     }
 
     /// A queue of this store by its id.

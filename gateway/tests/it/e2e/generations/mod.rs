@@ -5,6 +5,7 @@ mod ends;
 mod limits;
 mod listeners;
 mod refused;
+mod rehearsed;
 mod workers;
 
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ use portcullis_config::reader::{
 };
 
 use super::address::{self, Endpoint};
+use super::cluster_tls::{self, UPSTREAM_TLS, UpstreamTls};
 use super::envoy_keys;
 use super::metadata;
 use super::timeouts::{self, Keepalive};
@@ -43,6 +44,8 @@ pub struct Endpoints {
     pub endpoints: Vec<Server>,
     /// The protocol that they speak.
     pub protocol: Protocol,
+    /// TLS with them; none for plain connections.
+    pub tls: Option<Box<UpstreamTls>>,
     /// How long a connection may take to open; never zero.
     pub connect_timeout: Duration,
     /// How long a whole response may take once the request has been sent whole, for routes that set no limit; zero for no
@@ -71,8 +74,10 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2, without TLS and without an upgrade ("prior knowledge").
+    /// HTTP/2, without an upgrade; without TLS by prior knowledge.
     Http2,
+    /// The one that a server takes by ALPN; only with TLS.
+    Auto,
 }
 
 impl Protocol {
@@ -81,6 +86,7 @@ impl Protocol {
         match self {
             Self::Http1 => "http1",
             Self::Http2 => "http2",
+            Self::Auto => "auto",
         }
     }
 }
@@ -147,7 +153,10 @@ const ECHO: Key = Key::new(
     "In place of `endpoints`: the gateway itself answers each request with a description of it.",
 );
 const PROTOCOL: Key =
-    Key::new("protocol", Type::Words(&["http1", "http2"]), "The protocol that the servers speak.").default("http1");
+    Key::new("protocol", Type::Words(&["http1", "http2", "auto"]), "The protocol that the servers speak; `auto`, with `tls`, is what each agrees to by ALPN, HTTP/2 rather than HTTP/1.1.")
+    .default("http1");
+const TLS: Key =
+    Key::new("tls", Type::Section(&UPSTREAM_TLS), "TLS with the servers; without it connections are plain.");
 const CONNECT_TIMEOUT: Key =
     Key::new("connect_timeout", Type::Positive, "The longest that a connection may take to open.").default("5s");
 const REQUEST_TIMEOUT: Key = Key::new(
@@ -173,13 +182,25 @@ pub(super) static CLUSTER: Section = Section::new(
     "cluster",
     "clusters[]",
     "A named upstream.",
-    &[NAME, METADATA, ENDPOINTS, ECHO, PROTOCOL, CONNECT_TIMEOUT, REQUEST_TIMEOUT, MAX_IDLE, IDLE, timeouts::KEEPALIVE],
+    &[
+        NAME,
+        METADATA,
+        ENDPOINTS,
+        ECHO,
+        PROTOCOL,
+        TLS,
+        CONNECT_TIMEOUT,
+        REQUEST_TIMEOUT,
+        MAX_IDLE,
+        IDLE,
+        timeouts::KEEPALIVE,
+    ],
 )
 .page("timeouts.md");
 
 /// The keys that only a cluster with endpoints has.
-const OF_ENDPOINTS: [Key; 7] =
-    [ENDPOINTS, PROTOCOL, CONNECT_TIMEOUT, REQUEST_TIMEOUT, MAX_IDLE, IDLE, timeouts::KEEPALIVE];
+const OF_ENDPOINTS: [Key; 8] =
+    [ENDPOINTS, PROTOCOL, TLS, CONNECT_TIMEOUT, REQUEST_TIMEOUT, MAX_IDLE, IDLE, timeouts::KEEPALIVE];
 
 const ADDRESS: Key = Key::new("address", address::SERVER, "The address of the server.").required();
 const SERVER_METADATA: Key = Key::new(
@@ -195,10 +216,8 @@ static ENDPOINT: Section = Section::new(
     &[ADDRESS, SERVER_METADATA],
 );
 
-const REFUSED: &[Refused] = &[
-    ("tls", "TLS to upstreams is not supported yet", "remove the key, and reach the upstream through plain HTTP"),
-    ("load_assignment", "this is Envoy's form of a cluster", "list the servers as `endpoints: [127.0.0.1:9000]`"),
-];
+const REFUSED: &[Refused] =
+    &[("load_assignment", "this is Envoy's form of a cluster", "list the servers as `endpoints: [127.0.0.1:9000]`")];
 
 fn read(value: &Value<'_>, names: &mut Unique) -> Read<Cluster> {
     let mapping = value.mapping_without(&CLUSTER, &envoy_keys::refused(REFUSED, &[envoy_keys::CLUSTER]))?;
@@ -246,14 +265,30 @@ const SERVER_REFUSED: &[Refused] = &[
     ("health_status", "endpoints have no health status", "remove the key, or the endpoint if it is not healthy"),
 ];
 
+/// Reads the block of TLS. One with nothing in it is no block that is absent: what should have TLS would be reached without.
+fn tls(mapping: &Mapping<'_>) -> Read<Option<Box<UpstreamTls>>> {
+    match mapping.entry(TLS) {
+        Some(place) if place.is_null() => {
+            Err(place.fail("tls has nothing behind it", "write `tls: {}` for its defaults, or remove the key"))
+        }
+        Some(place) => cluster_tls::read(place).map(|tls| Some(Box::new(tls))),
+        None => Ok(None),
+    }
+}
+
 fn endpoints(mapping: &Mapping<'_>) -> Read<Endpoints> {
     let help = "add `endpoints: [127.0.0.1:9000]`, or `echo: {}`";
     let endpoints = mapping.required(ENDPOINTS, help, |list| match list.list(|_, endpoint| server(endpoint))? {
         endpoints if endpoints.is_empty() => Err(list.fail("a cluster needs at least one endpoint", help)),
         endpoints => Ok(endpoints),
     });
-    let protocols = [Protocol::Http1, Protocol::Http2].map(|protocol| (protocol.name(), protocol));
+    let protocols = [Protocol::Http1, Protocol::Http2, Protocol::Auto].map(|protocol| (protocol.name(), protocol));
     let protocol = mapping.or(PROTOCOL, Protocol::default(), |name| name.one_of(&protocols));
+    let tls = tls(mapping);
+    if let (Some(place), Ok(Protocol::Auto), Ok(None)) = (mapping.get(PROTOCOL), &protocol, &tls) {
+        let message = "without tls nothing says which protocol a server speaks";
+        return Err(place.fail(message, "add `tls: {}`, or write `protocol: http1` or `protocol: http2`"));
+    }
     let connect_timeout = mapping.or(CONNECT_TIMEOUT, DEFAULT_CONNECT_TIMEOUT, duration::positive);
     let request_timeout = mapping.or(REQUEST_TIMEOUT, DEFAULT_REQUEST_TIMEOUT, duration::read);
     let max_idle = mapping.or(MAX_IDLE, DEFAULT_MAX_IDLE, |number| number.integer(MAX_IDLE.range()));
@@ -265,6 +300,7 @@ fn endpoints(mapping: &Mapping<'_>) -> Read<Endpoints> {
     Ok(Endpoints {
         endpoints: endpoints?,
         protocol: protocol?,
+        tls: tls?,
         connect_timeout: connect_timeout?,
         request_timeout: request_timeout?,
         max_idle: max_idle? as usize,

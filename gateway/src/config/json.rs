@@ -214,11 +214,14 @@ fn cluster(cluster: &Cluster) -> Value {
             let endpoints: Vec<Value> = servers.endpoints.iter().map(server).collect();
             set(&mut object, "endpoints", endpoints);
             set(&mut object, "protocol", servers.protocol.name());
+            if let Some(tls) = &servers.tls {
+                set(&mut object, "tls", tls.to_json());
+            }
             set(&mut object, "connect_timeout", duration::format(servers.connect_timeout));
             set(&mut object, "request_timeout", duration::format(servers.request_timeout));
             set(&mut object, "max_idle", servers.max_idle);
             set(&mut object, "idle_timeout", duration::format(servers.idle_timeout));
-            if servers.protocol == Protocol::Http2 {
+            if servers.protocol != Protocol::Http1 {
                 set(&mut object, "connection_keepalive", servers.keepalive.to_json());
             }
         }

@@ -5,6 +5,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`client_tls`] | the authorities that upstreams' certificates are checked by, and the gateway's certificate for them |
 //! | [`exec`] | the hyper executor that spawns onto the worker's own thread |
 //! | [`listen`] | listening sockets shared between workers, and accepting |
 //! | [`passed`] | listening sockets that the process was started with |
@@ -14,6 +15,7 @@
 //! | [`quiet`] | log lines at a bounded rate |
 //! | `transport` | the transports of TCP streams, plain or TLS |
 
+pub mod client_tls;
 pub mod exec;
 pub mod io;
 pub mod listen;

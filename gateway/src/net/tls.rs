@@ -67,6 +67,23 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// No version of TLS that is safe is there.
+    #[error("TLS cannot be set up")]
+    Versions(#[source] rustls::Error),
+    /// A certificate of an authority cannot be used.
+    #[error("TLS file {} has a certificate that can be no authority's", path.display())]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// The error of rustls.
+        source: rustls::Error,
+    },
+    /// The operating system has no authorities.
+    #[error("the operating system has no certificate authorities{why}")]
+    NoSystemRoots {
+        /// The first failure, if there was one.
+        why: String,
+    },
     /// Certificate and key do not go together, or their algorithm is not supported.
     #[error("certificate {} and key {} cannot be used together", certificates.display(), key.display())]
     Rejected {
@@ -82,7 +99,7 @@ pub enum TlsError {
 /// The most bytes of a file with certificates or a key.
 const LARGEST: u64 = 1 << 20;
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain = chain.map_err(|source| unreadable(path, source))?;
@@ -92,7 +109,7 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
     Ok(chain)
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| match source {
         pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
         other => unreadable(path, other),

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 
 use super::io::Stream;
+use crate::upstream::pool::UpstreamStream;
 
 /// A connection of either side.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {
@@ -22,6 +23,12 @@ impl Io for TcpStream {
 }
 
 impl Io for Stream {
+    fn reset(&self) {
+        self.tcp().reset();
+    }
+}
+
+impl Io for UpstreamStream {
     fn reset(&self) {
         self.tcp().reset();
     }

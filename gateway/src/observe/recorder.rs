@@ -35,6 +35,6 @@ pub(crate) fn with_recorder(recording: &TranscriptOptions, planned: &Planned) ->
     let folder = Folder::open(&path, recording.files, Arc::new(trouble))
         .map_err(|error| ServeError::Record { folder: path, error })?;
     let settings = Settings::new(Arc::new(folder), recording.limit).with_redaction(recording.redaction.clone());
-    let planned = Planned { listeners: planned.listeners.clone(), services: Vec::new() };
+    let planned = Planned { services: Vec::new(), ..planned.clone() };
     planned.wrapped(|module, name| recorded(module, name, &settings))
 }

@@ -9,6 +9,7 @@ use portcullis_config::plan::{Compiler, EngineOptions, Sandboxes, SharedEngines,
 use crate::config::{Config, Plugin};
 use crate::error::ServeError;
 use crate::observe::log;
+use crate::plan::clusters::plan_clusters;
 use crate::plan::listeners::{plan_listener, plan_service};
 use crate::plan::planned::Planned;
 use crate::serve::generation::Cancel;
@@ -71,7 +72,8 @@ impl Maker {
             config.listeners.iter().map(|listener| plan_listener(listener, &mut compiling)).collect();
         let services: Result<Vec<_>, _> =
             config.services.iter().map(|service| plan_service(service, &mut compiling)).collect();
-        let mut planned = Planned { listeners: listeners?, services: services? };
+        let clusters = plan_clusters(&config.clusters)?;
+        let mut planned = Planned { listeners: listeners?, services: services?, clusters };
         let sandboxes = planned.place(config)?;
         Ok(Made { planned, sandboxes, compiler: compiling.compiler })
     }

@@ -7,8 +7,10 @@
 //! | `error` | plugins that do not start in a worker |
 //! | `maker` | plans of configurations, each generation's |
 //! | `listeners` | listeners and services with their plugins compiled |
+//! | `clusters` | clusters with their certificates read |
 //! | `host` | what plugins are given |
 
+pub(crate) mod clusters;
 pub(crate) mod error;
 pub(crate) mod host;
 pub(crate) mod listeners;

@@ -13,9 +13,10 @@ use portcullis_config::plan::{self, Configured, Sandboxes};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+use super::clusters::PlannedCluster;
 use super::error::ChainPlace;
 use super::host::GatewayHost;
-use crate::config::{Cluster, Config, ConfigError, Listener, ReloadLimits, Service};
+use crate::config::{Config, ConfigError, Listener, ReloadLimits, Service};
 use crate::error::ServeError;
 use crate::serve::descriptors::Bounds;
 use crate::serve::drain::Drain;
@@ -33,7 +34,6 @@ pub(crate) struct Plan {
     pub(crate) planned: Arc<Planned>,
     /// True if the worker runs the services of which there is one.
     pub(crate) runs_singletons: bool,
-    pub(crate) clusters: Arc<[Cluster]>,
     pub(crate) shutdown_timeout: Duration,
     /// The orderly end of the process.
     pub(crate) drain: Drain,
@@ -68,11 +68,12 @@ pub(crate) struct PlannedService {
     pub(crate) plugin: PluginSpec,
 }
 
-/// All that has plugins.
+/// All that files are read for: plugins, certificates.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Planned {
     pub(crate) listeners: Vec<PlannedListener>,
     pub(crate) services: Vec<PlannedService>,
+    pub(crate) clusters: Arc<[PlannedCluster]>,
 }
 
 /// A plugin, and where it stands in the configuration.

@@ -115,7 +115,6 @@ impl Gateway {
             host,
             planned: Arc::new(planned),
             runs_singletons: true,
-            clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
             drain: Drain::new(config.drain_delay),
             pulse: Pulse::default(),

@@ -6,21 +6,21 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use portcullis_driver::body::QueueBody;
 use portcullis_driver::{SendError, Upstreams};
 use rustc_hash::FxHashMap;
 
-use crate::config::Cluster;
 use crate::net::quiet::Quiet;
+use crate::plan::clusters::PlannedCluster;
 use crate::plan::host::ClusterNames;
 use crate::upstream::connector::{AnswerBody, Upstream};
-use crate::upstream::pool::{Account, UpstreamError};
+use crate::upstream::pool::{Account, NeedsHttp2, UpstreamError};
 
 /// The clusters of one generation, by name.
 pub(crate) struct Table {
     upstreams: FxHashMap<String, Upstream>,
-    configs: Arc<[Cluster]>,
+    configs: Arc<[PlannedCluster]>,
 }
 
 /// The clusters of a worker, for the callouts of its plugins: those of the current generation, and those that only others have.
@@ -35,10 +35,10 @@ pub(crate) struct Clusters {
 
 impl Table {
     /// Makes the clusters of a generation. Those that an earlier one has with the same configuration are the same, with their connections.
-    pub(crate) fn new(clusters: &Arc<[Cluster]>, account: &Account, before: Option<&Self>) -> Self {
-        let upstream = |cluster: &Cluster| {
+    pub(crate) fn new(clusters: &Arc<[PlannedCluster]>, account: &Account, before: Option<&Self>) -> Self {
+        let upstream = |cluster: &PlannedCluster| {
             let known = before.and_then(|before| before.unchanged(cluster)).cloned();
-            (cluster.name.clone(), known.unwrap_or_else(|| Upstream::new(cluster, account)))
+            (cluster.config.name.clone(), known.unwrap_or_else(|| Upstream::new(cluster, account)))
         };
         Self { upstreams: clusters.iter().map(upstream).collect(), configs: Arc::clone(clusters) }
     }
@@ -48,10 +48,8 @@ impl Table {
         self.upstreams.get(name)
     }
 
-    fn unchanged(&self, cluster: &Cluster) -> Option<&Upstream> {
-        let known = self.configs.iter().find(|known| known.name == cluster.name)?;
-        let is_same = known.kind == cluster.kind && known.metadata == cluster.metadata;
-        self.get(&cluster.name).filter(|_| is_same)
+    fn unchanged(&self, cluster: &PlannedCluster) -> Option<&Upstream> {
+        self.configs.iter().find(|known| known.is_same(cluster)).and_then(|known| self.get(&known.config.name))
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {
@@ -120,9 +118,13 @@ impl Clusters {
 impl Upstreams for Clusters {
     type Body = AnswerBody;
 
-    async fn send(&self, upstream: &str, request: Request<QueueBody>) -> Result<Response<AnswerBody>, SendError> {
+    async fn send(&self, upstream: &str, mut request: Request<QueueBody>) -> Result<Response<AnswerBody>, SendError> {
         let upstream = self.find(upstream).ok_or_else(SendError::unknown)?;
-        upstream.send(request, |_, _| ()).await.map_err(SendError::from)
+        // Of what plugins send, gRPC alone asks for HTTP/2.
+        if request.version() == Version::HTTP_2 {
+            request.extensions_mut().insert(NeedsHttp2);
+        }
+        upstream.send(request, |_| ()).await.map_err(SendError::from)
     }
 
     fn speaks_http2(&self, upstream: &str) -> Option<bool> {
@@ -166,10 +168,11 @@ impl From<UpstreamError> for SendError {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::plan::clusters::plan_clusters;
 
-    fn configs(clusters: &str) -> Arc<[Cluster]> {
+    fn configs(clusters: &str) -> Arc<[PlannedCluster]> {
         let text = format!("listeners: [{{address: 127.0.0.1:0, routes: [{{cluster: a}}]}}]\nclusters: [{clusters}]\n");
-        Config::parse("t.yaml", &text).unwrap().clusters.into()
+        plan_clusters(&Config::parse("t.yaml", &text).unwrap().clusters).unwrap()
     }
 
     /// The numbers of clones that an upstream with a pool has, its own included.

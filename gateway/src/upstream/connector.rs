@@ -13,10 +13,11 @@ use http_body_util::Full;
 use portcullis::model::ResourceMetadata;
 use tokio::io::AsyncWriteExt;
 
-use crate::config::{Cluster, ClusterKind, Protocol};
+use crate::config::{ClusterKind, Protocol};
 use crate::net::transport::Io;
+use crate::plan::clusters::PlannedCluster;
 use crate::upstream::echo::echo;
-use crate::upstream::pool::{self, Addresses, UpstreamBody, UpstreamError, UpstreamProtocol};
+use crate::upstream::pool::{self, PeerTls, Reached, UpstreamBody, UpstreamError, UpstreamProtocol};
 use portcullis_driver::body::QueueBody;
 
 /// An upstream of this worker.
@@ -31,15 +32,17 @@ enum Kind {
     /// The built-in echo.
     Echo,
     /// Servers, and how long a request to them may take.
-    Pool { cluster: pool::Cluster, endpoints: usize, timeout: Duration, http2: bool },
+    Pool { cluster: pool::Cluster, endpoints: usize, timeout: Duration, protocol: Protocol },
 }
 
 /// A connection for a TCP stream.
 pub(crate) struct Dialed {
     pub(crate) io: Box<dyn Io>,
     /// None of the echo.
-    pub(crate) addresses: Option<Addresses>,
+    pub(crate) addresses: Option<pool::Addresses>,
     pub(crate) metadata: Option<Arc<ResourceMetadata>>,
+    /// None of a plain connection.
+    pub(crate) tls: Option<Arc<PeerTls>>,
     /// Counts it, as long as it is open; the echo takes none.
     pub(crate) share: Option<pool::Share>,
 }
@@ -58,7 +61,8 @@ pub(crate) enum AnswerBody {
 }
 
 impl Upstream {
-    pub(crate) fn new(cluster: &Cluster, account: &pool::Account) -> Self {
+    pub(crate) fn new(planned: &PlannedCluster, account: &pool::Account) -> Self {
+        let cluster = &planned.config;
         let metadata = Arc::clone(&cluster.metadata);
         let ClusterKind::Endpoints(servers) = &cluster.kind else { return Self { kind: Kind::Echo, metadata } };
         let endpoints: Vec<_> = servers.endpoints.iter().map(|server| server.address.to_string()).collect();
@@ -67,18 +71,24 @@ impl Upstream {
             protocol: match servers.protocol {
                 Protocol::Http1 => UpstreamProtocol::Http1,
                 Protocol::Http2 => UpstreamProtocol::Http2,
+                Protocol::Auto => UpstreamProtocol::Auto,
             },
             connect_timeout: servers.connect_timeout,
             max_idle: servers.max_idle,
             metadata: servers.endpoints.iter().map(|server| server.metadata.clone()).collect(),
             idle_timeout: servers.idle_timeout,
             keepalive: servers.keepalive,
+            tls: planned.tls.clone().zip(servers.tls.as_ref()).map(|(files, tls)| pool::TlsConfig {
+                files,
+                server_name: tls.server_name.clone(),
+                alpn: tls.alpn.clone(),
+            }),
             ..pool::ClusterConfig::new(cluster.name.clone(), endpoints)
         };
-        let http2 = config.protocol == UpstreamProtocol::Http2;
+        let protocol = servers.protocol;
         let timeout = servers.request_timeout;
         let cluster = pool::Cluster::within(config, account);
-        Self { kind: Kind::Pool { cluster, endpoints: count, timeout, http2 }, metadata }
+        Self { kind: Kind::Pool { cluster, endpoints: count, timeout, protocol }, metadata }
     }
 
     /// Returns the metadata of the cluster.
@@ -88,11 +98,7 @@ impl Upstream {
 
     /// Sends a request when the answer is first polled. `connected` is called with the connection on which it goes out
     /// on, and again of the one on which it is sent again.
-    pub(crate) fn send(
-        &self,
-        request: Request<QueueBody>,
-        connected: impl Fn(Addresses, Option<&Arc<ResourceMetadata>>) + 'static,
-    ) -> Answer {
+    pub(crate) fn send(&self, request: Request<QueueBody>, connected: impl Fn(&Reached<'_>) + 'static) -> Answer {
         match &self.kind {
             Kind::Echo => Box::pin(async { Ok(echo(request).await.map(AnswerBody::Echo)) }),
             Kind::Pool { cluster, .. } => {
@@ -113,13 +119,14 @@ impl Upstream {
                     let _ = tokio::io::copy(&mut read, &mut write).await;
                     let _ = write.shutdown().await;
                 });
-                Ok(Dialed { io: Box::new(near), addresses: None, metadata: None, share: None })
+                Ok(Dialed { io: Box::new(near), addresses: None, metadata: None, tls: None, share: None })
             }),
             Kind::Pool { cluster, .. } => {
                 let dialed = cluster.dial();
                 Box::pin(async {
-                    let pool::Dialed { tcp, addresses, metadata, share } = dialed.await.map_err(io::Error::other)?;
-                    Ok(Dialed { io: Box::new(tcp), addresses: Some(addresses), metadata, share: Some(share) })
+                    let pool::Dialed { stream, addresses, metadata, tls, share } =
+                        dialed.await.map_err(io::Error::other)?;
+                    Ok(Dialed { io: Box::new(stream), addresses: Some(addresses), metadata, tls, share: Some(share) })
                 })
             }
         }
@@ -142,14 +149,14 @@ impl Upstream {
         }
     }
 
-    /// Returns true if it takes requests over HTTP/1.1.
+    /// Returns true if it takes requests over HTTP/1.1 alone.
     pub(crate) fn speaks_http1(&self) -> bool {
-        matches!(self.kind, Kind::Pool { http2: false, .. })
+        matches!(self.kind, Kind::Pool { protocol: Protocol::Http1, .. })
     }
 
-    /// Returns true if it takes requests over HTTP/2, as gRPC needs it.
+    /// Returns true if it takes requests over HTTP/2, as gRPC needs it, or may agree to.
     pub(crate) fn speaks_http2(&self) -> bool {
-        matches!(self.kind, Kind::Pool { http2: true, .. })
+        matches!(self.kind, Kind::Pool { protocol: Protocol::Http2 | Protocol::Auto, .. })
     }
 
     /// Returns the number of its servers; the echo has none.

@@ -16,8 +16,8 @@ pub(in crate::config) const CLUSTER: &[Group] = &[
     ),
     (
         &["transport_socket", "transport_socket_matches", "transport_socket_matcher", "tls_context"],
-        "TLS to upstreams is not supported yet",
-        "remove the key, and reach the upstream through plain HTTP",
+        "TLS is one block of the cluster",
+        "write `tls: {}`, with `server_name`, `roots`, `certificate` and `private_key` as far as they are needed",
     ),
     (
         &[
@@ -29,7 +29,7 @@ pub(in crate::config) const CLUSTER: &[Group] = &[
             "protocol_selection",
         ],
         "the protocol is one word",
-        "write `protocol: http1` or `protocol: http2`",
+        "write `protocol: http1`, `protocol: http2` or, with tls, `protocol: auto`",
     ),
     (
         &[

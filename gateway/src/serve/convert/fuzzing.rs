@@ -93,7 +93,7 @@ fn response(input: &mut Input<'_>) {
 /// Returns what an upstream gets, as far as it can tell.
 fn sent(protocol: UpstreamProtocol, parts: request::Parts) -> (Method, String, Version, HeaderMap) {
     let mut request = Request::from_parts(parts, QueueBody::empty());
-    prepare(protocol, &mut request);
+    prepare(protocol, false, &mut request);
     (request.method().clone(), request.uri().to_string(), request.version(), request.headers().clone())
 }
 

@@ -88,7 +88,7 @@ fn fields() -> impl Strategy<Value = HeaderMap> {
 /// Returns what an upstream gets, as far as it can tell.
 fn sent(protocol: UpstreamProtocol, parts: parts::Parts) -> (String, Version, HeaderMap) {
     let mut request = Request::from_parts(parts, QueueBody::empty());
-    prepare(protocol, &mut request);
+    prepare(protocol, false, &mut request);
     (request.uri().to_string(), request.version(), request.headers().clone())
 }
 

@@ -246,7 +246,6 @@ impl State {
             counts: LiveCounts::default(),
             host,
             planned: Arc::new(std::mem::take(&mut made.planned)),
-            clusters: config.clusters.clone().into(),
             shutdown_timeout: config.shutdown_timeout,
             reload: config.reload,
             tick_share: config.tick_share,

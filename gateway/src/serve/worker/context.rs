@@ -64,7 +64,7 @@ impl Context {
         let seats: Rc<RefCell<Vec<Seats>>> = Rc::default();
         let lagging = Rc::clone(&seats);
         let account = Account::new(plan.bounds.upstream, move || lagging.borrow().iter().any(Seats::end_lagging));
-        let table = Rc::new(Table::new(&plan.clusters, &account, None));
+        let table = Rc::new(Table::new(&plan.planned.clusters, &account, None));
         let clusters = Clusters::new(Rc::clone(&table), plan.host.clusters.clone(), plan.bounds.callouts);
         let host = plan.host.clone();
         let (clock, health) = (host.clock, host.health.clone());
@@ -101,7 +101,7 @@ impl Context {
 
     /// Makes the clusters of a plan; those that are as before keep their connections.
     pub(super) fn table(&self, plan: &Plan, before: &Table) -> Rc<Table> {
-        Rc::new(Table::new(&plan.clusters, &self.account, Some(before)))
+        Rc::new(Table::new(&plan.planned.clusters, &self.account, Some(before)))
     }
 
     /// Takes the bounds of another generation, and its clusters.

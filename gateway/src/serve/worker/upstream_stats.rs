@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::model::{ResourceMetadata, SharedStreamInfo, StreamInfo, response_flag};
+use portcullis::model::{SharedStreamInfo, StreamInfo, response_flag};
 
+use super::attributes;
 use super::route::Lot;
 use crate::config::Route;
 use crate::upstream::clusters::Table;
 use crate::upstream::connector::Upstream;
-use crate::upstream::pool::{Addresses, UpstreamError};
+use crate::upstream::pool::{Addresses, Reached, UpstreamError};
 
 /// Returns what is known of a request when its route is: names and metadata of the route and its cluster.
 pub(super) fn routed(clusters: &Table, route: Option<&Route>, lot: &Lot) -> StreamInfo {
@@ -37,13 +38,15 @@ pub(super) fn sent(info: &SharedStreamInfo, route: &Route, cluster: &str, upstre
 }
 
 /// Returns what notes the connection on which a request goes out, which was wanted since a time.
-pub(super) fn connected(
-    info: &SharedStreamInfo,
-    since: Instant,
-) -> impl Fn(Addresses, Option<&Arc<ResourceMetadata>>) + 'static {
+pub(super) fn connected(info: &SharedStreamInfo, since: Instant) -> impl Fn(&Reached<'_>) + 'static {
     let info = SharedStreamInfo::clone(info);
-    move |Addresses { local, remote }, metadata| {
+    // Before the first connection they are the client's alone.
+    let of_client = info.with(|info| info.attributes.clone());
+    move |Reached { addresses: Addresses { local, remote }, metadata, tls }| {
+        let (local, remote) = (*local, *remote);
+        let attributes = attributes::with_upstream(of_client.as_ref(), *tls);
         info.with(|info| {
+            info.attributes = attributes;
             info.upstream_metadata = metadata.cloned();
             (info.upstream, info.upstream_local) = (Some(remote), Some(local));
             info.upstream_ready = u64::try_from(since.elapsed().as_nanos()).ok();
@@ -74,7 +77,7 @@ pub(super) fn timed_out(info: &SharedStreamInfo, clusters: &Table, limit: Durati
 pub(super) fn failed(info: &SharedStreamInfo, error: &UpstreamError) -> String {
     info.with(|info| {
         info.response_flags |= match error {
-            UpstreamError::Connect { .. } | UpstreamError::ConnectTimeout { .. } => {
+            UpstreamError::Connect { .. } | UpstreamError::ConnectTimeout { .. } | UpstreamError::Tls { .. } => {
                 info.upstream_failure = Some(error.to_string());
                 response_flag::UPSTREAM_CONNECTION_FAILURE
             }
@@ -97,14 +100,9 @@ pub(super) fn dialled(info: &SharedStreamInfo) -> Instant {
 }
 
 /// Notes that a TCP stream is connected to its upstream, which it dialled at the time `since`; the echo has no addresses.
-pub(super) fn established(
-    info: &SharedStreamInfo,
-    addresses: Option<Addresses>,
-    metadata: Option<&Arc<ResourceMetadata>>,
-    since: Option<Instant>,
-) {
-    if let Some((addresses, since)) = addresses.zip(since) {
-        connected(info, since)(addresses, metadata);
+pub(super) fn established(info: &SharedStreamInfo, reached: Option<&Reached<'_>>, since: Option<Instant>) {
+    if let Some((reached, since)) = reached.zip(since) {
+        connected(info, since)(reached);
     }
 }
 

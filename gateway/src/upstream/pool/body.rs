@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use super::endpoint::Endpoint;
 use super::error::UpstreamError;
 use super::h1::Connection;
+use super::link::Link;
 use super::server::Addresses;
 
 /// The body of an upstream's response. Read to its end, it gives its HTTP/1.1 connection back to the pool; dropped
@@ -22,7 +23,7 @@ pub struct UpstreamBody {
     endpoint: Rc<Endpoint>,
     addresses: Addresses,
     /// The HTTP/1.1 connection, while the body still occupies it.
-    lease: Option<Connection>,
+    lease: Option<(Rc<Link>, Connection)>,
 }
 
 impl UpstreamBody {
@@ -30,7 +31,7 @@ impl UpstreamBody {
         incoming: Incoming,
         endpoint: Rc<Endpoint>,
         addresses: Addresses,
-        lease: Option<Connection>,
+        lease: Option<(Rc<Link>, Connection)>,
     ) -> Self {
         let mut body = Self { incoming, endpoint, addresses, lease };
         if body.incoming.is_end_stream() {
@@ -55,8 +56,8 @@ impl UpstreamBody {
     }
 
     fn release(&mut self) {
-        if let Some(connection) = self.lease.take() {
-            self.endpoint.put_back(connection);
+        if let Some((link, connection)) = self.lease.take() {
+            link.put_back(connection);
         }
     }
 }

@@ -2,11 +2,9 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use portcullis::model::ResourceMetadata;
 
 use super::account::Account;
 use super::body::UpstreamBody;
@@ -15,7 +13,8 @@ use super::endpoint::Endpoint;
 use super::error::UpstreamError;
 use super::failures::Failures;
 use super::request::prepare;
-use super::server::{Addresses, Dialed};
+use super::server::{Dialed, Reached};
+use super::tls::Tls;
 use portcullis_driver::body::QueueBody;
 
 /// A cluster of upstream endpoints and this worker's connections to them. Clones share the connections.
@@ -40,9 +39,10 @@ impl Cluster {
 
     /// Creates a cluster whose connections count for an account.
     pub fn within(config: ClusterConfig, account: &Account) -> Self {
+        let tls = config.tls.as_ref().map(|tls| Rc::new(Tls::new(tls, config.protocol)));
         let metadata = config.metadata.iter().cloned().chain(std::iter::repeat(None));
         let endpoint = |(name, metadata): (&String, _)| {
-            let endpoint = Rc::new(Endpoint::new(name, metadata, &config, account.clone()));
+            let endpoint = Rc::new(Endpoint::new(name, metadata, &config, account.clone(), tls.clone()));
             account.add(&endpoint);
             endpoint
         };
@@ -78,7 +78,7 @@ impl Cluster {
             let mut last = UpstreamError::NoEndpoints { cluster: inner.config.name.as_str().into() };
             for turn in 0..count {
                 let Some(endpoint) = inner.endpoints.get(first.wrapping_add(turn) % count) else { break };
-                match endpoint.server().dial().await {
+                match endpoint.dial().await {
                     Ok(dialed) => return Ok(dialed),
                     Err(error) => {
                         endpoint.server().failed(&error);
@@ -110,19 +110,18 @@ impl Cluster {
         &self,
         request: Request<QueueBody>,
     ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<> {
-        self.send_noting(request, |_, _| ())
+        self.send_noting(request, |_| ())
     }
 
-    /// Sends a request as [`Self::send`] does, and calls `connected` for each connection before the request is sent on it, with
-    /// the metadata of its endpoint.
-    pub fn send_noting<F: Fn(Addresses, Option<&Arc<ResourceMetadata>>)>(
+    /// Sends a request as [`Self::send`] does, and calls `connected` for each connection before the request is sent on it.
+    pub fn send_noting<F: Fn(&Reached<'_>)>(
         &self,
         mut request: Request<QueueBody>,
         connected: F,
     ) -> impl Future<Output = Result<Response<UpstreamBody>, UpstreamError>> + use<F> {
         let inner = Rc::clone(&self.0);
         async move {
-            prepare(inner.config.protocol, &mut request);
+            prepare(inner.config.protocol, inner.config.tls.is_some(), &mut request);
             let count = inner.endpoints.len();
             let first = inner.next.get();
             inner.next.set(first.wrapping_add(1));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use portcullis::model::ResourceMetadata;
 
-use crate::config::Keepalive;
+use crate::config::{Keepalive, ServerNames};
+use crate::net::client_tls::ClientTls;
 
 /// The protocol of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,8 +14,21 @@ pub enum UpstreamProtocol {
     /// HTTP/1.1: one request at a time on a connection.
     #[default]
     Http1,
-    /// HTTP/2 with prior knowledge, without TLS: one connection to each endpoint.
+    /// HTTP/2: one connection to each endpoint, without TLS by prior knowledge.
     Http2,
+    /// The one that the endpoint takes by ALPN. Without TLS it is HTTP/1.1.
+    Auto,
+}
+
+/// TLS with the endpoints of a cluster.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// The authorities, and our certificate.
+    pub files: ClientTls,
+    /// The source of the endpoints' names.
+    pub server_name: ServerNames,
+    /// The protocols that connections for other bytes than HTTP offer by ALPN.
+    pub alpn: Vec<String>,
 }
 
 /// The configuration of a cluster's connections.
@@ -28,7 +42,7 @@ pub struct ClusterConfig {
     pub metadata: Vec<Option<Arc<ResourceMetadata>>>,
     /// The protocol of the endpoints.
     pub protocol: UpstreamProtocol,
-    /// Maximum time for looking up the name and connecting, together, for each endpoint.
+    /// Maximum time for looking up the name, connecting and the handshake of TLS, together, for each endpoint.
     pub connect_timeout: Duration,
     /// HTTP/1.1 connections kept for later, for each endpoint and worker.
     pub max_idle: usize,
@@ -36,6 +50,8 @@ pub struct ClusterConfig {
     pub idle_timeout: Duration,
     /// The PINGs of HTTP/2 while requests are on the connection.
     pub keepalive: Keepalive,
+    /// TLS with the endpoints; none for plain connections.
+    pub tls: Option<TlsConfig>,
 }
 
 impl ClusterConfig {
@@ -50,6 +66,7 @@ impl ClusterConfig {
             max_idle: 64,
             idle_timeout: Duration::from_secs(60),
             keepalive: Keepalive::default(),
+            tls: None,
         }
     }
 }

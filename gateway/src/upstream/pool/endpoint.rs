@@ -10,24 +10,22 @@ use tokio::time::Instant;
 
 use super::account::{Account, HoldsIdle};
 use super::body::UpstreamBody;
-use super::config::{ClusterConfig, UpstreamProtocol};
+use super::config::ClusterConfig;
 use super::error::{Failed, UpstreamError};
 use super::framing::{self, Framing, UnknownCoding};
-use super::server::{Addresses, Server};
-use super::{h1, h2};
+use super::h1;
+use super::link::{Link, Origin};
+use super::links::Links;
+use super::server::{Addresses, Dialed, Reached, Server};
+use super::tls::{Tls, host_of};
+use super::tls_fault::TlsFault;
 use portcullis_driver::body::QueueBody;
 
 /// An endpoint and the connections to it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     server: Server,
-    link: Link,
-}
-
-#[derive(Debug)]
-enum Link {
-    Http1(h1::Pool),
-    Http2(h2::Shared),
+    links: Links,
 }
 
 impl Endpoint {
@@ -36,12 +34,13 @@ impl Endpoint {
         metadata: Option<Arc<ResourceMetadata>>,
         config: &ClusterConfig,
         account: Account,
+        tls: Option<Rc<Tls>>,
     ) -> Self {
-        let link = match config.protocol {
-            UpstreamProtocol::Http1 => Link::Http1(h1::Pool::new(config.max_idle, config.idle_timeout)),
-            UpstreamProtocol::Http2 => Link::Http2(h2::Shared::new(config.idle_timeout, config.keepalive)),
+        let links = match &tls {
+            Some(tls) if tls.names_by_request() => Links::by_name(config),
+            tls => Links::one(config, tls.as_ref().and_then(|tls| tls.name_of(name))),
         };
-        Self { server: Server::new(name, metadata, config, account), link }
+        Self { server: Server::new(name, metadata, config, account, tls), links }
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -51,25 +50,28 @@ impl Endpoint {
     pub(super) async fn exchange(
         self: &Rc<Self>,
         request: Request<QueueBody>,
-        connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
+        connected: &impl Fn(&Reached<'_>),
     ) -> Result<Response<UpstreamBody>, Failed> {
-        match &self.link {
-            Link::Http1(pool) => {
-                let (response, connection) = h1::exchange(&self.server, pool, request, connected).await?;
-                self.h1_response(response, connection)
-            }
-            Link::Http2(shared) => {
-                let (response, addresses) = h2::exchange(&self.server, shared, request, connected).await?;
-                Ok(self.response(response, addresses, None))
-            }
+        let Some(link) = self.links.get(|| host_of(&request)) else {
+            return Err(Failed::before(UpstreamError::tls(self.server.name(), TlsFault::NoName), request));
+        };
+        let (response, origin) = link.exchange(&self.server, request, connected).await?;
+        match origin {
+            Origin::Http1(connection) => self.h1_response(link, response, connection),
+            Origin::Http2(addresses) => Ok(self.response(response, addresses, None)),
         }
     }
 
-    /// Takes back an HTTP/1.1 connection whose response is complete.
-    pub(super) fn put_back(&self, connection: h1::Connection) {
-        if let Link::Http1(pool) = &self.link {
-            pool.put(connection);
-        }
+    /// Opens a connection for other bytes than HTTP.
+    pub(super) async fn dial(self: &Rc<Self>) -> Result<Dialed, UpstreamError> {
+        let link = self.links.get(|| None);
+        let dialed = self.server.dial(link.as_ref().and_then(|link| link.name())).await?;
+        let endpoint = Rc::clone(self);
+        dialed.stream.tell_fault(move |fault| {
+            let server = endpoint.server();
+            server.failed(&UpstreamError::tls(server.name(), fault.clone()));
+        });
+        Ok(dialed)
     }
 
     /// Returns a response over HTTP/1.1. Its connection goes back to the pool behind the body, if the head has one length or
@@ -77,6 +79,7 @@ impl Endpoint {
     /// but that of a 101, which is none that a request can have asked for.
     fn h1_response(
         self: &Rc<Self>,
+        link: Rc<Link>,
         mut response: Response<Incoming>,
         connection: h1::Connection,
     ) -> Result<Response<UpstreamBody>, Failed> {
@@ -86,7 +89,7 @@ impl Endpoint {
         }
         let addresses = connection.addresses();
         match framing::settle(response.headers_mut()) {
-            Ok(Framing::Plain) => Ok(self.response(response, addresses, Some(connection))),
+            Ok(Framing::Plain) => Ok(self.response(response, addresses, Some((link, connection)))),
             Ok(Framing::Doubtful) => Ok(self.response(response, addresses, None)),
             Err(UnknownCoding) => Err(Failed { error: UpstreamError::Coding { endpoint: endpoint() }, unsent: None }),
         }
@@ -96,7 +99,7 @@ impl Endpoint {
         self: &Rc<Self>,
         response: Response<Incoming>,
         addresses: Addresses,
-        lease: Option<h1::Connection>,
+        lease: Option<(Rc<Link>, h1::Connection)>,
     ) -> Response<UpstreamBody> {
         response.map(|incoming| UpstreamBody::new(incoming, Rc::clone(self), addresses, lease))
     }
@@ -104,16 +107,10 @@ impl Endpoint {
 
 impl HoldsIdle for Endpoint {
     fn idle_since(&self) -> Option<Instant> {
-        match &self.link {
-            Link::Http1(pool) => pool.idle_since(),
-            Link::Http2(_) => None,
-        }
+        self.links.oldest_idle().map(|(since, _)| since)
     }
 
     fn close_idle(&self) -> bool {
-        match &self.link {
-            Link::Http1(pool) => pool.close_oldest(),
-            Link::Http2(_) => false,
-        }
+        self.links.oldest_idle().is_some_and(|(_, link)| link.close_idle())
     }
 }

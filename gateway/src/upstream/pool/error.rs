@@ -10,6 +10,9 @@ use hyper::client::conn::TrySendError;
 
 use portcullis_driver::body::{BodyError, QueueBody};
 
+use super::stream::Fault;
+use super::tls_fault::TlsFault;
+
 /// An upstream gave no response, or not all of it. Cheap to clone: one failed connection may fail many requests.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +44,14 @@ pub enum UpstreamError {
         endpoint: Arc<str>,
         /// The limit.
         limit: Duration,
+    },
+    /// No connection with TLS came about.
+    #[error("cannot speak TLS with upstream {endpoint}: {fault}")]
+    Tls {
+        /// The endpoint, as configured.
+        endpoint: Arc<str>,
+        /// The fault.
+        fault: TlsFault,
     },
     /// The connection was lost, or the stream reset, before the response was complete.
     #[error("upstream {endpoint} ended the connection or stream before the response was complete")]
@@ -88,6 +99,7 @@ impl UpstreamError {
             Self::Overflow { .. } => "upstream_overflow",
             Self::Connect { .. } => "connect_failure",
             Self::ConnectTimeout { .. } => "connect_timeout",
+            Self::Tls { .. } => "tls_failure",
             Self::Reset { .. } => "upstream_reset",
             Self::Protocol { .. } | Self::Coding { .. } | Self::Switching { .. } => "upstream_protocol_error",
             Self::RequestAborted { .. } => "request_aborted",
@@ -101,7 +113,8 @@ impl UpstreamError {
             Self::Overflow { .. } => {
                 "raise max_upstream_connections, and the limit of descriptors for it (`ulimit -n`; systemd: LimitNOFILE)"
             }
-            Self::Connect { .. } => "check that it runs, listens there, and speaks TLS if the cluster has tls",
+            Self::Connect { .. } => "check that it runs and listens there",
+            Self::Tls { fault, .. } => fault.remedy(),
             Self::ConnectTimeout { .. } => "raise connect_timeout of the cluster if it needs longer",
             Self::Reset { .. } => "look for the reason in its log",
             Self::Protocol { .. } => "check that it speaks the protocol of the cluster",
@@ -140,7 +153,7 @@ impl UpstreamError {
         match self {
             Self::NoEndpoints { .. } => "connection failure",
             Self::Overflow { .. } => "overflow",
-            Self::Connect { .. } => "remote connection failure",
+            Self::Connect { .. } | Self::Tls { .. } => "remote connection failure",
             Self::ConnectTimeout { .. } => "connection timeout",
             Self::RequestAborted { .. } => "local reset",
             _ if self.is_invalid() => "protocol error",
@@ -163,6 +176,15 @@ impl UpstreamError {
 
     pub(super) fn connect(endpoint: &Arc<str>, source: io::Error) -> Self {
         Self::Connect { endpoint: Arc::clone(endpoint), source: Arc::new(source) }
+    }
+
+    pub(super) fn tls(endpoint: &Arc<str>, fault: TlsFault) -> Self {
+        Self::Tls { endpoint: Arc::clone(endpoint), fault }
+    }
+
+    /// Returns true if the endpoint agreed to another protocol by ALPN than the one that the connection was opened for.
+    pub(super) fn is_other_protocol(&self) -> bool {
+        matches!(self, Self::Tls { fault: TlsFault::OtherProtocol { .. }, .. })
     }
 
     pub(super) fn http(endpoint: &Arc<str>, error: hyper::Error) -> Self {
@@ -200,6 +222,14 @@ impl Failed {
     pub(super) fn sending(endpoint: &Arc<str>, mut error: TrySendError<Request<QueueBody>>) -> Self {
         let unsent = error.take_message().map(Box::new);
         Self { error: UpstreamError::http(endpoint, error.into_error()), unsent }
+    }
+
+    /// Returns the same failure, of which TLS is the cause if there is a fault.
+    pub(super) fn because_of(self, endpoint: &Arc<str>, fault: &Fault) -> Self {
+        match fault.get() {
+            Some(fault) => Self { error: UpstreamError::tls(endpoint, fault.clone()), ..self },
+            None => self,
+        }
     }
 }
 

@@ -3,17 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use portcullis::model::ResourceMetadata;
 use tokio::time::Instant;
 
 use super::error::{Failed, UpstreamError, is_lost};
-use super::server::{Addresses, Server};
+use super::server::{Addresses, Connected, Peer, Reached};
+use super::source::Source;
+use super::stream::Fault;
 use portcullis_driver::body::QueueBody;
 
 /// After so long without use, the operating system is asked for news of a connection before a request is put on it.
@@ -23,7 +23,8 @@ const CHECK_AFTER: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<QueueBody>,
-    addresses: Addresses,
+    peer: Peer,
+    fault: Fault,
 }
 
 /// Connections whose last response is complete. The most recently used is taken first, so that the surplus of a busy
@@ -52,13 +53,14 @@ struct Idle {
 
 /// Sends a request on an idle connection, or on a fresh one when there is none or when it turns out to be closed.
 pub(super) async fn exchange(
-    server: &Server,
+    source: &Source<'_>,
     pool: &Pool,
     mut request: Request<QueueBody>,
-    connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
+    connected: &impl Fn(&Reached<'_>),
 ) -> Result<(Response<Incoming>, Connection), Failed> {
+    let server = source.server();
     if let Some(mut connection) = pool.take().await {
-        connected(connection.addresses, server.metadata());
+        connected(&server.reached(&connection.peer));
         let copy = replayable(&request);
         match connection.sender.try_send_request(request).await {
             Ok(response) => return Ok((response, connection)),
@@ -71,21 +73,21 @@ pub(super) async fn exchange(
             },
         }
     }
-    let mut connection = match open(server).await {
+    let mut connection = match open(source).await {
         Ok(connection) => connection,
         Err(error) => return Err(Failed::before(error, request)),
     };
-    connected(connection.addresses, server.metadata());
+    connected(&server.reached(&connection.peer));
     match connection.sender.try_send_request(request).await {
         Ok(response) => Ok((response, connection)),
-        Err(error) => Err(Failed::sending(server.name(), error)),
+        Err(error) => Err(Failed::sending(server.name(), error).because_of(server.name(), &connection.fault)),
     }
 }
 
 impl Connection {
     /// Returns both of its ends.
     pub(super) fn addresses(&self) -> Addresses {
-        self.addresses
+        self.peer.addresses
     }
 }
 
@@ -176,17 +178,18 @@ async fn sweep(pool: Weak<Shared>) {
     }
 }
 
-async fn open(server: &Server) -> Result<Connection, UpstreamError> {
-    let (io, addresses, share) = server.connect().await?;
-    let (sender, driver) = http1::handshake(io).await.map_err(|error| UpstreamError::http(server.name(), error))?;
-    let name = server.name().clone();
+async fn open(source: &Source<'_>) -> Result<Connection, UpstreamError> {
+    let name = source.server().name().clone();
+    let Connected { io, peer, share, .. } = source.open(false).await?;
+    let fault = io.inner().fault();
+    let (sender, driver) = http1::handshake(io).await.map_err(|error| UpstreamError::http(&name, error))?;
     tokio::task::spawn_local(async move {
         let _share = share;
         if let Err(error) = driver.await {
             tracing::debug!(endpoint = %name, %error, "upstream connection failed");
         }
     });
-    Ok(Connection { sender, addresses })
+    Ok(Connection { sender, peer, fault })
 }
 
 /// Copies a request, to be sent again if the upstream closes the connection just while the request is on its way, which no client can

@@ -1,20 +1,20 @@
-//! HTTP/2 with prior knowledge: one connection carries every request.
+//! HTTP/2: one connection carries every request.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioTimer;
-use portcullis::model::ResourceMetadata;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::error::{Failed, UpstreamError};
-use super::server::{Addresses, Server};
+use super::server::{Addresses, Connected, Peer, Reached};
+use super::source::Source;
+use super::stream::Fault;
 use crate::config::Keepalive;
 use crate::net::exec::LocalExec;
 use portcullis_driver::body::QueueBody;
@@ -48,33 +48,38 @@ type Attempt = OnceCell<Result<Connection, UpstreamError>>;
 #[derive(Debug, Clone)]
 struct Connection {
     sender: SendRequest<QueueBody>,
-    addresses: Addresses,
+    peer: Peer,
+    fault: Fault,
 }
 
 /// Sends a request on the shared connection, and again on a fresh one if that turns out to be closed.
 pub(super) async fn exchange(
-    server: &Server,
+    source: &Source<'_>,
     shared: &Shared,
     mut request: Request<QueueBody>,
-    connected: &impl Fn(Addresses, Option<&Arc<ResourceMetadata>>),
+    connected: &impl Fn(&Reached<'_>),
 ) -> Result<(Response<Incoming>, Addresses), Failed> {
+    let server = source.server();
     let mut first = true;
     loop {
-        let (connection, reused) = shared.connection(server).await;
+        let (connection, reused) = shared.connection(source).await;
         let mut connection = match connection {
             Ok(connection) => connection,
             Err(error) => return Err(Failed::before(error, request)),
         };
-        connected(connection.addresses, server.metadata());
+        connected(&server.reached(&connection.peer));
         match connection.sender.try_send_request(request).await {
-            Ok(response) => return Ok((response, connection.addresses)),
+            Ok(response) => return Ok((response, connection.peer.addresses)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) if first && reused => request = unsent,
                 Some(unsent) => {
                     let error = UpstreamError::http(server.name(), error.into_error());
-                    return Err(Failed::before(error, unsent));
+                    return Err(Failed::before(error, unsent).because_of(server.name(), &connection.fault));
                 }
-                None => return Err(Failed::sending(server.name(), error)),
+                None => {
+                    let failed = Failed::sending(server.name(), error);
+                    return Err(failed.because_of(server.name(), &connection.fault));
+                }
             },
         }
         first = false;
@@ -89,7 +94,7 @@ impl Shared {
     }
 
     /// Returns the connection and whether it stood before.
-    async fn connection(&self, server: &Server) -> (Result<Connection, UpstreamError>, bool) {
+    async fn connection(&self, source: &Source<'_>) -> (Result<Connection, UpstreamError>, bool) {
         self.current.used.set(Instant::now());
         let mut attempt = Rc::clone(&self.current.cell.borrow());
         match attempt.get() {
@@ -102,7 +107,7 @@ impl Shared {
             }
             None => {}
         }
-        let outcome = attempt.get_or_init(|| open(server, self.keepalive)).await;
+        let outcome = attempt.get_or_init(|| open(source, self.keepalive)).await;
         if !self.current.timeout.is_zero() && !self.current.swept.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(&self.current)));
         }
@@ -124,8 +129,10 @@ async fn sweep(current: Weak<Current>) {
     }
 }
 
-async fn open(server: &Server, keepalive: Keepalive) -> Result<Connection, UpstreamError> {
-    let (io, addresses, share) = server.connect().await?;
+async fn open(source: &Source<'_>, keepalive: Keepalive) -> Result<Connection, UpstreamError> {
+    let name = source.server().name().clone();
+    let Connected { io, peer, share, .. } = source.open(true).await?;
+    let fault = io.inner().fault();
     let (sender, driver) = Builder::new(LocalExec)
         .max_header_list_size(MAX_HEADER_LIST)
         .timer(TokioTimer::new())
@@ -133,13 +140,12 @@ async fn open(server: &Server, keepalive: Keepalive) -> Result<Connection, Upstr
         .keep_alive_timeout(keepalive.timeout)
         .handshake(io)
         .await
-        .map_err(|error| UpstreamError::http(server.name(), error))?;
-    let name = server.name().clone();
+        .map_err(|error| UpstreamError::http(&name, error))?;
     tokio::task::spawn_local(async move {
         let _share = share;
         if let Err(error) = driver.await {
             tracing::debug!(endpoint = %name, %error, "upstream connection failed");
         }
     });
-    Ok(Connection { sender, addresses })
+    Ok(Connection { sender, peer, fault })
 }

@@ -14,14 +14,25 @@ mod failures;
 mod framing;
 mod h1;
 mod h2;
+mod link;
+mod links;
 mod request;
 mod server;
+mod source;
+mod stream;
+mod tls;
+mod tls_fault;
 
 pub use self::account::{Account, Share};
 pub use self::body::UpstreamBody;
 pub use self::cluster::Cluster;
-pub use self::config::{ClusterConfig, UpstreamProtocol};
+pub use self::config::{ClusterConfig, TlsConfig, UpstreamProtocol};
 pub use self::error::UpstreamError;
+pub(crate) use self::request::NeedsHttp2;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::request::prepare;
-pub use self::server::{Addresses, Dialed};
+pub use self::server::{Addresses, Dialed, Reached};
+pub use self::stream::UpstreamStream;
+pub use self::tls::PeerTls;
+pub(crate) use self::tls::can_be_named;
+pub use self::tls_fault::TlsFault;

@@ -9,13 +9,32 @@ use super::config::UpstreamProtocol;
 use portcullis_driver::body as length;
 use portcullis_driver::body::QueueBody;
 
-/// Sets version and target for the protocol, and makes the framing fields agree with the body.
-pub(crate) fn prepare(protocol: UpstreamProtocol, request: &mut Request<QueueBody>) {
+/// A mark on requests that HTTP/1.1 cannot carry, as those of gRPC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NeedsHttp2;
+
+/// Sets version and target for the protocol, and makes the framing fields agree with the body. `secure` is true if the
+/// connection has TLS. If the protocol is still to be agreed on, [`reform`] has to follow.
+pub(crate) fn prepare(protocol: UpstreamProtocol, secure: bool, request: &mut Request<QueueBody>) {
+    target(protocol, secure, request);
+    frame(request);
+    chunk(protocol, request);
+}
+
+/// Sets version and target of a request that is prepared already for another protocol.
+pub(super) fn reform(protocol: UpstreamProtocol, secure: bool, request: &mut Request<QueueBody>) {
+    target(protocol, secure, request);
+    chunk(protocol, request);
+}
+
+fn target(protocol: UpstreamProtocol, secure: bool, request: &mut Request<QueueBody>) {
     match protocol {
         UpstreamProtocol::Http1 => prepare_h1(request),
-        UpstreamProtocol::Http2 => prepare_h2(request),
+        UpstreamProtocol::Http2 | UpstreamProtocol::Auto => prepare_h2(secure, request),
     }
-    frame(request);
+}
+
+fn chunk(protocol: UpstreamProtocol, request: &mut Request<QueueBody>) {
     if protocol == UpstreamProtocol::Http1 && has_uncertain_body(request) {
         // hyper takes a GET or HEAD without framing fields for one without a body, and would drop the data.
         let chunked = HeaderValue::from_static("chunked");
@@ -40,7 +59,7 @@ fn prepare_h1(request: &mut Request<QueueBody>) {
     }
 }
 
-fn prepare_h2(request: &mut Request<QueueBody>) {
+fn prepare_h2(secure: bool, request: &mut Request<QueueBody>) {
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(TRANSFER_ENCODING);
     // `:authority` says it; a different `host` beside it would let two readers see two requests.
@@ -50,7 +69,7 @@ fn prepare_h2(request: &mut Request<QueueBody>) {
     }
     let authority = host.and_then(|host| Authority::from_maybe_shared(host).ok());
     let mut parts = request.uri().clone().into_parts();
-    parts.scheme.get_or_insert(Scheme::HTTP);
+    parts.scheme.get_or_insert(if secure { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority = authority;
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
@@ -106,7 +125,7 @@ mod tests {
             ("/a", None, "/a", None),
         ] {
             let mut request = request(target, host);
-            prepare(UpstreamProtocol::Http1, &mut request);
+            prepare(UpstreamProtocol::Http1, false, &mut request);
             assert_eq!(request.uri().to_string(), form);
             let host = request.headers().get(HOST).map(|host| host.to_str().unwrap());
             assert_eq!(host, expected, "{target}");
@@ -121,7 +140,7 @@ mod tests {
             ("/a", None, "/a"),
         ] {
             let mut request = request(target, host);
-            prepare(UpstreamProtocol::Http2, &mut request);
+            prepare(UpstreamProtocol::Http2, false, &mut request);
             assert_eq!(request.uri().to_string(), expected);
             assert!(!request.headers().contains_key(HOST));
             assert_eq!(request.version(), Version::HTTP_2);
@@ -132,7 +151,7 @@ mod tests {
     fn a_false_length_is_corrected() {
         let mut request = request("/", Some("one"));
         request.headers_mut().insert(CONTENT_LENGTH, 5.into());
-        prepare(UpstreamProtocol::Http1, &mut request);
+        prepare(UpstreamProtocol::Http1, false, &mut request);
         assert_eq!(request.headers()[CONTENT_LENGTH], "0");
     }
 
@@ -153,7 +172,7 @@ mod tests {
             }
             let mut request = request("/", Some("one")).map(|_| body);
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static(length));
-            prepare(UpstreamProtocol::Http1, &mut request);
+            prepare(UpstreamProtocol::Http1, false, &mut request);
             let told = request.headers().get(CONTENT_LENGTH).map(|length| length.to_str().unwrap());
             assert_eq!(told, expected, "{length} {queued} {trailers}");
             let chunked = request.headers().contains_key(TRANSFER_ENCODING);
@@ -165,7 +184,7 @@ mod tests {
     fn a_get_with_an_open_body_is_chunked() {
         let (_sender, body) = body_queue();
         let mut request = request("/", Some("one")).map(|_| body);
-        prepare(UpstreamProtocol::Http1, &mut request);
+        prepare(UpstreamProtocol::Http1, false, &mut request);
         assert_eq!(request.headers()[TRANSFER_ENCODING], "chunked");
     }
 }

@@ -72,4 +72,5 @@ mod tcp;
 mod tier;
 mod timeouts;
 mod trailers;
+mod upstream_tls;
 mod upstreams;

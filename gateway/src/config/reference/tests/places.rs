@@ -117,6 +117,7 @@ pub(super) const PLACES: &[Place] = &[
         "{listeners: [{address: '127.0.0.1:0', routes: [{redirect: {KEYS}}]}], $clusters}",
     ),
     at("cluster", &[("name", "e"), ("endpoints", "['a:1']")], "{listeners: [{$listener}], clusters: [{KEYS}]}"),
+    at("upstream_tls", &[], "{listeners: [{$listener}], clusters: [{name: e, endpoints: ['a:1'], tls: {KEYS}}]}"),
     at("endpoint", &[("address", "'a:1'")], "{listeners: [{$listener}], clusters: [{name: e, endpoints: [{KEYS}]}]}"),
     at("metadata", &[], "{listeners: [{$listener}], clusters: [{name: e, echo: {}, metadata: {KEYS}}]}"),
     at("plugin", &[("vm_config", "$vm")], "{listeners: [{$listener, plugins: [{KEYS}]}], $clusters}"),

@@ -26,7 +26,7 @@ use crate::serve::worker::listener::ListenerState;
 use crate::serve::worker::slot::Slot;
 use crate::serve::worker::{attributes, upstream_stats};
 use crate::upstream::connector::{Dialed, Upstream};
-use crate::upstream::pool::Share;
+use crate::upstream::pool::{Reached, Share};
 
 /// The most bytes that are read at once.
 const CHUNK: usize = 16 << 10;
@@ -238,12 +238,10 @@ impl TcpExchange<'_> {
                 self.connecting = None;
                 match dialed {
                     Ok(dialed) => {
-                        upstream_stats::established(
-                            &self.info,
-                            dialed.addresses,
-                            dialed.metadata.as_ref(),
-                            self.dialled,
-                        );
+                        let Dialed { addresses, metadata, tls, .. } = &dialed;
+                        let (metadata, tls) = (metadata.as_ref(), tls.as_ref());
+                        let reached = addresses.map(|addresses| Reached { addresses, metadata, tls });
+                        upstream_stats::established(&self.info, reached.as_ref(), self.dialled);
                         self.upstream.io = Some(dialed.io);
                         self.upstream.moved = Instant::now();
                         self.share = dialed.share;

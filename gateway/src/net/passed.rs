@@ -178,6 +178,11 @@ impl Passed {
         self.channel.as_ref()?.try_clone().ok()
     }
 
+    /// Returns whether another process serves until this one does.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.channel.is_some()
+    }
+
     /// Returns the channel to the process that hands over, if one does.
     pub(crate) fn take_channel(&mut self) -> Option<UnixStream> {
         self.channel.take()

@@ -7,6 +7,7 @@
 //! | [`generation`] | a configuration as it is served, and how the next one takes its place |
 //! | [`control`] | who asks for a reload, and what is told about it |
 //! | `systemd`, `pulse` | what systemd is told, and whether the workers answer |
+//! | `openings` | listening sockets at the start |
 //! | `upgrade` | another process that takes over |
 //! | `drain` | the orderly end: `/ready`, the delay, the end of connections |
 //! | `worker` | one thread: accepting, exchanges, callouts, ticks |
@@ -20,6 +21,7 @@ pub(crate) mod convert;
 pub mod descriptors;
 pub(crate) mod drain;
 pub mod generation;
+pub(crate) mod openings;
 pub(crate) mod pulse;
 pub mod running;
 pub(crate) mod seats;

@@ -14,6 +14,7 @@ use crate::serve::control::{By, Control, HeldTurn, Source};
 use crate::serve::drain::{Drain, Patience};
 use crate::serve::generation::crew::Threads;
 use crate::serve::generation::{Cancel, Reload, Reloaded, Reloader};
+use crate::serve::openings::Later;
 use crate::serve::pulse::Pulse;
 use crate::serve::signals::Signals;
 use crate::serve::systemd::{self, Watchdog};
@@ -49,7 +50,15 @@ pub(super) struct Replacing {
     /// Requests for it.
     pub(super) asked: mpsc::Receiver<Asked>,
     /// The process that this one replaces.
-    pub(super) predecessor: Option<UnixStream>,
+    pub(super) predecessor: Option<Predecessor>,
+}
+
+/// A process that serves until this one does.
+#[derive(Debug)]
+pub(super) struct Predecessor {
+    pub(super) channel: UnixStream,
+    /// The sockets on which it accepts connections until then.
+    pub(super) sockets: Later,
 }
 
 /// A new process that is starting, who asked for it, and what keeps reloads away meanwhile.
@@ -175,8 +184,10 @@ impl Running {
     pub fn until(mut self, signals: &Signals) -> Result<(), ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         signals.serve();
-        if let Some(channel) = self.replacing.as_mut().and_then(|replacing| replacing.predecessor.take()) {
-            upgrade::say_ready(&channel);
+        if let Some(predecessor) = self.replacing.as_mut().and_then(|replacing| replacing.predecessor.take()) {
+            // Whatever keeps this process from serving has been tried: a connection that it accepts is not cut.
+            upgrade::say_ready(&predecessor.channel);
+            self.reloader.open(predecessor.sockets);
         }
         systemd::ready(&format!("serving {} listener(s)", self.addresses.len()));
         let _watchdog = Watchdog::start(self.pulse.clone())?;

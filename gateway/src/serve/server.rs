@@ -35,9 +35,10 @@ use crate::serve::drain::Drain;
 use crate::serve::generation::crew::Crew;
 use crate::serve::generation::reloader::{Show, State};
 use crate::serve::generation::{Cancel, LiveCounts, Reloader};
+use crate::serve::openings::Openings;
 use crate::serve::pulse::Pulse;
-use crate::serve::running::Replacing;
 pub use crate::serve::running::Running;
+use crate::serve::running::{Predecessor, Replacing};
 use crate::serve::starts::{NotStarted, Reports};
 use crate::serve::upgrade::{Upgrade, Upgrades};
 use crate::serve::worker;
@@ -242,15 +243,16 @@ impl Gateway {
         }
         let (stop, stopped) = watch::channel(false);
         let (jobs, cache) = self.compiler.take_jobs();
-        let sockets = self.open_sockets()?;
-        let addresses: Result<Vec<_>, _> =
-            sockets.first().into_iter().flatten().map(WorkerSockets::local_addr).collect();
-        let addresses = addresses?;
+        // With a recorder there is no process before this one.
+        let waits = self.passed.is_handed_over() && self.recording.is_none();
+        let identities = self.plan.planned.identities();
+        let openings = Openings::open(&self.config, &identities, &self.sockets, &mut self.passed, waits)?;
+        let Openings { at_once, later, addresses } = openings;
         let open = self.share_descriptors();
         let stack = stack_size(self.plan.planned.plugins());
         let mut crew = Crew::new(stack, stopped.clone());
         let mut reports = Reports::new();
-        for (name, plan, sources) in self.posts(sockets) {
+        for (name, plan, sources) in self.posts(at_once) {
             crew.hire(name, plan, sources, reports.expect_one())?;
         }
         let threads = crew.threads().clone();
@@ -298,8 +300,9 @@ impl Gateway {
         let (upgrades, asked) = Upgrades::channel();
         let socket = self.admin_socket()?;
         let kept = socket.as_ref().map(AdminSocket::keep).transpose()?;
+        let predecessor = self.passed.take_channel().map(|channel| Predecessor { channel, sockets: later });
         let upgrade = Upgrade::new(self.sockets.clone(), kept, self.stays);
-        running.replace(Replacing { upgrade, asked, predecessor: self.passed.take_channel() });
+        running.replace(Replacing { upgrade, asked, predecessor });
         self.passed.tell_left();
         if let Some(socket) = socket {
             running.serve_admin(Admin { upgrades, ..admin }, socket)?;
@@ -385,18 +388,6 @@ impl Gateway {
         let mut plugins: Vec<_> = config.all_plugins().zip(planned.plugins_mut()).collect();
         take_snapshots(&mut plugins, compiler, workers, &|| Box::new(host.clone()), shared)??;
         Ok(())
-    }
-
-    /// Opens a socket for each listener of each worker, or takes those that the process was started with.
-    fn open_sockets(&mut self) -> Result<Vec<Vec<WorkerSockets>>, ServeError> {
-        let workers = self.config.workers;
-        let mut all: Vec<Vec<WorkerSockets>> = (0..workers).map(|_| Vec::new()).collect();
-        for listener in &self.config.listeners {
-            let passed = self.passed.take(&listener.name, listener.address);
-            let opened = self.sockets.open(&listener.name, listener.address, workers, passed)?;
-            all.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
-        }
-        Ok(all)
     }
 
     /// Uses listening sockets that the process was started with, in place of opening its own.

@@ -3,9 +3,9 @@
 //! | step | the process that serves | the new process |
 //! |---|---|---|
 //! | 1 | starts its own command line again, with the sockets and a channel ([`crate::net::passed`]) | reads its configuration, compiles, starts plugins |
-//! | 2 | serves on | takes the sockets, serves, and says so on the channel |
-//! | 3 | says `MAINPID` to systemd, and leaves the admin interface's socket to it | – |
-//! | 4 | says on the channel that it ends | says `READY=1` to systemd |
+//! | 2 | serves on | takes the sockets, starts workers and the admin interface, and says on the channel that it can serve |
+//! | 3 | says `MAINPID` to systemd, and leaves the admin interface's socket to it | accepts no connection |
+//! | 4 | says on the channel that it ends | accepts connections, and says `READY=1` to systemd |
 //! | 5 | drains | serves |
 //!
 //! If the new process ends, or is not ready within [`LIMIT`], it is killed, nothing else changes, and the reason is told. A process that

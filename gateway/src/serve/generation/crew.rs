@@ -158,6 +158,11 @@ impl Crew {
         }
     }
 
+    /// Has the workers accept connections, each of its own sockets.
+    pub(crate) fn give_each(&self, sockets: Vec<Given>) {
+        sockets.into_iter().enumerate().for_each(|(worker, sockets)| self.give(worker, sockets));
+    }
+
     /// Dismisses all workers beyond so many. They tell their connections to end, and end with the last of these. Returns their sockets of
     /// listeners that stay, with the connections that wait in their queues.
     pub(crate) fn dismiss(&mut self, count: usize, staying: &[Identity]) -> Given {

@@ -24,13 +24,14 @@ use super::{Cancel, Held, LiveCounts, Reload, Reloaded};
 use crate::config::Config;
 use crate::error::ServeError;
 use crate::explain::{Outline, Placed};
-use crate::net::listen::{self, Reserved};
+use crate::net::listen;
 use crate::net::sockets::WorkerSockets;
 use crate::plan::error::explain;
 use crate::plan::host::GatewayHost;
 use crate::plan::maker::{Made, Maker};
 use crate::plan::planned::{Identity, Plan, Planned};
 use crate::serve::descriptors::{Bounds, Wishes};
+use crate::serve::openings::{Later, ReservedSocket};
 use crate::serve::starts::NotStarted;
 use crate::serve::worker::{self, Given};
 
@@ -95,7 +96,7 @@ struct Bound {
     /// For each worker that stays, those of new listeners.
     staying: Vec<Sockets>,
     /// For each new worker, those of all listeners.
-    hired: Vec<Vec<(Identity, String, Reserved)>>,
+    hired: Vec<Vec<ReservedSocket>>,
 }
 
 impl Reloader {
@@ -103,6 +104,13 @@ impl Reloader {
     pub(crate) fn new(state: State, show: Show) -> Self {
         let first = Living::new(&state.plan);
         Self(Arc::new(Inner { state: Mutex::new(state), generations: Mutex::new(vec![first]), show }))
+    }
+
+    /// Has the workers accept connections of sockets that they have not had yet. Waits for a reload that has begun.
+    pub(crate) fn open(&self, sockets: Later) {
+        let state = lock(&self.0.state);
+        state.crew.give_each(sockets.listening);
+        state.open_sockets(0, sockets.reserved);
     }
 
     /// Returns the addresses of the listeners of the current generation, in the order of the configuration. Waits for a reload that
@@ -313,7 +321,7 @@ impl State {
     }
 
     /// Opens the sockets of new workers, which come behind those that have been there.
-    fn open_sockets(&self, before: usize, hired: Vec<Vec<(Identity, String, Reserved)>>) {
+    fn open_sockets(&self, before: usize, hired: Vec<Vec<ReservedSocket>>) {
         for (index, reserved) in hired.into_iter().enumerate() {
             let mut sockets = Vec::with_capacity(reserved.len());
             for (identity, name, reserved) in reserved {
@@ -340,7 +348,7 @@ impl State {
                 of_worker.push(socket);
             }
         }
-        of_workers.into_iter().enumerate().for_each(|(worker, sockets)| self.crew.give(worker, sockets));
+        self.crew.give_each(of_workers);
     }
 
     fn change_over(&mut self, config: Config, plan: Plan, addresses: Vec<SocketAddr>) {

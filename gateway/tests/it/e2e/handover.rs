@@ -183,6 +183,15 @@ fn another_process_takes_over_and_no_request_is_lost() {
             signal(pid, "USR2");
             until(|| server.log_so_far().matches(REFUSED).count() > refused + 1).await;
             assert!(server.log_so_far().matches("unknown key").count() > turn);
+            // Nor does what fails when all workers run already.
+            let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+            let admin = format!("admin: {}", taken.local_addr().unwrap());
+            let text = std::fs::read_to_string(config(workers, "")).unwrap();
+            file("handover.yaml", &text.replace(&format!("admin: \"unix:{}\"", socket.display()), &admin));
+            for times in 2..5 {
+                signal(pid, "USR2");
+                until(|| server.log_so_far().matches(REFUSED).count() > refused + times).await;
+            }
             load.go_on().await;
             config(workers, "");
             signal(pid, "USR2");

@@ -1,6 +1,6 @@
 //! Listening sockets that the process was started with: by systemd (socket activation), or by the process that it takes over from.
 //!
-//! `LISTEN_FDS` is their number; they begin at descriptor 3, or at `LISTEN_FDS_FIRST_FD`. `LISTEN_FDNAMES` has their names, with colons
+//! `LISTEN_FDS` is their number, which counts if `LISTEN_PID` is this process or another process hands over; they begin at descriptor 3, or at `LISTEN_FDS_FIRST_FD`. `LISTEN_FDNAMES` has their names, with colons
 //! between. A process that hands over (`serve::upgrade`) says of each in `PORTCULLIS_HANDED_OVER` which listener of its configuration it
 //! belonged to, since the names of listeners may have colons, and port 0 is none to find it by; the last descriptor is then the channel
 //! between the two processes.
@@ -71,6 +71,11 @@ impl Passed {
     pub fn from_env() -> Result<Self, String> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let handed = std::env::var(HANDED).ok();
+        // As `sd_listen_fds` has it: without the number of a process the sockets are another one's. One that hands over cannot know the
+        // number.
+        if handed.is_none() && std::env::var_os("LISTEN_PID").is_none() {
+            return Ok(Self::default());
+        }
         let mut all = ListenFd::from_env();
         let count = all.len();
         if count == 0 {

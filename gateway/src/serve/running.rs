@@ -190,14 +190,22 @@ impl Running {
             self.reloader.open(predecessor.sockets);
         }
         systemd::ready(&format!("serving {} listener(s)", self.addresses.len()));
-        let _watchdog = Watchdog::start(self.pulse.clone())?;
+        let watchdog = Watchdog::start(self.pulse.clone())?;
         let drain = self.drain.clone();
         let successor = runtime.block_on(self.replaced(signals));
         let is_replaced = successor.is_some();
-        match successor {
-            Some((successor, asked)) => self.leave_to(successor, asked),
-            None => systemd::stopping("requests in flight finish"),
-        }
+        let _watchdog = match successor {
+            Some((successor, asked)) => {
+                // From here on the other process says whether the service lives.
+                drop(watchdog);
+                self.leave_to(successor, asked);
+                None
+            }
+            None => {
+                systemd::stopping("requests in flight finish");
+                Some(watchdog)
+            }
+        };
         let signals_before = if is_replaced { 0 } else { runtime.block_on(delay(&drain, signals)) };
         log::hurry();
         let (which, cut) = match signals_before {

@@ -263,9 +263,18 @@ fn systemd_is_told_and_the_watchdog_is_fed() {
         let said = next();
         assert!(said.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{said}");
         assert_eq!(next(), "READY=1\nSTATUS=serving generation 2\n");
-        signal(server.child.id(), "TERM");
-        assert_eq!(next(), "STOPPING=1\nSTATUS=requests in flight finish\n");
+        // Another process: who is the main one is said before that speaks.
+        let _successors = Successors(&server);
+        signal(server.child.id(), "USR2");
+        let said = next();
+        let pid = said.strip_prefix("MAINPID=").and_then(|said| said.split_once('\n')).unwrap().0.parse().unwrap();
+        assert_eq!(said, format!("MAINPID={pid}\nSTATUS=another process serves\n"));
+        assert_eq!(next(), "READY=1\nSTATUS=serving 1 listener(s)\n");
         until(|| is_gone(server.child.id())).await;
+        while hear() != "WATCHDOG=1\n" {}
+        signal(pid, "TERM");
+        assert_eq!(next(), "STOPPING=1\nSTATUS=requests in flight finish\n");
+        until(|| is_gone(pid)).await;
         std::fs::remove_file(&path).unwrap();
     });
 }
@@ -323,6 +332,17 @@ fn sockets_of_systemd_are_used_by_name_and_address() {
         signal(server.child.id(), "TERM");
         until(|| is_gone(server.child.id())).await;
         TcpStream::connect(addresses[0]).unwrap();
+    });
+}
+
+#[test]
+fn sockets_of_another_process_are_left_alone() {
+    run(async {
+        // Descriptor 3 is no socket, which an error would tell.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.env("LISTEN_FDS", "1").env_remove("LISTEN_PID");
+        let server = serve_with(command, &file("not_ours.yaml", &Setup::echo().text()), &[]);
+        ask(&mut None, server.address).unwrap();
     });
 }
 

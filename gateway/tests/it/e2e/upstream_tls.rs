@@ -120,7 +120,15 @@ impl Server {
 }
 
 async fn serve(acceptor: TlsAcceptor, tcp: TcpStream, is_http: bool) {
-    let Ok(mut tls) = acceptor.accept(tcp).await else { return };
+    let mut tls = match acceptor.accept(tcp).into_fallible().await {
+        Ok(tls) => tls,
+        Err((_, mut tcp)) => {
+            // A socket that is closed with something unread resets the connection, and takes the alert back.
+            let _ = tcp.shutdown().await;
+            let _ = tcp.read_to_end(&mut Vec::new()).await;
+            return;
+        }
+    };
     if is_http {
         let service = service_fn(|request| async { Ok::<_, Infallible>(echo(request).await) });
         let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), service).await;

@@ -135,9 +135,10 @@ impl Compiler {
     /// # Errors
     /// The fault, with its place in the configuration.
     pub fn compile_one(&mut self, plugin: &crate::Plugin) -> Result<PluginSpec, ConfigError> {
-        let (module, tier) = self.module(plugin)?;
-        let vm = &plugin.vm;
         let rights = Rights::within(plugin.vm.rights.as_ref(), plugin.rights.as_ref())?;
+        let (module, tier) = self.module(plugin, &rights)?;
+        let vm = &plugin.vm;
+        // Of a module that another plugin has, too, whose rights may be others.
         requested::check(plugin, module.code(), &rights)?;
         let failure_policy = match plugin.failure_policy {
             crate::FailurePolicy::Closed => FailurePolicy::Closed,
@@ -272,7 +273,11 @@ impl Compiler {
         (std::mem::take(&mut self.jobs), self.cache.clone())
     }
 
-    fn module(&mut self, plugin: &crate::Plugin) -> Result<(Arc<Module>, Option<Arc<Tier>>), ConfigError> {
+    fn module(
+        &mut self,
+        plugin: &crate::Plugin,
+        rights: &Rights,
+    ) -> Result<(Arc<Module>, Option<Arc<Tier>>), ConfigError> {
         let (info, settings) = self.wanted(plugin)?;
         self.notice(plugin, info);
         let (now, settings_now) = self.at_once(plugin)?;
@@ -289,6 +294,7 @@ impl Compiler {
             return Ok(known.clone());
         }
         let (what, code) = code::read(plugin)?;
+        requested::check(plugin, &code, rights)?;
         let (code, notice) = code::bounded(plugin, &what, code);
         self.notices.extend(notice);
         let mut tier = None;

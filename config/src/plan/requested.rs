@@ -17,10 +17,16 @@ pub enum RequestedError {
     /// The text is no JSON.
     #[error("the rights that it requests are no JSON: {0}")]
     Json(String),
+    /// A rule has more values than are compared.
+    #[error("a rule of the rights that it requests has {0} values; at most 256 are read")]
+    Long(usize),
     /// The text is no `capability_restriction_config`.
     #[error("the rights that it requests cannot be read: {0}")]
     Rights(#[from] ConfigError),
 }
+
+/// The most values of one key: each is compared with each that is allowed.
+const MOST_VALUES: usize = 256;
 
 /// Reads the text of requested rights: a `capability_restriction_config` in JSON. Nothing else is read, because the author of the plugin
 /// has written it.
@@ -35,7 +41,11 @@ pub fn read(text: &str) -> Result<RightsConfig, RequestedError> {
     let read = rights::read(&document.root());
     let requested = document.finish(read)?.0.unwrap_or_default();
     Rights::within(None, Some(&requested))?;
-    Ok(requested)
+    let rules = requested.allowed.iter().flat_map(|allowed| &allowed.rules);
+    match rules.map(|rule| rule.values.len()).max() {
+        Some(most) if most > MOST_VALUES => Err(RequestedError::Long(most)),
+        _ => Ok(requested),
+    }
 }
 
 /// Reads rights as an operator writes them, in YAML or JSON: the block itself, or with its key before it as `portcullis inspect --yaml`

@@ -67,6 +67,13 @@ fn rights_that_cannot_be_read_are_refused_unless_they_are_ignored() {
         (r#"{"allowed": {}}"#, "unknown key \"allowed\""),
         (r#"{"allowed_capabilities": {"proxy_nothing": {}}}"#, "unknown capability \"proxy_nothing\""),
         (r#"{"allowed_capabilities": {"proxy_log": {"rate": "many"}}}"#, "is no rate"),
+        (
+            &format!(
+                r#"{{"allowed_capabilities": {{"proxy_http_call": {{"upstreams": [{}"a"]}}}}}}"#,
+                "\"*\",".repeat(256)
+            ),
+            "has 257 values; at most 256 are read",
+        ),
         (r#"{"preset": "none at all"}"#, "there is no preset"),
         (&format!("{}{}", "[".repeat(1000), "]".repeat(1000)), "no JSON"),
     ] {

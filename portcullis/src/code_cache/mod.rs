@@ -247,5 +247,6 @@ impl CodeCache {
 
 /// Returns the origin of compiled code, and the engine that may run it, as the text that is sealed with the code.
 fn subject(wasm: &[u8], engine: &dyn AnyEngine) -> String {
-    format!("module {:x} on {}", Sha256::digest(wasm), engine.fingerprint())
+    let digest = section::that_run(wasm).fold(Sha256::new(), |digest, part| digest.chain_update(part));
+    format!("module {:x} on {}", digest.finalize(), engine.fingerprint())
 }

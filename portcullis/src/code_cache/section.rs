@@ -12,7 +12,7 @@ pub(super) fn split(plugin: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
     for part in parts(plugin) {
         match part {
             Part::Code { sealed: code, .. } => sealed.push(code),
-            Part::Other(bytes) => wasm.extend_from_slice(bytes),
+            Part::Other(bytes) | Part::Packaged(bytes) => wasm.extend_from_slice(bytes),
         }
     }
     (wasm, sealed)
@@ -25,7 +25,7 @@ pub(super) fn with(plugin: &[u8], engine: &str, sealed: &[u8]) -> Vec<u8> {
         match part {
             Part::Code { engine: other, .. } if other == engine.as_bytes() => {}
             Part::Code { whole, .. } => out.extend_from_slice(whole),
-            Part::Other(bytes) => out.extend_from_slice(bytes),
+            Part::Other(bytes) | Part::Packaged(bytes) => out.extend_from_slice(bytes),
         }
     }
     let mut content = leb(NAME.len());
@@ -44,8 +44,21 @@ enum Part<'a> {
         engine: &'a [u8],
         sealed: &'a [u8],
     },
+    /// A section that says something about the plugin and does not change how it runs.
+    Packaged(&'a [u8]),
     /// The header, another section, or what is no section at all.
     Other(&'a [u8]),
+}
+
+/// The sections that are written behind the code of a plugin: code that was compiled before is still of it.
+const PACKAGED: [&[u8]; 3] = [b"portcullis.rights", b"signature", b"signature_wasmsign"];
+
+/// Returns the parts of a plugin that decide how it runs.
+pub(super) fn that_run(plugin: &[u8]) -> impl Iterator<Item = &[u8]> {
+    parts(plugin).filter_map(|part| match part {
+        Part::Other(bytes) => Some(bytes),
+        Part::Code { .. } | Part::Packaged(_) => None,
+    })
 }
 
 fn parts(plugin: &[u8]) -> impl Iterator<Item = Part<'_>> {
@@ -73,7 +86,12 @@ fn section(bytes: &[u8]) -> Option<(Part<'_>, &[u8])> {
         let end = content.iter().position(|byte| *byte == 0)?;
         Some(Part::Code { whole, engine: content.get(..end)?, sealed: content.get(end + 1..)? })
     };
-    Some((code().unwrap_or(Part::Other(whole)), rest))
+    let packaged = || {
+        let (len, named) = read_leb(content).filter(|_| *id == 0)?;
+        let (name, _) = named.split_at_checked(len)?;
+        PACKAGED.contains(&name).then_some(Part::Packaged(whole))
+    };
+    Some((code().or_else(packaged).unwrap_or(Part::Other(whole)), rest))
 }
 
 fn read_leb(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -115,6 +133,19 @@ mod tests {
         let two = with(&one, "b", b"");
         assert_eq!(split(&two), (MODULE.to_vec(), vec![&long[..], &[]]));
         assert_eq!(split(&with(&two, "a", b"new")), (MODULE.to_vec(), vec![&b""[..], b"new"]));
+    }
+
+    #[test]
+    fn what_is_packaged_behind_the_code_stays_and_changes_nothing_that_runs() {
+        let of = |plugin: &[u8]| that_run(plugin).collect::<Vec<_>>().concat();
+        for section in [&b"\0\x0a\x09signature"[..], b"\0\x14\x11portcullis.rights{}", b"\0\x13\x12signature_wasmsign"]
+        {
+            let packaged = [&with(MODULE, "a", b"code"), section].concat();
+            assert_eq!(of(&packaged), MODULE);
+            assert_eq!(split(&packaged), ([MODULE, section].concat(), vec![&b"code"[..]]));
+        }
+        let other = [MODULE, b"\0\x02\x01x"].concat();
+        assert_eq!(of(&other), other);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The difference of two sets of rules: arguments that one allows, and the other does not.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::super::pattern::covers;
@@ -112,11 +113,21 @@ fn lists(kind: Kind, own: &[String], asked: &[String], text: &str) -> bool {
         };
         return List::new(own, kind).is_ok_and(|list| list.allows(&spelled(kind, name)));
     }
+    let covers = |outer: &str, inner: &str| covers(&written(kind, outer), &written(kind, inner));
     let (except, allowed): (Vec<_>, Vec<_>) = own.iter().partition(|text| text.starts_with('!'));
     let is_covered = allowed.is_empty() && !except.is_empty() || allowed.iter().any(|own| covers(own, text));
     let is_given_up =
         |taken: &str| asked.iter().filter_map(|asked| asked.strip_prefix('!')).any(|given_up| covers(given_up, taken));
     is_covered && except.iter().filter_map(|text| text.strip_prefix('!')).all(is_given_up)
+}
+
+/// Writes a pattern as all its spellings have it.
+fn written(kind: Kind, text: &str) -> Cow<'_, str> {
+    match kind {
+        Kind::Methods | Kind::Headers | Kind::Hosts | Kind::Authorities => text.to_ascii_lowercase().into(),
+        Kind::GrpcMethods => text.strip_prefix('/').unwrap_or(text).into(),
+        _ => text.into(),
+    }
 }
 
 /// Writes a name as it is asked for in calls.
@@ -193,6 +204,9 @@ mod tests {
             ("proxy_get_property", "paths", &["request.*", "!request.query"], &["request.method"], ""),
             ("proxy_get_property", "paths", &["request.*"], &["request.*", "source.address"], "source.address"),
             ("proxy_grpc_call", "methods", &["pkg.A/*"], &["/pkg.A/B", "pkg.C/D"], "pkg.C/D"),
+            ("proxy_grpc_call", "methods", &["pkg.A/*"], &["/pkg.A/*"], ""),
+            ("proxy_http_call", "upstreams", &["auth-*"], &["AUTH-*", "AUTH-a"], "AUTH-*, AUTH-a"),
+            ("proxy_http_call", "headers", &["x-*"], &["X-A*"], ""),
             ("proxy_define_metric", "names", &["a_*"], &["a.b"], ""),
         ] {
             assert_eq!(of(capability, key, own, asked), expected, "{capability} {key} {own:?} {asked:?}");

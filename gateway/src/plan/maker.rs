@@ -67,12 +67,13 @@ impl Maker {
             Some(before) => compiler.adopting(before.plugins().cloned()).giving_way(),
             None => compiler,
         };
+        // Before plugins are compiled: of two files one is often replaced before the other.
+        let clusters = plan_clusters(&config.clusters)?;
         let mut compiling = Compiling { compiler, cancel };
         let listeners: Result<Vec<_>, _> =
             config.listeners.iter().map(|listener| plan_listener(listener, &mut compiling)).collect();
         let services: Result<Vec<_>, _> =
             config.services.iter().map(|service| plan_service(service, &mut compiling)).collect();
-        let clusters = plan_clusters(&config.clusters)?;
         let mut planned = Planned { listeners: listeners?, services: services?, clusters };
         let sandboxes = planned.place(config)?;
         Ok(Made { planned, sandboxes, compiler: compiling.compiler })

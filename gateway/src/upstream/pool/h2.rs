@@ -93,6 +93,12 @@ impl Shared {
         Self { current: Rc::new(current), keepalive }
     }
 
+    /// Returns whether there is a connection.
+    pub(super) fn is_open(&self) -> bool {
+        let attempt = self.current.cell.borrow();
+        matches!(attempt.get(), Some(Ok(connection)) if !connection.sender.is_closed())
+    }
+
     /// Returns the connection and whether it stood before.
     async fn connection(&self, source: &Source<'_>) -> (Result<Connection, UpstreamError>, bool) {
         self.current.used.set(Instant::now());

@@ -92,6 +92,16 @@ impl Link {
         }
     }
 
+    /// Returns whether a connection is there that requests may use.
+    pub(super) fn has_connection(&self) -> bool {
+        let http2 = match &self.kind {
+            Kind::Http2(shared) => shared.is_open(),
+            Kind::Agreed(agreed) => agreed.http2.is_open(),
+            Kind::Http1(_) => false,
+        };
+        http2 || self.idle_since().is_some()
+    }
+
     /// Returns the time since which its oldest idle connection has been idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.http1()?.idle_since()

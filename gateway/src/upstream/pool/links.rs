@@ -64,9 +64,11 @@ impl ByName {
         let mut links = self.links.borrow_mut();
         let known = links.iter().position(|link| link.name() == Some(&name)).and_then(|index| links.remove(index));
         let link = known.unwrap_or_else(|| Rc::new(Link::new(&self.config, Some(name))));
-        // Connections of the name that has not been used for longest go when their requests have ended.
+        // Names without a connection go first: anybody can send one that the server has no certificate for. Then the connections of the
+        // name that has not been used for longest, when their requests have ended.
         if links.len() >= MOST_NAMES {
-            links.pop_front();
+            let idle = links.iter().position(|link| !link.has_connection()).unwrap_or_default();
+            links.remove(idle);
         }
         links.push_back(Rc::clone(&link));
         link

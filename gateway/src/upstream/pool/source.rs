@@ -1,6 +1,7 @@
 //! The opening of connections with one endpoint, of which ALPN may decide the protocol.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -20,17 +21,27 @@ pub(super) struct Source<'a> {
 
 /// A connection that turned out to be of the other protocol than the one that it was opened for.
 #[derive(Debug, Default)]
-pub(super) struct Crossing(RefCell<Option<(Connected, Instant)>>);
+pub(super) struct Crossing(Rc<RefCell<Option<(Connected, Instant)>>>);
+
+/// The time that a connection is kept for its request, which is on the way to it unless it was given up.
+const NEW: Duration = Duration::from_secs(1);
 
 impl Crossing {
-    /// Keeps a connection for the next request of its protocol.
+    /// Keeps a connection for the next request of its protocol, if that comes soon.
     fn put(&self, connected: Connected) {
-        self.0.replace(Some((connected, Instant::now())));
+        let since = Instant::now();
+        self.0.replace(Some((connected, since)));
+        let kept = Rc::downgrade(&self.0);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(NEW).await;
+            if let Some(kept) = kept.upgrade() {
+                kept.borrow_mut().take_if(|(_, own)| *own == since);
+            }
+        });
     }
 
-    /// Takes the connection, if its protocol is this one and it is new: its request is on the way to it, unless that was given up.
+    /// Takes the connection, if its protocol is this one and it is new.
     fn take(&self, http2: bool) -> Option<Connected> {
-        const NEW: Duration = Duration::from_secs(1);
         let (connected, since) = self.0.borrow_mut().take_if(|(connected, _)| connected.agreed_http2 == Some(http2))?;
         (since.elapsed() < NEW).then_some(connected)
     }

@@ -322,6 +322,15 @@ fn the_name_may_be_each_requests_own() {
             assert_eq!(client.ask(request).await.status, status, "{host}");
         }
         assert_eq!(server.accepted(), 3, "a.test has one connection, which b.test does not use");
+        // Nor do names that the server has no certificate for take the place of one that it has.
+        for number in 0..70 {
+            let mut request = get("/");
+            request.headers_mut().insert(http::header::HOST, format!("n{number}.test").parse().unwrap());
+            assert_eq!(client.ask(request).await.status, 503, "{number}");
+        }
+        let mut request = get("/");
+        request.headers_mut().insert(http::header::HOST, "a.test".parse().unwrap());
+        assert_eq!((client.ask(request).await.status, server.accepted()), (200, 73));
     });
 }
 

@@ -74,6 +74,11 @@ impl Passed {
         // As `sd_listen_fds` has it: without the number of a process the sockets are another one's. One that hands over cannot know the
         // number.
         if handed.is_none() && std::env::var_os("LISTEN_PID").is_none() {
+            if std::env::var_os("LISTEN_FDS").is_some() {
+                tracing::warn!(
+                    "LISTEN_FDS is ignored, since LISTEN_PID is not set; set it to the number of this process, or unset LISTEN_FDS"
+                );
+            }
             return Ok(Self::default());
         }
         let mut all = ListenFd::from_env();

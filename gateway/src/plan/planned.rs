@@ -93,6 +93,14 @@ pub(crate) struct Identity {
     nth: usize,
 }
 
+#[cfg(test)]
+impl Identity {
+    /// Returns that of the only listener at an address.
+    pub(crate) fn only(address: SocketAddr) -> Self {
+        Self { address, nth: 0 }
+    }
+}
+
 impl Plan {
     /// Returns every plugin that its worker runs, of services first, each with its place in the configuration.
     pub(crate) fn plugins_here(&self) -> impl Iterator<Item = Placed<'_>> {

@@ -3,7 +3,6 @@
 //! Where another process serves until this one does, workers start without sockets: whatever keeps this process from serving would cut
 //! what they had accepted. Nor does a socket of its own listen until then, because connections come into the queue of each that does.
 
-use std::io;
 use std::net::SocketAddr;
 
 use crate::config::Config;
@@ -56,8 +55,8 @@ impl Openings {
         later.reserved.resize_with(workers, Vec::new);
         let mut addresses = Vec::with_capacity(config.listeners.len());
         for (listener, identity) in config.listeners.iter().zip(identities) {
-            let mut taken = passed.take(&listener.name, listener.address);
-            let reserved = if waits { reserve(&mut taken, workers)? } else { Vec::new() };
+            let taken = passed.take(&listener.name, listener.address);
+            let reserved = if waits { reserve(listener.address, &taken, workers)? } else { Vec::new() };
             let opening = workers - reserved.len();
             let opened = known.open(&listener.name, listener.address, opening, taken)?;
             let address = opened.first().map(WorkerSockets::local_addr).transpose()?;
@@ -77,16 +76,46 @@ impl Openings {
     }
 }
 
-/// Reserves sockets for the workers beyond those that were passed, where a process may add some. Where it may not, they share those that
-/// were passed.
-fn reserve(taken: &mut [Taken], workers: usize) -> Result<Vec<Reserved>, io::Error> {
-    let Some(first) = taken.first().filter(|_| taken.iter().all(|taken| !taken.is_shared)) else {
-        return Ok(Vec::new());
+/// Reserves sockets for the workers beyond those that were passed, where a process may add some. None are where it may not, and where the
+/// address is any free port, which nobody knows yet.
+fn reserve(address: SocketAddr, taken: &[Taken], workers: usize) -> Result<Vec<Reserved>, ServeError> {
+    let at = match taken.first() {
+        Some(_) if taken.iter().any(|taken| taken.is_shared) => return Ok(Vec::new()),
+        Some(first) => first.socket.local_addr()?,
+        None if address.port() == 0 => return Ok(Vec::new()),
+        None => {
+            listen::refuse_shared(address)?;
+            address
+        }
     };
-    let at = first.socket.local_addr()?;
     let reserved: Result<Vec<_>, BindError> = (taken.len()..workers).map(|_| listen::reserve(at)).collect();
-    Ok(reserved.unwrap_or_else(|_| {
-        taken.iter_mut().for_each(|taken| taken.is_shared = true);
-        Vec::new()
-    }))
+    match reserved {
+        // Workers share those that were passed, where one of their own cannot be had.
+        Err(_) if !taken.is_empty() => Ok(Vec::new()),
+        reserved => Ok(reserved?),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_new_listens_while_another_process_serves() {
+        for waits in [false, true] {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let text = format!(
+                "workers: 2\nlisteners: [{{address: {free}, routes: [{{direct_response: {{status: 200}}}}]}}]\n"
+            );
+            let config = Config::parse("gateway.yaml", &text).unwrap();
+            let (identities, known) = ([Identity::only(free)], Sockets::default());
+            let opened = Openings::open(&config, &identities, &known, &mut Passed::default(), waits).unwrap();
+            let lens = |sockets: &[Vec<WorkerSockets>]| sockets.iter().map(Vec::len).collect::<Vec<_>>();
+            assert_eq!((lens(&opened.at_once), opened.addresses), (vec![usize::from(!waits); 2], vec![free]));
+            assert_eq!(std::net::TcpStream::connect(free).is_ok(), !waits);
+            let reserved = opened.later.reserved.iter().map(Vec::len).collect::<Vec<_>>();
+            assert_eq!(reserved, vec![usize::from(waits); 2]);
+        }
+    }
 }

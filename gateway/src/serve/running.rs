@@ -59,6 +59,8 @@ pub(super) struct Predecessor {
     pub(super) channel: UnixStream,
     /// The sockets on which it accepts connections until then.
     pub(super) sockets: Later,
+    /// Keeps reloads away until then, which could change the workers that the sockets are for.
+    pub(super) turn: Option<HeldTurn>,
 }
 
 /// A new process that is starting, who asked for it, and what keeps reloads away meanwhile.
@@ -184,13 +186,14 @@ impl Running {
     pub fn until(mut self, signals: &Signals) -> Result<(), ServeError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         signals.serve();
+        let watchdog = Watchdog::start(self.pulse.clone())?;
         if let Some(predecessor) = self.replacing.as_mut().and_then(|replacing| replacing.predecessor.take()) {
             // Whatever keeps this process from serving has been tried: a connection that it accepts is not cut.
             upgrade::say_ready(&predecessor.channel);
             self.reloader.open(predecessor.sockets);
+            drop(predecessor.turn);
         }
         systemd::ready(&format!("serving {} listener(s)", self.addresses.len()));
-        let watchdog = Watchdog::start(self.pulse.clone())?;
         let drain = self.drain.clone();
         let successor = runtime.block_on(self.replaced(signals));
         let is_replaced = successor.is_some();

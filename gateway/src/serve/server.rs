@@ -297,10 +297,11 @@ impl Gateway {
         if let Some(source) = self.source.take() {
             admin.control = Some(running.reload_from(source, self.config.watch)?);
         }
+        let turn = admin.control.as_ref().filter(|_| waits).and_then(|control| control.refuse_reloads().ok());
         let (upgrades, asked) = Upgrades::channel();
         let socket = self.admin_socket()?;
         let kept = socket.as_ref().map(AdminSocket::keep).transpose()?;
-        let predecessor = self.passed.take_channel().map(|channel| Predecessor { channel, sockets: later });
+        let predecessor = self.passed.take_channel().map(|channel| Predecessor { channel, sockets: later, turn });
         let upgrade = Upgrade::new(self.sockets.clone(), kept, self.stays);
         running.replace(Replacing { upgrade, asked, predecessor });
         self.passed.tell_left();

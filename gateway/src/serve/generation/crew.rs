@@ -153,7 +153,7 @@ impl Crew {
             let mut sockets = Some(sockets);
             move |_, report| Command::Accept(sockets.take().unwrap_or_default(), report)
         });
-        if given.is_err() {
+        if given.is_err() || worker >= self.workers.len() {
             tracing::error!("a worker cannot accept connections of a socket; start the gateway again");
         }
     }

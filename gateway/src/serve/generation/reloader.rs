@@ -241,14 +241,16 @@ impl State {
         let rehearsed = rehearse(&self.plan, &host, &made.planned, cancel);
         rehearsed.map_err(|failed| not_reloaded(&config, &failed))?;
         let identities = made.planned.identities();
-        let (addresses, sockets) = self.bind(&config, &identities)?;
+        self.refuse_taken(&config, &identities)?;
         cancel.check()?;
-        // Last: plugins have their shared data then, and may set some.
+        // Behind all that can be judged: plugins have their shared data then, and may set some.
         {
             let mut plugins: Vec<_> = config.all_plugins().zip(made.planned.plugins_mut()).collect();
             let new_host = || Box::new(host.clone()) as Box<_>;
             take_snapshots(&mut plugins, &mut made.compiler, config.workers, &new_host, &self.plan.shared)??;
         }
+        // Behind what takes long or may fail: connections come into the queues of sockets that listen.
+        let (addresses, sockets) = self.bind(&config, &identities)?;
         let plan = Plan {
             number: self.plan.number + 1,
             counts: LiveCounts::default(),
@@ -264,6 +266,16 @@ impl State {
             sockets.staying.iter().map(Vec::len).chain(sockets.hired.iter().map(Vec::len)).sum::<usize>() * 2;
         let bounds = self.bounds(&config, &identities, opened);
         Ok(Next { plan: Plan { bounds, ..plan }, config, made, addresses, sockets })
+    }
+
+    /// Fails where another program has the address of a new listener.
+    fn refuse_taken(&self, config: &Config, identities: &[Identity]) -> Result<(), ServeError> {
+        let before = self.plan.planned.identities();
+        let new = config.listeners.iter().zip(identities).filter(|(_, identity)| !before.contains(identity));
+        for (listener, _) in new.filter(|(listener, _)| listener.address.port() != 0) {
+            listen::refuse_shared(listener.address)?;
+        }
+        Ok(())
     }
 
     /// Binds the sockets of listeners that are new, and of all listeners for workers that are new: of the latter no connection comes to

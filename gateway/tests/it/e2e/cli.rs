@@ -100,6 +100,14 @@ fn a_plugin_that_was_compiled_ahead_is_not_compiled_again() {
         text(&output.stderr)
     };
     assert!(log(&ahead).contains("taken from the plugin itself"));
+    // Rights and a signature that are written behind the code leave it to be the module's.
+    let rights = file("ahead-rights.yaml", "{preset: headers}");
+    let key = file("ahead.pem", crate::e2e::packages::PRIVATE);
+    let signed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ahead-signed.wasm");
+    let paths = [&ahead, &signed, &rights, &key].map(|path| path.to_str().unwrap());
+    let output = portcullis(&["package", paths[0], "-o", paths[1], "--rights", paths[2], "--key", paths[3]]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(log(&signed).contains("taken from the plugin itself"));
     assert!(log(&wasm).contains("compiled"));
     assert!(log(&wasm).contains("taken from the code cache"));
     std::fs::write(folder.join("key"), [7; 32]).unwrap();

@@ -343,6 +343,7 @@ fn sockets_of_another_process_are_left_alone() {
         command.env("LISTEN_FDS", "1").env_remove("LISTEN_PID");
         let server = serve_with(command, &file("not_ours.yaml", &Setup::echo().text()), &[]);
         ask(&mut None, server.address).unwrap();
+        assert!(server.said("LISTEN_FDS is ignored, since LISTEN_PID is not set"));
     });
 }
 

@@ -9,7 +9,7 @@ use crate::e2e::harness::wat::{plugin_of, write};
 use crate::e2e::harness::{Setup, get, guest, run};
 
 /// The first test keys of RFC 8032.
-const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
+pub(crate) const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
 -----END PRIVATE KEY-----
 ";

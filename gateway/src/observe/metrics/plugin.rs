@@ -23,7 +23,7 @@ const MOST: usize = 10_000;
 const MOST_TEXT: usize = 16 << 20;
 
 /// Maximum number of plugins that are shown after their last VM has gone. A plugin whose VM is started again keeps what it has counted; when
-/// there are more, all that have gone are forgotten, as after many reloads.
+/// there are more, as after many reloads, those are forgotten whose VMs asked for a metric the longest ago.
 const MOST_GONE: usize = 100;
 
 /// The bytes of names and labels of those.
@@ -31,7 +31,11 @@ const MOST_GONE_TEXT: usize = 16 << 20;
 
 /// The metrics of all plugins. VMs share the metrics of a plugin.
 #[derive(Debug, Default)]
-pub(super) struct OfPlugins(HashMap<String, OfPlugin>);
+pub(super) struct OfPlugins {
+    all: HashMap<String, OfPlugin>,
+    /// Number of metrics that VMs have asked for.
+    uses: u64,
+}
 
 #[derive(Debug, Default)]
 struct OfPlugin {
@@ -40,6 +44,8 @@ struct OfPlugin {
     count: usize,
     text: usize,
     is_told: bool,
+    /// When a VM last asked for one of them, as the number of those of all plugins.
+    used: u64,
 }
 
 #[derive(Debug)]
@@ -58,11 +64,13 @@ impl OfPlugins {
         name: &str,
         tags: &[StatsTag],
     ) -> Arc<PluginMetric> {
-        if !self.0.contains_key(plugin) {
+        if !self.all.contains_key(plugin) {
             self.forget_gone();
-            self.0.insert(plugin.to_owned(), OfPlugin::default());
+            self.all.insert(plugin.to_owned(), OfPlugin::default());
         }
-        let own = self.0.entry(plugin.to_owned()).or_default();
+        self.uses += 1;
+        let own = self.all.entry(plugin.to_owned()).or_default();
+        own.used = self.uses;
         let of_type = own.metrics.entry(metric_type).or_default();
         if let Some(known) = of_type.get(name) {
             return Arc::clone(&known.metric);
@@ -85,18 +93,23 @@ impl OfPlugins {
         metric
     }
 
-    /// Forgets the plugins that have gone, if they are many.
+    /// Forgets plugins that have gone, if they are many: first those that were used last the longest ago.
     fn forget_gone(&mut self) {
-        let gone = self.0.values().filter(|own| own.is_gone());
-        let (count, text) = gone.fold((0, 0), |(count, text), own| (count + 1, text + own.text));
-        if count >= MOST_GONE || text > MOST_GONE_TEXT {
-            self.0.retain(|_, own| !own.is_gone());
-        }
+        let mut gone: Vec<_> = self.all.iter().filter(|(_, own)| own.is_gone()).collect();
+        gone.sort_unstable_by_key(|(_, own)| std::cmp::Reverse(own.used));
+        let mut text = 0;
+        let oldest = gone.into_iter().enumerate().filter(|(index, (_, own))| {
+            text += own.text;
+            // One more is about to come.
+            index + 1 >= MOST_GONE || text > MOST_GONE_TEXT
+        });
+        let oldest: Vec<_> = oldest.map(|(_, (plugin, _))| plugin.clone()).collect();
+        oldest.iter().for_each(|plugin| drop(self.all.remove(plugin)));
     }
 
     /// Adds all of them as they are now.
     pub(super) fn add_to(&self, exposition: &mut Exposition) {
-        for (metric_type, metrics) in self.0.values().flat_map(|own| &own.metrics) {
+        for (metric_type, metrics) in self.all.values().flat_map(|own| &own.metrics) {
             for Series { family, labels, metric } in metrics.values() {
                 exposition.add(family, labels, metric.reading(*metric_type));
             }
@@ -228,6 +241,11 @@ mod tests {
             assert!(shown(&all) <= MOST_GONE + 2, "{number}");
         }
         assert_eq!(all.define("held", MetricType::Counter, "a", &[]).value(), 7);
+        // Those that went last are there, and have what they have counted.
+        for number in 1377 - MOST_GONE + 1..1377 {
+            let kept = all.define(&format!("p{number}"), MetricType::Counter, "a", &[]).value();
+            assert_eq!(kept, 1, "{number}");
+        }
         let last = all.define("p1376", MetricType::Counter, "a", &[]);
         assert_eq!(last.value(), 1, "one whose VM is started again finds what it has counted");
         let long = ".".repeat(8 << 10);
@@ -236,7 +254,7 @@ mod tests {
                 all.define(&format!("long {number}"), MetricType::Gauge, &format!("{name}{long}"), &[]);
             }
         }
-        let text: usize = all.0.values().map(|own| own.text).sum();
+        let text: usize = all.all.values().map(|own| own.text).sum();
         assert!(text < 3 * MOST_GONE_TEXT, "{text}");
     }
 
@@ -247,7 +265,7 @@ mod tests {
         for number in 0..2000 {
             all.define("long", MetricType::Gauge, &format!("{number}{long}"), &[]);
         }
-        let text: usize = all.0.values().map(|own| own.text).sum();
+        let text: usize = all.all.values().map(|own| own.text).sum();
         assert!(text > MOST_TEXT / 2 && text <= MOST_TEXT, "{text}");
         assert!(shown(&all) < 1000);
     }

@@ -14,7 +14,10 @@ impl Inner {
         for plugin in plugins {
             match self.http.count_over(plugin) + self.tcp.count_over(plugin) {
                 0 => self.unload_plugin(plugin),
-                streams => self.chains.wait(plugin, streams),
+                streams => {
+                    self.vms.serve_no_more(plugin);
+                    self.chains.wait(plugin, streams);
+                }
             }
         }
         self.run(None);

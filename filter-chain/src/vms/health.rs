@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_core::model::Plugin;
+use portcullis_core::sandbox::SandboxKey;
 
 /// How many VMs a worker has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +23,9 @@ pub struct VmCounts {
 pub struct Health {
     /// The plugin.
     pub plugin: Arc<Plugin>,
-    /// Whether streams come to it, as it is in a chain; if not, it is a service alone.
+    /// The sandbox of its VMs, if it has one still.
+    pub sandbox: Option<SandboxKey>,
+    /// Whether streams come to it, as it is in a chain; if not, it is a service alone, or its chain has been unloaded.
     pub serves: bool,
     /// Its state.
     pub state: PluginState,
@@ -31,7 +34,7 @@ pub struct Health {
 impl Health {
     /// Says how a plugin is doing.
     pub fn new(plugin: Arc<Plugin>, serves: bool, state: PluginState) -> Self {
-        Self { plugin, serves, state }
+        Self { plugin, sandbox: None, serves, state }
     }
 }
 

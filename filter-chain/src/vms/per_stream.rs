@@ -52,6 +52,10 @@ impl PerStream {
         }
     }
 
+    pub(super) fn key(&self) -> SandboxKey {
+        self.key
+    }
+
     pub(super) fn spec(&self) -> &PluginSpec {
         &self.spec
     }

@@ -145,6 +145,10 @@ impl LoadedPlugin {
         self.serves = true;
     }
 
+    pub(super) fn serve_no_more(&mut self) {
+        self.serves = false;
+    }
+
     pub(super) fn policy(&self) -> FailurePolicy {
         self.plugin.failure_policy
     }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use portcullis_core::abi::LogLevel;
 use portcullis_core::model::{ContextId, FailurePolicy, Plugin};
 use portcullis_core::resources::{Host, LogRecord};
+use portcullis_core::sandbox::SandboxKey;
 
 use super::Vms;
 use super::health::{Health, PluginState};
+use super::per_stream::PerStream;
 use super::plugins::LoadedPlugin;
 use crate::id::{PluginId, VmId};
 
@@ -17,6 +19,14 @@ impl Vms {
     pub(crate) fn serve(&mut self, plugin: PluginId) {
         if let Some(loaded) = self.plugins.get_mut(plugin) {
             loaded.serve();
+        }
+    }
+
+    /// Notes that no new stream comes to a plugin.
+    pub(crate) fn serve_no_more(&mut self, plugin: PluginId) {
+        if let Some(loaded) = self.plugins.get_mut(plugin) {
+            loaded.serve_no_more();
+            self.note_change();
         }
     }
 
@@ -35,9 +45,15 @@ impl Vms {
         let current = self.plugins.in_order().into_iter().filter(|loaded| !loaded.is_left());
         current.map(|loaded| Health {
             plugin: Arc::clone(loaded.plugin()),
+            sandbox: self.sandbox_of(loaded),
             serves: loaded.serves(),
             state: self.state_of(loaded),
         })
+    }
+
+    fn sandbox_of(&self, loaded: &LoadedPlugin) -> Option<SandboxKey> {
+        let of_vm = || Some(self.table.get(loaded.vm()?)?.key());
+        loaded.source().map(PerStream::key).or_else(of_vm)
     }
 
     fn state_of(&self, loaded: &LoadedPlugin) -> PluginState {

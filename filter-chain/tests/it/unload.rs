@@ -96,6 +96,33 @@ fn a_plugin_that_a_new_chain_has_meanwhile_stays() {
 }
 
 #[test]
+fn a_plugin_that_waits_for_streams_of_a_chain_that_is_gone_serves_no_more() {
+    let (mut bench, _) = two_chains(&[recording("a")], &[]);
+    let serves = |worker: &Worker| worker.health().map(|health| health.serves).collect::<Vec<_>>();
+    bench.open();
+    bench.worker.health_changed();
+    assert_eq!(serves(&bench.worker), [true]);
+    bench.worker.unload(&bench.chain);
+    assert!(bench.worker.health_changed(), "the embedder is told");
+    assert_eq!(serves(&bench.worker), [false]);
+    let _chain = bench.worker.load(&[recording("a")]).unwrap();
+    assert_eq!(serves(&bench.worker), [true], "another chain has it");
+    bench.finish();
+}
+
+#[test]
+fn health_tells_plugins_of_one_description_apart_by_their_sandboxes() {
+    let of_stream = || per_stream("a", || recorder(&[]));
+    let sandboxes = |specs: &[PluginSpec]| {
+        let bench = Bench::new(specs);
+        bench.worker.health().map(|health| health.sandbox).collect::<Vec<_>>()
+    };
+    for spec in [recording("a"), of_stream()] {
+        assert_eq!(sandboxes(std::slice::from_ref(&spec)), [Some(spec.sandbox())]);
+    }
+}
+
+#[test]
 fn a_plugin_that_is_unloaded_twice_waits_for_the_streams_of_both_chains() {
     let (mut bench, _) = two_chains(&[recording("a")], &[]);
     bench.open();

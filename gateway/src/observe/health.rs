@@ -42,19 +42,17 @@ impl PluginHealth {
     /// `now` is the time of the hosts' monotonic clock.
     pub(crate) fn readiness(&self, now: Duration) -> Readiness {
         let workers = self.lock();
-        // Plugins of one name may differ, and workers have them in the same order.
-        let mut all: BTreeMap<(&str, bool, usize), Vec<&Health>> = BTreeMap::new();
-        for plugins in workers.values() {
-            let mut seen: BTreeMap<(&str, bool), usize> = BTreeMap::new();
-            for health in plugins {
-                let (name, serves) = (health.plugin.name.as_str(), health.serves);
-                let nth = seen.entry((name, serves)).or_default();
-                all.entry((name, serves, *nth)).or_default().push(health);
-                *nth += 1;
+        // Plugins of one name may differ, and workers have those of two generations while they change over one after the other.
+        let mut all: BTreeMap<(&str, bool), Vec<Vec<&Health>>> = BTreeMap::new();
+        for health in workers.values().flatten() {
+            let of_name = all.entry((health.plugin.name.as_str(), health.serves)).or_default();
+            match of_name.iter_mut().find(|of| of.first().is_some_and(|first| is_same(first, health))) {
+                Some(of_plugin) => of_plugin.push(health),
+                None => of_name.push(vec![health]),
             }
         }
         let (mut is_ready, mut lines) = (true, String::new());
-        for of_plugin in all.values() {
+        for of_plugin in all.values().flatten() {
             let failed: Vec<_> = of_plugin.iter().filter_map(|health| reason_of(health, now)).collect();
             let (Some(first), Some(reason)) = (of_plugin.first(), failed.first()) else { continue };
             let plugin = &first.plugin;
@@ -122,6 +120,11 @@ fn reason_of(health: &Health, now: Duration) -> Option<&str> {
     }
 }
 
+/// Returns whether two workers have the same plugin.
+fn is_same(one: &Health, other: &Health) -> bool {
+    one.plugin == other.plugin && one.sandbox == other.sandbox
+}
+
 fn policy_name(policy: FailurePolicy) -> &'static str {
     match policy {
         FailurePolicy::Closed => "FAIL_CLOSED",
@@ -186,6 +189,38 @@ mod tests {
         let broken = || plugin("p", FailurePolicy::Closed, failed(None));
         let (is_ready, text) = judged(vec![vec![service(), broken()], vec![serving()]]);
         assert!(is_ready && text.contains("p: failed on 1 of 2 workers"), "{text}");
+    }
+
+    /// A worker changes over when another one has: each has plugins of its own generation, of one name.
+    #[test]
+    fn plugins_of_two_generations_are_told_apart() {
+        let vm = portcullis::sandbox::VmSpec::default();
+        let of = |code: &[u8], configuration: &str, state| {
+            let mut health = plugin("p", FailurePolicy::Closed, state);
+            health.plugin = Arc::new(Plugin::clone(&health.plugin).with_configuration(configuration.to_owned()));
+            let spec = portcullis::sandbox::SandboxSpec {
+                vm_id: "",
+                code,
+                engine: "",
+                vm: &vm,
+                capabilities: portcullis::rights::Capabilities::ALL,
+                rules: &portcullis::rights::Rules::NONE,
+                alone: None,
+            };
+            health.sandbox = Some(spec.key());
+            health
+        };
+        // Another configuration, and another code.
+        for (code, configuration) in [(b"old", "new"), (b"new", "old")] {
+            let old = |state| of(b"old", "old", state);
+            let new = |state| of(code, configuration, state);
+            let runs = PluginState::Runs;
+            let (is_ready, text) =
+                judged(vec![vec![old(runs.clone()), new(failed(None))], vec![new(failed(None)), old(runs.clone())]]);
+            assert!(!is_ready && text.contains("p: failed on 2 of 2 workers"), "{text}");
+            let (is_ready, text) = judged(vec![vec![old(failed(None)), new(runs.clone())], vec![new(runs)]]);
+            assert!(text.contains("p: failed on 1 of 1 workers") && !is_ready, "{text}");
+        }
     }
 
     #[test]

@@ -180,7 +180,11 @@ impl<T: Threads, U: Upstreams> Plugins<T, U> {
                     }
                 }
             }
-            self.shards().zip(chains).for_each(|(shard, chain)| shard.replace(chain));
+            let backoffs: Vec<_> = specs.iter().map(|spec| spec.reload).collect();
+            for (shard, chain) in self.shards().zip(chains) {
+                shard.driver.call(|worker| worker.set_backoff(&chain, &backoffs));
+                shard.replace(chain);
+            }
             Ok(())
         })
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use portcullis_chain::{Module, PluginSpec, StreamEffect, StreamId, Worker};
+use portcullis_chain::{Backoff, Module, PluginSpec, PluginState, StreamEffect, StreamId, Worker};
 use portcullis_core::abi::{AbiVersion, CallbackId};
 use portcullis_core::engine::Trap;
 use portcullis_core::hostcall::entry;
-use portcullis_core::model::{Direction, Plugin, StreamInfo};
+use portcullis_core::model::{Direction, FailurePolicy, Plugin, StreamInfo};
 use portcullis_core::testing::{FakeHost, NullEngine, Script};
 use portcullis_driver::{Builder, ManyThreads, NoShards, Plugins, Shard};
 
@@ -100,6 +100,29 @@ fn open_streams_keep_their_plugins_when_others_take_their_place() {
     answer(&first, stream);
     assert_eq!((said(&host, "a response"), said(&host, "a done")), (1, 3), "of the stream, and of the root behind it");
     assert_eq!(vms(&plugins), [1, 1]);
+}
+
+#[test]
+fn plugins_that_stay_rest_as_the_new_ones_say() {
+    let trapping = || Script::new().try_on(CallbackId::on_request_headers, |_, _| Err(Trap::Exit(1)));
+    let compiled = NullEngine::new(trapping).module().unwrap();
+    let module = Module::from_compiled("script", AbiVersion::V0_2_1, Some(trapping().exports()), compiled);
+    let mut before = PluginSpec::new(Plugin::new("a"), Arc::new(module));
+    before.plugin.failure_policy = FailurePolicy::Reload;
+    let seconds = |seconds| Backoff::new(Duration::from_secs(seconds), Duration::from_secs(seconds));
+    let after = before.clone().with_reload(seconds(1_000_000));
+    let plugins = shards(&FakeHost::new(), 2, &[before.with_reload(seconds(1))]);
+    plugins.reload(&[after]).unwrap();
+    for shard in plugins.shards() {
+        let state = shard.with(|worker, chain| {
+            let headers = [(":method", "GET"), (":path", "/"), (":authority", "a")].into_iter().collect();
+            let stream = worker.open(chain, StreamInfo::default().into_shared(), 1 << 20);
+            worker.headers(stream, Direction::Request, headers, true);
+            worker.health().next().unwrap().state
+        });
+        let PluginState::Failed { rests_until: Some(until), .. } = state else { panic!("{state:?}") };
+        assert!(until >= Duration::from_secs(1_000_000), "{until:?}");
+    }
 }
 
 #[test]

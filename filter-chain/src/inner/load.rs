@@ -2,7 +2,7 @@
 
 use super::Inner;
 use crate::id::PluginId;
-use crate::spec::{Chain, ChainError, LoadError, PluginSpec};
+use crate::spec::{Backoff, Chain, ChainError, LoadError, PluginSpec};
 use crate::vms::Vms;
 
 impl Inner {
@@ -56,6 +56,12 @@ impl Inner {
                 Err(error)
             }
         }
+    }
+
+    /// Sets how long the VMs of a chain's plugins rest, the first plugin of a VM last: its word counts, as at a start.
+    pub(crate) fn set_backoff(&mut self, chain: &Chain, backoffs: &[Backoff]) {
+        let plugins: Vec<_> = chain.plugins().zip(backoffs).collect();
+        plugins.into_iter().rev().for_each(|(plugin, backoff)| self.vms.set_backoff(plugin, *backoff));
     }
 
     /// Starts the plugins of a chain in VMs of their own, which end at once.

@@ -42,6 +42,11 @@ impl Restart {
         None
     }
 
+    /// Rests by another rule from now on: it begins anew.
+    pub(super) fn renew(&mut self, backoff: Backoff) {
+        self.rest = backoff.base;
+    }
+
     pub(super) fn failed_at(&self) -> Option<Duration> {
         self.failed_at
     }

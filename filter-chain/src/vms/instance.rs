@@ -16,7 +16,7 @@ use portcullis_core::vm::Vm;
 use super::backoff::Restart;
 use super::recycling::{Recycling, first_pause};
 use crate::id::{AnyStreamId, PluginId};
-use crate::spec::PluginSpec;
+use crate::spec::{Backoff, PluginSpec};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,16 @@ impl VmInstance {
         let rest = old.map(|old| old.restart.rest());
         let pause = old.map(|old| old.recycling.next_pause(spec.reload));
         Self::begin(key, spec, vm, tier_up, (rest, pause, part), None)
+    }
+
+    /// Sets how long the VM rests when it has failed; says whether that is another time than before.
+    pub(super) fn set_reload(&mut self, reload: Backoff) -> bool {
+        if self.spec.reload == reload {
+            return false;
+        }
+        Arc::make_mut(&mut self.spec).reload = reload;
+        self.restart.renew(reload);
+        true
     }
 
     /// Makes a VM for one stream.

@@ -12,7 +12,7 @@ use super::instance::{MadeFor, VmInstance};
 use super::places::Places;
 use super::rests::{Began, Resting, Rests};
 use crate::id::{PluginId, VmId};
-use crate::spec::{Module, PluginSpec, Snapshot};
+use crate::spec::{Backoff, Module, PluginSpec, Snapshot};
 
 /// How many VMs of streams that are over may wait for their callouts, for each plugin. When there are more, callouts are
 /// given up.
@@ -58,6 +58,13 @@ impl PerStream {
 
     pub(super) fn spec(&self) -> &PluginSpec {
         &self.spec
+    }
+
+    /// Sets how long it rests.
+    pub(super) fn set_reload(&mut self, reload: Backoff) {
+        if self.spec.reload != reload {
+            Arc::make_mut(&mut self.spec).reload = reload;
+        }
     }
 
     pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {

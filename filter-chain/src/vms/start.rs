@@ -14,7 +14,7 @@ use super::instance::{TierUp, VmInstance};
 use super::per_stream::PerStream;
 use super::plugins::LoadedPlugin;
 use crate::id::{PluginId, VmId};
-use crate::spec::{LoadError, PluginSpec, Resting, Snapshot};
+use crate::spec::{Backoff, LoadError, PluginSpec, Resting, Snapshot};
 
 /// A VM that has taken the place of another, and what the plugins have left there.
 type Successor = (VmId, Vec<LoadedPlugin>);
@@ -71,6 +71,22 @@ impl Vms {
             vms.filter_map(|(vm, _)| self.plugins.of(vm).find(|(_, loaded)| same(loaded)).map(|(plugin, _)| plugin));
         // One in a VM that works, if there is one.
         found.min_by_key(|plugin| self.vm_of(*plugin).is_none_or(|vm| self.has_failed(vm)))
+    }
+
+    /// Sets how long the VM of a plugin rests.
+    pub(crate) fn set_backoff(&mut self, plugin: PluginId, backoff: Backoff) {
+        let Some(loaded) = self.plugins.get_mut(plugin) else { return };
+        if let Some(source) = loaded.source_mut() {
+            return source.set_reload(backoff);
+        }
+        let Some(vm) = loaded.vm() else { return };
+        let Some(instance) = self.table.known_mut(vm) else { return };
+        if instance.set_reload(backoff) {
+            self.note_change();
+            if self.table.known(vm).is_some_and(VmInstance::is_active) {
+                self.watch(vm);
+            }
+        }
     }
 
     /// Returns the VMs that others have taken the place of.

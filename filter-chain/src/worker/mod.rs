@@ -15,7 +15,7 @@ use portcullis_core::vm::{CallOutcome, Part};
 use crate::effect::{ConnectionEffect, Effect, StreamEffect};
 use crate::id::{CalloutId, ConnectionId, StreamId};
 use crate::inner::Inner;
-use crate::spec::{Chain, ChainError, PluginSpec};
+use crate::spec::{Backoff, Chain, ChainError, PluginSpec};
 use crate::vms::{Health, VmCounts};
 
 /// VMs and the streams that pass through them, used by one thread at a time. See the crate's documentation for
@@ -80,6 +80,12 @@ impl Worker {
     /// A plugin did not start, with its index in `specs`.
     pub fn rehearse(&self, specs: &[PluginSpec]) -> Result<(), ChainError> {
         self.0.rehearse(specs)
+    }
+
+    /// Sets how long the VMs of a chain's plugins rest ([`PluginSpec::reload`]), in the order of the chain: that is no part of a plugin's
+    /// identity, so a plugin that [`Worker::load`] finds keeps what it has. Where plugins share a VM, the first one's counts.
+    pub fn set_backoff(&mut self, chain: &Chain, backoffs: &[Backoff]) {
+        self.0.set_backoff(chain, backoffs);
     }
 
     /// Takes a chain down: those of its plugins that no other chain has are asked to end when the streams over them are over, and their

@@ -273,3 +273,49 @@ fn a_vm_that_fails_again_and_again_rests_longer() {
     bench.open();
     assert_eq!((rests, bench.worker.vm_counts().running), (vec![1, 2, 3, 3], 1), "after it was well: one second");
 }
+
+/// A chain that is loaded again finds its plugins, which rest from then on as the new chain says, also in the middle of a rest.
+#[test]
+fn a_rest_is_set_for_a_vm_that_stays() {
+    let seconds = |base| Backoff::new(Duration::from_secs(base), Duration::from_secs(base));
+    let mut bench = Bench::new(&[improving(HEADERS, usize::MAX)]);
+    let chain = bench.chain.clone();
+    for (before, after) in [(1, 4), (4, 2), (2, 2), (2, 1)] {
+        bench.request(true);
+        bench.finish();
+        let until = |bench: &Bench| match bench.worker.health().next().unwrap().state {
+            PluginState::Failed { rests_until, .. } => rests_until.unwrap(),
+            state => panic!("{state:?}"),
+        };
+        let old = until(&bench);
+        bench.worker.health_changed();
+        bench.worker.set_backoff(&chain, &[seconds(after)]);
+        assert_eq!(bench.worker.health_changed(), before != after);
+        assert_eq!(until(&bench) + Duration::from_secs(before), old + Duration::from_secs(after));
+        for second in 0..after {
+            assert_eq!(bench.worker.vm_counts().running, 0, "{before} {after}: {second}");
+            bench.pass_second();
+            bench.open();
+        }
+        assert_eq!(bench.worker.vm_counts().running, 1, "{before} {after}");
+    }
+}
+
+#[test]
+fn the_first_plugin_of_a_vm_says_how_long_it_rests() {
+    let rest = |seconds| Backoff::new(Duration::from_secs(seconds), Duration::from_secs(seconds));
+    let first = improving(HEADERS, usize::MAX);
+    let mut second = first.clone();
+    second.plugin.name = "b".to_owned();
+    let mut bench = Bench::new(&[first, second]);
+    let chain = bench.chain.clone();
+    bench.worker.set_backoff(&chain, &[rest(2), rest(5)]);
+    bench.request(true);
+    bench.finish();
+    bench.pass_second();
+    bench.open();
+    assert_eq!(bench.worker.vm_counts().running, 0);
+    bench.pass_second();
+    bench.open();
+    assert_eq!(bench.worker.vm_counts().running, 1);
+}

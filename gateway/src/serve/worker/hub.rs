@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis::Chain;
+use portcullis::chain::Backoff;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -26,7 +27,7 @@ use crate::serve::starts::{NotStarted, Report};
 use crate::serve::worker::common::Common;
 use crate::serve::worker::context::Context;
 use crate::serve::worker::generation::Generation;
-use crate::serve::worker::load::{load, load_one};
+use crate::serve::worker::load::{backoffs, load, load_one};
 use crate::serve::worker::post::Post;
 use crate::upstream::clusters::Table;
 
@@ -61,6 +62,8 @@ pub(crate) struct Prepare {
 struct Prepared {
     plan: Plan,
     generation: Generation,
+    /// How long the plugins of each chain rest.
+    backoffs: Vec<(Chain, Vec<Backoff>)>,
     sockets: Vec<(usize, Listener)>,
 }
 
@@ -174,11 +177,17 @@ impl Hub {
         let table = self.context.table(&plan, &clusters.current());
         // Plugins may send to them while they start.
         clusters.add(&table);
-        Ok(Prepared { generation: self.start(&plan, table, cancel).await?, plan, sockets })
+        let (generation, backoffs) = self.start(&plan, table, cancel).await?;
+        Ok(Prepared { generation, backoffs, plan, sockets })
     }
 
     /// Starts the plugins of a plan that do not run yet. If one cannot, the others end as those of a generation that goes do.
-    async fn start(&self, plan: &Plan, table: Rc<Table>, cancel: &Cancel) -> Result<Generation, NotStarted> {
+    async fn start(
+        &self,
+        plan: &Plan,
+        table: Rc<Table>,
+        cancel: &Cancel,
+    ) -> Result<(Generation, Vec<(Chain, Vec<Backoff>)>), NotStarted> {
         let driver = &self.context.driver;
         let mut started: Vec<Chain> = Vec::new();
         let mut result = Ok(());
@@ -201,7 +210,10 @@ impl Hub {
         let loaded = result.and_then(|()| driver.call(|worker| load(plan, worker)).map_err(NotStarted::Plugin));
         driver.call(|worker| started.iter().for_each(|chain| worker.unload(chain)));
         match loaded {
-            Ok(loaded) => Ok(Generation::new(plan, loaded, table)),
+            Ok(loaded) => {
+                let backoffs = loaded.chains().cloned().zip(backoffs(plan)).collect();
+                Ok((Generation::new(plan, loaded, table), backoffs))
+            }
             Err(failed) => {
                 tokio::task::spawn_local(see_off(Rc::clone(&self.context), started, table));
                 Err(failed)
@@ -259,7 +271,11 @@ impl Hub {
     /// Changes over to a generation. Nothing of the worker runs meanwhile: what begins before belongs to the old one, what
     /// begins afterwards to the new one.
     fn change_over(&mut self, prepared: Prepared) {
-        let Prepared { plan, generation, sockets } = prepared;
+        let Prepared { plan, generation, backoffs, sockets } = prepared;
+        self.context.driver.call(|worker| {
+            // The first word counts.
+            backoffs.iter().rev().for_each(|(chain, backoffs)| worker.set_backoff(chain, backoffs));
+        });
         let before = std::mem::replace(&mut self.generation, generation);
         self.context.change_over(&plan, &self.generation);
         self.renew_posts(plan.planned.identities(), sockets);

@@ -1,6 +1,6 @@
 //! Starting the plugins of a plan in a worker.
 
-use portcullis::chain::ChainError;
+use portcullis::chain::{Backoff, ChainError};
 use portcullis::resources::Host;
 use portcullis::{Chain, PluginSpec, Worker};
 use portcullis_driver::QueueWake;
@@ -82,6 +82,16 @@ fn load_services(plan: &Plan, worker: &mut Worker) -> Result<Services, PluginFai
     })?;
     let plugins = here.iter().map(|(_, service)| service.config.plugin.clone()).collect();
     Ok(Services { chain, plugins })
+}
+
+/// Returns how long the plugins of each chain rest, in the order of [`Loaded::chains`].
+pub(super) fn backoffs(plan: &Plan) -> Vec<Vec<Backoff>> {
+    let of_services = plan.services_here().map(|(_, service)| service.plugin.reload).collect();
+    let of_chain = |plugins: &Vec<PluginSpec>| plugins.iter().map(|spec| spec.reload).collect();
+    let of_listeners = plan.planned.listeners.iter().flat_map(|listener| {
+        std::iter::once(&listener.plugins).chain(listener.route_plugins.iter().flatten()).map(of_chain)
+    });
+    std::iter::once(of_services).chain(of_listeners).collect()
 }
 
 impl Loaded {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::e2e::harness::{Setup, Upstream, get, guest, logs, plugin, post, run, until};
+use crate::e2e::harness::{Setup, Upstream, get, guest, logs, plugin, post, run, until, within};
 
 /// Traps on requests with `x-trap`: such a request has one header more than its pseudo-headers and what the gateway adds.
 fn fragile(phase: &str, headers: u8) -> std::path::PathBuf {
@@ -55,6 +55,26 @@ fn fail_closed_is_the_default() {
         assert_eq!(client.ask(get("/")).await.status, 200);
         assert_eq!(client.ask(trapping()).await.status, 503);
         assert_eq!(client.ask(get("/")).await.status, 503);
+    });
+}
+
+#[test]
+fn a_reload_of_the_gateway_changes_how_long_a_plugin_rests() {
+    run(async {
+        let wat = fragile("request_headers", 7);
+        let resting = |time: &str| {
+            let reload = format!("reload_config: {{backoff: {{base_interval: {time}, max_interval: {time}}}}}");
+            Setup::echo().plugin("rests", &wat, &format!("failure_policy: FAIL_RELOAD, {reload}"))
+        };
+        let gate = resting("1h").start();
+        let mut client = gate.h1().await;
+        assert_eq!(client.ask(trapping()).await.status, 503);
+        assert_eq!(client.ask(get("/")).await.status, 503);
+        let reloaded = gate.reload(&resting("10ms")).await.unwrap();
+        assert_eq!((reloaded.started, reloaded.stayed), (0, 1), "its description is the same");
+        within(async { while client.ask(get("/")).await.header("x-alive") != "1" {} }).await;
+        assert_eq!(client.ask(trapping()).await.status, 503);
+        within(async { while client.ask(get("/")).await.header("x-alive") != "1" {} }).await;
     });
 }
 

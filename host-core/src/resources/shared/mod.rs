@@ -128,7 +128,7 @@ impl Registry {
 pub(crate) struct SharedStore {
     vm_id: Arc<str>,
     /// The store that this one is a trial of: it is read, and never changed.
-    behind: Option<Arc<SharedStore>>,
+    behind: Option<Arc<Self>>,
     registry: Arc<Registry>,
     data: Data,
     queues: Mutex<Queues>,

@@ -13,10 +13,13 @@ use std::sync::{Arc, Mutex};
 use super::lock::lock;
 use crate::sandbox::byte_budget::ByteBudget;
 
+/// A `vm_id`, and the name of a queue of it.
+type Named = (Arc<str>, Box<[u8]>);
+
 /// Queues that stand in a trial in the place of those that serve.
 pub(super) struct Copies<Q> {
     /// Copies of which no plugin of the trial has the `vm_id`, by that and their names: as many as there are queues at most.
-    kept: Mutex<HashMap<(Arc<str>, Box<[u8]>), Arc<Q>>>,
+    kept: Mutex<HashMap<Named, Arc<Q>>>,
     payer: Arc<ByteBudget>,
 }
 

@@ -92,7 +92,12 @@ pub(super) fn check(plugin: &Plugin, code: &[u8], allowed: &Rights) -> Result<()
         return Ok(());
     }
     let fault = |message: String, help: &str| plugin.vm.code_origin.diagnostic(message, help).into();
-    let requested = of_module(code)
+    let requested = match of_module(code) {
+        // Whoever compiles it says what is wrong with it.
+        Err(RequestedError::Section(RequestError::Unreadable(_))) => return Ok(()),
+        requested => requested,
+    };
+    let requested = requested
         .map_err(|error| fault(error.to_string(), "package the module again, or write `requested_rights: ignore`"))?;
     let Some(beyond) = requested.map(|requested| beyond(&requested, allowed)).transpose()? else { return Ok(()) };
     match beyond.is_empty() {
